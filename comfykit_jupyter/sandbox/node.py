@@ -123,15 +123,25 @@ class Node:
     return_names: tuple[str, ...]
     output_node: bool
     fingerprint: Callable[..., object] | None
-    """Given the folders and the inputs, a value that differs when the node must run again although they don't."""
+    """A value that differs when the node must run again although its inputs don't, such as a file's hash.
+
+    Called as `fingerprint(folders, **inputs)` with those inputs that it names and that are no links. NaN: always run.
+    """
     validate: Callable[..., str | None] | None
-    """Given the folders and the inputs that are no links, one line that says what is wrong with them."""
+    """One line that says what is wrong with the inputs, or None.
+
+    Called as `validate(folders, **inputs)` with those inputs that it names and that are no links. The inputs that it
+    names are checked by it alone: neither against the list of choices nor against min and max.
+    """
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of its `/object_info` entry."""
 
 
 NODES: dict[str, Node] = {}
 """Every node that the server has, by class."""
+
+MODELS: dict[str, tuple[str, ...]] = {}
+"""Models that are built in and have no file, by folder (`checkpoints`): `Folders.models` lists them with the files."""
 
 
 def node(

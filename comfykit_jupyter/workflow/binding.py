@@ -1,0 +1,295 @@
+"""Putting values into a workflow: which input gets what, which seeds are drawn, which files are to be uploaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain, shown
+from comfykit_jupyter.workflow.nodes import (
+    KNOWN_LOADERS,
+    MEDIA_KINDS,
+    MISSING,
+    SEED_NAMES,
+    Definitions,
+    Input,
+    Kind,
+    NodeDefinition,
+)
+from comfykit_jupyter.workflow.params import check_value, nearest, plain_scalar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from comfykit_jupyter.workflow.workflow import Parameter, Target, Workflow
+
+RANDOM = "random"
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A media value that must be on the server before the run: `Binding.place` takes the name it got there.
+
+    `choices` are the names the server has already (an uploaded name needs no file); `value` is as it was given.
+    """
+
+    parameter: str
+    node_id: str
+    node_title: str
+    field: str
+    kind: Kind | None
+    value: Any
+    choices: tuple[str, ...] = ()
+
+
+@dataclass
+class Binding:
+    """One run's prompt and what went into it.
+
+    `prompt` shares the nodes that are not changed with the workflow: change it by `place` only.
+    `params` are the values of all parameters, given or not; `seeds` is every seed that is used, by parameter,
+    or by address ("KSampler.seed") where no parameter names it.
+    """
+
+    prompt: dict[str, Any]
+    params: dict[str, Any]
+    seeds: dict[str, int]
+    uploads: tuple[Upload, ...]
+
+    def place(self, upload: Upload, name: str) -> None:
+        """Sets the input that `upload` is for to the name of the file on the server."""
+        self.prompt[upload.node_id]["inputs"][upload.field] = name
+        given = self.params.get(upload.parameter)
+        if not isinstance(given, str):  # bytes or a picture: nothing that a result could keep
+            self.params[upload.parameter] = str(given) if hasattr(given, "__fspath__") else name
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One input of one node, as far as it is known: its definition, or what its value shows, and what goes there."""
+
+    node_id: str
+    field: str
+    spec: Input
+    defined: bool
+    media: Kind | None
+    upload: bool
+    default: Any
+
+    @classmethod
+    def of(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> Slot:
+        """Finds the input of a parameter's target.
+
+        A marker on a node that loads one file means that file, whatever it says, unless the node has such an input.
+        """
+        node = workflow.prompt[target.node_id]
+        class_type: str = node["class_type"]
+        definition = definitions.get(class_type) if definitions else None
+        field, default = target.field, target.default
+        if definition is not None and field not in definition.inputs and field not in node["inputs"]:
+            sole = definition.upload_field()
+            if sole is not None:
+                field = sole.name
+                value = node["inputs"].get(field, MISSING)
+                default = MISSING if isinstance(value, list) else value
+        spec = definition.inputs.get(field) if definition is not None else None
+        media: Kind | None = None
+        if spec is not None:
+            media = spec.kind if spec.kind in MEDIA_KINDS else None
+        elif class_type in KNOWN_LOADERS and KNOWN_LOADERS[class_type][0] == field:
+            media = KNOWN_LOADERS[class_type][1]
+        inferred = spec if spec is not None else Input.inferred(field, default)
+        return cls(
+            target.node_id, field, inferred, spec is not None, media, target.upload or media is not None, default
+        )
+
+    def is_seed(self, parameter: str) -> bool:
+        """Whether the input is a seed: by definition, or a whole number whose field or parameter is called so."""
+        if self.defined and self.spec.kind != "integer":
+            return False
+        named = self.field in SEED_NAMES or parameter in SEED_NAMES
+        whole = self.spec.kind == "integer" or (not self.defined and (self.default is MISSING or self.default == "0"))
+        return self.spec.seed or (named and whole)
+
+
+def bind(
+    workflow: Workflow,
+    values: Mapping[str, Any],
+    definitions: Definitions | None,
+    draw: Callable[[int, int], int] | None,
+) -> Binding:
+    """See `Workflow.bind`."""
+    return _Binder(workflow, definitions, draw or _draw).bind(values)
+
+
+def _draw(low: int, high: int) -> int:
+    from random import SystemRandom
+
+    return SystemRandom().randint(low, high)
+
+
+class _Binder:
+    def __init__(self, workflow: Workflow, definitions: Definitions | None, draw: Callable[[int, int], int]) -> None:
+        self.workflow = workflow
+        self.definitions = definitions
+        self.draw = draw
+        self.prompt: dict[str, Any] = dict(workflow.prompt)
+        self.changed: set[str] = set()
+        self.params: dict[str, Any] = {}
+        self.seeds: dict[str, int] = {}
+        self.uploads: list[Upload] = []
+        self.problems: list[Problem] = []
+        self.settled: set[tuple[str, str]] = set()  # the seed inputs that are dealt with
+
+    def bind(self, values: Mapping[str, Any]) -> Binding:
+        for parameter in self.workflow.parameters.values():
+            if parameter.name in values:
+                self.give(parameter, values[parameter.name])
+            else:
+                self.leave(parameter)
+        for name, value in values.items():
+            if name not in self.workflow.parameters:
+                try:
+                    self.give(self.workflow.parameter(name, self.definitions), value)
+                except ParameterError as error:
+                    self.problems.extend(error.problems)
+        if self.problems:
+            raise ParameterError(self.problems)
+        self.settle_seeds()
+        return Binding(self.prompt, self.params, self.seeds, tuple(self.uploads))
+
+    def give(self, parameter: Parameter, value: Any) -> None:
+        """A value was given: it goes to all the parameter's targets, or is reported for each that can't take it."""
+        value = plain_scalar(value)
+        slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        if value == RANDOM and isinstance(value, str) and all(slot.is_seed(parameter.name) for slot in slots):
+            value = self.draw(*_limits(slots))
+        for slot in slots:
+            try:
+                checked = self.check(parameter, slot, value)
+            except ParameterError as error:
+                self.problems.extend(error.problems)
+                continue
+            self.params.setdefault(parameter.name, checked)
+            if slot.upload:
+                title = self.workflow.title(slot.node_id)
+                choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
+                self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
+                self.inputs(slot.node_id)
+                continue
+            self.inputs(slot.node_id)[slot.field] = checked
+            if slot.is_seed(parameter.name) and isinstance(checked, int):
+                self.note_seed(parameter.name, slot, checked)
+
+    def leave(self, parameter: Parameter) -> None:
+        """No value was given: the workflow's own stay, each where it is, but for a seed that nobody ever set."""
+        if parameter.required:
+            first = parameter.targets[0].node_id
+            title = self.workflow.title(first)
+            message = f"{plain(parameter.name)} ({plain(title)}): required, and no value was given"
+            self.problems.append(Problem(parameter.name, message, first, title))
+            return
+        slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        unset = [slot for slot in slots if slot.is_seed(parameter.name) and _is_untouched(slot.default)]
+        if unset:
+            drawn = self.draw(*_limits(unset))
+            for slot in unset:
+                self.inputs(slot.node_id)[slot.field] = drawn
+        for slot in slots:
+            value = drawn if slot in unset else slot.default
+            if value is not MISSING:
+                self.params.setdefault(parameter.name, value)
+            if slot.is_seed(parameter.name) and type(value) is int:
+                self.note_seed(parameter.name, slot, value)
+
+    def settle_seeds(self) -> None:
+        """The seeds that no parameter names: drawn where untouched, and noted."""
+        for node_id, field, spec in list(self.other_seeds()):
+            value = self.prompt[node_id]["inputs"][field]
+            if _is_untouched(value):
+                slot = Slot(node_id, field, spec, True, None, False, value)
+                value = self.inputs(node_id)[field] = self.draw(*_limits([slot]))
+            if type(value) is int:
+                self.seeds.setdefault(self.workflow.address(node_id, field), value)
+
+    def other_seeds(self) -> Iterator[tuple[str, str, Input]]:
+        for node_id, node in self.prompt.items():
+            definition = self.definitions.get(node["class_type"]) if self.definitions else None
+            for field, value in node["inputs"].items():
+                if type(value) is not int and value != "0":
+                    continue
+                spec = definition.inputs.get(field) if definition is not None else None
+                seed = spec.seed if spec is not None else field in SEED_NAMES
+                if seed and (node_id, field) not in self.settled:
+                    yield node_id, field, spec or Input.inferred(field, 0)
+
+    def check(self, parameter: Parameter, slot: Slot, value: Any) -> Any:
+        title = self.workflow.title(slot.node_id)
+        where = f"{plain(parameter.name)} ({plain(title)})"
+        if value is None:
+            message = f"{where}: None is no value: leave it out to keep what the workflow has"
+            raise ParameterError([Problem(parameter.name, message, slot.node_id, title)])
+        if slot.upload:
+            return value
+        definition = self.definition(slot.node_id)
+        if not slot.defined and definition is not None and not _may_have(definition, slot):
+            names = list(definition.inputs)
+            meant = nearest(slot.field, names)
+            hint = (
+                f"did you mean {shown(meant)}?" if meant else f"it has {', '.join(plain(each) for each in names[:10])}"
+            )
+            message = (
+                f"{where}: the node has no input {shown(slot.field)}: {hint} Write ${parameter.name}.FIELD in its title"
+            )
+            raise ParameterError([Problem(parameter.name, message, slot.node_id, title)])
+        spec = slot.spec if slot.defined else _lenient(slot, value)
+        return check_value(value, spec, parameter=parameter.name, node_id=slot.node_id, node_title=title)
+
+    def definition(self, node_id: str) -> NodeDefinition | None:
+        return self.definitions.get(self.prompt[node_id]["class_type"]) if self.definitions else None
+
+    def inputs(self, node_id: str) -> dict[str, Any]:
+        """The inputs of a node of this run's own: nodes are copied when they are first changed."""
+        if node_id not in self.changed:
+            node = self.workflow.prompt[node_id]
+            self.prompt[node_id] = {**node, "inputs": dict(node["inputs"])}
+            self.changed.add(node_id)
+        inputs: dict[str, Any] = self.prompt[node_id]["inputs"]
+        return inputs
+
+    def note_seed(self, name: str, slot: Slot, value: int) -> None:
+        """One name, one number: a target that keeps another one is noted by its address."""
+        self.settled.add((slot.node_id, slot.field))
+        if self.seeds.setdefault(name, value) != value:
+            self.seeds[self.workflow.address(slot.node_id, slot.field)] = value
+
+
+def _limits(slots: list[Slot]) -> tuple[int, int]:
+    """The numbers that all these seeds can take."""
+    low = max(int(slot.spec.min) if slot.spec.min is not None else 0 for slot in slots)
+    high = min(int(slot.spec.max) if slot.spec.max is not None else _LARGEST_SEED for slot in slots)
+    return (low, high) if low <= high else (low, low)
+
+
+def _is_untouched(value: Any) -> bool:
+    """A seed of 0 (false is none) is what a new node has: nobody chose it."""
+    return value == "0" or (type(value) is int and value == 0)
+
+
+def _may_have(definition: NodeDefinition, slot: Slot) -> bool:
+    """A node may take what its definition doesn't list: what the workflow has there, and parts of inputs (`a.b`)."""
+    return slot.default is not MISSING or slot.field.split(".", 1)[0] in definition.inputs
+
+
+def _lenient(slot: Slot, value: Any) -> Input:
+    """What to hold a value against that only the workflow's own is known for. A file says 8 where it means 8.0."""
+    if slot.default is MISSING:
+        return Input(slot.field, "*", "link")
+    if slot.spec.kind == "integer" and not slot.spec.seed and isinstance(value, float):
+        return Input(slot.field, "FLOAT", "number")
+    if slot.spec.kind == "number" and type(value) is int:
+        return Input(slot.field, "INT", "integer")
+    if slot.spec.kind == "text" and slot.default == "0" and slot.field in SEED_NAMES:
+        return Input(slot.field, "INT", "integer")
+    return slot.spec

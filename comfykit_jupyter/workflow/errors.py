@@ -1,0 +1,73 @@
+"""The errors of everything that can be known without a server, and how a message shows a value that may be hostile."""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ComfyKitError(Exception):
+    """The base of every error this package raises on purpose."""
+
+
+class WorkflowError(ComfyKitError):
+    """What was given is not a workflow that can be run; the message says what it is instead and what to do."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one parameter. `message` is a whole line: where, what, and what to do."""
+
+    parameter: str
+    message: str
+    node_id: str | None = None
+    node_title: str | None = None
+
+
+class ParameterError(ComfyKitError):
+    """Values that do not fit the workflow: an unknown name, a wrong type, out of bounds, not a choice, missing.
+
+    `problems` holds all of them, not only the first; `str()` is their messages on one line.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)  # the arguments of __init__, so that the error survives pickling
+
+    def __str__(self) -> str:
+        return "; ".join(problem.message for problem in self.problems)
+
+
+def plain(text: str, limit: int = 60) -> str:
+    r"""`text` on one line for a message: at most `limit` characters, control characters escaped (`\n`, `\x1b`)."""
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """The `repr` of any value for a message: at most about `limit` characters, printable, never raises."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = limit
+    short.maxlevel = 2
+    try:
+        text = repr(value[: limit + 1]) if isinstance(value, (str, bytes)) else short.repr(value)
+    except Exception:  # noqa: BLE001 - a value's own repr may do anything, and the message is about something else
+        text = f"<{type(value).__name__}>"
+    if isinstance(value, (str, bytes)) and len(value) > limit:
+        return plain(text, limit - 1).rstrip("…") + "…" + text[0 if text[0] in "'\"" else 1]
+    return plain(text, limit)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of a message: "a number", "text", "a list", else the name of its type."""
+    words = {bool: "true or false", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a dict"}
+    if value is None:
+        return "None"
+    return words.get(type(value), f"a {plain(type(value).__name__)}")

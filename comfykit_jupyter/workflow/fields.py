@@ -1,0 +1,129 @@
+"""What a form shows of a workflow's parameters: one `Field` each, with bounds, choices and the value it begins with."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+from comfykit_jupyter.workflow.binding import Slot
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.workflow import Parameter, Workflow
+
+FieldKind = Literal[
+    "integer", "number", "seed", "choice", "toggle", "text", "multiline", "image", "video", "audio", "file"
+]
+
+_LARGEST_EXACT = 2**53 - 1  # past that a browser's number is not the number that was sent
+_MOST_CHOICES = 200  # more are asked for when they are looked at
+_MOST_STOPS = 1000  # a slider with more can't be set to what one wants
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter as a form shows it. `default` is the value it begins with: None when there is none."""
+
+    name: str
+    kind: FieldKind
+    node: str
+    node_id: str
+    class_type: str
+    tooltip: str
+    required: bool
+    default: Any
+    min: int | float | None
+    max: int | float | None
+    step: int | float | None
+    slider: bool
+    choices: tuple[Any, ...] | None
+    multiselect: bool
+    label_on: str
+    label_off: str
+    advanced: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The field for a browser: integers past 2**53 - 1 as strings, long lists of choices left out but counted."""
+        plain = asdict(self)
+        for key in ("default", "min", "max", "step"):
+            plain[key] = json_safe(plain[key])
+        choices = self.choices
+        plain["choices"] = (
+            [json_safe(each) for each in choices] if choices is not None and len(choices) <= _MOST_CHOICES else None
+        )
+        plain["choice_count"] = 0 if choices is None else len(choices)
+        return plain
+
+
+def json_safe(value: Any) -> Any:
+    """A value as a browser can hold it: an integer that it would round becomes its digits."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_EXACT:
+        return str(value)
+    return value
+
+
+def describe(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
+    """See `Workflow.fields`."""
+    described = (_field(workflow, parameter, definitions) for parameter in workflow.parameters.values())
+    return tuple(field for field in described if field is not None)
+
+
+def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -> Field | None:
+    """The field of a parameter, as its first target is; None when that takes no value but a link."""
+    slot = Slot.of(workflow, parameter.targets[0], definitions)
+    spec = slot.spec
+    if spec.kind == "link" and slot.default is not MISSING:
+        spec = Input.inferred(slot.field, slot.default)  # a kind of its own with a plain value
+    kind = _kind(spec, slot, seed=slot.is_seed(parameter.name))
+    if kind is None:
+        return None
+    # A link is left alone when nothing is given, so there is no value to show.
+    default = None if parameter.required or slot.default is MISSING else slot.default
+    return Field(
+        name=parameter.name,
+        kind=kind,
+        node=workflow.title(slot.node_id, definitions),
+        node_id=slot.node_id,
+        class_type=workflow.prompt[slot.node_id]["class_type"],
+        tooltip=spec.tooltip,
+        required=parameter.required,
+        default=default,
+        min=spec.min,
+        max=spec.max,
+        step=spec.step,
+        slider=kind in ("integer", "number") and _is_slider(spec),
+        choices=spec.choices if kind != "text" else None,
+        multiselect=spec.multiselect,
+        label_on=spec.label_on,
+        label_off=spec.label_off,
+        advanced=spec.advanced,
+    )
+
+
+def _kind(spec: Input, slot: Slot, *, seed: bool) -> FieldKind | None:
+    if slot.media is not None and slot.media != "link":
+        return _media(slot.media)
+    if slot.upload:
+        return "file"
+    if spec.kind == "link":
+        return None
+    if seed:
+        return "seed"
+    if spec.kind == "text":
+        return "multiline" if spec.multiline else "text"
+    return spec.kind
+
+
+def _media(kind: str) -> FieldKind:
+    return kind if kind in ("image", "audio", "video") else "file"  # type: ignore[return-value]
+
+
+def _is_slider(spec: Input) -> bool:
+    if spec.min is None or spec.max is None or spec.display == "number":
+        return False
+    step = spec.step if spec.step is not None else (1 if spec.kind == "integer" else None)
+    if step is None or spec.max <= spec.min:
+        return False
+    stops = (spec.max - spec.min) / step
+    return isfinite(stops) and stops <= _MOST_STOPS + 0.5

@@ -1,0 +1,239 @@
+"""What a server says about its nodes (`/object_info`), as far as values and forms need it; the links of a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio", "video", "file", "link"]
+MediaKind = Literal["image", "audio", "video", "file"]
+MEDIA_KINDS: Final[frozenset[str]] = frozenset(get_args(MediaKind))
+SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
+
+
+class _Missing(Enum):
+    """The type of MISSING: None is a value of JSON, so "there is no value" needs one of its own."""
+
+    MISSING = "MISSING"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing.MISSING
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "INT": "integer",
+    "FLOAT": "number",
+    "STRING": "text",
+    "BOOLEAN": "toggle",
+    "COMBO": "choice",
+    "COMFY_DYNAMICCOMBO_V3": "choice",
+    "COLOR": "text",
+}
+_UPLOADS: Final[tuple[tuple[str, MediaKind], ...]] = (
+    ("video_upload", "video"),
+    ("audio_upload", "audio"),
+    ("image_upload", "image"),
+    ("animated_image_upload", "image"),
+    ("image_folder", "image"),
+    ("file_upload", "file"),
+)
+
+# The loaders everybody has, for the time when no server can be asked: class -> its upload field and what that holds.
+KNOWN_LOADERS: Final[Mapping[str, tuple[str, MediaKind]]] = {
+    "LoadImage": ("image", "image"),
+    "LoadImageMask": ("image", "image"),
+    "LoadAudio": ("audio", "audio"),
+    "LoadVideo": ("file", "video"),
+    "VHS_LoadAudioUpload": ("audio", "audio"),
+    "VHS_LoadVideo": ("video", "video"),
+}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a node class. `default` is MISSING and bounds are None where the server gives none (or nonsense)."""
+
+    name: str
+    type: str
+    kind: Kind
+    required: bool = False
+    default: Any = MISSING
+    min: int | float | None = None
+    max: int | float | None = None
+    step: int | float | None = None
+    round: int | float | None = None
+    choices: tuple[Any, ...] | None = None
+    multiselect: bool = False
+    multiline: bool = False
+    tooltip: str = ""
+    advanced: bool = False
+    label_on: str = ""
+    label_off: str = ""
+    seed: bool = False
+    display: str | None = None
+    force_input: bool = False
+
+    @classmethod
+    def inferred(cls, name: str, value: Any) -> Input:
+        """An input that only its value is known of: the kind is that of the value, and there are no bounds."""
+        if isinstance(value, bool):
+            return cls(name, "BOOLEAN", "toggle", default=value)
+        if isinstance(value, int):
+            return cls(name, "INT", "integer", default=value, seed=name in SEED_NAMES)
+        if isinstance(value, float):
+            return cls(name, "FLOAT", "number", default=value)
+        if isinstance(value, str):
+            return cls(name, "STRING", "text", default=value, multiline=len(value) > 60 or "\n" in value)
+        return cls(name, "*", "link")
+
+
+@dataclass(frozen=True)
+class NodeDefinition:
+    """A node class as the server describes it; `inputs` are in the order of the widgets, without the hidden ones."""
+
+    class_type: str
+    display_name: str
+    inputs: Mapping[str, Input]
+    outputs: tuple[str, ...] = ()
+    output_node: bool = False
+
+    @classmethod
+    def parse(cls, class_type: str, raw: Mapping[str, Any]) -> NodeDefinition:
+        """Reads one entry of `/object_info`. Tolerant: an input it can't read is kept with the kind "link"."""
+        groups = _mapping(raw.get("input"))
+        orders = _mapping(raw.get("input_order"))
+        inputs: dict[str, Input] = {}
+        for group in ("required", "optional"):
+            specs = _mapping(groups.get(group))
+            order = orders.get(group)
+            wanted = [name for name in order if isinstance(name, str)] if isinstance(order, list) else []
+            for name in dict.fromkeys([*wanted, *specs]):
+                if isinstance(name, str) and name in specs:
+                    inputs.setdefault(name, _parse_input(name, specs[name], required=group == "required"))
+        outputs = raw.get("output")
+        names = tuple(str(output) for output in outputs) if isinstance(outputs, list) else ()
+        return cls(
+            class_type, _text(raw.get("display_name")) or class_type, inputs, names, raw.get("output_node") is True
+        )
+
+    def upload_field(self) -> Input | None:
+        """The one input that takes an uploaded file; None when there is none, or more than one."""
+        found = [each for each in self.inputs.values() if each.kind in MEDIA_KINDS]
+        return found[0] if len(found) == 1 else None
+
+
+Definitions: TypeAlias = Mapping[str, NodeDefinition]
+
+
+def _parse_input(name: str, spec: Any, *, required: bool) -> Input:
+    if not isinstance(spec, (list, tuple)) or not spec:
+        return Input(name, "*", "link", required)
+    head = spec[0]
+    options = _mapping(spec[1]) if len(spec) > 1 else {}
+    type_: str
+    listed: Any
+    if isinstance(head, (list, tuple)):
+        type_, listed = "COMBO", head
+    else:
+        type_, listed = _text(options.get("widgetType")) or _text(head) or "*", options.get("options")
+    kind: Kind = _KINDS.get(type_, "link")
+    choices = _choices(listed) if kind == "choice" else None
+    if kind in ("choice", "text"):
+        kind = next((media for flag, media in _UPLOADS if options.get(flag)), kind)
+    low, high = (_bound(options.get(key), whole=type_ == "INT") for key in ("min", "max"))
+    if low is not None and high is not None and low > high:
+        low = high = None
+    step, rounding = (_bound(options.get(key), whole=type_ == "INT") for key in ("step", "round"))
+    # "fixed" is a plain number with a control beside it: a 0 there means 0.
+    drawn = options.get("control_after_generate") not in (None, False, "fixed")
+    default = options.get("default", MISSING)
+    return Input(
+        name=name,
+        type=type_,
+        kind=kind,
+        required=required,
+        default=MISSING if default is None else default,
+        min=low,
+        max=high,
+        step=step if step is not None and step > 0 else None,
+        round=rounding if rounding is not None and rounding > 0 else None,
+        choices=choices,
+        multiselect=bool(options.get("multiselect")) or "multi_select" in options,
+        multiline=options.get("multiline") is True,
+        tooltip=_text(options.get("tooltip"))[:2000],
+        advanced=options.get("advanced") is True,
+        label_on=_text(options.get("label_on"))[:100],
+        label_off=_text(options.get("label_off"))[:100],
+        seed=kind == "integer" and (drawn or name in SEED_NAMES),
+        display=_text(options.get("display")) or None,
+        force_input=options.get("forceInput") is True,
+    )
+
+
+def _choices(listed: Any) -> tuple[Any, ...] | None:
+    """The values of a choice; None when the list is not known (the server fetches it only for its own editor)."""
+    if not isinstance(listed, (list, tuple)):
+        return None
+    keys = (choice.get("key") if isinstance(choice, Mapping) else choice for choice in listed)
+    return tuple(key for key in keys if isinstance(key, (str, int, float)))
+
+
+def _bound(value: Any, *, whole: bool) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, int):
+        return value if value.bit_length() <= 1024 else None
+    if not isfinite(value):
+        return None
+    if not whole:
+        return value
+    return int(value) if value.is_integer() else None
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input's value is a link `[node id, output slot]`. A list of choices is none."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
+
+
+def links(node: Mapping[str, Any]) -> Iterator[str]:
+    """The ids of the nodes that a node of a prompt takes its inputs from."""
+    for value in node["inputs"].values():
+        if is_link(value):
+            yield value[0]
+
+
+def reachable(prompt: Mapping[str, Any], definitions: Definitions | None = None) -> frozenset[str]:
+    """The ids of the nodes that the outputs of `prompt` need: what a run has to do.
+
+    Outputs are the nodes whose class says so; without definitions (or with none that says so) every node counts.
+    """
+    if definitions is None:
+        return frozenset(prompt)
+    found = [id_ for id_, node in prompt.items() if _is_output(node["class_type"], definitions)]
+    if not found:
+        return frozenset(prompt)
+    seen = set(found)
+    while found:
+        for source in links(prompt[found.pop()]):
+            if source in prompt and source not in seen:
+                seen.add(source)
+                found.append(source)
+    return frozenset(seen)
+
+
+def _is_output(class_type: str, definitions: Definitions) -> bool:
+    definition = definitions.get(class_type)
+    return definition is not None and definition.output_node

@@ -1,0 +1,169 @@
+"""Values: does one fit an input (type, bounds, choices), and what was meant by a name that nobody knows.
+
+Nothing is coerced in silence: text is never a number, true is never 1. An integer stays exact, whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, plain, shown
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.nodes import Input
+
+_MAX_BITS = 1024  # past that an integer is an attack, and Python refuses to print it
+
+
+def check_value(
+    value: Any, spec: Input, *, parameter: str | None = None, node_id: str | None = None, node_title: str | None = None
+) -> Any:
+    """Returns `value` as it is sent to the server, in plain types of JSON.
+
+    An integer is fine where a number is wanted and becomes a float; numpy scalars become Python's.
+    Raises ParameterError with the one problem found, told with the parameter's name and the node's title.
+
+    >>> check_value(0, Input("steps", "INT", "integer", min=1), node_title="KSampler")
+    Traceback (most recent call last):
+    comfykit_jupyter.workflow.errors.ParameterError: steps (KSampler): 0 is below the minimum 1
+    """
+    name = parameter if parameter is not None else spec.name
+    where = f"{plain(name)} ({plain(node_title)})" if node_title else plain(name)
+
+    def refuse(reason: str) -> NoReturn:
+        raise ParameterError([Problem(name, f"{where}: {reason}", node_id, node_title)])
+
+    value = plain_scalar(value)
+    if spec.kind == "integer":
+        return _integer(value, spec, refuse)
+    if spec.kind == "number":
+        return _number(value, spec, refuse)
+    if spec.kind == "toggle":
+        return value if isinstance(value, bool) else refuse(f"{shown(value)} is {kind_of(value)}: give True or False")
+    if spec.kind == "choice":
+        return _choice(value, spec, refuse)
+    if spec.kind == "link":
+        return _json(value, refuse)
+    if not isinstance(value, str):
+        refuse(f"{shown(value)} is {kind_of(value)}: give text")
+    return value
+
+
+def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        refuse(f"{value!r} is a number with a point: give {int(value)}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(f"{shown(value)} is {kind_of(value)}: give an integer")
+    if value.bit_length() > _MAX_BITS:
+        refuse(f"the integer is too large ({value.bit_length()} bits)")
+    _within(value, spec, refuse)
+    return value
+
+
+def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        refuse(f"{shown(value)} is {kind_of(value)}: give a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        refuse(f"the number is too large ({int(value).bit_length()} bits)")
+    if not isfinite(number):
+        refuse(f"{number} is not a finite number")
+    _within(number, spec, refuse)
+    return number
+
+
+def _within(value: float, spec: Input, refuse: Callable[[str], NoReturn]) -> None:
+    if spec.min is not None and value < spec.min:
+        refuse(f"{value!r} is below the minimum {spec.min}")
+    if spec.max is not None and value > spec.max:
+        refuse(f"{value!r} is above the maximum {spec.max}")
+
+
+def _choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+    if spec.multiselect and isinstance(value, (list, tuple)):
+        return [_one_choice(plain_scalar(each), spec, refuse) for each in value]
+    return _one_choice(value, spec, refuse)
+
+
+def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+    if not isinstance(value, (str, int, float)):
+        refuse(f"{shown(value)} is {kind_of(value)}: give one of the choices")
+    if spec.choices is None:
+        return value
+    for choice in spec.choices:
+        # 1 == True, and a choice between them is not a choice between equals
+        if choice == value and isinstance(choice, bool) is isinstance(value, bool):
+            return choice
+    if not spec.choices:
+        refuse(f"{shown(value)} can't be chosen: the server has nothing to choose from here")
+    meant = nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
+    if meant is not None:
+        refuse(f"{shown(value)} is not one of the {len(spec.choices)} choices: did you mean {shown(meant)}?")
+    some = ", ".join(shown(choice) for choice in spec.choices[:5])
+    more = f" and {len(spec.choices) - 5} more" if len(spec.choices) > 5 else ""
+    return refuse(f"{shown(value)} is not one of the choices: {some}{more}")
+
+
+def _json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
+    try:
+        return plain_json(value)
+    except ValueError as error:
+        refuse(str(error))
+
+
+def plain_scalar(value: Any) -> Any:
+    """A scalar of numpy or torch, or a subclass of str or int, as the plain Python value; anything else as it is."""
+    if type(value) in (str, int, float, bool):
+        return value
+    for base in (bool, int, float, str):
+        if isinstance(value, base):
+            return base.__str__(value) if base is str else base(value)
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return value.item()
+    return value
+
+
+def plain_json(value: Any, depth: int = 64) -> Any:
+    """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        if value.bit_length() > _MAX_BITS:
+            raise ValueError(f"an integer of {value.bit_length()} bits is too large")
+        return value
+    if kind is float:
+        if not isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        return value
+    if depth == 0:
+        raise ValueError("the value is nested too deeply")
+    if isinstance(value, (list, tuple)):
+        return [plain_json(each, depth - 1) for each in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("a key is not text")
+        return {str(key): plain_json(each, depth - 1) for key, each in value.items()}
+    scalar = plain_scalar(value)
+    if type(scalar) is kind:
+        raise ValueError(f"{kind_of(value)} is not a value of JSON")
+    return plain_json(scalar, depth - 1)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that was most likely meant by `name`; None when none is close.
+
+    >>> nearest("promt", ["prompt", "negative"])
+    'prompt'
+    """
+    from difflib import get_close_matches
+
+    known = {each[:200].casefold(): each for each in list(names)[:5000]}
+    wanted = name[:200].casefold()
+    if wanted in known:
+        return known[wanted]
+    found = get_close_matches(wanted, known, n=1)
+    return known[found[0]] if found else None

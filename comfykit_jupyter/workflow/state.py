@@ -1,0 +1,169 @@
+"""What is known of one run (`RunState`), what a person wants to know of it (`Progress`), and why it failed (`RunError`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from comfykit_jupyter.workflow.errors import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a person wants to know of a run, at one moment. Times are in seconds, `fraction` goes from 0 to 1."""
+
+    status: Status
+    prompt_id: str
+    queue_position: int | None = None
+    node_id: str | None = None
+    node_title: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    nodes_done: int = 0
+    nodes_total: int = 0
+    nodes_cached: int = 0
+    elapsed: float = 0.0
+    remaining: float | None = None
+    fraction: float = 0.0
+
+    def __str__(self) -> str:
+        """One line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
+        parts: list[str] = []
+        title = plain(self.node_title) if self.node_title else ""
+        if self.status == "queued":
+            parts.append("queued")
+            if self.queue_position is not None:
+                parts.append(f"{self.queue_position} before this" if self.queue_position else "next")
+        elif self.status == "running":
+            steps = f" {self.step}/{self.steps}" if self.steps is not None and self.step is not None else ""
+            parts.append(f"{title or 'running'}{steps}")
+            parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}")
+        else:
+            parts.append(f"{self.status} at {title}" if title and self.status != "completed" else self.status)
+            cached = f" ({self.nodes_cached} cached)" if self.nodes_cached else ""
+            parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}{cached}")
+        parts.append(_minutes(self.elapsed))
+        if self.remaining is not None:
+            parts.append(f"~{_minutes(self.remaining)} left")
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True)
+class RunError:
+    """Why a run did not end well.
+
+    `kind` is node_error, refused, cancelled, interrupted, timeout, unreachable or gone; `message` is for a person.
+    `traceback` holds the server's lines as it sent them: escape them before they are shown.
+    """
+
+    kind: str
+    message: str
+    node_id: str | None = None
+    node_title: str | None = None
+    class_type: str | None = None
+    field: str | None = None
+    exception_type: str | None = None
+    traceback: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that is known of one run. Times are moments of the caller's clock, in seconds.
+
+    `outputs` are the raw outputs by node id, as in `/history`; `display` tells which node of the prompt such an id
+    stands for, where they differ (a node may expand to others). `finished`: nothing more will come for this run.
+    """
+
+    prompt_id: str
+    created: float
+    titles: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    total: int = 0
+    status: Status = "queued"
+    done: frozenset[str] = frozenset()
+    cached: frozenset[str] = frozenset()
+    current: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    queue_position: int | None = None
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    display: Mapping[str, str] = field(default_factory=dict)
+    node_times: Mapping[str, float] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    error: RunError | None = None
+    seen_start: bool = False
+    succeeded: bool = False  # execution_success was seen; the run is over only when the server says so
+    finished: bool = False
+    tells_states: bool = False  # this server sends progress_state, so nothing need be guessed from `executing`
+    node_started: float | None = None
+    step_at: float | None = None
+    pace: float | None = None  # seconds per step of the current node, smoothed
+    reached: float = 0.0  # the largest fraction so far
+
+    @classmethod
+    def new(
+        cls, prompt_id: str, prompt: Mapping[str, Any], titles: Mapping[str, str], at: float, total: int | None = None
+    ) -> RunState:
+        """The state of a run that is about to be sent.
+
+        Args:
+            prompt_id: its id; messages about any other are ignored.
+            prompt: the API graph.
+            titles: what to call its nodes, by id; a node that is missing is called by its class.
+            at: now, in seconds; the same clock as in all later calls.
+            total: how many nodes the outputs need; all of them when not given.
+        """
+        classes = {id_: str(node["class_type"]) for id_, node in prompt.items()}
+        return cls(prompt_id, at, titles, classes, len(prompt) if total is None else total)
+
+    def title(self, node_id: str | None) -> str | None:
+        """What to call a node; None for None."""
+        if node_id is None:
+            return None
+        shown = self.display.get(node_id, node_id)
+        return self.titles.get(shown) or self.classes.get(shown) or shown
+
+    def progress(self, at: float) -> Progress:
+        """What to tell a person at the moment `at`."""
+        since = self.created if self.started is None else self.started
+        until = at if self.ended is None else self.ended
+        completed = self.status == "completed"
+        running = self.status == "running"
+        return Progress(
+            status=self.status,
+            prompt_id=self.prompt_id,
+            queue_position=self.queue_position if self.status == "queued" else None,
+            node_id=None if completed else self.current,
+            node_title=None if completed else self.title(self.current),
+            step=self.step if running else None,
+            steps=self.steps if running else None,
+            nodes_done=self.total if completed else min(len(self.done), self.total),
+            nodes_total=self.total,
+            nodes_cached=min(len(self.cached), self.total),
+            elapsed=max(0.0, until - since),
+            remaining=self._remaining(at) if running else None,
+            fraction=1.0 if completed else self.reached,
+        )
+
+    def _remaining(self, at: float) -> float | None:
+        if self.pace is None or self.step_at is None or self.step is None or self.steps is None:
+            return None
+        if self.step >= self.steps:  # what this node does after its steps, nobody tells
+            return None
+        return max(0.0, self.pace * (self.steps - self.step) - max(0.0, at - self.step_at))
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,415 @@
+"""A ComfyUI server: its HTTP routes, and how a run on it is followed to its end.
+
+A run is told what happens by `Follower.on_event` and the like (run.py). The socket's events are believed while nothing
+was missed; after any break, silence or doubt `/queue` and `/history` decide. A POST that could start a job is sent once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
+from weakref import WeakValueDictionary
+
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.events import EventSocket, Listener
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.settings import Settings, is_loopback, parse_cookies
+from comfykit_jupyter.client.transfer import download
+from comfykit_jupyter.workflow.nodes import NodeDefinition
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
+"""Seconds for a connection, and for the next bytes of an answer."""
+POOL = 16
+"""Connections at the most; a hundred runs at once take turns on them."""
+
+LOOK_FIRST, LOOK_MOST = 0.004, 1.0
+"""Seconds between two looks at the history where nothing is listened to: the first, and the most."""
+WATCH_QUEUE = 0.5
+WATCH_QUIET = 10.0
+"""Seconds between two looks at the queue: for runs that wait in it, and while the socket tells what happens."""
+PATIENCE = 60.0
+"""Seconds that a server may be away during a run before the run is given up as unreachable."""
+
+
+class Follower(Listener, Protocol):
+    """A run, as this file sees it (run.py has the real one)."""
+
+    prompt_id: str
+    posted_at: float
+    """When it was posted, on the monotonic clock."""
+    trusted: bool
+    """Whether the socket has seen all of it so far."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome is known."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still in the queue."""
+
+    async def doubt(self, timeout: float) -> None:
+        """Come back when it has ended, or when there is reason to ask the server: at the latest in `timeout` seconds."""
+
+    def on_history(self, entry: Mapping[str, Any]) -> None:
+        """The server's own record of it: the truth."""
+
+    def on_queue(self, queue: Mapping[str, Any]) -> None:
+        """The queue, with this run in it."""
+
+    def on_lost(self, kind: str, message: str) -> None:
+        """It will not end by itself: `gone`, `unreachable`."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server as it answered last."""
+
+    url: str
+    reachable: bool
+    version: str | None = None
+    message: str = ""
+    """One line: what is wrong, or what it is."""
+    running: int = 0
+    pending: int = 0
+    """Jobs in its queue."""
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """HTTP 400 to a prompt: the server's own account of why."""
+
+    body: Mapping[str, Any]
+
+
+class ComfyUI:
+    """One server. Lives on the background loop; made without contacting it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.comfyui_url
+        self._settings = settings
+        self._http: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._queue_seen: tuple[float, Mapping[str, Any]] = (-1.0, {})
+        self._secrets: dict[str, str] = {}
+        self._definitions: dict[str, NodeDefinition | None] = {}
+        self.version: str | None = None
+        self.events = EventSocket(self.url, lambda: self._secrets)
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    async def _client(self) -> httpx.AsyncClient:
+        if self._http is not None:
+            return self._http
+        async with self._opening:
+            if self._http is None:
+                import httpx
+
+                self._secrets = await self._read_secrets()
+                self._http = httpx.AsyncClient(
+                    base_url=self.url,
+                    headers=self._secrets,
+                    timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
+                    limits=httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL, keepalive_expiry=60),
+                    follow_redirects=False,  # secrets stay with their origin
+                    trust_env=not is_loopback(self.url),
+                )
+        return self._http
+
+    async def _read_secrets(self) -> dict[str, str]:
+        headers = dict(self._settings.headers)
+        if self._settings.api_key:
+            headers.setdefault("Authorization", f"Bearer {self._settings.api_key}")
+        if cookies := self._settings.cookies:
+            if cookies.startswith(("http://", "https://")):
+                cookies = await _fetch_cookies(cookies)
+            pairs = parse_cookies(cookies)
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in pairs.items())
+        return headers
+
+    async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
+        """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
+
+        Raises:
+            ServerError: no answer, or one that says no (3xx, 401, 403, 5xx); other answers are returned.
+        """
+        import httpx
+
+        client = await self._client()
+        again = method in ("GET", "HEAD") if retry is None else retry
+        while True:
+            try:
+                response = await client.request(method, path, **options)
+                break
+            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+                if not again:
+                    raise self._unreachable(error) from None
+                again = False
+            except httpx.HTTPError as error:
+                raise self._unreachable(error) from None
+        self._check(response)
+        return response
+
+    @asynccontextmanager
+    async def stream(self, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        """A GET whose body is read piece by piece.
+
+        Raises:
+            ServerError: as `request`, and for any answer other than 200 and 206.
+        """
+        import httpx
+
+        client = await self._client()
+        try:
+            async with client.stream("GET", path, **options) as response:
+                self._check(response)
+                if response.status_code not in (200, 206):
+                    raise ServerError(
+                        f"{self.url} answers {response.status_code} to {path}", status=response.status_code
+                    )
+                yield response
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+
+    def _check(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (401, 403):
+            raise ServerError(
+                f"{self.url} refuses us ({status}): check api_key=, cookies= or headers= of the kit", status=status
+            )
+        if 300 <= status < 400:
+            target = response.headers.get("location", "elsewhere")[:200]
+            raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
+        if status >= 500:
+            raise ServerError(f"{self.url} answers {status} to {response.request.url.path}", status=status, sent=True)
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        import httpx
+
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return ServerError(
+                f"no ComfyUI server at {self.url}: start it, or give its address (comfyui_url=, COMFYUI_BASE_URL, "
+                "%comfykit connect URL)"
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return ServerError(f"no answer from {self.url} in time: is the server busy?", sent=True)
+        return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
+        response = await self.request(method, path, **options)
+        if response.status_code != 200:
+            raise ServerError(f"{self.url} answers {response.status_code} to {path}", status=response.status_code)
+        try:
+            return response.json()
+        except ValueError:
+            raise ServerError(f"{self.url} is no ComfyUI server: {path} is answered with something else") from None
+
+    async def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        await self.events.close()
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    # -- what the server is and has ------------------------------------------------------------------------------------
+
+    async def look(self) -> Server:
+        """What the server is and does now; never raises for one that is away."""
+        try:
+            stats, queue = await asyncio.gather(self._json("GET", "/system_stats"), self._json("GET", "/queue"))
+            version = stats["system"].get("comfyui_version")
+            self.version = str(version)[:40] if version else None
+            running, pending = (len(queue.get(part) or ()) for part in ("queue_running", "queue_pending"))
+        except ServerError as error:
+            return Server(self.url, reachable=False, message=str(error))
+        except (KeyError, TypeError, AttributeError):
+            return Server(self.url, reachable=False, message=f"{self.url} answers, but not as a ComfyUI server does")
+        return Server(self.url, True, self.version, f"ComfyUI {self.version or '(no version)'}", running, pending)
+
+    async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
+        """The definitions of these classes, kept once seen; a class that the server lacks is left out."""
+        wanted = sorted(set(classes))
+        missing = [name for name in wanted if fresh or name not in self._definitions]
+        for name, definition in zip(missing, await asyncio.gather(*map(self._definition, missing)), strict=True):
+            self._definitions[name] = definition
+        return {name: known for name in wanted if (known := self._definitions.get(name)) is not None}
+
+    async def _definition(self, class_type: str) -> NodeDefinition | None:
+        raw = await self._json("GET", f"/object_info/{quote(class_type, safe='')}")
+        found = raw.get(class_type) if isinstance(raw, dict) else None
+        return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
+
+    async def fetch(self, media: Media) -> Path:
+        """A local copy of a file that a run made here, fetched once.
+
+        Raises:
+            ServerError: the server is away, or no longer has it.
+        """
+        async with self._fetching.setdefault(media.query["filename"], asyncio.Lock()):
+            if media.local is None or not media.local.is_file():
+                media.local = await download(self, media)
+        return media.local
+
+    # -- a run ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, prompt_id: str, prompt: Mapping[str, Any], extra_pnginfo: Mapping[str, Any] | None) -> Any:
+        """Send a prompt, once. Returns the server's `node_errors`: not empty when it took only a part of it.
+
+        Raises:
+            Refused: the server says what is wrong with it.
+            ServerError: no answer. Whether the job runs is then for `/queue` and `/history` to say.
+        """
+        body: dict[str, Any] = {"prompt": prompt, "client_id": self.events.client_id, "prompt_id": prompt_id}
+        extra: dict[str, Any] = {}
+        if extra_pnginfo:
+            extra["extra_pnginfo"] = extra_pnginfo
+        if self._settings.api_key:
+            extra["api_key_comfy_org"] = self._settings.api_key
+        if extra:
+            body["extra_data"] = extra
+        content = json.dumps(body, allow_nan=False).encode()
+        response = await self.request(
+            "POST", "/prompt", retry=False, content=content, headers={"Content-Type": "application/json"}
+        )
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ServerError(f"{self.url} is no ComfyUI server: it answers {response.status_code} to a prompt")
+        if response.status_code != 200:
+            raise Refused(answer)
+        return answer.get("node_errors")
+
+    async def follow(self, run: Follower, *, listen: bool) -> None:
+        """Stay with a run that was posted until its outcome is known."""
+        if listen:
+            await self._watch(run)
+        else:
+            await self._poll(run)
+
+    async def _watch(self, run: Follower) -> None:
+        """Listen; look at the queue where it says more than the events do, or where they can't be trusted."""
+        away_since: float | None = None
+        pause = LOOK_FIRST
+        while True:
+            if self.events.connected and run.trusted:
+                pause = LOOK_FIRST
+                await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
+            else:
+                await run.doubt(pause)
+                pause = min(pause * 2, LOOK_MOST)
+            if run.ended:
+                return
+            away_since = await self._look_for(run, away_since)
+
+    async def _poll(self, run: Follower) -> None:
+        """Look at the history, often at first; a run of a millisecond and one of an hour are both served."""
+        away_since: float | None = None
+        pause = LOOK_FIRST
+        while not run.ended:
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, LOOK_MOST)
+            try:
+                entry = await self._history(run.prompt_id)
+            except ServerError as error:
+                away_since = self._away(run, away_since, error)
+                continue
+            if entry is not None:
+                run.on_history(entry)
+            elif pause > LOOK_MOST / 4:
+                away_since = await self._look_for(run, away_since)
+
+    async def _look_for(self, run: Follower, away_since: float | None) -> float | None:
+        """Ask the server where a run is. Returns since when the server has been away, None if it answered."""
+        try:
+            queue = await self._shared_queue(run.posted_at)
+            if _is_in(queue, run.prompt_id):
+                run.on_queue(queue)
+            elif (entry := await self._history(run.prompt_id)) is not None:
+                run.on_history(entry)
+            elif not run.ended:
+                run.on_lost("gone", f"{self.url} no longer knows this job: it was removed, or the server restarted")
+        except ServerError as error:
+            return self._away(run, away_since, error)
+        return None
+
+    def _away(self, run: Follower, since: float | None, error: ServerError) -> float:
+        now = time.monotonic()
+        since = now if since is None else since
+        if now - since > PATIENCE or error.status in (401, 403):
+            run.on_lost("unreachable", f"{error} (given up after {now - since:.0f} s; the job may still run there)")
+        return since
+
+    async def _shared_queue(self, since: float) -> Mapping[str, Any]:
+        """The queue as of lately, but after `since`: a hundred waiting runs ask for it once."""
+        async with self._looking:
+            at, queue = self._queue_seen
+            now = time.monotonic()
+            if at < since or now - at > WATCH_QUEUE * 0.9:
+                queue = await self._queue()
+                self._queue_seen = (now, queue)
+        return queue
+
+    async def _queue(self) -> Mapping[str, Any]:
+        queue = await self._json("GET", "/queue")
+        if not isinstance(queue, dict):
+            raise ServerError(f"{self.url} is no ComfyUI server: /queue is answered with something else")
+        return queue
+
+    async def _history(self, prompt_id: str) -> Mapping[str, Any] | None:
+        found = await self._json("GET", f"/history/{prompt_id}")
+        entry = found.get(prompt_id) if isinstance(found, dict) else None
+        return entry if isinstance(entry, dict) else None
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Take a job out of the queue, or stop it; never another one's. One that has ended is left as it is."""
+        for _ in range(3):  # it may begin to run between the look and the request
+            queue = await self._queue()
+            if prompt_id in _ids(queue.get("queue_pending")):
+                await self.request("POST", "/queue", json={"delete": [prompt_id]})
+            elif prompt_id in _ids(queue.get("queue_running")):
+                # a server that ignores the id stops what runs: by the look before, that is ours
+                await self.request("POST", "/interrupt", json={"prompt_id": prompt_id})
+                return
+            else:
+                return
+
+
+def _ids(items: Any) -> set[str]:
+    """The prompt ids in one half of `/queue`."""
+    if not isinstance(items, list):
+        return set()
+    return {str(item[1]) for item in items if isinstance(item, list) and len(item) > 1}
+
+
+def _is_in(queue: Mapping[str, Any], prompt_id: str) -> bool:
+    return any(prompt_id in _ids(queue.get(part)) for part in ("queue_running", "queue_pending"))
+
+
+async def _fetch_cookies(url: str) -> str:
+    """The text of the page that gives the cookies: fetched once, with no secret of ours."""
+    import httpx
+
+    try:
+        async with httpx.AsyncClient(timeout=10, follow_redirects=False) as client:
+            response = await client.get(url)
+            response.raise_for_status()
+            return response.text
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"cookies: the page on {urlsplit(url).hostname} can't be read: {type(error).__name__}"
+        ) from None

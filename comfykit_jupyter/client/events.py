@@ -1,0 +1,208 @@
+"""The event socket of a ComfyUI server: one connection for all runs of a kit, opened when needed, reopened when lost.
+
+Events are a hint, not the truth: whoever listens is told when the connection breaks, and asks the server then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+from comfykit_jupyter.client.settings import is_loopback
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+OPEN_TIMEOUT = 10.0
+"""Seconds for the opening handshake; a proxy that blocks sockets often says nothing at all."""
+FRAME_LIMIT = 64 * 1024 * 1024
+"""Bytes of one frame: a preview or a node's output is far smaller, whatever is larger is no use to us."""
+RETRY_FIRST, RETRY_MOST = 0.25, 10.0
+"""Seconds between attempts to reopen: the first, and the most as they double."""
+
+_MIMES = {1: "image/jpeg", 2: "image/png"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One preview picture, as the server sent it."""
+
+    prompt_id: str
+    node_id: str | None
+    mime: str
+    data: bytes
+    step: int | None = None
+
+
+class Listener(Protocol):
+    """One run, as the socket sees it."""
+
+    def on_event(self, event: Mapping[str, Any]) -> None:
+        """A message of the server about this run."""
+
+    def on_preview(self, preview: Preview) -> None:
+        """A preview of this run."""
+
+    def on_break(self) -> None:
+        """The connection was lost: what happened meanwhile was not seen."""
+
+
+class EventSocket:
+    """The socket of one server. Lives on the background loop.
+
+    Args:
+        url: the server's http address.
+        headers: sent with the handshake: cookies, the bearer token; never followed to another origin.
+    """
+
+    def __init__(self, url: str, headers: Callable[[], Mapping[str, str]]) -> None:
+        self.client_id = uuid.uuid4().hex
+        self.connected = False
+        self._url = _socket_url(url, self.client_id)
+        self._headers = headers
+        self._listeners: dict[str, Listener] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._running: str | None = None
+
+    async def open(self) -> bool:
+        """Have a connection, waiting for the first attempt to end; False if there is none (by now)."""
+        if self.connected:
+            return True
+        if self._task is None or self._task.done():
+            self._ready.clear()
+            self._failed.clear()
+            self._task = asyncio.create_task(self._keep())
+        if self._failed.is_set():
+            return False
+        outcomes = [asyncio.ensure_future(event.wait()) for event in (self._ready, self._failed)]
+        try:
+            await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for outcome in outcomes:
+                outcome.cancel()
+        return self.connected
+
+    def subscribe(self, prompt_id: str, listener: Listener) -> None:
+        """Tell a run of its events from now on."""
+        self._listeners[prompt_id] = listener
+
+    def unsubscribe(self, prompt_id: str) -> None:
+        """Tell it no more."""
+        self._listeners.pop(prompt_id, None)
+        if self._running == prompt_id:
+            self._running = None
+
+    async def close(self) -> None:
+        """Close the connection; `open` makes a new one."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.connected = False
+
+    async def _keep(self) -> None:
+        """Connect, listen, and connect again for as long as there is somebody to tell."""
+        from websockets.exceptions import WebSocketException
+
+        pause = RETRY_FIRST
+        while True:
+            try:
+                async with _connector(self._url, dict(self._headers())) as connection:
+                    await connection.send(
+                        json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+                    )
+                    self.connected = True
+                    self._failed.clear()
+                    self._ready.set()
+                    pause = RETRY_FIRST
+                    await self._listen(connection)
+            except (OSError, WebSocketException, TimeoutError, asyncio.TimeoutError):
+                pass
+            finally:
+                self.connected = False
+                self._ready.clear()
+                self._failed.set()
+                for listener in list(self._listeners.values()):
+                    listener.on_break()
+            if not self._listeners:
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
+
+    async def _listen(self, connection: ClientConnection) -> None:
+        async for frame in connection:
+            if isinstance(frame, str):
+                self._on_text(frame)
+            else:
+                self._on_binary(frame)
+
+    def _on_text(self, frame: str) -> None:
+        try:
+            event = json.loads(frame)
+            prompt_id = event["data"].get("prompt_id")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return
+        if isinstance(prompt_id, str) and (listener := self._listeners.get(prompt_id)) is not None:
+            self._running = prompt_id
+            listener.on_event(event)
+
+    def _on_binary(self, frame: bytes) -> None:
+        """A preview, in one of its two forms; whatever else there may be is not ours."""
+        if len(frame) < 8:
+            return
+        kind, number = struct.unpack_from(">II", frame)
+        if kind == 1 and self._running is not None:
+            # the old form does not say whose it is: a server runs one prompt at a time, and sends it to us only
+            self._show(Preview(self._running, None, _MIMES.get(number, "image/jpeg"), frame[8:]))
+        elif kind == 4:
+            try:
+                about = json.loads(frame[8 : 8 + number])
+                preview = Preview(
+                    str(about["prompt_id"]),
+                    str(about.get("display_node_id") or about["node_id"]),
+                    "image/png" if about.get("image_type") == "image/png" else "image/jpeg",
+                    frame[8 + number :],
+                )
+            except (ValueError, TypeError, KeyError, AttributeError):
+                return
+            self._show(preview)
+
+    def _show(self, preview: Preview) -> None:
+        if (listener := self._listeners.get(preview.prompt_id)) is not None:
+            listener.on_preview(preview)
+
+
+def _socket_url(url: str, client_id: str) -> str:
+    parts = urlsplit(url)
+    scheme = "wss" if parts.scheme == "https" else "ws"
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", f"clientId={client_id}", ""))
+
+
+def _connector(url: str, headers: dict[str, str]) -> Any:
+    from websockets.asyncio.client import connect
+
+    class Connect(connect):
+        def process_redirect(self, exc: Exception) -> Exception | str:
+            """No redirect is followed: the handshake carries secrets, and they stay with their origin."""
+            return exc
+
+    return Connect(
+        url,
+        additional_headers=headers,
+        max_size=FRAME_LIMIT,
+        open_timeout=OPEN_TIMEOUT,
+        close_timeout=1,
+        ping_timeout=60,
+        compression=None,
+        proxy=None if is_loopback(url) else True,
+    )

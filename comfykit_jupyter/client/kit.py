@@ -1,0 +1,252 @@
+"""`ComfyKit`: settings, where a workflow comes from, and the ways to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop, settings
+from comfykit_jupyter.client.comfyui import ComfyUI, Server
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
+from comfykit_jupyter.client.sources import read_workflow
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from comfykit_jupyter.client.result import ExecuteResult
+    from comfykit_jupyter.notebook.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.workflow import Field, Workflow
+
+_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers")
+"""Settings that need a connection of their own: a kit with other ones does not share it."""
+
+
+class ComfyKit:
+    """Runs ComfyUI workflows on one server.
+
+        kit = ComfyKit()                                                  # http://127.0.0.1:8188
+        result = await kit.execute("wf.json", {"prompt": "a cat"})        # never raises for a run that failed
+        result = kit.run("wf.json", prompt="a cat", seed=7)               # waits; a failed run raises RunFailed
+        run = kit.submit("wf.json", prompt="a fox")                       # at once: run.progress, run.cancel(), run.result()
+        kit.form("wf.json")                                               # in a notebook: a form
+
+    A workflow is named by a path, a URL, or a dict in API format. Values are given by the names in the nodes' titles
+    (`$prompt.text`), or, where there are none, as `"KSampler.cfg"` or `"3.cfg"`.
+
+    Args:
+        comfyui_url: the server; else `COMFYUI_BASE_URL`, else http://127.0.0.1:8188.
+        executor_type: how `execute` waits: `http` looks at the history, `websocket` listens. The result is the same.
+        api_key: sent to this server only, as a bearer token and as the key of its API nodes.
+        cookies: a JSON object, `name=value; other=value`, or the URL of a page that gives either.
+        runninghub_url, runninghub_api_key, runninghub_timeout, runninghub_retry_count, runninghub_instance_type:
+            kept for the RunningHub cloud.
+        headers: further headers for this server, for proxies.
+        timeout: seconds that a run may take, its time in the queue included; past it the job is cancelled.
+        raise_on_error: whether `run` and `await submit(…)` raise `RunFailed`; else they return the failed result.
+
+    Raises:
+        SettingsError: a setting can't be used.
+    """
+
+    def __init__(
+        self,
+        comfyui_url: str | None = None,
+        executor_type: ExecutorType | None = None,
+        api_key: str | None = None,
+        cookies: str | None = None,
+        runninghub_url: str | None = None,
+        runninghub_api_key: str | None = None,
+        runninghub_timeout: int | None = None,
+        runninghub_retry_count: int | None = None,
+        *,
+        runninghub_instance_type: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        raise_on_error: bool = True,
+    ) -> None:
+        connected = _connected
+        if comfyui_url is None and connected is not None:
+            # `%comfykit connect` is for the kits that name no server: its secrets go to its server, and with it only
+            comfyui_url = connected.comfyui_url
+            api_key, cookies = api_key or connected.api_key, cookies or connected.cookies
+            headers = {**connected.headers, **(headers or {})}
+        self._use(
+            settings.resolve(
+                comfyui_url,
+                executor_type,
+                api_key,
+                cookies,
+                runninghub_url,
+                runninghub_api_key,
+                runninghub_timeout,
+                runninghub_retry_count,
+                runninghub_instance_type=runninghub_instance_type,
+                headers=headers,
+                timeout=timeout,
+                raise_on_error=raise_on_error,
+            )
+        )
+
+    def _use(self, resolved: Settings, server: ComfyUI | None = None) -> None:
+        self._settings = resolved
+        self._server = server or ComfyUI(resolved)
+        self.comfyui_url = resolved.comfyui_url
+        self.executor_type = resolved.executor_type
+        self.api_key = resolved.api_key
+        self.cookies = resolved.cookies
+        self.runninghub_url = resolved.runninghub_url
+        self.runninghub_api_key = resolved.runninghub_api_key
+        self.runninghub_timeout = resolved.runninghub_timeout
+        self.runninghub_retry_count = resolved.runninghub_retry_count
+        self.runninghub_instance_type = resolved.runninghub_instance_type
+
+    def __repr__(self) -> str:
+        return f"ComfyKit({self.comfyui_url!r}, executor_type={self.executor_type!r})"
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    async def execute(
+        self, workflow: str | Path | Mapping[str, Any], params: Mapping[str, Any] | None = None
+    ) -> ExecuteResult:
+        """Run a workflow and wait for its end. Cancelling the caller (Ctrl-C, ■) cancels the job on the server.
+
+        Args:
+            workflow: a path, a URL, or a dict in API format.
+            params: its values by name.
+
+        Returns:
+            The result. A run that failed, a wrong value, a missing file, a server that is away: `status` is `failed`,
+            and `msg` and `error` say why.
+        """
+        listen = self.executor_type == "websocket"
+        return await self._start(workflow, dict(params or {}), listen=listen).finished()
+
+    async def execute_json(
+        self, workflow_json: Mapping[str, Any], params: Mapping[str, Any] | None = None
+    ) -> ExecuteResult:
+        """`execute` for a workflow that is at hand as a dict."""
+        return await self.execute(workflow_json, params)
+
+    def run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> ExecuteResult:
+        """Run a workflow and wait for its end, in a script or a cell.
+
+        Args:
+            workflow: a path, a URL, or a dict in API format.
+            values: its values by name; those given as keywords are added.
+
+        Raises:
+            RunFailed: the run failed; `.result` holds what there is.
+            ComfyKitError: nothing was sent: a wrong value, no such file, no server.
+            KeyboardInterrupt: Ctrl-C or ■; the job has been cancelled on the server.
+        """
+        return self.submit(workflow, values, **more).result()
+
+    def submit(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
+        """Run a workflow and return at once. What is wrong with it is told by `Run.result()` and `await run`."""
+        return self._start(workflow, {**(values or {}), **more}, listen=True)
+
+    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool) -> Run:
+        run = Run(
+            self._server,
+            values,
+            listen=listen,
+            timeout=self._settings.timeout,
+            raise_on_error=self._settings.raise_on_error,
+        )
+        return run.start(lambda: read_workflow(workflow))
+
+    def options(self, **options: Any) -> ComfyKit:
+        """A kit like this one with other settings: `kit.options(timeout=600).run("wf.json", timeout=3)`.
+
+        Raises:
+            SettingsError: there is no such setting, or it can't be used.
+        """
+        known = {field.name for field in fields(Settings)}
+        if unknown := sorted(set(options) - known):
+            raise SettingsError(f"{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
+        given = {name: getattr(self._settings, name) for name in known} | options
+        kit = ComfyKit.__new__(type(self))
+        shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
+        kit._use(settings.resolve(**given), self._server if shared else None)  # noqa: SLF001 - one of its own kind
+        return kit
+
+    # -- knowing -------------------------------------------------------------------------------------------------------
+
+    def load(self, workflow: Any) -> Workflow:
+        """Read a workflow: its parameters, its nodes.
+
+        Raises:
+            SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
+        """
+        return loop.call(read_workflow(workflow))
+
+    def fields(self, workflow: Any) -> tuple[Field, ...]:
+        """The parameters of a workflow as a form shows them: with the bounds and choices of this server.
+
+        Raises:
+            ComfyKitError: the workflow can't be read, or the server is away.
+        """
+        return loop.call(self._fields(workflow))
+
+    async def _fields(self, workflow: Any) -> tuple[Field, ...]:
+        read = await read_workflow(workflow)
+        return read.fields(await self._server.definitions(read.classes, fresh=True))
+
+    def server(self) -> Server:
+        """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away."""
+        return loop.call(self._server.look())
+
+    def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
+        """A form of a workflow's parameters, with first values. For notebooks.
+
+        Raises:
+            ComfyKitError: the workflow can't be read, or a value does not fit.
+        """
+        from comfykit_jupyter import WorkflowWidget
+
+        return WorkflowWidget(workflow, {**(values or {}), **more}, kit=self)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Close the connections. Jobs go on; a run that is waited for opens what it needs again."""
+        await loop.bridge(self._server.close())
+
+    async def __aenter__(self) -> ComfyKit:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+_connected: Settings | None = None
+_current: ComfyKit | None = None
+
+
+def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
+    """Set the server of all kits in this process that name none; returns the kit that magics share. None: as before."""
+    global _connected, _current
+    if comfyui_url is None:
+        _connected = _current = None
+        return current()
+    resolved = settings.resolve(comfyui_url, **options)
+    _connected = replace(resolved)
+    _current = ComfyKit(**options)
+    return _current
+
+
+def current() -> ComfyKit:
+    """The kit that magics share."""
+    global _current
+    if _current is None:
+        _current = ComfyKit()
+    return _current
+
+
+__all__ = ["ComfyKit", "ComfyKitError", "connect", "current"]

@@ -1,0 +1,324 @@
+"""What a run gave: `ExecuteResult`, and its pictures, videos, sounds and files as `Media`."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlencode
+
+from comfykit_jupyter.client.errors import ComfyKitError, RunFailed
+from comfykit_jupyter.workflow.progress import RunError, RunState
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MediaKind = Literal["image", "video", "audio", "file"]
+
+_MIMES: dict[str, tuple[MediaKind, str]] = {
+    "png": ("image", "image/png"),
+    "jpg": ("image", "image/jpeg"),
+    "jpeg": ("image", "image/jpeg"),
+    "webp": ("image", "image/webp"),
+    "bmp": ("image", "image/bmp"),
+    "tif": ("image", "image/tiff"),
+    "tiff": ("image", "image/tiff"),
+    "avif": ("image", "image/avif"),
+    "gif": ("video", "image/gif"),
+    "mp4": ("video", "video/mp4"),
+    "m4v": ("video", "video/mp4"),
+    "mov": ("video", "video/quicktime"),
+    "avi": ("video", "video/x-msvideo"),
+    "mkv": ("video", "video/x-matroska"),
+    "webm": ("video", "video/webm"),
+    "mp3": ("audio", "audio/mpeg"),
+    "wav": ("audio", "audio/wav"),
+    "flac": ("audio", "audio/flac"),
+    "ogg": ("audio", "audio/ogg"),
+    "opus": ("audio", "audio/ogg"),
+    "aac": ("audio", "audio/aac"),
+    "m4a": ("audio", "audio/mp4"),
+    "wma": ("audio", "audio/x-ms-wma"),
+}
+"""Kind and MIME type by suffix: all that a server tells of a file is its name. `.gif` is a video, as in `comfykit`."""
+
+TEXT_KEYS = ("text", "string")
+"""Keys of a node's output whose values are texts to be read."""
+
+
+class Origin(Protocol):
+    """Where media come from: it alone has the address and the secrets to fetch them."""
+
+    url: str
+
+    async def fetch(self, media: Media) -> Path:
+        """A local copy of the file, made on the first call."""
+
+
+class Media(str):
+    """One picture, video, sound or other file that a run made.
+
+    It is a string, the address on its server, and knows more: in a notebook cell it shows itself.
+
+        result.image.save("cat.png")
+        result.image.pil().resize((64, 64))
+    """
+
+    kind: MediaKind
+    node: str
+    """The id of the node that made it."""
+    var: str
+    """The name of the output in the workflow (`$output.name`), else the node's id."""
+    name: str
+    """Its file name, without folders."""
+    temp: bool
+    """A preview that the server does not keep."""
+    mime: str
+    animated: bool
+    """The node said that it moves; for a `.webp` or `.png` only that tells."""
+    origin: Origin
+    """The server that has it."""
+    query: dict[str, str]
+    """What names it there: `filename`, `subfolder`, `type`."""
+    local: Path | None
+    """Its local copy, once there is one."""
+
+    __slots__ = ("animated", "kind", "local", "mime", "name", "node", "origin", "query", "temp", "var")
+
+    def __new__(cls, origin: Origin, entry: Mapping[str, Any], *, node: str, var: str, animated: bool = False) -> Media:
+        """Made from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
+        filename, subfolder = str(entry["filename"]), str(entry.get("subfolder") or "")
+        folder = str(entry.get("type") or "output")
+        query = {"filename": filename, "subfolder": subfolder, "type": folder}
+        self = super().__new__(cls, f"{origin.url}/view?{urlencode(query)}")
+        self.origin, self.query, self.local = origin, query, None
+        self.name = PurePosixPath(filename.replace("\\", "/")).name or "file"
+        self.node, self.var, self.temp, self.animated = node, var, folder == "temp", animated
+        self.kind, self.mime = _MIMES.get(self.name.rpartition(".")[2].lower(), ("file", "application/octet-stream"))
+        return self
+
+    @property
+    def path(self) -> Path:
+        """A local copy, fetched once and kept as long as this process.
+
+        Raises:
+            ServerError: the server is away, or no longer has it.
+        """
+        return _wait(self.origin.fetch(self))
+
+    def read(self) -> bytes:
+        """Its bytes. Raises as `path`."""
+        return self.path.read_bytes()
+
+    def save(self, path: str | Path) -> Path:
+        """Copy it to a file, or into a folder under its own name; returns where it is. Raises as `path`, and OSError."""
+        import shutil
+
+        target = Path(path)
+        if target.is_dir() or str(path).endswith(("/", "\\")):
+            target.mkdir(parents=True, exist_ok=True)
+            target = target / safe_name(self.name)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.path, target)
+        return target
+
+    def pil(self) -> Image:
+        """It as a Pillow picture.
+
+        Raises:
+            ComfyKitError: it is no picture. And as `path`.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            picture = Image.open(self.path)
+            picture.load()
+        except UnidentifiedImageError:
+            raise ComfyKitError(f"{self.name} is no picture that Pillow can read ({self.mime})") from None
+        return picture
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
+        from comfykit_jupyter.client.render import media_bundle
+
+        return media_bundle(self)
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return (str, (str(self),))  # a copy in another process has no server behind it: it is the address
+
+
+@dataclass
+class ExecuteResult:
+    """What a run gave. In a notebook cell it shows its pictures, videos, sounds and texts.
+
+    Attributes:
+        status: `completed` or `failed` (`error.kind` tells cancelled, timed out, refused… apart).
+        prompt_id: the server's name for the run; there whenever one was sent.
+        duration: seconds from sending the prompt to its end.
+        images, videos, audios, texts: all of the kind. The media are strings (addresses) that know more: `Media`.
+        images_by_var, …: the same by output name (`$output.name`), else by node id.
+        outputs: the nodes' raw outputs by node id.
+        msg: one line that says why it failed.
+        files, files_by_var: whatever is neither picture, video nor sound: 3D, SVG, latents…
+        media: images, videos, audios and files in the order of the nodes.
+        error: the same as `msg`, in parts.
+        warnings: what the server left out, one line each.
+        params: the values used, by name. seeds: those of them that are seeds, drawn ones included.
+        prompt: the exact API graph that was sent.
+        node_times: seconds by node id. cached_nodes: ids of nodes that did not run, since nothing had changed.
+        workflow_name, server, server_version: what was run, and where.
+    """
+
+    status: Literal["completed", "failed"]
+    prompt_id: str | None = None
+    duration: float | None = None
+    images: list[str] = field(default_factory=list)
+    images_by_var: dict[str, list[str]] = field(default_factory=dict)
+    audios: list[str] = field(default_factory=list)
+    audios_by_var: dict[str, list[str]] = field(default_factory=dict)
+    videos: list[str] = field(default_factory=list)
+    videos_by_var: dict[str, list[str]] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    texts_by_var: dict[str, list[str]] = field(default_factory=dict)
+    outputs: dict[str, Any] | None = None
+    msg: str | None = None
+    files: list[str] = field(default_factory=list)
+    files_by_var: dict[str, list[str]] = field(default_factory=dict)
+    media: list[Media] = field(default_factory=list, repr=False)
+    error: RunError | None = None
+    warnings: list[str] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    seeds: dict[str, int] = field(default_factory=dict)
+    prompt: dict[str, Any] = field(default_factory=dict, repr=False)
+    node_times: dict[str, float] = field(default_factory=dict, repr=False)
+    cached_nodes: list[str] = field(default_factory=list, repr=False)
+    workflow_name: str = ""
+    server: str = ""
+    server_version: str | None = None
+
+    @property
+    def image(self) -> Media:
+        """The one picture: the saved one, where previews were made as well.
+
+        Raises:
+            ComfyKitError: there is none, or more than one. `video`, `audio` and `text` are alike.
+        """
+        return self._one("image")
+
+    @property
+    def video(self) -> Media:
+        """The one video."""
+        return self._one("video")
+
+    @property
+    def audio(self) -> Media:
+        """The one sound."""
+        return self._one("audio")
+
+    @property
+    def text(self) -> str:
+        """The one text."""
+        return str(self._only(self.texts, "text"))
+
+    def __getitem__(self, var: str) -> list[Any]:
+        """Everything that the output of this name gave, in order: media, then texts.
+
+        Raises:
+            KeyError: there is no such output; the message names those that are there.
+        """
+        found: list[Any] = [media for media in self.media if media.var == var]
+        found += self.texts_by_var.get(var, [])
+        if not found:
+            raise KeyError(f"no output {var!r}; there are {', '.join(map(repr, self._vars())) or 'none'}")
+        return found
+
+    def _vars(self) -> list[str]:
+        return list(dict.fromkeys([*(media.var for media in self.media), *self.texts_by_var]))
+
+    def raise_for_status(self) -> ExecuteResult:
+        """Itself, if it completed.
+
+        Raises:
+            RunFailed: it did not; the error holds this result.
+        """
+        if self.status != "completed":
+            failure = RunFailed(self.msg or "the run failed")
+            failure.result = self
+            raise failure
+        return self
+
+    def _one(self, kind: MediaKind) -> Media:
+        found = [media for media in self.media if media.kind == kind]
+        one: Media = self._only([media for media in found if not media.temp] or found, kind)
+        return one
+
+    def _only(self, found: list[Any], kind: str) -> Any:
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ComfyKitError(f"{len(found)} outputs are {kind}s: take one of result.{kind}s, or one by its name")
+        why = f": {self.msg}" if self.msg else f"; there are {', '.join(map(repr, self._vars())) or 'no outputs'}"
+        raise ComfyKitError(f"this run gave no {kind}{why}")
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
+        from comfykit_jupyter.client.render import result_bundle
+
+        return result_bundle(self)
+
+
+def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], origin: Origin) -> None:
+    """Fill a result with the outputs of a run: what each node gave, told apart by its shape and suffix.
+
+    Nothing is dropped, and one odd entry never spoils the rest: what can't be understood stays in `outputs`.
+    """
+    result.outputs = {node: dict(output) for node, output in state.outputs.items()}
+    lists = {"image": result.images, "video": result.videos, "audio": result.audios, "file": result.files}
+    by_var = {
+        "image": result.images_by_var,
+        "video": result.videos_by_var,
+        "audio": result.audios_by_var,
+        "file": result.files_by_var,
+    }
+    for node, output in state.outputs.items():
+        shown = state.display.get(node, node)
+        var = names.get(node) or names.get(shown) or shown
+        animated = output.get("animated")
+        moving = isinstance(animated, (list, tuple)) and any(animated)
+        for entry in _entries(output):
+            media = Media(origin, entry, node=shown, var=var, animated=moving)
+            result.media.append(media)
+            lists[media.kind].append(media)
+            by_var[media.kind].setdefault(var, []).append(media)
+        for text in _texts(output):
+            result.texts.append(text)
+            result.texts_by_var.setdefault(var, []).append(text)
+
+
+def _entries(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Everything that names a file, whatever its key."""
+    for value in output.values():
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(item, Mapping) and isinstance(item.get("filename"), str) and item["filename"]:
+                yield item
+
+
+def _texts(output: Mapping[str, Any]) -> Iterator[str]:
+    for key in TEXT_KEYS:
+        value = output.get(key)
+        for item in value if isinstance(value, (list, tuple)) else [] if value is None else [value]:
+            if not isinstance(item, Mapping):
+                yield str(item)
+
+
+def safe_name(name: str) -> str:
+    """A server's file name as the name of a file in a folder of ours: it can't lead out, nor hide."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
+    return clean[:200] or "file"
+
+
+def _wait(coroutine: Coroutine[Any, Any, Path]) -> Path:
+    from comfykit_jupyter.client.loop import call
+
+    return call(coroutine)

@@ -1,0 +1,155 @@
+"""Settings: what was given, else the environment, else the documented default."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from comfykit_jupyter.client.errors import ComfyKitError
+
+ExecutorType = Literal["http", "websocket"]
+
+DEFAULT_URL = "http://127.0.0.1:8188"
+DEFAULT_RUNNINGHUB_URL = "https://www.runninghub.ai"
+
+
+class SettingsError(ComfyKitError):
+    """A setting that can't be used: the line says which, and what it may be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a `ComfyKit` can be told. Secrets are kept out of its repr."""
+
+    comfyui_url: str = DEFAULT_URL
+    executor_type: ExecutorType = "http"
+    api_key: str | None = field(default=None, repr=False)
+    cookies: str | None = field(default=None, repr=False)
+    """A JSON object, `name=value; other=value`, or the URL of a page that gives either."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    runninghub_url: str = DEFAULT_RUNNINGHUB_URL
+    runninghub_api_key: str | None = field(default=None, repr=False)
+    runninghub_timeout: int = 300
+    runninghub_retry_count: int = 3
+    runninghub_instance_type: str | None = None
+    timeout: float | None = None
+    """Seconds that a run may take, the queue included; past it the job is cancelled. None: no limit."""
+    raise_on_error: bool = True
+    """Whether `run` and `Run.result` raise `RunFailed` for a run that failed."""
+
+
+def resolve(
+    comfyui_url: str | None = None,
+    executor_type: str | None = None,
+    api_key: str | None = None,
+    cookies: str | None = None,
+    runninghub_url: str | None = None,
+    runninghub_api_key: str | None = None,
+    runninghub_timeout: int | None = None,
+    runninghub_retry_count: int | None = None,
+    *,
+    runninghub_instance_type: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    raise_on_error: bool = True,
+) -> Settings:
+    """The settings in force, from what was given (None: not given) and the environment.
+
+    Raises:
+        SettingsError: one of them can't be used.
+    """
+    url = normalise(comfyui_url or os.environ.get("COMFYUI_BASE_URL") or DEFAULT_URL, "comfyui_url")
+    executor = executor_type or os.environ.get("COMFYUI_EXECUTOR_TYPE") or "http"
+    if executor not in ("http", "websocket"):
+        raise SettingsError(f"executor_type: {executor!r} is neither 'http' nor 'websocket'")
+    if timeout is not None and timeout <= 0:
+        raise SettingsError(f"timeout: {timeout!r} is no number of seconds above 0 (None waits as long as it takes)")
+    return Settings(
+        comfyui_url=url,
+        executor_type=cast("ExecutorType", executor),
+        api_key=api_key or os.environ.get("COMFYUI_API_KEY") or None,
+        cookies=cookies or os.environ.get("COMFYUI_COOKIES") or None,
+        headers=dict(headers or {}),
+        runninghub_url=normalise(
+            runninghub_url or os.environ.get("RUNNINGHUB_BASE_URL") or DEFAULT_RUNNINGHUB_URL, "runninghub_url"
+        ),
+        runninghub_api_key=runninghub_api_key or os.environ.get("RUNNINGHUB_API_KEY") or None,
+        runninghub_timeout=_whole(runninghub_timeout, "RUNNINGHUB_TIMEOUT", 300),
+        runninghub_retry_count=_whole(runninghub_retry_count, "RUNNINGHUB_RETRY_COUNT", 3),
+        runninghub_instance_type=runninghub_instance_type or os.environ.get("RUNNINGHUB_INSTANCE_TYPE") or None,
+        timeout=timeout,
+        raise_on_error=raise_on_error,
+    )
+
+
+def normalise(url: str, setting: str) -> str:
+    """An address without its trailing slash; `gpu-box:8188` is taken as `http://gpu-box:8188`.
+
+    Raises:
+        SettingsError: it is no http address, or carries a name and password, which would end up in every link.
+    """
+    text = url.strip().rstrip("/")
+    if "://" not in text:
+        text = f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(f"{setting}: {_shown(url)} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(f"{setting}: {_shown(url)} is no address such as {DEFAULT_URL}")
+    if parts.username or parts.password:
+        raise SettingsError(f"{setting}: leave the name and password out of the address of {host}; give `headers=`")
+    return text
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parse_cookies(text: str) -> dict[str, str]:
+    """Cookies by name, from a JSON object or from `name=value; other=value`.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    text = text.strip()
+    if text.startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            raise SettingsError(
+                "cookies: looks like JSON, but can't be read as an object of names and values"
+            ) from None
+        return {str(name): str(value) for name, value in found.items()}
+    pairs = [part.strip().partition("=") for part in text.split(";") if part.strip()]
+    if not pairs or any(not separator or not name.strip() for name, separator, _ in pairs):
+        raise SettingsError("cookies: give a JSON object, `name=value; other=value`, or the URL of a page with either")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _whole(given: int | None, variable: str, default: int) -> int:
+    if given is not None:
+        return given
+    text = os.environ.get(variable)
+    if not text:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"{variable}: {text!r} is no whole number") from None
+
+
+def _shown(url: str) -> str:
+    """An address for a message: what might be a password in it is left out."""
+    return repr(url if "@" not in url else f"…@{url.rpartition('@')[2]}")

@@ -1,0 +1,272 @@
+"""What users name, as bytes or files: a workflow (path, URL, dict), a value for a media parameter (path, URL, picture…)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.transfer import PIECE, local_folder
+from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.workflow import Upload, Workflow
+
+WORKFLOW_LIMIT = 64 * 1024 * 1024
+MEDIA_LIMIT = 2 * 1024 * 1024 * 1024
+"""Bytes that are read of a workflow, and of a file behind a URL, before it is refused."""
+DOWNLOAD_TIMEOUT = 30.0
+"""Seconds without a byte."""
+
+_FOLDERS = (" [input]", " [output]", " [temp]")
+"""What ComfyUI puts behind the name of a file to say in which of its folders it lies."""
+
+_MAGIC = (
+    (b"\x89PNG", ".png"),
+    (b"\xff\xd8\xff", ".jpg"),
+    (b"GIF8", ".gif"),
+    (b"fLaC", ".flac"),
+    (b"ID3", ".mp3"),
+    (b"\xff\xfb", ".mp3"),
+    (b"OggS", ".ogg"),
+    (b"\x1aE\xdf\xa3", ".webm"),
+    (b"BM", ".bmp"),
+)
+
+_SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav"}
+"""The suffix of bytes that say nothing of themselves, by the kind of their parameter."""
+
+
+async def read_workflow(source: Any) -> Workflow:
+    """The workflow that a path, URL or dict names.
+
+    Raises:
+        SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
+    """
+    if isinstance(source, Workflow):
+        return source
+    if isinstance(source, Mapping):
+        return Workflow.parse(source)
+    if isinstance(source, (bytes, bytearray)):
+        return Workflow.parse(bytes(source))
+    if not isinstance(source, (str, os.PathLike)):
+        raise SourceError(f"a workflow is a path, a URL or a dict, not {type(source).__name__}")
+    text = os.fspath(source)
+    if text.startswith(("http://", "https://")):
+        return Workflow.parse(await fetch(text, WORKFLOW_LIMIT), name=_stem(urlsplit(text).path))
+    return await asyncio.to_thread(_read_file, Path(text).expanduser())
+
+
+def _read_file(path: Path) -> Workflow:
+    try:
+        with path.open("rb") as file:
+            data = file.read(WORKFLOW_LIMIT + 1)
+    except FileNotFoundError:
+        text = str(path)
+        if text.startswith(("rh:", "rh-app:")) or (text.isascii() and text.isdigit()):
+            raise SourceError(
+                f"{text} is a RunningHub ID, and this version runs workflows on ComfyUI servers only: "
+                "save the workflow in API format and give its file"
+            ) from None
+        raise SourceError(_missing(path)) from None
+    except OSError as error:
+        raise SourceError(f"{path} can't be read: {error.strerror or error}") from None
+    if len(data) > WORKFLOW_LIMIT:
+        raise SourceError(f"{path} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
+    return Workflow.parse(data, name=path.stem)
+
+
+def _missing(path: Path) -> str:
+    """That a file is not there, and which one may have been meant."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"no folder {folder} (looked from {Path.cwd()})"
+    similar = nearest(path.name, [entry.name for entry in folder.iterdir()][:10_000])
+    hint = f"; did you mean {similar}?" if similar else ""
+    return f"no file {path.name} in {folder.resolve()}{hint}"
+
+
+async def fetch(url: str, limit: int) -> bytes:
+    """The bytes behind a URL.
+
+    Raises:
+        SourceError: there is no answer, it says no, or it is larger than `limit` bytes.
+    """
+    return b"".join([piece async for piece in _pieces(url, limit)])
+
+
+async def fetch_file(url: str) -> Path:
+    """A local copy of the file behind a URL. Raises as `fetch`."""
+    handle, name = tempfile.mkstemp(dir=local_folder())
+    with os.fdopen(handle, "wb") as file:
+        async for piece in _pieces(url, MEDIA_LIMIT):
+            file.write(piece)
+    return Path(name)
+
+
+async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:
+    """What is behind a URL, piece by piece, asked for with no secret of ours."""
+    import httpx
+
+    host = urlsplit(url).hostname
+    try:
+        async with (
+            httpx.AsyncClient(timeout=DOWNLOAD_TIMEOUT, follow_redirects=True, max_redirects=5) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code != 200:
+                raise SourceError(f"{host} answers {response.status_code} to {urlsplit(url).path}")
+            size = 0
+            async for piece in response.aiter_bytes(PIECE):
+                size += len(piece)
+                if size > limit:
+                    raise SourceError(f"what {host} sends is larger than {limit >> 20} MB")
+                yield piece
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise SourceError(f"{host or url[:80]} can't be read: {error or type(error).__name__}") from None
+
+
+@dataclass(frozen=True)
+class OnServer:
+    """A file that the server has already, by the name that its nodes know."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ToSend:
+    """A file to be sent."""
+
+    content: Path | bytes
+    suffix: str
+
+
+async def read_media(upload: Upload, server_url: str) -> OnServer | ToSend:
+    """What a media parameter's value stands for.
+
+    It may be a path, bytes, an open file, a Pillow picture, a NumPy array (height × width × 3, 0…255 or 0…1), a
+    Matplotlib figure, a URL, a name that the server has, or an output of an earlier run: on the same server that is
+    not sent again.
+
+    Raises:
+        ParameterError: it is none of these. SourceError: it can't be read.
+    """
+    value = upload.value
+    if isinstance(value, Media):
+        if value.origin.url == server_url:
+            return OnServer(_annotated(value.query))
+        return ToSend(await value.origin.fetch(value), _suffix(value.name, upload))
+    if isinstance(value, (str, os.PathLike)):
+        return await _read_named(os.fspath(value), upload, server_url)
+    return await asyncio.to_thread(_encode, value, upload)
+
+
+async def _read_named(text: str, upload: Upload, server_url: str) -> OnServer | ToSend:
+    if text in upload.choices or text.endswith(_FOLDERS):
+        return OnServer(text)
+    if text.startswith(f"{server_url}/view?"):
+        query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
+        if query.get("filename"):
+            return OnServer(_annotated(query))
+    if text.startswith(("http://", "https://")):
+        copy = await fetch_file(text)
+        return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)))
+    path = Path(text).expanduser()
+    if await asyncio.to_thread(path.is_file):
+        return ToSend(path, _suffix(path.name, upload))
+    similar = nearest(text, upload.choices)
+    hint = (
+        f"; did you mean {similar!r}, which the server has?" if similar else " (a path, a URL, or a name on the server)"
+    )
+    raise _wrong(upload, f"there is no file {text[:200]!r}{hint}")
+
+
+def _encode(value: Any, upload: Upload) -> ToSend:
+    """An object as the bytes of a file."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        return ToSend(data, _suffix("", upload, data))
+    if hasattr(value, "savefig"):
+        buffer = io.BytesIO()
+        value.savefig(buffer, format="png")
+        return ToSend(buffer.getvalue(), ".png")
+    if hasattr(value, "__array_interface__") and hasattr(value, "shape"):
+        value = _from_array(value, upload)
+    if hasattr(value, "save") and hasattr(value, "mode"):
+        buffer = io.BytesIO()
+        picture = value if value.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else value.convert("RGB")
+        picture.save(buffer, format="PNG", compress_level=1)
+        return ToSend(buffer.getvalue(), ".png")
+    if hasattr(value, "read"):
+        data = value.read()
+        if not isinstance(data, bytes):
+            raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
+        return ToSend(data, _suffix(str(getattr(value, "name", "")), upload, data))
+    raise _wrong(
+        upload,
+        f"a {type(value).__name__} can't be sent: give a path, a URL, bytes, an open file, a Pillow picture, "
+        "a NumPy array or an output of an earlier run",
+    )
+
+
+def _from_array(value: Any, upload: Upload) -> Any:
+    """A Pillow picture from an array: height × width (× 1, 3 or 4), whole numbers 0…255, truth values, or 0…1."""
+    from PIL import Image
+
+    if len(value.shape) == 4 and value.shape[0] == 1:
+        value = value[0]
+    if len(value.shape) == 3 and value.shape[2] == 1:
+        value = value[:, :, 0]
+    if not (len(value.shape) == 2 or (len(value.shape) == 3 and value.shape[2] in (3, 4))):
+        raise _wrong(upload, f"an array of shape {tuple(value.shape)} is no picture: height × width × 3 is")
+    if value.dtype.kind == "b":
+        value = value.astype("uint8") * 255
+    elif value.dtype.kind == "f":
+        value = (value.clip(0, 1) * 255).round().astype("uint8")
+    elif value.dtype != "uint8":
+        if value.min() < 0 or value.max() > 255:
+            raise _wrong(upload, f"an array of {value.dtype} must hold 0…255")
+        value = value.astype("uint8")
+    return Image.fromarray(value)
+
+
+def _suffix(name: str, upload: Upload, data: bytes = b"") -> str:
+    """The suffix of a name; where it has none, what the first bytes say."""
+    suffix = Path(name).suffix.lower()
+    if suffix and len(suffix) <= 6 and suffix[1:].isalnum():
+        return suffix
+    for magic, known in _MAGIC:
+        if data.startswith(magic):
+            return known
+    if data[:4] == b"RIFF":
+        return ".webp" if data[8:12] == b"WEBP" else ".wav"
+    if data[4:8] == b"ftyp":
+        return ".mp4"
+    return _SUFFIXES.get(upload.kind or "image", ".bin")
+
+
+def _annotated(query: Mapping[str, str]) -> str:
+    """The name by which a node finds a file in one of the server's folders."""
+    name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
+    folder = query.get("type") or "output"
+    return name if folder == "input" else f"{name} [{folder}]"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _stem(path: str) -> str:
+    return Path(path).stem or "workflow"
+
+
+def _wrong(upload: Upload, message: str) -> ParameterError:
+    where = f"{upload.parameter} ({upload.node_title})"
+    return ParameterError((Problem(upload.parameter, f"{where}: {message}", upload.node_id, upload.node_title),))

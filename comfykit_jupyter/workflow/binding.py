@@ -15,6 +15,7 @@ from comfykit_jupyter.workflow.nodes import (
     Input,
     Kind,
     NodeDefinition,
+    is_link,
 )
 from comfykit_jupyter.workflow.params import check_value, nearest, plain_scalar
 
@@ -87,12 +88,10 @@ class Slot:
         class_type: str = node["class_type"]
         definition = definitions.get(class_type) if definitions else None
         field, default = target.field, target.default
-        if definition is not None and field not in definition.inputs and field not in node["inputs"]:
-            sole = definition.upload_field()
-            if sole is not None:
-                field = sole.name
-                value = node["inputs"].get(field, MISSING)
-                default = MISSING if isinstance(value, list) else value
+        if field not in node["inputs"] and (definition is None or field not in definition.inputs):
+            field = _upload_field(class_type, definition) or field
+            value = node["inputs"].get(field, MISSING)
+            default = MISSING if is_link(value) else value
         spec = definition.inputs.get(field) if definition is not None else None
         media: Kind | None = None
         if spec is not None:
@@ -111,6 +110,13 @@ class Slot:
         named = self.field in SEED_NAMES or parameter in SEED_NAMES
         whole = self.spec.kind == "integer" or (not self.defined and (self.default is MISSING or self.default == "0"))
         return self.spec.seed or (named and whole)
+
+
+def _upload_field(class_type: str, definition: NodeDefinition | None) -> str | None:
+    if definition is not None:
+        sole = definition.upload_field()
+        return None if sole is None else sole.name
+    return KNOWN_LOADERS[class_type][0] if class_type in KNOWN_LOADERS else None
 
 
 def bind(
@@ -140,57 +146,70 @@ class _Binder:
         self.seeds: dict[str, int] = {}
         self.uploads: list[Upload] = []
         self.problems: list[Problem] = []
+        self.given: dict[tuple[str, str], str] = {}  # the inputs that a value was given for, and under which name
         self.settled: set[tuple[str, str]] = set()  # the seed inputs that are dealt with
 
     def bind(self, values: Mapping[str, Any]) -> Binding:
-        for parameter in self.workflow.parameters.values():
-            if parameter.name in values:
-                self.give(parameter, values[parameter.name])
-            else:
-                self.leave(parameter)
         for name, value in values.items():
-            if name not in self.workflow.parameters:
-                try:
-                    self.give(self.workflow.parameter(name, self.definitions), value)
-                except ParameterError as error:
-                    self.problems.extend(error.problems)
+            parameter = self.find(name if isinstance(name, str) else shown(name))
+            if parameter is not None:
+                self.give(parameter, value)
+        declared = self.workflow.parameters
+        for parameter in declared.values():
+            if parameter.name not in values:
+                self.leave(parameter)
         if self.problems:
             raise ParameterError(self.problems)
         self.settle_seeds()
-        return Binding(self.prompt, self.params, self.seeds, tuple(self.uploads))
+        ordered = {name: self.params.pop(name) for name in declared if name in self.params}
+        return Binding(self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads))
+
+    def find(self, name: str) -> Parameter | None:
+        try:
+            return self.workflow.parameter(name, self.definitions)
+        except ParameterError as error:
+            self.problems.extend(error.problems)
+            return None
 
     def give(self, parameter: Parameter, value: Any) -> None:
         """A value was given: it goes to all the parameter's targets, or is reported for each that can't take it."""
         value = plain_scalar(value)
         slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
-        if value == RANDOM and isinstance(value, str) and all(slot.is_seed(parameter.name) for slot in slots):
+        if isinstance(value, str) and value == RANDOM and all(slot.is_seed(parameter.name) for slot in slots):
             value = self.draw(*_limits(slots))
         for slot in slots:
-            try:
-                checked = self.check(parameter, slot, value)
-            except ParameterError as error:
-                self.problems.extend(error.problems)
+            other = self.given.setdefault((slot.node_id, slot.field), parameter.name)
+            if other != parameter.name:
+                reason = f"given twice, also as {shown(other)}: leave one of them out"
+                self.problems.append(self.problem(parameter, slot, reason))
                 continue
-            self.params.setdefault(parameter.name, checked)
-            if slot.upload:
-                title = self.workflow.title(slot.node_id)
-                choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
-                self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
-                self.inputs(slot.node_id)
-                continue
-            self.inputs(slot.node_id)[slot.field] = checked
-            if slot.is_seed(parameter.name) and isinstance(checked, int):
-                self.note_seed(parameter.name, slot, checked)
+            self.put(parameter, slot, value)
+
+    def put(self, parameter: Parameter, slot: Slot, value: Any) -> None:
+        """One target gets its value; media only has its place made ready."""
+        try:
+            checked = self.check(parameter, slot, value)
+        except ParameterError as error:
+            self.problems.extend(error.problems)
+            return
+        self.params.setdefault(parameter.name, checked)
+        inputs = self.inputs(slot.node_id)
+        if slot.upload:
+            title = self.workflow.title(slot.node_id)
+            choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
+            self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
+            return
+        inputs[slot.field] = checked
+        if slot.is_seed(parameter.name) and type(checked) is int:
+            self.note_seed(parameter.name, slot, checked)
 
     def leave(self, parameter: Parameter) -> None:
         """No value was given: the workflow's own stay, each where it is, but for a seed that nobody ever set."""
-        if parameter.required:
-            first = parameter.targets[0].node_id
-            title = self.workflow.title(first)
-            message = f"{plain(parameter.name)} ({plain(title)}): required, and no value was given"
-            self.problems.append(Problem(parameter.name, message, first, title))
-            return
         slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        slots = [slot for slot in slots if (slot.node_id, slot.field) not in self.given]
+        if parameter.required and slots:
+            self.problems.append(self.problem(parameter, slots[0], "required, and no value was given"))
+            return
         unset = [slot for slot in slots if slot.is_seed(parameter.name) and _is_untouched(slot.default)]
         if unset:
             drawn = self.draw(*_limits(unset))
@@ -207,7 +226,7 @@ class _Binder:
         """The seeds that no parameter names: drawn where untouched, and noted."""
         for node_id, field, spec in list(self.other_seeds()):
             value = self.prompt[node_id]["inputs"][field]
-            if _is_untouched(value):
+            if _is_untouched(value) and (node_id, field) not in self.given:
                 slot = Slot(node_id, field, spec, True, None, False, value)
                 value = self.inputs(node_id)[field] = self.draw(*_limits([slot]))
             if type(value) is int:
@@ -225,26 +244,25 @@ class _Binder:
                     yield node_id, field, spec or Input.inferred(field, 0)
 
     def check(self, parameter: Parameter, slot: Slot, value: Any) -> Any:
-        title = self.workflow.title(slot.node_id)
-        where = f"{plain(parameter.name)} ({plain(title)})"
         if value is None:
-            message = f"{where}: None is no value: leave it out to keep what the workflow has"
-            raise ParameterError([Problem(parameter.name, message, slot.node_id, title)])
+            reason = "None is no value: leave it out to keep the workflow's"
+            raise ParameterError([self.problem(parameter, slot, reason)])
         if slot.upload:
             return value
         definition = self.definition(slot.node_id)
         if not slot.defined and definition is not None and not _may_have(definition, slot):
             names = list(definition.inputs)
-            meant = nearest(slot.field, names)
-            hint = (
-                f"did you mean {shown(meant)}?" if meant else f"it has {', '.join(plain(each) for each in names[:10])}"
-            )
-            message = (
-                f"{where}: the node has no input {shown(slot.field)}: {hint} Write ${parameter.name}.FIELD in its title"
-            )
-            raise ParameterError([Problem(parameter.name, message, slot.node_id, title)])
+            example = f"${plain(parameter.name)}.{plain(nearest(slot.field, names) or 'FIELD')}"
+            known = ", ".join(plain(each) for each in names[:10])
+            reason = f"the node has no input {shown(slot.field)}: write {example} in its title (it has {known})"
+            raise ParameterError([self.problem(parameter, slot, reason)])
         spec = slot.spec if slot.defined else _lenient(slot, value)
+        title = self.workflow.title(slot.node_id)
         return check_value(value, spec, parameter=parameter.name, node_id=slot.node_id, node_title=title)
+
+    def problem(self, parameter: Parameter, slot: Slot, reason: str) -> Problem:
+        title = self.workflow.title(slot.node_id)
+        return Problem(parameter.name, f"{plain(parameter.name)} ({title}): {reason}", slot.node_id, title)
 
     def definition(self, node_id: str) -> NodeDefinition | None:
         return self.definitions.get(self.prompt[node_id]["class_type"]) if self.definitions else None

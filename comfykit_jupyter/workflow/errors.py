@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class ComfyKitError(Exception):
     """The base of every error this package raises on purpose."""
 
+    result: Any = None
+    """The failed `ExecuteResult`, where there was a run."""
+
 
 class WorkflowError(ComfyKitError):
     """What was given is not a workflow that can be run; the message says what it is instead and what to do."""
@@ -48,20 +51,19 @@ def plain(text: str, limit: int = 60) -> str:
         text = text[: limit - 1] + "…"
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
 def shown(value: object, limit: int = 60) -> str:
-    """The `repr` of any value for a message: at most about `limit` characters, printable, never raises."""
+    """The `repr` of any value for a message: at most `limit` characters, printable, never raises."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = limit
     short.maxlevel = 2
     try:
-        text = repr(value[: limit + 1]) if isinstance(value, (str, bytes)) else short.repr(value)
+        text = repr(value[:limit]) if isinstance(value, (str, bytes)) else short.repr(value)
     except Exception:  # noqa: BLE001 - a value's own repr may do anything, and the message is about something else
         text = f"<{type(value).__name__}>"
-    if isinstance(value, (str, bytes)) and len(value) > limit:
-        return plain(text, limit - 1).rstrip("…") + "…" + text[0 if text[0] in "'\"" else 1]
     return plain(text, limit)
 
 

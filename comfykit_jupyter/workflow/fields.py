@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +45,7 @@ class Field:
 
     def to_json(self) -> dict[str, Any]:
         """The field for a browser: integers past 2**53 - 1 as strings, long lists of choices left out but counted."""
-        plain = asdict(self)
+        plain = dict(vars(self))
         for key in ("default", "min", "max", "step"):
             plain[key] = json_safe(plain[key])
         choices = self.choices
@@ -79,7 +79,7 @@ def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -
     if kind is None:
         return None
     # A link is left alone when nothing is given, so there is no value to show.
-    default = None if parameter.required or slot.default is MISSING else slot.default
+    default = None if parameter.required or not _suits(slot.default, kind) else slot.default
     return Field(
         name=parameter.name,
         kind=kind,
@@ -117,6 +117,17 @@ def _kind(spec: Input, slot: Slot, *, seed: bool) -> FieldKind | None:
 
 def _media(kind: str) -> FieldKind:
     return kind if kind in ("image", "audio", "video") else "file"  # type: ignore[return-value]
+
+
+def _suits(value: Any, kind: FieldKind) -> bool:
+    """Whether a form can show the value; a file may hold anything, and MISSING suits none."""
+    if kind in ("integer", "number", "seed"):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind == "toggle":
+        return isinstance(value, bool)
+    if kind == "choice":
+        return isinstance(value, (str, int, float, list))
+    return isinstance(value, str)
 
 
 def _is_slider(spec: Input) -> bool:

@@ -143,7 +143,7 @@ def plain_json(value: Any, depth: int = 64) -> Any:
         raise ValueError("the value is nested too deeply")
     if isinstance(value, (list, tuple)):
         return [plain_json(each, depth - 1) for each in value]
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise ValueError("a key is not text")
         return {str(key): plain_json(each, depth - 1) for key, each in value.items()}

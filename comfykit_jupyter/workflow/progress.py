@@ -104,12 +104,8 @@ def _execution_start(state: RunState, data: Mapping[str, Any], at: float) -> Run
 
 
 def _execution_cached(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
-    nodes = data.get("nodes")
-    found = (
-        {id_ for id_ in nodes if isinstance(id_, str) and id_ in state.classes} if isinstance(nodes, list) else set()
-    )
-    state = _begun(state, at)
-    return state if found <= state.cached else replace(state, cached=state.cached | found, done=state.done | found)
+    found = _ids(data, "nodes") & state.classes.keys()
+    return _done(replace(_begun(state, at), cached=state.cached | found), found)
 
 
 def _executing(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
@@ -183,14 +179,14 @@ def _execution_error(state: RunState, data: Mapping[str, Any], at: float) -> Run
         exception_type=_string(data, "exception_type", 200) or None,
         traceback=traceback,
     )
-    return _ended(replace(state, error=error), "failed", at)
+    return _ended(replace(_done(state, _ids(data, "executed")), error=error), "failed", at)
 
 
 def _execution_interrupted(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
     error = _where(state, data, "cancelled", "the run was interrupted")
     if error.node_title:
         error = replace(error, message=f"the run was interrupted at {plain(error.node_title)}")
-    return _ended(replace(state, error=error), "cancelled", at)
+    return _ended(replace(_done(state, _ids(data, "executed")), error=error), "cancelled", at)
 
 
 _STEPS = {
@@ -279,6 +275,11 @@ def _timed(state: RunState, messages: Mapping[str, Mapping[str, Any]], at: float
 def _messages(raw: Any) -> dict[str, Mapping[str, Any]]:
     rows = [row for row in raw if isinstance(row, (list, tuple)) and len(row) == 2] if isinstance(raw, list) else []
     return {row[0]: row[1] for row in rows if isinstance(row[0], str) and isinstance(row[1], Mapping)}
+
+
+def _ids(data: Mapping[str, Any], key: str) -> set[str]:
+    listed = data.get(key)
+    return {id_ for id_ in listed if isinstance(id_, str)} if isinstance(listed, list) else set()
 
 
 def _shown_id(data: Mapping[str, Any], *keys: str) -> str | None:

@@ -1,14 +1,12 @@
-"""What is known of one run (`RunState`), what a person wants to know of it (`Progress`), and why it failed (`RunError`)."""
+"""What is known of one run (`RunState`), what a person wants to know of it (`Progress`), why it failed (`RunError`)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from comfykit_jupyter.workflow.errors import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
 
@@ -119,7 +117,7 @@ class RunState:
             at: now, in seconds; the same clock as in all later calls.
             total: how many nodes the outputs need; all of them when not given.
         """
-        classes = {id_: str(node["class_type"]) for id_, node in prompt.items()}
+        classes = {id_: _class_of(node) for id_, node in prompt.items()}
         return cls(prompt_id, at, titles, classes, len(prompt) if total is None else total)
 
     def title(self, node_id: str | None) -> str | None:
@@ -157,6 +155,12 @@ class RunState:
         if self.step >= self.steps:  # what this node does after its steps, nobody tells
             return None
         return max(0.0, self.pace * (self.steps - self.step) - max(0.0, at - self.step_at))
+
+
+def _class_of(node: Any) -> str:
+    """The class of a node of a prompt that a server may have told us."""
+    class_type = node.get("class_type") if isinstance(node, Mapping) else None
+    return class_type if isinstance(class_type, str) else ""
 
 
 def _nodes(count: int) -> str:

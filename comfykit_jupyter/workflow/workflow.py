@@ -12,13 +12,14 @@ from typing import Any
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, kind_of, plain, shown
 from comfykit_jupyter.workflow.fields import Field, describe
-from comfykit_jupyter.workflow.nodes import KNOWN_LOADERS, MISSING, Definitions, is_link
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, is_link
 from comfykit_jupyter.workflow.params import nearest, plain_json
 from comfykit_jupyter.workflow.titles import Title, parse_title
 
 __all__ = ["Binding", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
 _LONGEST_ADDRESS = 500  # characters
+_LONGEST_TITLE = 120
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,11 @@ class Workflow:
     def title(self, node_id: str, definitions: Definitions | None = None) -> str:
         """What to call a node: the display text of its title, else its class's display name, if known, or its class."""
         text = self._titles[node_id].text
-        if text:
-            return text
-        class_type: str = self.prompt[node_id]["class_type"]
-        definition = definitions.get(class_type) if definitions else None
-        return definition.display_name if definition is not None else class_type
+        if not text:
+            text = self.prompt[node_id]["class_type"]
+            definition = definitions.get(text) if definitions else None
+            text = definition.display_name if definition is not None else text
+        return plain(text, _LONGEST_TITLE)
 
     def parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
         """The parameter of a title, or any input by its address: "3.cfg", or "KSampler.cfg" if one node is called so.
@@ -167,11 +168,7 @@ class Workflow:
         return parameters
 
     def _target(self, node_id: str, field: str, *, upload: bool) -> Target:
-        node = self.prompt[node_id]
-        inputs = node["inputs"]
-        if field not in inputs and node["class_type"] in KNOWN_LOADERS:
-            field = KNOWN_LOADERS[node["class_type"]][0]  # `$~photo` on such a node can only mean its one file
-        value = inputs.get(field, MISSING)
+        value = self.prompt[node_id]["inputs"].get(field, MISSING)
         return Target(node_id, field, upload, MISSING if is_link(value) else value)
 
     def _addressed(self, name: str, node_id: str, field: str) -> Parameter:

@@ -1,0 +1,89 @@
+# Everything sets up what it needs, once, in .venv: python3 (3.10 or newer, with venv) and make are all that must be there.
+#
+#   make demo        run notebooks/quickstart.ipynb without a browser; its pictures and pages are left in demo/
+#   make lab         open the same notebook in JupyterLab
+#   make test        everything: linters, types, front end, kernels, browsers
+#   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
+#   make bench       what a run costs, beside a bare script
+#   make js          build the front end anew after a change in js/src
+#
+# demo and lab start the embedded server, unless COMFYUI_BASE_URL names one.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+ON_SERVER := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m comfykit_jupyter.sandbox --port 0 --dir demo/server --)
+STATIC := comfykit_jupyter/notebook/static/widget.js
+
+.PHONY: demo lab test test-live lint js js-check chromium bench clean
+
+demo: .venv/.package
+	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
+	@echo "Running notebooks/quickstart.ipynb …"
+	@$(ON_SERVER) $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \
+	  --ExecutePreprocessor.store_widget_state=False demo/quickstart.ipynb
+	@$(BIN)/jupyter nbconvert --log-level WARN --to html demo/quickstart.ipynb
+	@echo
+	@echo "Done. What it made:"
+	@echo "  $(CURDIR)/demo/quickstart.html     the notebook as a page: open it in a browser"
+	@echo "  $(CURDIR)/demo/quickstart.ipynb    the executed notebook"
+	@echo "  $(CURDIR)/demo/pictures/           $$(ls demo/pictures | tr '\n' ' ')"
+	@echo "The same thing in JupyterLab, with the form alive: make lab"
+
+lab: .venv/.package
+	@mkdir -p demo && cp -rn notebooks/quickstart.ipynb notebooks/workflows demo/ || true
+	$(ON_SERVER) $(BIN)/jupyter lab $(LAB_OPTIONS) demo/quickstart.ipynb
+
+test: lint js-check chromium .venv/.kernels
+	$(BIN)/python -m pytest
+
+test-live: .venv/.tools
+	$(BIN)/python -m pytest tests/live
+
+lint: .venv/.tools
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+js-check: js/node_modules/.package-lock.json
+	cd js && npm run --silent lint && npm run --silent typecheck && npm run --silent test
+
+js: $(STATIC)
+
+bench: .venv/.tools
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv demo dist build js/node_modules comfykit_jupyter/notebook/static
+
+# What the package needs, and what the notebook of the demo does. The front end is built on the way, where it is missing.
+.venv/.package: pyproject.toml
+	@echo "Setting up .venv (once) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install -q --editable ".[sandbox]" --group demo
+	@touch $@
+
+.venv/.tools: .venv/.package
+	$(BIN)/python -m pip install -q --group test
+	@touch $@
+
+# Older kernels, each in a folder of its own that goes before the others on the path of a kernel.
+.venv/.kernels: .venv/.tools tests/kernels.txt
+	while read -r version; do \
+	  $(BIN)/python -m pip install -q --no-deps --upgrade --target ".venv/kernels/$$version" "ipykernel==$$version" nest-asyncio || exit 1; \
+	done < tests/kernels.txt
+	@touch $@
+
+js/node_modules/.package-lock.json: js/package.json js/package-lock.json | .venv/.tools
+	cd js && npm ci --silent --no-audit --no-fund
+
+$(STATIC): js/node_modules/.package-lock.json $(wildcard js/src/*)
+	cd js && npm run --silent build
+
+# A browser for the tests: the machine's own, else Playwright's, else the distribution's; without any they are skipped, visibly.
+chromium: .venv/.tools
+	@$(BIN)/python tests/browser/chromium.py || $(BIN)/python -m playwright install --with-deps chromium \
+	  || (apt-get update -qq && apt-get install -y -qq chromium) || echo "No Chromium: the browser tests will be skipped."

@@ -1,0 +1,133 @@
+/** The controls of the form, one for each kind of parameter. */
+
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { Choice } from "./choice";
+import { MediaField } from "./mediafield";
+import { Integer, Numeric } from "./numeric";
+import type { Field, Value } from "./protocol";
+import { Seed } from "./seed";
+import type { Session } from "./session";
+
+export interface ControlProps {
+  session: Session;
+  field: Field;
+  /** The id of the element that the label names. */
+  id: string;
+  value: Value;
+  /** What is wrong with the value. */
+  error: string | undefined;
+}
+
+/** Milliseconds after the last key in which a text is sent. */
+const TYPING = 300;
+
+export function Control(props: ControlProps) {
+  switch (props.field.kind) {
+    case "integer":
+      return <Integer {...props} />;
+    case "number":
+      return <Numeric {...props} />;
+    case "seed":
+      return <Seed {...props} />;
+    case "choice":
+      return <Choice {...props} />;
+    case "toggle":
+      return <Toggle {...props} />;
+    case "multiline":
+      return <Multiline {...props} />;
+    case "image":
+    case "video":
+    case "audio":
+    case "file":
+      return <MediaField {...props} />;
+    default:
+      return <Text {...props} />;
+  }
+}
+
+/** The attributes that tie a control to its label, its error and its notes. */
+export function described(id: string, error: string | undefined, note = false) {
+  const by = [error && `${id}-error`, note && `${id}-note`].filter(Boolean).join(" ");
+  return { id, "aria-invalid": Boolean(error), ...(by && { "aria-describedby": by }) };
+}
+
+export function ErrorLine({ id, error }: { id: string; error: string | undefined }) {
+  if (!error) return null;
+  return (
+    <p class="ck-error" id={`${id}-error`}>
+      {error}
+    </p>
+  );
+}
+
+/** A value as the text of an input. */
+export function textOf(value: Value): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function Text({ session, field, id, value, error }: ControlProps) {
+  return (
+    <>
+      <input
+        type="text"
+        class="ck-input"
+        value={textOf(value)}
+        aria-required={field.required}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
+        onChange={() => session.values.flush()}
+        {...described(id, error)}
+      />
+      <ErrorLine id={id} error={error} />
+    </>
+  );
+}
+
+function Multiline({ session, field, id, value, error }: ControlProps) {
+  const area = useRef<HTMLTextAreaElement>(null);
+  const text = textOf(value);
+  useLayoutEffect(() => {
+    if (!area.current || CSS.supports?.("field-sizing", "content")) return;
+    area.current.style.height = "auto";
+    area.current.style.height = `${area.current.scrollHeight + 2}px`;
+  }, [text]);
+  return (
+    <>
+      <textarea
+        ref={area}
+        class="ck-input ck-area"
+        rows={2}
+        value={text}
+        aria-required={field.required}
+        onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
+        onChange={() => session.values.flush()}
+        {...described(id, error)}
+      />
+      <ErrorLine id={id} error={error} />
+    </>
+  );
+}
+
+function Toggle({ session, field, id, value, error }: ControlProps) {
+  const on = value === true;
+  const label = on ? field.label_on : field.label_off;
+  return (
+    <>
+      <div class="ck-line">
+        <input
+          type="checkbox"
+          role="switch"
+          aria-checked={on}
+          class="ck-toggle"
+          checked={on}
+          onChange={(event) => session.values.set(field.name, event.currentTarget.checked)}
+          {...described(id, error)}
+        />
+        {label && <span class="ck-muted">{label}</span>}
+      </div>
+      <ErrorLine id={id} error={error} />
+    </>
+  );
+}

@@ -1,0 +1,148 @@
+/** The form: a row for each parameter, the advanced ones folded, and the buttons. */
+
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { Control } from "./fields";
+import { brief } from "./format";
+import { ResetIcon } from "./icons";
+import { type Field, same } from "./protocol";
+import { type Session, useTopics } from "./session";
+
+const MEDIA = new Set(["image", "video", "audio", "file"]);
+
+export interface FormProps {
+  session: Session;
+  /** Begins the ids of this view's elements. */
+  uid: string;
+}
+
+export function Form({ session, uid }: FormProps) {
+  useTopics(session, "fields", "values", "errors", "closed");
+  const fields = session.get("fields");
+  const errors = session.get("errors");
+  const row = (field: Field) => <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />;
+  const advanced = fields.filter((field) => field.advanced);
+  const elsewhere = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
+
+  return (
+    <form
+      class="ck-form"
+      onSubmit={(event) => event.preventDefault()}
+      onDragOver={(event) => event.preventDefault()}
+      onDrop={(event) => {
+        event.preventDefault();
+        const file = event.dataTransfer?.files[0];
+        const field = file && fieldFor(file, fields);
+        if (field && !session.channel.closed) void session.upload(field.name, file);
+      }}
+    >
+      <fieldset class="ck-rows" disabled={session.channel.closed}>
+        {fields.filter((field) => !field.advanced).map(row)}
+        {advanced.length > 0 && (
+          <Advanced count={advanced.length} open={advanced.some(({ name }) => name in errors)}>
+            {advanced.map(row)}
+          </Advanced>
+        )}
+        {elsewhere.map(([name, message]) => (
+          <p key={name} class="ck-error">
+            {name ? `${name}: ${message}` : message}
+          </p>
+        ))}
+        <Buttons session={session} />
+      </fieldset>
+    </form>
+  );
+}
+
+/** The media field that a file dropped on the form is for. */
+function fieldFor(file: File, fields: readonly Field[]): Field | undefined {
+  const kind = file.type.split("/")[0];
+  return fields.find((field) => field.kind === kind) ?? fields.find((field) => field.kind === "file");
+}
+
+function Advanced({ count, open, children }: { count: number; open: boolean; children: ComponentChildren }) {
+  const details = useRef<HTMLDetailsElement>(null);
+  // Opened for an error that would be hidden; closed by nobody but the user.
+  useLayoutEffect(() => {
+    if (open && details.current) details.current.open = true;
+  }, [open]);
+  return (
+    <details class="ck-advanced" ref={details}>
+      <summary>Advanced ({count})</summary>
+      {children}
+    </details>
+  );
+}
+
+interface RowProps {
+  session: Session;
+  field: Field;
+  id: string;
+}
+
+function Row({ session, field, id }: RowProps) {
+  const { name } = field;
+  const stored = session.values.get(name);
+  const value = stored === undefined ? field.default : stored;
+  const error = session.values.refusal(name) ?? session.get("errors")[name];
+  const hasDefault = field.default !== null && field.default !== undefined;
+  const changed = hasDefault && !same(value, field.default);
+  const reset = () => session.values.reset(name, field.default);
+  const origin = [field.node, field.tooltip].filter(Boolean).join("\n");
+
+  return (
+    <div
+      class={`ck-row${changed ? " ck-changed" : ""}${field.kind === "multiline" || MEDIA.has(field.kind) ? " ck-tall" : ""}`}
+    >
+      <label for={id} title={origin} onDblClick={() => changed && reset()}>
+        {name}
+      </label>
+      <div class="ck-control">
+        <Control session={session} field={field} id={id} value={value} error={error} />
+      </div>
+      <div class="ck-reset">
+        {changed && (
+          <button
+            type="button"
+            class="ck-quiet"
+            aria-label="Reset"
+            title={`Back to ${brief(field.default, 60)}`}
+            onClick={reset}
+          >
+            <ResetIcon />
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+export function Buttons({ session }: { session: Session }) {
+  useTopics(session, "status", "view", "notice", "closed");
+  const closed = session.channel.closed;
+  return (
+    <div class="ck-buttons">
+      {session.get("view") === "form" && (
+        <button
+          type="button"
+          class="ck-run"
+          disabled={closed}
+          title="Ctrl+Enter or ⌘+Enter"
+          onClick={() => session.run()}
+        >
+          Run
+        </button>
+      )}
+      {session.active && (
+        <button type="button" class="ck-cancel" disabled={closed} onClick={() => session.cancel()}>
+          Cancel
+        </button>
+      )}
+      {session.notice && (
+        <p class="ck-error" role="alert">
+          {session.notice}
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,165 @@
+/** Media of the kernel as object URLs: fetched in pieces, shared by those who show it, bounded, revoked. */
+
+import { type Bytes, type Channel, isAbort, messageOf } from "./protocol";
+
+export type Size = "thumb" | "full";
+
+/** Which picture, video, sound or file: an item of a run, or (run `"input"`, with the value as version) that of a field. */
+export interface MediaName {
+  run: string;
+  key: string;
+  size: Size;
+  version?: string;
+}
+
+export interface MediaState {
+  url?: string;
+  mime?: string;
+  /** In bytes. */
+  total?: number;
+  /** 0…1 of the bytes. */
+  fraction: number;
+  error?: string;
+}
+
+interface Entry {
+  state: MediaState;
+  holders: Set<() => void>;
+  controller: AbortController;
+}
+
+/** Bytes kept for media that nobody shows. */
+const KEPT_BYTES = 96 * 1024 * 1024;
+/** Past this a page had better not try. */
+const MAX_BYTES = 1024 ** 3;
+const AT_ONCE = 3;
+
+// Opened in a tab, a blob of the page's origin with scripts in it would run there: such types are not passed on.
+const SHOWN = /^(image\/(png|jpeg|webp|gif|avif|bmp)|(video|audio)\/[a-z0-9.+-]+)$/;
+
+export class MediaCache {
+  readonly #channel: Channel;
+  // In the order of use, the oldest first.
+  readonly #entries = new Map<string, Entry>();
+  readonly #kept: number;
+
+  constructor(channel: Channel, kept = KEPT_BYTES) {
+    this.#channel = channel;
+    this.#kept = kept;
+  }
+
+  /**
+   * Holds a medium, which is fetched if it is not there, and calls `changed` as it comes.
+   *
+   * Returns how it stands and its release: a URL stays valid while somebody holds it.
+   */
+  hold(name: MediaName, changed: () => void): { state: () => MediaState; release: () => void } {
+    const id = JSON.stringify([name.run, name.key, name.size, name.version]);
+    const entry = this.#entries.get(id) ?? this.#start(id, name);
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    entry.holders.add(changed);
+    return {
+      state: () => entry.state,
+      release: () => {
+        entry.holders.delete(changed);
+        if (entry.holders.size === 0 && !entry.state.url) this.#drop(id, entry);
+        this.#trim();
+      },
+    };
+  }
+
+  destroy(): void {
+    for (const [id, entry] of [...this.#entries]) this.#drop(id, entry);
+  }
+
+  #start(id: string, name: MediaName): Entry {
+    const entry: Entry = { state: { fraction: 0 }, holders: new Set(), controller: new AbortController() };
+    const update = (state: MediaState) => {
+      entry.state = state;
+      for (const holder of [...entry.holders]) holder();
+    };
+    const progress = (fraction: number, total: number) => update({ fraction, total });
+    fetchMedia(this.#channel, name, entry.controller.signal, progress).then(
+      (blob) => {
+        if (this.#entries.get(id) !== entry) return;
+        update({ url: URL.createObjectURL(blob), mime: blob.type, total: blob.size, fraction: 1 });
+        this.#trim();
+      },
+      (error: unknown) => {
+        // Whoever asks again tries again.
+        if (this.#entries.get(id) === entry) this.#entries.delete(id);
+        if (!isAbort(error)) update({ fraction: 0, error: messageOf(error) });
+      },
+    );
+    return entry;
+  }
+
+  #trim(): void {
+    const unused = [...this.#entries].filter(([, entry]) => entry.holders.size === 0 && entry.state.url);
+    let bytes = unused.reduce((sum, [, entry]) => sum + (entry.state.total ?? 0), 0);
+    for (const [id, entry] of unused) {
+      if (bytes <= this.#kept) break;
+      bytes -= entry.state.total ?? 0;
+      this.#drop(id, entry);
+    }
+  }
+
+  #drop(id: string, entry: Entry): void {
+    if (this.#entries.get(id) === entry) this.#entries.delete(id);
+    entry.controller.abort();
+    if (entry.state.url) URL.revokeObjectURL(entry.state.url);
+  }
+}
+
+/** Fetches a medium in pieces, several at a time; `progress` gets the fraction and the total of bytes. */
+export async function fetchMedia(
+  channel: Channel,
+  { run, key, size }: MediaName,
+  signal: AbortSignal,
+  progress: (fraction: number, total: number) => void,
+): Promise<Blob> {
+  const piece = async (offset: number) => {
+    const { content, buffers } = await channel.request("media", { run, key, size, offset }, { signal });
+    return { total: Number(content.total), mime: String(content.mime ?? ""), bytes: buffers[0] ?? new Uint8Array() };
+  };
+  const { total, mime, bytes: first } = await piece(0);
+  if (!(total >= first.length && total <= MAX_BYTES)) {
+    throw new Error(`Not shown: ${total} bytes are too many for a page. Save it from Python.`);
+  }
+  const parts: Bytes[] = [first];
+  let done = first.length;
+  let next = first.length;
+  if (first.length === 0 && total > 0) throw new Error("The kernel sent an empty piece.");
+
+  const fill = async () => {
+    while (next < total) {
+      const start = next;
+      const end = Math.min(total, start + first.length);
+      next = end;
+      const filled: Bytes[] = [];
+      for (let offset = start; offset < end; ) {
+        const { bytes } = await piece(offset);
+        if (bytes.length === 0 || offset + bytes.length > end)
+          throw new Error("The kernel sent a piece of a wrong size.");
+        filled.push(bytes);
+        offset += bytes.length;
+        done += bytes.length;
+        progress(done / total, total);
+      }
+      parts[start / first.length] = filled.length === 1 && filled[0] ? filled[0] : join(filled);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, fill));
+  return new Blob(parts, { type: SHOWN.test(mime) ? mime : "application/octet-stream" });
+}
+
+function join(parts: readonly Bytes[]): Bytes {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

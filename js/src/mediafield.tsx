@@ -1,0 +1,101 @@
+/** A picture, video, sound or file that a workflow takes in: chosen, dropped, pasted, or named by a path or URL. */
+
+import { useRef, useState } from "preact/hooks";
+import { type ControlProps, described, ErrorLine, textOf } from "./fields";
+import { CloseIcon } from "./icons";
+import { useTopics } from "./session";
+import { useMedia } from "./show";
+
+const ACCEPTED: Partial<Record<string, string>> = { image: "image/*", video: "video/*", audio: "audio/*" };
+
+export function MediaField({ session, field, id, value, error }: ControlProps) {
+  useTopics(session, "uploads");
+  const [over, setOver] = useState(false);
+  const chooser = useRef<HTMLInputElement>(null);
+  const text = textOf(value);
+  const upload = session.uploadOf(field.name);
+  const problem = upload?.error ?? error;
+  const take = (files: FileList | null | undefined) => {
+    const file = files?.[0];
+    if (file) void session.upload(field.name, file);
+    return Boolean(file);
+  };
+
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: dropping and pasting have the button as their equal
+    <div
+      class={`ck-media-field${over ? " ck-over" : ""}`}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        setOver(false);
+        event.preventDefault();
+        event.stopPropagation();
+        if (!session.channel.closed) take(event.dataTransfer?.files);
+      }}
+      onPaste={(event) => {
+        if (take(event.clipboardData?.files)) event.preventDefault();
+      }}
+    >
+      <div class="ck-line">
+        {field.kind === "image" && text && !upload && <Thumb session={session} name={field.name} version={text} />}
+        {upload && !upload.error ? (
+          <div class="ck-line ck-grow">
+            <progress class="ck-upload" value={upload.fraction} aria-label={`Sending ${upload.file}`} />
+            <span class="ck-muted">{Math.round(upload.fraction * 100)} %</span>
+            <button
+              type="button"
+              class="ck-quiet"
+              aria-label="Stop"
+              title="Stop sending"
+              onClick={() => session.stopUpload(field.name)}
+            >
+              <CloseIcon />
+            </button>
+          </div>
+        ) : (
+          <input
+            type="text"
+            class="ck-input"
+            value={text}
+            title={text}
+            autocomplete="off"
+            spellcheck={false}
+            placeholder="drop, paste, path or URL"
+            aria-required={field.required}
+            onChange={(event) => {
+              session.stopUpload(field.name);
+              session.values.set(field.name, event.currentTarget.value.trim());
+            }}
+            {...described(id, problem)}
+          />
+        )}
+        <button type="button" class="ck-button" onClick={() => chooser.current?.click()}>
+          Choose…
+        </button>
+        <input
+          ref={chooser}
+          type="file"
+          hidden
+          tabIndex={-1}
+          aria-label="File"
+          accept={ACCEPTED[field.kind]}
+          onChange={(event) => {
+            take(event.currentTarget.files);
+            // The same file again is a choice, too.
+            event.currentTarget.value = "";
+          }}
+        />
+      </div>
+      <ErrorLine id={id} error={problem} />
+    </div>
+  );
+}
+
+function Thumb({ session, name, version }: { session: ControlProps["session"]; name: string; version: string }) {
+  const { url } = useMedia(session, { run: "input", key: name, size: "thumb", version });
+  return url ? <img class="ck-input-thumb" src={url} alt="" /> : null;
+}

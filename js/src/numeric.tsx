@@ -1,0 +1,148 @@
+/** Integers and numbers: arithmetic, arrow keys, a slider where the bounds are sane. */
+
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { type ControlProps, described, ErrorLine, textOf } from "./fields";
+import { clamp, parseInteger, parseNumber, stepNumber, toInteger, wire } from "./number";
+import type { Field, Value } from "./protocol";
+
+/** Milliseconds after the last step in which a value is sent. */
+const STEPPING = 120;
+
+/** How the values of a field are read, stepped and sent. */
+interface Arithmetic {
+  parse(text: string): Value | undefined;
+  /** The value and `count` steps more, within the bounds. */
+  step(value: Value, count: number): Value | undefined;
+}
+
+export function integers(field: Field): Arithmetic {
+  const step = toInteger(field.step) || 1n;
+  return {
+    parse: (text) => {
+      const value = parseInteger(text);
+      return value === null ? undefined : wire(value);
+    },
+    step: (value, count) => {
+      const from = toInteger(value) ?? toInteger(field.default) ?? 0n;
+      return wire(clamp(from + step * BigInt(count), toInteger(field.min), toInteger(field.max)));
+    },
+  };
+}
+
+function numbers(field: Field): Arithmetic {
+  const bound = (value: Field["min"]) => (value === null ? null : Number(value));
+  const step = Number(field.step) || 0.1;
+  return {
+    parse: (text) => parseNumber(text) ?? undefined,
+    step: (value, count) => {
+      const from = typeof value === "number" ? value : Number(field.default ?? 0);
+      return clamp(stepNumber(from, step, count), bound(field.min), bound(field.max));
+    },
+  };
+}
+
+export const Integer = (props: ControlProps) => <Slidden {...props} arithmetic={integers(props.field)} />;
+export const Numeric = (props: ControlProps) => <Slidden {...props} arithmetic={numbers(props.field)} />;
+
+function Slidden(props: ControlProps & { arithmetic: Arithmetic }) {
+  const { session, field, value } = props;
+  if (!field.slider) return <NumberInput {...props} />;
+  return (
+    <NumberInput
+      {...props}
+      before={
+        // For the pointer alone: keys and screen readers have the input beside it.
+        <input
+          type="range"
+          class="ck-slider"
+          aria-hidden="true"
+          tabIndex={-1}
+          min={Number(field.min)}
+          max={Number(field.max)}
+          step={Number(field.step) || "any"}
+          value={Number(value)}
+          onInput={(event) => session.values.set(field.name, event.currentTarget.valueAsNumber, STEPPING)}
+          onChange={() => session.values.flush()}
+        />
+      }
+    />
+  );
+}
+
+interface NumberInputProps extends ControlProps {
+  arithmetic: Arithmetic;
+  placeholder?: string;
+  /** What is shown instead of the value. */
+  shown?: string;
+  before?: ComponentChildren;
+  after?: ComponentChildren;
+}
+
+export function NumberInput(props: NumberInputProps) {
+  const { session, field, id, value, error, arithmetic, placeholder, shown } = props;
+  // What is being typed; null when the value is shown.
+  const [typed, setTyped] = useState<string | null>(null);
+  const [wrong, setWrong] = useState<string | null>(null);
+  const text = typed ?? shown ?? textOf(value);
+
+  const show = (next: Value, delay = 0) => {
+    setTyped(null);
+    setWrong(null);
+    session.values.set(field.name, next, delay);
+  };
+  const commit = () => {
+    if (typed === null) return;
+    const next = arithmetic.parse(typed);
+    if (next !== undefined) show(next);
+    else if (typed.trim() === "") setTyped(null);
+    else setWrong(`“${typed}” is not a number.`);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "Enter") return commit();
+    const direction = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+    if (direction === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const from = typed === null ? value : (arithmetic.parse(typed) ?? value);
+    const next = arithmetic.step(from, direction * (event.shiftKey ? 10 : 1));
+    if (next !== undefined) show(next, STEPPING);
+  };
+  const problem = wrong ?? error;
+
+  return (
+    <>
+      <div class="ck-line">
+        {props.before}
+        <input
+          type="text"
+          role="spinbutton"
+          class={`ck-input ck-number${field.slider ? " ck-short" : ""}`}
+          inputMode={field.kind === "number" ? "decimal" : "numeric"}
+          autocomplete="off"
+          value={text}
+          placeholder={placeholder}
+          aria-required={field.required}
+          aria-valuenow={Number.isFinite(Number(value)) && value !== null ? Number(value) : undefined}
+          aria-valuetext={text || placeholder}
+          aria-valuemin={field.min === null ? undefined : Number(field.min)}
+          aria-valuemax={field.max === null ? undefined : Number(field.max)}
+          title={range(field)}
+          onInput={(event) => setTyped(event.currentTarget.value)}
+          onChange={commit}
+          onBlur={commit}
+          onKeyDown={onKeyDown}
+          {...described(id, problem)}
+        />
+        {props.after}
+      </div>
+      <ErrorLine id={id} error={problem} />
+    </>
+  );
+}
+
+function range({ min, max }: Field): string | undefined {
+  if (min === null && max === null) return undefined;
+  if (min === null) return `at most ${max}`;
+  return max === null ? `at least ${min}` : `${min} to ${max}`;
+}

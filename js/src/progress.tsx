@@ -1,0 +1,141 @@
+/** How the run on the stage stands, and the runs that wait behind it. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { clock, duration } from "./format";
+import { CloseIcon } from "./icons";
+import type { Progress, Run, Status } from "./protocol";
+import { type Session, useTopics } from "./session";
+
+/** Milliseconds between two changes of a text that is read aloud. */
+const SPOKEN = 1000;
+
+export function ProgressPanel({ session }: { session: Session }) {
+  useTopics(session, "status", "progress", "runs", "closed");
+  const active = session.active && !session.channel.closed;
+  useTick(active);
+  const status = session.get("status");
+  const progress = session.get("progress");
+  const text = useThrottled(statusText(status, progress, stagedRun(session)), SPOKEN);
+  const times = active && status === "running" ? timesText(progress, session.sinceProgress) : "";
+  const percent = Math.round(100 * Math.min(1, Math.max(0, progress.fraction ?? 0)));
+
+  return (
+    <div class="ck-progress">
+      <div class="ck-status">
+        <span role="status" class={status === "failed" ? "ck-error" : ""}>
+          {text}
+        </span>
+        {times && <span class="ck-digits ck-muted">{` · ${times}`}</span>}
+      </div>
+      {active ? (
+        <div
+          class="ck-bar"
+          role="progressbar"
+          aria-label="Progress"
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={status === "running" ? percent : undefined}
+          aria-valuetext={text}
+        >
+          <div style={{ width: `${status === "running" ? percent : 0}%` }} />
+        </div>
+      ) : (
+        <div class="ck-bar ck-idle" />
+      )}
+      <Queue session={session} />
+    </div>
+  );
+}
+
+/** The run on the stage, if it has ended. */
+export function stagedRun(session: Session): Run | undefined {
+  if (session.active) return undefined;
+  const runs = session.get("runs");
+  const id = session.get("progress").prompt_id;
+  return runs.find((run) => run.id === id) ?? runs[0];
+}
+
+/** A run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
+export function statusText(status: Status, progress: Partial<Progress>, run: Run | undefined): string {
+  const took = duration(run?.seconds ?? progress.elapsed ?? 0);
+  switch (status) {
+    case "queued": {
+      const before = progress.queue_position;
+      if (before === null || before === undefined) return "Queued";
+      return before === 0 ? "Queued · next" : `Queued · ${before} before this one`;
+    }
+    case "running": {
+      const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total } = progress;
+      const where = node && steps ? `${node} ${step ?? 0}/${steps}` : node;
+      return [where || "Starting", total ? `${done} of ${total} nodes` : ""].filter(Boolean).join(" · ");
+    }
+    case "completed": {
+      const seeds = Object.entries(run?.seeds ?? {}).map(([name, seed]) => ` · ${name} ${seed}`);
+      return `Done in ${took}${seeds.join("")}`;
+    }
+    case "failed":
+      return `Failed after ${took}`;
+    case "cancelled":
+      return `Cancelled after ${took}`;
+    default:
+      return "";
+  }
+}
+
+function timesText({ elapsed = 0, remaining }: Partial<Progress>, since: number): string {
+  const left = remaining === null || remaining === undefined ? "" : ` · ~${clock(remaining - since)} left`;
+  return `${clock(elapsed + since)}${left}`;
+}
+
+function Queue({ session }: { session: Session }) {
+  useTopics(session, "waiting", "closed");
+  const waiting = session.get("waiting");
+  if (waiting.length === 0) return null;
+  return (
+    <ul class="ck-chips" aria-label="Waiting">
+      {waiting.map(({ id, position }, index) => (
+        <li key={id} class="ck-chip">
+          {position === null ? "waiting" : `${position} before`}
+          <button
+            type="button"
+            class="ck-quiet"
+            aria-label={`Take number ${index + 1} out of the queue`}
+            title="Take it out of the queue"
+            disabled={session.channel.closed}
+            onClick={() => session.cancel(id)}
+          >
+            <CloseIcon />
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Renders again each second, as long as it is on. */
+function useTick(on: boolean): void {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    if (!on) return;
+    const timer = setInterval(() => tick((count) => count + 1), 1000);
+    return () => clearInterval(timer);
+  }, [on]);
+}
+
+/** The text, which changes at most once in `interval` milliseconds; the last one always comes. */
+function useThrottled(text: string, interval: number): string {
+  const [shown, setShown] = useState(text);
+  const changedAt = useRef(0);
+  useEffect(() => {
+    if (shown === text) return;
+    const show = () => {
+      changedAt.current = performance.now();
+      setShown(text);
+    };
+    const wait = changedAt.current + interval - performance.now();
+    if (wait <= 0) return show();
+    const timer = setTimeout(show, wait);
+    return () => clearTimeout(timer);
+  }, [text, shown, interval]);
+  return shown;
+}

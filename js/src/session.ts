@@ -1,0 +1,274 @@
+/** What the views of one model share: its traits, what was typed, what is under way, and what one can do. */
+
+import { useLayoutEffect, useState } from "preact/hooks";
+import { MediaCache } from "./media";
+import { Preview } from "./preview";
+import { bytes, Channel, isAbort, isRecord, type Model, messageOf, type Traits, type Value } from "./protocol";
+import { upload } from "./upload";
+import { Values } from "./values";
+
+const TRAITS = [
+  "view",
+  "title",
+  "server",
+  "fields",
+  "values",
+  "errors",
+  "status",
+  "progress",
+  "runs",
+  "waiting",
+] as const satisfies readonly (keyof Traits)[];
+
+const EMPTY: Traits = {
+  view: "form",
+  title: "",
+  server: {},
+  fields: [],
+  values: {},
+  errors: {},
+  status: "idle",
+  progress: {},
+  runs: [],
+  waiting: [],
+};
+
+/** What a part of a view can follow. */
+export type Topic = keyof Traits | "preview" | "uploads" | "notice" | "closed";
+
+export interface UploadState {
+  file: string;
+  /** 0…1 */
+  fraction: number;
+  error?: string;
+}
+
+interface KernelOfModel {
+  widget_manager?: { kernel?: { interrupt?: () => unknown } };
+}
+
+/** Milliseconds that the kernel has to answer a cancel before a cell that runs is interrupted. */
+const CANCEL_ANSWER = 300;
+
+export class Session {
+  readonly channel: Channel;
+  readonly values: Values;
+  readonly media: MediaCache;
+  readonly preview: Preview;
+  readonly #model: Model;
+  readonly #followers = new Map<Topic, Set<() => void>>();
+  readonly #uploads = new Map<string, UploadState & { controller: AbortController }>();
+  readonly #choices = new Map<string, Promise<Value[]>>();
+  readonly #unhook: (() => void)[] = [];
+  #promptId: string | undefined;
+  #progressAt = performance.now();
+  #notice = "";
+  #interrupt: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.channel = new Channel(model);
+    this.values = new Values(
+      this.channel,
+      () => this.get("values"),
+      () => this.#tell("values"),
+    );
+    this.media = new MediaCache(this.channel);
+    this.preview = new Preview(() => this.#tell("preview"));
+    this.#promptId = this.get("progress").prompt_id;
+    this.#on("msg:custom", (content, buffers) => this.#receive(content, buffers));
+    for (const trait of TRAITS) this.#on(`change:${trait}`, () => this.#follow(trait));
+    for (const event of ["comm_live_update", "comm:close", "destroy"]) this.#on(event, () => this.#doubt());
+  }
+
+  /** A trait as it is now. */
+  get<K extends keyof Traits>(trait: K): Traits[K] {
+    return this.#model.get(trait) ?? EMPTY[trait];
+  }
+
+  /** Calls back when what the topic stands for has changed; returns how to stop. */
+  follow(topic: Topic, callback: () => void): () => void {
+    const followers = this.#followers.get(topic) ?? new Set();
+    this.#followers.set(topic, followers.add(callback));
+    return () => followers.delete(callback);
+  }
+
+  /** What the last action had to say, in a line. */
+  get notice(): string {
+    return this.#notice;
+  }
+
+  /** Seconds since the kernel told how the run stands. */
+  get sinceProgress(): number {
+    return (performance.now() - this.#progressAt) / 1000;
+  }
+
+  get active(): boolean {
+    return this.get("status") === "running" || this.get("status") === "queued";
+  }
+
+  /** Tells the kernel that a view is there: it sends the newest preview again. */
+  hello(): void {
+    this.channel.request("hello").catch(() => {});
+  }
+
+  run(): void {
+    this.values.flush();
+    this.#act("run");
+  }
+
+  remove(run: string): void {
+    this.#act("remove", { run });
+  }
+
+  /** Cancels a run: that on the stage, or one that waits. */
+  cancel(promptId: string | null = null): void {
+    const cellRuns = promptId === null && this.get("view") === "run";
+    clearTimeout(this.#interrupt);
+    if (cellRuns) {
+      // A kernel that is busy with the cell may read its messages only after it: the cell itself is stopped then.
+      this.#interrupt = setTimeout(() => {
+        if (this.active) (this.#model as unknown as KernelOfModel).widget_manager?.kernel?.interrupt?.();
+      }, CANCEL_ANSWER);
+    }
+    this.#act("cancel", { prompt_id: promptId }, () => cellRuns && clearTimeout(this.#interrupt));
+  }
+
+  /** The choices of a field that has too many for a trait. */
+  choices(name: string): Promise<Value[]> {
+    const known = this.#choices.get(name);
+    if (known) return known;
+    const asked = this.channel
+      .request("choices", { name })
+      .then(({ content }) => (Array.isArray(content.choices) ? (content.choices as Value[]) : []));
+    this.#choices.set(name, asked);
+    asked.catch(() => this.#choices.delete(name));
+    return asked;
+  }
+
+  uploadOf(name: string): UploadState | undefined {
+    return this.#uploads.get(name);
+  }
+
+  /** Sends a file for a field; a newer one for the same field takes its place. */
+  async upload(name: string, file: File): Promise<void> {
+    this.#uploads.get(name)?.controller.abort();
+    const state: UploadState & { controller: AbortController } = {
+      file: file.name,
+      fraction: 0,
+      controller: new AbortController(),
+    };
+    this.#uploads.set(name, state);
+    this.#tell("uploads");
+    try {
+      await upload(this.channel, name, file, {
+        signal: state.controller.signal,
+        progress: (received) => {
+          state.fraction = file.size ? received / file.size : 1;
+          this.#tell("uploads");
+        },
+      });
+      if (this.#uploads.get(name) === state) this.#uploads.delete(name);
+    } catch (error) {
+      if (isAbort(error)) return;
+      state.error = messageOf(error);
+    }
+    this.#tell("uploads");
+  }
+
+  /** Gives up the upload of a field, or takes its error away. */
+  stopUpload(name: string): void {
+    this.#uploads.get(name)?.controller.abort();
+    if (this.#uploads.delete(name)) this.#tell("uploads");
+  }
+
+  destroy(): void {
+    for (const unhook of this.#unhook.splice(0)) unhook();
+    clearTimeout(this.#interrupt);
+    for (const { controller } of this.#uploads.values()) controller.abort();
+    this.channel.closed = true;
+    this.values.destroy();
+    this.media.destroy();
+    this.preview.clear();
+    this.#followers.clear();
+  }
+
+  #on(event: string, callback: (...args: never[]) => void): void {
+    const { on, off } = this.#model as unknown as Record<"on" | "off", (event: string, callback: unknown) => void>;
+    on.call(this.#model, event, callback);
+    this.#unhook.push(() => off.call(this.#model, event, callback));
+  }
+
+  #tell(topic: Topic): void {
+    for (const follower of [...(this.#followers.get(topic) ?? [])]) follower();
+  }
+
+  #follow(trait: keyof Traits): void {
+    this.#open(true);
+    if (trait === "values") this.values.follow();
+    if (trait === "fields") this.#choices.clear();
+    if (trait === "progress") {
+      this.#progressAt = performance.now();
+      this.#stage(this.get("progress").prompt_id);
+    }
+    this.#tell(trait);
+  }
+
+  /** A preview belongs to one run. */
+  #stage(promptId: string | undefined): void {
+    if (promptId === undefined || promptId === this.#promptId) return;
+    this.#promptId = promptId;
+    this.preview.clear();
+  }
+
+  #receive(content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[] | undefined): void {
+    this.#open(true);
+    if (this.channel.receive(content, buffers) || !isRecord(content)) return;
+    const [frame] = buffers ?? [];
+    if (content.kind !== "preview" || !frame) return;
+    this.#stage(String(content.prompt_id));
+    this.preview.push(String(content.mime), bytes(frame));
+  }
+
+  /** The connection has changed: until the kernel is heard of, it is gone. */
+  #doubt(): void {
+    this.#open(false);
+    try {
+      this.#model.send({ kind: "hello", id: "" });
+    } catch {
+      // It is gone.
+    }
+  }
+
+  #open(open: boolean): void {
+    if (this.channel.closed !== open) return;
+    this.channel.closed = !open;
+    this.#tell("closed");
+  }
+
+  #act(kind: string, body: Record<string, unknown> = {}, answered?: () => void): void {
+    this.#say("");
+    this.channel
+      .request(kind, body)
+      .catch((error: unknown) => this.#say(messageOf(error)))
+      .finally(answered);
+  }
+
+  #say(notice: string): void {
+    if (notice === this.#notice) return;
+    this.#notice = notice;
+    this.#tell("notice");
+  }
+}
+
+/** Renders a component again when one of the topics changes. */
+export function useTopics(session: Session, ...topics: Topic[]): void {
+  const [, again] = useState({});
+  // Before the browser does anything else: an effect that comes later would miss what changes in between.
+  useLayoutEffect(() => {
+    const stop = topics.map((topic) => session.follow(topic, () => again({})));
+    return () => {
+      for (const each of stop) each();
+    };
+  }, [session, ...topics]);
+}

@@ -1,0 +1,140 @@
+/** The stage: what is made now, what came of it, or why nothing did. Its aspect stays, so that nothing jumps. */
+
+import { useRef } from "preact/hooks";
+import { alternative } from "./format";
+import { stagedRun } from "./progress";
+import type { Item, Run, RunError } from "./protocol";
+import { type Session, useTopics } from "./session";
+import { Download, Player, Text, useMedia } from "./show";
+
+export interface StageProps {
+  session: Session;
+  onOpen(run: Run, item: Item): void;
+}
+
+export function Stage({ session, onOpen }: StageProps) {
+  useTopics(session, "status", "progress", "preview", "runs", "fields", "values");
+  const running = session.active;
+  const staged = stagedRun(session);
+  // While a run has no picture yet, that of the last one stays, in the back.
+  const run = staged ?? session.get("runs").find(({ items }) => items.some(isVisual));
+  const item = run && mainItem(run);
+  const { frame } = session.preview;
+  const previewed = frame && (running || (staged?.items.some(isVisual) ?? true));
+  const aspect = useAspect(session, running && frame ? frame : item);
+
+  if (staged?.error && staged.status === "failed") return <Failure error={staged.error} />;
+  if (running && frame) {
+    return (
+      <div class="ck-stage" style={{ "--ck-aspect": aspect }}>
+        <img class="ck-fit" src={frame.url} alt="Preview" />
+      </div>
+    );
+  }
+  if (!run || !item) {
+    if (!running)
+      return <div class="ck-stage ck-empty">{session.get("view") === "form" && "Not run yet: Ctrl+Enter"}</div>;
+    return <div class="ck-stage" style={{ "--ck-aspect": aspect }} />;
+  }
+  const alt = alternative(item, run, session.get("fields"));
+  if (item.kind === "image") {
+    return (
+      <div class={`ck-stage${running ? " ck-stale" : ""}`} style={{ "--ck-aspect": aspect }}>
+        <Picture
+          key={`${run.id}/${item.key}`}
+          session={session}
+          run={run}
+          item={item}
+          alt={alt}
+          meanwhile={previewed ? frame.url : undefined}
+          onOpen={() => onOpen(run, item)}
+        />
+      </div>
+    );
+  }
+  if (item.kind === "video") {
+    return (
+      <div class="ck-stage" style={{ "--ck-aspect": aspect }}>
+        <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
+      </div>
+    );
+  }
+  return (
+    <div class="ck-stage ck-flat">
+      {item.kind === "text" && <Text text={item.text ?? ""} label={item.var || item.node} />}
+      {item.kind === "audio" && (
+        <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
+      )}
+      {item.kind === "file" && (
+        <Download session={session} run={run} item={item}>
+          {item.name}
+        </Download>
+      )}
+    </div>
+  );
+}
+
+export function isVisual(item: Item): boolean {
+  return item.kind === "image" || item.kind === "video";
+}
+
+/** What a run shows of itself: a picture before other things, a saved one before a temporary one. */
+function mainItem({ items }: Run): Item | undefined {
+  return items.find((item) => isVisual(item) && !item.temp) ?? items.find(isVisual) ?? items[0];
+}
+
+/** The aspect of the stage: of what it shows, else of what is to come, else the last one. */
+function useAspect(session: Session, shown: { width?: number; height?: number } | undefined): number {
+  const last = useRef(1);
+  const values = session.get("values");
+  const of = (width: unknown, height: unknown) =>
+    Number(width) > 0 && Number(height) > 0 ? Number(width) / Number(height) : 0;
+  last.current = of(shown?.width, shown?.height) || of(values.width, values.height) || last.current;
+  return Math.min(4, Math.max(0.4, last.current));
+}
+
+interface PictureProps {
+  session: Session;
+  run: Run;
+  item: Item;
+  alt: string;
+  meanwhile: string | undefined;
+  onOpen(): void;
+}
+
+function Picture({ session, run, item, alt, meanwhile, onOpen }: PictureProps) {
+  const thumb = useMedia(session, { run: run.id, key: item.key, size: "thumb" });
+  const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
+  const url = full.url ?? thumb.url ?? meanwhile;
+  if (!url) return <p class="ck-note">{full.error ?? thumb.error ?? ""}</p>;
+  return (
+    <button type="button" class="ck-open" title="Look closer" onClick={onOpen}>
+      <img class="ck-fit" src={url} alt={alt} />
+    </button>
+  );
+}
+
+function Failure({ error }: { error: RunError }) {
+  return (
+    <div class="ck-stage ck-failure">
+      <FailureText error={error} />
+    </div>
+  );
+}
+
+export function FailureText({ error }: { error: RunError }) {
+  return (
+    <>
+      <p class="ck-error">
+        {error.node_title && <strong>{error.node_title}: </strong>}
+        {error.message}
+      </p>
+      {error.traceback && (
+        <details>
+          <summary>Traceback</summary>
+          <pre class="ck-code">{error.traceback}</pre>
+        </details>
+      )}
+    </>
+  );
+}

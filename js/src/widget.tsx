@@ -1,0 +1,80 @@
+/** One view of the widget: title line, form, stage, outputs. */
+
+import { useEffect, useState } from "preact/hooks";
+import { Buttons, Form } from "./form";
+import { Gallery } from "./gallery";
+import { Lightbox, type Opened } from "./lightbox";
+import { ProgressPanel } from "./progress";
+import type { Item, Run, Server } from "./protocol";
+import { type Session, useTopics } from "./session";
+import { Stage } from "./stage";
+
+export interface WidgetProps {
+  session: Session;
+  /** Begins the ids of this view's elements. */
+  uid: string;
+}
+
+export function Widget({ session, uid }: WidgetProps) {
+  useTopics(session, "view", "closed");
+  const [opened, setOpened] = useState<Opened | null>(null);
+  useEffect(() => session.hello(), [session]);
+  const open = (run: Run, item: Item) => setOpened({ run: run.id, key: item.key });
+  const form = session.get("view") === "form";
+
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: a short cut; the button Run does the same
+    <div
+      class="ck-root"
+      data-lm-suppress-shortcuts="true"
+      onKeyDown={(event) => {
+        if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !form) return;
+        event.preventDefault();
+        event.stopPropagation();
+        if (!session.channel.closed) session.run();
+      }}
+    >
+      <TitleLine session={session} />
+      {session.channel.closed && (
+        <p class="ck-note" role="status">
+          The kernel is gone. Run the cell again to go on; what is typed here stays until then.
+        </p>
+      )}
+      <div class={`ck-body${form ? "" : " ck-single"}`}>
+        {form && <Form session={session} uid={uid} />}
+        <div class="ck-side">
+          <Stage session={session} onOpen={open} />
+          <ProgressPanel session={session} />
+          {!form && <Buttons session={session} />}
+        </div>
+      </div>
+      <Gallery session={session} onOpen={open} />
+      {opened && <Lightbox session={session} opened={opened} onShow={setOpened} onClose={() => setOpened(null)} />}
+    </div>
+  );
+}
+
+const STATES: Record<Server["state"], string> = {
+  ready: "ready",
+  busy: "busy",
+  unreachable: "unreachable",
+  unknown: "not asked yet",
+};
+
+function TitleLine({ session }: { session: Session }) {
+  useTopics(session, "title", "server");
+  const { address = "", state = "unknown", message = "", version } = session.get("server");
+  const words = [STATES[state], version && `ComfyUI ${version}`].filter(Boolean).join(", ");
+  return (
+    <header class="ck-title">
+      <strong>{session.get("title")}</strong>
+      {address && (
+        <span class="ck-server" title={message || words}>
+          <span class={`ck-dot ck-${state}`} role="img" aria-label={words} />
+          {address}
+        </span>
+      )}
+      {state === "unreachable" && <span class="ck-error ck-grow">{message || "The server does not answer."}</span>}
+    </header>
+  );
+}

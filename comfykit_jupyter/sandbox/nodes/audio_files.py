@@ -1,0 +1,220 @@
+"""Sound read from `input`, and saved: FLAC, MP3 and Opus, with the prompt inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+
+from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
+from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
+from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
+
+_AUDIO: Spec = ("AUDIO", {})
+_PREFIX: Spec = ("STRING", {"default": "audio/ComfyUI", "multiline": False})
+_CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus"}
+_RATES = {
+    "opus": (8000, 12000, 16000, 24000, 48000),
+    "mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+}
+_BLOCK = 4096
+MAX_SAMPLES = MAX_PIXELS
+"""Samples that one sound may have, all channels and the batch together."""
+
+
+def check_samples(samples: int) -> None:
+    """Refuse what would exhaust the memory.
+
+    Raises:
+        ValueError: there are more than `MAX_SAMPLES` samples.
+    """
+    if samples > MAX_SAMPLES:
+        raise ValueError(
+            f"{samples:,} samples of sound are too many for the embedded server: take a shorter duration"
+            f" (at most {MAX_SAMPLES:,} samples, all channels together)"
+        )
+
+
+def read_audio(path: Path) -> Audio:
+    """The first sound of a file, at its own rate.
+
+    Raises:
+        ValueError: the file has no sound, or too much of it.
+        av.FFmpegError: the file is none that can be read.
+    """
+    blocks: list[Floats] = []
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{path.name} has no sound")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp")
+        read = 0
+        for frame in chain(container.decode(stream), [None]):
+            for block in resampler.resample(frame):
+                blocks.append(block.to_ndarray())
+                read += blocks[-1].size
+                check_samples(read)
+        rate, channels = stream.rate, stream.channels
+    waveform = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), dtype=np.float32)
+    return {"waveform": waveform[None].astype(np.float32, copy=False), "sample_rate": rate}
+
+
+def encode_audio(
+    container: av.container.OutputContainer,
+    stream: av.AudioStream,
+    waveform: Floats,
+    sample_rate: int,
+) -> None:
+    """Write a sound of shape (channels, samples) into a stream, in the stream's own rate and format."""
+    layout = "mono" if len(waveform) == 1 else "stereo"
+    codec = stream.codec_context
+    resampler = av.AudioResampler(
+        format=codec.format, layout=layout, rate=codec.sample_rate, frame_size=codec.frame_size or _BLOCK
+    )
+    for start in range(0, waveform.shape[1], _BLOCK):
+        block = np.ascontiguousarray(waveform[:2, start : start + _BLOCK].clip(-1, 1))
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+        frame.sample_rate = sample_rate
+        frame.pts = start
+        for resampled in resampler.resample(frame):
+            container.mux(stream.encode(resampled))
+    for resampled in resampler.resample(None):
+        container.mux(stream.encode(resampled))
+    container.mux(stream.encode(None))
+
+
+def _rate(ending: str, wanted: int) -> int:
+    rates = _RATES.get(ending)
+    if rates is None:
+        return wanted
+    return min((rate for rate in rates if rate >= wanted), default=rates[-1])
+
+
+def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mapping[str, str]) -> None:
+    """One sound of a batch as a file.
+
+    Args:
+        path: its suffix decides the format: `.flac`, `.mp3` or `.opus`.
+        audio: the batch.
+        index: which of the batch.
+        quality: bits a second such as `128k`, `V0` for MP3 of the best variable rate, or nothing for FLAC.
+        texts: metadata, by key.
+    """
+    ending = path.suffix[1:]
+    waveform = audio["waveform"][index]
+    options = {"q": "0"} if quality == "V0" else {}
+    with av.open(str(path), "w", format="ogg" if ending == "opus" else ending) as container:
+        container.metadata.update(texts)
+        stream = container.add_stream(_CODECS[ending], rate=_rate(ending, audio["sample_rate"]), options=options)
+        stream.layout = "mono" if len(waveform) == 1 else "stereo"
+        if quality.endswith("k"):
+            stream.bit_rate = int(quality[:-1]) * 1000
+        encode_audio(container, stream, waveform, audio["sample_rate"])
+
+
+def _save(context: Context, audio: Audio, prefix: str | None, ending: str, quality: str = "") -> Output:
+    files = Files(context, prefix)
+    for index in range(len(audio["waveform"])):
+        write_audio(files.next(f".{ending}"), audio, index, quality, metadata(context))
+    return Output((audio,), {"audio": files.saved})
+
+
+def _fingerprint(folders: Folders, audio: str) -> str:
+    return content_hash(folders.find(audio))
+
+
+def _validate(folders: Folders, audio: str) -> str | None:
+    return missing(folders, audio, "audio")
+
+
+def _load_audio_specs(folders: Folders) -> Specs:
+    names = sorted({*folders.files("audio"), *folders.files("video")})
+    return {"audio": ("COMBO", {"multiselect": False, "options": names, "audio_upload": True})}
+
+
+@node(
+    "LoadAudio",
+    display_name="Load Audio",
+    category="audio",
+    required=_load_audio_specs,
+    returns=("AUDIO",),
+    fingerprint=_fingerprint,
+    validate=_validate,
+)
+def load_audio(context: Context, audio: str) -> Output:
+    """The sound of a file, be it a video's."""
+    return Output((read_audio(context.folders.find(audio)),))
+
+
+@node(
+    "SaveAudio",
+    display_name="Save Audio (FLAC) (DEPRECATED)",
+    category="audio",
+    required={"audio": _AUDIO, "filename_prefix": _PREFIX},
+    returns=("AUDIO",),
+    return_names=("audio",),
+    output_node=True,
+    options={"deprecated": True},
+)
+def save_audio(context: Context, audio: Audio, filename_prefix: str) -> Output:
+    """FLAC files below `output`."""
+    return _save(context, audio, filename_prefix, "flac")
+
+
+@node(
+    "SaveAudioMP3",
+    display_name="Save Audio (MP3) (DEPRECATED)",
+    category="audio",
+    required={
+        "audio": _AUDIO,
+        "filename_prefix": _PREFIX,
+        "quality": ("COMBO", {"default": "V0", "multiselect": False, "options": ["V0", "128k", "320k"]}),
+    },
+    returns=("AUDIO",),
+    return_names=("audio",),
+    output_node=True,
+    options={"deprecated": True},
+)
+def save_audio_mp3(context: Context, audio: Audio, filename_prefix: str, quality: str) -> Output:
+    """MP3 files below `output`."""
+    return _save(context, audio, filename_prefix, "mp3", quality)
+
+
+@node(
+    "SaveAudioOpus",
+    display_name="Save Audio (Opus) (DEPRECATED)",
+    category="audio",
+    required={
+        "audio": _AUDIO,
+        "filename_prefix": _PREFIX,
+        "quality": (
+            "COMBO",
+            {"default": "128k", "multiselect": False, "options": ["64k", "96k", "128k", "192k", "320k"]},
+        ),
+    },
+    returns=("AUDIO",),
+    return_names=("audio",),
+    output_node=True,
+    options={"deprecated": True},
+)
+def save_audio_opus(context: Context, audio: Audio, filename_prefix: str, quality: str) -> Output:
+    """Opus files below `output`."""
+    return _save(context, audio, filename_prefix, "opus", quality)
+
+
+@node(
+    "PreviewAudio",
+    display_name="Preview Audio",
+    category="audio",
+    required={"audio": _AUDIO},
+    returns=("AUDIO",),
+    return_names=("audio",),
+    output_node=True,
+)
+def preview_audio(context: Context, audio: Audio) -> Output:
+    """FLAC files below `temp`."""
+    return _save(context, audio, None, "flac")

@@ -1,0 +1,248 @@
+"""Pictures read from `input`, and saved: PNG, animated WebP and PNG, with the prompt inside."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence
+from PIL.PngImagePlugin import PngInfo
+
+from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
+from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
+
+_IMAGES: Spec = ("IMAGE", {})
+_NO_MASK = (64, 64)
+_WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
+_EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
+
+
+def content_hash(path: Path) -> str:
+    """The SHA-256 of a file: the fingerprint of a node that reads it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def missing(folders: Folders, name: str, kind: str) -> str | None:
+    """The complaint about a name that is no file below the server's folders; `kind` is `image`, `video` or `audio`."""
+    try:
+        exists = folders.find(name).is_file()
+    except ValueError:
+        exists = False
+    return None if exists else f"Invalid {kind} file: {name}"
+
+
+def _fingerprint(folders: Folders, image: str) -> str:
+    return content_hash(folders.find(image))
+
+
+def _validate(folders: Folders, image: str) -> str | None:
+    return missing(folders, image, "image")
+
+
+def read_frames(path: Path) -> list[Image.Image]:
+    """The frames of a picture, upright; those whose size differs from the first one's are left out.
+
+    Raises:
+        ValueError: the frames have too many pixels together.
+    """
+    frames: list[Image.Image] = []
+    with Image.open(path) as picture:
+        for frame in ImageSequence.Iterator(picture):
+            upright = ImageOps.exif_transpose(frame)
+            if not frames or upright.size == frames[0].size:
+                frames.append(upright.copy())
+                check_pixels(*upright.size, len(frames))
+            if picture.format == "MPO":  # further frames are other views of the same picture
+                break
+    return frames
+
+
+def _channels(frame: Image.Image) -> Image.Image:
+    return frame.convert("RGBA") if "A" in frame.getbands() or "transparency" in frame.info else frame.convert("RGB")
+
+
+def to_image(frame: Image.Image) -> Floats:
+    """A frame as floats of shape (height, width, 3), 0…1."""
+    if frame.mode.startswith("I"):  # grey of 16 bits
+        grey = np.asarray(frame, dtype=np.float32) / 65535
+        return np.repeat(grey[:, :, None], 3, axis=2).clip(0, 1)
+    return np.asarray(frame.convert("RGB"), dtype=np.float32) / 255
+
+
+def to_mask(frame: Image.Image, channel: str) -> Floats:
+    """One channel of a frame, shape (height, width), 0…1: of `alpha` what is transparent is 1."""
+    colours = _channels(frame)
+    band = channel[0].upper()
+    if band not in colours.getbands():
+        return np.zeros(_NO_MASK, dtype=np.float32)
+    values = np.asarray(colours.getchannel(band), dtype=np.float32) / 255
+    return 1 - values if band == "A" else values
+
+
+def to_picture(image: Floats) -> Image.Image:
+    """A Pillow picture of floats of shape (height, width, 3), 0…1."""
+    return Image.fromarray((image * 255).clip(0, 255).astype(np.uint8))
+
+
+def _image_choice(folders: Folders) -> Spec:
+    return folders.files("image"), {"image_upload": True}
+
+
+def _load_image_specs(folders: Folders) -> Specs:
+    return {"image": _image_choice(folders)}
+
+
+@node(
+    "LoadImage",
+    display_name="Load Image",
+    category="image",
+    required=_load_image_specs,
+    returns=("IMAGE", "MASK"),
+    fingerprint=_fingerprint,
+    validate=_validate,
+)
+def load_image(context: Context, image: str) -> Output:
+    """The frames of a picture, and what is transparent in them."""
+    frames = read_frames(context.folders.find(image))
+    return Output(
+        (
+            np.stack([to_image(frame) for frame in frames]),
+            np.stack([to_mask(frame, "alpha") for frame in frames]),
+        )
+    )
+
+
+def _load_mask_specs(folders: Folders) -> Specs:
+    return {"image": _image_choice(folders), "channel": (["alpha", "red", "green", "blue"], {})}
+
+
+@node(
+    "LoadImageMask",
+    display_name="Load Image (as Mask)",
+    category="image",
+    required=_load_mask_specs,
+    returns=("MASK",),
+    fingerprint=_fingerprint,
+    validate=_validate,
+)
+def load_image_mask(context: Context, image: str, channel: str) -> Output:
+    """One channel of a picture."""
+    return Output((to_mask(read_frames(context.folders.find(image))[0], channel)[None],))
+
+
+def _save_png(context: Context, images: Floats, prefix: str | None, compress_level: int) -> Output:
+    info = PngInfo()
+    for key, text in metadata(context).items():
+        info.add_text(key, text)
+    files = Files(context, prefix, images.shape[2], images.shape[1])
+    for image in images:
+        to_picture(image).save(files.next("_.png"), "PNG", pnginfo=info, compress_level=compress_level)
+    return Output((images,), {"images": files.saved})
+
+
+@node(
+    "SaveImage",
+    display_name="Save Image",
+    category="image",
+    required={"images": _IMAGES, "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+    returns=("IMAGE",),
+    return_names=("images",),
+    output_node=True,
+)
+def save_image(context: Context, images: Floats, filename_prefix: str = "ComfyUI") -> Output:
+    """PNG files below `output`."""
+    return _save_png(context, images, filename_prefix, compress_level=4)
+
+
+@node(
+    "PreviewImage",
+    display_name="Preview Image",
+    category="image",
+    required={"images": _IMAGES},
+    returns=("IMAGE",),
+    return_names=("images",),
+    output_node=True,
+)
+def preview_image(context: Context, images: Floats) -> Output:
+    """PNG files below `temp`."""
+    return _save_png(context, images, None, compress_level=1)
+
+
+@node(
+    "SaveAnimatedWEBP",
+    display_name="Save Animated WEBP",
+    category="image",
+    required={
+        "images": _IMAGES,
+        "filename_prefix": ("STRING", {"default": "ComfyUI", "multiline": False}),
+        "fps": ("FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
+        "lossless": ("BOOLEAN", {"default": True}),
+        "quality": ("INT", {"default": 80, "min": 0, "max": 100}),
+        "method": ("COMBO", {"multiselect": False, "options": list(_WEBP_METHODS)}),
+    },
+    returns=("IMAGE",),
+    return_names=("images",),
+    output_node=True,
+)
+def save_animated_webp(
+    context: Context, images: Floats, filename_prefix: str, fps: float, lossless: bool, quality: int, method: str
+) -> Output:
+    """One WebP that moves."""
+    exif = Image.Exif()
+    for index, (key, text) in enumerate(metadata(context).items()):
+        exif[_EXIF_MODEL if key == "prompt" else _EXIF_MAKE - index + 1] = f"{key}:{text}"
+    files = Files(context, filename_prefix, images.shape[2], images.shape[1])
+    first, *others = [to_picture(image) for image in images]
+    first.save(
+        files.next("_.webp"),
+        save_all=True,
+        append_images=others,
+        duration=round(1000 / fps),
+        loop=0,
+        lossless=lossless,
+        quality=quality,
+        method=_WEBP_METHODS[method],
+        exif=exif,
+    )
+    return Output((images,), {"images": files.saved, "animated": [len(images) != 1]})
+
+
+@node(
+    "SaveAnimatedPNG",
+    display_name="Save Animated PNG",
+    category="image",
+    required={
+        "images": _IMAGES,
+        "filename_prefix": ("STRING", {"default": "ComfyUI", "multiline": False}),
+        "fps": ("FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
+        "compress_level": ("INT", {"advanced": True, "default": 4, "min": 0, "max": 9}),
+    },
+    returns=("IMAGE",),
+    return_names=("images",),
+    output_node=True,
+)
+def save_animated_png(
+    context: Context, images: Floats, filename_prefix: str, fps: float, compress_level: int
+) -> Output:
+    """One PNG that moves."""
+    info = PngInfo()
+    for key, text in metadata(context).items():
+        # not a text chunk: readers look for this one in animations
+        info.add(b"comf", key.encode("latin-1", "replace") + b"\0" + text.encode("latin-1", "replace"), True)
+    files = Files(context, filename_prefix, images.shape[2], images.shape[1])
+    first, *others = [to_picture(image) for image in images]
+    first.save(
+        files.next("_.png"),
+        save_all=True,
+        append_images=others,
+        duration=round(1000 / fps),
+        pnginfo=info,
+        compress_level=compress_level,
+    )
+    return Output((images,), {"images": files.saved, "animated": [True]})

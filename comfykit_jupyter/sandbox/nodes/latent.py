@@ -1,0 +1,154 @@
+"""Pictures in the making: empty ones, those made of images, their size and number, and the way back to images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.nodes.image import resize, resize_planes, size_for
+from comfykit_jupyter.sandbox.nodes.model import Vae
+from comfykit_jupyter.sandbox.nodes.painter.color import from_rgb, to_rgb
+from comfykit_jupyter.sandbox.nodes.values import Floats, Latent, check_pixels
+
+_LATENT: Spec = ("LATENT", {})
+_SHRINK = 8
+_RANGE = np.array([5.0, 18.0, 18.0, 8.0], dtype=np.float32)[:, None, None]
+_CENTRE = np.array([0.55, 0.0, 0.0, 0.0], dtype=np.float32)[:, None, None]
+
+
+def encode(images: Floats) -> Floats:
+    """The `samples` of images: their OKLab colours and the contrast within each 8 × 8 pixels, about -2…2.
+
+    Args:
+        images: shape (batch, height, width, 3), 0…1.
+    """
+    height, width = (max(1, side // _SHRINK) for side in images.shape[1:3])
+    samples = np.empty((len(images), 4, height, width), dtype=np.float32)
+    for picture, image in zip(samples, images, strict=True):
+        lab = from_rgb(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
+        picture[:3] = resize_planes(lab, width, height, "area")
+        squares = resize_planes(lab[:1] ** 2, width, height, "area")[0]
+        picture[3] = np.sqrt((squares - picture[0] ** 2).clip(0))
+    return (samples - _CENTRE) * _RANGE
+
+
+def decode(latent: Latent) -> Floats:
+    """The images of a latent, shape (batch, height, width, 3), 0…1.
+
+    They are its canvas, moved by as much as `samples` differs from it: noise that is left shows.
+    """
+    samples = latent["samples"]
+    height, width = (side * _SHRINK for side in samples.shape[2:])
+    canvas = latent.get("canvas")
+    if canvas is None:
+        canvas = np.full((len(samples), height, width, 3), 0.5, dtype=np.float32)
+    moved = (samples - encode(canvas))[:, :3] / _RANGE[:3]
+    if np.abs(moved).max(initial=0) < 1e-5:
+        return canvas
+    images = np.empty_like(canvas)
+    for image, plain, change in zip(images, canvas, moved, strict=True):
+        lab = from_rgb(np.ascontiguousarray(np.moveaxis(plain, 2, 0)))
+        lab += resize_planes(change, plain.shape[1], plain.shape[0])
+        image[:] = np.moveaxis(to_rgb(lab), 0, 2)
+    return images
+
+
+def is_empty(latent: Latent) -> bool:
+    """Whether nothing has been drawn yet."""
+    return "canvas" not in latent and not latent["samples"].any()
+
+
+@node(
+    "EmptyLatentImage",
+    display_name="Empty Latent Image",
+    category="model/latent",
+    required={
+        "width": ("INT", {"default": 512, "min": 16, "max": 16384, "step": 8}),
+        "height": ("INT", {"default": 512, "min": 16, "max": 16384, "step": 8}),
+        "batch_size": ("INT", {"default": 1, "min": 1, "max": 4096}),
+    },
+    returns=("LATENT",),
+)
+def empty_latent_image(_: Context, width: int, height: int, batch_size: int = 1) -> Output:
+    """Nothing yet; sides are in pixels, and rounded down to eights."""
+    check_pixels(width, height, batch_size)
+    shape = (batch_size, 4, height // _SHRINK, width // _SHRINK)
+    return Output((Latent(samples=np.zeros(shape, dtype=np.float32)),))
+
+
+@node(
+    "VAEEncode",
+    display_name="VAE Encode",
+    category="model/latent",
+    required={"pixels": ("IMAGE", {}), "vae": ("VAE", {})},
+    returns=("LATENT",),
+)
+def vae_encode(_: Context, pixels: Floats, vae: Vae) -> Output:  # noqa: ARG001  # all hands see alike
+    """Images as a latent; what their sides have over a multiple of eight is cut off evenly."""
+    height, width = (max(_SHRINK, side // _SHRINK * _SHRINK) for side in pixels.shape[1:3])
+    if pixels.shape[1] < height or pixels.shape[2] < width:
+        canvas = resize(pixels, width, height)
+    else:
+        top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+        canvas = pixels[:, top : top + height, left : left + width]
+    return Output((Latent(samples=encode(canvas), canvas=canvas),))
+
+
+@node(
+    "VAEDecode",
+    display_name="VAE Decode",
+    category="model/latent",
+    required={"samples": _LATENT, "vae": ("VAE", {})},
+    returns=("IMAGE",),
+)
+def vae_decode(_: Context, samples: Latent, vae: Vae) -> Output:  # noqa: ARG001
+    """A latent as images."""
+    return Output((decode(samples),))
+
+
+@node(
+    "LatentUpscale",
+    display_name="Upscale Latent",
+    category="model/latent",
+    required={
+        "samples": _LATENT,
+        "upscale_method": (["nearest-exact", "bilinear", "area", "bicubic", "bislerp"], {}),
+        "width": ("INT", {"default": 512, "min": 0, "max": 16384, "step": 8}),
+        "height": ("INT", {"default": 512, "min": 0, "max": 16384, "step": 8}),
+        "crop": (["disabled", "center"], {}),
+    },
+    returns=("LATENT",),
+)
+def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> Output:
+    """A latent at another size, in pixels; a side of 0 follows the other in proportion."""
+    small = samples["samples"]
+    wide, high = size_for((small.shape[3] * _SHRINK, small.shape[2] * _SHRINK), width, height)
+    wide, high = (max(_SHRINK * 2, side // _SHRINK * _SHRINK) for side in (wide, high))
+    check_pixels(wide, high, len(small))
+    center = crop == "center"
+    larger = Latent(samples=resize_planes(small, wide // _SHRINK, high // _SHRINK, upscale_method, center))
+    if "canvas" in samples:
+        # what the canvas holds beyond the samples grows with them; the rest is what was changed in the samples alone
+        moved = resize_planes(
+            small - encode(samples["canvas"]), wide // _SHRINK, high // _SHRINK, upscale_method, center
+        )
+        larger["canvas"] = resize(samples["canvas"], wide, high, upscale_method, center)
+        larger["samples"] = encode(larger["canvas"]) + moved
+    return Output((larger,))
+
+
+@node(
+    "RepeatLatentBatch",
+    display_name="Repeat Latent Batch",
+    category="model/latent/batch",
+    required={"samples": _LATENT, "amount": ("INT", {"default": 1, "min": 1, "max": 64})},
+    returns=("LATENT",),
+)
+def repeat_latent_batch(_: Context, samples: Latent, amount: int) -> Output:
+    """The batch, several times over."""
+    small = samples["samples"]
+    check_pixels(small.shape[3] * _SHRINK, small.shape[2] * _SHRINK, len(small) * amount)
+    repeated = Latent(samples=np.tile(small, (amount, 1, 1, 1)))
+    if "canvas" in samples:
+        repeated["canvas"] = np.tile(samples["canvas"], (amount, 1, 1, 1))
+    return Output((repeated,))

@@ -1,0 +1,123 @@
+"""The models, which are no diffusion models: a painter's hand, text for it to read, LoRAs for its palette and brush."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from comfykit_jupyter.sandbox.node import MODELS, Context, Folders, Output, Specs, node
+
+_HANDS = {
+    "procedural-dreams (no diffusion model).safetensors": "dreams",
+    "procedural-ink (no diffusion model).safetensors": "ink",
+    "procedural-silk (no diffusion model).safetensors": "silk",
+}
+_LOOKS = {
+    "procedural-brush (no diffusion model).safetensors": "brush",
+    "procedural-golden-hour (no diffusion model).safetensors": "golden",
+}
+MODELS["checkpoints"] = tuple(_HANDS)
+MODELS["loras"] = tuple(_LOOKS)
+
+Looks = tuple[tuple[str, float], ...]
+"""Changes by name, each with its strength."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The value of a MODEL link: who paints, and how that was changed."""
+
+    hand: str
+    looks: Looks = ()
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The value of a CLIP link: who reads the text."""
+
+    hand: str
+    looks: Looks = ()
+
+
+@dataclass(frozen=True)
+class Vae:
+    """The value of a VAE link."""
+
+    hand: str
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The value of a CONDITIONING link: a text, and who has read it."""
+
+    text: str
+    clip: Clip
+
+
+def _hand(name: str) -> str:
+    if name not in _HANDS:
+        raise ValueError(
+            f"{name!r} cannot be run on the embedded server, which has no diffusion models:"
+            f" choose one of {list(_HANDS)}"
+        )
+    return _HANDS[name]
+
+
+def _checkpoint_specs(folders: Folders) -> Specs:
+    return {"ckpt_name": (folders.models("checkpoints"), {})}
+
+
+@node(
+    "CheckpointLoaderSimple",
+    display_name="Load Checkpoint",
+    category="model/loaders",
+    required=_checkpoint_specs,
+    returns=("MODEL", "CLIP", "VAE"),
+)
+def checkpoint_loader_simple(_: Context, ckpt_name: str) -> Output:
+    """A painter, its reader, and its eye."""
+    hand = _hand(ckpt_name)
+    return Output((Model(hand), Clip(hand), Vae(hand)))
+
+
+def _lora_specs(folders: Folders) -> Specs:
+    strength = ("FLOAT", {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01})
+    return {
+        "model": ("MODEL", {}),
+        "clip": ("CLIP", {}),
+        "lora_name": (folders.models("loras"), {}),
+        "strength_model": strength,
+        "strength_clip": strength,
+    }
+
+
+@node(
+    "LoraLoader",
+    display_name="Load LoRA (Model and CLIP)",
+    category="model/loaders",
+    required=_lora_specs,
+    returns=("MODEL", "CLIP"),
+)
+def lora_loader(
+    _: Context, model: Model, clip: Clip, lora_name: str, strength_model: float, strength_clip: float
+) -> Output:
+    """The painter with another palette or brush; a strength of 0 changes nothing."""
+    if lora_name not in _LOOKS:
+        raise ValueError(f"{lora_name!r} cannot be run on the embedded server: choose one of {list(_LOOKS)}")
+    look = _LOOKS[lora_name]
+    if strength_model:
+        model = replace(model, looks=(*model.looks, (look, strength_model)))
+    if strength_clip:
+        clip = replace(clip, looks=(*clip.looks, (look, strength_clip)))
+    return Output((model, clip))
+
+
+@node(
+    "CLIPTextEncode",
+    display_name="CLIP Text Encode (Prompt)",
+    category="model/conditioning",
+    required={"text": ("STRING", {"multiline": True, "dynamicPrompts": True}), "clip": ("CLIP", {})},
+    returns=("CONDITIONING",),
+)
+def clip_text_encode(_: Context, text: str, clip: Clip) -> Output:
+    """A text, ready for the painter."""
+    return Output((Conditioning(text, clip),))

@@ -1,0 +1,1 @@
+"""The painter: procedural pictures for prompts, from words to pixels. There is no neural network in it."""

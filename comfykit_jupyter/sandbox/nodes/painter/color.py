@@ -1,0 +1,74 @@
+"""Colour as the eye sees it: OKLab, in which gradients stay clean, and its way to and from sRGB.
+
+Pictures are planes here, shape (3, height, width): lightness 0…1, then green-red and blue-yellow.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from comfykit_jupyter.sandbox.nodes.values import Floats
+
+_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ],
+    dtype=np.float32,
+)
+_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ],
+    dtype=np.float32,
+)
+_FROM_LMS = np.linalg.inv(_TO_LMS.astype(np.float64)).astype(np.float32)
+_FROM_LAB = np.linalg.inv(_TO_LAB.astype(np.float64)).astype(np.float32)
+_STEPS = 4096
+_ROOT = np.linspace(0, 1, _STEPS + 1) ** 2
+_ENCODE = np.where(_ROOT <= 0.0031308, 12.92 * _ROOT, 1.055 * _ROOT ** (1 / 2.4) - 0.055).astype(np.float32)
+"""The sRGB curve at the squares of 0…1: evenly spaced it would be coarse between its dark values."""
+
+
+def from_rgb(rgb: Floats) -> Floats:
+    """OKLab planes of sRGB planes 0…1; any shape behind the first axis."""
+    flat = rgb.reshape(3, -1)
+    linear = np.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return (_TO_LAB @ np.cbrt(_TO_LMS @ linear)).reshape(rgb.shape)
+
+
+def to_rgb(lab: Floats) -> Floats:
+    """Planes of sRGB 0…1 for OKLab planes; what lies outside sRGB is clipped."""
+    cone = _FROM_LAB @ lab.reshape(3, -1)
+    linear = (_FROM_LMS @ (cone * cone * cone)).clip(0, 1)
+    at = np.sqrt(linear) * _STEPS
+    return _ENCODE.take(at.astype(np.int32)).reshape(lab.shape)
+
+
+def hexes(*codes: str) -> Floats:
+    """OKLab colours, shape (count, 3), of codes such as `"e2725b"`."""
+    rgb = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in codes], dtype=np.float32) / 255
+    return np.ascontiguousarray(from_rgb(np.ascontiguousarray(rgb.T)).T)
+
+
+def gradient(stops: Floats, at: Floats) -> Floats:
+    """Planes coloured by a gradient: its evenly spaced stops, shape (count, 3), read where `at` (0…1) says."""
+    places = np.linspace(0, 1, len(stops))
+    fine = np.linspace(0, 1, 1024)
+    table = np.stack([np.interp(fine, places, stops[:, plane]) for plane in range(3)])
+    kernel = np.hanning(131)
+    kernel /= kernel.sum()
+    padded = np.pad(table, ((0, 0), (65, 65)), mode="reflect", reflect_type="odd")
+    smooth = np.stack([np.convolve(plane, kernel, "valid") for plane in padded]).astype(np.float32)
+    index = (at.clip(0, 1) * 1023).astype(np.int32)
+    return smooth[:, index]
+
+
+def turned(colours: Floats, hue: float, chroma: float = 1.0) -> Floats:
+    """Colours, shape (…, 3), with their hue turned by some radians and their chroma scaled."""
+    cos, sin = np.cos(hue) * chroma, np.sin(hue) * chroma
+    a, b = colours[..., 1], colours[..., 2]
+    return np.stack([colours[..., 0], a * cos - b * sin, a * sin + b * cos], axis=-1).astype(np.float32)

@@ -1,0 +1,209 @@
+"""Random fields that look like nature's: smooth noise of many octaves, warped and stretched, the same at every size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from comfykit_jupyter.sandbox.nodes.values import Floats
+
+
+def seed_of(*parts: object) -> int:
+    """A number for a random generator that depends on all the parts, and is the same in every process."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
+
+
+def generator(*parts: object) -> np.random.Generator:
+    """A random generator that depends on all the parts."""
+    return np.random.Generator(np.random.PCG64(seed_of(*parts)))
+
+
+def smoothstep(low: float, high: float, value: Floats) -> Floats:
+    """0 below `low`, 1 above `high`, and a soft rise between them; falls if `low` is above `high`."""
+    t = ((value - low) / (high - low)).clip(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def resized(plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Floats:
+    """A plane at another size, smoothly; `box` is the part of it to take, in its own pixels."""
+    picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box))
+
+
+def blurred(plane: Floats, radius: float) -> Floats:
+    """A plane softened over about `radius` pixels: made small and large again."""
+    height, width = plane.shape
+    if radius < 1:
+        return plane
+    small_width, small_height = (max(2, round(side / radius)) for side in (width, height))
+    picture = Image.fromarray(np.ascontiguousarray(plane))
+    small = picture.resize((small_width, small_height), Image.Resampling.HAMMING)
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def sample(planes: Floats, x: Floats, y: Floats) -> Floats:
+    """Planes, shape (…, height, width), read at places between their pixels; outside is what is on the border."""
+    height, width = planes.shape[-2:]
+    x, y = x.clip(0, width - 1.001), y.clip(0, height - 1.001)
+    left, top = x.astype(np.int32), y.astype(np.int32)
+    right, down = x - left, y - top
+    index = top * width + left
+    flat = planes.reshape(-1, height * width)
+    out = np.empty((len(flat), *x.shape), dtype=np.float32)
+    for plane, values in zip(out, flat, strict=True):
+        upper = values.take(index)
+        upper += right * (values.take(index + 1) - upper)
+        lower = values.take(index + width)
+        lower += right * (values.take(index + width + 1) - lower)
+        np.add(upper, down * (lower - upper), out=plane)
+    return out.reshape(*planes.shape[:-2], *x.shape)
+
+
+class Field:
+    """A rectangle of pixels with its coordinates, and the noise on it. The height is 1; `x` and `y` go right and down.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        seed: whatever the noise depends on.
+    """
+
+    def __init__(self, width: int, height: int, *seed: object) -> None:
+        self.width, self.height, self.seed = width, height, seed
+        self.aspect = width / height
+        self.pixel = 1 / height
+        across = (np.arange(width, dtype=np.float32) + 0.5) * self.pixel
+        down = (np.arange(height, dtype=np.float32) + 0.5) * self.pixel
+        self.x: Floats = np.broadcast_to(across, (height, width))
+        self.y: Floats = np.broadcast_to(down[:, None], (height, width))
+
+    def random(self, *name: object) -> np.random.Generator:
+        """A generator of its own for everything that has a name."""
+        return generator(*self.seed, *name)
+
+    def noise(
+        self,
+        name: object,
+        scale: float,
+        octaves: int = 5,
+        gain: float = 0.5,
+        stretch: tuple[float, float] = (1.0, 1.0),
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> Floats:
+        """Smooth noise, about -1…1.
+
+        Args:
+            name: tells this noise from others with the same seed.
+            scale: waves of the first octave in a height.
+            octaves: each has twice the waves; those finer than the pixels are left out.
+            gain: how strong an octave is beside the one before it.
+            stretch: how much longer the waves are in x and in y.
+            shift: moves the noise, in heights.
+        """
+        random = self.random("noise", name)
+        total = np.zeros((self.height, self.width), dtype=np.float32)
+        weight, most = 1.0, 0.0
+        for octave in range(octaves):
+            waves_x, waves_y = (scale * 2**octave / part for part in stretch)
+            # as large as the widest picture, so that a seed means the same noise whatever the proportions
+            cells_x, cells_y = int(waves_x * max(self.aspect, 2.5)) + 6, int(waves_y) + 6
+            if (octave and max(waves_x, waves_y) > self.height / 2) or cells_x * cells_y > 1 << 22:
+                break
+            lattice = random.standard_normal((cells_y, cells_x), dtype=np.float32)
+            at_x, at_y = (2 + (part % 1) for part in shift)
+            box = (at_x, at_y, at_x + waves_x * self.aspect, at_y + waves_y)
+            total += weight * resized(lattice, self.width, self.height, box)
+            most += weight * weight
+            weight *= gain
+        return total * np.float32(0.62 / np.sqrt(most))
+
+    def warped(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
+        """A plane read at places moved by `dx` and `dy`, in heights."""
+        return sample(
+            plane, self.x * self.height - 0.5 + dx * self.height, self.y * self.height - 0.5 + dy * self.height
+        )
+
+    def swirled(
+        self, name: object, scale: float, strength: float = 0.3, stretch: tuple[float, float] = (1.0, 1.0)
+    ) -> Floats:
+        """Noise bent by noise: marble, clouds, silk; about -1…1."""
+        bend_x, bend_y = (
+            self.noise((name, axis), scale * 0.7, 3, stretch=stretch) * np.float32(strength * stretch[axis == "y"])
+            for axis in ("x", "y")
+        )
+        return self.warped(self.noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
+
+    def line(self, name: object, scale: float, octaves: int = 6, gain: float = 0.5) -> Floats:
+        """Noise along x only, shape (width,), about -1…1: the outline of hills."""
+        random = self.random("line", name)
+        across = self.x[0]
+        total = np.zeros(self.width, dtype=np.float32)
+        weight, most = 1.0, 0.0
+        for octave in range(octaves):
+            waves = scale * 2**octave
+            knots = random.standard_normal(int(waves * max(self.aspect, 2.5)) + 6).astype(np.float32)
+            if waves > self.height / 2:
+                break
+            total += weight * _spline(knots, across * waves + 1)
+            most += weight * weight
+            weight *= gain
+        return total * np.float32(0.62 / np.sqrt(most))
+
+
+def _spline(knots: Floats, at: Floats) -> Floats:
+    """A Catmull-Rom spline through evenly spaced knots."""
+    index = at.astype(np.int32).clip(1, len(knots) - 3)
+    t = at - index
+    a, b, c, d = (knots.take(index + offset) for offset in (-1, 0, 1, 2))
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def shape_mask(
+    outlines: Sequence[Sequence[tuple[float, float]]],
+    field: Field,
+    centre: tuple[float, float],
+    size: float,
+    flip: bool = False,
+) -> Floats:
+    """How much of each pixel lies inside closed curves, 0…1.
+
+    Args:
+        outlines: points of each curve in a square of 1, y down; the curve through them is smooth.
+        field: where to draw.
+        centre: of the square's bottom edge, in heights.
+        size: of the square, in heights.
+        flip: mirror it.
+    """
+    fine = 3
+    side = max(4, round(size * field.height * 1.2))
+    picture = Image.new("L", (side * fine, side * fine))
+    draw = ImageDraw.Draw(picture)
+    for outline in outlines:
+        points = closed_spline(outline)
+        if flip:
+            points = points * [-1, 1] + [1, 0]
+        scaled = (points * size * field.height + 0.1 * size * field.height) * fine
+        draw.polygon([tuple(point) for point in scaled.tolist()], fill=255)
+    small = np.asarray(picture.resize((side, side), Image.Resampling.BOX), dtype=np.float32) / 255
+    mask = np.zeros((field.height, field.width), dtype=np.float32)
+    left = round((centre[0] - size * 0.6) * field.height)
+    top = round((centre[1] - size * 1.1) * field.height)
+    x0, y0 = max(0, left), max(0, top)
+    x1, y1 = min(field.width, left + side), min(field.height, top + side)
+    if x1 > x0 and y1 > y0:
+        mask[y0:y1, x0:x1] = small[y0 - top : y1 - top, x0 - left : x1 - left]
+    return mask
+
+
+def closed_spline(
+    points: Sequence[tuple[float, float]], fine: int = 12
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """A smooth closed curve through points, shape (count × fine, 2). A point given twice in a row is a corner."""
+    knots = np.array(points)
+    a, b, c, d = (np.roll(knots, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
+    t = np.linspace(0, 1, fine, endpoint=False)[None, :, None]
+    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    return curve.reshape(-1, 2)

@@ -1,0 +1,69 @@
+"""Values typed in by the user, and text shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from comfykit_jupyter.sandbox.node import Context, Output, node
+
+_MOST = 9223372036854775807
+
+
+def _same(_: Context, value: Any) -> Output:
+    return Output((value,))
+
+
+def _primitive(class_type: str, display_name: str, kind: str, options: dict[str, Any]) -> None:
+    node(
+        class_type,
+        display_name=display_name,
+        category="utilities/primitive",
+        required={"value": (kind, options)},
+        returns=(kind,),
+    )(_same)
+
+
+_primitive("PrimitiveInt", "Int", "INT", {"min": -_MOST, "max": _MOST, "control_after_generate": "fixed"})
+_primitive("PrimitiveFloat", "Float", "FLOAT", {"min": -_MOST, "max": _MOST, "step": 0.1})
+_primitive("PrimitiveString", "Text", "STRING", {"multiline": False})
+_primitive("PrimitiveStringMultiline", "Text (Multiline)", "STRING", {"multiline": True})
+_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
+
+
+@node(
+    "StringConcatenate",
+    display_name="Concatenate Text",
+    category="text",
+    required={
+        "string_a": ("STRING", {"multiline": True}),
+        "string_b": ("STRING", {"multiline": True}),
+        "delimiter": ("STRING", {"default": "", "multiline": False}),
+    },
+    returns=("STRING",),
+)
+def string_concatenate(_: Context, string_a: str, string_b: str, delimiter: str) -> Output:
+    """Two texts with a delimiter between them."""
+    return Output((string_a + delimiter + string_b,))
+
+
+@node(
+    "PreviewAny",
+    display_name="Preview as Text",
+    category="utilities",
+    required={"source": ("*", {})},
+    returns=("STRING",),
+    output_node=True,
+)
+def preview_any(_: Context, source: Any = None) -> Output:
+    """Any value as text: numbers as they are, everything else as JSON where it can be."""
+    if isinstance(source, str):
+        text = source
+    elif source is None or isinstance(source, (int, float)):
+        text = str(source)
+    else:
+        try:
+            text = json.dumps(source, indent=4)
+        except (TypeError, ValueError):
+            text = str(source)
+    return Output((text,), {"text": [text]})

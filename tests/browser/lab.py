@@ -1,0 +1,197 @@
+"""A real JupyterLab with a notebook of ours in a real browser, for the tests in this folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import Locator, Page
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / ".venv/kernels"
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+KERNEL_IDLE = """() => {
+    const widget = window.jupyterapp?.shell.currentWidget;
+    const context = widget?.sessionContext ?? widget?.context?.sessionContext;
+    const kernel = context?.session?.kernel;
+    return kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+
+
+class Lab:
+    """A JupyterLab server of its own, with folders of its own, on a free port."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.token = secrets.token_hex(8)
+        self.notebooks = folder / "notebooks"
+        self.notebooks.mkdir(parents=True)
+        homes = {
+            name: folder / name.lower()
+            for name in (
+                "HOME",
+                "JUPYTER_CONFIG_DIR",
+                "JUPYTER_DATA_DIR",
+                "JUPYTER_RUNTIME_DIR",
+                "JUPYTERLAB_SETTINGS_DIR",
+                "JUPYTERLAB_WORKSPACES_DIR",
+                "IPYTHONDIR",
+            )
+        }
+        for home in homes.values():
+            home.mkdir()
+        self._settings = homes["JUPYTERLAB_SETTINGS_DIR"]
+        for name, setting in SETTINGS.items():
+            self.set(name, setting)
+        self._install_kernels(homes["JUPYTER_DATA_DIR"] / "kernels")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (folder / "lab.log").open("w")
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                *("-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+                *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
+                *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}"),
+            ],
+            env=os.environ | {name: str(home) for name, home in homes.items()} | environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._wait()
+
+    def set(self, name: str, setting: dict[str, Any]) -> None:
+        """A setting of JupyterLab, by the name of its file."""
+        path = self._settings / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(setting))
+
+    def stop(self) -> None:
+        """Stop the server and its kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _install_kernels(self, folder: Path) -> None:
+        """A kernelspec for each of the older kernels: the same environment, with another ipykernel before it."""
+        for packages in KERNELS.glob("*") if KERNELS.is_dir() else []:
+            spec = folder / f"ipykernel-{packages.name}"
+            spec.mkdir(parents=True)
+            (spec / "kernel.json").write_text(
+                json.dumps(
+                    {
+                        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                        "display_name": spec.name,
+                        "language": "python",
+                        "env": {"PYTHONPATH": os.pathsep.join([str(packages), str(ROOT)])},
+                        "metadata": {"supported_features": []},
+                    }
+                )
+            )
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + 60
+        request = urllib.request.Request(f"{self.url}/api/status", headers={"Authorization": f"token {self.token}"})
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    raise RuntimeError((self.folder / "lab.log").read_text()) from None
+                time.sleep(0.1)
+
+    def write(self, name: str, cells: Sequence[str], kernel: str = "python3") -> None:
+        """A notebook with these code cells."""
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
+        )
+        nbformat.write(notebook, self.notebooks / name)
+
+
+class Notebook:
+    """A notebook that is open in a page."""
+
+    def __init__(self, lab: Lab, page: Page, name: str) -> None:
+        self.lab, self.page, self.name = lab, page, name
+
+    def open(self) -> Notebook:
+        """Load the page anew, and wait for the kernel."""
+        self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?token={self.lab.token}&reset")
+        self.wait_for_kernel()
+        return self
+
+    def reload(self) -> None:
+        """Reload the page, as a user does."""
+        self.page.reload()
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+
+    def wait_for_kernel(self) -> None:
+        """Until the kernel is connected and idle."""
+        self.page.wait_for_function(KERNEL_IDLE, timeout=60_000)
+
+    def cell(self, index: int) -> Locator:
+        """A cell."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def output(self, index: int) -> Locator:
+        """What stands below a cell."""
+        return self.cell(index).locator(".jp-Cell-outputWrapper")
+
+    def start(self, index: int) -> None:
+        """Run a cell, and return at once."""
+        self.cell(index).locator(".jp-InputArea-editor").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def ended(self, index: int, timeout: float = 30) -> None:
+        """Wait for the end of a cell that was run; seconds."""
+        prompt = self.cell(index).locator(".jp-InputArea-prompt")
+        self.page.wait_for_function(
+            r"prompt => /\[\d+\]/.test(prompt.textContent)", arg=prompt.element_handle(), timeout=timeout * 1000
+        )
+
+    def run(self, index: int, timeout: float = 30) -> str:
+        """Run a cell, wait for its end, and return the text below it."""
+        self.start(index)
+        self.ended(index, timeout)
+        return self.text(index)
+
+    def text(self, index: int) -> str:
+        """The text below a cell."""
+        return "\n".join(self.output(index).all_inner_texts())
+
+    def command(self, name: str) -> None:
+        """A command of JupyterLab, such as `notebook:interrupt-kernel`."""
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+
+
+@contextmanager
+def running_lab(folder: Path, environment: dict[str, str]) -> Iterator[Lab]:
+    """A JupyterLab server for as long as the block lasts."""
+    lab = Lab(folder, environment)
+    try:
+        yield lab
+    finally:
+        lab.stop()

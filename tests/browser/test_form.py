@@ -1,0 +1,172 @@
+"""The form, as its user meets it, in a real JupyterLab."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from .lab import Notebook
+
+Open = Callable[..., Notebook]
+
+SETUP = """
+import os
+from comfykit_jupyter import ComfyKit
+WORKFLOWS = os.environ["WORKFLOWS"]
+kit = ComfyKit()
+"""
+
+FORM = f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/text_to_image.json", width=256, height=256, steps=12)\nform'
+
+
+def decoded(picture: Locator) -> bool:
+    """Whether a picture was really decoded by the browser."""
+    handle = picture.element_handle()
+    return bool(handle and handle.evaluate("async img => { await img.decode(); return img.naturalWidth > 0 }"))
+
+
+def test_a_prompt_is_typed_and_run_and_its_picture_is_there_in_the_page_and_in_python(open_notebook: Open) -> None:
+    notebook = open_notebook(
+        FORM, "print(form.status, form.result.params['prompt'], form.result.image.pil().size, form.values['steps'])"
+    )
+    notebook.run(0)
+    form = notebook.output(0)
+    form.get_by_label("prompt", exact=True).fill("a lighthouse at dusk, ink")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("progressbar")).to_be_visible()
+    expect(form.get_by_role("status").first).to_contain_text("completed", timeout=30_000, ignore_case=True)
+    picture = form.get_by_role("img").first
+    expect(picture).to_be_visible()
+    assert decoded(picture)
+    assert "lighthouse" in (picture.get_attribute("alt") or "")
+    assert notebook.run(1).strip() == "completed a lighthouse at dusk, ink (256, 256) 12"
+
+
+def test_every_control_is_named_by_its_parameter(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM, "print(*form.values)")
+    notebook.run(0)
+    for name in notebook.run(1).split():
+        expect(notebook.output(0).get_by_label(name, exact=True).first).to_be_visible()
+
+
+def test_python_and_the_page_set_the_same_values(open_notebook: Open) -> None:
+    seed = 2**64 - 3
+    notebook = open_notebook(
+        FORM,
+        f"form.values['steps'] = 7; form.values['seed'] = {seed}",
+        "print(form.values['steps'], form.values['seed'])",
+    )
+    notebook.run(0)
+    form = notebook.output(0)
+    notebook.run(1)
+    steps, seed_field = form.get_by_role("textbox", name="steps", exact=True), form.get_by_label("seed", exact=True)
+    expect(steps).to_have_value("7")
+    expect(seed_field).to_have_value(str(seed))
+    steps.fill("3*3")
+    steps.press("Enter")
+    seed_field.fill(str(seed + 1))
+    seed_field.press("Enter")
+    expect(steps).to_have_value("9")
+    assert notebook.run(2).strip() == f"9 {seed + 1}"
+
+
+def test_a_wrong_value_is_told_at_its_field(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM)
+    notebook.run(0)
+    steps = notebook.output(0).get_by_role("textbox", name="steps", exact=True)
+    steps.fill("many")
+    steps.press("Enter")
+    expect(steps).to_have_attribute("aria-invalid", "true")
+
+
+def test_a_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM, "print(form.status, form.result.error.kind, kit.server().running)")
+    notebook.run(0)
+    form = notebook.output(0)
+    steps = form.get_by_role("textbox", name="steps", exact=True)
+    steps.fill("2000")
+    steps.press("Enter")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("progressbar")).to_be_visible()
+    expect(form.get_by_text("2000").first).to_be_visible()
+    form.get_by_role("button", name="Cancel", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("cancelled", ignore_case=True, timeout=5_000)
+    assert notebook.run(1).strip() == "cancelled cancelled 0"
+
+
+def test_a_reload_during_a_run_goes_on_live(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM, "form.cancel()")
+    notebook.run(0)
+    form = notebook.output(0)
+    steps = form.get_by_role("textbox", name="steps", exact=True)
+    steps.fill("3000")
+    steps.press("Enter")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("progressbar")).to_be_visible()
+    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.reload()
+    bar = notebook.output(0).get_by_role("progressbar")
+    expect(bar).to_be_visible(timeout=30_000)
+    before = bar.get_attribute("aria-valuetext")
+    expect(bar).not_to_have_attribute("aria-valuetext", before or "", timeout=10_000)
+    picture = notebook.output(0).get_by_role("img").first
+    expect(picture).to_be_visible()
+    assert decoded(picture)
+    notebook.output(0).get_by_role("button", name="Cancel", exact=True).click()
+    expect(notebook.output(0).get_by_role("status").first).to_contain_text("cancelled", ignore_case=True)
+
+
+def test_a_picture_is_uploaded_and_used(open_notebook: Open) -> None:
+    notebook = open_notebook(
+        f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/image_to_image.json", steps=4)\nform',
+        "print(form.status, form.result.image.pil().size)",
+    )
+    notebook.run(0)
+    form = notebook.output(0)
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((192, 128)).convert("RGB").save(buffer, "PNG")
+    form.locator("input[type=file]").first.set_input_files(
+        {"name": "gradient.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    expect(form.get_by_text("gradient").first).to_be_visible()
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("completed", timeout=30_000, ignore_case=True)
+    assert notebook.run(1).strip() == "completed (192, 128)"
+
+
+def test_a_video_plays_in_the_page(open_notebook: Open) -> None:
+    notebook = open_notebook(f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/video.json")\nform')
+    notebook.run(0)
+    form = notebook.output(0)
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("completed", timeout=60_000, ignore_case=True)
+    if not form.locator("video").count():
+        form.get_by_role("button", name="Play").first.click()
+    video = form.locator("video").first
+    expect(video).to_be_visible()
+    notebook.page.wait_for_function("video => video.videoWidth > 0", arg=video.element_handle())
+
+
+def test_two_views_stay_in_step(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM, "form")
+    notebook.run(0)
+    notebook.run(1)
+    first, second = (notebook.output(index).get_by_label("prompt", exact=True) for index in (0, 1))
+    expect(second).to_be_visible()
+    first.fill("one mind")
+    expect(second).to_have_value("one mind")
+
+
+def test_nothing_is_fetched_from_the_server_by_the_browser(open_notebook: Open, page: Page, sandbox: object) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    notebook = open_notebook(FORM)
+    notebook.run(0)
+    form = notebook.output(0)
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("completed", timeout=30_000, ignore_case=True)
+    assert asked
+    assert not [url for url in asked if url.startswith(sandbox.url)]  # type: ignore[attr-defined]

@@ -1,0 +1,55 @@
+"""Small pictures of large ones: what a notebook keeps, and what a page shows before somebody looks closer."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+PIXELS = 200_000_000
+"""Pixels of a picture that is opened at all: more would take gigabytes to decode."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """An encoded picture. `width` and `height` are its own, `original` those of the picture it was made from."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+    original: tuple[int, int]
+
+
+def thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality: int = 80) -> Thumbnail:
+    """The picture within `side` × `side` pixels; of an animation its first frame; never enlarged.
+
+    Args:
+        source: the encoded picture, or its file.
+        side: pixels of the longer side, at most.
+        form: Pillow's name of the format: WEBP, PNG or JPEG.
+        quality: of WEBP and JPEG, 1 to 100.
+
+    Raises:
+        ValueError: it is no picture that can be read, or far too large.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is ours
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+                original = picture.size
+                if original[0] * original[1] > PIXELS:
+                    raise ValueError(f"a picture of {original[0]} × {original[1]} pixels is too large to be shown")
+                picture.draft("RGB", (side, side))  # JPEG only: decodes at a fraction of the size
+                small = ImageOps.exif_transpose(picture)
+                clear = small.mode in ("RGBA", "LA", "PA") or "transparency" in small.info
+                small = small.convert("RGBA" if clear and form != "JPEG" else "RGB")
+                small.thumbnail((side, side), Image.Resampling.LANCZOS)
+                out = io.BytesIO()
+                small.save(out, form, quality=quality)
+    except (OSError, SyntaxError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError) as error:
+        raise ValueError(f"no picture that can be read: {error}") from None
+    return Thumbnail(out.getvalue(), f"image/{form.lower()}", small.width, small.height, original)

@@ -1,0 +1,125 @@
+"""Tab after `%comfykit`: commands, options, workflow files, and the parameters of the file with their choices."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.notebook.commands import COMMANDS
+from comfykit_jupyter.notebook.line import LineError, Token, quote, split
+from comfykit_jupyter.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from comfykit_jupyter.notebook.magics import ComfyKitMagics
+
+_LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%comfykit\s+(?P<rest>.*)", re.DOTALL)
+_FILES = 200
+_FILE_BYTES = 4_000_000
+"""Files that are offered, and bytes of a workflow that is read for its parameters: a key press must not wait."""
+
+
+class Completion:
+    """The completer of one shell's magic."""
+
+    def __init__(self, magics: ComfyKitMagics) -> None:
+        self._magics = magics
+
+    @context_matcher()  # type: ignore[untyped-decorator]
+    def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
+        """What can stand where the cursor is."""
+        line = context.full_text.split("\n")[context.cursor_line][: context.cursor_position]
+        found = _LINE.fullmatch(line)
+        if found is None:
+            return {"completions": [], "suppress": False}
+        before, fragment = _cut(found["rest"])
+        texts = sorted(text for text in self._texts(before, fragment) if text.startswith(fragment))
+        return {
+            "completions": [SimpleCompletion(text=text, type="magic") for text in texts],
+            "matched_fragment": fragment,
+            "suppress": True,
+        }
+
+    def _texts(self, before: list[Token], fragment: str) -> Iterable[str]:
+        if not before:
+            return COMMANDS
+        command = COMMANDS.get(before[0].text)
+        if command is None:
+            return ()
+        if before[-1].text in command.options and before[-1].name is None:
+            return ()  # its value: nobody knows
+        if before[0].text == "connect":
+            return ("sandbox",)
+        if not command.workflow:
+            return ()
+        if len(before) == 1:
+            return _files(fragment)
+        given = {token.name for token in before}
+        options = [option for option in command.options if option not in {token.text for token in before}]
+        if not command.values:
+            return options
+        return [*options, *self._parameters(before[1].text, fragment, given)]
+
+    def _parameters(self, source: str, fragment: str, given: set[str | None]) -> Iterable[str]:
+        name, separator, begun = fragment.partition("=")
+        fields = self._magics.fields.get(source)
+        if separator:
+            field = next((field for field in fields or () if field.name == name), None)
+            choices = ("true", "false") if field and field.kind == "toggle" else field.choices if field else None
+            return [f"{name}={_alike(str(choice), begun)}" for choice in choices or ()]
+        names = [field.name for field in fields] if fields is not None else _names(source)
+        return [f"{name}=" for name in names if name not in given]
+
+
+def _cut(rest: str) -> tuple[list[Token], str]:
+    """The tokens before the one at the cursor, and what there is of that one."""
+    for closing in ("", '"', "'"):
+        try:
+            tokens = split(rest + closing)
+        except LineError:
+            continue
+        if tokens and tokens[-1].end >= len(rest):
+            return tokens[:-1], rest[tokens[-1].start :]
+        return tokens, ""
+    return [], rest
+
+
+def _files(fragment: str) -> list[str]:
+    """JSON files and folders that begin so; hidden ones are not offered."""
+    begun = fragment.lstrip("\"'")
+    folder = begun.rpartition("/")[0] + "/" if "/" in begun else ""
+    try:
+        entries = sorted(Path(folder or ".").expanduser().iterdir())[:5000]
+    except OSError:
+        return []
+    found = [
+        f"{folder}{entry.name}{'/' if entry.is_dir() else ''}"
+        for entry in entries
+        if not entry.name.startswith(".") and (entry.suffix == ".json" or entry.is_dir())
+    ]
+    return [_alike(path, fragment) for path in found[:_FILES]]
+
+
+def _names(source: str) -> list[str]:
+    try:
+        path = Path(source).expanduser()
+        if path.stat().st_size > _FILE_BYTES:
+            return []
+        return list(Workflow.parse(path.read_bytes()).parameters)
+    except (OSError, ValueError, ComfyKitError):
+        return []
+
+
+def _alike(text: str, begun: str) -> str:
+    """A text quoted as the one that was begun, or as it needs to be."""
+    if begun[:1] == '"':
+        escaped: Any = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if begun[:1] == "'" and "'" not in text:
+        return f"'{text}'"
+    return quote(text)

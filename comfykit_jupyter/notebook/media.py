@@ -1,0 +1,205 @@
+"""Bytes for the browser, which never talks to the server: previews within a budget, pictures and files in pieces.
+
+And the other way: what a page uploads, and what Python puts into a form, becomes a file in a private folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.result import safe_name
+from comfykit_jupyter.client.thumbnail import thumbnail
+from comfykit_jupyter.notebook.sync import writer
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.events import Preview
+
+PIECE = 1024 * 1024
+"""Bytes of a piece, in both directions: a notebook's socket loses frames of ten times as much."""
+THUMBNAIL_SIDE = 512
+"""Pixels: a tile of 256 on a screen of double density."""
+UPLOAD_BYTES, UPLOADS = 2 * 1024**3, 16
+"""Bytes of one upload, and uploads that may be under way at once."""
+
+PREVIEW_INTERVAL, PREVIEW_RATE = 1 / 12, 1_000_000
+"""Seconds between two previews at least; bytes a second at most."""
+PREVIEW_BYTES, PREVIEW_SIDE, PREVIEW_QUALITY = 60_000, 512, 60
+"""A preview of more bytes is made smaller: to this many pixels, as JPEG of this quality."""
+
+Send = Callable[[dict[str, Any], Sequence[Any] | None], None]
+
+
+@cache
+def workers() -> ThreadPoolExecutor:
+    """The threads for what takes time: fetching, decoding, telling the server to cancel."""
+    return ThreadPoolExecutor(4, thread_name_prefix="comfykit-media")
+
+
+class Previews:
+    """The previews of one run on their way to the page: the newest wins, and the budget is kept."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._newest: tuple[dict[str, Any], bytes] | None = None
+        self._interval = PREVIEW_INTERVAL
+        self._ended = False
+
+    def offer(self, preview: Preview) -> None:
+        """A new preview. From the background loop; returns at once."""
+        if not self._ended:
+            writer.offer(self, partial(self._show, preview), self._interval)
+
+    def again(self) -> None:
+        """Send the newest once more: a view has come that has seen none."""
+        if self._newest is not None:
+            content, data = self._newest
+            self._send(content, [data])
+
+    def end(self) -> None:
+        """Send no more."""
+        self._ended = True
+        writer.drop(self)
+
+    def _show(self, preview: Preview) -> None:
+        data, mime = preview.data, preview.mime
+        if len(data) > PREVIEW_BYTES:
+            try:
+                small = thumbnail(data, PREVIEW_SIDE, "JPEG", PREVIEW_QUALITY)
+            except ValueError:
+                return
+            data, mime = small.data, small.mime
+        self._interval = max(PREVIEW_INTERVAL, len(data) / PREVIEW_RATE)
+        content = {"kind": "preview", "prompt_id": preview.prompt_id, "node_id": preview.node_id}
+        self._newest = ({**content, "step": preview.step, "mime": mime}, data)
+        self.again()
+
+
+def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer to a page that asks for a file: its thumbnail as a whole, or a piece of the file itself.
+
+    Raises:
+        ComfyKitError: the offset is none, or there is no thumbnail of such a file.
+    """
+    if size == "thumb":
+        try:
+            small = thumbnail(path, THUMBNAIL_SIDE)
+        except ValueError as error:
+            raise ComfyKitError(f"{path.name}: {error}") from None
+        about = {"total": len(small.data), "mime": small.mime, "offset": 0}
+        return {**about, "width": small.original[0], "height": small.original[1]}, [small.data]
+    total = path.stat().st_size
+    if not 0 <= offset <= total:
+        raise ComfyKitError(f"{path.name} has {total} bytes: nothing begins at {offset}")
+    with path.open("rb") as file:
+        file.seek(offset)
+        return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE)]
+
+
+def guess_mime(path: Path) -> str:
+    """The MIME type by suffix."""
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+class Upload:
+    """A file that arrives in pieces, in any order."""
+
+    def __init__(self, folder: Path, name: str, size: int) -> None:
+        self.name, self.size = safe_name(name), size
+        self._lock = threading.Lock()
+        self._seen: dict[int, int] = {}
+        handle, path = tempfile.mkstemp(dir=folder)
+        self._file = os.fdopen(handle, "wb")
+        self.path = Path(path)
+
+    def put(self, offset: int, data: bytes) -> int:
+        """Keep a piece; returns how many bytes are there now.
+
+        Raises:
+            ComfyKitError: the piece lies outside of the file, or the file is complete.
+        """
+        if offset < 0 or len(data) > PIECE or offset + len(data) > self.size:
+            raise ComfyKitError(f"{self.name}: a piece at {offset} does not fit in {self.size} bytes")
+        with self._lock:
+            if self._file.closed:
+                raise ComfyKitError(f"{self.name}: the upload is over")
+            self._file.seek(offset)
+            self._file.write(data)
+            self._seen[offset] = len(data)
+            received = sum(self._seen.values())
+            if received >= self.size:
+                self._file.close()
+            return received
+
+    def drop(self) -> None:
+        """Give up."""
+        with self._lock:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+
+
+class Inbox:
+    """A private folder of files by content: the same bytes are there once. It is gone when the process ends."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="comfykit-inbox-", ignore_cleanup_errors=True)
+        self._lock = threading.Lock()
+        self._uploads: dict[str, Upload] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return Path(self._folder.name)
+
+    def keep(self, data: bytes, name: str) -> Path:
+        """The file of these bytes, under this name."""
+        path = self._place(hashlib.sha256(data).hexdigest(), name)
+        path.write_bytes(data)
+        return path
+
+    def receive(self, key: str, name: str, size: int, offset: int, data: bytes) -> tuple[int, Path | None]:
+        """Take a piece of an upload. Returns the bytes received so far, and the file once it is complete.
+
+        Raises:
+            ComfyKitError: too large, or the piece does not fit.
+        """
+        if not 0 < size <= UPLOAD_BYTES:
+            raise ComfyKitError(f"{safe_name(name)}: {size} bytes; an upload holds 1 to {UPLOAD_BYTES} bytes")
+        with self._lock:
+            upload = self._uploads.get(key)
+            if upload is None:
+                if len(self._uploads) >= UPLOADS:
+                    self._uploads.pop(next(iter(self._uploads))).drop()
+                upload = self._uploads[key] = Upload(self.folder, name, size)
+        received = upload.put(offset, data)
+        if received < upload.size:
+            return received, None
+        with self._lock:
+            self._uploads.pop(key, None)
+        with upload.path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(PIECE):
+                digest.update(block)
+        path = self._place(digest.hexdigest(), upload.name)
+        upload.path.replace(path)
+        return received, path
+
+    def _place(self, digest: str, name: str) -> Path:
+        folder = self.folder / digest[:16]
+        folder.mkdir(exist_ok=True)
+        return folder / safe_name(name)
+
+
+@cache
+def inbox() -> Inbox:
+    """The inbox of this process."""
+    return Inbox()

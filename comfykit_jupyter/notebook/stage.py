@@ -1,0 +1,223 @@
+"""The runs of one widget: which of them is on the stage, which wait behind it, and what is left of those that ended.
+
+Runs report on the background loop; everything here but `add` and `find` happens on the writer's thread.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.render import failure
+from comfykit_jupyter.notebook.media import Previews
+from comfykit_jupyter.notebook.sync import writer
+from comfykit_jupyter.notebook.values import to_wire
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.result import ExecuteResult
+    from comfykit_jupyter.client.run import Run
+    from comfykit_jupyter.notebook.view import RunView
+    from comfykit_jupyter.workflow.progress import Progress
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+PACE = 0.1
+"""Seconds between two updates of a run's progress."""
+KEPT = 100
+"""Runs whose outputs a widget offers; the oldest make room."""
+TEXT_LENGTH, VALUE_LENGTH, TRACEBACK_LENGTH = 20_000, 200, 20_000
+"""Characters of a text output, of a changed value and of a traceback that go into the widget's state."""
+
+
+_runs: list[Run] = []
+
+
+def unfinished() -> list[Run]:
+    """The runs of this kernel's forms and cells that have not ended, oldest first."""
+    return [run for run in _runs if not run.done]
+
+
+class Stage:
+    """What the traits `status`, `progress`, `waiting`, `runs` and `result` of a view are made of."""
+
+    def __init__(self, view: RunView) -> None:
+        self.results: dict[str, ExecuteResult] = {}
+        """By prompt id, oldest first."""
+        self._view = view
+        self._runs: list[Run] = []
+        self._progress: dict[str, Progress] = {}
+        self._previews: dict[str, Previews] = {}
+
+    def add(self, run: Run) -> None:
+        """Show a run from now to its end. From any thread."""
+        _runs[:] = [*unfinished(), run]
+        key = (id(self), run.prompt_id)
+        previews = Previews(self._view.send)
+
+        def ended(result: ExecuteResult) -> None:
+            previews.end()
+            writer.settle(key)
+            writer.post(partial(self._end, run, result))
+
+        writer.post(partial(self._begin, run, previews))
+        run.subscribe(
+            progress=lambda progress: writer.offer(key, partial(self._advance, progress), PACE),
+            preview=previews.offer,
+            done=ended,
+        )
+
+    def find(self, prompt_id: str | None) -> Run | None:
+        """The run of this id that has not ended; without an id the one on the stage."""
+        runs = list(self._runs)
+        if prompt_id is None:
+            return self._on_stage(runs)
+        return next((run for run in runs if run.prompt_id == prompt_id), None)
+
+    def unfinished(self) -> list[Run]:
+        """The runs that have not ended, in the order they were added."""
+        return list(self._runs)
+
+    def greet(self) -> None:
+        """A view has mounted: it gets the newest preview of the run on the stage."""
+        run = self._on_stage(self._runs)
+        if run is not None:
+            self._previews[run.prompt_id].again()
+
+    def remove(self, prompt_id: str) -> None:
+        """Take a run's outputs away."""
+        if self.results.pop(prompt_id, None) is not None:
+            self._view.runs = [brief for brief in self._view.runs if brief["id"] != prompt_id]
+
+    def clear(self) -> None:
+        """Forget everything that has ended."""
+        self.results.clear()
+        with self._view.written():
+            self._view.runs, self._view.progress, self._view.status = [], {}, "idle"
+
+    def _begin(self, run: Run, previews: Previews) -> None:
+        self._runs.append(run)
+        self._previews[run.prompt_id] = previews
+        with self._view.written():
+            self._show()
+
+    def _advance(self, progress: Progress) -> None:
+        self._progress[progress.prompt_id] = progress
+        with self._view.written():
+            self._show()
+
+    def _end(self, run: Run, result: ExecuteResult) -> None:
+        last = self._progress.pop(run.prompt_id, None)
+        self._runs = [other for other in self._runs if other is not run]
+        self._previews.pop(run.prompt_id, None)
+        self.results[run.prompt_id] = result
+        for oldest in list(self.results)[:-KEPT]:
+            del self.results[oldest]
+        brief = describe(run.prompt_id, result, changed_values(result, run.workflow))
+        with self._view.written():
+            self._view.result = result
+            self._view.runs = [brief, *self._view.runs][:KEPT]
+            if self._runs:
+                self._show()
+            else:
+                self._view.waiting = []
+                self._view.status = brief["status"]
+                self._view.progress = {} if last is None else _progress(last)
+        self._view.ended(run, result)
+
+    def _on_stage(self, runs: list[Run]) -> Run | None:
+        """The first that runs; while none does, the first that waits."""
+        started = (run for run in runs if (seen := self._progress.get(run.prompt_id)) and seen.status != "queued")
+        return next(started, runs[0] if runs else None)
+
+    def _show(self) -> None:
+        run = self._on_stage(self._runs)
+        if run is None:
+            return
+        progress = self._progress.get(run.prompt_id)
+        self._view.status = "queued" if progress is None else progress.status
+        self._view.progress = (
+            {"prompt_id": run.prompt_id, "status": "queued"} if progress is None else _progress(progress)
+        )
+        waiting = []
+        for other in self._runs:
+            if other is not run:
+                seen = self._progress.get(other.prompt_id)
+                waiting.append({"id": other.prompt_id, "position": seen.queue_position if seen else None})
+        self._view.waiting = waiting
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    names = (
+        "prompt_id status node_id node_title step steps nodes_done nodes_total nodes_cached queue_position "
+        "elapsed remaining fraction"
+    )
+    return {**{name: getattr(progress, name) for name in names.split()}, "text": str(progress)}
+
+
+def changed_values(result: ExecuteResult, workflow: Workflow | None) -> dict[str, Any]:
+    """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
+    own = {name: parameter.targets[0].default for name, parameter in workflow.parameters.items()} if workflow else {}
+    return {
+        name: value
+        for name, value in result.params.items()
+        if name not in result.seeds and (name not in own or own[name] != value)
+    }
+
+
+def describe(prompt_id: str, result: ExecuteResult, changed: dict[str, Any]) -> dict[str, Any]:
+    """A run that has ended, as the trait `runs` has it: small; what can be fetched when it is looked at is left out."""
+    return {
+        "id": prompt_id,
+        "status": outcome(result),
+        "seconds": result.duration,
+        "seeds": {name: str(seed) for name, seed in result.seeds.items()},
+        "changed": {name: _short(value) for name, value in changed.items()},
+        "error": _error(result),
+        "items": _items(result),
+        "workflow": result.workflow_name,
+        "server": result.server,
+    }
+
+
+def outcome(result: ExecuteResult) -> str:
+    """`completed`, `failed` or `cancelled`."""
+    return "cancelled" if result.error is not None and result.error.kind == "cancelled" else result.status
+
+
+def _items(result: ExecuteResult) -> list[dict[str, Any]]:
+    items = [
+        {
+            "key": str(index),
+            "kind": media.kind,
+            "name": media.name,
+            "node": media.node,
+            "var": media.var,
+            "temp": media.temp,
+            "mime": media.mime,
+        }
+        for index, media in enumerate(result.media)
+    ]
+    texts = [(var, text) for var, found in result.texts_by_var.items() for text in found]
+    for index, (var, text) in enumerate(texts):
+        cut = text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
+        about = {"key": f"text{index}", "kind": "text", "name": var, "node": var, "var": var, "temp": False}
+        items.append({**about, "mime": "text/plain", "text": cut})
+    return items
+
+
+def _error(result: ExecuteResult) -> dict[str, Any] | None:
+    error = result.error
+    if error is None:
+        return None
+    return {
+        "kind": error.kind,
+        "message": error.message or failure(result),
+        "node_title": error.node_title,
+        "node_id": error.node_id,
+        "class_type": error.class_type,
+        "traceback": "\n".join(line.rstrip("\n") for line in error.traceback)[:TRACEBACK_LENGTH],
+    }
+
+
+def _short(value: Any) -> Any:
+    wire = to_wire(value)
+    return f"{wire[:VALUE_LENGTH]}…" if isinstance(wire, str) and len(wire) > VALUE_LENGTH else wire

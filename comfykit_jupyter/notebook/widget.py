@@ -1,0 +1,297 @@
+"""`WorkflowWidget`: the form of a workflow, which runs it and shows what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
+from comfykit_jupyter.client.kit import current
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.notebook.display import Keepsake, show_widget
+from comfykit_jupyter.notebook.media import guess_mime, inbox, workers
+from comfykit_jupyter.notebook.stage import changed_values
+from comfykit_jupyter.notebook.sync import writer
+from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
+from comfykit_jupyter.notebook.view import Reply, RunView
+from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyui import Server
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.result import ExecuteResult
+    from comfykit_jupyter.client.run import Run
+    from comfykit_jupyter.workflow.workflow import Field
+
+RETRY_FIRST, RETRY_MOST = 5.0, 60.0
+"""Seconds between two looks for a server that is away: the first, and the most as they double."""
+
+
+class WorkflowWidget(RunView):
+    """A form of a workflow's parameters, with Run, Cancel, live progress and previews, and the outputs of its runs.
+
+        form = kit.form("portrait.json", steps=30)
+        form                                    # shows it
+        form.values["prompt"] = "a cat"         # checked; the page follows, as this follows the page
+        run = form.run()                        # as the button; run.result() waits
+        form.observe(print, names="result")     # also: values, status, progress
+
+    `values` holds all parameters; integers are exact. What differs from the workflow is what a run is given, so that a
+    seed nobody touched is drawn. Observers are called on a thread of their own; those of `values` where it was set.
+
+    Args:
+        workflow: a path, a URL, a dict or a `Workflow`.
+        values: first values, by name.
+        kit: whose server it runs on; else that of `%comfykit connect`.
+
+    Raises:
+        ComfyKitError: the workflow can't be read, or a value does not fit. A server that is away is no error: the form
+            shows that it is, and looks for it again.
+    """
+
+    values: Any = ValuesTrait()
+
+    def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
+        self._kit = current() if kit is None else kit
+        self._workflow = self._kit.load(workflow)
+        self._fields: dict[str, Field] = {}
+        self._complete = False
+        self._refused: dict[str, str] = {}
+        self._keepsake = Keepsake(self._workflow.name)
+        self._retry: threading.Timer | None = None
+        self._pause = RETRY_FIRST
+        server = self._ask()
+        first = check_all(values or {}, self._fields, self._workflow)
+        super().__init__(
+            view="form",
+            title=self._workflow.name,
+            fields=self._described(),
+            server=_server(self._kit.comfyui_url, server),
+        )
+        self.handlers |= {
+            "set": (writer.post, self._on_set),
+            "run": (writer.post, self._on_run),
+            "choices": (writer.post, self._on_choices),
+            "upload": (workers().submit, self._on_upload),
+        }
+        self._trait().put(self, {**self._initial(), **first})
+        if not server.reachable:
+            self._look_later()
+
+    def _ipython_display_(self) -> None:
+        show_widget(self, self._keepsake)
+
+    def run(self) -> Run:
+        """Run the workflow with the values of the form, as its button does. Returns at once.
+
+        What is wrong with the values or the run is told by `run.result()`, and shown in the form.
+        """
+        run = self._kit.submit(self._workflow, self.given())
+        self.show(run)
+        return run
+
+    def given(self) -> dict[str, Any]:
+        """The values that differ from the workflow's own: what a run is given."""
+        first = self._initial()
+        return {
+            name: value
+            for name, value in self._values().items()
+            if name not in first or first[name] != value or type(first[name]) is not type(value)
+        }
+
+    @property
+    def described(self) -> tuple[Field, ...]:
+        """The workflow's parameters, with bounds and choices where the server is there to give them."""
+        return tuple(self._fields.values())
+
+    def close(self) -> None:
+        """Take the form out of the page. Runs go on; what they gave stays in the notebook."""
+        if self._retry is not None:
+            self._retry.cancel()
+        super().close()
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
+        """Check and set values; `whole`: all others go back to the workflow's own.
+
+        Raises:
+            ParameterError: a name or value is wrong; nothing was changed.
+        """
+        checked = check_all(changes, self._fields, self._workflow)
+        with self.lock:
+            before = self._initial() if whole else self._values()
+            self._trait().put(self, {**before, **checked})
+            self._forgive(list(self._refused) if whole else list(checked))
+
+    def _initial(self) -> dict[str, Any]:
+        first = {name: initial(field) for name, field in self._fields.items()}
+        return {name: value for name, value in first.items() if value is not None}
+
+    def _values(self) -> dict[str, Any]:
+        return dict(self._trait_values["values"])
+
+    def _trait(self) -> ValuesTrait:
+        trait: ValuesTrait = type(self).values
+        return trait
+
+    def _forgive(self, names: Sequence[str]) -> None:
+        """These have a value again that fits."""
+        for name in names:
+            self._refused.pop(name, None)
+        left = {name: line for name, line in self.errors.items() if name not in names}
+        if left != self.errors:
+            self.errors = left
+
+    # -- the page ------------------------------------------------------------------------------------------------------
+
+    def _on_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+        self._pause = RETRY_FIRST
+        workers().submit(self._look)
+        return super()._on_hello(content, buffers)
+
+    def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        name = str(content["name"])
+        if name not in self._fields:
+            raise ComfyKitError(f"the form has no field {name[:60]!r}")
+        try:
+            if content.get("reset") is True:
+                self._reset(name)
+            else:
+                self.change_values({name: from_wire(content["value"], self._fields[name].kind)})
+        except ParameterError as error:
+            self._refused[name] = str(error)
+            with self.lock:
+                self.errors = {**self.errors, name: str(error)}
+            raise
+        return {}, ()
+
+    def _reset(self, name: str) -> None:
+        with self.lock:
+            values, first = self._values(), self._initial()
+            values.pop(name, None)
+            self._trait().put(self, {**values, **({name: first[name]} if name in first else {})})
+            self._forgive([name])
+
+    def _on_run(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        if self._refused:
+            raise ComfyKitError("; ".join(self._refused.values()))
+        with self.lock:
+            self.errors = {}
+        return {"prompt_id": self.run().prompt_id}, ()
+
+    def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        field = self._fields.get(str(content["name"]))
+        return {"choices": to_wire(list(field.choices or ())) if field else []}, ()
+
+    def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+        name = str(content["name"])
+        if name not in self._fields or self._fields[name].kind not in MEDIA_KINDS:
+            raise ComfyKitError(f"the form has no field {name[:60]!r} that takes a file")
+        key = f"{self.model_id}:{content['upload']}"
+        received, path = inbox().receive(
+            key, str(content["file"]), int(content["size"]), int(content["offset"]), bytes(buffers[0])
+        )
+        if path is None:
+            return {"received": received}, ()
+        writer.post(lambda: self.change_values({name: str(path)}))
+        return {"received": received, "value": str(path)}, ()
+
+    def file(self, run: str, key: str) -> tuple[Path, str]:
+        """As in `RunView`; the run `input` stands for the form's own media values."""
+        if run != "input":
+            return super().file(run, key)
+        value = self._values().get(key)
+        if isinstance(value, Media):
+            return value.path, value.mime
+        path = Path(str(value)).expanduser()
+        given = value is not None and value != initial(
+            self._fields[key]
+        )  # a workflow from elsewhere opens no files here
+        if not given or guess_mime(path).partition("/")[0] not in MEDIA_KINDS or not path.is_file():
+            raise ComfyKitError(f"{key}: there is nothing to show of it here")
+        return path, guess_mime(path)
+
+    # -- runs and the server -------------------------------------------------------------------------------------------
+
+    def ended(self, run: Run, result: ExecuteResult) -> None:
+        """Point at the fields that were wrong, and keep the outputs in the notebook."""
+        lines: dict[str, str] = {}
+        try:
+            run.result(1.0)
+        except ParameterError as error:
+            lines = {problem.parameter: problem.message for problem in error.problems}
+        except (ComfyKitError, TimeoutError):
+            if result.error is not None and result.error.kind == "refused":
+                lines = self._blamed(result)
+        if lines:
+            with self.lock:
+                self.errors = {**self.errors, **lines}
+        if result.error is not None and result.error.kind == "unreachable":
+            self._pause = RETRY_FIRST
+            workers().submit(self._look)
+        self._keepsake.add(result, changed_values(result, self._workflow))
+
+    def _blamed(self, result: ExecuteResult) -> dict[str, str]:
+        error = result.error
+        if error is None:
+            return {}
+        return {
+            parameter.name: error.message
+            for parameter in self._workflow.parameters.values()
+            for target in parameter.targets
+            if (target.node_id, target.field) == (error.node_id, error.field)
+        }
+
+    def _described(self) -> list[dict[str, Any]]:
+        return [{**field.to_json(), "default": to_wire(initial(field))} for field in self._fields.values()]
+
+    def _ask(self) -> Server:
+        """Look at the server, and get the fields as it defines them; without it as the workflow shows them."""
+        server = self._kit.server()
+        if server.reachable and not self._complete:
+            with contextlib.suppress(ServerError):
+                self._fields = {field.name: field for field in self._kit.fields(self._workflow)}
+                self._complete = True
+        if not self._fields:
+            self._fields = {field.name: field for field in self._workflow.fields({})}
+        return server
+
+    def _look(self) -> None:
+        """Look at the server again, and as long as it is away, later again."""
+        complete = self._complete
+        server = self._ask()
+        found = self._complete and not complete
+        writer.post(lambda: self._tell(server, found=found))
+        if not server.reachable:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        if self.comm is None or (self._retry is not None and self._retry.is_alive()):
+            return
+        self._retry = threading.Timer(self._pause, self._look_unless_closed)
+        self._retry.daemon = True
+        self._pause = min(2 * self._pause, RETRY_MOST)
+        self._retry.start()
+
+    def _look_unless_closed(self) -> None:
+        self._retry = None
+        if self.comm is not None:
+            with contextlib.suppress(RuntimeError):  # the process ends
+                workers().submit(self._look)
+
+    def _tell(self, server: Server, *, found: bool) -> None:
+        with self.lock, self.hold_sync():
+            self.server = _server(self._kit.comfyui_url, server)
+            if found:
+                self.fields = self._described()
+                self._trait().put(self, {**self._initial(), **self._values()})
+
+
+def _server(url: str, server: Server) -> dict[str, Any]:
+    state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
+    return {"address": urlsplit(url).netloc, "state": state, "message": server.message, "version": server.version}

@@ -24,10 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from PIL import Image
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL import Image
 
 Spec = tuple[Any, dict[str, Any]]
 """One input as `/object_info` gives it: its type (or the list of its choices) and its options."""
@@ -96,7 +98,7 @@ class Context(Protocol):
         """Show a line of text on the node while it runs (binary event 3)."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - it is no error
     """The run was cancelled."""
 
 

@@ -1,0 +1,106 @@
+"""The server on the command line, alone or around a command that is to find it: `… -- pytest`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from comfykit_jupyter.sandbox.server import Server
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command: list[str] = []
+    if "--" in given:
+        at = given.index("--")
+        given, command = given[:at], given[at + 1 :]
+        if not command:
+            print("sandbox: there is no command after --", file=sys.stderr)
+            return 2
+    options = _parser().parse_args(given)
+    port = options.port if options.port is not None else 0 if command else 8188
+    with contextlib.ExitStack() as stack:
+        folder = options.dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comfyui-sandbox-")))
+        try:
+            from comfykit_jupyter.sandbox import Sandbox  # noqa: F401 - says what is missing, if something is
+            from comfykit_jupyter.sandbox.server import Server
+
+            server = Server(folder, host=options.host, port=port, allow_remote=options.allow_remote)
+            return asyncio.run(_serve(server, command))
+        except (ImportError, OSError, ValueError) as error:
+            print(f"sandbox: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:  # where signal handlers cannot be set, on Windows
+            return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m comfykit_jupyter.sandbox",
+        usage="%(prog)s [options] [-- COMMAND ARGS…]",
+        description="A small server that speaks ComfyUI's protocol. With a COMMAND it runs as long as that does, and "
+        "COMFYUI_BASE_URL tells the command where.",
+    )
+    parser.add_argument("--port", type=int, help="0 takes a free one (default: 8188; with a COMMAND: 0)")
+    parser.add_argument("--dir", type=Path, help="folder of its files (default: a temporary one)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="allow a --host that other machines can reach: they can run anything",
+    )
+    return parser
+
+
+async def _serve(server: Server, command: Sequence[str]) -> int:
+    """Run the server until it is told to stop, or until the command ends."""
+    await server.start()
+    try:
+        where = sys.stderr if command else sys.stdout  # the command's output is its own
+        print(f"ComfyUI sandbox on {server.url} (files in {server.folders.root})", file=where, flush=True)
+        return await _run(command, server.url) if command else await _until_signal()
+    finally:
+        await server.stop()
+
+
+async def _until_signal() -> int:
+    stopped = asyncio.Event()
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    return 0
+
+
+async def _run(command: Sequence[str], url: str) -> int:
+    process = await asyncio.create_subprocess_exec(*command, env={**os.environ, "COMFYUI_BASE_URL": url})
+
+    def pass_on(number: int) -> None:
+        # Ctrl-C in a terminal reaches the command by itself.
+        if process.returncode is None and not (
+            number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty()
+        ):
+            process.send_signal(number)
+
+    with contextlib.suppress(NotImplementedError):
+        for number in _SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, pass_on, number)
+    code = await process.wait()
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Results of nodes, kept from one prompt to the next: what has the same inputs, all the way up, runs once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from comfykit_jupyter.sandbox.definitions import Definitions, named_parameters
+from comfykit_jupyter.sandbox.graph import Prompt, is_link, literal
+from comfykit_jupyter.sandbox.node import NODES, Folders, Output
+
+MAX_RESULTS = 1_000
+MAX_BYTES = 1024**3
+
+
+class ResultCache:
+    """Results by signature; those not used for longest go first. May be used by any thread."""
+
+    def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_BYTES) -> None:
+        self._max_results = max_results
+        self._max_bytes = max_bytes
+        self._results: OrderedDict[str, tuple[Output, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, signature: str) -> Output | None:
+        """The result with this signature, if it is kept."""
+        with self._lock:
+            if signature not in self._results:
+                return None
+            self._results.move_to_end(signature)
+            return self._results[signature][0]
+
+    def put(self, signature: str, output: Output) -> None:
+        """Keep a result, as long as there is room."""
+        size = _size(output.values)
+        with self._lock:
+            self._remove(signature)
+            self._results[signature] = (output, size)
+            self._bytes += size
+            while self._results and (len(self._results) > self._max_results or self._bytes > self._max_bytes):
+                self._remove(next(iter(self._results)))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._results.clear()
+            self._bytes = 0
+
+    def _remove(self, signature: str) -> None:
+        _, size = self._results.pop(signature, (None, 0))
+        self._bytes -= size
+
+
+def signatures(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions) -> dict[str, str]:
+    """For each node what its result depends on: its class, its values, its fingerprint, and the same of all above it.
+
+    Args:
+        prompt: a prompt that was found valid.
+        nodes: the nodes that are asked about, each after those it depends on.
+        folders: the server's folders, for fingerprints.
+        definitions: the nodes' inputs.
+    """
+    found: dict[str, str] = {}
+    for node_id in nodes:
+        class_type = prompt[node_id]["class_type"]
+        declared = definitions.inputs(class_type)
+        inputs = {name: value for name, value in prompt[node_id]["inputs"].items() if name in declared}
+        links = {name: [found[value[0]], value[1]] for name, value in inputs.items() if is_link(value)}
+        values = {name: literal(value) for name, value in inputs.items() if name not in links}
+        about = [class_type, values, links, _fingerprint(class_type, folders, values)]
+        found[node_id] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    return found
+
+
+def _fingerprint(class_type: str, folders: Folders, values: Mapping[str, Any]) -> str:
+    fingerprint = NODES[class_type].fingerprint
+    if fingerprint is None:
+        return ""
+    try:
+        value = fingerprint(folders, **{name: values[name] for name in named_parameters(fingerprint, values)})
+    except Exception:  # noqa: BLE001 - such as a file that is gone: the node itself will say so
+        value = float("nan")
+    return repr(value) if value == value else uuid.uuid4().hex  # NaN: never the same
+
+
+def _size(value: Any, depth: int = 4) -> int:
+    """Bytes of the arrays in a value, roughly."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, (bytes, str)):
+        return len(value)
+    if depth == 0:
+        return 0
+    if isinstance(value, Mapping):
+        return sum(_size(part, depth - 1) for part in value.values())
+    if isinstance(value, (list, tuple)):
+        return sum(_size(part, depth - 1) for part in value)
+    return _size(vars(value), depth - 1) if hasattr(value, "__dict__") else 0

@@ -1,0 +1,99 @@
+"""What `/object_info` says of a node, and which inputs it declares."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.sandbox.node import NODES, Folders, Node, Spec, Specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Definitions:
+    """The nodes' inputs as they are now: choices may be files, so that one of these serves one request only."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._specs: dict[str, tuple[Specs, Specs]] = {}
+
+    def specs(self, class_type: str) -> tuple[Specs, Specs]:
+        """A node's required and optional inputs."""
+        if class_type not in self._specs:
+            self._specs[class_type] = NODES[class_type].specs(self._folders)
+        return self._specs[class_type]
+
+    def inputs(self, class_type: str) -> dict[str, Spec]:
+        """All inputs that a node declares, the required ones first."""
+        required, optional = self.specs(class_type)
+        return {**required, **optional}
+
+    def object_info(self, class_type: str) -> dict[str, Any]:
+        """A node's entry in `/object_info`."""
+        node = NODES[class_type]
+        required, optional = self.specs(class_type)
+        sections = {"required": required, **({"optional": optional} if optional else {})}
+        return {
+            "input": {
+                section: {name: list(spec) for name, spec in specs.items()} for section, specs in sections.items()
+            },
+            "input_order": {section: list(specs) for section, specs in sections.items()},
+            "is_input_list": False,
+            "output": list(node.returns),
+            "output_is_list": [False] * len(node.returns),
+            "output_name": list(node.return_names),
+            "name": node.class_type,
+            "display_name": node.display_name,
+            "description": node.description,
+            "python_module": "comfykit_jupyter.sandbox.nodes",
+            "category": node.category,
+            "output_node": node.output_node,
+            "has_intermediate_output": False,
+            "search_aliases": [],
+            **node.options,
+        }
+
+
+def choices(spec: Spec) -> list[Any] | None:
+    """The values that an input may have, if it is a choice."""
+    kind, options = input_type(spec), input_options(spec)
+    if isinstance(kind, (list, tuple)):
+        return list(kind)
+    if kind == "COMBO":
+        return list(options.get("options", ()))
+    if kind == "COMFY_DYNAMICCOMBO_V3":
+        return [option["key"] for option in options.get("options", ())]
+    return None
+
+
+def input_type(spec: Spec) -> Any:
+    """The name of an input's type, or the list of its choices."""
+    return spec[0]
+
+
+def input_options(spec: Spec) -> Mapping[str, Any]:
+    """The options of an input, such as its default."""
+    return spec[1] if len(spec) > 1 else {}
+
+
+def named_parameters(function: Callable[..., object] | None, names: Mapping[str, object]) -> list[str]:
+    """Which of these names a node's `validate` or `fingerprint` takes; all of them if it takes `**inputs`."""
+    if function is None:
+        return []
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the folders
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return list(names)
+    taken = {parameter.name for parameter in parameters}
+    return [name for name in names if name in taken]
+
+
+def returns(node: Node, slot: int) -> str:
+    """The type of one of a node's outputs.
+
+    Raises:
+        IndexError: it has no such output.
+    """
+    if slot < 0:
+        raise IndexError(f"{node.class_type} has no output {slot}")
+    return node.returns[slot]

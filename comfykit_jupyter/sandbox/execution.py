@@ -1,0 +1,260 @@
+"""Running prompts, one at a time, in a thread of its own: what happens, what the clients are told, what is kept."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.sandbox.cache import ResultCache, signatures
+from comfykit_jupyter.sandbox.definitions import Definitions
+from comfykit_jupyter.sandbox.graph import is_link, literal, order, postorder
+from comfykit_jupyter.sandbox.node import NODES, Folders, Interrupted, Output
+from comfykit_jupyter.sandbox.sockets import Sockets, jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from PIL import Image
+
+    from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+
+_log = logging.getLogger(__name__)
+
+_MAX_SHOWN = 2_000  # characters of an input in an error
+
+
+class Executor:
+    """The thread that takes jobs from the queue, runs them, and puts what became of them into the history."""
+
+    def __init__(self, queue: PromptQueue, folders: Folders, sockets: Sockets) -> None:
+        self.cache = ResultCache()
+        self._queue = queue
+        self._folders = folders
+        self._sockets = sockets
+        self._run: Run | None = None
+        self._thread = threading.Thread(target=self._work, name="sandbox-executor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait, at most so many seconds, until the thread has ended; the queue is to be closed before."""
+        self._thread.join(timeout)
+
+    def executing(self, client_id: str) -> str | None:
+        """The node that runs for this client now, if any: what a client that comes back is told."""
+        run = self._run
+        return run.node_id if run is not None and run.job.client_id == client_id else None
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            run = self._run = Run(job, self._folders, self.cache, self._sockets)
+            try:
+                run.execute()
+            except Exception:  # noqa: BLE001 - one prompt must not stop the others
+                _log.exception("prompt %s ended by an error of the server itself", job.prompt_id)
+                run.fail(None, RuntimeError("the server failed: its log says more"), "")
+            self._run = None
+            self._queue.done(job, run.entry())
+            run.tell("executing", {"node": None, "prompt_id": job.prompt_id})
+
+
+@dataclass
+class Run:
+    """One run of one job."""
+
+    job: Job
+    folders: Folders
+    cache: ResultCache
+    sockets: Sockets
+    node_id: str | None = None
+    """The node that runs now."""
+    _results: dict[str, Output] = field(default_factory=dict)
+    _progress: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _executed: list[str] = field(default_factory=list)
+    _outputs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _messages: list[list[Any]] = field(default_factory=list)
+    _status: str = "error"
+
+    def execute(self) -> None:
+        """Run the job's nodes to the end, to the first error, or until it is cancelled."""
+        prompt = self.job.prompt
+        self._log("execution_start")
+        definitions = Definitions(self.folders)
+        declared = {node["class_type"]: definitions.inputs(node["class_type"]) for node in prompt.values()}
+        nodes, _ = postorder(prompt, self.job.outputs, declared)
+        keys = signatures(prompt, nodes, self.folders, definitions)
+        for node_id, key in keys.items():
+            result = self.cache.get(key)
+            if result is not None:
+                self._results[node_id] = result
+        cached = [node_id for node_id in prompt if node_id in self._results]
+        self._log("execution_cached", nodes=cached)
+        for node_id in order(prompt, self.job.outputs, self._results.keys(), declared):
+            if node_id in self._results:
+                self._show(node_id, self._results[node_id])
+                self._finish(node_id)
+                continue
+            self.node_id = node_id
+            node, context = NODES[prompt[node_id]["class_type"]], RunContext(self, node_id)
+            inputs = self._inputs(node_id, declared[node.class_type])
+            self._begin(node_id)
+            try:
+                context.check()
+                result = node.run(context, **inputs)
+            except Interrupted:
+                about = {"node_id": node_id, "node_type": node.class_type, "executed": list(self._executed)}
+                self._log("execution_interrupted", **about)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever a node raises ends the run, and is told
+                self.fail(node_id, error, node.class_type, inputs)
+                return
+            self._results[node_id] = result
+            self._executed.append(node_id)
+            self.cache.put(keys[node_id], result)
+            self._show(node_id, result)
+            self._finish(node_id)
+        self.node_id = None
+        self._status = "success"
+        self._log("execution_success")
+
+    def fail(
+        self, node_id: str | None, error: Exception, node_type: str, inputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Say that a node failed."""
+        kind = type(error)
+        self._log(
+            "execution_error",
+            node_id=node_id,
+            node_type=node_type,
+            executed=list(self._executed),
+            exception_message=f"{error}\n",
+            exception_type=kind.__qualname__
+            if kind.__module__ == "builtins"
+            else f"{kind.__module__}.{kind.__qualname__}",
+            traceback=traceback.format_tb(error.__traceback__),
+            current_inputs={name: [_shown(value)] for name, value in (inputs or {}).items()},
+            current_outputs=list(self.job.prompt),
+        )
+
+    def entry(self) -> dict[str, Any]:
+        """The run as `/history` shows it."""
+        return {
+            "prompt": self.job.item(),
+            "outputs": self._outputs,
+            "status": {
+                "status_str": self._status,
+                "completed": self._status == "success",
+                "messages": self._messages,
+            },
+            "meta": {
+                node_id: {"node_id": node_id, "display_node": node_id, "parent_node": None, "real_node_id": node_id}
+                for node_id in self._outputs
+            },
+        }
+
+    def tell(self, event: str, data: Mapping[str, Any]) -> None:
+        """Send a message to the client whose job it is, if there is one."""
+        if self.job.client_id is not None:
+            self.sockets.send(event, data, self.job.client_id)
+
+    def report(self, node_id: str, value: float, maximum: float, state: str) -> None:
+        """Note how far a node is, and send how far all are that have begun."""
+        self._progress[node_id] = {
+            "value": value,
+            "max": maximum,
+            "state": state,
+            "node_id": node_id,
+            "prompt_id": self.job.prompt_id,
+            "display_node_id": node_id,
+            "parent_node_id": None,
+            "real_node_id": node_id,
+        }
+        self.tell("progress_state", {"prompt_id": self.job.prompt_id, "nodes": self._progress})
+
+    def _inputs(self, node_id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a node's inputs: those that stand in the prompt, and those that come along links."""
+        given: dict[str, Any] = self.job.prompt[node_id]["inputs"]
+        return {
+            name: self._results[value[0]].values[value[1]] if is_link(value) else literal(value)
+            for name, value in given.items()
+            if name in declared
+        }
+
+    def _begin(self, node_id: str) -> None:
+        self.report(node_id, 0.0, 1.0, "running")
+        about = {"node": node_id, "display_node": node_id, "prompt_id": self.job.prompt_id}
+        self.tell("executing", about)
+
+    def _finish(self, node_id: str) -> None:
+        maximum = self._progress[node_id]["max"] if node_id in self._progress else 1
+        self.report(node_id, maximum, maximum, "finished")
+
+    def _show(self, node_id: str, result: Output) -> None:
+        if result.ui is None:
+            return
+        self._outputs[node_id] = result.ui
+        about = {"node": node_id, "display_node": node_id, "output": result.ui, "prompt_id": self.job.prompt_id}
+        self.tell("executed", about)
+
+    def _log(self, event: str, **data: Any) -> None:
+        """Send a message that the history keeps too."""
+        message = {"prompt_id": self.job.prompt_id, **data, "timestamp": int(time.time() * 1000)}
+        self._messages.append([event, message])
+        self.tell(event, message)
+
+
+class RunContext:
+    """What a running node is given: see `node.Context`."""
+
+    def __init__(self, run: Run, node_id: str) -> None:
+        self._run = run
+        self.node_id = node_id
+        self.prompt_id = run.job.prompt_id
+        self.prompt: Mapping[str, Any] = run.job.prompt
+        extra = run.job.extra_data.get("extra_pnginfo")
+        self.extra_pnginfo: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
+        self.folders = run.folders
+
+    def check(self) -> None:
+        """Raise `Interrupted` if the run was cancelled."""
+        if self._run.job.cancelled.is_set():
+            raise Interrupted
+
+    def progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
+        """Tell the client: step `value` of `total`, and how it looks by now.
+
+        Raises:
+            Interrupted: the run was cancelled; let it pass.
+        """
+        self.check()
+        run, client_id = self._run, self._run.job.client_id
+        run.report(self.node_id, value, total, "running")
+        if preview is not None and client_id is not None and run.sockets.listens(client_id):
+            about = {
+                "node_id": self.node_id,
+                "prompt_id": self.prompt_id,
+                "display_node_id": self.node_id,
+                "parent_node_id": None,
+                "real_node_id": self.node_id,
+            }
+            run.sockets.preview(jpeg(preview), about, client_id)
+        run.tell("progress", {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id})
+
+    def text(self, text: str) -> None:
+        """Show a line of text on the node while it runs."""
+        client_id = self._run.job.client_id
+        if client_id is not None:
+            self._run.sockets.text(text, self.node_id, client_id)
+
+
+def _shown(value: Any) -> Any:
+    """An input as an error shows it."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)[:_MAX_SHOWN]

@@ -1,0 +1,251 @@
+"""The routes that take files in and give them out: `/upload/image`, `/upload/mask`, `/view`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import BodyPartReader, hdrs, web
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from comfykit_jupyter.sandbox.folders import ServerFolders, inside, media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1024 * 1024
+_MAX_FIELD = 64 * 1024  # bytes of a field that is no file
+_MAX_PARTS = 16
+_MAX_NAMESAKES = 10_000
+
+
+@dataclass
+class _Upload:
+    """One multipart body: a file, which lies in the folder of incoming ones, and fields."""
+
+    file: Path
+    name: str
+    digest: str
+    fields: dict[str, str]
+
+
+class FileRoutes:
+    """Uploads and views.
+
+    Args:
+        folders: where the files are.
+        max_upload_size: bytes of a request's body at most.
+    """
+
+    def __init__(self, folders: ServerFolders, max_upload_size: int) -> None:
+        self._folders = folders
+        self._max_upload_size = max_upload_size
+        self._placing = asyncio.Lock()
+
+    async def upload_image(self, request: web.Request) -> web.Response:
+        """Take a file in: as it is named, or as `cat (1).png` where another file has the name already."""
+        with self._incoming() as temporary:
+            upload = await self._receive(request, temporary)
+            return await self._place(upload)
+
+    async def upload_mask(self, request: web.Request) -> web.Response:
+        """Take in a picture whose alpha channel becomes that of an earlier one, named by `original_ref`."""
+        with self._incoming() as temporary:
+            upload = await self._receive(request, temporary)
+            original = self._original(upload.fields.get("original_ref", ""))
+            try:
+                upload.digest = await asyncio.to_thread(_put_alpha, original, upload.file)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                raise web.HTTPBadRequest(text="the mask or its original is no picture") from error
+            return await self._place(upload)
+
+    def _original(self, reference: str) -> Path:
+        try:
+            about = json.loads(reference)
+            folder = self._folders.of_type(about.get("type") or "output")
+            path = inside(folder, about.get("subfolder") or "", about["filename"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise web.HTTPBadRequest(text="original_ref names no file") from error
+        if not path.is_file():
+            raise web.HTTPNotFound(text="original_ref names no file")
+        return path
+
+    @contextlib.contextmanager
+    def _incoming(self) -> Iterator[Path]:
+        handle, name = tempfile.mkstemp(dir=self._folders.incoming)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    async def _receive(self, request: web.Request, temporary: Path) -> _Upload:
+        """Read a multipart body, its file straight to the disk."""
+        if request.content_length is not None and request.content_length > self._max_upload_size:
+            raise web.HTTPRequestEntityTooLarge(self._max_upload_size, request.content_length)
+        try:
+            reader = await request.multipart()
+        except (ValueError, AssertionError, KeyError) as error:
+            raise web.HTTPBadRequest(text="the body is not multipart/form-data") from error
+        name, digest = "", ""
+        fields: dict[str, str] = {}
+        for _ in range(_MAX_PARTS):
+            part = await reader.next()
+            if part is None:
+                break
+            if not isinstance(part, BodyPartReader):
+                raise web.HTTPBadRequest(text="a part of the body is multipart itself")
+            if part.filename is not None and part.name == "image":
+                name, digest = part.filename, await self._save(part, temporary)
+            elif part.name is not None:
+                value = bytearray()
+                while chunk := await part.read_chunk():
+                    value += chunk
+                    if len(value) > _MAX_FIELD:
+                        raise web.HTTPRequestEntityTooLarge(_MAX_FIELD, len(value))
+                fields[part.name] = value.decode(errors="replace")
+        if not name:
+            raise web.HTTPBadRequest(text="there is no file named `image` in the body")
+        return _Upload(temporary, name, digest, fields)
+
+    async def _save(self, part: BodyPartReader, target: Path) -> str:
+        digest, size = hashlib.sha256(), 0
+        with target.open("wb") as file:  # a chunk goes to the page cache in no time
+            while chunk := await part.read_chunk(_CHUNK):
+                size += len(chunk)
+                if size > self._max_upload_size:
+                    raise web.HTTPRequestEntityTooLarge(self._max_upload_size, size)
+                digest.update(chunk)
+                file.write(chunk)
+        return digest.hexdigest()
+
+    async def _place(self, upload: _Upload) -> web.Response:
+        """Give an upload its name, and say which."""
+        kind = upload.fields.get("type") or "input"
+        subfolder = upload.fields.get("subfolder", "")
+        overwrite = upload.fields.get("overwrite") in {"true", "1"}
+        try:
+            base = self._folders.of_type(kind)
+            folder = inside(base, subfolder)
+            if Path(upload.name).name != upload.name or upload.name == "..":
+                raise ValueError("the name of the file is a path")
+            inside(folder, upload.name)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        async with self._placing:
+            try:
+                name = await asyncio.to_thread(_move, upload, folder, overwrite)
+            except OSError as error:
+                raise web.HTTPBadRequest(text="the file cannot be saved under that name") from error
+        return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        """Give a file out, or a smaller picture of it (`preview=webp;75`), or some of its channels."""
+        query = request.query
+        filename = query.get("filename", "")
+        if not filename:
+            raise web.HTTPNotFound
+        kind = query.get("type", "output")
+        for known in ("input", "output", "temp"):
+            if filename.endswith(f"[{known}]"):
+                filename, kind = filename.removesuffix(f"[{known}]").rstrip(), known
+        if ".." in filename or filename.startswith("/"):
+            raise web.HTTPBadRequest
+        try:
+            base = self._folders.of_type(kind)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        try:
+            folder = inside(base, query.get("subfolder", ""))
+            path = inside(folder, filename)
+        except ValueError as error:
+            raise web.HTTPForbidden(text=str(error)) from error
+        if not path.is_file():
+            raise web.HTTPNotFound
+        headers = {hdrs.CONTENT_DISPOSITION: _disposition(path.name), "X-Content-Type-Options": "nosniff"}
+        channel = query.get("channel", "rgba")
+        if "preview" not in query and channel == "rgba":
+            return web.FileResponse(path, headers={**headers, hdrs.CONTENT_TYPE: media_type(path.name)})
+        try:
+            body, content_type = await asyncio.to_thread(_reencoded, path, query.get("preview"), channel)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise web.HTTPBadRequest(text="the file is no picture") from error
+        return web.Response(body=body, content_type=content_type, headers=headers)
+
+
+def _disposition(name: str) -> str:
+    safe = "".join("_" if char in '"\\' or not char.isprintable() else char for char in name)
+    return f'filename="{safe}"'
+
+
+def _move(upload: _Upload, folder: Path, overwrite: bool) -> str:
+    """Move an upload to where it belongs, unless the same bytes are there already; the name that it has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = upload.file.stat().st_size
+    stem, suffix = Path(upload.name).stem, Path(upload.name).suffix
+    name = upload.name
+    for number in range(1, _MAX_NAMESAKES):
+        path = folder / name
+        if overwrite or not (path.exists() or path.is_symlink()):
+            upload.file.chmod(0o644)
+            upload.file.replace(path)
+            return name
+        if path.is_file() and path.stat().st_size == size and _digest(path) == upload.digest:
+            return name
+        name = f"{stem} ({number}){suffix}"
+    raise OSError("too many files have this name")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _put_alpha(original: Path, mask: Path) -> str:
+    """Replace a mask's file by its original with the mask's alpha, the original's texts kept; its new hash."""
+    with Image.open(mask) as given:
+        alpha = given.convert("RGBA").getchannel("A")
+    with Image.open(original) as picture:
+        texts = PngInfo()
+        for key, value in picture.info.items():
+            if isinstance(key, str) and isinstance(value, str):
+                texts.add_text(key, value)
+        result = picture.convert("RGBA")
+    if alpha.size != result.size:
+        alpha = alpha.resize(result.size)
+    result.putalpha(alpha)
+    result.save(mask, "PNG", pnginfo=texts, compress_level=4)
+    return _digest(mask)
+
+
+def _reencoded(path: Path, preview: str | None, channel: str) -> tuple[bytes, str]:
+    """A picture as a smaller file (`webp;75`, `jpeg;80`), or as a PNG of its colours (`rgb`) or its alpha (`a`)."""
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        if preview is not None:
+            wanted, _, number = preview.partition(";")
+            encoding = "jpeg" if wanted == "jpeg" and channel == "rgba" else "webp"
+            quality = min(max(int(number), 1), 100) if number.isdecimal() and len(number) < 4 else 90
+            opaque = encoding == "jpeg" or channel == "rgb"
+            (image.convert("RGB") if opaque else image).save(buffer, encoding.upper(), quality=quality)
+            return buffer.getvalue(), f"image/{encoding}"
+        if channel == "a":
+            alpha = image.convert("RGBA").getchannel("A")
+            picture = Image.new("RGBA", image.size)
+            picture.putalpha(alpha)
+        else:
+            picture = image.convert("RGB")
+        picture.save(buffer, "PNG", compress_level=1)
+        return buffer.getvalue(), "image/png"

@@ -1,0 +1,162 @@
+"""The folders below the server's `--dir`, and which file a name from outside means: never one outside of them."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+import time
+from pathlib import Path
+
+from comfykit_jupyter.sandbox.node import MODELS, SavePlace
+
+MODEL_FOLDERS = (
+    "checkpoints",
+    "clip_vision",
+    "controlnet",
+    "diffusion_models",
+    "embeddings",
+    "loras",
+    "style_models",
+    "text_encoders",
+    "upscale_models",
+    "vae",
+)
+
+_MEDIA_TYPES = mimetypes.MimeTypes()  # the module's own table: the same on every machine
+for _suffix, _type in {
+    ".avif": "image/avif",
+    ".flac": "audio/flac",
+    ".glb": "model/gltf-binary",
+    ".m4a": "audio/mp4",
+    ".mkv": "video/x-matroska",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".webp": "image/webp",
+}.items():
+    _MEDIA_TYPES.add_type(_type, _suffix)
+
+
+def media_type(name: str) -> str:
+    """The media type of a file as its suffix says, such as `image/png`; `application/octet-stream` if it says none.
+
+    Everything in which a browser would run a script (HTML, SVG, JavaScript, XML) is `application/octet-stream` too.
+    """
+    guessed, encoding = _MEDIA_TYPES.guess_type(f"file{Path(name).suffix.lower()}")
+    harmless = guessed is not None and (
+        guessed in {"application/json", "text/plain"} or guessed.split("/")[0] in {"image", "video", "audio", "model"}
+    )
+    if guessed is None or encoding is not None or not harmless or guessed == "image/svg+xml":
+        return "application/octet-stream"
+    return guessed
+
+
+def inside(folder: Path, *parts: str) -> Path:
+    """The path of a name below a folder, symlinks followed. Neither need exist.
+
+    Raises:
+        ValueError: it leads out of the folder: by `..`, as an absolute path, or along a symlink; or is no name at all.
+    """
+    for part in parts:
+        if "\0" in part or "\\" in part or any(len(os.fsencode(name)) > 255 for name in part.split("/")):
+            raise ValueError(f"{part[:80]!r} is not a file name")
+    try:
+        path = folder.joinpath(*parts).resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks, before Python 3.13
+        raise ValueError(f"{'/'.join(parts)[:80]!r} is not a file name") from error
+    if not path.is_relative_to(folder):
+        raise ValueError(f"{'/'.join(parts)[:80]!r} leads out of the folder {folder.name!r}")
+    return path
+
+
+class ServerFolders:
+    """`input`, `output`, `temp` and `models` below one folder; made where they are missing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.input = self._made("input")
+        self.output = self._made("output")
+        self.temp = self._made("temp")
+        self.incoming = self._made("incoming")
+        """Uploads that are not complete yet: no route serves this folder."""
+        self._models = self._made("models")
+        for name in MODEL_FOLDERS:
+            self._made(f"models/{name}")
+
+    def _made(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.resolve()
+
+    def of_type(self, kind: str) -> Path:
+        """The folder that a protocol's `type` names: `input`, `output` or `temp`.
+
+        Raises:
+            ValueError: there is no such type.
+        """
+        folders = {"input": self.input, "output": self.output, "temp": self.temp}
+        if kind not in folders:
+            raise ValueError(f"{kind[:80]!r} is not a type of folder: input, output or temp")
+        return folders[kind]
+
+    def files(self, kind: str) -> list[str]:
+        """Names, sorted, of the files in `input` of one kind: `image`, `video` or `audio`."""
+        with os.scandir(self.input) as entries:
+            return sorted(e.name for e in entries if e.is_file() and media_type(e.name).startswith(f"{kind}/"))
+
+    def model_folders(self) -> list[str]:
+        """Names of the folders of models, sorted."""
+        with os.scandir(self._models) as entries:
+            return sorted({*MODELS, *(entry.name for entry in entries if entry.is_dir())})
+
+    def models(self, folder: str) -> list[str]:
+        """Names, sorted, of the models in a folder such as `checkpoints` or `loras`; none if there is no such folder.
+
+        Raises:
+            ValueError: the name leads out of the folders of models.
+        """
+        base = inside(self._models, folder)
+        found = (Path(at, name).relative_to(base) for at, _, names in os.walk(base) for name in names)
+        return sorted({*MODELS.get(folder, ()), *(path.as_posix() for path in found)})
+
+    def find(self, name: str) -> Path:
+        """The file that a name such as `sub/cat.png` or `cat.png [output]` means; it need not exist.
+
+        Raises:
+            ValueError: the name leads out of its folder.
+        """
+        annotated = re.fullmatch(r"(.+?) ?\[(input|output|temp)\]", name, re.DOTALL)
+        if annotated:
+            return inside(self.of_type(annotated[2]), annotated[1])
+        return inside(self.input, name)
+
+    def next_save(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SavePlace:
+        """Where files with a prefix such as `sub/cat` go next; makes the folder.
+
+        `%width%`, `%height%` (pixels), `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%` and `%second%` are filled in.
+
+        Raises:
+            ValueError: the prefix leads out of the folder.
+        """
+        now = time.localtime()
+        values = {
+            "width": str(width),
+            "height": str(height),
+            "year": str(now.tm_year),
+            "month": f"{now.tm_mon:02}",
+            "day": f"{now.tm_mday:02}",
+            "hour": f"{now.tm_hour:02}",
+            "minute": f"{now.tm_min:02}",
+            "second": f"{now.tm_sec:02}",
+        }
+        filled = os.path.normpath(re.sub(r"%(\w+)%", lambda found: values.get(found[1], found[0]), prefix))
+        subfolder, name = os.path.split(filled)
+        inside(folder, filled)
+        target = inside(folder, subfolder)
+        if name in {"", ".", ".."} or len(os.fsencode(name)) > 200:  # a counter and a suffix are still to come
+            raise ValueError(f"{prefix[:80]!r} is not a prefix of a file name")
+        target.mkdir(parents=True, exist_ok=True)
+        numbered = re.compile(rf"{re.escape(name)}_(\d{{1,9}})(?=[_.])")
+        with os.scandir(target) as entries:
+            used = [int(found[1]) for entry in entries if (found := numbered.match(entry.name))]
+        return SavePlace(target, name, max(used, default=0) + 1, Path(subfolder).as_posix() if subfolder else "")

@@ -1,0 +1,111 @@
+"""The graph that a prompt is: its links, and the order in which its nodes run."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from comfykit_jupyter.sandbox.node import NODES
+
+Prompt = dict[str, dict[str, Any]]
+"""Nodes by id: `{"class_type": …, "inputs": {name: value or link}}`."""
+
+Declared = Mapping[str, Collection[str]]
+"""For each class of a prompt the names of its inputs; what a node is given beyond them is left alone."""
+
+
+def is_link(value: object) -> bool:
+    """Whether an input's value is a link `[node id, slot]`."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+    )
+
+
+def literal(value: Any) -> Any:
+    """The value of an input that is no link: `{"__value__": […]}` is how a list is told from a link."""
+    return value["__value__"] if isinstance(value, dict) and set(value) == {"__value__"} else value
+
+
+def upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[str]:
+    """The nodes that a node's declared inputs come from, in the order of the prompt."""
+    node = prompt[node_id]
+    for name, value in node["inputs"].items():
+        if name in declared[node["class_type"]] and is_link(value) and value[0] in prompt:
+            yield value[0]
+
+
+def postorder(prompt: Prompt, outputs: Iterable[str], declared: Declared) -> tuple[list[str], dict[str, list[str]]]:
+    """The outputs and all they depend on, each node after its inputs; and the cycles, by one node of each."""
+    found: dict[str, None] = {}
+    cycles: dict[str, list[str]] = {}
+    for output in outputs:
+        path: dict[str, Iterator[str]] = {}
+        stack = [] if output in found else [output]
+        while stack:
+            node_id = stack[-1]
+            if node_id not in path:
+                path[node_id] = upstream(prompt, node_id, declared)
+            source = next((source for source in path[node_id] if source not in found), None)
+            if source is None:
+                del path[stack.pop()]
+                found[node_id] = None
+            elif source in path:
+                ids = list(path)
+                cycles[node_id] = [*ids[ids.index(source) :], source]
+            else:
+                stack.append(source)
+    return list(found), cycles
+
+
+def order(prompt: Prompt, outputs: Iterable[str], cached: Collection[str], declared: Declared) -> list[str]:
+    """The nodes that have to run for these outputs, in the order in which they run.
+
+    A node runs after those it depends on. Among the ready ones, one that is an output comes first, then one that
+    feeds an output directly, then one that does so through one more node: so something can be seen early. What is
+    cached hides everything above it, and is listed only if it is an output itself.
+
+    Args:
+        prompt: a prompt that was found valid.
+        outputs: ids of output nodes.
+        cached: ids of nodes whose results are known.
+        declared: see `Declared`.
+    """
+    found: dict[str, None] = {}
+    waits_for: dict[str, set[str]] = {}
+    feeds: dict[str, set[str]] = {}
+    stack = list(reversed(list(outputs)))
+    while stack:
+        node_id = stack.pop()
+        if node_id in found:
+            continue
+        found[node_id] = None
+        sources: list[str] = []
+        if node_id not in cached:
+            sources = [source for source in upstream(prompt, node_id, declared) if source not in cached]
+        waits_for[node_id] = set(sources)
+        for source in sources:
+            feeds.setdefault(source, set()).add(node_id)
+        stack.extend(sources)
+
+    distance = dict.fromkeys(found, 3)
+    nearest = {node_id for node_id in found if NODES[prompt[node_id]["class_type"]].output_node}
+    for steps in range(3):
+        distance.update((node_id, steps) for node_id in nearest if distance[node_id] > steps)
+        nearest = {source for node_id in nearest for source in waits_for[node_id]}
+    keys = {node_id: (distance[node_id], place, node_id) for place, node_id in enumerate(found)}
+    ready = [keys[node_id] for node_id in found if not waits_for[node_id]]
+    heapq.heapify(ready)
+    result: list[str] = []
+    while ready:
+        _, _, node_id = heapq.heappop(ready)
+        result.append(node_id)
+        for fed in feeds.get(node_id, ()):
+            waits_for[fed].discard(node_id)
+            if not waits_for[fed]:
+                heapq.heappush(ready, keys[fed])
+    return result

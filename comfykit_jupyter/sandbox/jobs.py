@@ -1,0 +1,153 @@
+"""Jobs as `/api/jobs` shows them: one list of what waits, runs and has run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.sandbox.folders import media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+
+STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
+
+
+def list_jobs(queue: PromptQueue, query: Mapping[str, str]) -> dict[str, Any]:
+    """Jobs, newest first: `status` (some, by comma), `workflow_id`, `sort_by`, `sort_order`, `limit`, `offset`.
+
+    Raises:
+        ValueError: a parameter has a value that it cannot have.
+    """
+    wanted = [status for status in query.get("status", "").split(",") if status]
+    for status in wanted:
+        if status not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {status[:80]!r}")
+    sort_by, sort_order = query.get("sort_by", "created_at"), query.get("sort_order", "desc")
+    if sort_by not in {"created_at", "execution_duration"}:
+        raise ValueError("sort_by must be created_at or execution_duration")
+    if sort_order not in {"asc", "desc"}:
+        raise ValueError("sort_order must be asc or desc")
+    offset = _count(query, "offset", 0) or 0
+    limit = _count(query, "limit", 1)
+    waiting, running, history = queue.snapshot()
+    jobs = [
+        *(_unfinished(job, "pending") for job in waiting),
+        *(_unfinished(job, "in_progress") for job in running),
+        *map(_finished, history.values()),
+    ]
+    workflow_id = query.get("workflow_id")
+    jobs = [
+        job for job in jobs if (not wanted or job["status"] in wanted) and workflow_id in {None, job.get("workflow_id")}
+    ]
+    jobs.sort(key=_created if sort_by == "created_at" else _duration, reverse=sort_order == "desc")
+    end = None if limit is None else offset + limit
+    more = end is not None and end < len(jobs)
+    page = {"offset": offset, "limit": limit, "total": len(jobs), "has_more": more}
+    return {"jobs": jobs[offset:end], "pagination": page}
+
+
+def find_job(queue: PromptQueue, prompt_id: str) -> dict[str, Any] | None:
+    """One job with its prompt and its outputs; None if there is none."""
+    waiting, running, history = queue.snapshot()
+    for status, jobs in (("in_progress", running), ("pending", waiting)):
+        for job in jobs:
+            if job.prompt_id == prompt_id:
+                return {**_unfinished(job, status), "workflow": _workflow(job.prompt, job.extra_data)}
+    entry = history.get(prompt_id)
+    if entry is None:
+        return None
+    _, _, prompt, extra_data, _ = entry["prompt"]
+    return {
+        **_finished(entry),
+        "outputs": entry["outputs"],
+        "execution_status": entry["status"],
+        "workflow": _workflow(prompt, extra_data),
+    }
+
+
+def cancel_jobs(queue: PromptQueue, prompt_ids: Iterable[str]) -> bool:
+    """Drop jobs that wait and interrupt those that run; False if there was nothing to do."""
+    ids = set(prompt_ids)
+    dropped = queue.delete(ids)
+    return any([dropped, *(queue.interrupt(prompt_id) for prompt_id in ids)])
+
+
+def is_known(queue: PromptQueue, prompt_id: str) -> bool:
+    """Whether a job waits, runs, or has run."""
+    waiting, running, history = queue.snapshot()
+    return prompt_id in history or any(job.prompt_id == prompt_id for job in (*waiting, *running))
+
+
+def _count(query: Mapping[str, str], name: str, least: int) -> int | None:
+    if name not in query:
+        return None
+    text = query[name]
+    if not text.isdecimal() or len(text) > 9 or int(text) < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}")
+    return int(text)
+
+
+def _created(job: Mapping[str, Any]) -> int:
+    created: int = job["create_time"]
+    return created
+
+
+def _duration(job: Mapping[str, Any]) -> int:
+    duration: int = job.get("execution_end_time", 0) - job.get("execution_start_time", 0)
+    return duration
+
+
+def _workflow(prompt: Mapping[str, Any], extra_data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"prompt": prompt, "extra_data": extra_data}
+
+
+def _common(number: float, prompt_id: str, extra_data: Mapping[str, Any], status: str) -> dict[str, Any]:
+    job = {"id": prompt_id, "status": status, "priority": number, "create_time": extra_data["create_time"]}
+    extra = extra_data.get("extra_pnginfo")
+    workflow = extra.get("workflow") if isinstance(extra, dict) else None
+    if isinstance(workflow, dict) and isinstance(workflow.get("id"), str):
+        job["workflow_id"] = workflow["id"]
+    return job
+
+
+def _unfinished(job: Job, status: str) -> dict[str, Any]:
+    return {**_common(job.number, job.prompt_id, job.extra_data, status), "outputs_count": 0}
+
+
+def _finished(entry: Mapping[str, Any]) -> dict[str, Any]:
+    number, prompt_id, _, extra_data, _ = entry["prompt"]
+    messages: dict[str, Mapping[str, Any]] = dict(entry["status"]["messages"])
+    status = "completed"
+    if not entry["status"]["completed"]:
+        status = "cancelled" if "execution_interrupted" in messages else "failed"
+    job = _common(number, prompt_id, extra_data, status)
+    ends = [
+        messages[event]
+        for event in messages
+        if event in {"execution_success", "execution_error", "execution_interrupted"}
+    ]
+    job["execution_start_time"] = messages["execution_start"]["timestamp"]
+    if ends:
+        job["execution_end_time"] = ends[-1]["timestamp"]
+    if "execution_error" in messages:
+        job["execution_error"] = messages["execution_error"]
+    files = list(_files(entry["outputs"]))
+    shown = [
+        file for file in files if media_type(file["filename"]).split("/")[0] in {"image", "video", "audio", "model"}
+    ]
+    job["outputs_count"] = len(files)
+    job["previewable_outputs_count"] = len(shown)
+    saved_first = sorted(shown, key=lambda file: file["type"] != "output")
+    if saved_first:
+        job["preview_output"] = saved_first[0]
+    return job
+
+
+def _files(outputs: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    for node_id, output in outputs.items():
+        for kind, values in output.items():
+            for value in values if isinstance(values, (list, tuple)) else ():
+                if isinstance(value, dict) and "filename" in value:
+                    yield {**value, "nodeId": node_id, "mediaType": kind}

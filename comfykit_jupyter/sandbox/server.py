@@ -1,0 +1,368 @@
+"""The server: the routes of ComfyUI's protocol, each also below `/api`, and what stands behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import platform
+import socket
+import sys
+import time
+import uuid
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from comfykit_jupyter.sandbox import nodes as _nodes  # noqa: F401 - fills NODES
+from comfykit_jupyter.sandbox.definitions import Definitions
+from comfykit_jupyter.sandbox.execution import Executor
+from comfykit_jupyter.sandbox.files import FileRoutes
+from comfykit_jupyter.sandbox.folders import ServerFolders
+from comfykit_jupyter.sandbox.guard import guard, is_loopback
+from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known, list_jobs
+from comfykit_jupyter.sandbox.node import NODES
+from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+from comfykit_jupyter.sandbox.sockets import Sockets
+from comfykit_jupyter.sandbox.validation import problem, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMFYUI_VERSION = "0.33.0"
+"""The version whose protocol is spoken."""
+
+MAX_UPLOAD_SIZE = 100 * 1024 * 1024
+_MAX_JSON = 32 * 1024 * 1024
+_STOP_WITHIN = 5.0  # seconds that a running node gets to notice that the server stops
+_SECRETS = ("api_key_comfy_org", "auth_token_comfy_org")
+
+_json_response = functools.partial(web.json_response, dumps=functools.partial(json.dumps, allow_nan=False))
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ComfyUI sandbox</title>
+<h1>ComfyUI sandbox</h1>
+<p>A small server that speaks the protocol of ComfyUI {version}. Its nodes do real work on the CPU, but no diffusion
+model runs here: it is for trying workflows out.</p>
+<p><a href="/object_info">nodes</a> · <a href="/queue">queue</a> · <a href="/history">history</a> ·
+<a href="/system_stats">system</a></p></html>
+"""
+
+
+class Server:
+    """One server on one event loop.
+
+    Args:
+        folder: where its files are; made if it is missing.
+        host: the address to listen on.
+        port: 0 for a free one.
+        allow_remote: without it nothing but loopback is listened on.
+        max_upload_size: bytes of an upload at most.
+
+    Raises:
+        ValueError: the host is not this machine only, and `allow_remote` was not given.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allow_remote: bool = False,
+        max_upload_size: int = MAX_UPLOAD_SIZE,
+    ) -> None:
+        if not allow_remote and not is_loopback(host):
+            raise ValueError(
+                f"{host} can be reached by other machines, which could run anything here: --allow-remote allows it"
+            )
+        self.folders = ServerFolders(folder)
+        self._host, self._port = host, port
+        self._allow_remote = allow_remote
+        self._max_upload_size = max_upload_size
+        self._features = {
+            "supports_preview_metadata": True,
+            "supports_model_type_tags": False,
+            "max_upload_size": max_upload_size,
+            "extension": {},
+            "node_replacements": False,
+            "assets": False,
+        }
+        self._number = 0
+
+    @property
+    def url(self) -> str:
+        """The address of the server, without a slash at its end; once it has been started."""
+        return f"http://[{self._host}]:{self._port}" if ":" in self._host else f"http://{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address cannot be listened on, for example because the port is taken.
+        """
+        self._sockets = Sockets(asyncio.get_running_loop(), self._greeting, self._features)
+        self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _status(remaining)))
+        self._executor = Executor(self._queue, self.folders, self._sockets)
+        app = web.Application(middlewares=[guard(allow_remote=self._allow_remote)], client_max_size=_MAX_JSON)
+        app.add_routes(self._routes())
+        app.on_shutdown.append(lambda _: self._sockets.close())
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            family, _, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
+            listener = socket.create_server(address[:2], family=family, backlog=128)
+            self._port = listener.getsockname()[1]
+            await web.SockSite(self._runner, listener).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self._executor.start()
+
+    async def stop(self) -> None:
+        """Interrupt what runs, say goodbye, and close everything."""
+        self._queue.close()
+        await asyncio.to_thread(self._executor.join, _STOP_WITHIN)
+        await self._runner.cleanup()
+
+    def _greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+        hello: list[tuple[str, Mapping[str, Any]]] = [
+            ("status", {**_status(self._queue.remaining()), "sid": client_id})
+        ]
+        node_id = self._executor.executing(client_id)
+        return [*hello, ("executing", {"node": node_id})] if node_id is not None else hello
+
+    def _routes(self) -> list[web.RouteDef]:
+        files = FileRoutes(self.folders, self._max_upload_size)
+        everywhere = [
+            web.get("/ws", self._sockets.handle),
+            web.get("/prompt", self._get_prompt),
+            web.post("/prompt", self._post_prompt),
+            web.get("/queue", self._get_queue),
+            web.post("/queue", self._post_queue),
+            web.post("/interrupt", self._interrupt),
+            web.get("/history", self._get_history),
+            web.get("/history/{prompt_id}", self._get_history_of),
+            web.post("/history", self._post_history),
+            web.post("/upload/image", files.upload_image),
+            web.post("/upload/mask", files.upload_mask),
+            web.get("/view", files.view),
+            web.get("/object_info", self._object_info),
+            web.get("/object_info/{class_type}", self._object_info_of),
+            web.get("/models", self._models),
+            web.get("/models/{folder}", self._models_in),
+            web.get("/embeddings", self._embeddings),
+            web.get("/system_stats", self._system_stats),
+            web.get("/features", self._get_features),
+            web.get("/extensions", self._extensions),
+            web.post("/free", self._free),
+        ]
+        return [
+            web.get("/", self._page),
+            *everywhere,
+            *(web.route(route.method, f"/api{route.path}", route.handler) for route in everywhere),
+            web.get("/api/jobs", self._jobs),
+            web.post("/api/jobs/cancel", self._cancel_jobs),
+            web.get("/api/jobs/{prompt_id}", self._job),
+            web.post("/api/jobs/{prompt_id}/cancel", self._cancel_job),
+        ]
+
+    async def _page(self, _: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": "default-src 'none'"}
+        return web.Response(text=_PAGE.format(version=COMFYUI_VERSION), content_type="text/html", headers=headers)
+
+    async def _get_prompt(self, _: web.Request) -> web.Response:
+        return _json_response({"exec_info": {"queue_remaining": self._queue.remaining()}})
+
+    async def _post_prompt(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if "prompt" not in body:
+            return _refusal(problem("no_prompt", "No prompt provided", "No prompt provided"))
+        number: float = self._number
+        try:
+            if "number" in body:
+                number = float(body["number"])
+            else:
+                number = -number if body.get("front") else number
+                self._number += 1
+        except (TypeError, ValueError):
+            return _refusal(problem("invalid_prompt", "The number of a prompt is a number", str(body["number"])[:80]))
+        targets = body.get("partial_execution_targets")
+        verdict = validate(body["prompt"], self.folders, None if targets is None else {str(one) for one in targets})
+        if verdict.error is not None:
+            return _refusal(verdict.error, verdict.node_errors)
+        given = body.get("extra_data")
+        extra = {key: value for key, value in given.items() if key not in _SECRETS} if isinstance(given, dict) else {}
+        if "client_id" in body:
+            extra["client_id"] = body["client_id"]
+        extra["create_time"] = int(time.time() * 1000)
+        job = Job(number, str(body.get("prompt_id") or uuid.uuid4()), body["prompt"], extra, verdict.outputs)
+        self._queue.put(job)
+        return _json_response({"prompt_id": job.prompt_id, "number": number, "node_errors": verdict.node_errors})
+
+    async def _get_queue(self, _: web.Request) -> web.Response:
+        waiting, running, _history = self._queue.snapshot()
+        return _json_response(
+            {"queue_running": [job.item() for job in running], "queue_pending": [job.item() for job in waiting]}
+        )
+
+    async def _post_queue(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if body.get("clear"):
+            self._queue.clear()
+        self._queue.delete(_ids(body.get("delete")))
+        return web.Response()
+
+    async def _interrupt(self, request: web.Request) -> web.Response:
+        body = await _body(request) if await request.read() else {}
+        prompt_id = body.get("prompt_id")
+        self._queue.interrupt(None if prompt_id is None else str(prompt_id))
+        return web.Response()
+
+    async def _get_history(self, request: web.Request) -> web.Response:
+        try:
+            max_items = int(request.query["max_items"]) if "max_items" in request.query else None
+            offset = int(request.query.get("offset", "-1"))
+        except ValueError as error:
+            raise web.HTTPBadRequest(text="max_items and offset are whole numbers") from error
+        return _json_response(self._queue.history(None if max_items is None else max(max_items, 0), offset))
+
+    async def _get_history_of(self, request: web.Request) -> web.Response:
+        prompt_id = request.match_info["prompt_id"]
+        entry = self._queue.history_of(prompt_id)
+        return _json_response({} if entry is None else {prompt_id: entry})
+
+    async def _post_history(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        if body.get("clear"):
+            self._queue.forget()
+        self._queue.forget(_ids(body.get("delete")))
+        return web.Response()
+
+    async def _object_info(self, _: web.Request) -> web.Response:
+        definitions = Definitions(self.folders)
+        return _json_response({class_type: definitions.object_info(class_type) for class_type in NODES})
+
+    async def _object_info_of(self, request: web.Request) -> web.Response:
+        class_type = request.match_info["class_type"]
+        known = class_type in NODES
+        return _json_response({class_type: Definitions(self.folders).object_info(class_type)} if known else {})
+
+    async def _models(self, _: web.Request) -> web.Response:
+        return _json_response(self.folders.model_folders())
+
+    async def _models_in(self, request: web.Request) -> web.Response:
+        folder = request.match_info["folder"]
+        if folder not in self.folders.model_folders():
+            raise web.HTTPNotFound
+        return _json_response(self.folders.models(folder))
+
+    async def _embeddings(self, _: web.Request) -> web.Response:
+        return _json_response([str(PurePath(name).with_suffix("")) for name in self.folders.models("embeddings")])
+
+    async def _system_stats(self, _: web.Request) -> web.Response:
+        total, free = _memory()
+        system = {
+            "os": sys.platform,
+            "ram_total": total,
+            "ram_free": free,
+            "comfyui_version": COMFYUI_VERSION,
+            "required_frontend_version": "",
+            "installed_templates_version": "",
+            "required_templates_version": "",
+            "comfy_package_versions": [],
+            "python_version": sys.version.replace("\n", " "),
+            "pytorch_version": "none",
+            "embedded_python": False,
+            "deploy_environment": "comfykit-jupyter-sandbox",
+            "argv": ["comfykit_jupyter.sandbox"],
+        }
+        device = {
+            "name": f"cpu ({platform.machine()}), sandbox: no diffusion model runs here",
+            "type": "cpu",
+            "index": None,
+            "vram_total": total,
+            "vram_free": free,
+            "torch_vram_total": total,
+            "torch_vram_free": free,
+        }
+        return _json_response({"system": system, "devices": [device]})
+
+    async def _get_features(self, _: web.Request) -> web.Response:
+        return _json_response(self._features)
+
+    async def _extensions(self, _: web.Request) -> web.Response:
+        return _json_response([])
+
+    async def _free(self, request: web.Request) -> web.Response:
+        body = await _body(request) if await request.read() else {}
+        if body.get("free_memory") or body.get("unload_models"):
+            self._executor.cache.clear()
+        return web.Response()
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        try:
+            return _json_response(list_jobs(self._queue, request.query))
+        except ValueError as error:
+            return _json_response({"error": str(error)}, status=400)
+
+    async def _job(self, request: web.Request) -> web.Response:
+        job = find_job(self._queue, request.match_info["prompt_id"])
+        return _json_response({"error": "Job not found"}, status=404) if job is None else _json_response(job)
+
+    async def _cancel_job(self, request: web.Request) -> web.Response:
+        return _json_response({"cancelled": cancel_jobs(self._queue, [request.match_info["prompt_id"]])})
+
+    async def _cancel_jobs(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        ids = body.get("job_ids")
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            return _json_response({"error": "job_ids is a list of ids"}, status=400)
+        unknown = [one for one in ids if not is_known(self._queue, one)]
+        if unknown:  # all or nothing
+            return _json_response({"error": "Job not found", "job_ids": unknown}, status=404)
+        return _json_response({"cancelled": cancel_jobs(self._queue, ids)})
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """The JSON object in a request's body; what is none is answered as ComfyUI answers it."""
+    try:
+        body = json.loads(await request.read(), parse_constant=_no_number, parse_float=_number)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise web.HTTPInternalServerError(text="500 Internal Server Error\n\nServer got itself in trouble")
+    return body
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise ValueError(f"{text[:80]} is too large a number")
+    return number
+
+
+def _refusal(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> web.Response:
+    return _json_response({"error": error, "node_errors": node_errors or {}}, status=400)
+
+
+def _ids(value: Any) -> set[str]:
+    return {str(one) for one in value} if isinstance(value, list) else set()
+
+
+def _status(remaining: int) -> dict[str, Any]:
+    return {"status": {"exec_info": {"queue_remaining": remaining}}}
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes of memory that the machine has, and that are free; 0 where it does not say."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows; no free pages on macOS
+        return 0, 0

@@ -14,6 +14,7 @@ from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, p
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Input
 
+_ATOMS = frozenset({str, bool, type(None)})
 _MAX_BITS = 1024  # past that an integer is an attack, and Python refuses to print it
 
 
@@ -129,7 +130,7 @@ def plain_scalar(value: Any) -> Any:
 def plain_json(value: Any, depth: int = 64) -> Any:
     """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in _ATOMS:
         return value
     if kind is int:
         if value.bit_length() > _MAX_BITS:
@@ -141,16 +142,24 @@ def plain_json(value: Any, depth: int = 64) -> Any:
         return value
     if depth == 0:
         raise ValueError("the value is nested too deeply")
+    # The atoms are looked at here, not by a call of their own: they are most of a workflow.
     if isinstance(value, (list, tuple)):
-        return [plain_json(each, depth - 1) for each in value]
+        return [each if type(each) in _ATOMS else plain_json(each, depth - 1) for each in value]
     if kind is dict or isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError("a key is not text")
-        return {str(key): plain_json(each, depth - 1) for key, each in value.items()}
+        return {
+            key if type(key) is str else _key(key): each if type(each) in _ATOMS else plain_json(each, depth - 1)
+            for key, each in value.items()
+        }
     scalar = plain_scalar(value)
     if type(scalar) is kind:
         raise ValueError(f"{kind_of(value)} is not a value of JSON")
     return plain_json(scalar, depth - 1)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"the key {shown(key)} is {kind_of(key)}, not text")  # noqa: TRY004 - see plain_json
+    return str.__str__(key)
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -244,6 +244,11 @@ def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
     """A node, checked and copied, so that nobody who holds the original changes it under a run's feet."""
     if not isinstance(id_, str):
         raise WorkflowError(f"{called}: the node id {shown(id_)} is {kind_of(id_)}, not text")
+    if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
+        raise WorkflowError(
+            f"{called}: node {plain(id_)} has no class, because it was not installed where the workflow was exported: "
+            "install it there and export again"
+        )
     class_type = node.get("class_type") if isinstance(node, Mapping) else None
     if not isinstance(class_type, str) or not class_type:
         raise WorkflowError(

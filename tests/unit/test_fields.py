@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter.workflow.fields import Field
+from comfykit_jupyter.workflow.nodes import NodeDefinition
+from comfykit_jupyter.workflow.workflow import Workflow
+from tests.unit.recorded import definitions, load, transcript
+
+KEYS = {
+    "name", "kind", "node", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step", "slider",
+    "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced",
+}  # fmt: skip
+
+
+def field(spec: Any, value: Any = None, title: str = "$x", name: str = "x") -> Field | None:
+    known = {"Node": NodeDefinition.parse("Node", {"display_name": "A node", "input": {"required": {name: spec}}})}
+    inputs = {} if value is None else {name: value}
+    workflow = Workflow.parse({"1": {"class_type": "Node", "inputs": inputs, "_meta": {"title": title}}})
+    found = workflow.fields(known)
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "kind"),
+    [
+        (["INT", {}], 3, "integer"),
+        (["FLOAT", {}], 3, "number"),
+        (["STRING", {}], "a", "text"),
+        (["STRING", {"multiline": True}], "a", "multiline"),
+        (["BOOLEAN", {}], True, "toggle"),
+        ([["a", "b"]], "a", "choice"),
+        ([["a.png"], {"image_upload": True}], "a.png", "image"),
+        (["COMBO", {"video_upload": True}], "a.mp4", "video"),
+        (["COMBO", {"audio_upload": True}], "a.mp3", "audio"),
+        (["COMBO", {"file_upload": True}], "a.glb", "file"),
+        (["INT", {"control_after_generate": True}], 3, "seed"),
+        (["OWN_WIDGET", {}], "a", "text"),
+        (["OWN_WIDGET", {}], 7, "integer"),
+    ],
+)
+def test_the_kind_is_that_of_the_input(spec: Any, value: Any, kind: str) -> None:
+    found = field(spec, value)
+    assert found is not None
+    assert (found.kind, found.default) == (kind, value)
+    assert found.node == "A node"
+
+
+def test_an_input_that_takes_only_links_has_no_field() -> None:
+    assert field(["MODEL", {}], ["2", 0]) is None
+    assert field(["MODEL", {}]) is None
+
+
+def test_a_marked_upload_is_a_file_when_nothing_says_what_it_holds() -> None:
+    found = field(["STRING", {}], "a.bin", "$~x")
+    assert found is not None
+    assert found.kind == "file"
+
+
+def test_a_linked_input_begins_empty() -> None:
+    found = field(["STRING", {"default": "d"}], ["2", 0])
+    assert found is not None
+    assert found.default is None
+
+
+def test_a_required_parameter_begins_empty() -> None:
+    found = field(["STRING", {}], "a", "$x!")
+    assert found is not None
+    assert (found.required, found.default) == (True, None)
+
+
+def test_a_default_that_the_form_could_not_show_is_none() -> None:
+    found = field(["INT", {}], "many")
+    assert found is not None
+    assert found.default is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "slider"),
+    [
+        (["FLOAT", {"min": 0.0, "max": 1.0, "step": 0.01}], True),
+        (["FLOAT", {"min": 0.0, "max": 100.0, "step": 0.1}], True),
+        (["INT", {"min": 1, "max": 8}], True),
+        (["INT", {"min": 1, "max": 10_000}], False),
+        (["FLOAT", {"min": 0.0, "max": 1.0}], False),
+        (["FLOAT", {"min": 0.0}], False),
+        (["FLOAT", {"min": 0.0, "max": float("inf"), "step": 1.0}], False),
+        (["FLOAT", {"min": 0.0, "max": 1e308, "step": 1e-308}], False),
+        (["INT", {"min": 1, "max": 8, "display": "number"}], False),
+        (["INT", {"min": 5, "max": 5}], False),
+        (["INT", {"min": 1, "max": 8, "control_after_generate": True}], False),
+    ],
+)
+def test_a_slider_is_for_sane_bounds(spec: Any, slider: bool) -> None:
+    found = field(spec, 1)
+    assert found is not None
+    assert found.slider is slider
+
+
+def test_integers_that_a_browser_would_round_are_strings() -> None:
+    found = field(["INT", {"min": -(2**63), "max": 2**64 - 1}], 2**53)
+    assert found is not None
+    plain = found.to_json()
+    assert (plain["min"], plain["max"]) == ("-9223372036854775808", "18446744073709551615")
+    assert plain["default"] == "9007199254740992"
+    small = field(["INT", {"max": 2**53 - 1}], 1)
+    assert small is not None
+    assert small.to_json()["max"] == 2**53 - 1
+
+
+def test_a_long_list_of_choices_is_only_counted() -> None:
+    for count, listed in ((200, True), (201, False)):
+        found = field([[str(i) for i in range(count)]], "1")
+        assert found is not None
+        plain = found.to_json()
+        assert plain["choice_count"] == count
+        assert (plain["choices"] is not None) is listed
+
+
+def test_fields_come_in_the_order_of_the_titles() -> None:
+    graph = {
+        "2": {"class_type": "A", "inputs": {"b": 1, "a": 2}, "_meta": {"title": "$b, $a"}},
+        "1": {"class_type": "A", "inputs": {"c": "x\ny"}, "_meta": {"title": "Text, $c"}},
+    }
+    fields = Workflow.parse(graph).fields({})
+    assert [(each.name, each.kind, each.node) for each in fields] == [
+        ("b", "integer", "A"),
+        ("a", "integer", "A"),
+        ("c", "multiline", "Text"),
+    ]
+
+
+def test_the_fields_of_a_recorded_workflow_are_plain_json() -> None:
+    [post] = [entry for entry in transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
+    fields = Workflow.parse(post["request"]["body"]["prompt"]).fields(definitions())
+    plain = [each.to_json() for each in fields]
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert all(set(each) == KEYS for each in plain)
+    kinds = {each.name: each.kind for each in fields}
+    assert kinds == {
+        "seed": "seed", "steps": "integer", "cfg": "number", "sampler": "choice", "model": "choice",
+        "width": "integer", "height": "integer", "prompt": "multiline", "negative": "multiline",
+    }  # fmt: skip
+
+
+def test_every_input_of_a_real_server_can_be_a_field() -> None:
+    for class_type, raw in load("object_info.json").items():
+        names = [name for group in ("required", "optional") for name in raw["input"].get(group, {})]
+        title = ", ".join(f"$p{i}.{name}" for i, name in enumerate(names))
+        workflow = Workflow.parse({"1": {"class_type": class_type, "inputs": {}, "_meta": {"title": title}}})
+        for each in workflow.fields(definitions()):
+            json.dumps(each.to_json(), allow_nan=False)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pickle
+from enum import Enum
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain, shown
+from comfykit_jupyter.workflow.nodes import Input
+from comfykit_jupyter.workflow.params import check_value, nearest
+
+INTEGER = Input("steps", "INT", "integer", min=1, max=100)
+SEED = Input("seed", "INT", "integer", min=0, max=2**64 - 1)
+NUMBER = Input("cfg", "FLOAT", "number", min=0.0, max=100.0)
+TEXT = Input("text", "STRING", "text")
+TOGGLE = Input("on", "BOOLEAN", "toggle")
+CHOICE = Input("sampler", "COMBO", "choice", choices=("euler", "heun", "dpmpp_2m"))
+SEVERAL = Input("tags", "COMBO", "choice", choices=("a", "b", "c"), multiselect=True)
+NUMBERS = Input("size", "COMBO", "choice", choices=(0, 1, 2.5))
+ANY = Input("model", "MODEL", "link")
+
+
+class Sampler(str, Enum):
+    EULER = "euler"
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "sent"),
+    [
+        (INTEGER, 20, 20),
+        (SEED, 2**64 - 1, 2**64 - 1),
+        (SEED, 2**53 + 1, 2**53 + 1),
+        (NUMBER, 7, 7.0),
+        (TEXT, "a cat", "a cat"),
+        (CHOICE, "heun", "heun"),
+        (CHOICE, Sampler.EULER, "euler"),
+        (SEVERAL, ("a", "c"), ["a", "c"]),
+        (NUMBERS, 2.5, 2.5),
+        (ANY, ["4", 0], ["4", 0]),
+    ],
+)
+def test_a_value_that_fits_is_sent_in_plain_types(spec: Input, value: Any, sent: Any) -> None:
+    checked = check_value(value, spec)
+    assert checked == sent
+    assert type(checked) is type(sent)
+
+
+def test_scalars_of_numpy_become_plain_values() -> None:
+    np = pytest.importorskip("numpy")
+    for spec, value, sent in (
+        (INTEGER, np.int64(20), 20),
+        (NUMBER, np.float32(0.5), 0.5),
+        (NUMBER, np.array(0.5), 0.5),
+        (TOGGLE, np.bool_(True), True),
+        (CHOICE, np.str_("heun"), "heun"),
+    ):
+        checked = check_value(value, spec)
+        assert checked == sent
+        assert type(checked) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "reason"),
+    [
+        (INTEGER, 0, "0 is below the minimum 1"),
+        (INTEGER, 101, "101 is above the maximum 100"),
+        (INTEGER, True, "give an integer"),
+        (INTEGER, "20", "'20' is text"),
+        (INTEGER, 20.0, "give 20"),
+        (INTEGER, 20.5, "give an integer"),
+        (INTEGER, None, "None"),
+        (INTEGER, float("nan"), "give an integer"),
+        (SEED, 2**64, "above the maximum 18446744073709551615"),
+        pytest.param(Input("x", "INT", "integer"), 10**5000, "too large", id="huge integer"),
+        (NUMBER, "7", "'7' is text"),
+        (NUMBER, True, "give a number"),
+        (NUMBER, float("inf"), "not a finite number"),
+        pytest.param(NUMBER, 10**5000, "too large", id="huge number"),
+        (NUMBER, -0.5, "below the minimum 0.0"),
+        (TEXT, 7, "give text"),
+        (TEXT, b"cat", "give text"),
+        (TOGGLE, 1, "give True or False"),
+        (TOGGLE, "true", "give True or False"),
+        (CHOICE, "eulr", "did you mean 'euler'?"),
+        (CHOICE, "HEUN", "did you mean 'heun'?"),
+        (CHOICE, "zzzzz", "'euler', 'heun', 'dpmpp_2m'"),
+        (CHOICE, ["euler"], "give one of the choices"),
+        (SEVERAL, ["a", "z"], "'z' is not one of"),
+        (NUMBERS, True, "not one of"),
+        (Input("model", "COMBO", "choice", choices=()), "x", "nothing to choose from"),
+        (ANY, object(), "not a value of JSON"),
+        (ANY, [float("nan")], "not a finite number"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_the_reason_and_the_place(
+    spec: Input, value: Any, reason: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        check_value(value, spec, parameter="it", node_id="3", node_title="My node")
+    [problem] = caught.value.problems
+    assert problem.message.startswith("it (My node): ")
+    assert reason in problem.message
+    assert (problem.parameter, problem.node_id, problem.node_title) == ("it", "3", "My node")
+
+
+def test_a_choice_whose_list_is_not_known_takes_any_name() -> None:
+    assert check_value("x.safetensors", Input("model", "COMBO", "choice")) == "x.safetensors"
+
+
+@given(
+    st.sampled_from([INTEGER, SEED, NUMBER, TEXT, TOGGLE, CHOICE, SEVERAL, NUMBERS]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.text()),
+)
+def test_a_message_is_one_short_line_whatever_was_given(spec: Input, value: Any) -> None:
+    try:
+        check_value(value, spec, node_title="My node")
+    except ParameterError as error:
+        message = str(error)
+        assert message.isprintable()
+        assert len(message) < 300
+
+
+def test_a_long_value_is_shortened_and_control_characters_are_escaped() -> None:
+    with pytest.raises(ParameterError) as caught:
+        check_value("\x1b[31m\n" + "x" * 100_000, CHOICE, node_title="evil\n\x1b[0mtitle")
+    message = str(caught.value)
+    assert message.isprintable()
+    assert r"evil\n\x1b[0mtitle" in message
+    assert len(message) < 300
+
+
+@given(st.text(), st.integers(2, 80))
+def test_text_in_messages_is_bounded_and_printable(text: str, limit: int) -> None:
+    for short in (plain(text, limit), shown(text, limit)):
+        assert len(short) <= limit
+        assert short.isprintable()
+
+
+def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert "Broken" in shown(Broken())
+    assert len(shown(10**5000)) <= 60
+
+
+def test_the_nearest_name_is_found_whatever_its_case() -> None:
+    assert nearest("promt", ["negative", "prompt"]) == "prompt"
+    assert nearest("PROMPT", ["negative", "prompt"]) == "prompt"
+    assert nearest("zzz", ["negative", "prompt"]) is None
+    assert nearest("x", []) is None
+
+
+def test_an_error_with_all_its_problems_survives_pickling() -> None:
+    error = ParameterError([Problem("a", "a: wrong"), Problem("b", "b: wrong", "3", "KSampler")])
+    again = pickle.loads(pickle.dumps(error))
+    assert again.problems == error.problems
+    assert str(again) == "a: wrong; b: wrong"

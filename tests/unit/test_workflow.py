@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
+from comfykit_jupyter.workflow.nodes import MISSING
+from comfykit_jupyter.workflow.workflow import Workflow
+from tests.unit.recorded import PAIRS, load, transcript
+
+
+def node(class_type: str, title: Any = None, **inputs: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"class_type": class_type, "inputs": inputs}
+    return made if title is None else {**made, "_meta": {"title": title}}
+
+
+GRAPH = {
+    "3": node("KSampler", "Sampler, $seed, $steps, $cfg", seed=0, steps=20, cfg=8.0, model=["4", 0]),
+    "4": node("CheckpointLoaderSimple", "Load Checkpoint", ckpt_name="a.safetensors"),
+    "6": node("CLIPTextEncode", "$prompt.text!", text="a cat", clip=["4", 1]),
+    "7": node("CLIPTextEncode", "$negative.text", text="blurry", clip=["4", 1]),
+    "9": node("SaveImage", "Save, $output.cover", images=["3", 0], filename_prefix="x"),
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GRAPH,
+        json.dumps(GRAPH),
+        json.dumps(GRAPH).encode(),
+        b"\xef\xbb\xbf" + json.dumps(GRAPH).encode(),
+        "\ufeff" + json.dumps(GRAPH),
+        {"prompt": GRAPH},
+        json.dumps({"prompt": GRAPH, "client_id": "x"}),
+    ],
+)
+def test_a_workflow_is_read_from_a_dict_text_or_bytes_wrapped_or_not(data: Any) -> None:
+    workflow = Workflow.parse(data, "portrait")
+    assert workflow.name == "portrait"
+    assert workflow.prompt == GRAPH
+    assert list(workflow.parameters) == ["seed", "steps", "cfg", "prompt", "negative"]
+    assert workflow.outputs == {"9": "cover"}
+    assert workflow.classes == {"KSampler", "CheckpointLoaderSimple", "CLIPTextEncode", "SaveImage"}
+
+
+def test_the_editors_workflow_beside_a_wrapped_prompt_is_kept() -> None:
+    editor: dict[str, Any] = {"workflow": {"nodes": [], "links": []}}
+    workflow = Workflow.parse({"prompt": GRAPH, "extra_data": {"extra_pnginfo": editor}})
+    assert workflow.extra_pnginfo == editor
+    assert Workflow.parse(GRAPH).extra_pnginfo is None
+
+
+def test_a_node_may_be_called_prompt() -> None:
+    assert Workflow.parse({"prompt": node("KSampler", steps=1)}).classes == {"KSampler"}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "is not JSON"),
+        ("{", "line 1"),
+        (b"\xff\xfe{}", "UTF-8"),
+        ("[]", "is a list"),
+        ("7", "is an integer"),
+        ("null", "is None"),
+        (None, "is None"),
+        ({}, "has no nodes"),
+        ({"prompt": {}}, "has no nodes"),
+        ({"nodes": [], "links": []}, "Export (API)"),
+        ('{"nodes": [{"id": 1}], "links": [], "version": 0.4}', "Export (API)"),
+        ({"3": {"inputs": {}}}, "class_type"),
+        ({"3": {"class_type": "KSampler"}}, "inputs"),
+        ({"3": {"class_type": 7, "inputs": {}}}, "class_type"),
+        ({"3": "KSampler"}, "is not a node"),
+        ({3: node("KSampler")}, "not text"),
+        ({"3": node("KSampler", cfg=float("nan"))}, "not a finite number"),
+        ('{"3": {"class_type": "KSampler", "inputs": {"cfg": NaN}}}', "not a finite number"),
+        ('{"3": {"class_type": "KSampler", "inputs": {"cfg": ' + "9" * 5000 + "}}}", "too large"),
+        ('{"3": ' + "[" * 100_000, "nested too deeply"),
+        ('{"3": {"class_type": "K", "inputs": {"a": ' + "[" * 90 + "]" * 90 + "}}}", "nested too deeply"),
+        ({"3": node("KSampler", value={1, 2})}, "not a value of JSON"),
+    ],
+)
+def test_what_is_no_workflow_is_refused_in_one_line_that_says_what_it_is(data: Any, reason: str) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        Workflow.parse(data, "my\nfile")
+    message = str(caught.value)
+    assert reason in message
+    assert message.isprintable()
+    assert len(message) < 400
+    assert r"my\nfile" in message
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda each: (
+        st.lists(each, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["class_type", "inputs", "_meta", "title", "prompt", "nodes", "1", "2"]), each, max_size=5
+        )
+    ),
+    max_leaves=30,
+)
+titles = st.text(max_size=12) | st.sampled_from(["$a", "$b.x!", "Size, $a, $~c", "$output.x"])
+nodes_like = st.fixed_dictionaries(
+    {"class_type": st.sampled_from(["KSampler", "LoadImage", "X"]), "inputs": st.dictionaries(st.text(), json_like)},
+    optional={"_meta": st.fixed_dictionaries({"title": titles | json_like}) | json_like},
+)
+
+
+@given(json_like | st.dictionaries(st.text(max_size=4), nodes_like, max_size=5))
+def test_anything_is_a_workflow_or_refused(data: Any) -> None:
+    workflow = parsed(data)
+    if workflow is not None:
+        assert all(workflow.title(id_).isprintable() for id_ in workflow.prompt)
+        required = any(parameter.required for parameter in workflow.parameters.values())
+        with pytest.raises(ParameterError) if required else nullcontext():
+            workflow.bind({})
+    again = parsed(json.dumps(data))
+    assert (again is None) == (workflow is None)
+
+
+def parsed(data: Any) -> Workflow | None:
+    try:
+        return Workflow.parse(data)
+    except WorkflowError:
+        return None
+
+
+@given(st.binary(max_size=50))
+def test_any_bytes_are_a_workflow_or_refused(data: bytes) -> None:
+    with pytest.raises(WorkflowError):
+        Workflow.parse(data)
+
+
+def test_a_title_that_is_no_text_counts_as_none() -> None:
+    graph: dict[str, Any] = {"1": {**node("KSampler"), "_meta": ["$a"]}, "2": node("KSampler", {"title": 7})}
+    assert not Workflow.parse(graph).parameters
+
+
+def test_changing_what_was_given_changes_no_workflow() -> None:
+    graph = copy.deepcopy(GRAPH)
+    workflow = Workflow.parse(graph)
+    graph["3"]["inputs"]["steps"] = 99
+    graph["3"]["inputs"]["model"][0] = "99"
+    assert workflow.prompt == GRAPH
+
+
+def test_defaults_are_those_of_the_workflow_and_a_link_is_none() -> None:
+    workflow = Workflow.parse({**GRAPH, "5": node("KSampler", "$model, $absent", model=["4", 0])})
+    assert workflow.parameters["steps"].targets[0].default == 20
+    assert workflow.parameters["model"].targets[0].default is MISSING
+    assert workflow.parameters["absent"].targets[0].default is MISSING
+    assert workflow.parameters["prompt"].required
+    assert workflow.parameters["steps"].node_title == "Sampler"
+
+
+def test_one_name_on_several_nodes_is_one_parameter() -> None:
+    graph = {"1": node("A", "$steps", steps=20), "2": node("B", "$steps!", steps=4), "3": node("C", "$x", x=1)}
+    parameter = Workflow.parse(graph).parameters["steps"]
+    assert [(target.node_id, target.default) for target in parameter.targets] == [("1", 20), ("2", 4)]
+    assert parameter.required
+
+
+@pytest.mark.parametrize(
+    ("address", "node_id", "field"),
+    [
+        ("3.seed", "3", "seed"),
+        ("KSampler.steps", "3", "steps"),
+        ("Sampler.steps", "3", "steps"),
+        ("Load Checkpoint.ckpt_name", "4", "ckpt_name"),
+        ("7.text", "7", "text"),
+        ("Save.filename_prefix", "9", "filename_prefix"),
+    ],
+)
+def test_an_input_without_a_marker_has_an_address(address: str, node_id: str, field: str) -> None:
+    [target] = Workflow.parse(GRAPH).parameter(address).targets
+    assert (target.node_id, target.field) == (node_id, field)
+
+
+def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
+    graph = {"12:3": node("Resize", "v1.5 resize", **{"mode.width": 512})}
+    workflow = Workflow.parse(graph)
+    for address in ("12:3.mode.width", "v1.5 resize.mode.width", "Resize.mode.width"):
+        assert workflow.parameter(address).targets[0].field == "mode.width"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("promt", "did you mean 'prompt'?"),
+        ("KSampler.cgf", "did you mean 'cfg'?"),
+        ("CLIPTextEncode.text", '2 nodes are called CLIPTextEncode: say "6.text" or "7.text"'),
+        ("99.text", "no such parameter"),
+        ("", "no such parameter"),
+        ("." * 10_000, "no such parameter"),
+        ("\x1b[0m", "no such parameter"),
+    ],
+)
+def test_a_name_nobody_knows_is_refused_with_what_was_meant(name: str, reason: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        Workflow.parse(GRAPH).parameter(name)
+    assert reason in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
+def test_a_workflow_without_titles_says_how_to_name_its_inputs() -> None:
+    with pytest.raises(ParameterError, match=r'"KSampler\.steps"'):
+        Workflow.parse({"3": node("KSampler", steps=20)}).parameter("steps")
+
+
+def test_every_input_is_found_by_its_address() -> None:
+    workflow = Workflow.parse(GRAPH)
+    for id_, each in GRAPH.items():
+        for field in each["inputs"]:
+            [target] = workflow.parameter(workflow.address(id_, field)).targets
+            assert (target.node_id, target.field) == (id_, field)
+
+
+def test_a_huge_workflow_is_read() -> None:
+    graph = {str(i): node("KSampler", f"n{i}, $p{i}.steps", steps=i, model=[str(i + 1), 0]) for i in range(10_000)}
+    assert len(Workflow.parse(graph).bind({"p7": 1}).params) == 10_000
+
+
+@pytest.mark.parametrize("name", PAIRS or ["none"])
+def test_the_official_templates_are_recognised_in_both_formats(name: str) -> None:
+    pair = load(f"ui_to_api/{name}.json")
+    if all(each["class_type"] for each in pair["api"].values()):
+        assert Workflow.parse(pair["api"]).prompt == pair["api"]
+    else:
+        with pytest.raises(WorkflowError, match="was not installed"):
+            Workflow.parse(pair["api"])
+    with pytest.raises(WorkflowError, match="saved by the editor"):
+        Workflow.parse(pair["ui"])
+
+
+def test_a_recorded_prompt_is_read() -> None:
+    [post] = [entry for entry in transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
+    workflow = Workflow.parse(post["request"]["body"])
+    assert set(workflow.parameters) >= {"seed", "steps", "cfg", "sampler", "model", "prompt", "negative"}
+    assert workflow.outputs == {"9": "cover"}

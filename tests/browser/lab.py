@@ -182,6 +182,14 @@ class Notebook:
         """The text below a cell."""
         return "\n".join(self.output(index).all_inner_texts())
 
+    def save(self) -> None:
+        """Save the notebook."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
+
+    def shut_down(self) -> None:
+        """End the kernel, as a user does who comes back tomorrow."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
     def command(self, name: str) -> None:
         """A command of JupyterLab, such as `notebook:interrupt-kernel`."""
         self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)

@@ -106,7 +106,7 @@ def test_a_reload_during_a_run_goes_on_live(open_notebook: Open) -> None:
     steps.press("Enter")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("progressbar")).to_be_visible()
-    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    notebook.save()
     notebook.reload()
     bar = notebook.output(0).get_by_role("progressbar")
     expect(bar).to_be_visible(timeout=30_000)

@@ -68,10 +68,9 @@ def test_the_cell_keeps_a_static_picture_that_shows_without_a_kernel(open_notebo
     for index in range(4):
         notebook.run(index)
     assert "5" in notebook.text(3)
-    notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    notebook.command("kernelmenu:shutdown")
-    notebook.page.wait_for_timeout(500)
-    notebook.reload()
+    notebook.save()
+    notebook.shut_down()
+    notebook.open()
     picture = notebook.output(2).locator("img").first
     expect(picture).to_be_visible()
     handle = picture.element_handle()

@@ -1,16 +1,16 @@
 """A ComfyUI server: its HTTP routes, and how a run on it is followed to its end.
 
 A run is told what happens by `Follower.on_event` and the like (run.py). The socket's events are believed while nothing
-was missed; after any break, silence or doubt `/queue` and `/history` decide. A POST that could start a job is sent once.
+was missed; after any break, silence or doubt `/queue` and `/history` decide. A POST that may start a job is sent once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,8 +20,9 @@ from weakref import WeakValueDictionary
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.events import EventSocket, Listener
 from comfykit_jupyter.client.result import Media
-from comfykit_jupyter.client.settings import Settings, is_loopback, parse_cookies
+from comfykit_jupyter.client.settings import Settings, check_headers, is_loopback, parse_cookies
 from comfykit_jupyter.client.transfer import download
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ POOL = 16
 """Connections at the most; a hundred runs at once take turns on them."""
 
 LOOK_FIRST, LOOK_MOST = 0.004, 1.0
-"""Seconds between two looks at the history where nothing is listened to: the first, and the most."""
+"""Seconds between two looks where nothing is heard from the socket: the first, and the most."""
+LOOK_QUEUE = 0.25
+"""Seconds between two looks from which on the queue is looked at as well: a short run is not worth it."""
 WATCH_QUEUE = 0.5
 WATCH_QUIET = 10.0
-"""Seconds between two looks at the queue: for runs that wait in it, and while the socket tells what happens."""
+"""Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
 PATIENCE = 60.0
 """Seconds that a server may be away during a run before the run is given up as unreachable."""
 
@@ -46,10 +49,10 @@ class Follower(Listener, Protocol):
     """A run, as this file sees it (run.py has the real one)."""
 
     prompt_id: str
-    posted_at: float
-    """When it was posted, on the monotonic clock."""
     trusted: bool
     """Whether the socket has seen all of it so far."""
+    changed_at: float
+    """A queue as of before this moment, on the monotonic clock, says nothing about it."""
 
     @property
     def ended(self) -> bool:
@@ -60,7 +63,7 @@ class Follower(Listener, Protocol):
         """Whether it is still in the queue."""
 
     async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server: at the latest in `timeout` seconds."""
+        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """The server's own record of it: the truth."""
@@ -68,8 +71,11 @@ class Follower(Listener, Protocol):
     def on_queue(self, queue: Mapping[str, Any]) -> None:
         """The queue, with this run in it."""
 
-    def on_lost(self, kind: str, message: str) -> None:
-        """It will not end by itself: `gone`, `unreachable`."""
+    def on_missing(self) -> None:
+        """The server does not know it."""
+
+    def on_unreachable(self, message: str) -> None:
+        """The server has been away for too long."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,12 @@ class Server:
     """Jobs in its queue."""
 
 
-@dataclass(frozen=True)
 class Refused(Exception):
-    """HTTP 400 to a prompt: the server's own account of why."""
+    """HTTP 400 to a prompt: `body` is the server's own account of why."""
 
-    body: Mapping[str, Any]
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.body = body
 
 
 class ComfyUI:
@@ -101,13 +108,14 @@ class ComfyUI:
         self._settings = settings
         self._http: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
+        self._defining = asyncio.Lock()
         self._looking = asyncio.Lock()
-        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._queue_seen: tuple[float, Mapping[str, Any]] = (-1.0, {})
         self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
         self.version: str | None = None
-        self.events = EventSocket(self.url, lambda: self._secrets)
+        self.events = EventSocket(self.url, self._headers)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +137,11 @@ class ComfyUI:
                 )
         return self._http
 
+    async def _headers(self) -> Mapping[str, str]:
+        """What every request to this server carries, secrets included."""
+        await self._client()
+        return self._secrets
+
     async def _read_secrets(self) -> dict[str, str]:
         headers = dict(self._settings.headers)
         if self._settings.api_key:
@@ -138,6 +151,7 @@ class ComfyUI:
                 cookies = await _fetch_cookies(cookies)
             pairs = parse_cookies(cookies)
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in pairs.items())
+        check_headers(headers)
         return headers
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
@@ -163,7 +177,7 @@ class ComfyUI:
         self._check(response)
         return response
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def stream(self, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
         """A GET whose body is read piece by piece.
 
@@ -191,7 +205,7 @@ class ComfyUI:
                 f"{self.url} refuses us ({status}): check api_key=, cookies= or headers= of the kit", status=status
             )
         if 300 <= status < 400:
-            target = response.headers.get("location", "elsewhere")[:200]
+            target = plain(response.headers.get("location", "elsewhere"), 200)
             raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
         if status >= 500:
             raise ServerError(f"{self.url} answers {status} to {response.request.url.path}", status=status, sent=True)
@@ -214,7 +228,7 @@ class ComfyUI:
             raise ServerError(f"{self.url} answers {response.status_code} to {path}", status=response.status_code)
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ServerError(f"{self.url} is no ComfyUI server: {path} is answered with something else") from None
 
     async def close(self) -> None:
@@ -230,8 +244,7 @@ class ComfyUI:
         """What the server is and does now; never raises for one that is away."""
         try:
             stats, queue = await asyncio.gather(self._json("GET", "/system_stats"), self._json("GET", "/queue"))
-            version = stats["system"].get("comfyui_version")
-            self.version = str(version)[:40] if version else None
+            self.version = _version(stats)
             running, pending = (len(queue.get(part) or ()) for part in ("queue_running", "queue_pending"))
         except ServerError as error:
             return Server(self.url, reachable=False, message=str(error))
@@ -242,9 +255,11 @@ class ComfyUI:
     async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """The definitions of these classes, kept once seen; a class that the server lacks is left out."""
         wanted = sorted(set(classes))
-        missing = [name for name in wanted if fresh or name not in self._definitions]
-        for name, definition in zip(missing, await asyncio.gather(*map(self._definition, missing)), strict=True):
-            self._definitions[name] = definition
+        async with self._defining:  # a hundred runs at once ask once
+            missing = [name for name in wanted if fresh or name not in self._definitions]
+            if missing:
+                found = await asyncio.gather(*map(self._definition, missing), self._learn_version())
+                self._definitions.update(zip(missing, found, strict=False))
         return {name: known for name in wanted if (known := self._definitions.get(name)) is not None}
 
     async def _definition(self, class_type: str) -> NodeDefinition | None:
@@ -252,13 +267,21 @@ class ComfyUI:
         found = raw.get(class_type) if isinstance(raw, dict) else None
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
 
+    async def _learn_version(self) -> None:
+        with contextlib.suppress(ServerError):  # nothing depends on it
+            self.version = _version(await self._json("GET", "/system_stats"))
+
+    def moving(self, name: str) -> asyncio.Lock:
+        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
+        return self._moving.setdefault(name, asyncio.Lock())
+
     async def fetch(self, media: Media) -> Path:
         """A local copy of a file that a run made here, fetched once.
 
         Raises:
             ServerError: the server is away, or no longer has it.
         """
-        async with self._fetching.setdefault(media.query["filename"], asyncio.Lock()):
+        async with self.moving(str(media)):
             if media.local is None or not media.local.is_file():
                 media.local = await download(self, media)
         return media.local
@@ -286,88 +309,80 @@ class ComfyUI:
         )
         try:
             answer = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise ServerError(f"{self.url} is no ComfyUI server: it answers {response.status_code} to a prompt")
+            raise ServerError(
+                f"{self.url} is no ComfyUI server: it answers {response.status_code} to a prompt",
+                status=response.status_code,
+                sent=True,
+            )
         if response.status_code != 200:
             raise Refused(answer)
         return answer.get("node_errors")
 
     async def follow(self, run: Follower, *, listen: bool) -> None:
-        """Stay with a run that was posted until its outcome is known."""
-        if listen:
-            await self._watch(run)
-        else:
-            await self._poll(run)
+        """Stay with a run that was posted until its outcome is known.
 
-    async def _watch(self, run: Follower) -> None:
-        """Listen; look at the queue where it says more than the events do, or where they can't be trusted."""
+        While the socket is believed, this looks seldom. Else it looks often at first, and slower as time passes: a run
+        of a millisecond and one of an hour are both served.
+        """
         away_since: float | None = None
         pause = LOOK_FIRST
         while True:
-            if self.events.connected and run.trusted:
+            heard = listen and run.trusted and self.events.connected
+            if heard:
                 pause = LOOK_FIRST
                 await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
             else:
                 await run.doubt(pause)
-                pause = min(pause * 2, LOOK_MOST)
+                pause = min(pause * 1.3, LOOK_MOST)
             if run.ended:
                 return
-            away_since = await self._look_for(run, away_since)
-
-    async def _poll(self, run: Follower) -> None:
-        """Look at the history, often at first; a run of a millisecond and one of an hour are both served."""
-        away_since: float | None = None
-        pause = LOOK_FIRST
-        while not run.ended:
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.3, LOOK_MOST)
             try:
-                entry = await self._history(run.prompt_id)
+                await self._look_for(run, everywhere=heard or pause > LOOK_QUEUE)
+                away_since = None
             except ServerError as error:
                 away_since = self._away(run, away_since, error)
-                continue
-            if entry is not None:
-                run.on_history(entry)
-            elif pause > LOOK_MOST / 4:
-                away_since = await self._look_for(run, away_since)
+                pause = max(pause, LOOK_QUEUE)
 
-    async def _look_for(self, run: Follower, away_since: float | None) -> float | None:
-        """Ask the server where a run is. Returns since when the server has been away, None if it answered."""
-        try:
-            queue = await self._shared_queue(run.posted_at)
+    async def _look_for(self, run: Follower, *, everywhere: bool) -> None:
+        """Ask the server where a run is: in the history, and `everywhere` else it may be.
+
+        It goes from the queue to the history: what is in neither, looked at in this order, is not there.
+        """
+        if not (everywhere and run.waiting) and (entry := await self._history(run.prompt_id)) is not None:
+            run.on_history(entry)
+        elif everywhere:
+            queue = await self._shared_queue(run.changed_at)
             if _is_in(queue, run.prompt_id):
                 run.on_queue(queue)
             elif (entry := await self._history(run.prompt_id)) is not None:
                 run.on_history(entry)
             elif not run.ended:
-                run.on_lost("gone", f"{self.url} no longer knows this job: it was removed, or the server restarted")
-        except ServerError as error:
-            return self._away(run, away_since, error)
-        return None
+                run.on_missing()
 
     def _away(self, run: Follower, since: float | None, error: ServerError) -> float:
         now = time.monotonic()
         since = now if since is None else since
         if now - since > PATIENCE or error.status in (401, 403):
-            run.on_lost("unreachable", f"{error} (given up after {now - since:.0f} s; the job may still run there)")
+            run.on_unreachable(f"{error} (given up after {now - since:.0f} s; the job may still run there)")
         return since
 
     async def _shared_queue(self, since: float) -> Mapping[str, Any]:
         """The queue as of lately, but after `since`: a hundred waiting runs ask for it once."""
         async with self._looking:
             at, queue = self._queue_seen
-            now = time.monotonic()
-            if at < since or now - at > WATCH_QUEUE * 0.9:
+            if at < since or time.monotonic() - at > WATCH_QUEUE * 0.9:
                 queue = await self._queue()
-                self._queue_seen = (now, queue)
         return queue
 
     async def _queue(self) -> Mapping[str, Any]:
+        at = time.monotonic()
         queue = await self._json("GET", "/queue")
         if not isinstance(queue, dict):
             raise ServerError(f"{self.url} is no ComfyUI server: /queue is answered with something else")
+        self._queue_seen = (at, queue)
         return queue
 
     async def _history(self, prompt_id: str) -> Mapping[str, Any] | None:
@@ -387,6 +402,12 @@ class ComfyUI:
                 return
             else:
                 return
+
+
+def _version(stats: Any) -> str | None:
+    system = stats.get("system") if isinstance(stats, dict) else None
+    version = system.get("comfyui_version") if isinstance(system, dict) else None
+    return plain(version, 40) if isinstance(version, str) and version else None
 
 
 def _ids(items: Any) -> set[str]:

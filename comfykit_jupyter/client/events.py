@@ -8,20 +8,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import struct
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from comfykit_jupyter.client.settings import is_loopback
+from comfykit_jupyter.workflow.errors import ComfyKitError
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
+logger = logging.getLogger(__name__)
+_wire = logging.getLogger(f"{__name__}.wire")
+_wire.setLevel(logging.INFO)  # at DEBUG websockets logs the headers it sends, and with them the secrets
+
 OPEN_TIMEOUT = 10.0
 """Seconds for the opening handshake; a proxy that blocks sockets often says nothing at all."""
+PATIENCE = 1.0
+"""Seconds that the first run waits for it; from then on runs do without, until it is there."""
 FRAME_LIMIT = 64 * 1024 * 1024
 """Bytes of one frame: a preview or a node's output is far smaller, whatever is larger is no use to us."""
 RETRY_FIRST, RETRY_MOST = 0.25, 10.0
@@ -62,38 +70,29 @@ class EventSocket:
         headers: sent with the handshake: cookies, the bearer token; never followed to another origin.
     """
 
-    def __init__(self, url: str, headers: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         self.client_id = uuid.uuid4().hex
         self.connected = False
         self._url = _socket_url(url, self.client_id)
         self._headers = headers
         self._listeners: dict[str, Listener] = {}
         self._task: asyncio.Task[None] | None = None
-        self._ready = asyncio.Event()
-        self._failed = asyncio.Event()
+        self._tried = asyncio.Event()
         self._running: str | None = None
 
-    async def open(self) -> bool:
-        """Have a connection, waiting for the first attempt to end; False if there is none (by now)."""
-        if self.connected:
-            return True
-        if self._task is None or self._task.done():
-            self._ready.clear()
-            self._failed.clear()
-            self._task = asyncio.create_task(self._keep())
-        if self._failed.is_set():
-            return False
-        outcomes = [asyncio.ensure_future(event.wait()) for event in (self._ready, self._failed)]
-        try:
-            await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for outcome in outcomes:
-                outcome.cancel()
-        return self.connected
-
     def subscribe(self, prompt_id: str, listener: Listener) -> None:
-        """Tell a run of its events from now on."""
+        """Tell a run of its events from now on; a connection is opened if there is none."""
         self._listeners[prompt_id] = listener
+        if self._task is None or self._task.done():
+            self._tried.clear()
+            self._task = asyncio.create_task(self._keep())
+
+    async def ready(self) -> bool:
+        """Whether there is a connection; while the first attempt is under way, that is waited for, but not long."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._tried.wait(), PATIENCE)
+        self._tried.set()  # a handshake that hangs delays one run, not all
+        return self.connected
 
     def unsubscribe(self, prompt_id: str) -> None:
         """Tell it no more."""
@@ -102,7 +101,7 @@ class EventSocket:
             self._running = None
 
     async def close(self) -> None:
-        """Close the connection; `open` makes a new one."""
+        """Close the connection; the next run opens a new one."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -117,21 +116,20 @@ class EventSocket:
         pause = RETRY_FIRST
         while True:
             try:
-                async with _connector(self._url, dict(self._headers())) as connection:
+                async with _connector(self._url, dict(await self._headers())) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
                     self.connected = True
-                    self._failed.clear()
-                    self._ready.set()
+                    self._tried.set()
                     pause = RETRY_FIRST
                     await self._listen(connection)
-            except (OSError, WebSocketException, TimeoutError, asyncio.TimeoutError):
-                pass
+            except (OSError, WebSocketException, asyncio.TimeoutError, ImportError, ComfyKitError) as error:
+                # ImportError: a SOCKS proxy, and no package for it. The runs look at the history instead
+                logger.debug("no event socket: %s", error)
             finally:
                 self.connected = False
-                self._ready.clear()
-                self._failed.set()
+                self._tried.set()
                 for listener in list(self._listeners.values()):
                     listener.on_break()
             if not self._listeners:
@@ -150,7 +148,7 @@ class EventSocket:
         try:
             event = json.loads(frame)
             prompt_id = event["data"].get("prompt_id")
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
         if isinstance(prompt_id, str) and (listener := self._listeners.get(prompt_id)) is not None:
             self._running = prompt_id
@@ -173,7 +171,7 @@ class EventSocket:
                     "image/png" if about.get("image_type") == "image/png" else "image/jpeg",
                     frame[8 + number :],
                 )
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 return
             self._show(preview)
 
@@ -202,6 +200,7 @@ def _connector(url: str, headers: dict[str, str]) -> Any:
         max_size=FRAME_LIMIT,
         open_timeout=OPEN_TIMEOUT,
         close_timeout=1,
+        logger=_wire,
         ping_timeout=60,
         compression=None,
         proxy=None if is_loopback(url) else True,

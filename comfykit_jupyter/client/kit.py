@@ -31,7 +31,7 @@ class ComfyKit:
         kit = ComfyKit()                                                  # http://127.0.0.1:8188
         result = await kit.execute("wf.json", {"prompt": "a cat"})        # never raises for a run that failed
         result = kit.run("wf.json", prompt="a cat", seed=7)               # waits; a failed run raises RunFailed
-        run = kit.submit("wf.json", prompt="a fox")                       # at once: run.progress, run.cancel(), run.result()
+        run = kit.submit("wf.json", prompt="a fox")                       # at once: .progress, .cancel(), .result()
         kit.form("wf.json")                                               # in a notebook: a form
 
     A workflow is named by a path, a URL, or a dict in API format. Values are given by the names in the nodes' titles
@@ -168,7 +168,10 @@ class ComfyKit:
         known = {field.name for field in fields(Settings)}
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
-        given = {name: getattr(self._settings, name) for name in known} | options
+        kept = {name: getattr(self._settings, name) for name in known}
+        if settings.resolve(options.get("comfyui_url", self.comfyui_url)).comfyui_url != self.comfyui_url:
+            kept |= {"api_key": None, "cookies": None, "headers": None}  # a secret belongs to its server
+        given = kept | options
         kit = ComfyKit.__new__(type(self))
         shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
         kit._use(settings.resolve(**given), self._server if shared else None)  # noqa: SLF001 - one of its own kind

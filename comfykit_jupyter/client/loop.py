@@ -61,11 +61,12 @@ class Job(Generic[T]):
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
+        self._cancelled = False
         self._loop = background()
         self._loop.call_soon_threadsafe(self._start)
 
     def cancel(self) -> None:
-        """Cancel the coroutine; `outcome` is set when it has ended, not before."""
+        """Cancel the coroutine, once: a second call does not disturb its last requests. `outcome` is set at its end."""
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _start(self) -> None:
@@ -73,8 +74,9 @@ class Job(Generic[T]):
         self._task.add_done_callback(self._done)
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None and not self._cancelled:
+            self._cancelled = True
+            self._loop.call_soon(self._task.cancel)  # after its first step: one that never began could not tell its end
 
     def _done(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():

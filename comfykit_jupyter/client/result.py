@@ -95,7 +95,8 @@ class Media(str):
         self.origin, self.query, self.local = origin, query, None
         self.name = PurePosixPath(filename.replace("\\", "/")).name or "file"
         self.node, self.var, self.temp, self.animated = node, var, folder == "temp", animated
-        self.kind, self.mime = _MIMES.get(self.name.rpartition(".")[2].lower(), ("file", "application/octet-stream"))
+        suffix = self.name.rpartition(".")[2].lower()
+        self.kind, self.mime = _MIMES.get(suffix, ("file", "application/octet-stream"))
         return self
 
     @property
@@ -112,7 +113,7 @@ class Media(str):
         return self.path.read_bytes()
 
     def save(self, path: str | Path) -> Path:
-        """Copy it to a file, or into a folder under its own name; returns where it is. Raises as `path`, and OSError."""
+        """Copy it to a file, or into a folder under its own name; returns where. Raises as `path`, and OSError."""
         import shutil
 
         target = Path(path)
@@ -148,7 +149,7 @@ class Media(str):
         return (str, (str(self),))  # a copy in another process has no server behind it: it is the address
 
 
-@dataclass
+@dataclass(repr=False)
 class ExecuteResult:
     """What a run gave. In a notebook cell it shows its pictures, videos, sounds and texts.
 
@@ -196,6 +197,22 @@ class ExecuteResult:
     workflow_name: str = ""
     server: str = ""
     server_version: str | None = None
+
+    def __repr__(self) -> str:
+        """One line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`."""
+        took = (
+            "" if self.duration is None else f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
+        )
+        lists = {
+            "image": self.images,
+            "video": self.videos,
+            "audio": self.audios,
+            "text": self.texts,
+            "file": self.files,
+        }
+        counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
+        told = [*([self.msg] if self.msg else []), ", ".join(counts) or "no outputs"]
+        return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
 
     @property
     def image(self) -> Media:

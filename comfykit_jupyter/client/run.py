@@ -15,18 +15,21 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.comfyui import ComfyUI, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.events import Preview
+from comfykit_jupyter.client.refusal import complaints, line, refused
 from comfykit_jupyter.client.result import ExecuteResult, collect
 from comfykit_jupyter.client.sources import OnServer, read_media
 from comfykit_jupyter.client.transfer import upload
 from comfykit_jupyter.workflow.progress import Progress, RunError, RunState, from_history, from_queue, reduce
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Binding, Workflow
+    from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = 5.0
 """Seconds for telling the server to cancel, and then for it to say that it did."""
+SETTLING = 3.0
+"""Seconds that a prompt whose answer was lost has to turn up on the server."""
 
 OnProgress = Callable[[Progress], None]
 OnPreview = Callable[[Preview], None]
@@ -62,7 +65,7 @@ class Run:
         self.prompt_id = str(uuid.uuid4())
         self.workflow: Workflow | None = None
         self.trusted = False
-        self.posted_at = 0.0
+        self.changed_at = 0.0
         self._server = server
         self._values = values
         self._listen = listen
@@ -74,7 +77,10 @@ class Run:
         self._warnings: list[str] = []
         self._binding: Binding | None = None
         self._cancelling = False
+        self._overdue: RunError | None = None
         self._posting: asyncio.Task[Any] | None = None
+        self._posted_at = 0.0
+        self._unanswered: ServerError | None = None
         self._doubt = asyncio.Event()
         self._subscribers: dict[object, tuple[OnProgress | None, OnPreview | None, OnDone | None]] = {}
         self._job: loop.Job[ExecuteResult] | None = None
@@ -110,7 +116,9 @@ class Run:
             ComfyKitError: nothing was sent: a wrong value, no such file, no server.
             KeyboardInterrupt: Ctrl-C or ■; the job has been cancelled on the server.
         """
-        if loop.on_background_thread() and not self.done:
+        if self._result is not None:
+            return self._outcome(self._result)
+        if loop.on_background_thread():
             raise RuntimeError("waiting for a run in a callback would wait for itself: use `await run`, or `done=`")
         job = self._started()
         try:
@@ -129,8 +137,15 @@ class Run:
             ServerError: the server can't be told.
             RuntimeError: called in a callback of the run: hand over to another thread.
         """
-        if not self.done:
-            loop.call(self._cancel(), CANCEL_TIMEOUT)
+        if self.done:
+            return
+        if loop.on_background_thread():
+            raise RuntimeError("cancelling a run in a callback would wait for itself: hand over to another thread")
+        telling = loop.Job(self._cancel())
+        try:
+            loop.wait(telling.outcome, CANCEL_TIMEOUT)
+        except TimeoutError:  # it goes on: whenever the server answers, it is told
+            raise ServerError(f"{self._server.url} was not told yet to cancel: it does not answer") from None
 
     def subscribe(
         self, progress: OnProgress | None = None, preview: OnPreview | None = None, done: OnDone | None = None
@@ -214,23 +229,22 @@ class Run:
         return self._settle()
 
     async def _live(self, read: Callable[[], Awaitable[Workflow]]) -> None:
-        listening = asyncio.ensure_future(self._server.events.open()) if self._listen else None
-        try:
-            binding = await self._bind(await read())
-            for needed in binding.uploads:
-                source = await read_media(needed, self._server.url)
-                sent = source.name if isinstance(source, OnServer) else None
-                if not isinstance(source, OnServer):
-                    sent = await upload(self._server, source.content, source.suffix)
-                binding.place(needed, str(sent))
-            if listening is not None:
-                self.trusted = await listening
-                self._server.events.subscribe(self.prompt_id, self)
-        finally:
-            if listening is not None and not listening.done():
-                listening.cancel()
+        if self._listen:
+            self._server.events.subscribe(self.prompt_id, self)  # the socket opens while the workflow is made ready
+        binding = await self._bind(await read())
+        for needed in binding.uploads:
+            binding.place(needed, await self._send(needed))
+        if self._listen:
+            self.trusted = await self._server.events.ready()
         await self._post(binding)
         await self._server.follow(self, listen=self._listen)
+
+    async def _send(self, needed: Upload) -> str:
+        """Have a media value on the server; returns its name there."""
+        source = await read_media(needed, self._server.url)
+        if isinstance(source, OnServer):
+            return source.name
+        return await upload(self._server, source.content, source.suffix)
 
     async def _bind(self, workflow: Workflow) -> Binding:
         """The prompt with its values; a value that the definitions refuse is looked at again with fresh ones."""
@@ -247,51 +261,47 @@ class Run:
 
     async def _post(self, binding: Binding) -> None:
         """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""
-        self.posted_at = time.monotonic()
+        self._posted_at = time.monotonic()
         extra = self.workflow.extra_pnginfo if self.workflow is not None else None
         self._posting = asyncio.ensure_future(self._server.post(self.prompt_id, binding.prompt, extra))
         try:
             node_errors = await asyncio.shield(self._posting)
         except Refused as refusal:
-            self._become(_refused(self._state, refusal.body))
+            self._become(refused(self._state, refusal.body, time.monotonic()))
             return
         except ServerError as error:
             if not error.sent:
                 raise
+            self._unanswered = error
             self.trusted = False
             node_errors = None
+        self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            self._warnings += [f"left out: {line}" for line in _complaints(self._state, node_errors)]
+            self._warnings += [f"left out: {complaint}" for complaint in complaints(self._state, node_errors)]
 
     def _time_out(self) -> None:
-        if not self.done and self._job is not None:
-            self._become(
-                replace(
-                    self._state,
-                    error=RunError(
-                        "timeout", f"not done within {self._timeout:g} s: {self.progress}; it was cancelled"
-                    ),
-                )
-            )
+        if not self._state.finished and self._job is not None:
+            message = f"not done within {self._timeout:g} s: {self.progress}; it was cancelled"
+            self._overdue = RunError("timeout", message)
             self._job.cancel()
 
     async def _withdraw(self) -> None:
         """The caller left, or the time is over: cancel on the server, and see how that ends."""
-        timed_out = self._state.error
         self._cancelling = True
         if self._posting is not None and not self._state.finished:
             with contextlib.suppress(ServerError, Refused, asyncio.TimeoutError):
                 await asyncio.wait_for(self._posting, CANCEL_TIMEOUT)
             try:
-                await self._server.cancel(self.prompt_id)
-                self._doubt.set()
+                await asyncio.wait_for(self._server.cancel(self.prompt_id), CANCEL_TIMEOUT)
+                self._raise_doubt()
                 await asyncio.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
-                self._warnings.append(f"the job may still run: the server did not confirm its end ({failure})")
-        if self._state.status == "completed":
-            return
-        if timed_out is not None and timed_out.kind == "timeout":
-            self._end("failed", timed_out)
+                why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
+                self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
+        if self._state.status in ("completed", "failed"):
+            return  # it ended before it could be stopped
+        if self._overdue is not None:
+            self._end("failed", self._overdue)
         else:
             self._end("cancelled", self._state.error or RunError("cancelled", "cancelled"))
 
@@ -303,7 +313,7 @@ class Run:
         with contextlib.suppress(ServerError, Refused):
             await asyncio.shield(self._posting)
         await self._server.cancel(self.prompt_id)
-        self._doubt.set()
+        self._raise_doubt()
 
     def _fail(self, error: ComfyKitError) -> None:
         """It ends by an error of ours, before or after it was sent."""
@@ -323,8 +333,8 @@ class Run:
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
             prompt_id=self.prompt_id if sent else None,
-            duration=(state.ended or time.monotonic()) - self.posted_at if sent else None,
-            msg=_line(state.error),
+            duration=(state.ended or time.monotonic()) - self._posted_at if sent else None,
+            msg=line(state.error),
             error=state.error,
             warnings=self._warnings,
             params=dict(binding.params) if binding else dict(self._values),
@@ -370,7 +380,7 @@ class Run:
         return self._state.status == "queued"
 
     async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server: at the latest in `timeout` seconds."""
+        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._doubt.wait(), timeout)
         if not self._state.finished:
@@ -380,7 +390,7 @@ class Run:
         """A message of the server."""
         state = reduce(self._state, event, time.monotonic())
         if state.finished and not self.trusted and not self._state.finished:
-            self._doubt.set()  # something was missed before: the history has all of it
+            self._raise_doubt()  # something was missed before: the history has all of it
         else:
             self._become(state)
 
@@ -396,7 +406,7 @@ class Run:
     def on_break(self) -> None:
         """The connection was lost."""
         self.trusted = False
-        self._doubt.set()
+        self._raise_doubt()
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """The server's own record of it."""
@@ -406,12 +416,24 @@ class Run:
         """The queue, with this run in it."""
         self._become(from_queue(self._state, queue, time.monotonic()))
 
-    def on_lost(self, kind: str, message: str) -> None:
-        """It will not end by itself."""
-        if self._cancelling and kind == "gone":
+    def on_missing(self) -> None:
+        """The server does not know it."""
+        if self._cancelling:
             self._end("cancelled", RunError("cancelled", "cancelled before it began"))
-        else:
-            self._end("failed", RunError(kind, message))
+        elif self._unanswered is None:
+            message = f"{self._server.url} no longer knows this job: it was removed, or the server restarted"
+            self._end("failed", RunError("gone", message))
+        elif time.monotonic() - self.changed_at > SETTLING:
+            self._fail(ServerError(f"{self._unanswered} (the job was not started)"))
+
+    def on_unreachable(self, message: str) -> None:
+        """The server has been away for too long."""
+        self._end("failed", RunError("unreachable", message))
+
+    def _raise_doubt(self) -> None:
+        """What was known of it may be out of date: ask the server."""
+        self.changed_at = time.monotonic()
+        self._doubt.set()
 
 
 def _tell(callback: Callable[[Any], None], about: Any) -> None:
@@ -420,56 +442,3 @@ def _tell(callback: Callable[[Any], None], about: Any) -> None:
         callback(about)
     except Exception:
         logger.exception("a subscriber of a run failed")
-
-
-def _line(error: RunError | None) -> str | None:
-    """One line that names the node and the cause."""
-    if error is None:
-        return None
-    where = f"{error.node_title}: " if error.node_title and error.kind == "node_error" else ""
-    return f"{where}{' '.join(error.message.split())}"
-
-
-def _refused(state: RunState, body: Mapping[str, Any]) -> RunState:
-    """The state of a run that the server refused, with its reasons on one line."""
-    node_errors = body.get("node_errors")
-    lines = _complaints(state, node_errors) if isinstance(node_errors, Mapping) else []
-    error = body.get("error")
-    if not lines and isinstance(error, Mapping):
-        lines = [": ".join(str(error[key])[:500] for key in ("message", "details") if error.get(key))]
-    elif not lines:
-        lines = [str(error)[:500] if error else "the server gives no reason"]
-    return replace(
-        state,
-        status="failed",
-        finished=True,
-        ended=time.monotonic(),
-        error=_first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}"),
-    )
-
-
-def _complaints(state: RunState, node_errors: Mapping[str, Any]) -> list[str]:
-    """The server's `node_errors`, a line each."""
-    lines = []
-    for node, about in node_errors.items():
-        for problem in _problems(about):
-            what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
-            lines.append(f"{state.title(str(node))} (node {node}): {what}")
-    return lines
-
-
-def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunError:
-    for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
-        for problem in _problems(about):
-            extra = problem.get("extra_info")
-            field = extra.get("input_name") if isinstance(extra, Mapping) else None
-            class_type = state.classes.get(str(node))
-            return RunError(
-                "refused", message, str(node), state.title(str(node)), class_type, str(field) if field else None
-            )
-    return RunError("refused", message)
-
-
-def _problems(about: Any) -> list[Mapping[str, Any]]:
-    errors = about.get("errors") if isinstance(about, Mapping) else None
-    return [problem for problem in errors if isinstance(problem, Mapping)] if isinstance(errors, list) else []

@@ -72,7 +72,7 @@ def resolve(
     return Settings(
         comfyui_url=url,
         executor_type=cast("ExecutorType", executor),
-        api_key=api_key or os.environ.get("COMFYUI_API_KEY") or None,
+        api_key=(api_key or os.environ.get("COMFYUI_API_KEY") or "").strip() or None,
         cookies=cookies or os.environ.get("COMFYUI_COOKIES") or None,
         headers=dict(headers or {}),
         runninghub_url=normalise(
@@ -115,6 +115,21 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse what no header can carry, before a library names it in an error of its own, value and all.
+
+    Raises:
+        SettingsError: a name or value has characters of that kind. The message does not show the value.
+    """
+    for name, value in headers.items():
+        fine = isinstance(name, str) and isinstance(value, str) and name and not set(name) & set(" :")
+        if not fine or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
+            raise SettingsError(
+                f"the header {ascii(name)[:40]} can't be sent: name and value must be printable ASCII "
+                "(it is from api_key=, cookies= or headers=)"
+            )
 
 
 def parse_cookies(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What users name, as bytes or files: a workflow (path, URL, dict), a value for a media parameter (path, URL, picture…)."""
+"""What users name, as bytes or files: a workflow (path, URL, dict), a media parameter's value (path, URL, picture…)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.transfer import PIECE, local_folder
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
@@ -60,11 +61,12 @@ async def read_workflow(source: Any) -> Workflow:
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
         return Workflow.parse(await fetch(text, WORKFLOW_LIMIT), name=_stem(urlsplit(text).path))
-    return await asyncio.to_thread(_read_file, Path(text).expanduser())
+    return await asyncio.to_thread(_read_file, Path(text))
 
 
 def _read_file(path: Path) -> Workflow:
     try:
+        path = path.expanduser()
         with path.open("rb") as file:
             data = file.read(WORKFLOW_LIMIT + 1)
     except FileNotFoundError:
@@ -75,8 +77,9 @@ def _read_file(path: Path) -> Workflow:
                 "save the workflow in API format and give its file"
             ) from None
         raise SourceError(_missing(path)) from None
-    except OSError as error:
-        raise SourceError(f"{path} can't be read: {error.strerror or error}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise SourceError(f"{plain(str(path))} can't be read: {reason or error}") from None
     if len(data) > WORKFLOW_LIMIT:
         raise SourceError(f"{path} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
     return Workflow.parse(data, name=path.stem)
@@ -168,8 +171,6 @@ async def read_media(upload: Upload, server_url: str) -> OnServer | ToSend:
 
 
 async def _read_named(text: str, upload: Upload, server_url: str) -> OnServer | ToSend:
-    if text in upload.choices or text.endswith(_FOLDERS):
-        return OnServer(text)
     if text.startswith(f"{server_url}/view?"):
         query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
         if query.get("filename"):
@@ -177,14 +178,24 @@ async def _read_named(text: str, upload: Upload, server_url: str) -> OnServer | 
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
         return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)))
-    path = Path(text).expanduser()
-    if await asyncio.to_thread(path.is_file):
+    if (path := await asyncio.to_thread(_local, text)) is not None:
         return ToSend(path, _suffix(path.name, upload))
+    if text in upload.choices or text.endswith(_FOLDERS):
+        return OnServer(text)
     similar = nearest(text, upload.choices)
     hint = (
         f"; did you mean {similar!r}, which the server has?" if similar else " (a path, a URL, or a name on the server)"
     )
     raise _wrong(upload, f"there is no file {text[:200]!r}{hint}")
+
+
+def _local(text: str) -> Path | None:
+    """The file of this name, if it is one at all."""
+    try:
+        path = Path(text).expanduser()
+        return path if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a character that none has, no such home
+        return None
 
 
 def _encode(value: Any, upload: Upload) -> ToSend:

@@ -50,15 +50,13 @@ async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
     except OSError as error:
         raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     name = f"comfykit-{digest[:24]}{suffix}"
-    if await _has(server, name, size):
-        return name
-    content: IO[bytes] | bytes
-    if isinstance(source, bytes):
-        answer = await _post(server, name, source)
-    else:
+    async with server.moving(name):
+        if await _has(server, name, size):
+            return name
+        if isinstance(source, bytes):
+            return await _post(server, name, source)
         with source.open("rb") as content:
-            answer = await _post(server, name, content)
-    return answer
+            return await _post(server, name, content)
 
 
 async def _post(server: ComfyUI, name: str, content: IO[bytes] | bytes) -> str:

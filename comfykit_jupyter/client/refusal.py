@@ -1,0 +1,62 @@
+"""Why a run did not go well, in one line: what a server says when it refuses a prompt, or takes only a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from comfykit_jupyter.workflow.progress import RunError, RunState
+
+
+def line(error: RunError | None) -> str | None:
+    """One line that names the node and the cause."""
+    if error is None:
+        return None
+    where = f"{error.node_title}: " if error.node_title and error.kind == "node_error" else ""
+    return f"{where}{' '.join(error.message.split())}"
+
+
+def refused(state: RunState, body: Mapping[str, Any], at: float) -> RunState:
+    """The state of a run that the server refused, with its reasons on one line."""
+    node_errors = body.get("node_errors")
+    lines = complaints(state, node_errors) if isinstance(node_errors, Mapping) else []
+    error = body.get("error")
+    if not lines and isinstance(error, Mapping):
+        lines = [": ".join(str(error[key])[:500] for key in ("message", "details") if error.get(key))]
+    elif not lines:
+        lines = [str(error)[:500] if error else "the server gives no reason"]
+    return replace(
+        state,
+        status="failed",
+        finished=True,
+        ended=at,
+        error=_first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}"),
+    )
+
+
+def complaints(state: RunState, node_errors: Mapping[str, Any]) -> list[str]:
+    """The server's `node_errors`, a line each."""
+    lines = []
+    for node, about in node_errors.items():
+        for problem in _problems(about):
+            what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
+            lines.append(f"{state.title(str(node))} (node {node}): {what}")
+    return lines
+
+
+def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunError:
+    for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
+        for problem in _problems(about):
+            extra = problem.get("extra_info")
+            field = extra.get("input_name") if isinstance(extra, Mapping) else None
+            class_type = state.classes.get(str(node))
+            return RunError(
+                "refused", message, str(node), state.title(str(node)), class_type, str(field) if field else None
+            )
+    return RunError("refused", message)
+
+
+def _problems(about: Any) -> list[Mapping[str, Any]]:
+    errors = about.get("errors") if isinstance(about, Mapping) else None
+    return [problem for problem in errors if isinstance(problem, Mapping)] if isinstance(errors, list) else []

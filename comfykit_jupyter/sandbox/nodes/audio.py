@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
@@ -9,6 +11,12 @@ from comfykit_jupyter.sandbox.nodes.audio_files import check_samples
 from comfykit_jupyter.sandbox.nodes.values import Audio, Floats
 
 _AUDIO: Spec = ("AUDIO", {})
+_MIXES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "add": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+}
 
 
 def resample(waveform: Floats, old_rate: int, new_rate: int) -> Floats:
@@ -129,7 +137,7 @@ def audio_concat(_: Context, audio1: Audio, audio2: Audio, direction: str) -> Ou
     required={
         "audio1": _AUDIO,
         "audio2": _AUDIO,
-        "merge_method": ("COMBO", {"multiselect": False, "options": ["add", "mean", "subtract", "multiply"]}),
+        "merge_method": ("COMBO", {"multiselect": False, "options": list(_MIXES)}),
     },
     returns=("AUDIO",),
 )
@@ -139,12 +147,7 @@ def audio_merge(_: Context, audio1: Audio, audio2: Audio, merge_method: str) -> 
     length = first.shape[2]
     silence = ((0, 0), (0, 0), (0, max(0, length - second.shape[2])))
     second = np.pad(second[:, :, :length], silence)
-    mixed: Floats = {
-        "add": np.add,
-        "mean": lambda a, b: (a + b) / 2,
-        "subtract": np.subtract,
-        "multiply": np.multiply,
-    }[merge_method](first, second)
+    mixed = _MIXES[merge_method](first, second)
     peak = float(np.abs(mixed).max(initial=0))
     return Output((Audio(waveform=mixed / peak if peak > 1 else mixed, sample_rate=rate),))
 

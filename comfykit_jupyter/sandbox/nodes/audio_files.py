@@ -55,12 +55,12 @@ def read_audio(path: Path) -> Audio:
         read = 0
         for frame in chain(container.decode(stream), [None]):
             for block in resampler.resample(frame):
-                blocks.append(block.to_ndarray())
+                blocks.append(block.to_ndarray().astype(np.float32, copy=False))
                 read += blocks[-1].size
                 check_samples(read)
         rate, channels = stream.rate, stream.channels
     waveform = np.concatenate(blocks, axis=1) if blocks else np.zeros((channels, 0), dtype=np.float32)
-    return {"waveform": waveform[None].astype(np.float32, copy=False), "sample_rate": rate}
+    return {"waveform": waveform[None], "sample_rate": rate}
 
 
 def encode_audio(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes, turned
+from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes, towards, turned
 from comfykit_jupyter.sandbox.nodes.painter.layers import (
     below,
     bloom,
@@ -27,8 +27,8 @@ def silk(field: Field, brief: Brief, palette: Palette) -> Floats:
     turn = random.uniform(-0.9, 0.9)
     along = np.cos(turn) * field.x + np.sin(turn) * field.y
     slow_x, slow_y = (field.noise(("slow", axis), 0.9, 2, 0.4) for axis in "xy")
-    fast = field.warped(field.noise("fast", 1.1, 3, 0.42), 0.32 * slow_x, 0.32 * slow_y)
-    fold = field.warped(field.noise("fold", 0.8, 2, 0.45), 0.45 * fast, 0.3 * slow_y)
+    fast = field.bent(field.noise("fast", 1.1, 3, 0.42), 0.32 * slow_x, 0.32 * slow_y)
+    fold = field.bent(field.noise("fold", 0.8, 2, 0.45), 0.45 * fast, 0.3 * slow_y)
     phase = along * random.uniform(2.0, 3.6) + 2.3 * fold + 0.9 * fast
     height = np.sin(phase * 2.4) * 0.55 + 0.35 * np.sin(phase * 5.1 + 1.7 * slow_x) + 0.9 * fold
     down, right = np.gradient(height * np.float32(0.16 / field.pixel * 0.5))
@@ -37,7 +37,7 @@ def silk(field: Field, brief: Brief, palette: Palette) -> Floats:
     lamp /= np.linalg.norm(lamp)
     lit = (-right * lamp[0] - down * lamp[1] + lamp[2]) * steep
     tone = 0.5 + 0.30 * fold + 0.16 * fast + 0.10 * np.sin(phase * 1.2)
-    lab = gradient(palette.accents, tone)
+    lab = gradient(_cloth(brief, palette), tone)
     lab[0] *= 0.34 + 0.72 * lit.clip(0, 1)
     gloss = lit.clip(0, 1) ** 18 * 0.55
     shine(lab, palette.sun, gloss.astype(np.float32))
@@ -46,6 +46,19 @@ def silk(field: Field, brief: Brief, palette: Palette) -> Floats:
     if brief.light in ("night", "storm"):
         lab[0] *= 0.9
     return lab
+
+
+_NEBULA = ("0b1038", "3a2c8c", "c2408a", "f08a5a", "fff0d0")
+
+
+def _cloth(brief: Brief, palette: Palette) -> Floats:
+    """The colours of a cloth: those named, from their shade to their light, or the palette's."""
+    if not brief.colours:
+        return palette.accents
+    dyes = [named(colour) for colour in brief.colours]
+    shade = dyes[0] * np.array([0.45, 0.8, 0.8], dtype=np.float32)
+    light = dyes[-1] + (palette.sun - dyes[-1]) * np.float32(0.6)
+    return np.stack([shade, *dyes, light])
 
 
 def space(field: Field, brief: Brief, palette: Palette) -> Floats:
@@ -59,18 +72,19 @@ def space(field: Field, brief: Brief, palette: Palette) -> Floats:
     band = np.exp(-((across / 0.33) ** 2))
     gas = field.swirled("gas", 1.5, 0.34)
     fine = field.swirled("fine", 2.6, 0.3)
-    hues = turned(palette.accents, float(random.uniform(-0.5, 0.5)), 1.25)
+    dyes = palette.accents if brief.light not in ("mist", "storm") or brief.colours else hexes(*_NEBULA)
+    hues = turned(dyes, float(random.uniform(-0.5, 0.5)), 1.4)
     for index, (colour, source, edge) in enumerate(
         ((hues[1], gas, 0.0), (hues[2], fine, 0.1), (hues[3], gas + fine * 0.6, 0.3))
     ):
-        amount = smoothstep(edge - 0.35, edge + 1.0, source + 0.75 * band - 0.35) * (0.62 - 0.08 * index)
+        amount = smoothstep(edge - 0.3, edge + 1.3, source + 0.8 * band - 0.5) * (0.55 - 0.1 * index)
         lab[0] += amount * (0.9 - lab[0]).clip(0) * max(0.5, float(colour[0]))
         for plane in (1, 2):
-            lab[plane] += amount.clip(0, 1) * (colour[plane] * 1.2 - lab[plane])
-    core = smoothstep(0.35, 1.3, gas + fine * 0.5 + band - 0.55)
-    shine(lab, palette.sun, core * 0.7)
-    dust = smoothstep(0.0, 0.7, 1 - np.abs(field.swirled("dust", 2.0, 0.4)) * 3.2) * band
-    lab[0] *= 1 - 0.55 * dust
+            lab[plane] += amount.clip(0, 1) * (colour[plane] * 1.3 - lab[plane])
+    core = smoothstep(0.55, 1.9, gas + fine * 0.6 + band - 0.6)
+    shine(lab, hues[4], core * 0.5)
+    dust = smoothstep(0.1, 0.9, 1 - np.abs(field.swirled("dust", 2.4, 0.3)) * 2.6) * band
+    lab[0] *= 1 - 0.5 * dust
     stars(lab, Field(field.width, field.height, *field.seed, "front"), 1.0, 130, 1.0)
     if random.random() < 0.6 or "moon" in brief.figures:
         _planet(lab, field, palette, random)
@@ -79,6 +93,7 @@ def space(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def _planet(lab: Floats, field: Field, palette: Palette, random: np.random.Generator) -> None:
+    """A banded planet, lit from a side."""
     radius = random.uniform(0.13, 0.24)
     centre = (field.aspect * random.uniform(0.22, 0.78), random.uniform(0.3, 0.72))
     dx, dy = (field.x - centre[0]) / radius, (field.y - centre[1]) / radius
@@ -95,7 +110,7 @@ def _planet(lab: Floats, field: Field, palette: Palette, random: np.random.Gener
     shine(lab, palette.accents[3], rim * 0.5)
 
 
-def fire(field: Field, brief: Brief, palette: Palette) -> Floats:
+def fire(field: Field, brief: Brief, _: Palette) -> Floats:
     """Flames that rise out of the dark, and sparks."""
     rise = 1 - field.y
     bend = field.noise("bend", 1.7, 4, stretch=(1, 1.6))
@@ -155,7 +170,7 @@ def _blossom(
     petals = int(random.integers(5, 9))
     rings = int(random.integers(4, 7))
     dark = turned(colour * np.array([0.5, 0.95, 0.95], dtype=np.float32), 0.12)
-    pale = colour + (palette.sun - colour) * np.float32(0.55)
+    pale = towards(colour, palette.sun, 0.55)
     for ring in range(rings):
         t = ring / (rings - 1)
         reach = 1.0 - 0.72 * t
@@ -233,9 +248,9 @@ def _towers(
     outline = outline + inset * np.float32(0.03)
     mask = below(field, outline) * (field.y < street)
     dark = brief.light in ("night", "storm", "aurora") or brief.style == "neon"
-    colour = palette.far + (palette.near - palette.far) * np.float32(0.15 + 0.85 * t)
+    colour = towards(palette.far, palette.near, 0.15 + 0.85 * t)
     if brief.style == "neon":
-        colour = colour + (hexes("0a0a1c")[0] - colour) * np.float32(0.5)
+        colour = towards(colour, hexes("0a0a1c")[0], 0.5)
     fade = smoothstep(0.35, 0.0, street - field.y) * np.float32(0.55 * (1 - t))
     tone = np.empty_like(lab)
     tone[:] = colour[:, None, None]

@@ -137,7 +137,7 @@ def read(positive: str, negative: str = "") -> Brief:
     any_scene, any_light = (str(choose.choice(options)) for options in (_OTHER_SCENES, _OTHER_LIGHTS))
     if not scenes and (grounds or _ANIMALS & set(figures)):
         any_scene = "hills"
-    if not scenes and {"moon", "sun", "birds"} & set(figures):
+    elif not scenes and {"moon", "sun", "birds"} & set(figures):
         any_scene = str(choose.choice(("mountains", "sea", "hills")))
     if not lights and grounds == ["snow"]:
         any_light = str(choose.choice(("dawn", "day", "mist")))

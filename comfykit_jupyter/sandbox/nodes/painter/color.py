@@ -37,7 +37,8 @@ def from_rgb(rgb: Floats) -> Floats:
     """OKLab planes of sRGB planes 0…1; any shape behind the first axis."""
     flat = rgb.reshape(3, -1)
     linear = np.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return (_TO_LAB @ np.cbrt(_TO_LMS @ linear)).reshape(rgb.shape)
+    lab: Floats = _TO_LAB @ np.cbrt(_TO_LMS @ linear)
+    return lab.reshape(rgb.shape)
 
 
 def to_rgb(lab: Floats) -> Floats:
@@ -45,7 +46,8 @@ def to_rgb(lab: Floats) -> Floats:
     cone = _FROM_LAB @ lab.reshape(3, -1)
     linear = (_FROM_LMS @ (cone * cone * cone)).clip(0, 1)
     at = np.sqrt(linear) * _STEPS
-    return _ENCODE.take(at.astype(np.int32)).reshape(lab.shape)
+    rgb: Floats = _ENCODE.take(at.astype(np.int32))
+    return rgb.reshape(lab.shape)
 
 
 def hexes(*codes: str) -> Floats:
@@ -65,6 +67,12 @@ def gradient(stops: Floats, at: Floats) -> Floats:
     smooth = np.stack([np.convolve(plane, kernel, "valid") for plane in padded]).astype(np.float32)
     index = (at.clip(0, 1) * 1023).astype(np.int32)
     return smooth[:, index]
+
+
+def towards(colour: Floats, other: Floats, share: float) -> Floats:
+    """A colour on the way from one to another: at `share` (0…1) of it."""
+    mixed: Floats = (colour + (other - colour) * share).astype(np.float32)
+    return mixed
 
 
 def turned(colours: Floats, hue: float, chroma: float = 1.0) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes
+from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes, towards
 from comfykit_jupyter.sandbox.nodes.painter.layers import cover, shine
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, shape_mask, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette, named
@@ -22,27 +22,46 @@ _FOX_TAIL = [
     (0.60, 0.90), (0.68, 0.86), (0.75, 0.74), (0.80, 0.60), (0.885, 0.49), (0.985, 0.44), (0.985, 0.44), (1.0, 0.60),
     (0.975, 0.78), (0.90, 0.92), (0.78, 0.99), (0.66, 1.0), (0.60, 0.98),
 ]  # fmt: skip
-_FOX_TIP = [(0.86, 0.52), (0.985, 0.44), (0.985, 0.44), (1.0, 0.58), (0.985, 0.66), (0.94, 0.625), (0.90, 0.655), (0.875, 0.59)]  # fmt: skip
+_FOX_TIP = [
+    (0.86, 0.52), (0.985, 0.44), (0.985, 0.44), (1.0, 0.58), (0.985, 0.66), (0.94, 0.625), (0.90, 0.655),
+    (0.875, 0.59),
+]  # fmt: skip
 _FOX_CHEST = [
-    (0.135, 0.318), (0.21, 0.30), (0.28, 0.31), (0.345, 0.36), (0.375, 0.47), (0.385, 0.60), (0.37, 0.71), (0.335, 0.60),
+    (0.135, 0.318), (0.21, 0.30), (0.28, 0.31), (0.345, 0.36), (0.375, 0.47), (0.385, 0.60), (0.37, 0.71),
+    (0.335, 0.60),
     (0.295, 0.46), (0.30, 0.375), (0.26, 0.345), (0.20, 0.327),
 ]  # fmt: skip
 _FOX_LEGS = [
     [(0.325, 1.0), (0.335, 0.86), (0.40, 0.86), (0.42, 0.94), (0.41, 1.0)],
 ]
 _CAT_BODY = [
-    (0.34, 0.20), (0.335, 0.05), (0.335, 0.05), (0.415, 0.115), (0.50, 0.10), (0.575, 0.115), (0.65, 0.05), (0.65, 0.05),
-    (0.655, 0.20), (0.655, 0.29), (0.61, 0.365), (0.62, 0.43), (0.69, 0.56), (0.745, 0.74), (0.74, 0.91), (0.68, 0.995),
-    (0.50, 1.0), (0.32, 0.995), (0.255, 0.91), (0.25, 0.74), (0.305, 0.56), (0.375, 0.43), (0.385, 0.365), (0.335, 0.29),
+    (0.34, 0.20), (0.335, 0.05), (0.335, 0.05), (0.415, 0.115), (0.50, 0.10), (0.575, 0.115), (0.65, 0.05),
+    (0.65, 0.05),
+    (0.655, 0.20), (0.655, 0.29), (0.61, 0.365), (0.62, 0.43), (0.69, 0.56), (0.745, 0.74), (0.74, 0.91), (0.68,
+    0.995),
+    (0.50, 1.0), (0.32, 0.995), (0.255, 0.91), (0.25, 0.74), (0.305, 0.56), (0.375, 0.43), (0.385, 0.365),
+    (0.335, 0.29),
 ]  # fmt: skip
 _CAT_TAIL = [
     (0.66, 0.94), (0.78, 0.93), (0.86, 0.86), (0.87, 0.76), (0.83, 0.68), (0.85, 0.625), (0.905, 0.64), (0.945, 0.73),
     (0.94, 0.87), (0.86, 0.98), (0.74, 1.005), (0.66, 1.0),
 ]  # fmt: skip
-_HULL = [(0.08, 0.84), (0.08, 0.84), (0.30, 0.87), (0.60, 0.87), (0.95, 0.815), (0.95, 0.815), (0.86, 0.95), (0.70, 1.0), (0.28, 1.0), (0.14, 0.95)]  # fmt: skip
-_SAIL = [(0.50, 0.06), (0.50, 0.06), (0.60, 0.38), (0.80, 0.76), (0.80, 0.76), (0.66, 0.785), (0.50, 0.79), (0.50, 0.79)]  # fmt: skip
-_JIB = [(0.46, 0.14), (0.46, 0.14), (0.465, 0.5), (0.46, 0.79), (0.46, 0.79), (0.30, 0.785), (0.15, 0.765), (0.15, 0.765), (0.33, 0.48)]  # fmt: skip
-_MAST = [(0.473, 0.03), (0.473, 0.03), (0.487, 0.03), (0.487, 0.03), (0.49, 0.88), (0.49, 0.88), (0.47, 0.88), (0.47, 0.88)]  # fmt: skip
+_HULL = [
+    (0.08, 0.84), (0.08, 0.84), (0.30, 0.87), (0.60, 0.87), (0.95, 0.815), (0.95, 0.815), (0.86, 0.95), (0.70,
+    1.0), (0.28, 1.0), (0.14, 0.95),
+]  # fmt: skip
+_SAIL = [
+    (0.50, 0.06), (0.50, 0.06), (0.60, 0.38), (0.80, 0.76), (0.80, 0.76), (0.66, 0.785), (0.50, 0.79), (0.50,
+    0.79),
+]  # fmt: skip
+_JIB = [
+    (0.46, 0.14), (0.46, 0.14), (0.465, 0.5), (0.46, 0.79), (0.46, 0.79), (0.30, 0.785), (0.15, 0.765), (0.15,
+    0.765), (0.33, 0.48),
+]  # fmt: skip
+_MAST = [
+    (0.473, 0.03), (0.473, 0.03), (0.487, 0.03), (0.487, 0.03), (0.49, 0.88), (0.49, 0.88), (0.47, 0.88), (0.47,
+    0.88),
+]  # fmt: skip
 _COATS = {"fox": "d2602a", "cat": "2b2730"}
 
 
@@ -55,7 +74,7 @@ def _dimmed(colour: Floats, brief: Brief, palette: Palette) -> Floats:
     """A colour in the light of the scene."""
     level = {"night": 0.62, "aurora": 0.6, "storm": 0.8}.get(brief.light, 1.0)
     out = colour * np.array([level, 0.95, 0.95], dtype=np.float32)
-    return (out + (palette.haze - out) * np.float32(0.1)).astype(np.float32)
+    return (towards(out, palette.haze, 0.1)).astype(np.float32)
 
 
 def sitting(
@@ -76,6 +95,8 @@ def sitting(
     if brief.coat == "red":
         coat = hexes("cf4a1e" if animal == "fox" else "b0492a")[0]
     coat = _dimmed(coat, brief, palette)
+    if coat[0] < 0.42 and brief.light in ("night", "aurora", "storm"):
+        coat = towards(coat, palette.haze, 0.35)
     shadow = blurred(mask(_FOX_BODY if animal == "fox" else _CAT_BODY), 0.03 * field.height)
     ground = np.exp(-(((field.x - across) / (size * 0.42)) ** 2) - ((field.y - centre[1]) / (size * 0.055)) ** 2)
     lab[0] *= 1 - (0.42 * ground + 0.08 * shadow)
@@ -87,10 +108,10 @@ def sitting(
         body = smoothstep(0.25, 1.05, soft)
         light = 0.62 - 0.9 * side / size - 0.55 * (field.y - centre[1] + size * 0.5) / size + 0.22 * fur - 0.18 * body
         dark = coat * np.array([0.62, 0.9, 0.85], dtype=np.float32)
-        bright = coat + (palette.sun - coat) * np.float32(0.34 if animal == "fox" else 0.16)
+        bright = towards(coat, palette.sun, 0.34 if animal == "fox" else 0.16)
         cover(lab, gradient(np.stack([dark, coat, bright]).astype(np.float32), light), inside)
         rim = (inside - soft).clip(0, 1) * smoothstep(0.1, -0.5, side / size)
-        shine(lab, palette.sun, rim * np.float32(0.55))
+        shine(lab, palette.sun, rim * np.float32(0.6 if animal == "fox" else 0.95))
     if animal == "fox":
         cream = _dimmed(hexes("f6ead8")[0], brief, palette)
         for shape in (_FOX_CHEST, _FOX_TIP):
@@ -117,8 +138,8 @@ def boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float
     """A sailing boat, with its likeness in the water."""
     random = field.random("boat")
     flip = bool(random.random() < 0.5)
-    cloth = palette.sun + (palette.haze - palette.sun) * np.float32(0.25)
-    wood = palette.near + (hexes("5a3524")[0] - palette.near) * np.float32(0.45)
+    cloth = towards(palette.sun, palette.haze, 0.25)
+    wood = towards(palette.near, hexes("5a3524")[0], 0.45)
     parts = [
         ((_SAIL,), cloth, 0.95),
         ((_JIB,), cloth * np.array([0.93, 1, 1], dtype=np.float32), 0.95),

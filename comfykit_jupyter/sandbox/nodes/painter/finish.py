@@ -17,10 +17,10 @@ def brushed(lab: Floats, field: Field, strength: float) -> Floats:
     guide = blurred(lab[0], 0.035 * field.height)
     down, right = np.gradient(guide)
     bend = field.noise("strokes", 1.4, 2)
-    angle = np.arctan2(right, -down) + 0.7 * bend
+    angle = np.arctan2(right, -down) + 0.5 * bend
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = field.x * field.height - 0.5, field.y * field.height - 0.5
-    length = 0.013 * field.height * min(1.5, strength)
+    length = 0.016 * field.height * min(1.5, strength)
     bristle = field.noise("bristle", field.height / 3.2, 1)
     out, relief, weight = np.zeros_like(lab), np.zeros_like(guide), 0.0
     for step in np.linspace(-1, 1, 9):
@@ -35,15 +35,16 @@ def brushed(lab: Floats, field: Field, strength: float) -> Floats:
         weight += share
     out /= np.float32(weight)
     relief /= np.float32(weight)
-    out[0] += (np.gradient(relief, axis=0) - np.gradient(relief, axis=1)) * np.float32(0.16 * min(strength, 1.6))
-    out[0] += relief * np.float32(0.05 * min(strength, 1.6))
+    out[0] += (np.gradient(relief, axis=0) - np.gradient(relief, axis=1)) * np.float32(0.08 * min(strength, 1.6))
+    out[0] += relief * np.float32(0.035 * min(strength, 1.6))
     out[1:] *= np.float32(1.06)
     return out
 
 
 def paper(field: Field) -> Floats:
     """The tooth of paper, about -1…1."""
-    return field.noise("tooth", 70, 3, 0.8) * np.float32(0.7) + field.noise("pulp", 5, 3) * np.float32(0.3)
+    tooth: Floats = 0.7 * field.noise("tooth", 70, 3, 0.8) + 0.3 * field.noise("pulp", 5, 3)
+    return tooth
 
 
 def watercoloured(lab: Floats, field: Field) -> Floats:
@@ -78,7 +79,7 @@ def inked(lab: Floats, field: Field, palette: Palette) -> Floats:
     tone = field.warped(tone.astype(np.float32), run, run)
     crisp = ((lab[0] - low) / max(0.05, high - low)).clip(0, 1)
     tone = 0.6 * tone + 0.4 * crisp
-    tone = tone**0.8 + 0.07 * field.noise("wash", 2.6, 5, 0.6) * (1 - tone)
+    tone = tone**1.3 + 0.07 * field.noise("wash", 2.6, 5, 0.6) * (1 - tone)
     dry = smoothstep(0.25, 0.9, field.noise("dry", 60, 2, 0.7, stretch=(4, 0.6))) * smoothstep(0.5, 0.1, tone)
     out = gradient(hexes("14151a", "33363d", "777a7c", "c3c0b4", "f0eadb", "f6f1e4"), tone + 0.22 * dry)
     chroma = np.hypot(lab[1], lab[2])

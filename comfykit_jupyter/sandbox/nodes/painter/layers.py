@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, sample, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.color import gradient, towards
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, mirrored, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
@@ -32,7 +32,8 @@ def sky(field: Field, palette: Palette, horizon: float) -> Floats:
 
 def distance(field: Field, centre: tuple[float, float]) -> Floats:
     """How far each pixel is from a place, in heights."""
-    return np.hypot(field.x - centre[0], field.y - centre[1])
+    away: Floats = np.hypot(field.x - centre[0], field.y - centre[1])
+    return away
 
 
 def sun(
@@ -81,13 +82,13 @@ def clouds(
 ) -> None:
     """Clouds that lie flatter the nearer they are to the horizon, lit from where the sun is."""
     depth = (horizon * 1.06 - field.y).clip(0.02, None)
-    u = (field.x - field.aspect / 2) * (0.34 / (depth + 0.2)) + field.aspect / 2
-    v = 0.62 - 0.30 / (depth + 0.28)
+    u = mirrored((field.x - field.aspect / 2) * (0.34 / (depth + 0.2)) + field.aspect / 2, field.aspect)
+    v = 1.25 * depth / (depth + 0.3)
     base = field.swirled("clouds", 2.1, 0.16, stretch=(1.7, 1.0))
-    shape = sample(base, u * field.height, (v % 1.0) * field.height)
-    towards_x = np.where(sun_at[0] > field.x, 0.03, -0.03)
-    lit = shape - sample(base, (u + towards_x) * field.height, ((v + 0.035) % 1.0) * field.height)
-    dense = smoothstep(0.62 - amount, 1.25 - amount, shape) * smoothstep(0.0, 0.12, depth)
+    shape = sample(base, u * field.height, v * field.height)
+    towards_x = 0.03 * np.tanh((sun_at[0] - field.x) / 0.3)
+    lit = shape - sample(base, (u + towards_x) * field.height, (v - 0.035) * field.height)
+    dense = smoothstep(0.5 - amount, 1.1 - amount, shape) * smoothstep(0.0, 0.12, depth)
     near_sun = np.exp(-distance(field, sun_at) / 0.55)
     shade = 0.5 + 1.1 * lit + 0.35 * near_sun
     light = palette.sun * [0.97, 1, 1] + (palette.sky[-1] - palette.sun) * 0.45
@@ -136,20 +137,20 @@ def ridges(
         rise = height * (1.0 - 0.55 * t)
         line = field.line(("ridge", row), 1.1 + 1.4 * t, 7, rugged)
         outline = top + (bottom - top) * t**1.15 - rise * (line + 0.55 * np.abs(line) * (rugged > 0.45))
-        colour = palette.far + (palette.near - palette.far) * np.float32(t**0.8)
-        colour = colour + (palette.haze - colour) * np.float32(0.62 * (1 - t) ** 1.3)
+        colour = towards(palette.far, palette.near, t**0.8)
+        colour = towards(colour, palette.haze, 0.62 * (1 - t) ** 1.3)
         mask = below(field, outline)
         under = field.y - outline
         cover(lab, colour.astype(np.float32), mask)
         if rugged > 0.45:
-            slope = field.noise(("slope", row), 5 + 4 * t, 5, 0.62, stretch=(0.8, 1.5))
-            slope += 0.9 * np.gradient(outline)[None, :] / field.pixel
+            slope = field.noise(("slope", row), 4 + 4 * t, 6, 0.6, stretch=(0.9, 1.3))
+            slope += 1.5 * _flanks(field, outline, under, slope)
             face = smoothstep(-0.55, 0.75, slope)
             lab[0] += mask * (face - 0.45) * (0.10 + 0.02 * t) * np.exp(-under.clip(0) / 0.22)
             if white:
                 snow = smoothstep(0.02, -0.03, under - white * rise * (0.75 + 0.8 * slope))
                 bright = palette.sun * np.array([0.97, 0.4, 0.35], dtype=np.float32)
-                shadow = palette.far + (palette.sun - palette.far) * np.float32(0.45)
+                shadow = towards(palette.far, palette.sun, 0.45)
                 tone = gradient(np.stack([shadow, bright]).astype(np.float32), face)
                 fade = np.float32(1 - 0.55 * (1 - t) ** 1.5)
                 cover(lab, tone, mask * snow * fade)
@@ -158,6 +159,16 @@ def ridges(
         cover(lab, palette.haze, (lying * wisps).clip(0, 1))
         outlines.append(outline)
     return outlines
+
+
+def _flanks(field: Field, outline: Floats, under: Floats, rough: Floats) -> Floats:
+    """How the sides of peaks face, about -1…1: the outline's slope, carried down and outwards from each peak."""
+    window = np.hanning(max(3, round(0.05 * field.height)))
+    slope = np.convolve(np.gradient(outline) / field.pixel, window / window.sum(), "same")
+    lean = 0.34 * np.sign(field.noise("lean", 2.4, 2)) + 0.1
+    columns = (field.x + lean * under + 0.035 * rough) * field.height
+    faces: Floats = slope.take(columns.clip(0, field.width - 1).astype(np.int32))
+    return faces
 
 
 def conifers(lab: Floats, field: Field, name: object, outline: Floats, colour: Floats, size: float, count: int) -> None:
@@ -191,13 +202,12 @@ def water(
     base = field.noise("waves", 9.0, 5, 0.6, stretch=(3.4, 1.0))
     spread = np.log1p(near * 7) / np.log(8)
     u = (field.x - field.aspect / 2) / (0.35 + 0.65 * near) * 0.8 + field.aspect / 2
-    u = np.abs((u + field.aspect) % (2 * field.aspect) - field.aspect)
-    wave = sample(base, u * field.height, spread * 0.98 * field.height)
-    mirrored = horizon - deep * (1.0 + 0.1 * rough) - wave * (0.02 + 0.10 * near) * rough
+    wave = sample(base, mirrored(u, field.aspect) * field.height, spread * 0.98 * field.height)
+    above = horizon - deep * (1.0 + 0.1 * rough) - wave * (0.02 + 0.10 * near) * rough
     shown = sample(
         lab,
         (field.x + wave * 0.03 * rough * near) * field.height,
-        mirrored.clip(0.004, horizon - 2 * field.pixel) * field.height,
+        above.clip(0.004, horizon - 2 * field.pixel) * field.height,
     )
     tint = palette.near + (palette.sky[1] - palette.near) * np.float32(0.5)
     shown += (np.float32(0.18) + 0.42 * near[None]) * (tint[:, None, None] - shown) * 0.8

@@ -21,10 +21,11 @@ def generator(*parts: object) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed_of(*parts)))
 
 
-def smoothstep(low: float, high: float, value: Floats) -> Floats:
+def smoothstep(low: float | Floats, high: float | Floats, value: Floats) -> Floats:
     """0 below `low`, 1 above `high`, and a soft rise between them; falls if `low` is above `high`."""
     t = ((value - low) / (high - low)).clip(0, 1)
-    return t * t * (3 - 2 * t)
+    eased: Floats = t * t * (3 - 2 * t)
+    return eased
 
 
 def resized(plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Floats:
@@ -42,6 +43,12 @@ def blurred(plane: Floats, radius: float) -> Floats:
     picture = Image.fromarray(np.ascontiguousarray(plane))
     small = picture.resize((small_width, small_height), Image.Resampling.HAMMING)
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def mirrored(value: Floats, end: float) -> Floats:
+    """Values folded back into 0…`end`, so that what lies outside is what lies inside, mirrored."""
+    folded: Floats = end - np.abs(value % (2 * end) - end)
+    return folded
 
 
 def sample(planes: Floats, x: Floats, y: Floats) -> Floats:
@@ -118,13 +125,20 @@ class Field:
             total += weight * resized(lattice, self.width, self.height, box)
             most += weight * weight
             weight *= gain
-        return total * np.float32(0.62 / np.sqrt(most))
+        total *= np.float32(0.62 / np.sqrt(most))
+        return total
 
     def warped(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
         """A plane read at places moved by `dx` and `dy`, in heights."""
         return sample(
             plane, self.x * self.height - 0.5 + dx * self.height, self.y * self.height - 0.5 + dy * self.height
         )
+
+    def bent(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
+        """As `warped`, but less and less towards the borders, so that nothing is wanted from outside of them."""
+        border = np.minimum(np.minimum(self.x, self.aspect - self.x), np.minimum(self.y, 1 - self.y))
+        share = smoothstep(-0.02, 0.3, border)
+        return self.warped(plane, dx * share, dy * share)
 
     def swirled(
         self, name: object, scale: float, strength: float = 0.3, stretch: tuple[float, float] = (1.0, 1.0)
@@ -134,7 +148,7 @@ class Field:
             self.noise((name, axis), scale * 0.7, 3, stretch=stretch) * np.float32(strength * stretch[axis == "y"])
             for axis in ("x", "y")
         )
-        return self.warped(self.noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
+        return self.bent(self.noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
 
     def line(self, name: object, scale: float, octaves: int = 6, gain: float = 0.5) -> Floats:
         """Noise along x only, shape (width,), about -1…1: the outline of hills."""
@@ -150,7 +164,8 @@ class Field:
             total += weight * _spline(knots, across * waves + 1)
             most += weight * weight
             weight *= gain
-        return total * np.float32(0.62 / np.sqrt(most))
+        total *= np.float32(0.62 / np.sqrt(most))
+        return total
 
 
 def _spline(knots: Floats, at: Floats) -> Floats:
@@ -158,7 +173,8 @@ def _spline(knots: Floats, at: Floats) -> Floats:
     index = at.astype(np.int32).clip(1, len(knots) - 3)
     t = at - index
     a, b, c, d = (knots.take(index + offset) for offset in (-1, 0, 1, 2))
-    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve: Floats = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    return curve
 
 
 def shape_mask(
@@ -198,12 +214,10 @@ def shape_mask(
     return mask
 
 
-def closed_spline(
-    points: Sequence[tuple[float, float]], fine: int = 12
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def closed_spline(points: Sequence[tuple[float, float]], fine: int = 12) -> Floats:
     """A smooth closed curve through points, shape (count × fine, 2). A point given twice in a row is a corner."""
     knots = np.array(points)
     a, b, c, d = (np.roll(knots, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
     t = np.linspace(0, 1, fine, endpoint=False)[None, :, None]
-    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve: Floats = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
     return curve.reshape(-1, 2)

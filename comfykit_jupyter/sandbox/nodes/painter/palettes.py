@@ -25,7 +25,11 @@ class Palette:
 
 
 _LIGHTS = {
-    "day": ("1f5fae 5a9fdc a9d4ea f3ead4", "cfe0e4", "86aabb", "234236", "fff6da", "1b3a5c 2f7f8f f2c14e e8694a fff3dc"),
+    # the sky from the zenith to the horizon; haze, far, near, sun; accents from dark to light
+    "day": (
+        "1f5fae 5a9fdc a9d4ea f3ead4", "cfe0e4", "86aabb", "234236", "fff6da",
+        "1b3a5c 2f7f8f f2c14e e8694a fff3dc",
+    ),
     "sunset": (
         "232a5c 6b4788 c95c78 f58f5c ffd48c", "f2a876", "9c5a7e", "24172f", "fff0c6",
         "2a1b4a 8b2f6b e0566f ff9a5a ffe2a8",
@@ -38,8 +42,14 @@ _LIGHTS = {
         "040818 0a1838 173364 3b6495 86a9bf", "35567f", "24406a", "040914", "fbf4da",
         "050b22 123a7a 2f8fc0 8ad0e0 f6e6b4",
     ),
-    "mist": ("94a8b4 bccacf dbe1de f0ece2", "e6e7e2", "aebcc1", "2f3e45", "fffaf0", "33474f 6f8f96 b9c6bd e3cfae f6f1e6"),
-    "storm": ("20262f 434f5b 76858e bcc0b8", "9aa5a8", "5e6c75", "14191d", "f2ecd8", "161c24 3c5566 7f969a d0b070 f1ead6"),
+    "mist": (
+        "94a8b4 bccacf dbe1de f0ece2", "e6e7e2", "aebcc1", "2f3e45", "fffaf0",
+        "33474f 6f8f96 b9c6bd e3cfae f6f1e6",
+    ),
+    "storm": (
+        "20262f 434f5b 76858e bcc0b8", "9aa5a8", "5e6c75", "14191d", "f2ecd8",
+        "161c24 3c5566 7f969a d0b070 f1ead6",
+    ),
     "aurora": (
         "030914 06182e 0b3040 1a5a5c 5fa38e", "2b5f66", "163a48", "030a12", "e8fff0",
         "04101f 0d5a5a 2fd08a 9ff0c0 c080f0",
@@ -53,7 +63,8 @@ COLOURS = {
 
 def named(colour: str) -> Floats:
     """The OKLab colour, shape (3,), of a name in `COLOURS`."""
-    return hexes(COLOURS[colour])[0]
+    lab: Floats = hexes(COLOURS[colour])[0]
+    return lab
 
 
 def palette_of(brief: Brief) -> Palette:

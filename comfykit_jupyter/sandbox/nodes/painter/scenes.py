@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes
+from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes, towards
 from comfykit_jupyter.sandbox.nodes.painter.figures import birds, boat, house, sitting
 from comfykit_jupyter.sandbox.nodes.painter.layers import (
     below,
@@ -21,7 +21,7 @@ from comfykit_jupyter.sandbox.nodes.painter.layers import (
     sun,
     water,
 )
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, mirrored, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
@@ -69,14 +69,17 @@ def ground_colour(brief: Brief, palette: Palette) -> Floats:
     """The colour of the earth in front."""
     if brief.ground == "snow":
         dim = {"night": 0.62, "aurora": 0.6, "storm": 0.78, "sunset": 0.86}.get(brief.light, 1.0)
-        colour = _SNOW[0] * np.array([dim, 1, 1], dtype=np.float32)
-        return colour + (palette.haze - colour) * np.array([0, 0.45, 0.45], dtype=np.float32)
+        colour: Floats = _SNOW[0] * np.array([dim, 1, 1], dtype=np.float32)
+        colour[1:] = towards(colour, palette.haze, 0.45)[1:]
+        return colour
     if brief.ground == "autumn":
-        return palette.near + (hexes("8a4a1e")[0] - palette.near) * np.float32(0.5)
+        return towards(palette.near, hexes("8a4a1e")[0], 0.5)
     if brief.ground == "spring":
-        return palette.near + (hexes("7a8f4a")[0] - palette.near) * np.float32(0.4)
+        return towards(palette.near, hexes("7a8f4a")[0], 0.4)
     if brief.light in ("day", "dawn"):
-        return palette.near + (hexes("4f7a3a")[0] - palette.near) * np.float32(0.55)
+        return towards(palette.near, hexes("4f7a3a")[0], 0.55)
+    if brief.light in ("night", "aurora"):
+        return towards(palette.near, palette.far, 0.4)
     return palette.near
 
 
@@ -126,9 +129,9 @@ def mountains(field: Field, brief: Brief, palette: Palette) -> Floats:
     count = int(random.integers(4, 7))
     outlines = ridges(lab, field, palette, horizon - 0.06, bottom, count, 0.53, random.uniform(0.2, 0.32), white)
     if lake:
-        water(lab, field, palette, 0.76, at, 0.35)
-        shore = 0.765 - 0.012 * field.line("shore", 2.0, 5)
-        conifers(lab, field, "shore", shore, palette.near, 0.07, 60)
+        shore = 0.762 - 0.012 * field.line("shore", 2.0, 5)
+        conifers(lab, field, "shore", shore, palette.near, random.uniform(0.06, 0.11), 64)
+        water(lab, field, palette, 0.77, at, 0.35)
         if "boat" in brief.figures:
             boat(lab, field, palette, (field.aspect * random.uniform(0.4, 0.65), 0.86), 0.17)
     elif brief.scene == "mountains":
@@ -149,14 +152,14 @@ def hills(field: Field, brief: Brief, palette: Palette) -> Floats:
     land = palette
     if brief.ground == "snow":
         soft = ground_colour(brief, palette)
-        near = soft + (palette.far - soft) * np.float32(0.45)
+        near = towards(soft, palette.far, 0.45)
         land = Palette(palette.sky, palette.haze, palette.far, near, palette.sun, palette.accents)
     elif brief.light in ("day", "dawn"):
         green = ground_colour(brief, palette)
         land = Palette(palette.sky, palette.haze, palette.far, green, palette.sun, palette.accents)
     outlines = ridges(lab, field, land, horizon, 0.76, 4, 0.36, random.uniform(0.1, 0.16))
-    trees = palette.near + (land.near - palette.near) * np.float32(0.25)
-    conifers(lab, field, "far", outlines[-2], trees + (palette.haze - trees) * np.float32(0.35), 0.06, 40)
+    trees = towards(palette.near, land.near, 0.25)
+    conifers(lab, field, "far", outlines[-2], towards(trees, palette.haze, 0.35), 0.06, 40)
     conifers(lab, field, "line", outlines[-1], trees, random.uniform(0.1, 0.16), 22)
     shine(lab, palette.haze, 0.25 * np.exp(-np.abs(field.y - 0.74) / 0.05))
     outline = foreground(lab, field, brief, palette, random.uniform(0.78, 0.83))
@@ -193,7 +196,7 @@ def dunes(field: Field, brief: Brief, palette: Palette) -> Floats:
     lit = sand * np.array([dim, 1, 1], dtype=np.float32) + (palette.sun - sand) * np.array(
         [0, 0.4, 0.3], dtype=np.float32
     )
-    shade = palette.near + (palette.far - palette.near) * np.float32(0.45)
+    shade = towards(palette.near, palette.far, 0.45)
     from_left = at[0] < field.aspect / 2
     for row in range(6):
         t = row / 5
@@ -203,7 +206,7 @@ def dunes(field: Field, brief: Brief, palette: Palette) -> Floats:
         fold = field.noise(("fold", row), 0.9 + 0.6 * (1 - t), 3, 0.4, stretch=(1.6, 0.8))
         slope = np.gradient(outline)[None, :] / field.pixel * (1 if from_left else -1)
         face = smoothstep(-0.16, 0.16, -slope * np.exp(-under / 0.16) + 0.2 * fold + 0.03 - 0.35 * under)
-        tone = gradient(np.stack([shade, shade + (lit - shade) * np.float32(0.55), lit]).astype(np.float32), face)
+        tone = gradient(np.stack([shade, towards(shade, lit, 0.55), lit]).astype(np.float32), face)
         tone += np.float32(0.7 * (1 - t) ** 1.6) * (palette.haze[:, None, None] - tone)
         grain = np.sin((under * (150 - 90 * t) + 2.2 * field.noise(("ripple", row), 4, 3) + field.x * 9) * (1.0))
         tone[0] += grain * np.float32(0.012 * t) * (0.3 + face)
@@ -220,8 +223,8 @@ def forest(field: Field, brief: Brief, palette: Palette) -> Floats:
     at = (field.aspect * random.uniform(0.3, 0.7), random.uniform(0.2, 0.42))
     glow = np.exp(-distance(field, at) / 0.5)
     leaf = {"autumn": "d9822b", "snow": "dfe6ee", "spring": "f2b6c6"}.get(brief.ground or "", "6f9a5a")
-    leaves = palette.near + (hexes(leaf)[0] - palette.near) * np.float32(0.75 if brief.ground else 0.45)
-    air = palette.haze + (leaves - palette.haze) * np.float32(0.22)
+    leaves = towards(palette.near, hexes(leaf)[0], 0.75 if brief.ground else 0.45)
+    air = towards(palette.haze, leaves, 0.22)
     lab = gradient(np.stack([palette.far, air, palette.sun]).astype(np.float32), 0.12 + 0.85 * glow)
     if brief.light in ("night", "aurora"):
         stars(lab, field, 0.6, 160)
@@ -245,23 +248,26 @@ def forest(field: Field, brief: Brief, palette: Palette) -> Floats:
         foot = ground + 0.26 * t**1.4 + 0.012 * field.line(("foot", row), 3, 4)
         trunks = trunks * smoothstep(0.012, -0.004, field.y - foot)
         cover(lab, bark.astype(np.float32), trunks * (0.45 + 0.55 * depth))
-        canopy = field.noise(("canopy", row), 3.2 + 1.2 * (1 - t), 6, 0.68, stretch=(1.2, 0.9))
-        reach = 0.30 + 0.10 * t
-        crowns = smoothstep(-0.06, 0.14, canopy - 2.4 * (field.y - reach * 0.8) - 0.25)
-        tone = air + (leaves - air) * np.float32(0.3 + 0.4 * t)
-        tone = tone + (palette.near - tone) * np.float32(0.5 * t)
-        cover(lab, tone.astype(np.float32), crowns * np.float32(0.5 + 0.3 * t))
+        canopy = field.noise(("canopy", row), 3.2 + 1.2 * (1 - t), 7, 0.78, stretch=(1.3, 0.8))
+        hanging = 0.1 + 0.16 * t + 0.05 * field.line(("crown", row), 2.5, 4)
+        crowns = smoothstep(0.0, 0.4, canopy * 1.1 - 3.0 * (field.y - hanging))
+        tone = towards(air, leaves, 0.3 + 0.4 * t)
+        tone = towards(tone, palette.near, 0.5 * t)
+        leafy = gradient(
+            np.stack([palette.near + (tone - palette.near) * 0.5, tone, air]).astype(np.float32), 0.5 + 0.5 * canopy
+        )
+        cover(lab, leafy, crowns * np.float32(0.75))
         floor = below(field, foot)
         earth = tone + (ground_colour(brief, palette) - tone) * depth
         cover(lab, earth.astype(np.float32), floor)
         texture = field.noise(("floor", row), 9, 4, 0.65, stretch=(1.8, 1))
         lab[0] += floor * texture * np.float32(0.02 + 0.03 * t)
         shine(lab, air, np.exp(-np.abs(field.y - foot) / 0.07) * np.float32(0.30 * (1 - t)))
-    angle = np.arctan2(field.x - at[0], field.y - at[1] + 0.35)
-    across = ((angle + 1.6) / 3.2 * field.width).clip(0, field.width - 1).astype(np.int32)
-    beams = smoothstep(0.1, 0.9, field.line("beams", 5, 4, 0.6)).take(across)
-    strength = 0.16 if brief.light in ("night", "aurora", "storm") else 0.42
-    shine(lab, palette.sun, beams * np.exp(-distance(field, at) / 0.6) * np.float32(strength))
+    angle = np.arctan2(field.x - at[0] + 0.5, field.y + 0.9)
+    across = mirrored(angle / 1.2 * field.width, field.width - 1.0).astype(np.int32)
+    beams = smoothstep(0.0, 1.0, field.line("beams", 3.0, 3, 0.5)).take(across)
+    strength = 0.12 if brief.light in ("night", "aurora", "storm") else 0.4
+    shine(lab, palette.sun, beams * np.exp(-distance(field, at) / 0.5) * np.float32(strength))
     if set(brief.figures) & {"fox", "cat", "house", "birds"}:
         outline = np.full(field.width, 0.95, dtype=np.float32)
         add_figures(lab, field, brief, palette, outline)

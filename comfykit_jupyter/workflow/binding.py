@@ -210,16 +210,17 @@ class _Binder:
         if parameter.required and slots:
             self.problems.append(self.problem(parameter, slots[0], "required, and no value was given"))
             return
-        unset = [slot for slot in slots if slot.is_seed(parameter.name) and _is_untouched(slot.default)]
+        seeds = [slot for slot in slots if slot.is_seed(parameter.name)]
+        unset = [slot for slot in seeds if _is_untouched(slot.default)]
         if unset:
             drawn = self.draw(*_limits(unset))
             for slot in unset:
                 self.inputs(slot.node_id)[slot.field] = drawn
-        for slot in slots:
-            value = drawn if slot in unset else slot.default
-            if value is not MISSING:
-                self.params.setdefault(parameter.name, value)
-            if slot.is_seed(parameter.name) and type(value) is int:
+        inputs = ((slot, self.prompt[slot.node_id]["inputs"].get(slot.field, MISSING)) for slot in slots)
+        values = [(slot, value) for slot, value in inputs if value is not MISSING and not is_link(value)]
+        for slot, value in values:
+            self.params.setdefault(parameter.name, value)
+            if type(value) is int and slot.is_seed(parameter.name):
                 self.note_seed(parameter.name, slot, value)
 
     def settle_seeds(self) -> None:

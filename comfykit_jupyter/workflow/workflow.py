@@ -119,7 +119,8 @@ class Workflow:
         for at in _dots(name):
             ids = self._called(name[:at])
             if len(ids) == 1 and self._has(ids[0], name[at + 1 :], definitions):
-                return self._addressed(name, ids[0], name[at + 1 :])
+                target = self._target(ids[0], name[at + 1 :], upload=False)
+                return self._parameter(name, [target], required=False)
             if ids and not found:
                 head, found = name[:at], at
         raise ParameterError([self._unknown(name, head, name[found + 1 :], definitions)])
@@ -153,27 +154,22 @@ class Workflow:
         return bind(self, values, definitions, draw)
 
     def _declared(self) -> dict[str, Parameter]:
-        parameters: dict[str, Parameter] = {}
+        targets: dict[str, list[Target]] = {}
+        required: set[str] = set()
         for id_, title in self._titles.items():
-            node = self.prompt[id_]
             for marker in title.markers:
-                target = self._target(id_, marker.field, upload=marker.upload)
-                known = parameters.get(marker.name)
-                if known is None:
-                    found = Parameter(marker.name, (target,), marker.required, self.title(id_), node["class_type"])
-                else:
-                    targets, required = (*known.targets, target), known.required or marker.required
-                    found = Parameter(known.name, targets, required, known.node_title, known.class_type)
-                parameters[marker.name] = found
-        return parameters
+                targets.setdefault(marker.name, []).append(self._target(id_, marker.field, upload=marker.upload))
+                if marker.required:
+                    required.add(marker.name)
+        return {name: self._parameter(name, found, required=name in required) for name, found in targets.items()}
+
+    def _parameter(self, name: str, targets: list[Target], *, required: bool) -> Parameter:
+        first = targets[0].node_id
+        return Parameter(name, tuple(targets), required, self.title(first), self.prompt[first]["class_type"])
 
     def _target(self, node_id: str, field: str, *, upload: bool) -> Target:
         value = self.prompt[node_id]["inputs"].get(field, MISSING)
         return Target(node_id, field, upload, MISSING if is_link(value) else value)
-
-    def _addressed(self, name: str, node_id: str, field: str) -> Parameter:
-        class_type: str = self.prompt[node_id]["class_type"]
-        return Parameter(name, (self._target(node_id, field, upload=False),), False, self.title(node_id), class_type)
 
     @cached_property
     def _ids(self) -> Mapping[str, list[str]]:

@@ -225,6 +225,11 @@ def test_every_input_is_found_by_its_address() -> None:
             assert (target.node_id, target.field) == (id_, field)
 
 
+def test_a_huge_workflow_of_one_name_is_read() -> None:
+    graph = {str(i): node("KSampler", "$seed", seed=0) for i in range(10_000)}
+    assert len(Workflow.parse(graph).bind({}).seeds) == 1
+
+
 def test_a_huge_workflow_is_read() -> None:
     graph = {str(i): node("KSampler", f"n{i}, $p{i}.steps", steps=i, model=[str(i + 1), 0]) for i in range(10_000)}
     assert len(Workflow.parse(graph).bind({"p7": 1}).params) == 10_000

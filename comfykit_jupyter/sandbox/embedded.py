@@ -80,7 +80,7 @@ class Sandbox:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def __enter__(self) -> Sandbox:  # noqa: PYI034 - Self is newer than Python 3.10
+    def __enter__(self) -> Sandbox:
         return self.start()
 
     def __exit__(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+    from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
 
 _log = logging.getLogger(__name__)
 
@@ -175,7 +175,9 @@ class Run:
             "parent_node_id": None,
             "real_node_id": node_id,
         }
-        self.tell("progress_state", {"prompt_id": self.job.prompt_id, "nodes": self._progress})
+        # Of a run that is nobody's, everybody is told this much: so does ComfyUI.
+        about = {"prompt_id": self.job.prompt_id, "nodes": self._progress}
+        self.sockets.send("progress_state", about, self.job.client_id)
 
     def _inputs(self, node_id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a node's inputs: those that stand in the prompt, and those that come along links."""

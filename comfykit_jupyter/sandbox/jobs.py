@@ -9,7 +9,7 @@ from comfykit_jupyter.sandbox.folders import media_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+    from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 

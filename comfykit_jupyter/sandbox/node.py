@@ -98,7 +98,7 @@ class Context(Protocol):
         """Show a line of text on the node while it runs (binary event 3)."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
+class Interrupted(Exception):
     """The run was cancelled."""
 
 

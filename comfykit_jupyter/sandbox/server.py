@@ -24,7 +24,7 @@ from comfykit_jupyter.sandbox.folders import ServerFolders
 from comfykit_jupyter.sandbox.guard import guard, is_loopback
 from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known, list_jobs
 from comfykit_jupyter.sandbox.node import NODES
-from comfykit_jupyter.sandbox.queue import Job, PromptQueue
+from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
 from comfykit_jupyter.sandbox.sockets import Sockets
 from comfykit_jupyter.sandbox.validation import problem, validate
 
@@ -215,7 +215,10 @@ class Server:
         return web.Response()
 
     async def _interrupt(self, request: web.Request) -> web.Response:
-        body = await _body(request) if await request.read() else {}
+        try:
+            body = await _body(request)
+        except web.HTTPInternalServerError:  # whatever is no JSON means: whatever runs
+            body = {}
         prompt_id = body.get("prompt_id")
         self._queue.interrupt(None if prompt_id is None else str(prompt_id))
         return web.Response()
@@ -296,7 +299,7 @@ class Server:
         return _json_response([])
 
     async def _free(self, request: web.Request) -> web.Response:
-        body = await _body(request) if await request.read() else {}
+        body = await _body(request)
         if body.get("free_memory") or body.get("unload_models"):
             self._executor.cache.clear()
         return web.Response()

@@ -76,9 +76,9 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
     errors: dict[str, list[Problem]] = {}
     for node_id in checked:
         try:
-            found = _node_problems(prompt, node_id, definitions, folders)
+            found = _node_problems(prompt, node_id, definitions, folders, inner=node_id not in outputs)
         except Exception as error:  # noqa: BLE001 - a node's own code fails as it likes
-            found = [_exception(error)]
+            found = [_exception(error, inner=node_id not in outputs)]
         if node_id in cycles:
             found.append(problem("dependency_cycle", "Dependency cycle detected", " -> ".join(cycles[node_id])))
         if found:
@@ -108,7 +108,9 @@ def _malformed(prompt: Any) -> Problem | None:
     return None
 
 
-def _node_problems(prompt: Prompt, node_id: str, definitions: Definitions, folders: Folders) -> list[Problem]:
+def _node_problems(
+    prompt: Prompt, node_id: str, definitions: Definitions, folders: Folders, *, inner: bool
+) -> list[Problem]:
     """What is wrong with one node's inputs. Converts the values that stand in it."""
     class_type = prompt[node_id]["class_type"]
     inputs: dict[str, Any] = prompt[node_id]["inputs"]
@@ -123,7 +125,7 @@ def _node_problems(prompt: Prompt, node_id: str, definitions: Definitions, folde
                 problems.append(problem("required_input_missing", "Required input is missing", name, input_name=name))
             continue
         if isinstance(inputs[name], list):
-            found = _link_problem(prompt, name, inputs[name], spec)
+            found = _link_problem(prompt, name, inputs[name], spec, inner=inner)
         else:
             found = _convert(inputs, name, spec)
             if found is None and name not in own:
@@ -139,18 +141,18 @@ def _node_problems(prompt: Prompt, node_id: str, definitions: Definitions, folde
     return problems
 
 
-def _link_problem(prompt: Prompt, name: str, link: list[Any], spec: Spec) -> Problem | None:
+def _link_problem(prompt: Prompt, name: str, link: list[Any], spec: Spec, *, inner: bool) -> Problem | None:
     config = {"input_name": name, "input_config": list(spec)}
     if not is_link(link):
         message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
         return problem("bad_linked_input", message, name, **config, received_value=link)
     source, slot = link
     if source not in prompt:
-        return _exception(KeyError(source), **config, linked_node=link)
+        return _exception(KeyError(source), inner=inner, **config, linked_node=link)
     try:
         received = returns(NODES[prompt[source]["class_type"]], slot)
     except IndexError as error:
-        return _exception(error, **config, linked_node=link)
+        return _exception(error, inner=inner, **config, linked_node=link)
     wanted = input_type(spec)
     if not _fits(received, wanted):
         message = "Return type mismatch between linked nodes"
@@ -208,12 +210,14 @@ def _value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
     return problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}", **config)
 
 
-def _exception(error: Exception, **extra_info: Any) -> Problem:
+def _exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:
+    """What went wrong while a node was looked at: an inner one, that is no output."""
     return problem(
-        "exception_during_validation",
-        "Exception when validating node",
+        "exception_during_inner_validation" if inner else "exception_during_validation",
+        "Exception when validating inner node" if inner else "Exception when validating node",
         str(error),
         **extra_info,
+        exception_message=str(error),
         exception_type=type(error).__name__,
         traceback=traceback.format_tb(error.__traceback__),
     )

@@ -1,6 +1,6 @@
 /** A choice: a native select for a few, several of a few, or a list that filters as one types for many. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Combobox } from "./combobox";
 import { type ControlProps, described, ErrorLine, textOf } from "./fields";
 import { messageOf, same, type Value } from "./protocol";
@@ -11,23 +11,14 @@ const FEW = 20;
 export function Choice(props: ControlProps) {
   const { session, field, id, value, error } = props;
   const many = field.choices === null || field.choices.length > FEW;
-  // Fetched when the list is first wanted.
-  const [wanted, setWanted] = useState(false);
   const [fetched, setFetched] = useState<Value[] | null>(null);
   const [failure, setFailure] = useState<string | undefined>();
-  const asked = wanted && field.choices === null;
-  useEffect(() => {
-    if (!asked) return;
-    let left = false;
+  // Asked for when the list is wanted; the session knows whether it still has them.
+  const fetchChoices = () => {
+    if (field.choices !== null) return;
     setFailure(undefined);
-    session.choices(field.name).then(
-      (choices) => left || setFetched(choices),
-      (reason: unknown) => left || setFailure(messageOf(reason)),
-    );
-    return () => {
-      left = true;
-    };
-  }, [asked, session, field]);
+    session.choices(field.name).then(setFetched, (reason: unknown) => setFailure(messageOf(reason)));
+  };
 
   const choices = field.choices ?? fetched;
   const set = (choice: Value) => session.values.set(field.name, choice);
@@ -37,7 +28,9 @@ export function Choice(props: ControlProps) {
     value !== null &&
     !field.multiselect &&
     !choices.some((choice) => same(choice, value));
-  const common = described(id, error ?? failure, missing);
+  const problem = error ?? failure;
+  const noted = missing && !problem;
+  const common = described(id, problem, noted);
 
   return (
     <>
@@ -50,19 +43,18 @@ export function Choice(props: ControlProps) {
           value={value}
           missing={missing}
           attributes={common}
-          onOpen={() => setWanted(true)}
-          onClose={() => failure && setWanted(false)}
+          onOpen={fetchChoices}
           onChoose={set}
         />
       ) : (
         <Few choices={choices ?? []} value={value} missing={missing} onChange={set} attributes={common} />
       )}
-      {missing && (
+      {noted && (
         <p class="ck-note" id={`${id}-note`}>
           The server does not have “{textOf(value)}”: install it there, or take another.
         </p>
       )}
-      <ErrorLine id={id} error={error ?? failure} />
+      <ErrorLine id={id} error={problem} />
     </>
   );
 }

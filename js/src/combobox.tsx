@@ -16,7 +16,6 @@ export interface ComboboxProps {
   missing: boolean;
   attributes: ReturnType<typeof described>;
   onOpen(): void;
-  onClose(): void;
   onChoose(value: Value): void;
 }
 
@@ -56,7 +55,6 @@ export function Combobox(props: ComboboxProps) {
     setOpen(false);
     setQuery(null);
     setActive(-1);
-    props.onClose();
   };
   const choose = (choice: Value | undefined) => {
     close();

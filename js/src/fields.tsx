@@ -74,6 +74,7 @@ function Text({ session, field, id, value, error }: ControlProps) {
         class="ck-input"
         value={textOf(value)}
         aria-required={field.required}
+        placeholder={field.required ? "required" : ""}
         autocomplete="off"
         spellcheck={false}
         onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
@@ -101,6 +102,7 @@ function Multiline({ session, field, id, value, error }: ControlProps) {
         rows={2}
         value={text}
         aria-required={field.required}
+        placeholder={field.required ? "required" : ""}
         onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
         onChange={() => session.values.flush()}
         {...described(id, error)}

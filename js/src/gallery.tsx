@@ -54,23 +54,21 @@ function Group({ session, run, onOpen }: GalleryProps & { run: Run }) {
         )}
       </div>
       <figcaption title={parts.map(([name, value]) => `${name}: ${value}`).join("\n")}>
-        <span class="ck-caption">
-          {[
-            run.status === "failed" ? "failed" : run.status === "cancelled" ? "cancelled" : duration(run.seconds),
-            ...parts.map(([name, value]) => `${name} ${brief(value, 60)}`),
-          ].join(" · ")}
-        </span>
-        <button
-          type="button"
-          class="ck-quiet"
-          aria-label="Discard outputs"
-          title="Take this out of the gallery"
-          disabled={session.channel.closed}
-          onClick={() => session.remove(run.id)}
-        >
-          <CloseIcon />
-        </button>
+        {[
+          run.status === "completed" ? duration(run.seconds) : run.status,
+          ...parts.map(([name, value]) => `${name} ${brief(value, 60)}`),
+        ].join(" · ")}
       </figcaption>
+      <button
+        type="button"
+        class="ck-quiet"
+        aria-label="Discard outputs"
+        title="Take this out of the gallery"
+        disabled={session.channel.closed}
+        onClick={() => session.remove(run.id)}
+      >
+        <CloseIcon />
+      </button>
     </figure>
   );
 }
@@ -109,8 +107,8 @@ function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): 
   const seen = useSeen(tile);
   const { url, error } = useMedia(session, seen ? { run: run.id, key: item.key, size: "thumb" } : null);
   return (
-    <button ref={tile} type="button" class="ck-tile ck-open" title={alt} onClick={onOpen}>
-      {url ? <img src={url} alt={alt} /> : <span class="ck-note">{error ?? alt}</span>}
+    <button ref={tile} type="button" class="ck-tile ck-open" aria-label={alt} title={alt} onClick={onOpen}>
+      {url ? <img src={url} alt={alt} /> : <span class="ck-note">{error}</span>}
       {item.kind === "video" && (
         <span class="ck-badge">
           <PlayIcon />

@@ -25,6 +25,7 @@ export default function widget() {
     const root = document.createElement("div");
     el.append(root);
     paint(<Widget session={shared} uid={`ck-${randomId()}`} />, root);
+    shared.hello();
     return () => {
       paint(null, root);
       root.remove();

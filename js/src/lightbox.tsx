@@ -42,7 +42,11 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   useLayoutEffect(() => {
     if (gone) return onClose();
     const element = dialog.current;
-    if (element && !element.open) element.showModal();
+    element?.showModal();
+    // None of its buttons: the keys are for the picture.
+    element?.focus();
+    // Closing gives the focus back to where it came from.
+    return () => element?.close();
   }, [gone]);
   if (!current) return null;
 
@@ -69,6 +73,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   return (
     <dialog
       ref={dialog}
+      tabIndex={-1}
       class="ck-lightbox"
       aria-label={item.name}
       data-lm-suppress-shortcuts="true"

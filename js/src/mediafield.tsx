@@ -15,6 +15,11 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
   const text = textOf(value);
   const upload = session.uploadOf(field.name);
   const problem = upload?.error ?? error;
+  const name = (path: string) => {
+    if (path.trim() === text) return;
+    session.stopUpload(field.name);
+    session.values.set(field.name, path.trim());
+  };
   const take = (files: FileList | null | undefined) => {
     const file = files?.[0];
     if (file) void session.upload(field.name, file);
@@ -66,10 +71,8 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
             spellcheck={false}
             placeholder="drop, paste, path or URL"
             aria-required={field.required}
-            onChange={(event) => {
-              session.stopUpload(field.name);
-              session.values.set(field.name, event.currentTarget.value.trim());
-            }}
+            onChange={(event) => name(event.currentTarget.value)}
+            onKeyDown={(event) => event.key === "Enter" && name(event.currentTarget.value)}
             {...described(id, problem)}
           />
         )}

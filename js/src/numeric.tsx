@@ -62,6 +62,7 @@ function Slidden(props: ControlProps & { arithmetic: Arithmetic }) {
           max={Number(field.max)}
           step={Number(field.step) || "any"}
           value={Number(value)}
+          style={{ "--ck-at": filled(field, Number(value)) }}
           onInput={(event) => session.values.set(field.name, event.currentTarget.valueAsNumber, STEPPING)}
           onChange={() => session.values.flush()}
         />
@@ -139,6 +140,12 @@ export function NumberInput(props: NumberInputProps) {
       <ErrorLine id={id} error={problem} />
     </>
   );
+}
+
+/** The part of the slider before the value, as a size. */
+function filled({ min, max }: Field, value: number): string {
+  const part = (value - Number(min)) / (Number(max) - Number(min));
+  return `${100 * Math.min(1, Math.max(0, part || 0))}% 100%`;
 }
 
 function range({ min, max }: Field): string | undefined {

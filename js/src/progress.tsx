@@ -52,7 +52,8 @@ export function stagedRun(session: Session): Run | undefined {
   if (session.active) return undefined;
   const runs = session.get("runs");
   const id = session.get("progress").prompt_id;
-  return runs.find((run) => run.id === id) ?? runs[0];
+  const newest = !id || runs[0]?.status === session.get("status") ? runs[0] : undefined;
+  return runs.find((run) => run.id === id) ?? newest;
 }
 
 /** A run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
@@ -62,7 +63,7 @@ export function statusText(status: Status, progress: Partial<Progress>, run: Run
     case "queued": {
       const before = progress.queue_position;
       if (before === null || before === undefined) return "Queued";
-      return before === 0 ? "Queued · next" : `Queued · ${before} before this one`;
+      return before === 0 ? "Queued · next" : `Queued · ${before} ahead`;
     }
     case "running": {
       const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total } = progress;
@@ -83,7 +84,7 @@ export function statusText(status: Status, progress: Partial<Progress>, run: Run
 }
 
 function timesText({ elapsed = 0, remaining }: Partial<Progress>, since: number): string {
-  const left = remaining === null || remaining === undefined ? "" : ` · ~${clock(remaining - since)} left`;
+  const left = remaining === null || remaining === undefined ? "" : ` · ~${clock(Math.ceil(remaining - since))} left`;
   return `${clock(elapsed + since)}${left}`;
 }
 
@@ -93,9 +94,10 @@ function Queue({ session }: { session: Session }) {
   if (waiting.length === 0) return null;
   return (
     <ul class="ck-chips" aria-label="Waiting">
+      <li class="ck-muted">Waiting</li>
       {waiting.map(({ id, position }, index) => (
         <li key={id} class="ck-chip">
-          {position === null ? "waiting" : `${position} before`}
+          {position === null ? "in the queue" : `${position} ahead`}
           <button
             type="button"
             class="ck-quiet"

@@ -15,38 +15,47 @@ export interface StageProps {
 export function Stage({ session, onOpen }: StageProps) {
   useTopics(session, "status", "progress", "preview", "runs", "fields", "values");
   const running = session.active;
+  const cancelled = session.get("status") === "cancelled";
   const staged = stagedRun(session);
   // While a run has no picture yet, that of the last one stays, in the back.
-  const run = staged ?? session.get("runs").find(({ items }) => items.some(isVisual));
+  const run = staged && mainItem(staged) ? staged : session.get("runs").find(({ items }) => items.some(isVisual));
   const item = run && mainItem(run);
   const { frame } = session.preview;
-  const previewed = frame && (running || (staged?.items.some(isVisual) ?? true));
-  const aspect = useAspect(session, running && frame ? frame : item);
+  const unfinished = frame && (running || (cancelled && run !== staged)) ? frame : undefined;
+  const aspect = useAspect(session, unfinished ?? item);
 
-  if (staged?.error && staged.status === "failed") return <Failure error={staged.error} />;
-  if (running && frame) {
+  if (staged?.error && staged.status === "failed") {
     return (
-      <div class="ck-stage" style={{ "--ck-aspect": aspect }}>
-        <img class="ck-fit" src={frame.url} alt="Preview" />
+      <div class="ck-stage ck-failure">
+        <FailureText error={staged.error} />
+      </div>
+    );
+  }
+  if (unfinished) {
+    return (
+      <div class={`ck-stage${running ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
+        <img class="ck-fit" src={unfinished.url} alt="Preview" />
       </div>
     );
   }
   if (!run || !item) {
-    if (!running)
-      return <div class="ck-stage ck-empty">{session.get("view") === "form" && "Not run yet: Ctrl+Enter"}</div>;
-    return <div class="ck-stage" style={{ "--ck-aspect": aspect }} />;
+    if (running) return <div class="ck-stage" style={{ "--ck-aspect": aspect }} />;
+    return (
+      <div class="ck-stage ck-empty">{`Nothing yet. ${/Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl"}+Enter starts it.`}</div>
+    );
   }
   const alt = alternative(item, run, session.get("fields"));
+  const current = run === staged;
   if (item.kind === "image") {
     return (
-      <div class={`ck-stage${running ? " ck-stale" : ""}`} style={{ "--ck-aspect": aspect }}>
+      <div class={`ck-stage${current ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
         <Picture
           key={`${run.id}/${item.key}`}
           session={session}
           run={run}
           item={item}
           alt={alt}
-          meanwhile={previewed ? frame.url : undefined}
+          meanwhile={current ? frame?.url : undefined}
           onOpen={() => onOpen(run, item)}
         />
       </div>
@@ -111,14 +120,6 @@ function Picture({ session, run, item, alt, meanwhile, onOpen }: PictureProps) {
     <button type="button" class="ck-open" title="Look closer" onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />
     </button>
-  );
-}
-
-function Failure({ error }: { error: RunError }) {
-  return (
-    <div class="ck-stage ck-failure">
-      <FailureText error={error} />
-    </div>
   );
 }
 

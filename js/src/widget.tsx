@@ -1,6 +1,6 @@
 /** One view of the widget: title line, form, stage, outputs. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Buttons, Form } from "./form";
 import { Gallery } from "./gallery";
 import { Lightbox, type Opened } from "./lightbox";
@@ -18,7 +18,6 @@ export interface WidgetProps {
 export function Widget({ session, uid }: WidgetProps) {
   useTopics(session, "view", "closed");
   const [opened, setOpened] = useState<Opened | null>(null);
-  useEffect(() => session.hello(), [session]);
   const open = (run: Run, item: Item) => setOpened({ run: run.id, key: item.key });
   const form = session.get("view") === "form";
 

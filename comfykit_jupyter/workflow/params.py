@@ -26,6 +26,7 @@ def check_value(
     An integer is fine where a number is wanted and becomes a float; numpy scalars become Python's.
     Raises ParameterError with the one problem found, told with the parameter's name and the node's title.
 
+    >>> from comfykit_jupyter.workflow.nodes import Input
     >>> check_value(0, Input("steps", "INT", "integer", min=1), node_title="KSampler")
     Traceback (most recent call last):
     comfykit_jupyter.workflow.errors.ParameterError: steps (KSampler): 0 is below the minimum 1

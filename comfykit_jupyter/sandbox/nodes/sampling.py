@@ -78,7 +78,8 @@ def _targets(task: _Task, brief: Brief) -> Floats:
     samples = task.latent["samples"]
     height, width = samples.shape[2] * 8, samples.shape[3] * 8
     strength = float(task.levels[0])
-    given = None if is_empty(task.latent) else decode(task.latent)
+    # without noise of its own the sampler goes on with that of another one, towards a picture of the same kind
+    given = decode(task.latent) if task.add_noise and not is_empty(task.latent) else None
     share = float(smoothstep(0.25, 1.0, np.array(strength, dtype=np.float32))) if given is not None else 1.0
     pictures = np.empty((len(samples), height, width, 3), dtype=np.float32)
     stops = palette_of(brief).accents

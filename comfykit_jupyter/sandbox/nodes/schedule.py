@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.values import Floats
@@ -15,42 +17,32 @@ SAMPLERS = (
     "res_multistep_ancestral_cfg_pp", "gradient_estimation", "gradient_estimation_cfg_pp", "er_sde", "seeds_2",
     "seeds_3", "sa_solver", "sa_solver_pece", "ddim", "uni_pc", "uni_pc_bh2",
 )  # fmt: skip
-SCHEDULERS = (
-    "simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal", "linear_quadratic",
-    "kl_optimal",
-)  # fmt: skip
 _LEAST = 0.02
 """The smallest noise before none."""
+_CURVES: dict[str, Callable[[Floats], Floats]] = {
+    "simple": lambda t: (1 - t) * (0.99 + 0.01 * (1 - t)),
+    "sgm_uniform": lambda t: (1 - t) * (1 - _LEAST) + _LEAST,
+    "karras": lambda t: (1 + t * (_LEAST ** (1 / 7) - 1)) ** 7,
+    "exponential": lambda t: _LEAST**t,
+    "ddim_uniform": lambda t: (1 - t) ** 1.2,
+    "beta": lambda t: 1 - t**2 * (3 - 2 * t),
+    "normal": lambda t: 1 - t,
+    "linear_quadratic": lambda t: 1 - np.where(t < 0.5, 0.25 * t, 0.125 + 0.25 * (t - 0.5) + 3.0 * (t - 0.5) ** 2),
+    "kl_optimal": lambda t: np.tan((1 - t) * np.arctan(1.0) + t * np.arctan(_LEAST)),
+}
+SCHEDULERS = tuple(_CURVES)
 
 
 def levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
-    """The part of noise before each step and after the last: `steps` + 1 numbers, falling from about `denoise` to 0.
+    """The part of noise before each step and after the last: `steps` + 1 numbers that fall to 0.
+
+    A `denoise` below 1 begins that much later on the scheduler's curve.
 
     >>> levels("normal", 4).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    total = steps if denoise > 0.9999 else int(steps / denoise)
-    t = np.linspace(0, 1, total + 1)
-    if scheduler == "karras":
-        curve = (1 + np.linspace(0, 1, total) * (_LEAST ** (1 / 7) - 1)) ** 7
-    elif scheduler == "exponential":
-        curve = np.exp(np.linspace(0, 1, total) * np.log(_LEAST))
-    elif scheduler == "kl_optimal":
-        curve = np.tan((1 - np.linspace(0, 1, total)) * np.arctan(1.0) + np.linspace(0, 1, total) * np.arctan(_LEAST))
-    elif scheduler == "sgm_uniform":
-        curve = np.linspace(1, 0, total + 1)[:-1] * 0.98 + 0.02
-    elif scheduler == "ddim_uniform":
-        curve = (1 - t[:-1]) ** 1.2
-    elif scheduler == "beta":
-        curve = 1 - (t[:-1] ** 2 * (3 - 2 * t[:-1]))
-    elif scheduler == "linear_quadratic":
-        half = 0.5 * t[:-1]
-        curve = 1 - np.where(t[:-1] < 0.5, half * 0.5, 0.125 + (t[:-1] - 0.5) ** 2 * 3.5)
-    elif scheduler == "simple":
-        curve = (1 - t[:-1]) * 0.99 + 0.01 * (1 - t[:-1]) ** 2
-    else:
-        curve = 1 - t[:-1]
-    return np.append(curve, 0.0).astype(np.float32)[-(steps + 1) :]
+    t = 1 - denoise * np.linspace(1, 0, steps + 1)[:-1]
+    return np.append(_CURVES[scheduler](t), 0.0).clip(0, 1).astype(np.float32)
 
 
 def restlessness(sampler: str) -> float:

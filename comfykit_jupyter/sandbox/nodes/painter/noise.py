@@ -136,8 +136,8 @@ class Field:
 
     def bent(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
         """As `warped`, but less and less towards the borders, so that nothing is wanted from outside of them."""
-        border = np.minimum(np.minimum(self.x, self.aspect - self.x), np.minimum(self.y, 1 - self.y))
-        share = smoothstep(-0.02, 0.3, border)
+        sides = (np.minimum(self.x, self.aspect - self.x), np.minimum(self.y, 1 - self.y))
+        share = smoothstep(-0.03, 0.4, sides[0]) * smoothstep(-0.03, 0.4, sides[1])
         return self.warped(plane, dx * share, dy * share)
 
     def swirled(
@@ -159,7 +159,7 @@ class Field:
         for octave in range(octaves):
             waves = scale * 2**octave
             knots = random.standard_normal(int(waves * max(self.aspect, 2.5)) + 6).astype(np.float32)
-            if waves > self.height / 2:
+            if octave and waves > self.height / 2:
                 break
             total += weight * _spline(knots, across * waves + 1)
             most += weight * weight

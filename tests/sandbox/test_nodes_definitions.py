@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from node_run import NodeRun
 
 from comfykit_jupyter.sandbox.definitions import Definitions
 from comfykit_jupyter.sandbox.folders import ServerFolders
 from comfykit_jupyter.sandbox.node import NODES
+from tests.sandbox.node_run import NodeRun
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "comfyui" / "0.33.0" / "object_info.json"
 WORKFLOWS = sorted((Path(__file__).parents[2] / "notebooks" / "workflows").glob("*.json"))

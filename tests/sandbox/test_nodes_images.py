@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from node_run import NodeRun
 from PIL import Image
 
 from comfykit_jupyter.sandbox.nodes.saving import expand
+from tests.sandbox.node_run import NodeRun
 
 ANY_SIZE = st.integers(1, 40)
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

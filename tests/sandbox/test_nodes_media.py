@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_run import NodeRun
+
+from tests.sandbox.node_run import NodeRun
 
 RATE = 44100
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from node_run import DREAMS, NodeRun
 
 from comfykit_jupyter.sandbox.node import MODELS, Interrupted
 from comfykit_jupyter.sandbox.nodes.painter.brief import read
 from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, levels
+from tests.sandbox.node_run import DREAMS, NodeRun
 
 BASE: dict[str, Any] = {
     "text": "a red fox in the snow", "negative": "blurry", "ckpt": DREAMS, "lora": None, "strength": 1.0, "width": 96,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Parameter, Target, Workflow
 
 RANDOM = "random"
-_LARGEST_SEED = 2**63 - 1
+_LARGEST_SEED = 2**53 - 1
+"""The largest that is drawn: the editor is a page, and past this it would show, and send, another number."""
 
 
 @dataclass(frozen=True)
@@ -285,9 +286,9 @@ class _Binder:
 
 
 def _limits(slots: list[Slot]) -> tuple[int, int]:
-    """The numbers that all these seeds can take."""
+    """The numbers to draw from: those that all these seeds can take, and the editor as well."""
     low = max(int(slot.spec.min) if slot.spec.min is not None else 0 for slot in slots)
-    high = min(int(slot.spec.max) if slot.spec.max is not None else _LARGEST_SEED for slot in slots)
+    high = min([_LARGEST_SEED, *(int(slot.spec.max) for slot in slots if slot.spec.max is not None)])
     return (low, high) if low <= high else (low, low)
 
 

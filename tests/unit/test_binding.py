@@ -154,10 +154,10 @@ def test_without_a_definition_another_type_is_refused(default: Any, value: Any) 
 def test_a_seed_of_zero_that_nobody_chose_is_drawn() -> None:
     graph = {"3": node("KSampler", "$seed", seed=0), "4": node("RandomNoise", noise_seed=0)}
     bound = bind(graph, {}, DEFINITIONS)
-    assert bound.seeds == {"seed": 2**64 - 1, "RandomNoise.noise_seed": 9}
-    assert bound.prompt["3"]["inputs"]["seed"] == 2**64 - 1
+    assert bound.seeds == {"seed": 2**53 - 1, "RandomNoise.noise_seed": 9}
+    assert bound.prompt["3"]["inputs"]["seed"] == 2**53 - 1
     assert bound.prompt["4"]["inputs"]["noise_seed"] == 9
-    assert bound.params == {"seed": 2**64 - 1}
+    assert bound.params == {"seed": 2**53 - 1}
 
 
 def test_a_seed_of_zero_that_was_given_stays() -> None:
@@ -175,7 +175,7 @@ def test_random_draws_a_seed_within_its_bounds() -> None:
     graph = {"4": node("RandomNoise", "$seed.noise_seed", noise_seed=7)}
     assert bind(graph, {"seed": "random"}, DEFINITIONS).seeds == {"seed": 9}
     assert bind(graph, {"seed": "random"}, DEFINITIONS, draw=lambda low, _high: low).seeds == {"seed": 5}
-    assert bind(graph, {"seed": "random"}).seeds == {"seed": 2**63 - 1}
+    assert bind(graph, {"seed": "random"}).seeds == {"seed": 2**53 - 1}
 
 
 def test_one_drawn_seed_serves_all_nodes_of_its_name() -> None:
@@ -223,7 +223,7 @@ def test_drawn_seeds_differ_even_if_the_users_generator_is_seeded() -> None:
         random.seed(0)
         drawn.add(workflow.bind({}).seeds["seed"])
     assert len(drawn) == 3
-    assert all(0 <= seed < 2**63 for seed in drawn)
+    assert all(0 <= seed < 2**53 for seed in drawn)
 
 
 # Media

@@ -17,7 +17,7 @@ _CENTRE = np.array([0.55, 0.0, 0.0, 0.0], dtype=np.float32)[:, None, None]
 
 
 def encode(images: Floats) -> Floats:
-    """The `samples` of images: their OKLab colours and the contrast within each 8 × 8 pixels, about -2…2.
+    """The `samples` of images: the colours of each 8 × 8 pixels in OKLab, and their contrast, about -2…2.
 
     Args:
         images: shape (batch, height, width, 3), 0…1.
@@ -25,11 +25,19 @@ def encode(images: Floats) -> Floats:
     height, width = (max(1, side // _SHRINK) for side in images.shape[1:3])
     samples = np.empty((len(images), 4, height, width), dtype=np.float32)
     for picture, image in zip(samples, images, strict=True):
-        lab = from_rgb(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
-        picture[:3] = resize_planes(lab, width, height, "area")
-        squares = resize_planes(lab[:1] ** 2, width, height, "area")[0]
-        picture[3] = np.sqrt((squares - picture[0] ** 2).clip(0))
+        planes = np.moveaxis(image, 2, 0)
+        grey = planes.mean(axis=0)
+        small = resize_planes(np.stack([*planes, grey, grey * grey]), width, height, "area")
+        picture[:3] = from_rgb(small[:3])
+        picture[3] = np.sqrt((small[4] - small[3] ** 2).clip(0))
     return (samples - _CENTRE) * _RANGE
+
+
+def moved(image: Floats, change: Floats) -> Floats:
+    """An image, shape (height, width, 3), with the colours changed by as much as its samples were."""
+    lab = from_rgb(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
+    lab += resize_planes(change[:3] / _RANGE[:3], image.shape[1], image.shape[0])
+    return np.moveaxis(to_rgb(lab), 0, 2)
 
 
 def decode(latent: Latent) -> Floats:
@@ -42,15 +50,10 @@ def decode(latent: Latent) -> Floats:
     canvas = latent.get("canvas")
     if canvas is None:
         canvas = np.full((len(samples), height, width, 3), 0.5, dtype=np.float32)
-    moved = (samples - encode(canvas))[:, :3] / _RANGE[:3]
-    if np.abs(moved).max(initial=0) < 1e-5:
+    changes = samples - encode(canvas)
+    if np.abs(changes).max(initial=0) < 1e-4:
         return canvas
-    images = np.empty_like(canvas)
-    for image, plain, change in zip(images, canvas, moved, strict=True):
-        lab = from_rgb(np.ascontiguousarray(np.moveaxis(plain, 2, 0)))
-        lab += resize_planes(change, plain.shape[1], plain.shape[0])
-        image[:] = np.moveaxis(to_rgb(lab), 0, 2)
-    return images
+    return np.stack([moved(image, change) for image, change in zip(canvas, changes, strict=True)])
 
 
 def is_empty(latent: Latent) -> bool:
@@ -129,11 +132,11 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
     larger = Latent(samples=resize_planes(small, wide // _SHRINK, high // _SHRINK, upscale_method, center))
     if "canvas" in samples:
         # what the canvas holds beyond the samples grows with them; the rest is what was changed in the samples alone
-        moved = resize_planes(
+        change = resize_planes(
             small - encode(samples["canvas"]), wide // _SHRINK, high // _SHRINK, upscale_method, center
         )
         larger["canvas"] = resize(samples["canvas"], wide, high, upscale_method, center)
-        larger["samples"] = encode(larger["canvas"]) + moved
+        larger["samples"] = encode(larger["canvas"]) + change
     return Output((larger,))
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
 from comfykit_jupyter.sandbox.nodes.image import resize
 from comfykit_jupyter.sandbox.nodes.image_files import to_picture
-from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty
+from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty, moved
 from comfykit_jupyter.sandbox.nodes.model import Conditioning, Model
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief, read
 from comfykit_jupyter.sandbox.nodes.painter.color import from_rgb, gradient, to_rgb
@@ -187,7 +187,9 @@ def _sample(context: Context, task: _Task) -> Latent:
         if stir and after:
             fresh = np.stack([draw.standard_normal(start.shape[1:], dtype=np.float32) for draw in random])
             x += np.float32(stir * after) * (fresh - (x - aim) / max(after, np.float32(1e-6))) * np.float32(0.5)
-        context.progress(step + 1, steps, _preview(predicted[0], x[0], aim[0]))
+        # the noise is dimmed in the preview, which is there to show what it will be
+        preview = moved(predicted[0], (x[0] - aim[0]) * np.float32(0.4))
+        context.progress(step + 1, steps, to_picture(preview))
     if task.levels[-1]:
         canvas = resize(predicted, size[0], size[1])
         return Latent(samples=x - aim + encode(canvas), canvas=canvas)
@@ -203,16 +205,6 @@ def _at(samples: Floats, shape: Sequence[int]) -> Floats:
     planes = samples.reshape(-1, *samples.shape[2:])
     resized = [np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)) for plane in planes]
     return np.stack(resized).reshape(shape)
-
-
-def _preview(predicted: Floats, x: Floats, aim: Floats) -> Image.Image:
-    """What the latent looks like by now, in the size of the sketch."""
-    noisy = Latent(
-        samples=encode(predicted[None])
-        + _at((x - aim)[None], (1, 4, predicted.shape[0] // 8, predicted.shape[1] // 8)),
-        canvas=predicted[None],
-    )
-    return to_picture(decode(noisy)[0])
 
 
 _SEED: Spec = ("INT", {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True})

@@ -31,20 +31,30 @@ _STEPS = 4096
 _ROOT = np.linspace(0, 1, _STEPS + 1) ** 2
 _ENCODE = np.where(_ROOT <= 0.0031308, 12.92 * _ROOT, 1.055 * _ROOT ** (1 / 2.4) - 0.055).astype(np.float32)
 """The sRGB curve at the squares of 0…1: evenly spaced it would be coarse between its dark values."""
+_CODES = np.linspace(0, 1, _STEPS + 1)
+_DECODE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def _mixed(matrix: Floats, planes: Floats) -> Floats:
+    """`matrix @ planes` without the threads of a BLAS, which are slower than the sum where cores are few."""
+    out = np.empty_like(planes)
+    for row, plane in zip(matrix, out, strict=True):
+        np.multiply(planes[0], row[0], out=plane)
+        plane += planes[1] * row[1]
+        plane += planes[2] * row[2]
+    return out
 
 
 def from_rgb(rgb: Floats) -> Floats:
     """OKLab planes of sRGB planes 0…1; any shape behind the first axis."""
-    flat = rgb.reshape(3, -1)
-    linear = np.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    lab: Floats = _TO_LAB @ np.cbrt(_TO_LMS @ linear)
-    return lab.reshape(rgb.shape)
+    linear = _DECODE.take((rgb.reshape(3, -1) * _STEPS + 0.5).astype(np.int32), mode="clip")
+    return _mixed(_TO_LAB, np.cbrt(_mixed(_TO_LMS, linear))).reshape(rgb.shape)
 
 
 def to_rgb(lab: Floats) -> Floats:
     """Planes of sRGB 0…1 for OKLab planes; what lies outside sRGB is clipped."""
-    cone = _FROM_LAB @ lab.reshape(3, -1)
-    linear = (_FROM_LMS @ (cone * cone * cone)).clip(0, 1)
+    cone = _mixed(_FROM_LAB, lab.reshape(3, -1))
+    linear = _mixed(_FROM_LMS, cone * cone * cone).clip(0, 1)
     at = np.sqrt(linear) * _STEPS
     rgb: Floats = _ENCODE.take(at.astype(np.int32))
     return rgb.reshape(lab.shape)

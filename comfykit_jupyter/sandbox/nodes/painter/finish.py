@@ -80,11 +80,11 @@ def inked(lab: Floats, field: Field, palette: Palette) -> Floats:
     crisp = ((lab[0] - low) / max(0.05, high - low)).clip(0, 1)
     tone = 0.6 * tone + 0.4 * crisp
     tone = tone**1.3 + 0.07 * field.noise("wash", 2.6, 5, 0.6) * (1 - tone)
-    dry = smoothstep(0.25, 0.9, field.noise("dry", 60, 2, 0.7, stretch=(4, 0.6))) * smoothstep(0.5, 0.1, tone)
-    out = gradient(hexes("14151a", "33363d", "777a7c", "c3c0b4", "f0eadb", "f6f1e4"), tone + 0.22 * dry)
+    dry = smoothstep(0.25, 0.9, field.noise("dry", 120, 2, 0.7, stretch=(7, 0.8))) * smoothstep(0.5, 0.1, tone)
+    out = gradient(hexes("14151a", "33363d", "777a7c", "c3c0b4", "f0eadb", "f6f1e4"), tone + 0.09 * dry)
     chroma = np.hypot(lab[1], lab[2])
     keep = smoothstep(
-        float(np.quantile(chroma[::8, ::8], 0.90)), float(chroma.max()) + 1e-4, blurred(chroma, 0.004 * field.height)
+        float(np.quantile(chroma[::8, ::8], 0.90)), float(chroma.max()) + 1e-4, blurred(chroma, 0.012 * field.height)
     )
     seal = hexes("c2402a")[0]
     for plane in (1, 2):

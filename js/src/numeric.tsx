@@ -99,6 +99,10 @@ export function NumberInput(props: NumberInputProps) {
     else if (typed.trim() === "") setTyped(null);
     else setWrong(`“${typed}” is not a number.`);
   };
+  // What was changed has been committed: what is left to drop is a text that came back to what it was.
+  const leave = () => {
+    if (typed !== null && arithmetic.parse(typed) !== undefined) setTyped(null);
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") return commit();
     const direction = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
@@ -131,7 +135,7 @@ export function NumberInput(props: NumberInputProps) {
           title={range(field)}
           onInput={(event) => setTyped(event.currentTarget.value)}
           onChange={commit}
-          onBlur={commit}
+          onBlur={leave}
           onKeyDown={onKeyDown}
           {...described(id, problem)}
         />

@@ -250,7 +250,7 @@ export class Session {
     this.#say("");
     this.channel
       .request(kind, body)
-      .catch((error: unknown) => this.#say(messageOf(error)))
+      .catch((error: unknown) => this.channel.closed || this.#say(messageOf(error)))
       .finally(answered);
   }
 

@@ -35,7 +35,7 @@ export function Widget({ session, uid }: WidgetProps) {
     >
       <TitleLine session={session} />
       {session.channel.closed && (
-        <p class="ck-note" role="status">
+        <p class="ck-note ck-gone" role="status">
           The kernel is gone. Run the cell again to go on; what is typed here stays until then.
         </p>
       )}

@@ -117,6 +117,18 @@ describe("the form", () => {
     expect(newest()).toMatchObject({ name: "cfg", value: 7.25 });
   });
 
+  it("sends a value once, although the input tells of it twice", async () => {
+    const el = await start({ fields: [field("width", "integer", { default: 512 })] });
+    const input = control(el, "width");
+    input.value = "640";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    input.dispatchEvent(new Event("blur"));
+    await settled();
+    expect(model.of("set")).toMatchObject([{ value: 640 }]);
+  });
+
   it("keeps what is no number, says so at the field and sends nothing", async () => {
     const el = await start({ fields: [field("width", "integer", { default: 512 })] });
     await type(control(el, "width"), "wide");
@@ -337,6 +349,33 @@ describe("running", () => {
     expect(el.querySelector('[role="status"]')?.textContent).toBe("KSampler 12/20 · 2 of 7 nodes");
     expect(el.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("50");
     expect(el.textContent).toContain("0:08 · ~0:05 left");
+  });
+
+  it("changes what is read aloud at most once a second, and ends with the last", async () => {
+    vi.useFakeTimers();
+    try {
+      const step = (number: number) => ({ prompt_id: "p", node_title: "KSampler", step: number, steps: 100 });
+      const el = await start({ status: "running", progress: step(0) });
+      const texts: (string | null | undefined)[] = [];
+      const observer = new MutationObserver(() => texts.push(el.querySelector('[role="status"]')?.textContent));
+      observer.observe(el.querySelector('[role="status"]') as Node, {
+        childList: true,
+        characterData: true,
+        subtree: true,
+      });
+      for (let number = 1; number <= 60; number++) {
+        model.put({ progress: step(number) });
+        await settled();
+        await vi.advanceTimersByTimeAsync(50);
+      }
+      await vi.advanceTimersByTimeAsync(1500);
+      await settled();
+      observer.disconnect();
+      expect(new Set(texts).size).toBeLessThanOrEqual(5);
+      expect(texts.at(-1)).toBe("KSampler 60/100");
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("takes a waiting run out of the queue", async () => {

@@ -233,3 +233,9 @@ def test_patterns_in_a_prefix(prefix: str, expanded: str) -> None:
 def test_what_a_pattern_stands_for_adds_no_folder(text: str) -> None:
     prompt = {"1": {"class_type": "Text", "inputs": {"value": text}}}
     assert not set(expand("%Text.value%", prompt, NOW)) & set('/\\:*?"<>|\0')
+
+
+def test_a_picture_too_large_for_memory_is_refused_before_it_is_unpacked(run: NodeRun) -> None:
+    Image.new("1", (9000, 9000)).save(run.folders.input / "large.png")
+    with pytest.raises(ValueError, match="too many for the embedded server"):
+        run.value("LoadImage", image="large.png")

@@ -216,3 +216,18 @@ def test_what_is_no_json_is_shown_all_the_same(run: NodeRun) -> None:
 
 def test_texts_are_joined_by_their_delimiter(run: NodeRun) -> None:
     assert run.value("StringConcatenate", string_a="a", string_b="b", delimiter=", ") == "a, b"
+
+
+@pytest.mark.parametrize(
+    "content", ["#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"]
+)
+@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8"])
+def test_a_playlist_is_not_followed(run: NodeRun, content: str, name: str) -> None:
+    video = run.value("CreateVideo", images=frames(), fps=8.0, audio=tone())
+    made = run.saved(run.run("SaveVideo", video=video, filename_prefix="v", format="auto", codec="auto"))[0]
+    made.rename(run.folders.input / "other.mp4")
+    (run.folders.input / name).write_text(content.format("other.mp4"))
+    with pytest.raises(ValueError, match="cannot be read as sound or video"):
+        run.value("LoadAudio", audio=name)
+    with pytest.raises(ValueError, match="cannot be read as sound or video"):
+        run.value("GetVideoComponents", video=run.value("LoadVideo", file=name))

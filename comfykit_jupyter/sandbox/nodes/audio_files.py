@@ -11,6 +11,7 @@ import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
+from comfykit_jupyter.sandbox.nodes.media import open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
 from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
 
@@ -44,10 +45,10 @@ def read_audio(path: Path) -> Audio:
 
     Raises:
         ValueError: the file has no sound, or too much of it.
-        av.FFmpegError: the file is none that can be read.
+        av.FFmpegError: the file is damaged.
     """
     blocks: list[Floats] = []
-    with av.open(str(path)) as container:
+    with open_media(path) as container:
         if not container.streams.audio:
             raise ValueError(f"{path.name} has no sound")
         stream = container.streams.audio[0]

@@ -53,6 +53,7 @@ def read_frames(path: Path) -> list[Image.Image]:
     """
     frames: list[Image.Image] = []
     with Image.open(path) as picture:
+        check_pixels(*picture.size)
         for frame in ImageSequence.Iterator(picture):
             upright = ImageOps.exif_transpose(frame)
             if not frames or upright.size == frames[0].size:

@@ -12,6 +12,8 @@ from comfykit_jupyter.sandbox.nodes.values import Floats, Latent, check_pixels
 
 _LATENT: Spec = ("LATENT", {})
 _SHRINK = 8
+_MAX_PIXELS = 2**25
+"""Pixels that a latent may stand for: sampling needs several times the memory of the pictures."""
 _RANGE = np.array([5.0, 18.0, 18.0, 8.0], dtype=np.float32)[:, None, None]
 _CENTRE = np.array([0.55, 0.0, 0.0, 0.0], dtype=np.float32)[:, None, None]
 
@@ -74,7 +76,7 @@ def is_empty(latent: Latent) -> bool:
 )
 def empty_latent_image(_: Context, width: int, height: int, batch_size: int = 1) -> Output:
     """Nothing yet; sides are in pixels, and rounded down to eights."""
-    check_pixels(width, height, batch_size)
+    check_pixels(width, height, batch_size, _MAX_PIXELS)
     shape = (batch_size, 4, height // _SHRINK, width // _SHRINK)
     return Output((Latent(samples=np.zeros(shape, dtype=np.float32)),))
 
@@ -89,6 +91,7 @@ def empty_latent_image(_: Context, width: int, height: int, batch_size: int = 1)
 def vae_encode(_: Context, pixels: Floats, vae: Vae) -> Output:  # noqa: ARG001  # all hands see alike
     """Images as a latent; what their sides have over a multiple of eight is cut off evenly."""
     height, width = (max(_SHRINK, side // _SHRINK * _SHRINK) for side in pixels.shape[1:3])
+    check_pixels(width, height, len(pixels), _MAX_PIXELS)
     if pixels.shape[1] < height or pixels.shape[2] < width:
         canvas = resize(pixels, width, height)
     else:
@@ -127,7 +130,7 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
     small = samples["samples"]
     wide, high = size_for((small.shape[3] * _SHRINK, small.shape[2] * _SHRINK), width, height)
     wide, high = (max(_SHRINK * 2, side // _SHRINK * _SHRINK) for side in (wide, high))
-    check_pixels(wide, high, len(small))
+    check_pixels(wide, high, len(small), _MAX_PIXELS)
     center = crop == "center"
     larger = Latent(samples=resize_planes(small, wide // _SHRINK, high // _SHRINK, upscale_method, center))
     if "canvas" in samples:
@@ -150,7 +153,7 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
 def repeat_latent_batch(_: Context, samples: Latent, amount: int) -> Output:
     """The batch, several times over."""
     small = samples["samples"]
-    check_pixels(small.shape[3] * _SHRINK, small.shape[2] * _SHRINK, len(small) * amount)
+    check_pixels(small.shape[3] * _SHRINK, small.shape[2] * _SHRINK, len(small) * amount, _MAX_PIXELS)
     repeated = Latent(samples=np.tile(small, (amount, 1, 1, 1)))
     if "canvas" in samples:
         repeated["canvas"] = np.tile(samples["canvas"], (amount, 1, 1, 1))

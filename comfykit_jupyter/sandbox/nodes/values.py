@@ -33,14 +33,14 @@ class Latent(TypedDict, total=False):
     canvas: Floats
 
 
-def check_pixels(width: int, height: int, batch: int = 1) -> None:
+def check_pixels(width: int, height: int, batch: int = 1, most: int = MAX_PIXELS) -> None:
     """Refuse what would exhaust the memory.
 
     Raises:
-        ValueError: the batch has more than `MAX_PIXELS` pixels.
+        ValueError: the batch has more than `most` pixels.
     """
-    if width * height * batch > MAX_PIXELS:
+    if width * height * batch > most:
         raise ValueError(
             f"{batch} × {width} × {height} pixels are too many for the embedded server:"
-            f" take a smaller size or batch (at most {MAX_PIXELS:,} pixels together)"
+            f" take a smaller size or batch (at most {most:,} pixels together)"
         )

@@ -14,6 +14,7 @@ import numpy as np
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.audio_files import encode_audio, read_audio
 from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
+from comfykit_jupyter.sandbox.nodes.media import open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
 from comfykit_jupyter.sandbox.nodes.values import Audio, Floats, check_pixels
 
@@ -107,10 +108,10 @@ class VideoFile:
 
         Raises:
             ValueError: the file has no images, or too many of them.
-            av.FFmpegError: the file is none that can be read.
+            av.FFmpegError: the file is damaged.
         """
         frames: list[Floats] = []
-        with av.open(str(self.path)) as container:
+        with open_media(self.path) as container:
             if not container.streams.video:
                 raise ValueError(f"{self.path.name} has no images")
             stream = container.streams.video[0]
@@ -127,7 +128,7 @@ class VideoFile:
 
     def save_to(self, path: Path, form: str, codec: str, crf: float, texts: Mapping[str, str]) -> None:
         """Copy its streams where the format and the codec allow it, otherwise encode it; see `Video.save_to`."""
-        with av.open(str(self.path)) as source:
+        with open_media(self.path) as source:
             streams = [*source.streams.video[:1], *source.streams.audio[:1]]
             names = [stream.codec_context.name for stream in streams]
             if names[:1] == [codec] and set(names[1:]) <= {"aac", "mp3"} and form in ("mp4", "matroska"):

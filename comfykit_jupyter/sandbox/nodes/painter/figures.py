@@ -82,7 +82,7 @@ def sitting(
 ) -> None:
     """A fox or a cat that sits on the ground and looks away into the picture."""
     random = field.random("sitting", animal)
-    size = random.uniform(0.34, 0.42) if animal == "fox" else random.uniform(0.3, 0.37)
+    size = random.uniform(0.34, 0.42) if animal == "fox" else random.uniform(0.36, 0.43)
     size *= min(1.0, field.aspect)
     flip = across > field.aspect / 2 if animal == "fox" else bool(random.random() < 0.5)
     foot = float(outline[int(np.clip(across * field.height, 0, field.width - 1))]) + 0.05
@@ -95,22 +95,20 @@ def sitting(
     if brief.coat == "red":
         coat = hexes("cf4a1e" if animal == "fox" else "b0492a")[0]
     coat = _dimmed(coat, brief, palette)
-    if coat[0] < 0.42 and brief.light in ("night", "aurora", "storm"):
-        coat = towards(coat, palette.haze, 0.35)
     shadow = blurred(mask(_FOX_BODY if animal == "fox" else _CAT_BODY), 0.03 * field.height)
     ground = np.exp(-(((field.x - across) / (size * 0.42)) ** 2) - ((field.y - centre[1]) / (size * 0.055)) ** 2)
     lab[0] *= 1 - (0.42 * ground + 0.08 * shadow)
-    fur = field.noise(("fur", animal), 30 / size * 0.36, 3, 0.7, stretch=(0.55, 1.5))
+    fur = field.noise(("fur", animal), 38 / size * 0.36, 3, 0.7, stretch=(0.5, 1.4))
     side = field.x - across if not flip else across - field.x
     for shape in (_FOX_TAIL, _FOX_BODY) if animal == "fox" else (_CAT_TAIL, _CAT_BODY):
         inside = mask(shape)
         soft = blurred(inside, 0.035 * field.height * size / 0.36)
         body = smoothstep(0.25, 1.05, soft)
-        light = 0.62 - 0.9 * side / size - 0.55 * (field.y - centre[1] + size * 0.5) / size + 0.22 * fur - 0.18 * body
+        light = 0.62 - 0.9 * side / size - 0.55 * (field.y - centre[1] + size * 0.5) / size + 0.12 * fur - 0.18 * body
         dark = coat * np.array([0.62, 0.9, 0.85], dtype=np.float32)
         bright = towards(coat, palette.sun, 0.34 if animal == "fox" else 0.16)
         cover(lab, gradient(np.stack([dark, coat, bright]).astype(np.float32), light), inside)
-        rim = (inside - soft).clip(0, 1) * smoothstep(0.1, -0.5, side / size)
+        rim = (inside - soft).clip(0, 1) * smoothstep(0.25 if animal == "cat" else 0.1, -0.5, side / size)
         shine(lab, palette.sun, rim * np.float32(0.6 if animal == "fox" else 0.95))
     if animal == "fox":
         cream = _dimmed(hexes("f6ead8")[0], brief, palette)
@@ -127,6 +125,11 @@ def sitting(
         eye = shape_mask([_round(0.285, 0.232, 0.0135)], field, centre, size, flip)
         nose = shape_mask([_round(0.138, 0.312, 0.016)], field, centre, size, flip)
         cover(lab, hexes("160f10")[0], np.maximum(eye, nose))
+    if brief.ground == "snow":  # it sinks in a little
+        edge = centre[1] - 0.022 * size + 0.03 * size * field.noise("paws", 9, 3)
+        bank = smoothstep(-0.012, 0.02, field.y - edge) * np.exp(-(((field.x - across) / (0.62 * size)) ** 4))
+        snow = lab[:, min(field.height - 1, int((centre[1] + 0.06 * size) * field.height)), :].mean(axis=1)
+        cover(lab, snow, bank * np.exp(-(field.y - edge).clip(0) / (0.05 * size)))
 
 
 def _round(x: float, y: float, radius: float) -> list[tuple[float, float]]:

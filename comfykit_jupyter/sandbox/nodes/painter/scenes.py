@@ -79,7 +79,7 @@ def ground_colour(brief: Brief, palette: Palette) -> Floats:
     if brief.light in ("day", "dawn"):
         return towards(palette.near, hexes("4f7a3a")[0], 0.55)
     if brief.light in ("night", "aurora"):
-        return towards(palette.near, palette.far, 0.4)
+        return towards(palette.near, palette.far, 0.75)
     return palette.near
 
 
@@ -224,7 +224,7 @@ def forest(field: Field, brief: Brief, palette: Palette) -> Floats:
     glow = np.exp(-distance(field, at) / 0.5)
     leaf = {"autumn": "d9822b", "snow": "dfe6ee", "spring": "f2b6c6"}.get(brief.ground or "", "6f9a5a")
     leaves = towards(palette.near, hexes(leaf)[0], 0.75 if brief.ground else 0.45)
-    air = towards(palette.haze, leaves, 0.22)
+    air = towards(palette.haze, leaves, 0.5 if brief.ground == "autumn" else 0.22)
     lab = gradient(np.stack([palette.far, air, palette.sun]).astype(np.float32), 0.12 + 0.85 * glow)
     if brief.light in ("night", "aurora"):
         stars(lab, field, 0.6, 160)

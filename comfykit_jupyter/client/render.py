@@ -218,9 +218,19 @@ def _data_url(mime: str, data: bytes) -> str:
 
 def _bounded(text: str, length: int = NAME_LENGTH) -> str:
     """One line of at most `length` characters, without those that control or reorder what stands around them."""
-    line = "".join(" " if c.isspace() else c for c in text[: 2 * length + 100])
-    line = "".join(c for c in line if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    line = _plain("".join(" " if c.isspace() else c for c in text[: 2 * length + 100]))
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _plain(text: str) -> str:
+    return "".join(
+        c for c in text if unicodedata.category(c) not in _CONTROLS and unicodedata.bidirectional(c) not in _TURNS
+    )
+
+
+_CONTROLS = ("Cc", "Cs")
+_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Characters that control a terminal or are none, and those that turn the direction of what follows."""
 
 
 def _escape(text: str, length: int = NAME_LENGTH) -> str:
@@ -229,6 +239,6 @@ def _escape(text: str, length: int = NAME_LENGTH) -> str:
 
 def _cut(text: str, length: int) -> str:
     """A text of many lines: whole up to `length` characters, then cut, with the number of those left out."""
-    shown = "".join(c for c in text[:length] if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs"))
+    shown = "\n".join(_plain(line.replace("\t", "    ")) for line in text[:length].split("\n"))
     rest = len(text) - length
     return html.escape(shown) + (f"\n… and {rest:,} characters more" if rest > 0 else "")

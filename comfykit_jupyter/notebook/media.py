@@ -5,9 +5,11 @@ And the other way: what a page uploads, and what Python puts into a form, become
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import mimetypes
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -116,49 +118,35 @@ class Upload:
     def __init__(self, folder: Path, name: str, size: int) -> None:
         self.name, self.size = safe_name(name), size
         self._lock = threading.Lock()
-        self._seen: dict[int, int] = {}
+        self._pieces: dict[int, int] = {}
         handle, path = tempfile.mkstemp(dir=folder)
-        self._file = os.fdopen(handle, "wb")
+        os.close(handle)
         self.path = Path(path)
 
     def put(self, offset: int, data: bytes) -> int:
         """Keep a piece; returns how many bytes are there now.
 
         Raises:
-            ComfyKitError: the piece lies outside of the file, or the file is complete.
+            ComfyKitError: the piece lies outside of the file.
+            OSError: it can't be written, as when the upload was given up.
         """
-        if offset < 0 or len(data) > PIECE or offset + len(data) > self.size:
+        if not 0 <= offset <= self.size - len(data) or len(data) > PIECE:
             raise ComfyKitError(f"{self.name}: a piece at {offset} does not fit in {self.size} bytes")
         with self._lock:
-            if self._file.closed:
-                raise ComfyKitError(f"{self.name}: the upload is over")
-            self._file.seek(offset)
-            self._file.write(data)
-            self._seen[offset] = len(data)
-            received = sum(self._seen.values())
-            if received >= self.size:
-                self._file.close()
-            return received
-
-    def drop(self) -> None:
-        """Give up."""
-        with self._lock:
-            self._file.close()
-            self.path.unlink(missing_ok=True)
+            with self.path.open("r+b") as file:
+                file.seek(offset)
+                file.write(data)
+            self._pieces[offset] = len(data)
+            return sum(self._pieces.values())
 
 
 class Inbox:
-    """A private folder of files by content: the same bytes are there once. It is gone when the process ends."""
+    """A folder of files by content: the same bytes are there once."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="comfykit-inbox-", ignore_cleanup_errors=True)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._lock = threading.Lock()
         self._uploads: dict[str, Upload] = {}
-
-    @property
-    def folder(self) -> Path:
-        """Where the files are."""
-        return Path(self._folder.name)
 
     def keep(self, data: bytes, name: str) -> Path:
         """The file of these bytes, under this name."""
@@ -178,7 +166,7 @@ class Inbox:
             upload = self._uploads.get(key)
             if upload is None:
                 if len(self._uploads) >= UPLOADS:
-                    self._uploads.pop(next(iter(self._uploads))).drop()
+                    self._uploads.pop(next(iter(self._uploads))).path.unlink(missing_ok=True)
                 upload = self._uploads[key] = Upload(self.folder, name, size)
         received = upload.put(offset, data)
         if received < upload.size:
@@ -201,5 +189,7 @@ class Inbox:
 
 @cache
 def inbox() -> Inbox:
-    """The inbox of this process."""
-    return Inbox()
+    """The inbox of this process, in a private folder that goes with it."""
+    folder = tempfile.mkdtemp(prefix="comfykit-inbox-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Inbox(Path(folder))

@@ -101,8 +101,9 @@ class Stage:
 
     def _advance(self, progress: Progress) -> None:
         self._progress[progress.prompt_id] = progress
-        with self._view.written():
-            self._show()
+        if progress.status in ("queued", "running"):  # an end is shown together with its result
+            with self._view.written():
+                self._show()
 
     def _end(self, run: Run, result: ExecuteResult) -> None:
         last = self._progress.pop(run.prompt_id, None)

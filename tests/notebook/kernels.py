@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty
-from typing import Any
+from typing import Any, cast
 
-from jupyter_client.manager import KernelManager
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.connect import write_connection_file
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -78,11 +84,11 @@ class Model:
 class Page:
     """What a notebook's page does: it sends cells and messages, keeps outputs and models, and follows display ids."""
 
-    def __init__(self, manager: KernelManager, subshells: bool = True) -> None:
-        self.manager = manager
-        self.client = manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=PATIENCE)
+    def __init__(self, process: subprocess.Popen[bytes], connection: str) -> None:
+        self.process = process
+        self.client = BlockingKernelClient(connection_file=connection)
+        self.client.load_connection_file()
+        self.client.start_channels(stdin=False, hb=False)
         self.models: dict[str, Model] = {}
         self.cells: dict[str, Cell] = {}
         self._displays: dict[str, list[dict[str, Any]]] = {}
@@ -90,12 +96,23 @@ class Page:
         self._open = True
         self._shell = threading.Lock()
         self._asked = 0
-        self._subshell: str | None = None
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._iopub, self._replies)]
         for thread in self._threads:
             thread.start()
-        if subshells and "subshell" in str(self.client.session.check_pid) or subshells:
-            self._subshell = self._new_subshell()
+        self._heard = False
+        self.wait(self._is_heard)
+        self._subshell = self._new_subshell()
+
+    def _is_heard(self) -> bool:
+        """Whether the kernel's outputs arrive: it is asked until they do."""
+        if not self._heard:
+            self.client.kernel_info()
+            threading.Timer(0.1, self._notify).start()
+        return self._heard
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         self._open = False
@@ -126,7 +143,7 @@ class Page:
 
     def interrupt(self) -> None:
         """The ■ of the toolbar."""
-        self.manager.interrupt_kernel()
+        self.process.send_signal(signal.SIGINT)
 
     def complete(self, code: str) -> list[str]:
         """What Tab offers at the end of a line, as whole lines."""
@@ -139,28 +156,35 @@ class Page:
 
     def model(self, cell: Cell) -> Model:
         """The model of the widget that a cell shows."""
-        return self.wait(lambda: next((self.models[b[WIDGET]["model_id"]] for b in cell.bundles if WIDGET in b), None))
+        found = self.wait(lambda: next((self.models[b[WIDGET]["model_id"]] for b in cell.bundles if WIDGET in b), None))
+        return cast("Model", found)
 
     def send(self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any) -> str:
         """Send a message of the page; returns its id."""
+        self._asked += 1
+        id_ = f"page-{self._asked}"
+        self._comm(model, {"method": "custom", "content": {**body, "kind": kind, "id": id_}}, buffers)
+        return id_
+
+    def update(self, model: Model, state: dict[str, Any]) -> None:
+        """Set traits, as ours never does."""
+        self._comm(model, {"method": "update", "state": state, "buffer_paths": []})
+
+    def _comm(self, model: Model, data: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
         with self._shell:
-            self._asked += 1
-            id_ = f"page-{self._asked}"
-            data = {"method": "custom", "content": {**body, "kind": kind, "id": id_}}
             message = self.client.session.msg("comm_msg", {"comm_id": model.id, "data": data})
             message["header"]["subshell_id"] = self._subshell
             message["buffers"] = list(buffers)
             self.client.shell_channel.send(message)
-        return id_
 
     def ask(
         self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any
     ) -> tuple[dict[str, Any], list[bytes]]:
         """Send a message and wait for its answer."""
         id_ = self.send(model, kind, buffers, **body)
-        return self.wait(
-            lambda: next((m for m in model.messages if m[0].get("kind") == "answer" and m[0].get("id") == id_), None)
-        )
+        answer = {"kind": "answer", "id": id_}
+        found = self.wait(lambda: next((m for m in model.messages if answer.items() <= m[0].items()), None))
+        return cast("tuple[dict[str, Any], list[bytes]]", found)
 
     def wait(self, condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
         """Wait for something to be true of what was received; returns it."""
@@ -180,17 +204,18 @@ class Page:
     def _iopub(self) -> None:
         while self._open:
             try:
-                message = self.client.get_iopub_msg(timeout=0.2)
+                message = self.client.iopub_channel.get_msg(timeout=0.2)
             except Empty:
                 continue
             with self._changed:
+                self._heard = True
                 self._receive(message)
                 self._changed.notify_all()
 
     def _replies(self) -> None:
         while self._open:
             try:
-                message = self.client.get_shell_msg(timeout=0.2)
+                message = self.client.shell_channel.get_msg(timeout=0.2)
             except Empty:
                 continue
             with self._changed:
@@ -233,29 +258,32 @@ class Page:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
-                reply = self.client.get_control_msg(timeout=1)
+                reply = self.client.control_channel.get_msg(timeout=1)
             except Empty:
                 return None
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                return reply["content"].get("subshell_id")
+                return cast("str | None", reply["content"].get("subshell_id"))
         return None
 
 
 @contextmanager
-def kernel(folder: Path, **environment: str) -> Iterator[Page]:
+def kernel(folder: Path, python: str = sys.executable, **environment: str) -> Iterator[Page]:
     """A page in front of a fresh kernel that works in a folder."""
-    import os
-
-    manager = KernelManager(kernel_name="python3")
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     private = {"IPYTHONDIR": str(folder / ".ipython"), "PYTHONPATH": path}
-    manager.start_kernel(env={**os.environ, **private, **environment}, cwd=str(folder))
+    connection, _ = write_connection_file(str(folder / f"kernel-{uuid.uuid4().hex}.json"))
+    process = subprocess.Popen(
+        [python, "-m", "ipykernel_launcher", "-f", connection], cwd=folder, env={**os.environ, **private, **environment}
+    )
     page = None
     try:
-        page = Page(manager)
+        page = Page(process, connection)
         yield page
     finally:
         if page is not None:
             page.close()
-        manager.shutdown_kernel(now=True)
-        manager.cleanup_resources()
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()

@@ -1,0 +1,47 @@
+"""Tab after `%comfykit`, as a kernel answers it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .kernels import Page
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("%comfykit ru", ["%comfykit run"]),
+        ("%comfykit ", [f"%comfykit {name}" for name in ("cancel", "connect", "form", "params", "run", "status")]),
+        ("result = %comfykit ru", ["result = %comfykit run"]),
+        ("%comfykit run pic", ["%comfykit run picture.json"]),
+        ("%comfykit run ./pic", ["%comfykit run ./picture.json"]),
+        ("%comfykit run picture.json wi", ["%comfykit run picture.json width="]),
+        ("%comfykit run picture.json width=3 wi", []),
+        ("%comfykit run picture.json --", ["%comfykit run picture.json --timeout", "%comfykit run picture.json --url"]),
+        ("%comfykit run picture.json -o wi", []),
+        ("%comfykit connect s", ["%comfykit connect sandbox"]),
+    ],
+)
+def test_what_can_stand_there_is_offered(page: Page, line: str, offered: list[str]) -> None:
+    assert page.complete(line) == offered
+
+
+def test_choices_are_offered_once_the_server_has_told_them(page: Page) -> None:
+    page.run("%comfykit params text_to_image.json")
+    offered = page.complete("%comfykit run text_to_image.json sampler_name=eul")
+    assert "%comfykit run text_to_image.json sampler_name=euler" in offered
+    models = page.complete("%comfykit run text_to_image.json model=")
+    assert models
+    assert all(line.partition("model=")[2].startswith('"') for line in models)
+
+
+def test_names_with_spaces_are_offered_in_quotes(page: Page, folder: Path) -> None:
+    (folder / "my workflow.json").write_text(json.dumps({"1": {"class_type": "X", "inputs": {}}}))
+    assert page.complete('%comfykit run "my w') == ['%comfykit run "my workflow.json"']
+
+
+def test_other_lines_are_left_alone(page: Page) -> None:
+    assert "print" in [line.rstrip("(") for line in page.complete("prin")]

@@ -1,0 +1,289 @@
+"""A form in a real kernel, driven from Python and by the messages that a page sends."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from .kernels import WIDGET, Model, Page, kernel
+
+
+def shown(page: Page, code: str) -> Model:
+    """The form that a cell makes and shows; it is called `form` in the kernel."""
+    cell = page.run(f"form = {code}\nform")
+    assert cell.status == "ok", cell.error
+    return page.model(cell)
+
+
+def settled(page: Page, model: Model, status: str) -> dict[str, object]:
+    """Wait for the newest run to have ended so; returns what the page knows of it."""
+    page.wait(lambda: model.state["status"] == status and not model.state["waiting"])
+    run: dict[str, object] = model.state["runs"][0]
+    return run
+
+
+def png(width: int, height: int) -> bytes:
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", steps=12)')
+    fields = {field["name"]: field for field in model.state["fields"]}
+    assert fields["steps"]["min"] == 1
+    assert fields["seed"]["kind"] == "seed"
+    assert fields["seed"]["max"] == str(2**64 - 1)
+    assert "euler" in fields["sampler_name"]["choices"]
+    assert model.state["values"]["steps"] == 12
+    assert model.state["values"]["seed"] == "random"
+    assert model.state["server"]["state"] == "ready"
+    assert (model.state["view"], model.state["status"]) == ("form", "idle")
+
+
+def test_a_value_set_in_python_shows_in_the_page_and_a_value_set_in_the_page_in_python(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json")')
+    assert page.run("form.values['steps'] = 7\nform.values['seed'] = 2**64 - 3").status == "ok"
+    page.wait(lambda: model.state["values"]["steps"] == 7)
+    assert model.state["values"]["seed"] == str(2**64 - 3)
+    page.ask(model, "set", name="seed", value=str(2**64 - 2))
+    page.ask(model, "set", name="cfg", value=5)
+    assert page.value("form.values['seed'] == 2**64 - 2, form.values['cfg'], form.values['steps']") == "(True, 5.0, 7)"
+    assert model.state["values"]["seed"] == str(2**64 - 2)
+
+
+def test_several_values_are_set_all_or_none(page: Page) -> None:
+    shown(page, 'kit.form("picture.json", width=10)')
+    cell = page.run("form.values.update(width=20, height=-1, colour=3)")
+    assert cell.status == "error"
+    assert "below the minimum" in cell.error
+    assert "did you mean" in cell.error
+    assert page.value("form.values") == "{'width': 10, 'height': 48, 'color': 255}"
+    page.run("form.values = {'height': 30}")
+    assert page.value("form.values") == "{'width': 64, 'height': 30, 'color': 255}"
+    page.run("del form.values['height']")
+    assert page.value("form.values['height']") == "48"
+
+
+def test_observers_are_told_of_values_with_what_was_there_before(page: Page) -> None:
+    model = shown(page, 'kit.form("picture.json")')
+    page.run("seen = []")
+    page.run("form.observe(lambda change: seen.append((change.old['width'], change.new['width'])), 'values')")
+    page.run("form.values['width'] = 11\nform.values['width'] = 11")
+    page.ask(model, "set", name="width", value=12)
+    page.ask(model, "set", name="width", reset=True)
+    assert page.value("seen") == "[(64, 11), (11, 12), (12, 64)]"
+
+
+def test_a_wrong_value_of_the_page_is_refused_told_at_its_field_and_kept_from_running(page: Page) -> None:
+    model = shown(page, 'kit.form("picture.json")')
+    answer, _ = page.ask(model, "set", name="width", value="many")
+    assert "give an integer" in answer["error"]
+    assert "give an integer" in model.state["errors"]["width"]
+    answer, _ = page.ask(model, "run")
+    assert "give an integer" in answer["error"]
+    assert page.value("form.values['width']") == "64"
+    page.ask(model, "set", name="width", value=20)
+    assert model.state["errors"] == {}
+    assert "error" not in page.ask(model, "run")[0]
+    settled(page, model, "completed")
+
+
+def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: Page) -> None:
+    cell = page.run('form = kit.form("picture.json", width=40)\nform')
+    model = page.model(cell)
+    assert [WIDGET in bundle for bundle in cell.bundles] == [True, False]
+    answer, _ = page.ask(model, "run")
+    run = settled(page, model, "completed")
+    assert run["id"] == answer["prompt_id"]
+    assert run["changed"] == {"width": 40}
+    (item,) = model.state["runs"][0]["items"]
+    assert (item["kind"], item["var"], item["mime"]) == ("image", "picture", "image/png")
+    thumb, (data,) = page.ask(model, "media", run=run["id"], key=item["key"], size="thumb", offset=0)
+    assert Image.open(io.BytesIO(data)).format == "WEBP"
+    assert (thumb["width"], thumb["height"]) == (40, 48)
+    full, (data,) = page.ask(model, "media", run=run["id"], key=item["key"], size="full", offset=0)
+    assert full["total"] == len(data)
+    assert Image.open(io.BytesIO(data)).size == (40, 48)
+    assert page.value("form.status, form.result.image.pil().size") == "('completed', (40, 48))"
+    page.wait(lambda: "data:image/webp" in cell.html)
+    assert 'class="ck-static"' in cell.html
+    page.ask(model, "remove", run=run["id"])
+    assert model.state["runs"] == []
+    answer, _ = page.ask(model, "media", run=run["id"], key=item["key"], size="full", offset=0)
+    assert "no longer there" in answer["error"]
+
+
+def test_large_outputs_come_in_pieces(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", width=1024, height=1024, steps=1, seed=1)')
+    page.ask(model, "run")
+    run = settled(page, model, "completed")
+    data, total = b"", 1
+    while len(data) < total:
+        answer, (piece,) = page.ask(model, "media", run=run["id"], key="0", size="full", offset=len(data))
+        total = answer["total"]
+        assert 0 < len(piece) <= 1024 * 1024
+        data += piece
+    assert total > 1024 * 1024
+    assert Image.open(io.BytesIO(data)).size == (1024, 1024)
+
+
+def test_python_runs_what_the_page_shows_and_the_page_follows(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", steps=20, width=128, height=128, seed=1)')
+    page.run("seen = []\nform.observe(lambda change: seen.append((change.new, form.result)), 'status')")
+    page.run("result = form.run().result()")
+    settled(page, model, "completed")
+    assert page.value("result.status, result.seeds") == "('completed', {'seed': 1})"
+    assert any(message[0]["kind"] == "preview" for message in model.messages)
+    assert page.value("seen[0][0] in ('queued', 'running'), seen[-1][0]") == "(True, 'completed')"
+    assert page.value("seen[-1][1] is result, form.progress['fraction']") == "(True, 1.0)"
+
+
+def test_runs_wait_behind_the_one_on_the_stage_and_are_cancelled_alone(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
+    first = page.ask(model, "run")[0]["prompt_id"]
+    page.wait(lambda: model.state["status"] == "running")
+    second = page.ask(model, "run")[0]["prompt_id"]
+    page.wait(lambda: [waiting["id"] for waiting in model.state["waiting"]] == [second])
+    assert model.state["progress"]["prompt_id"] == first
+    page.ask(model, "cancel", prompt_id=second)
+    page.wait(lambda: not model.state["waiting"])
+    assert model.state["status"] == "running"
+    assert (model.state["runs"][0]["id"], model.state["runs"][0]["status"]) == (second, "cancelled")
+    page.ask(model, "cancel", prompt_id=None)
+    run = settled(page, model, "cancelled")
+    assert run["id"] == first
+    assert page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
+
+
+def test_a_view_that_comes_later_gets_the_newest_preview(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
+    page.ask(model, "run")
+    page.wait(lambda: any(message[0]["kind"] == "preview" for message in model.messages))
+    model.messages.clear()
+    page.ask(model, "hello")
+    assert model.messages[0][0]["kind"] == "preview"
+    page.ask(model, "cancel", prompt_id=None)
+    settled(page, model, "cancelled")
+
+
+def test_a_picture_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:
+    data = png(300, 200) + b"\0" * (2 * 1024 * 1024)
+    model = shown(page, 'kit.form("image_to_image.json", steps=2)')
+    value = None
+    for offset in (0, 2 * 1024 * 1024, 1024 * 1024):
+        piece = data[offset : offset + 1024 * 1024]
+        answer, _ = page.ask(
+            model, "upload", [piece], name="image", file="../my photo.png", size=len(data), offset=offset, upload="u1"
+        )
+        assert "error" not in answer, answer
+        value = answer.get("value", value)
+    page.wait(lambda: model.state["values"].get("image") == value)
+    assert Path(str(value)).name == "my photo.png"
+    assert Path(str(value)).read_bytes() == data
+    answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
+    assert (answer["width"], answer["height"]) == (300, 200)
+    page.ask(model, "run")
+    settled(page, model, "completed")
+
+
+def test_a_picture_set_in_python_becomes_a_file_that_the_page_can_show(page: Page) -> None:
+    page.run("from PIL import Image\npicture = Image.linear_gradient('L').resize((90, 60))")
+    model = shown(page, 'kit.form("image_to_image.json", image=picture, steps=2)')
+    answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
+    assert (answer["width"], answer["height"]) == (90, 60)
+    page.run("form.run().result()")
+    settled(page, model, "completed")
+
+
+def test_a_missing_file_is_told_at_its_field(page: Page) -> None:
+    model = shown(page, 'kit.form("image_to_image.json", image="no such file.png")')
+    page.ask(model, "run")
+    run = settled(page, model, "failed")
+    page.wait(lambda: "image" in model.state["errors"])
+    assert "no such file.png" in model.state["errors"]["image"]
+    assert run["items"] == []
+
+
+def test_a_required_value_that_is_missing_is_told_at_its_field(page: Page) -> None:
+    model = shown(page, 'kit.form("image_to_image.json")')
+    page.ask(model, "run")
+    page.wait(lambda: "image" in model.state["errors"])
+
+
+def test_a_file_of_this_machine_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:
+    secret = folder / "secret.png"
+    secret.write_bytes(png(8, 8))
+    workflow = json.loads((folder / "image_to_image.json").read_text())
+    loader = next(node for node in workflow.values() if node["class_type"] == "LoadImage")
+    loader["inputs"]["image"], loader["_meta"]["title"] = str(secret), "$image.~image"
+    (folder / "nosy.json").write_text(json.dumps(workflow))
+    model = shown(page, 'kit.form("nosy.json")')
+    answer, buffers = page.ask(model, "media", run="input", key="image", size="full", offset=0)
+    assert "nothing to show" in answer["error"]
+    assert buffers == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"kind": "set", "name": "no such field", "value": 1},
+        {"kind": "set", "name": "width"},
+        {"kind": "media", "run": "?", "key": "0"},
+        {"kind": "media", "run": "input", "key": "width"},
+        {"kind": "media", "run": "input", "key": "?"},
+        {"kind": "media"},
+        {"kind": "upload", "name": "width", "file": "x", "size": 1, "offset": 0, "upload": "u"},
+        {"kind": "upload"},
+        {"kind": "remove"},
+        {"kind": "choices"},
+    ],
+)
+def test_a_message_that_makes_no_sense_is_answered_with_an_error(page: Page, message: dict[str, Any]) -> None:
+    model = shown(page, 'kit.form("picture.json")')
+    body = {name: value for name, value in message.items() if name != "kind"}
+    answer, _ = page.ask(model, str(message["kind"]), **body)
+    assert answer["error"]
+
+
+def test_a_page_cannot_set_traits(page: Page) -> None:
+    model = shown(page, 'kit.form("picture.json")')
+    page.update(model, {"values": {"width": -1}, "status": "completed", "title": "<b>"})
+    page.ask(model, "hello")
+    assert page.value("form.values['width'], form.status, form.title") == "(64, 'idle', 'picture')"
+
+
+def test_a_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
+    cell = page.run('form = kit.form("picture.json")\nform')
+    model = page.model(cell)
+    page.run("form.run().result()")
+    page.wait(lambda: "data:image/webp" in cell.html)
+    page.run("form.close()")
+    page.wait(lambda: model.closed)
+    again = page.run("form")
+    assert not any(WIDGET in bundle for bundle in again.bundles)
+    assert "data:image/webp" in again.html
+
+
+def test_a_form_without_a_server_says_so_and_finds_it_when_it_comes(folder: Path) -> None:
+    with Sandbox() as server:
+        url = server.url
+    with kernel(folder, COMFYUI_BASE_URL=url) as page:
+        model = shown(page, '__import__("comfykit_jupyter").ComfyKit().form("text_to_image.json", steps=3)')
+        assert model.state["server"]["state"] == "unreachable"
+        assert url in model.state["server"]["message"]
+        fields = {field["name"]: field for field in model.state["fields"]}
+        assert fields["steps"]["default"] == 20
+        page.ask(model, "set", name="steps", value=4)
+        with Sandbox(port=int(url.rpartition(":")[2])):
+            page.ask(model, "hello")
+            page.wait(lambda: model.state["server"]["state"] == "ready")
+            page.wait(lambda: {field["name"]: field for field in model.state["fields"]}["steps"]["min"] == 1)
+            assert model.state["values"]["steps"] == 4

@@ -1,0 +1,140 @@
+"""Bytes for the page and from it: pieces, uploads, previews in their budget."""
+
+from __future__ import annotations
+
+import io
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.events import Preview
+from comfykit_jupyter.notebook import media
+from comfykit_jupyter.notebook.media import Inbox, Previews, piece
+from comfykit_jupyter.notebook.values import from_wire, to_wire
+
+Factory = pytest.TempPathFactory
+
+
+def fresh(factory: Factory) -> Path:
+    """A folder for one example."""
+    return factory.mktemp("inbox")
+
+
+@given(st.binary(min_size=1, max_size=500), st.randoms(), st.integers(1, 97))
+def test_an_upload_arrives_whole_in_whatever_order_its_pieces_come(
+    tmp_path_factory: Factory, data: bytes, order: random.Random, size: int
+) -> None:
+    inbox = Inbox(fresh(tmp_path_factory))
+    offsets = list(range(0, len(data), size))
+    order.shuffle(offsets)
+    for index, offset in enumerate(offsets):
+        part = data[offset : offset + size]
+        received, path = inbox.receive("key", "a file.png", len(data), offset, part)
+        again = inbox.receive("key", "a file.png", len(data), offset, part) if path is None else (received, None)
+        assert again[0] == received
+        assert (path is not None) == (index == len(offsets) - 1)
+    assert path is not None
+    assert path.read_bytes() == data
+    assert path.name == "a file.png"
+    assert inbox.keep(data, "a file.png") == path
+    assert sorted(inbox.folder.iterdir()) == [path.parent]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "/etc/passwd", r"..\..\x", "C:\\x", "", ".", "..", "a\0b", "x" * 500, "<b>.png", ".ssh"],
+)
+def test_a_file_name_never_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    _, path = inbox.receive("key", name, 3, 0, b"abc")
+    assert path is not None
+    assert path.resolve().is_relative_to(inbox.folder.resolve())
+    assert path.parent != inbox.folder
+    assert len(path.name) <= 200
+    assert not path.name.startswith(".")
+
+
+@pytest.mark.parametrize(
+    ("size", "offset", "data"),
+    [(0, 0, b""), (-1, 0, b"x"), (2**60, 0, b"x"), (3, 1, b"abc"), (3, -1, b"a"), (3, 3, b"a")],
+)
+def test_a_piece_that_does_not_fit_is_refused(size: int, offset: int, data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ComfyKitError):
+        Inbox(tmp_path).receive("key", "name", size, offset, data)
+
+
+def test_uploads_that_are_never_finished_make_room(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    for number in range(100):
+        inbox.receive(f"key{number}", "name", 10, 0, b"abc")
+    assert len(list(inbox.folder.iterdir())) <= media.UPLOADS
+
+
+@given(st.integers(0, 5000), st.integers(1, 700))
+def test_pieces_put_together_are_the_file(tmp_path_factory: Factory, size: int, length: int) -> None:
+    inbox = Inbox(fresh(tmp_path_factory))
+    data = random.Random(size).randbytes(size)
+    path = inbox.keep(data, "file.bin")
+    got = b""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(media, "PIECE", length)
+        while True:
+            about, (part,) = piece(path, "application/octet-stream", "full", len(got))
+            assert about["total"] == size
+            if not part:
+                break
+            got += part
+    assert got == data
+    with pytest.raises(ComfyKitError, match="nothing begins"):
+        piece(path, "x/y", "full", size + 1)
+
+
+def test_there_is_no_thumbnail_of_what_is_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    with pytest.raises(ComfyKitError, match=r"clip\.mp4"):
+        piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)
+
+
+def test_a_large_preview_is_made_smaller_and_one_after_the_end_is_not_sent() -> None:
+    sent: list[tuple[dict[str, Any], Any]] = []
+    arrived = threading.Event()
+
+    def send(content: dict[str, Any], buffers: Any) -> None:
+        sent.append((content, buffers))
+        arrived.set()
+
+    previews = Previews(send)
+    out = io.BytesIO()
+    Image.frombytes("RGB", (900, 600), random.Random(1).randbytes(900 * 600 * 3)).save(out, "PNG")
+    previews.offer(Preview("id", "3", "image/png", out.getvalue(), 4))
+    assert arrived.wait(20)
+    ((content, (data,)),) = sent
+    assert content == {"kind": "preview", "prompt_id": "id", "node_id": "3", "step": 4, "mime": "image/jpeg"}
+    small = Image.open(io.BytesIO(data))
+    assert max(small.size) == 512
+    previews.again()
+    assert sent[1] == sent[0]
+    previews.end()
+    previews.offer(Preview("id", "3", "image/png", out.getvalue(), 5))
+    assert len(sent) == 2
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_integers_cross_exactly(number: int) -> None:
+    wire = to_wire(number)
+    assert isinstance(wire, str) or abs(wire) < 2**53
+    assert from_wire(wire, "seed") == number
+    assert from_wire(wire, "integer") == number
+
+
+@given(st.text())
+def test_texts_stay_texts(text: str) -> None:
+    assert to_wire(text) == text
+    assert from_wire(text, "text") == text

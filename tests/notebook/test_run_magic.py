@@ -1,0 +1,192 @@
+"""`%comfykit run` in the cells of a real kernel, against a real server."""
+
+from __future__ import annotations
+
+import pytest
+
+from .kernels import WIDGET, Cell, Page
+
+LONG = "%comfykit run text_to_image.json steps=3000 width=256 height=256"
+
+
+def running(page: Page, cell: Cell) -> None:
+    """Wait until the run of a cell samples."""
+    model = page.model(cell)
+    page.wait(lambda: model.state["status"] == "running" and model.state["progress"].get("step"))
+
+
+def nothing_runs(page: Page) -> bool:
+    return page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
+
+
+def test_a_run_binds_its_result_and_leaves_a_static_picture(page: Page) -> None:
+    cell = page.run("%comfykit run picture.json width=32 -o cover")
+    assert cell.status == "ok", cell.error
+    assert page.value("cover.status, cover.image.pil().size") == "('completed', (32, 48))"
+    (bundle,) = cell.bundles
+    assert WIDGET not in bundle
+    assert 'src="data:image/webp;base64,' in bundle["text/html"]
+    assert "width = 32" in bundle["text/html"]
+    assert "height = " not in bundle["text/html"]
+
+
+def test_a_cell_shows_the_run_while_it_runs_and_previews_come(page: Page) -> None:
+    cell = page.start("%comfykit run text_to_image.json steps=60 width=256 height=256")
+    model = page.model(cell)
+    assert model.state["view"] == "run"
+    content, buffers = page.wait(lambda: next((m for m in model.messages if m[0]["kind"] == "preview"), None))
+    assert content["mime"].startswith("image/")
+    assert len(buffers[0]) > 100
+    assert not cell.ended
+    page.wait(lambda: cell.ended)
+    assert cell.status == "ok", cell.error
+    told = [state["progress"] for state in model.history if state.get("progress")]
+    seen = [each["fraction"] for each in told if each["prompt_id"] == content["prompt_id"] and "fraction" in each]
+    assert len(seen) > 1
+    assert seen == sorted(seen)
+    assert "data:image/webp" in cell.html
+
+
+def test_an_assigned_run_is_a_result_that_is_shown_once(page: Page) -> None:
+    assigned = page.run("result = %comfykit run picture.json")
+    assert page.value("result.status") == "'completed'"
+    last = page.run("%comfykit run picture.json")
+    for cell in (assigned, last):
+        assert cell.html.count('class="ck-result"') == 1
+    again = page.run("result")
+    assert again.html.count('class="ck-result"') == 1
+
+
+def test_values_keep_the_types_of_their_parameters(page: Page) -> None:
+    page.run('%comfykit run text.json subject="{red|blue} cat costs $5" style=42 -o written')
+    assert page.value("written.text") == "'{red|blue} cat costs $5, 42'"
+    assert page.value("written.params['style']") == "'42'"
+
+
+def test_an_object_is_given_in_braces(page: Page) -> None:
+    page.run("from PIL import Image\npicture = Image.linear_gradient('L').resize((96, 64)).convert('RGB')")
+    cell = page.run("%comfykit run image_to_image.json image={picture} steps=2 seed={6 * 7} -o changed")
+    assert cell.status == "ok", cell.error
+    assert page.value("changed.seeds") == "{'seed': 42}"
+    assert page.value("changed.image.pil().size, changed.params['image'].endswith('.png')") == "((512, 512), True)"
+
+
+def test_an_output_of_an_earlier_run_is_given_to_the_next(page: Page) -> None:
+    page.run("%comfykit run picture.json width=80 height=40 -o first")
+    cell = page.run("%comfykit run image_to_image.json image={first.image} steps=2 -o second")
+    assert cell.status == "ok", cell.error
+    assert page.value("second.params['image'] == first.image") == "True"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run picture.json widht=32", "did you mean 'width'?"),
+        ("run picture.json width=none", "width (Canvas): 'none' is text: give an integer"),
+        ("run picture.json width=0 height=x", "0 is below the minimum 1"),
+        ("run pictur.json", "pictur.json"),
+        ("run picture.json --tmieout 5", "did you mean --timeout?"),
+        ("run picture.json --timeout soon", "no number of seconds"),
+        ("run picture.json -o 7up", "no name of a variable"),
+        ("run picture.json a cat", "one word too many"),
+        ("run picture.json width={no_such_name}", "NameError"),
+        ("run picture.json prompt=it's", "never closed"),
+        ("run", "say which workflow"),
+        ("rum picture.json", "did you mean run?"),
+        ("run picture.json --url http://127.0.0.1:9", "no ComfyUI server at http://127.0.0.1:9"),
+        ("cancel 123", "no run of this kernel"),
+        ("connect", "say where"),
+    ],
+)
+def test_a_wrong_line_is_told_in_one_line_and_runs_nothing(page: Page, line: str, told: str) -> None:
+    cell = page.run(f"%comfykit {line}")
+    assert cell.status == "error"
+    assert told in cell.error
+    assert len(cell.error.strip().splitlines()) == 1
+    assert not cell.bundles
+
+
+def test_a_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page: Page) -> None:
+    cell = page.run("%comfykit run broken.json -o poor")
+    assert cell.status == "error"
+    assert len(cell.error.strip().splitlines()) == 1
+    assert cell.error.startswith("RunFailed: broken: ")
+    assert page.value("poor.status") == "'failed'"
+    (bundle,) = cell.bundles
+    assert "failed" in bundle["text/html"]
+    assert WIDGET not in bundle
+
+
+def test_a_failed_run_can_be_caught(page: Page) -> None:
+    cell = page.run(
+        "from comfykit_jupyter import RunFailed\n"
+        "try:\n    %comfykit run broken.json\n"
+        "except RunFailed as error:\n    print('caught', error.result.status)"
+    )
+    assert cell.status == "ok", cell.error
+    assert cell.stdout.strip() == "caught failed"
+
+
+def test_the_stop_button_cancels_on_the_server_and_leaves_that_it_was_cancelled(page: Page) -> None:
+    cell = page.start(LONG + " -o stopped")
+    running(page, cell)
+    page.interrupt()
+    page.wait(lambda: cell.ended)
+    assert cell.status == "error"
+    assert cell.error.strip() == "RunFailed: text_to_image: cancelled"
+    assert "cancelled" in cell.html
+    assert page.value("stopped.error.kind") == "'cancelled'"
+    assert nothing_runs(page)
+
+
+def test_cancel_in_the_page_stops_a_busy_cell_with_the_same_line(page: Page) -> None:
+    cell = page.start(LONG)
+    running(page, cell)
+    page.ask(page.model(cell), "cancel", prompt_id=None)
+    page.wait(lambda: cell.ended)
+    assert cell.status == "error"
+    assert cell.error.strip() == "RunFailed: text_to_image: cancelled"
+    assert "cancelled" in cell.html
+    assert nothing_runs(page)
+
+
+def test_a_run_past_its_time_is_cancelled(page: Page) -> None:
+    cell = page.run(LONG + " --timeout 0.5 -o late")
+    assert cell.status == "error"
+    assert "not done within 0.5 s" in cell.error
+    assert page.value("late.error.kind") == "'timeout'"
+    assert nothing_runs(page)
+
+
+def test_runs_of_many_cells_share_one_model(page: Page) -> None:
+    before = set(page.models)
+    for width in (8, 9, 10):
+        page.run(f"%comfykit run picture.json width={width}")
+    made = [page.models[id_] for id_ in set(page.models) - before]
+    assert [model for model in made if "_esm" in model.state] == []
+
+
+def test_status_tells_of_runs_and_cancel_ends_them(page: Page) -> None:
+    page.run('form = kit.form("text_to_image.json", steps=3000, width=256, height=256)\nrun = form.run()')
+    cell = page.run("%comfykit status")
+    assert "ComfyUI" in cell.stdout
+    prompt_id = page.value("run.prompt_id").strip("'")
+    assert prompt_id in cell.stdout
+    cell = page.run(f"%comfykit cancel {prompt_id[:8]}")
+    assert prompt_id in cell.stdout
+    caught = page.run("try:\n    run.result()\nexcept Exception as error:\n    print(error.result.error.kind)")
+    assert caught.stdout.strip() == "cancelled"
+    assert "nothing to cancel" in page.run("%comfykit cancel").stdout
+
+
+def test_params_are_a_table(page: Page) -> None:
+    (bundle,) = page.run("%comfykit params picture.json").bundles
+    rows = [line.split() for line in bundle["text/plain"].splitlines()]
+    assert ["width", "integer", "64", "1", "…", "16384", "Canvas"] in rows
+    assert "<td>width</td>" in bundle["text/html"]
+
+
+def test_help_names_every_command(page: Page) -> None:
+    for line in ("%comfykit", "%comfykit -h", "%comfykit run --help"):
+        told = page.run(line).stdout
+        assert all(f"%comfykit {name}" in told for name in ("run", "form", "params", "connect", "status", "cancel"))

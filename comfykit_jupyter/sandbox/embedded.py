@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import threading
+import weakref
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 from comfykit_jupyter.sandbox.server import MAX_UPLOAD_SIZE, Server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -41,8 +44,12 @@ class Sandbox:
         allow_remote: bool = False,
         max_upload_size: int = MAX_UPLOAD_SIZE,
     ) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="comfyui-sandbox-") if folder is None else None
-        self.folder = Path(self._temporary.name if self._temporary is not None else folder or "").resolve()
+        self._remove_folder: Callable[[], object] | None = None
+        if folder is None:
+            folder = tempfile.mkdtemp(prefix="comfyui-sandbox-")
+            # Also when the program ends, or nobody has the server any more, without stop().
+            self._remove_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.folder = Path(folder).resolve()
         """The folder of the server's files."""
         self._server = Server(
             self.folder, host=host, port=port, allow_remote=allow_remote, max_upload_size=max_upload_size
@@ -77,8 +84,8 @@ class Sandbox:
             if self._thread.is_alive():
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._remove_folder is not None:
+            self._remove_folder()
 
     def __enter__(self) -> Sandbox:
         return self.start()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -92,30 +92,31 @@ class FileRoutes:
         """Read a multipart body, its file straight to the disk."""
         if request.content_length is not None and request.content_length > self._max_upload_size:
             raise web.HTTPRequestEntityTooLarge(self._max_upload_size, request.content_length)
+        upload = _Upload(temporary, "", "", {})
         try:
-            reader = await request.multipart()
-        except (ValueError, AssertionError, KeyError) as error:
+            await self._read_parts(await request.multipart(), upload)
+        except (ValueError, AssertionError, KeyError) as error:  # aiohttp's, for a body that is malformed
             raise web.HTTPBadRequest(text="the body is not multipart/form-data") from error
-        name, digest = "", ""
-        fields: dict[str, str] = {}
+        if not upload.name:
+            raise web.HTTPBadRequest(text="there is no file named `image` in the body")
+        return upload
+
+    async def _read_parts(self, reader: MultipartReader, upload: _Upload) -> None:
         for _ in range(_MAX_PARTS):
             part = await reader.next()
             if part is None:
-                break
+                return
             if not isinstance(part, BodyPartReader):
                 raise web.HTTPBadRequest(text="a part of the body is multipart itself")
             if part.filename is not None and part.name == "image":
-                name, digest = part.filename, await self._save(part, temporary)
+                upload.name, upload.digest = part.filename, await self._save(part, upload.file)
             elif part.name is not None:
                 value = bytearray()
                 while chunk := await part.read_chunk():
                     value += chunk
                     if len(value) > _MAX_FIELD:
                         raise web.HTTPRequestEntityTooLarge(_MAX_FIELD, len(value))
-                fields[part.name] = value.decode(errors="replace")
-        if not name:
-            raise web.HTTPBadRequest(text="there is no file named `image` in the body")
-        return _Upload(temporary, name, digest, fields)
+                upload.fields[part.name] = value.decode(errors="replace")
 
     async def _save(self, part: BodyPartReader, target: Path) -> str:
         digest, size = hashlib.sha256(), 0

@@ -61,7 +61,7 @@ class Server:
         max_upload_size: bytes of an upload at most.
 
     Raises:
-        ValueError: the host is not this machine only, and `allow_remote` was not given.
+        ValueError: the host is not this machine only, and `allow_remote` was not given; or the port is none.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class Server:
             raise ValueError(
                 f"{host} can be reached by other machines, which could run anything here: --allow-remote allows it"
             )
+        if not 0 <= port <= 65_535:
+            raise ValueError(f"{port} is not a port: 0 to 65535")
         self.folders = ServerFolders(folder)
         self._host, self._port = host, port
         self._allow_remote = allow_remote

@@ -6,6 +6,7 @@ A socket that is replaced by another one with the same client id gets nothing mo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import struct
@@ -26,7 +27,8 @@ PREVIEW_QUALITY = 95
 _PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
 _JPEG = 1
 _MAX_INCOMING = 64 * 1024  # bytes; clients only ever send their feature flags
-_MAX_WAITING_PREVIEWS = 16 * 1024 * 1024  # bytes that a client has not read yet: from here on frames are left out
+_GOODBYE = 1.0  # seconds that a client gets to answer a goodbye
+_MAX_WAITING_TRANSIENT = 16 * 1024 * 1024  # bytes that a client has not read yet: from here on it gets no previews
 _MAX_WAITING = 64 * 1024 * 1024  # … and from here on it is let go
 
 
@@ -50,8 +52,9 @@ class _Client:
         self.waiting_bytes = 0
         self.overrun = asyncio.Event()
 
-    def send(self, frame: str | bytes) -> None:
-        if isinstance(frame, bytes) and self.waiting_bytes > _MAX_WAITING_PREVIEWS:
+    def send(self, frame: str | bytes, *, transient: bool) -> None:
+        """Let a frame wait; a transient one, that the next of its kind replaces, only if not too much waits already."""
+        if transient and self.waiting_bytes > _MAX_WAITING_TRANSIENT:
             return
         if self.waiting_bytes > _MAX_WAITING:
             self.overrun.set()
@@ -100,13 +103,13 @@ class Sockets:
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
         """Send a message to one client, or to everybody."""
-        if client_id is None or client_id in self._clients:
-            self._soon(_message(event, data), client_id)
+        if client_id in self._clients or (client_id is None and self._clients):
+            self._soon(_message(event, data), client_id, transient=event == "progress_state")
 
     def text(self, text: str, node_id: str, client_id: str) -> None:
         """Send a text that a running node shows."""
         name = node_id.encode()
-        self._soon(struct.pack(f">II{len(name)}s", _TEXT, len(name), name) + text.encode(), client_id)
+        self._soon(struct.pack(f">II{len(name)}s", _TEXT, len(name), name) + text.encode(), client_id, transient=True)
 
     def preview(self, image: bytes, metadata: Mapping[str, Any], client_id: str) -> None:
         """Send a JPEG of how a node's picture looks by now, with its metadata if the client takes them."""
@@ -115,32 +118,34 @@ class Sockets:
             return
         if client.takes_metadata:
             about = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
-            self._soon(struct.pack(">II", _PREVIEW_WITH_METADATA, len(about)) + about + image, client_id)
+            self._soon(
+                struct.pack(">II", _PREVIEW_WITH_METADATA, len(about)) + about + image, client_id, transient=True
+            )
         else:
-            self._soon(struct.pack(">II", _PREVIEW, _JPEG) + image, client_id)
+            self._soon(struct.pack(">II", _PREVIEW, _JPEG) + image, client_id, transient=True)
 
-    def _soon(self, frame: str | bytes, client_id: str | None) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, frame, client_id)
+    def _soon(self, frame: str | bytes, client_id: str | None, *, transient: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped, a node has not
+            self._loop.call_soon_threadsafe(self._deliver, frame, client_id, transient)
 
-    def _deliver(self, frame: str | bytes, client_id: str | None) -> None:
+    def _deliver(self, frame: str | bytes, client_id: str | None, transient: bool) -> None:
         if client_id is None:
             for client in self._clients.values():
-                client.send(frame)
+                client.send(frame, transient=transient)
         elif client_id in self._clients:
-            self._clients[client_id].send(frame)
+            self._clients[client_id].send(frame, transient=transient)
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """The `/ws` route."""
         # Previews are compressed already, and the rest is small: deflating it would only take time.
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_INCOMING)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_INCOMING, timeout=_GOODBYE)
         await socket.prepare(request)
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         client = _Client(socket)
         self._clients[client_id] = client
         self._open.add(socket)
         for event, data in self._greeting(client_id):
-            client.send(_message(event, data))
+            client.send(_message(event, data), transient=False)
         writer = asyncio.create_task(client.write())
         reader = asyncio.create_task(self._read(client))
         overrun = asyncio.create_task(client.overrun.wait())
@@ -163,7 +168,7 @@ class Sockets:
         async for message in client.socket:
             if message.type is WSMsgType.TEXT and first and (flags := _feature_flags(message.data)) is not None:
                 client.takes_metadata = flags.get("supports_preview_metadata") is True
-                client.send(_message("feature_flags", self._features))
+                client.send(_message("feature_flags", self._features), transient=False)
             first = False
 
     async def close(self) -> None:

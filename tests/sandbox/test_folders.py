@@ -1,0 +1,90 @@
+"""Names from outside, of all kinds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from comfykit_jupyter.sandbox.folders import ServerFolders, inside, media_type
+
+NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "ü", "~", "C:", "\0", "\\", "x" * 256, "$HOME"])).map(
+    "/".join
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(NAMES | st.text(), NAMES)
+def test_a_name_is_inside_its_folder_or_refused(tmp_path: Path, first: str, second: str) -> None:
+    base = tmp_path.resolve()
+    try:
+        path = inside(base, first, second)
+    except ValueError:
+        return
+    assert path == base or base in path.parents
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(NAMES | st.text())
+def test_a_prefix_makes_a_name_inside_the_folder_or_is_refused(tmp_path: Path, prefix: str) -> None:
+    folders = ServerFolders(tmp_path)
+    try:
+        place = folders.next_save(prefix, folders.output)
+    except ValueError:
+        return
+    assert place.folder == folders.output or folders.output in place.folder.parents
+    assert place.folder.is_dir()
+    saved = place.folder / f"{place.name}_{place.counter:05}_.png"
+    assert saved == folders.output / place.subfolder / saved.name
+    assert not saved.exists()
+
+
+def test_the_counter_goes_on_after_the_highest_number_whatever_the_suffix(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    for name in ("cat_00001_.png", "cat_00007_.webp", "cat_00009.mp3", "cats_00050_.png", "cat_x_.png", "00099_.png"):
+        (folders.output / name).touch()
+    assert folders.next_save("cat", folders.output).counter == 10
+    assert folders.next_save("dog", folders.output).counter == 1
+
+
+def test_a_prefix_may_name_sizes_and_dates(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    place = folders.next_save("%year%/%width%x%height%-%other%", folders.output, 64, 48)
+    assert place.name == "64x48-%other%"
+    assert len(place.subfolder) == 4
+
+
+def test_a_name_may_say_which_folder_it_is_in(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    assert folders.find("sub/cat.png") == folders.input / "sub/cat.png"
+    assert folders.find("cat.png [output]") == folders.output / "cat.png"
+    with pytest.raises(ValueError, match="leads out"):
+        folders.find("../cat.png [temp]")
+
+
+def test_files_are_listed_by_kind(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    for name in ("b.PNG", "a.webp", "c.mp4", "d.flac", "e.txt", "f.svg"):
+        (folders.input / name).touch()
+    assert folders.files("image") == ["a.webp", "b.PNG"]
+    assert folders.files("video") == ["c.mp4"]
+    assert folders.files("audio") == ["d.flac"]
+
+
+def test_models_are_listed_with_their_subfolders(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    (tmp_path / "models/vae/sub").mkdir()
+    (tmp_path / "models/vae/sub/b.safetensors").touch()
+    (tmp_path / "models/vae/a.safetensors").touch()
+    assert folders.models("vae") == ["a.safetensors", "sub/b.safetensors"]
+    assert folders.models("nothing") == []
+    with pytest.raises(ValueError, match="leads out"):
+        folders.models("../input")
+
+
+@given(st.text())
+def test_every_name_has_a_media_type_that_no_browser_runs(name: str) -> None:
+    assert media_type(name).split("/")[0] in {"image", "video", "audio", "model", "text", "application"}
+    assert media_type(name) not in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"}

@@ -1,0 +1,318 @@
+"""Queue, runs, caching, interruption, previews, and who is told what."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import threading
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter.sandbox import Sandbox
+from tests.sandbox import probes
+from tests.sandbox.client import TIMEOUT, Client, of_type, types
+
+
+def wait(seed: int) -> dict[str, Any]:
+    return {"1": {"class_type": "ProbeGate", "inputs": {"seed": seed}}}
+
+
+def count(name: str) -> dict[str, Any]:
+    return {"1": {"class_type": "ProbeCount", "inputs": {"name": name}}}
+
+
+def steps(number: int, *, size: int = 64, delay: float = 0.0) -> dict[str, Any]:
+    inputs = {"steps": number, "delay": delay, "size": size, "seed": 1, "mode": "calm"}
+    return {
+        "1": {"class_type": "ProbeSteps", "inputs": inputs},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+
+def test_history_is_complete_when_the_client_hears_of_the_end(client: Client) -> None:
+    prompt_id, frames = client.run(count("history"))
+    entry = client.history(prompt_id)
+    assert entry["outputs"] == {"1": {"text": ["history"]}}
+    assert entry["status"]["completed"] is True
+    assert types(frames)[-3:] == ["execution_success", "status", "executing"]
+
+
+def test_a_prompt_id_of_the_clients_own_is_kept(client: Client) -> None:
+    assert client.run(count("own id"), prompt_id="my-own")[0] == "my-own"
+    assert "my-own" in client.http.get("/api/history/my-own").json()
+
+
+def test_what_ran_with_the_same_inputs_does_not_run_again(client: Client) -> None:
+    client.run(count("once"))
+    prompt_id, frames = client.run(count("once"))
+    assert probes.RUNS.count("once") == 1
+    assert of_type(frames, "execution_cached")[0]["nodes"] == ["1"]
+    assert of_type(frames, "executed")[0]["output"] == {"text": ["once"]}
+    assert client.history(prompt_id)["outputs"] == {"1": {"text": ["once"]}}
+
+
+def test_a_node_runs_again_when_what_is_above_it_changed(client: Client) -> None:
+    def chain(first: str) -> dict[str, Any]:
+        node = {"class_type": "ProbeCount", "inputs": {"name": "below", "after": ["1", 0]}}
+        return {**count(first), "2": node}
+
+    client.run(chain("above a"))
+    client.run(chain("above b"))
+    assert probes.RUNS.count("below") == 2
+
+
+def test_a_fingerprint_that_is_never_the_same_makes_a_node_run_each_time(client: Client) -> None:
+    client.run(count("always"))
+    client.run(count("always"))
+    assert probes.RUNS.count("always") == 2
+
+
+def test_freed_memory_forgets_results(client: Client) -> None:
+    client.run(count("freed"))
+    client.http.post("/free", json={"unload_models": True, "free_memory": True})
+    client.run(count("freed"))
+    assert probes.RUNS.count("freed") == 2
+
+
+def test_a_picture_that_was_saved_is_not_saved_again(server: Sandbox, client: Client) -> None:
+    prompt = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 5}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "once"}},
+    }
+    client.run(prompt)
+    client.run(prompt)
+    assert len(list((server.folder / "output").iterdir())) == 1
+
+
+def test_one_job_runs_and_the_others_wait_in_their_order(client: Client, gate: probes.Gate) -> None:
+    running = client.submit(wait(1))
+    assert gate.reached.wait(TIMEOUT)
+    later = client.submit(count("later"), number=1000)
+    sooner = client.submit(count("sooner"), number=500)
+    front = client.submit(count("front"), front=True)
+    queue = client.http.get("/queue").json()
+    assert [item[1] for item in queue["queue_running"]] == [running]
+    assert {item[1] for item in queue["queue_pending"]} == {later, sooner, front}
+    assert client.http.get("/prompt").json() == {"exec_info": {"queue_remaining": 4}}
+    gate.open.set()
+    client.until_end(later)
+    assert list(client.http.get("/history").json()) == [running, front, sooner, later]
+
+
+def test_a_waiting_job_can_be_deleted(client: Client, gate: probes.Gate) -> None:
+    running = client.submit(wait(2))
+    assert gate.reached.wait(TIMEOUT)
+    deleted, kept = client.submit(count("deleted")), client.submit(count("kept"))
+    client.http.post("/queue", json={"delete": [deleted, running]})
+    gate.open.set()
+    client.until_end(kept)
+    assert set(client.http.get("/history").json()) == {running, kept}
+    assert "deleted" not in probes.RUNS
+
+
+def test_interrupting_by_id_stops_that_job_only(client: Client, gate: probes.Gate) -> None:
+    running = client.submit(wait(3))
+    assert gate.reached.wait(TIMEOUT)
+    client.http.post("/interrupt", json={"prompt_id": "another"})
+    assert [item[1] for item in client.http.get("/queue").json()["queue_running"]] == [running]
+    client.http.post("/interrupt", json={"prompt_id": running})
+    frames = client.until_end(running)
+    assert types(frames)[-3:] == ["execution_interrupted", "status", "executing"]
+    status = client.history(running)["status"]
+    assert (status["status_str"], status["completed"]) == ("error", False)
+    assert status["messages"][-1][0] == "execution_interrupted"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"no json"])
+def test_interrupting_without_an_id_stops_whatever_runs(client: Client, gate: probes.Gate, body: bytes) -> None:
+    running = client.submit(wait(4))
+    assert gate.reached.wait(TIMEOUT)
+    assert client.http.post("/interrupt", content=body).status_code == 200
+    assert "execution_interrupted" in types(client.until_end(running))
+
+
+def test_a_run_can_be_cancelled_within_a_step_of_many(client: Client) -> None:
+    prompt_id = client.submit(steps(5_000, delay=0.005))
+    client.next("progress")
+    client.http.post(f"/api/jobs/{prompt_id}/cancel")
+    assert "execution_interrupted" in types(client.until_end(prompt_id))
+    assert client.http.get(f"/api/jobs/{prompt_id}").json()["status"] == "cancelled"
+
+
+def test_a_failed_node_is_told_and_what_came_before_is_kept(client: Client) -> None:
+    prompt = {
+        "1": {"class_type": "ProbeCount", "inputs": {"name": "before the failure"}},
+        "2": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 5}},
+        "3": {"class_type": "ProbeFail", "inputs": {"image": ["2", 0], "message": "boom"}},
+        "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+    }
+    prompt_id, frames = client.run(prompt)
+    (error,) = of_type(frames, "execution_error")
+    assert (error["node_id"], error["node_type"], error["exception_type"]) == ("3", "ProbeFail", "ValueError")
+    assert error["exception_message"] == "boom\n"
+    assert error["current_inputs"]["message"] == ["boom"]
+    assert client.history(prompt_id)["outputs"] == {"1": {"text": ["before the failure"]}}
+    assert client.http.get(f"/api/jobs/{prompt_id}").json()["status"] == "failed"
+    assert client.run(count("after the failure"))[1]
+
+
+def test_previews_carry_metadata_only_for_clients_that_take_them(server: Sandbox) -> None:
+    with Client(server.url) as modern:
+        prompt_id, frames = modern.run(steps(2))
+        first = next(frame for frame in frames if isinstance(frame, bytes))
+        event, length = struct.unpack(">II", first[:8])
+        about = json.loads(first[8 : 8 + length])
+        assert (event, about["node_id"], about["prompt_id"]) == (4, "1", prompt_id)
+        assert Image.open(io.BytesIO(first[8 + length :])).format == "JPEG"
+        modern.http.post("/free", json={"free_memory": True})
+    with Client(server.url, metadata=False) as old:
+        _, frames = old.run(steps(2))
+        first = next(frame for frame in frames if isinstance(frame, bytes))
+        assert struct.unpack(">II", first[:8]) == (1, 1)
+        assert Image.open(io.BytesIO(first[8:])).format == "JPEG"
+
+
+def test_a_preview_is_at_most_512_pixels_long(client: Client) -> None:
+    _, frames = client.run(steps(1, size=900))
+    (preview,) = [frame for frame in frames if isinstance(frame, bytes)]
+    length = struct.unpack(">I", preview[4:8])[0]
+    assert Image.open(io.BytesIO(preview[8 + length :])).size == (512, 512)
+
+
+def test_a_node_can_show_text_while_it_runs(client: Client, gate: probes.Gate) -> None:
+    gate.open.set()
+    _, frames = client.run(wait(5))
+    (text,) = [frame for frame in frames if isinstance(frame, bytes)]
+    assert text == struct.pack(">II", 3, 1) + b"1" + b"through the gate"
+
+
+def test_only_the_submitting_client_hears_of_a_run(server: Sandbox, client: Client) -> None:
+    with Client(server.url) as other:
+        prompt_id, _ = client.run(count("private"))
+        other_id, frames = other.run(count("of the other"))
+    assert other_id != prompt_id
+    assert all(
+        data.get("prompt_id") in {None, other_id} for kind in set(types(frames)) for data in of_type(frames, kind)
+    )
+
+
+def test_a_run_of_nobody_tells_everybody_its_progress_and_no_more(client: Client) -> None:
+    response = client.http.post("/prompt", json={"prompt": count("nobody's")})
+    frames: list[Any] = []
+    while response.json()["prompt_id"] not in client.http.get("/history").json():
+        frames.append(client.frame())
+    _, more = client.run(count("a mark"))
+    ours = more[: types(more).index("execution_start")]
+    assert "progress_state" in types(frames + ours)
+    assert not {"executing", "executed", "execution_success"} & set(types(frames + ours))
+
+
+def test_the_first_message_counts_the_jobs_at_that_moment(server: Sandbox, client: Client, gate: probes.Gate) -> None:
+    client.submit(wait(6))
+    assert gate.reached.wait(TIMEOUT)
+    client.submit(count("waits"))
+    with Client(server.url) as late:
+        assert late.greeting["data"]["status"]["exec_info"]["queue_remaining"] == 2
+        assert late.greeting["data"]["sid"] == late.id
+
+
+def test_a_socket_replaced_by_another_gets_nothing_more(server: Sandbox, client: Client) -> None:
+    with Client(server.url, client.id) as newer:
+        _, frames = newer.run(count("replaced"))
+        assert "executed" in types(frames)
+        with pytest.raises(TimeoutError):
+            client.socket.recv(timeout=0.05)
+
+
+def test_closing_the_replaced_socket_leaves_the_newer_one_listening(server: Sandbox) -> None:
+    with Client(server.url, "same") as older, Client(server.url, "same") as newer:
+        older.socket.close()
+        assert "executed" in types(newer.run(count("older closed"))[1])
+
+
+def test_a_client_that_comes_back_is_told_which_node_runs(server: Sandbox, client: Client, gate: probes.Gate) -> None:
+    client.submit(wait(7))
+    assert gate.reached.wait(TIMEOUT)
+    with Client(server.url, client.id, metadata=False) as again:
+        assert again.next("executing")["data"] == {"node": "1"}
+
+
+def test_secrets_of_a_client_are_not_shown_to_others(client: Client) -> None:
+    prompt_id, _ = client.run(count("secret"), extra_data={"api_key_comfy_org": "hush", "extra_pnginfo": {"a": 1}})
+    extra = client.history(prompt_id)["prompt"][3]
+    assert "hush" not in json.dumps(extra)
+    assert extra["extra_pnginfo"] == {"a": 1}
+
+
+def test_history_can_be_paged_and_forgotten(client: Client) -> None:
+    ids = [client.run(count(f"page {number}"))[0] for number in range(5)]
+
+    def pages(query: str) -> list[str]:
+        return list(client.http.get(f"/history?{query}").json())
+
+    assert pages("max_items=2") == ids[-2:]
+    assert pages("max_items=2&offset=1") == ids[1:3]
+    client.http.post("/history", json={"delete": [ids[0], "unknown"]})
+    assert pages("") == ids[1:]
+    client.http.post("/history", json={"clear": True})
+    assert pages("") == []
+    assert client.http.get("/history/unknown").json() == {}
+
+
+def test_jobs_lists_what_waits_runs_and_has_run(client: Client, gate: probes.Gate) -> None:
+    done, _ = client.run(steps(1))
+    running = client.submit(wait(8))
+    assert gate.reached.wait(TIMEOUT)
+    waiting = client.submit(count("job"))
+    listed = client.http.get("/api/jobs").json()
+    assert {job["id"]: job["status"] for job in listed["jobs"]} == {
+        done: "completed",
+        running: "in_progress",
+        waiting: "pending",
+    }
+    page = client.http.get("/api/jobs?status=completed,pending&sort_order=asc&limit=1").json()
+    assert [job["id"] for job in page["jobs"]] == [done]
+    assert page["pagination"] == {"offset": 0, "limit": 1, "total": 2, "has_more": True}
+    (finished,) = page["jobs"]
+    assert finished["preview_output"]["type"] == "temp"
+    assert client.http.get("/api/jobs?status=odd").status_code == 400
+    assert client.http.get("/api/jobs/unknown").status_code == 404
+    detail = client.http.get(f"/api/jobs/{done}").json()
+    assert set(detail["outputs"]) == {"2"}
+
+
+def test_jobs_are_cancelled_all_or_none(client: Client, gate: probes.Gate) -> None:
+    running = client.submit(wait(9))
+    assert gate.reached.wait(TIMEOUT)
+    waiting = client.submit(count("cancelled"))
+
+    def cancel(*ids: str) -> int:
+        return client.http.post("/api/jobs/cancel", json={"job_ids": ids}).status_code
+
+    assert cancel(running, waiting, "unknown") == 404
+    assert client.http.get("/prompt").json()["exec_info"]["queue_remaining"] == 2
+    assert cancel(running, waiting) == 200
+    client.until_end(running)
+    assert client.http.get("/prompt").json()["exec_info"]["queue_remaining"] == 0
+    assert client.http.post("/api/jobs/unknown/cancel").json() == {"cancelled": False}
+
+
+def test_many_clients_at_once_each_get_their_own_run(server: Sandbox) -> None:
+    ended: list[str] = []
+
+    def run(number: int) -> None:
+        with Client(server.url) as one:
+            for turn in range(5):
+                name = f"client {number}, turn {turn}"
+                _, frames = one.run(count(name))
+                ended.extend(data["output"]["text"][0] for data in of_type(frames, "executed"))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert sorted(ended) == sorted(f"client {number}, turn {turn}" for number in range(6) for turn in range(5))

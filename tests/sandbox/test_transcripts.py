@@ -1,0 +1,140 @@
+"""The recordings of a real server, replayed: the same messages, in the same order, of the same shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.sandbox.node import NODES
+from tests.sandbox.client import Client
+
+RECORDINGS = Path(__file__).parents[2] / "../shared/data/comfyui/0.33.0/transcripts"
+NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json") if path.stem != "http_misc")
+RUN_BEFORE = {"image_save_cached_rerun": "image_save", "webm_save": "video_save"}
+INTERRUPT_AFTER = {"interrupt_running": 5}  # steps
+
+if not NAMES:
+    pytest.skip("the recordings of a real server are not here", allow_module_level=True)
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def recording(name: str) -> list[dict[str, Any]]:
+    return list(json.loads((RECORDINGS / f"{name}.json").read_text()))
+
+
+def request_of(entries: list[dict[str, Any]], checkpoint: str) -> dict[str, Any]:
+    """The recorded POST, its nodes in the order in which the real server, which orders by chance, ran the outputs."""
+    body = next(entry["request"]["body"] for entry in entries if entry["kind"] == "http" and "body" in entry["request"])
+    prompt = body["prompt"]
+    order = [key for entry in entries if entry["kind"] == "http" for key in outputs_in(entry.get("response"))]
+    nodes = {**{key: node for key, node in prompt.items() if key not in order}, **{key: prompt[key] for key in order}}
+    for node in nodes.values():
+        if "ckpt_name" in node["inputs"]:
+            node["inputs"]["ckpt_name"] = checkpoint
+    return {key: value for key, value in body.items() if key != "client_id"} | {"prompt": nodes}
+
+
+def outputs_in(response: Any) -> list[str]:
+    entries = response.values() if isinstance(response, dict) else ()
+    return [key for entry in entries if isinstance(entry, dict) and "prompt" in entry for key in entry["prompt"][4]]
+
+
+def essence(message: dict[str, Any]) -> Any:
+    """What a message says, without ids, times and names of files."""
+    data = message["data"]
+    match message["type"]:
+        case "status":
+            return "status", data["status"]["exec_info"]["queue_remaining"]
+        case "progress_state":
+            nodes = {key: (node["value"], node["max"], node["state"]) for key, node in data["nodes"].items()}
+            return "progress_state", nodes, shape(data["nodes"])
+        case "execution_cached":
+            return "execution_cached", data["nodes"], shape(data)
+        case "executed":
+            return "executed", data["node"], shape(data)
+        case "executing" | "progress":
+            return message["type"], {key: value for key, value in data.items() if key != "prompt_id"}, shape(data)
+        case kind:
+            return kind, shape(data)
+
+
+def shape(value: Any) -> Any:
+    """The structure of a JSON value: keys and types, an array as the different shapes of its elements."""
+    if isinstance(value, dict):
+        return {key: shape(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return sorted({json.dumps(shape(part), sort_keys=True) for part in value})
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
+
+
+def recorded_run(entries: list[dict[str, Any]]) -> list[Any]:
+    """What the recorded client was told of the run."""
+    told: list[Any] = []
+    for entry in entries:
+        if entry["kind"] == "ws_text" and entry["message"]["type"] != "feature_flags":
+            told.append(essence(entry["message"]))
+        elif entry["kind"] == "ws_binary":
+            told.append(("preview", entry["event"], shape(entry["metadata"])))
+    return told[1:]
+
+
+def told_run(client: Client, frames: list[Any]) -> list[Any]:
+    told: list[Any] = []
+    for frame in frames:
+        if isinstance(frame, bytes):
+            length = int.from_bytes(frame[4:8], "big")
+            told.append(("preview", int.from_bytes(frame[:4], "big"), shape(json.loads(frame[8 : 8 + length]))))
+        else:
+            told.append(essence(frame))
+    return told
+
+
+def test_a_recorded_request_gets_the_recorded_answer_and_messages(name: str, server: Sandbox, client: Client) -> None:
+    entries = recording(name)
+    checkpoint = client.http.get("/models/checkpoints").json()[0]
+    body = request_of(entries, checkpoint)
+    missing = {node["class_type"] for node in body["prompt"].values()} - {*NODES, "NoSuchNode"}
+    if missing:
+        pytest.skip(f"the server has no {missing}")
+    if name in RUN_BEFORE:
+        client.run(**request_of(recording(RUN_BEFORE[name]), checkpoint))
+    expected = next(entry for entry in entries if entry["kind"] == "http" and entry["request"]["path"] == "/prompt")
+    response = client.post(**body)
+
+    assert response.status_code == expected["status"]
+    answer = response.json()
+    if response.status_code == 400:
+        assert without_help(answer) == without_help(expected["response"])
+        return
+    assert shape(answer) == shape(expected["response"])
+    assert without_help(answer["node_errors"]) == without_help(expected["response"]["node_errors"])
+
+    frames: list[Any] = []
+    prompt_id = answer["prompt_id"]
+    if name in INTERRUPT_AFTER:
+        while sum(isinstance(frame, dict) and frame["type"] == "progress" for frame in frames) < INTERRUPT_AFTER[name]:
+            frames.append(client.frame())
+        client.http.post("/interrupt", json={"prompt_id": prompt_id})
+    frames += client.until_end(prompt_id)
+    assert told_run(client, frames) == recorded_run(entries)
+
+    history = next(e for e in entries if e["kind"] == "http" and e["request"]["path"].startswith("/history/"))
+    (kept,) = history["response"].values()
+    ours = client.history(prompt_id)
+    assert shape(ours) == shape(kept)
+    assert ours["prompt"][4] == kept["prompt"][4]
+
+
+def without_help(value: Any) -> Any:
+    """An answer without the texts that a real server's inputs carry as help."""
+    if isinstance(value, dict):
+        return {key: without_help(part) for key, part in value.items() if key != "tooltip"}
+    return [without_help(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,149 @@
+"""Prompts that are refused, or accepted in part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox import probes
+from tests.sandbox.client import Client, of_type
+
+
+def image(**values: Any) -> dict[str, Any]:
+    return {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 1, **values}}
+
+
+def preview(*link: Any) -> dict[str, Any]:
+    return {"class_type": "PreviewImage", "inputs": {"images": list(link)}}
+
+
+def invert(*link: Any) -> dict[str, Any]:
+    return {"class_type": "ImageInvert", "inputs": {"image": list(link)}}
+
+
+def steps(**values: Any) -> dict[str, Any]:
+    inputs = {"steps": 1, "delay": 0.0, "size": 8, "seed": 1, "mode": "calm", **values}
+    return {"class_type": "ProbeSteps", "inputs": inputs}
+
+
+def count(name: str) -> dict[str, Any]:
+    return {"class_type": "ProbeCount", "inputs": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "errors"),
+    [
+        ({"1": image(width=99_999), "2": preview("1", 0)}, {"1": ["value_bigger_than_max"]}),
+        (
+            {"1": image(width=0, height=None), "2": preview("1", 0)},
+            {"1": ["value_smaller_than_min", "invalid_input_type"]},
+        ),
+        ({"1": image(width={"a": 1}), "2": preview("1", 0)}, {"1": ["invalid_input_type"]}),
+        ({"1": {"class_type": "PreviewImage", "inputs": {}}}, {"1": ["required_input_missing"]}),
+        ({"1": image(), "2": preview("1", 0, 0)}, {"2": ["bad_linked_input"]}),
+        ({"1": image(), "2": preview()}, {"2": ["bad_linked_input"]}),
+        ({"1": preview("9", 0)}, {"1": ["exception_during_validation"]}),
+        ({"2": invert("9", 0), "3": preview("2", 0)}, {"2": ["exception_during_inner_validation"]}),
+        ({"1": image(), "2": preview("1", 7)}, {"2": ["exception_during_validation"]}),
+        ({"1": steps(), "2": preview("1", 1)}, {"2": ["return_type_mismatch"]}),
+        ({"1": invert("2", 0), "2": invert("1", 0), "3": preview("2", 0)}, {"1": ["dependency_cycle"]}),
+        ({"1": invert("1", 0), "3": preview("1", 0)}, {"1": ["dependency_cycle"]}),
+        ({"1": count("")}, {"1": ["custom_validation_failed"]}),
+        ({"1": {"class_type": "ProbeBroken", "inputs": {"value": 0}}}, {"1": ["exception_during_validation"]}),
+        (
+            {"1": {"class_type": "LoadImage", "inputs": {"image": "nope.png"}}, "2": preview("1", 0)},
+            {"1": ["custom_validation_failed"]},
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_by_node_in_comfyuis_own_types(
+    client: Client, prompt: dict[str, Any], errors: dict[str, list[str]]
+) -> None:
+    response = client.post(prompt)
+    assert response.status_code == 400
+    answer = response.json()
+    assert answer["error"]["type"] == "prompt_outputs_failed_validation"
+    found = {node: [error["type"] for error in about["errors"]] for node, about in answer["node_errors"].items()}
+    assert found == errors
+    for about in answer["node_errors"].values():
+        for error in about["errors"]:
+            assert set(error) == {"type", "message", "details", "extra_info"}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ({}, "prompt_no_outputs"),
+        ({"1": {"class_type": "EmptyImage", "inputs": {}}}, "prompt_no_outputs"),
+        ({"1": {"class_type": "Nope", "inputs": {}}}, "missing_node_type"),
+        ({"1": {"inputs": {}}}, "missing_node_type"),
+        ({"1": {"class_type": ["EmptyImage"], "inputs": {}}}, "missing_node_type"),
+        ({"1": "EmptyImage"}, "invalid_prompt"),
+        ({"1": {"class_type": "EmptyImage", "inputs": []}}, "invalid_prompt"),
+        ([], "invalid_prompt"),
+        ("prompt", "invalid_prompt"),
+        (None, "invalid_prompt"),
+    ],
+)
+def test_what_is_no_prompt_is_refused_as_a_whole(client: Client, prompt: Any, kind: str) -> None:
+    response = client.post(prompt)
+    assert response.status_code == 400
+    assert response.json()["error"]["type"] == kind
+
+
+@pytest.mark.parametrize(
+    "body", [b"no json", b"", b"[]", b"NaN", b'{"prompt": NaN}', b'{"prompt": 1e999}', b"[" * 100_000]
+)
+def test_a_body_that_is_no_json_object_is_answered_as_comfyui_does(client: Client, body: bytes) -> None:
+    response = client.http.post("/prompt", content=body)
+    assert response.status_code == 500
+    assert response.text == "500 Internal Server Error\n\nServer got itself in trouble"
+
+
+def test_values_are_converted_to_the_types_of_their_inputs(client: Client) -> None:
+    prompt_id, _ = client.run({"1": image(width="12", height=9.7), "2": preview("1", 0)})
+    inputs = client.history(prompt_id)["prompt"][2]["1"]["inputs"]
+    assert (inputs["width"], inputs["height"]) == (12, 9)
+
+
+def test_a_number_without_end_is_refused(client: Client) -> None:
+    response = client.post({"1": steps(delay="inf"), "2": preview("1", 0)})
+    assert response.json()["node_errors"]["1"]["errors"][0]["type"] == "invalid_input_type"
+
+
+def test_what_is_right_runs_and_what_is_wrong_is_told(client: Client) -> None:
+    response = client.post({"1": count("right"), "2": count(""), "3": image(width=0), "4": preview("3", 0)})
+    assert response.status_code == 200
+    answer = response.json()
+    assert {node: about["dependent_outputs"] for node, about in answer["node_errors"].items()} == {
+        "2": ["2"],
+        "3": ["4"],
+    }
+    frames = client.until_end(answer["prompt_id"])
+    assert [data["node"] for data in of_type(frames, "executed")] == ["1"]
+
+
+def test_only_the_wanted_outputs_run(client: Client) -> None:
+    prompt = {"1": count("wanted"), "2": count("not wanted")}
+    client.run(prompt, partial_execution_targets=["1"])
+    assert "wanted" in probes.RUNS
+    assert "not wanted" not in probes.RUNS
+
+
+def test_what_a_node_does_not_declare_is_left_alone(client: Client) -> None:
+    prompt = {"1": {"class_type": "ProbeCount", "inputs": {"name": "undeclared", "unknown": ["9", 0], "extra": 3}}}
+    _, frames = client.run(prompt)
+    assert of_type(frames, "executed")
+
+
+def test_a_list_that_is_a_value_is_no_link(client: Client) -> None:
+    inputs = {"source": {"__value__": ["1", 0]}}
+    prompt_id, _ = client.run({"1": {"class_type": "PreviewAny", "inputs": inputs}})
+    assert '"1"' in client.history(prompt_id)["outputs"]["1"]["text"][0].replace("'", '"')
+
+
+def test_a_very_deep_graph_is_no_trouble(client: Client) -> None:
+    chain = {str(number): invert(str(number - 1), 0) for number in range(1, 3_000)}
+    response = client.post({"0": image(width=0), **chain, "end": preview("2999", 0)})
+    assert list(response.json()["node_errors"]) == ["0"]

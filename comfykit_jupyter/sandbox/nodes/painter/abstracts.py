@@ -29,7 +29,7 @@ def silk(field: Field, brief: Brief, palette: Palette) -> Floats:
     slow_x, slow_y = (field.noise(("slow", axis), 0.9, 2, 0.4) for axis in "xy")
     fast = field.bent(field.noise("fast", 1.1, 3, 0.42), 0.32 * slow_x, 0.32 * slow_y)
     fold = field.bent(field.noise("fold", 0.8, 2, 0.45), 0.45 * fast, 0.3 * slow_y)
-    phase = along * random.uniform(2.0, 3.6) + 2.3 * fold + 0.9 * fast
+    phase = along * random.uniform(3.2, 5.4) + 2.3 * fold + 0.9 * fast
     height = np.sin(phase * 2.4) * 0.55 + 0.35 * np.sin(phase * 5.1 + 1.7 * slow_x) + 0.9 * fold
     down, right = np.gradient(height * np.float32(0.16 / field.pixel * 0.5))
     steep = 1 / np.sqrt(1 + down**2 + right**2)

@@ -210,7 +210,9 @@ def water(
         above.clip(0.004, horizon - 2 * field.pixel) * field.height,
     )
     tint = palette.near + (palette.sky[1] - palette.near) * np.float32(0.5)
-    shown += (np.float32(0.18) + 0.42 * near[None]) * (tint[:, None, None] - shown) * 0.8
+    # not where it is brightest: half a sun and half the deep would be green
+    depth = (0.14 + 0.34 * near) * smoothstep(0.97, 0.82, shown[0])
+    shown += depth * (tint[:, None, None] - shown)
     shown[0] += wave * (0.025 + 0.05 * near) * rough
     mask = below(field, np.full(field.width, horizon, dtype=np.float32))
     cover(lab, shown, mask)

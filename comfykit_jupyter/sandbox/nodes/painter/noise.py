@@ -135,10 +135,10 @@ class Field:
         )
 
     def bent(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
-        """As `warped`, but less and less towards the borders, so that nothing is wanted from outside of them."""
-        sides = (np.minimum(self.x, self.aspect - self.x), np.minimum(self.y, 1 - self.y))
-        share = smoothstep(-0.03, 0.4, sides[0]) * smoothstep(-0.03, 0.4, sides[1])
-        return self.warped(plane, dx * share, dy * share)
+        """As `warped`, but squeezed towards the middle, so that nothing is wanted from outside of the plane."""
+        across, down = (self.x + dx) / self.aspect - 0.5, self.y + dy - 0.5
+        x, y = ((0.5 + 0.5 * np.tanh(2 * part)) * side for part, side in ((across, self.width), (down, self.height)))
+        return sample(plane, x - 0.5, y - 0.5)
 
     def swirled(
         self, name: object, scale: float, strength: float = 0.3, stretch: tuple[float, float] = (1.0, 1.0)

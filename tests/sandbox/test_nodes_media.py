@@ -59,6 +59,30 @@ def test_a_saved_video_has_its_frames_its_rate_its_sound_and_the_prompt(run: Nod
         assert sum(frame.samples for frame in container.decode(audio=0)) > 40_000
 
 
+def test_the_inputs_that_a_format_brings_decide_the_codec(run: NodeRun) -> None:
+    video = run.value("CreateVideo", images=frames(), fps=8.0)
+    run.prompt = {"1": {"inputs": {"format.codec": "av1", "format.codec.encoding.crf": 40}}}
+    path = run.saved(run.run("SaveVideo", video=video, filename_prefix="v", format="mkv"))[0]
+    with av.open(str(path)) as container:
+        assert "av1" in container.streams.video[0].codec_context.name
+
+
+@pytest.mark.parametrize(
+    ("form", "brought"),
+    [
+        ("webm", {"format.codec": "h264"}),
+        ("mp4", {"format.codec": ["1", 0]}),
+        ("mp4", {"format.codec": "h264", "format.codec.encoding.crf": 52}),
+        ("mp4", {"format.codec": "h264", "format.codec.encoding.crf": "x"}),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(run: NodeRun, form: str, brought: dict[str, Any]) -> None:
+    video = run.value("CreateVideo", images=frames(), fps=8.0)
+    run.prompt = {"1": {"inputs": brought}}
+    with pytest.raises(ValueError, match="cannot be encoded as|has to be a number"):
+        run.run("SaveVideo", video=video, filename_prefix="v", format=form)
+
+
 def test_a_video_that_is_loaded_comes_apart_into_what_it_was_made_of(run: NodeRun) -> None:
     video = run.value("CreateVideo", images=frames(), fps=8.0, audio=tone())
     path = run.saved(run.run("SaveVideo", video=video, filename_prefix="v", format="auto", codec="auto"))[0]

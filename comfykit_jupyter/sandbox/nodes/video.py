@@ -250,18 +250,36 @@ def save_video(
     filename_prefix: str,
     format: str = "auto",  # noqa: A002  # the input's name
     codec: str = "auto",
-    **chosen: Any,
 ) -> Output:
-    """One file below `output`; `chosen` are the inputs that a format brings, such as `format.codec`."""
+    """One file below `output`."""
     form = "mp4" if format == "auto" else format
-    codec = chosen.get("format.codec", codec)
-    if codec == "auto":
-        codec = "av1" if form == "webm" else "h264"
-    crf = float(chosen.get("format.codec.encoding.crf", 23.0 if codec == "h264" else 30.0))
+    codec, crf = _encoding(context, form, codec)
     files = Files(context, filename_prefix)
     muxer = "matroska" if form == "mkv" else form
     video.save_to(files.next(f"_.{form}"), muxer, codec, crf, metadata(context))
     return Output((video,), {"images": files.saved, "animated": [True]})
+
+
+def _encoding(context: Context, form: str, codec: str) -> tuple[str, float]:
+    """The codec and its quality, from the inputs that the choice of a format brings, such as `format.codec`.
+
+    Those are no inputs of the node's own, so that they are looked up in the prompt, and checked here.
+
+    Raises:
+        ValueError: there is no such codec in such a file, or the quality is out of bounds.
+    """
+    brought = context.prompt.get(context.node_id, {}).get("inputs", {})
+    codec = brought.get("format.codec", codec)
+    qualities = {"av1": (30.0, 63.0)} if form == "webm" else {"h264": (23.0, 51.0), "av1": (30.0, 63.0)}
+    if codec == "auto":
+        codec = next(iter(qualities))
+    if not isinstance(codec, str) or codec not in qualities:
+        raise ValueError(f"a {form} file cannot be encoded as {str(codec)[:40]!r}: choose auto, {', '.join(qualities)}")
+    usual, most = qualities[codec]
+    crf = brought.get("format.codec.encoding.crf", usual)
+    if not isinstance(crf, (int, float)) or not 0 <= crf <= most:
+        raise ValueError(f"crf is {str(crf)[:40]!r}, but has to be a number from 0 to {most:g}")
+    return codec, float(crf)
 
 
 @node(

@@ -41,7 +41,7 @@ const PROMPTS = ["prompt", "positive", "positive_prompt", "text"];
 
 /** What a picture is, for those who don't see it: its name in the workflow and the prompt that made it. */
 export function alternative(item: Item, run: Run, fields: readonly Field[]): string {
-  const name = item.var || item.node || item.name;
+  const name = item.var || item.name;
   for (const key of PROMPTS) {
     const prompt = run.changed?.[key] ?? fields.find((field) => field.name === key)?.default;
     if (typeof prompt === "string" && prompt) return `${name}: ${brief(prompt, 200)}`;

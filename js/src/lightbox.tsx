@@ -38,6 +38,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const current = all[at];
   const zoom = useZoom(`${opened.run}/${opened.key}`);
   const gone = current === undefined;
+  const thumb = useMedia(session, current ? { run: opened.run, key: opened.key, size: "thumb" } : null);
 
   useLayoutEffect(() => {
     if (gone) return onClose();
@@ -69,6 +70,8 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   };
   const { run, item } = current;
   const alt = alternative(item, run, session.get("fields"));
+  const { width, height } = item.width ? item : thumb;
+  const size = width && height ? { width, height } : {};
 
   return (
     <dialog
@@ -134,6 +137,8 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
               item={item}
               alt={alt}
               transform={zoom.transform}
+              meanwhile={thumb.url}
+              {...size}
             />
           ) : (
             <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} wanted />
@@ -150,7 +155,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
         </button>
         {panel && (
           <aside class="ck-panel">
-            <List rows={panel === "keys" ? KEYS : facts(run, item)} />
+            <List rows={panel === "keys" ? KEYS : facts(run, item, size)} />
           </aside>
         )}
       </div>
@@ -158,12 +163,16 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   );
 }
 
-function facts(run: Run, item: Item): [string, string][] {
-  const size = item.width && item.height ? `${item.width} × ${item.height}` : "";
+interface PixelSize {
+  width?: number;
+  height?: number;
+}
+
+function facts(run: Run, item: Item, { width, height }: PixelSize): [string, string][] {
   const rows: [string, string][] = [
     ...differences(run),
     ["node", item.var ? `${item.node} (${item.var})` : item.node],
-    ["size", size],
+    ["size", width ? `${width} × ${height}` : ""],
     ["took", duration(run.seconds)],
     ["workflow", run.workflow],
     ["server", run.server],
@@ -184,32 +193,24 @@ function List({ rows }: { rows: readonly [string, string][] }) {
   );
 }
 
-interface WholeProps {
+interface WholeProps extends PixelSize {
   session: Session;
   run: Run;
   item: Item;
   alt: string;
   transform: string;
+  meanwhile: string | undefined;
 }
 
-function Whole({ session, run, item, alt, transform }: WholeProps) {
-  const thumb = useMedia(session, { run: run.id, key: item.key, size: "thumb" });
+function Whole({ session, run, item, alt, transform, meanwhile, width, height }: WholeProps) {
   const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
-  const url = full.url ?? thumb.url;
+  const url = full.url ?? meanwhile;
   const loading = full.total ? `${Math.round(full.fraction * 100)} % of ${byteSize(full.total)}` : "";
   return (
     <>
       {/* The size is known before the pixels are: the small picture takes the place of the large one. */}
       {url && (
-        <img
-          class="ck-fit"
-          src={url}
-          alt={alt}
-          width={item.width}
-          height={item.height}
-          style={{ transform }}
-          draggable={false}
-        />
+        <img class="ck-fit" src={url} alt={alt} width={width} height={height} style={{ transform }} draggable={false} />
       )}
       {!full.url && <p class="ck-note ck-loading">{full.error ?? loading}</p>}
     </>

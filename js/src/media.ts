@@ -17,6 +17,9 @@ export interface MediaState {
   mime?: string;
   /** In bytes. */
   total?: number;
+  /** Of the picture itself, in pixels, where the kernel tells. */
+  width?: number;
+  height?: number;
   /** 0…1 of the bytes. */
   fraction: number;
   error?: string;
@@ -81,9 +84,9 @@ export class MediaCache {
     };
     const progress = (fraction: number, total: number) => update({ fraction, total });
     fetchMedia(this.#channel, name, entry.controller.signal, progress).then(
-      (blob) => {
+      ({ blob, ...size }) => {
         if (this.#entries.get(id) !== entry) return;
-        update({ url: URL.createObjectURL(blob), mime: blob.type, total: blob.size, fraction: 1 });
+        update({ url: URL.createObjectURL(blob), mime: blob.type, total: blob.size, fraction: 1, ...size });
         this.#trim();
       },
       (error: unknown) => {
@@ -118,12 +121,14 @@ export async function fetchMedia(
   { run, key, size }: MediaName,
   signal: AbortSignal,
   progress: (fraction: number, total: number) => void,
-): Promise<Blob> {
+): Promise<{ blob: Blob; width?: number; height?: number }> {
   const piece = async (offset: number) => {
     const { content, buffers } = await channel.request("media", { run, key, size, offset }, { signal });
-    return { total: Number(content.total), mime: String(content.mime ?? ""), bytes: buffers[0] ?? new Uint8Array() };
+    return { content, bytes: buffers[0] ?? new Uint8Array() };
   };
-  const { total, mime, bytes: first } = await piece(0);
+  const { content, bytes: first } = await piece(0);
+  const total = Number(content.total);
+  const mime = String(content.mime ?? "");
   if (!(total >= first.length && total <= MAX_BYTES)) {
     throw new Error(`Not shown: ${total} bytes are too many for a page. Save it from Python.`);
   }
@@ -151,7 +156,9 @@ export async function fetchMedia(
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, fill));
-  return new Blob(parts, { type: SHOWN.test(mime) ? mime : "application/octet-stream" });
+  const blob = new Blob(parts, { type: SHOWN.test(mime) ? mime : "application/octet-stream" });
+  const [width, height] = [Number(content.width), Number(content.height)];
+  return width > 0 && height > 0 ? { blob, width, height } : { blob };
 }
 
 function join(parts: readonly Bytes[]): Bytes {

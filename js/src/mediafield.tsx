@@ -18,7 +18,8 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
   const name = (path: string) => {
     if (path.trim() === text) return;
     session.stopUpload(field.name);
-    session.values.set(field.name, path.trim());
+    if (path.trim()) session.values.set(field.name, path.trim());
+    else session.values.reset(field.name, field.default);
   };
   const take = (files: FileList | null | undefined) => {
     const file = files?.[0];

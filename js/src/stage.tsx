@@ -22,7 +22,9 @@ export function Stage({ session, onOpen }: StageProps) {
   const item = run && mainItem(run);
   const { frame } = session.preview;
   const unfinished = frame && (running || (cancelled && run !== staged)) ? frame : undefined;
-  const aspect = useAspect(session, unfinished ?? item);
+  const visual = item && isVisual(item);
+  const thumb = useMedia(session, visual ? { run: run.id, key: item.key, size: "thumb" } : null);
+  const aspect = useAspect(session, unfinished ?? (item?.width ? item : thumb));
 
   if (staged?.error && staged.status === "failed") {
     return (
@@ -55,7 +57,7 @@ export function Stage({ session, onOpen }: StageProps) {
           run={run}
           item={item}
           alt={alt}
-          meanwhile={current ? frame?.url : undefined}
+          meanwhile={thumb.url ?? (current ? frame?.url : undefined)}
           onOpen={() => onOpen(run, item)}
         />
       </div>
@@ -112,10 +114,9 @@ interface PictureProps {
 }
 
 function Picture({ session, run, item, alt, meanwhile, onOpen }: PictureProps) {
-  const thumb = useMedia(session, { run: run.id, key: item.key, size: "thumb" });
   const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
-  const url = full.url ?? thumb.url ?? meanwhile;
-  if (!url) return <p class="ck-note">{full.error ?? thumb.error ?? ""}</p>;
+  const url = full.url ?? meanwhile;
+  if (!url) return <p class="ck-note">{full.error ?? ""}</p>;
   return (
     <button type="button" class="ck-open" title="Look closer" onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />

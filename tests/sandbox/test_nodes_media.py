@@ -79,7 +79,7 @@ def test_the_inputs_that_a_format_brings_decide_the_codec(run: NodeRun) -> None:
 def test_what_a_format_cannot_hold_is_refused(run: NodeRun, form: str, brought: dict[str, Any]) -> None:
     video = run.value("CreateVideo", images=frames(), fps=8.0)
     run.prompt = {"1": {"inputs": brought}}
-    with pytest.raises(ValueError, match="cannot be encoded as|has to be a number"):
+    with pytest.raises(ValueError, match=r"cannot be encoded as|has to be a number"):
         run.run("SaveVideo", video=video, filename_prefix="v", format=form)
 
 

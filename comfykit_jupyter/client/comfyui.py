@@ -14,13 +14,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote, urlsplit
-from weakref import WeakValueDictionary
+from urllib.parse import quote
+from weakref import WeakValueDictionary, finalize
 
+from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.events import EventSocket, Listener
 from comfykit_jupyter.client.result import Media
-from comfykit_jupyter.client.settings import Settings, check_headers, is_loopback, parse_cookies
+from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transfer import download
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import NodeDefinition
@@ -115,7 +116,7 @@ class ComfyUI:
         self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
         self.version: str | None = None
-        self.events = EventSocket(self.url, self._headers)
+        self.events = EventSocket(self.url)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class ComfyUI:
             if self._http is None:
                 import httpx
 
-                self._secrets = await self._read_secrets()
+                self._secrets = await secret_headers(self._settings)
                 self._http = httpx.AsyncClient(
                     base_url=self.url,
                     headers=self._secrets,
@@ -135,24 +136,11 @@ class ComfyUI:
                     follow_redirects=False,  # secrets stay with their origin
                     trust_env=not is_loopback(self.url),
                 )
+                # most kits are never closed: when one is forgotten, its connections go with it
+                loop = asyncio.get_running_loop()
+                self._forgotten = finalize(self, _close_later, loop, self.events, self._http)
+                self._forgotten.atexit = False
         return self._http
-
-    async def _headers(self) -> Mapping[str, str]:
-        """What every request to this server carries, secrets included."""
-        await self._client()
-        return self._secrets
-
-    async def _read_secrets(self) -> dict[str, str]:
-        headers = dict(self._settings.headers)
-        if self._settings.api_key:
-            headers.setdefault("Authorization", f"Bearer {self._settings.api_key}")
-        if cookies := self._settings.cookies:
-            if cookies.startswith(("http://", "https://")):
-                cookies = await _fetch_cookies(cookies)
-            pairs = parse_cookies(cookies)
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in pairs.items())
-        check_headers(headers)
-        return headers
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
         """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
@@ -233,10 +221,10 @@ class ComfyUI:
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
-        await self.events.close()
         http, self._http = self._http, None
         if http is not None:
-            await http.aclose()
+            self._forgotten.detach()
+            await _close(self.events, http)
 
     # -- what the server is and has ------------------------------------------------------------------------------------
 
@@ -264,7 +252,9 @@ class ComfyUI:
 
     async def _definition(self, class_type: str) -> NodeDefinition | None:
         raw = await self._json("GET", f"/object_info/{quote(class_type, safe='')}")
-        found = raw.get(class_type) if isinstance(raw, dict) else None
+        if not isinstance(raw, dict):
+            raise ServerError(f"{self.url} is no ComfyUI server: /object_info is answered with something else")
+        found = raw.get(class_type)
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
 
     async def _learn_version(self) -> None:
@@ -320,6 +310,11 @@ class ComfyUI:
         if response.status_code != 200:
             raise Refused(answer)
         return answer.get("node_errors")
+
+    async def listen(self, run: Follower) -> None:
+        """Tell a run of its events from now on. The socket opens meanwhile: see `EventSocket.ready`."""
+        await self._client()
+        self.events.subscribe(run.prompt_id, run, self._secrets)
 
     async def follow(self, run: Follower, *, listen: bool) -> None:
         """Stay with a run that was posted until its outcome is known.
@@ -404,6 +399,16 @@ class ComfyUI:
                 return
 
 
+def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket, http: httpx.AsyncClient) -> None:
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(_close(events, http), loop)
+
+
+async def _close(events: EventSocket, http: httpx.AsyncClient) -> None:
+    await events.close()
+    await http.aclose()
+
+
 def _version(stats: Any) -> str | None:
     system = stats.get("system") if isinstance(stats, dict) else None
     version = system.get("comfyui_version") if isinstance(system, dict) else None
@@ -419,18 +424,3 @@ def _ids(items: Any) -> set[str]:
 
 def _is_in(queue: Mapping[str, Any], prompt_id: str) -> bool:
     return any(prompt_id in _ids(queue.get(part)) for part in ("queue_running", "queue_pending"))
-
-
-async def _fetch_cookies(url: str) -> str:
-    """The text of the page that gives the cookies: fetched once, with no secret of ours."""
-    import httpx
-
-    try:
-        async with httpx.AsyncClient(timeout=10, follow_redirects=False) as client:
-            response = await client.get(url)
-            response.raise_for_status()
-            return response.text
-    except httpx.HTTPError as error:
-        raise ServerError(
-            f"cookies: the page on {urlsplit(url).hostname} can't be read: {type(error).__name__}"
-        ) from None

@@ -11,13 +11,12 @@ import json
 import logging
 import struct
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from comfykit_jupyter.client.settings import is_loopback
-from comfykit_jupyter.workflow.errors import ComfyKitError
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -67,25 +66,26 @@ class EventSocket:
 
     Args:
         url: the server's http address.
-        headers: sent with the handshake: cookies, the bearer token; never followed to another origin.
     """
 
-    def __init__(self, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+    def __init__(self, url: str) -> None:
         self.client_id = uuid.uuid4().hex
         self.connected = False
         self._url = _socket_url(url, self.client_id)
-        self._headers = headers
         self._listeners: dict[str, Listener] = {}
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
 
-    def subscribe(self, prompt_id: str, listener: Listener) -> None:
-        """Tell a run of its events from now on; a connection is opened if there is none."""
+    def subscribe(self, prompt_id: str, listener: Listener, headers: Mapping[str, str]) -> None:
+        """Tell a run of its events from now on; a connection is opened if there is none.
+
+        `headers` are sent with the handshake: cookies, the bearer token. No redirect takes them to another origin.
+        """
         self._listeners[prompt_id] = listener
         if self._task is None or self._task.done():
             self._tried.clear()
-            self._task = asyncio.create_task(self._keep())
+            self._task = asyncio.create_task(self._keep(dict(headers)))
 
     async def ready(self) -> bool:
         """Whether there is a connection; while the first attempt is under way, that is waited for, but not long."""
@@ -109,14 +109,14 @@ class EventSocket:
                 await task
         self.connected = False
 
-    async def _keep(self) -> None:
+    async def _keep(self, headers: dict[str, str]) -> None:
         """Connect, listen, and connect again for as long as there is somebody to tell."""
         from websockets.exceptions import WebSocketException
 
         pause = RETRY_FIRST
         while True:
             try:
-                async with _connector(self._url, dict(await self._headers())) as connection:
+                async with _connector(self._url, headers) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
@@ -124,7 +124,7 @@ class EventSocket:
                     self._tried.set()
                     pause = RETRY_FIRST
                     await self._listen(connection)
-            except (OSError, WebSocketException, asyncio.TimeoutError, ImportError, ComfyKitError) as error:
+            except (OSError, WebSocketException, asyncio.TimeoutError, ImportError) as error:
                 # ImportError: a SOCKS proxy, and no package for it. The runs look at the history instead
                 logger.debug("no event socket: %s", error)
             finally:

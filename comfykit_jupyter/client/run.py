@@ -230,7 +230,7 @@ class Run:
 
     async def _live(self, read: Callable[[], Awaitable[Workflow]]) -> None:
         if self._listen:
-            self._server.events.subscribe(self.prompt_id, self)  # the socket opens while the workflow is made ready
+            await self._server.listen(self)  # the socket opens while the workflow is made ready
         binding = await self._bind(await read())
         for needed in binding.uploads:
             binding.place(needed, await self._send(needed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -93,9 +92,8 @@ def normalise(url: str, setting: str) -> str:
     Raises:
         SettingsError: it is no http address, or carries a name and password, which would end up in every link.
     """
-    text = url.strip().rstrip("/")
-    if "://" not in text:
-        text = f"http://{text}"
+    text = url.strip()
+    text = (text if "://" in text else f"http://{text}").rstrip("/")
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
@@ -103,6 +101,8 @@ def normalise(url: str, setting: str) -> str:
         raise SettingsError(f"{setting}: {_shown(url)} is no address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise SettingsError(f"{setting}: {_shown(url)} is no address such as {DEFAULT_URL}")
+    if parts.query or parts.fragment:
+        raise SettingsError(f"{setting}: leave what follows the path out of {_shown(url.partition('?')[0])}")
     if parts.username or parts.password:
         raise SettingsError(f"{setting}: leave the name and password out of the address of {host}; give `headers=`")
     return text
@@ -115,42 +115,6 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse what no header can carry, before a library names it in an error of its own, value and all.
-
-    Raises:
-        SettingsError: a name or value has characters of that kind. The message does not show the value.
-    """
-    for name, value in headers.items():
-        fine = isinstance(name, str) and isinstance(value, str) and name and not set(name) & set(" :")
-        if not fine or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
-            raise SettingsError(
-                f"the header {ascii(name)[:40]} can't be sent: name and value must be printable ASCII "
-                "(it is from api_key=, cookies= or headers=)"
-            )
-
-
-def parse_cookies(text: str) -> dict[str, str]:
-    """Cookies by name, from a JSON object or from `name=value; other=value`.
-
-    Raises:
-        SettingsError: it is neither.
-    """
-    text = text.strip()
-    if text.startswith("{"):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            raise SettingsError(
-                "cookies: looks like JSON, but can't be read as an object of names and values"
-            ) from None
-        return {str(name): str(value) for name, value in found.items()}
-    pairs = [part.strip().partition("=") for part in text.split(";") if part.strip()]
-    if not pairs or any(not separator or not name.strip() for name, separator, _ in pairs):
-        raise SettingsError("cookies: give a JSON object, `name=value; other=value`, or the URL of a page with either")
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _whole(given: int | None, variable: str, default: int) -> int:

@@ -218,6 +218,8 @@ def _encode(value: Any, upload: Upload) -> ToSend:
         data = value.read()
         if not isinstance(data, bytes):
             raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
+        if not data:
+            raise _wrong(upload, "the open file has nothing left to read: open it anew")
         return ToSend(data, _suffix(str(getattr(value, "name", "")), upload, data))
     raise _wrong(
         upload,

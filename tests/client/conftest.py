@@ -1,0 +1,100 @@
+"""Kits, proxies and gates for the tests of the client."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.sandbox import Sandbox
+
+from .nodes import GATES, Gate
+from .proxy import Proxy
+
+MakeKit = Callable[..., ComfyKit]
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what the machine has set."""
+    for name in ("BASE_URL", "EXECUTOR_TYPE", "API_KEY", "COOKIES"):
+        monkeypatch.delenv(f"COMFYUI_{name}", raising=False)
+    for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE"):
+        monkeypatch.delenv(f"RUNNINGHUB_{name}", raising=False)
+
+
+@pytest.fixture
+def make_kit(sandbox: Sandbox) -> Iterator[MakeKit]:
+    """A function that makes kits, for the embedded server unless told otherwise; they are closed at the end."""
+    kits: list[ComfyKit] = []
+
+    def make(url: str | None = None, **options: Any) -> ComfyKit:
+        kits.append(ComfyKit(url or sandbox.url, **options))
+        return kits[-1]
+
+    yield make
+    for kit in kits:
+        loop.call(kit._server.close())
+
+
+@pytest.fixture
+def kit(make_kit: MakeKit) -> ComfyKit:
+    return make_kit()
+
+
+@pytest.fixture(params=["http", "websocket"])
+def either(request: pytest.FixtureRequest, make_kit: MakeKit) -> ComfyKit:
+    """A kit of each executor type."""
+    return make_kit(executor_type=request.param)
+
+
+@pytest.fixture
+def proxy(sandbox: Sandbox) -> Iterator[Proxy]:
+    """A proxy in front of the embedded server."""
+    with Proxy(sandbox.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gate() -> Iterator[tuple[str, Gate]]:
+    """A gate and its name; it is opened at the end, whatever happened."""
+    name = uuid.uuid4().hex
+    yield name, GATES[name]
+    GATES.pop(name).open()
+
+
+class Jobs:
+    """What a server holds: asked directly, beside the client."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def queue(self) -> list[str]:
+        """The ids of the jobs that run or wait."""
+        found = httpx.get(f"{self._url}/queue").json()
+        return [item[1] for part in ("queue_running", "queue_pending") for item in found[part]]
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many jobs run or wait."""
+        while len(self.queue()) < number:
+            time.sleep(0.001)
+
+    def history(self, prompt_id: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = httpx.get(f"{self._url}/history/{prompt_id}").json().get(prompt_id)
+        return found
+
+    def post(self, prompt: dict[str, Any]) -> str:
+        """Somebody else's job."""
+        answer = httpx.post(f"{self._url}/prompt", json={"prompt": prompt}).raise_for_status().json()
+        return str(answer["prompt_id"])
+
+
+@pytest.fixture
+def jobs(sandbox: Sandbox) -> Jobs:
+    return Jobs(sandbox.url)

@@ -1,0 +1,205 @@
+"""Servers for tests, each in a thread of its own: one in front of a ComfyUI that can misbehave, and one with files."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request], "web.StreamResponse | None"]
+
+_LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connection", "host"}
+
+
+class Served:
+    """A handler of all requests, served on a free port of this machine while a `with` block lasts."""
+
+    def __init__(self, handler: Handler | None = None) -> None:
+        self.port = 0
+        self._handler = handler or self.handle
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._started: Future[None] = Future()
+        self._stopping = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        raise NotImplementedError
+
+    async def closing(self) -> None:
+        """What else there is to close."""
+
+    def __enter__(self) -> Any:
+        self._thread.start()
+        self._started.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.call(self._stopping.set)
+        self._thread.join()
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """Call a function on the server's loop, and wait for it."""
+        done: Future[None] = Future()
+
+        def do() -> None:
+            function()
+            done.set_result(None)
+
+        self._loop.call_soon_threadsafe(do)
+        done.result()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self._handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        self._started.set_result(None)
+        await self._stopping.wait()
+        await self.closing()
+        await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request that came by."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Sockets:
+    """How `/ws` is treated: passed on, refused, or left unanswered; and how many are open."""
+
+    treatment: Literal["pass", "refuse", "hang"] = "pass"
+    flags: bool = True
+    """Whether the client's feature flags are passed on."""
+    greeting: Sequence[str | bytes] = ()
+    """Frames that come before the server's."""
+    answered: bool = False
+    """Whether `Proxy.answer` is asked first."""
+    opened: int = 0
+    open: set[asyncio.Transport] = field(default_factory=set)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+
+class Proxy(Served):
+    """In front of a server: passes everything on, notes what came, and misbehaves as told.
+
+    `answer(request)` may give an answer instead of the server's; the answers to `lost` paths are cut off after the
+    server has got the request.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+        self.seen: list[Seen] = []
+        self.came = threading.Condition()
+        self.answer: Answer = lambda request: None
+        self.lost: set[str] = set()
+        self.sockets = Sockets()
+        self.connections: set[Any] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    def requests(self, method: str, path: str) -> list[Seen]:
+        return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
+
+    def cut(self) -> None:
+        """Break all sockets, without a goodbye."""
+
+        def abort() -> None:
+            for transport in self.sockets.open:
+                transport.abort()
+
+        self.call(abort)
+
+    async def closing(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False)
+        self.connections.add(id(request.transport))
+        body = await request.read()
+        with self.came:
+            self.seen.append(Seen(request.method, request.path, dict(request.headers), body))
+            self.came.notify_all()
+        if request.path == "/ws" and not self.sockets.answered:
+            return await self._socket(request, self._session)
+        if (own := self.answer(request)) is not None:
+            return own
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _LENGTHS}
+        async with self._session.request(
+            request.method, f"{self.target}{request.rel_url}", headers=headers, data=body, allow_redirects=False
+        ) as response:
+            content = await response.read()
+        if request.path in self.lost and request.transport is not None:
+            request.transport.abort()
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in _LENGTHS}
+        if request.method == "HEAD":
+            kept["Content-Length"] = response.headers.get("Content-Length", "0")
+        return web.Response(status=response.status, headers=kept, body=content or None)
+
+    async def _socket(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
+        if self.sockets.treatment == "refuse":
+            return web.Response(status=404)
+        if self.sockets.treatment == "hang":
+            await self._stopping.wait()
+            return web.Response(status=503)
+        near = web.WebSocketResponse(compress=False)
+        await near.prepare(request)
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        with self.sockets.changed:
+            self.sockets.opened += 1
+            self.sockets.open.add(transport)
+            self.sockets.changed.notify_all()
+        try:
+            async with session.ws_connect(f"{self.target}{request.rel_url}", max_msg_size=0) as far:
+                if not self.sockets.flags:
+                    await near.receive()
+                for frame in self.sockets.greeting:
+                    await (near.send_str(frame) if isinstance(frame, str) else near.send_bytes(frame))
+                there = asyncio.ensure_future(_pass_on(near, far))
+                await asyncio.wait(
+                    {there, asyncio.ensure_future(_pass_on(far, near))}, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            with self.sockets.changed:
+                self.sockets.open.discard(transport)
+                self.sockets.changed.notify_all()
+        return near
+
+
+async def _pass_on(source: Any, target: Any) -> None:
+    async for message in source:
+        try:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await target.send_str(message.data)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                await target.send_bytes(message.data)
+        except ConnectionError:
+            break
+    await target.close()

@@ -1,0 +1,237 @@
+"""Cancelling: wherever the job is, whoever cancels it, it ends on the server, and nobody else's does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ComfyKit, RunFailed, ServerError
+from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+from .conftest import Jobs, MakeKit
+from .nodes import GATES, Gate
+from .proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
+
+
+def is_known(run: Run) -> bool:
+    return run.progress.queue_position is not None
+
+
+def wait_for(run: Run, condition: Any) -> None:
+    """Wait until what a run does meets a condition."""
+    met = threading.Event()
+    stop = run.subscribe(progress=lambda _: met.set() if condition(run) else None)
+    assert met.wait(20)
+    stop()
+
+
+def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    its.wait()
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert (run.status, caught.value.result.error.kind) == ("cancelled", "cancelled")
+    assert not jobs.queue()
+    entry = jobs.history(run.prompt_id)
+    assert entry is not None
+    assert entry["status"]["status_str"] == "error"
+
+
+def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
+    kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    others = jobs.post(workflows.gated(name))
+    its.wait()
+    mine = kit.submit(workflows.picture())
+    wait_for(mine, is_known)
+    after = jobs.post(workflows.picture(prefix="somebody else's"))
+    mine.cancel()
+    with pytest.raises(RunFailed, match="cancelled before it began"):
+        mine.result()
+    assert mine.status == "cancelled"
+    assert jobs.queue() == [others, after]
+    its.open()
+    make_kit().run(workflows.text("after all of them"))
+    for prompt_id in (others, after):
+        entry = jobs.history(prompt_id)
+        assert entry is not None
+        assert entry["status"]["status_str"] == "success"
+    assert jobs.history(mine.prompt_id) is None
+
+
+def test_cancelling_what_has_ended_changes_nothing(kit: ComfyKit) -> None:
+    run = kit.submit(workflows.text())
+    result = run.result()
+    run.cancel()
+    assert run.result() is result
+    assert run.status == "completed"
+
+
+@pytest.mark.parametrize("path", ["/object_info/TestGate", "/prompt"])
+def test_a_job_that_is_not_yet_there_does_not_stay(
+    path: str, proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    """The server is slow to answer: it gets the prompt, if at all, when the user has left already."""
+    reached, proceed = threading.Event(), threading.Event()
+
+    def slow(request: web.Request) -> None:
+        if request.path == path and not proceed.is_set():
+            reached.set()
+            proceed.wait(20)  # holds the whole proxy up
+
+    proxy.answer = slow
+    run = make_kit(proxy.url).submit(workflows.gated(gate[0]))
+    assert reached.wait(20)
+    canceller = threading.Thread(target=run.cancel)
+    canceller.start()
+    proceed.set()
+    canceller.join()
+    with pytest.raises(RunFailed):
+        run.result()
+    assert run.status == "cancelled"
+    assert not jobs.queue()
+    assert len(proxy.requests("POST", "/prompt")) == (1 if path == "/prompt" else 0)
+
+
+@pytest.mark.parametrize("state", ["running", "queued"])
+async def test_cancelling_the_awaiting_task_cancels_the_job(
+    state: str, either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    before = []
+    if state == "queued":
+        before.append(jobs.post(workflows.gated(name)))
+        await asyncio.to_thread(its.wait)
+    task = asyncio.ensure_future(either.execute(workflows.gated(name)))
+    if state == "queued":
+        await asyncio.to_thread(jobs.wait_for, 2)
+    else:
+        await asyncio.to_thread(its.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert jobs.queue() == before
+
+
+async def test_a_time_limit_around_the_call_cancels_the_job(
+    either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(either.execute(workflows.gated(gate[0])), 0.3)
+    assert not jobs.queue()
+
+
+async def test_cancelling_at_any_moment_leaves_nothing_behind(kit: ComfyKit, jobs: Jobs) -> None:
+    for turns in range(0, 60, 3):
+        task = asyncio.ensure_future(kit.execute(workflows.picture(), {"color": turns}))
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            assert (await task).status == "completed"
+        assert not jobs.queue()
+
+
+def test_whoever_listens_is_told_of_the_end_even_when_it_never_began(kit: ComfyKit) -> None:
+    for _ in range(20):
+        ends: Queue[str] = Queue()
+        run = kit.submit(workflows.picture())
+        run.subscribe(done=lambda result, ends=ends: ends.put(result.status))  # type: ignore[misc]
+        run.cancel()
+        assert ends.get(timeout=20) in ("failed", "completed")
+        assert run.done
+        assert ends.empty()
+
+
+async def test_a_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    await asyncio.to_thread(its.wait)
+    tasks = [asyncio.ensure_future(run.finished()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert run.status == "cancelled"
+    assert not jobs.queue()
+    assert (await run.finished()).status == "failed"
+
+
+def test_a_server_that_can_not_be_told_is_said_so(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    run = make_kit(proxy.url).submit(workflows.gated(name))
+    its.wait()
+    proxy.answer = lambda request: web.Response(status=503) if request.path in ("/queue", "/interrupt") else None
+    with pytest.raises(ServerError, match="503"):
+        run.cancel()
+    proxy.answer = lambda request: None
+    run.cancel()
+    with pytest.raises(RunFailed):
+        run.result()
+
+
+SCRIPT = """
+import asyncio, json, sys
+from comfykit_jupyter import ComfyKit
+kit = ComfyKit()
+graph = json.loads(sys.argv[2])
+try:
+    if sys.argv[1] == "run":
+        kit.run(graph)
+    elif sys.argv[1] == "result":
+        kit.submit(graph).result()
+    else:
+        asyncio.run(kit.execute(graph))
+except KeyboardInterrupt:
+    print("left", flush=True)
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C can't be sent to one process on Windows")
+@pytest.mark.parametrize("how", ["run", "result", "execute"])
+@pytest.mark.parametrize("executor", ["http", "websocket"])
+def test_ctrl_c_in_a_script_cancels_the_job(
+    how: str, executor: str, sandbox: Sandbox, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    environment = os.environ | {
+        "COMFYUI_BASE_URL": sandbox.url,
+        "COMFYUI_EXECUTOR_TYPE": executor,
+        "PYTHONPATH": str(ROOT),
+    }
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how, json.dumps(workflows.gated(name))],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    its.wait()
+    began = time.monotonic()
+    script.send_signal(signal.SIGINT)
+    out, err = script.communicate(timeout=20)
+    assert (script.returncode, out, err) == (130, "left\n", "")
+    assert time.monotonic() - began < 5
+    assert not jobs.queue()
+    assert not GATES[name].opened.is_set()

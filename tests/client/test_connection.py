@@ -1,0 +1,268 @@
+"""When the connection is bad: sockets that break, hang or never open, answers that are lost, servers that restart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ComfyKit, RunFailed, ServerError
+from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+from .conftest import Jobs, MakeKit
+from .nodes import Gate
+from .proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
+
+
+def wait_until(run: Run, status: str) -> None:
+    met = threading.Event()
+    stop = run.subscribe(progress=lambda progress: met.set() if progress.status == status else None)
+    assert met.wait(20)
+    stop()
+
+
+def test_a_socket_that_breaks_in_mid_run_loses_nothing(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    run = make_kit(proxy.url).submit(workflows.gated(name))
+    its.wait()
+    proxy.cut()
+    its.open()
+    result = run.result()
+    assert (result.status, len(result.images)) == ("completed", 1)
+    assert result.prompt_id == run.prompt_id
+    assert len(proxy.requests("POST", "/prompt")) == 1
+
+
+def test_a_socket_that_breaks_again_and_again_is_opened_again_while_somebody_listens(
+    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    run = make_kit(proxy.url).submit(workflows.gated(name))
+    its.wait()
+    for number in range(1, 4):
+        wait_for_sockets(proxy, number)
+        proxy.cut()
+    wait_for_sockets(proxy, 4)
+    its.open()
+    assert run.result().status == "completed"
+
+
+def wait_for_sockets(proxy: Proxy, number: int) -> None:
+    with proxy.sockets.changed:
+        assert proxy.sockets.changed.wait_for(lambda: proxy.sockets.opened >= number, 20)
+
+
+@pytest.mark.parametrize("treatment", ["refuse", "hang"])
+async def test_a_socket_that_never_opens_delays_a_run_by_a_moment_only(
+    treatment: Any, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    proxy.sockets.treatment = treatment
+    kit = make_kit(proxy.url, executor_type="websocket")
+    began = time.monotonic()
+    first = await kit.execute(workflows.picture(), {"color": 1})
+    assert (first.status, len(first.images)) == ("completed", 1)
+    assert time.monotonic() - began < 4
+    began = time.monotonic()
+    others = [await kit.execute(workflows.picture(), {"color": color}) for color in (2, 3, 4)]
+    assert [other.status for other in others] == ["completed"] * 3
+    assert time.monotonic() - began < 2
+
+
+async def test_a_run_without_events_ends_as_it_should_in_every_way(proxy: Proxy, make_kit: MakeKit) -> None:
+    proxy.sockets.treatment = "refuse"
+    kit = make_kit(proxy.url, executor_type="websocket")
+    failed = await kit.execute(workflows.failing())
+    assert failed.msg == "The bomb: kaboom over 1 picture"
+    assert len(failed.images) == 1
+    assert (await kit.execute(workflows.showing({}))).status == "completed"
+
+
+def test_a_socket_that_opens_late_is_used_from_then_on(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    proxy.sockets.treatment = "refuse"
+    run = make_kit(proxy.url).submit(workflows.gated(name))
+    wait_until(run, "running")
+    proxy.sockets.treatment = "pass"
+    wait_for_sockets(proxy, 1)
+    its.open()
+    assert run.result().status == "completed"
+
+
+@pytest.mark.parametrize("executor", ["http", "websocket"])
+async def test_a_prompt_whose_answer_is_lost_is_found_and_never_sent_again(
+    executor: Any, proxy: Proxy, make_kit: MakeKit, jobs: Jobs
+) -> None:
+    proxy.lost.add("/prompt")
+    result = await make_kit(proxy.url, executor_type=executor).execute(workflows.picture(), {"color": 77})
+    assert (result.status, len(result.images)) == ("completed", 1)
+    assert len(proxy.requests("POST", "/prompt")) == 1
+    assert jobs.history(str(result.prompt_id)) is not None
+
+
+async def test_a_prompt_that_never_arrived_is_told_as_such(
+    proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+
+    def swallow(request: web.Request) -> web.Response | None:
+        if request.path != "/prompt":
+            return None
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    proxy.answer = swallow
+    with pytest.raises(ServerError, match="the job was not started"):
+        await make_kit(proxy.url).submit(workflows.picture())
+    assert len(proxy.requests("POST", "/prompt")) == 1
+
+
+def test_a_prompt_that_arrives_late_is_not_given_up(
+    proxy: Proxy, sandbox: Sandbox, make_kit: MakeKit, jobs: Jobs
+) -> None:
+    """The gateway gives up (504) while the server still reads the prompt."""
+    kept: list[bytes] = []
+
+    def gateway(request: web.Request) -> web.Response | None:
+        if request.path != "/prompt":
+            return None
+        kept.append(proxy.seen[-1].body)
+        return web.Response(status=504)
+
+    proxy.answer = gateway
+    run = make_kit(proxy.url).submit(workflows.picture())
+    with proxy.came:
+        assert proxy.came.wait_for(lambda: any(seen.path == f"/history/{run.prompt_id}" for seen in proxy.seen), 20)
+    httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})
+    assert run.result().status == "completed"
+
+
+def test_a_server_that_restarts_in_mid_run_has_lost_the_job_and_it_is_said_so(
+    make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path
+) -> None:
+    name, its = gate
+    first = Sandbox(folder=tmp_path).start()
+    port = int(first.url.rpartition(":")[2])
+    runs = [make_kit(first.url)._start(workflows.gated(name), {}, listen=listen) for listen in (True, False)]
+    its.wait()
+    for run in runs:
+        wait_until_posted(run)
+    first.stop()
+    with Sandbox(port=port, folder=tmp_path):
+        outcomes = []
+        for run in runs:
+            with pytest.raises(RunFailed) as caught:
+                run.result()
+            outcomes.append(caught.value.result.error.kind)
+    # the running one may still hear that it was interrupted
+    assert outcomes[1] == "gone"
+    assert outcomes[0] in ("gone", "cancelled")
+
+
+def wait_until_posted(run: Run) -> None:
+    met = threading.Event()
+    stop = run.subscribe(
+        progress=lambda progress: (
+            met.set() if progress.status == "running" or progress.queue_position is not None else None
+        )
+    )
+    assert met.wait(20)
+    stop()
+
+
+async def test_a_server_that_is_away_for_a_while_is_waited_for(
+    proxy: Proxy, either: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    kit = make_kit(proxy.url, executor_type=either.executor_type)
+    running = asyncio.ensure_future(kit.execute(workflows.gated(name)))
+    await asyncio.to_thread(its.wait)
+    asked = threading.Event()
+
+    def away(request: web.Request) -> web.Response:
+        asked.set()
+        return web.Response(status=502)
+
+    proxy.answer = away
+    proxy.sockets.treatment = "refuse"
+    proxy.cut()
+    its.open()
+    assert await asyncio.to_thread(asked.wait, 20)
+    proxy.answer = lambda request: None
+    assert (await running).status == "completed"
+
+
+async def test_a_server_that_stays_away_is_given_up_in_the_end(
+    proxy: Proxy, either: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.comfyui.PATIENCE", 0.3)
+    name, its = gate
+    kit = make_kit(proxy.url, executor_type=either.executor_type)
+    running = asyncio.ensure_future(kit.execute(workflows.gated(name)))
+    await asyncio.to_thread(its.wait)
+    proxy.answer = lambda request: web.Response(status=502)
+    proxy.sockets.treatment = "refuse"
+    proxy.cut()
+    result = await running
+    assert result.error is not None
+    assert result.error.kind == "unreachable"
+    assert "the job may still run there" in str(result.msg)
+    assert result.prompt_id is not None
+
+
+async def test_frames_of_any_shape_do_no_harm(sandbox: Sandbox, make_kit: MakeKit) -> None:
+    frames: list[str | bytes] = [
+        "", "[", "[" * 100_000, "null", "[]", '{"type": "status"}', '{"data": []}',
+        '{"type": 1, "data": {"prompt_id": []}}', b"", b"\0" * 7, b"\0\0\0\1\0\0\0\1", b"\0\0\0\3\0\0\0\1x",
+        b"\0\0\0\4\xff\xff\xff\xff{}", b"\0\0\0\4\0\0\0\2{}x", b"\0\0\0\4\0\0\0\2[]x",
+    ]  # fmt: skip
+    with Proxy(sandbox.url) as proxy:
+        proxy.sockets.greeting = frames
+        result = await make_kit(proxy.url, executor_type="websocket").execute(workflows.text())
+        assert result.status == "completed"
+        assert proxy.sockets.opened == 1
+
+
+def test_a_kit_that_is_forgotten_takes_its_connections_along(proxy: Proxy) -> None:
+    for _ in range(5):
+        ComfyKit(proxy.url).run(workflows.text())
+    gc.collect()
+    with proxy.sockets.changed:
+        assert proxy.sockets.changed.wait_for(lambda: not proxy.sockets.open, 20)
+    assert proxy.sockets.opened == 5
+
+
+def test_importing_and_using_it_leaves_logging_and_warnings_alone(sandbox: Sandbox) -> None:
+    script = f"""
+import logging, warnings
+before = (logging.root.handlers[:], logging.root.level, logging.lastResort, warnings.filters[:])
+from comfykit_jupyter import ComfyKit
+kit = ComfyKit({sandbox.url!r})
+kit.run({workflows.text()!r})
+assert before == (logging.root.handlers[:], logging.root.level, logging.lastResort, warnings.filters[:])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_run_that_goes_well_logs_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "comfykit_jupyter"):
+        kit.run(workflows.text())
+        with contextlib.suppress(RunFailed):
+            kit.run(workflows.failing())
+    assert not [record for record in caplog.records if record.name.startswith("comfykit_jupyter")]

@@ -1,0 +1,205 @@
+"""Runs that do not end well: what went wrong, where, and that what was made before is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
+
+from . import workflows
+from .conftest import Jobs, MakeKit
+from .nodes import Gate
+from .proxy import Proxy, Served
+
+
+async def test_a_node_that_fails_is_named_with_its_traceback_and_what_was_made_is_kept(either: ComfyKit) -> None:
+    result = await either.execute(workflows.failing())
+    assert (result.status, result.msg) == ("failed", "The bomb: kaboom over 1 picture")
+    error = result.error
+    assert error is not None
+    assert (error.kind, error.node_id, error.node_title, error.class_type) == (
+        "node_error",
+        "3",
+        "The bomb",
+        "TestBoom",
+    )
+    assert error.exception_type == "ValueError"
+    assert any("boom" in line for line in error.traceback)
+    assert len(result.images_by_var["cover"]) == 1
+    assert result.prompt_id
+    assert result.duration is not None
+
+
+async def test_a_refused_prompt_names_node_and_field(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    graph["2"]["inputs"]["images"] = ["1", 7]
+    graph["2"]["_meta"]["title"] = "Keep it"
+    result = await either.execute(graph)
+    assert result.error is not None
+    assert (result.status, result.error.kind, result.error.node_title) == ("failed", "refused", "Keep it")
+    assert result.error.field == "images"
+    assert result.msg is not None
+    assert "Keep it (node 2)" in result.msg
+    assert "\n" not in result.msg
+
+
+@pytest.mark.parametrize(
+    ("graph", "told"),
+    [
+        ({"1": {"class_type": "NoSuchNode", "inputs": {}}}, "NoSuchNode"),
+        (
+            {"1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}}},
+            "output",
+        ),
+        ({"1": {"class_type": "SaveImage", "inputs": {}}}, "images"),
+    ],
+)
+async def test_a_prompt_that_can_not_run_says_why(graph: workflows.Graph, told: str, either: ComfyKit) -> None:
+    result = await either.execute(graph)
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "refused")
+    assert told in str(result.msg)
+
+
+async def test_a_prompt_that_is_accepted_in_part_warns_of_what_was_left_out(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    graph["9"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["1", 5], "filename_prefix": "x"},
+        "_meta": {"title": "Lost"},
+    }
+    result = await either.execute(graph)
+    assert (result.status, len(result.images)) == ("completed", 1)
+    assert len(result.warnings) == 1
+    assert result.warnings[0].startswith("left out: Lost (node 9)")
+
+
+async def test_a_server_that_is_away_is_named_and_what_to_do(make_kit: MakeKit) -> None:
+    kit = make_kit("http://127.0.0.1:1")
+    for kind in ("http", "websocket"):
+        result = await kit.options(executor_type=kind).execute(workflows.picture())
+        assert result.error is not None
+        assert (result.status, result.error.kind, result.prompt_id) == ("failed", "unreachable", None)
+        assert str(result.msg).startswith("no ComfyUI server at http://127.0.0.1:1: start it")
+    with pytest.raises(ServerError, match="no ComfyUI server"):
+        await kit.submit(workflows.picture())
+
+
+async def test_past_its_time_a_run_is_cancelled_and_says_what_it_was_doing(
+    make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    kit = make_kit(timeout=0.5)
+    result = await kit.execute(workflows.gated(gate[0]))
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "timeout")
+    assert str(result.msg).startswith("not done within 0.5 s: ")
+    assert not jobs.queue()
+    with pytest.raises(RunFailed, match=r"not done within 0\.5 s: The gate 2/3"):
+        await kit.submit(workflows.gated(gate[0]))
+    assert not jobs.queue()
+
+
+async def test_a_job_that_was_removed_is_told_and_not_waited_for(
+    either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs, make_kit: MakeKit
+) -> None:
+    name, its = gate
+    jobs.post(workflows.gated(name))
+    its.wait()
+    run = either._start(workflows.picture(), {}, listen=either.executor_type == "websocket")
+    await _until_queued(run)
+    await _delete(either.comfyui_url, run.prompt_id)
+    result = await run.finished()
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "gone")
+    assert "no longer knows this job" in str(result.msg)
+
+
+async def _until_queued(run: Any) -> None:
+    known = asyncio.Event()
+    here = asyncio.get_running_loop()
+    run.subscribe(
+        progress=lambda progress: progress.queue_position is not None and here.call_soon_threadsafe(known.set)
+    )
+    await asyncio.wait_for(known.wait(), 20)
+
+
+async def _delete(url: str, prompt_id: str) -> None:
+    async with httpx.AsyncClient() as client:
+        await client.post(f"{url}/queue", json={"delete": [prompt_id]})
+
+
+async def test_a_job_that_somebody_else_stopped_is_cancelled(either: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    running = asyncio.ensure_future(either.execute(workflows.gated(name)))
+    await asyncio.to_thread(its.wait)
+    async with httpx.AsyncClient() as client:
+        await client.post(f"{either.comfyui_url}/interrupt")
+    result = await running
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "cancelled")
+    assert str(result.msg) == "the run was interrupted at The gate"
+
+
+GARBAGE: dict[str, Any] = {
+    "not found": lambda: web.Response(status=404, text="404: Not Found"),
+    "a page": lambda: web.Response(text="<html>Hello</html>", content_type="text/html"),
+    "a list": lambda: web.json_response([1, 2, 3]),
+    "deep": lambda: web.Response(text="[" * 100_000, content_type="application/json"),
+    "nothing": lambda: web.Response(),
+    "broken": lambda: web.Response(status=500, text="oops"),
+    "away": lambda: web.Response(status=502),
+    "unauthorised": lambda: web.Response(status=401),
+    "moved": lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/login\x1b"}),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+async def test_a_server_that_is_no_comfyui_is_told_in_one_line(name: str, make_kit: MakeKit) -> None:
+    async def serve(_: web.Request) -> web.StreamResponse:
+        response: web.StreamResponse = GARBAGE[name]()
+        return response
+
+    with Served(serve) as site:
+        result = await make_kit(site.url, timeout=10).execute(workflows.text())
+        assert make_kit(site.url).server().reachable is False
+    assert result.error is not None
+    assert (result.status, result.error.kind) == ("failed", "unreachable")
+    assert site.url in str(result.msg)
+    assert "\n" not in str(result.msg)
+    assert len(str(result.msg)) < 400
+
+
+@pytest.mark.parametrize("name", [name for name in GARBAGE if name != "not found"])
+async def test_garbage_in_answer_to_a_prompt_fails_and_nothing_is_sent_again(
+    name: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+    proxy.answer = lambda request: GARBAGE[name]() if request.path == "/prompt" else None
+    with pytest.raises(ComfyKitError) as caught:
+        await make_kit(proxy.url).submit(workflows.text())
+    assert caught.value.result.error.kind == "unreachable"
+    assert len(proxy.requests("POST", "/prompt")) == 1
+
+
+HOSTILE_REFUSALS: list[Any] = [
+    {},
+    {"error": "text"},
+    {"error": {"message": "a\nb" * 1000}, "node_errors": {"1": {"errors": [{"message": {"x": 1}}, 5]}}},
+    {"error": None, "node_errors": [1]},
+    {"error": [], "node_errors": {"1": 5, "zz": {"errors": [{}]}}},
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE_REFUSALS, ids=json.dumps)
+async def test_a_refusal_of_any_shape_is_told_in_one_line(body: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+    proxy.answer = lambda request: web.json_response(body, status=400) if request.path == "/prompt" else None
+    result = await make_kit(proxy.url).execute(workflows.text())
+    assert result.error is not None
+    assert result.error.kind == "refused"
+    assert "\n" not in str(result.msg)

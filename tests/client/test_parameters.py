@@ -1,0 +1,131 @@
+"""Values by name: the titles' grammar at work on a server, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ParameterError
+
+from . import workflows
+from .conftest import MakeKit
+from .proxy import Proxy
+
+
+def dsl() -> workflows.Graph:
+    """All of the grammar in one workflow."""
+    return {
+        "1": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 32, "height": 16, "batch_size": 1, "color": 255},
+            "_meta": {"title": "Size, $width!, $tall.height, $batch_size"},
+        },
+        "2": {
+            "class_type": "ImageScaleBy",
+            "inputs": {"image": ["1", 0], "upscale_method": "nearest-exact", "scale_by": 2.0},
+            "_meta": {"title": "$factor.scale_by, $method.upscale_method"},
+        },
+        "3": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["2", 0], "filename_prefix": "dsl"},
+            "_meta": {"title": "Save, $prefix.filename_prefix, $output.large"},
+        },
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "dsl"}},
+        "5": {
+            "class_type": "EmptyImage",
+            "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0},
+            "_meta": {"title": "$tall.height"},
+        },
+        "6": {
+            "class_type": "SaveImage",
+            "inputs": {"images": ["5", 0], "filename_prefix": "dsl"},
+            "_meta": {"title": "$output.other"},
+        },
+    }
+
+
+async def test_titles_name_parameters_and_outputs(either: ComfyKit) -> None:
+    result = await either.execute(dsl(), {"width": 10, "factor": 3, "prefix": "named/über & co"})
+    assert result.status == "completed", result.msg
+    assert result["large"][0].pil().size == (30, 48)
+    assert result["4"][0].pil().size == (10, 16)
+    assert result["large"][0].query["subfolder"] == "named"
+    assert result["large"][0].name.startswith("über & co_")
+    assert list(result.images_by_var) == ["large", "4", "other"] or set(result.images_by_var) == {"large", "4", "other"}
+
+
+async def test_one_name_on_two_nodes_fills_both_and_each_keeps_its_own_default(either: ComfyKit) -> None:
+    kept = await either.execute(dsl(), {"width": 10})
+    assert (kept["4"][0].pil().height, kept["other"][0].pil().height) == (16, 8)
+    given = await either.execute(dsl(), {"width": 10, "tall": 5})
+    assert (given["4"][0].pil().height, given["other"][0].pil().height) == (5, 5)
+
+
+async def test_nodes_without_titles_are_addressed_by_class_or_id(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    del graph["1"]["_meta"]
+    assert (await either.execute(graph, {"EmptyImage.width": 9})).image.pil().width == 9
+    assert (await either.execute(graph, {"1.width": 11})).image.pil().width == 11
+
+
+async def test_a_seed_that_nobody_set_is_drawn_and_told_and_one_that_is_given_is_kept(either: ComfyKit) -> None:
+    graph: workflows.Graph = {
+        "1": {"class_type": "PrimitiveInt", "inputs": {"value": 0}, "_meta": {"title": "$seed.value"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    drawn = await either.execute(graph)
+    assert drawn.seeds == {"seed": int(drawn.text)}
+    assert (await either.execute(graph, {"seed": 0})).text == "0"
+    large = await either.execute(graph, {"seed": 2**63 - 1})
+    assert (large.text, large.seeds) == (str(2**63 - 1), {"seed": 2**63 - 1})
+    lots = {(await either.execute(graph, {"seed": "random"})).seeds["seed"] for _ in range(3)}
+    assert len(lots) == 3
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "width.*required"),
+    ({"width": 10, "widht": 3}, "did you mean 'width'"),
+    ({"width": "10"}, "width"),
+    ({"width": 10.5}, "width"),
+    ({"width": True}, "width"),
+    ({"width": None}, "width"),
+    ({"width": 0}, "minimum 1"),
+    ({"width": 10, "factor": float("nan")}, "factor"),
+    ({"width": 10, "factor": 1e9}, "8"),
+    ({"width": 10, "method": "nearest"}, "nearest-exact"),
+    ({"width": 10, "prefix": 7}, "prefix"),
+    ({"width": 10, "prefix": object()}, "prefix"),
+    ({"width": 10, "2.image": object()}, "2.image"),
+    ({"width": 10, "nowhere.at_all": 1}, "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("values", "told"), WRONG)
+async def test_a_wrong_value_is_refused_before_anything_is_sent(
+    values: dict[str, Any], told: str, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    kit = make_kit(proxy.url)
+    result = await kit.execute(dsl(), values)
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == "invalid"
+    assert result.prompt_id is None
+    with pytest.raises(ParameterError, match=told) as caught:
+        await kit.submit(dsl(), values)
+    assert "\n" not in str(caught.value)
+    assert not proxy.requests("POST", "/prompt")
+
+
+def test_everything_that_is_wrong_is_told_at_once(kit: ComfyKit) -> None:
+    with pytest.raises(ParameterError) as caught:
+        kit.run(dsl(), factor="large", method="soft", wide=3)
+    assert {problem.parameter for problem in caught.value.problems} == {"width", "factor", "method", "wide"}
+
+
+def test_the_form_fields_of_a_workflow_have_the_bounds_of_the_server(kit: ComfyKit) -> None:
+    fields = {field.name: field for field in kit.fields(dsl())}
+    assert list(fields) == ["width", "tall", "batch_size", "factor", "method", "prefix"]
+    assert fields["width"].to_json()["required"] is True
+    assert fields["factor"].to_json()["max"] == 8.0
+    assert "nearest-exact" in fields["method"].to_json()["choices"]

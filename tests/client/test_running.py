@@ -1,0 +1,202 @@
+"""The ways to run a workflow, and that they give the same."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ExecuteResult, RunFailed, Workflow
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+from .conftest import Jobs, MakeKit
+from .nodes import Gate
+from .proxy import Proxy
+
+WORKFLOWS: dict[str, Callable[[], workflows.Graph]] = {
+    "picture": workflows.picture,
+    "text": workflows.text,
+    "sound": workflows.sound,
+    "clip": workflows.clip,
+    "failing": workflows.failing,
+    "nothing": lambda: workflows.showing({}),
+    "odd": lambda: workflows.showing({"images": ["x", {"filename": "a.png"}], "text": [1, None]}, {"audio": {}}),
+}
+
+
+def alike(result: ExecuteResult) -> dict[str, Any]:
+    """A result without what differs from run to run: ids, times, the counters in file names."""
+    found = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    for name in ("prompt_id", "duration", "node_times", "cached_nodes"):
+        del found[name]
+    found["media"] = [(media.kind, media.node, media.var, media.temp, media.mime) for media in result.media]
+    if result.error is not None:
+        found["error"] = dataclasses.asdict(result.error)
+    return dict(json.loads(re.sub(r"_\d{5}_", "_N_", json.dumps(found))))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+async def test_every_way_to_run_gives_the_same_result(name: str, make_kit: MakeKit) -> None:
+    graph = WORKFLOWS[name]()
+    http, websocket = (make_kit(executor_type=kind, raise_on_error=False) for kind in ("http", "websocket"))
+    by_http = await http.execute(graph)
+    assert by_http.status == ("failed" if name == "failing" else "completed"), by_http.msg
+    others = [
+        await websocket.execute(graph),
+        await websocket.execute_json(graph),
+        await asyncio.to_thread(http.run, graph),
+        await http.submit(graph),
+        await asyncio.to_thread(websocket.submit(graph).result),
+    ]
+    for other in others:
+        assert alike(other) == alike(by_http)
+
+
+async def test_a_cached_run_gives_the_same_outputs_and_says_what_was_cached(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    first = await either.execute(graph, {"color": 0x010203})
+    again = await either.execute(graph, {"color": 0x010203})
+    assert again.images == first.images
+    assert again.cached_nodes == ["1", "2"]
+
+
+async def test_the_usage_example_of_the_reference_runs(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "workflow.json"
+    path.write_text(json.dumps(workflows.text()))
+    async with ComfyKit(sandbox.url) as kit:
+        result = await kit.execute(str(path), {"say": "a cute cat"})
+    assert (result.status, result.texts, result.texts_by_var) == (
+        "completed",
+        ["a cute cat"],
+        {"words": ["a cute cat"]},
+    )
+    assert result.duration is not None
+    assert result.duration > 0
+    assert result.outputs == {"2": {"text": ["a cute cat"]}}
+
+
+async def test_a_workflow_may_be_a_path_a_url_a_dict_bytes_or_read_before(
+    kit: ComfyKit, proxy: Proxy, tmp_path: Path
+) -> None:
+    graph = workflows.text("from anywhere")
+    path = tmp_path / "greeting.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"prompt": graph}).encode())
+    from aiohttp import web
+
+    proxy.answer = lambda request: web.json_response(graph)
+    sources: list[Any] = [path, str(path), f"{proxy.url}/some/greeting.json?token=1", graph, Workflow.parse(graph)]
+    sources.append(json.dumps(graph).encode())
+    for source in sources:
+        result = await kit.execute(source)
+        assert result.texts == ["from anywhere"], result.msg
+    assert (await kit.execute(path)).workflow_name == "greeting"
+    assert (await kit.execute(sources[2])).workflow_name == "greeting"
+
+
+def test_a_run_can_be_waited_for_with_a_limit_and_goes_on(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    its.wait()
+    with pytest.raises(TimeoutError):
+        run.result(timeout=0.05)
+    assert not run.done
+    its.open()
+    assert run.result().status == run.status == "completed"
+
+
+def test_values_may_be_keywords_a_dict_or_both(kit: ComfyKit) -> None:
+    graph = workflows.picture()
+    assert kit.run(graph, {"width": 8}, height=24).image.pil().size == (8, 24)
+    graph["1"]["_meta"]["title"] = "$values.width, $workflow.height, $timeout.color"
+    assert kit.run(graph, values=12, workflow=20, timeout=7).image.pil().getpixel((0, 0)) == (0, 0, 7)
+
+
+def test_a_failed_run_raises_where_one_waits_and_is_returned_where_one_asks_for_it(kit: ComfyKit) -> None:
+    with pytest.raises(RunFailed, match="The bomb: kaboom over 1 picture") as caught:
+        kit.run(workflows.failing())
+    assert caught.value.result.status == "failed"
+    assert len(caught.value.result.images) == 1
+    assert kit.options(raise_on_error=False).run(workflows.failing()).status == "failed"
+
+
+async def test_runs_are_started_and_awaited_from_many_loops_and_threads_at_once(kit: ComfyKit) -> None:
+    texts: list[str] = []
+
+    def thread(number: int) -> None:
+        texts.append(asyncio.run(kit.execute(workflows.text(f"{number}"))).texts[0])
+
+    threads = [threading.Thread(target=thread, args=(number,)) for number in range(5)]
+    for each in threads:
+        each.start()
+    here = await asyncio.gather(*(kit.execute(workflows.text(f"here {number}")) for number in range(5)))
+    for each in threads:
+        await asyncio.to_thread(each.join)
+    assert sorted(texts) == ["0", "1", "2", "3", "4"]
+    assert [result.texts[0] for result in here] == [f"here {number}" for number in range(5)]
+
+
+def test_a_callback_may_ask_for_the_result_when_it_is_done_and_is_refused_before(
+    kit: ComfyKit, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    told: list[Any] = []
+    ended = threading.Event()
+
+    def on_progress(_: Any) -> None:
+        if not run.done and not told:
+            for call in (run.result, run.cancel):
+                with pytest.raises(RuntimeError):
+                    call()
+                told.append("refused")
+
+    def on_done(_: Any) -> None:
+        told.append(run.result())
+        ended.set()
+
+    run.subscribe(progress=on_progress, done=on_done)
+    its.open()
+    assert ended.wait(20)
+    assert told == ["refused", "refused", run.result()]
+
+
+async def test_a_hundred_submissions_share_one_socket_and_a_bounded_pool(
+    proxy: Proxy, make_kit: MakeKit, jobs: Jobs
+) -> None:
+    kit = make_kit(proxy.url)
+    runs = [kit.submit(workflows.picture(), color=number) for number in range(100)]
+    results = [await run for run in runs]
+    assert len({result.prompt_id for result in results}) == 100
+    assert [result.params["color"] for result in results] == list(range(100))
+    assert proxy.sockets.opened == 1
+    assert len(proxy.connections) <= 17
+    assert len(proxy.requests("POST", "/prompt")) == 100
+    assert len(proxy.requests("GET", "/object_info/EmptyImage")) == 1
+    assert len(proxy.requests("GET", "/queue")) < 100
+    assert not jobs.queue()
+
+
+async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
+    await kit.close()
+    assert (await kit.execute(workflows.text())).status == "completed"
+    await kit.close()
+    await kit.close()
+    assert (await kit.submit(workflows.text())).status == "completed"
+
+
+async def test_a_result_says_what_was_run_and_where(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    result = await either.execute(graph, {"width": 48})
+    assert result.server == either.comfyui_url
+    assert result.server_version == "0.33.0"
+    assert result.params == {"width": 48, "height": 16, "color": 255}
+    assert result.prompt["1"]["inputs"]["width"] == 48
+    assert graph == workflows.picture()

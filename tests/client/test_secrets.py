@@ -1,0 +1,205 @@
+"""A secret goes to the server it is for, and shows nowhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, Media
+from comfykit_jupyter.client import loop
+
+from . import workflows
+from .conftest import MakeKit
+from .proxy import Proxy, Served
+
+SECRETS = {
+    "api_key": "the-api-key-secret",
+    "cookies": '{"session": "the-cookie-secret"}',
+    "headers": {"X-Access": "the-header-secret"},
+}
+CARRIED = {
+    "Authorization": "Bearer the-api-key-secret",
+    "Cookie": "session=the-cookie-secret",
+    "X-Access": "the-header-secret",
+}
+
+
+class Elsewhere(Served):
+    """Another origin: notes whatever comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, str]] = []
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append({**request.headers, "path": request.path_qs, "body": (await request.read()).decode("latin-1")})
+        return web.json_response({})
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    with Elsewhere() as site:
+        yield site
+
+
+async def test_every_request_to_the_server_carries_them_the_socket_included(
+    either: ComfyKit, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    kit = make_kit(proxy.url, executor_type=either.executor_type, **SECRETS)
+    result = await kit.execute(workflows.picture())
+    _ = result.image.path
+    paths = {seen.path for seen in proxy.seen}
+    assert {"/prompt", "/view"} <= paths
+    assert ("/ws" in paths) == (either.executor_type == "websocket")
+    for seen in proxy.seen:
+        assert {name: seen.headers.get(name) for name in CARRIED} == CARRIED, seen.path
+    (prompt,) = proxy.requests("POST", "/prompt")
+    assert json.loads(prompt.body)["extra_data"] == {"api_key_comfy_org": "the-api-key-secret"}
+
+
+@pytest.mark.parametrize("path", ["/object_info/EmptyImage", "/prompt", "/view", "/ws"])
+async def test_no_redirect_takes_them_elsewhere(
+    path: str, proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+
+    def redirect(request: web.Request) -> web.Response | None:
+        if request.path != path:
+            return None
+        return web.Response(status=307, headers={"Location": f"{elsewhere.url}{request.path_qs}"})
+
+    proxy.answer = redirect
+    proxy.sockets.answered = path == "/ws"
+    kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
+    result = await kit.execute(workflows.picture())
+    if path == "/view":
+        with pytest.raises(ComfyKitError, match="redirects to"):
+            result.image.read()
+    elif path == "/ws":
+        assert result.status == "completed"
+    else:
+        assert "redirects to" in str(result.msg)
+    assert not elsewhere.seen
+
+
+async def test_a_url_on_another_port_gets_none_of_them(elsewhere: Elsewhere, proxy: Proxy, make_kit: MakeKit) -> None:
+    kit = make_kit(proxy.url, **SECRETS)
+    for value in (f"{elsewhere.url}/cat.png", f"{elsewhere.url}/view?filename=cat.png&type=output"):
+        await kit.execute(workflows.inverted(), {"image": value})
+    await kit.execute(f"{elsewhere.url}/workflow.json")
+    assert len(elsewhere.seen) == 3
+    assert "secret" not in str(elsewhere.seen)
+
+
+async def test_media_of_another_server_are_fetched_with_its_own_secrets_only(
+    proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
+) -> None:
+    origin = make_kit(elsewhere.url)._server
+    media = Media(origin, {"filename": "cat.png"}, node="1", var="1")
+    await make_kit(proxy.url, **SECRETS).execute(workflows.inverted(), {"image": media})
+    assert [seen["path"] for seen in elsewhere.seen] == ["/view?filename=cat.png&subfolder=&type=output"]
+    assert "secret" not in str(elsewhere.seen)
+
+
+async def test_a_kit_for_another_server_does_not_take_them_along(
+    proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
+) -> None:
+    kit = make_kit(proxy.url, **SECRETS)
+    other = kit.options(comfyui_url=elsewhere.url)
+    await other.execute(workflows.text())
+    assert elsewhere.seen
+    assert "secret" not in str(elsewhere.seen)
+    assert kit.options(comfyui_url=elsewhere.url, api_key="its-own").api_key == "its-own"
+    await other.close()
+
+
+async def test_they_show_nowhere(proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture) -> None:
+    shown: list[Any] = []
+    with caplog.at_level(logging.DEBUG):
+        kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
+        shown += [kit, kit._settings, kit._server, kit.server(), kit.options(timeout=3)]
+        run = kit.submit(workflows.picture())
+        result = await run
+        shown += [run, run.progress, result, vars(result), result.image, result.media]
+        shown += [
+            vars(await kit.execute(workflows.failing())),
+            vars(await kit.execute(workflows.picture(), {"widht": 1})),
+        ]
+        for status in (401, 302, 500, 404):
+            proxy.answer = lambda request, status=status: web.Response(status=status)  # type: ignore[misc]
+            failed = await make_kit(proxy.url, **SECRETS).execute(workflows.picture())
+            shown += [failed, vars(failed)]
+        shown.append(vars(await make_kit("http://127.0.0.1:1", **SECRETS).execute(workflows.picture())))
+        await kit.close()
+    text = "\n".join([*map(str, shown), *map(repr, shown), caplog.text])
+    assert "picture_" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": "two\nlines-secret"},
+        {"api_key": "“quoted”-secret"},
+        {"headers": {"X-A": "secret\r\nX-B: secret"}},
+        {"headers": {"X A": "secret"}},
+        {"headers": {"": "secret"}},
+        {"cookies": "session=secret\x00"},
+        {"cookies": "secret"},
+        {"cookies": '{"secret'},
+        {"cookies": '{"session": "sécret"}'},
+        {"cookies": "http://127.0.0.1:1/cookies?token=secret"},
+        {"cookies": "http://[x/?secret"},
+    ],
+    ids=repr,
+)
+async def test_one_that_can_not_be_sent_is_refused_and_not_shown(
+    options: dict[str, Any], proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        result = await make_kit(proxy.url, executor_type="websocket", **options).execute(workflows.text())
+    assert result.status == "failed"
+    assert next(iter(options)) in str(result.msg)
+    assert "secret" not in f"{result!r}{result.error}{caplog.text}"
+    assert "sécret" not in f"{result!r}{result.error}{caplog.text}"
+    assert not proxy.seen
+
+
+async def test_a_key_that_was_pasted_with_a_line_end_works(proxy: Proxy, make_kit: MakeKit) -> None:
+    assert (await make_kit(proxy.url, api_key=" key-secret\n").execute(workflows.text())).status == "completed"
+    assert proxy.seen[0].headers["Authorization"] == "Bearer key-secret"
+
+
+@pytest.mark.parametrize("page", ['{"session": "abc", "n": 1}', "session=abc; n=1"])
+async def test_cookies_may_come_from_a_page_which_is_read_once(
+    page: str, proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        asked.append(str(request.headers))
+        return web.Response(text=page)
+
+    with Served(serve) as site, caplog.at_level(logging.DEBUG):
+        url = f"{site.url}/cookies?token=secret"
+        kit = make_kit(proxy.url, executor_type="websocket", cookies=url, api_key="key-secret")
+        for _ in range(2):
+            assert (await kit.execute(workflows.text())).status == "completed"
+    assert "secret" not in caplog.text
+    assert len(asked) == 1
+    assert "secret" not in asked[0]
+    assert {seen.headers["Cookie"] for seen in proxy.seen} == {"session=abc; n=1"}
+
+
+def test_the_environments_key_goes_to_the_server_of_the_kit(
+    proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_API_KEY", "from-environment")
+    kit = make_kit(proxy.url)
+    loop.call(kit._server.look())
+    assert {seen.headers["Authorization"] for seen in proxy.seen} == {"Bearer from-environment"}

@@ -1,0 +1,125 @@
+"""Where settings come from: what is given, else the environment, else the default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter.client.kit import connect, current
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+
+SETTINGS: list[tuple[str, str, str, Any, Any, Any]] = [
+    # attribute, environment's name, its text, what that means, what is given, the default
+    ("comfyui_url", "COMFYUI_BASE_URL", "http://a:1/", "http://a:1", "http://b:2", "http://127.0.0.1:8188"),
+    ("executor_type", "COMFYUI_EXECUTOR_TYPE", "websocket", "websocket", "http", "http"),
+    ("api_key", "COMFYUI_API_KEY", "key-of-env", "key-of-env", "key-given", None),
+    ("cookies", "COMFYUI_COOKIES", "a=1", "a=1", "b=2", None),
+    ("runninghub_url", "RUNNINGHUB_BASE_URL", "http://r:1", "http://r:1", "http://s:2", "https://www.runninghub.ai"),
+    ("runninghub_api_key", "RUNNINGHUB_API_KEY", "rh-env", "rh-env", "rh-given", None),
+    ("runninghub_timeout", "RUNNINGHUB_TIMEOUT", "20", 20, 300, 300),
+    ("runninghub_retry_count", "RUNNINGHUB_RETRY_COUNT", "7", 7, 3, 3),
+    ("runninghub_instance_type", "RUNNINGHUB_INSTANCE_TYPE", "plus", "plus", "basic", None),
+]
+
+
+@pytest.mark.parametrize(("name", "variable", "text", "meant", "given", "default"), SETTINGS)
+def test_what_is_given_beats_the_environment_which_beats_the_default(
+    name: str, variable: str, text: str, meant: Any, given: Any, default: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(ComfyKit(), name) == default
+    monkeypatch.setenv(variable, text)
+    assert getattr(ComfyKit(), name) == meant
+    assert getattr(ComfyKit(**{name: given}), name) == given
+    monkeypatch.setenv(variable, "")
+    assert getattr(ComfyKit(), name) == default
+
+
+def test_the_settings_keep_the_order_of_the_reference() -> None:
+    kit = ComfyKit("http://a:1", "websocket", "key", "c=1", "http://r:1", "rh", 5, 6)
+    assert [getattr(kit, name) for name, *_ in SETTINGS[:8]] == [
+        "http://a:1", "websocket", "key", "c=1", "http://r:1", "rh", 5, 6,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"comfyui_url": "ftp://a"}, "comfyui_url"),
+        ({"comfyui_url": "http://a:port"}, "comfyui_url"),
+        ({"comfyui_url": "http://"}, "comfyui_url"),
+        ({"comfyui_url": "http://me:secret@a"}, "headers="),
+        ({"executor_type": "grpc"}, "executor_type"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": -1}, "timeout"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_refused_at_once(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ComfyKitError, match=told) as caught:
+        ComfyKit(**options)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_may_lack_its_scheme_and_have_a_path(sandbox: Sandbox) -> None:
+    assert ComfyKit("gpu-box:8188").comfyui_url == "http://gpu-box:8188"
+    assert ComfyKit("https://host/comfy/").comfyui_url == "https://host/comfy"
+    assert ComfyKit(f"{sandbox.url}/api").run(workflows.text()).text == "hello"
+
+
+def test_options_make_a_kit_that_differs_in_them_only(sandbox: Sandbox) -> None:
+    kit = ComfyKit(sandbox.url, "websocket", api_key="key")
+    other = kit.options(timeout=5, raise_on_error=False)
+    assert (other.comfyui_url, other.executor_type, other.api_key) == (sandbox.url, "websocket", "key")
+    assert kit.options(executor_type="http").executor_type == "http"
+    with pytest.raises(ComfyKitError, match="timeoutt"):
+        kit.options(timeoutt=5)
+
+
+def test_connect_is_for_the_kits_that_name_no_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYUI_BASE_URL", "http://from-environment:1")
+    try:
+        kit = connect(sandbox.url, api_key="only-there")
+        assert (kit.comfyui_url, kit.api_key) == (sandbox.url, "only-there")
+        assert current() is kit
+        assert (ComfyKit().comfyui_url, ComfyKit().api_key) == (sandbox.url, "only-there")
+        assert (ComfyKit("http://other:1").comfyui_url, ComfyKit("http://other:1").api_key) == ("http://other:1", None)
+    finally:
+        connect(None)
+    assert ComfyKit().comfyui_url == "http://from-environment:1"
+
+
+def test_a_server_says_what_it_is_and_one_that_is_away_is_told_apart(kit: ComfyKit) -> None:
+    here = kit.server()
+    assert (here.reachable, here.version, here.url) == (True, "0.33.0", kit.comfyui_url)
+    away = ComfyKit("http://127.0.0.1:1").server()
+    assert not away.reachable
+    assert "no ComfyUI server at http://127.0.0.1:1" in away.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("absent.json", None, "no file absent.json in .*did you mean present.json"),
+        ("broken.json", b"{", "not JSON"),
+        ("editor.json", b'{"nodes": [], "links": []}', "Export"),
+        ("list.json", b"[1]", "API format"),
+        ("x" * 300, None, "can't be read"),
+        ("nul\0", None, "can't be read"),
+    ],
+)
+async def test_what_is_no_workflow_is_told_in_one_line(
+    name: str, content: bytes | None, told: str, kit: ComfyKit, tmp_path: Path
+) -> None:
+    (tmp_path / "present.json").write_bytes(b"{}")
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ComfyKitError, match=told) as caught:
+        kit.load(f"{tmp_path}/{name}")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    result = await kit.execute(tmp_path / name)
+    assert (result.status, result.msg) == ("failed", str(caught.value))

@@ -20,6 +20,8 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
 ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / ".venv/kernels"
+"""Older kernels, a folder of packages each."""
 PATIENCE = 30.0
 """Seconds after which a test gives up; nothing waits that long when all is well."""
 
@@ -166,6 +168,14 @@ class Page:
         self._comm(model, {"method": "custom", "content": {**body, "kind": kind, "id": id_}}, buffers)
         return id_
 
+    def cancel(self, model: Model) -> None:
+        """The Cancel of a cell that runs: a message, and where it is not answered soon, the kernel's interrupt."""
+        answer = {"kind": "answer", "id": self.send(model, "cancel", prompt_id=None)}
+        with self._changed:
+            heard = self._changed.wait_for(lambda: any(answer.items() <= m[0].items() for m in model.messages), 0.3)
+        if not heard:
+            self.interrupt()
+
     def update(self, model: Model, state: dict[str, Any]) -> None:
         """Set traits, as ours never does."""
         self._comm(model, {"method": "update", "state": state, "buffer_paths": []})
@@ -267,13 +277,15 @@ class Page:
 
 
 @contextmanager
-def kernel(folder: Path, python: str = sys.executable, **environment: str) -> Iterator[Page]:
-    """A page in front of a fresh kernel that works in a folder."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+def kernel(folder: Path, packages: Path | None = None, **environment: str) -> Iterator[Page]:
+    """A page in front of a fresh kernel that works in a folder; `packages`: with these before the installed ones."""
+    path = os.pathsep.join(str(part) for part in (packages, ROOT, os.environ.get("PYTHONPATH")) if part)
     private = {"IPYTHONDIR": str(folder / ".ipython"), "PYTHONPATH": path}
     connection, _ = write_connection_file(str(folder / f"kernel-{uuid.uuid4().hex}.json"))
     process = subprocess.Popen(
-        [python, "-m", "ipykernel_launcher", "-f", connection], cwd=folder, env={**os.environ, **private, **environment}
+        [sys.executable, "-m", "ipykernel_launcher", "-f", connection],
+        cwd=folder,
+        env={**os.environ, **private, **environment},
     )
     page = None
     try:

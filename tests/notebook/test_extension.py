@@ -72,6 +72,14 @@ def test_the_extension_can_be_loaded_again_and_unloaded(folder: Path, sandbox: S
         assert "%comfykit params" not in page.complete("%comfykit par")
 
 
+def test_an_older_nest_asyncio_that_was_applied_before_is_told_in_one_line(folder: Path) -> None:
+    with kernel(folder) as page:
+        page.run("import asyncio\nasyncio._nest_patched = True  # what nest_asyncio leaves behind")
+        cell = page.run("%load_ext comfykit_jupyter")
+        assert len(cell.stdout.splitlines()) == 1
+        assert "nest_asyncio was applied before" in cell.stdout
+
+
 def test_an_import_patches_no_event_loop(folder: Path) -> None:
     with kernel(folder) as page:
         cell = page.run(

@@ -142,7 +142,7 @@ def test_the_stop_button_cancels_on_the_server_and_leaves_that_it_was_cancelled(
 def test_cancel_in_the_page_stops_a_busy_cell_with_the_same_line(page: Page) -> None:
     cell = page.start(LONG)
     running(page, cell)
-    page.ask(page.model(cell), "cancel", prompt_id=None)
+    page.cancel(page.model(cell))
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert cell.error.strip() == "RunFailed: text_to_image: cancelled"

@@ -71,8 +71,9 @@ def signatures(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitio
     found: dict[str, str] = {}
     for node_id in nodes:
         class_type = prompt[node_id]["class_type"]
-        declared = definitions.inputs(class_type)
-        inputs = {name: value for name, value in prompt[node_id]["inputs"].items() if name in declared}
+        given = prompt[node_id]["inputs"]
+        declared = definitions.inputs(class_type, given)
+        inputs = {name: value for name, value in given.items() if name in declared}
         links = {name: [found[value[0]], value[1]] for name, value in inputs.items() if is_link(value)}
         values = {name: literal(value) for name, value in inputs.items() if name not in links}
         about = [class_type, values, links, _fingerprint(class_type, folders, values)]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+DYNAMIC_CHOICE = "COMFY_DYNAMICCOMBO_V3"
+
+
 class Definitions:
     """The nodes' inputs as they are now: choices may be files, so that one of these serves one request only."""
 
@@ -24,10 +27,25 @@ class Definitions:
             self._specs[class_type] = NODES[class_type].specs(self._folders)
         return self._specs[class_type]
 
-    def inputs(self, class_type: str) -> dict[str, Spec]:
-        """All inputs that a node declares, the required ones first."""
+    def inputs(self, class_type: str, given: Mapping[str, Any] | None = None) -> dict[str, Spec]:
+        """All inputs that a node declares, the required ones first, then what the given choices bring along.
+
+        What a dynamic choice `format` brings is named `format.codec`, and may be left out.
+        """
         required, optional = self.specs(class_type)
-        return {**required, **optional}
+        found = {**required, **optional}
+        unseen = list(found.items())
+        while unseen:
+            name, spec = unseen.pop()
+            if input_type(spec) != DYNAMIC_CHOICE:
+                continue
+            for option in input_options(spec).get("options", ()):
+                if given is not None and option["key"] == given.get(name):
+                    sections = option.get("inputs", {}).values()
+                    brought = {f"{name}.{key}": tuple(part) for section in sections for key, part in section.items()}
+                    found.update(brought)
+                    unseen += brought.items()
+        return found
 
     def object_info(self, class_type: str) -> dict[str, Any]:
         """A node's entry in `/object_info`."""
@@ -62,7 +80,7 @@ def choices(spec: Spec) -> list[Any] | None:
         return list(kind)
     if kind == "COMBO":
         return list(options.get("options", ()))
-    if kind == "COMFY_DYNAMICCOMBO_V3":
+    if kind == DYNAMIC_CHOICE:
         return [option["key"] for option in options.get("options", ())]
     return None
 
@@ -78,10 +96,13 @@ def input_options(spec: Spec) -> Mapping[str, Any]:
 
 
 def named_parameters(function: Callable[..., object] | None, names: Mapping[str, object]) -> list[str]:
-    """Which of these names a node's `validate` or `fingerprint` takes; all of them if it takes `**inputs`."""
+    """Which of these inputs a node's function takes besides its first argument; all of them if it takes `**inputs`.
+
+    What a dynamic choice brings has a dot in its name, so that only `**inputs` can take it.
+    """
     if function is None:
         return []
-    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the folders
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the context, or the folders
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return list(names)
     taken = {parameter.name for parameter in parameters}

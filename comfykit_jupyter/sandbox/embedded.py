@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -81,7 +82,7 @@ class Sandbox:
     def stop(self) -> None:
         """Stop the server, and remove its folder if it was a temporary one; nothing if it does not run."""
         if self._thread is not None and self._loop is not None and self._stopping is not None:
-            if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it could not start, or was stopped before
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         if self._remove_folder is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.sandbox.cache import ResultCache, signatures
-from comfykit_jupyter.sandbox.definitions import Definitions
+from comfykit_jupyter.sandbox.definitions import Definitions, named_parameters
 from comfykit_jupyter.sandbox.graph import is_link, literal, order, postorder
 from comfykit_jupyter.sandbox.node import NODES, Folders, Interrupted, Output
 from comfykit_jupyter.sandbox.sockets import Sockets, jpeg
@@ -86,7 +86,7 @@ class Run:
         prompt = self.job.prompt
         self._log("execution_start")
         definitions = Definitions(self.folders)
-        declared = {node["class_type"]: definitions.inputs(node["class_type"]) for node in prompt.values()}
+        declared = {key: definitions.inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
         nodes, _ = postorder(prompt, self.job.outputs, declared)
         keys = signatures(prompt, nodes, self.folders, definitions)
         for node_id, key in keys.items():
@@ -102,11 +102,11 @@ class Run:
                 continue
             self.node_id = node_id
             node, context = NODES[prompt[node_id]["class_type"]], RunContext(self, node_id)
-            inputs = self._inputs(node_id, declared[node.class_type])
+            inputs = self._inputs(node_id, declared[node_id])
             self._begin(node_id)
             try:
                 context.check()
-                result = node.run(context, **inputs)
+                result = node.run(context, **{name: inputs[name] for name in named_parameters(node.run, inputs)})
             except Interrupted:
                 about = {"node_id": node_id, "node_type": node.class_type, "executed": list(self._executed)}
                 self._log("execution_interrupted", **about)

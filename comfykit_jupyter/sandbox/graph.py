@@ -12,7 +12,7 @@ Prompt = dict[str, dict[str, Any]]
 """Nodes by id: `{"class_type": …, "inputs": {name: value or link}}`."""
 
 Declared = Mapping[str, Collection[str]]
-"""For each class of a prompt the names of its inputs; what a node is given beyond them is left alone."""
+"""For each node of a prompt the names of its inputs; what a node is given beyond them is left alone."""
 
 
 def is_link(value: object) -> bool:
@@ -33,9 +33,8 @@ def literal(value: Any) -> Any:
 
 def upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[str]:
     """The nodes that a node's declared inputs come from, in the order of the prompt."""
-    node = prompt[node_id]
-    for name, value in node["inputs"].items():
-        if name in declared[node["class_type"]] and is_link(value) and value[0] in prompt:
+    for name, value in prompt[node_id]["inputs"].items():
+        if name in declared[node_id] and is_link(value) and value[0] in prompt:
             yield value[0]
 
 

@@ -36,6 +36,7 @@ COMFYUI_VERSION = "0.33.0"
 
 MAX_UPLOAD_SIZE = 100 * 1024 * 1024
 _MAX_JSON = 32 * 1024 * 1024
+_MAX_DEPTH = 200
 _STOP_WITHIN = 5.0  # seconds that a running node gets to notice that the server stops
 _SECRETS = ("api_key_comfy_org", "auth_token_comfy_org")
 
@@ -336,9 +337,20 @@ async def _body(request: web.Request) -> dict[str, Any]:
         body = json.loads(await request.read(), parse_constant=_no_number, parse_float=_number)
     except (ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not _is_shallow(body):
         raise web.HTTPInternalServerError(text="500 Internal Server Error\n\nServer got itself in trouble")
     return body
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether a JSON value is nested little enough that it can be written as JSON again, inside the history."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        parts = [value.values() if isinstance(value, dict) else value for value in level]
+        level = [part for values in parts for part in values if isinstance(part, (dict, list))]
+        if not level:
+            return True
+    return False
 
 
 def _no_number(name: str) -> float:

@@ -71,7 +71,7 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
     if not outputs:
         return Verdict(error=problem("prompt_no_outputs", "Prompt has no outputs", ""))
     definitions = Definitions(folders)
-    declared = {node["class_type"]: definitions.inputs(node["class_type"]) for node in prompt.values()}
+    declared = {key: definitions.inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
     checked, cycles = postorder(prompt, outputs, declared)
     errors: dict[str, list[Problem]] = {}
     for node_id in checked:
@@ -116,7 +116,7 @@ def _node_problems(
     inputs: dict[str, Any] = prompt[node_id]["inputs"]
     node = NODES[class_type]
     required, _ = definitions.specs(class_type)
-    declared = definitions.inputs(class_type)
+    declared = definitions.inputs(class_type, inputs)
     own = named_parameters(node.validate, declared)
     problems: list[Problem] = []
     for name, spec in declared.items():

@@ -138,3 +138,23 @@ def without_help(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_help(part) for key, part in value.items() if key != "tooltip"}
     return [without_help(part) for part in value] if isinstance(value, list) else value
+
+
+def test_uploads_and_other_requests_get_the_recorded_answers(client: Client) -> None:
+    pictures = iter([b"red", b"red", b"blue", b"blue", *[b"other"] * 4])
+    for entry in recording("http_misc"):
+        if "fields" in entry:
+            files = {"image": (entry["filename"], next(pictures), "image/png")}
+            response = client.http.post("/upload/image", files=files, data=entry["fields"])
+            if entry["status"] == 200:
+                assert response.json() == json.loads(entry["response"])
+        elif "get" in entry and "preview" not in entry["get"]:
+            response = client.http.get(entry["get"])
+            kept = {"content-type", "content-disposition", "x-content-type-options", "accept-ranges"}
+            if entry["status"] == 200:
+                assert {key: response.headers.get(key) for key in kept & entry["headers"].keys()} == {
+                    key: entry["headers"][key] for key in kept & entry["headers"].keys()
+                }
+        else:
+            continue
+        assert response.status_code == entry["status"], entry

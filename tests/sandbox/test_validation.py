@@ -9,6 +9,8 @@ import pytest
 from tests.sandbox import probes
 from tests.sandbox.client import Client, of_type
 
+DEEP = b'{"prompt": ' + b"[" * 300 + b"]" * 300 + b"}"
+
 
 def image(**values: Any) -> dict[str, Any]:
     return {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 1, **values}}
@@ -93,7 +95,7 @@ def test_what_is_no_prompt_is_refused_as_a_whole(client: Client, prompt: Any, ki
 
 
 @pytest.mark.parametrize(
-    "body", [b"no json", b"", b"[]", b"NaN", b'{"prompt": NaN}', b'{"prompt": 1e999}', b"[" * 100_000]
+    "body", [b"no json", b"", b"[]", b"NaN", b'{"prompt": NaN}', b'{"prompt": 1e999}', b"[" * 100_000, DEEP]
 )
 def test_a_body_that_is_no_json_object_is_answered_as_comfyui_does(client: Client, body: bytes) -> None:
     response = client.http.post("/prompt", content=body)
@@ -147,3 +149,16 @@ def test_a_very_deep_graph_is_no_trouble(client: Client) -> None:
     chain = {str(number): invert(str(number - 1), 0) for number in range(1, 3_000)}
     response = client.post({"0": image(width=0), **chain, "end": preview("2999", 0)})
     assert list(response.json()["node_errors"]) == ["0"]
+
+
+def test_what_a_choice_brings_along_is_checked_and_used(client: Client) -> None:
+    def prompt(codec: str) -> dict[str, Any]:
+        frames = image(width=64, height=64, batch_size=2)
+        video = {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 8.0}}
+        inputs = {"video": ["2", 0], "filename_prefix": "v", "format": "mp4", "format.codec": codec}
+        return {"1": frames, "2": video, "3": {"class_type": "SaveVideo", "inputs": inputs}}
+
+    refused = client.post(prompt("nope")).json()["node_errors"]["3"]["errors"]
+    assert [error["type"] for error in refused] == ["value_not_in_list"]
+    prompt_id, _ = client.run(prompt("h264"))
+    assert client.history(prompt_id)["outputs"]["3"]["images"][0]["filename"].endswith(".mp4")

@@ -1,8 +1,8 @@
 """What a node of the embedded server is: its definition, what it is given when it runs, what it returns.
 
 A node is a function with a `@node(...)` in front of it. The decorator says what `/object_info` says of it; the
-function gets a `Context` and, by name, those of the node's inputs that it takes, and returns an `Output`. What a dynamic
-choice brings along, such as `format.codec`, reaches a function that takes `**inputs`.
+function gets a `Context` and, by name, those of the node's inputs that it takes, and returns an `Output`. What a
+dynamic choice brings along, such as `format.codec`, reaches a function that takes `**inputs`.
 
     @node("ImageInvert", display_name="Invert Image", category="image",
           required={"image": ("IMAGE", {})}, returns=("IMAGE",))

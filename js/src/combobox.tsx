@@ -2,6 +2,7 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type described, textOf } from "./fields";
+import { fileName } from "./format";
 import type { Value } from "./protocol";
 
 /** Options in the page at once; the rest is found by typing. */
@@ -140,10 +141,6 @@ export function Combobox(props: ComboboxProps) {
       </div>
     </div>
   );
-}
-
-function fileName(path: string): string {
-  return path.split(/[/\\]/).at(-1) ?? path;
 }
 
 /** A model's path, its folders in the back. */

@@ -88,7 +88,7 @@ function Row({ session, field, id }: RowProps) {
   const hasDefault = field.default !== null && field.default !== undefined;
   const changed = hasDefault && !same(value, field.default);
   const reset = () => session.values.reset(name, field.default);
-  const origin = [field.node, field.tooltip].filter(Boolean).join("\n");
+  const origin = [name, field.node, field.tooltip].filter(Boolean).join("\n");
 
   return (
     <div

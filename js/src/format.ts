@@ -23,6 +23,16 @@ export function brief(value: Value | undefined, length = Number.POSITIVE_INFINIT
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
+/** The last part of a path. */
+export function fileName(path: string): string {
+  return path.split(/[/\\]/).at(-1) ?? path;
+}
+
+/** A path of this machine as the name of its file; any other text as it is. */
+export function shortPath(text: string): string {
+  return /^(\/|[a-z]:\\).*\.\w{1,5}$/i.test(text) ? fileName(text) : text;
+}
+
 /** Bytes: 512 B, 12 kB, 3.4 MB. */
 export function byteSize(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
@@ -34,7 +44,7 @@ export function byteSize(bytes: number): string {
 export function differences(run: Run): [string, string][] {
   const seeds = Object.entries(run.seeds ?? {});
   const changed = Object.entries(run.changed ?? {}).filter(([name]) => !(name in (run.seeds ?? {})));
-  return [...seeds, ...changed.map(([name, value]): [string, string] => [name, brief(value)])];
+  return [...seeds, ...changed.map(([name, value]): [string, string] => [name, shortPath(brief(value))])];
 }
 
 const PROMPTS = ["prompt", "positive", "positive_prompt", "text"];

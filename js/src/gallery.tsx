@@ -108,7 +108,11 @@ function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): 
   const { url, error } = useMedia(session, seen ? { run: run.id, key: item.key, size: "thumb" } : null);
   return (
     <button ref={tile} type="button" class="ck-tile ck-open" aria-label={alt} title={alt} onClick={onOpen}>
-      {url ? <img src={url} alt={alt} /> : <span class="ck-note">{error}</span>}
+      {url ? (
+        <img src={url} alt={alt} />
+      ) : (
+        <span class="ck-note">{error && (item.kind === "video" ? item.name : error)}</span>
+      )}
       {item.kind === "video" && (
         <span class="ck-badge">
           <PlayIcon />

@@ -2,6 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { type ControlProps, described, ErrorLine, textOf } from "./fields";
+import { shortPath } from "./format";
 import { CloseIcon } from "./icons";
 import { useTopics } from "./session";
 import { useMedia } from "./show";
@@ -11,12 +12,14 @@ const ACCEPTED: Partial<Record<string, string>> = { image: "image/*", video: "vi
 export function MediaField({ session, field, id, value, error }: ControlProps) {
   useTopics(session, "uploads");
   const [over, setOver] = useState(false);
+  // Where a file lies is shown to who edits it, its name to who looks.
+  const [editing, setEditing] = useState(false);
   const chooser = useRef<HTMLInputElement>(null);
   const text = textOf(value);
   const upload = session.uploadOf(field.name);
   const problem = upload?.error ?? error;
   const name = (path: string) => {
-    if (path.trim() === text) return;
+    if (path.trim() === text || path === shortPath(text)) return;
     session.stopUpload(field.name);
     if (path.trim()) session.values.set(field.name, path.trim());
     else session.values.reset(field.name, field.default);
@@ -66,7 +69,9 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
           <input
             type="text"
             class="ck-input"
-            value={text}
+            value={editing ? text : shortPath(text)}
+            onFocus={() => setEditing(true)}
+            onBlur={() => setEditing(false)}
             title={text}
             autocomplete="off"
             spellcheck={false}

@@ -58,7 +58,8 @@ export function stagedRun(session: Session): Run | undefined {
 
 /** A run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
 export function statusText(status: Status, progress: Partial<Progress>, run: Run | undefined): string {
-  const took = duration(run?.seconds ?? progress.elapsed ?? 0);
+  const seconds = run?.seconds ?? progress.elapsed ?? 0;
+  const after = seconds < 0.05 ? "" : ` after ${duration(seconds)}`;
   switch (status) {
     case "queued": {
       const before = progress.queue_position;
@@ -72,12 +73,12 @@ export function statusText(status: Status, progress: Partial<Progress>, run: Run
     }
     case "completed": {
       const seeds = Object.entries(run?.seeds ?? {}).map(([name, seed]) => ` · ${name} ${seed}`);
-      return `Done in ${took}${seeds.join("")}`;
+      return `Done in ${duration(seconds)}${seeds.join("")}`;
     }
     case "failed":
-      return `Failed after ${took}`;
+      return `Failed${after}`;
     case "cancelled":
-      return `Cancelled after ${took}`;
+      return `Cancelled${after}`;
     default:
       return "";
   }

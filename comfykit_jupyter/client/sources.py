@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import tempfile
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,11 +106,11 @@ async def fetch(url: str, limit: int) -> bytes:
 
 async def fetch_file(url: str) -> Path:
     """A local copy of the file behind a URL. Raises as `fetch`."""
-    handle, name = tempfile.mkstemp(dir=local_folder())
-    with os.fdopen(handle, "wb") as file:
+    copy = local_folder() / uuid.uuid4().hex
+    with copy.open("wb") as file:
         async for piece in _pieces(url, MEDIA_LIMIT):
             file.write(piece)
-    return Path(name)
+    return copy
 
 
 async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
-import shutil
-import tempfile
 import threading
+import uuid
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -29,6 +28,9 @@ def local_folder() -> Path:
     global _folder
     with _folder_lock:
         if _folder is None or not _folder.is_dir():
+            import shutil
+            import tempfile
+
             _folder = Path(tempfile.mkdtemp(prefix="comfykit-"))
             atexit.register(shutil.rmtree, _folder, ignore_errors=True)
         return _folder
@@ -107,8 +109,9 @@ async def download(server: ComfyUI, media: Media) -> Path:
     Raises:
         ServerError: the server is away, or no longer has the file.
     """
-    folder = await asyncio.to_thread(tempfile.mkdtemp, dir=local_folder())
-    target = Path(folder) / safe_name(media.name)
+    folder = local_folder() / uuid.uuid4().hex
+    folder.mkdir()
+    target = folder / safe_name(media.name)
     try:
         async with server.stream("/view", params=media.query) as response:
             with target.open("wb") as file:

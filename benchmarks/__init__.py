@@ -1,0 +1,1 @@
+"""What a run costs: see `python -m benchmarks --help`."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.render import headline, pictures_of, result_html
+from comfykit_jupyter.client.render import failure, headline, pictures_of, result_html
 from comfykit_jupyter.notebook.media import workers
 
 if TYPE_CHECKING:
@@ -89,4 +89,9 @@ def show_widget(widget: RunView, keepsake: Keepsake) -> None:
 
 def static_bundle(result: ExecuteResult, changed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A run's result as it stays in its cell: text and HTML."""
-    return {"text/plain": headline(result, changed), "text/html": result_html(result, pictures_of(result), changed)}
+    try:
+        pictures = pictures_of(result)
+    except KeyboardInterrupt:  # a ■ that came too late to stop the run: what there is stays all the same
+        pictures = {}
+    text = "\n".join(filter(None, [headline(result, changed), failure(result)]))
+    return {"text/plain": text, "text/html": result_html(result, pictures, changed)}

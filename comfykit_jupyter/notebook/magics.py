@@ -131,6 +131,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         else:
             output.replace(bundle)
             writer.post(view.stage.clear)
+            writer.drain(1.0)  # the next cell takes the same view
         return result
 
     def _free_view(self) -> RunView:

@@ -59,6 +59,12 @@ class Writer:
             self._ran.pop(key, None)
             self._offers.pop(key, None)
 
+    def drain(self, timeout: float) -> bool:
+        """Wait until all that was posted before has run; False when that took longer than `timeout` seconds."""
+        done = threading.Event()
+        self.post(done.set)
+        return done.wait(timeout)
+
     def _wake(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._serve, name="comfykit-writer", daemon=True)

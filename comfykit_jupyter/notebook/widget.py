@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import traitlets
+
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.kit import current
 from comfykit_jupyter.client.result import Media
@@ -231,10 +233,15 @@ class WorkflowWidget(RunView):
         if lines:
             with self.lock:
                 self.errors = {**self.errors, **lines}
-        if result.error is not None and result.error.kind == "unreachable":
+        self._keepsake.add(result, changed_values(result, self._workflow))
+
+    @traitlets.observe("status")
+    def _follow_status(self, change: Any) -> None:
+        if change.new == "running":
+            self.server = {**self.server, "state": "busy"}
+        elif change.new in ("completed", "failed", "cancelled"):
             self._pause = RETRY_FIRST
             workers().submit(self._look)
-        self._keepsake.add(result, changed_values(result, self._workflow))
 
     def _blamed(self, result: ExecuteResult) -> dict[str, str]:
         error = result.error

@@ -167,11 +167,13 @@ def test_a_view_that_comes_later_gets_the_newest_preview(page: Page) -> None:
     model = shown(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
     page.ask(model, "run")
     page.wait(lambda: any(message[0]["kind"] == "preview" for message in model.messages))
+    page.wait(lambda: model.state["server"]["state"] == "busy")
     model.messages.clear()
     page.ask(model, "hello")
     assert model.messages[0][0]["kind"] == "preview"
     page.ask(model, "cancel", prompt_id=None)
     settled(page, model, "cancelled")
+    page.wait(lambda: model.state["server"]["state"] == "ready")
 
 
 def test_a_picture_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:

@@ -13,13 +13,6 @@ from hypothesis import strategies as st
 from comfykit_jupyter.notebook.sync import Writer
 
 
-def drained(writer: Writer) -> None:
-    """Wait until everything that was posted has run."""
-    done = threading.Event()
-    writer.post(done.set)
-    assert done.wait(20)
-
-
 def hold(writer: Writer, until: threading.Event) -> None:
     """Keep the writer busy."""
 
@@ -39,7 +32,7 @@ def test_jobs_run_in_order_in_one_thread(numbers: list[int]) -> None:
 
     for number in numbers:
         writer.post(partial(note, number))
-    drained(writer)
+    assert writer.drain(20)
     assert [number for number, _ in seen] == numbers
     assert len({thread for _, thread in seen}) <= 1
 
@@ -52,7 +45,7 @@ def test_of_what_changes_often_the_newest_runs_and_the_last_is_never_lost() -> N
         writer.offer("progress", partial(seen.append, number), 0.01)
     writer.settle("progress")
     busy.set()
-    drained(writer)
+    assert writer.drain(20)
     assert seen == [999]
 
 
@@ -72,7 +65,7 @@ def test_a_dropped_offer_never_runs() -> None:
     writer.offer("preview", lambda: pytest.fail("was dropped"), 0.0)
     writer.drop("preview")
     busy.set()
-    drained(writer)
+    assert writer.drain(20)
 
 
 def test_a_job_that_fails_is_logged_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
@@ -82,5 +75,5 @@ def test_a_job_that_fails_is_logged_and_the_next_one_runs(caplog: pytest.LogCapt
     writer = Writer()
     with caplog.at_level(logging.ERROR, logger="comfykit_jupyter"):
         writer.post(fail)
-        drained(writer)
+        assert writer.drain(20)
     assert "ZeroDivisionError" in caplog.text

@@ -71,13 +71,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext comfykit_jupyter`: the `%comfykit` magic, and `asyncio.run` in cells."""
-    from comfykit_jupyter.notebook.extension import load  # noqa: PLC0415 - a notebook's packages stay out of scripts
+    from comfykit_jupyter.notebook.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext comfykit_jupyter`: takes the magic and its completion away again."""
-    from comfykit_jupyter.notebook.extension import unload  # noqa: PLC0415 - as above
+    from comfykit_jupyter.notebook.extension import unload
 
     unload(shell)

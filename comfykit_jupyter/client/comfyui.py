@@ -106,21 +106,33 @@ class ComfyUI:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
+        self.version: str | None = None
         self._settings = settings
+        self._secrets: dict[str, str] = {}
+        self._definitions: dict[str, NodeDefinition | None] = {}
+        self._queue_seen: tuple[float, Mapping[str, Any]] = (-1.0, {})
+        self._unconnected()
+
+    def _unconnected(self) -> None:
+        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+        self._home: asyncio.AbstractEventLoop | None = None
         self._http: httpx.AsyncClient | None = None
+        self._forgotten: finalize[Any, Any] | None = None
         self._opening = asyncio.Lock()
         self._defining = asyncio.Lock()
         self._looking = asyncio.Lock()
         self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._queue_seen: tuple[float, Mapping[str, Any]] = (-1.0, {})
-        self._secrets: dict[str, str] = {}
-        self._definitions: dict[str, NodeDefinition | None] = {}
-        self.version: str | None = None
         self.events = EventSocket(self.url)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def _client(self) -> httpx.AsyncClient:
+        home = asyncio.get_running_loop()
+        if self._home is not home:
+            if self._forgotten is not None:
+                self._forgotten.detach()
+            self._unconnected()
+            self._home = home
         if self._http is not None:
             return self._http
         async with self._opening:
@@ -137,8 +149,7 @@ class ComfyUI:
                     trust_env=not is_loopback(self.url),
                 )
                 # most kits are never closed: when one is forgotten, its connections go with it
-                loop = asyncio.get_running_loop()
-                self._forgotten = finalize(self, _close_later, loop, self.events, self._http)
+                self._forgotten = finalize(self, _close_later, home, self.events, self._http)
                 self._forgotten.atexit = False
         return self._http
 
@@ -223,7 +234,8 @@ class ComfyUI:
         """Close all connections; the next request opens new ones."""
         http, self._http = self._http, None
         if http is not None:
-            self._forgotten.detach()
+            if self._forgotten is not None:
+                self._forgotten.detach()
             await _close(self.events, http)
 
     # -- what the server is and has ------------------------------------------------------------------------------------
@@ -243,12 +255,24 @@ class ComfyUI:
     async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """The definitions of these classes, kept once seen; a class that the server lacks is left out."""
         wanted = sorted(set(classes))
+        await self._client()
         async with self._defining:  # a hundred runs at once ask once
             missing = [name for name in wanted if fresh or name not in self._definitions]
             if missing:
-                found = await asyncio.gather(*map(self._definition, missing), self._learn_version())
-                self._definitions.update(zip(missing, found, strict=False))
+                await self._define(missing)
         return {name: known for name in wanted if (known := self._definitions.get(name)) is not None}
+
+    async def _define(self, classes: list[str]) -> None:
+        asked = [*map(self._definition, classes), self._json("GET", "/system_stats")]
+        *found, stats = await asyncio.gather(*asked, return_exceptions=True)
+        if not isinstance(stats, BaseException):
+            self.version = _version(stats)
+        for name, definition in zip(classes, found, strict=True):
+            if isinstance(definition, BaseException):
+                if isinstance(stats, BaseException) or not isinstance(definition, ServerError):
+                    raise definition
+                definition = None  # a class that the server can't describe may run all the same
+            self._definitions[name] = definition
 
     async def _definition(self, class_type: str) -> NodeDefinition | None:
         raw = await self._json("GET", f"/object_info/{quote(class_type, safe='')}")
@@ -256,10 +280,6 @@ class ComfyUI:
             raise ServerError(f"{self.url} is no ComfyUI server: /object_info is answered with something else")
         found = raw.get(class_type)
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
-
-    async def _learn_version(self) -> None:
-        with contextlib.suppress(ServerError):  # nothing depends on it
-            self.version = _version(await self._json("GET", "/system_stats"))
 
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""

@@ -12,7 +12,7 @@ from comfykit_jupyter.client.comfyui import ComfyUI, Server
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
-from comfykit_jupyter.client.sources import read_workflow
+from comfykit_jupyter.client.sources import read_workflow, snapshot
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -157,7 +157,8 @@ class ComfyKit:
             timeout=self._settings.timeout,
             raise_on_error=self._settings.raise_on_error,
         )
-        return run.start(lambda: read_workflow(workflow))
+        source = snapshot(workflow)
+        return run.start(lambda: read_workflow(source))
 
     def options(self, **options: Any) -> ComfyKit:
         """A kit like this one with other settings: `kit.options(timeout=600).run("wf.json", timeout=3)`.

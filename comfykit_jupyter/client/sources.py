@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError
+from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.transfer import PIECE, local_folder
 from comfykit_jupyter.workflow.errors import plain
@@ -44,14 +44,26 @@ _SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav"}
 """The suffix of bytes that say nothing of themselves, by the kind of their parameter."""
 
 
+def snapshot(source: Any) -> Any:
+    """A workflow's source as it is now: the owner of a dict may change it while the run is made ready."""
+    if not isinstance(source, Mapping):
+        return source
+    try:
+        return Workflow.parse(source)
+    except WorkflowError as error:
+        return error
+
+
 async def read_workflow(source: Any) -> Workflow:
-    """The workflow that a path, URL or dict names.
+    """The workflow that a path, URL, dict or `snapshot` names.
 
     Raises:
         SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
     """
     if isinstance(source, Workflow):
         return source
+    if isinstance(source, WorkflowError):
+        raise source
     if isinstance(source, Mapping):
         return Workflow.parse(source)
     if isinstance(source, (bytes, bytearray)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ParameterError
 
@@ -129,3 +130,20 @@ def test_the_form_fields_of_a_workflow_have_the_bounds_of_the_server(kit: ComfyK
     assert fields["width"].to_json()["required"] is True
     assert fields["factor"].to_json()["max"] == 8.0
     assert "nearest-exact" in fields["method"].to_json()["choices"]
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_class_that_the_server_can_not_describe_runs_all_the_same(
+    status: int, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    proxy.answer = lambda request: (
+        web.Response(status=status) if request.path == "/object_info/PrimitiveString" else None
+    )
+    assert (await make_kit(proxy.url).execute(workflows.text(), {"say": "hi"})).texts == ["hi"]
+
+
+async def test_a_class_of_any_name_is_asked_for_as_it_is(either: ComfyKit) -> None:
+    for name in ("Load / Save", "a?b#c%2F", "über", "..", "x" * 300):
+        graph = {**workflows.text(), "9": {"class_type": name, "inputs": {}}}
+        result = await either.execute(graph)
+        assert result.error is None or (result.error.kind, name[:50] in str(result.msg)) == ("refused", True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ExecuteResult, RunFailed, Workflow
 from comfykit_jupyter.sandbox import Sandbox
@@ -20,6 +24,8 @@ from . import workflows
 from .conftest import Jobs, MakeKit
 from .nodes import Gate
 from .proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
 
 WORKFLOWS: dict[str, Callable[[], workflows.Graph]] = {
     "picture": workflows.picture,
@@ -89,8 +95,6 @@ async def test_a_workflow_may_be_a_path_a_url_a_dict_bytes_or_read_before(
     graph = workflows.text("from anywhere")
     path = tmp_path / "greeting.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"prompt": graph}).encode())
-    from aiohttp import web
-
     proxy.answer = lambda request: web.json_response(graph)
     sources: list[Any] = [path, str(path), f"{proxy.url}/some/greeting.json?token=1", graph, Workflow.parse(graph)]
     sources.append(json.dumps(graph).encode())
@@ -182,6 +186,32 @@ async def test_a_hundred_submissions_share_one_socket_and_a_bounded_pool(
     assert len(proxy.requests("GET", "/object_info/EmptyImage")) == 1
     assert len(proxy.requests("GET", "/queue")) < 100
     assert not jobs.queue()
+
+
+def test_a_workflow_may_be_changed_as_soon_as_it_is_submitted(kit: ComfyKit) -> None:
+    graph = workflows.text()
+    runs = []
+    for number in range(20):
+        graph["1"]["inputs"]["value"] = f"{number}"
+        runs.append(kit.submit(graph))
+    assert [run.result().text for run in runs] == [f"{number}" for number in range(20)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_kit_works_on_in_a_forked_process(sandbox: Sandbox) -> None:
+    script = f"""
+import os
+from comfykit_jupyter import ComfyKit
+kit = ComfyKit({sandbox.url!r})
+kit.run({workflows.text("parent")!r})
+child = os.fork()
+if not child:
+    os._exit(0 if kit.run({workflows.text("child")!r}).text == "child" else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert kit.run({workflows.text("parent again")!r}).text == "parent again"
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:

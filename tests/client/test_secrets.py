@@ -80,10 +80,10 @@ async def test_no_redirect_takes_them_elsewhere(
     if path == "/view":
         with pytest.raises(ComfyKitError, match="redirects to"):
             result.image.read()
-    elif path == "/ws":
-        assert result.status == "completed"
-    else:
+    elif path == "/prompt":
         assert "redirects to" in str(result.msg)
+    else:
+        assert result.status == "completed"
     assert not elsewhere.seen
 
 

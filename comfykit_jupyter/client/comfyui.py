@@ -265,11 +265,11 @@ class ComfyUI:
     async def _define(self, classes: list[str]) -> None:
         asked = [*map(self._definition, classes), self._json("GET", "/system_stats")]
         *found, stats = await asyncio.gather(*asked, return_exceptions=True)
-        if not isinstance(stats, BaseException):
+        if isinstance(stats, dict):
             self.version = _version(stats)
         for name, definition in zip(classes, found, strict=True):
             if isinstance(definition, BaseException):
-                if isinstance(stats, BaseException) or not isinstance(definition, ServerError):
+                if not isinstance(stats, dict) or not isinstance(definition, ServerError):
                     raise definition
                 definition = None  # a class that the server can't describe may run all the same
             self._definitions[name] = definition

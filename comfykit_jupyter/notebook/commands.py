@@ -34,7 +34,7 @@ image={picture}. A seed may be `random`. `-o NAME` binds the result; so does `re
 
 @dataclass(frozen=True)
 class Command:
-    """One command: whether it names a workflow and values, and its options with whether they are known short."""
+    """One command: whether it takes a workflow and values, its options, and what else it takes."""
 
     workflow: bool = False
     values: bool = False

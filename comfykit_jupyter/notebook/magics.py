@@ -58,7 +58,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             return getattr(self, f"_{call.command}")(call)
         except FailedRun:
             raise
-        except ComfyKitError as error:
+        except (ComfyKitError, ImportError) as error:
             raise UsageError(str(error)) from None
 
     def _evaluate(self, expression: str) -> Any:
@@ -95,8 +95,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         check_all({name: value for name, value in values.items() if name in plain}, plain, workflow)
         if "--timeout" in call.options:
             kit = kit.options(timeout=_seconds(call.options["--timeout"]))
-        run = kit.submit(workflow, values)
-        result = self._attend(run, kit, workflow)
+        view = self._free_view()
+        result = self._attend(kit.submit(workflow, values), kit, workflow, view)
         if name is not None:
             self.shell.user_ns[name] = result
         if result.status != "completed":
@@ -106,10 +106,9 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             raise error
         return self._silent(result)
 
-    def _attend(self, run: Run, kit: ComfyKit, workflow: Workflow) -> ExecuteResult:
+    def _attend(self, run: Run, kit: ComfyKit, workflow: Workflow, view: RunView | None) -> ExecuteResult:
         """Show a run until its end, and its result in the same place then. ■ cancels it."""
         output = Output()
-        view = self._free_view() if getattr(self.shell, "kernel", None) is not None else None
         if view is not None:
             with view.written():
                 view.title, view.status, view.progress = workflow.name, "queued", {"prompt_id": run.prompt_id}
@@ -134,8 +133,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             writer.drain(1.0)  # the next cell takes the same view
         return result
 
-    def _free_view(self) -> RunView:
-        """One view serves all cells, one after the other: a notebook stores its bundle once."""
+    def _free_view(self) -> RunView | None:
+        """One view serves all cells, one after the other: a notebook stores its bundle once. None in a terminal."""
+        if getattr(self.shell, "kernel", None) is None:
+            return None
         from comfykit_jupyter.notebook.view import RunView
 
         if self._view is None or self._view.comm is None or self._view.stage.unfinished():
@@ -169,7 +170,11 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         name = _identifier(call)
         workflow = kit.load(call.arguments[0])
         form = WorkflowWidget(workflow, kit=kit)
-        form.values.update(typed(call.values, workflow, form.described, self._evaluate))
+        try:
+            form.values.update(typed(call.values, workflow, form.described, self._evaluate))
+        except (ComfyKitError, UsageError):
+            form.close()
+            raise
         if name is None:
             return form
         self.shell.user_ns[name] = form

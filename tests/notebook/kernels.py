@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
+from queue import SimpleQueue
 from typing import Any, cast
 
+import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 
@@ -88,46 +88,55 @@ class Page:
 
     def __init__(self, process: subprocess.Popen[bytes], connection: str) -> None:
         self.process = process
-        self.client = BlockingKernelClient(connection_file=connection)
-        self.client.load_connection_file()
-        self.client.start_channels(stdin=False, hb=False)
         self.models: dict[str, Model] = {}
         self.cells: dict[str, Cell] = {}
+        self._client = BlockingKernelClient(connection_file=connection)
+        self._client.load_connection_file()
+        self._client.start_channels(stdin=False, hb=False)
+        self._channels = [self._client.iopub_channel, self._client.shell_channel, self._client.control_channel]
         self._displays: dict[str, list[dict[str, Any]]] = {}
+        self._replies: dict[str, dict[str, Any]] = {}
         self._changed = threading.Condition()
-        self._open = True
-        self._shell = threading.Lock()
         self._asked = 0
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._iopub, self._replies)]
-        for thread in self._threads:
-            thread.start()
+        self._heard = self._open = True
+        # a socket belongs to one thread: the one that receives also sends, when it is woken
+        self._outbox: SimpleQueue[tuple[Any, dict[str, Any]]] = SimpleQueue()
+        self._bell: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        self._ear: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        self._ear.bind(f"inproc://{id(self)}")
+        self._bell.connect(f"inproc://{id(self)}")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        self._subshell: str | None = None
+        if "kernel subshells" in self._greet().get("supported_features", []):
+            created = self._reply_to(self._send("create_subshell_request", {}, control=True))
+            self._subshell = created["subshell_id"]
+
+    def _greet(self) -> dict[str, Any]:
+        """Wait until the kernel answers, and what it publishes arrives; returns what it says of itself."""
         self._heard = False
-        self.wait(self._is_heard)
-        self._subshell = self._new_subshell()
-
-    def _is_heard(self) -> bool:
-        """Whether the kernel's outputs arrive: it is asked until they do."""
-        if not self._heard:
-            self.client.kernel_info()
-            threading.Timer(0.1, self._notify).start()
-        return self._heard
-
-    def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+        for _ in range(int(PATIENCE / 0.2)):
+            self._send("kernel_info_request", {})
+            with self._changed:
+                if self._changed.wait_for(lambda: self._heard and self._replies, 0.2):
+                    return next(iter(self._replies.values()))
+        raise AssertionError("the kernel does not start")
 
     def close(self) -> None:
         self._open = False
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        self.client.stop_channels()
+        self._bell.send(b"")
+        self._thread.join(PATIENCE)
+        self._client.stop_channels()
+        self._bell.close()
+        self._ear.close()
 
     # -- cells ---------------------------------------------------------------------------------------------------------
 
     def start(self, code: str) -> Cell:
         """Send a cell; returns at once."""
-        with self._shell, self._changed:
-            request = self.client.execute(code)
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        with self._changed:
+            request = self._send("execute_request", content)
             cell = self.cells[request] = Cell(request)
         return cell
 
@@ -149,9 +158,7 @@ class Page:
 
     def complete(self, code: str) -> list[str]:
         """What Tab offers at the end of a line, as whole lines."""
-        with self._shell:
-            request = self.client.complete(code)
-        reply = self._reply_to(request)
+        reply = self._reply_to(self._send("complete_request", {"code": code, "cursor_pos": len(code)}))
         return [code[: reply["cursor_start"]] + match for match in reply["matches"]]
 
     # -- widgets -------------------------------------------------------------------------------------------------------
@@ -168,6 +175,14 @@ class Page:
         self._comm(model, {"method": "custom", "content": {**body, "kind": kind, "id": id_}}, buffers)
         return id_
 
+    def ask(
+        self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Send a message and wait for its answer."""
+        answer = {"kind": "answer", "id": self.send(model, kind, buffers, **body)}
+        found = self.wait(lambda: next((m for m in model.messages if answer.items() <= m[0].items()), None))
+        return cast("tuple[dict[str, Any], list[bytes]]", found)
+
     def cancel(self, model: Model) -> None:
         """The Cancel of a cell that runs: a message, and where it is not answered soon, the kernel's interrupt."""
         answer = {"kind": "answer", "id": self.send(model, "cancel", prompt_id=None)}
@@ -181,20 +196,25 @@ class Page:
         self._comm(model, {"method": "update", "state": state, "buffer_paths": []})
 
     def _comm(self, model: Model, data: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        with self._shell:
-            message = self.client.session.msg("comm_msg", {"comm_id": model.id, "data": data})
-            message["header"]["subshell_id"] = self._subshell
-            message["buffers"] = list(buffers)
-            self.client.shell_channel.send(message)
+        content = {"comm_id": model.id, "data": data}
+        self._send("comm_msg", content, buffers=list(buffers), subshell_id=self._subshell)
 
-    def ask(
-        self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        """Send a message and wait for its answer."""
-        id_ = self.send(model, kind, buffers, **body)
-        answer = {"kind": "answer", "id": id_}
-        found = self.wait(lambda: next((m for m in model.messages if answer.items() <= m[0].items()), None))
-        return cast("tuple[dict[str, Any], list[bytes]]", found)
+    def _send(
+        self,
+        kind: str,
+        content: dict[str, Any],
+        *,
+        control: bool = False,
+        buffers: Sequence[bytes] = (),
+        subshell_id: str | None = None,
+    ) -> str:
+        """Send any message; returns its id."""
+        message = self._client.session.msg(kind, content)
+        message["header"]["subshell_id"] = subshell_id
+        message["buffers"] = buffers
+        self._outbox.put((self._client.control_channel if control else self._client.shell_channel, message))
+        self._bell.send(b"")
+        return str(message["header"]["msg_id"])
 
     def wait(self, condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
         """Wait for something to be true of what was received; returns it."""
@@ -211,35 +231,37 @@ class Page:
 
     # -- what comes from the kernel ------------------------------------------------------------------------------------
 
-    def _iopub(self) -> None:
+    def _serve(self) -> None:
+        poller = zmq.Poller()
+        for socket in (self._ear, *(channel.socket for channel in self._channels)):
+            poller.register(socket, zmq.POLLIN)
         while self._open:
-            try:
-                message = self.client.iopub_channel.get_msg(timeout=0.2)
-            except Empty:
-                continue
+            poller.poll()
+            while self._ear.poll(0):
+                self._ear.recv()
+            while not self._outbox.empty():
+                channel, message = self._outbox.get()
+                channel.send(message)
             with self._changed:
-                self._heard = True
-                self._receive(message)
-                self._changed.notify_all()
-
-    def _replies(self) -> None:
-        while self._open:
-            try:
-                message = self.client.shell_channel.get_msg(timeout=0.2)
-            except Empty:
-                continue
-            with self._changed:
-                request = message["parent_header"].get("msg_id", "")
-                self.cells.setdefault(request, Cell(request)).reply = message["content"]
+                for channel in self._channels:
+                    while channel.msg_ready():
+                        self._receive(channel.get_msg(timeout=0))
                 self._changed.notify_all()
 
     def _reply_to(self, request: str) -> dict[str, Any]:
-        reply: dict[str, Any] = self.wait(lambda: request in self.cells and self.cells[request].reply)
+        reply: dict[str, Any] = self.wait(lambda: self._replies.get(request))
         return reply
 
     def _receive(self, message: dict[str, Any]) -> None:
         kind, content = message["msg_type"], message["content"]
-        cell = self.cells.get(message["parent_header"].get("msg_id", ""))
+        request = message["parent_header"].get("msg_id", "")
+        cell = self.cells.get(request)
+        if kind.endswith("_reply"):
+            self._replies[request] = content
+            if cell is not None:
+                cell.reply = content
+            return
+        self._heard = True
         if kind == "comm_open":
             self.models[content["comm_id"]] = Model(content["comm_id"], dict(content["data"].get("state", {})))
         elif kind == "comm_close" and content["comm_id"] in self.models:
@@ -260,20 +282,6 @@ class Page:
                 self._displays.setdefault(display_id, []).append(cell.outputs[-1])
         elif cell is not None and kind == "status" and content["execution_state"] == "idle":
             cell.idle = True
-
-    def _new_subshell(self) -> str | None:
-        """The subshell that a page asks for, to send its messages to; None where the kernel has none."""
-        message = self.client.session.msg("create_subshell_request", {})
-        self.client.control_channel.send(message)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                reply = self.client.control_channel.get_msg(timeout=1)
-            except Empty:
-                return None
-            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                return cast("str | None", reply["content"].get("subshell_id"))
-        return None
 
 
 @contextmanager

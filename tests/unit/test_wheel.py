@@ -1,0 +1,65 @@
+"""What is published: the wheel has all it needs and nothing else, and can be imported without any extra."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LARGEST_BUNDLE = 60_000
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this source tree, built as a release is: through the source distribution, front end included."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_package_and_the_built_front_end(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.startswith("comfykit_jupyter-")}
+        assert all(name.startswith("comfykit_jupyter/") for name in names)
+        sources = {f"comfykit_jupyter/{path.relative_to(ROOT / 'comfykit_jupyter')}" for path in _sources()}
+        assert sources <= names
+        bundle = archive.getinfo("comfykit_jupyter/notebook/static/widget.js")
+        assert 1_000 < bundle.file_size <= LARGEST_BUNDLE
+        assert archive.getinfo("comfykit_jupyter/notebook/static/widget.css").file_size > 1_000
+        assert "comfykit_jupyter/py.typed" in names
+
+
+def test_the_wheel_is_imported_in_a_clean_environment_without_extras(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "clean", with_pip=True)
+    python = tmp_path / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", str(wheel)], check=True, capture_output=True)
+    script = """
+import comfykit_jupyter, importlib.util, sys
+assert "site-packages" in comfykit_jupyter.__file__, comfykit_jupyter.__file__
+for name in comfykit_jupyter.__all__:
+    getattr(comfykit_jupyter, name)
+for extra in ("aiohttp", "numpy", "av"):
+    assert importlib.util.find_spec(extra) is None, f"{extra} is there: this proves nothing"
+import asyncio
+result = asyncio.run(comfykit_jupyter.ComfyKit("http://127.0.0.1:9").execute({"1": {"class_type": "X", "inputs": {}}}))
+assert result.status == "failed" and result.error.kind == "unreachable", result
+try:
+    from comfykit_jupyter.sandbox import Sandbox
+except ImportError as error:
+    assert "comfykit-jupyter[sandbox]" in str(error), error
+else:
+    raise AssertionError("the sandbox is imported without its extra")
+"""
+    done = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _sources() -> list[Path]:
+    return [path for path in (ROOT / "comfykit_jupyter").rglob("*.py") if "__pycache__" not in path.parts]

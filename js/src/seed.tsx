@@ -7,7 +7,8 @@ import { integers, NumberInput } from "./numeric";
 import { useTopics } from "./session";
 
 /** The largest seed where the server names no bound. */
-const LARGEST = 2n ** 63n - 1n;
+/** Drawn seeds stay where ComfyUI's editor, a page itself, is exact as well; typed ones may be larger. */
+const LARGEST = 2n ** 53n - 1n;
 
 export function Seed(props: ControlProps) {
   const { session, field, value } = props;
@@ -60,5 +61,7 @@ export function Seed(props: ControlProps) {
 }
 
 function drawFor(field: ControlProps["field"]): bigint {
-  return draw(toInteger(field.min) ?? 0n, toInteger(field.max) ?? LARGEST);
+  const min = toInteger(field.min) ?? 0n;
+  const max = toInteger(field.max) ?? LARGEST;
+  return draw(min, max > LARGEST && min < LARGEST ? LARGEST : max);
 }

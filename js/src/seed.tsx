@@ -6,7 +6,6 @@ import { draw, toInteger, wire } from "./number";
 import { integers, NumberInput } from "./numeric";
 import { useTopics } from "./session";
 
-/** The largest seed where the server names no bound. */
 /** Drawn seeds stay where ComfyUI's editor, a page itself, is exact as well; typed ones may be larger. */
 const LARGEST = 2n ** 53n - 1n;
 

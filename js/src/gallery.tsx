@@ -19,7 +19,7 @@ export function Gallery({ session, onOpen }: GalleryProps) {
   const staged = stagedRun(session);
   const runs = session
     .get("runs")
-    .filter((run) => run.items.length > 0 || (run.status !== "completed" && run !== staged));
+    .filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
   const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
   if (runs.length === 0 || alone) return null;
   return (

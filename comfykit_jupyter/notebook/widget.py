@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.run import Run
     from comfykit_jupyter.workflow.workflow import Field
 
-RETRY_FIRST, RETRY_MOST = 5.0, 60.0
-"""Seconds between two looks for a server that is away: the first, and the most as they double."""
+RETRY_FIRST, RETRY_MOST = 1.0, 60.0
+"""Seconds between two looks at a server that is away or busy: the first, and the most as they double."""
 
 
 class WorkflowWidget(RunView):
@@ -64,7 +64,8 @@ class WorkflowWidget(RunView):
         self._complete = False
         self._refused: dict[str, str] = {}
         self._keepsake = Keepsake(self._workflow.name)
-        self._retry: threading.Timer | None = None
+        self._looking = threading.Lock()
+        self._timer: threading.Timer | None = None
         self._pause = RETRY_FIRST
         server = self._ask()
         first = check_all(values or {}, self._fields, self._workflow)
@@ -82,7 +83,7 @@ class WorkflowWidget(RunView):
         }
         self._trait().put(self, {**self._initial(), **first})
         if not server.reachable:
-            self._look_later()
+            self._look_in(self._pause)
 
     def _ipython_display_(self) -> None:
         show_widget(self, self._keepsake)
@@ -112,8 +113,8 @@ class WorkflowWidget(RunView):
 
     def close(self) -> None:
         """Take the form out of the page. Runs go on; what they gave stays in the notebook."""
-        if self._retry is not None:
-            self._retry.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         super().close()
 
     # -- values --------------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ class WorkflowWidget(RunView):
 
     def _on_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         self._pause = RETRY_FIRST
-        workers().submit(self._look)
+        self._look_in(0)
         return super()._on_hello(content, buffers)
 
     def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
@@ -241,7 +242,7 @@ class WorkflowWidget(RunView):
             self.server = {**self.server, "state": "busy"}
         elif change.new in ("completed", "failed", "cancelled"):
             self._pause = RETRY_FIRST
-            workers().submit(self._look)
+            self._look_in(0)
 
     def _blamed(self, result: ExecuteResult) -> dict[str, str]:
         error = result.error
@@ -268,28 +269,26 @@ class WorkflowWidget(RunView):
             self._fields = {field.name: field for field in self._workflow.fields({})}
         return server
 
+    def _look_in(self, seconds: float) -> None:
+        """Look at the server after some seconds, and not before; in a thread of its own, as it may not answer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
     def _look(self) -> None:
-        """Look at the server again, and as long as it is away, later again."""
-        complete = self._complete
-        server = self._ask()
-        found = self._complete and not complete
-        writer.post(lambda: self._tell(server, found=found))
-        if not server.reachable:
-            self._look_later()
-
-    def _look_later(self) -> None:
-        if self.comm is None or (self._retry is not None and self._retry.is_alive()):
-            return
-        self._retry = threading.Timer(self._pause, self._look_unless_closed)
-        self._retry.daemon = True
-        self._pause = min(2 * self._pause, RETRY_MOST)
-        self._retry.start()
-
-    def _look_unless_closed(self) -> None:
-        self._retry = None
-        if self.comm is not None:
-            with contextlib.suppress(RuntimeError):  # the process ends
-                workers().submit(self._look)
+        """Look at the server again, and as long as it is away or busy, later again."""
+        with self._looking:  # what is told last was seen last
+            if self.comm is None:
+                return
+            complete = self._complete
+            server = self._ask()
+            found = self._complete and not complete
+            writer.post(lambda: self._tell(server, found=found))
+        if not server.reachable or server.running:
+            self._look_in(self._pause)
+            self._pause = min(2 * self._pause, RETRY_MOST)
 
     def _tell(self, server: Server, *, found: bool) -> None:
         with self.lock, self.hold_sync():

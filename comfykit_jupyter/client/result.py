@@ -88,9 +88,8 @@ class Media(str):
 
     def __new__(cls, origin: Origin, entry: Mapping[str, Any], *, node: str, var: str, animated: bool = False) -> Media:
         """Made from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
-        filename, subfolder = str(entry["filename"]), str(entry.get("subfolder") or "")
-        folder = str(entry.get("type") or "output")
-        query = {"filename": filename, "subfolder": subfolder, "type": folder}
+        filename, folder = _encodable(entry["filename"]), _encodable(entry.get("type") or "output")
+        query = {"filename": filename, "subfolder": _encodable(entry.get("subfolder") or ""), "type": folder}
         self = super().__new__(cls, f"{origin.url}/view?{urlencode(query)}")
         self.origin, self.query, self.local = origin, query, None
         self.name = PurePosixPath(filename.replace("\\", "/")).name or "file"
@@ -329,10 +328,18 @@ def _texts(output: Mapping[str, Any]) -> Iterator[str]:
 
 
 def safe_name(name: str) -> str:
-    """A server's file name as the name of a file in a folder of ours: it can't lead out, nor hide."""
-    base = name.replace("\\", "/").rpartition("/")[2]
+    """A server's file name as the name of a file in a folder of ours: it can't lead out, nor hide, nor be too long."""
+    base = _encodable(name.replace("\\", "/").rpartition("/")[2])
     clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
-    return clean[:200] or "file"
+    stem, dot, suffix = clean.rpartition(".")
+    if not stem or len(suffix.encode()) > 20:
+        stem, dot, suffix = clean, "", ""
+    return (stem.encode()[:200].decode(errors="ignore") + dot + suffix) or "file"
+
+
+def _encodable(value: object) -> str:
+    """Text without what JSON can hold and UTF-8 can't: halves of characters."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _wait(coroutine: Coroutine[Any, Any, Path]) -> Path:

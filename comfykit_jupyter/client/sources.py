@@ -14,14 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
 from comfykit_jupyter.client.result import Media
-from comfykit_jupyter.client.transfer import PIECE, local_folder
+from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, local_folder
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
 WORKFLOW_LIMIT = 64 * 1024 * 1024
-MEDIA_LIMIT = 2 * 1024 * 1024 * 1024
-"""Bytes that are read of a workflow, and of a file behind a URL, before it is refused."""
+"""Bytes that are read of a workflow before it is refused."""
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 """Bytes that are read or written at a time."""
+MEDIA_LIMIT = 2 * 1024 * 1024 * 1024
+"""Bytes of one file that are fetched at most."""
 
 _folder_lock = threading.Lock()
 _folder: Path | None = None
@@ -117,6 +119,8 @@ async def download(server: ComfyUI, media: Media) -> Path:
             with target.open("wb") as file:
                 async for piece in response.aiter_bytes(PIECE):
                     file.write(piece)
+                    if file.tell() > MEDIA_LIMIT:
+                        raise ServerError(f"{server.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
     except ServerError as error:
         if error.status == 404:
             raise ServerError(f"{server.url} no longer has {media.name}", status=404) from None

@@ -210,7 +210,8 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 assert kit.run({workflows.text("parent again")!r}).text == "parent again"
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]  # Python's own, of fork with threads
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -17,9 +17,7 @@ export interface GalleryProps {
 export function Gallery({ session, onOpen }: GalleryProps) {
   useTopics(session, "runs", "status", "view", "fields", "closed");
   const staged = stagedRun(session);
-  const runs = session
-    .get("runs")
-    .filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
+  const runs = session.get("runs").filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
   const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
   if (runs.length === 0 || alone) return null;
   return (

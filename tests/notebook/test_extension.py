@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -45,7 +46,7 @@ def execute(book: nbformat.NotebookNode, folder: Path, sandbox: Sandbox) -> None
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "COMFYUI_BASE_URL": sandbox.url}
     client = NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    client.execute(env=environment)
+    asyncio.run(client.async_execute(env=environment))
 
 
 def test_the_usage_example_runs_in_a_cell_and_the_cells_queued_behind_it_run(page: Page) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -79,11 +78,6 @@ class Jobs:
         """The ids of the jobs that run or wait."""
         found = httpx.get(f"{self._url}/queue").json()
         return [item[1] for part in ("queue_running", "queue_pending") for item in found[part]]
-
-    def wait_for(self, number: int) -> None:
-        """Wait until so many jobs run or wait."""
-        while len(self.queue()) < number:
-            time.sleep(0.001)
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         found: dict[str, Any] | None = httpx.get(f"{self._url}/history/{prompt_id}").json().get(prompt_id)

@@ -125,6 +125,11 @@ class Proxy(Served):
     def requests(self, method: str, path: str) -> list[Seen]:
         return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
 
+    def wait_for(self, wanted: Callable[[Seen], bool]) -> None:
+        """Wait until a request of this kind has come."""
+        with self.came:
+            assert self.came.wait_for(lambda: any(map(wanted, self.seen)), 20)
+
     def cut(self) -> None:
         """Break all sockets, without a goodbye."""
 

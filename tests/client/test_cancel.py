@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -113,24 +112,30 @@ def test_a_job_that_is_not_yet_there_does_not_stay(
     assert len(proxy.requests("POST", "/prompt")) == (1 if path == "/prompt" else 0)
 
 
-@pytest.mark.parametrize("state", ["running", "queued"])
-async def test_cancelling_the_awaiting_task_cancels_the_job(
-    state: str, either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
-) -> None:
+async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, its = gate
-    before = []
-    if state == "queued":
-        before.append(jobs.post(workflows.gated(name)))
-        await asyncio.to_thread(its.wait)
     task = asyncio.ensure_future(either.execute(workflows.gated(name)))
-    if state == "queued":
-        await asyncio.to_thread(jobs.wait_for, 2)
-    else:
-        await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(its.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert jobs.queue() == before
+    assert not jobs.queue()
+
+
+async def test_cancelling_the_awaiting_task_takes_the_job_out_of_the_queue(
+    either: ComfyKit, proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    before = jobs.post(workflows.gated(name))
+    await asyncio.to_thread(its.wait)
+    kit = make_kit(proxy.url, executor_type=either.executor_type)
+    task = asyncio.ensure_future(kit.execute(workflows.picture()))
+    await asyncio.to_thread(proxy.wait_for, lambda seen: seen.path.startswith(("/queue", "/history")))
+    assert len(jobs.queue()) == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert jobs.queue() == [before]
 
 
 async def test_a_time_limit_around_the_call_cancels_the_job(
@@ -228,10 +233,8 @@ def test_ctrl_c_in_a_script_cancels_the_job(
         text=True,
     )
     its.wait()
-    began = time.monotonic()
     script.send_signal(signal.SIGINT)
     out, err = script.communicate(timeout=20)
     assert (script.returncode, out, err) == (130, "left\n", "")
-    assert time.monotonic() - began < 5
     assert not jobs.queue()
     assert not GATES[name].opened.is_set()

@@ -9,7 +9,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +67,15 @@ def wait_for_sockets(proxy: Proxy, number: int) -> None:
 
 
 @pytest.mark.parametrize("treatment", ["refuse", "hang"])
-async def test_a_socket_that_never_opens_delays_a_run_by_a_moment_only(
-    treatment: Any, proxy: Proxy, make_kit: MakeKit
+async def test_no_run_waits_for_a_socket_that_never_opens(
+    treatment: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.events.OPEN_TIMEOUT", 600)
     proxy.sockets.treatment = treatment
-    kit = make_kit(proxy.url, executor_type="websocket")
-    began = time.monotonic()
-    first = await kit.execute(workflows.picture(), {"color": 1})
-    assert (first.status, len(first.images)) == ("completed", 1)
-    assert time.monotonic() - began < 4
-    began = time.monotonic()
-    others = [await kit.execute(workflows.picture(), {"color": color}) for color in (2, 3, 4)]
-    assert [other.status for other in others] == ["completed"] * 3
-    assert time.monotonic() - began < 2
+    kit = make_kit(proxy.url, executor_type="websocket", timeout=60)
+    for color in range(4):
+        result = await kit.execute(workflows.picture(), {"color": color})
+        assert (result.status, len(result.images)) == ("completed", 1), result.msg
 
 
 async def test_a_run_without_events_ends_as_it_should_in_every_way(proxy: Proxy, make_kit: MakeKit) -> None:
@@ -146,8 +141,7 @@ def test_a_prompt_that_arrives_late_is_not_given_up(
 
     proxy.answer = gateway
     run = make_kit(proxy.url).submit(workflows.picture())
-    with proxy.came:
-        assert proxy.came.wait_for(lambda: any(seen.path == f"/history/{run.prompt_id}" for seen in proxy.seen), 20)
+    proxy.wait_for(lambda seen: seen.path == f"/history/{run.prompt_id}")
     httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})
     assert run.result().status == "completed"
 

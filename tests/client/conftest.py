@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.sandbox import Sandbox
 
-from .nodes import GATES, Gate
+from .nodes import GATES, PATIENCE, Gate
 from .proxy import Proxy
 
 MakeKit = Callable[..., ComfyKit]
@@ -78,6 +79,13 @@ class Jobs:
         """The ids of the jobs that run or wait."""
         found = httpx.get(f"{self._url}/queue").json()
         return [item[1] for part in ("queue_running", "queue_pending") for item in found[part]]
+
+    def expect(self, *prompt_ids: str) -> None:
+        """These jobs run or wait, and no others; one that has just ended may take a moment to be put away."""
+        deadline = time.monotonic() + PATIENCE
+        while self.queue() != [*prompt_ids]:
+            assert time.monotonic() < deadline, f"{self.queue()} are there, not {prompt_ids}"
+            time.sleep(0.001)
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
         found: dict[str, Any] | None = httpx.get(f"{self._url}/history/{prompt_id}").json().get(prompt_id)

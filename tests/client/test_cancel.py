@@ -49,7 +49,7 @@ def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: J
     with pytest.raises(RunFailed) as caught:
         run.result()
     assert (run.status, caught.value.result.error.kind) == ("cancelled", "cancelled")
-    assert not jobs.queue()
+    jobs.expect()
     entry = jobs.history(run.prompt_id)
     assert entry is not None
     assert entry["status"]["status_str"] == "error"
@@ -68,7 +68,7 @@ def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
     with pytest.raises(RunFailed, match="cancelled before it began"):
         mine.result()
     assert mine.status == "cancelled"
-    assert jobs.queue() == [others, after]
+    jobs.expect(others, after)
     its.open()
     make_kit().run(workflows.text("after all of them"))
     for prompt_id in (others, after):
@@ -108,7 +108,7 @@ def test_a_job_that_is_not_yet_there_does_not_stay(
     with pytest.raises(RunFailed):
         run.result()
     assert run.status == "cancelled"
-    assert not jobs.queue()
+    jobs.expect()
     assert len(proxy.requests("POST", "/prompt")) == (1 if path == "/prompt" else 0)
 
 
@@ -119,7 +119,7 @@ async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not jobs.queue()
+    jobs.expect()
 
 
 async def test_cancelling_the_awaiting_task_takes_the_job_out_of_the_queue(
@@ -135,7 +135,7 @@ async def test_cancelling_the_awaiting_task_takes_the_job_out_of_the_queue(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert jobs.queue() == [before]
+    jobs.expect(before)
 
 
 async def test_a_time_limit_around_the_call_cancels_the_job(
@@ -143,7 +143,7 @@ async def test_a_time_limit_around_the_call_cancels_the_job(
 ) -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(either.execute(workflows.gated(gate[0])), 0.3)
-    assert not jobs.queue()
+    jobs.expect()
 
 
 async def test_cancelling_at_any_moment_leaves_nothing_behind(kit: ComfyKit, jobs: Jobs) -> None:
@@ -154,7 +154,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(kit: ComfyKit, job
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             assert (await task).status == "completed"
-        assert not jobs.queue()
+        jobs.expect()
 
 
 def test_whoever_listens_is_told_of_the_end_even_when_it_never_began(kit: ComfyKit) -> None:
@@ -178,7 +178,7 @@ async def test_a_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: t
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert run.status == "cancelled"
-    assert not jobs.queue()
+    jobs.expect()
     assert (await run.finished()).status == "failed"
 
 
@@ -236,5 +236,5 @@ def test_ctrl_c_in_a_script_cancels_the_job(
     script.send_signal(signal.SIGINT)
     out, err = script.communicate(timeout=20)
     assert (script.returncode, out, err) == (130, "left\n", "")
-    assert not jobs.queue()
+    jobs.expect()
     assert not GATES[name].opened.is_set()

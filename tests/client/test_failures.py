@@ -99,10 +99,10 @@ async def test_past_its_time_a_run_is_cancelled_and_says_what_it_was_doing(
     assert result.error is not None
     assert (result.status, result.error.kind) == ("failed", "timeout")
     assert str(result.msg).startswith("not done within 0.5 s: ")
-    assert not jobs.queue()
+    jobs.expect()
     with pytest.raises(RunFailed, match=r"not done within 0\.5 s: The gate 2/3"):
         await kit.submit(workflows.gated(gate[0]))
-    assert not jobs.queue()
+    jobs.expect()
 
 
 async def test_a_job_that_was_removed_is_told_and_not_waited_for(

@@ -134,8 +134,8 @@ async def test_a_running_job_is_cancelled_and_another_one_is_left_alone(
             await waiting
         await run.finished()  # a server stops between two steps, and a step may take longer than one waits to leave
     assert run.status == "cancelled"
-    assert run.prompt_id not in await asyncio.to_thread(queued, kit)
     assert (await after).status == "completed"
+    assert run.prompt_id not in await asyncio.to_thread(queued, kit)
 
 
 async def until_running(run: Run) -> None:

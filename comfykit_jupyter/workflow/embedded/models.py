@@ -1,0 +1,29 @@
+"""Texts in files of numbers: GLB models, and tensors (latents, checkpoints), both with JSON at their beginning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from comfykit_jupyter.workflow.embedded.binary import TEXT_LIMIT, Damaged, Reader, Texts
+
+
+def read_glb(reader: Reader, texts: Texts) -> None:
+    """The `extras` of the asset."""
+    head = reader.at(12, 8)
+    if head[4:] != b"JSON":
+        raise Damaged
+    asset = _json(reader, 20, int.from_bytes(head[:4], "little")).get("asset")
+    texts.add_values(asset.get("extras") if isinstance(asset, dict) else None)
+
+
+def read_safetensors(reader: Reader, texts: Texts) -> None:
+    """`__metadata__` of the header."""
+    texts.add_values(_json(reader, 8, int.from_bytes(reader.at(0, 8), "little")).get("__metadata__"))
+
+
+def _json(reader: Reader, offset: int, length: int) -> dict[str, Any]:
+    if length > TEXT_LIMIT:
+        raise Damaged
+    found = json.loads(reader.at(offset, length))
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,123 @@
+"""Texts in videos: the boxes of MP4 and MOV (and M4A), the tags of WebM and Matroska."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from comfykit_jupyter.workflow.embedded.binary import Damaged, Reader, Texts, decode
+
+_SEGMENT, _CLUSTER, _TAGS, _TAG, _SIMPLE_TAG = 0x18538067, 0x1F43B675, 0x1254C367, 0x7373, 0x67C8
+_TAG_NAME, _TAG_STRING = 0x45A3, 0x4487
+_OPEN = frozenset({_SEGMENT, _TAGS, _TAG})
+"""Elements of Matroska whose children are looked at."""
+_KEYS = 10_000
+
+
+def read_mp4(reader: Reader, texts: Texts) -> None:
+    """`moov`, before or after the pictures: in it `meta`, or `udta` with `meta` or texts of its own."""
+    for kind, start, end in _boxes(reader, 0, reader.size):
+        if kind == b"moov":
+            for inner, begin, stop in _boxes(reader, start, end):
+                if inner == b"meta":
+                    _meta(reader, begin, stop, texts)
+                elif inner == b"udta":
+                    _user_data(reader, begin, stop, texts)
+            return
+
+
+def _boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two places: kind, and where their content begins and ends."""
+    while offset + 8 <= end:
+        head = reader.at(offset, 8)
+        size, begin = int.from_bytes(head[:4], "big"), offset + 8
+        if size == 1:
+            size, begin = reader.number(begin, 8), begin + 8
+        stop = end if size == 0 else offset + size
+        if stop < begin or stop > end:
+            raise Damaged
+        yield head[4:], begin, stop
+        offset = stop
+
+
+def _user_data(reader: Reader, start: int, end: int, texts: Texts) -> None:
+    for kind, begin, stop in _boxes(reader, start, end):
+        if kind == b"meta":
+            _meta(reader, begin, stop, texts)
+        elif kind == b"\xa9cmt" and stop - begin > 4:
+            texts.add("comment", decode(reader.at(begin + 4, stop - begin - 4)))  # after its length and language
+
+
+def _meta(reader: Reader, start: int, end: int, texts: Texts) -> None:
+    """Keys and, by their number, values; or values named by the kind of their box."""
+    if end - start >= 8 and reader.at(start + 4, 4) != b"hdlr":
+        start += 4  # version and flags, which QuickTime leaves out
+    keys: list[str] = []
+    for kind, begin, stop in _boxes(reader, start, end):
+        if kind == b"keys":
+            for _, name, last in _boxes(reader, begin + 8, stop):
+                keys.append(decode(reader.at(name, min(last - name, 200))))
+                if len(keys) > _KEYS:
+                    raise Damaged
+        elif kind == b"ilst":
+            for item, first, last in _boxes(reader, begin, stop):
+                _item(reader, item, first, last, keys, texts)
+
+
+def _item(reader: Reader, item: bytes, start: int, end: int, keys: list[str], texts: Texts) -> None:
+    number = int.from_bytes(item, "big")
+    name = keys[number - 1] if 0 < number <= len(keys) else {b"\xa9cmt": "comment"}.get(item, "")
+    for kind, begin, stop in _boxes(reader, start, end):
+        if kind == b"name" and item == b"----":
+            name = decode(reader.at(begin + 4, min(stop - begin - 4, 200)))
+        elif kind == b"data" and name.lower() in ("prompt", "workflow", "comment"):
+            texts.add(name, decode(reader.at(begin + 8, stop - begin - 8)))  # after its type and language
+
+
+def read_matroska(reader: Reader, texts: Texts) -> None:
+    """The tags, before or after the pictures, which are skipped."""
+    offset, end = 0, reader.size
+    while offset < end and not texts.complete:
+        kind, begin, stop = _element(reader, offset, end)
+        if kind == _SIMPLE_TAG and stop is not None:
+            _simple_tag(reader, begin, stop, texts)
+        # Into it, or past it; what has no end (a live stream) is left when another begins.
+        offset = begin if kind in _OPEN or stop is None else stop
+
+
+def _element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | None]:
+    """An element: kind, where its content begins, and where it ends if it says so."""
+    head = reader.at(offset, min(12, end - offset))
+    kind_length = _length(head, 0, 4)
+    size_length = _length(head, kind_length, 8)
+    begin = kind_length + size_length
+    if begin > len(head):
+        raise Damaged
+    kind = int.from_bytes(head[:kind_length], "big")
+    bits = 7 * size_length
+    size = int.from_bytes(head[kind_length:begin], "big") & ((1 << bits) - 1)
+    if size == (1 << bits) - 1:
+        return kind, offset + begin, None
+    return kind, offset + begin, min(offset + begin + size, end)  # a file that was cut off has what it has
+
+
+def _length(head: bytes, at: int, most: int) -> int:
+    """How many bytes a number has, by the zeros that it begins with."""
+    if at >= len(head) or head[at] == 0:
+        raise Damaged
+    length = 9 - head[at].bit_length()
+    if length > most:
+        raise Damaged
+    return length
+
+
+def _simple_tag(reader: Reader, start: int, end: int, texts: Texts) -> None:
+    name = ""
+    while start < end:
+        kind, begin, stop = _element(reader, start, end)
+        if stop is None:
+            raise Damaged
+        if kind == _TAG_NAME:
+            name = decode(reader.at(begin, min(stop - begin, 200)))
+        elif kind == _TAG_STRING and name.lower() in ("prompt", "workflow", "comment"):
+            texts.add(name, decode(reader.at(begin, stop - begin)))
+        start = stop

@@ -15,6 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ON_SERVER := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m comfykit_jupyter.sandbox --port 0 --dir demo/server --)
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
 .PHONY: demo lab test test-live lint js js-check chromium bench clean
@@ -23,7 +24,7 @@ demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
 	@echo "Running notebooks/quickstart.ipynb …"
 	@$(ON_SERVER) $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \
-	  --ExecutePreprocessor.store_widget_state=False demo/quickstart.ipynb
+	  --ExecutePreprocessor.extra_arguments=--log-level=40 --ExecutePreprocessor.store_widget_state=False demo/quickstart.ipynb
 	@$(BIN)/jupyter nbconvert --log-level WARN --to html demo/quickstart.ipynb
 	@echo
 	@echo "Done. What it made:"
@@ -34,7 +35,7 @@ demo: .venv/.package
 
 lab: .venv/.package
 	@mkdir -p demo && cp -rn notebooks/quickstart.ipynb notebooks/workflows demo/ || true
-	$(ON_SERVER) $(BIN)/jupyter lab $(LAB_OPTIONS) demo/quickstart.ipynb
+	$(ON_SERVER) $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/quickstart.ipynb
 
 test: lint js-check chromium .venv/.kernels
 	$(BIN)/python -m pytest
@@ -60,7 +61,7 @@ clean:
 
 # What the package needs, and what the notebook of the demo does. The front end is built on the way, where it is missing.
 .venv/.package: pyproject.toml
-	@echo "Setting up .venv (once) …"
+	@echo "Setting up .venv (once, about a minute) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install -q --editable ".[sandbox]" --group demo

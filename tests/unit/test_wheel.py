@@ -57,7 +57,7 @@ except ImportError as error:
 else:
     raise AssertionError("the sandbox is imported without its extra")
 """
-    done = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([python, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop, settings
 from comfykit_jupyter.client.comfyui import ComfyUI, Server
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
 from comfykit_jupyter.client.sources import read_workflow, snapshot
@@ -203,6 +204,14 @@ class ComfyKit:
     def server(self) -> Server:
         """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away."""
         return loop.call(self._server.look())
+
+    def input(self, name: str) -> Media:
+        """A file that the server has, by the name that its nodes know, such as `cat.png`. Fetched when it is read.
+
+        Raises:
+            ComfyKitError: it is no name of a file there.
+        """
+        return Media.named(self._server, name)
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
         """A form of a workflow's parameters, with first values. For notebooks.

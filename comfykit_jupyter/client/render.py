@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.keep import kept
 from comfykit_jupyter.client.loop import call, on_background_thread
 from comfykit_jupyter.client.thumbnail import Thumbnail, thumbnail
+from comfykit_jupyter.client.transfer import without_folders
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult, Media
 
 SIDE, SMALL_SIDE, MANY = 256, 128, 12
 """Pixels of a thumbnail's longer side, and of the smaller one when there are more than `MANY` pictures."""
-RUN_BYTES = 150_000
-"""Characters that the thumbnails of one run may take in the notebook."""
+VISUAL = ("image", "video")
+MOST_PICTURES, MOST_NAMES = 48, 50
+"""Pictures of one run that are fetched for the notebook, and outputs that are named there."""
 PNG_BYTES = 60_000
 """Characters of the picture for viewers that show no HTML."""
 TEXT_LENGTH, NAME_LENGTH, TRACEBACK_LENGTH = 2_000, 120, 8_000
@@ -34,12 +39,32 @@ LARGE_SIDE, PLAYED_BYTES = 768, 3_000_000
 """Pixels of a picture shown by itself, and bytes of a video or sound that is played where it stands."""
 
 
-def result_bundle(result: ExecuteResult) -> dict[str, Any]:
-    """What a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first picture."""
-    pictures = pictures_of(result)
-    bundle: dict[str, Any] = {"text/plain": result_text(result), "text/html": result_html(result, pictures)}
-    if pictures and (png := _png(next(iter(pictures.values())).data)):
+def result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
+    """What a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first picture.
+
+    Args:
+        result: a run's result.
+        share: the part of what `keep` says that it may take.
+    """
+    keep = kept()
+    room = int(keep.kilobytes * 1000 * share)
+    text = result_text(result)
+    if keep.mode == "off":
+        return {"text/plain": _limited(text, 2_000), "text/html": _wrapped(_told(result))}
+    text = _limited(text, room // 10)
+    html = _without_pictures(result, room // 3)
+    if keep.mode == "links":
+        return {"text/plain": text, "text/html": _wrapped([*html, _links(result.media, room // 3)])}
+    left = room - sum(map(_size, html)) - _size(text) - 300  # what is around them
+    picked = _evenly([media for media in result.media if media.kind in VISUAL], MOST_PICTURES)
+    pictures = _thumbnails(picked)
+    bundle: dict[str, Any] = {"text/plain": text}
+    if pictures and (
+        png := _png(next(iter(pictures.values())).data, min(PNG_BYTES, left // (2 if len(pictures) == 1 else 4)))
+    ):
         bundle["image/png"] = png
+        left -= len(png)
+    bundle["text/html"] = _wrapped([*html, *_gallery(result.media, picked, pictures, left)])
     return bundle
 
 
@@ -64,32 +89,39 @@ def result_text(result: ExecuteResult) -> str:
     if result.error is not None:
         lines.append(failure(result))
     lines += [f"warning: {_bounded(warning, 500)}" for warning in result.warnings]
-    lines += [f"  {_label(media)}  {media.kind}  {_bounded(media.name)}" for media in result.media]
+    lines += [f"  {_label(media)}  {media.kind}  {_bounded(media.name)}" for media in result.media[:MOST_NAMES]]
+    if len(result.media) > MOST_NAMES:
+        lines.append(f"  and {len(result.media) - MOST_NAMES} more")
     for variable, texts in result.texts_by_var.items():
         lines += [f"  {_bounded(variable)}  text  {_bounded(text)}" for text in texts]
     return "\n".join(lines)
 
 
-def headline(result: ExecuteResult, changed: Mapping[str, Any] | None = None) -> str:
-    """One line: the workflow, how it ended, in how many seconds, with which seeds and values, on which server.
-
-    Args:
-        result: a run's result.
-        changed: the values to name, those that differ from the workflow's own; None names all.
-    """
+def headline(result: ExecuteResult) -> str:
+    """One line: the workflow, how it ended, in how many seconds, with which seeds and changed values, on what."""
     status = "cancelled" if result.error is not None and result.error.kind == "cancelled" else result.status
     spent = (
         "" if result.duration is None else f" {'in' if status == 'completed' else 'after'} {_seconds(result.duration)}"
     )
-    values = result.params if changed is None else changed
     facts = [f"{_bounded(result.workflow_name or 'workflow')}: {status}{spent}"]
     facts += [f"{_bounded(name)} {seed}" for name, seed in result.seeds.items()]
-    facts += [
-        f"{_bounded(name)} = {_bounded(str(value), 60)}" for name, value in values.items() if name not in result.seeds
-    ]
+    facts += [f"{_bounded(name)} = {_bounded(told(value), 60)}" for name, value in result.changed.items()]
     if result.server_version:
         facts.append(f"ComfyUI {_bounded(result.server_version, 40)}")
     return " · ".join(facts)
+
+
+def listed(name: str, values: Mapping[str, Any]) -> str:
+    """A workflow and its values in one line."""
+    facts = [f"{_bounded(each)} = {_bounded(told(value), 60)}" for each, value in values.items()]
+    return _limited(" · ".join([_bounded(name), *facts]), 2_000)
+
+
+def told(value: Any) -> str:
+    """A value in a caption: of a file its name."""
+    from comfykit_jupyter.client.result import Media
+
+    return value.name if isinstance(value, Media) else without_folders(str(value))
 
 
 def failure(result: ExecuteResult) -> str:
@@ -102,50 +134,93 @@ def failure(result: ExecuteResult) -> str:
     return _bounded(f"{where}: {message}" if where and where not in message else message, 500)
 
 
-def result_html(
-    result: ExecuteResult,
-    pictures: Mapping[Media, Thumbnail] | None = None,
-    changed: Mapping[str, Any] | None = None,
-    room: float = 1.0,
-) -> str:
-    """A result as HTML that can stay in a notebook.
-
-    Args:
-        result: a run's result.
-        pictures: thumbnails that are there already; None fetches them.
-        changed: the values to name, as for `headline`.
-        room: the part of `RUN_BYTES` that its thumbnails may take.
-    """
-    if pictures is None:
-        pictures = pictures_of(result)
-    parts = [f"<p>{_escape(headline(result, changed), 2_000)}</p>"]
+def _told(result: ExecuteResult) -> list[str]:
+    """What was run and how it ended."""
+    parts = [f"<p>{_escape(headline(result), 2_000)}</p>"]
     if result.error is not None:
         parts.append(f"<p><strong>{_escape(failure(result), 500)}</strong></p>")
-        if trace := "\n".join(line.rstrip("\n") for line in result.error.traceback):
-            parts.append(f"<details><summary>Traceback</summary><pre>{_cut(trace, TRACEBACK_LENGTH)}</pre></details>")
-    parts += [f"<p>{_escape(warning, 500)}</p>" for warning in result.warnings]
-    images, others = [], []
-    left = int(RUN_BYTES * room)
-    for media in result.media:
-        image = _image(media, pictures[media]) if media in pictures else None
-        if image is not None and len(image) <= left:
-            left -= len(image)
-            images.append(image)
-        else:
-            others.append(f"{_escape(_label(media))}: {_escape(media.name)} ({_escape(media.kind)})")
-    if images:
-        parts.append(f"<p>{' '.join(images)}</p>")
-    if others:
-        shown = others[:50] + ([f"and {len(others) - 50} more"] if len(others) > 50 else [])
-        parts.append(f"<p>{' · '.join(shown)}</p>")
-    for variable, texts in result.texts_by_var.items():
-        parts += [f"<p>{_escape(variable)}</p><pre>{_cut(text, TEXT_LENGTH)}</pre>" for text in texts[:20]]
-    return f'<div class="ck-result">{"".join(parts)}</div>'
+    return parts
 
 
-def pictures_of(result: ExecuteResult) -> dict[Media, Thumbnail]:
-    """Thumbnails of a result's pictures: of those that arrive in time and can be read."""
-    return _thumbnails([media for media in result.media if media.kind == "image"])
+def _without_pictures(result: ExecuteResult, room: int) -> list[str]:
+    """All of a result but its media, in about `room` bytes."""
+    parts = _told(result)
+    if result.error is not None and (trace := "\n".join(line.rstrip("\n") for line in result.error.traceback)):
+        cut = _cut(trace, min(TRACEBACK_LENGTH, room))
+        parts.append(f"<details><summary>Traceback</summary><pre>{cut}</pre></details>")
+    parts += [f"<p>{_escape(warning, 500)}</p>" for warning in result.warnings[:20]]
+    texts = [(variable, text) for variable, found in result.texts_by_var.items() for text in found]
+    left = room - sum(map(_size, parts))
+    for index, (variable, text) in enumerate(texts):
+        part = f"<p>{_escape(variable)}</p><pre>{_cut(text, TEXT_LENGTH)}</pre>"
+        left -= _size(part)
+        if left < 0:
+            parts.append(f"<p>and {len(texts) - index} more texts</p>")
+            break
+        parts.append(part)
+    return parts
+
+
+def _gallery(
+    media: Sequence[Media], picked: Sequence[Media], pictures: Mapping[Media, Thumbnail], room: int
+) -> list[str]:
+    """Of the pictures picked as many as fit into so many bytes; how many there are; and the names of what is not seen.
+
+    `pictures` are the thumbnails of those `picked` that could be had.
+    """
+    missing = [each for each in picked if each not in pictures]
+    names = _listed([_named(each) for each in media if each in missing or each.kind != "image"])
+    images = _fitting(pictures, room - sum(map(_size, names)) - NAME_LENGTH)
+    if not images:
+        return _listed([_named(each) for each in media])
+    parts = [f"<p>{' '.join(images.values())}</p>"]
+    visual = sum(each.kind in VISUAL for each in media)
+    if len(images) + len(missing) < visual:
+        parts.append(f"<p>{len(images)} of {visual} pictures</p>")
+    return [*parts, *names]
+
+
+def _named(media: Media) -> str:
+    return f"{_escape(_label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
+
+
+def _links(media: Sequence[Media], room: int) -> str:
+    links: list[str] = []
+    for each in media:
+        link = f'{_escape(_label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
+        room -= _size(link)
+        if room < 0:
+            break
+        links.append(link)
+    return "".join(_listed(links, len(media)))
+
+
+def _listed(names: Sequence[str], count: int | None = None) -> list[str]:
+    shown = list(names[:MOST_NAMES])
+    more = (len(names) if count is None else count) - len(shown)
+    if more > 0:
+        shown.append(f"and {more} more")
+    return [f"<p>{' · '.join(shown)}</p>"] if shown else []
+
+
+def _fitting(pictures: Mapping[Media, Thumbnail], room: int) -> dict[Media, str]:
+    """Thumbnails as elements: all of them, or smaller ones, or as many as fit, picked evenly."""
+    images = {media: _image(media, picture) for media, picture in pictures.items()}
+    if sum(map(_size, images.values())) > room:
+        images = {media: _image(media, _smaller(picture)) for media, picture in pictures.items()}
+    sizes = {media: _size(image) for media, image in images.items()}
+    for count in range(len(images), 0, -1):
+        picked = _evenly(list(images), count)
+        if sum(sizes[media] for media in picked) <= room:
+            return {media: images[media] for media in picked}
+    return {}
+
+
+def _evenly(media: Sequence[Media], most: int) -> list[Media]:
+    """At most so many of them, the first and the last among them, at even distances."""
+    if len(media) <= most:
+        return list(media)
+    return [media[index * (len(media) - 1) // max(1, most - 1)] for index in range(most)]
 
 
 def _thumbnails(pictures: Sequence[Media], side: int | None = None) -> dict[Media, Thumbnail]:
@@ -160,6 +235,10 @@ def _thumbnail(path: Path, side: int) -> Thumbnail | None:
         return thumbnail(path, side)
     except ValueError:
         return None
+
+
+def _smaller(picture: Thumbnail) -> Thumbnail:
+    return replace(thumbnail(picture.data, SMALL_SIDE), original=picture.original)
 
 
 def _played(media: Media) -> bytes | None:
@@ -185,11 +264,11 @@ async def _fetch(media: Sequence[Media]) -> dict[Media, Path]:
     return {one: task.result() for one, task in tasks.items() if task in done and not task.exception()}
 
 
-def _png(data: bytes) -> str | None:
+def _png(data: bytes, room: int) -> str | None:
     """A picture as PNG in base64, small enough to stand beside its thumbnail."""
     for side in (SIDE, 192, 128, 64):
         text = base64.b64encode(thumbnail(data, side, "PNG").data).decode("ascii")
-        if len(text) <= PNG_BYTES:
+        if len(text) <= room:
             return text
     return None
 
@@ -197,9 +276,11 @@ def _png(data: bytes) -> str | None:
 def _image(media: Media, picture: Thumbnail) -> str:
     width, height = picture.original
     about = f"{_label(media)}: {_bounded(media.name)}, {width} × {height}"
+    if media.kind == "video":
+        about += ", first picture"
     return (
         f'<img src="{_data_url(picture.mime, picture.data)}" width="{picture.width}" height="{picture.height}"'
-        f' alt="{_escape(about)}" title="{_escape(about)}">'
+        f' alt="{_escape(about, 2 * NAME_LENGTH)}" title="{_escape(about, 2 * NAME_LENGTH)}">'
     )
 
 
@@ -235,6 +316,19 @@ _TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 def _escape(text: str, length: int = NAME_LENGTH) -> str:
     return html.escape(_bounded(text, length))
+
+
+def _wrapped(parts: Sequence[str]) -> str:
+    return f'<div class="ck-result">{"".join(parts)}</div>'
+
+
+def _size(text: str) -> int:
+    """Bytes that a text takes in a notebook's file."""
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _limited(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _cut(text: str, length: int) -> str:

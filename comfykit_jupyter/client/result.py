@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlencode
 
-from comfykit_jupyter.client.errors import ComfyKitError, RunFailed
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
+from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress import RunError, RunState
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 MediaKind = Literal["image", "video", "audio", "file"]
 
@@ -98,6 +102,22 @@ class Media(str):
         self.kind, self.mime = _MIMES.get(suffix, ("file", "application/octet-stream"))
         return self
 
+    @classmethod
+    def named(cls, origin: Origin, name: str) -> Media:
+        """A file that the server has, by the name that its nodes know: `cat.png`, `cats/cat.png [output]`.
+
+        Raises:
+            ComfyKitError: it is no name of a file in the server's folders.
+        """
+        path, folder = name, "input"
+        if found := re.fullmatch(r"(.+) \[(input|output|temp)\]", name):
+            path, folder = found[1], found[2]
+        parts = path.split("/")
+        if not all(parts) or ".." in parts or "\\" in path or len(path) > 1000:
+            raise ComfyKitError(f"{name[:200]!r} is no name of a file on the server")
+        entry = {"filename": parts[-1], "subfolder": "/".join(parts[:-1]), "type": folder}
+        return cls(origin, entry, node="", var="")
+
     @property
     def path(self) -> Path:
         """A local copy, fetched once and kept as long as this process.
@@ -165,6 +185,7 @@ class ExecuteResult:
         error: the same as `msg`, in parts.
         warnings: what the server left out, one line each.
         params: the values used, by name. seeds: those of them that are seeds, drawn ones included.
+        changed: those of `params` that differ from the workflow's own, seeds left out.
         prompt: the exact API graph that was sent.
         node_times: seconds by node id. cached_nodes: ids of nodes that did not run, since nothing had changed.
         workflow_name, server, server_version: what was run, and where.
@@ -190,6 +211,7 @@ class ExecuteResult:
     warnings: list[str] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, Any] = field(default_factory=dict, repr=False)
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)
     node_times: dict[str, float] = field(default_factory=dict, repr=False)
     cached_nodes: list[str] = field(default_factory=list, repr=False)
@@ -309,6 +331,18 @@ def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], or
         for text in _texts(output):
             result.texts.append(text)
             result.texts_by_var.setdefault(var, []).append(text)
+
+
+def changed_values(params: Mapping[str, Any], seeds: Mapping[str, int], workflow: Workflow | None) -> dict[str, Any]:
+    """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
+    return {name: value for name, value in params.items() if name not in seeds and value != _own(name, workflow)}
+
+
+def _own(name: str, workflow: Workflow | None) -> Any:
+    try:
+        return workflow.parameter(name).targets[0].default if workflow is not None else MISSING
+    except ParameterError:
+        return MISSING
 
 
 def _entries(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from comfykit_jupyter.client.comfyui import ComfyUI, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.events import Preview
 from comfykit_jupyter.client.refusal import complaints, line, refused
-from comfykit_jupyter.client.result import ExecuteResult, collect
+from comfykit_jupyter.client.result import ExecuteResult, changed_values, collect
 from comfykit_jupyter.client.sources import OnServer, read_media
 from comfykit_jupyter.client.transfer import upload
 from comfykit_jupyter.workflow.progress import Progress, RunError, RunState, from_history, from_queue, reduce
@@ -330,6 +330,8 @@ class Run:
     def _settle(self) -> ExecuteResult:
         state, binding = self._state, self._binding
         sent = self._posting is not None
+        params = dict(binding.params) if binding else dict(self._values)
+        seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
             prompt_id=self.prompt_id if sent else None,
@@ -337,8 +339,9 @@ class Run:
             msg=line(state.error),
             error=state.error,
             warnings=self._warnings,
-            params=dict(binding.params) if binding else dict(self._values),
-            seeds=dict(binding.seeds) if binding else {},
+            params=params,
+            seeds=seeds,
+            changed=changed_values(params, seeds, self.workflow) if binding else {},
             prompt=binding.prompt if binding else {},
             node_times=dict(state.node_times),
             cached_nodes=sorted(state.cached),

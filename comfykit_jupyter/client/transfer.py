@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import re
 import threading
 import uuid
 from pathlib import Path
@@ -36,6 +37,13 @@ def local_folder() -> Path:
             _folder = Path(tempfile.mkdtemp(prefix="comfykit-"))
             atexit.register(shutil.rmtree, _folder, ignore_errors=True)
         return _folder
+
+
+def without_folders(text: str) -> str:
+    """A text without the folders of this process: of the files in them the names are left."""
+    if _folder is None or str(_folder) not in text:
+        return text
+    return re.sub(re.escape(str(_folder)) + r"[/\\](?:[\w.-]+[/\\])*", "", text)
 
 
 async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:

@@ -6,13 +6,14 @@ widget, and behind it a static list of its last runs, which the page hides while
 
 from __future__ import annotations
 
+import html
 import threading
 import uuid
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.render import failure, headline, pictures_of, result_html
+from comfykit_jupyter.client.render import result_bundle, result_text
 from comfykit_jupyter.notebook.media import workers
 
 if TYPE_CHECKING:
@@ -46,21 +47,21 @@ class Output:
 
 
 class Keepsake:
-    """The last runs of a form as static HTML, in the form's cell."""
+    """The last runs of a form as static output, in the form's cell."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    def __init__(self, about: str) -> None:
+        self._about = about
         self._output = Output()
-        self._runs: deque[tuple[ExecuteResult, dict[str, Any]]] = deque(maxlen=KEPT)
+        self._runs: deque[ExecuteResult] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
 
     def show(self) -> None:
         """Show it in the cell that runs."""
         self._output.show(self._bundle())
 
-    def add(self, result: ExecuteResult, changed: dict[str, Any]) -> None:
-        """A run has ended; `changed` are the values that differ from the workflow's own. Returns at once."""
-        self._runs.appendleft((result, changed))
+    def add(self, result: ExecuteResult) -> None:
+        """A run has ended. Returns at once."""
+        self._runs.appendleft(result)
         if self._output.shown:
             workers().submit(self._refresh)
 
@@ -69,11 +70,12 @@ class Keepsake:
             self._output.replace(self._bundle())
 
     def _bundle(self) -> dict[str, Any]:
-        runs = list(self._runs)
-        lines = [headline(result, changed) for result, changed in runs] or [f"{self._title}: no run yet"]
-        parts = [result_html(result, changed=changed, room=1 / KEPT) for result, changed in runs]
-        body = "".join(parts)
-        return {"text/plain": "\n".join(lines), "text/html": f'<div class="ck-static">{body}</div>'}
+        runs = [result_bundle(result, 1 / KEPT) for result in list(self._runs)]
+        if not runs:
+            runs = [{"text/plain": self._about, "text/html": f"<p>{html.escape(self._about)}</p>"}]
+        parts = "".join(run["text/html"] for run in runs)
+        text = "\n".join(run["text/plain"] for run in runs)
+        return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}
 
 
 def show_widget(widget: RunView, keepsake: Keepsake) -> None:
@@ -87,11 +89,10 @@ def show_widget(widget: RunView, keepsake: Keepsake) -> None:
     keepsake.show()
 
 
-def static_bundle(result: ExecuteResult, changed: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A run's result as it stays in its cell: text and HTML."""
+def static_bundle(result: ExecuteResult) -> dict[str, Any]:
+    """A run's result as it stays in its cell."""
     try:
-        pictures = pictures_of(result)
+        return result_bundle(result)
     except KeyboardInterrupt:  # a ■ that came too late to stop the run: what there is stays all the same
-        pictures = {}
-    text = "\n".join(filter(None, [headline(result, changed), failure(result)]))
-    return {"text/plain": text, "text/html": result_html(result, pictures, changed)}
+        text = result_text(result)
+        return {"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}

@@ -16,7 +16,7 @@ from comfykit_jupyter.client.render import failure
 from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.notebook.commands import HELP, Call, typed, understand
 from comfykit_jupyter.notebook.display import Output, static_bundle
-from comfykit_jupyter.notebook.stage import changed_values, unfinished
+from comfykit_jupyter.notebook.stage import unfinished
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import check_all, to_wire
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
@@ -124,7 +124,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             result = _outcome(run)
         except KeyboardInterrupt:  # the kit has cancelled it on the server
             result = _outcome(run, 2.0)
-        bundle = static_bundle(result, changed_values(result, workflow))
+        bundle = static_bundle(result)
         if view is None:
             output.show(bundle)
         else:

@@ -5,11 +5,9 @@ And the other way: what a page uploads, and what Python puts into a form, become
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import mimetypes
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.result import safe_name
 from comfykit_jupyter.client.thumbnail import thumbnail
+from comfykit_jupyter.client.transfer import local_folder
 from comfykit_jupyter.notebook.sync import writer
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class Inbox:
 
 @cache
 def inbox() -> Inbox:
-    """The inbox of this process, in a private folder that goes with it."""
-    folder = tempfile.mkdtemp(prefix="comfykit-inbox-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Inbox(Path(folder))
+    """The inbox of this process."""
+    folder = local_folder() / "inbox"
+    folder.mkdir(exist_ok=True)
+    return Inbox(folder)

@@ -1,6 +1,6 @@
 """The runs of one widget: which of them is on the stage, which wait behind it, and what is left of those that ended.
 
-Runs report on the background loop; everything here but `add` and `find` happens on the writer's thread.
+Runs report on the background loop; everything here but `add`, `find` and `latest` happens on the writer's thread.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.render import failure
+from comfykit_jupyter.client.render import failure, told
+from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.media import Previews
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import to_wire
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.run import Run
     from comfykit_jupyter.notebook.view import RunView
     from comfykit_jupyter.workflow.progress import Progress
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 PACE = 0.1
 """Seconds between two updates of a run's progress."""
@@ -42,6 +42,8 @@ class Stage:
     def __init__(self, view: RunView) -> None:
         self.results: dict[str, ExecuteResult] = {}
         """By prompt id, oldest first."""
+        self.latest: ExecuteResult | None = None
+        """That of the run that ended last."""
         self._view = view
         self._runs: list[Run] = []
         self._progress: dict[str, Progress] = {}
@@ -55,6 +57,7 @@ class Stage:
 
         def ended(result: ExecuteResult) -> None:
             previews.end()
+            self.latest = result
             writer.settle(key)
             writer.post(partial(self._end, run, result))
 
@@ -112,7 +115,7 @@ class Stage:
         self.results[run.prompt_id] = result
         for oldest in list(self.results)[:-KEPT]:
             del self.results[oldest]
-        brief = describe(run.prompt_id, result, changed_values(result, run.workflow))
+        brief = describe(run.prompt_id, result)
         with self._view.written():
             self._view.result = result
             self._view.runs = [brief, *self._view.runs][:KEPT]
@@ -154,24 +157,14 @@ def _progress(progress: Progress) -> dict[str, Any]:
     return {**{name: getattr(progress, name) for name in names.split()}, "text": str(progress)}
 
 
-def changed_values(result: ExecuteResult, workflow: Workflow | None) -> dict[str, Any]:
-    """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
-    own = {name: parameter.targets[0].default for name, parameter in workflow.parameters.items()} if workflow else {}
-    return {
-        name: value
-        for name, value in result.params.items()
-        if name not in result.seeds and (name not in own or own[name] != value)
-    }
-
-
-def describe(prompt_id: str, result: ExecuteResult, changed: dict[str, Any]) -> dict[str, Any]:
+def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
     """A run that has ended, as the trait `runs` has it: small; what can be fetched when it is looked at is left out."""
     return {
         "id": prompt_id,
         "status": outcome(result),
         "seconds": result.duration,
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
-        "changed": {name: _short(value) for name, value in changed.items()},
+        "changed": {name: _short(value) for name, value in result.changed.items()},
         "error": _error(result),
         "items": _items(result),
         "workflow": result.workflow_name,
@@ -211,7 +204,7 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
         return None
     return {
         "kind": error.kind,
-        "message": error.message or failure(result),
+        "message": without_folders(error.message or failure(result)),
         "node_title": error.node_title,
         "node_id": error.node_id,
         "class_type": error.class_type,
@@ -220,5 +213,5 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
 
 
 def _short(value: Any) -> Any:
-    wire = to_wire(value)
+    wire = told(value) if isinstance(value, str) else to_wire(value)
     return f"{wire[:VALUE_LENGTH]}…" if isinstance(wire, str) and len(wire) > VALUE_LENGTH else wire

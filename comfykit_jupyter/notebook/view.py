@@ -18,6 +18,7 @@ import anywidget
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.media import piece, workers
 from comfykit_jupyter.notebook.stage import Stage
 from comfykit_jupyter.notebook.sync import writer
@@ -39,6 +40,15 @@ Reply = tuple[dict[str, Any], Sequence[Any]]
 Handler = Callable[[dict[str, Any], Sequence[Any]], Reply]
 
 
+class LatestResult(traitlets.Any):
+    """The result of the run that ended last: there as soon as `Run.result()` is; observers are told in their turn."""
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        """The result; None before the first."""
+        super().get(obj, cls)
+        return obj.stage.latest
+
+
 class RunView(anywidget.AnyWidget):
     """Progress, previews, Cancel and outputs of runs. The form of a workflow is added by `WorkflowWidget`."""
 
@@ -55,7 +65,7 @@ class RunView(anywidget.AnyWidget):
     progress = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)
     waiting: Any = traitlets.List().tag(sync=True)
-    result: Any = traitlets.Any(None)
+    result: Any = LatestResult()
     """The `ExecuteResult` of the run that ended last. Not sent to the page."""
 
     def __init__(self, **traits: Any) -> None:
@@ -108,13 +118,15 @@ class RunView(anywidget.AnyWidget):
         try:
             reply, parts = handler(content, buffers)
             answer = {**reply, **answer}
-        except (ComfyKitError, OSError) as error:
-            answer["error"] = str(error)
+        except ComfyKitError as error:
+            answer["error"] = without_folders(str(error))
+        except OSError as error:
+            answer["error"] = f"the file can't be read or kept: {error.strerror or type(error).__name__}"
         except (KeyError, TypeError, ValueError) as error:
-            answer["error"] = f"the message {content['kind']!r} is not understood: {error}"
+            answer["error"] = f"the message {content['kind']!r} is not understood: {without_folders(str(error))}"
         except Exception as error:
             logger.exception("a message of the page failed")
-            answer["error"] = f"{type(error).__name__}: {error}"
+            answer["error"] = f"{type(error).__name__}: the kernel's log says more"
         self.send(answer, list(parts))
 
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

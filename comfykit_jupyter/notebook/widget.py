@@ -13,10 +13,11 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.kit import current
+from comfykit_jupyter.client.render import listed
 from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, workers
-from comfykit_jupyter.notebook.stage import changed_values
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.view import Reply, RunView
@@ -63,12 +64,12 @@ class WorkflowWidget(RunView):
         self._fields: dict[str, Field] = {}
         self._complete = False
         self._refused: dict[str, str] = {}
-        self._keepsake = Keepsake(self._workflow.name)
         self._looking = threading.Lock()
         self._timer: threading.Timer | None = None
         self._pause = RETRY_FIRST
         server = self._ask()
         first = check_all(values or {}, self._fields, self._workflow)
+        self._keepsake = Keepsake(about(self._workflow.name, {**self._initial(), **first}))
         super().__init__(
             view="form",
             title=self._workflow.name,
@@ -84,6 +85,9 @@ class WorkflowWidget(RunView):
         self._trait().put(self, {**self._initial(), **first})
         if not server.reachable:
             self._look_in(self._pause)
+
+    def __repr__(self) -> str:
+        return f"<WorkflowWidget {about(self._workflow.name, self._values())}: {self.status}>"
 
     def _ipython_display_(self) -> None:
         show_widget(self, self._keepsake)
@@ -167,9 +171,9 @@ class WorkflowWidget(RunView):
             else:
                 self.change_values({name: from_wire(content["value"], self._fields[name].kind)})
         except ParameterError as error:
-            self._refused[name] = str(error)
+            self._refused[name] = without_folders(str(error))
             with self.lock:
-                self.errors = {**self.errors, name: str(error)}
+                self.errors = {**self.errors, name: self._refused[name]}
             raise
         return {}, ()
 
@@ -208,16 +212,20 @@ class WorkflowWidget(RunView):
         """As in `RunView`; the run `input` stands for the form's own media values."""
         if run != "input":
             return super().file(run, key)
-        value = self._values().get(key)
+        field, value = self._fields[key], self._values().get(key)
+        if field.kind not in MEDIA_KINDS or not isinstance(value, str):
+            raise ComfyKitError(f"{key}: there is nothing to show of it here")
         if isinstance(value, Media):
             return value.path, value.mime
-        path = Path(str(value)).expanduser()
-        given = value is not None and value != initial(
-            self._fields[key]
-        )  # a workflow from elsewhere opens no files here
-        if not given or guess_mime(path).partition("/")[0] not in MEDIA_KINDS or not path.is_file():
-            raise ComfyKitError(f"{key}: there is nothing to show of it here")
-        return path, guess_mime(path)
+        path = Path(value).expanduser()
+        if value != initial(field) and path.is_file():  # a workflow from elsewhere opens no files here
+            if guess_mime(path).partition("/")[0] not in MEDIA_KINDS:
+                raise ComfyKitError(f"{key}: there is nothing to show of it here")
+            return path, guess_mime(path)
+        if value.startswith(("http://", "https://")):
+            raise ComfyKitError(f"{key}: what is behind an address is seen when it has run")
+        there = self._kit.input(value)
+        return there.path, there.mime
 
     # -- runs and the server -------------------------------------------------------------------------------------------
 
@@ -227,14 +235,14 @@ class WorkflowWidget(RunView):
         try:
             run.result(1.0)
         except ParameterError as error:
-            lines = {problem.parameter: problem.message for problem in error.problems}
+            lines = {problem.parameter: without_folders(problem.message) for problem in error.problems}
         except (ComfyKitError, TimeoutError):
             if result.error is not None and result.error.kind == "refused":
                 lines = self._blamed(result)
         if lines:
             with self.lock:
                 self.errors = {**self.errors, **lines}
-        self._keepsake.add(result, changed_values(result, self._workflow))
+        self._keepsake.add(result)
 
     @traitlets.observe("status")
     def _follow_status(self, change: Any) -> None:
@@ -296,6 +304,11 @@ class WorkflowWidget(RunView):
             if found:
                 self.fields = self._described()
                 self._trait().put(self, {**self._initial(), **self._values()})
+
+
+def about(name: str, values: Mapping[str, Any]) -> str:
+    """A form in one line: the workflow, and what its parameters are."""
+    return listed(name, values) if values else f"{name}: no parameters"
 
 
 def _server(url: str, server: Server) -> dict[str, Any]:

@@ -205,6 +205,44 @@ def test_a_picture_set_in_python_becomes_a_file_that_the_page_can_show(page: Pag
     settled(page, model, "completed")
 
 
+def test_a_picture_that_the_server_has_is_shown_by_its_name_there(page: Page) -> None:
+    page.run("from PIL import Image\nred = Image.new('RGB', (90, 60), 'red')")
+    page.run("name = kit.run('image_to_image.json', image=red, steps=1).params['image']")
+    model = shown(page, 'kit.form("image_to_image.json", image=name)')
+    answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
+    assert (answer["width"], answer["height"]) == (90, 60)
+    for name in ("no such file.png", "../secret.png", "http://127.0.0.1:9/x.png"):
+        page.ask(model, "set", name="image", value=name)
+        answer, buffers = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
+        assert answer["error"]
+        assert buffers == []
+
+
+def test_a_form_that_has_not_run_says_what_it_is_without_a_kernel(page: Page) -> None:
+    cell = page.run('form = kit.form("picture.json", width=40)\nform')
+    widget, static = cell.bundles
+    for text in (widget["text/plain"], static["text/plain"], static["text/html"]):
+        assert "picture · width = 40 · height = 48 · color = 255" in text
+
+
+def test_no_folder_of_this_machine_is_told_to_the_page(page: Page) -> None:
+    model = shown(page, 'kit.form("image_to_image.json")')
+    data = b"this is no picture"
+    page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u9")
+    answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
+    assert answer["error"] == "my photo.png: no picture that can be read"
+    page.run("import pathlib\npathlib.Path(form.values['image']).unlink()")
+    page.ask(model, "run")
+    page.wait(lambda: "image" in model.state["errors"])
+    assert "my photo.png" in model.state["errors"]["image"]
+    assert "/tmp" not in json.dumps([model.state["errors"], model.state["runs"]])
+
+
+def test_the_result_of_a_form_is_there_when_its_run_has_ended(page: Page) -> None:
+    shown(page, 'kit.form("picture.json")')
+    assert page.value("[form.run().result() is form.result for _ in range(20)]") == repr([True] * 20)
+
+
 def test_a_missing_file_is_told_at_its_field(page: Page) -> None:
     model = shown(page, 'kit.form("image_to_image.json", image="no such file.png")')
     page.ask(model, "run")
@@ -229,7 +267,7 @@ def test_a_file_of_this_machine_that_only_the_workflow_names_is_not_read(page: P
     (folder / "nosy.json").write_text(json.dumps(workflow))
     model = shown(page, 'kit.form("nosy.json")')
     answer, buffers = page.ask(model, "media", run="input", key="image", size="full", offset=0)
-    assert "nothing to show" in answer["error"]
+    assert "is no name of a file on the server" in answer["error"]
     assert buffers == []
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import random
 import re
-import time
+import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,15 @@ from PIL import Image
 
 from comfykit_jupyter.client import render
 from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.keep import KILOBYTES, Keep, keep
 from comfykit_jupyter.client.result import ExecuteResult, Media
+from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.client.thumbnail import thumbnail
+from comfykit_jupyter.client.transfer import local_folder
 from comfykit_jupyter.workflow.progress import RunError
 
-ALLOWED = {"div", "p", "strong", "img", "pre", "details", "summary", "video", "audio"}
-ATTRIBUTES = {"class", "src", "alt", "title", "width", "height", "controls", "loop", "muted"}
+ALLOWED = {"a", "div", "p", "strong", "img", "pre", "details", "summary", "video", "audio"}
+ATTRIBUTES = {"class", "src", "href", "alt", "title", "width", "height", "controls", "loop", "muted"}
 
 HOSTILE = st.text(max_size=60) | st.sampled_from(
     [
@@ -87,11 +93,35 @@ def tags(html: str) -> Tags:
         assert tag in ALLOWED
         assert set(attributes) <= ATTRIBUTES
         assert (attributes.get("src") or "data:").startswith("data:")
+        assert (attributes.get("href") or "http://server/view?").startswith("http://server/view?")
     return tags
 
 
 def noise(folder: Path, name: str, side: int = 300) -> None:
     Image.frombytes("RGB", (side, side), random.Random(name).randbytes(3 * side * side)).save(folder / name)
+
+
+def photo(folder: Path, name: str) -> None:
+    """A picture of soft shapes, as photos are."""
+    coarse = Image.frombytes("RGB", (12, 12), random.Random(name).randbytes(3 * 144))
+    coarse.resize((300, 300), Image.Resampling.BICUBIC).save(folder / name)
+
+
+def film(path: Path, form: str, codec: str) -> None:
+    """A video of 64 × 48 pixels that begins red."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for color in ("red", "blue"):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 48), color))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def size(bundle: dict[str, Any]) -> int:
+    """Bytes that an output takes in a notebook's file."""
+    return len(json.dumps(bundle, ensure_ascii=False).encode())
 
 
 def made(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
@@ -100,10 +130,21 @@ def made(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
     return ExecuteResult("completed", duration=1.25, workflow_name="portrait", media=media, **fields)
 
 
+@pytest.fixture(autouse=True)
+def as_ever() -> Iterator[None]:
+    yield
+    keep("thumbnails", KILOBYTES)
+
+
 def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> None:
     noise(tmp_path, "cat.png")
     result = made(
-        tmp_path, "cat.png", params={"steps": 30, "seed": 2**64 - 1}, seeds={"seed": 2**64 - 1}, server_version="0.33.0"
+        tmp_path,
+        "cat.png",
+        params={"steps": 30, "cfg": 8.0, "seed": 2**64 - 1},
+        seeds={"seed": 2**64 - 1},
+        changed={"steps": 30},
+        server_version="0.33.0",
     )
     bundle = render.result_bundle(result)
     text = tags(bundle["text/html"]).text
@@ -115,39 +156,92 @@ def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> N
     assert "cat.png" in bundle["text/plain"]
 
 
-def test_many_pictures_stay_within_the_room_of_a_run_and_the_others_are_named(tmp_path: Path) -> None:
-    names = [f"picture{index}.png" for index in range(80)]
+def test_an_output_given_as_a_value_is_told_by_its_file_name(tmp_path: Path) -> None:
+    noise(tmp_path, "cat.png")
+    (cat,) = made(tmp_path, "cat.png").media
+    private = local_folder() / "inbox/0a1b2c3d/my photo.png"
+    line = render.headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
+    assert line == "portrait: completed in 1.2 s · image = cat.png · mask = my photo.png · prompt = a/b"
+
+
+@pytest.mark.parametrize("kilobytes", [20, 150, 600])
+def test_of_a_large_batch_as_many_pictures_stay_as_fit_evenly_picked_and_counted(
+    kilobytes: int, tmp_path: Path
+) -> None:
+    keep("thumbnails", kilobytes)
+    names = [f"picture{index:03}.png" for index in range(200)]
+    for name in names:
+        photo(tmp_path, name)
+    bundle = render.result_bundle(made(tmp_path, *names, texts_by_var={"story": ["long " * 1000] * 50}))
+    assert size(bundle) <= kilobytes * 1000
+    found = tags(bundle["text/html"])
+    shown = [int(re.findall(r"picture(\d+)", str(each["alt"]))[0]) for tag, each in found.found if tag == "img"]
+    assert f"{len(shown)} of 200 pictures" in found.text
+    assert (shown[0], shown[-1]) == (0, 199) if len(shown) > 1 else shown == [0]
+    steps = [later - earlier for earlier, later in pairwise(shown)]
+    assert max(steps, default=0) - min(steps, default=0) <= 5
+    if kilobytes >= 150:
+        assert len(shown) >= 15
+        assert "image/png" in bundle
+
+
+def test_pictures_that_are_too_large_together_are_made_smaller_before_any_is_left_out(tmp_path: Path) -> None:
+    names = [f"picture{index}.png" for index in range(10)]
     for name in names:
         noise(tmp_path, name)
-    html = render.result_html(made(tmp_path, *names))
-    assert len(html) < render.RUN_BYTES + 20_000
-    found = tags(html)
-    shown = [attributes for tag, attributes in found.found if tag == "img"]
-    assert shown
-    named = len(re.findall(r"\(image\)", found.text))
-    assert len(shown) + named + int(re.findall(r"and (\d+) more", found.text)[0]) == len(names)
+    bundle = render.result_bundle(made(tmp_path, *names))
+    assert size(bundle) <= KILOBYTES * 1000
+    assert len([tag for tag, _ in tags(bundle["text/html"]).found if tag == "img"]) == 10
+
+
+def test_links_name_the_files_on_the_server_and_off_keeps_a_line(tmp_path: Path) -> None:
+    noise(tmp_path, "cat.png")
+    result = made(tmp_path, "cat.png", "a b.mp4", texts_by_var={"story": ["once"]})
+    keep("links")
+    bundle = render.result_bundle(result)
+    found = tags(bundle["text/html"])
+    links = [str(attributes["href"]) for tag, attributes in found.found if tag == "a"]
+    assert links == [str(media) for media in result.media]
+    assert "once" in found.text
+    assert "data:" not in json.dumps(bundle)
+    keep("off")
+    bundle = render.result_bundle(result)
+    assert tags(bundle["text/html"]).text == "portrait: completed in 1.2 s"
+    assert set(bundle) == {"text/plain", "text/html"}
+
+
+@pytest.mark.parametrize(("mode", "kilobytes"), [("pictures", None), (None, 0), (None, True), ("links", 10**9)])
+def test_what_cannot_be_kept_is_refused(mode: Any, kilobytes: Any) -> None:
+    with pytest.raises(SettingsError, match="keep: "):
+        keep(mode, kilobytes)
+    assert keep() == Keep()
 
 
 def test_what_does_not_arrive_is_named_and_nobody_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "PATIENCE", 0.2)
     noise(tmp_path, "there.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    begun = time.monotonic()
-    found = tags(render.result_html(made(tmp_path, "slow.png", "gone.png", "broken.png", "there.png")))
-    assert time.monotonic() - begun < 10
+    found = tags(render.result_bundle(made(tmp_path, "slow.png", "gone.png", "broken.png", "there.png"))["text/html"])
     assert len([tag for tag, _ in found.found if tag == "img"]) == 1
     for name in ("slow.png", "gone.png", "broken.png"):
         assert name in found.text
 
 
-def test_videos_sounds_and_files_are_named(tmp_path: Path) -> None:
-    text = tags(render.result_html(made(tmp_path, "clip.mp4", "song.flac", "shape.glb"))).text
-    assert "cover: clip.mp4 (video) · cover: song.flac (audio) · cover: shape.glb (file)" in text
+def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(tmp_path: Path) -> None:
+    film(tmp_path / "clip.mp4", "mp4", "mpeg4")
+    (tmp_path / "broken.webm").write_bytes(b"film")
+    html = render.result_bundle(made(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))["text/html"]
+    found = tags(html)
+    ((_, poster),) = [each for each in found.found if each[0] == "img"]
+    assert poster["alt"] == "cover: clip.mp4, 64 × 48, first picture"
+    assert found.text.endswith(
+        "cover: clip.mp4 (video) · cover: broken.webm (video) · cover: song.flac (audio) · cover: shape.glb (file)"
+    )
 
 
 def test_texts_are_whole_up_to_a_bound_and_then_cut_with_a_count(tmp_path: Path) -> None:
     short, long = "one\n  two <b>", "x" * 5_000
-    text = tags(render.result_html(made(tmp_path, texts_by_var={"story": [short, long]}))).text
+    text = tags(render.result_bundle(made(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]).text
     assert short in text
     assert "x" * render.TEXT_LENGTH in text
     assert "x" * (render.TEXT_LENGTH + 1) not in text
@@ -168,7 +262,7 @@ def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) ->
     result = ExecuteResult(
         "failed", "id", 2.0, error=error, msg="Sampler: CUDA out of memory", workflow_name="portrait"
     )
-    found = tags(render.result_html(result))
+    found = tags(render.result_bundle(result)["text/html"])
     assert "portrait: failed after 2.0 s" in found.text
     assert "Sampler: CUDA out of memory" in found.text
     assert "line 1\nline <2>" in found.text
@@ -199,16 +293,19 @@ def test_whatever_a_server_or_file_says_is_only_text(
         texts_by_var={draw(): [draw(), draw()]},
         error=data.draw(st.sampled_from([None, error])),
         warnings=[draw()],
-        params={draw(): draw()},
+        changed={draw(): draw()},
         seeds={draw(): 5},
         workflow_name=draw(),
         server_version=draw(),
     )
-    found = tags(render.result_html(result, {}))
+    found = tags(render.result_bundle(result)["text/html"])
     assert not set("\x1b\u202e") & set(found.text)
     lines = render.result_text(result)
     assert not set("\x1b\u202e") & set(lines)
     assert len(lines.splitlines()) <= 10
+    keep("links")
+    tags(render.result_bundle(result)["text/html"])
+    keep("thumbnails")
 
 
 def test_one_picture_by_itself_is_large_and_a_short_clip_plays_where_it_stands(tmp_path: Path) -> None:
@@ -248,6 +345,46 @@ def test_an_animation_gives_its_first_frame_and_a_turned_photo_stands_upright() 
     exif[0x0112] = 6
     frames[0].save(turned, "JPEG", exif=exif)
     assert (thumbnail(turned.getvalue(), 512).width, thumbnail(turned.getvalue(), 512).height) == (20, 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "codec"),
+    [("a.mp4", "mp4", "mpeg4"), ("a.MOV", "mov", "mpeg4"), ("a.mkv", "matroska", "mpeg4"), ("a.avi", "avi", "mpeg4")],
+)
+def test_a_video_gives_its_first_picture(name: str, form: str, codec: str, tmp_path: Path) -> None:
+    film(tmp_path / name, form, codec)
+    small = thumbnail(tmp_path / name, 32, "PNG")
+    assert (small.width, small.height, small.original) == (32, 24, (64, 48))
+    red, green, blue = Image.open(io.BytesIO(small.data)).getpixel((16, 12))  # type: ignore[misc]
+    assert red > 200
+    assert green < 60
+    assert blue < 60
+
+
+@pytest.mark.parametrize("name", ["list.mp4", "list.mkv", "list.avi"])
+def test_a_playlist_that_is_called_a_video_is_not_followed(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    film(tmp_path / "secret.mp4", "mp4", "mpeg4")
+    for text in ("#EXTM3U\n#EXTINF:1,\nsecret.mp4\n", "ffconcat version 1.0\nfile secret.mp4\n"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match="no video"):
+            thumbnail(tmp_path / name, 32)
+
+
+def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "clip.mp4").write_bytes(b"film")
+    with pytest.raises(ValueError, match="PyAV is not installed"):
+        thumbnail(tmp_path / "clip.mp4", 32)
+
+
+@pytest.mark.parametrize("name", ["nothing.png", "clip.mp4", "clip.webm", "gone.png", "gone.mp4"])
+def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path: Path) -> None:
+    if not name.startswith("gone"):
+        (tmp_path / name).write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match="no ") as caught:
+        thumbnail(tmp_path / name, 32)
+    assert str(tmp_path) not in str(caught.value)
 
 
 @given(st.binary(max_size=200))

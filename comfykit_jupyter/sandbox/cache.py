@@ -59,13 +59,48 @@ class ResultCache:
         self._bytes -= size
 
 
-def signatures(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions) -> dict[str, str]:
+def fingerprints(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions) -> dict[str, Any]:
+    """What nodes depend on besides their inputs, such as the bytes of a file; for those whose class says so.
+
+    One that the prompt brings along as `is_changed` is believed: a picture's prompt carries those of its own run.
+
+    Args:
+        prompt: a prompt that was found valid.
+        nodes: the nodes that are asked about.
+        folders: the server's folders.
+        definitions: the nodes' inputs.
+    """
+    found: dict[str, Any] = {}
+    for node_id in nodes:
+        node = prompt[node_id]
+        fingerprint = NODES[node["class_type"]].fingerprint
+        if fingerprint is None:
+            continue
+        if "is_changed" in node:
+            found[node_id] = node["is_changed"]
+            continue
+        declared = definitions.inputs(node["class_type"], node["inputs"])
+        values = {
+            name: literal(value) for name, value in node["inputs"].items() if name in declared and not is_link(value)
+        }
+        try:
+            found[node_id] = [
+                fingerprint(folders, **{name: values[name] for name in named_parameters(fingerprint, values)})
+            ]
+        except Exception:  # noqa: BLE001 - such as a file that is gone: the node itself will say so
+            found[node_id] = [float("nan")]
+    return found
+
+
+def signatures(
+    prompt: Prompt, nodes: Iterable[str], prints: Mapping[str, Any], definitions: Definitions
+) -> dict[str, str]:
     """For each node what its result depends on: its class, its values, its fingerprint, and the same of all above it.
 
     Args:
         prompt: a prompt that was found valid.
         nodes: the nodes that are asked about, each after those it depends on.
-        folders: the server's folders, for fingerprints.
+        prints: their fingerprints.
         definitions: the nodes' inputs.
     """
     found: dict[str, str] = {}
@@ -76,20 +111,19 @@ def signatures(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitio
         inputs = {name: value for name, value in given.items() if name in declared}
         links = {name: [found[value[0]], value[1]] for name, value in inputs.items() if is_link(value)}
         values = {name: literal(value) for name, value in inputs.items() if name not in links}
-        about = [class_type, values, links, _fingerprint(class_type, folders, values)]
+        about = [class_type, values, links, _text(prints.get(node_id))]
         found[node_id] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     return found
 
 
-def _fingerprint(class_type: str, folders: Folders, values: Mapping[str, Any]) -> str:
-    fingerprint = NODES[class_type].fingerprint
-    if fingerprint is None:
-        return ""
-    try:
-        value = fingerprint(folders, **{name: values[name] for name in named_parameters(fingerprint, values)})
-    except Exception:  # noqa: BLE001 - such as a file that is gone: the node itself will say so
-        value = float("nan")
-    return repr(value) if value == value else uuid.uuid4().hex  # NaN: never the same
+def is_never_the_same(fingerprint: Any) -> bool:
+    """Whether a fingerprint says that its node is to run each time: it holds NaN."""
+    parts = fingerprint if isinstance(fingerprint, list) else [fingerprint]
+    return any(part != part for part in parts)
+
+
+def _text(fingerprint: Any) -> str:
+    return uuid.uuid4().hex if is_never_the_same(fingerprint) else repr(fingerprint)
 
 
 def _size(value: Any, depth: int = 4) -> int:

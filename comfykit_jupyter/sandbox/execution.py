@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.sandbox.cache import ResultCache, signatures
+from comfykit_jupyter.sandbox.cache import ResultCache, fingerprints, is_never_the_same, signatures
 from comfykit_jupyter.sandbox.definitions import Definitions, named_parameters
 from comfykit_jupyter.sandbox.graph import is_link, literal, order, postorder
 from comfykit_jupyter.sandbox.node import NODES, Folders, Interrupted, Output
@@ -74,6 +74,8 @@ class Run:
     sockets: Sockets
     node_id: str | None = None
     """The node that runs now."""
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """The prompt as nodes are given it: with fingerprints, as `is_changed`."""
     _results: dict[str, Output] = field(default_factory=dict)
     _progress: dict[str, dict[str, Any]] = field(default_factory=dict)
     _executed: list[str] = field(default_factory=list)
@@ -88,7 +90,14 @@ class Run:
         definitions = Definitions(self.folders)
         declared = {key: definitions.inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
         nodes, _ = postorder(prompt, self.job.outputs, declared)
-        keys = signatures(prompt, nodes, self.folders, definitions)
+        prints = fingerprints(prompt, nodes, self.folders, definitions)
+        keys = signatures(prompt, nodes, prints, definitions)
+        # What nodes see, and write into pictures, is more than what the history shows: so it is with ComfyUI.
+        self.seen = prompt | {
+            node_id: {**prompt[node_id], "is_changed": print_}
+            for node_id, print_ in prints.items()
+            if not is_never_the_same(print_)  # NaN is not JSON
+        }
         for node_id, key in keys.items():
             result = self.cache.get(key)
             if result is not None:
@@ -218,7 +227,7 @@ class RunContext:
         self._run = run
         self.node_id = node_id
         self.prompt_id = run.job.prompt_id
-        self.prompt: Mapping[str, Any] = run.job.prompt
+        self.prompt = run.seen
         extra = run.job.extra_data.get("extra_pnginfo")
         self.extra_pnginfo: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
         self.folders = run.folders

@@ -140,8 +140,8 @@ class FileRoutes:
             if Path(upload.name).name != upload.name or upload.name == "..":
                 raise ValueError("the name of the file is a path")
             inside(folder, upload.name)
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+        except ValueError:
+            return web.Response(status=400)
         async with self._placing:
             try:
                 name = await asyncio.to_thread(_move, upload, folder, overwrite)
@@ -150,28 +150,31 @@ class FileRoutes:
         return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
 
     async def view(self, request: web.Request) -> web.StreamResponse:
-        """Give a file out, or a smaller picture of it (`preview=webp;75`), or some of its channels."""
+        """Give a file out, or a smaller picture of it (`preview=webp;75`), or some of its channels.
+
+        As with ComfyUI, a refusal has no body: clients show a body as if it were the file, or as the error's text.
+        """
         query = request.query
         filename = query.get("filename", "")
         if not filename:
-            raise web.HTTPNotFound
+            return web.Response(status=404)
         kind = query.get("type", "output")
         for known in ("input", "output", "temp"):
             if filename.endswith(f"[{known}]"):
                 filename, kind = filename.removesuffix(f"[{known}]").rstrip(), known
         if ".." in filename or filename.startswith("/"):
-            raise web.HTTPBadRequest
+            return web.Response(status=400)
         try:
             base = self._folders.of_type(kind)
-        except ValueError as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+        except ValueError:
+            return web.Response(status=400)
         try:
             folder = inside(base, query.get("subfolder", ""))
             path = inside(folder, filename)
-        except ValueError as error:
-            raise web.HTTPForbidden(text=str(error)) from error
+        except ValueError:
+            return web.Response(status=403)
         if not path.is_file():
-            raise web.HTTPNotFound
+            return web.Response(status=404)
         headers = {hdrs.CONTENT_DISPOSITION: _disposition(path.name), "X-Content-Type-Options": "nosniff"}
         channel = query.get("channel", "rgba")
         if "preview" not in query and channel == "rgba":

@@ -261,7 +261,7 @@ class Server:
     async def _models_in(self, request: web.Request) -> web.Response:
         folder = request.match_info["folder"]
         if folder not in self.folders.model_folders():
-            raise web.HTTPNotFound
+            return web.Response(status=404)
         return _json_response(self.folders.models(folder))
 
     async def _embeddings(self, _: web.Request) -> web.Response:

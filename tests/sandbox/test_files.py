@@ -213,4 +213,6 @@ def test_a_preview_of_what_is_no_picture_is_refused(http: httpx.Client) -> None:
     ],
 )
 def test_a_view_of_what_is_not_there_is_refused(http: httpx.Client, query: dict[str, str], status: int) -> None:
-    assert http.get("/view", params=query).status_code == status
+    response = http.get("/view", params=query)
+    assert (response.status_code, response.content) == (status, b"")
+    assert "content-type" not in response.headers

@@ -87,6 +87,54 @@ def test_a_picture_that_was_saved_is_not_saved_again(server: Sandbox, client: Cl
     assert len(list((server.folder / "output").iterdir())) == 1
 
 
+def invert(**extra: Any) -> dict[str, Any]:
+    return {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "same name.png"}, **extra},
+        "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "inverted"}},
+    }
+
+
+def upload(client: Client, colour: tuple[int, int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(buffer, "PNG")
+    files = {"image": ("same name.png", buffer.getvalue())}
+    assert client.http.post("/upload/image", files=files, data={"overwrite": "true"}).status_code == 200
+
+
+def saved(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The colour of the picture that a prompt makes, and the prompt that the picture carries."""
+    prompt_id, _ = client.run(prompt)
+    file = client.history(prompt_id)["outputs"]["3"]["images"][0]
+    with Image.open(io.BytesIO(client.http.get("/view", params=file).content)) as picture:
+        return picture.getpixel((0, 0)), json.loads(picture.info["prompt"])
+
+
+def test_a_file_that_changed_under_its_name_is_read_again(client: Client) -> None:
+    upload(client, (255, 0, 0))
+    assert saved(client, invert())[0] == (0, 255, 255)
+    upload(client, (0, 0, 255))
+    assert saved(client, invert())[0] == (255, 255, 0)
+
+
+def test_a_picture_carries_what_its_files_were_and_the_history_does_not(client: Client) -> None:
+    upload(client, (255, 0, 0))
+    _, carried = saved(client, invert())
+    (fingerprint,) = carried["1"].pop("is_changed")
+    assert isinstance(fingerprint, str)
+    assert carried == invert()
+    (entry,) = client.http.get("/history").json().values()
+    assert entry["prompt"][2] == invert()
+
+
+def test_a_prompt_that_says_what_its_files_were_is_believed(client: Client) -> None:
+    upload(client, (255, 0, 0))
+    colour, carried = saved(client, invert())
+    upload(client, (0, 0, 255))
+    assert saved(client, carried)[0] == colour
+    assert saved(client, invert(is_changed=["anything"]))[0] == (255, 255, 0)
+
+
 def test_one_job_runs_and_the_others_wait_in_their_order(client: Client, gate: probes.Gate) -> None:
     running = client.submit(wait(1))
     assert gate.reached.wait(TIMEOUT)

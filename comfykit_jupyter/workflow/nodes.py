@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, TypeGuard, get_args
 
 Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio", "video", "file", "link"]
 MediaKind = Literal["image", "audio", "video", "file"]
@@ -43,6 +43,10 @@ _UPLOADS: Final[tuple[tuple[str, MediaKind], ...]] = (
     ("file_upload", "file"),
 )
 
+_BUTTONS: Final = ("image_upload", "video_upload", "animated_image_upload")
+_DEEPEST: Final = 8  # inputs that choices bring along, which have choices, and so on
+_MOST_GROWN: Final = 100
+
 # The loaders everybody has, for the time when no server can be asked: class -> its upload field and what that holds.
 KNOWN_LOADERS: Final[Mapping[str, tuple[str, MediaKind]]] = {
     "LoadImage": ("image", "image"),
@@ -55,8 +59,33 @@ KNOWN_LOADERS: Final[Mapping[str, tuple[str, MediaKind]]] = {
 
 
 @dataclass(frozen=True)
+class Template:
+    """What an input that grows repeats: `inputs` once for each of `names`, or numbered from 0 behind `prefix`.
+
+    The editor shows `least` of them at first, and never more than `most`.
+    """
+
+    inputs: tuple[Input, ...]
+    names: tuple[str, ...] | None
+    prefix: str
+    least: int
+    most: int
+
+    def name(self, ordinal: int, spec: Input) -> str:
+        """The name of one of the inputs in the repetition `ordinal`; "" past the last of `names`."""
+        if self.names is not None:
+            return self.names[ordinal] if ordinal < len(self.names) else ""
+        return f"{self.prefix if len(self.inputs) == 1 else spec.name}{ordinal}"
+
+
+@dataclass(frozen=True)
 class Input:
-    """One input of a node class. `default` is MISSING and bounds are None where the server gives none (or nonsense)."""
+    """One input of a node class. `default` is MISSING and bounds are None where the server gives none (or nonsense).
+
+    The last fields are for the editor's files: the type of the input's slot (`type` is that of its value), whether
+    there is a control of what comes after a run (None: not said), a button for uploads, a text with `{a|b}` in it;
+    `variants` are the further inputs that each choice brings along, `template` those that come with use.
+    """
 
     name: str
     type: str
@@ -77,6 +106,12 @@ class Input:
     seed: bool = False
     display: str | None = None
     force_input: bool = False
+    slot_type: str = "*"
+    control: bool | None = None
+    button: bool = False
+    dynamic: bool = False
+    variants: Mapping[str, tuple[Input, ...]] | None = None
+    template: Template | None = None
 
     @classmethod
     def inferred(cls, name: str, value: Any) -> Input:
@@ -94,31 +129,31 @@ class Input:
 
 @dataclass(frozen=True)
 class NodeDefinition:
-    """A node class as the server describes it; `inputs` are in the order of the widgets, without the hidden ones."""
+    """A node class as the server describes it; `inputs` are in the order of the widgets, without the hidden ones.
+
+    `recent` tells which editor the server has: its definitions name search aliases since the beginning of 2026.
+    """
 
     class_type: str
     display_name: str
     inputs: Mapping[str, Input]
     outputs: tuple[str, ...] = ()
     output_node: bool = False
+    recent: bool = True
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> NodeDefinition:
         """Reads one entry of `/object_info`. Tolerant: an input it can't read is kept with the kind "link"."""
-        groups = _mapping(raw.get("input"))
-        orders = _mapping(raw.get("input_order"))
-        inputs: dict[str, Input] = {}
-        for group in ("required", "optional"):
-            specs = _mapping(groups.get(group))
-            order = orders.get(group)
-            wanted = [name for name in order if isinstance(name, str)] if isinstance(order, list) else []
-            for name in dict.fromkeys([*wanted, *specs]):
-                if isinstance(name, str) and name in specs:
-                    inputs.setdefault(name, _parse_input(name, specs[name], required=group == "required"))
+        inputs = {each.name: each for each in _parse_inputs(raw.get("input"), raw.get("input_order"))}
         outputs = raw.get("output")
-        names = tuple(str(output) for output in outputs) if isinstance(outputs, list) else ()
+        types = [output if isinstance(output, str) else "COMBO" for output in outputs] if _is_list(outputs) else []
         return cls(
-            class_type, _text(raw.get("display_name")) or class_type, inputs, names, raw.get("output_node") is True
+            class_type=class_type,
+            display_name=_text(raw.get("display_name")) or class_type,
+            inputs=inputs,
+            outputs=tuple(types),
+            output_node=raw.get("output_node") is True,
+            recent="search_aliases" in raw,
         )
 
     def upload_field(self) -> Input | None:
@@ -130,17 +165,32 @@ class NodeDefinition:
 Definitions: TypeAlias = Mapping[str, NodeDefinition]
 
 
-def _parse_input(name: str, spec: Any, *, required: bool) -> Input:
-    if not isinstance(spec, (list, tuple)) or not spec:
+def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
+    """Reads `{"required": {...}, "optional": {...}}`; no name twice."""
+    groups, orders = _mapping(raw), _mapping(order)
+    seen: set[str] = set()
+    for group in ("required", "optional"):
+        specs = _mapping(groups.get(group))
+        listed = orders.get(group)
+        wanted = [name for name in listed if isinstance(name, str)] if _is_list(listed) else []
+        for name in dict.fromkeys([*wanted, *specs]):
+            if isinstance(name, str) and name in specs and name not in seen:
+                seen.add(name)
+                yield _parse_input(name, specs[name], required=group == "required", depth=depth)
+
+
+def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
+    if not _is_list(spec) or not spec:
         return Input(name, "*", "link", required)
     head = spec[0]
     options = _mapping(spec[1]) if len(spec) > 1 else {}
     type_: str
     listed: Any
-    if isinstance(head, (list, tuple)):
-        type_, listed = "COMBO", head
+    if _is_list(head):
+        type_, slot_type, listed = "COMBO", "COMBO", head
     else:
-        type_, listed = _text(options.get("widgetType")) or _text(head) or "*", options.get("options")
+        slot_type = _text(head) or "*"
+        type_, listed = _text(options.get("widgetType")) or slot_type, options.get("options")
     kind: Kind = _KINDS.get(type_, "link")
     choices = _choices(listed) if kind == "choice" else None
     if kind in ("choice", "text"):
@@ -172,12 +222,42 @@ def _parse_input(name: str, spec: Any, *, required: bool) -> Input:
         seed=kind == "integer" and (drawn or name in SEED_NAMES),
         display=_text(options.get("display")) or None,
         force_input=options.get("forceInput") is True,
+        slot_type=_text(_mapping(options.get("template")).get("allowed_types")) or slot_type,
+        control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
+        button=type_ == "COMBO" and any(options.get(flag) is True for flag in _BUTTONS),
+        dynamic=options.get("dynamicPrompts") is True,
+        variants=_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
+        template=_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
     )
+
+
+def _variants(listed: Any, depth: int) -> Mapping[str, tuple[Input, ...]] | None:
+    if not _is_list(listed) or depth >= _DEEPEST:
+        return None
+    return {
+        str(each["key"]): tuple(_parse_inputs(each.get("inputs"), None, depth + 1))
+        for each in listed
+        if isinstance(each, Mapping) and isinstance(each.get("key"), (str, int, float))
+    }
+
+
+def _template(raw: Any, depth: int) -> Template | None:
+    if not isinstance(raw, Mapping) or depth >= _DEEPEST:
+        return None
+    inputs = tuple(_parse_inputs(raw.get("input"), None, depth + 1))
+    if not inputs:
+        return None
+    listed = raw.get("names")
+    names = tuple(map(str, listed)) if _is_list(listed) else None
+    least, most = (_bound(raw.get(key), whole=True) for key in ("min", "max"))
+    most = len(names) if names is not None else _MOST_GROWN if most is None else most
+    least = 1 if least is None else least
+    return Template(inputs, names, _text(raw.get("prefix")), max(0, min(int(least), _MOST_GROWN)), int(most))
 
 
 def _choices(listed: Any) -> tuple[Any, ...] | None:
     """The values of a choice; None when the list is not known (the server fetches it only for its own editor)."""
-    if not isinstance(listed, (list, tuple)):
+    if not _is_list(listed):
         return None
     keys = (choice.get("key") if isinstance(choice, Mapping) else choice for choice in listed)
     return tuple(key for key in keys if isinstance(key, (str, int, float)))
@@ -193,6 +273,10 @@ def _bound(value: Any, *, whole: bool) -> int | float | None:
     if not whole:
         return value
     return int(value) if value.is_integer() else None
+
+
+def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, (list, tuple))
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -1,0 +1,227 @@
+"""The editor's format into a prompt: what `editor.py` read, put together with the definitions, unfolded, written out.
+
+The measure is the editor itself: the same ids, classes, inputs, values and titles as its own export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from comfykit_jupyter.workflow.dynamic_prompt import chosen
+from comfykit_jupyter.workflow.editor import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
+from comfykit_jupyter.workflow.flatten import Step, Value, source, unfold
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions
+from comfykit_jupyter.workflow.subgraphs import Promotion, leaves_first
+from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
+
+__all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
+
+_LARGEST_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class MissingNode:
+    """A node of a prompt whose class the server doesn't have; `pack` has it, if the workflow says which ("" if not)."""
+
+    node_id: str
+    class_type: str
+    title: str
+    pack: str
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A prompt, and what is missing for it. A missing node has the class None there, as in the editor's own export."""
+
+    prompt: dict[str, Any]
+    missing: tuple[MissingNode, ...] = ()
+
+
+def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
+    """The node classes of an editor's file, subgraphs included: what a server is asked the definitions of.
+
+    Raises WorkflowError when `graph` is not such a file.
+    """
+    file = read(graph, name, renumber=False)
+    found = {node.type for each in file.graphs() for node in each.nodes.values()}
+    return frozenset(found - VIRTUAL - file.subgraphs.keys())
+
+
+def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
+    """The prompt alone: see `convert`."""
+    return convert(graph, definitions, name).prompt
+
+
+def convert(
+    graph: Mapping[str, Any],
+    definitions: Definitions,
+    name: str = "workflow",
+    *,
+    draw: Callable[[int, int], int] | None = None,
+) -> Converted:
+    """Makes the prompt of an editor's file.
+
+    Args:
+        graph: the file's JSON; it is not changed.
+        definitions: the server's, of at least the classes of `editor_classes`.
+        name: what messages call the file.
+        draw: `draw(low, high)` chooses in texts like "a {red|blue} cat", both bounds included; by chance if not given.
+
+    Raises:
+        WorkflowError: it is not such a file, or its links or subgraphs go in circles.
+    """
+    recent = not definitions or any(definition.recent for definition in definitions.values())
+    file = read(graph, name, renumber=recent)
+    _assemble(file, definitions, name, recent=recent)
+    steps = unfold(file, name, recent=recent)
+    running = [step for step in steps if _runs(step, file)]
+    prompt = {step.id: _written(step, name, draw, recent=recent) for step in _sorted(running)}
+    for node in prompt.values():
+        inputs = node["inputs"]
+        for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
+            del inputs[key]
+    missing = (_missing(step) for step in running if step.node.definition is None)
+    return Converted(prompt, tuple(missing))
+
+
+def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
+    """Gives all nodes their slots and widgets, with the values of the file."""
+    promotion = Promotion(file, recent)
+    for graph in (*leaves_first(file, called), file.root):
+        for node in graph.nodes.values():
+            if node.type in file.subgraphs:
+                promotion.host(node)
+            else:
+                _configure(node, definitions, recent=recent)
+        if recent:
+            for node in graph.nodes.values():
+                if node.type in file.subgraphs:
+                    promotion.migrate(node)
+    for graph in file.graphs():
+        for node in graph.nodes.values():
+            if node.layout is not None:
+                node.layout.settle()
+    for graph in file.graphs():
+        for node in graph.nodes.values():
+            if node.type == "PrimitiveNode" and node.definition is None:
+                _apply_primitive(node, graph)
+
+
+def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
+    definition = definitions.get(node.type)
+    if definition is None:
+        if node.type not in VIRTUAL:
+            node.widgets = unknown(node.values, recent=recent)
+        return
+    node.definition = definition
+    node.layout = Layout(definition)
+    node.layout.connect(node.slots)
+    node.layout.fill(node.values)
+    node.slots, node.widgets = node.layout.slots, node.layout.widgets
+    for output, type_ in zip(node.outputs, definition.outputs, strict=False):
+        if type_ != "COMFY_MATCHTYPE_V3":
+            output.type = type_
+
+
+def _apply_primitive(node: Node, graph: Graph) -> None:
+    """A primitive node writes its value into the widgets that it is linked to."""
+    targets: list[tuple[Node, Widget]] = []
+    for id_ in node.outputs[0].links if node.outputs else ():
+        link = graph.links.get(id_)
+        target = graph.nodes.get(link.target) if link is not None else None
+        slot = target.slot(id_) if target is not None else None
+        if target is None or slot is None or slot.widget is None:
+            continue
+        widget = slot.promoted or target.widget(slot.widget)
+        if widget is not None:
+            targets.append((target, widget))
+    if not targets:
+        return
+    value = node.values[0] if isinstance(node.values, list) and node.values else targets[0][1].value
+    value = _bounded(value, [widget for _, widget in targets])
+    for target, widget in targets:
+        if target.layout is not None:
+            target.layout.set(widget, rounded(widget, value))
+        else:
+            widget.value = value
+
+
+def _bounded(value: Any, widgets: list[Widget]) -> Any:
+    """A number within the bounds that all these widgets have in common, if they have any."""
+    specs = [widget.spec for widget in widgets if widget.spec is not None and widget.spec.type in ("INT", "FLOAT")]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not specs:
+        return value
+    lows = [spec.min for spec in specs if spec.min is not None]
+    highs = [spec.max for spec in specs if spec.max is not None]
+    if lows and highs and max(lows) > min(highs):
+        return value
+    value = max(value, *lows) if lows else value
+    return min(value, *highs) if highs else value
+
+
+def _runs(step: Step, file: File) -> bool:
+    node = step.node
+    if node.mode in (MUTED, BYPASSED) or node.type in file.subgraphs:
+        return False
+    return node.definition is not None or node.type not in VIRTUAL
+
+
+def _sorted(steps: list[Step]) -> Iterator[Step]:
+    """In the order of an exported file: a JavaScript object has its numbers first, in their order."""
+    numbered = [step for step in steps if step.id.isascii() and step.id.isdecimal()]
+    yield from sorted(numbered, key=lambda step: int(step.id))
+    yield from (step for step in steps if not (step.id.isascii() and step.id.isdecimal()))
+
+
+def _written(step: Step, called: str, draw: Callable[[int, int], int] | None, *, recent: bool) -> dict[str, Any]:
+    """One node of the prompt."""
+    node = step.node
+    inputs: dict[str, Any] = {}
+    for widget in node.widgets:
+        value = widget.read() if widget.read is not None else widget.value
+        if widget.sent and widget.name and value is not MISSING:
+            if widget.spec is not None and widget.spec.dynamic and "." not in widget.name and isinstance(value, str):
+                value = chosen(value, draw)
+            inputs[widget.name] = _wrapped(value, widget)
+    for index, slot in enumerate(node.slots):
+        found = source(step, index, called, recent=recent)
+        if isinstance(found, Value):
+            if found.value is not MISSING:
+                inputs[slot.name] = _wrapped(found.value)
+            else:
+                inputs.pop(slot.name, None)
+        elif found is not None:
+            inputs[slot.name] = list(found)
+    definition = node.definition
+    title = node.title or (definition.display_name if definition is not None else None)
+    return {
+        "inputs": inputs,
+        "class_type": definition.class_type if definition is not None else None,
+        "_meta": {"title": title},
+    }
+
+
+def _wrapped(value: Any, widget: Widget | None = None) -> Any:
+    """A value as a prompt has it: a list would be a link, and a page knows no integer past 2**53 exactly."""
+    if isinstance(value, list):
+        curve = widget is not None and widget.spec is not None and widget.spec.type == "CURVE"
+        return {"__type__": "CURVE", "__value__": value} if curve else {"__value__": value}
+    if type(value) is int and abs(value) > _LARGEST_EXACT:
+        return _as_page(value)
+    return value
+
+
+def _as_page(value: int) -> int:
+    """The integer that a page makes of one that it can't hold: the shortest digits of the nearest float."""
+    digits, _, exponent = repr(float(value)).partition("e+")
+    whole, _, part = digits.partition(".")
+    part = part.rstrip("0")
+    return int(whole + part + "0" * (int(exponent or 0) - len(part)))
+
+
+def _missing(step: Step) -> MissingNode:
+    properties = step.node.properties
+    pack = next((each for key in ("cnr_id", "aux_id") if isinstance(each := properties.get(key), str) and each), "")
+    return MissingNode(step.id, step.node.type, step.node.title, pack)

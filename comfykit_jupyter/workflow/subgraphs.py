@@ -1,0 +1,248 @@
+"""Subgraphs: the widgets of inner nodes that an instance of a subgraph shows, and the values that it gives them.
+
+An instance has an input slot for each input of its subgraph. A slot whose link inside leads to a widget shows that
+widget, with a value of its own ("promoted"). Files of 2025 also list widgets that no input leads to ("proxies"): the
+newer editor gives each of them an input, the older one leaves them where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port
+from comfykit_jupyter.workflow.errors import WorkflowError, plain
+from comfykit_jupyter.workflow.nodes import MISSING
+from comfykit_jupyter.workflow.widgets import Slot, Widget, put
+
+_DEEPEST = 64  # subgraphs in subgraphs
+_BYPASS_MARK = "proxyBypassedToSubgraphInput"
+_PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
+
+
+def leaves_first(file: File, called: str) -> list[Graph]:
+    """The subgraphs, each behind all those that it has instances of. Raises WorkflowError for a circle."""
+    height: dict[str, int] = {}
+    ordered: list[Graph] = []
+    for start in file.subgraphs:
+        path: list[tuple[str, Iterator[str]]] = [(start, _used(file, start))] if start not in height else []
+        open_ = {start}
+        while path:
+            id_, waiting = path[-1]
+            inner = next((each for each in waiting if each not in height), None)
+            if inner is None:
+                path.pop()
+                open_.discard(id_)
+                ordered.append(file.subgraphs[id_])
+                height[id_] = 1 + max((height[each] for each in _used(file, id_)), default=0)
+                continue
+            if inner in open_ or len(path) > _DEEPEST:
+                what = "holds itself" if inner in open_ else f"is more than {_DEEPEST} deep"
+                name = plain(file.subgraphs[inner].name)
+                raise WorkflowError(f"{called}: the subgraph {name} {what}: open and save it in the editor")
+            open_.add(inner)
+            path.append((inner, _used(file, inner)))
+    return ordered
+
+
+def _used(file: File, id_: str) -> Iterator[str]:
+    return (node.type for node in file.subgraphs[id_].nodes.values() if node.type in file.subgraphs)
+
+
+@dataclass
+class Promotion:
+    """Promotes widgets while the graphs of a file are put together, one graph after another, the leaves first."""
+
+    file: File
+    recent: bool
+
+    def __post_init__(self) -> None:
+        self.hosts: dict[str, list[Node]] = {id_: [] for id_ in self.file.subgraphs}
+        self._numbers = count(1)
+
+    def host(self, node: Node) -> None:
+        """Puts together an instance of a subgraph: its slots, the widgets that they show, the values of those."""
+        graph = self.file.subgraphs[node.type]
+        saved = {slot.name: slot for slot in node.slots}
+        node.slots = []
+        for port in graph.inputs:
+            link = saved[port.name].link if port.name in saved else None
+            node.slots.append(Slot(port.name, port.type, link))
+            self._show(node, node.slots[-1], port)
+        for port, output in zip(graph.outputs, node.outputs, strict=False):
+            output.type = port.type
+        self.hosts[graph.id].append(node)
+        values = node.values if isinstance(node.values, list) else []
+        held = {} if not self.recent else _quarantined(node)
+        shown = [slot for slot in node.slots if slot.promoted is not None]
+        for slot, value in zip(shown, [*values, *[MISSING] * len(shown)], strict=False):
+            value = held.get(slot.name, value)
+            if slot.promoted is not None and value is not MISSING:
+                put(slot.promoted, value)
+        if not self.recent:
+            self._fill_listed(node, values)
+
+    def migrate(self, node: Node) -> None:
+        """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
+        graph = self.file.subgraphs[node.type]
+        proxies = [_normal(graph, *proxy) for proxy in node.proxies]
+        values = node.values if isinstance(node.values, list) else []
+        primitives: dict[str, list[tuple[str, Any]]] = {}
+        for at, (source, name) in enumerate(proxies):
+            value = values[at] if at < len(values) and values[at] is not None else MISSING
+            inner = graph.nodes.get(source)
+            slot = self._shown(node, graph, source, name)
+            if slot is None and inner is not None and inner.type == "PrimitiveNode":
+                mark = inner.properties.get(_BYPASS_MARK)
+                slot = next((each for each in node.slots if each.name == mark), None)
+                if slot is None:
+                    primitives.setdefault(source, []).append((name, value))
+            elif slot is None and inner is not None:
+                slot = self._new_input(node, graph, inner, name)
+            elif slot is None and source == "-1":
+                slot = next((each for each in node.slots if each.name == name), None)
+            if slot is not None and slot.promoted is not None and value is not MISSING:
+                put(slot.promoted, value)
+        for source, entries in primitives.items():
+            self._replace_primitive(node, graph, graph.nodes[source], entries)
+
+    def _show(self, node: Node, slot: Slot, port: Port) -> None:
+        """Finds the widget that a slot of an instance shows: that of the first link inside that leads to one."""
+        graph = self.file.subgraphs[node.type]
+        for _, inner, target in _targets(graph, port):
+            widget = target.promoted if inner.type in self.file.subgraphs else inner.widget(target.widget)
+            if widget is not None:
+                slot.widget = slot.name
+                slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
+                return
+
+    def _fill_listed(self, node: Node, values: list[Any]) -> None:
+        """The older editor: the values of the list belong to its proxies, and those of "-1" are inputs."""
+        for (source, name), value in zip(node.proxies, values, strict=False):
+            slot = next((each for each in node.slots if each.name == name and each.promoted), None)
+            if source == "-1" and value is not None and slot is not None and slot.promoted is not None:
+                put(slot.promoted, value)
+
+    def _shown(self, node: Node, graph: Graph, source: str, name: str) -> Slot | None:
+        """The slot of an instance that already shows a widget."""
+        for slot, port in zip(node.slots, graph.inputs, strict=False):
+            for _, inner, target in _targets(graph, port):
+                if inner.type in self.file.subgraphs:
+                    found: str | None = target.name
+                else:
+                    found = target.widget if inner.widget(target.widget) is not None else None
+                if found is None:
+                    continue
+                if (inner.id, found) == (source, name):
+                    return slot
+                break
+        return None
+
+    def _new_input(self, node: Node, graph: Graph, inner: Node, name: str) -> Slot | None:
+        if name.startswith("$$"):  # a preview, not a value
+            return None
+        if inner.type in self.file.subgraphs:
+            target = self._inner_slot(inner, name)
+        else:
+            target = next((slot for slot in inner.slots if slot.widget == name), None) if inner.widget(name) else None
+        if target is None:
+            return None
+        port = self._add_port(graph, name, target.type)
+        self._connect(graph, port, inner, target)
+        return self._add_slots(node, graph, port)
+
+    def _inner_slot(self, inner: Node, name: str) -> Slot | None:
+        graph = self.file.subgraphs[inner.type]
+        for slot, port in zip(inner.slots, graph.inputs, strict=False):
+            behind = next((target for _, _, target in _targets(graph, port)), None)
+            if slot.promoted is not None and name in (slot.name, behind.widget if behind is not None else None):
+                return slot
+        return None
+
+    def _replace_primitive(self, node: Node, graph: Graph, primitive: Node, entries: list[tuple[str, Any]]) -> None:
+        """An input of the subgraph takes the place of a primitive node that is shown outside."""
+        names = {name for name, _ in entries}
+        output = primitive.outputs[0] if primitive.outputs else None
+        if len(names) != 1 or output is None:
+            return
+        targets: list[tuple[Node, Slot]] = []
+        for id_ in output.links:
+            link = graph.links.get(id_)
+            inner = graph.nodes.get(link.target) if link is not None else None
+            slot = inner.slot(id_) if inner is not None else None
+            if inner is None or slot is None or ("*" not in (slot.type, output.type) and slot.type != output.type):
+                return
+            targets.append((inner, slot))
+        if not targets:
+            return
+        title = primitive.title if primitive.title != "PrimitiveNode" else ""
+        port = self._add_port(graph, title or names.pop(), output.type)
+        for inner, slot in targets:
+            self._connect(graph, port, inner, slot)
+        output.links.clear()
+        primitive.properties = {**primitive.properties, _BYPASS_MARK: port.name}
+        shown = self._add_slots(node, graph, port)
+        value = next((value for _, value in entries if value is not MISSING), MISSING)
+        if shown is not None and shown.promoted is not None and value is not MISSING:
+            put(shown.promoted, value)
+
+    def _add_port(self, graph: Graph, name: str, type_: str) -> Port:
+        names = {port.name for port in graph.inputs}
+        free = next(each for each in _numbered(name) if each not in names)
+        graph.inputs.append(Port(free, type_, []))
+        return graph.inputs[-1]
+
+    def _connect(self, graph: Graph, port: Port, inner: Node, target: Slot) -> None:
+        id_ = f"proxy:{next(self._numbers)}"
+        graph.links[id_] = Link(INPUT_NODE, len(graph.inputs) - 1, inner.id)
+        port.links.append(id_)
+        target.link = id_
+
+    def _add_slots(self, node: Node, graph: Graph, port: Port) -> Slot | None:
+        """All the instances of a subgraph get a slot for its new input."""
+        for host in self.hosts[graph.id]:
+            host.slots.append(Slot(port.name, port.type))
+            self._show(host, host.slots[-1], port)
+        return node.slots[-1]
+
+
+def _normal(graph: Graph, source: str, name: str) -> tuple[str, str]:
+    """A proxy without the ids that older files write in front of the widget's name."""
+    inner = graph.nodes.get(source)
+    if inner is not None and (inner.widget(name) or any(slot.name == name for slot in inner.slots)):
+        return source, name
+    while (match := _PREFIX.fullmatch(name)) is not None:
+        name = match[2]
+    return source, name
+
+
+def _targets(graph: Graph, port: Port) -> Iterator[tuple[str, Node, Slot]]:
+    """The inner slots that an input of a subgraph is connected to."""
+    for id_ in port.links:
+        link = graph.links.get(id_)
+        inner = graph.nodes.get(link.target) if link is not None else None
+        target = inner.slot(id_) if inner is not None else None
+        if inner is not None and target is not None:
+            yield id_, inner, target
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in count(1):
+        yield f"{name}_{number}"
+
+
+def _quarantined(node: Node) -> dict[str, Any]:
+    """The values of inputs that an editor put aside because it did not find the input when it migrated proxies."""
+    raw = node.properties.get("proxyWidgetErrorQuarantine")
+    found: dict[str, Any] = {}
+    for each in raw if isinstance(raw, list) else ():
+        entry = each.get("originalEntry") if isinstance(each, dict) else None
+        if isinstance(entry, list) and len(entry) >= 2 and entry[0] == "-1" and isinstance(entry[1], str):
+            value = each.get("hostValue")
+            if value is not None:
+                found.setdefault(entry[1], value)
+    return found

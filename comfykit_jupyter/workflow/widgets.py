@@ -1,0 +1,379 @@
+"""The widgets and input slots that the editor gives a node of a class, and how a file's values are laid onto them.
+
+A file keeps the values of a node as a bare list: which value belongs to which input follows only from the widgets that
+the editor draws for its class, in their order, with those that are no inputs (the control beside a seed, buttons) and
+those that come and go with a value (dynamic choices) or a link (inputs that grow).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+from typing import Any, Final
+
+from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input, NodeDefinition
+
+
+@dataclass
+class Slot:
+    """An input slot of a node: what is connected, and the name of the widget that it stands beside, if any.
+
+    `promoted` is on the slots of an instance of a subgraph: the widget that it shows of an inner node.
+    """
+
+    name: str
+    type: str
+    link: str | None = None
+    widget: str | None = None
+    promoted: Widget | None = None
+
+
+@dataclass
+class Widget:
+    """One widget of a node. `sent`: it goes into the prompt; `saved`: it has a place in the file's list of values.
+
+    `shared`: an instance of a subgraph shows this very widget, and no copy. `read` computes the value from others.
+    """
+
+    name: str
+    value: Any = MISSING
+    sent: bool = True
+    saved: bool = True
+    spec: Input | None = None
+    shared: bool = False
+    read: Callable[[], Any] | None = None
+
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "INT": 0,
+    "FLOAT": 0,
+    "BOOLEAN": False,
+    "STRING": "",
+    "COMBO": MISSING,
+    "COMFY_DYNAMICCOMBO_V3": MISSING,
+    "COLOR": "#000000",
+    "COLORS": [],
+    "MARKDOWN": "",
+    "TEXTAREA": "",
+    "PAINTER": "",
+    "CHART": {},
+    "GALLERIA": [],
+    "COMPOSITOR": {},
+    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
+    "RANGE": {"min": 0.0, "max": 1.0},
+    "VIDEO_EDIT": {"trim": {"start_time": 0, "duration": 0}, "crop": {"x": 0, "y": 0, "width": 0, "height": 0}},
+    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
+    "BOUNDING_BOXES": [],
+    "IMAGECOMPARE": ["", ""],
+    "LOAD_3D": "",
+    "PREVIEW_3D": "",
+    "AUDIO_UI": "",
+    "AUDIO_RECORD": "",
+    "WEBCAM": "",
+    "UPLOAD": "",
+}
+"""The types of inputs that have a widget, and the value of each where the definition gives none."""
+
+_BLANK: Final = frozenset({"LOAD_3D", "PREVIEW_3D", "AUDIO_UI", "AUDIO_RECORD", "WEBCAM"})
+"""The widgets whose value lives in the page only: what a file has in their place is not read."""
+
+_PLAYERS: Final = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"})
+_VIEWERS: Final = frozenset({"Preview3D", "SaveGLB"})
+
+
+def extras(definition: NodeDefinition) -> Iterable[Input]:
+    """The inputs that the editor itself adds to a class: players, viewers, the buttons for an upload."""
+    required = [each for each in definition.inputs.values() if each.required]
+    if definition.class_type in _PLAYERS:
+        yield Input("audioUI", "AUDIO_UI", "link", slot_type="AUDIO_UI")
+    if definition.class_type in _VIEWERS:
+        yield Input("image", "PREVIEW_3D", "link", slot_type="PREVIEW_3D")
+    heard = definition.inputs.get("audio")
+    if any(each.button for each in required) or (heard is not None and heard.required and heard.kind == "audio"):
+        yield Input("upload", "UPLOAD", "link", slot_type="UPLOAD")
+
+
+class Layout:
+    """The slots and widgets of one node of a known class: made by its definition, then filled from a file."""
+
+    def __init__(self, definition: NodeDefinition) -> None:
+        self.class_type = definition.class_type
+        self.recent = definition.recent
+        self.slots: list[Slot] = []
+        self.widgets: list[Widget] = []
+        self._growing: dict[str, Input] = {}
+        inputs = [*definition.inputs.values(), *extras(definition)]
+        for spec in inputs:
+            if not _has_widget(spec):
+                self._add_socket(spec, spec.name)
+        for spec in inputs:
+            if _has_widget(spec):
+                self._add_widget(spec, spec.name)
+        self._add_others(definition.class_type)
+
+    def connect(self, saved: Iterable[Slot]) -> None:
+        """Takes over the links of a file's slots, by name; further slots are kept behind the class's own."""
+        by_name = {slot.name: slot for slot in saved}
+        own = {slot.name for slot in self.slots}
+        for slot in self.slots:
+            found = by_name.get(slot.name)
+            if found is not None:
+                slot.link = found.link
+                slot.widget = slot.widget or found.widget
+        self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
+        at = 0
+        while at < len(self.slots):  # what grows while this runs comes behind what it grew from
+            self._grow(self.slots[at])
+            at += 1
+
+    def fill(self, values: Any) -> None:
+        """Lays a file's values onto the widgets: a list in order, or an object by names."""
+        if isinstance(values, Mapping):
+            for widget in self.widgets:  # a choice brings further widgets along: they come next
+                if widget.saved and widget.name in values:
+                    self.set(widget, values[widget.name])
+            return
+        waiting: Iterator[Any] = iter(values if isinstance(values, list) else ())
+        for widget in self.widgets:
+            if not widget.saved:
+                continue
+            value = next(waiting, MISSING)
+            if value is MISSING:
+                break
+            self.set(widget, value)
+
+    def settle(self) -> None:
+        """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
+        for widget in self.widgets:
+            choices = _choices(widget.spec) if widget.spec is not None else ()
+            if choices and (widget.value is None or widget.value is MISSING):
+                self.set(widget, choices[0])
+        names = {widget.name for widget in self.widgets}
+        self.slots[:] = [
+            each for each in self.slots if each.widget is None or each.widget in names or self._grown(each)
+        ]
+
+    def set(self, widget: Widget, value: Any) -> None:
+        """Gives a widget a value, with all that follows from it for the others."""
+        spec = widget.spec
+        if spec is None:
+            widget.value = value
+            if widget.name.startswith("option"):
+                self._add_option(widget)
+            return
+        if spec.type in _BLANK or widget.read is not None:
+            return
+        put(widget, value)
+        if spec.variants is not None:
+            self._choose(widget, spec.variants)
+
+    def _add_input(self, spec: Input, name: str) -> None:
+        if _has_widget(spec):
+            self._add_widget(spec, name)
+        else:
+            self._add_socket(spec, name)
+
+    def _add_socket(self, spec: Input, name: str) -> None:
+        if spec.template is None:
+            self.slots.append(Slot(name, spec.slot_type))
+            return
+        self._growing[name] = spec
+        least = spec.template.least
+        for ordinal in range(max(1, least + 1) if self.recent else least):
+            self._add_grown(name, spec, ordinal)
+
+    def _add_widget(self, spec: Input, name: str) -> None:
+        if spec.type == "LOAD_3D" and (not self.recent or any(each.name == "model_file" for each in self.widgets)):
+            for label, value in _BUTTONS_3D:
+                self.widgets.append(Widget(label, value))
+        widget = Widget(name, _initial(spec), spec=spec, shared=not self.recent and _is_page(spec))
+        self.widgets.append(widget)
+        if spec.type == "UPLOAD":
+            widget.sent = False
+        elif spec.type == "AUDIO_UI":
+            widget.sent, widget.saved = not self.recent, False
+        elif spec.type == "IMAGECOMPARE":
+            widget.saved = False
+        elif spec.type == "AUDIO_RECORD":
+            self.widgets.append(Widget(name, sent=False))
+        elif spec.type == "BOUNDING_BOX":
+            self.widgets.extend(Widget(side, sent=False) for side in ("x", "y", "width", "height"))
+        elif spec.variants is not None:
+            self._choose(widget, spec.variants)
+        if _is_controlled(spec, name):
+            self.widgets.append(Widget("control_after_generate", sent=False))
+            if spec.type == "COMBO":
+                self.widgets.append(Widget("control_filter_list", sent=False))
+        self.slots.append(Slot(name, spec.slot_type, widget=name))
+
+    def _choose(self, widget: Widget, variants: Mapping[str, tuple[Input, ...]]) -> None:
+        """Puts the inputs that the value of a dynamic choice brings along in the place of the former ones."""
+        prefix = f"{widget.name}."
+        removed = [slot for slot in self.slots if slot.name.startswith(prefix)]
+        self.slots[:] = [slot for slot in self.slots if not slot.name.startswith(prefix)]
+        self.widgets[:] = [each for each in self.widgets if not each.name.startswith(prefix)]
+        for group in [name for name in self._growing if name.startswith(prefix)]:
+            del self._growing[group]
+        slots, widgets = list(self.slots), list(self.widgets)
+        self.slots[:], self.widgets[:] = [], []
+        for spec in variants.get(_text(widget.value), ()):
+            self._add_input(spec, prefix + spec.name)
+        added = list(self.widgets)
+        at = next(index for index, each in enumerate(widgets) if each is widget) + 1
+        self.widgets[:] = [*widgets[:at], *added, *widgets[at:]]
+        at = next((index for index, slot in enumerate(slots) if slot.name == widget.name), len(slots) - 1) + 1
+        self.slots[:] = [*slots[:at], *self.slots, *slots[at:]]
+        for old in removed:
+            slot = next((slot for slot in self.slots if slot.name == old.name), None)
+            if slot is not None:
+                slot.link = old.link
+                self._grow(slot)
+
+    def _grown(self, slot: Slot) -> bool:
+        return slot.name.rpartition(".")[0] in self._growing
+
+    def _grow(self, slot: Slot) -> None:
+        """A connected input of those that grow has another one behind it."""
+        group = slot.name.rpartition(".")[0]
+        spec = self._growing.get(group)
+        if slot.link is None or spec is None or spec.template is None:
+            return
+        ordinal = _ordinal(slot.name[len(group) + 1 :], spec.template.names)
+        if ordinal is not None:
+            self._add_grown(group, spec, ordinal + 1)
+
+    def _add_grown(self, group: str, spec: Input, ordinal: int) -> None:
+        template = spec.template
+        if template is None or ordinal >= template.most:
+            return
+        slots = list(self.slots)
+        self.slots[:] = []
+        for each in template.inputs:
+            self._add_input(each, f"{group}.{template.name(ordinal, each)}")
+        added = list(self.slots)
+        names = {slot.name: slot for slot in added}
+        kept = []
+        for slot in slots:
+            if slot.name in names:
+                names[slot.name].link = names[slot.name].link or slot.link
+            else:
+                kept.append(slot)
+        before = f"{group}.{template.name(ordinal - 1, template.inputs[-1])}" if ordinal else f"{group}."
+        places = [index for index, slot in enumerate(kept) if slot.name.startswith(before)]
+        at = places[-1] + 1 if places else len(kept)
+        self.slots[:] = [*kept[:at], *added, *kept[at:]]
+
+    def _add_others(self, class_type: str) -> None:
+        """The widgets that the editor adds to single classes."""
+        if class_type == "PreviewAny" and not self.recent:
+            self.widgets += [Widget("preview", "", saved=False), Widget("previewMode", False)]
+        elif class_type == "CustomCombo":
+            if self.recent:
+                choice = self.widgets[0] if self.widgets else None
+                self.widgets.append(Widget("index", read=lambda: self._position(choice)))
+            self._add_option(self.widgets[-1] if self.widgets else None)
+
+    def _position(self, choice: Widget | None) -> int:
+        values = [widget.value for widget in self.widgets[2:]]
+        return values.index(choice.value) if choice is not None and choice.value in values else -1
+
+    def _add_option(self, behind: Widget | None) -> None:
+        """A list of options has one empty place at its end."""
+        if behind is None or behind is not self.widgets[-1] or (behind.name.startswith("option") and not behind.value):
+            return
+        self.widgets.append(Widget(f"option{len(self.widgets) - 1}", ""))
+
+
+_BUTTONS_3D: Final = (
+    ("upload 3d model", "upload3dmodel"),
+    ("upload extra resources", "uploadExtraResources"),
+    ("clear", "clear"),
+)
+
+
+def unknown(values: Any, *, recent: bool) -> list[Widget]:
+    """The widgets of a node whose class the server doesn't have: the editor shows its values without their names."""
+    if not isinstance(values, list):
+        return []
+    widgets = []
+    for at, value in enumerate(values):
+        shown = value if isinstance(value, (str, int, float)) else json.dumps(value, separators=(",", ":"))
+        widgets.append(Widget(f"UNKNOWN_{at}" if recent and at else "UNKNOWN", shown))
+    return widgets
+
+
+def put(widget: Widget, value: Any) -> None:
+    """Sets the value alone: nothing follows from it."""
+    if widget.spec is not None and widget.spec.type == "STRING" and widget.spec.multiline:
+        value = "" if value is None else _text(value) if widget.shared else value
+    widget.value = value
+
+
+def rounded(widget: Widget, value: Any) -> Any:
+    """A number as a widget keeps it when it is changed (and not merely loaded): on its steps, inside its bounds."""
+    spec = widget.spec
+    if spec is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        return value
+    if spec.type == "INT":
+        step = spec.step or 1
+        offset = 0 if step == 1 else (spec.min or 0) % step
+        return floor((value - offset) / step + 0.5) * step + offset if step != 1 else floor(value + 0.5)
+    if spec.type == "FLOAT":
+        places = max(0, -floor(log10(spec.step or 0.5)))
+        unit = spec.round or (10**-places if places else 0)
+        if not unit:
+            return value
+        low = spec.min if spec.min is not None else 0
+        high = spec.max if spec.max is not None else 2048
+        return min(max(round(floor(value / unit + 0.5) * unit, places), low), high)
+    return value
+
+
+def _has_widget(spec: Input) -> bool:
+    return spec.type in _DEFAULTS and not spec.force_input
+
+
+def _is_controlled(spec: Input, name: str) -> bool:
+    if spec.type == "INT":
+        return name in SEED_NAMES if spec.control is None else spec.control
+    return spec.type in ("FLOAT", "COMBO") and spec.control is True
+
+
+def _is_page(spec: Input) -> bool:
+    """Whether the widget is an element of the page, not drawn by the editor."""
+    return spec.type in _BLANK or spec.type == "MARKDOWN" or (spec.type == "STRING" and spec.multiline)
+
+
+def _choices(spec: Input) -> tuple[Any, ...]:
+    return tuple(spec.variants) if spec.variants is not None else spec.choices or ()
+
+
+def _initial(spec: Input) -> Any:
+    """The value of a new widget."""
+    choices = _choices(spec)
+    if spec.variants is not None:
+        return choices[0] if choices else MISSING
+    if spec.type == "COMBO":
+        return spec.default if spec.default is not MISSING and spec.default else choices[0] if choices else MISSING
+    return deepcopy(_DEFAULTS[spec.type] if spec.default is MISSING else spec.default)
+
+
+def _ordinal(name: str, names: tuple[str, ...] | None) -> int | None:
+    if names is not None:
+        return names.index(name) if name in names else None
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits and len(digits) < 6 else None
+
+
+def _text(value: Any) -> str:
+    """A value as text, as a page writes it."""
+    if value is MISSING or value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else str(value)

@@ -39,11 +39,20 @@ class Output:
     links: list[str]
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """A widget of an inner node that an instance of a subgraph shows; `inner` is the node behind it, if told."""
+
+    source: str
+    widget: str
+    inner: str = ""
+
+
 @dataclass
 class Node:
     """A node as it was saved. From its class come `definition`, `widgets`, and the rest of `slots` (see `widgets.py`).
 
-    `proxies` are the widgets of inner nodes that an instance of a subgraph shows, by node id and widget name.
+    `proxies` is what an instance of a subgraph shows of inner nodes.
     """
 
     id: str
@@ -54,7 +63,7 @@ class Node:
     outputs: list[Output]
     values: Any
     properties: Mapping[str, Any]
-    proxies: list[tuple[str, str]] = field(default_factory=list)
+    proxies: list[Proxy] = field(default_factory=list)
     widgets: list[Widget] = field(default_factory=list)
     definition: NodeDefinition | None = None
     layout: Layout | None = None
@@ -152,9 +161,14 @@ def _graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
         if node.id in nodes:
             raise WorkflowError(f"{where}: two nodes have the id {plain(node.id)}: open and save it in the editor")
         nodes[node.id] = node
-    return Graph(
-        id_, name, nodes, dict(_links(data.get("links"), where)), _ports(data, "inputs"), _ports(data, "outputs")
-    )
+    links = dict(_links(data.get("links"), where))
+    inputs, outputs = (_ports(data, key) for key in ("inputs", "outputs")) if id_ else ([], [])
+    for link_id, link in links.items():  # what the list of a port lost
+        if link.origin == INPUT_NODE and 0 <= link.origin_slot < len(inputs):
+            port = inputs[link.origin_slot]
+            if link_id not in port.links:
+                port.links.append(link_id)
+    return Graph(id_, name, nodes, links, inputs, outputs)
 
 
 def _node(raw: Mapping[str, Any], where: str) -> Node:
@@ -226,7 +240,7 @@ def _ports(data: Mapping[str, Any], key: str) -> list[Port]:
     ]
 
 
-def _proxies(raw: Any) -> list[tuple[str, str]]:
+def _proxies(raw: Any) -> list[Proxy]:
     """The list of proxies, or of none if one of them is odd: so does the editor."""
     if isinstance(raw, str):
         try:
@@ -235,11 +249,11 @@ def _proxies(raw: Any) -> list[tuple[str, str]]:
             return []
     if not isinstance(raw, list):
         return []
-    found: list[tuple[str, str]] = []
+    found: list[Proxy] = []
     for each in raw:
         if not isinstance(each, list) or len(each) not in (2, 3) or not all(isinstance(part, str) for part in each):
             return []
-        found.append((each[0], each[1]))
+        found.append(Proxy(*each))
     return found
 
 
@@ -266,7 +280,9 @@ def _renumber(root: Graph, subgraphs: Mapping[str, Graph], last: Any) -> None:
     for graph in (root, *subgraphs.values()):
         for node in graph.nodes.values():
             names = changed.get(node.type, {})
-            node.proxies = [(names.get(source, source), widget) for source, widget in node.proxies]
+            node.proxies = [
+                Proxy(names.get(each.source, each.source), each.widget, each.inner) for each in node.proxies
+            ]
 
 
 def _rename(graph: Graph, names: Mapping[str, str]) -> None:

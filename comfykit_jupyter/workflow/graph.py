@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from comfykit_jupyter.workflow.dynamic_prompt import chosen
 from comfykit_jupyter.workflow.editor import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
@@ -19,6 +19,20 @@ from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
 
 _LARGEST_EXACT = 2**53
+_EDITOR_NAMES: Final[Mapping[tuple[str, str], str]] = {
+    ("ByteDance2ReferenceNode", "ByteDance Seedance 2.5 Reference to Video (Legacy)"): (
+        "ByteDance Seedance 2.5 Reference to Video"
+    ),
+    ("ByteDanceSeedreamNode", "ByteDance Seedream 4.5"): "ByteDance Seedream 4",
+    ("ByteDanceSeedreamNodeV2", "ByteDance Seedream 4.5 & 5.0 (Legacy)"): "ByteDance Seedream 4.5 & 5.0",
+    ("FluxKontextMultiReferenceLatentMethod", "Edit Model Reference Method"): "FluxKontextMultiReferenceLatentMethod",
+    ("IdeogramPImage", "Ideogram & Pruna P-Image"): "Ideogram P-Image",
+    ("LTXVConcatAVLatent", "Concat AV Latent"): "LTXVConcatAVLatent",
+    ("LTXVSeparateAVLatent", "Separate AV Latent"): "LTXVSeparateAVLatent",
+    ("Mahiro", "Mahiro CFG"): "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
+    ("TopazImageEnhance", "Topaz Image Enhance (Legacy)"): "Topaz Image Enhance",
+}
+"""The editor has names of its own for the core's classes. These differ from what servers say, by class and that."""
 
 
 @dataclass(frozen=True)
@@ -195,12 +209,10 @@ def _written(step: Step, called: str, draw: Callable[[int, int], int] | None, *,
         elif found is not None:
             inputs[slot.name] = list(found)
     definition = node.definition
-    title = node.title or (definition.display_name if definition is not None else None)
-    return {
-        "inputs": inputs,
-        "class_type": definition.class_type if definition is not None else None,
-        "_meta": {"title": title},
-    }
+    if definition is None:
+        return {"inputs": inputs, "class_type": None, "_meta": {"title": node.title or None}}
+    shown = _EDITOR_NAMES.get((definition.class_type, definition.display_name), definition.display_name)
+    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": node.title or shown}}
 
 
 def _wrapped(value: Any, widget: Widget | None = None) -> Any:

@@ -83,7 +83,8 @@ class Input:
     """One input of a node class. `default` is MISSING and bounds are None where the server gives none (or nonsense).
 
     The last fields are for the editor's files: the type of the input's slot (`type` is that of its value), whether
-    there is a control of what comes after a run (None: not said), a button for uploads, a text with `{a|b}` in it;
+    there is a control of what comes after a run (None: not said), a button for uploads, a text with `{a|b}` in it,
+    a list of choices that is fetched (with a button for that);
     `variants` are the further inputs that each choice brings along, `template` those that come with use.
     """
 
@@ -110,6 +111,8 @@ class Input:
     control: bool | None = None
     button: bool = False
     dynamic: bool = False
+    remote: bool = False
+    refreshed: bool = False
     variants: Mapping[str, tuple[Input, ...]] | None = None
     template: Template | None = None
 
@@ -226,6 +229,8 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
         button=type_ == "COMBO" and any(options.get(flag) is True for flag in _BUTTONS),
         dynamic=options.get("dynamicPrompts") is True,
+        remote=bool(options.get("remote")),
+        refreshed=bool(_mapping(options.get("remote")).get("refresh_button")),
         variants=_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
         template=_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port
+from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port, Proxy
 from comfykit_jupyter.workflow.errors import WorkflowError, plain
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.widgets import Slot, Widget, put
@@ -88,10 +88,11 @@ class Promotion:
     def migrate(self, node: Node) -> None:
         """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
         graph = self.file.subgraphs[node.type]
-        proxies = [_normal(graph, *proxy) for proxy in node.proxies]
+        proxies = [_normal(graph, proxy) for proxy in node.proxies]
         values = node.values if isinstance(node.values, list) else []
         primitives: dict[str, list[tuple[str, Any]]] = {}
-        for at, (source, name) in enumerate(proxies):
+        for at, proxy in enumerate(proxies):
+            source, name = proxy.source, proxy.widget
             value = values[at] if at < len(values) and values[at] is not None else MISSING
             inner = graph.nodes.get(source)
             slot = self._shown(node, graph, source, name)
@@ -101,7 +102,7 @@ class Promotion:
                 if slot is None:
                     primitives.setdefault(source, []).append((name, value))
             elif slot is None and inner is not None:
-                slot = self._new_input(node, graph, inner, name)
+                slot = self._new_input(node, graph, inner, proxy)
             elif slot is None and source == "-1":
                 slot = next((each for each in node.slots if each.name == name), None)
             if slot is not None and slot.promoted is not None and value is not MISSING:
@@ -121,9 +122,9 @@ class Promotion:
 
     def _fill_listed(self, node: Node, values: list[Any]) -> None:
         """The older editor: the values of the list belong to its proxies, and those of "-1" are inputs."""
-        for (source, name), value in zip(node.proxies, values, strict=False):
-            slot = next((each for each in node.slots if each.name == name and each.promoted), None)
-            if source == "-1" and value is not None and slot is not None and slot.promoted is not None:
+        for proxy, value in zip(node.proxies, values, strict=False):
+            slot = next((each for each in node.slots if each.name == proxy.widget and each.promoted), None)
+            if proxy.source == "-1" and value is not None and slot is not None and slot.promoted is not None:
                 put(slot.promoted, value)
 
     def _shown(self, node: Node, graph: Graph, source: str, name: str) -> Slot | None:
@@ -141,11 +142,12 @@ class Promotion:
                 break
         return None
 
-    def _new_input(self, node: Node, graph: Graph, inner: Node, name: str) -> Slot | None:
+    def _new_input(self, node: Node, graph: Graph, inner: Node, proxy: Proxy) -> Slot | None:
+        name = proxy.widget
         if name.startswith("$$"):  # a preview, not a value
             return None
         if inner.type in self.file.subgraphs:
-            target = self._inner_slot(inner, name)
+            target = self._inner_slot(inner, proxy)
         else:
             target = next((slot for slot in inner.slots if slot.widget == name), None) if inner.widget(name) else None
         if target is None:
@@ -154,11 +156,16 @@ class Promotion:
         self._connect(graph, port, inner, target)
         return self._add_slots(node, graph, port)
 
-    def _inner_slot(self, inner: Node, name: str) -> Slot | None:
+    def _inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
+        """The slot of an inner instance that shows what a proxy means: its own name will do, if no node is told."""
         graph = self.file.subgraphs[inner.type]
         for slot, port in zip(inner.slots, graph.inputs, strict=False):
-            behind = next((target for _, _, target in _targets(graph, port)), None)
-            if slot.promoted is not None and name in (slot.name, behind.widget if behind is not None else None):
+            behind = next(((node.id, target.widget) for _, node, target in _targets(graph, port)), None)
+            told = behind == (proxy.inner, proxy.widget)
+            named = not proxy.inner and (
+                slot.name == proxy.widget or (behind is not None and behind[1] == proxy.widget)
+            )
+            if slot.promoted is not None and (told or named):
                 return slot
         return None
 
@@ -209,14 +216,14 @@ class Promotion:
         return node.slots[-1]
 
 
-def _normal(graph: Graph, source: str, name: str) -> tuple[str, str]:
+def _normal(graph: Graph, proxy: Proxy) -> Proxy:
     """A proxy without the ids that older files write in front of the widget's name."""
-    inner = graph.nodes.get(source)
-    if inner is not None and (inner.widget(name) or any(slot.name == name for slot in inner.slots)):
-        return source, name
-    while (match := _PREFIX.fullmatch(name)) is not None:
-        name = match[2]
-    return source, name
+    inner = graph.nodes.get(proxy.source)
+    if inner is not None and (inner.widget(proxy.widget) or any(slot.name == proxy.widget for slot in inner.slots)):
+        return proxy
+    while (match := _PREFIX.fullmatch(proxy.widget)) is not None:
+        proxy = Proxy(proxy.source, match[2], match[1])
+    return proxy
 
 
 def _targets(graph: Graph, port: Port) -> Iterator[tuple[str, Node, Slot]]:

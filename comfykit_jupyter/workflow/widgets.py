@@ -81,6 +81,7 @@ _BLANK: Final = frozenset({"LOAD_3D", "PREVIEW_3D", "AUDIO_UI", "AUDIO_RECORD", 
 """The widgets whose value lives in the page only: what a file has in their place is not read."""
 
 _PLAYERS: Final = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"})
+_SAMPLERS: Final = frozenset({"KSampler", "KSamplerAdvanced"})
 _VIEWERS: Final = frozenset({"Preview3D", "SaveGLB"})
 
 
@@ -105,11 +106,11 @@ class Layout:
         self.slots: list[Slot] = []
         self.widgets: list[Widget] = []
         self._growing: dict[str, Input] = {}
-        inputs = [*definition.inputs.values(), *extras(definition)]
-        for spec in inputs:
+        self._inputs = (*definition.inputs.values(), *extras(definition))
+        for spec in self._inputs:
             if not _has_widget(spec):
                 self._add_socket(spec, spec.name)
-        for spec in inputs:
+        for spec in self._inputs:
             if _has_widget(spec):
                 self._add_widget(spec, spec.name)
         self._add_others(definition.class_type)
@@ -122,7 +123,6 @@ class Layout:
             found = by_name.get(slot.name)
             if found is not None:
                 slot.link = found.link
-                slot.widget = slot.widget or found.widget
         self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
         at = 0
         while at < len(self.slots):  # what grows while this runs comes behind what it grew from
@@ -136,7 +136,7 @@ class Layout:
                 if widget.saved and widget.name in values:
                     self.set(widget, values[widget.name])
             return
-        waiting: Iterator[Any] = iter(values if isinstance(values, list) else ())
+        waiting: Iterator[Any] = iter(self._current(values) if isinstance(values, list) else ())
         for widget in self.widgets:
             if not widget.saved:
                 continue
@@ -145,12 +145,25 @@ class Layout:
                 break
             self.set(widget, value)
 
+    def _current(self, values: list[Any]) -> list[Any]:
+        """The values without those of inputs that are links only: files from before 2025 have one for each."""
+        names = {widget.name for widget in self.widgets}
+        stale: list[bool] = []
+        for spec in self._inputs:
+            if spec.name in names or spec.force_input:
+                stale += [spec.force_input, False] if spec.control else [spec.force_input]
+        if len(stale) != len(values):
+            return values
+        return [value for value, drop in zip(values, stale, strict=True) if not drop]
+
     def settle(self) -> None:
         """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
         for widget in self.widgets:
             choices = _choices(widget.spec) if widget.spec is not None else ()
             if choices and (widget.value is None or widget.value is MISSING):
                 self.set(widget, choices[0])
+            if widget.name == "sampler_name" and self.class_type in _SAMPLERS and isinstance(widget.value, str):
+                widget.value = widget.value.removeprefix("sample_")  # as files of early 2023 have it
         names = {widget.name for widget in self.widgets}
         self.slots[:] = [
             each for each in self.slots if each.widget is None or each.widget in names or self._grown(each)
@@ -203,6 +216,10 @@ class Layout:
             self.widgets.extend(Widget(side, sent=False) for side in ("x", "y", "width", "height"))
         elif spec.variants is not None:
             self._choose(widget, spec.variants)
+        if spec.remote:
+            self.widgets.append(Widget("Auto-refresh after generation", sent=False))
+        if spec.refreshed:
+            self.widgets.append(Widget("refresh", "refresh"))
         if _is_controlled(spec, name):
             self.widgets.append(Widget("control_after_generate", sent=False))
             if spec.type == "COMBO":

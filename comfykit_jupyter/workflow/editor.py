@@ -16,6 +16,7 @@ from comfykit_jupyter.workflow.widgets import Layout, Slot, Widget
 
 INPUT_NODE: Final = "-10"
 """The id by which the links of a subgraph name its own inputs as their origin."""
+_GROUP: Final = "workflow/"
 MUTED: Final = 2
 BYPASSED: Final = 4
 VIRTUAL: Final = frozenset({"Note", "MarkdownNote", "PrimitiveNode", "Reroute"})
@@ -99,16 +100,38 @@ class Graph:
 
 
 @dataclass
+class Group:
+    """The definition of a group node: its nodes, by their place in it, and what it shows of them.
+
+    `external` are the outputs (node, index) that are linked to the outside too; `shown` says of an input or output
+    (node, "input" or "output", name or index) whether it is visible, and `labels` what an input (node, name) is called.
+    """
+
+    graph: Graph
+    external: set[tuple[str, int]]
+    shown: dict[tuple[str, str, str], bool]
+    labels: dict[tuple[str, str], str]
+
+
+@dataclass
 class File:
-    """All that was saved: the workflow and the definitions of its subgraphs, by id."""
+    """All that was saved: the workflow, the definitions of its subgraphs by id, of its group nodes by class."""
 
     root: Graph
     subgraphs: dict[str, Graph]
+    groups: dict[str, Group]
 
     def graphs(self) -> Iterator[Graph]:
         """The workflow, then its subgraphs."""
         yield self.root
         yield from self.subgraphs.values()
+
+    def classes(self) -> frozenset[str]:
+        """All classes but those that only the editor or this file knows."""
+        graphs = [*self.graphs(), *(group.graph for group in self.groups.values())]
+        found = {node.type for graph in graphs for node in graph.nodes.values()}
+        mine = {*self.groups, *(f"workflow>{name[len(_GROUP) :]}" for name in self.groups), *self.subgraphs}
+        return frozenset(found - mine - VIRTUAL)
 
 
 def is_editor_graph(data: Any) -> bool:
@@ -139,7 +162,8 @@ def read(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
     subgraphs = {id_: _graph(id_, each, called) for id_, each in raw.items()}
     if renumber:
         _renumber(root, subgraphs, data.get("last_node_id"))
-    return File(root, subgraphs)
+    groups = _mapping(_mapping(data.get("extra")).get("groupNodes"))
+    return File(root, subgraphs, {_GROUP + name: _group(name, raw, called) for name, raw in groups.items()})
 
 
 def _definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, Any]]:
@@ -169,6 +193,46 @@ def _graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
             if link_id not in port.links:
                 port.links.append(link_id)
     return Graph(id_, name, nodes, links, inputs, outputs)
+
+
+def _group(name: Any, raw: Any, called: str) -> Group:
+    where = f"{called}: group {shown(name)}"
+    data = _mapping(raw)
+    listed = list(_objects(data.get("nodes"), f"{where}: a node"))
+    graph = _graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(listed)]}, where)
+    nodes = list(graph.nodes.values())
+    for node in nodes:  # the links that they had where the group was made
+        for slot in node.slots:
+            slot.link = None
+        for output in node.outputs:
+            output.links = []
+    for at, each in enumerate(_list(data.get("links"))):
+        places = [_index(place) for place in each[:4]] if isinstance(each, list) and len(each) >= 4 else [None] * 4
+        origin, origin_slot, target, target_slot = places
+        if origin is None or origin_slot is None or target is None or target_slot is None:
+            continue  # a link from or to the outside
+        if max(origin, target) >= len(nodes) or target_slot >= len(nodes[target].slots):
+            raise WorkflowError(f"{where}: {shown(each)} links what it doesn't have")
+        graph.links[str(at)] = Link(str(origin), origin_slot, str(target))
+        nodes[target].slots[target_slot].link = str(at)
+        if origin_slot < len(nodes[origin].outputs):
+            nodes[origin].outputs[origin_slot].links.append(str(at))
+    group = Group(graph, set(), {}, {})
+    for each in _list(data.get("external")):
+        if isinstance(each, list) and len(each) >= 2 and (index := _index(each[1])) is not None:
+            group.external.add((str(each[0]), index))
+    for node, saved in zip(nodes, listed, strict=True):
+        for each in _objects(saved.get("inputs"), f"{where}: an input"):
+            if label := _text(each.get("label")):
+                group.labels[node.id, _text(each.get("name"))] = label
+        config = _mapping(_mapping(data.get("config")).get(node.id))
+        for kind in ("input", "output"):
+            for key, each in _mapping(config.get(kind)).items():
+                if isinstance(_mapping(each).get("visible"), bool):
+                    group.shown[node.id, kind, str(key)] = each["visible"]
+                if label := _text(_mapping(each).get("name")):
+                    group.labels[node.id, str(key)] = label
+    return group
 
 
 def _node(raw: Mapping[str, Any], where: str) -> Node:
@@ -230,12 +294,9 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
 
 
 def _ports(data: Mapping[str, Any], key: str) -> list[Port]:
-    raw = data.get(key)
-    if not isinstance(raw, list):
-        return []
     return [
         Port(_text(each.get("name")), _type(each.get("type")), _identities(each.get("linkIds")))
-        for each in raw
+        for each in _list(data.get(key))
         if isinstance(each, Mapping)
     ]
 
@@ -317,7 +378,7 @@ def _identity(value: Any) -> str | None:
 
 
 def _identities(raw: Any) -> list[str]:
-    return [id_ for id_ in map(_identity, raw) if id_ is not None] if isinstance(raw, list) else []
+    return [id_ for id_ in map(_identity, _list(raw)) if id_ is not None]
 
 
 def _index(value: Any) -> int | None:
@@ -334,6 +395,10 @@ def _type(value: Any) -> str:
     if isinstance(value, list):
         return "COMBO"
     return value if isinstance(value, str) else "*"
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from comfykit_jupyter.workflow.dynamic_prompt import chosen
 from comfykit_jupyter.workflow.editor import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.flatten import Step, Value, source, unfold
+from comfykit_jupyter.workflow.group_nodes import ungroup
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.subgraphs import Promotion, leaves_first
 from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
@@ -19,6 +21,7 @@ from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
 
 _LARGEST_EXACT = 2**53
+_PAGE_ONLY: Final = {"LOAD_3D": "a view of its scene", "WEBCAM": "a picture", "AUDIO_RECORD": "a recording"}
 _EDITOR_NAMES: Final[Mapping[tuple[str, str], str]] = {
     ("ByteDance2ReferenceNode", "ByteDance Seedance 2.5 Reference to Video (Legacy)"): (
         "ByteDance Seedance 2.5 Reference to Video"
@@ -47,10 +50,14 @@ class MissingNode:
 
 @dataclass(frozen=True)
 class Converted:
-    """A prompt, and what is missing for it. A missing node has the class None there, as in the editor's own export."""
+    """A prompt, and what is missing for it. A missing node has the class None there, as in the editor's own export.
+
+    `notes` are whole lines on what only the editor's page can supply: a view of a scene, a webcam, a microphone.
+    """
 
     prompt: dict[str, Any]
     missing: tuple[MissingNode, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
@@ -58,9 +65,7 @@ def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozense
 
     Raises WorkflowError when `graph` is not such a file.
     """
-    file = read(graph, name, renumber=False)
-    found = {node.type for each in file.graphs() for node in each.nodes.values()}
-    return frozenset(found - VIRTUAL - file.subgraphs.keys())
+    return read(graph, name, renumber=False).classes()
 
 
 def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
@@ -88,6 +93,7 @@ def convert(
     """
     recent = not definitions or any(definition.recent for definition in definitions.values())
     file = read(graph, name, renumber=recent)
+    ungroup(file, definitions)
     _assemble(file, definitions, name, recent=recent)
     steps = unfold(file, name, recent=recent)
     running = [step for step in steps if _runs(step, file)]
@@ -97,7 +103,7 @@ def convert(
         for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
             del inputs[key]
     missing = (_missing(step) for step in running if step.node.definition is None)
-    return Converted(prompt, tuple(missing))
+    return Converted(prompt, tuple(missing), tuple(_notes(running, name)))
 
 
 def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
@@ -134,6 +140,9 @@ def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
     node.layout.connect(node.slots)
     node.layout.fill(node.values)
     node.slots, node.widgets = node.layout.slots, node.layout.widgets
+    for widget in node.widgets:
+        if widget.spec is not None and widget.spec.type == "LOAD_3D":
+            widget.value = _scene(node)
     for output, type_ in zip(node.outputs, definition.outputs, strict=False):
         if type_ != "COMFY_MATCHTYPE_V3":
             output.type = type_
@@ -231,6 +240,22 @@ def _as_page(value: int) -> int:
     whole, _, part = digits.partition(".")
     part = part.rstrip("0")
     return int(whole + part + "0" * (int(exponent or 0) - len(part)))
+
+
+def _scene(node: Node) -> dict[str, Any]:
+    """What is known of the view of a scene without a page that draws it: where the camera stood."""
+    camera = node.properties.get("Camera Config")
+    state = camera.get("state") if isinstance(camera, Mapping) else None
+    return {"image": "", "mask": "", "normal": "", "camera_info": state, "recording": "", "model_3d_info": []}
+
+
+def _notes(steps: list[Step], called: str) -> Iterator[str]:
+    for step in steps:
+        for widget in step.node.widgets:
+            what = _PAGE_ONLY.get(widget.spec.type) if widget.spec is not None else None
+            if what is not None and widget.name != "viewport_state":
+                where = f"{plain(step.node.title or step.node.type)} ({plain(step.id)})"
+                yield f'{called}: {where} takes {what} in the page of the editor: open it there, use "Export (API)"'
 
 
 def _missing(step: Step) -> MissingNode:

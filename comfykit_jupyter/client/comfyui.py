@@ -1,27 +1,24 @@
-"""A ComfyUI server: its HTTP routes, and how a run on it is followed to its end.
-
-A run is told what happens by `Follower.on_event` and the like (run.py). The socket's events are believed while nothing
-was missed; after any break, silence or doubt `/queue` and `/history` decide. A POST that may start a job is sent once.
-"""
+"""A ComfyUI server: its HTTP routes. A POST that may start a job is sent once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.events import EventSocket, Listener
+from comfykit_jupyter.client.events import EventSocket
+from comfykit_jupyter.client.follow import Follower, Watch, queued_ids
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.tls import tls_context
 from comfykit_jupyter.client.transfer import download
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import NodeDefinition
@@ -34,49 +31,6 @@ READ_TIMEOUT = 60.0
 """Seconds for a connection, and for the next bytes of an answer."""
 POOL = 16
 """Connections at the most; a hundred runs at once take turns on them."""
-
-LOOK_FIRST, LOOK_MOST = 0.004, 1.0
-"""Seconds between two looks where nothing is heard from the socket: the first, and the most."""
-LOOK_QUEUE = 0.25
-"""Seconds between two looks from which on the queue is looked at as well: a short run is not worth it."""
-WATCH_QUEUE = 0.5
-WATCH_QUIET = 10.0
-"""Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
-PATIENCE = 60.0
-"""Seconds that a server may be away during a run before the run is given up as unreachable."""
-
-
-class Follower(Listener, Protocol):
-    """A run, as this file sees it (run.py has the real one)."""
-
-    prompt_id: str
-    trusted: bool
-    """Whether the socket has seen all of it so far."""
-    changed_at: float
-    """A queue as of before this moment, on the monotonic clock, says nothing about it."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the outcome is known."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it is still in the queue."""
-
-    async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
-
-    def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The server's own record of it: the truth."""
-
-    def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, with this run in it."""
-
-    def on_missing(self) -> None:
-        """The server does not know it."""
-
-    def on_unreachable(self, message: str) -> None:
-        """The server has been away for too long."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +64,6 @@ class ComfyUI:
         self._settings = settings
         self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
-        self._queue_seen: tuple[float, Mapping[str, Any]] = (-1.0, {})
         self._unconnected()
 
     def _unconnected(self) -> None:
@@ -120,9 +73,9 @@ class ComfyUI:
         self._forgotten: finalize[Any, Any] | None = None
         self._opening = asyncio.Lock()
         self._defining = asyncio.Lock()
-        self._looking = asyncio.Lock()
+        self.watch = Watch(self, self._settings.patience)
         self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self.events = EventSocket(self.url)
+        self.events = EventSocket(self._settings)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -147,6 +100,8 @@ class ComfyUI:
                     limits=httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL, keepalive_expiry=60),
                     follow_redirects=False,  # secrets stay with their origin
                     trust_env=not is_loopback(self.url),
+                    verify=tls_context(self._settings.verify) or True,
+                    proxy=self._settings.proxy,
                 )
                 # most kits are never closed: when one is forgotten, its connections go with it
                 self._forgotten = finalize(self, _close_later, home, self.events, self._http)
@@ -336,87 +291,38 @@ class ComfyUI:
         await self._client()
         self.events.subscribe(run.prompt_id, run, self._secrets)
 
-    async def follow(self, run: Follower, *, listen: bool) -> None:
-        """Stay with a run that was posted until its outcome is known.
+    async def queue(self) -> Mapping[str, Any]:
+        """`/queue`, as the server has it now.
 
-        While the socket is believed, this looks seldom. Else it looks often at first, and slower as time passes: a run
-        of a millisecond and one of an hour are both served.
+        Raises:
+            ServerError: as all of these, when it is away or answers with nonsense.
         """
-        away_since: float | None = None
-        pause = LOOK_FIRST
-        while True:
-            heard = listen and run.trusted and self.events.connected
-            if heard:
-                pause = LOOK_FIRST
-                await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
-            else:
-                await run.doubt(pause)
-                pause = min(pause * 1.3, LOOK_MOST)
-            if run.ended:
-                return
-            try:
-                await self._look_for(run, everywhere=heard or pause > LOOK_QUEUE)
-                away_since = None
-            except ServerError as error:
-                away_since = self._away(run, away_since, error)
-                pause = max(pause, LOOK_QUEUE)
-
-    async def _look_for(self, run: Follower, *, everywhere: bool) -> None:
-        """Ask the server where a run is: in the history, and `everywhere` else it may be.
-
-        It goes from the queue to the history: what is in neither, looked at in this order, is not there.
-        """
-        if not (everywhere and run.waiting) and (entry := await self._history(run.prompt_id)) is not None:
-            run.on_history(entry)
-        elif everywhere:
-            queue = await self._shared_queue(run.changed_at)
-            if _is_in(queue, run.prompt_id):
-                run.on_queue(queue)
-            elif (entry := await self._history(run.prompt_id)) is not None:
-                run.on_history(entry)
-            elif not run.ended:
-                run.on_missing()
-
-    def _away(self, run: Follower, since: float | None, error: ServerError) -> float:
-        now = time.monotonic()
-        since = now if since is None else since
-        if now - since > PATIENCE or error.status in (401, 403):
-            run.on_unreachable(f"{error} (given up after {now - since:.0f} s; the job may still run there)")
-        return since
-
-    async def _shared_queue(self, since: float) -> Mapping[str, Any]:
-        """The queue as of lately, but after `since`: a hundred waiting runs ask for it once."""
-        async with self._looking:
-            at, queue = self._queue_seen
-            if at < since or time.monotonic() - at > WATCH_QUEUE * 0.9:
-                queue = await self._queue()
-        return queue
-
-    async def _queue(self) -> Mapping[str, Any]:
-        at = time.monotonic()
         queue = await self._json("GET", "/queue")
         if not isinstance(queue, dict):
             raise ServerError(f"{self.url} is no ComfyUI server: /queue is answered with something else")
-        self._queue_seen = (at, queue)
         return queue
 
-    async def _history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        found = await self._json("GET", f"/history/{prompt_id}")
+    async def history(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """The server's record of a job that has ended; None when it has none."""
+        found = await self._json("GET", f"/history/{quote(prompt_id, safe='')}")
         entry = found.get(prompt_id) if isinstance(found, dict) else None
         return entry if isinstance(entry, dict) else None
 
-    async def cancel(self, prompt_id: str) -> None:
-        """Take a job out of the queue, or stop it; never another one's. One that has ended is left as it is."""
+    async def cancel(self, prompt_id: str) -> bool:
+        """Take a job out of the queue, or stop it; never another one's. Returns whether it was there at all."""
+        found = False
         for _ in range(3):  # it may begin to run between the look and the request
-            queue = await self._queue()
-            if prompt_id in _ids(queue.get("queue_pending")):
+            queue = await self.queue()
+            if prompt_id in queued_ids(queue.get("queue_pending")):
                 await self.request("POST", "/queue", json={"delete": [prompt_id]})
-            elif prompt_id in _ids(queue.get("queue_running")):
+                found = True
+            elif prompt_id in queued_ids(queue.get("queue_running")):
                 # a server that ignores the id stops what runs: by the look before, that is ours
                 await self.request("POST", "/interrupt", json={"prompt_id": prompt_id})
-                return
+                return True
             else:
-                return
+                break
+        return found
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket, http: httpx.AsyncClient) -> None:
@@ -433,14 +339,3 @@ def _version(stats: Any) -> str | None:
     system = stats.get("system") if isinstance(stats, dict) else None
     version = system.get("comfyui_version") if isinstance(system, dict) else None
     return plain(version, 40) if isinstance(version, str) and version else None
-
-
-def _ids(items: Any) -> set[str]:
-    """The prompt ids in one half of `/queue`."""
-    if not isinstance(items, list):
-        return set()
-    return {str(item[1]) for item in items if isinstance(item, list) and len(item) > 1}
-
-
-def _is_in(queue: Mapping[str, Any], prompt_id: str) -> bool:
-    return any(prompt_id in _ids(queue.get(part)) for part in ("queue_running", "queue_pending"))

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from comfykit_jupyter.client.settings import is_loopback
+from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.tls import tls_context
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -65,14 +66,15 @@ class EventSocket:
     """The socket of one server. Lives on the background loop.
 
     Args:
-        url: the server's http address.
+        settings: the server's address, and how it is reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.client_id = uuid.uuid4().hex
         self.connected = False
-        self._url = _socket_url(url, self.client_id)
-        self._listeners: dict[str, Listener] = {}
+        self._settings = settings
+        self._url = _socket_url(settings.comfyui_url, self.client_id)
+        self._listeners: dict[str, list[Listener]] = {}
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
@@ -82,7 +84,7 @@ class EventSocket:
 
         `headers` are sent with the handshake: cookies, the bearer token. No redirect takes them to another origin.
         """
-        self._listeners[prompt_id] = listener
+        self._listeners.setdefault(prompt_id, []).append(listener)
         if self._task is None or self._task.done():
             self._tried.clear()
             self._task = asyncio.create_task(self._keep(dict(headers)))
@@ -94,8 +96,12 @@ class EventSocket:
         self._tried.set()  # a handshake that hangs delays one run, not all
         return self.connected
 
-    def unsubscribe(self, prompt_id: str) -> None:
+    def unsubscribe(self, prompt_id: str, listener: Listener) -> None:
         """Tell it no more."""
+        left = [each for each in self._listeners.get(prompt_id, ()) if each is not listener]
+        if left:
+            self._listeners[prompt_id] = left
+            return
         self._listeners.pop(prompt_id, None)
         if self._running == prompt_id:
             self._running = None
@@ -116,7 +122,7 @@ class EventSocket:
         pause = RETRY_FIRST
         while True:
             try:
-                async with _connector(self._url, headers) as connection:
+                async with _connector(self._url, headers, self._settings) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
@@ -130,7 +136,7 @@ class EventSocket:
             finally:
                 self.connected = False
                 self._tried.set()
-                for listener in list(self._listeners.values()):
+                for listener in [each for listeners in self._listeners.values() for each in listeners]:
                     listener.on_break()
             if not self._listeners:
                 return
@@ -150,9 +156,10 @@ class EventSocket:
             prompt_id = event["data"].get("prompt_id")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
-        if isinstance(prompt_id, str) and (listener := self._listeners.get(prompt_id)) is not None:
+        if isinstance(prompt_id, str) and (listeners := self._listeners.get(prompt_id)):
             self._running = prompt_id
-            listener.on_event(event)
+            for listener in listeners:
+                listener.on_event(event)
 
     def _on_binary(self, frame: bytes) -> None:
         """A preview, in one of its two forms; whatever else there may be is not ours."""
@@ -176,7 +183,7 @@ class EventSocket:
             self._show(preview)
 
     def _show(self, preview: Preview) -> None:
-        if (listener := self._listeners.get(preview.prompt_id)) is not None:
+        for listener in self._listeners.get(preview.prompt_id, ()):
             listener.on_preview(preview)
 
 
@@ -186,7 +193,7 @@ def _socket_url(url: str, client_id: str) -> str:
     return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", f"clientId={client_id}", ""))
 
 
-def _connector(url: str, headers: dict[str, str]) -> Any:
+def _connector(url: str, headers: dict[str, str], settings: Settings) -> Any:
     from websockets.asyncio.client import connect
 
     class Connect(connect):
@@ -203,5 +210,6 @@ def _connector(url: str, headers: dict[str, str]) -> Any:
         logger=_wire,
         ping_timeout=60,
         compression=None,
-        proxy=None if is_loopback(url) else True,
+        proxy=settings.proxy or (None if is_loopback(url) else True),
+        ssl=(tls_context(settings.verify) or True) if url.startswith("wss:") else None,
     )

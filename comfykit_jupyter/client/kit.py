@@ -14,15 +14,17 @@ from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
 from comfykit_jupyter.client.sources import read_workflow, snapshot
+from comfykit_jupyter.workflow.errors import shown
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
     from types import TracebackType
 
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.notebook.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
-_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers")
+_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers", "patience", "verify", "proxy")
 """Settings that need a connection of their own: a kit with other ones does not share it."""
 
 
@@ -47,6 +49,10 @@ class ComfyKit:
             kept for the RunningHub cloud.
         headers: further headers for this server, for proxies.
         timeout: seconds that a run may take, its time in the queue included; past it the job is cancelled.
+        patience: seconds that the server may be away during a run, for a restart say, before the run is given up as
+            unreachable; 60 if not given.
+        verify: whose TLS certificates are believed: a file of certificates, an `SSLContext`, or False for any.
+        proxy: the address of a proxy on the way to the server; else the environment's, as httpx reads it.
         raise_on_error: whether `run` and `await submit(…)` raise `RunFailed`; else they return the failed result.
 
     Raises:
@@ -67,6 +73,9 @@ class ComfyKit:
         runninghub_instance_type: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        patience: float | None = None,
+        verify: bool | str | SSLContext = True,
+        proxy: str | None = None,
         raise_on_error: bool = True,
     ) -> None:
         connected = _connected
@@ -75,6 +84,7 @@ class ComfyKit:
             comfyui_url = connected.comfyui_url
             api_key, cookies = api_key or connected.api_key, cookies or connected.cookies
             headers = {**connected.headers, **(headers or {})}
+            verify, proxy = connected.verify if verify is True else verify, proxy or connected.proxy
         self._use(
             settings.resolve(
                 comfyui_url,
@@ -88,6 +98,9 @@ class ComfyKit:
                 runninghub_instance_type=runninghub_instance_type,
                 headers=headers,
                 timeout=timeout,
+                patience=patience,
+                verify=verify,
+                proxy=proxy,
                 raise_on_error=raise_on_error,
             )
         )
@@ -149,6 +162,25 @@ class ComfyKit:
     def submit(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
         """Run a workflow and return at once. What is wrong with it is told by `Run.result()` and `await run`."""
         return self._start(workflow, {**(values or {}), **more}, listen=True)
+
+    def attach(self, prompt_id: str) -> Run:
+        """A run that was begun elsewhere, or before the kernel restarted: waiting, running, or ended.
+
+            run = kit.attach("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
+            result = run.result()            # or `await run`
+
+        Returns at once. The result is made from the server's record, its `prompt`, `params` and `seeds` from the prompt
+        there; `duration` is that of the execution. Leaving the wait does not stop the run, `run.cancel()` does; a
+        `timeout` of the kit is for what it submits itself. One that the server does not know fails as `gone`.
+
+        Raises:
+            ComfyKitError: it is no prompt_id.
+        """
+        if not isinstance(prompt_id, str) or not prompt_id.strip():
+            raise ComfyKitError(f"attach: give the prompt_id of a run, not {shown(prompt_id)}")
+        from comfykit_jupyter.client.attached import AttachedRun
+
+        return AttachedRun(self._server, prompt_id, raise_on_error=self._settings.raise_on_error).find()
 
     def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool) -> Run:
         run = Run(

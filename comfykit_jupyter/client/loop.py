@@ -132,14 +132,19 @@ def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) ->
                 raise TimeoutError(f"no answer within {timeout:g} s")
 
 
-async def bridge(work: Coroutine[Any, Any, T] | Job[T]) -> T:
-    """Await, on the caller's loop, what runs on the background loop; cancelling the caller cancels it."""
+async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) -> T:
+    """Await, on the caller's loop, what runs on the background loop.
+
+    Cancelling the caller cancels it; with `leave` it goes on.
+    """
     job = work if isinstance(work, Job) else Job(work)
     waiter = asyncio.ensure_future(asyncio.wrap_future(job.outcome))
     try:
         while not waiter.done():
             await asyncio.wait({waiter}, timeout=HEARTBEAT)
     except BaseException:
+        if leave:  # the waiter is left alone: cancelled, it would cancel what it waits for
+            raise
         job.cancel()
         await asyncio.wait({waiter}, timeout=FAREWELL)
         if waiter.done() and not waiter.cancelled():

@@ -10,11 +10,13 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from comfykit_jupyter.client.keep import kept
 from comfykit_jupyter.client.loop import call, on_background_thread
@@ -99,7 +101,7 @@ def result_text(result: ExecuteResult) -> str:
 
 def headline(result: ExecuteResult) -> str:
     """One line: the workflow, how it ended, in how many seconds, with which seeds and changed values, on what."""
-    status = "cancelled" if result.error is not None and result.error.kind == "cancelled" else result.status
+    status = "cancelled" if result.error is not None and result.error.stopped else result.status
     spent = (
         "" if result.duration is None else f" {'in' if status == 'completed' else 'after'} {_seconds(result.duration)}"
     )
@@ -117,11 +119,15 @@ def listed(name: str, values: Mapping[str, Any]) -> str:
     return _limited(" · ".join([_bounded(name), *facts]), 2_000)
 
 
+_OUTPUT = re.compile(r"https?://[^\s?]+/view\?filename=([^&\s]+)")
+
+
 def told(value: Any) -> str:
     """A value in a caption: of a file its name."""
-    from comfykit_jupyter.client.result import Media
-
-    return value.name if isinstance(value, Media) else without_folders(str(value))
+    text = str(value)
+    if found := _OUTPUT.match(text):
+        return unquote_plus(found[1])
+    return without_folders(text)
 
 
 def failure(result: ExecuteResult) -> str:

@@ -119,6 +119,14 @@ class Media(str):
         return cls(origin, entry, node="", var="")
 
     @property
+    def server_name(self) -> str:
+        """The name by which nodes of its server know it: the other way round of `named`."""
+        folder, name = self.query["type"], self.query["filename"]
+        if self.query["subfolder"]:
+            name = f"{self.query['subfolder']}/{name}"
+        return name if folder == "input" else f"{name} [{folder}]"
+
+    @property
     def path(self) -> Path:
         """A local copy, fetched once and kept as long as this process.
 
@@ -335,7 +343,13 @@ def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], or
 
 def changed_values(params: Mapping[str, Any], seeds: Mapping[str, int], workflow: Workflow | None) -> dict[str, Any]:
     """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
-    return {name: value for name, value in params.items() if name not in seeds and value != _own(name, workflow)}
+    mine = {name: value for name, value in params.items() if name not in seeds}
+    return {name: value for name, value in mine.items() if not _same(value, _own(name, workflow))}
+
+
+def _same(value: Any, own: Any) -> bool:
+    """Whether two values are equal; what was to be sent as a file, an array say, is none that a workflow has."""
+    return isinstance(value, (str, int, float, list, dict, tuple)) and bool(value == own)
 
 
 def _own(name: str, workflow: Workflow | None) -> Any:

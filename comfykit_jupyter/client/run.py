@@ -8,21 +8,19 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.comfyui import ComfyUI, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
-from comfykit_jupyter.client.events import Preview
+from comfykit_jupyter.client.observed import Observed
 from comfykit_jupyter.client.refusal import complaints, line, refused
 from comfykit_jupyter.client.result import ExecuteResult, changed_values, collect
-from comfykit_jupyter.client.sources import OnServer, read_media
-from comfykit_jupyter.client.transfer import upload
-from comfykit_jupyter.workflow.progress import Progress, RunError, RunState, from_history, from_queue, reduce
+from comfykit_jupyter.client.submission import Submission
+from comfykit_jupyter.workflow.progress import RunError, RunState
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
+    from comfykit_jupyter.workflow.workflow import Binding, Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +29,8 @@ CANCEL_TIMEOUT = 5.0
 SETTLING = 3.0
 """Seconds that a prompt whose answer was lost has to turn up on the server."""
 
-OnProgress = Callable[[Progress], None]
-OnPreview = Callable[[Preview], None]
-OnDone = Callable[[ExecuteResult], None]
 
-
-class Run:
+class Run(Observed):
     """One submission of a workflow. Made by `ComfyKit.submit`, which returns it at once.
 
         run = kit.submit("portrait.json", prompt="a fox")
@@ -51,6 +45,7 @@ class Run:
         listen: follow it by the server's events; else by looking at its history.
         timeout: seconds that it may take; past it the job is cancelled. None: no limit.
         raise_on_error: whether `result()` raises for a run that failed.
+        prompt_id: the server's name for it; a new one if not given.
     """
 
     def __init__(
@@ -61,49 +56,27 @@ class Run:
         listen: bool = True,
         timeout: float | None = None,
         raise_on_error: bool = True,
+        prompt_id: str | None = None,
     ) -> None:
-        self.prompt_id = str(uuid.uuid4())
+        super().__init__(prompt_id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
-        self.trusted = False
-        self.changed_at = 0.0
         self._server = server
         self._values = values
         self._listen = listen
         self._timeout = timeout
         self._raise_on_error = raise_on_error
-        self._state = RunState.new(self.prompt_id, {}, {}, time.monotonic())
-        self._result: ExecuteResult | None = None
         self._failure: ComfyKitError | None = None
         self._warnings: list[str] = []
         self._binding: Binding | None = None
-        self._cancelling = False
         self._overdue: RunError | None = None
-        self._posting: asyncio.Task[Any] | None = None
-        self._posted_at = 0.0
+        self._submission: Submission | None = None
         self._unanswered: ServerError | None = None
-        self._doubt = asyncio.Event()
-        self._subscribers: dict[object, tuple[OnProgress | None, OnPreview | None, OnDone | None]] = {}
         self._job: loop.Job[ExecuteResult] | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.prompt_id[:8]} {self.progress}>"
 
     # -- for its users -------------------------------------------------------------------------------------------------
-
-    @property
-    def status(self) -> str:
-        """`queued`, `running`, `completed`, `failed` or `cancelled`."""
-        return self._state.status
-
-    @property
-    def progress(self) -> Progress:
-        """What it does now."""
-        return self._state.progress(time.monotonic())
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, one way or the other."""
-        return self._result is not None
 
     def result(self, timeout: float | None = None) -> ExecuteResult:
         """Wait for it to end.
@@ -147,40 +120,12 @@ class Run:
         except TimeoutError:  # it goes on: whenever the server answers, it is told
             raise ServerError(f"{self._server.url} was not told yet to cancel: it does not answer") from None
 
-    def subscribe(
-        self, progress: OnProgress | None = None, preview: OnPreview | None = None, done: OnDone | None = None
-    ) -> Callable[[], None]:
-        """Be told of what happens. The callbacks come on the background loop's thread: be quick, never wait in them.
-
-        Args:
-            progress: at once, and after every change; the last one always comes before `done`.
-            preview: every preview picture.
-            done: once, with the result; at once if it has ended.
-
-        Returns:
-            A function that ends it.
-        """
-        key = object()
-
-        def begin() -> None:
-            if self._result is None:
-                self._subscribers[key] = (progress, preview, done)
-            if progress is not None:
-                _tell(progress, self.progress)
-            if self._result is not None and done is not None:
-                _tell(done, self._result)
-
-        def end() -> None:
-            loop.background().call_soon_threadsafe(self._subscribers.pop, key, None)
-
-        loop.background().call_soon_threadsafe(begin)
-        return end
-
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
     def start(self, read: Callable[[], Awaitable[Workflow]]) -> Run:
         """Begin; the workflow is read on the background loop. Returns itself."""
-        self._job = loop.Job(self._drive(read))
+        submission = self._submission = Submission(self._server, self.prompt_id, read, self._values)
+        self._job = loop.Job(self._drive(lambda: self._submit(submission)))
         return self
 
     async def finished(self) -> ExecuteResult:
@@ -210,11 +155,13 @@ class Run:
 
     # -- its life, on the background loop ------------------------------------------------------------------------------
 
-    async def _drive(self, read: Callable[[], Awaitable[Workflow]]) -> ExecuteResult:
+    async def _drive(self, live: Callable[[], Awaitable[None]]) -> ExecuteResult:
         """From the workflow to the result: every way out ends in `_settle`."""
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
         try:
-            await self._live(read)
+            if self._listen:
+                await self._server.listen(self)  # the socket opens while the workflow is made ready
+            await live()
         except asyncio.CancelledError:
             await self._withdraw()
         except ComfyKitError as error:
@@ -225,47 +172,30 @@ class Run:
         finally:
             if limit is not None:
                 limit.cancel()
-            self._server.events.unsubscribe(self.prompt_id)
+            self._server.events.unsubscribe(self.prompt_id, self)
         return self._settle()
 
-    async def _live(self, read: Callable[[], Awaitable[Workflow]]) -> None:
-        if self._listen:
-            await self._server.listen(self)  # the socket opens while the workflow is made ready
-        binding = await self._bind(await read())
-        for needed in binding.uploads:
-            binding.place(needed, await self._send(needed))
+    async def _submit(self, submission: Submission) -> None:
+        """Send it, and see what becomes of it."""
+        self.workflow, binding = await submission.bind()
+        self._know(self.workflow, binding)
+        await submission.send_files(binding)
         if self._listen:
             self.trusted = await self._server.events.ready()
-        await self._post(binding)
-        await self._server.follow(self, listen=self._listen)
+        await self._post(submission, self.workflow, binding)
+        await self._server.watch.follow(self, listen=self._listen)
 
-    async def _send(self, needed: Upload) -> str:
-        """Have a media value on the server; returns its name there."""
-        source = await read_media(needed, self._server.url)
-        if isinstance(source, OnServer):
-            return source.name
-        return await upload(self._server, source.content, source.suffix)
-
-    async def _bind(self, workflow: Workflow) -> Binding:
-        """The prompt with its values; a value that the definitions refuse is looked at again with fresh ones."""
-        self.workflow = workflow
-        known = await self._server.definitions(workflow.classes)
-        try:
-            binding = workflow.bind(self._values, known)
-        except ParameterError:
-            binding = workflow.bind(self._values, await self._server.definitions(workflow.classes, fresh=True))
-        self._binding = binding
+    def _know(self, workflow: Workflow, binding: Binding) -> None:
+        """From now on it is known what runs: its prompt, what its nodes are called."""
+        self.workflow, self._binding = workflow, binding
         titles = {node: workflow.title(node) for node in workflow.prompt}
         self._become(RunState.new(self.prompt_id, binding.prompt, titles, time.monotonic()))
-        return binding
 
-    async def _post(self, binding: Binding) -> None:
+    async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""
-        self._posted_at = time.monotonic()
-        extra = self.workflow.extra_pnginfo if self.workflow is not None else None
-        self._posting = asyncio.ensure_future(self._server.post(self.prompt_id, binding.prompt, extra))
+        node_errors = None
         try:
-            node_errors = await asyncio.shield(self._posting)
+            node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
             self._become(refused(self._state, refusal.body, time.monotonic()))
             return
@@ -274,7 +204,6 @@ class Run:
                 raise
             self._unanswered = error
             self.trusted = False
-            node_errors = None
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
             self._warnings += [f"left out: {complaint}" for complaint in complaints(self._state, node_errors)]
@@ -285,16 +214,18 @@ class Run:
             self._overdue = RunError("timeout", message)
             self._job.cancel()
 
+    @property
+    def _sent(self) -> bool:
+        """Whether the server may know it."""
+        return self._submission is not None and self._submission.posted_at is not None
+
     async def _withdraw(self) -> None:
         """The caller left, or the time is over: cancel on the server, and see how that ends."""
         self._cancelling = True
-        if self._posting is not None and not self._state.finished:
-            with contextlib.suppress(ServerError, Refused, asyncio.TimeoutError):
-                await asyncio.wait_for(self._posting, CANCEL_TIMEOUT)
+        if self._sent and not self._state.finished:
             try:
-                await asyncio.wait_for(self._server.cancel(self.prompt_id), CANCEL_TIMEOUT)
-                self._raise_doubt()
-                await asyncio.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
+                await asyncio.wait_for(self._call_off(), CANCEL_TIMEOUT)
+                await asyncio.wait_for(self._server.watch.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
@@ -307,12 +238,18 @@ class Run:
 
     async def _cancel(self) -> None:
         self._cancelling = True
-        if self._posting is None:
+        if self._sent:
+            await self._call_off()
+        else:
             self._started().cancel()
-            return
-        with contextlib.suppress(ServerError, Refused):
-            await asyncio.shield(self._posting)
-        await self._server.cancel(self.prompt_id)
+
+    async def _call_off(self) -> None:
+        """Have it cancelled on the server: at once, and again if the server had not taken it yet."""
+        on_its_way = self._submission is not None and not self._submission.is_answered
+        found = await self._server.cancel(self.prompt_id)
+        if on_its_way and not found and self._submission is not None:
+            await self._submission.answered()
+            await self._server.cancel(self.prompt_id)
         self._raise_doubt()
 
     def _fail(self, error: ComfyKitError) -> None:
@@ -323,19 +260,14 @@ class Run:
         node, title = (problem.node_id, problem.node_title) if problem else (None, None)
         self._end("failed", RunError(kind, str(error), node, title, field=problem.parameter if problem else None))
 
-    def _end(self, status: Any, error: RunError) -> None:
-        now = time.monotonic()
-        self._become(replace(self._state, status=status, error=error, finished=True, ended=self._state.ended or now))
-
     def _settle(self) -> ExecuteResult:
         state, binding = self._state, self._binding
-        sent = self._posting is not None
         params = dict(binding.params) if binding else dict(self._values)
         seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
-            prompt_id=self.prompt_id if sent else None,
-            duration=(state.ended or time.monotonic()) - self._posted_at if sent else None,
+            prompt_id=self.prompt_id if self._sent else None,
+            duration=self._duration(),
             msg=line(state.error),
             error=state.error,
             warnings=self._warnings,
@@ -352,72 +284,13 @@ class Run:
         collect(result, state, self.workflow.outputs if self.workflow else {}, self._server)
         if self._failure is not None:
             self._failure.result = result
-        self._result = result
-        subscribers, self._subscribers = list(self._subscribers.values()), {}
-        for _, _, done in subscribers:
-            if done is not None:
-                _tell(done, result)
+        self._conclude(result)
         return result
 
-    def _become(self, state: RunState) -> None:
-        """The one place where the state changes: whoever waits or listens is told."""
-        if state is self._state:
-            return
-        self._state = state
-        if state.finished:
-            self._doubt.set()
-        for progress, _, _ in list(self._subscribers.values()):
-            if progress is not None:
-                _tell(progress, self.progress)
-
-    # -- what the server's events and answers do to it (comfyui.Follower) ----------------------------------------------
-
-    @property
-    def ended(self) -> bool:
-        """Whether the outcome is known."""
-        return self._state.finished
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it is still in the queue."""
-        return self._state.status == "queued"
-
-    async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._doubt.wait(), timeout)
-        if not self._state.finished:
-            self._doubt.clear()
-
-    def on_event(self, event: Mapping[str, Any]) -> None:
-        """A message of the server."""
-        state = reduce(self._state, event, time.monotonic())
-        if state.finished and not self.trusted and not self._state.finished:
-            self._raise_doubt()  # something was missed before: the history has all of it
-        else:
-            self._become(state)
-
-    def on_preview(self, preview: Preview) -> None:
-        """A preview picture."""
-        if preview.node_id is None or preview.step is None:
-            state = self._state
-            preview = replace(preview, node_id=preview.node_id or state.current, step=state.step)
-        for _, tell, _ in list(self._subscribers.values()):
-            if tell is not None:
-                _tell(tell, preview)
-
-    def on_break(self) -> None:
-        """The connection was lost."""
-        self.trusted = False
-        self._raise_doubt()
-
-    def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The server's own record of it."""
-        self._become(from_history(self._state, entry, time.monotonic()))
-
-    def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, with this run in it."""
-        self._become(from_queue(self._state, queue, time.monotonic()))
+    def _duration(self) -> float | None:
+        """Seconds from sending the prompt to its end."""
+        posted_at = self._submission.posted_at if self._submission is not None else None
+        return None if posted_at is None else (self._state.ended or time.monotonic()) - posted_at
 
     def on_missing(self) -> None:
         """The server does not know it."""
@@ -432,16 +305,3 @@ class Run:
     def on_unreachable(self, message: str) -> None:
         """The server has been away for too long."""
         self._end("failed", RunError("unreachable", message))
-
-    def _raise_doubt(self) -> None:
-        """What was known of it may be out of date: ask the server."""
-        self.changed_at = time.monotonic()
-        self._doubt.set()
-
-
-def _tell(callback: Callable[[Any], None], about: Any) -> None:
-    """A subscriber's own error is its own: the run goes on."""
-    try:
-        callback(about)
-    except Exception:
-        logger.exception("a subscriber of a run failed")

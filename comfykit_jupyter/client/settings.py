@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ComfyKitError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 ExecutorType = Literal["http", "websocket"]
 
@@ -38,6 +41,12 @@ class Settings:
     runninghub_instance_type: str | None = None
     timeout: float | None = None
     """Seconds that a run may take, the queue included; past it the job is cancelled. None: no limit."""
+    patience: float = 60.0
+    """Seconds that the server may be away during a run, for a restart say, before the run is given up."""
+    verify: bool | str | SSLContext = True
+    """Whose TLS certificates are believed: those that the machine does, a file of certificates, or any (False)."""
+    proxy: str | None = field(default=None, repr=False)
+    """The address of a proxy on the way to the server; it may hold a password."""
     raise_on_error: bool = True
     """Whether `run` and `Run.result` raise `RunFailed` for a run that failed."""
 
@@ -55,6 +64,9 @@ def resolve(
     runninghub_instance_type: str | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float | None = None,
+    patience: float | None = None,
+    verify: bool | str | SSLContext = True,
+    proxy: str | None = None,
     raise_on_error: bool = True,
 ) -> Settings:
     """The settings in force, from what was given (None: not given) and the environment.
@@ -68,6 +80,8 @@ def resolve(
         raise SettingsError(f"executor_type: {executor!r} is neither 'http' nor 'websocket'")
     if timeout is not None and timeout <= 0:
         raise SettingsError(f"timeout: {timeout!r} is no number of seconds above 0 (None waits as long as it takes)")
+    if patience is not None and not patience >= 0:
+        raise SettingsError(f"patience: {patience!r} is no number of seconds (0 gives up at once)")
     return Settings(
         comfyui_url=url,
         executor_type=cast("ExecutorType", executor),
@@ -82,6 +96,9 @@ def resolve(
         runninghub_retry_count=_whole(runninghub_retry_count, "RUNNINGHUB_RETRY_COUNT", 3),
         runninghub_instance_type=runninghub_instance_type or os.environ.get("RUNNINGHUB_INSTANCE_TYPE") or None,
         timeout=timeout,
+        patience=Settings.patience if patience is None else patience,
+        verify=verify,
+        proxy=_proxy(proxy),
         raise_on_error=raise_on_error,
     )
 
@@ -106,6 +123,19 @@ def normalise(url: str, setting: str) -> str:
     if parts.username or parts.password:
         raise SettingsError(f"{setting}: leave the name and password out of the address of {host}; give `headers=`")
     return text
+
+
+def _proxy(address: str | None) -> str | None:
+    if address is None:
+        return None
+    try:
+        parts = urlsplit(address)
+        fine = parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and (parts.port or True)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise SettingsError("proxy: give an address such as http://proxy:3128 or socks5://proxy:1080")
+    return address
 
 
 def is_loopback(url: str) -> bool:

@@ -100,7 +100,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if name is not None:
             self.shell.user_ns[name] = result
         if result.status != "completed":
-            cancelled = result.error is not None and result.error.kind == "cancelled"
+            cancelled = result.error is not None and result.error.stopped
             error = FailedRun(f"{workflow.name}: cancelled" if cancelled else f"{workflow.name}: {failure(result)}")
             error.result = result
             raise error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.render import failure, told
 from comfykit_jupyter.client.transfer import without_folders
-from comfykit_jupyter.notebook.media import Previews
+from comfykit_jupyter.notebook.previews import Previews
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import to_wire
 
@@ -84,6 +84,11 @@ class Stage:
         run = self._on_stage(self._runs)
         if run is not None:
             self._previews[run.prompt_id].again()
+
+    def painted(self, prompt_id: str, sequence: int) -> None:
+        """The page has painted a preview."""
+        if prompt_id in self._previews:
+            self._previews[prompt_id].painted(sequence)
 
     def remove(self, prompt_id: str) -> None:
         """Take a run's outputs away."""
@@ -174,7 +179,7 @@ def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
 
 def outcome(result: ExecuteResult) -> str:
     """`completed`, `failed` or `cancelled`."""
-    return "cancelled" if result.error is not None and result.error.kind == "cancelled" else result.status
+    return "cancelled" if result.error is not None and result.error.stopped else result.status
 
 
 def _items(result: ExecuteResult) -> list[dict[str, Any]]:

@@ -183,7 +183,7 @@ def _execution_error(state: RunState, data: Mapping[str, Any], at: float) -> Run
 
 
 def _execution_interrupted(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
-    error = _where(state, data, "cancelled", "the run was interrupted")
+    error = _where(state, data, "interrupted", "the run was interrupted")
     if error.node_title:
         error = replace(error, message=f"the run was interrupted at {plain(error.node_title)}")
     return _ended(replace(_done(state, _ids(data, "executed")), error=error), "cancelled", at)

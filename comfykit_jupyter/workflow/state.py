@@ -53,9 +53,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunError:
-    """Why a run did not end well.
+    """Why a run did not end well. `message` is for a person, one line.
 
-    `kind` is node_error, refused, cancelled, interrupted, timeout, unreachable or gone; `message` is for a person.
+    | kind | what happened |
+    |---|---|
+    | invalid | nothing was sent: a value does not fit, a file is missing, it is no workflow |
+    | refused | the server did not take the prompt |
+    | node_error | a node failed: its id, title and class, `exception_type`, `traceback` |
+    | cancelled | we stopped it: `cancel()`, Ctrl-C, ■, the awaiting task was cancelled |
+    | interrupted | somebody else stopped it on the server |
+    | timeout | it took longer than the kit's `timeout`, and was cancelled |
+    | gone | the server no longer knows it: removed from the queue, or the server restarted |
+    | unreachable | the server is away, refuses us, or is none; for longer than the kit's `patience` while it ran |
+
     `traceback` holds the server's lines as it sent them: escape them before they are shown.
     """
 
@@ -67,6 +77,11 @@ class RunError:
     field: str | None = None
     exception_type: str | None = None
     traceback: tuple[str, ...] = ()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody ended it, we or others."""
+        return self.kind in ("cancelled", "interrupted")
 
 
 @dataclass(frozen=True)

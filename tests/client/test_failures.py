@@ -134,7 +134,7 @@ async def _delete(url: str, prompt_id: str) -> None:
         await client.post(f"{url}/queue", json={"delete": [prompt_id]})
 
 
-async def test_a_job_that_somebody_else_stopped_is_cancelled(either: ComfyKit, gate: tuple[str, Gate]) -> None:
+async def test_a_job_that_somebody_else_stopped_was_interrupted(either: ComfyKit, gate: tuple[str, Gate]) -> None:
     name, its = gate
     running = asyncio.ensure_future(either.execute(workflows.gated(name)))
     await asyncio.to_thread(its.wait)
@@ -142,7 +142,7 @@ async def test_a_job_that_somebody_else_stopped_is_cancelled(either: ComfyKit, g
         await client.post(f"{either.comfyui_url}/interrupt")
     result = await running
     assert result.error is not None
-    assert (result.status, result.error.kind) == ("failed", "cancelled")
+    assert (result.status, result.error.kind) == ("failed", "interrupted")
     assert str(result.msg) == "the run was interrupted at The gate"
 
 

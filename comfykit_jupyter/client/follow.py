@@ -1,0 +1,154 @@
+"""Staying with a run on a ComfyUI server until its outcome is known.
+
+The socket's events are believed while nothing was missed; after any break, silence or doubt `/queue` and `/history`
+decide. What a run makes of it is its own (`Follower`; run.py has the real one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.events import Listener
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyui import ComfyUI
+
+LOOK_FIRST, LOOK_MOST = 0.004, 1.5
+"""Seconds between two looks where nothing is heard from the socket: the first, and the most."""
+LOOK_QUEUE = 0.25
+"""Seconds between two looks from which on the queue is looked at as well: a short run is not worth it."""
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at the queue for a run that began already: it may have been removed."""
+WATCH_QUEUE = 0.5
+WATCH_QUIET = 10.0
+"""Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
+
+
+class Follower(Listener, Protocol):
+    """A run, as this file sees it."""
+
+    prompt_id: str
+    trusted: bool
+    """Whether the socket has seen all of it so far."""
+    changed_at: float
+    """A queue as of before this moment, on the monotonic clock, says nothing about it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome is known."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is still in the queue."""
+
+    async def doubt(self, timeout: float) -> None:
+        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
+
+    def on_history(self, entry: Mapping[str, Any]) -> None:
+        """The server's own record of it: the truth."""
+
+    def on_queue(self, queue: Mapping[str, Any]) -> None:
+        """The queue, with this run in it."""
+
+    def on_missing(self) -> None:
+        """The server does not know it."""
+
+    def on_unreachable(self, message: str) -> None:
+        """The server has been away for too long."""
+
+
+class Watch:
+    """Looks after the runs on one server. Belongs to one event loop.
+
+    Args:
+        server: the server.
+        patience: seconds that it may be away during a run before the run is given up as unreachable.
+    """
+
+    def __init__(self, server: ComfyUI, patience: float) -> None:
+        self._server = server
+        self._patience = patience
+        self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
+        self._looking = asyncio.Lock()
+
+    async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
+        """Stay with a run until its outcome is known; `lost`: nobody can tell whether it is there at all.
+
+        While the socket is believed, this looks seldom. Else it looks often at first, and slower as time passes: a run
+        of a millisecond and one of an hour are both served.
+        """
+        away_since: float | None = None
+        pause = LOOK_FIRST
+        queue_at = float("-inf")
+        while True:
+            heard = listen and run.trusted and self._server.events.connected
+            if heard:
+                pause = LOOK_FIRST
+                await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
+            else:
+                await run.doubt(pause)
+                pause = min(pause * 1.3, LOOK_MOST)
+            if run.ended:
+                return
+            now = time.monotonic()
+            everywhere = heard or lost or (pause > LOOK_QUEUE and (run.waiting or now - queue_at > LOOK_AGAIN))
+            try:
+                await self._look_for(run, everywhere=everywhere)
+                away_since, lost = None, False
+                queue_at = now if everywhere else queue_at
+            except ServerError as error:
+                away_since = self._away(run, away_since, error)
+                pause = max(pause, LOOK_QUEUE)
+                queue_at = float("-inf")
+
+    async def _look_for(self, run: Follower, *, everywhere: bool) -> None:
+        """Ask the server where a run is: in the history, and `everywhere` else it may be.
+
+        It goes from the queue to the history: what is in neither, looked at in this order, is not there.
+        """
+        if not (everywhere and run.waiting) and (entry := await self._server.history(run.prompt_id)) is not None:
+            run.on_history(entry)
+        elif everywhere:
+            queue = await self._shared_queue(run.changed_at)
+            if is_queued(queue, run.prompt_id):
+                run.on_queue(queue)
+            elif (entry := await self._server.history(run.prompt_id)) is not None:
+                run.on_history(entry)
+            elif not run.ended:
+                run.on_missing()
+
+    def _away(self, run: Follower, since: float | None, error: ServerError) -> float:
+        now = time.monotonic()
+        since = now if since is None else since
+        if now - since > self._patience or error.status in (401, 403):
+            run.on_unreachable(f"{error} (given up after {now - since:.0f} s; the job may still run there)")
+        return since
+
+    async def _shared_queue(self, since: float) -> Mapping[str, Any]:
+        """The queue as of lately, but after `since`: a hundred waiting runs ask for it once."""
+        async with self._looking:
+            at, queue = self._queue_seen
+            if at < since or time.monotonic() - at > WATCH_QUEUE * 0.9:
+                at = time.monotonic()
+                queue = await self._server.queue()
+                self._queue_seen = (at, queue)
+        return queue
+
+
+def queued_ids(items: Any) -> set[str]:
+    """The prompt ids in one half of `/queue`."""
+    return {str(item[1]) for item in queued_items(items)}
+
+
+def queued_items(items: Any) -> list[list[Any]]:
+    """The items of one half of `/queue`: `[number, prompt_id, prompt, extra_data, outputs]`."""
+    return [item for item in items if isinstance(item, list) and len(item) > 1] if isinstance(items, list) else []
+
+
+def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
+    """Whether a job waits or runs."""
+    return any(prompt_id in queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))

@@ -1,0 +1,34 @@
+"""TLS: whose certificates are believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from comfykit_jupyter.client.settings import SettingsError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+def tls_context(verify: bool | str | SSLContext) -> SSLContext | None:
+    """What the setting `verify` means for a connection; None: as the machine believes.
+
+    Raises:
+        SettingsError: the file of certificates can't be read.
+    """
+    if verify is True:
+        return None
+    import ssl
+
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    try:
+        context = ssl.create_default_context(cafile=verify or None)
+    except OSError as error:
+        raise SettingsError(
+            f"verify: the certificates in {verify!r} can't be read: {error.strerror or error}"
+        ) from None
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
-from comfykit_jupyter.client.sources import read_workflow, snapshot
+from comfykit_jupyter.client.sources import read_workflow, resolve, snapshot
 from comfykit_jupyter.workflow.errors import shown
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class ComfyKit:
         run = kit.submit("wf.json", prompt="a fox")                       # at once: .progress, .cancel(), .result()
         kit.form("wf.json")                                               # in a notebook: a form
 
-    A workflow is named by a path, a URL, or a dict in API format. Values are given by the names in the nodes' titles
-    (`$prompt.text`), or, where there are none, as `"KSampler.cfg"` or `"3.cfg"`.
+    A workflow is named by a path or a URL, or given as a dict: as the editor saves it, in API format, or a picture,
+    video or sound that carries it. Values are given by the names in the nodes' titles (`$prompt.text`), or, where there
+    are none, as `"KSampler.cfg"` or `"3.cfg"`.
 
     Args:
         comfyui_url: the server; else `COMFYUI_BASE_URL`, else http://127.0.0.1:8188.
@@ -129,7 +130,7 @@ class ComfyKit:
         """Run a workflow and wait for its end. Cancelling the caller (Ctrl-C, ■) cancels the job on the server.
 
         Args:
-            workflow: a path, a URL, or a dict in API format.
+            workflow: a path, a URL, or a dict; as the editor saves it, in API format, or media that carries it.
             params: its values by name.
 
         Returns:
@@ -149,7 +150,7 @@ class ComfyKit:
         """Run a workflow and wait for its end, in a script or a cell.
 
         Args:
-            workflow: a path, a URL, or a dict in API format.
+            workflow: a path, a URL, or a dict; as the editor saves it, in API format, or media that carries it.
             values: its values by name; those given as keywords are added.
 
         Raises:
@@ -217,9 +218,13 @@ class ComfyKit:
         """Read a workflow: its parameters, its nodes.
 
         Raises:
-            SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
+            SourceError: it can't be read. WorkflowError: it was read, and is no workflow, or its nodes are not there.
+            ServerError: it was saved by the editor, so that the server is needed to read it, and that is away.
         """
-        return loop.call(read_workflow(workflow))
+        return loop.call(self._load(workflow))
+
+    async def _load(self, workflow: Any) -> Workflow:
+        return await resolve(await read_workflow(workflow), self._server)
 
     def fields(self, workflow: Any) -> tuple[Field, ...]:
         """The parameters of a workflow as a form shows them: with the bounds and choices of this server.
@@ -230,7 +235,7 @@ class ComfyKit:
         return loop.call(self._fields(workflow))
 
     async def _fields(self, workflow: Any) -> tuple[Field, ...]:
-        read = await read_workflow(workflow)
+        read = await self._load(workflow)
         return read.fields(await self._server.definitions(read.classes, fresh=True))
 
     def server(self) -> Server:

@@ -1,4 +1,4 @@
-"""What users name, as bytes or files: a workflow (path, URL, dict), a media parameter's value (path, URL, picture…)."""
+"""What users name: a workflow (path, URL, dict, a picture that carries one), a media value (path, URL, picture…)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
@@ -19,8 +19,9 @@ from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
-WORKFLOW_LIMIT = 64 * 1024 * 1024
-"""Bytes that are read of a workflow before it is refused."""
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyui import ComfyUI
+
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
 
@@ -54,10 +55,11 @@ def snapshot(source: Any) -> Any:
 
 
 async def read_workflow(source: Any) -> Workflow:
-    """The workflow that a path, URL, dict or `snapshot` names.
+    """The workflow that a path, URL, dict, output of a run or `snapshot` names; see `resolve` for what is next.
 
     Raises:
         SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
+        ServerError: the server of an output is away, or no longer has it.
     """
     if isinstance(source, Workflow):
         return source
@@ -66,34 +68,52 @@ async def read_workflow(source: Any) -> Workflow:
     if isinstance(source, Mapping):
         return Workflow.parse(source)
     if isinstance(source, (bytes, bytearray)):
-        return Workflow.parse(bytes(source))
+        return await asyncio.to_thread(Workflow.parse, bytes(source))
+    if isinstance(source, Media):
+        return await asyncio.to_thread(_read_file, await source.origin.fetch(source), Path(source.name).stem)
     if not isinstance(source, (str, os.PathLike)):
         raise SourceError(f"a workflow is a path, a URL or a dict, not {type(source).__name__}")
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
-        return Workflow.parse(await fetch(text, WORKFLOW_LIMIT), name=_stem(urlsplit(text).path))
+        copy = await fetch_file(text)  # a video is large, and only what it carries is wanted of it
+        try:
+            return await asyncio.to_thread(_read_file, copy, _stem(urlsplit(text).path))
+        finally:
+            copy.unlink(missing_ok=True)
     return await asyncio.to_thread(_read_file, Path(text))
 
 
-def _read_file(path: Path) -> Workflow:
+async def resolve(workflow: Workflow, server: ComfyUI) -> Workflow:
+    """The workflow with its prompt: what the editor saved is converted by the definitions of the server it runs on.
+
+    Raises:
+        ServerError: the server is away. WorkflowError: it lacks nodes of the workflow, or the graph is broken.
+    """
+    if workflow.resolved:
+        return workflow
+    known = await server.definitions(workflow.classes)
+    try:
+        return await asyncio.to_thread(workflow.resolve, known)
+    except WorkflowError:  # what was missing may have been installed
+        return await asyncio.to_thread(workflow.resolve, await server.definitions(workflow.classes, fresh=True))
+
+
+def _read_file(path: Path, name: str | None = None) -> Workflow:
     try:
         path = path.expanduser()
         with path.open("rb") as file:
-            data = file.read(WORKFLOW_LIMIT + 1)
+            return Workflow.parse(file, path.stem if name is None else name)
     except FileNotFoundError:
         text = str(path)
         if text.startswith(("rh:", "rh-app:")) or (text.isascii() and text.isdigit()):
             raise SourceError(
                 f"{text} is a RunningHub ID, and this version runs workflows on ComfyUI servers only: "
-                "save the workflow in API format and give its file"
+                "save the workflow itself to a file and give that"
             ) from None
         raise SourceError(_missing(path)) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise SourceError(f"{plain(str(path))} can't be read: {reason or error}") from None
-    if len(data) > WORKFLOW_LIMIT:
-        raise SourceError(f"{path} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
-    return Workflow.parse(data, name=path.stem)
 
 
 def _missing(path: Path) -> str:

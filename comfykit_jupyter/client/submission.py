@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ParameterError
-from comfykit_jupyter.client.sources import OnServer, read_media
+from comfykit_jupyter.client.sources import OnServer, read_media, resolve
 from comfykit_jupyter.client.transfer import upload
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Submission:
         Raises:
             ComfyKitError: the workflow can't be read, a value does not fit, or the server is away.
         """
-        workflow = await self._read()
+        workflow = await resolve(await self._read(), self._server)
         known = await self._server.definitions(workflow.classes)
         try:
             return workflow, workflow.bind(self._values, known)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import traitlets
 
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.kit import current
+from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.render import listed
 from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, workers
@@ -47,7 +50,7 @@ class WorkflowWidget(RunView):
     seed nobody touched is drawn. Observers are called on a thread of their own; those of `values` where it was set.
 
     Args:
-        workflow: a path, a URL, a dict or a `Workflow`.
+        workflow: a path, a URL, a dict, a `Workflow`, or media that carries one.
         values: first values, by name.
         kit: whose server it runs on; else that of `%comfykit connect`.
 
@@ -60,7 +63,7 @@ class WorkflowWidget(RunView):
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
         self._kit = current() if kit is None else kit
-        self._workflow = self._kit.load(workflow)
+        self._workflow = call(read_workflow(workflow))
         self._fields: dict[str, Field] = {}
         self._complete = False
         self._refused: dict[str, str] = {}
@@ -257,9 +260,9 @@ class WorkflowWidget(RunView):
         if error is None:
             return {}
         return {
-            parameter.name: error.message
-            for parameter in self._workflow.parameters.values()
-            for target in parameter.targets
+            name: error.message
+            for name in self._fields
+            for target in self._workflow.parameter(name).targets
             if (target.node_id, target.field) == (error.node_id, error.field)
         }
 
@@ -271,9 +274,10 @@ class WorkflowWidget(RunView):
         server = self._kit.server()
         if server.reachable and not self._complete:
             with contextlib.suppress(ServerError):
+                self._workflow = self._kit.load(self._workflow)
                 self._fields = {field.name: field for field in self._kit.fields(self._workflow)}
                 self._complete = True
-        if not self._fields:
+        if not self._fields and self._workflow.resolved:  # what the editor saved has none before the server is there
             self._fields = {field.name: field for field in self._workflow.fields({})}
         return server
 
@@ -291,7 +295,10 @@ class WorkflowWidget(RunView):
             if self.comm is None:
                 return
             complete = self._complete
-            server = self._ask()
+            try:
+                server = self._ask()
+            except WorkflowError as error:  # it lacks nodes of a file that only it can read: they may be installed
+                server = replace(self._kit.server(), reachable=False, message=str(error))
             found = self._complete and not complete
             writer.post(lambda: self._tell(server, found=found))
         if not server.reachable or server.running:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.workflow.binding import Slot
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
+from comfykit_jupyter.workflow.obvious import obvious
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Parameter, Workflow
@@ -65,7 +66,8 @@ def json_safe(value: Any) -> Any:
 
 def describe(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
     """See `Workflow.fields`."""
-    described = (_field(workflow, parameter, definitions) for parameter in workflow.parameters.values())
+    offered = list(workflow.parameters.values()) or obvious(workflow, definitions)
+    described = (_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
 
 

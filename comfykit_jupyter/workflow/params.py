@@ -128,8 +128,11 @@ def plain_scalar(value: Any) -> Any:
     return value
 
 
-def plain_json(value: Any, depth: int = 64) -> Any:
-    """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one."""
+def plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
+    """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one.
+
+    `lenient`: NaN and the infinities become None, as JavaScript writes them.
+    """
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -138,23 +141,27 @@ def plain_json(value: Any, depth: int = 64) -> Any:
             raise ValueError(f"an integer of {value.bit_length()} bits is too large")
         return value
     if kind is float:
-        if not isfinite(value):
-            raise ValueError(f"{value} is not a finite number")
-        return value
+        if isfinite(value):
+            return value
+        if lenient:
+            return None
+        raise ValueError(f"{value} is not a finite number")
     if depth == 0:
         raise ValueError("the value is nested too deeply")
     # The atoms are looked at here, not by a call of their own: they are most of a workflow.
     if isinstance(value, (list, tuple)):
-        return [each if type(each) in _ATOMS else plain_json(each, depth - 1) for each in value]
+        return [each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient) for each in value]
     if kind is dict or isinstance(value, Mapping):
         return {
-            key if type(key) is str else _key(key): each if type(each) in _ATOMS else plain_json(each, depth - 1)
+            key if type(key) is str else _key(key): (
+                each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient)
+            )
             for key, each in value.items()
         }
     scalar = plain_scalar(value)
     if type(scalar) is kind:
         raise ValueError(f"{kind_of(value)} is not a value of JSON")
-    return plain_json(scalar, depth - 1)
+    return plain_json(scalar, depth - 1, lenient=lenient)
 
 
 def _key(key: Any) -> str:

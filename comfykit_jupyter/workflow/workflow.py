@@ -1,18 +1,23 @@
-"""`Workflow`: recognises a workflow in API format, finds its parameters by their titles, describes and binds them."""
+"""`Workflow`: a workflow's prompt, the parameters that its titles (or its app) declare; describes and binds them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
+from comfykit_jupyter.workflow.app import app_inputs, app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, kind_of, plain, shown
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, plain, shown
 from comfykit_jupyter.workflow.fields import Field, describe
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions, is_link
+from comfykit_jupyter.workflow.formats import recognise
+from comfykit_jupyter.workflow.graph import Converted, MissingNode, convert, editor_classes, is_editor_graph
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link
 from comfykit_jupyter.workflow.params import nearest, plain_json
 from comfykit_jupyter.workflow.titles import Title, parse_title
 
@@ -44,7 +49,10 @@ class Parameter:
 
 
 class Workflow:
-    """An API-format workflow. Nothing in it is ever changed: `bind` makes the prompt of a run.
+    """A workflow. Nothing in it is ever changed: `bind` makes the prompt of a run.
+
+    What the editor saved becomes a prompt by a server's node definitions: see `resolve`. Before that, everything that
+    needs the prompt raises WorkflowError.
 
     >>> node = {"class_type": "KSampler", "inputs": {"steps": 20}, "_meta": {"title": "$steps"}}
     >>> workflow = Workflow.parse({"1": node})
@@ -52,51 +60,124 @@ class Workflow:
     {'steps': 8}
     """
 
-    def __init__(self, name: str, prompt: Mapping[str, Any], extra_pnginfo: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, name: str, prompt: Mapping[str, Any] | None, extra_pnginfo: Mapping[str, Any] | None = None
+    ) -> None:
         """Takes a graph that is known to be one: use `parse`."""
         self.name = name
-        self.prompt = prompt
+        self._prompt = prompt
         self.extra_pnginfo = extra_pnginfo
-        self._titles: dict[str, Title] = {id_: parse_title(_title(node)) for id_, node in prompt.items()}
-        self.parameters: Mapping[str, Parameter] = MappingProxyType(self._declared())
-        self.outputs: Mapping[str, str] = MappingProxyType(
-            {id_: title.output for id_, title in self._titles.items() if title.output is not None}
-        )
 
     @classmethod
-    def parse(cls, data: Mapping[str, Any] | str | bytes, name: str = "workflow") -> Workflow:
-        """Reads a workflow in API format, plain or wrapped as `{"prompt": {...}}`.
+    def parse(cls, data: Mapping[Any, Any] | str | bytes | BinaryIO, name: str = "workflow") -> Workflow:
+        """Reads a workflow in any form: API format or the editor's, plain, wrapped, or carried by a media file.
 
         Args:
-            data: the graph as a dict, or its JSON as text or bytes (UTF-8, with or without a byte order mark).
+            data: the graph as a dict, its JSON as text or bytes (UTF-8, with or without a byte order mark), or a
+                picture, video, sound or model that carries it, as bytes or as a file that is open for reading.
             name: what to call it in messages and results, usually the file's name without the suffix.
 
         Raises:
             WorkflowError: it is something else; the message says what, and what to do.
         """
-        called = plain(name)
-        graph: Any = _decode(data, called) if isinstance(data, (str, bytes)) else data
-        if not isinstance(graph, Mapping):
-            raise WorkflowError(f"{called} is {kind_of(graph)}, not a workflow: give a ComfyUI workflow in API format")
-        extra: Any = None
-        wrapped = graph.get("prompt")
-        if isinstance(wrapped, Mapping) and "class_type" not in wrapped and "inputs" not in wrapped:
-            extra = graph.get("extra_data")
-            extra = extra.get("extra_pnginfo") if isinstance(extra, Mapping) else None
-            graph = wrapped
-        if isinstance(graph.get("nodes"), list):
+        found = recognise(data, plain(name))
+        return cls(name, found.prompt, found.extra_pnginfo)
+
+    @property
+    def prompt(self) -> Mapping[str, Any]:
+        """The nodes in API format, by id. Raises WorkflowError if the workflow has to be resolved first."""
+        if self._prompt is None:
             raise WorkflowError(
-                f"{called} was saved by the editor and is not in API format: "
-                'open it in ComfyUI and use "Export (API)" in the Workflow menu, then run that file'
+                f"{plain(self.name)} was saved by the editor: reading it takes a server's node definitions "
+                "(kit.load, or Workflow.resolve)"
             )
-        if not graph:
-            raise WorkflowError(f"{called} has no nodes: export a workflow that has an output node")
-        prompt = {id_: _node(id_, node, called) for id_, node in graph.items()}
-        return cls(name, prompt, _pnginfo(extra, called))
+        return self._prompt
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the prompt is there."""
+        return self._prompt is not None
+
+    @property
+    def editor(self) -> Mapping[str, Any] | None:
+        """The graph as the editor saves it, where there is one: it goes along with a run, into what that saves."""
+        graph = self.extra_pnginfo.get("workflow") if self.extra_pnginfo else None
+        return graph if is_editor_graph(graph) else None
+
+    def resolve(self, definitions: Definitions) -> Workflow:
+        """The workflow with its prompt: itself, or what the editor would send to a server of these definitions.
+
+        Raises:
+            WorkflowError: nodes are not defined, named by class and, where the file says so, by the pack that has
+                them; or the graph is broken.
+        """
+        if self.resolved:
+            return self
+        converted = self._convert(definitions)
+        if converted.missing:
+            raise WorkflowError(f"{plain(self.name)} needs nodes that the server lacks: {_packs(converted.missing)}")
+        if not converted.prompt:
+            raise WorkflowError(f"{plain(self.name)} has no nodes that run: give it an output node, such as SaveImage")
+        return Workflow(self.name, converted.prompt, self.extra_pnginfo)
+
+    def to_api(self, definitions: Mapping[str, Any]) -> dict[str, Any]:
+        """The prompt in API format, a copy; what the editor saved is converted exactly as the editor does it.
+
+        Args:
+            definitions: by class: a server's `/object_info`, as it stands or parsed. Classes that are not there are
+                written as the editor writes them, for the server to refuse.
+
+        Raises:
+            WorkflowError: the graph is broken.
+        """
+        prompt = self._prompt if self._prompt is not None else self._convert(_parsed(definitions, self.classes)).prompt
+        copied: dict[str, Any] = plain_json(prompt)
+        return copied
+
+    def save(self, path: str | Path, *, editor: bool = False) -> Path:
+        """Writes the workflow to a file, as JSON; returns its path.
+
+        Args:
+            path: of the file; one that is there is replaced.
+            editor: in the editor's format, for opening it there; else in API format, if it is resolved.
+
+        Raises:
+            WorkflowError: there is no editor's graph to save. OSError: the file can't be written.
+        """
+        graph = self.editor if editor or not self.resolved else self.prompt
+        if graph is None:
+            raise WorkflowError(f"{plain(self.name)} has no editor's graph: save it without editor=True")
+        target = Path(path).expanduser()
+        try:
+            content = json.dumps(graph, ensure_ascii=False, indent=2).encode()
+        except UnicodeEncodeError:  # halves of characters, which only escapes can write
+            content = json.dumps(graph, indent=2).encode()
+        target.write_bytes(content)
+        return target
+
+    def _convert(self, definitions: Definitions) -> Converted:
+        return convert(self.editor or {}, definitions, plain(self.name))
+
+    @cached_property
+    def _titles(self) -> Mapping[str, Title]:
+        return {id_: parse_title(_title(node)) for id_, node in self.prompt.items()}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """What titles declare; where none does, what the workflow's app shows."""
+        return MappingProxyType(self._declared() or self._namesin_app())
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The names of outputs by node id: by title; where none has one, what the workflow's app shows."""
+        named = {id_: title.output for id_, title in self._titles.items() if title.output is not None}
+        return MappingProxyType(named or self._app_outputs())
 
     @cached_property
     def classes(self) -> frozenset[str]:
         """The node classes in use: what a server is asked the definitions of."""
+        if self._prompt is None:
+            return editor_classes(self.editor or {}, plain(self.name))
         return frozenset(node["class_type"] for node in self.prompt.values())
 
     def title(self, node_id: str, definitions: Definitions | None = None) -> str:
@@ -119,11 +200,16 @@ class Workflow:
         for at in _dots(name):
             ids = self._called(name[:at])
             if len(ids) == 1 and self._has(ids[0], name[at + 1 :], definitions):
-                target = self._target(ids[0], name[at + 1 :], upload=False)
+                target = self.target(ids[0], name[at + 1 :])
                 return self._parameter(name, [target], required=False)
             if ids and not found:
                 head, found = name[:at], at
         raise ParameterError([self._unknown(name, head, name[found + 1 :], definitions)])
+
+    def target(self, node_id: str, field: str, *, upload: bool = False) -> Target:
+        """One input of one node."""
+        value = self.prompt[node_id]["inputs"].get(field, MISSING)
+        return Target(node_id, field, upload, MISSING if is_link(value) else value)
 
     def address(self, node_id: str, field: str) -> str:
         """The name of one input for `parameter`: with the node's title if only it has that, else with its id."""
@@ -131,7 +217,10 @@ class Workflow:
         return f"{title}.{field}" if self._called(title) == [node_id] else f"{node_id}.{field}"
 
     def fields(self, definitions: Definitions) -> tuple[Field, ...]:
-        """What a form shows: one field for each parameter of a title that takes a value, in order of appearance."""
+        """What a form shows: one field for each parameter that takes a value, in order of appearance.
+
+        Where nothing is declared they are the obvious inputs, under the names by which `bind` takes them.
+        """
         return describe(self, definitions)
 
     def bind(
@@ -158,18 +247,30 @@ class Workflow:
         required: set[str] = set()
         for id_, title in self._titles.items():
             for marker in title.markers:
-                targets.setdefault(marker.name, []).append(self._target(id_, marker.field, upload=marker.upload))
+                targets.setdefault(marker.name, []).append(self.target(id_, marker.field, upload=marker.upload))
                 if marker.required:
                     required.add(marker.name)
         return {name: self._parameter(name, found, required=name in required) for name, found in targets.items()}
 
+    def _namesin_app(self) -> dict[str, Parameter]:
+        """The inputs of the workflow's app, by the names of their widgets; by address where two have the same."""
+        shown = app_inputs(self.editor, self.prompt) if self.editor is not None else []
+        counts = Counter(name for name, _ in shown)
+        parameters: dict[str, Parameter] = {}
+        for widget, places in shown:
+            name = widget if counts[widget] == 1 else self.address(*places[0])
+            parameters[name] = self._parameter(name, [self.target(*place) for place in places], required=False)
+        return parameters
+
+    def _app_outputs(self) -> dict[str, str]:
+        """The outputs of the workflow's app, by the titles of their nodes, or by id where two have the same."""
+        shown = app_outputs(self.editor, self.prompt) if self.editor is not None else []
+        titles = {id_: self.title(id_) for id_ in shown}
+        return {id_: title if self._called(title) == [id_] else id_ for id_, title in titles.items()}
+
     def _parameter(self, name: str, targets: list[Target], *, required: bool) -> Parameter:
         first = targets[0].node_id
         return Parameter(name, tuple(targets), required, self.title(first), self.prompt[first]["class_type"])
-
-    def _target(self, node_id: str, field: str, *, upload: bool) -> Target:
-        value = self.prompt[node_id]["inputs"].get(field, MISSING)
-        return Target(node_id, field, upload, MISSING if is_link(value) else value)
 
     @cached_property
     def _ids(self) -> Mapping[str, list[str]]:
@@ -219,54 +320,22 @@ class Workflow:
         return self.address(id_, key) if id_ in self.prompt else f"{id_}.{key}"
 
 
-def _decode(data: str | bytes, called: str) -> Any:
-    try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise WorkflowError(
-            f"{called} is not JSON (line {error.lineno}, column {error.colno}: {error.msg}): "
-            "give a ComfyUI workflow in API format"
-        ) from None
-    except UnicodeDecodeError:
-        raise WorkflowError(f"{called} is not text in UTF-8: give a ComfyUI workflow in API format") from None
-    except RecursionError:
-        raise WorkflowError(f"{called} is nested too deeply to be a workflow") from None
-    except ValueError:  # an integer of thousands of digits
-        raise WorkflowError(f"{called} holds a number that is too large to be one of a workflow") from None
+def _packs(missing: Iterable[MissingNode]) -> str:
+    """The classes that are missing, each with the pack that has it."""
+    packs = {node.class_type: node.pack for node in missing}
+    names = [f"{plain(name)} (of {plain(pack)})" if pack else plain(name) for name, pack in packs.items()]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{', '.join(names[:10])}{more}: install them there (ComfyUI's manager finds them by name)"
 
 
-def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
-    """A node, checked and copied, so that nobody who holds the original changes it under a run's feet."""
-    if not isinstance(id_, str):
-        raise WorkflowError(f"{called}: the node id {shown(id_)} is {kind_of(id_)}, not text")
-    if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
-        raise WorkflowError(
-            f"{called}: node {plain(id_)} has no class, because it was not installed where the workflow was exported: "
-            "install it there and export again"
-        )
-    class_type = node.get("class_type") if isinstance(node, Mapping) else None
-    if not isinstance(class_type, str) or not class_type:
-        raise WorkflowError(
-            f'{called}: {shown(id_)} is not a node (it has no "class_type"): give a workflow in API format'
-        )
-    if not isinstance(node.get("inputs"), Mapping):
-        raise WorkflowError(f'{called}: node {plain(id_)} ({plain(class_type)}) has no "inputs"')
-    try:
-        copied: dict[str, Any] = plain_json(node)
-    except ValueError as error:
-        raise WorkflowError(f"{called}: node {plain(id_)} ({plain(class_type)}): {error}") from None
-    return copied
-
-
-def _pnginfo(extra: Any, called: str) -> Mapping[str, Any] | None:
-    if not isinstance(extra, Mapping):
-        return None
-    try:
-        copied: dict[str, Any] = plain_json(extra)
-    except ValueError as error:
-        raise WorkflowError(f"{called}: extra_pnginfo: {error}") from None
-    return copied
+def _parsed(definitions: Mapping[str, Any], classes: frozenset[str]) -> Definitions:
+    """The definitions of these classes, parsed where they are not."""
+    known = {name: definitions[name] for name in classes if name in definitions}
+    return {
+        name: raw if isinstance(raw, NodeDefinition) else NodeDefinition.parse(name, raw)
+        for name, raw in known.items()
+        if isinstance(raw, (NodeDefinition, Mapping))
+    }
 
 
 def _title(node: Mapping[str, Any]) -> str:

@@ -105,8 +105,8 @@ def test_a_server_says_what_it_is_and_one_that_is_away_is_told_apart(kit: ComfyK
     [
         ("absent.json", None, "no file absent.json in .*did you mean present.json"),
         ("broken.json", b"{", "not JSON"),
-        ("editor.json", b'{"nodes": [], "links": []}', "Export"),
-        ("list.json", b"[1]", "API format"),
+        ("empty.json", b'{"nodes": [], "links": []}', "has no nodes"),
+        ("list.json", b"[1]", "is a list, not a workflow"),
         ("x" * 300, None, "can't be read"),
         ("nul\0", None, "can't be read"),
     ],

@@ -104,13 +104,13 @@ def _exif(data: bytes, texts: Texts) -> None:
                 if left < 0:  # entries may lie on top of each other
                     raise Damaged
                 value = data[place : place + count]
-                _tagged(_user_comment(value, order) if tag == _USER_COMMENT else decode(value), texts)
+                _tagged(_user_comment(value) if tag == _USER_COMMENT else decode(value), texts)
 
 
-def _user_comment(value: bytes, order: str) -> str:
-    """A comment begins with the name of its encoding, in eight bytes."""
+def _user_comment(value: bytes) -> str:
+    """A comment begins with the name of its encoding, in eight bytes; the order of bytes in it is anybody's guess."""
     if value[:8] == b"UNICODE\0":
-        return value[8:].decode("utf-16-le" if order == "little" else "utf-16-be", "replace")
+        return value[8:].decode("utf-16-be" if value[8:9] == b"\0" else "utf-16-le", "replace")
     return decode(value[8:] if value[:8] in (b"ASCII\0\0\0", b"\0" * 8) else value)
 
 

@@ -1,0 +1,252 @@
+"""Recognises a workflow in every form that people have one in.
+
+API format and the editor's, plain or wrapped (a request, an entry of the history, a job of the queue, what a picture
+carries), as a dict, JSON, or a file that carries one. What is none is refused in one line that says what it is instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
+from comfykit_jupyter.workflow.graph import is_editor_graph
+from comfykit_jupyter.workflow.nodes import is_link
+from comfykit_jupyter.workflow.params import plain_json
+
+WORKFLOW_LIMIT = 64 * 1024 * 1024
+"""Bytes of JSON that are read before it is refused. Media may be larger: only what they carry is read."""
+
+_WRAPPERS = 6  # one inside the other; real ones are three
+_WANTED = "give a ComfyUI workflow (JSON, or a picture that carries one)"
+
+# What people export beside the nodes of an API file; everything else there must be a node.
+_BESIDE = frozenset(
+    {
+        "client_id", "config", "definitions", "extra", "extra_data", "extra_pnginfo", "front", "groups", "last_link_id",
+        "last_node_id", "links", "number", "prompt_id", "state", "version", "workflow",
+    }
+)  # fmt: skip
+_FILES = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a packed file (gzip)"),
+    (b"%PDF", "a PDF document"),
+    (b"GIF8", "a GIF picture, which carries no workflow"),
+    (b"RIFF", "a sound or video (RIFF) that carries no workflow"),
+)
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A workflow that was recognised: the nodes of its prompt (None: only the editor's graph is there to make one of).
+
+    `extra_pnginfo["workflow"]` is the editor's graph, where there is one. Both are copies in plain types of JSON.
+    """
+
+    prompt: dict[str, Any] | None
+    extra_pnginfo: dict[str, Any] | None
+
+
+def recognise(data: Mapping[Any, Any] | str | bytes | BinaryIO, called: str) -> Recognised:
+    """The workflow in `data`, which messages name `called`. Raises WorkflowError."""
+    if isinstance(data, Mapping):
+        return _unwrap(data, None, called, _WRAPPERS)
+    if isinstance(data, str):
+        return _unwrap(_decode(data, called), None, called, _WRAPPERS)
+    if not isinstance(data, bytes) and not hasattr(data, "seek"):
+        raise WorkflowError(f"{called} is {kind_of(data)}, not a workflow: {_WANTED}")
+    carried = _carried(data, called)
+    if carried is not None:
+        return carried
+    text = data if isinstance(data, bytes) else data.read(WORKFLOW_LIMIT + 1)
+    if len(text) > WORKFLOW_LIMIT:
+        raise WorkflowError(f"{called} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
+    return _unwrap(_decode(text, called), None, called, _WRAPPERS)
+
+
+def _carried(data: bytes | BinaryIO, called: str) -> Recognised | None:
+    """What a media file carries; None when it is none.
+
+    `prompt` wins where both are there: it is exactly what ran, with the seeds that were drawn, and needs no server to
+    be read; the editor's graph may show values that were changed after.
+    """
+    from comfykit_jupyter.workflow.embedded import read_carried
+
+    found = read_carried(data)
+    if found is None:
+        return None
+    refused: WorkflowError | None = None
+    editor = _json(found.workflow)
+    for graph in (_json(found.prompt), editor):
+        if isinstance(graph, Mapping):
+            try:
+                return _unwrap(graph, editor, called, _WRAPPERS)
+            except WorkflowError as error:
+                refused = refused or error
+    if refused is not None:
+        raise refused
+    raise WorkflowError(
+        f"{called} is {found.kind} that carries no workflow: ComfyUI writes it into what it saves, "
+        "and most sites remove it; give the original file, or the workflow's own"
+    )
+
+
+def _json(text: str | None) -> Any:
+    """A text that should be JSON; None when it is not: other programs write theirs under the same keys."""
+    try:
+        return None if text is None else json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decode(data: str | bytes, called: str) -> Any:
+    text = data if isinstance(data, str) else _text(data, called)
+    try:
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        if text[:2000].lstrip().lower().startswith(("<!doctype html", "<html")):
+            raise WorkflowError(f"{called} is a web page: give the address of the file itself") from None
+        known = _known_file(text[:16].encode("utf-8", "replace"))
+        what = known or f"not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        raise WorkflowError(f"{called} is {what}: {_WANTED}") from None
+    except RecursionError:
+        raise WorkflowError(f"{called} is nested too deeply to be a workflow") from None
+    except ValueError:  # an integer of thousands of digits
+        raise WorkflowError(f"{called} holds a number that is too large to be one of a workflow") from None
+
+
+def _text(data: bytes, called: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise WorkflowError(f"{called} is {_known_file(data) or 'not text in UTF-8'}: {_WANTED}") from None
+
+
+def _known_file(data: bytes) -> str | None:
+    return next((what for begin, what in _FILES if data.startswith(begin)), None)
+
+
+def _no_number(_: str) -> None:
+    """NaN and Infinity, which Python writes and JSON lacks, are null, as in the editor."""
+
+
+def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
+    """Takes off what is around a workflow, one layer a call; `editor` is the editor's graph found on the way."""
+    if depth == 0:
+        raise WorkflowError(f"{called} is nested too deeply to be a workflow")
+    if isinstance(data, list) and len(data) > 2 and isinstance(data[2], Mapping):
+        # a job, as the queue and the history have it: number, id, prompt, extra data, outputs
+        data = {"prompt": data[2], "extra_data": data[3] if len(data) > 3 else None}
+    if not isinstance(data, Mapping):
+        raise WorkflowError(f"{called} is {kind_of(data)}, not a workflow: {_WANTED}")
+    if "runninghub" in (data.get("_source"), data.get("source")):
+        id_ = data.get("workflow_id")
+        which = f"the RunningHub workflow {shown(id_)}" if isinstance(id_, (str, int)) else "a RunningHub workflow"
+        raise WorkflowError(
+            f"{called} names {which}, and this version runs workflows on ComfyUI servers only: "
+            "save the workflow itself to a file and give that"
+        )
+    if is_editor_graph(data):
+        if not data["nodes"]:
+            raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")
+        return Recognised(None, {"workflow": _copied(data, "the workflow", called)})
+    editor = _editor_beside(data) or editor
+    if not any(isinstance(each, Mapping) and "class_type" in each for each in data.values()):
+        inner = _inside(data, called)
+        if inner is not None:
+            return _unwrap(inner, editor, called, depth - 1)
+    extra = {"workflow": _copied(editor, "the editor's workflow", called)} if is_editor_graph(editor) else None
+    return Recognised(_nodes(data, called), extra)
+
+
+def _inside(data: Mapping[Any, Any], called: str) -> Any:
+    """What a wrapper is around: a graph, a job, or the JSON of one; None when `data` is no wrapper."""
+    for key in ("prompt", "output", "workflow"):
+        inner = data.get(key)
+        inner = _json(inner) if isinstance(inner, str) else inner
+        if isinstance(inner, (Mapping, list)):
+            return inner
+    runs = [entry for entry in data.values() if isinstance(entry, Mapping) and isinstance(entry.get("prompt"), list)]
+    if len(runs) > 1:
+        raise WorkflowError(f"{called} is a history of {len(runs)} runs: give one of its entries")
+    return runs[0] if runs else None
+
+
+def _editor_beside(data: Mapping[Any, Any]) -> Any:
+    """The editor's graph that goes along with a prompt."""
+    extra = data.get("extra_data")
+    info = extra.get("extra_pnginfo") if isinstance(extra, Mapping) else data.get("extra_pnginfo")
+    for place in (info, data):
+        workflow = place.get("workflow") if isinstance(place, Mapping) else None
+        workflow = _json(workflow) if isinstance(workflow, str) else workflow
+        if is_editor_graph(workflow):
+            return workflow
+    return None
+
+
+def _nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
+    """The nodes of a prompt, checked and copied, so that nobody who holds the original changes them during a run."""
+    if not graph:
+        raise WorkflowError(f"{called} has no nodes: export a workflow that has an output node")
+    if "cells" in graph and "nbformat" in graph:
+        raise WorkflowError(f"{called} is a notebook: {_WANTED}")
+    nodes = {
+        str(id_) if type(id_) is int else id_: _node(id_, node, called)
+        for id_, node in graph.items()
+        if not _is_beside(id_, node)
+    }
+    if not nodes:
+        raise WorkflowError(f"{called} has no nodes: {_WANTED}")
+    _name_links(nodes)
+    return nodes
+
+
+def _is_beside(id_: Any, node: Any) -> bool:
+    known = isinstance(id_, str) and (id_ in _BESIDE or id_.startswith("_"))
+    return known and not (isinstance(node, Mapping) and "class_type" in node)
+
+
+def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
+    if not isinstance(id_, str) and type(id_) is not int:
+        raise WorkflowError(f"{called}: the node id {shown(id_)} is {kind_of(id_)}, not text")
+    if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
+        raise WorkflowError(
+            f"{called}: node {plain(str(id_))} has no class, because it was not installed where the workflow was "
+            "exported: install it there and export again"
+        )
+    class_type = node.get("class_type") if isinstance(node, Mapping) else None
+    if not isinstance(class_type, str) or not class_type:
+        if isinstance(node, Mapping) and "input" in node and "output" in node:
+            raise WorkflowError(f"{called} is a list of node definitions (/object_info): {_WANTED}")
+        raise WorkflowError(f'{called}: {shown(id_)} is not a node (it has no "class_type"): {_WANTED}')
+    if not isinstance(node.get("inputs"), Mapping):
+        raise WorkflowError(f'{called}: node {plain(str(id_))} ({plain(class_type)}) has no "inputs"')
+    copied = _copied(node, f"node {plain(str(id_))} ({plain(class_type)})", called)
+    # A server notes there whether a file had changed when it looked, and would believe it instead of looking again.
+    copied.pop("is_changed", None)
+    return copied
+
+
+def _name_links(nodes: dict[str, Any]) -> None:
+    """Links with numeric ids become links, in a file that has no others: else two numbers are two numbers."""
+    lists = [
+        (node["inputs"], field, value)
+        for node in nodes.values()
+        for field, value in node["inputs"].items()
+        if isinstance(value, list) and len(value) == 2
+    ]
+    if any(is_link(value) for _, _, value in lists):
+        return
+    for inputs, field, (source, slot) in lists:
+        if type(source) is int and type(slot) is int and str(source) in nodes:
+            inputs[field] = [str(source), slot]
+
+
+def _copied(value: Mapping[Any, Any], what: str, called: str) -> dict[str, Any]:
+    try:
+        copied: dict[str, Any] = plain_json(value, lenient=True)
+    except ValueError as error:
+        raise WorkflowError(f"{called}: {what}: {error}") from None
+    return copied

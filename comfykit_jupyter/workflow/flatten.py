@@ -7,14 +7,14 @@ and bypassed nodes, which pass on an input of the same type.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from comfykit_jupyter.workflow.editor import BYPASSED, INPUT_NODE, MUTED, VIRTUAL, File, Graph, Node
 from comfykit_jupyter.workflow.errors import WorkflowError, plain
 
-_MOST_NODES: Final = 200_000
+_MOST_NODES: Final = 100_000
+_MOST_INPUTS: Final = 2_000_000
 
 
 @dataclass(eq=False)
@@ -47,21 +47,34 @@ Source: TypeAlias = tuple[str, int] | Value | None
 """The id of a node and the index of its output; or a value; or nothing."""
 
 
+class _Place(NamedTuple):
+    """An input of a node, or (`outwards`) an output, and the type that is wanted there: "" for the input's own."""
+
+    step: Step
+    outwards: bool
+    at: int
+    wanted: str
+
+
 def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
     """All nodes of a file, also those that don't run, in the order in which the editor lists them.
 
-    Raises WorkflowError when there are more than 200,000: subgraphs in subgraphs multiply.
+    Raises WorkflowError when there are more than 100,000: subgraphs in subgraphs multiply.
     """
     root = Scope(file.root)
     found: list[Step] = []
+    inputs = 0
     waiting = deque(Step(node.id, node, root) for node in execution_order(file.root))
     for step in waiting:
         root.steps[step.node.id] = step
     while waiting:
         step = waiting.popleft()
         found.append(step)
-        if len(found) + len(waiting) > _MOST_NODES:
-            raise WorkflowError(f"{called}: its subgraphs unfold to more than {_MOST_NODES:,} nodes")
+        inputs += len(step.node.slots) + len(step.node.widgets)
+        if len(found) + len(waiting) > _MOST_NODES or inputs > _MOST_INPUTS:
+            raise WorkflowError(
+                f"{called}: its subgraphs unfold to more than {_MOST_NODES:,} nodes, or these to very many inputs"
+            )
         node = step.node
         idle = recent and step.scope is root and node.mode in (MUTED, BYPASSED)
         if node.type in file.subgraphs and not idle:
@@ -92,60 +105,70 @@ def execution_order(graph: Graph) -> list[Node]:
     return [*ordered.values(), *(node for id_, node in graph.nodes.items() if id_ not in ordered)]
 
 
-def source(step: Step, index: int, called: str, *, recent: bool) -> Source:
-    """Where the input at `index` of a node comes from. Raises WorkflowError for a circle of things that don't run."""
-    seen: set[tuple[int, bool, int]] = set()
-    outwards, wanted = False, ""  # `outwards`: at an output of the step; `wanted`: the type of the input asked for
-    while True:
-        here = (id(step), outwards, index)
-        if here in seen:
-            raise WorkflowError(f"{called}: node {plain(step.id)} is linked in a circle: undo one of those links")
-        seen.add(here)
-        node, graph = step.node, step.scope.graph
+class Sources:
+    """Where inputs come from. What was followed once is known: long chains with many ends take no longer."""
+
+    def __init__(self, called: str, *, recent: bool) -> None:
+        self._called = called
+        self._recent = recent
+        self._known: dict[_Place, Source] = {}
+
+    def of(self, step: Step, index: int) -> Source:
+        """Where the input at `index` of a node comes from. Raises WorkflowError for a circle of what doesn't run."""
+        place: _Place | Source = _Place(step, outwards=False, at=index, wanted="")
+        passed: dict[_Place, None] = {}
+        while isinstance(place, _Place):
+            if place in passed:
+                raise WorkflowError(
+                    f"{self._called}: node {plain(place.step.id)} is linked in a circle: undo one of those links"
+                )
+            passed[place] = None
+            place = self._known[place] if place in self._known else self._next(place)
+        for each in passed:
+            self._known[each] = place
+        return place
+
+    def _next(self, place: _Place) -> _Place | Source:
+        """One step back along a link: from an input, or from an output to what is behind it."""
+        step, outwards, index, wanted = place
+        node = step.node
         if not outwards:
-            slot = node.slots[index] if 0 <= index < len(node.slots) else None
-            link = graph.links.get(slot.link) if slot is not None and slot.link is not None else None
-            if slot is None or link is None:
-                return None
-            host = step.scope.host
-            index = link.origin_slot
-            if link.origin == INPUT_NODE and host is not None:
-                outer = host.node.slots[index] if 0 <= index < len(host.node.slots) else None
-                if outer is None or (outer.link is None and outer.promoted is None):
-                    return None
-                if outer.link is None and outer.promoted is not None:
-                    return Value(outer.promoted.value)
-                step, wanted = host, ""
-                continue
-            origin = step.scope.steps.get(link.origin)
-            if origin is None:
-                return None
-            step, outwards, wanted = origin, True, wanted or slot.type
-        elif node.mode == MUTED and recent:
+            return self._behind_input(step, index, wanted)
+        if node.mode == MUTED and self._recent:
             return None
-        elif node.mode == BYPASSED:
-            outwards, index, wanted = False, _passed(node, index, wanted), ""
-        elif step.inner is not None:
-            port = step.inner.graph.outputs[index] if 0 <= index < len(step.inner.graph.outputs) else None
-            link = _first(step.inner.graph, port.links) if port is not None else None
-            if link is None:
-                return None
-            index = link.origin_slot
-            if link.origin == INPUT_NODE:
-                outwards = False
-                continue
-            origin = step.inner.steps.get(link.origin)
-            if origin is None:
-                return None
-            step = origin
-        elif node.type in VIRTUAL and node.definition is None:
-            outwards = False
-        else:
-            return step.id, index
+        if node.mode == BYPASSED:
+            return _Place(step, outwards=False, at=_passed(node, index, wanted), wanted="")
+        if step.inner is not None:
+            return self._behind_output(step.inner, index, wanted)
+        if node.type in VIRTUAL and node.definition is None:
+            return _Place(step, outwards=False, at=index, wanted=wanted)
+        return step.id, index
 
+    def _behind_input(self, step: Step, index: int, wanted: str) -> _Place | Source:
+        slots = step.node.slots
+        slot = slots[index] if 0 <= index < len(slots) else None
+        link = step.scope.graph.links.get(slot.link) if slot is not None and slot.link is not None else None
+        if slot is None or link is None:
+            return None
+        host = step.scope.host
+        if link.origin != INPUT_NODE or host is None:
+            origin = step.scope.steps.get(link.origin)
+            return None if origin is None else _Place(origin, True, link.origin_slot, wanted or slot.type)
+        outer = host.node.slots[link.origin_slot] if 0 <= link.origin_slot < len(host.node.slots) else None
+        if outer is None or outer.link is not None:
+            return _Place(host, outwards=False, at=link.origin_slot, wanted="")
+        return Value(outer.promoted.value) if outer.promoted is not None else None
 
-def _first(graph: Graph, ids: Iterable[str]) -> Any:
-    return next((graph.links[id_] for id_ in ids if id_ in graph.links), None)
+    def _behind_output(self, scope: Scope, index: int, wanted: str) -> _Place | Source:
+        links, outputs = scope.graph.links, scope.graph.outputs
+        ids = outputs[index].links if 0 <= index < len(outputs) else []
+        link = next((links[id_] for id_ in ids if id_ in links), None)
+        if link is None:
+            return None
+        if link.origin == INPUT_NODE and scope.host is not None:
+            return _Place(scope.host, outwards=False, at=link.origin_slot, wanted=wanted)
+        origin = scope.steps.get(link.origin)
+        return None if origin is None else _Place(origin, True, link.origin_slot, wanted)
 
 
 def _passed(node: Node, index: int, wanted: str) -> int:

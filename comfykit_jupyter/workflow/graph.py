@@ -12,8 +12,8 @@ from typing import Any, Final
 from comfykit_jupyter.workflow.dynamic_prompt import chosen
 from comfykit_jupyter.workflow.editor import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
 from comfykit_jupyter.workflow.errors import plain
-from comfykit_jupyter.workflow.flatten import Step, Value, source, unfold
-from comfykit_jupyter.workflow.group_nodes import ungroup
+from comfykit_jupyter.workflow.flatten import Sources, Step, Value, unfold
+from comfykit_jupyter.workflow.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.subgraphs import Promotion, leaves_first
 from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
@@ -65,7 +65,11 @@ def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozense
 
     Raises WorkflowError when `graph` is not such a file.
     """
-    return read(graph, name, renumber=False).classes()
+    file = read(graph, name, renumber=False)
+    groups = read_groups(graph, name)
+    graphs = [*file.graphs(), *(group.graph for group in groups.values())]
+    found = {node.type for each in graphs for node in each.nodes.values()}
+    return frozenset(found - VIRTUAL - file.subgraphs.keys() - groups.keys())
 
 
 def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
@@ -93,11 +97,12 @@ def convert(
     """
     recent = not definitions or any(definition.recent for definition in definitions.values())
     file = read(graph, name, renumber=recent)
-    ungroup(file, definitions)
+    ungroup(file, read_groups(graph, name), definitions, name)
     _assemble(file, definitions, name, recent=recent)
     steps = unfold(file, name, recent=recent)
     running = [step for step in steps if _runs(step, file)]
-    prompt = {step.id: _written(step, name, draw, recent=recent) for step in _sorted(running)}
+    sources = Sources(name, recent=recent)
+    prompt = {step.id: _written(step, sources, draw) for step in _sorted(running)}
     for node in prompt.values():
         inputs = node["inputs"]
         for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
@@ -108,13 +113,14 @@ def convert(
 
 def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
     """Gives all nodes their slots and widgets, with the values of the file."""
-    promotion = Promotion(file, recent)
+    promotion = Promotion(file, called, recent)
     for graph in (*leaves_first(file, called), file.root):
         for node in graph.nodes.values():
             if node.type in file.subgraphs:
                 promotion.host(node)
             else:
                 _configure(node, definitions, recent=recent)
+        graph.find_ends()
         if recent:
             for node in graph.nodes.values():
                 if node.type in file.subgraphs:
@@ -150,16 +156,8 @@ def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
 
 def _apply_primitive(node: Node, graph: Graph) -> None:
     """A primitive node writes its value into the widgets that it is linked to."""
-    targets: list[tuple[Node, Widget]] = []
-    for id_ in node.outputs[0].links if node.outputs else ():
-        link = graph.links.get(id_)
-        target = graph.nodes.get(link.target) if link is not None else None
-        slot = target.slot(id_) if target is not None else None
-        if target is None or slot is None or slot.widget is None:
-            continue
-        widget = slot.promoted or target.widget(slot.widget)
-        if widget is not None:
-            targets.append((target, widget))
+    ends = [graph.ends[id_] for id_ in (node.outputs[0].links if node.outputs else ()) if id_ in graph.ends]
+    targets = [(end.node, end.widget) for end in ends if end.widget is not None]
     if not targets:
         return
     value = node.values[0] if isinstance(node.values, list) and node.values else targets[0][1].value
@@ -198,7 +196,7 @@ def _sorted(steps: list[Step]) -> Iterator[Step]:
     yield from (step for step in steps if not (step.id.isascii() and step.id.isdecimal()))
 
 
-def _written(step: Step, called: str, draw: Callable[[int, int], int] | None, *, recent: bool) -> dict[str, Any]:
+def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | None) -> dict[str, Any]:
     """One node of the prompt."""
     node = step.node
     inputs: dict[str, Any] = {}
@@ -209,7 +207,7 @@ def _written(step: Step, called: str, draw: Callable[[int, int], int] | None, *,
                 value = chosen(value, draw)
             inputs[widget.name] = _wrapped(value, widget)
     for index, slot in enumerate(node.slots):
-        found = source(step, index, called, recent=recent)
+        found = sources.of(step, index)
         if isinstance(found, Value):
             if found.value is not MISSING:
                 inputs[slot.name] = _wrapped(found.value)
@@ -229,7 +227,7 @@ def _wrapped(value: Any, widget: Widget | None = None) -> Any:
     if isinstance(value, list):
         curve = widget is not None and widget.spec is not None and widget.spec.type == "CURVE"
         return {"__type__": "CURVE", "__value__": value} if curve else {"__value__": value}
-    if type(value) is int and abs(value) > _LARGEST_EXACT:
+    if type(value) is int and _LARGEST_EXACT < abs(value) < 10**300:
         return _as_page(value)
     return value
 

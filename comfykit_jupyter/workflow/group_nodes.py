@@ -6,28 +6,97 @@ nodes are known by their place in the group, and so are they in a prompt: `outer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Final
 
-from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Group, Link, Node, Port
+from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port, read_graph
+from comfykit_jupyter.workflow.errors import WorkflowError, shown
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
+from comfykit_jupyter.workflow.tolerant import list_of, mapping, objects, slot_index, text
 from comfykit_jupyter.workflow.widgets import Layout, Slot
 
+_MOST_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"
 _PRIMITIVE_VALUES: Final = {"INT": 2, "FLOAT": 2, "COMBO": 3}
 """How many values a primitive node of a type has: its own, and what controls it."""
 
 
-def ungroup(file: File, definitions: Definitions) -> None:
-    """Replaces the group nodes of the workflow by instances of subgraphs."""
+@dataclass
+class Group:
+    """The definition of a group node: its nodes, by their place in it, and what it shows of them.
+
+    `external` are the outputs (node, index) that are linked to the outside too; `shown` says of an input or output
+    (node, "input" or "output", name or index) whether it is visible, and `labels` what an input (node, name) is called.
+    """
+
+    graph: Graph
+    external: set[tuple[str, int]]
+    shown: dict[tuple[str, str, str], bool]
+    labels: dict[tuple[str, str], str]
+
+
+def read_groups(data: Mapping[str, Any], called: str) -> dict[str, Group]:
+    """The definitions of group nodes in an editor's file, by their class. Raises WorkflowError for what is none."""
+    groups = mapping(mapping(data.get("extra")).get("groupNodes"))
+    read = {name: _read(name, raw, called) for name, raw in groups.items()}
+    return {f"workflow{mark}{name}": group for name, group in read.items() for mark in "/>"}
+
+
+def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, called: str) -> None:
+    """Replaces the group nodes of the workflow by instances of subgraphs. Raises WorkflowError when they are too many."""
+    left = _MOST_NODES
     for node in file.root.nodes.values():
-        group = file.groups.get(node.type.replace("workflow>", "workflow/", 1))
+        group = groups.get(node.type)
         if group is None or node.type in definitions:
             continue
+        left -= len(group.graph.nodes)
+        if left < 0:
+            raise WorkflowError(f"{called}: its group nodes hold more than {_MOST_NODES:,} nodes")
         graph = _Unpacked(node, group, definitions).graph
         file.subgraphs[graph.id] = graph
         node.type, node.values = graph.id, None
+
+
+def _read(name: Any, raw: Any, called: str) -> Group:
+    where = f"{called}: group {shown(name)}"
+    data = mapping(raw)
+    listed = list(objects(data.get("nodes"), f"{where}: a node"))
+    graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(listed)]}, where)
+    nodes = list(graph.nodes.values())
+    for node in nodes:  # the links that they had where the group was made
+        for slot in node.slots:
+            slot.link = None
+        for output in node.outputs:
+            output.links = []
+    for at, each in enumerate(list_of(data.get("links"))):
+        places = [slot_index(place) for place in each[:4]] if isinstance(each, list) and len(each) >= 4 else [None] * 4
+        origin, origin_slot, target, target_slot = places
+        if origin is None or origin_slot is None or target is None or target_slot is None:
+            continue  # a link from or to the outside
+        if max(origin, target) >= len(nodes) or target_slot >= len(nodes[target].slots):
+            raise WorkflowError(f"{where}: {shown(each)} links what it doesn't have")
+        graph.links[str(at)] = Link(str(origin), origin_slot, str(target))
+        nodes[target].slots[target_slot].link = str(at)
+        if origin_slot < len(nodes[origin].outputs):
+            nodes[origin].outputs[origin_slot].links.append(str(at))
+    group = Group(graph, set(), {}, {})
+    for each in list_of(data.get("external")):
+        if isinstance(each, list) and len(each) >= 2 and (index := slot_index(each[1])) is not None:
+            group.external.add((str(each[0]), index))
+    for node, saved in zip(nodes, listed, strict=True):
+        for each in objects(saved.get("inputs"), f"{where}: an input"):
+            if label := text(each.get("label")):
+                group.labels[node.id, text(each.get("name"))] = label
+        config = mapping(mapping(data.get("config")).get(node.id))
+        for kind in ("input", "output"):
+            for key, each in mapping(config.get(kind)).items():
+                if isinstance(mapping(each).get("visible"), bool):
+                    group.shown[node.id, kind, str(key)] = each["visible"]
+                if label := text(mapping(each).get("name")):
+                    group.labels[node.id, str(key)] = label
+    return group
 
 
 class _Unpacked:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias, TypeGuard, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from comfykit_jupyter.workflow.tolerant import is_list, mapping, text
 
 Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio", "video", "file", "link"]
 MediaKind = Literal["image", "audio", "video", "file"]
@@ -149,10 +151,10 @@ class NodeDefinition:
         """Reads one entry of `/object_info`. Tolerant: an input it can't read is kept with the kind "link"."""
         inputs = {each.name: each for each in _parse_inputs(raw.get("input"), raw.get("input_order"))}
         outputs = raw.get("output")
-        types = [output if isinstance(output, str) else "COMBO" for output in outputs] if _is_list(outputs) else []
+        types = [output if isinstance(output, str) else "COMBO" for output in outputs] if is_list(outputs) else []
         return cls(
             class_type=class_type,
-            display_name=_text(raw.get("display_name")) or class_type,
+            display_name=text(raw.get("display_name")) or class_type,
             inputs=inputs,
             outputs=tuple(types),
             output_node=raw.get("output_node") is True,
@@ -170,12 +172,12 @@ Definitions: TypeAlias = Mapping[str, NodeDefinition]
 
 def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
     """Reads `{"required": {...}, "optional": {...}}`; no name twice."""
-    groups, orders = _mapping(raw), _mapping(order)
+    groups, orders = mapping(raw), mapping(order)
     seen: set[str] = set()
     for group in ("required", "optional"):
-        specs = _mapping(groups.get(group))
+        specs = mapping(groups.get(group))
         listed = orders.get(group)
-        wanted = [name for name in listed if isinstance(name, str)] if _is_list(listed) else []
+        wanted = [name for name in listed if isinstance(name, str)] if is_list(listed) else []
         for name in dict.fromkeys([*wanted, *specs]):
             if isinstance(name, str) and name in specs and name not in seen:
                 seen.add(name)
@@ -183,17 +185,17 @@ def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
 
 
 def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
-    if not _is_list(spec) or not spec:
+    if not is_list(spec) or not spec:
         return Input(name, "*", "link", required)
     head = spec[0]
-    options = _mapping(spec[1]) if len(spec) > 1 else {}
+    options = mapping(spec[1]) if len(spec) > 1 else {}
     type_: str
     listed: Any
-    if _is_list(head):
+    if is_list(head):
         type_, slot_type, listed = "COMBO", "COMBO", head
     else:
-        slot_type = _text(head) or "*"
-        type_, listed = _text(options.get("widgetType")) or slot_type, options.get("options")
+        slot_type = text(head) or "*"
+        type_, listed = text(options.get("widgetType")) or slot_type, options.get("options")
     kind: Kind = _KINDS.get(type_, "link")
     choices = _choices(listed) if kind == "choice" else None
     if kind in ("choice", "text"):
@@ -218,26 +220,26 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         choices=choices,
         multiselect=bool(options.get("multiselect")) or "multi_select" in options,
         multiline=options.get("multiline") is True,
-        tooltip=_text(options.get("tooltip"))[:2000],
+        tooltip=text(options.get("tooltip"))[:2000],
         advanced=options.get("advanced") is True,
-        label_on=_text(options.get("label_on"))[:100],
-        label_off=_text(options.get("label_off"))[:100],
+        label_on=text(options.get("label_on"))[:100],
+        label_off=text(options.get("label_off"))[:100],
         seed=kind == "integer" and (drawn or name in SEED_NAMES),
-        display=_text(options.get("display")) or None,
+        display=text(options.get("display")) or None,
         force_input=options.get("forceInput") is True,
-        slot_type=_text(_mapping(options.get("template")).get("allowed_types")) or slot_type,
+        slot_type=text(mapping(options.get("template")).get("allowed_types")) or slot_type,
         control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
         button=type_ == "COMBO" and any(options.get(flag) is True for flag in _BUTTONS),
         dynamic=options.get("dynamicPrompts") is True,
         remote=bool(options.get("remote")),
-        refreshed=bool(_mapping(options.get("remote")).get("refresh_button")),
+        refreshed=bool(mapping(options.get("remote")).get("refresh_button")),
         variants=_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
         template=_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
     )
 
 
 def _variants(listed: Any, depth: int) -> Mapping[str, tuple[Input, ...]] | None:
-    if not _is_list(listed) or depth >= _DEEPEST:
+    if not is_list(listed) or depth >= _DEEPEST:
         return None
     return {
         str(each["key"]): tuple(_parse_inputs(each.get("inputs"), None, depth + 1))
@@ -253,16 +255,17 @@ def _template(raw: Any, depth: int) -> Template | None:
     if not inputs:
         return None
     listed = raw.get("names")
-    names = tuple(map(str, listed)) if _is_list(listed) else None
+    names = tuple(map(str, listed)) if is_list(listed) else None
     least, most = (_bound(raw.get(key), whole=True) for key in ("min", "max"))
     most = len(names) if names is not None else _MOST_GROWN if most is None else most
     least = 1 if least is None else least
-    return Template(inputs, names, _text(raw.get("prefix")), max(0, min(int(least), _MOST_GROWN)), int(most))
+    least, most = (max(0, min(int(each), _MOST_GROWN)) for each in (least, most))
+    return Template(inputs, names, text(raw.get("prefix")), least, most)
 
 
 def _choices(listed: Any) -> tuple[Any, ...] | None:
     """The values of a choice; None when the list is not known (the server fetches it only for its own editor)."""
-    if not _is_list(listed):
+    if not is_list(listed):
         return None
     keys = (choice.get("key") if isinstance(choice, Mapping) else choice for choice in listed)
     return tuple(key for key in keys if isinstance(key, (str, int, float)))
@@ -278,18 +281,6 @@ def _bound(value: Any, *, whole: bool) -> int | float | None:
     if not whole:
         return value
     return int(value) if value.is_integer() else None
-
-
-def _is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    return isinstance(value, (list, tuple))
-
-
-def _mapping(value: Any) -> Mapping[Any, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def is_link(value: Any) -> bool:

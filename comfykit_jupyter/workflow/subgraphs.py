@@ -13,39 +13,36 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port, Proxy
+from comfykit_jupyter.workflow.editor import INPUT_NODE, End, File, Graph, Link, Node, Port, Proxy
 from comfykit_jupyter.workflow.errors import WorkflowError, plain
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.widgets import Slot, Widget, put
 
-_DEEPEST = 64  # subgraphs in subgraphs
+_DEEPEST = 32  # subgraphs in subgraphs
+_MOST_PROXIES = 1000  # of one instance
 _BYPASS_MARK = "proxyBypassedToSubgraphInput"
 _PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
 
 
 def leaves_first(file: File, called: str) -> list[Graph]:
     """The subgraphs, each behind all those that it has instances of. Raises WorkflowError for a circle."""
-    height: dict[str, int] = {}
-    ordered: list[Graph] = []
+    depth: dict[str, int] = {}
     for start in file.subgraphs:
-        path: list[tuple[str, Iterator[str]]] = [(start, _used(file, start))] if start not in height else []
-        open_ = {start}
+        path = {start: _used(file, start)} if start not in depth else {}  # the subgraphs that are open, outermost first
         while path:
-            id_, waiting = path[-1]
-            inner = next((each for each in waiting if each not in height), None)
+            id_ = next(reversed(path))
+            inner = next((each for each in path[id_] if each not in depth), None)
             if inner is None:
-                path.pop()
-                open_.discard(id_)
-                ordered.append(file.subgraphs[id_])
-                height[id_] = 1 + max((height[each] for each in _used(file, id_)), default=0)
-                continue
-            if inner in open_ or len(path) > _DEEPEST:
-                what = "holds itself" if inner in open_ else f"is more than {_DEEPEST} deep"
+                del path[id_]
+                depth[id_] = 1 + max((depth[each] for each in _used(file, id_)), default=0)
+            elif inner in path:
                 name = plain(file.subgraphs[inner].name)
-                raise WorkflowError(f"{called}: the subgraph {name} {what}: open and save it in the editor")
-            open_.add(inner)
-            path.append((inner, _used(file, inner)))
-    return ordered
+                raise WorkflowError(f"{called}: the subgraph {name} holds itself: open and save it in the editor")
+            else:
+                path[inner] = _used(file, inner)
+    if any(each > _DEEPEST for each in depth.values()):
+        raise WorkflowError(f"{called}: its subgraphs are more than {_DEEPEST} deep")
+    return [file.subgraphs[id_] for id_ in depth]
 
 
 def _used(file: File, id_: str) -> Iterator[str]:
@@ -57,6 +54,7 @@ class Promotion:
     """Promotes widgets while the graphs of a file are put together, one graph after another, the leaves first."""
 
     file: File
+    called: str
     recent: bool
 
     def __post_init__(self) -> None:
@@ -88,14 +86,17 @@ class Promotion:
     def migrate(self, node: Node) -> None:
         """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
         graph = self.file.subgraphs[node.type]
+        if len(node.proxies) > _MOST_PROXIES:
+            raise WorkflowError(f"{self.called}: node {plain(node.id)} shows more than {_MOST_PROXIES:,} widgets")
         proxies = [_normal(graph, proxy) for proxy in node.proxies]
         values = node.values if isinstance(node.values, list) else []
+        shown = self._shown(node, graph) if proxies else {}
         primitives: dict[str, list[tuple[str, Any]]] = {}
         for at, proxy in enumerate(proxies):
             source, name = proxy.source, proxy.widget
             value = values[at] if at < len(values) and values[at] is not None else MISSING
             inner = graph.nodes.get(source)
-            slot = self._shown(node, graph, source, name)
+            slot = shown.get((source, name))
             if slot is None and inner is not None and inner.type == "PrimitiveNode":
                 mark = inner.properties.get(_BYPASS_MARK)
                 slot = next((each for each in node.slots if each.name == mark), None)
@@ -103,6 +104,8 @@ class Promotion:
                     primitives.setdefault(source, []).append((name, value))
             elif slot is None and inner is not None:
                 slot = self._new_input(node, graph, inner, proxy)
+                if slot is not None:
+                    shown[source, name] = slot
             elif slot is None and source == "-1":
                 slot = next((each for each in node.slots if each.name == name), None)
             if slot is not None and slot.promoted is not None and value is not MISSING:
@@ -113,12 +116,10 @@ class Promotion:
     def _show(self, node: Node, slot: Slot, port: Port) -> None:
         """Finds the widget that a slot of an instance shows: that of the first link inside that leads to one."""
         graph = self.file.subgraphs[node.type]
-        for _, inner, target in _targets(graph, port):
-            widget = target.promoted if inner.type in self.file.subgraphs else inner.widget(target.widget)
-            if widget is not None:
-                slot.widget = slot.name
-                slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
-                return
+        widget = next((end.widget for end in _ends(graph, port) if end.widget is not None), None)
+        if widget is not None:
+            slot.widget = slot.name
+            slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
 
     def _fill_listed(self, node: Node, values: list[Any]) -> None:
         """The older editor: the values of the list belong to its proxies, and those of "-1" are inputs."""
@@ -127,20 +128,16 @@ class Promotion:
             if proxy.source == "-1" and value is not None and slot is not None and slot.promoted is not None:
                 put(slot.promoted, value)
 
-    def _shown(self, node: Node, graph: Graph, source: str, name: str) -> Slot | None:
-        """The slot of an instance that already shows a widget."""
+    def _shown(self, node: Node, graph: Graph) -> dict[tuple[str, str], Slot]:
+        """The slots of an instance that show a widget, by the inner node and what is shown of it."""
+        found: dict[tuple[str, str], Slot] = {}
         for slot, port in zip(node.slots, graph.inputs, strict=False):
-            for _, inner, target in _targets(graph, port):
-                if inner.type in self.file.subgraphs:
-                    found: str | None = target.name
-                else:
-                    found = target.widget if inner.widget(target.widget) is not None else None
-                if found is None:
-                    continue
-                if (inner.id, found) == (source, name):
-                    return slot
-                break
-        return None
+            for end in _ends(graph, port):
+                inner = end.node.type in self.file.subgraphs
+                if inner or end.widget is not None:
+                    found.setdefault((end.node.id, end.slot.name if inner else end.slot.widget or ""), slot)
+                    break
+        return found
 
     def _new_input(self, node: Node, graph: Graph, inner: Node, proxy: Proxy) -> Slot | None:
         name = proxy.widget
@@ -153,14 +150,14 @@ class Promotion:
         if target is None:
             return None
         port = self._add_port(graph, name, target.type)
-        self._connect(graph, port, inner, target)
+        self._connect(graph, port, End(inner, target, target.promoted or inner.widget(target.widget)))
         return self._add_slots(node, graph, port)
 
     def _inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
         """The slot of an inner instance that shows what a proxy means: its own name will do, if no node is told."""
         graph = self.file.subgraphs[inner.type]
         for slot, port in zip(inner.slots, graph.inputs, strict=False):
-            behind = next(((node.id, target.widget) for _, node, target in _targets(graph, port)), None)
+            behind = next(((end.node.id, end.slot.widget) for end in _ends(graph, port)), None)
             told = behind == (proxy.inner, proxy.widget)
             named = not proxy.inner and (
                 slot.name == proxy.widget or (behind is not None and behind[1] == proxy.widget)
@@ -175,20 +172,14 @@ class Promotion:
         output = primitive.outputs[0] if primitive.outputs else None
         if len(names) != 1 or output is None:
             return
-        targets: list[tuple[Node, Slot]] = []
-        for id_ in output.links:
-            link = graph.links.get(id_)
-            inner = graph.nodes.get(link.target) if link is not None else None
-            slot = inner.slot(id_) if inner is not None else None
-            if inner is None or slot is None or ("*" not in (slot.type, output.type) and slot.type != output.type):
-                return
-            targets.append((inner, slot))
-        if not targets:
+        ends = [graph.ends[id_] for id_ in output.links if id_ in graph.ends]
+        types = {end.slot.type for end in ends}
+        if not ends or len(ends) != len(output.links) or (output.type != "*" and types - {"*", output.type}):
             return
         title = primitive.title if primitive.title != "PrimitiveNode" else ""
         port = self._add_port(graph, title or names.pop(), output.type)
-        for inner, slot in targets:
-            self._connect(graph, port, inner, slot)
+        for end in ends:
+            self._connect(graph, port, end)
         output.links.clear()
         primitive.properties = {**primitive.properties, _BYPASS_MARK: port.name}
         shown = self._add_slots(node, graph, port)
@@ -202,11 +193,14 @@ class Promotion:
         graph.inputs.append(Port(free, type_, []))
         return graph.inputs[-1]
 
-    def _connect(self, graph: Graph, port: Port, inner: Node, target: Slot) -> None:
+    def _connect(self, graph: Graph, port: Port, end: End) -> None:
         id_ = f"proxy:{next(self._numbers)}"
-        graph.links[id_] = Link(INPUT_NODE, len(graph.inputs) - 1, inner.id)
+        if end.slot.link is not None:
+            graph.ends.pop(end.slot.link, None)
+        graph.links[id_] = Link(INPUT_NODE, len(graph.inputs) - 1, end.node.id)
+        graph.ends[id_] = end
         port.links.append(id_)
-        target.link = id_
+        end.slot.link = id_
 
     def _add_slots(self, node: Node, graph: Graph, port: Port) -> Slot | None:
         """All the instances of a subgraph get a slot for its new input."""
@@ -226,14 +220,9 @@ def _normal(graph: Graph, proxy: Proxy) -> Proxy:
     return proxy
 
 
-def _targets(graph: Graph, port: Port) -> Iterator[tuple[str, Node, Slot]]:
-    """The inner slots that an input of a subgraph is connected to."""
-    for id_ in port.links:
-        link = graph.links.get(id_)
-        inner = graph.nodes.get(link.target) if link is not None else None
-        target = inner.slot(id_) if inner is not None else None
-        if inner is not None and target is not None:
-            yield id_, inner, target
+def _ends(graph: Graph, port: Port) -> Iterator[End]:
+    """Where the links of an input of a subgraph end."""
+    return (graph.ends[id_] for id_ in port.links if id_ in graph.ends)
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from math import floor, isfinite, log10
+from math import floor, log10
 from typing import Any, Final
 
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input, NodeDefinition
@@ -332,8 +332,15 @@ def put(widget: Widget, value: Any) -> None:
 def rounded(widget: Widget, value: Any) -> Any:
     """A number as a widget keeps it when it is changed (and not merely loaded): on its steps, inside its bounds."""
     spec = widget.spec
-    if spec is None or isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+    if spec is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
+    try:
+        return _rounded(spec, value)
+    except (OverflowError, ValueError):  # a number, or a step, that nobody means
+        return value
+
+
+def _rounded(spec: Input, value: float) -> float:
     if spec.type == "INT":
         step = spec.step or 1
         offset = 0 if step == 1 else (spec.min or 0) % step

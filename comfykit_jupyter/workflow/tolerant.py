@@ -1,0 +1,65 @@
+"""Reading JSON that may hold anything: what is not of the type that was expected counts as empty, or as an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from comfykit_jupyter.workflow.errors import WorkflowError, kind_of
+
+
+def mapping(value: Any) -> Mapping[Any, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """The value if it is text, else no text."""
+    return value if isinstance(value, str) else ""
+
+
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether the value is a list (or a tuple, which data from Python may have in its place)."""
+    return isinstance(value, (list, tuple))
+
+
+def objects(value: Any, what: str) -> Iterator[Mapping[str, Any]]:
+    """The objects of a list; none for None. Raises WorkflowError, about `what`, for anything else."""
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise WorkflowError(f"{what} was looked for in {kind_of(value)}, not in a list")
+    for each in value:
+        if not isinstance(each, Mapping):
+            raise WorkflowError(f"{what} is {kind_of(each)}, not an object")
+        yield each
+
+
+def identity(value: Any) -> str | None:
+    """The id of a node or a link as text (files have it as a number, or as text); None if it can't be one."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value) if value.bit_length() < 64 else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else None
+    return value if isinstance(value, str) and len(value) <= 64 else None
+
+
+def identities(value: Any) -> list[str]:
+    """The ids in a list."""
+    return [id_ for id_ in map(identity, list_of(value)) if id_ is not None]
+
+
+def slot_index(value: Any) -> int | None:
+    """The index of a slot (some files have it as text); None if it can't be one."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and -1 <= value < 100_000 else None

@@ -1,4 +1,4 @@
-"""Bytes for the browser, which never talks to the server: previews within a budget, pictures and files in pieces.
+"""Bytes for the browser, which never talks to the server: pictures and files in pieces.
 
 And the other way: what a page uploads, and what Python puts into a form, becomes a file in a private folder.
 """
@@ -10,20 +10,15 @@ import mimetypes
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.result import safe_name
 from comfykit_jupyter.client.thumbnail import thumbnail
 from comfykit_jupyter.client.transfer import local_folder
-from comfykit_jupyter.notebook.sync import writer
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.client.events import Preview
 
 PIECE = 1024 * 1024
 """Bytes of a piece, in both directions: a notebook's socket loses frames of ten times as much."""
@@ -32,57 +27,11 @@ THUMBNAIL_SIDE = 512
 UPLOAD_BYTES, UPLOADS = 2 * 1024**3, 16
 """Bytes of one upload, and uploads that may be under way at once."""
 
-PREVIEW_INTERVAL, PREVIEW_RATE = 1 / 12, 1_000_000
-"""Seconds between two previews at least; bytes a second at most."""
-PREVIEW_BYTES, PREVIEW_SIDE, PREVIEW_QUALITY = 60_000, 512, 60
-"""A preview of more bytes is made smaller: to this many pixels, as JPEG of this quality."""
-
-Send = Callable[[dict[str, Any], Sequence[Any] | None], None]
-
 
 @cache
 def workers() -> ThreadPoolExecutor:
     """The threads for what takes time: fetching, decoding, telling the server to cancel."""
     return ThreadPoolExecutor(4, thread_name_prefix="comfykit-media")
-
-
-class Previews:
-    """The previews of one run on their way to the page: the newest wins, and the budget is kept."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._newest: tuple[dict[str, Any], bytes] | None = None
-        self._interval = PREVIEW_INTERVAL
-        self._ended = False
-
-    def offer(self, preview: Preview) -> None:
-        """A new preview. From the background loop; returns at once."""
-        if not self._ended:
-            writer.offer(self, partial(self._show, preview), self._interval)
-
-    def again(self) -> None:
-        """Send the newest once more: a view has come that has seen none."""
-        if self._newest is not None:
-            content, data = self._newest
-            self._send(content, [data])
-
-    def end(self) -> None:
-        """Send no more."""
-        self._ended = True
-        writer.drop(self)
-
-    def _show(self, preview: Preview) -> None:
-        data, mime = preview.data, preview.mime
-        if len(data) > PREVIEW_BYTES:
-            try:
-                small = thumbnail(data, PREVIEW_SIDE, "JPEG", PREVIEW_QUALITY)
-            except ValueError:
-                return
-            data, mime = small.data, small.mime
-        self._interval = max(PREVIEW_INTERVAL, len(data) / PREVIEW_RATE)
-        content = {"kind": "preview", "prompt_id": preview.prompt_id, "node_id": preview.node_id}
-        self._newest = ({**content, "step": preview.step, "mime": mime}, data)
-        self.again()
 
 
 def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any], list[bytes]]:

@@ -13,6 +13,7 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.loop import call
+from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.sources import ToSend, read_media
 from comfykit_jupyter.notebook.media import inbox
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Input
@@ -38,7 +39,12 @@ class Owner(Protocol):
 
 
 def to_wire(value: Any) -> Any:
-    """A value as JSON that JavaScript reads exactly: integers past 2^53 are strings, and so is all that JSON lacks."""
+    """A value as JSON that JavaScript reads exactly: integers past 2^53 are strings, and so is all that JSON lacks.
+
+    An output of a run is told by its name on the server.
+    """
+    if isinstance(value, Media):
+        return value.server_name
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):

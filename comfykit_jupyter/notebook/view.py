@@ -24,7 +24,7 @@ from comfykit_jupyter.notebook.stage import Stage
 from comfykit_jupyter.notebook.sync import writer
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.result import ExecuteResult
+    from comfykit_jupyter.client.result import ExecuteResult, Media
     from comfykit_jupyter.client.run import Run
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class RunView(anywidget.AnyWidget):
     progress = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)
     waiting: Any = traitlets.List().tag(sync=True)
+    storage = traitlets.Unicode("").tag(sync=True)
+    """Names what the browser keeps for a form: the same for every form of the same workflow."""
     result: Any = LatestResult()
     """The `ExecuteResult` of the run that ended last. Not sent to the page."""
 
@@ -75,6 +77,7 @@ class RunView(anywidget.AnyWidget):
             "hello": (writer.post, self._on_hello),
             "cancel": (writer.post, self._on_cancel),
             "remove": (writer.post, self._on_remove),
+            "painted": (writer.post, self._on_painted),
             "media": (workers().submit, self._on_media),
         }
         super().__init__(**traits)
@@ -127,7 +130,8 @@ class RunView(anywidget.AnyWidget):
         except Exception as error:
             logger.exception("a message of the page failed")
             answer["error"] = f"{type(error).__name__}: the kernel's log says more"
-        self.send(answer, list(parts))
+        if "id" in content:  # what needs no answer has none
+            self.send(answer, list(parts))
 
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         self.stage.greet()
@@ -144,6 +148,10 @@ class RunView(anywidget.AnyWidget):
         self.stage.remove(content["run"])
         return {}, ()
 
+    def _on_painted(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.stage.painted(content["prompt_id"], int(content["seq"]))
+        return {}, ()
+
     def _on_media(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         path, mime = self.file(content["run"], content["key"])
         return piece(path, mime, content.get("size", "full"), int(content.get("offset") or 0))
@@ -154,11 +162,15 @@ class RunView(anywidget.AnyWidget):
         Raises:
             ComfyKitError: there is no such output, or the server no longer has it.
         """
+        media = self.media(run, key)
+        return media.path, media.mime
+
+    def media(self, run: str, key: str) -> Media:
+        """The output of a run. Raises as `file`."""
         result = self.stage.results.get(run)
         if result is None or not key.isdecimal() or int(key) >= len(result.media):
             raise ComfyKitError("this output is no longer there: run the cell again")
-        media = result.media[int(key)]
-        return media.path, media.mime
+        return result.media[int(key)]
 
 
 def _cancel(run: Run) -> None:

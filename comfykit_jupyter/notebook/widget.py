@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,8 +21,10 @@ from comfykit_jupyter.client.render import listed
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
+from comfykit_jupyter.notebook.code import as_code
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, workers
+from comfykit_jupyter.notebook.seeds import seed_rows
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.view import Reply, RunView
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.run import Run
     from comfykit_jupyter.workflow.workflow import Field
 
+RUNS_AT_ONCE = 100
+"""Runs that one message of the page may ask for."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
 """Seconds between two looks at a server that is away or busy: the first, and the most as they double."""
 
@@ -63,6 +69,7 @@ class WorkflowWidget(RunView):
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
         self._kit = current() if kit is None else kit
+        self._source = workflow
         self._workflow = call(read_workflow(workflow))
         self._fields: dict[str, Field] = {}
         self._complete = False
@@ -77,11 +84,15 @@ class WorkflowWidget(RunView):
             view="form",
             title=self._workflow.name,
             fields=self._described(),
+            storage=self._storage(),
             server=_server(self._kit.comfyui_url, server),
         )
         self.handlers |= {
             "set": (writer.post, self._on_set),
             "run": (writer.post, self._on_run),
+            "apply": (writer.post, self._on_apply),
+            "use": (writer.post, self._on_use),
+            "code": (writer.post, self._on_code),
             "choices": (writer.post, self._on_choices),
             "upload": (workers().submit, self._on_upload),
         }
@@ -100,7 +111,10 @@ class WorkflowWidget(RunView):
 
         What is wrong with the values or the run is told by `run.result()`, and shown in the form.
         """
-        run = self._kit.submit(self._workflow, self.given())
+        return self._submit({})
+
+    def _submit(self, seeds: Mapping[str, Any]) -> Run:
+        run = self._kit.submit(self._workflow, {**self.given(), **seeds})
         self.show(run)
         return run
 
@@ -187,12 +201,41 @@ class WorkflowWidget(RunView):
             self._trait().put(self, {**values, **({name: first[name]} if name in first else {})})
             self._forgive([name])
 
-    def _on_run(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+    def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        times = int(content.get("times") or 1)
+        if not 1 <= times <= RUNS_AT_ONCE:
+            raise ComfyKitError(f"{times} runs at once: 1 to {RUNS_AT_ONCE} can be asked for")
         if self._refused:
             raise ComfyKitError("; ".join(self._refused.values()))
         with self.lock:
             self.errors = {}
-        return {"prompt_id": self.run().prompt_id}, ()
+        rows = seed_rows(self._workflow, self.described, self._values(), str(content.get("seed") or ""), times)
+        ids = [self._submit(seeds).prompt_id for seeds in rows]
+        return {"prompt_id": ids[0], "prompt_ids": ids}, ()
+
+    def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        result = self._ended(content["run"])
+        seeds = {name: seed for name, seed in result.seeds.items() if name in self._fields}
+        self.change_values({**result.params, **seeds}, whole=True)
+        return {}, ()
+
+    def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        name = str(content["name"])
+        media = self.media(content["run"], content["key"])
+        field = self._fields.get(name)
+        if field is None or field.kind not in (media.kind, "file"):
+            raise ComfyKitError(f"{name[:60]} takes no {media.kind}")
+        self.change_values({name: media})
+        return {}, ()
+
+    def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        return {"code": as_code(self._source, self._ended(content["run"]), self._workflow, self._kit)}, ()
+
+    def _ended(self, run: str) -> ExecuteResult:
+        result = self.stage.results.get(run)
+        if result is None:
+            raise ComfyKitError("this run is no longer there: run the cell again")
+        return result
 
     def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         field = self._fields.get(str(content["name"]))
@@ -269,6 +312,10 @@ class WorkflowWidget(RunView):
     def _described(self) -> list[dict[str, Any]]:
         return [{**field.to_json(), "default": to_wire(initial(field))} for field in self._fields.values()]
 
+    def _storage(self) -> str:
+        names = json.dumps([self._workflow.name, sorted(self._fields)])
+        return f"{self._workflow.name[:60]}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
     def _ask(self) -> Server:
         """Look at the server, and get the fields as it defines them; without it as the workflow shows them."""
         server = self._kit.server()
@@ -309,7 +356,7 @@ class WorkflowWidget(RunView):
         with self.lock, self.hold_sync():
             self.server = _server(self._kit.comfyui_url, server)
             if found:
-                self.fields = self._described()
+                self.fields, self.storage = self._described(), self._storage()
                 self._trait().put(self, {**self._initial(), **self._values()})
 
 

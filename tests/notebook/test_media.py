@@ -1,22 +1,17 @@
-"""Bytes for the page and from it: pieces, uploads, previews in their budget."""
+"""Bytes for the page and from it: pieces, uploads, exact values."""
 
 from __future__ import annotations
 
-import io
 import random
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.events import Preview
 from comfykit_jupyter.notebook import media
-from comfykit_jupyter.notebook.media import Inbox, Previews, piece
+from comfykit_jupyter.notebook.media import Inbox, piece
 from comfykit_jupyter.notebook.values import from_wire, to_wire
 
 Factory = pytest.TempPathFactory
@@ -100,30 +95,6 @@ def test_there_is_no_thumbnail_of_what_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ComfyKitError, match=r"clip\.mp4"):
         piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)
-
-
-def test_a_large_preview_is_made_smaller_and_one_after_the_end_is_not_sent() -> None:
-    sent: list[tuple[dict[str, Any], Any]] = []
-    arrived = threading.Event()
-
-    def send(content: dict[str, Any], buffers: Any) -> None:
-        sent.append((content, buffers))
-        arrived.set()
-
-    previews = Previews(send)
-    out = io.BytesIO()
-    Image.frombytes("RGB", (900, 600), random.Random(1).randbytes(900 * 600 * 3)).save(out, "PNG")
-    previews.offer(Preview("id", "3", "image/png", out.getvalue(), 4))
-    assert arrived.wait(20)
-    ((content, (data,)),) = sent
-    assert content == {"kind": "preview", "prompt_id": "id", "node_id": "3", "step": 4, "mime": "image/jpeg"}
-    small = Image.open(io.BytesIO(data))
-    assert max(small.size) == 512
-    previews.again()
-    assert sent[1] == sent[0]
-    previews.end()
-    previews.offer(Preview("id", "3", "image/png", out.getvalue(), 5))
-    assert len(sent) == 2
 
 
 @given(st.integers(-(2**70), 2**70))

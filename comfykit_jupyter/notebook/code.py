@@ -1,0 +1,96 @@
+"""A run as code: a cell that makes it again, exactly."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
+from comfykit_jupyter.client.kit import ComfyKit
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.transfer import without_folders
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.result import ExecuteResult
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+_SENT = re.compile(r"comfykit-[0-9a-f]{24}\.\w+")
+"""The name on the server of a file that was sent there: it is made from the file's content."""
+_SECRETS = ("api_key", "cookies")
+WIDE = 100
+"""Characters of a call that stands in one line."""
+
+
+def as_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKit) -> str:
+    """A cell that makes a run again: the values that differ from the workflow's own, and its seeds.
+
+    Args:
+        source: the workflow, as it was given.
+        result: the run.
+        workflow: what `source` was read as.
+        kit: where it ran. Its secrets are not in the code; a comment says that there were some.
+    """
+    values = {name: _value(name, value, result, workflow) for name, value in result.changed.items()}
+    lines = ["from comfykit_jupyter import ComfyKit", "", *_kit(kit)]
+    if isinstance(source, (str, os.PathLike)):
+        named = repr(os.fspath(source))
+    else:
+        lines.append(f"workflow = {_plain(workflow.prompt)!r}")
+        named = "workflow"
+    return "\n".join([*lines, f"result = {_call(named, {**values, **result.seeds})}", "result"])
+
+
+def _kit(kit: ComfyKit) -> list[str]:
+    try:
+        usual = ComfyKit()
+    except ComfyKitError:
+        usual = None
+    same = usual is not None and usual.comfyui_url == kit.comfyui_url
+    secret = [
+        name for name in _SECRETS if getattr(kit, name) not in (None, getattr(usual, name, None) if same else None)
+    ]
+    lines = [f"kit = ComfyKit({'' if same else repr(kit.comfyui_url)})"]
+    return lines if not secret else [f"# it needs {' and '.join(f'{name}=' for name in secret)} as well", *lines]
+
+
+def _value(name: str, value: Any, result: ExecuteResult, workflow: Workflow) -> Any:
+    """A value that is still good tomorrow: of a file that goes with this kernel, the name it has on the server."""
+    if isinstance(value, Media):
+        return str(value)
+    if isinstance(value, str) and without_folders(value) != value:
+        return _name_on_server(name, result, workflow) or value
+    return value
+
+
+def _name_on_server(name: str, result: ExecuteResult, workflow: Workflow) -> str | None:
+    try:
+        targets = workflow.parameter(name).targets
+    except ParameterError:
+        return None
+    for target in targets:
+        node = result.prompt.get(target.node_id, {})
+        for value in node.get("inputs", {}).values():
+            if isinstance(value, str) and _SENT.fullmatch(value):
+                return value
+    return None
+
+
+def _call(workflow: str, values: Mapping[str, Any]) -> str:
+    if all(name.isidentifier() and not keyword.iskeyword(name) for name in values):
+        parts = [f"{name}={value!r}" for name, value in values.items()]
+    else:
+        parts = ["{" + ", ".join(f"{name!r}: {value!r}" for name, value in values.items()) + "}"]
+    call = f"kit.run({', '.join([workflow, *parts])})"
+    return call if len(call) <= WIDE else "kit.run(\n" + "".join(f"    {part},\n" for part in [workflow, *parts]) + ")"
+
+
+def _plain(value: Any) -> Any:
+    """JSON as dicts and lists, whatever holds it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value

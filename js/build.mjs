@@ -12,8 +12,8 @@ const options = {
   format: "esm",
   target: "es2022",
   minify: true,
-  jsx: "automatic",
-  jsxImportSource: "preact",
+  tsconfigRaw: { compilerOptions: { jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" } },
+  inject: [here("jsx.mjs")],
   legalComments: "none",
   logLevel: "info",
 };

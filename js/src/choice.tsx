@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { Combobox } from "./combobox";
 import { type ControlProps, described, ErrorLine, textOf } from "./fields";
+import { fileName } from "./format";
 import { messageOf, same, type Value } from "./protocol";
 
 /** Up to here a native select shows them all. */
@@ -30,24 +31,14 @@ export function Choice(props: ControlProps) {
     !choices.some((choice) => same(choice, value));
   const problem = error ?? failure;
   const noted = missing && !problem;
-  const common = described(id, problem, noted);
+  const common = { value, missing, attributes: described(id, problem, noted), onChoose: set };
 
   return (
     <>
-      {field.multiselect ? (
-        <Several choices={choices ?? []} value={value} onChange={set} attributes={common} />
-      ) : many ? (
-        <Combobox
-          choices={choices}
-          count={field.choice_count}
-          value={value}
-          missing={missing}
-          attributes={common}
-          onOpen={fetchChoices}
-          onChoose={set}
-        />
+      {many && !field.multiselect ? (
+        <Combobox {...common} count={field.choice_count} onOpen={fetchChoices} choices={choices} />
       ) : (
-        <Few choices={choices ?? []} value={value} missing={missing} onChange={set} attributes={common} />
+        <Select {...common} multiple={field.multiselect} choices={choices ?? []} />
       )}
       {noted && (
         <p class="ck-note" id={`${id}-note`}>
@@ -62,50 +53,53 @@ export function Choice(props: ControlProps) {
 interface SelectProps {
   choices: readonly Value[];
   value: Value;
-  onChange(value: Value): void;
+  missing: boolean;
+  multiple: boolean;
   attributes: ReturnType<typeof described>;
+  onChoose(value: Value): void;
 }
 
-function Few({ choices, value, missing, onChange, attributes }: SelectProps & { missing: boolean }) {
-  const absent = missing || !choices.some((choice) => same(choice, value));
-  return (
-    <select
-      class={`ck-input ck-select${missing ? " ck-missing" : ""}`}
-      value={textOf(value)}
-      onChange={(event) => {
-        const choice = choices.find((each) => textOf(each) === event.currentTarget.value);
-        if (choice !== undefined) onChange(choice);
-      }}
-      {...attributes}
-    >
-      {absent && <option value={textOf(value)}>{missing ? `${textOf(value)} (missing)` : textOf(value)}</option>}
-      {choices.map((choice) => (
-        <option key={textOf(choice)} value={textOf(choice)}>
-          {textOf(choice)}
-        </option>
-      ))}
-    </select>
+/** The host's own list; choices in folders are grouped by them. */
+function Select({ choices, value, missing, multiple, attributes, onChoose }: SelectProps) {
+  const chosen = multiple && Array.isArray(value) ? value : [value];
+  const option = (choice: Value) => (
+    <option key={textOf(choice)} value={textOf(choice)} selected={chosen.some((each) => same(each, choice))}>
+      {fileName(textOf(choice))}
+    </option>
   );
-}
-
-function Several({ choices, value, onChange, attributes }: SelectProps) {
-  const chosen = Array.isArray(value) ? value : [];
+  const folders = new Map<string, Value[]>();
+  for (const choice of choices) {
+    const text = textOf(choice);
+    const folder = text.slice(0, text.length - fileName(text).length);
+    folders.set(folder, [...(folders.get(folder) ?? []), choice]);
+  }
   return (
     <select
-      multiple
-      class="ck-input ck-several"
-      size={Math.min(6, Math.max(2, choices.length))}
+      multiple={multiple}
+      class={`ck-input ${multiple ? "ck-several" : "ck-select"}${missing ? " ck-missing" : ""}`}
+      size={multiple ? Math.min(6, Math.max(2, choices.length)) : 1}
       onChange={(event) => {
-        const texts = Array.from(event.currentTarget.selectedOptions, (option) => option.value);
-        onChange(choices.filter((choice) => texts.includes(textOf(choice))));
+        const texts = Array.from(event.currentTarget.selectedOptions, (each) => each.value);
+        const taken = choices.filter((choice) => texts.includes(textOf(choice)));
+        if (multiple) onChoose(taken);
+        else if (taken[0] !== undefined) onChoose(taken[0]);
       }}
       {...attributes}
     >
-      {choices.map((choice) => (
-        <option key={textOf(choice)} value={textOf(choice)} selected={chosen.some((each) => same(each, choice))}>
-          {textOf(choice)}
+      {!multiple && !choices.some((choice) => same(choice, value)) && (
+        <option value={textOf(value)} selected>
+          {textOf(value) + (missing ? " (missing)" : "")}
         </option>
-      ))}
+      )}
+      {[...folders].map(([folder, inside]) =>
+        folder ? (
+          <optgroup key={folder} label={folder}>
+            {inside.map(option)}
+          </optgroup>
+        ) : (
+          inside.map(option)
+        ),
+      )}
     </select>
   );
 }

@@ -31,18 +31,19 @@ export function Control(props: ControlProps) {
       return <Seed {...props} />;
     case "choice":
       return <Choice {...props} />;
-    case "toggle":
-      return <Toggle {...props} />;
-    case "multiline":
-      return <Multiline {...props} />;
     case "image":
     case "video":
     case "audio":
     case "file":
       return <MediaField {...props} />;
-    default:
-      return <Text {...props} />;
   }
+  const Simple = props.field.kind === "toggle" ? Toggle : Text;
+  return (
+    <>
+      <Simple {...props} />
+      <ErrorLine {...props} />
+    </>
+  );
 }
 
 /** The attributes that tie a control to its label, its error and its notes. */
@@ -51,7 +52,7 @@ export function described(id: string, error: string | undefined, note = false) {
   return { id, "aria-invalid": Boolean(error), ...(by && { "aria-describedby": by }) };
 }
 
-export function ErrorLine({ id, error }: { id: string; error: string | undefined }) {
+export function ErrorLine({ id, error }: Pick<ControlProps, "id" | "error">) {
   if (!error) return null;
   return (
     <p class="ck-error" id={`${id}-error`}>
@@ -66,27 +67,8 @@ export function textOf(value: Value): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** A text, on one line or on many, which then grows with it. */
 function Text({ session, field, id, value, error }: ControlProps) {
-  return (
-    <>
-      <input
-        type="text"
-        class="ck-input"
-        value={textOf(value)}
-        aria-required={field.required}
-        placeholder={field.required ? "required" : ""}
-        autocomplete="off"
-        spellcheck={false}
-        onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
-        onChange={() => session.values.flush()}
-        {...described(id, error)}
-      />
-      <ErrorLine id={id} error={error} />
-    </>
-  );
-}
-
-function Multiline({ session, field, id, value, error }: ControlProps) {
   const area = useRef<HTMLTextAreaElement>(null);
   const text = textOf(value);
   useLayoutEffect(() => {
@@ -94,21 +76,18 @@ function Multiline({ session, field, id, value, error }: ControlProps) {
     area.current.style.height = "auto";
     area.current.style.height = `${area.current.scrollHeight + 2}px`;
   }, [text]);
-  return (
-    <>
-      <textarea
-        ref={area}
-        class="ck-input ck-area"
-        rows={2}
-        value={text}
-        aria-required={field.required}
-        placeholder={field.required ? "required" : ""}
-        onInput={(event) => session.values.set(field.name, event.currentTarget.value, TYPING)}
-        onChange={() => session.values.flush()}
-        {...described(id, error)}
-      />
-      <ErrorLine id={id} error={error} />
-    </>
+  const attributes = {
+    value: text,
+    "aria-required": field.required,
+    placeholder: field.required ? "required" : "",
+    onInput: (event: Event) => session.values.set(field.name, (event.currentTarget as HTMLInputElement).value, TYPING),
+    onChange: () => session.values.flush(),
+    ...described(id, error),
+  };
+  return field.kind === "multiline" ? (
+    <textarea ref={area} class="ck-input ck-area" rows={2} {...attributes} />
+  ) : (
+    <input type="text" class="ck-input" autocomplete="off" spellcheck={false} {...attributes} />
   );
 }
 
@@ -116,20 +95,17 @@ function Toggle({ session, field, id, value, error }: ControlProps) {
   const on = value === true;
   const label = on ? field.label_on : field.label_off;
   return (
-    <>
-      <div class="ck-line">
-        <input
-          type="checkbox"
-          role="switch"
-          aria-checked={on}
-          class="ck-toggle"
-          checked={on}
-          onChange={(event) => session.values.set(field.name, event.currentTarget.checked)}
-          {...described(id, error)}
-        />
-        {label && <span class="ck-muted">{label}</span>}
-      </div>
-      <ErrorLine id={id} error={error} />
-    </>
+    <div class="ck-line">
+      <input
+        type="checkbox"
+        role="switch"
+        aria-checked={on}
+        class="ck-toggle"
+        checked={on}
+        onChange={(event) => session.values.set(field.name, event.currentTarget.checked)}
+        {...described(id, error)}
+      />
+      {label && <span class="ck-muted">{label}</span>}
+    </div>
   );
 }

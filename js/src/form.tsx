@@ -2,9 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { fieldsFor, takeOutput } from "./actions";
 import { Control } from "./fields";
 import { brief } from "./format";
-import { ResetIcon } from "./icons";
+import { IconButton, ResetIcon } from "./icons";
 import { type Field, same } from "./protocol";
 import { type Session, useTopics } from "./session";
 
@@ -31,9 +32,10 @@ export function Form({ session, uid }: FormProps) {
       onDragOver={(event) => event.preventDefault()}
       onDrop={(event) => {
         event.preventDefault();
+        if (session.channel.closed || takeOutput(session, event, fields)) return;
         const file = event.dataTransfer?.files[0];
-        const field = file && fieldFor(file, fields);
-        if (field && !session.channel.closed) void session.upload(field.name, file);
+        const [field] = file ? fieldsFor(file.type.split("/")[0], fields) : [];
+        if (file && field) void session.upload(field.name, file);
       }}
     >
       <fieldset class="ck-rows" disabled={session.channel.closed}>
@@ -52,12 +54,6 @@ export function Form({ session, uid }: FormProps) {
       </fieldset>
     </form>
   );
-}
-
-/** The media field that a file dropped on the form is for. */
-function fieldFor(file: File, fields: readonly Field[]): Field | undefined {
-  const kind = file.type.split("/")[0];
-  return fields.find((field) => field.kind === kind) ?? fields.find((field) => field.kind === "file");
 }
 
 function Advanced({ count, open, children }: { count: number; open: boolean; children: ComponentChildren }) {
@@ -102,15 +98,13 @@ function Row({ session, field, id }: RowProps) {
       </div>
       <div class="ck-reset">
         {changed && (
-          <button
-            type="button"
+          <IconButton
+            icon={ResetIcon}
             class="ck-quiet"
-            aria-label="Reset"
+            label="Reset"
             title={`Back to ${brief(field.default, 60)}`}
             onClick={reset}
-          >
-            <ResetIcon />
-          </button>
+          />
         )}
       </div>
     </div>

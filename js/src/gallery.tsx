@@ -1,17 +1,24 @@
-/** The outputs of all runs, the newest first, each run with what made it different. */
+/** The outputs of all runs, the newest first, each run with what made it different. Only what is in sight is in the page. */
 
-import { useRef } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Actions, dragOutput } from "./actions";
 import { alternative, brief, differences, duration } from "./format";
-import { CloseIcon, PlayIcon } from "./icons";
+import { CloseIcon, IconButton, PlayIcon } from "./icons";
+import type { Opened } from "./lightbox";
+import { CELL, GAP, layOut, type Segment } from "./lines";
 import { stagedRun } from "./progress";
-import type { Item, Run } from "./protocol";
+import { type Run, same } from "./protocol";
 import { type Session, useTopics } from "./session";
-import { Download, Player, type ShowProps, Text, useMedia, useSeen } from "./show";
-import { FailureText } from "./stage";
+import { Output, type ShowProps, useMedia, useSeen } from "./show";
+import { FailureText, isVisual } from "./stage";
+
+/** Pixels above and below that are in the page, too: what the tab key goes to next. */
+const MARGIN = 200;
 
 export interface GalleryProps {
   session: Session;
-  onOpen(run: Run, item: Item): void;
+  onOpen(opened: Opened): void;
 }
 
 export function Gallery({ session, onOpen }: GalleryProps) {
@@ -19,85 +26,139 @@ export function Gallery({ session, onOpen }: GalleryProps) {
   const staged = stagedRun(session);
   const runs = session.get("runs").filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
   const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
-  if (runs.length === 0 || alone) return null;
+  return runs.length === 0 || alone ? null : <Lines session={session} runs={runs} onOpen={onOpen} />;
+}
+
+function Lines({ session, runs, onOpen }: GalleryProps & { runs: Run[] }) {
+  const box = useRef<HTMLElement>(null);
+  const view = useSight(box);
+  // The tile that the pointer or the focus is on: it alone has its actions in the page.
+  const [active, setActive] = useState("");
+  const lines = layOut(runs, Math.max(1, Math.floor((view.width + GAP) / CELL)));
+  const last = lines.at(-1);
   return (
-    <section class="ck-gallery" aria-label="Outputs">
-      {runs.map((run) => (
-        <Group key={run.id} session={session} run={run} onOpen={onOpen} />
-      ))}
+    <section
+      ref={box}
+      class="ck-gallery"
+      aria-label="Outputs"
+      onMouseLeave={({ currentTarget }) => currentTarget.contains(document.activeElement) || setActive("")}
+    >
+      <div style={{ height: `${last ? last.top + last.height : 0}px` }}>
+        {lines
+          .filter(({ top, height }) => top + height > view.top - MARGIN && top < view.top + view.height + MARGIN)
+          .map(({ top, caption, segments }) => (
+            <div key={top} class="ck-tiles" style={{ top: `${top}px`, "--ck-lines": caption }}>
+              {segments.map((segment) => (
+                <Group
+                  key={`${segment.run.id}/${segment.items[0]?.key}`}
+                  session={session}
+                  segment={segment}
+                  active={active}
+                  onActive={setActive}
+                  onOpen={onOpen}
+                />
+              ))}
+            </div>
+          ))}
+      </div>
     </section>
   );
 }
 
-function Group({ session, run, onOpen }: GalleryProps & { run: Run }) {
+/** What of a scrolled element is in sight, in pixels. */
+function useSight(box: RefObject<HTMLElement | null>) {
+  const [view, setView] = useState({ top: 0, height: 600, width: 600 });
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const look = () => {
+      const next = {
+        // In steps: not each pixel is a reason to look what is in sight.
+        top: Math.floor(element.scrollTop / 64) * 64,
+        height: element.clientHeight,
+        width: element.clientWidth,
+      };
+      setView((old) => (same(old, next) ? old : next));
+    };
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(element);
+    element.addEventListener("scroll", look, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", look);
+    };
+  }, [box]);
+  return view;
+}
+
+interface GroupProps extends GalleryProps {
+  segment: Segment;
+  active: string;
+  onActive(tile: string): void;
+}
+
+function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
+  const { run, items, cells } = segment;
   const fields = session.get("fields");
   const parts = differences(run);
   return (
-    <figure class="ck-group">
-      <div class="ck-tiles">
-        {run.items.map((item) => (
-          <Tile
-            key={item.key}
-            session={session}
-            run={run}
-            item={item}
-            alt={alternative(item, run, fields)}
-            onOpen={() => onOpen(run, item)}
-          />
-        ))}
-        {run.error && run.status === "failed" && (
-          <div class="ck-tile ck-card">
-            <FailureText error={run.error} />
+    <figure class="ck-group" style={{ width: `${cells * CELL - GAP}px` }}>
+      {items.map((item) => {
+        const tile = `${run.id}/${item?.key}`;
+        const enter = () => onActive(tile);
+        return (
+          // biome-ignore lint/a11y/noStaticElementInteractions: it only shows what its buttons do
+          <div key={item?.key ?? "error"} class="ck-cell" onMouseEnter={enter} onFocusIn={enter}>
+            {item ? (
+              <Tile
+                session={session}
+                run={run}
+                item={item}
+                alt={alternative(item, run, fields)}
+                onOpen={() => onOpen({ run: run.id, key: item.key })}
+              />
+            ) : (
+              <div class="ck-tile ck-card">{run.error && <FailureText error={run.error} />}</div>
+            )}
+            {tile === active && (
+              <div class="ck-actions">
+                <Actions
+                  session={session}
+                  run={run}
+                  item={item}
+                  onInfo={() => item && onOpen({ run: run.id, key: item.key, info: true })}
+                />
+                <IconButton
+                  icon={CloseIcon}
+                  label="Discard outputs"
+                  title="Take this run out of the gallery"
+                  disabled={session.channel.closed}
+                  onClick={() => session.ask("remove", { run: run.id })}
+                />
+              </div>
+            )}
           </div>
-        )}
-      </div>
+        );
+      })}
       <figcaption title={parts.map(([name, value]) => `${name}: ${value}`).join("\n")}>
         {[
           run.status === "completed" ? duration(run.seconds) : run.status,
           ...parts.map(([name, value]) => `${name} ${brief(value, 60)}`),
         ].join(" · ")}
       </figcaption>
-      <button
-        type="button"
-        class="ck-quiet"
-        aria-label="Discard outputs"
-        title="Take this out of the gallery"
-        disabled={session.channel.closed}
-        onClick={() => session.remove(run.id)}
-      >
-        <CloseIcon />
-      </button>
     </figure>
   );
 }
 
 function Tile(props: ShowProps & { onOpen(): void }) {
-  const { item, run, session } = props;
-  switch (item.kind) {
-    case "image":
-    case "video":
-      return <Thumbnail {...props} />;
-    case "text":
-      return (
-        <div class="ck-tile ck-card">
-          <Text text={item.text ?? ""} label={item.var || item.node} />
-        </div>
-      );
-    case "audio":
-      return (
-        <div class="ck-tile ck-card">
-          <Player {...props} />
-          <Download session={session} run={run} item={item} />
-        </div>
-      );
-    default:
-      return (
-        <div class="ck-tile ck-card">
-          <span class="ck-name">{item.name}</span>
-          <Download session={session} run={run} item={item} />
-        </div>
-      );
-  }
+  const { item } = props;
+  if (isVisual(item)) return <Thumbnail {...props} />;
+  return (
+    <div class="ck-tile ck-card">
+      <Output {...props} />
+    </div>
+  );
 }
 
 function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): void }) {
@@ -105,9 +166,18 @@ function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): 
   const seen = useSeen(tile);
   const { url, error } = useMedia(session, seen ? { run: run.id, key: item.key, size: "thumb" } : null);
   return (
-    <button ref={tile} type="button" class="ck-tile ck-open" aria-label={alt} title={alt} onClick={onOpen}>
+    <button
+      ref={tile}
+      type="button"
+      class="ck-tile ck-open"
+      aria-label={alt}
+      title={alt}
+      draggable
+      onDragStart={(event) => dragOutput(event, run, item)}
+      onClick={onOpen}
+    >
       {url ? (
-        <img src={url} alt={alt} />
+        <img src={url} alt={alt} draggable={false} />
       ) : (
         <span class="ck-note">{error && (item.kind === "video" ? item.name : error)}</span>
       )}

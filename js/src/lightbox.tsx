@@ -1,16 +1,19 @@
-/** One output over everything: all its pixels, its neighbours by arrow keys, what made it. */
+/** One output over everything, or two beside or over each other: all their pixels, what made them, the next by arrow keys. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Actions } from "./actions";
 import { alternative, byteSize, differences, duration } from "./format";
-import { ArrowIcon, CloseIcon, InfoIcon } from "./icons";
+import { BackIcon, CloseIcon, CompareIcon, IconButton, NextIcon } from "./icons";
 import type { Item, Run } from "./protocol";
 import { type Session, useTopics } from "./session";
-import { Download, Player, useMedia } from "./show";
-import { isVisual } from "./stage";
+import { Output, type ShowProps, useMedia } from "./show";
+import { useZoom } from "./zoom";
 
 export interface Opened {
   run: string;
   key: string;
+  /** With what made it beside it. */
+  info?: boolean;
 }
 
 export interface LightboxProps {
@@ -24,19 +27,28 @@ const KEYS: readonly [string, string][] = [
   ["← →", "the one before, the next"],
   ["+ −", "closer, further (or the wheel)"],
   ["0", "the whole picture"],
+  ["Space", "play, pause"],
+  ["c", "keep this one, compare others with it"],
+  ["s", "compare beside each other, or by a slider that ← → and the pointer move"],
   ["i", "what made it"],
   ["?", "these keys"],
   ["Esc", "close"],
 ];
 
 export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
-  useTopics(session, "runs", "fields");
+  useTopics(session, "runs", "fields", "notice");
   const dialog = useRef<HTMLDialogElement>(null);
-  const [panel, setPanel] = useState<"info" | "keys" | null>(null);
-  const all = session.get("runs").flatMap((run) => run.items.filter(isVisual).map((item) => ({ run, item })));
-  const at = all.findIndex(({ run, item }) => run.id === opened.run && item.key === opened.key);
-  const current = all[at];
-  const zoom = useZoom(`${opened.run}/${opened.key}`);
+  const [panel, setPanel] = useState<"info" | "keys" | null>(opened.info ? "info" : null);
+  const [kept, setKept] = useState<Opened | null>(null);
+  const [sliding, setSliding] = useState(false);
+  const [at, setAt] = useState(50);
+  const all = session.get("runs").flatMap((run) => run.items.map((item) => ({ run, item })));
+  const find = (one: Opened | null) => all.findIndex(({ run, item }) => run.id === one?.run && item.key === one.key);
+  const [here, there] = [find(opened), find(kept)];
+  const current = all[here];
+  const other = there === here ? undefined : all[there];
+  // Two that are compared are looked at in the same place, whichever they are.
+  const zoom = useZoom(other ? "two" : `${opened.run}/${opened.key}`);
   const gone = current === undefined;
   const thumb = useMedia(session, current ? { run: opened.run, key: opened.key, size: "thumb" } : null);
 
@@ -52,10 +64,16 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   if (!current) return null;
 
   const go = (by: number) => {
-    const next = all[at + by];
+    const next = all[here + by];
     if (next) onShow({ run: next.run.id, key: next.item.key });
   };
   const toggle = (which: "info" | "keys") => setPanel(panel === which ? null : which);
+  const keep = () => setKept(kept ? null : opened);
+  const slider = other !== undefined && sliding && current.item.kind === "image" && other.item.kind === "image";
+  const play = () => {
+    const video = dialog.current?.querySelector<HTMLMediaElement>("video, audio");
+    if (video) void (video.paused ? video.play() : video.pause());
+  };
   const keys: Record<string, () => void> = {
     ArrowLeft: () => go(-1),
     ArrowRight: () => go(1),
@@ -64,14 +82,32 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
     "-": () => zoom.by(0.8),
     "−": () => zoom.by(0.8),
     "0": zoom.reset,
+    " ": play,
+    c: keep,
+    s: () => setSliding(!sliding),
     i: () => toggle("info"),
     "?": () => toggle("keys"),
     Escape: onClose,
   };
+  const onKeyDown = (event: KeyboardEvent) => {
+    // Nothing that is typed here is for the notebook behind.
+    event.stopPropagation();
+    const target = event.target as HTMLElement;
+    // A button is pressed by the space key, the slider moved by arrows, a list by both.
+    const own =
+      target !== dialog.current && (event.key === " " || (event.key.startsWith("Arrow") && !target.matches("button")));
+    const action = own || event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  };
   const { run, item } = current;
-  const alt = alternative(item, run, session.get("fields"));
-  const { width, height } = item.width ? item : thumb;
-  const size = width && height ? { width, height } : {};
+  const fields = session.get("fields");
+  const shown = other ? [other, current] : [current];
+  const facts = shown.flatMap((each) => [
+    ...(other ? ([["", each.item.name]] as const) : []),
+    ...factsOf(each.run, each.item, each === current && !each.item.width ? thumb : each.item),
+  ]);
 
   return (
     <dialog
@@ -82,29 +118,37 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
       data-lm-suppress-shortcuts="true"
       onClose={onClose}
       onClick={(event) => event.target === event.currentTarget && onClose()}
-      onKeyDown={(event) => {
-        // Nothing that is typed here is for the notebook behind.
-        event.stopPropagation();
-        const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys[event.key];
-        if (!action) return;
-        event.preventDefault();
-        action();
-      }}
+      onKeyDown={onKeyDown}
     >
       <header class="ck-line">
         <span class="ck-grow ck-name">
-          {item.name} <span class="ck-muted">{`${at + 1} of ${all.length}`}</span>
+          {item.name} <span class="ck-muted">{`${here + 1} of ${all.length}`}</span>
         </span>
-        <Download key={`${run.id}/${item.key}`} session={session} run={run} item={item} />
-        <button
-          type="button"
-          class="ck-button ck-square"
-          aria-label="Parameters"
-          aria-pressed={panel === "info"}
-          onClick={() => toggle("info")}
+        <Actions
+          key={`${run.id}/${item.key}`}
+          session={session}
+          run={run}
+          item={item}
+          named
+          info={panel === "info"}
+          onInfo={() => toggle("info")}
+          onChanged={onClose}
+        />
+        <IconButton
+          icon={CompareIcon}
+          class="ck-button"
+          label="Compare"
+          title={kept ? "Compare no more (c)" : "Keep this one and compare others with it (c)"}
+          aria-pressed={kept !== null}
+          onClick={keep}
         >
-          <InfoIcon />
-        </button>
+          <span>{kept && !other ? "Now go to another" : "Compare"}</span>
+        </IconButton>
+        {other && (
+          <button type="button" class="ck-button" aria-pressed={slider} title="Over each other (s)" onClick={keys.s}>
+            Slider
+          </button>
+        )}
         <button
           type="button"
           class="ck-button ck-square"
@@ -114,48 +158,62 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
         >
           ?
         </button>
-        <button type="button" class="ck-button ck-square" aria-label="Close" onClick={onClose}>
-          <CloseIcon />
-        </button>
+        <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
       </header>
+      {session.notice && (
+        <p class="ck-error" role="alert">
+          {session.notice}
+        </p>
+      )}
       <div class="ck-look">
-        <button
-          type="button"
-          class="ck-button ck-square ck-side-button"
-          aria-label="Previous"
-          disabled={at === 0}
+        <IconButton
+          icon={BackIcon}
+          class="ck-button ck-side-button"
+          label="Previous"
+          disabled={here === 0}
           onClick={() => go(-1)}
-        >
-          <ArrowIcon back />
-        </button>
-        <div class="ck-canvas" {...(item.kind === "image" && zoom.handlers)}>
-          {item.kind === "image" ? (
-            <Whole
-              key={`${run.id}/${item.key}`}
-              session={session}
-              run={run}
-              item={item}
-              alt={alt}
-              transform={zoom.transform}
-              meanwhile={thumb.url}
-              {...size}
+        />
+        <div class={`ck-canvas${slider ? " ck-slide" : ""}`} style={{ "--ck-at": at / 100 }}>
+          {shown.map((each) => {
+            const props = { session, ...each, alt: alternative(each.item, each.run, fields) };
+            const image = each.item.kind === "image";
+            return (
+              <div key={`${each.run.id}/${each.item.key}`} class="ck-pane" {...(image && zoom.handlers)}>
+                {image ? <Whole {...props} transform={zoom.transform} /> : <Output {...props} wanted />}
+                {other && (
+                  <p class="ck-tag">{captionOf(each.run, (each === other ? current : other).run) || each.item.name}</p>
+                )}
+              </div>
+            );
+          })}
+          {slider && (
+            <input
+              ref={takeFocus}
+              type="range"
+              class="ck-divider"
+              aria-label="Where one ends and the other begins"
+              value={at}
+              onInput={(event) => setAt(event.currentTarget.valueAsNumber)}
             />
-          ) : (
-            <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} wanted />
           )}
         </div>
-        <button
-          type="button"
-          class="ck-button ck-square ck-side-button"
-          aria-label="Next"
-          disabled={at === all.length - 1}
+        <IconButton
+          icon={NextIcon}
+          class="ck-button ck-side-button"
+          label="Next"
+          disabled={here === all.length - 1}
           onClick={() => go(1)}
-        >
-          <ArrowIcon />
-        </button>
+        />
         {panel && (
           <aside class="ck-panel">
-            <List rows={panel === "keys" ? KEYS : facts(run, item, size)} />
+            <dl>
+              {(panel === "keys" ? KEYS : facts).map(([name, value], index) => (
+                <div key={`${index}`}>
+                  <dt>{name}</dt>
+                  <dd>{value}</dd>
+                </div>
+              ))}
+            </dl>
           </aside>
         )}
       </div>
@@ -163,12 +221,26 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   );
 }
 
+/** The keys move the slider as soon as it is there. */
+function takeFocus(element: HTMLElement | null): void {
+  element?.focus();
+}
+
 interface PixelSize {
   width?: number;
   height?: number;
 }
 
-function facts(run: Run, item: Item, { width, height }: PixelSize): [string, string][] {
+/** What made one run different from the other. */
+function captionOf(run: Run, other: Run): string {
+  const others = new Set(differences(other).map(String));
+  return differences(run)
+    .filter((part) => !others.has(String(part)))
+    .map((part) => part.join(" "))
+    .join(" · ");
+}
+
+function factsOf(run: Run, item: Item, { width, height }: PixelSize): [string, string][] {
   const rows: [string, string][] = [
     ...differences(run),
     ["node", item.var ? `${item.node} (${item.var})` : item.node],
@@ -180,32 +252,12 @@ function facts(run: Run, item: Item, { width, height }: PixelSize): [string, str
   return rows.filter(([, value]) => value);
 }
 
-function List({ rows }: { rows: readonly [string, string][] }) {
-  return (
-    <dl>
-      {rows.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
-}
-
-interface WholeProps extends PixelSize {
-  session: Session;
-  run: Run;
-  item: Item;
-  alt: string;
-  transform: string;
-  meanwhile: string | undefined;
-}
-
-function Whole({ session, run, item, alt, transform, meanwhile, width, height }: WholeProps) {
+function Whole({ session, run, item, alt, transform }: ShowProps & { transform: string }) {
+  const thumb = useMedia(session, { run: run.id, key: item.key, size: "thumb" });
   const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
-  const url = full.url ?? meanwhile;
+  const url = full.url ?? thumb.url;
   const loading = full.total ? `${Math.round(full.fraction * 100)} % of ${byteSize(full.total)}` : "";
+  const { width, height } = item.width ? item : thumb;
   return (
     <>
       {/* The size is known before the pixels are: the small picture takes the place of the large one. */}
@@ -215,62 +267,4 @@ function Whole({ session, run, item, alt, transform, meanwhile, width, height }:
       {!full.url && <p class="ck-note ck-loading">{full.error ?? loading}</p>}
     </>
   );
-}
-
-interface View {
-  scale: number;
-  x: number;
-  y: number;
-}
-
-const WHOLE: View = { scale: 1, x: 0, y: 0 };
-
-/** Zoom by wheel and keys, pan by drag. The picture with this key is shown whole at first. */
-function useZoom(key: string) {
-  const [view, setView] = useState(WHOLE);
-  const drag = useRef<{ x: number; y: number } | null>(null);
-  useLayoutEffect(() => setView(WHOLE), [key]);
-
-  /** Scales about a point, in pixels from the middle of the canvas. */
-  const by = (factor: number, x = 0, y = 0) =>
-    setView((old) => {
-      const scale = Math.min(32, Math.max(1, old.scale * factor));
-      if (scale === 1) return WHOLE;
-      const ratio = scale / old.scale;
-      return { scale, x: x - (x - old.x) * ratio, y: y - (y - old.y) * ratio };
-    });
-
-  const handlers = {
-    onWheel: (event: WheelEvent) => {
-      event.preventDefault();
-      const box = (event.currentTarget as Element).getBoundingClientRect();
-      const [x, y] = [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
-      by(Math.exp(-event.deltaY * 0.0015), x, y);
-    },
-    onPointerDown: (event: PointerEvent) => {
-      if (event.button !== 0) return;
-      (event.currentTarget as Element).setPointerCapture(event.pointerId);
-      drag.current = { x: event.clientX, y: event.clientY };
-    },
-    onPointerMove: (event: PointerEvent) => {
-      const from = drag.current;
-      if (!from) return;
-      drag.current = { x: event.clientX, y: event.clientY };
-      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
-      setView((old) => (old.scale === 1 ? old : { ...old, x: old.x + dx, y: old.y + dy }));
-    },
-    onPointerUp: () => {
-      drag.current = null;
-    },
-    onPointerCancel: () => {
-      drag.current = null;
-    },
-    onDblClick: () => (view.scale === 1 ? by(3) : setView(WHOLE)),
-  };
-  return {
-    by,
-    reset: () => setView(WHOLE),
-    handlers,
-    transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})`,
-  };
 }

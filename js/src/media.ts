@@ -31,11 +31,14 @@ interface Entry {
   controller: AbortController;
 }
 
-/** Bytes kept for media that nobody shows. */
+/** Bytes, and how many, are kept of media that nobody shows. */
 const KEPT_BYTES = 96 * 1024 * 1024;
 /** Past this a page had better not try. */
 const MAX_BYTES = 1024 ** 3;
+const KEPT = 200;
+/** Pieces of a medium, and thumbnails, that are asked for at once. */
 const AT_ONCE = 3;
+const THUMBS_AT_ONCE = 6;
 
 // Opened in a tab, a blob of the page's origin with scripts in it would run there: such types are not passed on.
 const SHOWN = /^(image\/(png|jpeg|webp|gif|avif|bmp)|(video|audio)\/[a-z0-9.+-]+)$/;
@@ -45,6 +48,8 @@ export class MediaCache {
   // In the order of use, the oldest first.
   readonly #entries = new Map<string, Entry>();
   readonly #kept: number;
+  #busy = 0;
+  readonly #queue: (() => void)[] = [];
 
   constructor(channel: Channel, kept = KEPT_BYTES) {
     this.#channel = channel;
@@ -83,7 +88,9 @@ export class MediaCache {
       for (const holder of [...entry.holders]) holder();
     };
     const progress = (fraction: number, total: number) => update({ fraction, total });
-    fetchMedia(this.#channel, name, entry.controller.signal, progress).then(
+    const { signal } = entry.controller;
+    const fetched = () => fetchMedia(this.#channel, name, signal, progress);
+    (name.size === "thumb" ? this.#inTurn(fetched) : fetched()).then(
       ({ blob, ...size }) => {
         if (this.#entries.get(id) !== entry) return;
         update({ url: URL.createObjectURL(blob), mime: blob.type, total: blob.size, fraction: 1, ...size });
@@ -98,11 +105,24 @@ export class MediaCache {
     return entry;
   }
 
+  /** Thumbnails wait for each other, so that one that is scrolled past is never asked for. The last to come goes first. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#busy >= THUMBS_AT_ONCE) await new Promise<void>((go) => this.#queue.push(go));
+    else this.#busy++;
+    try {
+      return await work();
+    } finally {
+      const next = this.#queue.pop();
+      if (next) next();
+      else this.#busy--;
+    }
+  }
+
   #trim(): void {
     const unused = [...this.#entries].filter(([, entry]) => entry.holders.size === 0 && entry.state.url);
     let bytes = unused.reduce((sum, [, entry]) => sum + (entry.state.total ?? 0), 0);
-    for (const [id, entry] of unused) {
-      if (bytes <= this.#kept) break;
+    for (const [index, [id, entry]] of unused.entries()) {
+      if (bytes <= this.#kept && unused.length - index <= KEPT) break;
       bytes -= entry.state.total ?? 0;
       this.#drop(id, entry);
     }

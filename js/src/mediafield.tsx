@@ -1,9 +1,10 @@
 /** A picture, video, sound or file that a workflow takes in: chosen, dropped, pasted, or named by a path or URL. */
 
 import { useRef, useState } from "preact/hooks";
+import { takeOutput } from "./actions";
 import { type ControlProps, described, ErrorLine, textOf } from "./fields";
 import { shortPath } from "./format";
-import { CloseIcon } from "./icons";
+import { CloseIcon, IconButton } from "./icons";
 import { useTopics } from "./session";
 import { useMedia } from "./show";
 
@@ -43,7 +44,8 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
         setOver(false);
         event.preventDefault();
         event.stopPropagation();
-        if (!session.channel.closed) take(event.dataTransfer?.files);
+        if (session.channel.closed || takeOutput(session, event, [field])) return;
+        take(event.dataTransfer?.files);
       }}
       onPaste={(event) => {
         if (take(event.clipboardData?.files)) event.preventDefault();
@@ -55,15 +57,13 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
           <div class="ck-line ck-grow">
             <progress class="ck-upload" value={upload.fraction} aria-label={`Sending ${upload.file}`} />
             <span class="ck-muted">{Math.round(upload.fraction * 100)} %</span>
-            <button
-              type="button"
+            <IconButton
+              icon={CloseIcon}
               class="ck-quiet"
-              aria-label="Stop"
+              label="Stop"
               title="Stop sending"
               onClick={() => session.stopUpload(field.name)}
-            >
-              <CloseIcon />
-            </button>
+            />
           </div>
         ) : (
           <input

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { clock, duration } from "./format";
-import { CloseIcon } from "./icons";
+import { CloseIcon, IconButton } from "./icons";
 import type { Progress, Run, Status } from "./protocol";
 import { type Session, useTopics } from "./session";
 
@@ -99,16 +99,13 @@ function Queue({ session }: { session: Session }) {
       {waiting.map(({ id, position }, index) => (
         <li key={id} class="ck-chip">
           {position === null ? "in the queue" : `${position} ahead`}
-          <button
-            type="button"
+          <IconButton
+            icon={CloseIcon}
             class="ck-quiet"
-            aria-label={`Take number ${index + 1} out of the queue`}
-            title="Take it out of the queue"
+            label={`Take number ${index + 1} out of the queue`}
             disabled={session.channel.closed}
             onClick={() => session.cancel(id)}
-          >
-            <CloseIcon />
-          </button>
+          />
         </li>
       ))}
     </ul>

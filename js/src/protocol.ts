@@ -123,8 +123,6 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 export interface RequestOptions {
   buffers?: ArrayBufferView[];
   signal?: AbortSignal | undefined;
-  /** Milliseconds; none: a kernel that is busy answers when it is free. */
-  timeout?: number;
 }
 
 interface Pending {
@@ -158,22 +156,18 @@ export class Channel {
   /**
    * Sends a message and waits for its answer.
    *
-   * Rejects with the kernel's error, a `TimeoutError`, an `AbortError`, or because the channel has closed.
+   * A kernel that is busy answers when it is free. Rejects with the kernel's error, an `AbortError`, or because the
+   * channel has closed.
    */
   request(kind: string, body: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<Answer> {
-    const { buffers = [], signal, timeout } = options;
+    const { buffers = [], signal } = options;
     const id = `${this.#prefix}-${this.#count++}`;
     return new Promise<Answer>((resolve, reject) => {
       if (this.#closed) return reject(new Error("The kernel is gone."));
       if (signal?.aborted) return reject(aborted());
       const onAbort = () => pending.reject(aborted());
-      const timer =
-        timeout === undefined
-          ? undefined
-          : setTimeout(() => pending.reject(new DOMException(`No answer to ${kind}.`, "TimeoutError")), timeout);
       const settle = () => {
         this.#pending.delete(id);
-        clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
       };
       const pending: Pending = {

@@ -3,22 +3,19 @@
 import { useLayoutEffect, useState } from "preact/hooks";
 import { MediaCache } from "./media";
 import { Preview } from "./preview";
-import { bytes, Channel, isAbort, isRecord, type Model, messageOf, type Traits, type Value } from "./protocol";
+import {
+  type Answer,
+  bytes,
+  Channel,
+  isAbort,
+  isRecord,
+  type Model,
+  messageOf,
+  type Traits,
+  type Value,
+} from "./protocol";
 import { upload } from "./upload";
 import { Values } from "./values";
-
-const TRAITS = [
-  "view",
-  "title",
-  "server",
-  "fields",
-  "values",
-  "errors",
-  "status",
-  "progress",
-  "runs",
-  "waiting",
-] as const satisfies readonly (keyof Traits)[];
 
 const EMPTY: Traits = {
   view: "form",
@@ -32,6 +29,8 @@ const EMPTY: Traits = {
   runs: [],
   waiting: [],
 };
+
+const TRAITS = Object.keys(EMPTY) as (keyof Traits)[];
 
 /** What a part of a view can follow. */
 export type Topic = keyof Traits | "preview" | "uploads" | "notice" | "closed";
@@ -112,13 +111,20 @@ export class Session {
     this.channel.request("hello").catch(() => {});
   }
 
-  run(): void {
-    this.values.flush();
-    this.#act("run");
+  /** Asks the kernel to do something. What goes wrong is said by the notice, and there is no answer then. */
+  async ask(kind: string, body: Record<string, unknown> = {}): Promise<Answer["content"] | undefined> {
+    this.#say("");
+    try {
+      return (await this.channel.request(kind, body)).content;
+    } catch (error) {
+      if (!this.channel.closed) this.#say(messageOf(error));
+      return undefined;
+    }
   }
 
-  remove(run: string): void {
-    this.#act("remove", { run });
+  run(): void {
+    this.values.flush();
+    void this.ask("run");
   }
 
   /** Cancels a run: that on the stage, or one that waits. */
@@ -131,7 +137,7 @@ export class Session {
         if (this.active) (this.#model as unknown as KernelOfModel).widget_manager?.kernel?.interrupt?.();
       }, CANCEL_ANSWER);
     }
-    this.#act("cancel", { prompt_id: promptId }, () => cellRuns && clearTimeout(this.#interrupt));
+    void this.ask("cancel", { prompt_id: promptId }).then(() => cellRuns && clearTimeout(this.#interrupt));
   }
 
   /** The choices of a field that has too many for a trait. */
@@ -244,14 +250,6 @@ export class Session {
     if (this.channel.closed !== open) return;
     this.channel.closed = !open;
     this.#tell("closed");
-  }
-
-  #act(kind: string, body: Record<string, unknown> = {}, answered?: () => void): void {
-    this.#say("");
-    this.channel
-      .request(kind, body)
-      .catch((error: unknown) => this.channel.closed || this.#say(messageOf(error)))
-      .finally(answered);
   }
 
   #say(notice: string): void {

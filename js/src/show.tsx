@@ -3,7 +3,7 @@
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { byteSize } from "./format";
-import { DownloadIcon, PlayIcon } from "./icons";
+import { DownloadIcon, IconButton, PlayIcon } from "./icons";
 import type { MediaName, MediaState } from "./media";
 import type { Item, Run } from "./protocol";
 import type { Session } from "./session";
@@ -51,7 +51,7 @@ export interface ShowProps {
 }
 
 /** A video or sound with its controls, once it is wanted. */
-export function Player({ session, run, item, alt, wanted = false }: ShowProps & { wanted?: boolean }) {
+function Player({ session, run, item, alt, wanted = false }: ShowProps & { wanted?: boolean }) {
   const [started, setStarted] = useState(wanted);
   const video = item.kind === "video";
   const poster = useMedia(session, video ? { run: run.id, key: item.key, size: "thumb" } : null);
@@ -79,34 +79,64 @@ export function Player({ session, run, item, alt, wanted = false }: ShowProps & 
   );
 }
 
-export function Text({ text, label }: { text: string; label: string }) {
+/** What is no picture: a player, a text, or a file that can only be kept. */
+export function Output(props: ShowProps & { wanted?: boolean }) {
+  const { item } = props;
+  if (item.kind === "text") return <Text text={item.text ?? ""} label={item.var || item.node} />;
+  return item.kind === "file" ? <Download {...props} label={item.name} /> : <Player {...props} />;
+}
+
+function Text({ text, label }: { text: string; label: string }) {
   const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard?.writeText(text);
-    setCopied(true);
-  };
   const data = /^\s*[[{]/.test(text);
   return (
     <div class="ck-text">
       <pre class={data ? "ck-code" : ""}>{text}</pre>
-      <button type="button" class="ck-link" title={label} onClick={() => copy().catch(() => setCopied(false))}>
+      <button
+        type="button"
+        class="ck-link"
+        title={label}
+        onClick={async (event) => setCopied(await copyText(text, event.currentTarget))}
+      >
         {copied ? "Copied" : "Copy"}
       </button>
     </div>
   );
 }
 
+/** Copies a text, also where a page may not use the clipboard (plain http); returns whether it did. */
+export async function copyText(text: string, near: Element): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    // Beside the button: what is outside of an open dialog can't be selected.
+    near.after(area);
+    area.select();
+    const copied = document.execCommand?.("copy") ?? false;
+    area.remove();
+    return copied;
+  }
+}
+
+export interface DownloadProps extends Omit<ShowProps, "alt"> {
+  label?: string;
+  class?: string;
+}
+
 /** Fetches a medium and hands it to the browser to keep. */
-export function Download({
-  session,
-  run,
-  item,
-  children,
-}: Omit<ShowProps, "alt"> & { children?: preact.ComponentChildren }) {
+export function Download({ session, run, item, label = "Download", class: look = "ck-link" }: DownloadProps) {
   const [note, setNote] = useState("");
   const stop = useRef<(() => void) | undefined>(undefined);
   useEffect(() => () => stop.current?.(), []);
   const keep = () => {
+    if (item.kind === "text") {
+      const url = URL.createObjectURL(new Blob([item.text ?? ""], { type: "text/plain" }));
+      save(url, `${item.name || "text"}.txt`);
+      return URL.revokeObjectURL(url);
+    }
     stop.current?.();
     const step = () => {
       const { url, error, fraction, total } = held.state();
@@ -118,11 +148,10 @@ export function Download({
     step();
   };
   return (
-    <button type="button" class="ck-link ck-download" title={`Download ${item.name}`} onClick={keep}>
-      <DownloadIcon />
-      {children ?? "Download"}
+    <IconButton icon={DownloadIcon} class={look} label={`Download ${item.name}`} onClick={keep}>
+      {label && <span>{label}</span>}
       {note && <span class="ck-muted">{note}</span>}
-    </button>
+    </IconButton>
   );
 }
 

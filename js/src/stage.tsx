@@ -2,14 +2,15 @@
 
 import { useRef } from "preact/hooks";
 import { alternative } from "./format";
+import type { Opened } from "./lightbox";
 import { stagedRun } from "./progress";
 import type { Item, Run, RunError } from "./protocol";
 import { type Session, useTopics } from "./session";
-import { Download, Player, Text, useMedia } from "./show";
+import { Output, useMedia } from "./show";
 
 export interface StageProps {
   session: Session;
-  onOpen(run: Run, item: Item): void;
+  onOpen(opened: Opened): void;
 }
 
 export function Stage({ session, onOpen }: StageProps) {
@@ -58,29 +59,14 @@ export function Stage({ session, onOpen }: StageProps) {
           item={item}
           alt={alt}
           meanwhile={thumb.url ?? (current ? frame?.url : undefined)}
-          onOpen={() => onOpen(run, item)}
+          onOpen={() => onOpen({ run: run.id, key: item.key })}
         />
       </div>
     );
   }
-  if (item.kind === "video") {
-    return (
-      <div class="ck-stage" style={{ "--ck-aspect": aspect }}>
-        <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
-      </div>
-    );
-  }
   return (
-    <div class="ck-stage ck-flat">
-      {item.kind === "text" && <Text text={item.text ?? ""} label={item.var || item.node} />}
-      {item.kind === "audio" && (
-        <Player key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
-      )}
-      {item.kind === "file" && (
-        <Download session={session} run={run} item={item}>
-          {item.name}
-        </Download>
-      )}
+    <div class={`ck-stage${item.kind === "video" ? "" : " ck-flat"}`} style={{ "--ck-aspect": aspect }}>
+      <Output key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
     </div>
   );
 }

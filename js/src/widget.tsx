@@ -5,7 +5,6 @@ import { Buttons, Form } from "./form";
 import { Gallery } from "./gallery";
 import { Lightbox, type Opened } from "./lightbox";
 import { ProgressPanel } from "./progress";
-import type { Item, Run, Server } from "./protocol";
 import { type Session, useTopics } from "./session";
 import { Stage } from "./stage";
 
@@ -18,7 +17,6 @@ export interface WidgetProps {
 export function Widget({ session, uid }: WidgetProps) {
   useTopics(session, "view", "closed");
   const [opened, setOpened] = useState<Opened | null>(null);
-  const open = (run: Run, item: Item) => setOpened({ run: run.id, key: item.key });
   const form = session.get("view") === "form";
 
   return (
@@ -42,28 +40,21 @@ export function Widget({ session, uid }: WidgetProps) {
       <div class={`ck-body${form ? "" : " ck-single"}`}>
         {form && <Form session={session} uid={uid} />}
         <div class="ck-side">
-          <Stage session={session} onOpen={open} />
+          <Stage session={session} onOpen={setOpened} />
           <ProgressPanel session={session} />
           {!form && <Buttons session={session} />}
         </div>
       </div>
-      <Gallery session={session} onOpen={open} />
+      <Gallery session={session} onOpen={setOpened} />
       {opened && <Lightbox session={session} opened={opened} onShow={setOpened} onClose={() => setOpened(null)} />}
     </div>
   );
 }
 
-const STATES: Record<Server["state"], string> = {
-  ready: "ready",
-  busy: "busy",
-  unreachable: "unreachable",
-  unknown: "not asked yet",
-};
-
 function TitleLine({ session }: { session: Session }) {
   useTopics(session, "title", "server");
   const { address = "", state = "unknown", message = "", version } = session.get("server");
-  const words = [STATES[state], version && `ComfyUI ${version}`].filter(Boolean).join(", ");
+  const words = [state, version && `ComfyUI ${version}`].filter(Boolean).join(", ");
   return (
     <header class="ck-title">
       <strong>{session.get("title")}</strong>

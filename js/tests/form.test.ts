@@ -240,7 +240,8 @@ describe("the form", () => {
     const el = await here.start({ fields: [field("mesh", "file"), field("image", "image")] });
     here.model.kernel = ({ kind }) => (kind === "upload" ? { value: "anna.png" } : {});
     const drop = new Event("drop", { bubbles: true, cancelable: true });
-    Object.assign(drop, { dataTransfer: { files: [new File(["x"], "anna.png", { type: "image/png" })] } });
+    const files = [new File(["x"], "anna.png", { type: "image/png" })];
+    Object.assign(drop, { dataTransfer: { files, getData: () => "" } });
     el.querySelector("form")?.dispatchEvent(drop);
     await vi.waitFor(() =>
       expect(here.model.of("upload")).toMatchObject([{ name: "image", file: "anna.png", size: 1 }]),

@@ -195,6 +195,8 @@ describe("outputs", () => {
 
   it("go when the kernel is told to discard them", async () => {
     const el = await here.start({ runs: [run("a", { items: items("x") })] });
+    el.querySelector<HTMLElement>(".ck-gallery .ck-open")?.focus();
+    await settled();
     button(el, "Discard outputs")?.click();
     expect(here.model.of("remove")).toMatchObject([{ run: "a" }]);
   });

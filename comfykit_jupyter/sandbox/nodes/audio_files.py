@@ -11,7 +11,7 @@ import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
-from comfykit_jupyter.sandbox.nodes.media import open_media
+from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
 from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
 
@@ -108,7 +108,7 @@ def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mappi
     ending = path.suffix[1:]
     waveform = audio["waveform"][index]
     options = {"q": "0"} if quality == "V0" else {}
-    with av.open(str(path), "w", format="ogg" if ending == "opus" else ending) as container:
+    with create_media(path, "ogg" if ending == "opus" else ending) as container:
         container.metadata.update(texts)
         stream = container.add_stream(_CODECS[ending], rate=_rate(ending, audio["sample_rate"]), options=options)
         stream.layout = "mono" if len(waveform) == 1 else "stereo"

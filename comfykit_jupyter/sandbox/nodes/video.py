@@ -14,7 +14,7 @@ import numpy as np
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.audio_files import encode_audio, read_audio
 from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
-from comfykit_jupyter.sandbox.nodes.media import open_media
+from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
 from comfykit_jupyter.sandbox.nodes.values import Audio, Floats, check_pixels
 
@@ -76,8 +76,7 @@ class MadeVideo:
             "av1": {"crf": str(round(crf)), "preset": "10"},
         }[codec]
         images = _even(self.parts.images)
-        muxer = {"movflags": "use_metadata_tags"} if form == "mp4" else {}
-        with av.open(str(path), "w", format=form, options=muxer) as container:
+        with create_media(path, form) as container:
             container.metadata.update(texts)
             stream = container.add_stream(encoder, rate=self.parts.fps, options=options)
             stream.height, stream.width = images.shape[1:3]
@@ -132,8 +131,7 @@ class VideoFile:
             streams = [*source.streams.video[:1], *source.streams.audio[:1]]
             names = [stream.codec_context.name for stream in streams]
             if names[:1] == [codec] and set(names[1:]) <= {"aac", "mp3"} and form in ("mp4", "matroska"):
-                muxer = {"movflags": "use_metadata_tags"} if form == "mp4" else {}
-                with av.open(str(path), "w", format=form, options=muxer) as target:
+                with create_media(path, form) as target:
                     target.metadata.update(texts)
                     copies = {stream: target.add_stream_from_template(stream) for stream in streams}
                     for packet in source.demux(streams):

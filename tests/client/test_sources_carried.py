@@ -1,0 +1,164 @@
+"""What a run saved is run again: from the file, by its path, its address or as the output it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, Workflow
+from comfykit_jupyter.client.errors import ComfyKitError, SourceError
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+from .conftest import MakeKit
+
+EDITOR = {"nodes": [{"id": 1, "type": "EmptyImage", "title": "雪"}], "links": [], "version": 0.4}
+
+
+def _saved(class_type: str, source: str, **inputs: Any) -> dict[str, Any]:
+    """A picture, a video or a sound that depends on a seed, and the node that saves it."""
+    graph: dict[str, Any] = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ""}},
+        "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}},
+        "3": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 2}},
+        "4": {
+            "class_type": "KSampler",
+            "inputs": {
+                "seed": 7, "steps": 2, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0,
+                "model": ["1", 0], "positive": ["2", 0], "negative": ["2", 0], "latent_image": ["3", 0],
+            },
+            "_meta": {"title": "$seed"},
+        },
+        "5": {"class_type": "VAEDecode", "inputs": {"samples": ["4", 0], "vae": ["1", 2]}},
+        "6": {"class_type": "CreateVideo", "inputs": {"images": ["5", 0], "fps": 8.0}},
+        "7": {"class_type": "EmptyAudio", "inputs": {"duration": 0.2, "sample_rate": 48000, "channels": 1}},
+        "8": {"class_type": class_type, "inputs": {"filename_prefix": "carried/ü x", **inputs}},
+    }  # fmt: skip
+    graph["8"]["inputs"][_SINKS[source]] = [source, 0]
+    return graph
+
+
+_SINKS = {"5": "images", "6": "video", "7": "audio"}
+KINDS: dict[str, dict[str, Any]] = {
+    "png": _saved("SaveImage", "5"),
+    "animated png": _saved("SaveAnimatedPNG", "5", fps=6.0, compress_level=4),
+    "animated webp": _saved("SaveAnimatedWEBP", "5", fps=6.0, lossless=True, quality=80, method="default"),
+    "mp4": _saved("SaveVideo", "6", format="auto", codec="auto"),
+    "webm": _saved("SaveWEBM", "5", codec="vp9", fps=24.0, crf=32.0),
+    "flac": _saved("SaveAudio", "7"),
+    "mp3": _saved("SaveAudioMP3", "7", quality="V0"),
+    "opus": _saved("SaveAudioOpus", "7", quality="128k"),
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[Sandbox]:
+    """A second server, which has seen nothing of the first."""
+    with Sandbox() as server:
+        yield server
+
+
+def saved(kit: ComfyKit, workflow: Any, **values: Any) -> Media:
+    """The first file that a run saves."""
+    return kit.run(workflow, **values).media[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_run_file_load_run_gives_the_same_bytes(
+    kind: str, kit: ComfyKit, make_kit: MakeKit, elsewhere: Sandbox
+) -> None:
+    checkpoint = kit.fields(KINDS["png"] | {"1": {**KINDS["png"]["1"], "_meta": {"title": "$ckpt_name"}}})
+    graph = json.loads(json.dumps(KINDS[kind]))
+    name = next(field for field in checkpoint if field.name == "ckpt_name").choices
+    assert name
+    graph["1"]["inputs"]["ckpt_name"] = name[0]
+    first = saved(kit, {"prompt": graph, "workflow": EDITOR}, seed=2**53 + 1)
+    again = saved(make_kit(elsewhere.url), first.path)
+    assert again.read() == first.read()
+    other = make_kit(elsewhere.url).load(first.path)
+    assert other.editor == EDITOR
+    assert other.prompt["4"]["inputs"]["seed"] == 2**53 + 1
+
+
+@pytest.mark.parametrize("form", ["path", "text", "bytes", "media", "url", "workflow"])
+async def test_a_picture_may_be_named_in_every_way_that_a_workflow_may(form: str, either: ComfyKit) -> None:
+    picture = saved(either, workflows.picture(), width=24)
+    sources: dict[str, Any] = {
+        "path": picture.path,
+        "text": str(picture.path),
+        "bytes": picture.read(),
+        "media": picture,
+        "url": str(picture),
+        "workflow": Workflow.parse(picture.read()),
+    }
+    result = await either.execute(sources[form], {"height": 40})
+    assert result.status == "completed", result.msg
+    assert result.image.pil().size == (24, 40)
+    assert result.prompt["1"]["_meta"]["title"] == "Canvas, $width, $height, $color"
+
+
+def test_a_form_is_made_of_a_picture(kit: ComfyKit) -> None:
+    fields = {field.name: field for field in kit.fields(saved(kit, workflows.picture(), color=7))}
+    assert list(fields) == ["width", "height", "color"]
+    assert (fields["color"].default, fields["color"].max) == (7, 0xFFFFFF)
+
+
+def test_a_picture_says_where_it_came_from_when_it_is_run_again(kit: ComfyKit) -> None:
+    picture = saved(kit, workflows.picture(prefix="cover"))
+    assert kit.run(picture).workflow_name == Path(picture.name).stem
+
+
+def test_the_picture_of_a_large_file_is_found_in_it(kit: ComfyKit, tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(saved(kit, workflows.picture()).read())
+    with path.open("r+b") as file:
+        file.truncate(200 << 20)  # larger than any workflow: all that is behind the picture is left alone
+    assert kit.load(path).prompt["1"]["class_type"] == "EmptyImage"
+
+
+def test_a_large_file_that_is_no_media_is_refused_before_it_is_read_whole(kit: ComfyKit, tmp_path: Path) -> None:
+    path = tmp_path / "large.json"
+    with path.open("wb") as file:
+        file.truncate(200 << 20)
+    with pytest.raises(ComfyKitError, match="larger than 64 MB"):
+        kit.load(path)
+
+
+async def test_a_picture_without_a_workflow_is_told_in_one_line(kit: ComfyKit, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for suffix, kind in (("png", "PNG"), ("webp", "WebP"), ("jpg", "JPEG")):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"cat.{suffix}")
+        result = await kit.execute(tmp_path / f"cat.{suffix}")
+        assert result.status == "failed"
+        assert f"cat is a {kind} picture that carries no workflow" in (result.msg or "")
+
+
+def test_a_page_instead_of_a_file_is_told(kit: ComfyKit, sandbox: Sandbox) -> None:
+    with pytest.raises(ComfyKitError, match="answers 404"):
+        kit.load(f"{sandbox.url}/nothing/cat.png")
+
+
+def test_a_runninghub_id_or_file_says_what_to_do(kit: ComfyKit, tmp_path: Path) -> None:
+    (tmp_path / "rh.json").write_text('{"_source": "runninghub", "workflow_id": "1870000000000"}')
+    with pytest.raises(
+        ComfyKitError, match=r"rh names the RunningHub workflow '1870000000000', .*ComfyUI servers only"
+    ):
+        kit.load(tmp_path / "rh.json")
+    with pytest.raises(SourceError, match="RunningHub ID"):
+        kit.load("1870000000000")
+
+
+def test_a_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> None:
+    workflow = kit.load(saved(kit, {"prompt": workflows.picture(prefix="kept"), "workflow": EDITOR}))
+    assert kit.load(workflow.save(tmp_path / "api.json")).prompt == workflow.prompt
+    kept = Workflow.parse(workflow.save(tmp_path / "editor.json", editor=True).read_bytes())
+    assert kept.editor == EDITOR
+    assert not kept.resolved
+    with pytest.raises(ComfyKitError, match="no editor's graph"):
+        Workflow.parse(workflows.picture()).save(tmp_path / "none.json", editor=True)

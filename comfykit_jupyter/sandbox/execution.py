@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_GRACE = 0.025
+"""Seconds that a client gets to open its socket after its POST, as many do: a real server's nodes take that long."""
 _MAX_SHOWN = 2_000  # characters of an input in an error
 
 
@@ -54,6 +56,8 @@ class Executor:
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             run = self._run = Run(job, self._folders, self.cache, self._sockets)
+            if job.client_id is not None:
+                self._sockets.await_client(job.client_id, _GRACE)
             try:
                 run.execute()
             except Exception:  # noqa: BLE001 - one prompt must not stop the others
@@ -246,16 +250,26 @@ class RunContext:
         self.check()
         run, client_id = self._run, self._run.job.client_id
         run.report(self.node_id, value, total, "running")
-        if preview is not None and client_id is not None and run.sockets.listens(client_id):
-            about = {
-                "node_id": self.node_id,
-                "prompt_id": self.prompt_id,
-                "display_node_id": self.node_id,
-                "parent_node_id": None,
-                "real_node_id": self.node_id,
-            }
-            run.sockets.preview(jpeg(preview), about, client_id)
-        run.tell("progress", {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id})
+        about = {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id}
+        # A preview without metadata belongs to the step that was told before it; one with metadata comes first.
+        if client_id is not None and run.sockets.takes_metadata(client_id):
+            self._preview(preview, client_id)
+            run.tell("progress", about)
+        else:
+            run.tell("progress", about)
+            self._preview(preview, client_id)
+
+    def _preview(self, preview: Image.Image | None, client_id: str | None) -> None:
+        if preview is None or client_id is None or not self._run.sockets.listens(client_id):
+            return
+        about = {
+            "node_id": self.node_id,
+            "prompt_id": self.prompt_id,
+            "display_node_id": self.node_id,
+            "parent_node_id": None,
+            "real_node_id": self.node_id,
+        }
+        self._run.sockets.preview(jpeg(preview), about, client_id)
 
     def text(self, text: str) -> None:
         """Show a line of text on the node while it runs."""

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import struct
+import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ class _Client:
 
 
 class Sockets:
-    """All open sockets, by client id. `send`, `preview`, `text` and `listens` may be called by any thread.
+    """All open sockets, by client id. All but `handle` and `close` may be called by any thread.
 
     Args:
         loop: the event loop that the sockets live on.
@@ -96,10 +97,21 @@ class Sockets:
         self._features = features
         self._clients: dict[str, _Client] = {}
         self._open: set[web.WebSocketResponse] = set()
+        self._joined = threading.Condition()
 
     def listens(self, client_id: str | None) -> bool:
         """Whether anybody hears what is sent to this client."""
         return client_id in self._clients
+
+    def takes_metadata(self, client_id: str) -> bool:
+        """Whether this client is there and takes previews with their metadata."""
+        client = self._clients.get(client_id)
+        return client is not None and client.takes_metadata
+
+    def await_client(self, client_id: str, timeout: float) -> bool:
+        """Wait until this client is there, at most so many seconds; False if it did not come."""
+        with self._joined:
+            return self._joined.wait_for(lambda: self.listens(client_id), timeout)
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
         """Send a message to one client, or to everybody."""
@@ -146,6 +158,8 @@ class Sockets:
         self._open.add(socket)
         for event, data in self._greeting(client_id):
             client.send(_message(event, data), transient=False)
+        with self._joined:
+            self._joined.notify_all()
         writer = asyncio.create_task(client.write())
         reader = asyncio.create_task(self._read(client))
         overrun = asyncio.create_task(client.overrun.wait())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.sandbox import Sandbox, execution
 from tests.sandbox import probes
 from tests.sandbox.client import TIMEOUT, Client, of_type, types
 
@@ -223,6 +223,15 @@ def test_previews_carry_metadata_only_for_clients_that_take_them(server: Sandbox
         assert Image.open(io.BytesIO(first[8:])).format == "JPEG"
 
 
+@pytest.mark.parametrize(("metadata", "order"), [(True, ["binary", "progress"]), (False, ["progress", "binary"])])
+def test_a_preview_without_metadata_comes_after_its_step_one_with_metadata_before(
+    server: Sandbox, metadata: bool, order: list[str]
+) -> None:
+    with Client(server.url, metadata=metadata) as client:
+        _, frames = client.run(steps(3))
+    assert [kind for kind in types(frames) if kind in {"binary", "progress"}] == 3 * order
+
+
 def test_a_preview_is_at_most_512_pixels_long(client: Client) -> None:
     _, frames = client.run(steps(1, size=900))
     (preview,) = [frame for frame in frames if isinstance(frame, bytes)]
@@ -273,6 +282,22 @@ def test_a_socket_replaced_by_another_gets_nothing_more(server: Sandbox, client:
         assert "executed" in types(frames)
         with pytest.raises(TimeoutError):
             client.socket.recv(timeout=0.05)
+
+
+def test_a_client_that_opens_its_socket_after_its_prompt_hears_of_the_whole_run(
+    server: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_GRACE", TIMEOUT)
+    prompt_id = client.submit(count("socket after prompt"), client_id="late")
+    with Client(server.url, "late", metadata=False) as late:
+        assert {"execution_start", "executed", "execution_success"} <= set(types(late.until_end(prompt_id)))
+
+
+def test_a_client_that_opens_no_socket_is_not_waited_for_long(server: Sandbox, client: Client) -> None:
+    client.submit(count("no socket"), client_id="never there")
+    prompt_id, _ = client.run(count("has a socket"))
+    assert len(client.http.get("/history").json()) == 2
+    assert client.history(prompt_id)["status"]["completed"] is True
 
 
 def test_closing_the_replaced_socket_leaves_the_newer_one_listening(server: Sandbox) -> None:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client import loop
+from comfykit_jupyter.client import loop, timings
 from comfykit_jupyter.client.comfyui import ComfyUI, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.observed import Observed
@@ -189,7 +189,8 @@ class Run(Observed):
         """From now on it is known what runs: its prompt, what its nodes are called."""
         self.workflow, self._binding = workflow, binding
         titles = {node: workflow.title(node) for node in workflow.prompt}
-        self._become(RunState.new(self.prompt_id, binding.prompt, titles, time.monotonic()))
+        weights = timings.weights(self._server.url, binding.prompt)
+        self._become(RunState.new(self.prompt_id, binding.prompt, titles, time.monotonic(), weights=weights))
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""
@@ -262,6 +263,8 @@ class Run(Observed):
 
     def _settle(self) -> ExecuteResult:
         state, binding = self._state, self._binding
+        if binding is not None:
+            timings.learn(self._server.url, binding.prompt, state)
         params = dict(binding.params) if binding else dict(self._values)
         seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(

@@ -32,7 +32,8 @@ def reduce(state: RunState, event: Mapping[str, Any], at: float) -> RunState:
     step = _STEPS.get(kind)
     if step is None:
         return state
-    return _counted(step(state, data, at))
+    after = step(state, data, at)
+    return state if after is state else _counted(after, state.come(at), at)
 
 
 def from_history(state: RunState, entry: Mapping[str, Any], at: float) -> RunState:
@@ -67,7 +68,7 @@ def from_history(state: RunState, entry: Mapping[str, Any], at: float) -> RunSta
         state = _execution_error(state, {}, at)
     else:
         state = _ended(state, "completed", at)
-    return _counted(state)
+    return _counted(state, state.reached, at)
 
 
 def from_queue(state: RunState, queue: Mapping[str, Any], at: float) -> RunState:
@@ -253,12 +254,9 @@ def _ended(state: RunState, status: Status, at: float) -> RunState:
     return replace(state, status=status, finished=True, ended=ended)
 
 
-def _counted(state: RunState) -> RunState:
-    """Notes how far the run has come: nodes done, and the current one's part; never less than before."""
-    part = 0.0
-    if state.current is not None and state.current not in state.done and state.step is not None and state.steps:
-        part = state.step / state.steps
-    fraction = min(1.0, (len(state.done) + part) / max(1, state.total))
+def _counted(state: RunState, reached: float, at: float) -> RunState:
+    """Notes how far the run has come; never less than was `reached` before."""
+    fraction = max(reached, state.come(at))
     return replace(state, reached=fraction) if fraction > state.reached else state
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from comfykit_jupyter.workflow.errors import plain
 
+_ALMOST = 0.95  # as far as a node comes by its time alone: it may take longer than last time
+
 Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
 
 
@@ -118,10 +120,17 @@ class RunState:
     step_at: float | None = None
     pace: float | None = None  # seconds per step of the current node, smoothed
     reached: float = 0.0  # the largest fraction so far
+    weights: Mapping[str, float] = field(default_factory=dict)  # seconds that nodes are likely to take, if known
 
     @classmethod
     def new(
-        cls, prompt_id: str, prompt: Mapping[str, Any], titles: Mapping[str, str], at: float, total: int | None = None
+        cls,
+        prompt_id: str,
+        prompt: Mapping[str, Any],
+        titles: Mapping[str, str],
+        at: float,
+        total: int | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> RunState:
         """The state of a run that is about to be sent.
 
@@ -131,9 +140,11 @@ class RunState:
             titles: what to call its nodes, by id; a node that is missing is called by its class.
             at: now, in seconds; the same clock as in all later calls.
             total: how many nodes the outputs need; all of them when not given.
+            weights: the seconds that nodes are likely to take, by id; without them all count alike.
         """
         classes = {id_: _class_of(node) for id_, node in prompt.items()}
-        return cls(prompt_id, at, titles, classes, len(prompt) if total is None else total)
+        count = len(prompt) if total is None else total
+        return cls(prompt_id, at, titles, classes, count, weights=weights or {})
 
     def title(self, node_id: str | None) -> str | None:
         """What to call a node; None for None."""
@@ -161,10 +172,44 @@ class RunState:
             nodes_cached=min(len(self.cached), self.total),
             elapsed=max(0.0, until - since),
             remaining=self._remaining(at) if running else None,
-            fraction=1.0 if completed else self.reached,
+            fraction=1.0 if completed else max(self.reached, self.come(until)),
         )
 
+    def come(self, at: float) -> float:
+        """How far it has come at the moment `at`, 0…1: by time, as far as that is known of its nodes, else by nodes."""
+        if not self.weights:
+            return min(1.0, (len(self.done) + self._part(at)) / max(1, self.total))
+        whole = sum(self.weights.get(id_, 0.0) for id_ in self.classes.keys() - self.cached)
+        done = sum(self.weights.get(id_, 0.0) for id_ in self.done - self.cached)
+        if self.current is not None:
+            done += self.weights.get(self.current, 0.0) * self._part(at)
+        return min(1.0, done / whole) if whole > 0 else 0.0
+
+    def _part(self, at: float) -> float:
+        """How far the current node has come: by its steps, else by its time."""
+        if self.current is None or self.current in self.done:
+            return 0.0
+        if self.step is not None and self.steps:
+            return self.step / self.steps
+        likely = self.weights.get(self.current, 0.0)
+        if self.node_started is None or likely <= 0:
+            return 0.0
+        return min(_ALMOST, max(0.0, at - self.node_started) / likely)
+
     def _remaining(self, at: float) -> float | None:
+        """Seconds to the end of the run, as far as the times of its nodes are known; else to that of the steps."""
+        steps = self._steps_remaining(at)
+        if not self.weights:
+            return steps
+        todo = self.classes.keys() - self.done - self.cached
+        rest = sum(self.weights.get(id_, 0.0) for id_ in todo if id_ != self.current)
+        if steps is not None:
+            return rest + steps
+        if self.current in todo and self.node_started is not None:
+            rest += max(0.0, self.weights.get(self.current, 0.0) - max(0.0, at - self.node_started))
+        return rest or None
+
+    def _steps_remaining(self, at: float) -> float | None:
         if self.pace is None or self.step_at is None or self.step is None or self.steps is None:
             return None
         if self.step >= self.steps:  # what this node does after its steps, nobody tells

@@ -1,0 +1,117 @@
+"""Progress by how long nodes took before: what counts, what is left, and that it never goes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.progress import RunState, reduce
+from comfykit_jupyter.workflow.weights import expected, learned
+
+PROMPT: dict[str, Any] = {
+    "1": {"class_type": "Load", "inputs": {}},
+    "2": {"class_type": "Sample", "inputs": {"model": ["1", 0], "steps": 20}},
+    "3": {"class_type": "Decode", "inputs": {"samples": ["2", 0]}},
+    "4": {"class_type": "Save", "inputs": {"images": ["3", 0]}},
+}
+SECONDS = {"Load": 10.0, "Sample": 0.5, "Decode": 2.0, "Save": 1.0}
+"""By class; a step of Sample takes half a second."""
+
+
+def begin(weights: dict[str, float] | None = None) -> RunState:
+    return RunState.new("id", PROMPT, {}, 0.0, weights=expected(PROMPT, SECONDS) if weights is None else weights)
+
+
+def told(state: RunState, at: float, kind: str, **data: Any) -> RunState:
+    return reduce(state, {"type": kind, "data": {"prompt_id": "id", **data}}, at)
+
+
+def run_through(state: RunState, cached: list[str]) -> list[tuple[float, RunState]]:
+    """The states of a run whose nodes take the time that is expected."""
+    at = 0.0
+    seen = [(at, state := told(state, at, "execution_cached", nodes=cached))]
+    for id_ in ("1", "2", "3", "4"):
+        if id_ in cached:
+            continue
+        seen.append((at, state := told(state, at, "executing", node=id_)))
+        if id_ == "2":
+            for step in range(1, 21):
+                at += 0.5
+                seen.append((at, state := told(state, at, "progress", node="2", value=step, max=20)))
+        else:
+            at += SECONDS[PROMPT[id_]["class_type"]]
+    seen.append((at, told(state, at, "executing", node=None)))
+    return seen
+
+
+def test_a_node_counts_by_the_time_that_its_class_took_for_as_many_steps() -> None:
+    assert expected(PROMPT, SECONDS) == {"1": 10.0, "2": 10.0, "3": 2.0, "4": 1.0}
+
+
+def test_a_class_never_seen_counts_as_the_quickest_and_without_any_nothing_is_expected() -> None:
+    assert expected(PROMPT, {"Load": 10.0, "Decode": 2.0}) == {"1": 10.0, "2": 2.0, "3": 2.0, "4": 2.0}
+    assert expected(PROMPT, {}) == {}
+
+
+def test_what_nodes_took_is_learned_and_the_next_run_goes_by_it() -> None:
+    *_, (_, state) = run_through(begin({}), [])
+    assert state.status == "completed"
+    assert learned(PROMPT, state) == pytest.approx(SECONDS)
+    *_, (_, state) = run_through(begin({}), ["1"])
+    assert learned(PROMPT, state).keys() == {"Sample", "Decode", "Save"}
+
+
+def test_a_node_that_failed_teaches_nothing() -> None:
+    state = told(told(begin({}), 0, "executing", node="1"), 5, "execution_error", node_id="1", exception_message="no")
+    assert learned(PROMPT, state) == {}
+
+
+@pytest.mark.parametrize("cached", [[], ["1"], ["1", "2"]])
+def test_the_fraction_is_the_part_of_the_time_and_the_time_left_is_right(cached: list[str]) -> None:
+    seen = run_through(begin(), cached)
+    end = seen[-1][0]
+    for at, state in seen[1:-1]:
+        progress = state.progress(at)
+        assert progress.fraction == pytest.approx(at / end, abs=0.02)
+        assert progress.remaining == pytest.approx(end - at, abs=0.6)
+    assert seen[-1][1].progress(end).fraction == 1.0
+
+
+def test_a_node_without_steps_comes_on_by_its_time_and_waits_short_of_its_end() -> None:
+    state = told(begin(), 0.0, "executing", node="1")
+    assert state.progress(5.0).fraction == pytest.approx(5 / 23)
+    assert state.progress(5.0).remaining == pytest.approx(18)
+    assert state.progress(500.0).fraction < 10 / 23
+    assert state.progress(500.0).remaining == pytest.approx(13)
+
+
+EVENTS = st.one_of(
+    st.fixed_dictionaries({"type": st.just("executing"), "node": st.sampled_from(["1", "2", "3", "4"])}),
+    st.fixed_dictionaries({"type": st.just("executed"), "node": st.sampled_from(["1", "2", "3", "4"])}),
+    st.fixed_dictionaries({"type": st.just("execution_cached"), "nodes": st.lists(st.sampled_from("1234"))}),
+    st.fixed_dictionaries(
+        {"type": st.just("progress"), "node": st.sampled_from("1234"), "value": st.integers(0, 9), "max": st.just(9)}
+    ),
+)
+
+
+@given(
+    st.lists(st.tuples(EVENTS, st.floats(0, 30)), max_size=30),
+    st.dictionaries(st.sampled_from(sorted(SECONDS)), st.floats(0.001, 100), max_size=4),
+)
+def test_whatever_comes_and_whenever_one_looks_the_fraction_never_falls(
+    events: list[tuple[dict[str, Any], float]], seen: dict[str, float]
+) -> None:
+    state, at, shown = begin(expected(PROMPT, seen)), 0.0, 0.0
+    for event, pause in events:
+        for look in (0.0, pause / 2, pause):
+            fraction = state.progress(at + look).fraction
+            assert shown <= fraction <= 1
+            shown = fraction
+        at += pause
+        data = {name: value for name, value in event.items() if name != "type"}
+        state = told(state, at, event["type"], **data)
+        assert state.progress(at).fraction >= shown

@@ -24,11 +24,16 @@ _MOST_STOPS = 1000  # a slider with more can't be set to what one wants
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter as a form shows it. `default` is the value it begins with: None when there is none."""
+    """One parameter as a form shows it.
+
+    `default` is the value it begins with: None when there is none. `group` is what its node was titled by whoever made
+    the workflow: empty when it was not.
+    """
 
     name: str
     kind: FieldKind
     node: str
+    group: str
     node_id: str
     class_type: str
     tooltip: str
@@ -86,6 +91,7 @@ def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -
         name=parameter.name,
         kind=kind,
         node=workflow.title(slot.node_id, definitions),
+        group=workflow.heading(slot.node_id),
         node_id=slot.node_id,
         class_type=workflow.prompt[slot.node_id]["class_type"],
         tooltip=spec.tooltip,

@@ -182,12 +182,16 @@ class Workflow:
 
     def title(self, node_id: str, definitions: Definitions | None = None) -> str:
         """What to call a node: the display text of its title, else its class's display name, if known, or its class."""
-        text = self._titles[node_id].text
+        text = self.heading(node_id)
         if not text:
             text = self.prompt[node_id]["class_type"]
             definition = definitions.get(text) if definitions else None
             text = definition.display_name if definition is not None else text
         return plain(text, _LONGEST_TITLE)
+
+    def heading(self, node_id: str) -> str:
+        """The display text of a node's title: what stands over its parameters. Empty when it has none."""
+        return plain(self._titles[node_id].text, _LONGEST_TITLE)
 
     def parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
         """The parameter of a title, or any input by its address: "3.cfg", or "KSampler.cfg" if one node is called so.

@@ -11,7 +11,7 @@ from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import definitions, load, transcript
 
 KEYS = {
-    "name", "kind", "node", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step", "slider",
+    "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step", "slider",
     "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced",
 }  # fmt: skip
 
@@ -47,6 +47,13 @@ def test_the_kind_is_that_of_the_input(spec: Any, value: Any, kind: str) -> None
     assert found is not None
     assert (found.kind, found.default) == (kind, value)
     assert found.node == "A node"
+
+
+@pytest.mark.parametrize(("title", "group"), [("Sampler, $x", "Sampler"), ("$x", "")])
+def test_the_group_is_what_the_node_was_titled(title: str, group: str) -> None:
+    found = field(["INT", {}], 3, title)
+    assert found is not None
+    assert found.group == group
 
 
 def test_an_input_that_takes_only_links_has_no_field() -> None:

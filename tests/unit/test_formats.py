@@ -1,0 +1,114 @@
+"""Files of every kind, damaged in every way: a workflow, or one line."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.errors import WorkflowError
+from comfykit_jupyter.workflow.nodes import Definitions
+from comfykit_jupyter.workflow.workflow import Workflow
+from tests.unit.recorded import PAIRS, definitions, load
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "1", "-10", "[1]", [], [1], [[1]], {}, {"id": 1}, {"1": {}}]
+)
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The places in a JSON value, all of them."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(path for key, each in inner for path in paths(each, (*at, key)))]
+
+
+def damaged(data: st.DataObject, whole: Any) -> Any:
+    """The value with some of its parts gone, odd, doubled, or in each other's place."""
+    whole = copy.deepcopy(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        places = paths(whole)
+        if len(places) < 2:
+            return whole
+        *way, key = places[data.draw(st.integers(1, len(places) - 1))]
+        owner = whole
+        for step in way:
+            owner = owner[step]
+        how = data.draw(st.sampled_from(["odd", "gone", "swap", "twice"]))
+        if how == "odd":
+            owner[key] = data.draw(ODD)
+        elif how == "gone":
+            del owner[key]
+        elif how == "swap":
+            other = whole
+            for step in places[data.draw(st.integers(0, len(places) - 1))]:
+                other = other[step]
+            owner[key] = copy.deepcopy(other)
+        elif isinstance(owner, list):
+            owner.append(copy.deepcopy(owner[key]))
+    return whole
+
+
+def use(data: Any) -> None:
+    """All that is done with a workflow before it is sent."""
+    known = {} if not PAIRS else definitions()
+    workflow, told = resolved(data, known)
+    assert told.isprintable()
+    assert len(told) < 1000
+    if workflow is None:
+        return
+    fields = workflow.fields(known)
+    for field in fields:
+        workflow.parameter(field.name, known)
+    workflow.bind({}, known)
+    json.dumps([field.to_json() for field in fields])
+    json.dumps(workflow.to_api(known), allow_nan=False)
+
+
+def resolved(data: Any, known: Definitions) -> tuple[Workflow | None, str]:
+    """The workflow, or what is said of it."""
+    try:
+        return Workflow.parse(data, "damaged").resolve(known), ""
+    except WorkflowError as error:
+        return None, str(error)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_damaged_templates_are_workflows_or_refused_in_a_line(data: st.DataObject) -> None:
+    pair = load(f"ui_to_api/{data.draw(st.sampled_from(PAIRS or ['none']))}.json")
+    kind = data.draw(st.sampled_from(["ui", "api", "both", "job"]))
+    whole: Any = pair[kind] if kind in pair else {"prompt": pair["api"], "workflow": pair["ui"]}
+    if kind == "job":
+        extra = {"extra_pnginfo": {"workflow": pair["ui"]}}
+        whole = {"id": {"prompt": [1, "id", pair["api"], extra, ["9"]], "outputs": {}}}
+    use(damaged(data, whole))
+
+
+@given(st.data())
+def test_damaged_text_is_a_workflow_or_refused_in_a_line(data: st.DataObject) -> None:
+    text = json.dumps(load(f"ui_to_api/{data.draw(st.sampled_from((PAIRS or ['none'])[:20]))}.json")["ui"])
+    at = data.draw(st.integers(0, len(text) - 1))
+    use(
+        text[:at]
+        + data.draw(st.sampled_from(["", "[", "{", '"', "\0", "NaN", "\ud800", "é", "1e999"]))
+        + text[at + 1 :]
+    )
+
+
+WORDS = (
+    "nodes", "links", "definitions", "subgraphs", "id", "type", "mode", "inputs", "outputs", "name", "link",
+    "widgets_values", "properties", "proxyWidgets", "linkIds", "prompt", "workflow", "extra", "groupNodes",
+)  # fmt: skip
+shapes = st.recursive(
+    ODD | st.integers(0, 4) | st.sampled_from(["KSampler", "SaveImage", "IMAGE", "s"]),
+    lambda each: st.lists(each, max_size=4) | st.dictionaries(st.sampled_from(WORDS), each, max_size=6),
+    max_leaves=40,
+)
+
+
+@given(shapes, st.lists(st.dictionaries(st.sampled_from(["id", "type", "inputs", "outputs", "mode"]), shapes)))
+def test_what_has_the_words_of_a_workflow_is_one_or_refused_in_a_line(value: Any, nodes: list[Any]) -> None:
+    use(value if isinstance(value, dict) else {"nodes": nodes, "links": value})

@@ -45,7 +45,7 @@ def read_groups(data: Mapping[str, Any], called: str) -> dict[str, Group]:
 
 
 def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, called: str) -> None:
-    """Replaces the group nodes of the workflow by instances of subgraphs. Raises WorkflowError when they are too many."""
+    """Replaces the group nodes of a workflow by instances of subgraphs. WorkflowError: they are too many."""
     left = _MOST_NODES
     for node in file.root.nodes.values():
         group = groups.get(node.type)

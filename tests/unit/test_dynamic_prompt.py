@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.dynamic_prompt import chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("a cat", "a cat", "a cat"),
+        ("a {red|blue} cat", "a red cat", "a blue cat"),
+        ("{a|b|c}{d}", "ad", "cd"),
+        ("{a {1|2}|b}", "a 1", "b"),
+        ("{|x}", "", "x"),
+        ("{a|b", "a", "b"),
+        ("a|b}", "a|b}", "a|b}"),
+        (r"\{a\|b\}", "{a|b}", "{a|b}"),
+        (r"a\b", r"a\b", r"a\b"),
+        ("one // two\nthree", "one \nthree", "one \nthree"),
+        ("one /* two\n */three", "one three", "one three"),
+    ],
+)
+def test_one_alternative_is_chosen(text: str, first: str, last: str) -> None:
+    assert chosen(text, lambda low, high: low) == first
+    assert chosen(text, lambda low, high: high) == last
+
+
+def test_a_choice_is_by_chance_where_nobody_draws() -> None:
+    assert {chosen("{a|b}") for _ in range(100)} == {"a", "b"}
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="{}|\\/")))
+def test_text_without_choices_stays_as_it_is(text: str) -> None:
+    assert chosen(text) == text
+
+
+@given(st.text(alphabet="{}|\\/*a\n"))
+def test_no_text_is_too_odd(text: str) -> None:
+    assert isinstance(chosen(text), str)
+
+
+def test_very_many_braces_take_no_longer_than_they_are() -> None:
+    assert chosen("{" * 100_000) == ""

@@ -37,7 +37,7 @@ lab: .venv/.package
 	@mkdir -p demo && cp -rn notebooks/quickstart.ipynb notebooks/workflows demo/ || true
 	$(ON_SERVER) $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/quickstart.ipynb
 
-test: lint js-check chromium .venv/.kernels
+test: lint js-check chromium .venv/.kernels .venv/.comfykit
 	$(BIN)/python -m pytest
 
 test-live: .venv/.tools
@@ -77,6 +77,11 @@ clean:
 	  $(BIN)/python -m pip install -q --no-deps --upgrade --target ".venv/kernels/$$version" "ipykernel==$$version" nest-asyncio || exit 1; \
 	done < tests/kernels.txt
 	@touch $@
+
+# The public package that has the same interface, in an environment of its own: what both do is compared. It is no must.
+.venv/.comfykit: .venv/.package
+	@$(PYTHON) -m venv .venv/comfykit && .venv/comfykit/bin/python -m pip install -q "comfykit==0.1.12" && touch $@ \
+	  || echo "No comfykit 0.1.12: the tests that compare with it will be skipped."
 
 js/node_modules/.package-lock.json: js/package.json js/package-lock.json | .venv/.tools
 	cd js && npm ci --silent --no-audit --no-fund

@@ -94,7 +94,9 @@ class Media(str):
         """Made from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
         filename, folder = _encodable(entry["filename"]), _encodable(entry.get("type") or "output")
         query = {"filename": filename, "subfolder": _encodable(entry.get("subfolder") or ""), "type": folder}
-        self = super().__new__(cls, f"{origin.url}/view?{urlencode(query)}")
+        self = super().__new__(
+            cls, f"{origin.url}/view?{urlencode({key: part for key, part in query.items() if part})}"
+        )
         self.origin, self.query, self.local = origin, query, None
         self.name = PurePosixPath(filename.replace("\\", "/")).name or "file"
         self.node, self.var, self.temp, self.animated = node, var, folder == "temp", animated
@@ -293,6 +295,23 @@ class ExecuteResult:
             failure.result = self
             raise failure
         return self
+
+    def to_html(self, path: str | Path, megabytes: int = 500) -> Path:
+        """Write it as one file that needs nothing else: its media in full, texts, values, seeds, and the prompt.
+
+        Args:
+            path: the file; its folder is made.
+            megabytes: of media that it may hold; what does not fit is named.
+
+        Returns:
+            Where it is.
+
+        Raises:
+            OSError: it can't be written. An output that the server no longer has is named, and is no error.
+        """
+        from comfykit_jupyter.client.page import write_page
+
+        return write_page(self, path, megabytes)
 
     def _one(self, kind: MediaKind) -> Media:
         found = [media for media in self.media if media.kind == kind]

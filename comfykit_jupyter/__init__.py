@@ -6,7 +6,8 @@
     form = kit.form("workflow.json")                       # in a notebook: a form, Run, Cancel, the outputs
     result = kit.run("workflow.json", prompt="a cat")      # anywhere: a value
 
-In a notebook `%load_ext comfykit_jupyter` adds `%comfykit run`, `form`, `params`, `connect`, `status` and `cancel`.
+In a notebook `%load_ext comfykit_jupyter` adds `%comfykit run`, `form`, `params`, `connect`, `status`, `cancel`
+and `keep`.
 Everything is imported when it is first used, so that importing this module costs next to nothing.
 """
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed, ServerError, WorkflowError
+    from comfykit_jupyter.client.keep import keep
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.result import ExecuteResult, Media
     from comfykit_jupyter.client.run import Run
@@ -39,6 +41,7 @@ _HOMES = {
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget",
+    "keep": "client.keep",
 }
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "WorkflowError",
     "WorkflowWidget",
     "__version__",
+    "keep",
 ]
 
 

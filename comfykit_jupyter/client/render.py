@@ -91,7 +91,7 @@ def result_text(result: ExecuteResult) -> str:
     if result.error is not None:
         lines.append(failure(result))
     lines += [f"warning: {_bounded(warning, 500)}" for warning in result.warnings]
-    lines += [f"  {_label(media)}  {media.kind}  {_bounded(media.name)}" for media in result.media[:MOST_NAMES]]
+    lines += [f"  {label(media)}  {media.kind}  {_bounded(media.name)}" for media in result.media[:MOST_NAMES]]
     if len(result.media) > MOST_NAMES:
         lines.append(f"  and {len(result.media) - MOST_NAMES} more")
     for variable, texts in result.texts_by_var.items():
@@ -187,13 +187,13 @@ def _gallery(
 
 
 def _named(media: Media) -> str:
-    return f"{_escape(_label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
+    return f"{_escape(label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
 
 
 def _links(media: Sequence[Media], room: int) -> str:
     links: list[str] = []
     for each in media:
-        link = f'{_escape(_label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
+        link = f'{_escape(label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
         room -= _size(link)
         if room < 0:
             break
@@ -281,7 +281,7 @@ def _png(data: bytes, room: int) -> str | None:
 
 def _image(media: Media, picture: Thumbnail) -> str:
     width, height = picture.original
-    about = f"{_label(media)}: {_bounded(media.name)}, {width} × {height}"
+    about = f"{label(media)}: {_bounded(media.name)}, {width} × {height}"
     if media.kind == "video":
         about += ", first picture"
     return (
@@ -290,7 +290,7 @@ def _image(media: Media, picture: Thumbnail) -> str:
     )
 
 
-def _label(media: Media) -> str:
+def label(media: Media) -> str:
     """What a person calls the output: the name given in the workflow, else the node's number."""
     return _bounded(media.var if media.var != media.node else f"node {media.node}")
 

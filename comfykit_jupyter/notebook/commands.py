@@ -27,6 +27,8 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     the server, its queue, and this kernel's runs
 %comfykit cancel [PROMPT_ID]
     cancels this kernel's runs, or that one
+%comfykit keep [off | links | thumbnails [KILOBYTES]]
+    what stays of a run in the notebook; 150 kB of thumbnails, values and texts where nothing is said
 
 A WORKFLOW is a file or URL. Values with spaces go in quotes: prompt="a cat". A value in braces is a Python object:
 image={picture}. A seed may be `random`. `-o NAME` binds the result; so does `result = %comfykit run …`."""
@@ -40,6 +42,7 @@ class Command:
     values: bool = False
     options: tuple[str, ...] = ()
     argument: str = ""
+    arguments: int = 1
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -49,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "connect": Command(argument="URL, or sandbox"),
     "status": Command(),
     "cancel": Command(argument="PROMPT_ID"),
+    "keep": Command(argument="off, links or thumbnails", arguments=2),
 }
 
 
@@ -102,7 +106,7 @@ def understand(line: str, evaluate: Callable[[str], Any]) -> Call | None:
 
 
 def _count(call: Call, command: Command) -> None:
-    most = 1 if command.workflow or command.argument else 0
+    most = command.arguments if command.workflow or command.argument else 0
     if command.workflow and not call.arguments:
         raise UsageError(f"{call.command}: say which workflow: %comfykit {call.command} workflow.json")
     if len(call.arguments) > most:

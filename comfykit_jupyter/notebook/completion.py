@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.keep import KeepMode
 from comfykit_jupyter.notebook.commands import COMMANDS
 from comfykit_jupyter.notebook.line import LineError, Token, quote, split
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -55,6 +56,8 @@ class Completion:
             return ()  # its value: nobody knows
         if before[0].text == "connect":
             return ("sandbox",)
+        if before[0].text == "keep":
+            return get_args(KeepMode) if len(before) == 1 else ()
         if not command.workflow:
             return ()
         if len(before) == 1:

@@ -1,4 +1,4 @@
-"""The magic `%comfykit`: run, form, params, connect, status, cancel."""
+"""The magic `%comfykit`: run, form, params, connect, status, cancel, keep."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from IPython.display import display
 
 from comfykit_jupyter.client.errors import ComfyKitError, RunFailed, ServerError
+from comfykit_jupyter.client.keep import keep
 from comfykit_jupyter.client.kit import ComfyKit, connect, current
 from comfykit_jupyter.client.render import failure
 from comfykit_jupyter.client.result import ExecuteResult
@@ -49,7 +50,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
     @no_var_expand  # type: ignore[untyped-decorator]
     @line_magic  # type: ignore[untyped-decorator]
     def comfykit(self, line: str) -> Any:
-        """ComfyUI workflows: %comfykit run | form | params | connect | status | cancel; alone for help."""
+        """ComfyUI workflows: %comfykit run | form | params | connect | status | cancel | keep; alone for help."""
         try:
             call = understand(line, self._evaluate)
             if call is None:
@@ -232,6 +233,13 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         for run in runs:
             run.cancel()
         print("nothing to cancel" if not runs else f"cancelled {', '.join(run.prompt_id for run in runs)}")
+
+    def _keep(self, call: Call) -> None:
+        mode, size = (*call.arguments, None, None)[:2]
+        if size is not None and not str(size).isdecimal():
+            raise UsageError(f"keep: {str(size)[:60]!r} is no number of kilobytes")
+        now = keep(mode, None if size is None else int(size))
+        print(now.mode + (f", {now.kilobytes} kB a run" if now.mode == "thumbnails" else ""))
 
 
 def _outcome(run: Run, timeout: float | None = None) -> ExecuteResult:

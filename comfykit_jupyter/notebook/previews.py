@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RATE = 900_000
 """Bytes a second of all previews together: below what Jupyter's servers let pass by default."""
-PAINTED_INTERVAL, BLIND_INTERVAL = 1 / 15, 1 / 5
+PAINTED_INTERVAL, BLIND_INTERVAL = 1 / 12, 1 / 5
 """Seconds between two previews of a run at least: while the page tells what it paints, and while it does not."""
 PAINTED_BYTES, BLIND_BYTES = 60_000, 30_000
 """Bytes of one preview at most, in both cases."""

@@ -14,7 +14,10 @@ from .kernels import Page
     ("line", "offered"),
     [
         ("%comfykit ru", ["%comfykit run"]),
-        ("%comfykit ", [f"%comfykit {name}" for name in ("cancel", "connect", "form", "params", "run", "status")]),
+        (
+            "%comfykit ",
+            [f"%comfykit {name}" for name in ("cancel", "connect", "form", "keep", "params", "run", "status")],
+        ),
         ("result = %comfykit ru", ["result = %comfykit run"]),
         ("%comfykit run pic", ["%comfykit run picture.json"]),
         ("%comfykit run ./pic", ["%comfykit run ./picture.json"]),
@@ -23,6 +26,7 @@ from .kernels import Page
         ("%comfykit run picture.json --", ["%comfykit run picture.json --timeout", "%comfykit run picture.json --url"]),
         ("%comfykit run picture.json -o wi", []),
         ("%comfykit connect s", ["%comfykit connect sandbox"]),
+        ("%comfykit keep l", ["%comfykit keep links"]),
     ],
 )
 def test_what_can_stand_there_is_offered(page: Page, line: str, offered: list[str]) -> None:

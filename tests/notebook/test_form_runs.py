@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def again(page: Page, code: str) -> str:
     cell = page.run(code)
     assert cell.status == "ok", cell.error
     return page.value("__import__('hashlib').sha256(result.image.pil().tobytes()).hexdigest()")
+
+
+def numbered(model: Model, sequence: int) -> dict[str, Any] | None:
+    """What is told of the preview of this number."""
+    return next((content for content, _ in model.messages if content.get("seq") == sequence), None)
 
 
 SMALL = "width=128, height=128, steps=2"
@@ -139,6 +145,20 @@ def test_many_runs_of_a_workflow_whose_seed_has_no_title_have_seeds_of_their_own
     assert "seed" not in model.state["values"]
     ids = ran(page, model, times=3, seed="random")
     assert len({json.dumps(run["seeds"]) for run in model.state["runs"] if run["id"] in ids}) == 3
+
+
+def test_previews_are_numbered_and_that_they_were_painted_needs_no_answer(page: Page) -> None:
+    model = shown(page, 'kit.form("text_to_image.json", width=256, height=256, steps=3000)')
+    page.ask(model, "run")
+    for count in range(1, 6):
+        content = page.wait(partial(numbered, model, count))
+        page._comm(model, {"method": "custom", "content": {**content, "kind": "painted"}})
+    page.ask(model, "cancel", prompt_id=None)
+    page.wait(lambda: model.state["status"] == "cancelled")
+    numbers = [content["seq"] for content, _ in model.messages if content["kind"] == "preview"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    answered = [content for content, _ in model.messages if content["kind"] == "answer"]
+    assert len(answered) == 2
 
 
 @pytest.mark.parametrize("times", [-1, 101, 10**9, "x"])

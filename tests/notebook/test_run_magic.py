@@ -179,6 +179,25 @@ def test_status_tells_of_runs_and_cancel_ends_them(page: Page) -> None:
     assert "nothing to cancel" in page.run("%comfykit cancel").stdout
 
 
+def test_what_stays_is_set_for_all_runs(page: Page) -> None:
+    try:
+        assert page.run("%comfykit keep links").stdout.strip() == "links"
+        html = page.run("%comfykit run picture.json").html
+        assert "data:" not in html
+        assert "/view?filename=" in html
+        assert page.run("%comfykit keep off").stdout.strip() == "off"
+        (bundle,) = page.run("kit.run('picture.json')").bundles
+        assert set(bundle) == {"text/plain", "text/html"}
+        assert "href" not in bundle["text/html"]
+        assert "none of off, links, thumbnails" in page.run("%comfykit keep pictures").error
+        assert "no number of kilobytes" in page.run("%comfykit keep thumbnails many").error
+    finally:
+        assert page.run("%comfykit keep thumbnails 150").stdout.strip() == "thumbnails, 150 kB a run"
+    (magic,), (value,) = page.run("%comfykit run picture.json -o kept").bundles, page.run("kept").bundles
+    assert magic == value
+    assert magic["image/png"]
+
+
 def test_params_are_a_table(page: Page) -> None:
     (bundle,) = page.run("%comfykit params picture.json").bundles
     rows = [line.split() for line in bundle["text/plain"].splitlines()]
@@ -189,4 +208,6 @@ def test_params_are_a_table(page: Page) -> None:
 def test_help_names_every_command(page: Page) -> None:
     for line in ("%comfykit", "%comfykit -h", "%comfykit run --help"):
         told = page.run(line).stdout
-        assert all(f"%comfykit {name}" in told for name in ("run", "form", "params", "connect", "status", "cancel"))
+        assert all(
+            f"%comfykit {name}" in told for name in ("run", "form", "params", "connect", "status", "cancel", "keep")
+        )

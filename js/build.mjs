@@ -12,6 +12,7 @@ const options = {
   format: "esm",
   target: "es2022",
   minify: true,
+  charset: "utf8",
   tsconfigRaw: { compilerOptions: { jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" } },
   inject: [here("jsx.mjs")],
   legalComments: "none",

@@ -47,7 +47,6 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
   const [copied, setCopied] = useState(false);
   const form = session.get("view") === "form";
   const look = named ? "ck-button" : "ck-button ck-square";
-  const say = (label: string) => named && <span>{label}</span>;
   const apply = async () => {
     if (await session.ask("apply", { run: run.id })) onChanged?.();
   };
@@ -67,11 +66,10 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
           icon={SettingsIcon}
           class={look}
           label="Same settings"
-          title="Put the values and the seed of this run into the form"
+          title="The values and seeds of this run, in the form"
           onClick={apply}
-        >
-          {say("Same settings")}
-        </IconButton>
+          named={named}
+        />
       )}
       {inputs.length > 0 && (
         <span class="ck-use">
@@ -81,9 +79,8 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
             label="Use as input"
             title={`Use as ${inputs[0]?.name}`}
             onClick={() => use(inputs[0]?.name)}
-          >
-            {say("Use as input")}
-          </IconButton>
+            named={named}
+          />
           {inputs.length > 1 && (
             // Over the button: which of them is asked by the host's own list.
             <select
@@ -105,11 +102,10 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
           icon={copied ? CheckIcon : CodeIcon}
           class={look}
           label={copied ? "Copied" : "Copy as code"}
-          title="A cell that makes this again"
+          title="A cell that makes this very thing"
           onClick={(event) => copy(event.currentTarget)}
-        >
-          {say(copied ? "Copied" : "Copy as code")}
-        </IconButton>
+          named={named}
+        />
       )}
       {item && (
         <>
@@ -120,9 +116,8 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
             title="What made it (i)"
             aria-pressed={info}
             onClick={onInfo}
-          >
-            {say("Parameters")}
-          </IconButton>
+            named={named}
+          />
           <Download session={session} run={run} item={item} class={look} label={named ? "Download" : ""} />
         </>
       )}

@@ -6,10 +6,14 @@ import { fieldsFor, takeOutput } from "./actions";
 import { Control } from "./fields";
 import { brief } from "./format";
 import { IconButton, ResetIcon } from "./icons";
+import { clamp } from "./number";
 import { type Field, same } from "./protocol";
 import { type Session, useTopics } from "./session";
 
 const MEDIA = new Set(["image", "video", "audio", "file"]);
+
+/** As many as the kernel takes at once. */
+const MOST_RUNS = 100;
 
 export interface FormProps {
   session: Session;
@@ -23,6 +27,8 @@ export function Form({ session, uid }: FormProps) {
   const errors = session.get("errors");
   const row = (field: Field) => <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />;
   const advanced = fields.filter((field) => field.advanced);
+  const plain = fields.filter((field) => !field.advanced);
+  const grouped = new Set(plain.map(({ group }) => group).filter(Boolean)).size > 1;
   const elsewhere = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
 
   return (
@@ -39,7 +45,11 @@ export function Form({ session, uid }: FormProps) {
       }}
     >
       <fieldset class="ck-rows" disabled={session.channel.closed}>
-        {fields.filter((field) => !field.advanced).map(row)}
+        {session.restored.length > 0 && <p class="ck-note">Typed before, not run yet: {session.restored.join(", ")}</p>}
+        {plain.map((field, index) => [
+          grouped && field.group !== plain[index - 1]?.group && <div class="ck-heading">{field.group}</div>,
+          row(field),
+        ])}
         {advanced.length > 0 && (
           <Advanced count={advanced.length} open={advanced.some(({ name }) => name in errors)}>
             {advanced.map(row)}
@@ -126,6 +136,26 @@ export function Buttons({ session }: { session: Session }) {
         >
           Run
         </button>
+      )}
+      {session.get("view") === "form" && (
+        <span class="ck-line ck-muted" title="Runs at a time, each with a new seed">
+          ×
+          <input
+            type="number"
+            class="ck-input ck-times"
+            aria-label="Runs"
+            min={1}
+            max={MOST_RUNS}
+            value={session.times}
+            disabled={closed}
+            onInput={({ currentTarget }) => {
+              session.times = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MOST_RUNS);
+            }}
+            onChange={({ currentTarget }) => {
+              currentTarget.value = `${session.times}`;
+            }}
+          />
+        </span>
       )}
       {session.active && (
         <button type="button" class="ck-cancel" disabled={closed} onClick={() => session.cancel()}>

@@ -17,7 +17,7 @@ export function duration(seconds: number): string {
 }
 
 /** A value on one line, shortened to `length` characters. */
-export function brief(value: Value | undefined, length = Number.POSITIVE_INFINITY): string {
+export function brief(value: Value | undefined, length = 1e9): string {
   const text = typeof value === "string" ? value : JSON.stringify(value ?? null);
   const line = text.replace(/\s+/g, " ").trim();
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;

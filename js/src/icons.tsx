@@ -31,12 +31,15 @@ export interface IconButtonProps extends ButtonAttributes {
   /** Its name, also shown on hover where there is no title. */
   label: string;
   title?: string;
+  /** Whether the name stands beside the icon. */
+  named?: boolean;
 }
 
-export function IconButton({ icon: Icon, label, title = label, children, ...attributes }: IconButtonProps) {
+export function IconButton({ icon: Icon, label, title = label, named, children, ...attributes }: IconButtonProps) {
   return (
     <button type="button" class="ck-button ck-square" aria-label={label} title={title} {...attributes}>
       <Icon />
+      {named && <span>{label}</span>}
       {children}
     </button>
   );

@@ -26,6 +26,7 @@ export default function widget() {
     el.append(root);
     paint(<Widget session={shared} uid={`ck-${randomId()}`} />, root);
     shared.hello();
+    shared.restore();
     return () => {
       paint(null, root);
       root.remove();

@@ -160,33 +160,17 @@ export async function fetchMedia(
   const fill = async () => {
     while (next < total) {
       const start = next;
-      const end = Math.min(total, start + first.length);
-      next = end;
-      const filled: Bytes[] = [];
-      for (let offset = start; offset < end; ) {
-        const { bytes } = await piece(offset);
-        if (bytes.length === 0 || offset + bytes.length > end)
-          throw new Error("The kernel sent a piece of a wrong size.");
-        filled.push(bytes);
-        offset += bytes.length;
-        done += bytes.length;
-        progress(done / total, total);
-      }
-      parts[start / first.length] = filled.length === 1 && filled[0] ? filled[0] : join(filled);
+      next = Math.min(total, start + first.length);
+      const expected = next - start;
+      const { bytes } = await piece(start);
+      if (bytes.length !== expected) throw new Error("The kernel sent a piece of a wrong size.");
+      parts[start / first.length] = bytes;
+      done += expected;
+      progress(done / total, total);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, fill));
   const blob = new Blob(parts, { type: SHOWN.test(mime) ? mime : "application/octet-stream" });
   const [width, height] = [Number(content.width), Number(content.height)];
   return width > 0 && height > 0 ? { blob, width, height } : { blob };
-}
-
-function join(parts: readonly Bytes[]): Bytes {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

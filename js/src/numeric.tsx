@@ -88,16 +88,33 @@ export function NumberInput(props: NumberInputProps) {
   const text = typed ?? shown ?? textOf(value);
 
   const show = (next: Value, delay = 0) => {
-    setTyped(null);
-    setWrong(null);
+    showValue();
     session.values.set(field.name, next, delay);
   };
   const commit = () => {
     if (typed === null) return;
     const next = arithmetic.parse(typed);
     if (next !== undefined) show(next);
-    else if (typed.trim() === "") setTyped(null);
-    else setWrong(`“${typed}” is not a number.`);
+    else if (typed.trim() === "") showValue();
+    else complain(`“${typed}” is not a number.`);
+  };
+  const showValue = () => {
+    setTyped(null);
+    complain(null);
+  };
+  const complain = (line: string | null) => {
+    setWrong(line);
+    if (line === null) session.wrong.delete(field.name);
+    else session.wrong.set(field.name, line);
+  };
+  // What no further key can put right is told at once: “51” may become 512, but no larger than it is.
+  const type = (text: string) => {
+    const next = arithmetic.parse(text);
+    const inside = next === undefined ? next : arithmetic.step(next, 0);
+    setTyped(text);
+    if (next === undefined) complain(/[^\d\s.+\-*/()×÷−e]/i.test(text) ? `“${text}” is not a number.` : null);
+    else
+      complain(inside !== undefined && Number(next) > Number(inside) ? `${text} is too much: ${range(field)}.` : null);
   };
   // What was changed has been committed: what is left to drop is a text that came back to what it was.
   const leave = () => {
@@ -133,7 +150,7 @@ export function NumberInput(props: NumberInputProps) {
           aria-valuemin={field.min === null ? undefined : Number(field.min)}
           aria-valuemax={field.max === null ? undefined : Number(field.max)}
           title={range(field)}
-          onInput={(event) => setTyped(event.currentTarget.value)}
+          onInput={(event) => type(event.currentTarget.value)}
           onChange={commit}
           onBlur={leave}
           onKeyDown={onKeyDown}
@@ -152,8 +169,9 @@ function filled({ min, max }: Field, value: number): string {
   return `${100 * Math.min(1, Math.max(0, part || 0))}% 100%`;
 }
 
-function range({ min, max }: Field): string | undefined {
-  if (min === null && max === null) return undefined;
-  if (min === null) return `at most ${max}`;
-  return max === null ? `at least ${min}` : `${min} to ${max}`;
+/** The bounds in words, and the steps that arrow keys take. */
+function range({ min, max, step }: Field): string {
+  const bounds =
+    min === null ? max !== null && `at most ${max}` : max === null ? `at least ${min}` : `${min} to ${max}`;
+  return [bounds, step && Number(step) !== 1 && `in steps of ${step}`].filter(Boolean).join(", ");
 }

@@ -19,15 +19,18 @@ const MIME = /^image\/(png|jpeg|webp|gif|avif|bmp)$/;
 
 export class Preview {
   readonly #changed: () => void;
+  readonly #painted: (about: Record<string, unknown>) => void;
   readonly #decode: Decode;
   #shown: Frame | null = null;
   #decoding = false;
-  #next: Blob | null = null;
+  #next: { blob: Blob; about: Record<string, unknown> } | null = null;
   // Counts the runs: a frame decoded after its run was cleared is not shown.
   #generation = 0;
 
-  constructor(changed: () => void, decode: Decode = decodeImage) {
+  /** `painted` gets what a frame was pushed with, once the browser has painted it. */
+  constructor(changed: () => void, painted: (about: Record<string, unknown>) => void, decode: Decode = decodeImage) {
     this.#changed = changed;
+    this.#painted = painted;
     this.#decode = decode;
   }
 
@@ -36,9 +39,9 @@ export class Preview {
   }
 
   /** Takes a frame in; one that still waits for its decoding is given up for it. */
-  push(mime: string, data: Bytes): void {
+  push(mime: string, data: Bytes, about: Record<string, unknown> = {}): void {
     if (!MIME.test(mime)) return;
-    this.#next = new Blob([data], { type: mime });
+    this.#next = { blob: new Blob([data], { type: mime }), about };
     if (!this.#decoding) void this.#work();
   }
 
@@ -51,13 +54,17 @@ export class Preview {
   async #work(): Promise<void> {
     this.#decoding = true;
     while (this.#next) {
-      const url = URL.createObjectURL(this.#next);
+      const { blob, about } = this.#next;
+      const url = URL.createObjectURL(blob);
       const generation = this.#generation;
       this.#next = null;
       try {
         const size = await this.#decode(url);
-        if (generation === this.#generation) this.#show({ url, ...size });
-        else URL.revokeObjectURL(url);
+        if (generation === this.#generation) {
+          this.#show({ url, ...size });
+          // A page that nobody sees paints nothing, and needs no more.
+          requestAnimationFrame(() => this.#painted(about));
+        } else URL.revokeObjectURL(url);
       } catch {
         // Half a picture: the next frame is on its way.
         URL.revokeObjectURL(url);

@@ -13,6 +13,8 @@ export interface Field {
   name: string;
   kind: FieldKind;
   node: string;
+  /** What stands over it and its neighbours; empty: nothing. */
+  group?: string;
   node_id: string;
   class_type: string;
   tooltip: string;
@@ -109,6 +111,8 @@ export interface Traits {
   progress: Partial<Progress>;
   runs: Run[];
   waiting: Waiting[];
+  /** Names the form in the browser's storage. */
+  storage: string;
 }
 
 export type Model = AnyModel<Traits>;
@@ -188,6 +192,15 @@ export class Channel {
         pending.reject(error instanceof Error ? error : new Error(String(error)));
       }
     });
+  }
+
+  /** Sends a message that wants no answer. */
+  tell(kind: string, body: Record<string, unknown> = {}): void {
+    try {
+      this.#model.send({ ...body, kind, id: "" });
+    } catch {
+      // The kernel is gone.
+    }
   }
 
   /** Takes an answer in; false when the message is none of ours. */

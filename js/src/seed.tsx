@@ -1,7 +1,7 @@
-/** A seed: fixed or drawn anew for each run, with the one used last at hand. */
+/** A seed: fixed, drawn anew or one more for each run, with the one used last at hand. */
 
 import type { ControlProps } from "./fields";
-import { DieIcon } from "./icons";
+import { DieIcon, IconButton } from "./icons";
 import { draw, toInteger, wire } from "./number";
 import { integers, NumberInput } from "./numeric";
 import { useTopics } from "./session";
@@ -16,7 +16,12 @@ export function Seed(props: ControlProps) {
   const last = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
   const fix = (seed: bigint) => session.values.set(field.name, wire(seed));
   const lastSeed = toInteger(last);
-  const toggle = () => (random ? fix(lastSeed ?? drawFor(field)) : session.values.set(field.name, "random"));
+  const mode = random ? "random" : session.counting.has(field.name) ? "next" : "fixed";
+  const choose = (chosen: string) => {
+    session.count(field.name, chosen === "next");
+    if (chosen === "random") session.values.set(field.name, chosen);
+    else if (random) fix(lastSeed === null ? drawFor(field) : chosen === "next" ? lastSeed + 1n : lastSeed);
+  };
 
   return (
     <div class="ck-seed">
@@ -26,24 +31,18 @@ export function Seed(props: ControlProps) {
         {...(random && { shown: "", placeholder: "random" })}
         after={
           <>
-            <button
-              type="button"
-              class="ck-button ck-square"
-              aria-label="Draw"
-              title="Draw one and keep it"
-              onClick={() => fix(drawFor(field))}
+            <IconButton icon={DieIcon} label="Draw" title="Draw one and keep it" onClick={() => fix(drawFor(field))} />
+            <select
+              class="ck-input ck-select ck-mode"
+              aria-label={`${field.name}: from run to run`}
+              title="From run to run"
+              value={mode}
+              onChange={(event) => choose(event.currentTarget.value)}
             >
-              <DieIcon />
-            </button>
-            <button
-              type="button"
-              class="ck-button"
-              aria-pressed={random}
-              title="Draw a new one each time"
-              onClick={toggle}
-            >
-              Random
-            </button>
+              <option value="fixed">fixed</option>
+              <option value="random">random</option>
+              <option value="next">+1</option>
+            </select>
           </>
         }
       />

@@ -1,7 +1,9 @@
 /** What the views of one model share: its traits, what was typed, what is under way, and what one can do. */
 
 import { useLayoutEffect, useState } from "preact/hooks";
+import { type Draft, loadDraft, saveDraft } from "./drafts";
 import { MediaCache } from "./media";
+import { toInteger, wire } from "./number";
 import { Preview } from "./preview";
 import {
   type Answer,
@@ -11,6 +13,7 @@ import {
   isRecord,
   type Model,
   messageOf,
+  same,
   type Traits,
   type Value,
 } from "./protocol";
@@ -28,6 +31,7 @@ const EMPTY: Traits = {
   progress: {},
   runs: [],
   waiting: [],
+  storage: "",
 };
 
 const TRAITS = Object.keys(EMPTY) as (keyof Traits)[];
@@ -54,6 +58,14 @@ export class Session {
   readonly values: Values;
   readonly media: MediaCache;
   readonly preview: Preview;
+  /** The seeds that go up by one after each run. */
+  readonly counting = new Set<string>();
+  /** Runs that one press of the button starts. */
+  times = 1;
+  /** What was typed before, and is back. */
+  restored: string[] = [];
+  /** What is no value of its field, by name: nothing runs with it. */
+  readonly wrong = new Map<string, string>();
   readonly #model: Model;
   readonly #followers = new Map<Topic, Set<() => void>>();
   readonly #uploads = new Map<string, UploadState & { controller: AbortController }>();
@@ -62,6 +74,9 @@ export class Session {
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
+  #draft: Draft = { values: {}, counting: [] };
+  /** The form whose draft was looked for. */
+  #form = "";
   #interrupt: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: Model) {
@@ -70,10 +85,13 @@ export class Session {
     this.values = new Values(
       this.channel,
       () => this.get("values"),
-      () => this.#tell("values"),
+      () => this.#touch(),
     );
     this.media = new MediaCache(this.channel);
-    this.preview = new Preview(() => this.#tell("preview"));
+    this.preview = new Preview(
+      () => this.#tell("preview"),
+      (frame) => this.channel.tell("painted", frame),
+    );
     this.#promptId = this.get("progress").prompt_id;
     this.#on("msg:custom", (content, buffers) => this.#receive(content, buffers));
     for (const trait of TRAITS) this.#on(`change:${trait}`, () => this.#follow(trait));
@@ -122,9 +140,54 @@ export class Session {
     }
   }
 
+  /** Runs what the form holds: once, or as often as was asked for, each time with a new seed. */
   run(): void {
+    const [wrong] = this.wrong;
+    if (wrong) {
+      this.#say(wrong.join(": "));
+      return;
+    }
     this.values.flush();
-    void this.ask("run");
+    const { times } = this;
+    const seeds = this.get("fields").filter(({ kind }) => kind === "seed");
+    const fixed = seeds.some(({ name }) => this.values.get(name) !== "random");
+    const taken = [...this.values.touched].filter((name) => !this.counting.has(name));
+    const asked = this.ask("run", times > 1 ? { times, seed: fixed ? "increment" : "random" } : {});
+    for (const { name, min, max } of seeds) {
+      const seed = this.counting.has(name) ? toInteger(this.values.get(name)) : null;
+      if (seed === null) continue;
+      const next = seed + BigInt(times);
+      this.values.set(name, wire(next > (toInteger(max) ?? next) ? (toInteger(min) ?? 0n) : next));
+    }
+    void asked.then((answer) => {
+      if (!answer) return;
+      for (const name of taken) this.values.touched.delete(name);
+      this.restored = [];
+      this.#touch();
+    });
+  }
+
+  /** Whether a seed goes up by one after each run. */
+  count(name: string, on: boolean): void {
+    if (on) this.counting.add(name);
+    else this.counting.delete(name);
+    this.#touch();
+  }
+
+  /** Brings back what was typed and not run, where the kernel has nothing else. */
+  restore(): void {
+    const form = this.get("storage");
+    if (form === this.#form) return;
+    this.#form = form;
+    const { values, counting } = loadDraft(form);
+    for (const name of counting) this.counting.add(name);
+    const empty = (value: Value | undefined) => value ?? null;
+    for (const { name, default: own } of this.get("fields")) {
+      const value = values[name];
+      if (value === undefined || !same(empty(this.values.get(name) ?? own), empty(own))) continue;
+      this.values.set(name, value);
+      if (!this.counting.has(name)) this.restored.push(name);
+    }
   }
 
   /** Cancels a run: that on the stage, or one that waits. */
@@ -212,12 +275,29 @@ export class Session {
   #follow(trait: keyof Traits): void {
     this.#open(true);
     if (trait === "values") this.values.follow();
+    if (trait === "storage" && this.#form) this.restore();
     if (trait === "fields") this.#choices.clear();
     if (trait === "progress") {
       this.#progressAt = performance.now();
       this.#stage(this.get("progress").prompt_id);
     }
-    this.#tell(trait);
+    if (trait === "values") this.#touch();
+    else this.#tell(trait);
+  }
+
+  /** Values have changed: those that were set here and differ from the workflow's own are kept until they are run. */
+  #touch(): void {
+    this.#tell("values");
+    if (!this.#form) return;
+    const values: Record<string, Value> = {};
+    for (const { name, default: own } of this.get("fields")) {
+      const value = this.values.touched.has(name) ? this.values.get(name) : undefined;
+      if (value !== undefined && !same(value, own)) values[name] = value;
+    }
+    const draft = { values, counting: [...this.counting] };
+    if (same(draft, this.#draft)) return;
+    this.#draft = draft;
+    saveDraft(this.#form, draft);
   }
 
   /** A preview belongs to one run. */
@@ -233,17 +313,14 @@ export class Session {
     const [frame] = buffers ?? [];
     if (content.kind !== "preview" || !frame) return;
     this.#stage(String(content.prompt_id));
-    this.preview.push(String(content.mime), bytes(frame));
+    const { prompt_id, seq } = content;
+    this.preview.push(String(content.mime), bytes(frame), { prompt_id, seq });
   }
 
   /** The connection has changed: until the kernel is heard of, it is gone. */
   #doubt(): void {
     this.#open(false);
-    try {
-      this.#model.send({ kind: "hello", id: "" });
-    } catch {
-      // It is gone.
-    }
+    this.channel.tell("hello");
   }
 
   #open(open: boolean): void {

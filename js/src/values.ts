@@ -23,6 +23,8 @@ interface Draft {
 const TRAIT_FOLLOWS = 500;
 
 export class Values {
+  /** The names of what was set here. */
+  readonly touched = new Set<string>();
   readonly #channel: Channel;
   readonly #kernel: () => Record<string, Value>;
   readonly #changed: () => void;
@@ -77,6 +79,7 @@ export class Values {
     clearTimeout(this.#drafts.get(name)?.timer);
     const draft: Draft = { value, message, state: "typed", before: undefined };
     this.#drafts.set(name, draft);
+    this.touched.add(name);
     if (delay > 0) draft.timer = setTimeout(() => this.#send(name, draft), delay);
     else this.#send(name, draft);
     this.#changed();

@@ -5,6 +5,13 @@ import { button, control, press, stand, type } from "./view";
 
 const here = stand();
 const newest = () => here.model.of("set").at(-1);
+const mode = (el: HTMLElement) => el.querySelector(".ck-mode") as HTMLSelectElement;
+
+async function choose(select: HTMLSelectElement, value: string) {
+  select.value = value;
+  select.dispatchEvent(new Event("change", { bubbles: true }));
+  await settled();
+}
 
 describe("the form", () => {
   it("has a control for each kind, with the parameter's name", async () => {
@@ -81,6 +88,58 @@ describe("the form", () => {
     expect(described?.textContent).toContain("wide");
   });
 
+  it("says at once what no further key can put right, and runs nothing with it", async () => {
+    const el = await here.start({ fields: [field("width", "integer", { default: 512, min: 64, max: 2048 })] });
+    const input = control(el, "width");
+    const press = async (text: string) => {
+      input.value = text;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      await settled();
+      return input.getAttribute("aria-invalid");
+    };
+    expect([await press("5"), await press("512*"), await press("2049"), await press("wide")]).toEqual([
+      "false",
+      "false",
+      "true",
+      "true",
+    ]);
+    button(el, "Run")?.click();
+    await settled();
+    expect(here.model.of("run")).toEqual([]);
+    expect(el.querySelector('[role="alert"]')?.textContent).toContain("width: “wide”");
+    await type(input, "512");
+    button(el, "Run")?.click();
+    expect(here.model.of("run")).toHaveLength(1);
+  });
+
+  it("stands in groups where the nodes have titles of their own", async () => {
+    const headings = (el: HTMLElement) => [...el.querySelectorAll(".ck-heading")].map(({ textContent }) => textContent);
+    const el = await here.start({
+      fields: [
+        field("prompt", "text"),
+        field("width", "integer", { group: "Size" }),
+        field("height", "integer", { group: "Size" }),
+        field("steps", "integer", { group: "Sampler" }),
+      ],
+    });
+    expect(headings(el).filter(Boolean)).toEqual(["Size", "Sampler"]);
+    here.model.put({ fields: [field("prompt", "text"), field("width", "integer", { group: "Size" })] });
+    await settled();
+    expect(headings(el)).toEqual([]);
+  });
+
+  it("has the choices of folders in groups", async () => {
+    const el = await here.start({
+      fields: [field("model", "choice", { default: "a", choices: ["a", "flux/b", "flux/c"] })],
+    });
+    const group = control(el, "model").querySelector("optgroup");
+    expect(group?.label).toBe("flux/");
+    expect([...(group?.querySelectorAll("option") ?? [])].map(({ value, text }) => [value, text])).toEqual([
+      ["flux/b", "b"],
+      ["flux/c", "c"],
+    ]);
+  });
+
   it("steps by the arrow keys, ten times with shift, within the bounds", async () => {
     const el = await here.start({ fields: [field("steps", "integer", { default: 20, min: 1, max: 45, step: 2 })] });
     obliging(here.model);
@@ -114,14 +173,45 @@ describe("the form", () => {
       runs: [run("b", { seeds: { seed: "12345678901234567890" } }), run("a", { seeds: { seed: "1" } })],
     });
     obliging(here.model);
-    button(el, "Random")?.click();
-    await settled();
+    await choose(mode(el), "random");
     expect(newest()).toMatchObject({ name: "seed", value: "random" });
-    expect(button(el, "Random")?.getAttribute("aria-pressed")).toBe("true");
+    expect(mode(el).value).toBe("random");
     expect(el.textContent).toContain("12345678901234567890");
     button(el, "Keep")?.click();
     await settled();
     expect(newest()).toMatchObject({ name: "seed", value: "12345678901234567890" });
+    expect(mode(el).value).toBe("fixed");
+  });
+
+  it("counts a seed up after each run, exact, and begins anew past the largest", async () => {
+    const el = await here.start({
+      fields: [field("seed", "seed", { default: 0, min: 0, max: "18446744073709551615" })],
+      values: { seed: "18446744073709551614" },
+    });
+    obliging(here.model);
+    await choose(mode(el), "next");
+    for (const next of ["18446744073709551615", "0"]) {
+      button(el, "Run")?.click();
+      await settled();
+      expect(control(el, "seed").value).toBe(next);
+    }
+    const kinds = here.model.sent.map(({ content }) => content.kind).filter((kind) => kind !== "hello");
+    expect(kinds).toEqual(["run", "set", "run", "set"]);
+  });
+
+  it("runs as often as it is told, with new seeds", async () => {
+    const el = await here.start({ fields: [field("seed", "seed", { default: 0 })], values: { seed: "random" } });
+    obliging(here.model);
+    const runs = el.querySelector('[aria-label="Runs"]') as HTMLInputElement;
+    await type(runs, "4");
+    button(el, "Run")?.click();
+    expect(here.model.of("run")).toMatchObject([{ times: 4, seed: "random" }]);
+    await type(control(el, "seed"), "7");
+    button(el, "Run")?.click();
+    expect(here.model.of("run").at(-1)).toMatchObject({ times: 4, seed: "increment" });
+    expect(control(el, "seed").value).toBe("7");
+    await type(runs, "-3");
+    expect(runs.value).toBe("1");
   });
 
   it("marks what was changed, and takes it back by a double click on the label or a button", async () => {

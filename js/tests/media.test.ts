@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MediaCache } from "../src/media";
 import { Preview } from "../src/preview";
 import { type Bytes, Channel } from "../src/protocol";
@@ -137,6 +137,7 @@ describe("the preview", () => {
     const decodes: { url: string; done: () => void }[] = [];
     const preview = new Preview(
       () => {},
+      () => {},
       (url) => new Promise((resolve) => decodes.push({ url, done: () => resolve({ width: 8, height: 4 }) })),
     );
     for (let index = 0; index < 50; index++) {
@@ -156,9 +157,41 @@ describe("the preview", () => {
     expect(urls.alive.size).toBe(0);
   });
 
+  it("tells which frames were painted, and of those passed over nothing", async () => {
+    const decodes: (() => void)[] = [];
+    const painted: unknown[] = [];
+    const preview = new Preview(
+      () => {},
+      ({ seq }) => painted.push(seq),
+      () => new Promise((resolve) => decodes.push(() => resolve({ width: 1, height: 1 }))),
+    );
+    for (let seq = 1; seq <= 4; seq++) preview.push("image/jpeg", frame, { seq });
+    for (let index = 0; index < 2; index++) {
+      decodes[index]?.();
+      await settled();
+    }
+    await vi.waitFor(() => expect(painted).toEqual([1, 4]));
+  });
+
+  it("does not grow over 10,000 frames", async () => {
+    const preview = new Preview(
+      () => {},
+      () => {},
+      async () => ({ width: 1, height: 1 }),
+    );
+    for (let index = 0; index < 10_000; index++) {
+      preview.push("image/jpeg", frame);
+      if (index % 100 === 0) await settled();
+    }
+    await settled();
+    expect(urls.most).toBeLessThanOrEqual(2);
+    expect(urls.alive.size).toBe(1);
+  });
+
   it("does not show a frame of a run that was cleared", async () => {
     let done = () => {};
     const preview = new Preview(
+      () => {},
       () => {},
       () => new Promise((resolve) => (done = () => resolve({ width: 1, height: 1 }))),
     );
@@ -172,6 +205,7 @@ describe("the preview", () => {
 
   it("passes over what can't be decoded and what is no picture", async () => {
     const preview = new Preview(
+      () => {},
       () => {},
       () => Promise.reject(new Error("half a picture")),
     );

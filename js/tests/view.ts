@@ -10,7 +10,7 @@ export interface Stand {
   model: TestModel;
   views: HTMLElement[];
   urls: ReturnType<typeof countUrls>;
-  /** Starts the widget with `count` views and returns the first. */
+  /** Starts the widget, once more if need be, with `count` views and returns the first. */
   start(traits: Partial<Traits>, count?: number): Promise<HTMLElement>;
 }
 
@@ -23,6 +23,7 @@ export function stand(): Stand {
     urls: countUrls(),
     async start(traits, count = 1) {
       here.model = new TestModel(traits);
+      here.views = [];
       const { initialize, render } = widget();
       endings.push(initialize({ model: here.model.asModel }));
       for (let index = 0; index < count; index++) {

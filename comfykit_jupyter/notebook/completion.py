@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.notebook.magics import ComfyKitMagics
 
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%comfykit\s+(?P<rest>.*)", re.DOTALL)
+_SUFFIXES = frozenset(
+    {
+        ".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".mov", ".webm", ".mkv", ".flac", ".mp3", ".opus", ".ogg",
+        ".m4a",
+    }
+)  # fmt: skip
 _FILES = 200
 _FILE_BYTES = 4_000_000
 """Files that are offered, and bytes of a workflow that is read for its parameters: a key press must not wait."""
@@ -93,7 +99,7 @@ def _cut(rest: str) -> tuple[list[Token], str]:
 
 
 def _files(fragment: str) -> list[str]:
-    """JSON files and folders that begin so; hidden ones are not offered."""
+    """Folders and files that may be a workflow or carry one, and begin so; hidden ones are not offered."""
     begun = fragment.lstrip("\"'")
     folder = begun.rpartition("/")[0] + "/" if "/" in begun else ""
     try:
@@ -103,7 +109,7 @@ def _files(fragment: str) -> list[str]:
     found = [
         f"{folder}{entry.name}{'/' if entry.is_dir() else ''}"
         for entry in entries
-        if not entry.name.startswith(".") and (entry.suffix == ".json" or entry.is_dir())
+        if not entry.name.startswith(".") and (entry.suffix.lower() in _SUFFIXES or entry.is_dir())
     ]
     return [_alike(path, fragment) for path in found[:_FILES]]
 
@@ -111,9 +117,10 @@ def _files(fragment: str) -> list[str]:
 def _names(source: str) -> list[str]:
     try:
         path = Path(source).expanduser()
-        if path.stat().st_size > _FILE_BYTES:
+        if path.suffix.lower() == ".json" and path.stat().st_size > _FILE_BYTES:
             return []
-        return list(Workflow.parse(path.read_bytes()).parameters)
+        with path.open("rb") as file:
+            return list(Workflow.parse(file).parameters)
     except (OSError, ValueError, ComfyKitError):
         return []
 

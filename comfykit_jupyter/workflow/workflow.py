@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ __all__ = ["Binding", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
 _LONGEST_ADDRESS = 500  # characters
 _LONGEST_TITLE = 120
+_WORD = re.compile(r"[^\s\"'={}]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -216,9 +218,14 @@ class Workflow:
         return Target(node_id, field, upload, MISSING if is_link(value) else value)
 
     def address(self, node_id: str, field: str) -> str:
-        """The name of one input for `parameter`: with the node's title if only it has that, else with its id."""
-        title = self.title(node_id)
-        return f"{title}.{field}" if self._called(title) == [node_id] else f"{node_id}.{field}"
+        """The name of one input for `parameter`: with the node's title or class if only it is called so, else its id.
+
+        A title of several words is not used: a name can be typed, also after `%comfykit run`.
+        """
+        for name in (self._titles[node_id].text, self.prompt[node_id]["class_type"]):
+            if _WORD.fullmatch(name) and self._called(name) == [node_id]:
+                return f"{name}.{field}"
+        return f"{node_id}.{field}"
 
     def fields(self, definitions: Definitions) -> tuple[Field, ...]:
         """What a form shows: one field for each parameter that takes a value, in order of appearance.

@@ -135,10 +135,10 @@ def test_without_titles_the_obvious_inputs_are_offered_under_the_names_that_run_
     for graph in (picture(canvas=None, save=None), kit.load(picture(canvas=None, save=None)).prompt):
         fields = kit.fields(graph)
         names = [field.name for field in fields]
-        assert names[:2] == ["Empty Image.width", "Empty Image.height"]
+        assert names[:2] == ["EmptyImage.width", "EmptyImage.height"]
         assert not any("filename_prefix" in name for name in names)
         values = {field.name: field.default for field in fields}
-        assert kit.run(graph, {**values, "Empty Image.width": 8}).image.pil().size == (8, 16)
+        assert kit.run(graph, {**values, "EmptyImage.width": 8}).image.pil().size == (8, 16)
 
 
 def test_nodes_of_the_same_name_are_offered_by_their_ids(kit: ComfyKit) -> None:

@@ -38,7 +38,7 @@ def damaged(data: st.DataObject, whole: Any) -> Any:
             owner = owner[step]
         how = data.draw(st.sampled_from(["odd", "gone", "swap", "twice"]))
         if how == "odd":
-            owner[key] = data.draw(ODD)
+            owner[key] = copy.deepcopy(data.draw(ODD))
         elif how == "gone":
             del owner[key]
         elif how == "swap":

@@ -290,6 +290,19 @@ def test_every_input_is_found_by_its_address() -> None:
             assert (target.node_id, target.field) == (id_, field)
 
 
+def test_an_address_is_a_word_that_names_one_node() -> None:
+    graph = {
+        "1": node("CLIPTextEncode", "Positive", text="a"),
+        "2": node("CLIPTextEncode", "Negative prompt", text="b"),
+        "3": node("EmptyImage", "Empty Image", width=1),
+        "4": node("Image Blend", 'A "title"', factor=0.5),
+        "5": node("VAEDecode", "2", tiles=1),
+    }
+    workflow = Workflow.parse(graph)
+    addresses = [workflow.address(id_, next(iter(each["inputs"]))) for id_, each in graph.items()]
+    assert addresses == ["Positive.text", "2.text", "EmptyImage.width", "4.factor", "VAEDecode.tiles"]
+
+
 def test_a_huge_workflow_of_one_name_is_read() -> None:
     graph = {str(i): node("KSampler", "$seed", seed=0) for i in range(10_000)}
     assert len(Workflow.parse(graph).bind({}).seeds) == 1

@@ -1,0 +1,83 @@
+"""Files of the editor, and pictures that carry their workflow, in a notebook."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from .kernels import Page, kernel
+
+EDITOR: dict[str, Any] = {
+    "nodes": [
+        {
+            "id": 1,
+            "type": "EmptyImage",
+            "widgets_values": [64, 48, 1, 255],
+            "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [1]}],
+        },
+        {
+            "id": 2,
+            "type": "SaveImage",
+            "widgets_values": ["editor"],
+            "inputs": [{"name": "images", "type": "IMAGE", "link": 1}],
+        },
+    ],
+    "links": [[1, 1, 0, 2, 0, "IMAGE"]],
+    "version": 0.4,
+}
+"""A picture, with no title that declares anything."""
+
+
+@pytest.fixture(autouse=True)
+def _files(folder: Path) -> None:
+    (folder / "editor.json").write_text(json.dumps(EDITOR))
+
+
+def test_a_file_of_the_editor_runs_with_the_names_that_it_offers(page: Page) -> None:
+    told = page.run("%comfykit params editor.json")
+    assert "EmptyImage.width" in told.html
+    cell = page.run("%comfykit run editor.json EmptyImage.width=32 1.height=24 -o made")
+    assert cell.status == "ok", cell.error
+    assert page.value("made.image.pil().size") == "(32, 24)"
+
+
+def test_a_picture_is_run_again_and_is_a_form(page: Page) -> None:
+    page.run("%comfykit run picture.json width=20 -o made")
+    assert page.run("_ = made.image.save('made.png')").status == "ok"
+    cell = page.run("%comfykit run made.png height=30 -o again")
+    assert cell.status == "ok", cell.error
+    assert page.value("again.image.pil().size") == "(20, 30)"
+    assert page.value("dict(kit.form('made.png').values)") == "{'width': 20, 'height': 48, 'color': 255}"
+    assert page.complete("%comfykit run mad") == ["%comfykit run made.png"]
+    assert page.complete("%comfykit run ./made.png hei") == ["%comfykit run ./made.png height="]
+
+
+def test_a_form_of_a_file_of_the_editor_has_the_obvious_fields(page: Page) -> None:
+    cell = page.run('form = kit.form("editor.json")\nform')
+    model = page.model(cell)
+    fields = {field["name"]: field for field in model.state["fields"]}
+    assert list(fields) == ["EmptyImage.width", "EmptyImage.height", "EmptyImage.batch_size"]
+    page.ask(model, "set", name="EmptyImage.width", value=16)
+    page.ask(model, "run")
+    page.wait(lambda: model.state["status"] == "completed")
+    assert page.value("form.result.image.pil().size") == "(16, 48)"
+
+
+def test_a_form_of_it_without_a_server_gets_its_fields_when_that_comes(folder: Path) -> None:
+    with Sandbox() as server:
+        url = server.url
+    with kernel(folder, COMFYUI_BASE_URL=url) as page:
+        cell = page.run('form = __import__("comfykit_jupyter").ComfyKit().form("editor.json")\nform')
+        model = page.model(cell)
+        assert (model.state["server"]["state"], model.state["fields"]) == ("unreachable", [])
+        with Sandbox(port=int(url.rpartition(":")[2])):
+            page.ask(model, "hello")
+            page.wait(lambda: model.state["fields"])
+            assert model.state["values"]["EmptyImage.width"] == 64
+            page.ask(model, "run")
+            page.wait(lambda: model.state["status"] == "completed")

@@ -24,7 +24,7 @@ VIRTUAL: Final = frozenset({"Note", "MarkdownNote", "PrimitiveNode", "Reroute"})
 """The classes that only the editor knows: they never run."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Link:
     """A wire from an output to an input. Which input that is, the input says: the index kept here is often stale."""
 
@@ -33,7 +33,7 @@ class Link:
     target: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Output:
     """An output of a node, and the ids of the links that begin there."""
 
@@ -50,7 +50,7 @@ class Proxy:
     inner: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """A node as it was saved. From its class come `definition`, `widgets`, and the rest of `slots` (see `widgets.py`).
 
@@ -79,7 +79,7 @@ class Node:
         return next((slot for slot in self.slots if slot.link == link), None)
 
 
-@dataclass
+@dataclass(slots=True)
 class Port:
     """An input or an output of a subgraph: its name, its type, and the ids of the links inside that it has."""
 
@@ -88,7 +88,7 @@ class Port:
     links: list[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class End:
     """Where a link ends: the input slot, and the widget beside it, if there is one."""
 
@@ -163,7 +163,7 @@ def read(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
     root = read_graph("", data, called)
     subgraphs = {id_: read_graph(id_, each, called) for id_, each in raw.items()}
     if renumber:
-        _renumber(root, subgraphs, data.get("last_node_id"))
+        _renumber(root, subgraphs, [data.get("last_node_id"), mapping(data.get("state")).get("lastNodeId")])
     return File(root, subgraphs)
 
 
@@ -284,10 +284,10 @@ def _proxies(raw: Any) -> list[Proxy]:
     return found
 
 
-def _renumber(root: Graph, subgraphs: Mapping[str, Graph], last: Any) -> None:
+def _renumber(root: Graph, subgraphs: Mapping[str, Graph], last: list[Any]) -> None:
     """Gives each node in a subgraph an id that no other graph has, counting on from the last that was given."""
     used = set(root.nodes)
-    highest = last if isinstance(last, int) and 0 <= last < 2**53 else 0
+    highest = max((each for each in last if isinstance(each, int) and each < 2**53), default=0)
     changed: dict[str, dict[str, str]] = {}
     for id_, graph in subgraphs.items():
         names: dict[str, str] = {}

@@ -17,7 +17,7 @@ _MOST_NODES: Final = 100_000
 _MOST_INPUTS: Final = 2_000_000
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Step:
     """A node at its place: `id` is its own, behind those of the instances around it (`outer:inner`)."""
 
@@ -27,7 +27,7 @@ class Step:
     inner: Scope | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Scope:
     """A graph at its place: the workflow, or the inside of `host`."""
 
@@ -36,7 +36,7 @@ class Scope:
     steps: dict[str, Step] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """An input that comes from a widget of an instance of a subgraph."""
 

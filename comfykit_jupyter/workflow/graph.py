@@ -16,7 +16,7 @@ from comfykit_jupyter.workflow.flatten import Sources, Step, Value, unfold
 from comfykit_jupyter.workflow.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.subgraphs import Promotion, leaves_first
-from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown
+from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown, unmade
 
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
 
@@ -129,6 +129,9 @@ def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool
         for node in graph.nodes.values():
             if node.layout is not None:
                 node.layout.settle()
+            for slot in node.slots:
+                if slot.promoted is not None and (first := unmade(slot.promoted)) is not MISSING:
+                    slot.promoted.value = first
     for graph in file.graphs():
         for node in graph.nodes.values():
             if node.type == "PrimitiveNode" and node.definition is None:
@@ -207,7 +210,7 @@ def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | Non
                 value = chosen(value, draw)
             inputs[widget.name] = _wrapped(value, widget)
     for index, slot in enumerate(node.slots):
-        found = sources.of(step, index)
+        found = sources.of(step, index) if slot.link is not None else None
         if isinstance(found, Value):
             if found.value is not MISSING:
                 inputs[slot.name] = _wrapped(found.value)

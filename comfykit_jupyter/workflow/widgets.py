@@ -17,7 +17,7 @@ from typing import Any, Final
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input, NodeDefinition
 
 
-@dataclass
+@dataclass(slots=True)
 class Slot:
     """An input slot of a node: what is connected, and the name of the widget that it stands beside, if any.
 
@@ -31,7 +31,7 @@ class Slot:
     promoted: Widget | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Widget:
     """One widget of a node. `sent`: it goes into the prompt; `saved`: it has a place in the file's list of values.
 
@@ -125,7 +125,7 @@ class Layout:
                 slot.link = found.link
         self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
         at = 0
-        while at < len(self.slots):  # what grows while this runs comes behind what it grew from
+        while self._growing and at < len(self.slots):  # what grows while this runs comes behind what it grew from
             self._grow(self.slots[at])
             at += 1
 
@@ -147,6 +147,8 @@ class Layout:
 
     def _current(self, values: list[Any]) -> list[Any]:
         """The values without those of inputs that are links only: files from before 2025 have one for each."""
+        if not any(spec.force_input for spec in self._inputs):
+            return values
         names = {widget.name for widget in self.widgets}
         stale: list[bool] = []
         for spec in self._inputs:
@@ -159,9 +161,8 @@ class Layout:
     def settle(self) -> None:
         """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
         for widget in self.widgets:
-            choices = _choices(widget.spec) if widget.spec is not None else ()
-            if choices and (widget.value is None or widget.value is MISSING):
-                self.set(widget, choices[0])
+            if (first := unmade(widget)) is not MISSING:
+                self.set(widget, first)
             if widget.name == "sampler_name" and self.class_type in _SAMPLERS and isinstance(widget.value, str):
                 widget.value = widget.value.removeprefix("sample_")  # as files of early 2023 have it
         names = {widget.name for widget in self.widgets}
@@ -322,6 +323,13 @@ def unknown(values: Any, *, recent: bool) -> list[Widget]:
     return widgets
 
 
+def unmade(widget: Widget) -> Any:
+    """What becomes of a choice that was never made: the first; MISSING if there is nothing to do."""
+    if widget.spec is None or (widget.value is not None and widget.value is not MISSING):
+        return MISSING
+    return next(iter(_choices(widget.spec)), MISSING)
+
+
 def put(widget: Widget, value: Any) -> None:
     """Sets the value alone: nothing follows from it."""
     if widget.spec is not None and widget.spec.type == "STRING" and widget.spec.multiline:
@@ -382,7 +390,8 @@ def _initial(spec: Input) -> Any:
         return choices[0] if choices else MISSING
     if spec.type == "COMBO":
         return spec.default if spec.default is not MISSING and spec.default else choices[0] if choices else MISSING
-    return deepcopy(_DEFAULTS[spec.type] if spec.default is MISSING else spec.default)
+    value = _DEFAULTS[spec.type] if spec.default is MISSING else spec.default
+    return deepcopy(value) if isinstance(value, (list, dict)) else value
 
 
 def _ordinal(name: str, names: tuple[str, ...] | None) -> int | None:

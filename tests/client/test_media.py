@@ -220,11 +220,11 @@ async def test_a_workflows_own_default_is_never_sent(
     proxy: Proxy, make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "private.png").write_bytes(encoded())
+    (tmp_path / "never-sent.png").write_bytes(encoded())
     graph = workflows.inverted()
     graph["1"] = {
         "class_type": "LoadImage",
-        "inputs": {"image": "private.png"},
+        "inputs": {"image": "never-sent.png"},
         "_meta": {"title": "$~image"},
     }
     result = await make_kit(proxy.url).execute(graph)

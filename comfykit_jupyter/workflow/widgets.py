@@ -73,7 +73,8 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "AUDIO_UI": "",
     "AUDIO_RECORD": "",
     "WEBCAM": "",
-    "UPLOAD": "",
+    "IMAGEUPLOAD": "",
+    "AUDIOUPLOAD": "",
 }
 """The types of inputs that have a widget, and the value of each where the definition gives none."""
 
@@ -85,16 +86,17 @@ _SAMPLERS: Final = frozenset({"KSampler", "KSamplerAdvanced"})
 _VIEWERS: Final = frozenset({"Preview3D", "SaveGLB"})
 
 
-def extras(definition: NodeDefinition) -> Iterable[Input]:
+def _extras(definition: NodeDefinition) -> Iterable[Input]:
     """The inputs that the editor itself adds to a class: players, viewers, the buttons for an upload."""
     required = [each for each in definition.inputs.values() if each.required]
     if definition.class_type in _PLAYERS:
         yield Input("audioUI", "AUDIO_UI", "link", slot_type="AUDIO_UI")
     if definition.class_type in _VIEWERS:
         yield Input("image", "PREVIEW_3D", "link", slot_type="PREVIEW_3D")
-    heard = definition.inputs.get("audio")
-    if any(each.button for each in required) or (heard is not None and heard.required and heard.kind == "audio"):
-        yield Input("upload", "UPLOAD", "link", slot_type="UPLOAD")
+    if any(each.button for each in required):
+        yield Input("upload", "IMAGEUPLOAD", "link", slot_type="IMAGEUPLOAD")
+    elif any(each.name == "audio" and each.kind == "audio" for each in required):
+        yield Input("upload", "AUDIOUPLOAD", "link", slot_type="AUDIOUPLOAD")
 
 
 class Layout:
@@ -106,7 +108,7 @@ class Layout:
         self.slots: list[Slot] = []
         self.widgets: list[Widget] = []
         self._growing: dict[str, Input] = {}
-        self._inputs = (*definition.inputs.values(), *extras(definition))
+        self._inputs = (*definition.inputs.values(), *_extras(definition))
         for spec in self._inputs:
             if not _has_widget(spec):
                 self._add_socket(spec, spec.name)
@@ -200,12 +202,11 @@ class Layout:
             self._add_grown(name, spec, ordinal)
 
     def _add_widget(self, spec: Input, name: str) -> None:
-        if spec.type == "LOAD_3D" and (not self.recent or any(each.name == "model_file" for each in self.widgets)):
-            for label, value in _BUTTONS_3D:
-                self.widgets.append(Widget(label, value))
+        if spec.type == "LOAD_3D" and self.class_type == "Load3D":
+            self.widgets += [Widget(label, value) for label, value in _BUTTONS_3D]
         widget = Widget(name, _initial(spec), spec=spec, shared=not self.recent and _is_page(spec))
         self.widgets.append(widget)
-        if spec.type == "UPLOAD":
+        if spec.type in ("IMAGEUPLOAD", "AUDIOUPLOAD"):
             widget.sent = False
         elif spec.type == "AUDIO_UI":
             widget.sent, widget.saved = not self.recent, False
@@ -244,24 +245,28 @@ class Layout:
         self.widgets[:] = [*widgets[:at], *added, *widgets[at:]]
         at = next((index for index, slot in enumerate(slots) if slot.name == widget.name), len(slots) - 1) + 1
         self.slots[:] = [*slots[:at], *self.slots, *slots[at:]]
+        by_name = {slot.name: slot for slot in self.slots}
         for old in removed:
-            slot = next((slot for slot in self.slots if slot.name == old.name), None)
+            slot = by_name.get(old.name)
             if slot is not None:
                 slot.link = old.link
-                self._grow(slot)
+                if self._grow(slot):
+                    by_name = {slot.name: slot for slot in self.slots}
 
     def _grown(self, slot: Slot) -> bool:
         return slot.name.rpartition(".")[0] in self._growing
 
-    def _grow(self, slot: Slot) -> None:
-        """A connected input of those that grow has another one behind it."""
+    def _grow(self, slot: Slot) -> bool:
+        """A connected input of those that grow has another one behind it. True if that is new."""
         group = slot.name.rpartition(".")[0]
         spec = self._growing.get(group)
         if slot.link is None or spec is None or spec.template is None:
-            return
+            return False
         ordinal = _ordinal(slot.name[len(group) + 1 :], spec.template.names)
-        if ordinal is not None:
-            self._add_grown(group, spec, ordinal + 1)
+        if ordinal is None:
+            return False
+        self._add_grown(group, spec, ordinal + 1)
+        return True
 
     def _add_grown(self, group: str, spec: Input, ordinal: int) -> None:
         template = spec.template
@@ -318,9 +323,13 @@ def unknown(values: Any, *, recent: bool) -> list[Widget]:
         return []
     widgets = []
     for at, value in enumerate(values):
-        shown = value if isinstance(value, (str, int, float)) else json.dumps(value, separators=(",", ":"))
+        shown = value if isinstance(value, (str, int, float)) else _json(value)
         widgets.append(Widget(f"UNKNOWN_{at}" if recent and at else "UNKNOWN", shown))
     return widgets
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def unmade(widget: Widget) -> Any:

@@ -187,6 +187,22 @@ def test_buttons_take_a_value_and_send_none() -> None:
     assert to_api(draft.save(), known)["1"]["inputs"] == {"image": "y.png", "n": 5}
 
 
+def test_the_options_of_a_custom_choice_are_sent_with_the_place_of_the_chosen_one() -> None:
+    known = {"CustomCombo": definition("CustomCombo", {"choice": ["COMBO", {"options": []}]}, "STRING")}
+    draft = Draft()
+    draft.add("CustomCombo", ["b", 0, "a", "b", ""])
+    options = {"option1": "a", "option2": "b", "option3": ""}
+    assert to_api(draft.save(), known)["1"]["inputs"] == {"choice": "b", "index": 1, **options}
+
+
+def test_a_box_keeps_its_sides_in_the_file_only() -> None:
+    known = {"Crop": definition("Crop", {"region": ["BOUNDING_BOX", {}], "n": ["INT", {}]}, "IMAGE")}
+    draft = Draft()
+    box = {"x": 1, "y": 2, "width": 3, "height": 4}
+    draft.add("Crop", [box, 1, 2, 3, 4, 5])
+    assert to_api(draft.save(), known)["1"]["inputs"] == {"region": box, "n": 5}
+
+
 def test_values_of_inputs_that_are_links_now_are_passed_over() -> None:
     known = {"Old": definition("Old", {"a": ["INT", {"forceInput": True}], "b": ["INT", {}]}, "IMAGE")}
     draft = Draft()

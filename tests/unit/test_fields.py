@@ -11,8 +11,8 @@ from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import definitions, load, transcript
 
 KEYS = {
-    "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step", "slider",
-    "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced",
+    "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step",
+    "slider",     "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced",
 }  # fmt: skip
 
 

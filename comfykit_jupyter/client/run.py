@@ -178,6 +178,7 @@ class Run(Observed):
     async def _submit(self, submission: Submission) -> None:
         """Send it, and see what becomes of it."""
         self.workflow, binding = await submission.bind()
+        self._warnings += self.workflow.notes
         self._know(self.workflow, binding)
         await submission.send_files(binding)
         if self._listen:

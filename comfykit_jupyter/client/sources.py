@@ -69,6 +69,8 @@ async def read_workflow(source: Any) -> Workflow:
         return Workflow.parse(source)
     if isinstance(source, (bytes, bytearray)):
         return await asyncio.to_thread(Workflow.parse, bytes(source))
+    if isinstance(source, io.IOBase):
+        return await asyncio.to_thread(Workflow.parse, source)  # type: ignore[arg-type]
     if isinstance(source, Media):
         return await asyncio.to_thread(_read_file, await source.origin.fetch(source), Path(source.name).stem)
     if not isinstance(source, (str, os.PathLike)):
@@ -126,17 +128,12 @@ def _missing(path: Path) -> str:
     return f"no file {path.name} in {folder.resolve()}{hint}"
 
 
-async def fetch(url: str, limit: int) -> bytes:
-    """The bytes behind a URL.
+async def fetch_file(url: str) -> Path:
+    """A local copy of the file behind a URL.
 
     Raises:
-        SourceError: there is no answer, it says no, or it is larger than `limit` bytes.
+        SourceError: there is no answer, it says no, or it is larger than `MEDIA_LIMIT` bytes.
     """
-    return b"".join([piece async for piece in _pieces(url, limit)])
-
-
-async def fetch_file(url: str) -> Path:
-    """A local copy of the file behind a URL. Raises as `fetch`."""
     copy = local_folder() / uuid.uuid4().hex
     with copy.open("wb") as file:
         async for piece in _pieces(url, MEDIA_LIMIT):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import IOBase, TextIOBase
 from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
@@ -53,14 +54,15 @@ def recognise(data: Mapping[Any, Any] | str | bytes | BinaryIO, called: str) -> 
     """The workflow in `data`, which messages name `called`. Raises WorkflowError."""
     if isinstance(data, Mapping):
         return _unwrap(data, None, called, _WRAPPERS)
-    if isinstance(data, str):
-        return _unwrap(_decode(data, called), None, called, _WRAPPERS)
-    if not isinstance(data, bytes) and not hasattr(data, "seek"):
-        raise WorkflowError(f"{called} is {kind_of(data)}, not a workflow: {_WANTED}")
-    carried = _carried(data, called)
+    source: Any = data
+    if isinstance(source, IOBase) and (isinstance(source, TextIOBase) or not source.seekable()):
+        source = source.read(WORKFLOW_LIMIT + 1)  # nothing to jump about in: as good as what it holds
+    if not isinstance(source, (str, bytes)) and not hasattr(source, "seek"):
+        raise WorkflowError(f"{called} is {kind_of(source)}, not a workflow: {_WANTED}")
+    carried = None if isinstance(source, str) else _carried(source, called)
     if carried is not None:
         return carried
-    text = data if isinstance(data, bytes) else data.read(WORKFLOW_LIMIT + 1)
+    text = source if isinstance(source, (str, bytes)) else source.read(WORKFLOW_LIMIT + 1)
     if len(text) > WORKFLOW_LIMIT:
         raise WorkflowError(f"{called} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
     return _unwrap(_decode(text, called), None, called, _WRAPPERS)

@@ -63,12 +63,18 @@ class Workflow:
     """
 
     def __init__(
-        self, name: str, prompt: Mapping[str, Any] | None, extra_pnginfo: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        prompt: Mapping[str, Any] | None,
+        extra_pnginfo: Mapping[str, Any] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Takes a graph that is known to be one: use `parse`."""
         self.name = name
         self._prompt = prompt
         self.extra_pnginfo = extra_pnginfo
+        self.notes = notes
+        """Whole lines on what the editor's page supplies, and a run from here lacks."""
 
     @classmethod
     def parse(cls, data: Mapping[Any, Any] | str | bytes | BinaryIO, name: str = "workflow") -> Workflow:
@@ -76,7 +82,8 @@ class Workflow:
 
         Args:
             data: the graph as a dict, its JSON as text or bytes (UTF-8, with or without a byte order mark), or a
-                picture, video, sound or model that carries it, as bytes or as a file that is open for reading.
+                picture, video, sound or model that carries it, as bytes or as a file that is open for reading (of
+                a video of gigabytes only what it carries is read).
             name: what to call it in messages and results, usually the file's name without the suffix.
 
         Raises:
@@ -120,7 +127,7 @@ class Workflow:
             raise WorkflowError(f"{plain(self.name)} needs nodes that the server lacks: {_packs(converted.missing)}")
         if not converted.prompt:
             raise WorkflowError(f"{plain(self.name)} has no nodes that run: give it an output node, such as SaveImage")
-        return Workflow(self.name, converted.prompt, self.extra_pnginfo)
+        return Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
 
     def to_api(self, definitions: Mapping[str, Any]) -> dict[str, Any]:
         """The prompt in API format, a copy; what the editor saved is converted exactly as the editor does it.

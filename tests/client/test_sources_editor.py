@@ -13,6 +13,7 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit, Workflow
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError, WorkflowError
 from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 from . import workflows
 from .conftest import Jobs, MakeKit
@@ -193,3 +194,12 @@ def test_to_api_takes_the_definitions_as_the_server_gives_them(sandbox: Sandbox)
     assert prompt["1"]["inputs"] == {"width": 32, "height": 16, "batch_size": 1, "color": 255}
     assert prompt["2"]["inputs"]["images"] == ["1", 0]
     assert Workflow.parse(workflows.picture()).to_api(raw) == workflows.picture()
+
+
+async def test_what_only_the_editors_page_can_supply_is_a_warning(kit: ComfyKit) -> None:
+    definitions = {"TestCamera": {"input": {"required": {"image": ["WEBCAM", {}]}}, "output": ["IMAGE"]}}
+    workflow = Workflow.parse({"nodes": [node(1, "TestCamera", "Me")], "links": [], "version": 0.4}, "selfie")
+    resolved = workflow.resolve({name: NodeDefinition.parse(name, raw) for name, raw in definitions.items()})
+    assert resolved.notes
+    result = await kit.execute(resolved)  # type: ignore[arg-type]
+    assert result.warnings == list(resolved.notes)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +50,18 @@ def test_a_workflow_is_read_from_a_dict_text_or_bytes_wrapped_or_not(data: Any) 
     assert list(workflow.parameters) == ["seed", "steps", "cfg", "prompt", "negative"]
     assert workflow.outputs == {"9": "cover"}
     assert workflow.classes == {"KSampler", "CheckpointLoaderSimple", "CLIPTextEncode", "SaveImage"}
+
+
+def test_an_open_file_is_read_as_text_or_bytes_and_from_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "wf.json"
+    path.write_text(json.dumps(GRAPH), encoding="utf-8")
+    with path.open("rb") as binary, path.open(encoding="utf-8") as text:
+        assert Workflow.parse(binary).prompt == Workflow.parse(text).prompt == GRAPH  # type: ignore[arg-type]
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as end:
+        end.write(json.dumps(GRAPH).encode())
+    with os.fdopen(reading, "rb") as pipe:
+        assert Workflow.parse(pipe).prompt == GRAPH
 
 
 JOB = [4, "id", GRAPH, {"extra_pnginfo": {"workflow": {"nodes": [{"id": 1}]}}}, ["9"]]

@@ -69,7 +69,7 @@ def _recognise(head: bytes) -> tuple[str, Callable[[Reader, Texts], None]] | Non
     if head.startswith(b"\xff\xd8\xff"):
         return "a JPEG picture", read_jpeg
     if head[:1] == b"\0" and head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "an MP4 file", read_mp4
+        return "an AVIF or HEIC picture" if head[8:12] in _STILL else "an MP4 file", read_mp4
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "a WebM or Matroska video", read_matroska
     if head.startswith(b"fLaC"):
@@ -88,6 +88,7 @@ def _recognise(head: bytes) -> tuple[str, Callable[[Reader, Texts], None]] | Non
     return None
 
 
+_STILL = (b"avif", b"avis", b"heic", b"heix", b"mif1")
 _ORDER_MARKS = (b"\xff\xfe",)  # UTF-16, which is text
 
 

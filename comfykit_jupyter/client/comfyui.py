@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary, finalize
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.events import EventSocket
-from comfykit_jupyter.client.follow import Follower, Watch, queued_ids
+from comfykit_jupyter.client.follow import Follower, Watch, queued_ids, queued_items
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 """Seconds for a connection, and for the next bytes of an answer."""
+HISTORY_LOOKED_AT = 50
+"""Runs that ended last among which one is looked for that ends in some way."""
 POOL = 16
 """Connections at the most; a hundred runs at once take turns on them."""
 
@@ -285,6 +287,17 @@ class ComfyUI:
         if response.status_code != 200:
             raise Refused(answer)
         return answer.get("node_errors")
+
+    async def find(self, ending: str) -> list[str]:
+        """See `ComfyKit.find`."""
+        history, queue = await asyncio.gather(
+            self._json("GET", "/history", params={"max_items": HISTORY_LOOKED_AT}), self._json("GET", "/queue")
+        )
+        queue = queue if isinstance(queue, dict) else {}
+        unfinished = [*queued_items(queue.get("queue_running")), *queued_items(queue.get("queue_pending"))]
+        going = [item[1] for item in unfinished if isinstance(item[1], str) and item[1].endswith(ending)]
+        ended = [id_ for id_ in history if id_.endswith(ending)] if isinstance(history, dict) else []
+        return [*ended[-1:], *(id_ for id_ in going if id_ not in ended[-1:])]
 
     async def listen(self, run: Follower) -> None:
         """Tell a run of its events from now on. The socket opens meanwhile: see `EventSocket.ready`."""

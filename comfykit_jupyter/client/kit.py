@@ -183,13 +183,18 @@ class ComfyKit:
 
         return AttachedRun(self._server, prompt_id, raise_on_error=self._settings.raise_on_error).find()
 
-    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool) -> Run:
+    def submit_as(self, prompt_id: str, workflow: Any, values: Mapping[str, Any]) -> Run:
+        """As `submit`, under an id of the caller's. It must be new: the server would run it twice."""
+        return self._start(workflow, dict(values), listen=True, prompt_id=prompt_id)
+
+    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, prompt_id: str | None = None) -> Run:
         run = Run(
             self._server,
             values,
             listen=listen,
             timeout=self._settings.timeout,
             raise_on_error=self._settings.raise_on_error,
+            prompt_id=prompt_id,
         )
         source = snapshot(workflow)
         return run.start(lambda: read_workflow(source))
@@ -211,6 +216,14 @@ class ComfyKit:
         shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
         kit._use(settings.resolve(**given), self._server if shared else None)  # noqa: SLF001 - one of its own kind
         return kit
+
+    def find(self, ending: str) -> list[str]:
+        """The prompt ids on the server that end so: of the run that ended last, if any, then of those that go on.
+
+        Raises:
+            ServerError: the server is away.
+        """
+        return loop.call(self._server.find(ending))
 
     # -- knowing -------------------------------------------------------------------------------------------------------
 

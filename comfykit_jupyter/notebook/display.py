@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.render import result_bundle, result_text
-from comfykit_jupyter.notebook.media import workers
+from comfykit_jupyter.notebook.media import work
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult
@@ -63,7 +63,7 @@ class Keepsake:
         """A run has ended. Returns at once."""
         self._runs.appendleft(result)
         if self._output.shown:
-            workers().submit(self._refresh)
+            work(self._refresh)
 
     def _refresh(self) -> None:
         with self._lock:  # the last to come shows the newest

@@ -6,10 +6,12 @@ And the other way: what a page uploads, and what Python puts into a form, become
 from __future__ import annotations
 
 import hashlib
+import logging
 import mimetypes
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,8 @@ from comfykit_jupyter.client.result import safe_name
 from comfykit_jupyter.client.thumbnail import thumbnail
 from comfykit_jupyter.client.transfer import local_folder
 
+logger = logging.getLogger(__name__)
+
 PIECE = 1024 * 1024
 """Bytes of a piece, in both directions: a notebook's socket loses frames of ten times as much."""
 THUMBNAIL_SIDE = 512
@@ -29,9 +33,20 @@ UPLOAD_BYTES, UPLOADS = 2 * 1024**3, 16
 
 
 @cache
-def workers() -> ThreadPoolExecutor:
-    """The threads for what takes time: fetching, decoding, telling the server to cancel."""
+def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(4, thread_name_prefix="comfykit-media")
+
+
+def work(job: Callable[[], object]) -> None:
+    """Run what takes time, such as fetching, decoding, telling the server to cancel, in a thread. Returns at once."""
+    _workers().submit(_logged, job)
+
+
+def _logged(job: Callable[[], object]) -> None:
+    try:
+        job()
+    except Exception:
+        logger.exception("what a widget had done in the background failed")
 
 
 def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any], list[bytes]]:

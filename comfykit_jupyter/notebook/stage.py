@@ -5,6 +5,7 @@ Runs report on the background loop; everything here but `add`, `find` and `lates
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,12 @@ TEXT_LENGTH, VALUE_LENGTH, TRACEBACK_LENGTH = 20_000, 200, 20_000
 
 
 _runs: list[Run] = []
+_known: deque[str] = deque(maxlen=10_000)
+
+
+def is_known(prompt_id: str) -> bool:
+    """Whether a form or cell of this kernel has shown the run."""
+    return prompt_id in _known
 
 
 def unfinished() -> list[Run]:
@@ -52,6 +59,7 @@ class Stage:
     def add(self, run: Run) -> None:
         """Show a run from now to its end. From any thread."""
         _runs[:] = [*unfinished(), run]
+        _known.append(run.prompt_id)
         key = (id(self), run.prompt_id)
         previews = Previews(self._view.send)
 

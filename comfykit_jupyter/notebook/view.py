@@ -19,7 +19,7 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.transfer import without_folders
-from comfykit_jupyter.notebook.media import piece, workers
+from comfykit_jupyter.notebook.media import piece, work
 from comfykit_jupyter.notebook.stage import Stage
 from comfykit_jupyter.notebook.sync import writer
 
@@ -78,7 +78,7 @@ class RunView(anywidget.AnyWidget):
             "cancel": (writer.post, self._on_cancel),
             "remove": (writer.post, self._on_remove),
             "painted": (writer.post, self._on_painted),
-            "media": (workers().submit, self._on_media),
+            "media": (work, self._on_media),
         }
         super().__init__(**traits)
         _receive_during_cells(self.comm)
@@ -141,7 +141,7 @@ class RunView(anywidget.AnyWidget):
         # answered before the server was told: a page that hears nothing soon interrupts the kernel instead
         run = self.stage.find(content.get("prompt_id"))
         if run is not None:
-            workers().submit(_cancel, run)
+            work(partial(_cancel, run))
         return {}, ()
 
     def _on_remove(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

@@ -23,8 +23,10 @@ from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
-from comfykit_jupyter.notebook.media import guess_mime, inbox, workers
+from comfykit_jupyter.notebook.media import guess_mime, inbox, work
+from comfykit_jupyter.notebook.origin import mark, prompt_id
 from comfykit_jupyter.notebook.seeds import seed_rows
+from comfykit_jupyter.notebook.stage import is_known, unfinished
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.view import Reply, RunView
@@ -94,10 +96,16 @@ class WorkflowWidget(RunView):
             "use": (writer.post, self._on_use),
             "code": (writer.post, self._on_code),
             "choices": (writer.post, self._on_choices),
-            "upload": (workers().submit, self._on_upload),
+            "upload": (work, self._on_upload),
         }
         self._trait().put(self, {**self._initial(), **first})
-        if not server.reachable:
+        self._mark = mark(self.storage)
+        for run in unfinished():
+            if run.prompt_id.endswith(self._mark):  # of the form that this cell made before
+                self.show(run)
+        if server.reachable:
+            work(self._find_again)
+        else:
             self._look_in(self._pause)
 
     def __repr__(self) -> str:
@@ -114,9 +122,28 @@ class WorkflowWidget(RunView):
         return self._submit({})
 
     def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        run = self._kit.submit(self._workflow, {**self.given(), **seeds})
+        run = self._kit.submit_as(prompt_id(self._mark), self._workflow, {**self.given(), **seeds})
         self.show(run)
         return run
+
+    def attach(self, prompt_id: str) -> Run:
+        """Show a run that was begun elsewhere, or before the kernel restarted, and its outputs when it has ended.
+
+        A form finds its own unfinished runs, and the one that ended last, when its cell runs again.
+
+        Raises:
+            ComfyKitError: it is no prompt_id.
+        """
+        run = self._kit.attach(prompt_id)
+        self.show(run)
+        return run
+
+    def _find_again(self) -> None:
+        """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
+        with contextlib.suppress(ComfyKitError):
+            for found in self._kit.find(self._mark):
+                if not is_known(found):
+                    self.attach(found)
 
     def given(self) -> dict[str, Any]:
         """The values that differ from the workflow's own: what a run is given."""

@@ -132,17 +132,17 @@ class Page:
 
     # -- cells ---------------------------------------------------------------------------------------------------------
 
-    def start(self, code: str) -> Cell:
-        """Send a cell; returns at once."""
+    def start(self, code: str, cell_id: str | None = None) -> Cell:
+        """Send a cell; returns at once. `cell_id`: of one that was sent before; else it is another."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         with self._changed:
-            request = self._send("execute_request", content)
+            request = self._send("execute_request", content, metadata={"cellId": cell_id or uuid.uuid4().hex})
             cell = self.cells[request] = Cell(request)
         return cell
 
-    def run(self, code: str, timeout: float = PATIENCE) -> Cell:
+    def run(self, code: str, timeout: float = PATIENCE, cell_id: str | None = None) -> Cell:
         """Run a cell to its end."""
-        cell = self.start(code)
+        cell = self.start(code, cell_id)
         self.wait(lambda: cell.ended, timeout)
         return cell
 
@@ -207,11 +207,13 @@ class Page:
         control: bool = False,
         buffers: Sequence[bytes] = (),
         subshell_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> str:
         """Send any message; returns its id."""
         message = self._client.session.msg(kind, content)
         message["header"]["subshell_id"] = subshell_id
         message["buffers"] = buffers
+        message["metadata"] = metadata or {}
         self._outbox.put((self._client.control_channel if control else self._client.shell_channel, message))
         self._bell.send(b"")
         return str(message["header"]["msg_id"])

@@ -1,0 +1,97 @@
+"""Runs that outlive their kernel, or their form: they are found again by id, and by the cell that began them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from .kernels import Page, kernel
+from .test_form import shown
+
+LONG = 'form = kit.form("text_to_image.json", width=256, height=256, steps=3000)\nform'
+SHORT = 'form = kit.form("picture.json", width=24)\nform'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Sandbox]:
+    """A server of these tests: its queue and history are theirs."""
+    with Sandbox() as server:
+        yield server
+
+
+@pytest.fixture
+def first(server: Sandbox, folder: Path) -> Iterator[Page]:
+    with kernel(folder, COMFYUI_BASE_URL=server.url) as page:
+        page.run("from comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
+        yield page
+
+
+@pytest.fixture
+def second(first: Page, server: Sandbox, folder: Path) -> Iterator[Page]:
+    """The kernel after a restart."""
+    with kernel(folder, COMFYUI_BASE_URL=server.url) as page:
+        page.run("from comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
+        yield page
+
+
+def test_after_a_restart_the_cell_finds_its_run_follows_it_and_cancels_it(first: Page, second: Page) -> None:
+    model = first.model(first.run(LONG, cell_id="long"))
+    id_ = first.ask(model, "run")[0]["prompt_id"]
+    first.wait(lambda: model.state["status"] == "running")
+    first.process.kill()
+    other = second.model(second.run(LONG, cell_id="another"))
+    model = second.model(second.run(LONG, cell_id="long"))
+    second.wait(lambda: model.state["status"] == "running")
+    assert model.state["progress"]["prompt_id"] == id_
+    assert other.state["status"] == "idle"
+    second.ask(model, "cancel", prompt_id=None)
+    second.wait(lambda: model.state["runs"])
+    assert (model.state["runs"][0]["id"], model.state["status"]) == (id_, "cancelled")
+
+
+def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, second: Page) -> None:
+    model = first.model(first.run(SHORT, cell_id="short"))
+    ids = [first.ask(model, "run")[0]["prompt_id"] for _ in range(2)]
+    first.wait(lambda: len(model.state["runs"]) == 2)
+    first.process.kill()
+    model = second.model(second.run(SHORT, cell_id="short"))
+    second.wait(lambda: model.state["runs"])
+    (run,) = model.state["runs"]
+    assert (run["id"], run["status"]) == (ids[-1], "completed")
+    answer, _ = second.ask(model, "media", run=run["id"], key=run["items"][0]["key"], size="thumb", offset=0)
+    assert (answer["width"], answer["height"]) == (24, 48)
+    again = second.model(second.run(SHORT, cell_id="short"))
+    second.ask(again, "run")
+    second.wait(lambda: again.state["runs"])
+    assert len(again.state["runs"]) == 1
+
+
+def test_the_cell_run_again_in_the_same_kernel_takes_over_what_goes_on(first: Page) -> None:
+    before = first.model(first.run(LONG, cell_id="long"))
+    id_ = first.ask(before, "run")[0]["prompt_id"]
+    after = first.model(first.run(LONG, cell_id="long"))
+    first.wait(lambda: after.state["status"] == "running")
+    assert after.state["progress"]["prompt_id"] == id_
+    first.ask(after, "cancel", prompt_id=id_)
+    first.wait(lambda: after.state["status"] == before.state["status"] == "cancelled")
+
+
+def test_a_run_is_attached_by_its_id(first: Page) -> None:
+    first.run("result = kit.run('picture.json', width=33)")
+    model = shown(first, 'kit.form("picture.json")')
+    assert first.value("form.attach(result.prompt_id).result().image.pil().size") == "(33, 48)"
+    first.wait(lambda: model.state["runs"])
+    assert model.state["runs"][0]["id"] == first.value("result.prompt_id").strip("'")
+    cell = first.run("form.attach('no such run').result()")
+    assert cell.status == "error"
+    assert "does not know the job" in cell.error
+
+
+def test_forms_made_in_one_cell_are_told_apart(first: Page) -> None:
+    cell = first.run("forms = [kit.form('picture.json') for _ in range(3)]\nmarks = {form._mark for form in forms}")
+    assert cell.status == "ok", cell.error
+    assert first.value("len(marks)") == "3"

@@ -52,8 +52,9 @@ class LatestResult(traitlets.Any):
 class RunView(anywidget.AnyWidget):
     """Progress, previews, Cancel and outputs of runs. The form of a workflow is added by `WorkflowWidget`."""
 
-    _esm = _STATIC / "widget.js"
-    _css = _STATIC / "widget.css"
+    # as texts: of files anywidget would keep every widget that was ever made, to tell it of changes
+    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
 
     view = traitlets.Unicode("run").tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
@@ -86,6 +87,12 @@ class RunView(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}: {self.status}>"
+
+    def close(self) -> None:
+        """Take it out of the page, with the layout that every widget brings along."""
+        layout = self.layout
+        super().close()
+        layout.close()
 
     def show(self, run: Run) -> None:
         """Show a run, behind those that are shown already."""

@@ -137,7 +137,7 @@ class RunView(anywidget.AnyWidget):
         except Exception as error:
             logger.exception("a message of the page failed")
             answer["error"] = f"{type(error).__name__}: the kernel's log says more"
-        if "id" in content:  # what needs no answer has none
+        if content.get("id"):  # what needs no answer has none
             self.send(answer, list(parts))
 
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

@@ -13,6 +13,7 @@ from comfykit_jupyter.client.transfer import upload
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 
@@ -39,6 +40,7 @@ class Submission:
         self._prompt_id = prompt_id
         self._read = read
         self._values = values
+        self._known: Definitions = {}
         self._posting: asyncio.Task[Any] | None = None
 
     async def bind(self) -> tuple[Workflow, Binding]:
@@ -48,12 +50,12 @@ class Submission:
             ComfyKitError: the workflow can't be read, a value does not fit, or the server is away.
         """
         workflow = await resolve(await self._read(), self._server)
-        known = await self._server.definitions(workflow.classes)
+        self._known = await self._server.definitions(workflow.classes)
         try:
-            return workflow, workflow.bind(self._values, known)
+            return workflow, workflow.bind(self._values, self._known)
         except ParameterError:
-            fresh = await self._server.definitions(workflow.classes, fresh=True)
-            return workflow, workflow.bind(self._values, fresh)
+            self._known = await self._server.definitions(workflow.classes, fresh=True)
+            return workflow, workflow.bind(self._values, self._known)
 
     async def send_files(self, binding: Binding) -> None:
         """Have every media value on the server, and in the prompt its name there.
@@ -77,7 +79,8 @@ class Submission:
             Refused, ServerError: as `ComfyUI.post`.
         """
         self.posted_at = time.monotonic()
-        sending = self._server.post(self._prompt_id, binding.prompt, workflow.extra_pnginfo)
+        extra = workflow.pnginfo(binding.prompt, self._known)
+        sending = self._server.post(self._prompt_id, binding.prompt, extra)
         self._posting = asyncio.ensure_future(sending)
         return await asyncio.shield(self._posting)
 

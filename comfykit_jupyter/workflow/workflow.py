@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.app import app_inputs, app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
+from comfykit_jupyter.workflow.editor_values import changes, with_values
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, plain, shown
 from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
@@ -128,6 +129,13 @@ class Workflow:
         if not converted.prompt:
             raise WorkflowError(f"{plain(self.name)} has no nodes that run: give it an output node, such as SaveImage")
         return Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
+
+    def pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
+        """`extra_pnginfo` for a run with this prompt, one of `bind`: the editor's graph has its values, too."""
+        if self.extra_pnginfo is None or self.editor is None:
+            return self.extra_pnginfo
+        graph = with_values(self.editor, changes(self.prompt, prompt), definitions)
+        return {**self.extra_pnginfo, "workflow": graph}
 
     def to_api(self, definitions: Mapping[str, Any]) -> dict[str, Any]:
         """The prompt in API format, a copy; what the editor saved is converted exactly as the editor does it.

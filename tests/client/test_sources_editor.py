@@ -65,6 +65,7 @@ async def test_all_ways_to_run_take_it(kit: ComfyKit) -> None:
 def test_what_it_saves_carries_both_the_prompt_and_the_editors_graph(kit: ComfyKit, jobs: Jobs) -> None:
     graph = picture()
     result = kit.run(graph, width=24)
+    graph["nodes"][0]["widgets_values"][0] = 24  # opened in the editor, the picture shows what made it
     again = Workflow.parse(result.image.read())
     assert (again.prompt, again.editor) == (result.prompt, graph)
     job = jobs.history(result.prompt_id or "")
@@ -74,7 +75,7 @@ def test_what_it_saves_carries_both_the_prompt_and_the_editors_graph(kit: ComfyK
 
 def test_a_history_entry_of_it_is_a_workflow(kit: ComfyKit, jobs: Jobs) -> None:
     graph = picture()
-    result = kit.run(graph, width=24)
+    result = kit.run(graph)
     entry = jobs.history(result.prompt_id or "")
     assert entry is not None
     for each in (entry, {result.prompt_id: entry}):

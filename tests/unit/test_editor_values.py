@@ -1,0 +1,122 @@
+"""The editor's graph with the values of a run."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow.editor_values import with_values
+from comfykit_jupyter.workflow.fields import Field
+from comfykit_jupyter.workflow.nodes import NodeDefinition
+from comfykit_jupyter.workflow.workflow import Workflow
+from tests.unit.recorded import PAIRS, definitions, load
+
+SAMPLER = {
+    "input": {
+        "required": {
+            "model": ["MODEL", {}],
+            "seed": ["INT", {"default": 0, "control_after_generate": True}],
+            "steps": ["INT", {"default": 20}],
+            "text": ["STRING", {"multiline": True, "dynamicPrompts": True}],
+        }
+    },
+    "output": [],
+    "output_node": True,
+    "search_aliases": [],
+}
+KNOWN = {"Sampler": NodeDefinition.parse("Sampler", SAMPLER)}
+
+
+def graph(values: Any, **more: Any) -> dict[str, Any]:
+    return {"nodes": [{"id": 3, "type": "Sampler", "widgets_values": values, **more}], "links": [], "version": 0.4}
+
+
+def kept(editor: dict[str, Any], values: dict[str, Any]) -> Any:
+    """The editor's graph as it goes along with a run."""
+    before = copy.deepcopy(editor)
+    workflow = Workflow.parse(editor).resolve(KNOWN)
+    info = workflow.pnginfo(workflow.bind(values, KNOWN).prompt, KNOWN)
+    assert editor == before
+    assert workflow.editor == before
+    assert info is not None
+    return info["workflow"]
+
+
+def test_a_changed_value_is_in_the_widget_past_those_that_are_no_inputs() -> None:
+    made = kept(graph([5, "randomize", 20, "a cat"]), {"3.steps": 8, "3.text": "a dog"})
+    assert made == graph([5, "randomize", 8, "a dog"])
+
+
+def test_a_drawn_seed_is_there_too() -> None:
+    workflow = Workflow.parse(graph([0, "randomize", 20, ""])).resolve(KNOWN)
+    binding = workflow.bind({}, KNOWN, draw=lambda low, high: 77)
+    info = workflow.pnginfo(binding.prompt, KNOWN)
+    assert info == {"workflow": graph([77, "randomize", 20, ""])}
+
+
+def test_a_run_without_changes_has_the_graph_as_it_was() -> None:
+    assert kept(graph([5, "fixed", 20, "a cat"]), {}) == graph([5, "fixed", 20, "a cat"])
+
+
+def test_a_text_with_choices_gives_way_to_the_one_that_was_given() -> None:
+    assert kept(graph([5, "fixed", 20, "{red|blue}"]), {"3.text": "green"}) == graph([5, "fixed", 20, "green"])
+
+
+def test_values_by_name_are_changed_by_name() -> None:
+    saved = {"seed": 5, "steps": 20, "text": "a"}
+    assert kept(graph(saved), {"3.steps": 8}) == graph({**saved, "steps": 8})
+
+
+def test_a_value_that_a_primitive_node_gives_is_changed_there() -> None:
+    slot = {"name": "steps", "type": "INT", "widget": {"name": "steps"}, "link": 1}
+    editor = graph([5, "fixed", 20, "a"], inputs=[slot])
+    output = {"name": "INT", "type": "INT", "widget": {"name": "steps"}, "links": [1]}
+    editor["nodes"].append({"id": 4, "type": "PrimitiveNode", "outputs": [output], "widgets_values": [20, "fixed"]})
+    editor["links"] = [[1, 4, 0, 3, 0, "INT"]]
+    made = kept(editor, {"3.steps": 8})
+    assert [node["widgets_values"] for node in made["nodes"]] == [[5, "fixed", 20, "a"], [8, "fixed"]]
+
+
+def test_where_the_file_has_something_else_nothing_is_changed() -> None:
+    editor = graph([5, "fixed", 20, "a"])
+    assert with_values(editor, {("3", "steps"): (99, 8), ("77", "x"): (1, 2), ("3", "y"): (1, 2)}, KNOWN) is editor
+
+
+odd = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=3)
+
+
+@given(odd, st.lists(odd, max_size=3), odd)
+def test_odd_graphs_are_left_as_they_are(values: Any, nodes: list[Any], links: Any) -> None:
+    for editor in ({**graph(values), "links": links}, {"nodes": nodes, "links": []}):
+        with_values(editor, {("3", "steps"): (20, 8)}, KNOWN)
+
+
+def _other(field: Field) -> list[int]:
+    """Another number within the field's bounds that a page can hold, if there is one."""
+    return [
+        each for each in (field.min, field.max) if type(each) is int and each != field.default and abs(each) < 2**53
+    ]
+
+
+@pytest.mark.parametrize("name", PAIRS or ["none"])
+def test_an_official_template_with_changed_values_makes_the_prompt_that_ran(name: str) -> None:
+    known = definitions()
+    workflow = Workflow.parse(load(f"ui_to_api/{name}.json")["ui"])
+    if not workflow.classes <= known.keys():
+        pytest.skip("the server lacks nodes of it")
+    workflow = workflow.resolve(known)
+    fields = [each for each in workflow.fields(known) if each.kind in ("integer", "seed") and ":" not in each.node_id]
+    numbers = {field.name: others[0] for field in fields if (others := _other(field))}
+    prompt = workflow.bind(numbers, known).prompt
+    info = workflow.pnginfo(prompt, known)
+    assert info is not None
+    again = Workflow.parse(info["workflow"]).resolve(known).prompt
+    length = {str(node["id"]): len(node.get("widgets_values") or ()) for node in info["workflow"]["nodes"]}
+    for id_ in {field.node_id for field in fields}:
+        made, wanted = again[id_]["inputs"], prompt[id_]["inputs"]
+        short = length[id_] < len([each for each in wanted.values() if not isinstance(each, list)])
+        assert made == wanted or short  # a value that the file does not have yet stays its default

@@ -238,6 +238,19 @@ class ComfyUI:
         found = raw.get(class_type)
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
 
+    async def names(self, path: str) -> list[str]:
+        """The names that a route lists, such as `/models` or `/object_info`; none where the server has no such route.
+
+        Raises:
+            ServerError: the server is away.
+        """
+        response = await self.request("GET", path)
+        try:
+            found = response.json() if response.status_code == 200 else None
+        except (ValueError, RecursionError):
+            found = None
+        return [name for name in found if isinstance(name, str)] if isinstance(found, (list, dict)) else []
+
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
         return self._moving.setdefault(name, asyncio.Lock())

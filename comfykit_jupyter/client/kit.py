@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from types import TracebackType
 
+    from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.notebook.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -226,6 +227,23 @@ class ComfyKit:
         return loop.call(self._server.find(ending))
 
     # -- knowing -------------------------------------------------------------------------------------------------------
+
+    async def check(self, workflow: Any, params: Mapping[str, Any] | None = None) -> Report:
+        """Look for all that can be known to be wrong before a GPU is touched; nothing is sent, and it never raises.
+
+        Unknown nodes and parameters, values that do not fit, missing models (and the folder they belong in), missing
+        files and inputs, links of wrong types, cycles, a server that is away:
+
+            report = await kit.check("portrait.json", {"prompt": "a fox"})
+            print(report if report.ok else report.problems)
+
+        Args:
+            workflow: as for `execute`.
+            params: its values by name, as for `execute`.
+        """
+        from comfykit_jupyter.client.check import check
+
+        return await loop.bridge(check(self._server, snapshot(workflow), dict(params or {})))
 
     def load(self, workflow: Any) -> Workflow:
         """Read a workflow: its parameters, its nodes.

@@ -23,12 +23,18 @@ class WorkflowError(ComfyKitError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one parameter. `message` is a whole line: where, what, and what to do."""
+    """One thing that is wrong with one parameter. `message` is a whole line: where, what, and what to do.
+
+    `kind` is `value` for a value that was given; for what a server would say of a prompt it is the server's own type of
+    error, such as `required_input_missing`.
+    """
 
     parameter: str
     message: str
     node_id: str | None = None
     node_title: str | None = None
+    kind: str = "value"
+    field: str | None = None
 
 
 class ParameterError(ComfyKitError):

@@ -170,8 +170,8 @@ def _key(key: Any) -> str:
     return str.__str__(key)
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that was most likely meant by `name`; None when none is close.
+def nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The one of `names` that was most likely meant by `name`; None when none is close: 0 is any, 1 the same.
 
     >>> nearest("promt", ["prompt", "negative"])
     'prompt'
@@ -182,5 +182,5 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     wanted = name[:200].casefold()
     if wanted in known:
         return known[wanted]
-    found = get_close_matches(wanted, known, n=1)
+    found = get_close_matches(wanted, known, n=1, cutoff=likeness)
     return known[found[0]] if found else None

@@ -60,7 +60,7 @@ class Package:
 
 def opened(name: str) -> Iterator[Package]:
     """The package of this name, for as long as it is needed; skips where it isn't installed."""
-    if name == THEIRS and not UPSTREAM.exists():
+    if name == THEIRS and not ("COMFYKIT_PYTHON" in os.environ or (ROOT / ".venv/.comfykit").exists()):
         pytest.skip("comfykit 0.1.12 is not installed in .venv/comfykit: `make .venv/.comfykit`")
     package = Package(name)
     yield package

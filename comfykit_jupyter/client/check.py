@@ -1,0 +1,208 @@
+"""`check`: all that can be known to be wrong with a workflow before a GPU is touched, in a `Report`. Sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
+from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.sources import OnServer, read_media, read_workflow
+from comfykit_jupyter.workflow.binding import Binding
+from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
+from comfykit_jupyter.workflow.errors import plain, shown
+from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
+from comfykit_jupyter.workflow.params import nearest
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.workflow.workflow import Upload, Workflow
+
+_MODELS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft", ".onnx"})
+_FOLDERS: Mapping[str, str] = {
+    "ckpt_name": "checkpoints",
+    "lora_name": "loras",
+    "vae_name": "vae",
+    "unet_name": "diffusion_models",
+    "control_net_name": "controlnet",
+    "style_model_name": "style_models",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "audio_encoder_name": "audio_encoders",
+    "photomaker_model_name": "photomaker",
+    "UpscaleModelLoader.model_name": "upscale_models",
+    "CLIPVisionLoader.clip_name": "clip_vision",
+    "ModelPatchLoader.name": "model_patches",
+}
+"""The folder of a model, by the name of its input, or by class and input, where several folders have the same files."""
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What `kit.check` found.
+
+        report = await kit.check("portrait.json", {"prompt": "a fox"})
+        print(report)              # portrait: fine for http://127.0.0.1:8188; or a line for each problem
+        if not report.ok: …
+
+    Attributes:
+        workflow: its name. server: the address that was asked.
+        problems: each with `message` (a line: where, what, what to do), `kind`, `node_id`, `node_title`, `field`.
+        outputs: ids of the output nodes that would run; where there are some and problems as well, the server would
+            run these and leave out the others.
+
+    `kind` is the server's own type of error (`required_input_missing`, `value_not_in_list`, `return_type_mismatch`, …)
+    or `value` (given, and does not fit), `missing_model`, `missing_file`, `missing_node_type`, `workflow` (can't be
+    read), `unreachable`.
+
+    Where it and a server disagree: choices of newer nodes are checked here as by newer servers, while those up to
+    0.3.64 let them pass, for the node to fail; what a custom node's own code refuses is not known, nor what it allows
+    beyond its list of choices; an empty file name is refused here, and by servers when it is to be read.
+    """
+
+    workflow: str
+    server: str
+    problems: tuple[Problem, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{plain(self.workflow)}: fine for {self.server}"
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        return "\n".join([f"{plain(self.workflow)}: {count}", *(f"  {each.message}" for each in self.problems)])
+
+    __repr__ = __str__
+
+
+async def check(server: ComfyUI, source: Any, values: Mapping[str, Any]) -> Report:
+    """See `ComfyKit.check`."""
+    name = "workflow"
+    try:
+        workflow = await read_workflow(source)
+        name = workflow.name
+        definitions = await server.definitions(workflow.classes, fresh=True)
+        workflow = workflow.resolve(definitions)
+        return await _Check(server, workflow, definitions).report(values)
+    except ServerError as error:
+        return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))
+    except ComfyKitError as error:
+        return Report(name, server.url, (Problem("", str(error), kind="workflow"),))
+
+
+class _Check:
+    def __init__(self, server: ComfyUI, workflow: Workflow, definitions: Definitions) -> None:
+        self.server = server
+        self.workflow = workflow
+        self.definitions = definitions
+
+    async def report(self, values: Mapping[str, Any]) -> Report:
+        binding, problems = self._bound(values)
+        for upload in binding.uploads:
+            problems += await self._media(upload)
+        given = {(upload.node_id, upload.field) for upload in binding.uploads}
+        verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
+        for problem in verdict.problems:
+            problems += await self._looked_into(problem, binding.prompt)
+        for place in self._own_files(binding.prompt, given):
+            problems += await self._own_file(*place)
+        outputs = verdict.outputs if not any(each.kind == "value" for each in problems) else ()
+        return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs)
+
+    def _bound(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
+        """The prompt with the values; without those that do not fit, so that the rest is looked at all the same."""
+        try:
+            return self.workflow.bind(values, self.definitions), []
+        except ParameterError as error:
+            problems = list(error.problems)
+        wrong = {problem.parameter for problem in problems}
+        try:
+            rest = {name: value for name, value in values.items() if name not in wrong}
+            return self.workflow.bind(rest, self.definitions), problems
+        except ParameterError:
+            return Binding(dict(self.workflow.prompt), {}, {}, ()), problems
+
+    async def _media(self, upload: Upload) -> list[Problem]:
+        """What is wrong with a media value that was given. What is behind a URL is not looked at."""
+        if isinstance(upload.value, str) and upload.value.startswith(("http://", "https://")):
+            return []  # an output of an earlier run as well: it is an address
+        try:
+            source = await read_media(upload, self.server.url)
+        except ParameterError as error:
+            return [replace(each, kind="missing_file", field=upload.field) for each in error.problems]
+        if isinstance(source, OnServer) and source.name not in upload.choices and not await self._has(source.name):
+            where = f"{plain(upload.parameter)} ({upload.node_title})"
+            message = f"{where}: the server has no file {shown(source.name)}"
+            return [Problem(upload.parameter, message, upload.node_id, upload.node_title, "missing_file", upload.field)]
+        return []
+
+    async def _looked_into(self, problem: Problem, prompt: Mapping[str, Any]) -> list[Problem]:
+        """A problem, said better where more can be known: models, files, classes."""
+        if problem.kind == "missing_node_type" and problem.node_id is not None:
+            class_type = prompt[problem.node_id]["class_type"]
+            meant = nearest(class_type, await self.server.names("/object_info"), likeness=0.8)
+            hint = f" (did you mean {plain(meant)}?)" if meant else ""
+            return [replace(problem, message=f"{problem.message}{hint}")]
+        if problem.kind != "value_not_in_list" or problem.node_id is None or problem.field is None:
+            return [problem]
+        node = prompt[problem.node_id]
+        value = node["inputs"][problem.field]
+        spec = self.definitions[node["class_type"]].inputs.get(problem.field)
+        where = f"{plain(problem.field)} ({problem.node_title}, node {plain(problem.node_id)})"
+        if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
+            message = f"{where}: the server has no file {shown(value)}: give one"
+            return [] if value and await self._has(value) else [replace(problem, kind="missing_file", message=message)]
+        if isinstance(value, str) and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODELS:
+            folder = await self._folder(node["class_type"], problem.field, spec.choices if spec is not None else None)
+            place = f"put it into models/{plain(folder)} there" if folder else "put it among the server's models"
+            meant = nearest(value, [str(choice) for choice in (spec.choices or () if spec is not None else ())])
+            hint = f", or give {shown(meant)}, which it has" if meant else ""
+            message = f"{where}: the server has no model {shown(value)}: {place}{hint}"
+            return [replace(problem, kind="missing_model", message=message)]
+        return [problem]
+
+    async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...] | None) -> str | None:
+        """The folder of `models/` that an input takes its files from: the one that lists the same files."""
+        folders = await self.server.names("/models")
+        known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
+        if known is None and field.startswith("clip_name"):
+            known = "text_encoders" if "text_encoders" in folders else "clip"
+        if known in folders or not choices:
+            return known
+        files = {str(choice) for choice in choices}
+        same = [folder for folder in folders if files & {*await self.server.names(f"/models/{quote(folder, safe='')}")}]
+        return same[0] if len(same) == 1 else None
+
+    def _own_files(self, prompt: Mapping[str, Any], given: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
+        """The workflow's own media values that no list of choices tells of: in a folder, or of an earlier run."""
+        found = []
+        for id_, node in prompt.items():
+            definition = self.definitions.get(node["class_type"])
+            for field, spec in definition.inputs.items() if definition is not None else ():
+                value = node["inputs"].get(field)
+                if spec.kind in MEDIA_KINDS and is_elsewhere(value, spec) and (id_, field) not in given:
+                    found.append((id_, field, value))
+        return found
+
+    async def _own_file(self, id_: str, field: str, value: str) -> list[Problem]:
+        if await self._has(value):
+            return []
+        title = self.workflow.title(id_, self.definitions)
+        message = f"{plain(field)} ({title}, node {plain(id_)}): the server has no file {shown(value)}: give one"
+        return [Problem(self.workflow.address(id_, field), message, id_, title, "missing_file", field)]
+
+    async def _has(self, name: str) -> bool:
+        """Whether the server has a file of the name by which nodes know it."""
+        try:
+            query = Media.named(self.server, name).query
+        except ComfyKitError:
+            return False
+        response = await self.server.request("HEAD", "/view", params=query)
+        return response.status_code == 200

@@ -1,0 +1,223 @@
+"""`kit.check`: all that can be known to be wrong before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import workflows
+from .conftest import MakeKit
+from .mutations import mutate, settled
+from .proxy import Proxy
+from .verdicts import Server
+
+ROOT = Path(__file__).parents[2]
+SHELF = sorted((ROOT / "notebooks/workflows").glob("*.json"))
+TEMPLATES = ROOT / "../shared/data/comfyui/0.33.0/ui_to_api"
+
+
+def kinds(report: Any) -> list[tuple[str, str | None, str | None]]:
+    return [(each.kind, each.node_id, each.field) for each in report.problems]
+
+
+async def test_a_workflow_that_is_fine_is_said_so(kit: ComfyKit) -> None:
+    report = await kit.check(workflows.picture(), {"width": 64})
+    assert report.ok
+    assert report.problems == ()
+    assert report.outputs == ("2",)
+    assert str(report) == f"workflow: fine for {kit.comfyui_url}"
+
+
+async def test_nothing_is_sent_to_the_server(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(b"not even a picture")
+    report = await make_kit(proxy.url).check(workflows.inverted(), {"image": picture})
+    assert report.ok, report
+    assert {seen.method for seen in proxy.seen} <= {"GET", "HEAD"}
+    assert "/ws" not in {seen.path for seen in proxy.seen}
+
+
+async def test_everything_is_told_at_once_with_node_and_input(kit: ComfyKit) -> None:
+    graph = workflows.picture()
+    graph["1"]["inputs"]["batch_size"] = 0
+    graph["1"]["inputs"].pop("height")
+    graph["2"]["inputs"]["images"] = ["1", 4]
+    report = await kit.check(graph, {"colour": 1})
+    assert not report.ok
+    assert kinds(report) == [
+        ("value", None, None),
+        ("required_input_missing", "1", "height"),
+        ("value_smaller_than_min", "1", "batch_size"),
+        ("linked_output_missing", "2", "images"),
+    ]
+    graph["2"]["inputs"]["images"] = ["1", 0]
+    report = await kit.check(graph)
+    assert kinds(report) == [("required_input_missing", "1", "height"), ("value_smaller_than_min", "1", "batch_size")]
+    assert str(report).splitlines()[0] == "workflow: 2 problems"
+    assert "batch_size (Canvas, node 1): 0 is below the minimum 1" in str(report)
+
+
+WRONG: dict[str, tuple[dict[str, Any], tuple[str, str, str | None]]] = {
+    "a class that is not there": ({"9": {"class_type": "Nowhere", "inputs": {}}}, ("missing_node_type", "9", None)),
+    "a text where a number belongs": (
+        {"1": {"class_type": "EmptyImage", "inputs": {"width": "wide", "height": 8, "batch_size": 1, "color": 0}}},
+        ("invalid_input_type", "1", "width"),
+    ),
+    "a link to nowhere": (
+        {"2": {"class_type": "SaveImage", "inputs": {"images": ["77", 0], "filename_prefix": "x"}}},
+        ("linked_node_missing", "2", "images"),
+    ),
+    "a link that is none": (
+        {"2": {"class_type": "SaveImage", "inputs": {"images": ["1"], "filename_prefix": "x"}}},
+        ("bad_linked_input", "2", "images"),
+    ),
+    "a link of another type": (
+        {"2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}}},
+        ("return_type_mismatch", "2", "audio"),
+    ),
+    "a choice that is none": (
+        {
+            "3": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "upscale_method": "x", "scale_by": 1.0}},
+            "2": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "x"}},
+        },
+        ("value_not_in_list", "3", "upscale_method"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_a_server_would_refuse_is_told(name: str, kit: ComfyKit) -> None:
+    changes, expected = WRONG[name]
+    report = await kit.check({**workflows.picture(), **changes})
+    assert kinds(report) == [expected]
+    assert report.outputs == ()
+    assert "\n" not in report.problems[0].message
+
+
+async def test_a_class_that_was_misspelled_is_guessed(kit: ComfyKit) -> None:
+    report = await kit.check({"1": {"class_type": "SaveImagge", "inputs": {}}})
+    assert "did you mean SaveImage?" in report.problems[0].message
+
+
+async def test_a_cycle_is_found(kit: ComfyKit) -> None:
+    graph = workflows.inverted()
+    graph["1"] = {"class_type": "ImageInvert", "inputs": {"image": ["2", 0]}}
+    report = await kit.check(graph)
+    assert {each.kind for each in report.problems} == {"dependency_cycle"}
+    assert {each.node_id for each in report.problems} == {"1", "2"}
+
+
+async def test_a_workflow_without_outputs_is_told(kit: ComfyKit) -> None:
+    report = await kit.check({"1": workflows.picture()["1"]})
+    assert [each.kind for each in report.problems] == ["prompt_no_outputs"]
+
+
+async def test_what_would_be_left_out_is_told_and_what_would_run(kit: ComfyKit) -> None:
+    graph = workflows.picture()
+    graph["3"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
+    report = await kit.check(graph)
+    assert kinds(report) == [("required_input_missing", "3", "images")]
+    assert report.outputs == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("class_type", "field", "folder"),
+    [("CheckpointLoaderSimple", "ckpt_name", "checkpoints"), ("LoraLoader", "lora_name", "loras")],
+)
+async def test_a_missing_model_is_told_with_its_folder(class_type: str, field: str, folder: str, kit: ComfyKit) -> None:
+    graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
+    node = next((node for node in graph.values() if node["class_type"] == class_type), None)
+    if node is None:
+        loader = next(id_ for id_, node in graph.items() if node["class_type"] == "CheckpointLoaderSimple")
+        node = graph["90"] = {"class_type": class_type, "inputs": {
+            "model": [loader, 0], "clip": [loader, 1], "strength_model": 1.0, "strength_clip": 1.0}}  # fmt: skip
+        next(each for each in graph.values() if each["class_type"] == "KSampler")["inputs"]["model"] = ["90", 0]
+    node["inputs"][field] = "unheard-of.safetensors"
+    (problem,) = (await kit.check(graph)).problems
+    assert (problem.kind, problem.field) == ("missing_model", field)
+    assert f"models/{folder}" in problem.message
+    assert "unheard-of.safetensors" in problem.message
+
+
+async def test_files_that_are_nowhere_are_told(kit: ComfyKit, tmp_path: Path) -> None:
+    missing = await kit.check(workflows.inverted(), {"image": str(tmp_path / "cat.png")})
+    assert kinds(missing) == [("missing_file", "1", "image")]
+    graph = workflows.inverted()
+    for name in ("nowhere.png", "deep/nowhere.png", "nowhere.png [output]", "../secret.png"):
+        graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
+        assert kinds(await kit.check(graph)) == [("missing_file", "1", "image")], name
+
+
+async def test_files_that_the_server_has_are_fine(kit: ComfyKit) -> None:
+    made = await kit.execute(workflows.picture())
+    assert (await kit.check(workflows.inverted(), {"image": made.image})).ok
+    assert (await kit.check(workflows.inverted(), {"image": str(made.image)})).ok
+    assert (await kit.check(workflows.inverted(), {"image": made.image.server_name})).ok
+    assert (await kit.check(workflows.inverted(), {"image": "http://elsewhere.invalid/cat.png"})).ok
+
+
+async def test_what_is_no_workflow_and_a_server_that_is_away_are_told_not_raised(
+    kit: ComfyKit, make_kit: MakeKit
+) -> None:
+    for wrong in ("/nowhere/wf.json", {"1": 5}, {}, 5, None):
+        report = await kit.check(wrong)
+        assert [each.kind for each in report.problems] == ["workflow"], wrong
+    report = await make_kit("http://127.0.0.1:1").check(workflows.picture())
+    assert [each.kind for each in report.problems] == ["unreachable"]
+    assert "start it" in str(report)
+
+
+ODD: list[Any] = [[], {}, None, "x", {"EmptyImage": {"input": []}, "SaveImage": 5}, [[]]]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=repr)
+async def test_a_server_of_any_sort_raises_nothing(answer: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+    proxy.answer = lambda request: web.json_response(answer) if request.path != "/system_stats" else None
+    assert not (await make_kit(proxy.url).check(workflows.picture())).ok
+
+
+@pytest.fixture(scope="module")
+def judge(sandbox: Sandbox) -> Iterator[Server]:
+    server = Server(sandbox.url)
+    yield server
+    server.client.close()
+
+
+def bases(judge: Server) -> list[Any]:
+    """Good prompts of the classes that the server has."""
+    found = [json.loads(path.read_text()) for path in SHELF]
+    found += [workflows.picture(), workflows.text(), workflows.sound(), workflows.clip(), workflows.inverted()]
+    found += [json.loads(path.read_text())["api"] for path in sorted(TEMPLATES.glob("*.json"))]
+    known = [graph for graph in found if {node["class_type"] for node in graph.values()} <= {*judge.info}]
+    return [settled(graph, judge.info) for graph in known]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_finds_what_the_server_finds(seed: int, judge: Server) -> None:
+    random, good = Random(seed), bases(judge)
+    for _ in range(500):
+        prompt = mutate(random.choice(good), judge.info, random)
+        assert judge.disagreement(prompt) == "", json.dumps(prompt)
+
+
+INPUTS = st.dictionaries(st.text(max_size=9), st.integers() | st.text() | st.lists(st.integers()))
+
+
+@given(st.dictionaries(st.text(max_size=3), INPUTS, max_size=3))
+def test_whatever_is_given_it_reports(sandbox: Sandbox, inputs: dict[str, Any]) -> None:
+    graph = {key: {"class_type": "SaveImage", "inputs": value} for key, value in inputs.items()}
+    kit = ComfyKit(sandbox.url)
+    report = loop.call(kit.check(graph))
+    assert str(report)

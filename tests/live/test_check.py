@@ -1,0 +1,30 @@
+"""`kit.check` says what the real server says, on prompts made wrong by means of its own definitions."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.client.mutations import mutate, settled
+from tests.client.test_check import SHELF, TEMPLATES
+from tests.client.verdicts import Server
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_it_finds_what_the_server_finds(seed: int, url: str) -> None:
+    judge = Server(url, strict=False)
+    found = [json.loads(path.read_text()) for path in SHELF]
+    found += [json.loads(path.read_text())["api"] for path in sorted(TEMPLATES.glob("*.json"))]
+    good: list[Any] = [
+        settled(graph, judge.info)
+        for graph in found
+        if {node["class_type"] for node in graph.values()} <= {*judge.info}
+    ]
+    random = Random(seed)
+    for _ in range(250):
+        prompt = mutate(random.choice(good), judge.info, random)
+        assert judge.disagreement(prompt) == "", json.dumps(prompt)
+    judge.client.close()

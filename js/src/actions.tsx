@@ -83,12 +83,7 @@ export function Actions({ session, run, item, named = false, info, onInfo, onCha
           />
           {inputs.length > 1 && (
             // Over the button: which of them is asked by the host's own list.
-            <select
-              aria-label="Use as input"
-              title="Use as input"
-              value=""
-              onChange={(event) => use(event.currentTarget.value)}
-            >
+            <select aria-label="Use as input" value="" onChange={(event) => use(event.currentTarget.value)}>
               <option value="" disabled hidden />
               {inputs.map(({ name }) => (
                 <option key={name}>{name}</option>

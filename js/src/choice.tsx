@@ -14,11 +14,14 @@ export function Choice(props: ControlProps) {
   const many = field.choices === null || field.choices.length > FEW;
   const [fetched, setFetched] = useState<Value[] | null>(null);
   const [failure, setFailure] = useState<string | undefined>();
-  // Asked for when the list is wanted; the session knows whether it still has them.
+  // Asked for each time that the list is wanted: there may be new ones. Until they come, those known are shown.
   const fetchChoices = () => {
     if (field.choices !== null) return;
     setFailure(undefined);
-    session.choices(field.name).then(setFetched, (reason: unknown) => setFailure(messageOf(reason)));
+    session.channel.request("choices", { name: field.name }).then(
+      ({ content }) => setFetched(content.choices as Value[]),
+      (reason: unknown) => setFailure(messageOf(reason)),
+    );
   };
 
   const choices = field.choices ?? fetched;

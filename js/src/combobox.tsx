@@ -85,7 +85,7 @@ export function Combobox(props: ComboboxProps) {
   }, [active, open, choices]);
 
   return (
-    <div class="ck-combobox">
+    <div>
       <input
         ref={input}
         type="text"

@@ -8,9 +8,7 @@ import { brief } from "./format";
 import { IconButton, ResetIcon } from "./icons";
 import { clamp } from "./number";
 import { type Field, same } from "./protocol";
-import { type Session, useTopics } from "./session";
-
-const MEDIA = new Set(["image", "video", "audio", "file"]);
+import type { Session } from "./session";
 
 /** As many as the kernel takes at once. */
 const MOST_RUNS = 100;
@@ -22,7 +20,6 @@ export interface FormProps {
 }
 
 export function Form({ session, uid }: FormProps) {
-  useTopics(session, "fields", "values", "errors", "closed");
   const fields = session.get("fields");
   const errors = session.get("errors");
   const row = (field: Field) => <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />;
@@ -97,9 +94,7 @@ function Row({ session, field, id }: RowProps) {
   const origin = [name, field.node, field.tooltip].filter(Boolean).join("\n");
 
   return (
-    <div
-      class={`ck-row${changed ? " ck-changed" : ""}${field.kind === "multiline" || MEDIA.has(field.kind) ? " ck-tall" : ""}`}
-    >
+    <div class={`ck-row${changed ? " ck-changed" : ""}`}>
       <label for={id} title={origin} onDblClick={() => changed && reset()}>
         {name}
       </label>
@@ -122,7 +117,6 @@ function Row({ session, field, id }: RowProps) {
 }
 
 export function Buttons({ session }: { session: Session }) {
-  useTopics(session, "status", "view", "notice", "closed");
   const closed = session.channel.closed;
   return (
     <div class="ck-buttons">

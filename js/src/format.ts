@@ -47,6 +47,13 @@ export function differences(run: Run): [string, string][] {
   return [...seeds, ...changed.map(([name, value]): [string, string] => [name, shortPath(brief(value))])];
 }
 
+/** What made a run different from another, or from the workflow, on one line. */
+export function caption(run: Run, other?: Run): string {
+  const others = other ? differences(other).map(String) : [];
+  const own = differences(run).filter((part) => !others.includes(String(part)));
+  return own.map(([name, value]) => `${name} ${brief(value, 60)}`).join(" · ");
+}
+
 const PROMPTS = ["prompt", "positive", "positive_prompt", "text"];
 
 /** What a picture is, for those who don't see it: its name in the workflow and the prompt that made it. */

@@ -3,14 +3,14 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Actions, dragOutput } from "./actions";
-import { alternative, brief, differences, duration } from "./format";
+import { alternative, caption, differences, duration } from "./format";
 import { CloseIcon, IconButton, PlayIcon } from "./icons";
 import type { Opened } from "./lightbox";
 import { CELL, GAP, layOut, type Segment } from "./lines";
 import { stagedRun } from "./progress";
 import { type Run, same } from "./protocol";
-import { type Session, useTopics } from "./session";
-import { Output, type ShowProps, useMedia, useSeen } from "./show";
+import type { Session } from "./session";
+import { keyOf, named, Output, type ShowProps, useMedia, useSeen } from "./show";
 import { FailureText, isVisual } from "./stage";
 
 /** Pixels above and below that are in the page, too: what the tab key goes to next. */
@@ -22,7 +22,6 @@ export interface GalleryProps {
 }
 
 export function Gallery({ session, onOpen }: GalleryProps) {
-  useTopics(session, "runs", "status", "view", "fields", "closed");
   const staged = stagedRun(session);
   const runs = session.get("runs").filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
   const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
@@ -50,7 +49,7 @@ function Lines({ session, runs, onOpen }: GalleryProps & { runs: Run[] }) {
             <div key={top} class="ck-tiles" style={{ top: `${top}px`, "--ck-lines": caption }}>
               {segments.map((segment) => (
                 <Group
-                  key={`${segment.run.id}/${segment.items[0]?.key}`}
+                  key={keyOf(segment.run, segment.items[0])}
                   session={session}
                   segment={segment}
                   active={active}
@@ -101,11 +100,12 @@ interface GroupProps extends GalleryProps {
 function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
   const { run, items, cells } = segment;
   const fields = session.get("fields");
-  const parts = differences(run);
+  const all = session.get("runs");
+  const before = all[all.indexOf(run) + 1];
   return (
     <figure class="ck-group" style={{ width: `${cells * CELL - GAP}px` }}>
       {items.map((item) => {
-        const tile = `${run.id}/${item?.key}`;
+        const tile = keyOf(run, item);
         const enter = () => onActive(tile);
         return (
           // biome-ignore lint/a11y/noStaticElementInteractions: it only shows what its buttons do
@@ -132,7 +132,6 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
                 <IconButton
                   icon={CloseIcon}
                   label="Discard outputs"
-                  title="Take this run out of the gallery"
                   disabled={session.channel.closed}
                   onClick={() => session.ask("remove", { run: run.id })}
                 />
@@ -141,11 +140,14 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
           </div>
         );
       })}
-      <figcaption title={parts.map(([name, value]) => `${name}: ${value}`).join("\n")}>
-        {[
-          run.status === "completed" ? duration(run.seconds) : run.status,
-          ...parts.map(([name, value]) => `${name} ${brief(value, 60)}`),
-        ].join(" · ")}
+      <figcaption
+        title={differences(run)
+          .map((part) => part.join(": "))
+          .join("\n")}
+      >
+        {[run.status === "completed" ? duration(run.seconds) : run.status, caption(run, before)]
+          .filter(Boolean)
+          .join(" · ")}
       </figcaption>
     </figure>
   );
@@ -164,7 +166,7 @@ function Tile(props: ShowProps & { onOpen(): void }) {
 function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): void }) {
   const tile = useRef<HTMLButtonElement>(null);
   const seen = useSeen(tile);
-  const { url, error } = useMedia(session, seen ? { run: run.id, key: item.key, size: "thumb" } : null);
+  const { url, error } = useMedia(session, seen ? named(run, item, "thumb") : null);
   return (
     <button
       ref={tile}

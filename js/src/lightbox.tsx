@@ -2,11 +2,11 @@
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Actions } from "./actions";
-import { alternative, byteSize, differences, duration } from "./format";
+import { alternative, byteSize, caption, differences, duration } from "./format";
 import { BackIcon, CloseIcon, CompareIcon, IconButton, NextIcon } from "./icons";
 import type { Item, Run } from "./protocol";
-import { type Session, useTopics } from "./session";
-import { Output, type ShowProps, useMedia } from "./show";
+import type { Session } from "./session";
+import { keyOf, named, Output, type ShowProps, useMedia } from "./show";
 import { useZoom } from "./zoom";
 
 export interface Opened {
@@ -29,14 +29,13 @@ const KEYS: readonly [string, string][] = [
   ["0", "the whole picture"],
   ["Space", "play, pause"],
   ["c", "keep this one, compare others with it"],
-  ["s", "compare beside each other, or by a slider that ← → and the pointer move"],
+  ["s", "side by side, or by a slider (drag, ← →)"],
   ["i", "what made it"],
   ["?", "these keys"],
   ["Esc", "close"],
 ];
 
 export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
-  useTopics(session, "runs", "fields", "notice");
   const dialog = useRef<HTMLDialogElement>(null);
   const [panel, setPanel] = useState<"info" | "keys" | null>(opened.info ? "info" : null);
   const [kept, setKept] = useState<Opened | null>(null);
@@ -50,7 +49,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   // Two that are compared are looked at in the same place, whichever they are.
   const zoom = useZoom(other ? "two" : `${opened.run}/${opened.key}`);
   const gone = current === undefined;
-  const thumb = useMedia(session, current ? { run: opened.run, key: opened.key, size: "thumb" } : null);
+  const thumb = useMedia(session, current ? named(current.run, current.item, "thumb") : null);
 
   useLayoutEffect(() => {
     if (gone) return onClose();
@@ -125,7 +124,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
           {item.name} <span class="ck-muted">{`${here + 1} of ${all.length}`}</span>
         </span>
         <Actions
-          key={`${run.id}/${item.key}`}
+          key={keyOf(run, item)}
           session={session}
           run={run}
           item={item}
@@ -138,7 +137,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
           icon={CompareIcon}
           class="ck-button"
           label="Compare"
-          title={kept ? "Compare no more (c)" : "Keep this one and compare others with it (c)"}
+          title="Keep this one, compare others with it (c)"
           aria-pressed={kept !== null}
           onClick={keep}
         >
@@ -178,10 +177,10 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
             const props = { session, ...each, alt: alternative(each.item, each.run, fields) };
             const image = each.item.kind === "image";
             return (
-              <div key={`${each.run.id}/${each.item.key}`} class="ck-pane" {...(image && zoom.handlers)}>
+              <div key={keyOf(each.run, each.item)} class="ck-pane" {...(image && zoom.handlers)}>
                 {image ? <Whole {...props} transform={zoom.transform} /> : <Output {...props} wanted />}
                 {other && (
-                  <p class="ck-tag">{captionOf(each.run, (each === other ? current : other).run) || each.item.name}</p>
+                  <p class="ck-tag">{caption(each.run, (each === other ? current : other).run) || each.item.name}</p>
                 )}
               </div>
             );
@@ -191,7 +190,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
               ref={takeFocus}
               type="range"
               class="ck-divider"
-              aria-label="Where one ends and the other begins"
+              aria-label="Divider"
               value={at}
               onInput={(event) => setAt(event.currentTarget.valueAsNumber)}
             />
@@ -231,15 +230,6 @@ interface PixelSize {
   height?: number;
 }
 
-/** What made one run different from the other. */
-function captionOf(run: Run, other: Run): string {
-  const others = new Set(differences(other).map(String));
-  return differences(run)
-    .filter((part) => !others.has(String(part)))
-    .map((part) => part.join(" "))
-    .join(" · ");
-}
-
 function factsOf(run: Run, item: Item, { width, height }: PixelSize): [string, string][] {
   const rows: [string, string][] = [
     ...differences(run),
@@ -253,8 +243,8 @@ function factsOf(run: Run, item: Item, { width, height }: PixelSize): [string, s
 }
 
 function Whole({ session, run, item, alt, transform }: ShowProps & { transform: string }) {
-  const thumb = useMedia(session, { run: run.id, key: item.key, size: "thumb" });
-  const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
+  const thumb = useMedia(session, named(run, item, "thumb"));
+  const full = useMedia(session, named(run, item, "full"));
   const url = full.url ?? thumb.url;
   const loading = full.total ? `${Math.round(full.fraction * 100)} % of ${byteSize(full.total)}` : "";
   const { width, height } = item.width ? item : thumb;

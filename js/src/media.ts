@@ -32,9 +32,9 @@ interface Entry {
 }
 
 /** Bytes, and how many, are kept of media that nobody shows. */
-const KEPT_BYTES = 96 * 1024 * 1024;
+const KEPT_BYTES = 1e8;
 /** Past this a page had better not try. */
-const MAX_BYTES = 1024 ** 3;
+const MAX_BYTES = 1e9;
 const KEPT = 200;
 /** Pieces of a medium, and thumbnails, that are asked for at once. */
 const AT_ONCE = 3;
@@ -62,7 +62,7 @@ export class MediaCache {
    * Returns how it stands and its release: a URL stays valid while somebody holds it.
    */
   hold(name: MediaName, changed: () => void): { state: () => MediaState; release: () => void } {
-    const id = JSON.stringify([name.run, name.key, name.size, name.version]);
+    const id = JSON.stringify(name);
     const entry = this.#entries.get(id) ?? this.#start(id, name);
     this.#entries.delete(id);
     this.#entries.set(id, entry);
@@ -155,7 +155,10 @@ export async function fetchMedia(
   const parts: Bytes[] = [first];
   let done = first.length;
   let next = first.length;
-  if (first.length === 0 && total > 0) throw new Error("The kernel sent an empty piece.");
+  const check = (right: boolean) => {
+    if (!right) throw new Error("The kernel sent a piece of a wrong size.");
+  };
+  check(first.length > 0 || total === 0);
 
   const fill = async () => {
     while (next < total) {
@@ -163,7 +166,7 @@ export async function fetchMedia(
       next = Math.min(total, start + first.length);
       const expected = next - start;
       const { bytes } = await piece(start);
-      if (bytes.length !== expected) throw new Error("The kernel sent a piece of a wrong size.");
+      check(bytes.length === expected);
       parts[start / first.length] = bytes;
       done += expected;
       progress(done / total, total);

@@ -8,8 +8,6 @@ import { CloseIcon, IconButton } from "./icons";
 import { useTopics } from "./session";
 import { useMedia } from "./show";
 
-const ACCEPTED: Partial<Record<string, string>> = { image: "image/*", video: "video/*", audio: "audio/*" };
-
 export function MediaField({ session, field, id, value, error }: ControlProps) {
   useTopics(session, "uploads");
   const [over, setOver] = useState(false);
@@ -57,13 +55,7 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
           <div class="ck-line ck-grow">
             <progress class="ck-upload" value={upload.fraction} aria-label={`Sending ${upload.file}`} />
             <span class="ck-muted">{Math.round(upload.fraction * 100)} %</span>
-            <IconButton
-              icon={CloseIcon}
-              class="ck-quiet"
-              label="Stop"
-              title="Stop sending"
-              onClick={() => session.stopUpload(field.name)}
-            />
+            <IconButton icon={CloseIcon} class="ck-quiet" label="Stop" onClick={() => session.stopUpload(field.name)} />
           </div>
         ) : (
           <input
@@ -91,7 +83,7 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
           hidden
           tabIndex={-1}
           aria-label="File"
-          accept={ACCEPTED[field.kind]}
+          accept={field.kind === "file" ? undefined : `${field.kind}/*`}
           onChange={(event) => {
             take(event.currentTarget.files);
             // The same file again is a choice, too.

@@ -14,28 +14,29 @@ interface Fraction {
 
 const MAX_TEXT = 200;
 const MAX_EXPONENT = 400;
-const TOKEN = /\s*((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?|[-+*/()×÷−])/iy;
+/** A number, or any other character: what is no operator is found out when its turn comes. */
+const TOKEN = /(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?|\S/gi;
 
-function tokens(text: string): string[] | null {
-  const found: string[] = [];
-  const rest = text.trimEnd();
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < rest.length) {
-    const token = TOKEN.exec(rest)?.[1];
-    if (token === undefined) return null;
-    found.push(token);
-  }
-  return found;
-}
-
-function literal(token: string): Fraction | null {
-  const match = /^(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(token);
+function literal(token = ""): Fraction | null {
+  const match = /^(?=\.?\d)(\d*)\.?(\d*)(?:e(.+))?$/i.exec(token);
   if (!match) return null;
   const [, whole = "", part = "", power = "0"] = match;
   const exponent = Number(power) - part.length;
   if (Math.abs(exponent) > MAX_EXPONENT) return null;
   const digits = BigInt(whole + part);
-  return exponent < 0 ? { n: digits, d: 10n ** BigInt(-exponent) } : { n: digits * 10n ** BigInt(exponent), d: 1n };
+  const scale = 10n ** BigInt(Math.abs(exponent));
+  return exponent < 0 ? { n: digits, d: scale } : { n: digits * scale, d: 1n };
+}
+
+function combine(operator: string | undefined, left: Fraction, right: Fraction): Fraction | null {
+  if (operator === "*") return { n: left.n * right.n, d: left.d * right.d };
+  if (operator !== "/") {
+    const added = right.n * left.d;
+    return { n: left.n * right.d + (operator === "+" ? added : -added), d: left.d * right.d };
+  }
+  if (right.n === 0n) return null;
+  const sign = right.n < 0n ? -1n : 1n;
+  return { n: left.n * right.d * sign, d: left.d * right.n * sign };
 }
 
 /**
@@ -44,54 +45,35 @@ function literal(token: string): Fraction | null {
  * @example evaluate("(512 + 64) * 1.5")  // { n: 8640n, d: 10n }
  */
 export function evaluate(text: string): Fraction | null {
-  if (text.length > MAX_TEXT) return null;
-  const input = tokens(text);
-  if (!input || input.length === 0) return null;
+  const plain = text.replace(/×/g, "*").replace(/÷/g, "/").replace(/−/g, "-");
+  const input: string[] = (text.length <= MAX_TEXT && plain.match(TOKEN)) || [];
   let at = 0;
 
-  function sum(): Fraction | null {
-    let left = product();
-    while (left && /^[-+−]$/.test(input?.[at] ?? "")) {
-      const minus = input?.[at++] !== "+";
-      const right = product();
-      left = right && { n: left.n * right.d + (minus ? -right.n : right.n) * left.d, d: left.d * right.d };
+  const joined = (operators: string[], part: () => Fraction | null) => () => {
+    let left = part();
+    while (left && operators.includes(input[at] ?? "")) {
+      const operator = input[at++];
+      const right = part();
+      left = right && combine(operator, left, right);
     }
     return left;
-  }
-
-  function product(): Fraction | null {
-    let left = signed();
-    while (left && /^[*/×÷]$/.test(input?.[at] ?? "")) {
-      const operator = input?.[at++];
-      const right = signed();
-      if (!right) return null;
-      left = operator === "*" || operator === "×" ? { n: left.n * right.n, d: left.d * right.d } : divide(left, right);
-    }
-    return left;
-  }
+  };
 
   function signed(): Fraction | null {
-    const token = input?.[at++];
+    const token = input[at++];
     if (token === "+") return signed();
-    if (token === "-" || token === "−") {
+    if (token === "-") {
       const value = signed();
       return value && { n: -value.n, d: value.d };
     }
-    if (token === "(") {
-      const value = sum();
-      return input?.[at++] === ")" ? value : null;
-    }
-    return token === undefined ? null : literal(token);
+    if (token !== "(") return literal(token);
+    const value = sum();
+    return input[at++] === ")" ? value : null;
   }
 
+  const sum = joined(["+", "-"], joined(["*", "/"], signed));
   const value = sum();
   return at === input.length ? value : null;
-}
-
-function divide(left: Fraction, right: Fraction): Fraction | null {
-  if (right.n === 0n) return null;
-  const sign = right.n < 0n ? -1n : 1n;
-  return { n: left.n * right.d * sign, d: left.d * right.n * sign };
 }
 
 /** The text as an integer, exact at any size; a fraction is rounded to the nearest. Null when it is no number. */

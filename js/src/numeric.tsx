@@ -145,10 +145,10 @@ export function NumberInput(props: NumberInputProps) {
           value={text}
           placeholder={placeholder}
           aria-required={field.required}
-          aria-valuenow={Number.isFinite(Number(value)) && value !== null ? Number(value) : undefined}
+          aria-valuenow={numeric(value)}
           aria-valuetext={text || placeholder}
-          aria-valuemin={field.min === null ? undefined : Number(field.min)}
-          aria-valuemax={field.max === null ? undefined : Number(field.max)}
+          aria-valuemin={numeric(field.min)}
+          aria-valuemax={numeric(field.max)}
           title={range(field)}
           onInput={(event) => type(event.currentTarget.value)}
           onChange={commit}
@@ -161,6 +161,10 @@ export function NumberInput(props: NumberInputProps) {
       <ErrorLine id={id} error={problem} />
     </>
   );
+}
+
+function numeric(value: Value): number | undefined {
+  return value === null || Number.isNaN(Number(value)) ? undefined : Number(value);
 }
 
 /** The part of the slider before the value, as a size. */

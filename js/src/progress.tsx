@@ -10,7 +10,7 @@ import { type Session, useTopics } from "./session";
 const SPOKEN = 1000;
 
 export function ProgressPanel({ session }: { session: Session }) {
-  useTopics(session, "status", "progress", "runs", "closed");
+  useTopics(session, "progress");
   const active = session.active && !session.channel.closed;
   useTick(active);
   const status = session.get("status");
@@ -90,7 +90,6 @@ function timesText({ elapsed = 0, remaining }: Partial<Progress>, since: number)
 }
 
 function Queue({ session }: { session: Session }) {
-  useTopics(session, "waiting", "closed");
   const waiting = session.get("waiting");
   if (waiting.length === 0) return null;
   return (

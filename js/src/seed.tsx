@@ -4,14 +4,12 @@ import type { ControlProps } from "./fields";
 import { DieIcon, IconButton } from "./icons";
 import { draw, toInteger, wire } from "./number";
 import { integers, NumberInput } from "./numeric";
-import { useTopics } from "./session";
 
 /** Drawn seeds stay where ComfyUI's editor, a page itself, is exact as well; typed ones may be larger. */
 const LARGEST = 2n ** 53n - 1n;
 
 export function Seed(props: ControlProps) {
   const { session, field, value } = props;
-  useTopics(session, "runs");
   const random = value === "random";
   const last = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
   const fix = (seed: bigint) => session.values.set(field.name, wire(seed));
@@ -35,7 +33,6 @@ export function Seed(props: ControlProps) {
             <select
               class="ck-input ck-select ck-mode"
               aria-label={`${field.name}: from run to run`}
-              title="From run to run"
               value={mode}
               onChange={(event) => choose(event.currentTarget.value)}
             >

@@ -36,8 +36,8 @@ const EMPTY: Traits = {
 
 const TRAITS = Object.keys(EMPTY) as (keyof Traits)[];
 
-/** What a part of a view can follow. */
-export type Topic = keyof Traits | "preview" | "uploads" | "notice" | "closed";
+/** What a part of a view can follow: what changes often, and all the rest. */
+export type Topic = "state" | "progress" | "preview" | "uploads";
 
 export interface UploadState {
   file: string;
@@ -69,7 +69,6 @@ export class Session {
   readonly #model: Model;
   readonly #followers = new Map<Topic, Set<() => void>>();
   readonly #uploads = new Map<string, UploadState & { controller: AbortController }>();
-  readonly #choices = new Map<string, Promise<Value[]>>();
   readonly #unhook: (() => void)[] = [];
   #promptId: string | undefined;
   #progressAt = performance.now();
@@ -203,18 +202,6 @@ export class Session {
     void this.ask("cancel", { prompt_id: promptId }).then(() => cellRuns && clearTimeout(this.#interrupt));
   }
 
-  /** The choices of a field that has too many for a trait. */
-  choices(name: string): Promise<Value[]> {
-    const known = this.#choices.get(name);
-    if (known) return known;
-    const asked = this.channel
-      .request("choices", { name })
-      .then(({ content }) => (Array.isArray(content.choices) ? (content.choices as Value[]) : []));
-    this.#choices.set(name, asked);
-    asked.catch(() => this.#choices.delete(name));
-    return asked;
-  }
-
   uploadOf(name: string): UploadState | undefined {
     return this.#uploads.get(name);
   }
@@ -276,18 +263,17 @@ export class Session {
     this.#open(true);
     if (trait === "values") this.values.follow();
     if (trait === "storage" && this.#form) this.restore();
-    if (trait === "fields") this.#choices.clear();
     if (trait === "progress") {
       this.#progressAt = performance.now();
       this.#stage(this.get("progress").prompt_id);
     }
     if (trait === "values") this.#touch();
-    else this.#tell(trait);
+    else this.#tell(trait === "progress" ? trait : "state");
   }
 
   /** Values have changed: those that were set here and differ from the workflow's own are kept until they are run. */
   #touch(): void {
-    this.#tell("values");
+    this.#tell("state");
     if (!this.#form) return;
     const values: Record<string, Value> = {};
     for (const { name, default: own } of this.get("fields")) {
@@ -326,13 +312,13 @@ export class Session {
   #open(open: boolean): void {
     if (this.channel.closed !== open) return;
     this.channel.closed = !open;
-    this.#tell("closed");
+    this.#tell("state");
   }
 
   #say(notice: string): void {
     if (notice === this.#notice) return;
     this.#notice = notice;
-    this.#tell("notice");
+    this.#tell("state");
   }
 }
 

@@ -4,7 +4,7 @@ import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { byteSize } from "./format";
 import { DownloadIcon, IconButton, PlayIcon } from "./icons";
-import type { MediaName, MediaState } from "./media";
+import type { MediaName, MediaState, Size } from "./media";
 import type { Item, Run } from "./protocol";
 import type { Session } from "./session";
 
@@ -13,17 +13,25 @@ const NOTHING: MediaState = { fraction: 0 };
 /** A medium of the kernel, held as long as the component shows it; nothing is fetched for null. */
 export function useMedia(session: Session, name: MediaName | null): MediaState {
   const [state, setState] = useState(NOTHING);
-  const { run, key, size, version } = name ?? {};
+  const id = name && JSON.stringify(name);
   useLayoutEffect(() => {
     setState(NOTHING);
-    if (run === undefined || key === undefined || size === undefined) return;
-    const held = session.media.hold({ run, key, size, ...(version !== undefined && { version }) }, () =>
-      setState(held.state()),
-    );
+    if (!name) return;
+    const held = session.media.hold(name, () => setState(held.state()));
     setState(held.state());
     return held.release;
-  }, [session, run, key, size, version]);
+  }, [session, id]);
   return state;
+}
+
+/** An output of a run in the given size. */
+export function named(run: Run, item: Item, size: Size): MediaName {
+  return { run: run.id, key: item.key, size };
+}
+
+/** Tells an output from all others. */
+export function keyOf(run: Run, item: Item | null | undefined): string {
+  return `${run.id}/${item?.key}`;
 }
 
 /** Whether an element has come into sight; where that can't be told, it has. */
@@ -54,8 +62,8 @@ export interface ShowProps {
 function Player({ session, run, item, alt, wanted = false }: ShowProps & { wanted?: boolean }) {
   const [started, setStarted] = useState(wanted);
   const video = item.kind === "video";
-  const poster = useMedia(session, video ? { run: run.id, key: item.key, size: "thumb" } : null);
-  const full = useMedia(session, started ? { run: run.id, key: item.key, size: "full" } : null);
+  const poster = useMedia(session, video ? named(run, item, "thumb") : null);
+  const full = useMedia(session, started ? named(run, item, "full") : null);
   const size = { width: item.width, height: item.height };
   if (full.url && video) {
     return <video class="ck-fit" src={full.url} controls loop autoplay playsInline aria-label={alt} {...size} />;
@@ -143,7 +151,7 @@ export function Download({ session, run, item, label = "Download", class: look =
       setNote(error ?? (url ? "" : total ? `${Math.round(fraction * 100)} % of ${byteSize(total)}` : "…"));
       if (url) save(url, item.name);
     };
-    const held = session.media.hold({ run: run.id, key: item.key, size: "full" }, step);
+    const held = session.media.hold(named(run, item, "full"), step);
     stop.current = held.release;
     step();
   };

@@ -6,7 +6,7 @@ import type { Opened } from "./lightbox";
 import { stagedRun } from "./progress";
 import type { Item, Run, RunError } from "./protocol";
 import { type Session, useTopics } from "./session";
-import { Output, useMedia } from "./show";
+import { keyOf, named, Output, useMedia } from "./show";
 
 export interface StageProps {
   session: Session;
@@ -14,7 +14,7 @@ export interface StageProps {
 }
 
 export function Stage({ session, onOpen }: StageProps) {
-  useTopics(session, "status", "progress", "preview", "runs", "fields", "values");
+  useTopics(session, "progress", "preview");
   const running = session.active;
   const cancelled = session.get("status") === "cancelled";
   const staged = stagedRun(session);
@@ -24,7 +24,7 @@ export function Stage({ session, onOpen }: StageProps) {
   const { frame } = session.preview;
   const unfinished = frame && (running || (cancelled && run !== staged)) ? frame : undefined;
   const visual = item && isVisual(item);
-  const thumb = useMedia(session, visual ? { run: run.id, key: item.key, size: "thumb" } : null);
+  const thumb = useMedia(session, visual ? named(run, item, "thumb") : null);
   const aspect = useAspect(session, unfinished ?? (item?.width ? item : thumb));
 
   if (staged?.error && staged.status === "failed") {
@@ -53,7 +53,7 @@ export function Stage({ session, onOpen }: StageProps) {
     return (
       <div class={`ck-stage${current ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
         <Picture
-          key={`${run.id}/${item.key}`}
+          key={keyOf(run, item)}
           session={session}
           run={run}
           item={item}
@@ -66,7 +66,7 @@ export function Stage({ session, onOpen }: StageProps) {
   }
   return (
     <div class={`ck-stage${item.kind === "video" ? "" : " ck-flat"}`} style={{ "--ck-aspect": aspect }}>
-      <Output key={`${run.id}/${item.key}`} session={session} run={run} item={item} alt={alt} />
+      <Output key={keyOf(run, item)} session={session} run={run} item={item} alt={alt} />
     </div>
   );
 }
@@ -100,7 +100,7 @@ interface PictureProps {
 }
 
 function Picture({ session, run, item, alt, meanwhile, onOpen }: PictureProps) {
-  const full = useMedia(session, { run: run.id, key: item.key, size: "full" });
+  const full = useMedia(session, named(run, item, "full"));
   const url = full.url ?? meanwhile;
   if (!url) return <p class="ck-note">{full.error ?? ""}</p>;
   return (

@@ -15,7 +15,7 @@ export interface WidgetProps {
 }
 
 export function Widget({ session, uid }: WidgetProps) {
-  useTopics(session, "view", "closed");
+  useTopics(session, "state");
   const [opened, setOpened] = useState<Opened | null>(null);
   const form = session.get("view") === "form";
 
@@ -34,7 +34,7 @@ export function Widget({ session, uid }: WidgetProps) {
       <TitleLine session={session} />
       {session.channel.closed && (
         <p class="ck-note ck-gone" role="status">
-          The kernel is gone. Run the cell again to go on; what is typed here stays until then.
+          The kernel is gone. Run the cell again to go on: what you typed comes back.
         </p>
       )}
       <div class={`ck-body${form ? "" : " ck-single"}`}>
@@ -52,7 +52,6 @@ export function Widget({ session, uid }: WidgetProps) {
 }
 
 function TitleLine({ session }: { session: Session }) {
-  useTopics(session, "title", "server");
   const { address = "", state = "unknown", message = "", version } = session.get("server");
   const words = [state, version && `ComfyUI ${version}`].filter(Boolean).join(", ");
   return (

@@ -6,10 +6,10 @@ handed over at once: to the writer, where what it changes is in order, or to a w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,6 @@ class RunView(anywidget.AnyWidget):
             "hello": (writer.post, self._on_hello),
             "cancel": (writer.post, self._on_cancel),
             "remove": (writer.post, self._on_remove),
-            "painted": (writer.post, self._on_painted),
             "media": (work, self._on_media),
         }
         super().__init__(**traits)
@@ -104,7 +103,7 @@ class RunView(anywidget.AnyWidget):
         if run is not None:
             run.cancel()
 
-    @contextmanager
+    @contextlib.contextmanager
     def written(self) -> Iterator[None]:
         """Change several traits: as one message, and observers see all of them changed."""
         with self.lock, self.hold_sync(), self.hold_trait_notifications():
@@ -117,6 +116,8 @@ class RunView(anywidget.AnyWidget):
         """A page that sets traits is not listened to: it sends messages, which are checked."""
 
     def _on_message(self, _widget: object, content: Any, buffers: Sequence[Any]) -> None:
+        if isinstance(content, dict) and content.get("kind") == "painted":
+            writer.post(partial(self._on_painted, content))
         if not isinstance(content, dict) or content.get("kind") not in self.handlers:
             return
         thread, handler = self.handlers[content["kind"]]
@@ -137,8 +138,7 @@ class RunView(anywidget.AnyWidget):
         except Exception as error:
             logger.exception("a message of the page failed")
             answer["error"] = f"{type(error).__name__}: the kernel's log says more"
-        if content.get("id"):  # what needs no answer has none
-            self.send(answer, list(parts))
+        self.send(answer, list(parts))
 
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         self.stage.greet()
@@ -155,9 +155,10 @@ class RunView(anywidget.AnyWidget):
         self.stage.remove(content["run"])
         return {}, ()
 
-    def _on_painted(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        self.stage.painted(content["prompt_id"], int(content["seq"]))
-        return {}, ()
+    def _on_painted(self, content: dict[str, Any]) -> None:
+        """Many a second come, and none has an answer."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            self.stage.painted(str(content["prompt_id"]), int(content["seq"]))
 
     def _on_media(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         path, mime = self.file(content["run"], content["key"])

@@ -152,7 +152,9 @@ def test_previews_are_numbered_and_that_they_were_painted_needs_no_answer(page: 
     page.ask(model, "run")
     for count in range(1, 6):
         content = page.wait(partial(numbered, model, count))
-        page._comm(model, {"method": "custom", "content": {**content, "kind": "painted"}})
+        page.send(model, "painted", **{name: content[name] for name in ("prompt_id", "seq")})
+    for body in ({}, {"prompt_id": None, "seq": None}, {"prompt_id": content["prompt_id"], "seq": "x"}):
+        page.send(model, "painted", **body)
     page.ask(model, "cancel", prompt_id=None)
     page.wait(lambda: model.state["status"] == "cancelled")
     numbers = [content["seq"] for content, _ in model.messages if content["kind"] == "preview"]

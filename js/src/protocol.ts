@@ -168,7 +168,7 @@ export class Channel {
     const { buffers = [], signal } = options;
     const id = `${this.#prefix}-${this.#count++}`;
     return new Promise<Answer>((resolve, reject) => {
-      if (this.#closed) return reject(new Error("The kernel is gone."));
+      if (this.#closed) return reject(gone());
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => pending.reject(signal?.reason);
       const settle = () => {
@@ -216,12 +216,16 @@ export class Channel {
   /** Whether requests are refused: the kernel is gone. Those under way are, too, when it is set. */
   set closed(closed: boolean) {
     this.#closed = closed;
-    if (closed) for (const pending of [...this.#pending.values()]) pending.reject(new Error("The kernel is gone."));
+    if (closed) for (const pending of [...this.#pending.values()]) pending.reject(gone());
   }
 
   get closed(): boolean {
     return this.#closed;
   }
+}
+
+function gone(): Error {
+  return new Error("The kernel is gone.");
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -9,10 +9,12 @@ import {
   type Answer,
   bytes,
   Channel,
+  type Item,
   isAbort,
   isRecord,
   type Model,
   messageOf,
+  type Run,
   same,
   type Traits,
   type Value,
@@ -70,6 +72,8 @@ export class Session {
   readonly #followers = new Map<Topic, Set<() => void>>();
   readonly #uploads = new Map<string, UploadState & { controller: AbortController }>();
   readonly #unhook: (() => void)[] = [];
+  /** Of runs with more items than there is room for in the trait. */
+  readonly #items: Record<string, Item[]> = {};
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
@@ -99,7 +103,9 @@ export class Session {
 
   /** A trait as it is now. */
   get<K extends keyof Traits>(trait: K): Traits[K] {
-    return this.#model.get(trait) ?? EMPTY[trait];
+    const value = this.#model.get(trait) ?? EMPTY[trait];
+    if (trait !== "runs") return value;
+    return (value as Run[]).map((run) => ({ ...run, items: this.#items[run.id] ?? run.items })) as Traits[K];
   }
 
   /** Calls back when what the topic stands for has changed; returns how to stop. */
@@ -296,6 +302,10 @@ export class Session {
   #receive(content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[] | undefined): void {
     this.#open(true);
     if (this.channel.receive(content, buffers) || !isRecord(content)) return;
+    if (content.kind === "items") {
+      this.#items[String(content.run)] = content.items as Item[];
+      this.#tell("state");
+    }
     const [frame] = buffers ?? [];
     if (content.kind !== "preview" || !frame) return;
     this.#stage(String(content.prompt_id));

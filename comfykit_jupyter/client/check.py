@@ -133,6 +133,8 @@ class _Check:
         """What is wrong with a media value that was given. What is behind a URL is not looked at."""
         if isinstance(upload.value, str) and upload.value.startswith(("http://", "https://")):
             return []  # an output of an earlier run as well: it is an address
+        if hasattr(upload.value, "read"):
+            return []  # an open file can be read once
         try:
             source = await read_media(upload, self.server.url)
         except ParameterError as error:

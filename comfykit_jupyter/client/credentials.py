@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.settings import Settings, SettingsError
 
@@ -31,14 +33,12 @@ async def _fetch_cookies(url: str) -> str:
     import httpx
 
     try:
-        request = httpx.Request("GET", url, extensions={"timeout": httpx.Timeout(10).as_dict()})
-        async with httpx.AsyncHTTPTransport() as transport:  # a client logs the address, and a token may be in it
-            response = await transport.handle_async_request(request)
+        async with get(url, 10) as response:
             text = (await response.aread()).decode("utf-8", "replace")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerError(f"cookies: the page that gives them can't be read: {type(error).__name__}") from None
     if response.status_code != 200:
-        raise ServerError(f"cookies: {request.url.host} answers {response.status_code} instead of giving them")
+        raise ServerError(f"cookies: {urlsplit(url).hostname} answers {response.status_code} instead of giving them")
     return text
 
 

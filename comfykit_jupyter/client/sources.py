@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, local_folder
@@ -147,10 +148,7 @@ async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:
 
     host = urlsplit(url).hostname
     try:
-        async with (
-            httpx.AsyncClient(timeout=DOWNLOAD_TIMEOUT, follow_redirects=True, max_redirects=5) as client,
-            client.stream("GET", url) as response,
-        ):
+        async with get(url, DOWNLOAD_TIMEOUT) as response:
             if response.status_code != 200:
                 raise SourceError(f"{host} answers {response.status_code} to {urlsplit(url).path}")
             size = 0
@@ -176,6 +174,8 @@ class ToSend:
 
     content: Path | bytes
     suffix: str
+    temporary: bool = False
+    """Whether `content` is a copy that nobody needs once it is sent."""
 
 
 async def read_media(upload: Upload, server_url: str) -> OnServer | ToSend:
@@ -205,7 +205,7 @@ async def _read_named(text: str, upload: Upload, server_url: str) -> OnServer | 
             return OnServer(_annotated(query))
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
-        return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)))
+        return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)), temporary=True)
     if (path := await asyncio.to_thread(_local, text)) is not None:
         return ToSend(path, _suffix(path.name, upload))
     if text in upload.choices or text.endswith(_FOLDERS):
@@ -243,17 +243,28 @@ def _encode(value: Any, upload: Upload) -> ToSend:
         picture.save(buffer, format="PNG", compress_level=1)
         return ToSend(buffer.getvalue(), ".png")
     if hasattr(value, "read"):
-        data = value.read()
-        if not isinstance(data, bytes):
-            raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
-        if not data:
-            raise _wrong(upload, "the open file has nothing left to read: open it anew")
-        return ToSend(data, _suffix(str(getattr(value, "name", "")), upload, data))
+        return _copy(value, upload)
     raise _wrong(
         upload,
         f"a {type(value).__name__} can't be sent: give a path, a URL, bytes, an open file, a Pillow picture, "
         "a NumPy array or an output of an earlier run",
     )
+
+
+def _copy(file: Any, upload: Upload) -> ToSend:
+    """What is left to read of an open file, however long it is."""
+    piece = file.read(PIECE)
+    if not isinstance(piece, bytes):
+        raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
+    if not piece:
+        raise _wrong(upload, "the open file has nothing left to read: open it anew")
+    suffix = _suffix(str(getattr(file, "name", "")), upload, piece)
+    path = local_folder() / uuid.uuid4().hex
+    with path.open("wb") as copy:
+        while piece:
+            copy.write(piece)
+            piece = file.read(PIECE)
+    return ToSend(path, suffix, temporary=True)
 
 
 def _from_array(value: Any, upload: Upload) -> Any:

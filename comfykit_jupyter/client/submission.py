@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ParameterError
@@ -70,7 +71,11 @@ class Submission:
         source = await read_media(needed, self._server.url)
         if isinstance(source, OnServer):
             return source.name
-        return await upload(self._server, source.content, source.suffix)
+        try:
+            return await upload(self._server, source.content, source.suffix)
+        finally:
+            if source.temporary and isinstance(source.content, Path):
+                source.content.unlink(missing_ok=True)
 
     async def post(self, workflow: Workflow, binding: Binding) -> Any:
         """Send the prompt, once: cancelling the caller does not take it back. Returns the server's `node_errors`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import io
 import re
 import threading
 import uuid
@@ -66,12 +67,12 @@ async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
         if await _has(server, name, size):
             return name
         if isinstance(source, bytes):
-            return await _post(server, name, source)
+            return await _post(server, name, io.BytesIO(source))
         with source.open("rb") as content:
             return await _post(server, name, content)
 
 
-async def _post(server: ComfyUI, name: str, content: IO[bytes] | bytes) -> str:
+async def _post(server: ComfyUI, name: str, content: IO[bytes]) -> str:
     response = await server.request(
         "POST",
         "/upload/image",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -156,16 +157,17 @@ class Proxy(Served):
         if (own := self.answer(request)) is not None:
             return own
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _LENGTHS}
+        content = io.BytesIO(body) if body else None
         async with self._session.request(
-            request.method, f"{self.target}{request.rel_url}", headers=headers, data=body, allow_redirects=False
+            request.method, f"{self.target}{request.rel_url}", headers=headers, data=content, allow_redirects=False
         ) as response:
-            content = await response.read()
+            answer = await response.read()
         if request.path in self.lost and request.transport is not None:
             request.transport.abort()
         kept = {name: value for name, value in response.headers.items() if name.lower() not in _LENGTHS}
         if request.method == "HEAD":
             kept["Content-Length"] = response.headers.get("Content-Length", "0")
-        return web.Response(status=response.status, headers=kept, body=content or None)
+        return web.Response(status=response.status, headers=kept, body=answer or None)
 
     async def _socket(self, request: web.Request, session: aiohttp.ClientSession) -> web.StreamResponse:
         if self.sockets.treatment == "refuse":

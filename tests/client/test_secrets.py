@@ -103,7 +103,7 @@ async def test_media_of_another_server_are_fetched_with_its_own_secrets_only(
     origin = make_kit(elsewhere.url)._server
     media = Media(origin, {"filename": "cat.png"}, node="1", var="1")
     await make_kit(proxy.url, **SECRETS).execute(workflows.inverted(), {"image": media})
-    assert [seen["path"] for seen in elsewhere.seen] == ["/view?filename=cat.png&subfolder=&type=output"]
+    assert [seen["path"] for seen in elsewhere.seen] == ["/view?filename=cat.png&type=output"]
     assert "secret" not in str(elsewhere.seen)
 
 

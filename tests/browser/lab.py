@@ -36,8 +36,9 @@ KERNEL_IDLE = """() => {
 class Lab:
     """A JupyterLab server of its own, with folders of its own, on a free port."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], app: str = "lab") -> None:
         self.folder = folder
+        self.app = app
         self.token = secrets.token_hex(8)
         self.notebooks = folder / "notebooks"
         self.notebooks.mkdir(parents=True)
@@ -67,7 +68,7 @@ class Lab:
         self._process = subprocess.Popen(
             [
                 sys.executable,
-                *("-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+                *("-m", "jupyter", app, "--no-browser", "--allow-root", "--expose-app-in-browser"),
                 *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
                 *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}"),
             ],
@@ -139,7 +140,8 @@ class Notebook:
 
     def open(self) -> Notebook:
         """Load the page anew, and wait for the kernel."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?token={self.lab.token}&reset")
+        address = f"lab/tree/{self.name}?reset&" if self.lab.app == "lab" else f"notebooks/{self.name}?"
+        self.page.goto(f"{self.lab.url}/{address}token={self.lab.token}")
         self.wait_for_kernel()
         return self
 
@@ -196,9 +198,9 @@ class Notebook:
 
 
 @contextmanager
-def running_lab(folder: Path, environment: dict[str, str]) -> Iterator[Lab]:
-    """A JupyterLab server for as long as the block lasts."""
-    lab = Lab(folder, environment)
+def running_lab(folder: Path, environment: dict[str, str], app: str = "lab") -> Iterator[Lab]:
+    """A JupyterLab server, or with `app="notebook"` a Notebook 7 server, for as long as the block lasts."""
+    lab = Lab(folder, environment, app)
     try:
         yield lab
     finally:

@@ -1,0 +1,108 @@
+"""The form in the other hosts: Notebook 7 and marimo."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from .lab import ROOT, Notebook, running_lab
+
+WORKFLOW = ROOT / "notebooks/workflows/text_to_image.json"
+MARIMO_APP = f"""
+import marimo
+
+app = marimo.App()
+
+
+@app.cell
+def _():
+    from comfykit_jupyter import ComfyKit
+
+    form = ComfyKit().form({str(WORKFLOW)!r}, width=256, height=256, steps=12)
+    return (form,)
+
+
+@app.cell
+def _(form):
+    form
+    return
+"""
+
+
+@pytest.fixture
+def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
+    """The address of a marimo app that shows a form."""
+    (tmp_path / "app.py").write_text(MARIMO_APP)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "marimo", "run", "--headless", "--no-token", "--port", str(port), "app.py"],
+            cwd=tmp_path,
+            env=os.environ | {"COMFYUI_BASE_URL": sandbox.url, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=5):
+                    break
+            except (urllib.error.URLError, OSError):
+                if time.monotonic() > deadline or server.poll() is not None:
+                    raise RuntimeError((tmp_path / "log").read_text()) from None
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(15)
+
+
+def run_from(form: Page | Locator) -> None:
+    """Type a prompt, press Run, and see the picture."""
+    prompt = form.get_by_label("prompt", exact=True)
+    expect(prompt).to_be_visible(timeout=60_000)
+    prompt.fill("a cat by the sea, oil")
+    form.get_by_role("button", name="Run", exact=True).first.click()
+    expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
+    picture = form.locator("img[alt*='a cat by the sea']").first
+    expect(picture).to_be_visible()
+    handle = picture.element_handle()
+    assert handle is not None
+    assert handle.evaluate("async img => { await img.decode(); return img.naturalWidth > 0 }")
+
+
+def test_the_form_runs_in_marimo(marimo: str, page: Page) -> None:
+    page.goto(marimo)
+    run_from(page)
+
+
+def test_the_form_runs_in_notebook_7(sandbox: Sandbox, page: Page, tmp_path: Path) -> None:
+    environment = {"COMFYUI_BASE_URL": sandbox.url, "PYTHONPATH": str(ROOT)}
+    with running_lab(tmp_path / "notebook", environment, "notebook") as server:
+        server.write(
+            "form.ipynb",
+            [
+                f"from comfykit_jupyter import ComfyKit\nform = ComfyKit().form({str(WORKFLOW)!r}, steps=12)\nform",
+                "print(form.status, form.result.params['prompt'])",
+            ],
+        )
+        notebook = Notebook(server, page, "form.ipynb").open()
+        notebook.run(0)
+        run_from(notebook.output(0))
+        assert notebook.run(1).strip() == "completed a cat by the sea, oil"

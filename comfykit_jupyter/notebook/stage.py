@@ -9,11 +9,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.render import failure, told
-from comfykit_jupyter.client.transfer import without_folders
+from comfykit_jupyter.notebook.briefs import Briefs, outcome
 from comfykit_jupyter.notebook.previews import Previews
 from comfykit_jupyter.notebook.sync import writer
-from comfykit_jupyter.notebook.values import to_wire
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult
@@ -25,8 +23,6 @@ PACE = 0.1
 """Seconds between two updates of a run's progress."""
 KEPT = 100
 """Runs whose outputs a widget offers; the oldest make room."""
-TEXT_LENGTH, VALUE_LENGTH, TRACEBACK_LENGTH = 20_000, 200, 20_000
-"""Characters of a text output, of a changed value and of a traceback that go into the widget's state."""
 
 
 _runs: list[Run] = []
@@ -51,6 +47,7 @@ class Stage:
         """By prompt id, oldest first."""
         self.latest: ExecuteResult | None = None
         """That of the run that ended last."""
+        self._briefs = Briefs(view.send)
         self._view = view
         self._runs: list[Run] = []
         self._progress: dict[str, Progress] = {}
@@ -88,7 +85,8 @@ class Stage:
         return list(self._runs)
 
     def greet(self) -> None:
-        """A view has mounted: it gets the newest preview of the run on the stage."""
+        """A view has mounted: it gets the newest preview of the run on the stage, and what no trait has room for."""
+        self._briefs.again()
         run = self._on_stage(self._runs)
         if run is not None:
             self._previews[run.prompt_id].again()
@@ -101,11 +99,12 @@ class Stage:
     def remove(self, prompt_id: str) -> None:
         """Take a run's outputs away."""
         if self.results.pop(prompt_id, None) is not None:
-            self._view.runs = [brief for brief in self._view.runs if brief["id"] != prompt_id]
+            self._view.runs = self._briefs.without(prompt_id)
 
     def clear(self) -> None:
         """Forget everything that has ended."""
         self.results.clear()
+        self._briefs = Briefs(self._view.send)
         with self._view.written():
             self._view.runs, self._view.progress, self._view.status = [], {}, "idle"
 
@@ -127,17 +126,18 @@ class Stage:
         self._previews.pop(run.prompt_id, None)
         self.results[run.prompt_id] = result
         for oldest in list(self.results)[:-KEPT]:
+            self._briefs.without(oldest)
             del self.results[oldest]
-        brief = describe(run.prompt_id, result)
         with self._view.written():
             self._view.result = result
-            self._view.runs = [brief, *self._view.runs][:KEPT]
+            self._view.runs = self._briefs.with_(run.prompt_id, result)
             if self._runs:
                 self._show()
             else:
                 self._view.waiting = []
-                self._view.status = brief["status"]
+                self._view.status = outcome(result)
                 self._view.progress = {} if last is None else _progress(last)
+        self._briefs.send()
         self._view.ended(run, result)
 
     def _on_stage(self, runs: list[Run]) -> Run | None:
@@ -168,63 +168,3 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "elapsed remaining fraction"
     )
     return {**{name: getattr(progress, name) for name in names.split()}, "text": str(progress)}
-
-
-def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
-    """A run that has ended, as the trait `runs` has it: small; what can be fetched when it is looked at is left out."""
-    return {
-        "id": prompt_id,
-        "status": outcome(result),
-        "seconds": result.duration,
-        "seeds": {name: str(seed) for name, seed in result.seeds.items()},
-        "changed": {name: _short(value) for name, value in result.changed.items()},
-        "error": _error(result),
-        "items": _items(result),
-        "workflow": result.workflow_name,
-        "server": result.server,
-    }
-
-
-def outcome(result: ExecuteResult) -> str:
-    """`completed`, `failed` or `cancelled`."""
-    return "cancelled" if result.error is not None and result.error.stopped else result.status
-
-
-def _items(result: ExecuteResult) -> list[dict[str, Any]]:
-    items = [
-        {
-            "key": str(index),
-            "kind": media.kind,
-            "name": media.name,
-            "node": media.node,
-            "var": media.var,
-            "temp": media.temp,
-            "mime": media.mime,
-        }
-        for index, media in enumerate(result.media)
-    ]
-    texts = [(var, text) for var, found in result.texts_by_var.items() for text in found]
-    for index, (var, text) in enumerate(texts):
-        cut = text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"
-        about = {"key": f"text{index}", "kind": "text", "name": var, "node": var, "var": var, "temp": False}
-        items.append({**about, "mime": "text/plain", "text": cut})
-    return items
-
-
-def _error(result: ExecuteResult) -> dict[str, Any] | None:
-    error = result.error
-    if error is None:
-        return None
-    return {
-        "kind": error.kind,
-        "message": without_folders(error.message or failure(result)),
-        "node_title": error.node_title,
-        "node_id": error.node_id,
-        "class_type": error.class_type,
-        "traceback": "\n".join(line.rstrip("\n") for line in error.traceback)[:TRACEBACK_LENGTH],
-    }
-
-
-def _short(value: Any) -> Any:
-    wire = told(value) if isinstance(value, str) else to_wire(value)
-    return f"{wire[:VALUE_LENGTH]}…" if isinstance(wire, str) and len(wire) > VALUE_LENGTH else wire

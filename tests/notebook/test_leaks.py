@@ -28,7 +28,10 @@ def left():
     return sum(reference() is not None for reference in seen)
 
 def kept():
-    return len(widgets), len(threading.enumerate())
+    # pools grow to their bounds, and no further
+    pools = ("comfykit-media", "asyncio_")
+    others = [thread.name for thread in threading.enumerate() if not thread.name.startswith(pools)]
+    return len(widgets), sorted(others)
 
 seen = []
 """

@@ -1,0 +1,101 @@
+"""What a widget's state holds of its runs: within its room, whatever they gave, and all of it for a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.client.result import ExecuteResult, Media
+from comfykit_jupyter.notebook.briefs import ROOM, Briefs
+from comfykit_jupyter.workflow.progress import RunError
+
+
+class Nowhere:
+    url = "http://server"
+
+    async def fetch(self, media: Media) -> Path:
+        raise AssertionError("nothing is fetched")
+
+
+def result(pictures: int, texts: int = 0, trace: int = 0, prompt: str = "a cat") -> ExecuteResult:
+    media = [
+        Media(Nowhere(), {"filename": f"ComfyUI_{index:05}_.png"}, node="9", var="cover") for index in range(pictures)
+    ]
+    error = RunError("node_error", "no", "3", "Sampler", "KSampler", None, "E", ("x" * trace,)) if trace else None
+    return ExecuteResult(
+        "failed" if error else "completed",
+        "id",
+        1.5,
+        media=media,
+        texts_by_var={"story": ["long " * 5_000] * texts},
+        changed={"prompt": prompt},
+        seeds={"seed": 2**63},
+        error=error,
+        server="http://server",
+        workflow_name="portrait",
+    )
+
+
+class Page:
+    """Knows of the items what the trait and the messages told."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, content: dict[str, Any]) -> None:
+        assert content["kind"] == "items"
+        self.items[content["run"]] = content["items"]
+
+    def of(self, trait: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        return {run["id"]: self.items.get(run["id"], run["items"]) for run in trait}
+
+
+def size(trait: list[dict[str, Any]]) -> int:
+    return len(json.dumps(trait, ensure_ascii=False).encode())
+
+
+@pytest.mark.parametrize(("runs", "pictures"), [(1, 1000), (100, 10), (10, 100), (3, 2)])
+def test_a_thousand_items_leave_the_state_small_and_the_page_has_them_all(runs: int, pictures: int) -> None:
+    page = Page()
+    briefs = Briefs(page)
+    for number in range(runs):
+        trait = briefs.with_(f"run{number}", result(pictures, prompt="a cat " * 100))
+        briefs.send()
+    assert size(trait) <= ROOM
+    assert [run["id"] for run in trait] == [f"run{number}" for number in reversed(range(runs))]
+    assert {len(items) for items in page.of(trait).values()} == {pictures}
+    if runs * pictures <= 10:
+        assert page.items == {}
+    late = Page()
+    briefs._send = late
+    briefs.again()
+    assert late.of(trait) == page.of(trait)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3), st.integers(0, 20_000)), max_size=12))
+def test_whatever_the_runs_gave_the_state_keeps_its_room(runs: list[tuple[int, int, int]]) -> None:
+    page = Page()
+    briefs = Briefs(page)
+    trait: list[dict[str, Any]] = []
+    for number, (pictures, texts, trace) in enumerate(runs):
+        trait = briefs.with_(f"run{number}", result(pictures, texts, trace))
+        briefs.send()
+        assert size(trait) <= ROOM
+        assert {id_: len(items) for id_, items in page.of(trait).items()} == {
+            f"run{index}": pictures + texts for index, (pictures, texts, _) in enumerate(runs[: number + 1])
+        }
+    if runs:
+        assert [run["id"] for run in briefs.without("run0")] == [run["id"] for run in trait][:-1]
+
+
+def test_the_newest_failure_is_told_with_its_traceback() -> None:
+    briefs = Briefs(Page())
+    for number in range(20):
+        trait = briefs.with_(f"run{number}", result(0, trace=8_000))
+    assert len(trait[0]["error"]["traceback"]) == 8_000
+    assert size(trait) <= ROOM

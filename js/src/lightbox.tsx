@@ -119,7 +119,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
       onClick={(event) => event.target === event.currentTarget && onClose()}
       onKeyDown={onKeyDown}
     >
-      <header class="ck-line">
+      <div class="ck-line ck-head">
         <span class="ck-grow ck-name">
           {item.name} <span class="ck-muted">{`${here + 1} of ${all.length}`}</span>
         </span>
@@ -158,7 +158,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
           ?
         </button>
         <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
-      </header>
+      </div>
       {session.notice && (
         <p class="ck-error" role="alert">
           {session.notice}

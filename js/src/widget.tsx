@@ -55,7 +55,7 @@ function TitleLine({ session }: { session: Session }) {
   const { address = "", state = "unknown", message = "", version } = session.get("server");
   const words = [state, version && `ComfyUI ${version}`].filter(Boolean).join(", ");
   return (
-    <header class="ck-title">
+    <div class="ck-title">
       <strong>{session.get("title")}</strong>
       {address && (
         <span class="ck-server" title={message || words}>
@@ -64,6 +64,6 @@ function TitleLine({ session }: { session: Session }) {
         </span>
       )}
       {state === "unreachable" && <span class="ck-error ck-grow">{message || "The server does not answer."}</span>}
-    </header>
+    </div>
   );
 }

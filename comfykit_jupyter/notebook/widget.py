@@ -18,7 +18,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Server
 from comfykit_jupyter.client.kit import current
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.render import listed
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.result import Media, changed_values
 from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
@@ -135,8 +135,13 @@ class WorkflowWidget(RunView):
             ComfyKitError: it is no prompt_id.
         """
         run = self._kit.attach(prompt_id)
+        run.subscribe(done=self._compare)
         self.show(run)
         return run
+
+    def _compare(self, result: ExecuteResult) -> None:
+        """What differs in an attached run is told by this form's workflow: the server has but the prompt."""
+        result.changed.update(changed_values(result.params, result.seeds, self._workflow))
 
     def _find_again(self) -> None:
         """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""

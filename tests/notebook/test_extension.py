@@ -38,7 +38,7 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
     made: dict[str, Any] = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
     made["cells"] = [{**code, "id": f"cell{index}", "source": cell} for index, cell in enumerate(cells)]
-    return cast("nbformat.NotebookNode", nbformat.from_dict(made))  # type: ignore[no-untyped-call]
+    return cast("nbformat.NotebookNode", nbformat.from_dict(made))
 
 
 def execute(book: nbformat.NotebookNode, folder: Path, sandbox: Sandbox) -> None:

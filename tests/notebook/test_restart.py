@@ -61,7 +61,8 @@ def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, s
     model = second.model(second.run(SHORT, cell_id="short"))
     second.wait(lambda: model.state["runs"])
     (run,) = model.state["runs"]
-    assert (run["id"], run["status"]) == (ids[-1], "completed")
+    assert (run["id"], run["status"], run["changed"]) == (ids[-1], "completed", {"width": 24})
+    assert "kit.run('picture.json', width=24)" in second.ask(model, "code", run=run["id"])[0]["code"]
     answer, _ = second.ask(model, "media", run=run["id"], key=run["items"][0]["key"], size="thumb", offset=0)
     assert (answer["width"], answer["height"]) == (24, 48)
     again = second.model(second.run(SHORT, cell_id="short"))

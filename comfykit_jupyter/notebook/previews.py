@@ -25,6 +25,8 @@ PAINTED_INTERVAL, BLIND_INTERVAL = 1 / 12, 1 / 5
 """Seconds between two previews of a run at least: while the page tells what it paints, and while it does not."""
 PAINTED_BYTES, BLIND_BYTES = 60_000, 30_000
 """Bytes of one preview at most, in both cases."""
+LEAST_BYTES = 8_000
+"""Bytes of a preview that can be made out: where the budget has less for each, they go less often."""
 AHEAD = 2
 """Previews that may be under way to a page that paints."""
 PATIENCE = 1.0
@@ -87,9 +89,13 @@ class Previews:
 
     def _pause(self) -> float:
         """Seconds from the last preview to the next one."""
-        if not self._seen:
-            return BLIND_INTERVAL
-        return PAINTED_INTERVAL if self._sequence - self._painted < AHEAD else PATIENCE
+        if self._seen and self._sequence - self._painted >= AHEAD:
+            return PATIENCE
+        return self._interval()
+
+    def _interval(self) -> float:
+        """Seconds between two previews, as far as the budget allows."""
+        return max(PAINTED_INTERVAL if self._seen else BLIND_INTERVAL, LEAST_BYTES / _share())
 
     def _show(self) -> None:
         preview, self._waiting = self._waiting, None
@@ -106,10 +112,7 @@ class Previews:
 
     def _fitted(self, preview: Preview) -> tuple[bytes, str] | None:
         """The preview in the bytes that it may take now; None when it is no picture."""
-        with _lively_lock:
-            share = RATE / max(1, len(_lively))
-        interval, most = (PAINTED_INTERVAL, PAINTED_BYTES) if self._seen else (BLIND_INTERVAL, BLIND_BYTES)
-        room = int(min(most, share * interval))
+        room = int(min(PAINTED_BYTES if self._seen else BLIND_BYTES, _share() * self._interval()))
         if len(preview.data) <= room:
             return preview.data, preview.mime
         kept, level = self._level  # frames of one run are alike: what fitted last is tried first
@@ -124,3 +127,9 @@ class Previews:
             if len(small.data) <= room:
                 break
         return small.data, small.mime
+
+
+def _share() -> float:
+    """Bytes a second that each run with previews may take."""
+    with _lively_lock:
+        return RATE / max(1, len(_lively))

@@ -147,7 +147,7 @@ def test_previews_of_all_runs_together_keep_the_budget(many: int) -> None:
         blind, painted = (len(sent) for _, sent in page.frames[:2])
         assert blind <= BLIND_BYTES
         assert painted <= PAINTED_BYTES
-        assert painted * many <= module.RATE * module.BLIND_INTERVAL
+        assert painted <= max(module.LEAST_BYTES, module.RATE * module.BLIND_INTERVAL / many)
         assert max(Image.open(io.BytesIO(page.frames[1][1])).size) <= 512
     for previews in offered:
         previews.end()

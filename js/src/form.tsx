@@ -132,7 +132,7 @@ export function Buttons({ session }: { session: Session }) {
         </button>
       )}
       {session.get("view") === "form" && (
-        <span class="ck-line ck-muted" title="Runs at a time, each with a new seed">
+        <span class="ck-line ck-muted" title="Runs, each with a new seed">
           ×
           <input
             type="number"

@@ -23,7 +23,9 @@ export interface GalleryProps {
 
 export function Gallery({ session, onOpen }: GalleryProps) {
   const staged = stagedRun(session);
-  const runs = session.get("runs").filter((run) => run.items.length > 0 || (run.status === "failed" && run !== staged));
+  const runs = session
+    .get("runs")
+    .filter((run) => run.items.length > 0 || (run.status === "failed" && run.id !== staged?.id));
   const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
   return runs.length === 0 || alone ? null : <Lines session={session} runs={runs} onOpen={onOpen} />;
 }
@@ -98,10 +100,8 @@ interface GroupProps extends GalleryProps {
 }
 
 function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
-  const { run, items, cells } = segment;
+  const { run, before, items, cells } = segment;
   const fields = session.get("fields");
-  const all = session.get("runs");
-  const before = all[all.indexOf(run) + 1];
   return (
     <figure class="ck-group" style={{ width: `${cells * CELL - GAP}px` }}>
       {items.map((item) => {

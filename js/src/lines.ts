@@ -10,6 +10,8 @@ const CAPTION_LINE = 16;
 /** The outputs of one run on one line; null stands for why it failed. */
 export interface Segment {
   run: Run;
+  /** The run that ended before it. */
+  before: Run | undefined;
   items: (Item | null)[];
   cells: number;
 }
@@ -32,7 +34,7 @@ export function layOut(runs: readonly Run[], columns: number): Line[] {
   const lines: Line[] = [];
   let line: Line | undefined;
   let free = 0;
-  for (const run of runs) {
+  for (const [index, run] of runs.entries()) {
     let segment: Segment | undefined;
     for (const item of run.error && run.status === "failed" ? [...run.items, null] : run.items) {
       const cells = Math.min(columns, cellsOf(item));
@@ -43,7 +45,7 @@ export function layOut(runs: readonly Run[], columns: number): Line[] {
         free = columns;
       }
       if (!segment) {
-        segment = { run, items: [], cells: 0 };
+        segment = { run, before: runs[index + 1], items: [], cells: 0 };
         line.segments.push(segment);
       }
       segment.items.push(item);

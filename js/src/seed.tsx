@@ -29,7 +29,7 @@ export function Seed(props: ControlProps) {
         {...(random && { shown: "", placeholder: "random" })}
         after={
           <>
-            <IconButton icon={DieIcon} label="Draw" title="Draw one and keep it" onClick={() => fix(drawFor(field))} />
+            <IconButton icon={DieIcon} label="Draw" onClick={() => fix(drawFor(field))} />
             <select
               class="ck-input ck-select ck-mode"
               aria-label={`${field.name}: from run to run`}

@@ -105,7 +105,10 @@ export class Session {
   get<K extends keyof Traits>(trait: K): Traits[K] {
     const value = this.#model.get(trait) ?? EMPTY[trait];
     if (trait !== "runs") return value;
-    return (value as Run[]).map((run) => ({ ...run, items: this.#items[run.id] ?? run.items })) as Traits[K];
+    return (value as Run[]).map((run) => {
+      const items = this.#items[run.id];
+      return items ? { ...run, items } : run;
+    }) as Traits[K];
   }
 
   /** Calls back when what the topic stands for has changed; returns how to stop. */

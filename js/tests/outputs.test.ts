@@ -206,6 +206,30 @@ describe("the lines of the gallery", () => {
   });
 });
 
+describe("the caption of a run", () => {
+  it("says what is different from the run before", async () => {
+    const el = await here.start({
+      runs: [
+        run("b", { items: [item("x")], seeds: { seed: "2" }, changed: { prompt: "a fox" } }),
+        run("a", { items: [item("y")], seeds: { seed: "1" }, changed: { prompt: "a fox" } }),
+      ],
+    });
+    const captions = [...el.querySelectorAll("figcaption")];
+    expect(captions.map(({ textContent }) => textContent)).toEqual(["3.1 s · seed 2", "3.1 s · seed 1 · prompt a fox"]);
+    expect(captions[0]?.title).toContain("prompt: a fox");
+  });
+
+  it("is not there twice: why the newest run failed stands on the stage", async () => {
+    const error = { kind: "x", message: "boom", node_title: null, node_id: null, class_type: null, traceback: "" };
+    const el = await here.start({
+      status: "failed",
+      progress: { prompt_id: "b" },
+      runs: [run("b", { status: "failed", error }), run("a", { items: [item("y")] })],
+    });
+    expect(el.textContent?.split("boom")).toHaveLength(2);
+  });
+});
+
 describe("a gallery of 1,000 outputs", () => {
   it("has at most 500 elements in the page, and asks for few pictures at once", async () => {
     const runs = Array.from({ length: 100 }, (_, index) =>

@@ -1,0 +1,67 @@
+"""Nothing that axe-core finds wrong, in each state of the form and in three themes of a real JupyterLab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .lab import ROOT, Lab, Notebook
+
+Open = Callable[..., Notebook]
+
+AXE = ROOT / "js/node_modules/axe-core/axe.min.js"
+
+FORM = """
+import os
+from comfykit_jupyter import ComfyKit
+kit = ComfyKit()
+picture = kit.run(os.environ["WORKFLOWS"] + "/text_to_image.json", width=192, height=128, steps=2).image
+form = kit.form(os.environ["WORKFLOWS"] + "/image_to_image.json", width=192, height=128, steps=2)
+form"""
+
+CHECK = """async () => {
+  const part = document.querySelector("dialog[open]") ?? document.querySelector(".ck-root");
+  const { violations } = await axe.run(part, { resultTypes: ["violations"] });
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(" | ")}`);
+}"""
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
+def test_axe_finds_nothing_wrong(open_notebook: Open, page: Page, lab: Lab, theme: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: npm ci in js/")
+    lab.set("@jupyterlab/apputils-extension/themes.jupyterlab-settings", {"theme": theme})
+    notebook = open_notebook(FORM, "form.values['image'] = picture", "form.values['steps'] = 2000")
+    notebook.run(0)
+    form = notebook.output(0)
+    page.evaluate(AXE.read_text())
+    status = form.get_by_role("status").first
+    press = form.get_by_role("button", name="Run", exact=True).click
+
+    assert page.evaluate(CHECK) == []
+    press()
+    expect(status).to_contain_text("Failed")
+    assert page.evaluate(CHECK) == []
+    notebook.run(1)
+    for _ in range(2):
+        press()
+        expect(status).to_contain_text("Done in", timeout=30_000)
+        expect(form.get_by_role("progressbar", name="Progress")).to_have_count(0)
+    tiles = form.locator(".ck-gallery .ck-open")
+    expect(tiles).to_have_count(2)
+    tiles.first.hover()
+    form.get_by_label("width", exact=True).fill("999999")
+    assert page.evaluate(CHECK) == []
+    form.get_by_label("width", exact=True).fill("192")
+    notebook.run(2)
+    press()
+    expect(form.get_by_role("progressbar", name="Progress")).to_be_visible()
+    assert page.evaluate(CHECK) == []
+    form.get_by_role("button", name="Cancel", exact=True).click()
+    expect(status).to_contain_text("Cancelled")
+    tiles.first.click()
+    for key in ("i", "?", "c", "ArrowRight", "s"):
+        page.keyboard.press(key)
+        assert page.evaluate(CHECK) == []

@@ -28,15 +28,27 @@ CHROMIUM_OPTIONS = [
 
 
 @pytest.fixture(scope="session")
-def lab(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab whose kernels know the embedded server."""
-    environment = {
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    """What the kernels of all servers are told: the embedded server, and where the workflows are."""
+    return {
         "COMFYUI_BASE_URL": sandbox.url,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
         "WORKFLOWS": str(ROOT / "notebooks/workflows"),
     }
+
+
+@pytest.fixture(scope="session")
+def lab(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab."""
     with running_lab(tmp_path_factory.mktemp("lab"), environment) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def notebook_7(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A Notebook 7."""
+    with running_lab(tmp_path_factory.mktemp("notebook"), environment, "notebook") as server:
+        yield server
 
 
 @pytest.fixture
@@ -56,12 +68,13 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.fixture
-def open_notebook(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Open:
-    """A function that opens a notebook with the given cells, its kernel running."""
+def open_notebook(page: Page, request: pytest.FixtureRequest) -> Open:
+    """A function that opens a notebook with the given cells in a host, `lab` or `notebook_7`, its kernel running."""
 
-    def open_(*cells: str, kernel: str = "python3") -> Notebook:
+    def open_(*cells: str, kernel: str = "python3", host: str = "lab") -> Notebook:
+        server: Lab = request.getfixturevalue(host)
         name = f"{''.join(c if c.isalnum() else '-' for c in request.node.name)}.ipynb"
-        lab.write(name, cells, kernel)
-        return Notebook(lab, page, name).open()
+        server.write(name, cells, kernel)
+        return Notebook(server, page, name).open()
 
     return open_

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from comfykit_jupyter.sandbox import Sandbox
 
-from .lab import ROOT, Notebook, running_lab
+from .lab import ROOT, Notebook
 
 WORKFLOW = ROOT / "notebooks/workflows/text_to_image.json"
 MARIMO_APP = f"""
@@ -92,17 +92,12 @@ def test_the_form_runs_in_marimo(marimo: str, page: Page) -> None:
     run_from(page)
 
 
-def test_the_form_runs_in_notebook_7(sandbox: Sandbox, page: Page, tmp_path: Path) -> None:
-    environment = {"COMFYUI_BASE_URL": sandbox.url, "PYTHONPATH": str(ROOT)}
-    with running_lab(tmp_path / "notebook", environment, "notebook") as server:
-        server.write(
-            "form.ipynb",
-            [
-                f"from comfykit_jupyter import ComfyKit\nform = ComfyKit().form({str(WORKFLOW)!r}, steps=12)\nform",
-                "print(form.status, form.result.params['prompt'])",
-            ],
-        )
-        notebook = Notebook(server, page, "form.ipynb").open()
-        notebook.run(0)
-        run_from(notebook.output(0))
-        assert notebook.run(1).strip() == "completed a cat by the sea, oil"
+def test_the_form_runs_in_notebook_7(open_notebook: Callable[..., Notebook]) -> None:
+    notebook = open_notebook(
+        f"from comfykit_jupyter import ComfyKit\nform = ComfyKit().form({str(WORKFLOW)!r}, steps=12)\nform",
+        "print(form.status, form.result.params['prompt'])",
+        host="notebook_7",
+    )
+    notebook.run(0)
+    run_from(notebook.output(0))
+    assert notebook.run(1).strip() == "completed a cat by the sea, oil"

@@ -28,8 +28,14 @@ def kernel(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str) -> None:
-    notebook = open_notebook(SETUP, RUN, LONG, AFTER, kernel=kernel)
+@pytest.fixture(params=["lab", "notebook_7"])
+def host(request: pytest.FixtureRequest) -> str:
+    """JupyterLab and Notebook 7."""
+    return str(request.param)
+
+
+def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str, host: str) -> None:
+    notebook = open_notebook(SETUP, RUN, LONG, AFTER, kernel=kernel, host=host)
     if kernel != "python3":
         assert notebook.run(0).strip() == kernel.removeprefix("ipykernel-")
     else:
@@ -45,8 +51,8 @@ def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str) 
     assert notebook.run(3).strip() == "server 0 0"
 
 
-def test_the_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str) -> None:
-    notebook = open_notebook(SETUP, RUN, LONG, AFTER, kernel=kernel)
+def test_the_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, host: str) -> None:
+    notebook = open_notebook(SETUP, RUN, LONG, AFTER, kernel=kernel, host=host)
     notebook.run(0)
     notebook.run(1)
     notebook.start(2)

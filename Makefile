@@ -4,7 +4,7 @@
 #   make lab         open the same notebook in JupyterLab
 #   make test        everything: linters, types, front end, kernels, browsers
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
-#   make bench       what a run costs, beside a bare script
+#   make bench       what a run costs, beside a bare script and other clients
 #   make js          build the front end anew after a change in js/src
 #
 # demo and lab start the embedded server, unless COMFYUI_BASE_URL names one.
@@ -53,7 +53,7 @@ js-check: js/node_modules/.package-lock.json
 
 js: $(STATIC)
 
-bench: .venv/.tools
+bench: .venv/.tools .venv/.comfykit .venv/.comfy-toolkit
 	$(BIN)/python -m benchmarks
 
 clean:
@@ -81,7 +81,12 @@ clean:
 # The public package that has the same interface, in an environment of its own: what both do is compared. It is no must.
 .venv/.comfykit: .venv/.package
 	@$(PYTHON) -m venv .venv/comfykit && .venv/comfykit/bin/python -m pip install -q "comfykit==0.1.12" && touch $@ \
-	  || echo "No comfykit 0.1.12: the tests that compare with it will be skipped."
+	  || { rm -rf .venv/comfykit; echo "No comfykit 0.1.12: the tests that compare with it will be skipped."; }
+
+# Another client, which is measured beside this one. It is no must either.
+.venv/.comfy-toolkit: .venv/.package
+	@$(PYTHON) -m venv .venv/comfy-toolkit && .venv/comfy-toolkit/bin/python -m pip install -q "comfy-toolkit[ws]==0.1.0" \
+	  && touch $@ || { rm -rf .venv/comfy-toolkit; echo "No comfy-toolkit 0.1.0: it will not be measured."; }
 
 js/node_modules/.package-lock.json: js/package.json js/package-lock.json | .venv/.tools
 	cd js && npm ci --silent --no-audit --no-fund

@@ -1,7 +1,8 @@
-"""Measures what a run, a hundred runs and an import cost, each beside the least that it could; prints a table.
+"""Measures what a run, many runs, a file and an import cost, each beside the least that it could; prints a table.
 
 All are measured in one sitting and in turns, so that a busy machine is busy for all of them. The server is the embedded
-one, in a process of its own; the workflow takes about 5 ms.
+one, in a process of its own; the workflow takes about 5 ms. Other clients are measured where `make bench` has
+installed them, each in an environment of its own.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Worker:
         self._process = subprocess.Popen(
             [python, str(WORKER), url, way],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
-            stderr=subprocess.DEVNULL if way.startswith("comfykit-") else None,  # it logs every step of every run
+            stderr=subprocess.DEVNULL if way in PEERS else None,  # some log every step of every run
         )  # fmt: skip
         self._read()
 
@@ -91,31 +92,53 @@ def server() -> Iterator[str]:
         process.communicate()
 
 
-def measure_runs(url: str, rounds: int, upstream: str | None) -> Iterator[Row]:
-    """One run after another, and a hundred at once."""
-    bare = Row("a bare script (httpx, one websocket)")
-    hundred = Row("100 at once: a bare script")
+PEERS = {
+    "comfykit-websocket": ("comfykit", "comfykit 0.1.12, websocket"),
+    "comfykit-http": ("comfykit", "comfykit 0.1.12, http"),
+    "comfy-toolkit": ("comfy-toolkit", "comfy-toolkit 0.1.0"),
+}
+"""Other clients: the environment that each is in, and what to call it."""
+ONCE = {"bare-many", "submit", "comfykit-http"}
+"""What is slow, or much: once in a turn."""
+SELDOM = {"bare-upload", "upload", "upload-again", "cancel"}
+"""What is very much: once, in every fourth turn."""
+
+
+def peer(name: str) -> Path:
+    """The Python that has another client."""
+    return ROOT / ".venv" / name / "bin/python"
+
+
+def measure_runs(url: str, rounds: int) -> Iterator[Row]:
+    """One run after another, many at once, large files, a cancel."""
+    bare, many, sent = (
+        Row("a bare script (httpx, one websocket)"),
+        Row("200 at once: a bare script"),
+        Row("30 MB sent by httpx"),
+    )
     rows = {
         "bare": bare,
-        "websocket": Row("execute, websocket", bare, "at most 1.25"),
+        "websocket": Row("execute, websocket", bare, "at most 1.1"),
         "http": Row("execute, http", bare, "at most 20 ms"),
         "run": Row("run", bare, "at most 1.25"),
-        "bare-hundred": hundred,
-        "submit": Row("100 at once: submit", hundred),
+        **{way: Row(title, bare) for way, (name, title) in PEERS.items() if peer(name).exists()},
+        "bare-many": many,
+        "submit": Row("200 at once: submit", many),
+        "bare-upload": sent,
+        "upload": Row("30 MB as a value, and a run that fails", sent),
+        "upload-again": Row("the same 30 MB again", sent, "at most 0.5"),
+        "cancel": Row("cancel of a job that runs", None, "at most 1 s"),
     }
-    if upstream is not None:
-        rows["comfykit-websocket"] = Row("comfykit 0.1.12, websocket", bare)
-        rows["comfykit-http"] = Row("comfykit 0.1.12, http", bare)
     with ExitStack() as stack:
         workers = {}
         for way in rows:
-            python = str(upstream) if way.startswith("comfykit-") else sys.executable
+            python = str(peer(PEERS[way][0])) if way in PEERS else sys.executable
             workers[way] = Worker(python, url, way)
             stack.callback(workers[way].close)
-        for _ in range(rounds):
+        for turn in range(rounds):
             for way, worker in workers.items():
-                number = 1 if way in ("bare-hundred", "submit", "comfykit-http") else 10
-                rows[way].times += worker.runs(number)
+                if way not in SELDOM or turn % 4 == 0:
+                    rows[way].times += worker.runs(1 if way in ONCE | SELDOM else 10)
     yield from rows.values()
 
 
@@ -142,13 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="turns that each takes (default: %(default)s)")
-    parser.add_argument(
-        "--comfykit", metavar="PYTHON", help="a Python that has comfykit 0.1.12, to be measured as well"
-    )
     options = parser.parse_args(arguments)
     print(f"{'':42} {'median ms':>9} {'quartiles':^19} {'ratio':>6}   target")
     with server() as url:
-        for row in measure_runs(url, options.rounds, options.comfykit):
+        for row in measure_runs(url, options.rounds):
             print(row, flush=True)
     for row in measure_imports(options.rounds):
         print(row, flush=True)

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Once = Callable[[int], Awaitable[None]]
+Once = Callable[[int], Awaitable["float | None"]]
+"""Makes one run; gives the seconds that it took, where not all of it counts."""
 
 
 def workflow(color: int) -> dict[str, Any]:
@@ -84,22 +88,115 @@ async def run(url: str) -> Once:
     return once
 
 
+async def toolkit(url: str) -> Once:
+    """comfy-toolkit: submit, follow by its socket, read the history."""
+    from comfy_toolkit import ComfyClient  # type: ignore[import-not-found, unused-ignore]
+
+    client = ComfyClient(url)
+
+    async def once(color: int) -> None:
+        assert client.submit_and_track(workflow(color), expect="any")
+
+    return once
+
+
+async def cancel(url: str) -> Once:
+    """`run.cancel()` of a job that runs: back when the server has been told."""
+    from comfykit_jupyter import ComfyKit
+
+    kit = ComfyKit(url, raise_on_error=False)
+
+    async def once(_: int) -> float:
+        began = threading.Event()
+        run = kit.submit(long_workflow())
+        run.subscribe(progress=lambda progress: began.set() if progress.status == "running" else None)
+        began.wait(20)
+        took = timed(run.cancel)
+        run.result()
+        return took
+
+    return once
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def long_workflow() -> dict[str, Any]:
+    """Minutes of work."""
+    shelf = Path(__file__).parents[1] / "notebooks/workflows/text_to_image.json"
+    graph: dict[str, Any] = json.loads(shelf.read_text())
+    sampler = next(node for node in graph.values() if node["class_type"] == "KSampler")
+    sampler["inputs"].update(steps=10_000, seed=uuid.uuid4().int % 10**9)
+    return graph
+
+
+@contextmanager
+def large_file() -> Iterator[Path]:
+    """A file of 30 MB, never the same twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.png"
+        path.write_bytes(uuid.uuid4().bytes)
+        os.truncate(path, 30_000_000)
+        yield path
+
+
+async def bare_upload(url: str) -> Once:
+    """30 MB posted by httpx."""
+    import httpx
+
+    client = httpx.Client(base_url=url, timeout=60)
+
+    async def once(_: int) -> float:
+        with large_file() as path, path.open("rb") as content:
+            files = {"image": (f"{uuid.uuid4().hex}.png", content)}
+            return timed(lambda: client.post("/upload/image", files=files).raise_for_status())
+
+    return once
+
+
+async def upload(url: str, *, again: bool = False) -> Once:
+    """30 MB as the value of a parameter; or the same ones `again`. They are no picture: the run itself ends at once."""
+    from comfykit_jupyter import ComfyKit
+
+    kit = ComfyKit(url, raise_on_error=False)
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "$image"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+    async def once(_: int) -> float:
+        with large_file() as path:
+            if again:
+                kit.run(graph, image=path)
+            return timed(lambda: kit.run(graph, image=path))
+
+    return once
+
+
+MANY = 200
+"""Runs at once."""
+
+
 async def submit(url: str) -> Once:
-    """A hundred `kit.submit(…)` at once."""
+    """So many `kit.submit(…)` at once."""
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit(url)
 
     async def once(color: int) -> None:
-        runs = [kit.submit(workflow(0), color=color * 100 + number) for number in range(100)]
+        runs = [kit.submit(workflow(0), color=color * MANY % 16_000_000 + number) for number in range(MANY)]
         for each in runs:
             assert (await each).images
 
     return once
 
 
-async def bare_hundred(url: str) -> Once:
-    """A hundred prompts posted by the bare script at once."""
+async def bare_many(url: str) -> Once:
+    """So many prompts posted by the bare script at once."""
     import httpx
     from websockets.asyncio.client import connect
 
@@ -109,12 +206,14 @@ async def bare_hundred(url: str) -> Once:
 
     async def once(color: int) -> None:
         posts = [
-            client.post("/prompt", json={"prompt": workflow(color * 100 + number), "client_id": client_id})
-            for number in range(100)
+            client.post(
+                "/prompt", json={"prompt": workflow(color * MANY % 16_000_000 + number), "client_id": client_id}
+            )
+            for number in range(MANY)
         ]
         ended: set[str] = set()
         answers = asyncio.gather(*posts)
-        while len(ended) < 100:
+        while len(ended) < MANY:
             frame = await socket.recv()
             if isinstance(frame, str):
                 message = json.loads(frame)
@@ -129,9 +228,14 @@ async def bare_hundred(url: str) -> Once:
 
 WAYS: dict[str, Callable[[str], Awaitable[Once]]] = {
     "bare": bare,
-    "bare-hundred": bare_hundred,
+    "bare-many": bare_many,
+    "bare-upload": bare_upload,
+    "cancel": cancel,
+    "comfy-toolkit": toolkit,
     "run": run,
     "submit": submit,
+    "upload": upload,
+    "upload-again": lambda url: upload(url, again=True),
     **{
         name: lambda url, name=name: execute(url, name)  # type: ignore[misc]
         for name in ("websocket", "http", "comfykit-websocket", "comfykit-http")
@@ -141,18 +245,19 @@ WAYS: dict[str, Callable[[str], Awaitable[Once]]] = {
 
 async def main(url: str, way: str) -> None:
     """Make runs as they are asked for, one number a line, until there are no more lines."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # some clients print
     once = await WAYS[way](url)
     colors = _colors()
     await once(next(colors))  # what is imported, opened and asked for on the first run only
-    print(json.dumps([]), flush=True)
+    print(json.dumps([]), file=answers, flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
             color = next(colors)
             began = time.perf_counter()
-            await once(color)
-            times.append(time.perf_counter() - began)
-        print(json.dumps(times), flush=True)
+            took = await once(color)
+            times.append(time.perf_counter() - began if took is None else took)
+        print(json.dumps(times), file=answers, flush=True)
 
 
 def _colors() -> Iterator[int]:

@@ -118,9 +118,9 @@ class ComfyUI:
         """
         import httpx
 
-        client = await self._client()
         again = method in ("GET", "HEAD") if retry is None else retry
         while True:
+            client = await self._client()  # each time: it may be closed meanwhile
             try:
                 response = await client.request(method, path, **options)
                 break
@@ -180,6 +180,8 @@ class ComfyUI:
 
     async def _json(self, method: str, path: str, **options: Any) -> Any:
         response = await self.request(method, path, **options)
+        if response.status_code == 404:
+            raise ServerError(f"{self.url} is no ComfyUI server: it does not know {path}", status=404)
         if response.status_code != 200:
             raise ServerError(f"{self.url} answers {response.status_code} to {path}", status=response.status_code)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,8 +23,9 @@ _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connecti
 class Served:
     """A handler of all requests, served on a free port of this machine while a `with` block lasts."""
 
-    def __init__(self, handler: Handler | None = None) -> None:
+    def __init__(self, handler: Handler | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
+        self._tls = tls
         self._handler = handler or self.handle
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -32,7 +34,7 @@ class Served:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raise NotImplementedError
@@ -70,7 +72,7 @@ class Served:
         app.router.add_route("*", "/{path:.*}", self._handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
         self.port = runner.addresses[0][1]
         self._started.set_result(None)
@@ -112,8 +114,8 @@ class Proxy(Served):
     server has got the request.
     """
 
-    def __init__(self, target: str) -> None:
-        super().__init__()
+    def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
         self.target = target
         self.seen: list[Seen] = []
         self.came = threading.Condition()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,3 +204,43 @@ def test_the_environments_key_goes_to_the_server_of_the_kit(
     kit = make_kit(proxy.url)
     loop.call(kit._server.look())
     assert {seen.headers["Authorization"] for seen in proxy.seen} == {"Bearer from-environment"}
+
+
+@pytest.mark.parametrize("status", [200, 404, 302])
+async def test_a_token_in_an_address_is_in_no_log_and_no_message(
+    status: int, kit: ComfyKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def serve(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text="no picture", headers={"Location": "/next"} if status == 302 else {})
+
+    with caplog.at_level(logging.DEBUG), Served(serve) as site:
+        address = f"{site.url}/cat.png?token=planted-token"
+        results = [
+            await kit.execute(workflows.inverted(), {"image": address}),
+            await kit.execute(address.replace("http://", "http://user:planted-token@")),
+            await kit.execute("http://127.0.0.1:1/wf.json?token=planted-token"),
+        ]
+    for result in results:
+        assert result.status == "failed"
+        assert "planted-token" not in f"{result.msg} {result.error!r} {result!r}"
+    assert "planted-token" not in caplog.text
+
+
+async def test_they_are_in_no_file_and_no_notebook(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = make_kit(proxy.url, **SECRETS)
+    result = await kit.execute(workflows.picture())
+    saved = [await asyncio.to_thread(result.to_html, tmp_path / "result.html")]
+    saved.append(await asyncio.to_thread(kit.load(workflows.picture()).save, tmp_path / "workflow.json"))
+    saved.append(await asyncio.to_thread(result.image.save, tmp_path / "picture.png"))
+    for path in saved:
+        assert b"secret" not in path.read_bytes()
+    assert "secret" not in str(await asyncio.to_thread(result._repr_mimebundle_))
+
+
+def test_they_are_in_no_trait(proxy: Proxy, make_kit: MakeKit) -> None:
+    kit = make_kit(proxy.url, **SECRETS)
+    form = kit.form(workflows.picture())
+    form.run().result()
+    assert "picture" in str(form.get_state())
+    assert "secret" not in str(form.get_state())
+    form.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -107,7 +108,7 @@ class _Check:
         binding, problems = self._bound(values)
         for upload in binding.uploads:
             problems += await self._media(upload)
-        given = {(upload.node_id, upload.field) for upload in binding.uploads}
+        given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._meant(problems)
         verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
         for problem in verdict.problems:
             problems += await self._looked_into(problem, binding.prompt)
@@ -128,6 +129,15 @@ class _Check:
             return self.workflow.bind(rest, self.definitions), problems
         except ParameterError:
             return Binding(dict(self.workflow.prompt), {}, {}, ()), problems
+
+    def _meant(self, problems: list[Problem]) -> set[tuple[str, str]]:
+        """The inputs that values were given for which do not fit: what the workflow has there is not of interest."""
+        meant: set[tuple[str, str]] = set()
+        for problem in problems:
+            with contextlib.suppress(ParameterError):  # no such parameter
+                targets = self.workflow.parameter(problem.parameter, self.definitions).targets
+                meant |= {(target.node_id, target.field) for target in targets}
+        return meant
 
     async def _media(self, upload: Upload) -> list[Problem]:
         """What is wrong with a media value that was given. What is behind a URL is not looked at."""

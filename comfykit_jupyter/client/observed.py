@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.events import Preview
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.progress import Progress, RunError, RunState, Status, from_history, from_queue, reduce
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class Observed:
         if state is self._state:
             return
         if state.error is not None and state.error.kind == "interrupted" and self._cancelling:
-            state = replace(state, error=replace(state.error, kind="cancelled"))  # by us
+            where = f" at {plain(state.error.node_title)}" if state.error.node_title else ""
+            state = replace(state, error=replace(state.error, kind="cancelled", message=f"cancelled{where}"))  # by us
         self._state = state
         if state.finished:
             self._doubt.set()

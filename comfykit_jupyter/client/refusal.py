@@ -23,7 +23,7 @@ def refused(state: RunState, body: Mapping[str, Any], at: float) -> RunState:
     lines = complaints(state, node_errors) if isinstance(node_errors, Mapping) else []
     error = body.get("error")
     if not lines and isinstance(error, Mapping):
-        lines = [": ".join(str(error[key])[:500] for key in ("message", "details") if error.get(key))]
+        lines = [": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))]
     elif not lines:
         lines = [str(error)[:500] if error else "the server gives no reason"]
     return replace(

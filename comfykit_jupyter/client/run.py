@@ -96,6 +96,8 @@ class Run(Observed):
         job = self._started()
         try:
             return self._outcome(loop.wait(job.outcome, timeout))
+        except TimeoutError:
+            raise TimeoutError(f"not done within {timeout:g} s, it goes on: {self.progress}") from None
         except KeyboardInterrupt:
             self._leave(job)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import uuid
@@ -95,10 +96,10 @@ async def resolve(workflow: Workflow, server: ComfyUI) -> Workflow:
     if workflow.resolved:
         return workflow
     known = await server.definitions(workflow.classes)
-    try:
+    with contextlib.suppress(WorkflowError):
         return await asyncio.to_thread(workflow.resolve, known)
-    except WorkflowError:  # what was missing may have been installed
-        return await asyncio.to_thread(workflow.resolve, await server.definitions(workflow.classes, fresh=True))
+    # what was missing may have been installed
+    return await asyncio.to_thread(workflow.resolve, await server.definitions(workflow.classes, fresh=True))
 
 
 def _read_file(path: Path, name: str | None = None) -> Workflow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -52,11 +53,10 @@ class Submission:
         """
         workflow = await resolve(await self._read(), self._server)
         self._known = await self._server.definitions(workflow.classes)
-        try:
+        with contextlib.suppress(ParameterError):
             return workflow, workflow.bind(self._values, self._known)
-        except ParameterError:
-            self._known = await self._server.definitions(workflow.classes, fresh=True)
-            return workflow, workflow.bind(self._values, self._known)
+        self._known = await self._server.definitions(workflow.classes, fresh=True)
+        return workflow, workflow.bind(self._values, self._known)
 
     async def send_files(self, binding: Binding) -> None:
         """Have every media value on the server, and in the prompt its name there.

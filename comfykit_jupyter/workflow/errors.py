@@ -78,4 +78,5 @@ def kind_of(value: Any) -> str:
     words = {bool: "true or false", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a dict"}
     if value is None:
         return "None"
-    return words.get(type(value), f"a {plain(type(value).__name__)}")
+    name = plain(type(value).__name__)
+    return words.get(type(value), f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}")

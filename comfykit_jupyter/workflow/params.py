@@ -102,6 +102,8 @@ def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> A
     if not spec.choices:
         refuse(f"{shown(value)} can't be chosen: the server has nothing to choose from here")
     meant = nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
+    if len(spec.choices) == 1:
+        refuse(f"{shown(value)} can't be chosen: there is only {shown(spec.choices[0])}")
     if meant is not None:
         refuse(f"{shown(value)} is not one of the {len(spec.choices)} choices: did you mean {shown(meant)}?")
     some = ", ".join(shown(choice) for choice in spec.choices[:5])
@@ -173,6 +175,8 @@ def _key(key: Any) -> str:
 def nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | None:
     """The one of `names` that was most likely meant by `name`; None when none is close: 0 is any, 1 the same.
 
+    A suffix that both have makes them no more alike: `x.png` does not mean `cat.png`.
+
     >>> nearest("promt", ["prompt", "negative"])
     'prompt'
     """
@@ -182,5 +186,9 @@ def nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | Non
     wanted = name[:200].casefold()
     if wanted in known:
         return known[wanted]
+    stem, _, suffix = wanted.rpartition(".")
+    if stem and any(each.endswith(f".{suffix}") for each in known):
+        known = {each.removesuffix(f".{suffix}"): said for each, said in known.items()}
+        wanted = stem
     found = get_close_matches(wanted, known, n=1, cutoff=likeness)
     return known[found[0]] if found else None

@@ -328,6 +328,10 @@ class Workflow:
             names = self._inputs(ids[0], definitions)
             message = f"{plain(name)}: {plain(title)} has no input {shown(field)}{_guess(field, names)}"
             return Problem(name, message, ids[0], title)
+        node, dot, rest = name.rpartition(".")
+        if dot and (meant := nearest(node, self._ids)) is not None:
+            meant = shown(f"{meant}.{rest}")
+            return Problem(name, f"{plain(name)}: {plain(self.name)} has no such node: did you mean {meant}?")
         if self.parameters:
             return Problem(
                 name, f"{plain(name)}: {plain(self.name)} has no such parameter{_guess(name, list(self.parameters))}"

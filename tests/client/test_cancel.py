@@ -49,6 +49,7 @@ def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: J
     with pytest.raises(RunFailed) as caught:
         run.result()
     assert (run.status, caught.value.result.error.kind) == ("cancelled", "cancelled")
+    assert str(caught.value) == "cancelled at The gate"
     jobs.expect()
     entry = jobs.history(run.prompt_id)
     assert entry is not None

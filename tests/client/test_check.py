@@ -151,6 +151,16 @@ async def test_a_missing_model_is_told_with_its_folder(class_type: str, field: s
     assert "unheard-of.safetensors" in problem.message
 
 
+async def test_of_an_input_with_a_wrong_value_the_workflows_own_is_not_told_as_well(kit: ComfyKit) -> None:
+    graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
+    next(each for each in graph.values() if each["class_type"] == "CheckpointLoaderSimple")["inputs"] = {
+        "ckpt_name": "unheard-of.safetensors"
+    }
+    (problem,) = (await kit.check(graph, {"model": "another.safetensors"})).problems
+    assert "another.safetensors" in problem.message
+    assert problem.kind == "value"
+
+
 async def test_files_that_are_nowhere_are_told(kit: ComfyKit, tmp_path: Path) -> None:
     missing = await kit.check(workflows.inverted(), {"image": str(tmp_path / "cat.png")})
     assert kinds(missing) == [("missing_file", "1", "image")]

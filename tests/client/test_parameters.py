@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, ParameterError
+from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError
 
 from . import workflows
 from .conftest import MakeKit
@@ -122,6 +122,14 @@ def test_everything_that_is_wrong_is_told_at_once(kit: ComfyKit) -> None:
     with pytest.raises(ParameterError) as caught:
         kit.run(dsl(), factor="large", method="soft", wide=3)
     assert {problem.parameter for problem in caught.value.problems} == {"width", "factor", "method", "wide"}
+
+
+def test_a_refusal_is_one_error_and_no_chain_of_them(kit: ComfyKit) -> None:
+    editor = {"nodes": [{"id": 1, "type": "NoSuchNode", "inputs": [], "outputs": []}], "links": [], "version": 0.4}
+    for graph in (dsl(), editor):
+        with pytest.raises(ComfyKitError) as caught:
+            kit.run(graph, colour=1)
+        assert caught.value.__context__ is None
 
 
 def test_the_form_fields_of_a_workflow_have_the_bounds_of_the_server(kit: ComfyKit) -> None:

@@ -91,6 +91,8 @@ def test_scalars_of_numpy_become_plain_values() -> None:
         (SEVERAL, ["a", "z"], "'z' is not one of"),
         (NUMBERS, True, "not one of"),
         (Input("model", "COMBO", "choice", choices=()), "x", "nothing to choose from"),
+        (Input("model", "COMBO", "choice", choices=("a.safetensors",)), "x", "there is only 'a.safetensors'"),
+        (TEXT, object(), "an object: give text"),
         (ANY, object(), "not a value of JSON"),
         (ANY, [float("nan")], "not a finite number"),
     ],
@@ -153,6 +155,13 @@ def test_the_nearest_name_is_found_whatever_its_case() -> None:
     assert nearest("PROMPT", ["negative", "prompt"]) == "prompt"
     assert nearest("zzz", ["negative", "prompt"]) is None
     assert nearest("x", []) is None
+
+
+def test_a_suffix_makes_no_file_the_nearest() -> None:
+    assert nearest("nofile.png", ["ic.png"]) is None
+    assert nearest("foxx.png", ["cat.png", "fox.png", "fox.jpg"]) == "fox.png"
+    assert nearest("fox.png", ["fox.jpg"]) == "fox.jpg"
+    assert nearest("tiny-random.safetens", ["tiny-random.safetensors"]) == "tiny-random.safetensors"
 
 
 def test_an_error_with_all_its_problems_survives_pickling() -> None:

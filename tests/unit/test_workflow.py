@@ -276,6 +276,7 @@ def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
     [
         ("promt", "did you mean 'prompt'?"),
         ("KSampler.cgf", "did you mean 'cfg'?"),
+        ("KSamplr.cfg", "no such node: did you mean 'KSampler.cfg'?"),
         ("CLIPTextEncode.text", '2 nodes are called CLIPTextEncode: say "6.text" or "7.text"'),
         ("99.text", "no such parameter"),
         ("", "no such parameter"),

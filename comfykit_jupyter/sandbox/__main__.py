@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -41,10 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server = Server(folder, host=options.host, port=port, allow_remote=options.allow_remote)
             return asyncio.run(_serve(server, command))
         except (ImportError, OSError, ValueError) as error:
-            print(f"sandbox: {error}", file=sys.stderr)
+            print(f"sandbox: {_line(error, port)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:  # where signal handlers cannot be set, on Windows
             return 130
+
+
+def _line(error: Exception, port: int) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken: give another one by --port, 0 for any that is free"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename}"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

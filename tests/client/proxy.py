@@ -102,6 +102,8 @@ class Sockets:
     """Frames that come before the server's."""
     answered: bool = False
     """Whether `Proxy.answer` is asked first."""
+    cut_after: int | None = None
+    """Break a socket, without a goodbye, after so many of the server's frames."""
     opened: int = 0
     open: set[asyncio.Transport] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -111,7 +113,7 @@ class Proxy(Served):
     """In front of a server: passes everything on, notes what came, and misbehaves as told.
 
     `answer(request)` may give an answer instead of the server's; the answers to `lost` paths are cut off after the
-    server has got the request.
+    server has got the request, those to `held` paths wait for an event.
     """
 
     def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
@@ -121,6 +123,7 @@ class Proxy(Served):
         self.came = threading.Condition()
         self.answer: Answer = lambda request: None
         self.lost: set[str] = set()
+        self.held: dict[str, threading.Event] = {}
         self.sockets = Sockets()
         self.connections: set[Any] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -164,6 +167,8 @@ class Proxy(Served):
             request.method, f"{self.target}{request.rel_url}", headers=headers, data=content, allow_redirects=False
         ) as response:
             answer = await response.read()
+        if (held := self.held.get(request.path)) is not None:
+            await asyncio.to_thread(held.wait, 20)
         if request.path in self.lost and request.transport is not None:
             request.transport.abort()
         kept = {name: value for name, value in response.headers.items() if name.lower() not in _LENGTHS}
@@ -192,9 +197,10 @@ class Proxy(Served):
                 for frame in self.sockets.greeting:
                     await (near.send_str(frame) if isinstance(frame, str) else near.send_bytes(frame))
                 there = asyncio.ensure_future(_pass_on(near, far))
-                await asyncio.wait(
-                    {there, asyncio.ensure_future(_pass_on(far, near))}, return_when=asyncio.FIRST_COMPLETED
-                )
+                back = asyncio.ensure_future(_pass_on(far, near, self.sockets.cut_after))
+                await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+                if back.done() and back.result():
+                    transport.abort()
         finally:
             with self.sockets.changed:
                 self.sockets.open.discard(transport)
@@ -202,7 +208,9 @@ class Proxy(Served):
         return near
 
 
-async def _pass_on(source: Any, target: Any) -> None:
+async def _pass_on(source: Any, target: Any, limit: int | None = None) -> bool:
+    """Pass frames on until one end closes, or there have been so many: whether that was the reason."""
+    count = 0
     async for message in source:
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
@@ -211,4 +219,8 @@ async def _pass_on(source: Any, target: Any) -> None:
                 await target.send_bytes(message.data)
         except ConnectionError:
             break
+        count += 1
+        if count == limit:
+            return True
     await target.close()
+    return False

@@ -113,6 +113,23 @@ def test_a_job_that_is_not_yet_there_does_not_stay(
     assert len(proxy.requests("POST", "/prompt")) == (1 if path == "/prompt" else 0)
 
 
+def test_a_job_whose_prompt_is_answered_late_is_stopped_before_that(
+    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    answer = proxy.held["/prompt"] = threading.Event()
+    run = make_kit(proxy.url).submit(workflows.gated(name))
+    its.wait()
+    run.cancel()
+    jobs.expect()
+    assert not answer.is_set()
+    answer.set()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert caught.value.result.error.kind == "cancelled"
+    jobs.expect()
+
+
 async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, its = gate
     task = asyncio.ensure_future(either.execute(workflows.gated(name)))

@@ -47,6 +47,20 @@ def test_a_socket_that_breaks_in_mid_run_loses_nothing(proxy: Proxy, make_kit: M
     assert len(proxy.requests("POST", "/prompt")) == 1
 
 
+@pytest.mark.parametrize("frames", range(1, 16))
+async def test_a_socket_may_break_after_any_of_the_messages_of_a_run(
+    frames: int, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    proxy.sockets.cut_after = frames
+    kit = make_kit(proxy.url, executor_type="websocket")
+    good = await kit.execute(workflows.picture(), {"color": frames})
+    assert (good.status, len(good.images), good.error) == ("completed", 1, None)
+    failed = await kit.execute(workflows.failing(), {"color": frames})
+    assert (failed.status, failed.msg) == ("failed", "The bomb: kaboom over 1 picture")
+    assert len(failed.images) == 1
+    assert len(proxy.requests("POST", "/prompt")) == 2
+
+
 def test_a_socket_that_breaks_again_and_again_is_opened_again_while_somebody_listens(
     proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]
 ) -> None:

@@ -29,7 +29,7 @@ class AttachedRun(Run):
 
     def find(self) -> AttachedRun:
         """Begin to look for it. Returns itself."""
-        self._job = loop.Job(self._drive(self._stay))
+        self._begin(self._stay)
         return self
 
     async def finished(self) -> ExecuteResult:

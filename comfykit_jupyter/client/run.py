@@ -29,6 +29,13 @@ CANCEL_TIMEOUT = 5.0
 SETTLING = 3.0
 """Seconds that a prompt whose answer was lost has to turn up on the server."""
 
+_begun: list[Run] = []
+
+
+def unfinished() -> list[Run]:
+    """The runs of this process that have not ended, oldest first."""
+    return [run for run in list(_begun) if not run.done]
+
 
 class Run(Observed):
     """One submission of a workflow. Made by `ComfyKit.submit`, which returns it at once.
@@ -127,12 +134,16 @@ class Run(Observed):
     def start(self, read: Callable[[], Awaitable[Workflow]]) -> Run:
         """Begin; the workflow is read on the background loop. Returns itself."""
         submission = self._submission = Submission(self._server, self.prompt_id, read, self._values)
-        self._job = loop.Job(self._drive(lambda: self._submit(submission)))
+        self._begin(lambda: self._submit(submission))
         return self
 
     async def finished(self) -> ExecuteResult:
         """The result, of whatever status; cancelling the caller cancels the job on the server."""
         return await loop.bridge(self._started())
+
+    def _begin(self, live: Callable[[], Awaitable[None]]) -> None:
+        _begun.append(self)
+        self._job = loop.Job(self._drive(live))
 
     def _started(self) -> loop.Job[ExecuteResult]:
         if self._job is None:
@@ -291,6 +302,7 @@ class Run(Observed):
         if self._failure is not None:
             self._failure.result = result
         self._conclude(result)
+        _begun.remove(self)
         return result
 
     def _duration(self) -> float | None:

@@ -10,7 +10,7 @@ import html
 import threading
 import uuid
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.render import result_bundle, result_text
@@ -49,7 +49,7 @@ class Output:
 class Keepsake:
     """The last runs of a form as static output, in the form's cell."""
 
-    def __init__(self, about: str) -> None:
+    def __init__(self, about: Callable[[], str]) -> None:
         self._about = about
         self._output = Output()
         self._runs: deque[ExecuteResult] = deque(maxlen=KEPT)
@@ -72,7 +72,8 @@ class Keepsake:
     def _bundle(self) -> dict[str, Any]:
         runs = [result_bundle(result, 1 / KEPT) for result in list(self._runs)]
         if not runs:
-            runs = [{"text/plain": self._about, "text/html": f"<p>{html.escape(self._about)}</p>"}]
+            about = self._about()
+            runs = [{"text/plain": about, "text/html": f"<p>{html.escape(about)}</p>"}]
         parts = "".join(run["text/html"] for run in runs)
         text = "\n".join(run["text/plain"] for run in runs)
         return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}

@@ -15,9 +15,9 @@ from comfykit_jupyter.client.keep import keep
 from comfykit_jupyter.client.kit import ComfyKit, connect, current
 from comfykit_jupyter.client.render import failure
 from comfykit_jupyter.client.result import ExecuteResult
+from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.notebook.commands import HELP, Call, typed, understand
 from comfykit_jupyter.notebook.display import Output, static_bundle
-from comfykit_jupyter.notebook.stage import unfinished
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import check_all, to_wire
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS

@@ -25,18 +25,12 @@ KEPT = 100
 """Runs whose outputs a widget offers; the oldest make room."""
 
 
-_runs: list[Run] = []
 _known: deque[str] = deque(maxlen=10_000)
 
 
 def is_known(prompt_id: str) -> bool:
     """Whether a form or cell of this kernel has shown the run."""
     return prompt_id in _known
-
-
-def unfinished() -> list[Run]:
-    """The runs of this kernel's forms and cells that have not ended, oldest first."""
-    return [run for run in _runs if not run.done]
 
 
 class Stage:
@@ -55,7 +49,6 @@ class Stage:
 
     def add(self, run: Run) -> None:
         """Show a run from now to its end. From any thread."""
-        _runs[:] = [*unfinished(), run]
         _known.append(run.prompt_id)
         key = (id(self), run.prompt_id)
         previews = Previews(self._view.send)

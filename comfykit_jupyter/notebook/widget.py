@@ -19,6 +19,7 @@ from comfykit_jupyter.client.kit import current
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.render import listed
 from comfykit_jupyter.client.result import Media, changed_values
+from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
@@ -26,7 +27,7 @@ from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, work
 from comfykit_jupyter.notebook.origin import mark, prompt_id
 from comfykit_jupyter.notebook.seeds import seed_rows
-from comfykit_jupyter.notebook.stage import is_known, unfinished
+from comfykit_jupyter.notebook.stage import is_known
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.view import Reply, RunView
@@ -81,7 +82,7 @@ class WorkflowWidget(RunView):
         self._pause = RETRY_FIRST
         server = self._ask()
         first = check_all(values or {}, self._fields, self._workflow)
-        self._keepsake = Keepsake(about(self._workflow.name, {**self._initial(), **first}))
+        self._keepsake = Keepsake(lambda: about(self._workflow.name, self._values()))
         super().__init__(
             view="form",
             title=self._workflow.name,

@@ -223,6 +223,8 @@ def test_a_form_that_has_not_run_says_what_it_is_without_a_kernel(page: Page) ->
     widget, static = cell.bundles
     for text in (widget["text/plain"], static["text/plain"], static["text/html"]):
         assert "picture · width = 40 · height = 48 · color = 255" in text
+    assert "width = 41" in page.run("form.values['width'] = 41\nform").bundles[1]["text/plain"]
+    assert "width = 42" in page.run("%comfykit form picture.json width=42").bundles[1]["text/plain"]
 
 
 def test_no_folder_of_this_machine_is_told_to_the_page(page: Page) -> None:

@@ -7,7 +7,8 @@ from .kernels import Page
 MAKE = """
 import gc, threading, weakref
 from ipywidgets.widgets.widget import _instances as widgets
-from comfykit_jupyter.notebook import stage, sync
+from comfykit_jupyter.client.run import unfinished
+from comfykit_jupyter.notebook import sync
 
 def cycle(count, run):
     for _ in range(count):
@@ -59,4 +60,4 @@ def test_forms_that_have_run_leave_their_outputs_in_the_notebook_and_nothing_els
     page.wait(lambda: cell.html.count("data:image/webp") >= 10)
     page.run("__import__('time')")
     assert page.value("left()") == "0"
-    assert page.value("len(stage.unfinished())") == "0"
+    assert page.value("len(unfinished())") == "0"

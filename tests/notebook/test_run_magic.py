@@ -179,6 +179,16 @@ def test_status_tells_of_runs_and_cancel_ends_them(page: Page) -> None:
     assert "nothing to cancel" in page.run("%comfykit cancel").stdout
 
 
+def test_what_a_kit_submitted_is_told_and_cancelled_as_well(page: Page) -> None:
+    page.run('run = kit.submit("text_to_image.json", steps=3000, width=256, height=256)')
+    prompt_id = page.value("run.prompt_id").strip("'")
+    assert prompt_id in page.run("%comfykit status").stdout
+    assert prompt_id in page.run("%comfykit cancel").stdout
+    caught = page.run("try:\n    run.result()\nexcept Exception as error:\n    print(error.result.error.kind)")
+    assert caught.stdout.strip() == "cancelled"
+    assert "nothing to cancel" in page.run("%comfykit cancel").stdout
+
+
 def test_what_stays_is_set_for_all_runs(page: Page) -> None:
     try:
         assert page.run("%comfykit keep links").stdout.strip() == "links"

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
-from urllib.request import getproxies, proxy_bypass
 
 if TYPE_CHECKING:
     import httpx
@@ -28,6 +27,8 @@ async def get(url: str, timeout: float) -> AsyncIterator[httpx.Response]:
     Raises:
         httpx.HTTPError, httpx.InvalidURL, ValueError: there is none.
     """
+    from urllib.request import getproxies, proxy_bypass
+
     import httpx
 
     target = httpx.URL(url)

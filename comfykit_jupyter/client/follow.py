@@ -17,7 +17,7 @@ from comfykit_jupyter.client.events import Listener
 if TYPE_CHECKING:
     from comfykit_jupyter.client.comfyui import ComfyUI
 
-LOOK_FIRST, LOOK_MOST = 0.004, 1.5
+LOOK_FIRST, LOOK_MOST = 0.002, 1.5
 """Seconds between two looks where nothing is heard from the socket: the first, and the most."""
 LOOK_QUEUE = 0.25
 """Seconds between two looks from which on the queue is looked at as well: a short run is not worth it."""
@@ -91,7 +91,7 @@ class Watch:
                 await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
             else:
                 await run.doubt(pause)
-                pause = min(pause * 1.3, LOOK_MOST)
+                pause = min(pause * 1.15, LOOK_MOST)
             if run.ended:
                 return
             now = time.monotonic()

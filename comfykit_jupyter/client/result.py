@@ -193,7 +193,8 @@ class ExecuteResult:
         files, files_by_var: whatever is neither picture, video nor sound: 3D, SVG, latents…
         media: images, videos, audios and files in the order of the nodes.
         error: the same as `msg`, in parts.
-        warnings: what the server left out, one line each.
+        warnings: one line each: what the server left out, what only the editor's page supplies, a cancel that the
+            server did not confirm.
         params: the values used, by name. seeds: those of them that are seeds, drawn ones included.
         changed: those of `params` that differ from the workflow's own, seeds left out.
         prompt: the exact API graph that was sent.

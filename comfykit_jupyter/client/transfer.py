@@ -132,6 +132,6 @@ async def download(server: ComfyUI, media: Media) -> Path:
                         raise ServerError(f"{server.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
     except ServerError as error:
         if error.status == 404:
-            raise ServerError(f"{server.url} no longer has {media.name}", status=404) from None
+            raise ServerError(f"{server.url} has no {media.name}: it never was there, or is gone", status=404) from None
         raise
     return target

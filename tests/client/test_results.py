@@ -181,7 +181,7 @@ async def test_a_file_is_fetched_once_and_one_that_is_gone_is_told(kit: ComfyKit
     (sandbox.folder / "output" / result.image.name).unlink()
     assert result.image.path == path
     result.image.local = None
-    with pytest.raises(ServerError, match=f"no longer has {result.image.name}"):
+    with pytest.raises(ServerError, match=f"has no {result.image.name}"):
         result.image.read()
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from comfykit_jupyter.client.check import Report
+    from comfykit_jupyter.client.dry_run import DryRun
+    from comfykit_jupyter.client.jobs import Job
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.notebook.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -245,6 +247,20 @@ class ComfyKit:
 
         return await loop.bridge(check(self._server, snapshot(workflow), dict(params or {})))
 
+    def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
+        """What `run` would send, told by what differs from the workflow's file: nothing is sent.
+
+            print(kit.dry_run("portrait.json", prompt="a fox"))
+
+        Files are looked for, and named; what is behind a URL is not fetched.
+
+        Raises:
+            ComfyKitError: it would not be sent: a wrong value, no such file, no server.
+        """
+        from comfykit_jupyter.client.dry_run import dry_run
+
+        return loop.call(dry_run(self._server, workflow, {**(values or {}), **more}))
+
     def load(self, workflow: Any) -> Workflow:
         """Read a workflow: its parameters, its nodes.
 
@@ -272,6 +288,36 @@ class ComfyKit:
     def server(self) -> Server:
         """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away."""
         return loop.call(self._server.look())
+
+    def queue(self) -> list[Job]:
+        """The jobs that the server runs, and those that wait, in their order; of whomever they are.
+
+        Raises:
+            ServerError: the server is away.
+        """
+        from comfykit_jupyter.client import jobs
+
+        return loop.call(jobs.queued(self._server))
+
+    def history(self, most: int = 10) -> list[Job]:
+        """The jobs of the server that have ended, the newest first; `most` of them, which are 1000 at most.
+
+        Raises:
+            ServerError: the server is away.
+        """
+        from comfykit_jupyter.client import jobs
+
+        return loop.call(jobs.ended(self._server, most))
+
+    def models(self, folder: str | None = None) -> list[str]:
+        """The files in one of the server's folders of models, such as `loras`; without one, these folders.
+
+        Raises:
+            ServerError: the server is away. ComfyKitError: it has no such folder.
+        """
+        from comfykit_jupyter.client import jobs
+
+        return loop.call(jobs.models(self._server, folder))
 
     def input(self, name: str) -> Media:
         """A file that the server has, by the name that its nodes know, such as `cat.png`. Fetched when it is read.

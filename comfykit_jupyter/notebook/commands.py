@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from comfykit_jupyter.notebook.body import BodyError, read_body
 from comfykit_jupyter.notebook.line import LineError, Token, split
 from comfykit_jupyter.workflow.nodes import MISSING, Input
 from comfykit_jupyter.workflow.params import nearest
@@ -15,8 +16,9 @@ from comfykit_jupyter.workflow.params import nearest
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
-HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS] [--url URL]
-    runs a workflow; the cell ends with the run, shows it meanwhile, and fails if it failed
+HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS] [--dry-run] [--url URL]
+    runs a workflow; the cell ends with the run, shows it meanwhile, and fails if it failed;
+    --dry-run: sends nothing, and tells what would be sent, as a diff to the file
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
     a form of its parameters
 %comfykit params WORKFLOW [--url URL]
@@ -25,32 +27,53 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     the server of all this, and of ComfyKit() without an address; `connect sandbox` starts the embedded one
 %comfykit status
     the server, its queue, and this kernel's runs
+%comfykit queue [--url URL]
+    the jobs of the server that run and wait
+%comfykit history [N] [--url URL]
+    the N jobs of the server that ended last; 10 if nothing is said
+%comfykit models [FOLDER] [--url URL]
+    the models that the server has in a folder; without one, its folders
+%comfykit attach PROMPT_ID [-o RESULT] [--url URL]
+    shows a run that was begun elsewhere, or before the kernel restarted, to its end; ■ leaves it, and it goes on
 %comfykit cancel [PROMPT_ID]
     cancels this kernel's runs, or that one
 %comfykit keep [off | links | thumbnails [KILOBYTES]]
     what stays of a run in the notebook; 150 kB of thumbnails, values and texts where nothing is said
 
 A WORKFLOW is a file or URL. Values with spaces go in quotes: prompt="a cat". A value in braces is a Python object:
-image={picture}. A seed may be `random`. `-o NAME` binds the result; so does `result = %comfykit run …`."""
+image={picture}. A seed may be `random`. `-o NAME` binds the result; so does `result = %comfykit run …`.
+
+With two signs, values go in the lines below (or are one JSON object):
+    %%comfykit run portrait.json -o fox
+    prompt: |
+        a red fox in the snow,
+        soft light
+    seed: 42
+    image: {picture}"""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command: whether it takes a workflow and values, its options, and what else it takes."""
+    """One command: whether it takes a workflow and values, its options, flags (without a value), what else it takes."""
 
     workflow: bool = False
     values: bool = False
     options: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     argument: str = ""
     arguments: int = 1
 
 
 COMMANDS: Mapping[str, Command] = {
-    "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url")),
+    "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url"), flags=("--dry-run",)),
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
     "params": Command(workflow=True, options=("--url",)),
     "connect": Command(argument="URL, or sandbox"),
     "status": Command(),
+    "queue": Command(options=("--url",)),
+    "history": Command(argument="N", options=("--url",)),
+    "models": Command(argument="FOLDER", options=("--url",)),
+    "attach": Command(argument="PROMPT_ID", options=("-o", "--url")),
     "cancel": Command(argument="PROMPT_ID"),
     "keep": Command(argument="off, links or thumbnails", arguments=2),
 }
@@ -58,19 +81,23 @@ COMMANDS: Mapping[str, Command] = {
 
 @dataclass
 class Call:
-    """A line that was understood. `arguments` and `values` are objects where the line has `{expression}`."""
+    """A line that was understood, and the body below it. `arguments` are objects where the line has `{expression}`.
+
+    A value is a `Token`, or what a JSON body has.
+    """
 
     command: str
     arguments: list[Any] = field(default_factory=list)
-    values: dict[str, Token] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def understand(line: str, evaluate: Callable[[str], Any]) -> Call | None:
+def understand(line: str, evaluate: Callable[[str], Any], body: str = "") -> Call | None:
     """The call of a line; None when it asks for help.
 
     Args:
         line: what stands behind `%comfykit`.
+        body: the lines below `%%comfykit`.
         evaluate: gives the object of an expression in braces.
 
     Raises:
@@ -90,8 +117,13 @@ def understand(line: str, evaluate: Callable[[str], Any]) -> Call | None:
     for token in rest:
         option = token.name or token.text
         if option.startswith("-") and not token.quoted and len(option) > 1:
+            if option in command.flags and token.name is None:
+                call.options[option] = True
+                continue
             if option not in command.options:
-                raise UsageError(f"{name}: no option {option[:60]}{_meant(option, command.options)}")
+                known = (*command.options, *command.flags)
+                hint = ": it has no value" if option in command.flags else _meant(option, known)
+                raise UsageError(f"{name}: no option {option[:60]}{hint}")
             value = token if token.name is not None else next(rest, None)
             if value is None:
                 raise UsageError(f"{name}: {option} needs a value")
@@ -102,7 +134,22 @@ def understand(line: str, evaluate: Callable[[str], Any]) -> Call | None:
             whole = token.text if token.name is None else f"{token.name}={token.text}"
             call.arguments.append(evaluate(whole) if token.expression else whole)
     _count(call, command)
+    if body.strip():
+        _take(call, command, body)
     return call
+
+
+def _take(call: Call, command: Command, body: str) -> None:
+    """The values of a body, added to those of the line."""
+    if not command.values:
+        raise UsageError(f"{call.command} takes no values: leave out the lines below it, and one of the two %")
+    try:
+        found = read_body(body)
+    except BodyError as error:
+        raise UsageError(str(error)) from None
+    if twice := next((name for name in found if name in call.values), None):
+        raise UsageError(f"{twice[:60]!r} is given in the first line and below: leave one of them out")
+    call.values |= found
 
 
 def _count(call: Call, command: Command) -> None:
@@ -115,12 +162,12 @@ def _count(call: Call, command: Command) -> None:
 
 
 def typed(
-    tokens: Mapping[str, Token],
+    tokens: Mapping[str, Any],
     workflow: Workflow,
     fields: Sequence[Field],
     evaluate: Callable[[str], Any],
 ) -> dict[str, Any]:
-    """The values of a line, in the types that the workflow's parameters have.
+    """The values of a call, in the types that the workflow's parameters have; those of JSON have theirs.
 
     Raises:
         ParameterError: the workflow has no such parameter.
@@ -128,7 +175,9 @@ def typed(
     known = {field.name: field for field in fields}
     values = {}
     for name, token in tokens.items():
-        if token.expression:
+        if not isinstance(token, Token):
+            values[name] = token
+        elif token.expression:
             values[name] = evaluate(token.text)
         elif name in known:
             values[name] = _read(token.text, known[name].kind, known[name].choices)

@@ -1,4 +1,7 @@
-"""Tab after `%comfykit`: commands, options, workflow files, and the parameters of the file with their choices."""
+"""Tab after `%comfykit`, and below it: commands, options, workflow files, the file's parameters with their choices.
+
+What only a server knows is offered once it was told: nothing is asked while somebody types.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.keep import KeepMode
+from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.notebook.commands import COMMANDS
 from comfykit_jupyter.notebook.line import LineError, Token, quote, split
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.notebook.magics import ComfyKitMagics
 
-_LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%comfykit\s+(?P<rest>.*)", re.DOTALL)
+_LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%?%comfykit\s+(?P<rest>.*)", re.DOTALL)
+_BODY = re.compile(r"\s*%%comfykit\s+(?P<rest>(?:run|form)\s.*)")
 _SUFFIXES = frozenset(
     {
         ".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".mov", ".webm", ".mkv", ".flac", ".mp3", ".opus", ".ogg",
@@ -40,12 +45,17 @@ class Completion:
     @context_matcher()  # type: ignore[untyped-decorator]
     def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
         """What can stand where the cursor is."""
-        line = context.full_text.split("\n")[context.cursor_line][: context.cursor_position]
-        found = _LINE.fullmatch(line)
-        if found is None:
+        lines = context.full_text.split("\n")
+        line = lines[context.cursor_line][: context.cursor_position]
+        if found := _LINE.fullmatch(line):
+            before, fragment = _cut(found["rest"])
+            texts = self._texts(before, fragment)
+        elif context.cursor_line > 0 and (found := _BODY.fullmatch(lines[0])):
+            fragment = line
+            texts = self._below(found["rest"], lines[1:])
+        else:
             return {"completions": [], "suppress": False}
-        before, fragment = _cut(found["rest"])
-        texts = sorted(text for text in self._texts(before, fragment) if text.startswith(fragment))
+        texts = sorted(text for text in texts if text.startswith(fragment))
         return {
             "completions": [SimpleCompletion(text=text, type="magic") for text in texts],
             "matched_fragment": fragment,
@@ -62,17 +72,36 @@ class Completion:
             return ()  # its value: nobody knows
         if before[0].text == "connect":
             return ("sandbox",)
+        if before[0].text in ("models", "attach", "cancel"):
+            return self._known(before[0].text) if len(before) == 1 else command.options
         if before[0].text == "keep":
             return get_args(KeepMode) if len(before) == 1 else ()
         if not command.workflow:
-            return ()
+            return command.options
         if len(before) == 1:
             return _files(fragment)
         given = {token.name for token in before}
-        options = [option for option in command.options if option not in {token.text for token in before}]
+        texts = {token.text for token in before}
+        options = [option for option in (*command.options, *command.flags) if option not in texts]
         if not command.values:
             return options
         return [*options, *self._parameters(before[1].text, fragment, given)]
+
+    def _known(self, command: str) -> Iterable[str]:
+        if command == "models":
+            return self._magics.folders
+        going = [run.prompt_id for run in unfinished()]
+        return going if command == "cancel" else [*going, *self._magics.prompt_ids]
+
+    def _below(self, rest: str, lines: list[str]) -> list[str]:
+        """Names that begin a line of the body."""
+        before, last = _cut(rest)
+        words = [token.text for token in before] + ([last] if last else [])
+        if len(words) < 2:
+            return []
+        given: set[str | None] = {line.partition(":")[0] for line in lines if ":" in line}
+        given |= {token.name for token in before}
+        return [f"{name.rstrip('=')}: " for name in self._parameters(words[1], "", given)]
 
     def _parameters(self, source: str, fragment: str, given: set[str | None]) -> Iterable[str]:
         name, separator, begun = fragment.partition("=")

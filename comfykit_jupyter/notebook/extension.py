@@ -24,7 +24,8 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Take the magic and its completion away. `asyncio.run` goes on working: other code may rely on it by now."""
-    shell.magics_manager.magics["line"].pop("comfykit", None)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("comfykit", None)
     shell.magics_manager.registry.pop(ComfyKitMagics.__name__, None)
     if shell.Completer is not None:
         matchers = shell.Completer.custom_matchers

@@ -61,6 +61,11 @@ def quote(text: str) -> str:
     return f'"{escaped}"'
 
 
+def expression(text: str) -> str | None:
+    """The Python of a text that is wholly in braces; None of any other."""
+    return text[1:-1].strip() if text[:1] == "{" and _closing(text, 0) == len(text) else None
+
+
 def _token(line: str, start: int) -> Token:
     name, at = _name(line, start)
     if at < len(line) and line[at] == "{":
@@ -87,7 +92,7 @@ def _quoted_name(line: str, start: int) -> tuple[str | None, int]:
     """A name with spaces in it: `"My node.cfg"=7`."""
     if line[start] not in "'\"":
         return None, start
-    text, end = _quotation(line, start)
+    text, end = quotation(line, start)
     if end < len(line) and line[end] == "=":
         return text, end + 1
     return None, start
@@ -99,7 +104,7 @@ def _word(line: str, at: int) -> tuple[str, int, bool]:
     quoted = False
     while at < len(line) and not line[at].isspace():
         if line[at] in "'\"":
-            text, at = _quotation(line, at)
+            text, at = quotation(line, at)
             parts.append(text)
             quoted = True
         elif line[at] == "\\" and at + 1 < len(line) and (line[at + 1].isspace() or line[at + 1] in "'\""):
@@ -111,7 +116,12 @@ def _word(line: str, at: int) -> tuple[str, int, bool]:
     return "".join(parts), at, quoted
 
 
-def _quotation(line: str, start: int) -> tuple[str, int]:
+def quotation(line: str, start: int = 0) -> tuple[str, int]:
+    """The text of the quotation that begins here, and where it ends.
+
+    Raises:
+        LineError: it is never closed.
+    """
     mark = line[start]
     parts: list[str] = []
     at = start + 1

@@ -1,13 +1,13 @@
-"""The magic `%comfykit`: run, form, params, connect, status, cancel, keep."""
+"""The magic `%comfykit`, and `%%comfykit` with values in the lines below: what its commands do."""
 
 from __future__ import annotations
 
 import copy
 import html
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
 from comfykit_jupyter.client.errors import ComfyKitError, RunFailed, ServerError
@@ -16,14 +16,17 @@ from comfykit_jupyter.client.kit import ComfyKit, connect, current
 from comfykit_jupyter.client.render import failure
 from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.client.run import unfinished
+from comfykit_jupyter.notebook import tables
 from comfykit_jupyter.notebook.commands import HELP, Call, typed, understand
 from comfykit_jupyter.notebook.display import Output, static_bundle
 from comfykit_jupyter.notebook.sync import writer
-from comfykit_jupyter.notebook.values import check_all, to_wire
+from comfykit_jupyter.notebook.values import check_all
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 from comfykit_jupyter.workflow.progress import RunError
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.jobs import Job
     from comfykit_jupyter.client.run import Run
     from comfykit_jupyter.notebook.view import RunView
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -44,15 +47,17 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         super().__init__(shell)
         self.fields: dict[str, tuple[Field, ...]] = {}
         """The fields of workflows by path, as last seen: for the completion."""
+        self.folders: tuple[str, ...] = ()
+        self.prompt_ids: tuple[str, ...] = ()
+        """The folders of models and the jobs that were told last: for the completion as well."""
         self._kits: dict[str, ComfyKit] = {}
         self._view: RunView | None = None
 
     @no_var_expand  # type: ignore[untyped-decorator]
-    @line_magic  # type: ignore[untyped-decorator]
-    def comfykit(self, line: str) -> Any:
-        """ComfyUI workflows: %comfykit run | form | params | connect | status | cancel | keep; alone for help."""
+    @line_cell_magic  # type: ignore[untyped-decorator]
+    def comfykit(self, line: str, cell: str = "") -> Any:  # noqa: D102 - `%comfykit?` shows the help
         try:
-            call = understand(line, self._evaluate)
+            call = understand(line, self._evaluate, cell)
             if call is None:
                 print(HELP)
                 return None
@@ -61,6 +66,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             raise
         except (ComfyKitError, ImportError) as error:
             raise UsageError(str(error)) from None
+
+    comfykit.__doc__ = HELP
 
     def _evaluate(self, expression: str) -> Any:
         try:
@@ -87,32 +94,46 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
 
     # -- run -----------------------------------------------------------------------------------------------------------
 
-    def _run(self, call: Call) -> ExecuteResult:
+    def _run(self, call: Call) -> ExecuteResult | None:
         kit = self._kit(call)
         name = _identifier(call)
         workflow, fields = self._read(kit, call)
         values = typed(call.values, workflow, fields, self._evaluate)
-        plain = {field.name: field for field in fields if field.kind not in MEDIA_KINDS}
-        check_all({name: value for name, value in values.items() if name in plain}, plain, workflow)
+        told = {field.name: field for field in fields if field.kind not in MEDIA_KINDS}
+        check_all({name: value for name, value in values.items() if name in told}, told, workflow)
         if "--timeout" in call.options:
             kit = kit.options(timeout=_seconds(call.options["--timeout"]))
-        view = self._free_view()
-        result = self._attend(kit.submit(workflow, values), kit, workflow, view)
+        if "--dry-run" in call.options:
+            display(tables.of_dry_run(kit.dry_run(workflow, values)), raw=True)
+            return None
+        return self._ended(self._attend(kit.submit(workflow, values), kit, workflow.name), workflow.name, name)
+
+    def _attach(self, call: Call) -> ExecuteResult:
+        kit = self._kit(call)
+        name = _identifier(call)
+        if not call.arguments:
+            raise UsageError("attach: say which run: %comfykit attach PROMPT_ID; %comfykit history has their ids")
+        run = kit.attach(str(call.arguments[0]))
+        title = f"run {plain(run.prompt_id, 8)}"
+        return self._ended(self._attend(run, kit, title, stays=True), title, name)
+
+    def _ended(self, result: ExecuteResult, title: str, name: str | None) -> ExecuteResult:
+        """Bind a result; the cell fails where the run did."""
         if name is not None:
             self.shell.user_ns[name] = result
         if result.status != "completed":
             cancelled = result.error is not None and result.error.stopped
-            error = FailedRun(f"{workflow.name}: cancelled" if cancelled else f"{workflow.name}: {failure(result)}")
+            error = FailedRun(f"{title}: cancelled" if cancelled else f"{title}: {failure(result)}")
             error.result = result
             raise error
         return self._silent(result)
 
-    def _attend(self, run: Run, kit: ComfyKit, workflow: Workflow, view: RunView | None) -> ExecuteResult:
-        """Show a run until its end, and its result in the same place then. ■ cancels it."""
-        output = Output()
+    def _attend(self, run: Run, kit: ComfyKit, title: str, *, stays: bool = False) -> ExecuteResult:
+        """Show a run until its end, and its result in the same place then. ■ cancels it; one that `stays` is left."""
+        output, view = Output(), self._free_view()
         if view is not None:
             with view.written():
-                view.title, view.status, view.progress = workflow.name, "queued", {"prompt_id": run.prompt_id}
+                view.title, view.status, view.progress = title, "queued", {"prompt_id": run.prompt_id}
                 view.server = {
                     "address": kit.comfyui_url.partition("://")[2],
                     "state": "busy",
@@ -123,8 +144,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             output.show(view)
         try:
             result = _outcome(run)
-        except KeyboardInterrupt:  # the kit has cancelled it on the server
-            result = _outcome(run, 2.0)
+        except KeyboardInterrupt:
+            if stays and not run.done:
+                self._leave(run, output, view)
+            result = _outcome(run, 2.0)  # the kit has cancelled it on the server
         bundle = static_bundle(result)
         if view is None:
             output.show(bundle)
@@ -133,6 +156,14 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             writer.post(view.stage.clear)
             writer.drain(1.0)  # the next cell takes the same view
         return result
+
+    def _leave(self, run: Run, output: Output, view: RunView | None) -> NoReturn:
+        """Take a run out of its cell that goes on."""
+        told = f"{plain(run.prompt_id)} goes on: %comfykit attach shows it again, %comfykit cancel stops it"
+        output.replace({"text/plain": told, "text/html": f"<p>{html.escape(told)}</p>"})
+        if view is not None:
+            view.close()
+        raise UsageError(told)
 
     def _free_view(self) -> RunView | None:
         """One view serves all cells, one after the other: a notebook stores its bundle once. None in a terminal."""
@@ -191,9 +222,40 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({})
             note = f"without bounds and choices: {error}"
-        rows = [_row(field) for field in fields]
-        title = f"{workflow.name}: {len(rows)} parameters" + (f" ({note})" if note else "")
-        display({"text/plain": _text_table(title, rows), "text/html": _html_table(title, rows)}, raw=True)
+        title = f"{workflow.name}: {len(fields)} parameters" + (f" ({note})" if note else "")
+        display(tables.of_fields(title, fields), raw=True)
+
+    def _queue(self, call: Call) -> None:
+        kit = self._kit(call)
+        jobs = kit.queue()
+        running = sum(job.status == "running" for job in jobs)
+        self._note(jobs)
+        title = f"{kit.comfyui_url}: {running} running, {len(jobs) - running} waiting"
+        display(tables.of_queue(title, jobs), raw=True)
+
+    def _history(self, call: Call) -> None:
+        kit = self._kit(call)
+        most = str((*call.arguments, 10)[0])
+        if not most.isdecimal() or len(most) > 4:
+            raise UsageError(f"history: {most[:60]!r} is no number of runs, such as 10")
+        jobs = kit.history(int(most))
+        self._note(jobs)
+        display(tables.of_history(f"{kit.comfyui_url}: the {len(jobs)} jobs that ended last", jobs), raw=True)
+
+    def _note(self, jobs: list[Job]) -> None:
+        told = [job.prompt_id for job in jobs if job.prompt_id.isprintable() and len(job.prompt_id) <= 60]
+        self.prompt_ids = tuple(dict.fromkeys([*told, *self.prompt_ids]))[:1000]
+
+    def _models(self, call: Call) -> None:
+        kit = self._kit(call)
+        folder = str(call.arguments[0]) if call.arguments else None
+        names = kit.models(folder)
+        if folder is None:
+            self.folders = tuple(name for name in names if name.isprintable() and len(name) <= 60)
+            display(tables.of_models(f"{kit.comfyui_url}: {len(names)} folders of models", "folder", names), raw=True)
+        else:
+            title = f"{kit.comfyui_url}: {len(names)} models in {folder}"
+            display(tables.of_models(title, "model", names), raw=True)
 
     def _connect(self, call: Call) -> None:
         from comfykit_jupyter.notebook.child import sandbox_url
@@ -271,32 +333,3 @@ def _seconds(value: Any) -> float:
     if not 0 < seconds < float("inf"):
         raise UsageError(f"run: --timeout {str(value)[:60]} is no number of seconds above 0")
     return seconds
-
-
-_HEAD = ("parameter", "kind", "value", "may be", "node")
-
-
-def _row(field: Field) -> tuple[str, ...]:
-    if field.choices is not None:
-        shown = ", ".join(str(choice)[:40] for choice in field.choices[:5])
-        may_be = shown + (f" and {len(field.choices) - 5} more" if len(field.choices) > 5 else "")
-    elif field.min is not None or field.max is not None:
-        may_be = f"{'' if field.min is None else field.min} … {'' if field.max is None else field.max}"
-    else:
-        may_be = ""
-    value = "required" if field.required else "" if field.default is None else str(to_wire(field.default))
-    return (field.name, field.kind, value if len(value) <= 60 else f"{value[:59]}…", may_be, field.node)
-
-
-def _text_table(title: str, rows: list[tuple[str, ...]]) -> str:
-    lines = [" ".join(title.split())]
-    table = [[" ".join(cell.split()) for cell in row] for row in [_HEAD, *rows]]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return "\n".join(lines)
-
-
-def _html_table(title: str, rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{cell}</th>" for cell in _HEAD)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<p>{html.escape(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

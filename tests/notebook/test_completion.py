@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from comfykit_jupyter.notebook.commands import COMMANDS
+
 from .kernels import Page
 
 
@@ -16,14 +18,29 @@ from .kernels import Page
         ("%comfykit ru", ["%comfykit run"]),
         (
             "%comfykit ",
-            [f"%comfykit {name}" for name in ("cancel", "connect", "form", "keep", "params", "run", "status")],
+            [f"%comfykit {name}" for name in sorted(COMMANDS)],
         ),
         ("result = %comfykit ru", ["result = %comfykit run"]),
         ("%comfykit run pic", ["%comfykit run picture.json"]),
         ("%comfykit run ./pic", ["%comfykit run ./picture.json"]),
         ("%comfykit run picture.json wi", ["%comfykit run picture.json width="]),
         ("%comfykit run picture.json width=3 wi", []),
-        ("%comfykit run picture.json --", ["%comfykit run picture.json --timeout", "%comfykit run picture.json --url"]),
+        (
+            "%comfykit run picture.json --",
+            [f"%comfykit run picture.json --{option}" for option in ("dry-run", "timeout", "url")],
+        ),
+        ("%comfykit run picture.json --dry-run --t", ["%comfykit run picture.json --dry-run --timeout"]),
+        ("%comfykit history -", ["%comfykit history --url"]),
+        (
+            "%%comfykit run picture.json -",
+            [f"%%comfykit run picture.json -{o}" for o in ("-dry-run", "-timeout", "-url", "o")],
+        ),
+        ("%%comfykit run picture.json\nwi", ["%%comfykit run picture.json\nwidth: "]),
+        (
+            "%%comfykit run picture.json\nwidth: 3\n",
+            ["%%comfykit run picture.json\nwidth: 3\n" + n for n in ("color: ", "height: ")],
+        ),
+        ("%%comfykit run picture.json\nwidth: 3", []),
         ("%comfykit run picture.json -o wi", []),
         ("%comfykit connect s", ["%comfykit connect sandbox"]),
         ("%comfykit keep l", ["%comfykit keep links"]),
@@ -49,3 +66,10 @@ def test_names_with_spaces_are_offered_in_quotes(page: Page, folder: Path) -> No
 
 def test_other_lines_are_left_alone(page: Page) -> None:
     assert "print" in [line.rstrip("(") for line in page.complete("prin")]
+
+
+def test_folders_and_prompt_ids_are_offered_once_they_were_told(page: Page) -> None:
+    page.run("%comfykit run picture.json -o first\n%comfykit history\n%comfykit models")
+    prompt_id = page.value("first.prompt_id").strip("'")
+    assert page.complete(f"%comfykit attach {prompt_id[:8]}") == [f"%comfykit attach {prompt_id}"]
+    assert page.complete("%comfykit models lor") == ["%comfykit models loras"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from comfykit_jupyter.notebook.commands import COMMANDS
+
 from .kernels import WIDGET, Cell, Page
 
 LONG = "%comfykit run text_to_image.json steps=3000 width=256 height=256"
@@ -218,6 +220,7 @@ def test_params_are_a_table(page: Page) -> None:
 def test_help_names_every_command(page: Page) -> None:
     for line in ("%comfykit", "%comfykit -h", "%comfykit run --help"):
         told = page.run(line).stdout
-        assert all(
-            f"%comfykit {name}" in told for name in ("run", "form", "params", "connect", "status", "cancel", "keep")
-        )
+        assert all(f"%comfykit {name}" in told for name in COMMANDS)
+    for line in ("%comfykit?", "%%comfykit?"):
+        (page_,) = (page.run(line).reply or {})["payload"]
+        assert all(f"%comfykit {name}" in page_["data"]["text/plain"] for name in COMMANDS)

@@ -1,0 +1,134 @@
+"""`Job`: what a server tells of the jobs in its queue and its history, of whomever they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.follow import queued_items
+from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.progress import RunState, from_history
+from comfykit_jupyter.workflow.recorded import recorded
+from comfykit_jupyter.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyui import ComfyUI
+
+MOST = 1000
+"""Jobs of a history that are asked for at most."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a server. Its texts are as the server has them: escape them before they are shown.
+
+    Attributes:
+        prompt_id: what `kit.attach` takes.
+        status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
+        values: by parameter, as far as the titles of its prompt name some, and its seeds.
+        nodes: nodes of its prompt. files: files that it has made.
+        began: when it began, in seconds since 1970, by the server's clock. seconds: how long it took.
+        message: why it failed.
+    """
+
+    prompt_id: str
+    status: str
+    place: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    nodes: int = 0
+    files: int = 0
+    began: float | None = None
+    seconds: float | None = None
+    message: str = ""
+
+
+async def queued(server: ComfyUI) -> list[Job]:
+    """See `ComfyKit.queue`."""
+    queue = await server.queue()
+    running = [_job(item, "running") for item in queued_items(queue.get("queue_running"))]
+    waiting = sorted(queued_items(queue.get("queue_pending")), key=_number)
+    return [*running, *(_job(item, "queued", place) for place, item in enumerate(waiting, 1))]
+
+
+async def ended(server: ComfyUI, most: int) -> list[Job]:
+    """See `ComfyKit.history`."""
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST:
+        raise ComfyKitError(f"history: {str(most)[:60]!r} is no number of runs from 1 to {MOST}")
+    response = await server.request("GET", "/history", params={"max_items": most})
+    try:
+        found = response.json() if response.status_code == 200 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ServerError(f"{server.url} is no ComfyUI server: /history is answered with something else")
+    entries = [(id_, entry) for id_, entry in found.items() if isinstance(entry, dict)]
+    return [_ended(id_, entry) for id_, entry in reversed(entries[-most:])]
+
+
+async def models(server: ComfyUI, folder: str | None) -> list[str]:
+    """See `ComfyKit.models`."""
+    if folder is None:
+        return await server.names("/models")
+    folders, found = await asyncio.gather(server.names("/models"), server.names(f"/models/{quote(folder, safe='')}"))
+    if not found and folder not in folders:
+        meant = nearest(folder, folders)
+        hint = f": did you mean {plain(meant)}?" if meant else f": there are {', '.join(map(plain, folders[:40]))}"
+        raise ComfyKitError(f"the server has no folder of models {plain(folder)!r}{hint if folders else ''}")
+    return found
+
+
+def _number(item: list[Any]) -> float:
+    return item[0] if isinstance(item[0], (int, float)) else float("inf")
+
+
+def _job(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
+    """A job from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
+    item = item if isinstance(item, list) else []
+    prompt = item[2] if len(item) > 2 else None
+    extra = item[3] if len(item) > 3 else None
+    known = {"prompt_id": str(item[1]) if len(item) > 1 else "", **known}
+    try:
+        workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
+        went_in = recorded(workflow)
+    except ComfyKitError:
+        return Job(status=status, place=place, **known)
+    values = {**went_in.params, **went_in.seeds}
+    return Job(status=status, place=place, values=values, nodes=len(workflow.prompt), **known)
+
+
+def _ended(prompt_id: str, entry: Mapping[str, Any]) -> Job:
+    item = entry.get("prompt")
+    prompt = item[2] if isinstance(item, list) and len(item) > 2 and isinstance(item[2], dict) else {}
+    classes = {id_: node for id_, node in prompt.items() if isinstance(node, dict) and "class_type" in node}
+    state = from_history(RunState.new(prompt_id, classes, {}, 0.0), entry, 0.0)
+    error = state.error
+    return _job(
+        item,
+        "cancelled" if error is not None and error.stopped else state.status,
+        prompt_id=prompt_id,
+        files=sum(_files(output) for output in state.outputs.values()),
+        began=_began(entry),
+        seconds=None if state.started is None or state.ended is None else state.ended - state.started,
+        message="" if error is None else error.message,
+    )
+
+
+def _files(output: Mapping[str, Any]) -> int:
+    lists = (value for value in output.values() if isinstance(value, list))
+    return sum(isinstance(each, dict) and "filename" in each for value in lists for each in value)
+
+
+def _began(entry: Mapping[str, Any]) -> float | None:
+    """The first time stamp of the record, which has milliseconds."""
+    status = entry.get("status")
+    messages = status.get("messages") if isinstance(status, dict) else None
+    for message in messages if isinstance(messages, list) else ():
+        stamp = message[1].get("timestamp") if isinstance(message, list) and len(message) == 2 else None
+        if isinstance(stamp, int) and 0 < stamp < 10**14:
+            return stamp / 1000
+    return None

@@ -1,0 +1,120 @@
+"""The body of `%%comfykit`: JSON, or a small part of YAML."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.notebook.body import BodyError, read_body
+from comfykit_jupyter.notebook.line import Token
+
+NAMES = st.from_regex(r"[A-Za-z_][\w.~-]{0,15}", fullmatch=True)
+LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=30)
+
+
+def texts(body: str) -> dict[str, str]:
+    found = read_body(body)
+    assert all(isinstance(token, Token) and not token.expression for token in found.values())
+    return {name: token.text for name, token in found.items()}
+
+
+def quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@given(st.dictionaries(NAMES, LINES))
+def test_quoted_values_come_back_under_their_names(values: dict[str, str]) -> None:
+    body = "\n\n".join(f"{name}: {quoted(text)}" for name, text in values.items())
+    assert texts(f"# a comment\n{body}\n") == values
+
+
+@given(st.dictionaries(NAMES, st.lists(LINES, min_size=1).map("\n".join).filter(lambda text: text.strip())))
+def test_texts_of_several_lines_come_back_without_their_indent(values: dict[str, str]) -> None:
+    blocks = ["\n".join([f"{name}: |", *(f"  {line}" for line in text.split("\n"))]) for name, text in values.items()]
+    expected = {}
+    for name, text in values.items():
+        lines = text.split("\n")
+        while not lines[-1].strip():
+            lines.pop()
+        first = next(line for line in lines if line.strip())
+        indent = len(first) - len(first.lstrip())
+        if any(line.strip() and line[:indent] != first[:indent] for line in lines):
+            with pytest.raises(BodyError, match="indented less"):
+                read_body("\n".join(blocks))
+            return
+        expected[name] = "\n".join(line[indent:] if line.strip() else "" for line in lines)
+    assert texts("\n".join(blocks)) == expected
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.integers() | st.text() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+    )
+)
+def test_json_is_taken_as_it_is(values: dict[str, Any]) -> None:
+    assert read_body("\n" + json.dumps(values, indent=2)) == values
+
+
+@given(st.text(max_size=80) | st.text(alphabet="ab:|#{}\"'\\ \n\t-[]0", max_size=40))
+def test_any_body_is_read_or_refused_in_one_line(body: str) -> None:
+    refused = ""
+    try:
+        read_body(body)
+    except BodyError as error:
+        refused = str(error)
+    assert "\n" not in refused
+
+
+def test_a_body_of_the_guide_is_understood() -> None:
+    found = read_body(
+        "prompt: |\n    a red fox in the snow,\n\n      soft: light # yes\n"
+        "seed: 42\nKSampler.cfg: 7.5\n57:8.steps: 3\n\n# a comment\nimage: {picture}\n"
+        '"My sampler.cfg": \'it is "it"\'\ntitle: {red|blue} cats#1 isn\'t: $5\n'
+    )
+    assert {name: (token.text, token.expression) for name, token in found.items()} == {
+        "prompt": ("a red fox in the snow,\n\n  soft: light # yes", False),
+        "seed": ("42", False),
+        "KSampler.cfg": ("7.5", False),
+        "57:8.steps": ("3", False),
+        "image": ("picture", True),
+        "My sampler.cfg": ('it is "it"', False),
+        "title": ("{red|blue} cats#1 isn't: $5", False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("a: 1\na: 2", "line 3: 'a' is there twice"),
+        ("width=3", "line 2: 'width=3' is no `name: value`"),
+        ("a:1", "is no `name: value`"),
+        ("  a: 1", "line 2 is indented"),
+        ("a: 1\n  b", "line 3 is indented"),
+        ("a:\n  b", "line 2, a: no value"),
+        ("a: |\nb: 1", "line 2: no text follows"),
+        ("a: |\n    b\n  c", "line 4 is indented less"),
+        ("a: >\n  b", "'>' is YAML that is not read here"),
+        ("a: |-\n  b", "'|-' is YAML"),
+        ("a: [1, 2]", "is YAML that is not read here"),
+        ("- a: 1", "is no `name: value`"),
+        ("a: 20 # fast", "may be text or a comment"),
+        ('a: "b" c', "' c' stands behind the closing quote"),
+        ('a: "b', "line 2: the quote"),
+        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": 1,\n "b" 2}', "line 3, column 6: this is no JSON"),
+        ('{"a": NaN}', "NaN is no number"),
+        ("{" * 3, "is no JSON"),
+        ('{"a": ' + "[" * 100_000, "nested too deep"),
+        ('{"a": ' + "9" * 5000 + "}", "too many digits"),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_its_line(body: str, told: str) -> None:
+    with pytest.raises(BodyError) as caught:
+        read_body(body)
+    assert told in str(caught.value)

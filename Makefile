@@ -91,7 +91,7 @@ clean:
 js/node_modules/.package-lock.json: js/package.json js/package-lock.json | .venv/.tools
 	cd js && npm ci --silent --no-audit --no-fund
 
-$(STATIC): js/node_modules/.package-lock.json $(wildcard js/src/*)
+$(STATIC): js/node_modules/.package-lock.json $(wildcard js/*.mjs js/src/* js/src/*/*)
 	cd js && npm run --silent build
 
 # A browser for the tests: the machine's own, else Playwright's, else the distribution's; without any they are skipped, visibly.

@@ -66,6 +66,8 @@ class ComfyUI:
         self._settings = settings
         self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
+        self.last_turn: asyncio.Event | None = None
+        """Set when the newest submission has been posted, or never will be: the next one waits for it."""
         self._unconnected()
 
     def _unconnected(self) -> None:

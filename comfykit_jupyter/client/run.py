@@ -186,6 +186,8 @@ class Run(Observed):
             if limit is not None:
                 limit.cancel()
             self._server.events.unsubscribe(self.prompt_id, self)
+            if self._submission is not None:
+                self._submission.pass_turn()
         return self._settle()
 
     async def _submit(self, submission: Submission) -> None:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
+TURN = 10.0
+"""Seconds that a prompt which is ready waits for those submitted before it, which may still send files."""
+
 
 class Submission:
-    """What is sent under one prompt_id.
+    """What is sent under one prompt_id. Those of a server are posted in the order in which they were made.
 
     Args:
         server: where it goes.
@@ -44,6 +47,8 @@ class Submission:
         self._values = values
         self._known: Definitions = {}
         self._posting: asyncio.Task[Any] | None = None
+        self._before, self._turn = server.last_turn, asyncio.Event()
+        server.last_turn = self._turn
 
     async def bind(self) -> tuple[Workflow, Binding]:
         """The workflow, and its prompt with the values; one that the definitions refuse is tried with fresh ones.
@@ -83,11 +88,20 @@ class Submission:
         Raises:
             Refused, ServerError: as `ComfyUI.post`.
         """
-        self.posted_at = time.monotonic()
         extra = workflow.pnginfo(binding.prompt, self._known)
+        if self._before is not None:
+            with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
+                await asyncio.wait_for(self._before.wait(), TURN)
+            self._before = None
+        self.posted_at = time.monotonic()
         sending = self._server.post(self._prompt_id, binding.prompt, extra)
         self._posting = asyncio.ensure_future(sending)
+        self._posting.add_done_callback(lambda _posting: self.pass_turn())
         return await asyncio.shield(self._posting)
+
+    def pass_turn(self) -> None:
+        """The next one need not wait for this any more: it was posted, or never will be."""
+        self._turn.set()
 
     @property
     def is_answered(self) -> bool:

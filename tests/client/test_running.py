@@ -14,10 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, ExecuteResult, RunFailed, Workflow
+from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, RunFailed, Workflow
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows
@@ -186,6 +187,24 @@ async def test_two_hundred_submissions_share_one_socket_and_a_bounded_pool(
     assert len(proxy.requests("GET", "/object_info/EmptyImage")) == 1
     assert len(proxy.requests("GET", "/queue")) < 100
     jobs.expect()
+
+
+def test_what_is_submitted_first_is_queued_first(kit: ComfyKit) -> None:
+    runs = [kit.submit(workflows.picture(), color=number) for number in range(1000, 1030)]
+    ids = [run.result().prompt_id for run in runs]
+    history = httpx.get(f"{kit.comfyui_url}/history").json()
+    numbers = [history[prompt_id]["prompt"][0] for prompt_id in ids]
+    assert numbers == sorted(numbers)
+
+
+def test_one_that_can_not_be_sent_holds_nobody_up(
+    kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.submission.TURN", 3600.0)
+    wrong = kit.submit(tmp_path / "missing.json")
+    assert kit.submit(workflows.text()).result(20).status == "completed"
+    with pytest.raises(ComfyKitError, match=r"missing\.json"):
+        wrong.result()
 
 
 def test_a_workflow_may_be_changed_as_soon_as_it_is_submitted(kit: ComfyKit) -> None:

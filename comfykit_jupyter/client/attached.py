@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,7 @@ class AttachedRun(Run):
 
     def __init__(self, server: ComfyUI, prompt_id: str, *, raise_on_error: bool = True) -> None:
         super().__init__(server, {}, raise_on_error=raise_on_error, prompt_id=prompt_id)
+        self.changed_at = time.monotonic()  # an older look at the queue, for another run, may not have it yet
 
     def find(self) -> AttachedRun:
         """Begin to look for it. Returns itself."""

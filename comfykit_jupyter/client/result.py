@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
+from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress import RunError, RunState
 
@@ -243,7 +244,7 @@ class ExecuteResult:
             "file": self.files,
         }
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
-        told = [*([self.msg] if self.msg else []), ", ".join(counts) or "no outputs"]
+        told = [*([plain(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
         return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
 
     @property

@@ -21,8 +21,8 @@ ROOM = 48_000
 """Bytes that the trait may take."""
 TEXT_LENGTH, TEXTS_LENGTH = 20_000, 500_000
 """Characters of a text output, and of all of a run's, that go to the page."""
-VALUE_LENGTH, TRACEBACK_LENGTH = 200, 8_000
-"""Characters of a changed value and of a traceback."""
+VALUE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH = 200, 2_000, 8_000
+"""Characters of a changed value or a name, of an error's message, and of a traceback."""
 LATELY, SHORT_LENGTH = 20, 40
 """Runs whose values are told in their length; characters of those of older ones."""
 
@@ -87,6 +87,8 @@ def _short_of(run: dict[str, Any], *, old: bool) -> dict[str, Any]:
     short = {**run, "items": []}
     if run["error"] is not None:
         short["error"] = {**run["error"], "traceback": ""}
+        if old:
+            short["error"]["message"] = _cut(run["error"]["message"], VALUE_LENGTH)
     if old:
         short["changed"] = {name: _cut(value, SHORT_LENGTH) for name, value in run["changed"].items()}
     return short
@@ -121,9 +123,9 @@ def _items(result: ExecuteResult) -> list[dict[str, Any]]:
         {
             "key": str(index),
             "kind": media.kind,
-            "name": media.name,
-            "node": media.node,
-            "var": media.var,
+            "name": media.name[-VALUE_LENGTH:],  # the suffix stays
+            "node": _cut(media.node, VALUE_LENGTH),
+            "var": _cut(media.var, VALUE_LENGTH),
             "temp": media.temp,
             "mime": media.mime,
         }
@@ -134,7 +136,8 @@ def _items(result: ExecuteResult) -> list[dict[str, Any]]:
     for index, (var, text) in enumerate(texts):
         cut = _cut(text, min(TEXT_LENGTH, max(left, VALUE_LENGTH)))
         left -= len(cut)
-        about = {"key": f"text{index}", "kind": "text", "name": var, "node": var, "var": var, "temp": False}
+        about = {"key": f"text{index}", "kind": "text", "temp": False}
+        about |= dict.fromkeys(("name", "node", "var"), _cut(var, VALUE_LENGTH))
         items.append({**about, "mime": "text/plain", "text": cut})
     return items
 
@@ -145,10 +148,10 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
         return None
     return {
         "kind": error.kind,
-        "message": without_folders(error.message or failure(result)),
-        "node_title": error.node_title,
-        "node_id": error.node_id,
-        "class_type": error.class_type,
+        "message": _cut(without_folders(error.message or failure(result)), MESSAGE_LENGTH),
+        "node_title": _cut(error.node_title, VALUE_LENGTH),
+        "node_id": _cut(error.node_id, VALUE_LENGTH),
+        "class_type": _cut(error.class_type, VALUE_LENGTH),
         "traceback": "\n".join(line.rstrip("\n") for line in error.traceback)[:TRACEBACK_LENGTH],
     }
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PACE = 0.1
 """Seconds between two updates of a run's progress."""
+NAME_LENGTH = 200
+"""Characters of a node's name."""
 KEPT = 100
 """Runs whose outputs a widget offers; the oldest make room."""
 
@@ -160,4 +162,7 @@ def _progress(progress: Progress) -> dict[str, Any]:
         "prompt_id status node_id node_title step steps nodes_done nodes_total nodes_cached queue_position "
         "elapsed remaining fraction"
     )
-    return {**{name: getattr(progress, name) for name in names.split()}, "text": str(progress)}
+    told = {name: getattr(progress, name) for name in names.split()}
+    for name in ("node_id", "node_title"):  # as the server has them
+        told[name] = told[name] and told[name][:NAME_LENGTH]
+    return {**told, "text": str(progress)}

@@ -23,6 +23,7 @@ from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
+from comfykit_jupyter.notebook.described import describe_fields
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, work
 from comfykit_jupyter.notebook.origin import mark, prompt_id
@@ -44,6 +45,10 @@ RUNS_AT_ONCE = 100
 """Runs that one message of the page may ask for."""
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0
 """Seconds between two looks at a server that is away or busy: the first, and the most as they double."""
+
+
+LINE_LENGTH = 500
+"""Characters of what is told at a field to be wrong."""
 
 
 class WorkflowWidget(RunView):
@@ -221,7 +226,7 @@ class WorkflowWidget(RunView):
             else:
                 self.change_values({name: from_wire(content["value"], self._fields[name].kind)})
         except ParameterError as error:
-            self._refused[name] = without_folders(str(error))
+            self._refused[name] = without_folders(str(error))[:LINE_LENGTH]
             with self.lock:
                 self.errors = {**self.errors, name: self._refused[name]}
             raise
@@ -320,7 +325,7 @@ class WorkflowWidget(RunView):
                 lines = self._blamed(result)
         if lines:
             with self.lock:
-                self.errors = {**self.errors, **lines}
+                self.errors = {**self.errors, **{name: line[:LINE_LENGTH] for name, line in lines.items()}}
         self._keepsake.add(result)
 
     @traitlets.observe("status")
@@ -343,7 +348,7 @@ class WorkflowWidget(RunView):
         }
 
     def _described(self) -> list[dict[str, Any]]:
-        return [{**field.to_json(), "default": to_wire(initial(field))} for field in self._fields.values()]
+        return describe_fields(self._fields.values())
 
     def _storage(self) -> str:
         names = json.dumps([self._workflow.name, sorted(self._fields)])

@@ -54,8 +54,12 @@ class Package:
         return self.play("execute", kit=kit, workflow=workflow, params=params, **more)
 
     def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+        """End the process, also one that has work left which it can't be talked out of."""
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
 
 def opened(name: str) -> Iterator[Package]:

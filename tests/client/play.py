@@ -95,12 +95,14 @@ async def settings(kit_class: Any, kit: dict[str, Any], environment: dict[str, s
 
 
 async def leave(kit_class: Any, kit: dict[str, Any], workflow: str, seconds: float) -> str:
-    """Cancel the waiting task after a while."""
-    try:
-        await asyncio.wait_for(kit_class(**kit).execute(workflow), seconds)
-    except asyncio.TimeoutError:
-        return "left"
-    return "ended"
+    """Cancel the waiting task after a while; one that takes no notice is left behind."""
+    task = asyncio.ensure_future(kit_class(**kit).execute(workflow))
+    await asyncio.wait({task}, timeout=seconds)
+    if task.done():
+        return "ended"
+    task.cancel()
+    await asyncio.wait({task}, timeout=10)
+    return "left" if task.cancelled() else "stayed"
 
 
 async def requirements(kit_class: Any) -> list[str]:

@@ -50,7 +50,7 @@ class ComfyKit:
         api_key: sent to this server only, as a bearer token and as the key of its API nodes.
         cookies: a JSON object, `name=value; other=value`, or the URL of a page that gives either.
         runninghub_url, runninghub_api_key, runninghub_timeout, runninghub_retry_count, runninghub_instance_type:
-            kept for the RunningHub cloud.
+            taken, and not used: this version runs workflows on ComfyUI servers only.
         headers: further headers for this server, for proxies.
         timeout: seconds that a run may take, its time in the queue included; past it the job is cancelled.
         patience: seconds that the server may be away during a run, for a restart say, before the run is given up as

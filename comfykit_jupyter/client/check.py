@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.result import Media
 from comfykit_jupyter.client.sources import OnServer, read_media, read_workflow
-from comfykit_jupyter.workflow.binding import Binding
+from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import plain, shown
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
@@ -105,16 +105,18 @@ class _Check:
         self.definitions = definitions
 
     async def report(self, values: Mapping[str, Any]) -> Report:
-        binding, problems = self._bound(values)
+        binding, wrong = self._bound(values)
+        problems = [await self._explained(problem, values) for problem in wrong]
         for upload in binding.uploads:
             problems += await self._media(upload)
+        sent = not problems  # with a value that does not fit nothing is
         given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._meant(problems)
         verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
         for problem in verdict.problems:
             problems += await self._looked_into(problem, binding.prompt)
         for place in self._own_files(binding.prompt, given):
             problems += await self._own_file(*place)
-        outputs = verdict.outputs if not any(each.kind == "value" for each in problems) else ()
+        outputs = verdict.outputs if sent else ()
         return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs)
 
     def _bound(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
@@ -138,6 +140,20 @@ class _Check:
                 targets = self.workflow.parameter(problem.parameter, self.definitions).targets
                 meant |= {(target.node_id, target.field) for target in targets}
         return meant
+
+    async def _explained(self, problem: Problem, values: Mapping[str, Any]) -> Problem:
+        """A value that does not fit, said better where it is a model that the server has not."""
+        value = values.get(problem.parameter)
+        if not _is_model(value) or problem.node_id is None:
+            return problem
+        for target in self.workflow.parameter(problem.parameter, self.definitions).targets:
+            slot = Slot.of(self.workflow, target, self.definitions)
+            if slot.node_id == problem.node_id and slot.spec.choices is not None and value not in slot.spec.choices:
+                class_type = self.workflow.prompt[slot.node_id]["class_type"]
+                reason = await self._missing_model(class_type, slot.field, value, slot.spec.choices)
+                message = f"{plain(problem.parameter)} ({problem.node_title}): {reason}"
+                return replace(problem, kind="missing_model", message=message, field=slot.field)
+        return problem
 
     async def _media(self, upload: Upload) -> list[Problem]:
         """What is wrong with a media value that was given. What is behind a URL is not looked at."""
@@ -171,16 +187,21 @@ class _Check:
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
             message = f"{where}: the server has no file {shown(value)}: give one"
             return [] if value and await self._has(value) else [replace(problem, kind="missing_file", message=message)]
-        if isinstance(value, str) and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODELS:
-            folder = await self._folder(node["class_type"], problem.field, spec.choices if spec is not None else None)
-            place = f"put it into models/{plain(folder)} there" if folder else "put it among the server's models"
-            meant = nearest(value, [str(choice) for choice in (spec.choices or () if spec is not None else ())])
-            hint = f", or give {shown(meant)}, which it has" if meant else ""
-            message = f"{where}: the server has no model {shown(value)}: {place}{hint}"
-            return [replace(problem, kind="missing_model", message=message)]
+        if _is_model(value):
+            choices = (spec.choices or ()) if spec is not None else ()
+            reason = await self._missing_model(node["class_type"], problem.field, value, choices)
+            return [replace(problem, kind="missing_model", message=f"{where}: {reason}")]
         return [problem]
 
-    async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...] | None) -> str | None:
+    async def _missing_model(self, class_type: str, field: str, value: str, choices: tuple[Any, ...]) -> str:
+        """What to do about an input that names a model which is not among the server's."""
+        folder = await self._folder(class_type, field, choices)
+        place = f"put it into models/{plain(folder)} there" if folder else "put it among the server's models"
+        meant = nearest(value, [str(choice) for choice in choices])
+        hint = f", or give {shown(meant)}, which it has" if meant else ""
+        return f"the server has no model {shown(value)}: {place}{hint}"
+
+    async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
         """The folder of `models/` that an input takes its files from: the one that lists the same files."""
         folders = await self.server.names("/models")
         known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
@@ -218,3 +239,8 @@ class _Check:
             return False
         response = await self.server.request("HEAD", "/view", params=query)
         return response.status_code == 200
+
+
+def _is_model(value: Any) -> TypeGuard[str]:
+    """Whether a value is the name of a model's file."""
+    return isinstance(value, str) and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODELS

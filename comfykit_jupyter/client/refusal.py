@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from comfykit_jupyter.workflow.progress import RunError, RunState
+
+_LACKING = ("missing_node_type", "invalid_prompt", "value_not_in_list", "custom_validation_failed")
+"""Types of errors by which servers, old and new, say that they lack a node, a model or a file."""
 
 
 def line(error: RunError | None) -> str | None:
@@ -23,7 +26,8 @@ def refused(state: RunState, body: Mapping[str, Any], at: float) -> RunState:
     lines = complaints(state, node_errors) if isinstance(node_errors, Mapping) else []
     error = body.get("error")
     if not lines and isinstance(error, Mapping):
-        lines = [": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))]
+        what = ": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))
+        lines = [f"{what}{_advice([error])}"]
     elif not lines:
         lines = [str(error)[:500] if error else "the server gives no reason"]
     return replace(
@@ -37,12 +41,19 @@ def refused(state: RunState, body: Mapping[str, Any], at: float) -> RunState:
 
 def complaints(state: RunState, node_errors: Mapping[str, Any]) -> list[str]:
     """The server's `node_errors`, a line each."""
+    found = [(str(node), problem) for node, about in node_errors.items() for problem in _problems(about)]
     lines = []
-    for node, about in node_errors.items():
-        for problem in _problems(about):
-            what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
-            lines.append(f"{state.title(str(node))} (node {node}): {what}")
+    for node, problem in found:
+        what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
+        lines.append(f"{state.title(node)} (node {node}): {what}")
+    if lines:
+        lines[-1] += _advice(problem for _, problem in found)
     return lines
+
+
+def _advice(problems: Iterable[Mapping[str, Any]]) -> str:
+    """What to do where the server lacks something: it names what it has, and we what it needs."""
+    return " (kit.check says what is missing)" if any(each.get("type") in _LACKING for each in problems) else ""
 
 
 def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunError:

@@ -158,7 +158,17 @@ async def test_of_an_input_with_a_wrong_value_the_workflows_own_is_not_told_as_w
     }
     (problem,) = (await kit.check(graph, {"model": "another.safetensors"})).problems
     assert "another.safetensors" in problem.message
-    assert problem.kind == "value"
+
+
+@pytest.mark.parametrize("name", ["model", "CheckpointLoaderSimple.ckpt_name"])
+async def test_a_model_that_is_given_and_missing_is_told_as_one_in_the_file(name: str, kit: ComfyKit) -> None:
+    graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
+    report = await kit.check(graph, {name: "unheard-of.safetensors"})
+    (problem,) = report.problems
+    assert (problem.parameter, problem.kind, problem.field) == (name, "missing_model", "ckpt_name")
+    assert problem.message.startswith(name)
+    assert "put it into models/checkpoints" in problem.message
+    assert report.outputs == ()
 
 
 async def test_files_that_are_nowhere_are_told(kit: ComfyKit, tmp_path: Path) -> None:

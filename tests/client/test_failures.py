@@ -67,6 +67,33 @@ async def test_a_prompt_that_can_not_run_says_why(graph: workflows.Graph, told: 
     assert told in str(result.msg)
 
 
+ADVICE = "(kit.check says what is missing)"
+
+
+async def test_a_prompt_that_is_refused_for_what_the_server_lacks_says_what_to_do(either: ComfyKit) -> None:
+    unknown = await either.execute({"1": {"class_type": "NoSuchNode", "inputs": {}}})
+    assert str(unknown.msg).endswith(ADVICE)
+    graph = workflows.inverted()
+    graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "nowhere.png"}}
+    assert str((await either.execute(graph)).msg).endswith(ADVICE)
+    graph["9"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 5], "filename_prefix": "x"}}
+    assert str((await either.execute(graph)).msg).count(ADVICE) == 1
+    graph = workflows.picture()
+    graph["2"]["inputs"]["images"] = ["1", 7]
+    assert ADVICE not in str((await either.execute(graph)).msg)
+
+
+@pytest.mark.parametrize("kind", ["invalid_prompt", "missing_node_type", "value_not_in_list"])
+async def test_old_and_new_servers_are_understood_when_they_lack_something(
+    kind: str, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    error = {"type": kind, "message": "It is not there", "details": "Node ID '#1'", "extra_info": {}}
+    body = {"error": error, "node_errors": []}
+    proxy.answer = lambda request: web.json_response(body, status=400) if request.path == "/prompt" else None
+    result = await make_kit(proxy.url).execute(workflows.picture())
+    assert result.msg == f"the server refused the prompt: It is not there: Node ID '#1' {ADVICE}"
+
+
 async def test_a_prompt_that_is_accepted_in_part_warns_of_what_was_left_out(either: ComfyKit) -> None:
     graph = workflows.picture()
     graph["9"] = {

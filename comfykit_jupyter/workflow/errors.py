@@ -16,6 +16,12 @@ class ComfyKitError(Exception):
     result: Any = None
     """The failed `ExecuteResult`, where there was a run."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it, and nothing else asks for: the user's own frames, and none of ours."""
+        from comfykit_jupyter.notebook.frames import rendered
+
+        return rendered(self)
+
 
 class WorkflowError(ComfyKitError):
     """What was given is not a workflow that can be run; the message says what it is instead and what to do."""

@@ -24,8 +24,8 @@ FORBIDDEN = {
         f"{PACKAGE}.client", f"{PACKAGE}.notebook", f"{PACKAGE}.workflow", *NOTEBOOK_PACKAGES, "httpx", "websockets",
     },
 }  # fmt: skip
-# `kit.form` makes a widget: the one step upwards, taken when it is called and never when the module is imported.
-UPWARDS = {"client/kit.py": f"{PACKAGE}.notebook.widget"}
+# Steps upwards, taken when a notebook asks for it and never on import: `kit.form`, and what a cell shows of an error.
+UPWARDS = {"client/kit.py": f"{PACKAGE}.notebook.widget", "workflow/errors.py": f"{PACKAGE}.notebook.frames"}
 LONGEST_FILE = 450  # lines
 
 

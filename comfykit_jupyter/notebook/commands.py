@@ -40,8 +40,9 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
 %comfykit keep [off | links | thumbnails [KILOBYTES]]
     what stays of a run in the notebook; 150 kB of thumbnails, values and texts where nothing is said
 
-A WORKFLOW is a file or URL. Values with spaces go in quotes: prompt="a cat". A value in braces is a Python object:
-image={picture}. A seed may be `random`. `-o NAME` binds the result; so does `result = %comfykit run …`.
+A WORKFLOW is a file, a URL, or in braces a Python object: {graph}, {result.image}. So are values: image={picture}.
+Those with spaces go in quotes: prompt="a cat". A seed may be `random`. `-o NAME` binds the result; so does
+`result = %comfykit run …`.
 
 With two signs, values go in the lines below (or are one JSON object):
     %%comfykit run portrait.json -o fox

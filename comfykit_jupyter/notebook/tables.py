@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.render import told
 from comfykit_jupyter.notebook.values import to_wire
 from comfykit_jupyter.workflow.errors import plain, shown
+from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.dry_run import DryRun
@@ -19,20 +20,32 @@ if TYPE_CHECKING:
 MOST_ROWS = 200
 CELL_LENGTH = 120
 """Rows of a table, and characters of a cell."""
+WIDTH = 100
+NARROWEST = 12
+"""Characters of a row as text, and of a column that is cut so that it fits."""
 _MOST_VALUES = 8
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """A mime bundle: the title, and below it the rows, as many as there is room for."""
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], cut: Sequence[str] = ()) -> dict[str, Any]:
+    """A mime bundle: the title, and below it the rows, as many as there is room for.
+
+    Args:
+        cut: the columns that may be cut where the rows are too wide as text.
+    """
     more = len(rows) - MOST_ROWS
     titles = [_line(title, 300), *([f"the first {MOST_ROWS} of {len(rows)}"] if more > 0 else [])]
     cells = [[_line(cell) for cell in row] for row in rows[:MOST_ROWS]]
-    return {"text/plain": _text(titles, head, cells), "text/html": _html(titles, head, cells)}
+    return {
+        "text/plain": _text(titles, head, cells, [head.index(name) for name in cut]),
+        "text/html": _html(titles, head, cells),
+    }
 
 
 def of_fields(title: str, fields: Iterable[Field]) -> dict[str, Any]:
     """The parameters of a workflow."""
-    return table(title, ("parameter", "kind", "value", "may be", "node"), [_field(field) for field in fields])
+    head = ("parameter", "kind", "value", "may be", "node")
+    return table(title, head, [_field(field) for field in fields], cut=("value", "may be", "node"))
 
 
 def of_queue(title: str, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -69,15 +82,23 @@ def of_dry_run(found: DryRun) -> dict[str, Any]:
 
 
 def _field(field: Field) -> tuple[str, ...]:
-    if field.choices is not None:
-        first = ", ".join(str(choice)[:40] for choice in field.choices[:5])
-        may_be = first + (f" and {len(field.choices) - 5} more" if len(field.choices) > 5 else "")
+    if field.choices is not None and field.kind not in MEDIA_KINDS:
+        first = ", ".join(str(choice)[:CELL_LENGTH] for choice in field.choices[:CELL_LENGTH])
+        may_be = f"{len(field.choices)} choice{'' if len(field.choices) == 1 else 's'}: {first}"
     elif field.min is not None or field.max is not None:
-        may_be = f"{'' if field.min is None else field.min} … {'' if field.max is None else field.max}"
+        may_be = f"{_bound(field.min)} … {_bound(field.max)}"
     else:
         may_be = ""
     value = "required" if field.required else "" if field.default is None else str(to_wire(field.default))
     return (field.name, field.kind, _line(value, 60), may_be, field.node)
+
+
+def _bound(value: Any) -> str:
+    """A bound as one reads it: 2⁶⁴−1 instead of 20 digits."""
+    if isinstance(value, int) and abs(value) > 2**32 and (abs(value) + 1).bit_count() == 1:
+        power = f"2{str(value.bit_length()).translate(_SUPERSCRIPT)}"
+        return f"{power}−1" if value > 0 else f"−{power}+1"
+    return "" if value is None else str(value)
 
 
 def _values(job: Job) -> str:
@@ -94,10 +115,15 @@ def _line(text: str, length: int = CELL_LENGTH) -> str:
     return plain(" ".join(text[: 2 * length].split()), length)
 
 
-def _text(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _text(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequence[str]], loose: Sequence[int] = ()) -> str:
     lines = [head, *rows] if rows else []
     widths = [max(len(row[column]) for row in lines) for column in range(len(head))] if lines else []
-    told = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines]
+    while sum(widths) + 2 * (len(widths) - 1) > WIDTH and any(widths[column] > NARROWEST for column in loose):
+        widths[max(loose, key=lambda column: widths[column])] -= 1
+    told = [
+        "  ".join(plain(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    ]
     return "\n".join([*titles, *told])
 
 

@@ -217,6 +217,26 @@ def test_params_are_a_table(page: Page) -> None:
     assert "<td>width</td>" in bundle["text/html"]
 
 
+def test_params_fit_a_page_of_text_and_tell_how_many_choices_there_are(page: Page) -> None:
+    (bundle,) = page.run("%comfykit params text_to_image.json").bundles
+    lines = bundle["text/plain"].splitlines()
+    assert max(map(len, lines)) <= 100
+    names = {line.split()[0]: line for line in lines[2:]}
+    count = page.value("len(next(f for f in kit.fields('text_to_image.json') if f.name == 'sampler_name').choices)")
+    assert f"{count} choices: " in names["sampler_name"]
+    assert "0 … 2⁶⁴−1" in names["seed"]
+    assert "no diffusion model" in bundle["text/html"]
+
+
+def test_a_workflow_may_be_an_object(page: Page) -> None:
+    page.run("import json\ngraph = json.load(open('picture.json'))\n%comfykit run {graph} width=24 -o made")
+    (bundle,) = page.run("%comfykit params {graph}").bundles
+    assert "width" in bundle["text/plain"]
+    page.run("%comfykit run {made.image} -o again")
+    assert page.value("again.image.pil().size") == "(24, 48)"
+    assert "{graph}" in page.run("%comfykit -h").stdout
+
+
 def test_help_names_every_command(page: Page) -> None:
     for line in ("%comfykit", "%comfykit -h", "%comfykit run --help"):
         told = page.run(line).stdout

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed, ServerError, WorkflowError
     from comfykit_jupyter.client.keep import keep
     from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.result import ExecuteResult, Media
+    from comfykit_jupyter.client.media import Media
+    from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.client.run import Run
     from comfykit_jupyter.notebook.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Workflow

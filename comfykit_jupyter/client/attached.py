@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.comfyui import ComfyUI
+from comfykit_jupyter.client.backend import Backend
 from comfykit_jupyter.client.follow import queued_items
 from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.client.run import Run
@@ -25,8 +25,8 @@ class AttachedRun(Run):
     server has on record, with the values that were put in.
     """
 
-    def __init__(self, server: ComfyUI, prompt_id: str, *, raise_on_error: bool = True) -> None:
-        super().__init__(server, {}, raise_on_error=raise_on_error, prompt_id=prompt_id)
+    def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
+        super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
         self.changed_at = time.monotonic()  # an older look at the queue, for another run, may not have it yet
 
     def find(self) -> AttachedRun:
@@ -43,7 +43,7 @@ class AttachedRun(Run):
 
     async def _stay(self) -> None:
         await self._server.look()  # for the version that the result tells; one that is away is waited for
-        await self._server.watch.follow(self, listen=True, lost=True)
+        await self._server.follow(self, listen=True, lost=True)
 
     @property
     def _sent(self) -> bool:

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
-from urllib.parse import quote
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
-from comfykit_jupyter.client.result import Media
-from comfykit_jupyter.client.sources import OnServer, read_media, read_workflow
+from comfykit_jupyter.client.sources import OnServer, read_media
 from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import plain, shown
@@ -19,7 +17,7 @@ from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
 from comfykit_jupyter.workflow.params import nearest
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.client.backend import Backend
     from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
 _MODELS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft", ".onnx"})
@@ -83,11 +81,11 @@ class Report:
     __repr__ = __str__
 
 
-async def check(server: ComfyUI, source: Any, values: Mapping[str, Any]) -> Report:
+async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Report:
     """See `ComfyKit.check`."""
     name = "workflow"
     try:
-        workflow = await read_workflow(source)
+        workflow = await server.read(source)
         name = workflow.name
         definitions = await server.definitions(workflow.classes, fresh=True)
         workflow = workflow.resolve(definitions)
@@ -99,7 +97,7 @@ async def check(server: ComfyUI, source: Any, values: Mapping[str, Any]) -> Repo
 
 
 class _Check:
-    def __init__(self, server: ComfyUI, workflow: Workflow, definitions: Definitions) -> None:
+    def __init__(self, server: Backend, workflow: Workflow, definitions: Definitions) -> None:
         self.server = server
         self.workflow = workflow
         self.definitions = definitions
@@ -111,6 +109,9 @@ class _Check:
             problems += await self._media(upload)
         sent = not problems  # with a value that does not fit nothing is
         given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._meant(problems)
+        problems += await self.server.obstacles(self.workflow)
+        if not self.server.describes:
+            return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)))
         verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
         for problem in verdict.problems:
             problems += await self._looked_into(problem, binding.prompt)
@@ -162,10 +163,14 @@ class _Check:
         if hasattr(upload.value, "read"):
             return []  # an open file can be read once
         try:
-            source = await read_media(upload, self.server.url)
+            source = await read_media(upload, self.server)
         except ParameterError as error:
             return [replace(each, kind="missing_file", field=upload.field) for each in error.problems]
-        if isinstance(source, OnServer) and source.name not in upload.choices and not await self._has(source.name):
+        if (
+            isinstance(source, OnServer)
+            and source.name not in upload.choices
+            and not await self.server.has(source.name)
+        ):
             where = f"{plain(upload.parameter)} ({upload.node_title})"
             message = f"{where}: the server has no file {shown(source.name)}"
             return [Problem(upload.parameter, message, upload.node_id, upload.node_title, "missing_file", upload.field)]
@@ -175,7 +180,7 @@ class _Check:
         """A problem, said better where more can be known: models, files, classes."""
         if problem.kind == "missing_node_type" and problem.node_id is not None:
             class_type = prompt[problem.node_id]["class_type"]
-            meant = nearest(class_type, await self.server.names("/object_info"), likeness=0.8)
+            meant = nearest(class_type, await self.server.classes(), likeness=0.8)
             hint = f" (did you mean {plain(meant)}?)" if meant else ""
             return [replace(problem, message=f"{problem.message}{hint}")]
         if problem.kind != "value_not_in_list" or problem.node_id is None or problem.field is None:
@@ -186,7 +191,11 @@ class _Check:
         where = f"{plain(problem.field)} ({problem.node_title}, node {plain(problem.node_id)})"
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
             message = f"{where}: the server has no file {shown(value)}: give one"
-            return [] if value and await self._has(value) else [replace(problem, kind="missing_file", message=message)]
+            return (
+                []
+                if value and await self.server.has(value)
+                else [replace(problem, kind="missing_file", message=message)]
+            )
         if _is_model(value):
             choices = (spec.choices or ()) if spec is not None else ()
             reason = await self._missing_model(node["class_type"], problem.field, value, choices)
@@ -203,14 +212,14 @@ class _Check:
 
     async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
         """The folder of `models/` that an input takes its files from: the one that lists the same files."""
-        folders = await self.server.names("/models")
+        folders = await self.server.models(None)
         known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
         if known is None and field.startswith("clip_name"):
             known = "text_encoders" if "text_encoders" in folders else "clip"
         if known in folders or not choices:
             return known
         files = {str(choice) for choice in choices}
-        same = [folder for folder in folders if files & {*await self.server.names(f"/models/{quote(folder, safe='')}")}]
+        same = [folder for folder in folders if files & {*await self.server.models(folder)}]
         return same[0] if len(same) == 1 else None
 
     def _own_files(self, prompt: Mapping[str, Any], given: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
@@ -225,20 +234,11 @@ class _Check:
         return found
 
     async def _own_file(self, id_: str, field: str, value: str) -> list[Problem]:
-        if await self._has(value):
+        if await self.server.has(value):
             return []
         title = self.workflow.title(id_, self.definitions)
         message = f"{plain(field)} ({title}, node {plain(id_)}): the server has no file {shown(value)}: give one"
         return [Problem(self.workflow.address(id_, field), message, id_, title, "missing_file", field)]
-
-    async def _has(self, name: str) -> bool:
-        """Whether the server has a file of the name by which nodes know it."""
-        try:
-            query = Media.named(self.server, name).query
-        except ComfyKitError:
-            return False
-        response = await self.server.request("HEAD", "/view", params=query)
-        return response.status_code == 200
 
 
 def _is_model(value: Any) -> TypeGuard[str]:

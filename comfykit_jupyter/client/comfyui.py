@@ -6,68 +6,54 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 from weakref import WeakValueDictionary, finalize
 
+from comfykit_jupyter.client import jobs
+from comfykit_jupyter.client.backend import Accepted, Backend, Follower, Order, Refused, Server
 from comfykit_jupyter.client.credentials import secret_headers
-from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.events import EventSocket
-from comfykit_jupyter.client.follow import Follower, Watch, queued_ids, queued_items
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.follow import Watch, queued_ids, queued_items
+from comfykit_jupyter.client.media import FILE, Media, annotated, view
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
-from comfykit_jupyter.client.transfer import download
+from comfykit_jupyter.client.transfer import download, upload
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 if TYPE_CHECKING:
     import httpx
 
+    from comfykit_jupyter.client.jobs import Job
+    from comfykit_jupyter.workflow.binding import Upload
+
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
 """Seconds for a connection, and for the next bytes of an answer."""
 HISTORY_LOOKED_AT = 50
 """Runs that ended last among which one is looked for that ends in some way."""
+_FOLDERS = (" [input]", " [output]", " [temp]")
+"""What ComfyUI puts behind the name of a file to say in which of its folders it lies."""
 POOL = 16
 """Connections at the most; a hundred runs at once take turns on them."""
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server as it answered last."""
-
-    url: str
-    reachable: bool
-    version: str | None = None
-    message: str = ""
-    """One line: what is wrong, or what it is."""
-    running: int = 0
-    pending: int = 0
-    """Jobs in its queue."""
-
-
-class Refused(Exception):
-    """HTTP 400 to a prompt: `body` is the server's own account of why."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.body = body
-
-
-class ComfyUI:
+class ComfyUI(Backend):
     """One server. Lives on the background loop; made without contacting it."""
+
+    @classmethod
+    def takes(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003
+        """Whatever no other server takes."""
+        return True
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
-        self.version: str | None = None
         self._settings = settings
         self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
-        self.last_turn: asyncio.Event | None = None
-        """Set when the newest submission has been posted, or never will be: the next one waits for it."""
         self._unconnected()
 
     def _unconnected(self) -> None:
@@ -255,9 +241,41 @@ class ComfyUI:
             found = None
         return [name for name in found if isinstance(name, str)] if isinstance(found, (list, dict)) else []
 
+    async def classes(self) -> list[str]:
+        """The names of all node classes."""
+        return await self.names("/object_info")
+
+    async def has(self, name: str) -> bool:
+        """Whether the server has a file of the name by which nodes know it."""
+        try:
+            query = Media.named(self, name).query
+        except ComfyKitError:
+            return False
+        return (await self.request("HEAD", "/view", params=query)).status_code == 200
+
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
         return self._moving.setdefault(name, asyncio.Lock())
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """The address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
+        return view(self.url, entry)
+
+    def named(self, text: str) -> str | None:
+        """The name of a file that the server has: from its address, or as nodes write it."""
+        if text.startswith(f"{self.url}/view?"):
+            query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
+            if query.get("filename"):
+                return annotated({**FILE, **query})
+        return text if text.endswith(_FOLDERS) else None
+
+    def name_of(self, media: Media) -> str:
+        """The name by which nodes know an output."""
+        return annotated(media.query)
+
+    async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:  # noqa: ARG002
+        """Send a file, unless the server has it already; returns the name by which its nodes know it."""
+        return await upload(self, content, suffix)
 
     async def fetch(self, media: Media) -> Path:
         """A local copy of a file that a run made here, fetched once.
@@ -272,17 +290,24 @@ class ComfyUI:
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
-    async def post(self, prompt_id: str, prompt: Mapping[str, Any], extra_pnginfo: Mapping[str, Any] | None) -> Any:
-        """Send a prompt, once. Returns the server's `node_errors`: not empty when it took only a part of it.
+    async def post(self, order: Order) -> Accepted:
+        """Send a prompt, once.
 
         Raises:
             Refused: the server says what is wrong with it.
             ServerError: no answer. Whether the job runs is then for `/queue` and `/history` to say.
         """
-        body: dict[str, Any] = {"prompt": prompt, "client_id": self.events.client_id, "prompt_id": prompt_id}
+        return await order.once(self._post(order))
+
+    async def _post(self, order: Order) -> Accepted:
+        body: dict[str, Any] = {
+            "prompt": order.binding.prompt,
+            "client_id": self.events.client_id,
+            "prompt_id": order.id,
+        }
         extra: dict[str, Any] = {}
-        if extra_pnginfo:
-            extra["extra_pnginfo"] = extra_pnginfo
+        if order.extra_pnginfo:
+            extra["extra_pnginfo"] = order.extra_pnginfo
         if self._settings.api_key:
             extra["api_key_comfy_org"] = self._settings.api_key
         if extra:
@@ -303,7 +328,7 @@ class ComfyUI:
             )
         if response.status_code != 200:
             raise Refused(answer)
-        return answer.get("node_errors")
+        return Accepted(order.id, answer.get("node_errors"))
 
     async def find(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""
@@ -319,7 +344,31 @@ class ComfyUI:
     async def listen(self, run: Follower) -> None:
         """Tell a run of its events from now on. The socket opens meanwhile: see `EventSocket.ready`."""
         await self._client()
-        self.events.subscribe(run.prompt_id, run, self._secrets)
+        self.events.subscribe(run.id, run, self._secrets)
+
+    def leave(self, run: Follower) -> None:
+        """Tell it no more of its events."""
+        self.events.unsubscribe(run.id, run)
+
+    async def ready(self) -> bool:
+        """Whether the socket is there."""
+        return await self.events.ready()
+
+    async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
+        """Stay with a run until its outcome is known."""
+        await self.watch.follow(run, listen=listen, lost=lost)
+
+    async def queued(self) -> list[Job]:
+        """See `ComfyKit.queue`."""
+        return await jobs.queued(self)
+
+    async def recent(self, most: int) -> list[Job]:
+        """See `ComfyKit.history`."""
+        return await jobs.ended(self, most)
+
+    async def models(self, folder: str | None) -> list[str]:
+        """See `ComfyKit.models`."""
+        return await jobs.models(self, folder)
 
     async def queue(self) -> Mapping[str, Any]:
         """`/queue`, as the server has it now.

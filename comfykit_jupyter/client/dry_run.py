@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.sources import OnServer, read_media, read_workflow, resolve
+from comfykit_jupyter.client.sources import OnServer, read_media, resolve
 from comfykit_jupyter.workflow.editor_values import changes
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.client.backend import Backend
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 LENGTH = 120
@@ -61,9 +61,9 @@ class DryRun:
     __repr__ = __str__
 
 
-async def dry_run(server: ComfyUI, source: Any, values: Mapping[str, Any]) -> DryRun:
+async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> DryRun:
     """See `ComfyKit.dry_run`."""
-    workflow = await resolve(await read_workflow(source), server)
+    workflow = await resolve(await server.read(source), server)
     drawn: set[int] = set()
 
     def draw(low: int, high: int) -> int:
@@ -128,7 +128,7 @@ def _shortened(before: str, after: str) -> tuple[str, str]:
     return plain(cut[0], LENGTH), plain(cut[1], LENGTH)
 
 
-async def _file(upload: Upload, server: ComfyUI) -> str:
+async def _file(upload: Upload, server: Backend) -> str:
     """What would be sent for a media value: it is looked for, and read no further than that takes.
 
     Raises:
@@ -136,12 +136,12 @@ async def _file(upload: Upload, server: ComfyUI) -> str:
     """
     value = upload.value
     address = isinstance(value, str) and value.startswith(("http://", "https://"))
-    if address and not value.startswith(f"{server.url}/view?"):
+    if address and server.named(value) is None:
         parts = urlsplit(value)  # without the query, in which there may be a secret
         return f"upload of what is at {parts.scheme}://{parts.hostname}{parts.path}"
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         return f"upload of a {type(value).__name__}"
-    source = await read_media(upload, server.url)
+    source = await read_media(upload, server)
     if isinstance(source, OnServer):
         return f"{_told(source.name)}, which the server has"
     size = source.content.stat().st_size if isinstance(source.content, Path) else len(source.content)

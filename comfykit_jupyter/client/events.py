@@ -13,9 +13,10 @@ import struct
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from comfykit_jupyter.client.backend import Listener
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
 
@@ -40,26 +41,13 @@ _MIMES = {1: "image/jpeg", 2: "image/png"}
 
 @dataclass(frozen=True)
 class Preview:
-    """One preview picture, as the server sent it."""
+    """One preview picture, as the server sent it; `prompt_id` is the run's own id."""
 
     prompt_id: str
     node_id: str | None
     mime: str
     data: bytes
     step: int | None = None
-
-
-class Listener(Protocol):
-    """One run, as the socket sees it."""
-
-    def on_event(self, event: Mapping[str, Any]) -> None:
-        """A message of the server about this run."""
-
-    def on_preview(self, preview: Preview) -> None:
-        """A preview of this run."""
-
-    def on_break(self) -> None:
-        """The connection was lost: what happened meanwhile was not seen."""
 
 
 class EventSocket:

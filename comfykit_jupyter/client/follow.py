@@ -1,7 +1,7 @@
 """Staying with a run on a ComfyUI server until its outcome is known.
 
 The socket's events are believed while nothing was missed; after any break, silence or doubt `/queue` and `/history`
-decide. What a run makes of it is its own (`Follower`; run.py has the real one).
+decide.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.backend import Follower
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.events import Listener
+from comfykit_jupyter.workflow.progress import RunError
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.comfyui import ComfyUI
@@ -26,39 +27,6 @@ LOOK_AGAIN = 5.0
 WATCH_QUEUE = 0.5
 WATCH_QUIET = 10.0
 """Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
-
-
-class Follower(Listener, Protocol):
-    """A run, as this file sees it."""
-
-    prompt_id: str
-    trusted: bool
-    """Whether the socket has seen all of it so far."""
-    changed_at: float
-    """A queue as of before this moment, on the monotonic clock, says nothing about it."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the outcome is known."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it is still in the queue."""
-
-    async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
-
-    def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The server's own record of it: the truth."""
-
-    def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, with this run in it."""
-
-    def on_missing(self) -> None:
-        """The server does not know it."""
-
-    def on_unreachable(self, message: str) -> None:
-        """The server has been away for too long."""
 
 
 class Watch:
@@ -125,7 +93,8 @@ class Watch:
         now = time.monotonic()
         since = now if since is None else since
         if now - since > self._patience or error.status in (401, 403):
-            run.on_unreachable(f"{error} (given up after {now - since:.0f} s; the job may still run there)")
+            message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
+            run.on_failed(RunError("unreachable", message))
         return since
 
     async def _shared_queue(self, since: float) -> Mapping[str, Any]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comfykit_jupyter.client import loop, settings
-from comfykit_jupyter.client.comfyui import ComfyUI, Server
+from comfykit_jupyter.client.backend import Backend, Server
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.media import Media
+from comfykit_jupyter.client.routing import backend_for, backend_of
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
-from comfykit_jupyter.client.sources import read_workflow, resolve, snapshot
+from comfykit_jupyter.client.sources import resolve, snapshot
 from comfykit_jupyter.workflow.errors import shown
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.notebook.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Field, Workflow
+
+B = TypeVar("B", bound=Backend)
 
 _OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers", "patience", "verify", "proxy")
 """Settings that need a connection of their own: a kit with other ones does not share it."""
@@ -109,9 +112,9 @@ class ComfyKit:
             )
         )
 
-    def _use(self, resolved: Settings, server: ComfyUI | None = None) -> None:
+    def _use(self, resolved: Settings, backends: dict[type[Backend], Backend] | None = None) -> None:
         self._settings = resolved
-        self._server = server or ComfyUI(resolved)
+        self._backends = {} if backends is None else backends
         self.comfyui_url = resolved.comfyui_url
         self.executor_type = resolved.executor_type
         self.api_key = resolved.api_key
@@ -121,6 +124,15 @@ class ComfyKit:
         self.runninghub_timeout = resolved.runninghub_timeout
         self.runninghub_retry_count = resolved.runninghub_retry_count
         self.runninghub_instance_type = resolved.runninghub_instance_type
+
+    def _made(self, kind: type[B]) -> B:
+        """The server or cloud of this kind; there is one of each, once it is needed."""
+        made = self._backends.get(kind) or self._backends.setdefault(kind, kind(self._settings))
+        return cast("B", made)
+
+    def _where(self, source: Any = None) -> Backend:
+        """Where a workflow that is named so runs; None: the server of `comfyui_url`."""
+        return self._made(backend_for(source, self._settings))
 
     def __repr__(self) -> str:
         return f"ComfyKit({self.comfyui_url!r}, executor_type={self.executor_type!r})"
@@ -184,23 +196,25 @@ class ComfyKit:
             raise ComfyKitError(f"attach: give the prompt_id of a run, not {shown(prompt_id)}")
         from comfykit_jupyter.client.attached import AttachedRun
 
-        return AttachedRun(self._server, prompt_id, raise_on_error=self._settings.raise_on_error).find()
+        server = self._made(backend_of(prompt_id, self._settings))
+        return AttachedRun(server, prompt_id, raise_on_error=self._settings.raise_on_error).find()
 
-    def submit_as(self, prompt_id: str, workflow: Any, values: Mapping[str, Any]) -> Run:
+    def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - what it is
         """As `submit`, under an id of the caller's. It must be new: the server would run it twice."""
-        return self._start(workflow, dict(values), listen=True, prompt_id=prompt_id)
+        return self._start(workflow, dict(values), listen=True, id=id)
 
-    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, prompt_id: str | None = None) -> Run:
+    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, id: str | None = None) -> Run:  # noqa: A002
+        source = snapshot(workflow)
+        server = self._where(source)
         run = Run(
-            self._server,
+            server,
             values,
             listen=listen,
             timeout=self._settings.timeout,
             raise_on_error=self._settings.raise_on_error,
-            prompt_id=prompt_id,
+            id=id,
         )
-        source = snapshot(workflow)
-        return run.start(lambda: read_workflow(source))
+        return run.start(lambda: server.read(source))
 
     def options(self, **options: Any) -> ComfyKit:
         """A kit like this one with other settings: `kit.options(timeout=600).run("wf.json", timeout=3)`.
@@ -217,7 +231,7 @@ class ComfyKit:
         given = kept | options
         kit = ComfyKit.__new__(type(self))
         shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
-        kit._use(settings.resolve(**given), self._server if shared else None)  # noqa: SLF001 - one of its own kind
+        kit._use(settings.resolve(**given), self._backends if shared else None)  # noqa: SLF001 - one of its own kind
         return kit
 
     def find(self, ending: str) -> list[str]:
@@ -226,7 +240,7 @@ class ComfyKit:
         Raises:
             ServerError: the server is away.
         """
-        return loop.call(self._server.find(ending))
+        return loop.call(self._where().find(ending))
 
     # -- knowing -------------------------------------------------------------------------------------------------------
 
@@ -245,7 +259,8 @@ class ComfyKit:
         """
         from comfykit_jupyter.client.check import check
 
-        return await loop.bridge(check(self._server, snapshot(workflow), dict(params or {})))
+        source = snapshot(workflow)
+        return await loop.bridge(check(self._where(source), source, dict(params or {})))
 
     def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
         """What `run` would send, told by what differs from the workflow's file: nothing is sent.
@@ -259,7 +274,7 @@ class ComfyKit:
         """
         from comfykit_jupyter.client.dry_run import dry_run
 
-        return loop.call(dry_run(self._server, workflow, {**(values or {}), **more}))
+        return loop.call(dry_run(self._where(workflow), workflow, {**(values or {}), **more}))
 
     def load(self, workflow: Any) -> Workflow:
         """Read a workflow: its parameters, its nodes.
@@ -271,7 +286,8 @@ class ComfyKit:
         return loop.call(self._load(workflow))
 
     async def _load(self, workflow: Any) -> Workflow:
-        return await resolve(await read_workflow(workflow), self._server)
+        server = self._where(workflow)
+        return await resolve(await server.read(workflow), server)
 
     def fields(self, workflow: Any) -> tuple[Field, ...]:
         """The parameters of a workflow as a form shows them: with the bounds and choices of this server.
@@ -283,11 +299,15 @@ class ComfyKit:
 
     async def _fields(self, workflow: Any) -> tuple[Field, ...]:
         read = await self._load(workflow)
-        return read.fields(await self._server.definitions(read.classes, fresh=True))
+        return read.fields(await self._where(read).definitions(read.classes, fresh=True))
 
-    def server(self) -> Server:
-        """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away."""
-        return loop.call(self._server.look())
+    def server(self, workflow: Any = None) -> Server:
+        """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away.
+
+        Args:
+            workflow: that which runs it, a cloud for one of its IDs; the kit's own if not given.
+        """
+        return loop.call(self._where(workflow).look())
 
     def queue(self) -> list[Job]:
         """The jobs that the server runs, and those that wait, in their order; of whomever they are.
@@ -295,9 +315,7 @@ class ComfyKit:
         Raises:
             ServerError: the server is away.
         """
-        from comfykit_jupyter.client import jobs
-
-        return loop.call(jobs.queued(self._server))
+        return loop.call(self._where().queued())
 
     def history(self, most: int = 10) -> list[Job]:
         """The jobs of the server that have ended, the newest first; `most` of them, which are 1000 at most.
@@ -305,9 +323,7 @@ class ComfyKit:
         Raises:
             ServerError: the server is away.
         """
-        from comfykit_jupyter.client import jobs
-
-        return loop.call(jobs.ended(self._server, most))
+        return loop.call(self._where().recent(most))
 
     def models(self, folder: str | None = None) -> list[str]:
         """The files in one of the server's folders of models, such as `loras`; without one, these folders.
@@ -315,9 +331,7 @@ class ComfyKit:
         Raises:
             ServerError: the server is away. ComfyKitError: it has no such folder.
         """
-        from comfykit_jupyter.client import jobs
-
-        return loop.call(jobs.models(self._server, folder))
+        return loop.call(self._where().models(folder))
 
     def input(self, name: str) -> Media:
         """A file that the server has, by the name that its nodes know, such as `cat.png`. Fetched when it is read.
@@ -325,7 +339,7 @@ class ComfyKit:
         Raises:
             ComfyKitError: it is no name of a file there.
         """
-        return Media.named(self._server, name)
+        return Media.named(self._where(), name)
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
         """A form of a workflow's parameters, with first values. For notebooks.
@@ -341,7 +355,8 @@ class ComfyKit:
 
     async def close(self) -> None:
         """Close the connections. Jobs go on; a run that is waited for opens what it needs again."""
-        await loop.bridge(self._server.close())
+        for backend in list(self._backends.values()):
+            await loop.bridge(backend.close())
 
     async def __aenter__(self) -> ComfyKit:
         return self

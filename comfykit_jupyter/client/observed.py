@@ -28,11 +28,11 @@ OnDone = Callable[["ExecuteResult"], None]
 class Observed:
     """A run as its watchers see it. Its attributes may be read from any thread."""
 
-    def __init__(self, prompt_id: str) -> None:
-        self.prompt_id = prompt_id
+    def __init__(self, id: str) -> None:  # noqa: A002 - what it is
+        self.id = id
         self.trusted = False
         self.changed_at = 0.0
-        self._state = RunState.new(prompt_id, {}, {}, time.monotonic())
+        self._state = RunState.new(id, {}, {}, time.monotonic())
         self._result: ExecuteResult | None = None
         self._cancelling = False
         self._doubt = asyncio.Event()
@@ -82,7 +82,7 @@ class Observed:
         loop.background().call_soon_threadsafe(begin)
         return end
 
-    # -- what the server's events and answers do to it (follow.Follower) ----------------------------------------------
+    # -- what the server's events and answers do to it (backend.Follower) ----------------------------------------------
 
     @property
     def ended(self) -> bool:
@@ -131,10 +131,17 @@ class Observed:
         """The queue, with this run in it."""
         self._become(from_queue(self._state, queue, time.monotonic()))
 
+    def on_note(self, note: str) -> None:
+        """What is waited for, in a few words; "" for nothing."""
+        if not self._state.finished and self._state.note != note:
+            self._become(replace(self._state, note=note))
+
     def _become(self, state: RunState) -> None:
         """The one place where the state changes: whoever waits or listens is told."""
         if state is self._state:
             return
+        if state.note and state.note == self._state.note:
+            state = replace(state, note="")  # something else has happened
         if state.error is not None and state.error.kind == "interrupted" and self._cancelling:
             where = f" at {plain(state.error.node_title)}" if state.error.node_title else ""
             state = replace(state, error=replace(state.error, kind="cancelled", message=f"cancelled{where}"))  # by us

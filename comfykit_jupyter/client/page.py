@@ -20,7 +20,8 @@ from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.errors import plain
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.result import ExecuteResult, Media
+    from comfykit_jupyter.client.media import Media
+    from comfykit_jupyter.client.result import ExecuteResult
 
 MEGABYTES = 500
 """Megabytes of media that a page holds, where nothing else was said."""

@@ -24,7 +24,8 @@ from comfykit_jupyter.client.thumbnail import Thumbnail, thumbnail
 from comfykit_jupyter.client.transfer import without_folders
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.result import ExecuteResult, Media
+    from comfykit_jupyter.client.media import Media
+    from comfykit_jupyter.client.result import ExecuteResult
 
 SIDE, SMALL_SIDE, MANY = 256, 128, 12
 """Pixels of a thumbnail's longer side, and of the smaller one when there are more than `MANY` pictures."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop, timings
-from comfykit_jupyter.client.comfyui import ComfyUI, Refused
+from comfykit_jupyter.client.backend import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.observed import Observed
 from comfykit_jupyter.client.refusal import complaints, line, refused
@@ -52,20 +52,20 @@ class Run(Observed):
         listen: follow it by the server's events; else by looking at its history.
         timeout: seconds that it may take; past it the job is cancelled. None: no limit.
         raise_on_error: whether `result()` raises for a run that failed.
-        prompt_id: the server's name for it; a new one if not given.
+        id: its own name; a new one if not given.
     """
 
     def __init__(
         self,
-        server: ComfyUI,
+        server: Backend,
         values: Mapping[str, Any],
         *,
         listen: bool = True,
         timeout: float | None = None,
         raise_on_error: bool = True,
-        prompt_id: str | None = None,
+        id: str | None = None,  # noqa: A002 - what it is
     ) -> None:
-        super().__init__(prompt_id or str(uuid.uuid4()))
+        super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
         self._server = server
         self._values = values
@@ -82,6 +82,16 @@ class Run(Observed):
 
     def __repr__(self) -> str:
         return f"<Run {self.prompt_id[:8]} {self.progress}>"
+
+    @property
+    def server(self) -> str:
+        """The address where it runs."""
+        return self._server.url
+
+    @property
+    def prompt_id(self) -> str:
+        """The server's name for it: its own `id`, or, in a cloud that gives the names, the cloud's once it has it."""
+        return (self._submission.prompt_id if self._submission is not None else None) or self.id
 
     # -- for its users -------------------------------------------------------------------------------------------------
 
@@ -133,7 +143,7 @@ class Run(Observed):
 
     def start(self, read: Callable[[], Awaitable[Workflow]]) -> Run:
         """Begin; the workflow is read on the background loop. Returns itself."""
-        submission = self._submission = Submission(self._server, self.prompt_id, read, self._values)
+        submission = self._submission = Submission(self._server, self.id, read, self._values, self.on_note)
         self._begin(lambda: self._submit(submission))
         return self
 
@@ -185,28 +195,29 @@ class Run(Observed):
         finally:
             if limit is not None:
                 limit.cancel()
-            self._server.events.unsubscribe(self.prompt_id, self)
+            self._server.leave(self)
             if self._submission is not None:
                 self._submission.pass_turn()
         return self._settle()
 
     async def _submit(self, submission: Submission) -> None:
         """Send it, and see what becomes of it."""
-        self.workflow, binding = await submission.bind()
+        self.workflow = await submission.read()
         self._warnings += self.workflow.notes
+        binding = await submission.bind(self.workflow)
         self._know(self.workflow, binding)
         await submission.send_files(binding)
         if self._listen:
-            self.trusted = await self._server.events.ready()
+            self.trusted = await self._server.ready()
         await self._post(submission, self.workflow, binding)
-        await self._server.watch.follow(self, listen=self._listen)
+        await self._server.follow(self, listen=self._listen)
 
     def _know(self, workflow: Workflow, binding: Binding) -> None:
         """From now on it is known what runs: its prompt, what its nodes are called."""
         self.workflow, self._binding = workflow, binding
         titles = {node: workflow.title(node) for node in workflow.prompt}
         weights = timings.weights(self._server.url, binding.prompt)
-        self._become(RunState.new(self.prompt_id, binding.prompt, titles, time.monotonic(), weights=weights))
+        self._become(RunState.new(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""
@@ -219,6 +230,10 @@ class Run(Observed):
         except ServerError as error:
             if not error.sent:
                 raise
+            if not self._named:  # there is no name to look for it by
+                self._failure = error
+                self._end("failed", RunError("unknown", str(error)))
+                return
             self._unanswered = error
             self.trusted = False
         self.changed_at = time.monotonic()
@@ -236,13 +251,18 @@ class Run(Observed):
         """Whether the server may know it."""
         return self._submission is not None and self._submission.posted_at is not None
 
+    @property
+    def _named(self) -> bool:
+        """Whether it is known what the server calls it."""
+        return self._submission is None or self._submission.prompt_id is not None
+
     async def _withdraw(self) -> None:
         """The caller left, or the time is over: cancel on the server, and see how that ends."""
         self._cancelling = True
         if self._sent and not self._state.finished:
             try:
                 await asyncio.wait_for(self._call_off(), CANCEL_TIMEOUT)
-                await asyncio.wait_for(self._server.watch.follow(self, listen=self._listen), CANCEL_TIMEOUT)
+                await asyncio.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
@@ -263,10 +283,11 @@ class Run(Observed):
     async def _call_off(self) -> None:
         """Have it cancelled on the server: at once, and again if the server had not taken it yet."""
         on_its_way = self._submission is not None and not self._submission.is_answered
-        found = await self._server.cancel(self.prompt_id)
+        found = self._named and await self._server.cancel(self.prompt_id)
         if on_its_way and not found and self._submission is not None:
             await self._submission.answered()
-            await self._server.cancel(self.prompt_id)
+            if self._named:
+                await self._server.cancel(self.prompt_id)
         self._raise_doubt()
 
     def _fail(self, error: ComfyKitError) -> None:
@@ -285,7 +306,7 @@ class Run(Observed):
         seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
-            prompt_id=self.prompt_id if self._sent else None,
+            prompt_id=self.prompt_id if self._sent and self._named else None,
             duration=self._duration(),
             msg=line(state.error),
             error=state.error,
@@ -322,6 +343,6 @@ class Run(Observed):
         elif time.monotonic() - self.changed_at > SETTLING:
             self._fail(ServerError(f"{self._unanswered} (the job was not started)"))
 
-    def on_unreachable(self, message: str) -> None:
-        """The server has been away for too long."""
-        self._end("failed", RunError("unreachable", message))
+    def on_failed(self, error: RunError) -> None:
+        """No more can be known of it."""
+        self._end("failed", error)

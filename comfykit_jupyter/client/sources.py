@@ -11,24 +11,21 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, local_folder
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.client.backend import Backend
 
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
-
-_FOLDERS = (" [input]", " [output]", " [temp]")
-"""What ComfyUI puts behind the name of a file to say in which of its folders it lies."""
 
 _MAGIC = (
     (b"\x89PNG", ".png"),
@@ -87,7 +84,7 @@ async def read_workflow(source: Any) -> Workflow:
     return await asyncio.to_thread(_read_file, Path(text))
 
 
-async def resolve(workflow: Workflow, server: ComfyUI) -> Workflow:
+async def resolve(workflow: Workflow, server: Backend) -> Workflow:
     """The workflow with its prompt: what the editor saved is converted by the definitions of the server it runs on.
 
     Raises:
@@ -164,9 +161,9 @@ async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:
 
 @dataclass(frozen=True)
 class OnServer:
-    """A file that the server has already, by the name that its nodes know."""
+    """A file that the server has already, by what stands in a prompt for it: the name that its nodes know."""
 
-    name: str
+    name: Any
 
 
 @dataclass(frozen=True)
@@ -179,38 +176,37 @@ class ToSend:
     """Whether `content` is a copy that nobody needs once it is sent."""
 
 
-async def read_media(upload: Upload, server_url: str) -> OnServer | ToSend:
+async def read_media(upload: Upload, server: Backend | None) -> OnServer | ToSend:
     """What a media parameter's value stands for.
 
     It may be a path, bytes, an open file, a Pillow picture, a NumPy array (height × width × 3, 0…255 or 0…1), a
     Matplotlib figure, a URL, a name that the server has, or an output of an earlier run: on the same server that is
-    not sent again.
+    not sent again, if it can be had there. Without a server, only what can be sent to one.
 
     Raises:
         ParameterError: it is none of these. SourceError: it can't be read.
     """
     value = upload.value
     if isinstance(value, Media):
-        if value.origin.url == server_url:
-            return OnServer(_annotated(value.query))
+        if server is not None and value.origin.url == server.url and (name := server.name_of(value)) is not None:
+            return OnServer(name)
         return ToSend(await value.origin.fetch(value), _suffix(value.name, upload))
     if isinstance(value, (str, os.PathLike)):
-        return await _read_named(os.fspath(value), upload, server_url)
+        return await _read_named(os.fspath(value), upload, server)
     return await asyncio.to_thread(_encode, value, upload)
 
 
-async def _read_named(text: str, upload: Upload, server_url: str) -> OnServer | ToSend:
-    if text.startswith(f"{server_url}/view?"):
-        query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
-        if query.get("filename"):
-            return OnServer(_annotated(query))
+async def _read_named(text: str, upload: Upload, server: Backend | None) -> OnServer | ToSend:
+    known = server.named(text) if server is not None else None
+    if known is not None and "://" in text:
+        return OnServer(known)
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
         return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)), temporary=True)
     if (path := await asyncio.to_thread(_local, text)) is not None:
         return ToSend(path, _suffix(path.name, upload))
-    if text in upload.choices or text.endswith(_FOLDERS):
-        return OnServer(text)
+    if known is not None or text in upload.choices:
+        return OnServer(known or text)
     similar = nearest(text, upload.choices)
     hint = (
         f"; did you mean {similar!r}, which the server has?" if similar else " (a path, a URL, or a name on the server)"
@@ -302,13 +298,6 @@ def _suffix(name: str, upload: Upload, data: bytes = b"") -> str:
     if data[4:8] == b"ftyp":
         return ".mp4"
     return _SUFFIXES.get(upload.kind or "image", ".bin")
-
-
-def _annotated(query: Mapping[str, str]) -> str:
-    """The name by which a node finds a file in one of the server's folders."""
-    name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
-    folder = query.get("type") or "output"
-    return name if folder == "input" else f"{name} [{folder}]"
 
 
 def _head(path: Path) -> bytes:

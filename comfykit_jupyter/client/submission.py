@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.backend import Accepted, NotTaken, Order
 from comfykit_jupyter.client.errors import ParameterError
 from comfykit_jupyter.client.sources import OnServer, read_media, resolve
-from comfykit_jupyter.client.transfer import upload
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyui import ComfyUI
+    from comfykit_jupyter.client.backend import Backend
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
@@ -23,45 +23,57 @@ TURN = 10.0
 
 
 class Submission:
-    """What is sent under one prompt_id. Those of a server are posted in the order in which they were made.
+    """What is sent for one run. Those of a server are posted in the order in which they were made.
 
     Args:
         server: where it goes.
-        prompt_id: ours: known before the server has seen anything.
+        id: the run's own: known before the server has seen anything.
         read: gives the workflow.
         values: the workflow's values by name.
+        note: tells whoever watches what is waited for.
     """
 
     def __init__(
         self,
-        server: ComfyUI,
-        prompt_id: str,
+        server: Backend,
+        id: str,  # noqa: A002 - what it is
         read: Callable[[], Awaitable[Workflow]],
         values: Mapping[str, Any],
+        note: Callable[[str], None],
     ) -> None:
         self.posted_at: float | None = None
-        """When the prompt was sent, on the monotonic clock."""
+        """When the prompt was sent, on the monotonic clock; None as long as no job can have begun."""
+        self.prompt_id = id if server.own_ids else None
+        """The server's name for it; where that gives the name, as soon as it has."""
+        self._id = id
         self._server = server
-        self._prompt_id = prompt_id
         self._read = read
         self._values = values
+        self._note = note
         self._known: Definitions = {}
-        self._posting: asyncio.Task[Any] | None = None
+        self._posting: asyncio.Task[Accepted] | None = None
         self._before, self._turn = server.last_turn, asyncio.Event()
         server.last_turn = self._turn
 
-    async def bind(self) -> tuple[Workflow, Binding]:
-        """The workflow, and its prompt with the values; one that the definitions refuse is tried with fresh ones.
+    async def read(self) -> Workflow:
+        """The workflow, with its prompt.
 
         Raises:
-            ComfyKitError: the workflow can't be read, a value does not fit, or the server is away.
+            ComfyKitError: it can't be read, or the server is away.
         """
-        workflow = await resolve(await self._read(), self._server)
+        return await resolve(await self._read(), self._server)
+
+    async def bind(self, workflow: Workflow) -> Binding:
+        """Its prompt with the values; one that the definitions refuse is tried with fresh ones.
+
+        Raises:
+            ParameterError: a value does not fit. ServerError: the server is away.
+        """
         self._known = await self._server.definitions(workflow.classes)
         with contextlib.suppress(ParameterError):
-            return workflow, workflow.bind(self._values, self._known)
+            return workflow.bind(self._values, self._known)
         self._known = await self._server.definitions(workflow.classes, fresh=True)
-        return workflow, workflow.bind(self._values, self._known)
+        return workflow.bind(self._values, self._known)
 
     async def send_files(self, binding: Binding) -> None:
         """Have every media value on the server, and in the prompt its name there.
@@ -72,12 +84,13 @@ class Submission:
         for needed in binding.uploads:
             binding.place(needed, await self._send(needed))
 
-    async def _send(self, needed: Upload) -> str:
-        source = await read_media(needed, self._server.url)
+    async def _send(self, needed: Upload) -> Any:
+        source = await read_media(needed, self._server)
         if isinstance(source, OnServer):
             return source.name
+        self._note(f"sending {needed.parameter}")
         try:
-            return await upload(self._server, source.content, source.suffix)
+            return await self._server.upload(source.content, source.suffix, needed)
         finally:
             if source.temporary and isinstance(source.content, Path):
                 source.content.unlink(missing_ok=True)
@@ -86,18 +99,31 @@ class Submission:
         """Send the prompt, once: cancelling the caller does not take it back. Returns the server's `node_errors`.
 
         Raises:
-            Refused, ServerError: as `ComfyUI.post`.
+            Refused, ServerError: as `Backend.post`.
         """
         extra = workflow.pnginfo(binding.prompt, self._known)
         if self._before is not None:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
                 await asyncio.wait_for(self._before.wait(), TURN)
             self._before = None
+        accepted = await self._server.post(Order(self._id, workflow, binding, extra, self._once, self._note))
+        return accepted.node_errors
+
+    async def _once(self, request: Coroutine[Any, Any, Accepted]) -> Accepted:
         self.posted_at = time.monotonic()
-        sending = self._server.post(self._prompt_id, binding.prompt, extra)
-        self._posting = asyncio.ensure_future(sending)
-        self._posting.add_done_callback(lambda _posting: self.pass_turn())
+        self._posting = asyncio.ensure_future(request)
+        self._posting.add_done_callback(self._answered)
         return await asyncio.shield(self._posting)
+
+    def _answered(self, posting: asyncio.Task[Accepted]) -> None:
+        self.pass_turn()
+        if posting.cancelled():
+            return
+        error = posting.exception()
+        if error is None:
+            self.prompt_id = posting.result().prompt_id
+        elif isinstance(error, NotTaken):
+            self.posted_at = None
 
     def pass_turn(self) -> None:
         """The next one need not wait for this any more: it was posted, or never will be."""
@@ -112,5 +138,3 @@ class Submission:
         """Come back when the server has answered the prompt, in whatever way."""
         if self._posting is not None:
             await asyncio.wait({self._posting})
-            if not self._posting.cancelled():
-                self._posting.exception()  # seen: whoever posted has been told

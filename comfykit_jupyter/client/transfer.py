@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ServerError, SourceError
-from comfykit_jupyter.client.result import Media, safe_name
+from comfykit_jupyter.client.media import Media, safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.comfyui import ComfyUI

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.kit import ComfyKit
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.transfer import without_folders
 
 if TYPE_CHECKING:

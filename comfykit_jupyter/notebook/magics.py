@@ -106,7 +106,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if "--dry-run" in call.options:
             display(tables.of_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
-        return self._ended(self._attend(kit.submit(workflow, values), kit, workflow.name), workflow.name, name)
+        return self._ended(self._attend(kit.submit(workflow, values), workflow.name), workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:
         kit = self._kit(call)
@@ -115,7 +115,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             raise UsageError("attach: say which run: %comfykit attach PROMPT_ID; %comfykit history has their ids")
         run = kit.attach(str(call.arguments[0]))
         title = f"run {plain(run.prompt_id, 8)}"
-        return self._ended(self._attend(run, kit, title, stays=True), title, name)
+        return self._ended(self._attend(run, title, stays=True), title, name)
 
     def _ended(self, result: ExecuteResult, title: str, name: str | None) -> ExecuteResult:
         """Bind a result; the cell fails where the run did."""
@@ -128,14 +128,14 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             raise error
         return self._silent(result)
 
-    def _attend(self, run: Run, kit: ComfyKit, title: str, *, stays: bool = False) -> ExecuteResult:
+    def _attend(self, run: Run, title: str, *, stays: bool = False) -> ExecuteResult:
         """Show a run until its end, and its result in the same place then. ■ cancels it; one that `stays` is left."""
         output, view = Output(), self._free_view()
         if view is not None:
             with view.written():
-                view.title, view.status, view.progress = title, "queued", {"prompt_id": run.prompt_id}
+                view.title, view.status, view.progress = title, "queued", {"prompt_id": run.id}
                 view.server = {
-                    "address": kit.comfyui_url.partition("://")[2],
+                    "address": run.server.partition("://")[2],
                     "state": "busy",
                     "message": "",
                     "version": None,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.result import safe_name
+from comfykit_jupyter.client.media import safe_name
 from comfykit_jupyter.client.thumbnail import thumbnail
 from comfykit_jupyter.client.transfer import local_folder
 

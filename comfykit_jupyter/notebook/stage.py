@@ -30,9 +30,9 @@ KEPT = 100
 _known: deque[str] = deque(maxlen=10_000)
 
 
-def is_known(prompt_id: str) -> bool:
+def is_known(id: str) -> bool:  # noqa: A002 - what it is
     """Whether a form or cell of this kernel has shown the run."""
-    return prompt_id in _known
+    return id in _known
 
 
 class Stage:
@@ -40,7 +40,7 @@ class Stage:
 
     def __init__(self, view: RunView) -> None:
         self.results: dict[str, ExecuteResult] = {}
-        """By prompt id, oldest first."""
+        """By the run's id, oldest first."""
         self.latest: ExecuteResult | None = None
         """That of the run that ended last."""
         self._briefs = Briefs(view.send)
@@ -51,8 +51,8 @@ class Stage:
 
     def add(self, run: Run) -> None:
         """Show a run from now to its end. From any thread."""
-        _known.append(run.prompt_id)
-        key = (id(self), run.prompt_id)
+        _known.append(run.id)
+        key = (id(self), run.id)
         previews = Previews(self._view.send)
 
         def ended(result: ExecuteResult) -> None:
@@ -73,7 +73,7 @@ class Stage:
         runs = list(self._runs)
         if prompt_id is None:
             return self._on_stage(runs)
-        return next((run for run in runs if run.prompt_id == prompt_id), None)
+        return next((run for run in runs if run.id == prompt_id), None)
 
     def unfinished(self) -> list[Run]:
         """The runs that have not ended, in the order they were added."""
@@ -84,7 +84,7 @@ class Stage:
         self._briefs.again()
         run = self._on_stage(self._runs)
         if run is not None:
-            self._previews[run.prompt_id].again()
+            self._previews[run.id].again()
 
     def painted(self, prompt_id: str, sequence: int) -> None:
         """The page has painted a preview."""
@@ -105,7 +105,7 @@ class Stage:
 
     def _begin(self, run: Run, previews: Previews) -> None:
         self._runs.append(run)
-        self._previews[run.prompt_id] = previews
+        self._previews[run.id] = previews
         with self._view.written():
             self._show()
 
@@ -116,16 +116,16 @@ class Stage:
                 self._show()
 
     def _end(self, run: Run, result: ExecuteResult) -> None:
-        last = self._progress.pop(run.prompt_id, None)
+        last = self._progress.pop(run.id, None)
         self._runs = [other for other in self._runs if other is not run]
-        self._previews.pop(run.prompt_id, None)
-        self.results[run.prompt_id] = result
+        self._previews.pop(run.id, None)
+        self.results[run.id] = result
         for oldest in list(self.results)[:-KEPT]:
             self._briefs.without(oldest)
             del self.results[oldest]
         with self._view.written():
             self._view.result = result
-            self._view.runs = self._briefs.with_(run.prompt_id, result)
+            self._view.runs = self._briefs.with_(run.id, result)
             if self._runs:
                 self._show()
             else:
@@ -137,23 +137,21 @@ class Stage:
 
     def _on_stage(self, runs: list[Run]) -> Run | None:
         """The first that runs; while none does, the first that waits."""
-        started = (run for run in runs if (seen := self._progress.get(run.prompt_id)) and seen.status != "queued")
+        started = (run for run in runs if (seen := self._progress.get(run.id)) and seen.status != "queued")
         return next(started, runs[0] if runs else None)
 
     def _show(self) -> None:
         run = self._on_stage(self._runs)
         if run is None:
             return
-        progress = self._progress.get(run.prompt_id)
+        progress = self._progress.get(run.id)
         self._view.status = "queued" if progress is None else progress.status
-        self._view.progress = (
-            {"prompt_id": run.prompt_id, "status": "queued"} if progress is None else _progress(progress)
-        )
+        self._view.progress = {"prompt_id": run.id, "status": "queued"} if progress is None else _progress(progress)
         waiting = []
         for other in self._runs:
             if other is not run:
-                seen = self._progress.get(other.prompt_id)
-                waiting.append({"id": other.prompt_id, "position": seen.queue_position if seen else None})
+                seen = self._progress.get(other.id)
+                waiting.append({"id": other.id, "position": seen.queue_position if seen else None})
         self._view.waiting = waiting
 
 

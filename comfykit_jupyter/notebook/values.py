@@ -13,7 +13,7 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.loop import call
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.sources import ToSend, read_media
 from comfykit_jupyter.notebook.media import inbox
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Input
@@ -137,7 +137,7 @@ def _file(field: Field, value: Any) -> Any:
         message = f"{field.name} ({field.node}): give a file, a picture, a URL, or a name that the server has"
         raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
     kind: Any = field.kind
-    sent = call(read_media(Upload(field.name, field.node_id, field.node, field.name, kind, value), ""))
+    sent = call(read_media(Upload(field.name, field.node_id, field.node, field.name, kind, value), None))
     if not isinstance(sent, ToSend):
         return sent.name
     return str(

@@ -24,7 +24,8 @@ from comfykit_jupyter.notebook.stage import Stage
 from comfykit_jupyter.notebook.sync import writer
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.result import ExecuteResult, Media
+    from comfykit_jupyter.client.media import Media
+    from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.client.run import Run
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.kit import current
 from comfykit_jupyter.client.loop import call
+from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.render import listed
-from comfykit_jupyter.client.result import Media, changed_values
+from comfykit_jupyter.client.result import changed_values
 from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
@@ -35,7 +36,7 @@ from comfykit_jupyter.notebook.view import Reply, RunView
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyui import Server
+    from comfykit_jupyter.client.backend import Server
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.client.run import Run
@@ -93,7 +94,7 @@ class WorkflowWidget(RunView):
             title=self._workflow.name,
             fields=self._described(),
             storage=self._storage(),
-            server=_server(self._kit.comfyui_url, server),
+            server=_server(server),
         )
         self.handlers |= {
             "set": (writer.post, self._on_set),
@@ -107,7 +108,7 @@ class WorkflowWidget(RunView):
         self._trait().put(self, {**self._initial(), **first})
         self._mark = mark(self.storage)
         for run in unfinished():
-            if run.prompt_id.endswith(self._mark):  # of the form that this cell made before
+            if run.id.endswith(self._mark):  # of the form that this cell made before
                 self.show(run)
         if server.reachable:
             work(self._find_again)
@@ -248,7 +249,7 @@ class WorkflowWidget(RunView):
         with self.lock:
             self.errors = {}
         rows = seed_rows(self._workflow, self.described, self._values(), str(content.get("seed") or ""), times)
-        ids = [self._submit(seeds).prompt_id for seeds in rows]
+        ids = [self._submit(seeds).id for seeds in rows]
         return {"prompt_id": ids[0], "prompt_ids": ids}, ()
 
     def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
@@ -356,7 +357,7 @@ class WorkflowWidget(RunView):
 
     def _ask(self) -> Server:
         """Look at the server, and get the fields as it defines them; without it as the workflow shows them."""
-        server = self._kit.server()
+        server = self._kit.server(self._workflow)
         if server.reachable and not self._complete:
             with contextlib.suppress(ServerError):
                 self._workflow = self._kit.load(self._workflow)
@@ -383,7 +384,7 @@ class WorkflowWidget(RunView):
             try:
                 server = self._ask()
             except WorkflowError as error:  # it lacks nodes of a file that only it can read: they may be installed
-                server = replace(self._kit.server(), reachable=False, message=str(error))
+                server = replace(self._kit.server(self._workflow), reachable=False, message=str(error))
             found = self._complete and not complete
             writer.post(lambda: self._tell(server, found=found))
         if not server.reachable or server.running:
@@ -392,7 +393,7 @@ class WorkflowWidget(RunView):
 
     def _tell(self, server: Server, *, found: bool) -> None:
         with self.lock, self.hold_sync():
-            self.server = _server(self._kit.comfyui_url, server)
+            self.server = _server(server)
             if found:
                 self.fields, self.storage = self._described(), self._storage()
                 self._trait().put(self, {**self._initial(), **self._values()})
@@ -403,6 +404,11 @@ def about(name: str, values: Mapping[str, Any]) -> str:
     return listed(name, values) if values else f"{name}: no parameters"
 
 
-def _server(url: str, server: Server) -> dict[str, Any]:
+def _server(server: Server) -> dict[str, Any]:
     state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
-    return {"address": urlsplit(url).netloc, "state": state, "message": server.message, "version": server.version}
+    return {
+        "address": urlsplit(server.url).netloc,
+        "state": state,
+        "message": server.message,
+        "version": server.version,
+    }

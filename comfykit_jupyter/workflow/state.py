@@ -30,18 +30,20 @@ class Progress:
     elapsed: float = 0.0
     remaining: float | None = None
     fraction: float = 0.0
+    note: str = ""
+    """What is waited for, where it is no node: a file that is sent, a place in a cloud's queue."""
 
     def __str__(self) -> str:
         """One line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
         parts: list[str] = []
         title = plain(self.node_title) if self.node_title else ""
         if self.status == "queued":
-            parts.append("queued")
+            parts.append(plain(self.note) or "queued")
             if self.queue_position is not None:
                 parts.append(f"{self.queue_position} before this" if self.queue_position else "next")
         elif self.status == "running":
             steps = f" {self.step}/{self.steps}" if self.steps is not None and self.step is not None else ""
-            parts.append(f"{title or 'running'}{steps}")
+            parts.append(plain(self.note) or f"{title or 'running'}{steps}")
             parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}")
         else:
             parts.append(f"{self.status} at {title}" if title and self.status != "completed" else self.status)
@@ -64,8 +66,9 @@ class RunError:
     | node_error | a node failed: its id, title and class, `exception_type`, `traceback` |
     | cancelled | we stopped it: `cancel()`, Ctrl-C, ■, the awaiting task was cancelled |
     | interrupted | somebody else stopped it on the server |
-    | timeout | it took longer than the kit's `timeout`, and was cancelled |
+    | timeout | it took longer than the kit's `timeout`, and was cancelled; or than `runninghub_timeout`, and goes on |
     | gone | the server no longer knows it: removed from the queue, or the server restarted |
+    | unknown | the answer to the prompt was lost, and no name is known to look for it by: it may run |
     | unreachable | the server is away, refuses us, or is none; for longer than the kit's `patience` while it ran |
 
     `traceback` holds the server's lines as it sent them: escape them before they are shown.
@@ -106,6 +109,7 @@ class RunState:
     step: int | None = None
     steps: int | None = None
     queue_position: int | None = None
+    note: str = ""
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     display: Mapping[str, str] = field(default_factory=dict)
     node_times: Mapping[str, float] = field(default_factory=dict)
@@ -173,6 +177,7 @@ class RunState:
             elapsed=max(0.0, until - since),
             remaining=self._remaining(at) if running else None,
             fraction=1.0 if completed else max(self.reached, self.come(until)),
+            note=self.note if self.status in ("queued", "running") else "",
         )
 
     def come(self, at: float) -> float:

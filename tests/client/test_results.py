@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, Media, ServerError
-from comfykit_jupyter.client.result import collect, safe_name
+from comfykit_jupyter.client.media import safe_name, view
+from comfykit_jupyter.client.result import collect
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.progress import RunState
 
@@ -23,6 +25,9 @@ class Origin:
     """A server that has no files: for results that were made by hand."""
 
     url = "http://127.0.0.1:1"
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        return view(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         raise ServerError("no such file")

@@ -11,7 +11,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, Workflow
 from comfykit_jupyter.client.errors import ComfyKitError, SourceError
-from comfykit_jupyter.client.result import Media
+from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows

@@ -14,6 +14,7 @@ from PIL import Image
 
 from comfykit_jupyter import ComfyKit, RunFailed
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.comfyui import ComfyUI
 from comfykit_jupyter.client.run import Run
 from comfykit_jupyter.workflow.progress import Progress
 
@@ -30,7 +31,7 @@ def picture(size: tuple[int, int] = (48, 32)) -> Image.Image:
 
 def queued(kit: ComfyKit) -> set[str]:
     """The ids of all jobs that the server has not ended."""
-    queue: dict[str, Any] = loop.call(kit._server.request("GET", "/queue")).json()
+    queue: dict[str, Any] = loop.call(kit._made(ComfyUI).request("GET", "/queue")).json()
     return {item[1] for part in ("queue_running", "queue_pending") for item in queue[part]}
 
 

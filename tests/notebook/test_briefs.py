@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.result import ExecuteResult, Media
+from comfykit_jupyter.client.media import Media, view
+from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.notebook.briefs import ROOM, Briefs
 from comfykit_jupyter.workflow.progress import RunError
 
 
 class Nowhere:
     url = "http://server"
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        return view(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         raise AssertionError("nothing is fetched")

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.result import ExecuteResult, Media
+from comfykit_jupyter.client.media import Media
+from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.progress import RunError
 

@@ -9,7 +9,7 @@ import json
 import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,8 @@ from PIL import Image
 from comfykit_jupyter.client import render
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.keep import KILOBYTES, Keep, keep
-from comfykit_jupyter.client.result import ExecuteResult, Media
+from comfykit_jupyter.client.media import Media, view
+from comfykit_jupyter.client.result import ExecuteResult
 from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.client.thumbnail import thumbnail
 from comfykit_jupyter.client.transfer import local_folder
@@ -52,6 +53,9 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        return view(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         if media.name.startswith("slow"):

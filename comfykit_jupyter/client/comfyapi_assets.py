@@ -1,0 +1,158 @@
+"""Files of Comfy API v2 on their way: sent once for each content, and fetched from wherever the server points to.
+
+The server names a content by its blake3 hash. Python has none, and nobody should have to install one: what was sent is
+known by its sha256 here, and the server's answer tells its own hash, by which it can be had again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import mimetypes
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote, urljoin
+
+from comfykit_jupyter.client.elsewhere import get
+from comfykit_jupyter.client.errors import ServerError, SourceError
+from comfykit_jupyter.client.media import safe_name
+from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest, local_folder
+from comfykit_jupyter.workflow import comfyapi as words
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.comfyapi_http import Answer, Connection
+    from comfykit_jupyter.client.media import Media
+
+DOWNLOAD_TIMEOUT = 60.0
+"""Seconds without a byte."""
+
+
+class Assets:
+    """The files that were sent to one server.
+
+    Args:
+        http: the way to the server.
+    """
+
+    def __init__(self, http: Connection) -> None:
+        self._http = http
+        self._sent: dict[str, Mapping[str, Any]] = {}
+
+    async def send(self, source: Path | bytes, suffix: str) -> dict[str, Any]:
+        """Send a file, unless the server has it already; returns what stands in a prompt for it.
+
+        Args:
+            source: a file, or the bytes of one.
+            suffix: of its name there, such as `.png`: nodes tell kinds apart by it.
+
+        Raises:
+            ServerError: it did not arrive. SourceError: it can't be read.
+        """
+        try:
+            sha256, _ = await asyncio.to_thread(digest, source)
+        except OSError as error:
+            raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
+        name = f"comfykit-{sha256[:24]}{suffix}"
+        async with self._http.moving(name):
+            found = await self._again(name) or await self._post(name, source)
+            self._sent[name] = found
+        return words.asset(found["id"], found.get("hash"), found.get("file_path"))
+
+    async def _again(self, name: str) -> Mapping[str, Any] | None:
+        """A file that was sent before, if the server has it still."""
+        known = self._sent.pop(name, None)
+        if known is None:
+            return None
+        if isinstance(known.get("hash"), str):
+            about = {"hash": known["hash"], "file_path": name}
+            return _asset(await self._http.request("POST", "/assets/from-hash", again=True, json=about))
+        return _asset(await self._http.request("GET", f"/assets/{quote(known['id'], safe='')}"))
+
+    async def _post(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
+        if isinstance(source, bytes):
+            return await self._send(name, io.BytesIO(source))
+        with source.open("rb") as content:
+            return await self._send(name, content)
+
+    async def _send(self, name: str, content: IO[bytes]) -> Mapping[str, Any]:
+        mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        answer = await self._http.request(
+            "POST",
+            "/assets",
+            files={"file": (name, content, mime)},
+            data={"content_type": mime, "file_path": name, "tags": "input"},
+        )
+        if answer.status == 413:
+            raise ServerError(f"{self._http.url} takes no file as large as this one: {answer.message}", status=413)
+        found = _asset(answer)
+        if found is None:
+            raise self._http.unexpected(answer, "a file")
+        return found
+
+
+async def download(http: Connection, media: Media) -> Path:
+    """A local copy of an output.
+
+    Raises:
+        ServerError: the server is away, or no longer has it.
+    """
+    folder = local_folder() / uuid.uuid4().hex
+    folder.mkdir()
+    target = folder / safe_name(media.name)
+    try:
+        async with content_of(http, media.query["id"]) as pieces:
+            with target.open("wb") as file:
+                async for piece in pieces:
+                    file.write(piece)
+                    if file.tell() > MEDIA_LIMIT:
+                        raise ServerError(f"{http.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
+    except ServerError as error:
+        if error.status in (403, 404, 410):
+            raise ServerError(
+                f"{http.url} has no {media.name}: it never was there, or is gone", status=error.status
+            ) from None
+        raise
+    return target
+
+
+@contextlib.asynccontextmanager
+async def content_of(http: Connection, id_: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The content of an asset, piece by piece, also where the server points to another host; that gets no secret.
+
+    Raises:
+        ServerError: it can't be had.
+    """
+    path = f"/assets/{quote(id_, safe='')}/content"
+    async with http.stream(path, quiet=DOWNLOAD_TIMEOUT) as response:
+        if not response.has_redirect_location:
+            yield response.aiter_bytes(PIECE)
+            return
+        target = urljoin(str(response.url), response.headers["location"])
+    async with _elsewhere(target) as pieces:
+        yield pieces
+
+
+@contextlib.asynccontextmanager
+async def _elsewhere(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """What is behind an address that a server signed; it is a secret while it lasts, and in no message."""
+    import httpx
+
+    try:
+        async with get(url, DOWNLOAD_TIMEOUT) as response:
+            if response.status_code not in (200, 206):
+                raise ServerError(
+                    f"{response.request.url.host} answers {response.status_code} instead of giving the file",
+                    status=response.status_code,
+                )
+            yield response.aiter_bytes(PIECE)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ServerError(f"the file can't be fetched from where the server keeps it: {type(error).__name__}") from None
+
+
+def _asset(answer: Answer) -> Mapping[str, Any] | None:
+    """The asset of an answer."""
+    body = answer.body if answer.status in (200, 201) else None
+    return body if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"] else None

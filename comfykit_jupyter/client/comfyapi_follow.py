@@ -1,0 +1,254 @@
+"""Staying with one job of Comfy API v2 until its outcome is known.
+
+The job itself, looked at again and again, is the truth. Its stream of events says earlier what happens, and shows
+previews; a server may have none, or not enough of them, or may break them off: then looking has to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from comfykit_jupyter.client.comfyapi_assets import content_of
+from comfykit_jupyter.client.comfyapi_http import Busy
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.events import Preview
+from comfykit_jupyter.client.sse import EventParser, ServerSentEvent
+from comfykit_jupyter.workflow import comfyapi as words
+from comfykit_jupyter.workflow.progress import RunError
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backend import Follower
+    from comfykit_jupyter.client.comfyapi_http import Connection
+
+LOOK_FIRST, LOOK_MOST = 0.1, 5.0
+"""Seconds between two looks at the job: the first, and the most."""
+LOOK_QUEUE, LOOK_QUIET = 2.0, 15.0
+"""Seconds between two looks while its stream tells what happens: for a job that waits, and for others."""
+IDLE = 45.0
+"""Seconds without a word in a stream, be it only to keep it open, after which it is given up."""
+REOPEN_FIRST, REOPEN_MOST = 0.5, 10.0
+"""Seconds between attempts to open it again: the first, and the most as they double."""
+SETTLING = 5.0
+"""Seconds that a server which has just taken a job may not know it."""
+TEXT_LIMIT = 1024 * 1024
+"""Bytes of an output that is read as a text; a larger one is a file."""
+
+_PREVIEWS = ("image/jpeg", "image/png", "image/webp")
+
+
+class Following:
+    """One run, from its job's beginning to its end.
+
+    Args:
+        http: the way to the server.
+        run: who is told.
+        patience: seconds that the server may be away before the run is given up as unreachable.
+    """
+
+    def __init__(self, http: Connection, run: Follower, patience: float) -> None:
+        self._http = http
+        self._run = run
+        self._patience = patience
+        self._links: Mapping[str, Any] = {}
+        self._prompt: Mapping[str, Any] | None = None
+        self._outputs: dict[str, list[Mapping[str, Any]]] = {}
+        self._heard = False
+
+    async def until_ended(self, *, listen: bool, lost: bool) -> None:
+        """Stay until the outcome is known. `lost`: it is somebody else's, so that what it runs is asked for as well."""
+        listening = asyncio.ensure_future(self._listen()) if listen else None
+        try:
+            await self._look_until_ended(lost)
+        finally:
+            if listening is not None:
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await listening
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    async def _look_until_ended(self, lost: bool) -> None:
+        run = self._run
+        pause = 0.0 if lost else LOOK_FIRST
+        not_before = 0.0
+        away_since: float | None = None
+        missing_since: float | None = None
+        while not run.ended:
+            heard = self._heard and missing_since is None
+            await run.doubt(pause if not heard else LOOK_QUEUE if run.waiting else LOOK_QUIET)
+            await asyncio.sleep(max(0.0, not_before - time.monotonic()))
+            if run.ended:
+                return
+            pause = LOOK_FIRST if heard else min(max(pause, LOOK_FIRST) * 1.5, LOOK_MOST)
+            try:
+                job = await self._job()
+                if job is not None and lost:
+                    lost = False
+                    self._prompt = await recorded(self._http, run.prompt_id)
+                away_since = None
+            except Busy as busy:
+                not_before = time.monotonic() + busy.pause
+                continue
+            except ServerError as error:
+                away_since = self._away(away_since, error)
+                continue
+            if job is not None:
+                missing_since = None
+                await self._tell(job)
+                continue
+            missing_since = time.monotonic() if missing_since is None else missing_since
+            if lost or time.monotonic() - missing_since > SETTLING:
+                run.on_missing()
+
+    async def _job(self) -> Mapping[str, Any] | None:
+        """The job as the server has it; None when it has none."""
+        path = self._http.link(self._links.get("self"), self._path())
+        answer = await self._http.request("GET", path)
+        if answer.status == 404 and answer.code:
+            return None
+        if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("status"), str):
+            raise self._http.unexpected(answer, "a job")
+        links = answer.body.get("urls")
+        self._links = links if isinstance(links, dict) else {}
+        return answer.body
+
+    async def _tell(self, job: Mapping[str, Any]) -> None:
+        run, status = self._run, job["status"]
+        if status in words.ENDED:
+            texts = {} if run.ended else await self._texts(job)
+            run.on_history(words.record(job, self._prompt, texts))
+        elif status == "expired":
+            run.on_missing()
+        else:
+            run.on_queue(words.queue(job, run.id, self._prompt))
+            if status != "queued":
+                self._on_progress(job.get("progress"))
+            for output in words.each(job.get("outputs")):
+                self._on_output(output)
+
+    def _away(self, since: float | None, error: ServerError) -> float:
+        now = time.monotonic()
+        since = now if since is None else since
+        if now - since > self._patience or error.status in (401, 403):
+            message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
+            self._run.on_failed(RunError("unreachable", message))
+        return since
+
+    async def _texts(self, job: Mapping[str, Any]) -> dict[str, str]:
+        """The texts among the outputs of a job, by the ids of these outputs; one that can't be had stays a file."""
+        found: dict[str, str] = {}
+        for output in words.each(job.get("outputs")):
+            id_ = output.get("id")
+            if output.get("type") != "text" or not isinstance(id_, str) or not id_:
+                continue
+            with contextlib.suppress(ServerError):
+                content = b""
+                async with content_of(self._http, id_) as pieces:
+                    async for piece in pieces:
+                        content += piece
+                        if len(content) > TEXT_LIMIT:
+                            break
+                    else:
+                        found[id_] = content.decode("utf-8-sig", "replace")
+        return found
+
+    def _path(self) -> str:
+        return f"/jobs/{quote(self._run.prompt_id, safe='')}"
+
+    # -- listening -----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Hear the stream of events, and open it again when it breaks."""
+        pause = REOPEN_FIRST
+        while True:
+            try:
+                async with self._http.streams:
+                    await self._hear()
+                pause = REOPEN_FIRST
+            except Busy as busy:
+                pause = max(pause, busy.pause)
+            except ServerError as error:
+                if error.status in (401, 403, 404, 405, 406, 410, 501):
+                    return
+            except ValueError:  # an event without end
+                return
+            finally:
+                if self._heard:
+                    self._heard = False
+                    self._run.on_break()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, REOPEN_MOST)
+
+    async def _hear(self) -> None:
+        parser = EventParser()
+        path = self._http.link(self._links.get("events"), f"{self._path()}/events")
+        async with self._http.stream(path, quiet=IDLE, accept="text/event-stream") as response:
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise ServerError("no stream of events", status=406)
+            async for piece in response.aiter_bytes():
+                self._heard = True
+                for event in parser.feed(piece):
+                    self._on_event(event)
+
+    def _on_event(self, event: ServerSentEvent) -> None:
+        try:
+            data = json.loads(event.data)
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(data, dict):
+            return
+        if event.name == "progress":
+            self._on_progress(data)
+        elif event.name == "output":
+            self._on_output(data)
+        elif event.name == "preview":
+            self._on_preview(data)
+        elif event.name == "status" and data.get("status") in ("queued", "running"):
+            self._run.on_queue(words.queue(data, self._run.id, self._prompt))
+        elif event.name == "status" and data.get("status") != "canceling":
+            self._run.on_break()  # it is over: what came of it, the job tells
+
+    def _on_progress(self, progress: Any) -> None:
+        for event in words.events(progress, self._run.id):
+            self._run.on_event(event)
+
+    def _on_output(self, output: Mapping[str, Any]) -> None:
+        """An output is there: its node is done."""
+        node, id_ = output.get("node_id"), output.get("id")
+        if not isinstance(node, str) or not isinstance(id_, str):
+            return
+        known = self._outputs.setdefault(node, [])
+        if all(each.get("id") != id_ for each in known):
+            known.append(output)
+            told = words.outputs(known, {}).get(node, {})
+            self._run.on_event({"type": "executed", "data": {"prompt_id": self._run.id, "node": node, "output": told}})
+
+    def _on_preview(self, preview: Mapping[str, Any]) -> None:
+        node, mime, text = (preview.get(key) for key in ("node_id", "content_type", "data_base64"))
+        if mime not in _PREVIEWS or not isinstance(text, str):
+            return
+        try:
+            data = base64.b64decode(text, validate=True)
+        except ValueError:
+            return
+        if data:
+            self._run.on_preview(Preview(self._run.id, node if isinstance(node, str) and node else None, mime, data))
+
+
+async def recorded(http: Connection, job_id: str) -> Mapping[str, Any] | None:
+    """The prompt that a job runs, in API format; None where the server does not tell, or what the editor saved.
+
+    Raises:
+        ServerError: the server is away.
+    """
+    answer = await http.request("GET", f"/jobs/{quote(job_id, safe='')}/workflow")
+    told = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
+    workflow = told.get("workflow")
+    return workflow if isinstance(workflow, dict) and told.get("format") != "save" else None

@@ -1,0 +1,297 @@
+"""Requests to a server that speaks Comfy API v2: its errors by their codes, its links, and no secret to anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+from weakref import WeakValueDictionary, finalize
+
+from comfykit_jupyter.client.credentials import secret_headers
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.tls import tls_context
+from comfykit_jupyter.workflow.errors import plain
+
+if TYPE_CHECKING:
+    import httpx
+
+PREFIX = "/api/v2"
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds for a connection, and for the next bytes of an answer."""
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer that is JSON, at the most."""
+STREAMS = 6
+"""Streams of events that are open at a time; servers allow eight or so, and other runs look instead."""
+POOL = 16
+"""Connections at the most, those of the streams not counted."""
+RETRY_AFTER, RETRY_AFTER_MOST = 5.0, 120.0
+"""Seconds of a pause that the server asks for: when it does not say how many, and the most."""
+
+
+class Busy(ServerError):
+    """429: not now. `code` says why, `pause` how many seconds to wait."""
+
+    def __init__(self, message: str, code: str, pause: float) -> None:
+        super().__init__(message, status=429)
+        self.code = code
+        self.pause = pause
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered; of a refusal `code`, `message` and `details` say why."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    """The JSON; None where it is none."""
+
+    @property
+    def code(self) -> str:
+        """The error's name, such as `invalid_workflow`; "" for an answer that is not of this API."""
+        return str(self._error.get("code") or "")[:100]
+
+    @property
+    def message(self) -> str:
+        """The error in the server's words."""
+        return plain(str(self._error.get("message") or ""), 1000)
+
+    @property
+    def details(self) -> Any:
+        """What else there is."""
+        return self._error.get("details")
+
+    @property
+    def _error(self) -> Mapping[str, Any]:
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        return error if isinstance(error, dict) else {}
+
+
+class Connection:
+    """The way to one server. Lives on the background loop; made without contacting it.
+
+    Args:
+        settings: the server's address, and how it is reached.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.comfyui_url
+        self.base = self.url if self.url.endswith(PREFIX) else f"{self.url}{PREFIX}"
+        self._settings = settings
+        self._unconnected()
+
+    def _unconnected(self) -> None:
+        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._http: httpx.AsyncClient | None = None
+        self._forgotten: finalize[Any, Any] | None = None
+        self._opening = asyncio.Lock()
+        self.streams = asyncio.Semaphore(STREAMS)
+        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def client(self) -> httpx.AsyncClient:
+        """The client of httpx that has our secrets; its requests must go to this server's origin only."""
+        home = asyncio.get_running_loop()
+        if self._home is not home:
+            if self._forgotten is not None:
+                self._forgotten.detach()
+            self._unconnected()
+            self._home = home
+        async with self._opening:
+            if self._http is None:
+                import httpx
+
+                connections = POOL + STREAMS
+                self._http = httpx.AsyncClient(
+                    headers=await secret_headers(self._settings),
+                    timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
+                    limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+                    follow_redirects=False,  # secrets stay with their origin
+                    trust_env=not is_loopback(self.url),
+                    verify=tls_context(self._settings.verify) or True,
+                    proxy=self._settings.proxy,
+                )
+                # most kits are never closed: when one is forgotten, its connections go with it
+                self._forgotten = finalize(self, _close_later, home, self._http)
+                self._forgotten.atexit = False
+        return self._http
+
+    def moving(self, name: str) -> asyncio.Lock:
+        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
+        return self._moving.setdefault(name, asyncio.Lock())
+
+    def link(self, told: Any, path: str) -> str:
+        """A link that the server gave, if it is one of its own; else the address of `path`, where it should be.
+
+        A link that begins with a slash belongs to the origin, whatever the path of the server's address.
+        """
+        if isinstance(told, str) and 0 < len(told) < 4000:
+            with contextlib.suppress(ValueError):
+                resolved = urljoin(f"{_origin(self.base)}/", told)
+                if _origin(resolved) == _origin(self.base) and resolved.isascii() and resolved.isprintable():
+                    return resolved
+        return f"{self.base}{path}"
+
+    async def request(self, method: str, path: str, *, again: bool | None = None, **options: Any) -> Answer:
+        """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
+
+        Args:
+            method: GET, POST, …
+            path: after `/api/v2`; or an address that `link` gave.
+            again: whether it may be sent twice; by default a GET may.
+            options: for httpx.
+
+        Raises:
+            Busy: 429.
+            ServerError: no answer, or one that says no (3xx, 401, 403, 5xx); other answers are returned.
+        """
+        import httpx
+
+        again = method == "GET" if again is None else again
+        while True:
+            client = await self.client()  # each time: it may be closed meanwhile
+            try:
+                async with client.stream(method, self._address(path), **options) as response:
+                    answer = await self._read(response)
+                break
+            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+                if not again:
+                    raise self._unreachable(error) from None
+                again = False
+            except httpx.HTTPError as error:
+                raise self._unreachable(error) from None
+        self._check(answer)
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, *, quiet: float = READ_TIMEOUT, accept: str = "*/*") -> AsyncIterator[httpx.Response]:
+        """A GET whose body is read piece by piece; a redirect is given as it is.
+
+        Args:
+            path: after `/api/v2`; or an address that `link` gave.
+            quiet: seconds without a byte after which it is given up.
+            accept: the kind of content.
+
+        Raises:
+            Busy, ServerError: as `request`, and for any other answer that is neither 200, 206, nor a redirect.
+        """
+        import httpx
+
+        client = await self.client()
+        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None, read=quiet)
+        try:
+            async with client.stream(
+                "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
+            ) as response:
+                if response.status_code not in (200, 206) and not response.has_redirect_location:
+                    answer = await self._read(response)
+                    self._check(answer)
+                    raise self.unexpected(answer, urlsplit(self._address(path)).path)
+                yield response
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+
+    def unexpected(self, answer: Answer, what: str) -> ServerError:
+        """An answer that there should not be."""
+        if not answer.code:
+            return ServerError(
+                f"{self.url} does not speak Comfy API v2: it answers {answer.status} to {what}", status=answer.status
+            )
+        return ServerError(f"{self.url} answers {answer.status} to {what}: {_told(answer)}", status=answer.status)
+
+    async def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        http, self._http = self._http, None
+        if http is not None:
+            if self._forgotten is not None:
+                self._forgotten.detach()
+            await http.aclose()
+
+    def _address(self, path: str) -> str:
+        return f"{self.base}{path}" if path.startswith("/") else path
+
+    async def _read(self, response: httpx.Response) -> Answer:
+        content = bytearray()
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > ANSWER_LIMIT:
+                raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
+        try:
+            body = json.loads(content)
+        except (ValueError, RecursionError):
+            body = None
+        return Answer(response.status_code, response.headers, body)
+
+    def _check(self, answer: Answer) -> None:
+        status = answer.status
+        if status in (401, 403):
+            key = "check api_key= of the kit" if self._settings.api_key else "give the kit its key, api_key="
+            raise ServerError(f"{self.url} refuses us ({status}{_because(answer)}): {key}", status=status)
+        if status == 429:
+            raise Busy(
+                f"{self.url} is busy: {_told(answer)}", answer.code, retry_after(answer.headers.get("retry-after"))
+            )
+        if 300 <= status < 400:
+            target = urlsplit(answer.headers.get("location", ""))
+            where = plain(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)
+            raise ServerError(f"{self.url} redirects to {where}: give that address, if you trust it", status=status)
+        if status >= 500 and status != 501:
+            raise ServerError(f"{self.url} answers {status}{_because(answer)}", status=status, sent=True)
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        import httpx
+
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return ServerError(f"no server of Comfy API v2 at {self.url}: start it, or give its address (comfyui_url=)")
+        if isinstance(error, (httpx.UnsupportedProtocol, httpx.ProxyError)):
+            return ServerError(f"{self.url} can't be reached: {type(error).__name__}")
+        if isinstance(error, httpx.TimeoutException):
+            return ServerError(f"no answer from {self.url} in time", sent=True)
+        return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+
+
+def retry_after(told: str | None) -> float:
+    """Seconds to wait, from the header of this name: a number of them, or a date."""
+    text = (told or "").strip()
+    if text.isascii() and text.isdigit():
+        return max(1.0, min(float(text[:9]), RETRY_AFTER_MOST))
+    try:
+        until = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return RETRY_AFTER
+    return max(1.0, min(until, RETRY_AFTER_MOST))
+
+
+def _told(answer: Answer) -> str:
+    return answer.message or answer.code.replace("_", " ") or f"it answers {answer.status}"
+
+
+def _because(answer: Answer) -> str:
+    return f", {_told(answer)}" if answer.code else ""
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    if parts.username or parts.password:
+        raise ValueError("a name and password have no place in a link")
+    host = (parts.hostname or "").lower()
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(http.aclose(), loop)

@@ -1,0 +1,23 @@
+"""Where a workflow runs: the first of these that takes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.comfyui import ComfyUI
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backend import Backend
+    from comfykit_jupyter.client.settings import Settings
+
+BACKENDS: tuple[type[Backend], ...] = (ComfyUI,)
+
+
+def backend_for(source: Any, settings: Settings) -> type[Backend]:
+    """The kind of server that runs a workflow which is named so; None for `source`: that of `comfyui_url`."""
+    return next(each for each in BACKENDS if each.takes(source, settings))
+
+
+def backend_of(prompt_id: str, settings: Settings) -> type[Backend]:
+    """The kind of server that has a job of this id."""
+    return next(each for each in BACKENDS if each.takes_job(prompt_id, settings))

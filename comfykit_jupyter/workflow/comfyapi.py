@@ -1,0 +1,171 @@
+"""Jobs of Comfy API v2 in ComfyUI's words: its queue, its history, its events, its refusals.
+
+Whatever a server sends may be nonsense: what makes no sense is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+ENDED = frozenset({"succeeded", "failed", "canceled"})
+"""States with an outcome. One that is `expired` is over as well, and nothing is left of it."""
+
+_MOST_BEFORE = 10_000  # jobs in a queue before ours that are counted
+_KEYS = {"image": "images", "video": "gifs", "audio": "audio", "text": "text_files", "latent": "latents"}
+_REASONS = {
+    "missing_input": ("required_input_missing", "Required input is missing"),
+    "invalid_value": ("value_not_in_list", "The value does not fit"),
+}
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+
+def queue(job: Mapping[str, Any], id_: str, prompt: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A job that waits or runs as `/queue` would tell it; `id_` is what it is called here."""
+    item = [_MOST_BEFORE, id_, *([prompt] if prompt is not None else [])]
+    if job.get("status") != "queued":
+        return {"queue_running": [item], "queue_pending": []}
+    position = job.get("queue_position")
+    if isinstance(position, bool) or not isinstance(position, int):
+        return {"queue_running": [], "queue_pending": [[None, *item[1:]]]}  # nobody knows how many are before it
+    return {"queue_running": [], "queue_pending": [*[[0, ""]] * max(0, min(position, _MOST_BEFORE)), item]}
+
+
+def record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
+    """A job that has ended as `/history` would tell it.
+
+    Args:
+        job: with one of the states in `ENDED`.
+        prompt: what it ran, if that is known.
+        texts: those of its outputs that are texts and were read, by the ids of these outputs.
+    """
+    started, ended = (moment(job.get(key)) for key in ("started_at", "completed_at"))
+    times = [{"timestamp": round(at * 1000)} for at in (started, ended) if started is not None and at is not None]
+    messages: list[Any] = [["execution_start", time] for time in times[:1]]
+    last = times[-1] if times else {}
+    status = job.get("status")
+    if status == "succeeded":
+        messages.append(["execution_success", last])
+    elif status == "canceled":
+        messages.append(["execution_interrupted", last])
+    else:
+        messages.append(["execution_error", {**_error(job.get("error")), **last}])
+    told = "success" if status == "succeeded" else "error"
+    return {
+        "prompt": [0, str(job.get("id")), *([prompt] if prompt is not None else [])],
+        "outputs": outputs(job.get("outputs"), texts),
+        "status": {"status_str": told, "completed": status == "succeeded", "messages": messages},
+    }
+
+
+def outputs(listed: Any, texts: Mapping[str, str]) -> dict[str, dict[str, list[Any]]]:
+    """Outputs by node id, as ComfyUI tells them; `texts`: those that are texts, by the ids of the outputs."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for output in each(listed):
+        node, id_, name = (output.get(key) for key in ("node_id", "id", "name"))
+        if not isinstance(node, str) or not isinstance(id_, str) or not id_:
+            continue
+        of_node = found.setdefault(node, {})
+        if id_ in texts:
+            of_node.setdefault("text", []).append(texts[id_])
+            continue
+        entry = {"filename": name if isinstance(name, str) and name else "file", "type": "output", "id": id_}
+        entry |= {key: output[key] for key in ("content_type", "size_bytes", "hash") if output.get(key)}
+        of_node.setdefault(_KEYS.get(str(output.get("type")), "files"), []).append(entry)
+    return found
+
+
+def each(listed: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list; none where it is no list."""
+    return [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
+
+
+def events(progress: Any, id_: str) -> Iterable[dict[str, Any]]:
+    """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
+
+    Which nodes are done is not told, so it shows by the one that runs. Servers count `value` and `nodes_total` in ways of
+    their own, some of them only over nodes that began: they are left.
+    """
+    if not isinstance(progress, Mapping):
+        return
+    yield {"type": "execution_start", "data": {"prompt_id": id_}}
+    node, step, steps = (progress.get(key) for key in ("current_node", "step", "steps"))
+    if isinstance(node, str) and node:
+        yield {"type": "executing", "data": {"prompt_id": id_, "node": node}}
+        yield {"type": "progress", "data": {"prompt_id": id_, "node": node, "value": step, "max": steps}}
+
+
+def refusal(code: str, message: str, details: Any) -> dict[str, Any]:
+    """An error that a job was refused with, in the form of ComfyUI's refusals: what is wrong, by node and input."""
+    node_errors = details.get("node_errors") if isinstance(details, Mapping) else None
+    told: dict[str, Any] = {}
+    for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
+        if isinstance(about, Mapping):
+            told[str(node)] = about  # some servers pass on what ComfyUI said
+        elif problems := each(about):
+            told[str(node)] = {"errors": [_problem(problem) for problem in problems]}
+    return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": told}
+
+
+def same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
+    """Whether a server's record is of our prompt; files may have got other names in it than we gave them."""
+    if not isinstance(theirs, Mapping) or ours.keys() != theirs.keys():
+        return False
+    for id_, node in ours.items():
+        other = theirs[id_]
+        inputs = other.get("inputs") if isinstance(other, Mapping) else None
+        if not isinstance(inputs, Mapping) or other.get("class_type") != node["class_type"]:
+            return False
+        if inputs.keys() != node["inputs"].keys():
+            return False
+        for field, value in node["inputs"].items():
+            if not (inputs[field] == value or (is_asset(value) and isinstance(inputs[field], (str, Mapping)))):
+                return False
+    return True
+
+
+def asset(id_: str, hash_: Any = None, name: Any = None) -> dict[str, Any]:
+    """What stands in a prompt for a file."""
+    hints = {key: value for key, value in (("hash", hash_), ("file_path", name)) if isinstance(value, str) and value}
+    return {"__type": "core/ASSET", "info": {"id": id_, **hints}}
+
+
+def is_asset(value: Any) -> bool:
+    """Whether a value in a prompt stands for a file."""
+    return isinstance(value, Mapping) and value.get("__type") == "core/ASSET"
+
+
+def moment(told: Any) -> float | None:
+    """A time such as `2026-01-31T12:00:00.25Z`, in seconds since 1970; None for what is none."""
+    match = _TIME.fullmatch(told) if isinstance(told, str) and len(told) < 60 else None
+    if match is None:
+        return None
+    seconds, fraction, zone = match.groups()
+    try:
+        at = datetime.fromisoformat(f"{seconds}{'+00:00' if zone in (None, 'Z') else zone}")
+        return at.astimezone(timezone.utc).timestamp() + float(fraction or 0)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _error(error: Any) -> dict[str, Any]:
+    """A job's error as ComfyUI's event tells it."""
+    if not isinstance(error, Mapping):
+        return {}
+    code, traceback = error.get("code"), error.get("traceback")
+    return {
+        "node_id": error.get("node_id"),
+        "node_type": error.get("class_type"),
+        "exception_message": error.get("message"),
+        "exception_type": None if code == "node_execution_error" else code,
+        "traceback": traceback.splitlines(keepends=True) if isinstance(traceback, str) else traceback,
+    }
+
+
+def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """One of the `node_errors`: `{"field": …, "reason": …}`."""
+    field, reason = str(problem.get("field") or ""), str(problem.get("reason") or "")
+    kind, message = _REASONS.get(reason, (reason, str(problem.get("message") or reason.replace("_", " "))))
+    return {"type": kind, "message": message, "details": field, "extra_info": {"input_name": field or None}}

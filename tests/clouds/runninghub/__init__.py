@@ -1,0 +1,49 @@
+"""A local double of RunningHub's API: it really runs what it is given, and plays every trouble that is known of it."""
+
+from __future__ import annotations
+
+from .cloud import RunningHub
+from .codes import IDENTIFIERS
+from .files import Request
+from .script import (
+    CUT,
+    DROPPED,
+    EMPTY,
+    FLOOD,
+    HANGING,
+    LOST,
+    LOST_HANGING,
+    NO_JSON,
+    Held,
+    Refusal,
+    Reply,
+    huge,
+    page,
+)
+from .shelf import App, Field
+from .task import Fate, Output, Polls, Task
+
+__all__ = [
+    "CUT",
+    "DROPPED",
+    "EMPTY",
+    "FLOOD",
+    "HANGING",
+    "IDENTIFIERS",
+    "LOST",
+    "LOST_HANGING",
+    "NO_JSON",
+    "App",
+    "Fate",
+    "Field",
+    "Held",
+    "Output",
+    "Polls",
+    "Refusal",
+    "Reply",
+    "Request",
+    "RunningHub",
+    "Task",
+    "huge",
+    "page",
+]

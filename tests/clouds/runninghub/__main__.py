@@ -1,0 +1,87 @@
+"""A cloud on the command line, alone or around a command that is to find it: `… -- pytest`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from . import App, Field, RunningHub
+
+SHELF = Path(__file__).parents[3] / "notebooks/workflows"
+WORKFLOWS = {
+    "1904136902449209346": "text_to_image",
+    "1904136902449209347": "image_to_image",
+    "1904136902449209348": "text",
+    "1904136902449209349": "audio",
+    "1904136902449209350": "video",
+}
+"""The files of the shelf, by the ids that they have here."""
+APP = "1937084629516193794"
+"""The id of the app."""
+
+
+def fill(cloud: RunningHub) -> None:
+    """Give a cloud the workflows of the shelf, and an app."""
+    for workflow_id, name in WORKFLOWS.items():
+        cloud.workflows[workflow_id] = json.loads((SHELF / f"{name}.json").read_text())
+    # What the site adds to a text field.
+    cloud.workflows["1904136902449209346"]["6"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
+    cloud.apps[APP] = App(
+        "Fuchs im Schnee · 雪中的狐狸",
+        "1904136902449209346",
+        [
+            Field("6", "text", "STRING", "提示词"),
+            Field("4", "ckpt_name", "LIST", "Model"),
+            Field("3", "steps", "INT", "Steps"),
+            Field("3", "cfg", "FLOAT", "CFG"),
+            Field("3", "seed", "INT", "Seed"),
+        ],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and (given[0] != "--" or len(given) == 1):
+        print("usage: python -m tests.clouds.runninghub [-- COMMAND ARGS…]", file=sys.stderr)
+        return 2
+    command = given[1:]
+    with Sandbox() as server, RunningHub(server.url) as cloud:
+        fill(cloud)
+        cloud.waits_for_socket = True  # so that there is something to be seen
+        where = sys.stderr if command else sys.stdout  # the command's output is its own
+        print(f"RUNNINGHUB_BASE_URL={cloud.url}\nRUNNINGHUB_API_KEY={cloud.key}", file=where)
+        for workflow_id, name in WORKFLOWS.items():
+            print(f"# {workflow_id} {name}", file=where)
+        print(f"# {APP} an app", file=where, flush=True)
+        return _run(command, cloud) if command else _until_stopped()
+
+
+def _until_stopped() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+    return 0
+
+
+def _run(command: Sequence[str], cloud: RunningHub) -> int:
+    environment = {**os.environ, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": cloud.key}
+    process = subprocess.Popen(command, env=environment)
+    # Ctrl-C in a terminal reaches the command by itself.
+    passed_on = {signal.SIGTERM} if sys.stdin.isatty() else {signal.SIGTERM, signal.SIGINT}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda at, _: process.send_signal(at) if at in passed_on else None)
+    code = process.wait()
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

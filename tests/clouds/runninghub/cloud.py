@@ -1,0 +1,375 @@
+"""The cloud: its servers in a thread of their own, what it has, and what a test may make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from .api import Api, read
+from .codes import Refused
+from .files import Files, Request
+from .script import Answer, Held, Refusal, Reply, Script
+from .shelf import App, Graph
+from .sockets import Sockets
+from .task import Fate, Frame, Polls, Server, Task
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up; nothing waits that long when all is well."""
+UPLOAD_LIMIT = 30 * 1024 * 1024
+"""Bytes that the first upload endpoint takes."""
+_FIRST_ID = 1910246754753896450
+_COOKIE = "acw_tc"
+
+
+class RunningHub:
+    """A local double of RunningHub's API, which runs the workflows on a ComfyUI server.
+
+        with Sandbox() as server, RunningHub(server.url) as cloud:
+            cloud.workflows["1904136902449209346"] = graph
+            cloud.answer("create", 421, times=2)
+
+    Args:
+        server_url: of the ComfyUI server.
+        key: of the account; 32 characters. Every cloud draws its own.
+    """
+
+    def __init__(self, server_url: str, key: str | None = None) -> None:
+        self.key = key or secrets.token_hex(16)
+        self.url = ""
+        self.workflows: dict[str, Graph] = {}
+        """The saved graphs by id, in API format."""
+        self.unsaved: set[str] = set()
+        """Ids of workflows that were never saved and run on the site."""
+        self.apps: dict[str, App] = {}
+        self.passwords: dict[str, str] = {}
+        """Of encrypted workflows, by id."""
+        self.account: dict[str, Any] = {
+            "remainCoins": "177814",
+            "currentTaskCounts": "0",
+            "remainMoney": None,
+            "currency": None,
+            "apiType": "NORMAL",
+        }
+        self.tasks: dict[str, Task] = {}
+        self.requests: list[Request] = []
+        """All that came, but for the sockets and the files."""
+        self.uploads: dict[str, bytes] = {}
+        """Contents by the name that nodes know them by."""
+        self.fates: deque[Fate] = deque()
+        """What becomes of the next tasks, which then do not really run."""
+        self.pace = Polls()
+        """How often new tasks are told each state."""
+        self.waits_for_socket = False
+        """Whether a run begins only when somebody listens, or its `running` polls are used up."""
+        self.hidden = 0
+        """How many times the outputs of new tasks are not there yet after SUCCESS."""
+        self.not_found = 807
+        """The code for an unknown task: 807, 423 or 1004."""
+        self.concurrency = 1
+        self.personal_queue_limit = 1000
+        self.upload_limit = UPLOAD_LIMIT
+        self.requires_bearer = False
+        """Whether v1 wants the key in both places."""
+        self.cookie = secrets.token_hex(16)
+        self.files = Files(self._secrets)
+        self.sockets = Sockets()
+        self.sockets.joined = self._joined
+        self.changed = threading.Condition()
+        """Notified of every request, and of every run that has ended."""
+        self._server_url = server_url
+        self._script = Script()
+        self._api = Api(self)
+        self._names = {*self._api.endpoints, "file"}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="runninghub", daemon=True)
+        self._started: Future[None] = Future()
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # For tests
+
+    def answer(self, endpoint: str, answer: Answer, times: int | None = 1) -> None:
+        """Answer something else than the truth, so many times (None: from now on), after what was told before.
+
+        Args:
+            endpoint: `create`, `status`, `v2/query`, … as in `Api.endpoints`; `file` for the file server.
+            answer: a code; a `Reply` or `Refusal`; a function that changes the true answer; or a `Held` one.
+            times: how often.
+        """
+        if endpoint not in self._names:
+            raise ValueError(f"There is no endpoint {endpoint!r}: {', '.join(sorted(self._names))}")
+        self._script.add(endpoint, answer, times)
+
+    def normal(self, endpoint: str) -> None:
+        """Answer the truth again."""
+        self._script.clear(endpoint)
+
+    def asked(self, endpoint: str) -> list[Request]:
+        """The requests that came to an endpoint."""
+        return [request for request in self.requests if request.endpoint == endpoint]
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        with self.changed:
+            assert self.changed.wait_for(condition, PATIENCE), "it has not come about"
+
+    def wait(self, task_id: str) -> None:
+        """Wait until the real run of a task has ended; what the polls are told is another matter."""
+        assert self.tasks[task_id].ended.wait(PATIENCE), "the run has not ended"
+
+    @property
+    def files_url(self) -> str:
+        """Where the results are: on another port, by another name."""
+        return self.files.url
+
+    @property
+    def task(self) -> Task:
+        """The only task, or the last one."""
+        return [*self.tasks.values()][-1]
+
+    def __enter__(self) -> RunningHub:
+        self._thread.start()
+        self._started.result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    # For the endpoints
+
+    def socket_address(self, task: Task) -> str | None:
+        """Where the frames of a task that runs are told."""
+        return self.sockets.address(self.url, task) if task.state == "RUNNING" else None
+
+    def make_room(self, *, personal: bool) -> None:
+        """See whether another task fits in.
+
+        Raises:
+            Refused: by 421 if there are too many, by 814 if that goes for the own queue.
+        """
+        count = sum(not task.over for task in self.tasks.values())
+        if personal and self.account["apiType"] == "EXCLUSIVE":
+            if count >= self.concurrency + self.personal_queue_limit:
+                raise Refused(814)
+        elif count >= self.concurrency:
+            raise Refused(421)
+
+    async def take(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
+        """Make a task, and let it begin if nothing speaks against it.
+
+        Raises:
+            Refused: by 433, if the server takes no such prompt.
+        """
+        last = [*self.tasks] or [str(_FIRST_ID)]
+        task = Task(str(int(last[-1]) + 1 + secrets.randbelow(1000)), workflow_id, graph, body, self.pace)
+        task.hidden = self.hidden
+        task.outputs_to_execute = await self.server.outputs(graph)
+        if self.fates:
+            task.finish(self.fates.popleft())
+            self._ended(task)
+        elif not self.waits_for_socket:
+            await self._start(task)
+        self.tasks[task.id] = task
+        return task
+
+    async def poll(self, task: Task) -> str:
+        """The state that this poll is told."""
+        task.polls += 1
+        if task.due:
+            await self._begin(task)
+        return task.state
+
+    async def cancel(self, task: Task) -> None:
+        """End a task, if it has not ended."""
+        if task.over:
+            return
+        task.end = "CANCEL"
+        if task.started and not task.ended.is_set():
+            await self.server.cancel(task)
+        task.ended.set()
+
+    async def keep(self, name: str, content: bytes) -> None:
+        """Keep an upload, and give it to the server."""
+        if name not in self.uploads:
+            await self.server.keep(name, content)
+            self.uploads[name] = content
+
+    # Runs
+
+    async def _begin(self, task: Task) -> None:
+        """Begin a run that waited; what the server refuses by now has failed."""
+        if task.started or task.end is not None:
+            return
+        try:
+            await self._start(task)
+        except Refused as refusal:
+            message = str(refusal.data)
+            task.finish(Fate("FAILED", reason={"exception_message": message}, error_code="433", error_message=message))
+
+    async def _start(self, task: Task) -> None:
+        heard: Callable[[Frame], None] = functools.partial(self.sockets.tell, task)
+        await self.server.start(task, heard, functools.partial(self._ended, task))
+
+    def _joined(self, task: Task) -> None:
+        if task.state == "RUNNING":
+            self._soon(self._begin(task))
+
+    def _ended(self, task: Task) -> None:
+        task.paths = [self.files.add(output) for output in task.outputs]
+        self.sockets.end(task)
+        with self.changed:
+            self.changed.notify_all()
+
+    def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _secrets(self) -> list[str]:
+        return [self.key, self.cookie, *(task.auth for task in self.tasks.values()), *self.passwords.values()]
+
+    # Servers
+
+    def _main(self) -> None:
+        self._loop.run_until_complete(self._serve())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            self.server = Server(self._server_url, session)
+            api, self.url = await _listen(self._handle, "127.0.0.1")
+            files, self.files.url = await _listen(self._handle_file, "localhost")
+            self._started.set_result(None)
+            await self._stopping.wait()
+            await self.server.close()
+            for runner in (api, files):
+                await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path == "/ws/c_instance":
+            client_id = request.query.get("clientId")
+            task = next((task for task in self.tasks.values() if task.client_id == client_id), None)
+            return await self.sockets.serve(request, task)
+        if request.path == "/view":
+            return await self._view(request)
+        name, item_id = self._api.find(request.path)
+        if request.host != self.url.partition("://")[2]:  # set by hand, to what it is elsewhere
+            name = ""
+        asked, noted = await read(request, name, item_id)
+        self._note(self.requests, noted)
+
+        async def true_answer() -> web.Response:
+            return self._json(await self._api.answer(name, request.method, asked))
+
+        answer = self._script.next(name) if name else None
+        if isinstance(answer, Refusal):
+            refused = Refused(answer.code, answer.msg, answer.data)
+            return self._json(self._api.endpoints[name].refuse(refused))
+        return await _play(request, answer, true_answer)
+
+    async def _handle_file(self, request: web.Request) -> web.StreamResponse:
+        noted = Request("file", request.method, request.raw_path, dict(request.headers), await request.text() or None)
+        self._note(self.files.requests, noted)
+
+        async def true_answer() -> web.Response:
+            return self.files.answer(request)
+
+        answer = self._script.next("file")
+        return await _play(request, None if isinstance(answer, Refusal) else answer, true_answer)
+
+    async def _view(self, request: web.Request) -> web.Response:
+        """A file that a frame names; who may not see it gets a page, by 200."""
+        given = request.query.get("Rh-Comfy-Auth")
+        if all(task.auth != given for task in self.tasks.values()):
+            return web.Response(text="<html><body>expired</body></html>", content_type="text/html")
+        try:
+            content, media_type = await self.server.view(request.query)
+        except aiohttp.ClientResponseError:
+            return web.Response(text="<html><body>not found</body></html>", content_type="text/html")
+        return web.Response(body=content, content_type=media_type)
+
+    def _note(self, where: list[Request], request: Request) -> None:
+        with self.changed:
+            where.append(request)
+            self.changed.notify_all()
+
+    def _json(self, body: object) -> web.Response:
+        response = web.json_response(body)
+        response.set_cookie(_COOKIE, self.cookie, path="/", httponly=True)
+        return response
+
+
+async def _listen(
+    handler: Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]], name: str
+) -> tuple[web.AppRunner, str]:
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner, f"http://{name}:{runner.addresses[0][1]}"
+
+
+async def _play(
+    request: web.Request, answer: Answer | None, true_answer: Callable[[], Coroutine[Any, Any, web.Response]]
+) -> web.StreamResponse:
+    """Answer as a script says: late, changed, otherwise or not at all."""
+    if isinstance(answer, Reply):
+        if answer.done:
+            await true_answer()
+        return await _send(request, answer)
+    if isinstance(answer, Held):
+        early = await true_answer() if answer.done else None
+        await asyncio.to_thread(answer.event.wait, PATIENCE)
+        return early or await true_answer()
+    response = await true_answer()
+    if callable(answer):
+        assert isinstance(response.body, bytes)
+        changed = answer(json.loads(response.body))
+        if isinstance(changed, Reply):
+            return await _send(request, changed)
+        response.body = json.dumps(changed).encode()
+    return response
+
+
+async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
+    body = reply.body.encode() if isinstance(reply.body, str) else reply.body
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **reply.headers}
+    transport = request.transport
+    assert transport is not None
+    if reply.end == "hang":
+        await asyncio.Event().wait()
+    if reply.end in {"drop", "cut", "flood"}:
+        if reply.end != "drop":
+            await _send_in_part(request, web.StreamResponse(status=reply.status, headers=headers), reply, body)
+        transport.abort()
+    return web.Response(status=reply.status, headers=headers, body=body)
+
+
+async def _send_in_part(request: web.Request, response: web.StreamResponse, reply: Reply, body: bytes) -> None:
+    if reply.end == "cut":
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        return
+    await response.prepare(request)
+    try:
+        await response.write(b'{"code": 0, "msg": "')
+        while True:
+            await response.write(b"x" * 65_536)
+    except ConnectionError:
+        return

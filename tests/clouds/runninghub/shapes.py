@@ -1,0 +1,131 @@
+"""The shapes of RunningHub's answers, as its documents and the clients' fixtures show them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .codes import Refused
+from .task import Output, Task
+
+Body = dict[str, Any]
+
+
+def done(data: Any, msg: str = "success") -> Body:
+    """The envelope of v1."""
+    return {"code": 0, "msg": msg, "data": data}
+
+
+def refused(refusal: Refused) -> Body:
+    """A refusal of v1."""
+    return {"code": refusal.code, "msg": refusal.msg, "data": refusal.data}
+
+
+def upload_refused(refusal: Refused) -> Body:
+    """A refusal of the v2 upload, which says `message`."""
+    return {"code": refusal.code, "message": refusal.msg, "data": refusal.data}
+
+
+def task_refused(refusal: Refused) -> Body:
+    """A refusal of the other endpoints of v2, which have no envelope."""
+    return {
+        "taskId": "",
+        "status": "",
+        "errorCode": str(refusal.code),
+        "errorMessage": refusal.msg,
+        "failedReason": {},
+        "usage": None,
+        "results": None,
+        "clientId": "",
+        "promptTips": "",
+    }
+
+
+def prompt_tips(task: Task) -> str:
+    """What ComfyUI said of the prompt."""
+    return json.dumps(
+        {"result": True, "error": None, "outputs_to_execute": task.outputs_to_execute, "node_errors": task.node_errors}
+    )
+
+
+def created(task: Task, url: str | None) -> Body:
+    """The v1 answer to a task that was taken."""
+    return done(
+        {
+            "netWssUrl": url,
+            "taskId": task.id,
+            "clientId": task.client_id,
+            "taskStatus": task.state,
+            "promptTips": prompt_tips(task),
+        }
+    )
+
+
+def created_v2(task: Task) -> Body:
+    """The v2 answer to a task that was taken: without the address of a socket."""
+    return {
+        "taskId": task.id,
+        "status": task.state,
+        "errorCode": "",
+        "errorMessage": "",
+        "results": None,
+        "clientId": task.client_id,
+        "promptTips": prompt_tips(task),
+    }
+
+
+def file(output: Output, url: str, seconds: int) -> Body:
+    """One element of the v1 outputs."""
+    return {
+        "fileUrl": url,
+        "fileType": output.file_type,
+        "taskCostTime": str(seconds),
+        "nodeId": output.node_id,
+        "thirdPartyConsumeMoney": None,
+        "consumeMoney": None,
+        "consumeCoins": str(coins(seconds)),
+    }
+
+
+def result(output: Output, url: str) -> Body:
+    """One element of the v2 results: a text stands there itself."""
+    has_text = output.text is not None
+    return {
+        "url": None if has_text else url,
+        "nodeId": output.node_id,
+        "outputType": output.file_type,
+        "text": output.text,
+    }
+
+
+def failed_reason(reason: Body) -> Body:
+    """The `failedReason` of the v1 outputs: its parts are JSON in texts."""
+    parts = ("traceback", "current_inputs", "current_outputs")
+    return {key: json.dumps(value) if key in parts else value for key, value in reason.items()}
+
+
+def query(task: Task, state: str, results: list[Body] | None) -> Body:
+    """The v2 answer about a task."""
+    failed = state == "FAILED"
+    ended = state in {"SUCCESS", "FAILED", "CANCEL"}
+    return {
+        "taskId": task.id,
+        "status": state,
+        "errorCode": task.error_code if failed else "",
+        "errorMessage": task.error_message if failed else "",
+        "failedReason": task.reason if failed else {},
+        "usage": {
+            "consumeMoney": None,
+            "consumeCoins": str(coins(task.seconds)) if ended else None,
+            "taskCostTime": str(task.seconds) if ended else "0",
+            "thirdPartyConsumeMoney": None,
+        },
+        "results": results,
+        "clientId": "",
+        "promptTips": "",
+    }
+
+
+def coins(seconds: int) -> int:
+    """What a run costs: a fifth of a coin a second, begun ones too."""
+    return -(-seconds // 5)

@@ -1,0 +1,147 @@
+"""What there is to run: workflows by id, and the apps that are made of them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .codes import Refused
+
+Graph = dict[str, Any]
+SEEDS = ("seed", "noise_seed")
+"""The inputs that a run over the API sets anew, unless they are given."""
+_MAX_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter of an app."""
+
+    node_id: str
+    name: str
+    type: str
+    """STRING, INT, FLOAT, LIST, SWITCH, BOOLEAN, IMAGE, AUDIO or VIDEO."""
+    description: str = ""
+    data: str | None = None
+    """The `fieldData` as it is sent, instead of what follows from the node's definition."""
+
+
+@dataclass(frozen=True)
+class App:
+    """An app: a workflow and some of its parameters."""
+
+    name: str
+    workflow_id: str
+    fields: Sequence[Field]
+    password: str | None = None
+
+
+def positive(value: Any, what: str) -> str:
+    """An id as text.
+
+    Raises:
+        Refused: by 301, if it is none.
+    """
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MAX_ID):
+        raise Refused(301, f"{what} must be greater than 0")
+    return text
+
+
+def overridden(graph: Graph, target: Graph, given: Any) -> Graph:
+    """A copy of the target with the values of a `nodeInfoList`, which must fit the saved graph, and new seeds.
+
+    Raises:
+        Refused: by 803, if a node or field is not there, or the list is none.
+    """
+    if not isinstance(given, list):
+        raise Refused(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is no list")
+    made: Graph = json.loads(json.dumps(target))
+    fixed = set()
+    for item in given:
+        node_id, name, value = _item(item)
+        inputs = graph.get(node_id, {}).get("inputs", {})
+        if name not in inputs:
+            kind = "field_not_found_in_node" if node_id in graph else "node_not_found_in_workflow"
+            raise Refused(803, f"APIKEY_INVALID_NODE_INFO: {kind}, nodeId: {node_id}, fieldName: {name}")
+        fixed.add((node_id, name))
+        if node_id in made:
+            made[node_id]["inputs"][name] = _like(inputs[name], value)
+    for node_id, node in made.items():
+        for name in SEEDS:
+            if (node_id, name) not in fixed and isinstance(node["inputs"].get(name), int):
+                node["inputs"][name] = _other_than(node["inputs"][name])
+    return made
+
+
+def demo(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> dict[str, Any]:
+    """What apiCallDemo says of an app: all values are texts, `fieldData` is JSON in a text."""
+    fields = []
+    for field in app.fields:
+        node = graph[field.node_id]
+        class_type = node["class_type"]
+        inputs = definitions.get(class_type, {}).get("input", {})
+        spec = {**inputs.get("required", {}), **inputs.get("optional", {})}.get(field.name, [field.type, {}])
+        fields.append(
+            {
+                "nodeId": field.node_id,
+                "nodeName": class_type,
+                "fieldName": field.name,
+                "fieldValue": _text(node["inputs"][field.name]),
+                "fieldData": _field_data(field.type, spec) if field.data is None else field.data,
+                "fieldType": field.type,
+                "description": field.description,
+                "descriptionEn": field.description,
+            }
+        )
+    return {
+        "webappName": app.name,
+        "covers": [],
+        "accessEncrypted": app.password is not None,
+        "curl": curl,
+        "nodeInfoList": fields,
+    }
+
+
+def _item(item: Any) -> tuple[str, str, Any]:
+    if not isinstance(item, dict) or not isinstance(item.get("nodeId"), str) or "fieldValue" not in item:
+        raise Refused(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
+    if not isinstance(item.get("fieldName"), str) or isinstance(item["fieldValue"], (list, dict)):
+        raise Refused(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
+    return item["nodeId"], item["fieldName"], item["fieldValue"]
+
+
+def _like(original: Any, value: Any) -> Any:
+    """A text as the kind of value that was there; what can't be one stays, and ComfyUI judges it."""
+    if not isinstance(value, str) or not isinstance(original, (bool, int, float)):
+        return value
+    if isinstance(original, bool):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    kinds: tuple[Callable[[str], Any], ...] = (int, float)
+    for kind in kinds:
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _other_than(seed: int) -> int:
+    drawn = random.getrandbits(48)
+    return drawn + (drawn == seed)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _field_data(kind: str, spec: Sequence[Any]) -> str:
+    options = spec[1] if len(spec) > 1 else {}
+    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
+    if kind not in {"LIST", "SWITCH"} or choices is None:
+        return json.dumps(spec)
+    listed: list[dict[str, Any]] = [{"name": choice, "index": choice, "description": choice} for choice in choices]
+    return json.dumps([*listed, {"default": choices[0], "description": "忽略"}], ensure_ascii=False)

@@ -1,0 +1,288 @@
+"""A task: its states as the polls are told them, and its real run on a ComfyUI server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import quote
+
+import aiohttp
+
+from .codes import Refused
+
+State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL"]
+Frame = str | bytes
+USER = "c5b3fbb10b06f3e1c8a9f2d64d0a7e55"
+
+
+@dataclass(frozen=True)
+class Polls:
+    """How many polls are told each state, at least, whatever the real run does."""
+
+    create: int = 0
+    queued: int = 1
+    running: int = 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a node gave; of a text also the text."""
+
+    node_id: str
+    name: str
+    content: bytes
+    text: str | None = None
+
+    @property
+    def file_type(self) -> str:
+        return PurePosixPath(self.name).suffix.lstrip(".")
+
+
+@dataclass(frozen=True)
+class Fate:
+    """How a task ends that does not really run."""
+
+    end: Literal["SUCCESS", "FAILED", "CANCEL"] = "SUCCESS"
+    outputs: Sequence[Output] = ()
+    reason: Mapping[str, Any] = field(default_factory=dict)
+    """`node_id`, `node_name`, `exception_type`, `exception_message`, `traceback` (a list), `current_inputs`…"""
+    error_code: str = "1000"
+    error_message: str = "unknown error"
+
+
+class Task:
+    """One task; everything but the plain attributes belongs to the cloud's event loop.
+
+    `polls` counts what was asked about it: a test may set it to move the task on.
+    """
+
+    def __init__(
+        self, task_id: str, workflow_id: str, graph: dict[str, Any], body: Mapping[str, Any], pace: Polls
+    ) -> None:
+        self.id = task_id
+        self.workflow_id = workflow_id
+        self.graph = graph
+        """What runs: with the values and the seeds."""
+        self.body = body
+        """The request that made it."""
+        self.instance_type = str(body.get("instanceType", "default"))
+        self.client_id = secrets.token_hex(16)
+        self.auth = _auth()
+        """The credential in the address of its socket."""
+        self.pace = pace
+        self.polls = 0
+        self.cancels = 0
+        self.end: Literal["SUCCESS", "FAILED", "CANCEL"] | None = None
+        self.ended = threading.Event()
+        """Set when the real run has ended, however."""
+        self.begun = False
+        self.started = False
+        self.hidden = 0
+        """So many times its outputs are not there yet, though it has succeeded."""
+        self.outputs: list[Output] = []
+        self.paths: list[str] = []
+        """Where the outputs are on the file server."""
+        self.reason: dict[str, Any] = {}
+        self.error_code, self.error_message = "", ""
+        self.node_errors: dict[str, Any] = {}
+        self.outputs_to_execute: list[str] = []
+        self.seconds = 0
+
+    @property
+    def state(self) -> State:
+        """What is told of it after so many polls."""
+        if self.end == "CANCEL":
+            return "CANCEL"
+        told = self.polls
+        before: tuple[tuple[State, int], ...] = (("CREATE", self.pace.create), ("QUEUED", self.pace.queued))
+        for state, count in before:
+            if count and told <= count:
+                return state
+            told -= count
+        if self.started and not self.begun:
+            return "QUEUED"
+        if self.end is None or (self.pace.running and told <= self.pace.running):
+            return "RUNNING"
+        return self.end
+
+    @property
+    def over(self) -> bool:
+        """Whether its place is free for another one."""
+        return self.state in {"SUCCESS", "FAILED", "CANCEL"}
+
+    @property
+    def due(self) -> bool:
+        """Whether it has been told to be running so often that it must really run by now."""
+        return self.polls > self.pace.create + self.pace.queued + self.pace.running
+
+    def finish(self, fate: Fate) -> None:
+        """Let it end like this."""
+        self.outputs = [*fate.outputs]
+        self.reason = dict(fate.reason)
+        self.error_code, self.error_message = fate.error_code, fate.error_message
+        self.end, self.begun = fate.end, True
+        self.ended.set()
+
+
+class Server:
+    """The ComfyUI server on which the tasks run."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+        self._followed: dict[str, asyncio.Task[None]] = {}
+        self._definitions: dict[str, Any] = {}
+
+    async def outputs(self, graph: Mapping[str, Any]) -> list[str]:
+        """The ids of the nodes that give outputs."""
+        classes = {key: str(node.get("class_type")) for key, node in graph.items()}
+        definitions = await self.definitions({*classes.values()})
+        return [key for key, class_type in classes.items() if definitions.get(class_type, {}).get("output_node")]
+
+    async def definitions(self, classes: Iterable[str]) -> Mapping[str, Any]:
+        """What the server says of these classes of nodes."""
+        for class_type in {*classes} - {*self._definitions}:
+            async with self._session.get(f"{self.url}/object_info/{quote(class_type, safe='')}") as response:
+                self._definitions[class_type] = (await response.json()).get(class_type, {})
+        return self._definitions
+
+    async def start(self, task: Task, heard: Callable[[Frame], None], ended: Callable[[], None]) -> None:
+        """Begin a task's run; its frames are heard, and its outputs are there when it has ended.
+
+        Raises:
+            Refused: by 433, if the server takes no such prompt.
+        """
+        task.started = True
+        where = f"{self.url}/ws?clientId={task.client_id}"
+        socket = await self._session.ws_connect(where, max_msg_size=0)
+        body = {"prompt": task.graph, "prompt_id": task.id, "client_id": task.client_id}
+        async with self._session.post(f"{self.url}/prompt", json=body) as response:
+            answer = await response.json()
+            if response.status != 200:
+                await socket.close()
+                tips = {
+                    "result": False,
+                    "error": answer["error"],
+                    "outputs_to_execute": [],
+                    "node_errors": answer["node_errors"],
+                }
+                raise Refused(433, data={"promptTips": json.dumps(tips)})
+        task.node_errors = answer["node_errors"]
+        self._followed[task.id] = asyncio.create_task(self._follow(task, socket, heard, ended))
+
+    async def cancel(self, task: Task) -> None:
+        """Take a task from the queue, or interrupt it."""
+        await self._post("/queue", {"delete": [task.id]})
+        await self._post("/interrupt", {"prompt_id": task.id})
+        if not task.begun and task.id in self._followed:  # nobody will say that it has ended
+            self._followed[task.id].cancel()
+
+    async def keep(self, name: str, content: bytes) -> None:
+        """Put an upload where the nodes find it by its name."""
+        path = PurePosixPath(name)
+        form = aiohttp.FormData({"subfolder": str(path.parent).strip("."), "overwrite": "true"})
+        form.add_field("image", content, filename=path.name, content_type="application/octet-stream")
+        async with self._session.post(f"{self.url}/upload/image", data=form) as response:
+            response.raise_for_status()
+
+    async def view(self, file: Mapping[str, str]) -> tuple[bytes, str]:
+        """A file by `filename`, `subfolder`, `type`; with its media type."""
+        query = {key: str(file[key]) for key in ("filename", "subfolder", "type") if key in file}
+        async with self._session.get(f"{self.url}/view", params=query) as response:
+            response.raise_for_status()
+            return await response.read(), response.content_type
+
+    async def close(self) -> None:
+        """Follow nothing any more."""
+        for follow in self._followed.values():
+            follow.cancel()
+        await asyncio.gather(*self._followed.values(), return_exceptions=True)
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> None:
+        async with self._session.post(f"{self.url}{path}", json=body) as response:
+            response.raise_for_status()
+
+    async def _follow(
+        self,
+        task: Task,
+        socket: aiohttp.ClientWebSocketResponse[bool],
+        heard: Callable[[Frame], None],
+        ended: Callable[[], None],
+    ) -> None:
+        began = time.monotonic()
+        try:
+            async for message in socket:
+                event, data = _event(message.data)
+                if event == "execution_start" and data.get("prompt_id") == task.id:
+                    task.begun = True
+                    began = time.monotonic()
+                heard(message.data)
+                if event == "executing" and data.get("node") is None and data.get("prompt_id") == task.id:
+                    break
+        finally:
+            await socket.close()
+        await self._read(task, await self._history(task))
+        task.seconds = round(time.monotonic() - began)
+        task.begun = True
+        task.ended.set()
+        ended()
+
+    async def _history(self, task: Task) -> Mapping[str, Any]:
+        async with self._session.get(f"{self.url}/history/{task.id}") as response:
+            found: Mapping[str, Any] = await response.json()
+        return found[task.id]  # type: ignore[no-any-return]
+
+    async def _read(self, task: Task, entry: Mapping[str, Any]) -> None:
+        """Take what a run left in the history."""
+        for node_id, output in entry["outputs"].items():
+            for values in output.values():
+                for number, value in enumerate(values if isinstance(values, list) else ()):
+                    if isinstance(value, dict) and value.get("type") == "output":
+                        content, _ = await self.view(value)
+                        task.outputs.append(Output(node_id, value["filename"], content))
+                    elif isinstance(value, str):
+                        name = f"ComfyUI_{node_id}_{number:05}_.txt"
+                        task.outputs.append(Output(node_id, name, value.encode(), value))
+        if task.end is not None:
+            return
+        if entry["status"]["completed"]:
+            task.end = "SUCCESS"
+            return
+        error = dict(entry["status"]["messages"]).get("execution_error", {})
+        task.reason = _reason(error)
+        task.error_code, task.error_message = "805", "APIKEY_TASK_STATUS_ERROR"
+        task.end = "FAILED"
+
+
+def _event(frame: Frame) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(frame, bytes):
+        return "", {}
+    message = json.loads(frame)
+    return message["type"], message["data"]
+
+
+def _reason(error: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node's exception looks like here: the node's name is its class."""
+    return {
+        "current_outputs": error.get("current_outputs", {}),
+        "exception_type": error.get("exception_type", "InterruptedError"),
+        "node_name": error.get("node_type", ""),
+        "current_inputs": error.get("current_inputs", {}),
+        "traceback": error.get("traceback", []),
+        "node_id": error.get("node_id", ""),
+        "exception_message": error.get("exception_message", "Interrupted"),
+    }
+
+
+def _auth() -> str:
+    now = int(time.time() * 1000)
+    token = {"userId": USER, "signExpire": now + 7 * 86_400_000, "ts": now, "sign": secrets.token_hex(16)}
+    return base64.b64encode(json.dumps(token).encode()).decode()

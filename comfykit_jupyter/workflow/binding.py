@@ -196,7 +196,7 @@ class _Binder:
         self.params.setdefault(parameter.name, checked)
         inputs = self.inputs(slot.node_id)
         if slot.upload:
-            title = self.workflow.title(slot.node_id)
+            title = self.workflow.title(slot.node_id, self.definitions)
             choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
             self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
             return
@@ -259,11 +259,11 @@ class _Binder:
             reason = f"the node has no input {shown(slot.field)}: write {example} in its title (it has {known})"
             raise ParameterError([self.problem(parameter, slot, reason)])
         spec = slot.spec if slot.defined else _lenient(slot, value)
-        title = self.workflow.title(slot.node_id)
+        title = self.workflow.title(slot.node_id, self.definitions)
         return check_value(value, spec, parameter=parameter.name, node_id=slot.node_id, node_title=title)
 
     def problem(self, parameter: Parameter, slot: Slot, reason: str) -> Problem:
-        title = self.workflow.title(slot.node_id)
+        title = self.workflow.title(slot.node_id, self.definitions)
         return Problem(parameter.name, f"{plain(parameter.name)} ({title}): {reason}", slot.node_id, title)
 
     def definition(self, node_id: str) -> NodeDefinition | None:

@@ -118,15 +118,14 @@ class _Checker:
         self.sources[id_].append(source)
         outputs = self._definition(self.prompt[source]).outputs
         if type(slot) is not int or not -len(outputs) <= slot < len(outputs):
-            title = self.workflow.title(source)
+            title = self.workflow.title(source, self.definitions)
             reason = f"linked to output {shown(slot)} of {title}, which has {len(outputs)}"
             yield self._problem(id_, name, "linked_output_missing", reason)
             return
         received = outputs[slot]
         if not fits(received, spec.slot_type):
-            reason = (
-                f"takes {plain(spec.slot_type)}, and is linked to {plain(received)} of {self.workflow.title(source)}"
-            )
+            title = self.workflow.title(source, self.definitions)
+            reason = f"takes {plain(spec.slot_type)}, and is linked to {plain(received)} of {title}"
             yield self._problem(id_, name, "return_type_mismatch", reason)
 
     def _value(self, id_: str, name: str, spec: Input, value: Any) -> Iterator[Problem]:

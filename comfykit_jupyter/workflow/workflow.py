@@ -20,6 +20,7 @@ from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
 from comfykit_jupyter.workflow.graph import Converted, MissingNode, convert, editor_classes, is_editor_graph
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link
+from comfykit_jupyter.workflow.obvious import obvious
 from comfykit_jupyter.workflow.params import nearest, plain_json
 from comfykit_jupyter.workflow.titles import Title, parse_title
 
@@ -324,7 +325,7 @@ class Workflow:
             ways = " or ".join(f'"{plain(id_)}.{plain(field)}"' for id_ in ids[:3])
             return Problem(name, f"{plain(name)}: {len(ids)} nodes are called {plain(called)}: say {ways}")
         if ids:
-            title = self.title(ids[0])
+            title = self.title(ids[0], definitions)
             names = self._inputs(ids[0], definitions)
             message = f"{plain(name)}: {plain(title)} has no input {shown(field)}{_guess(field, names)}"
             return Problem(name, message, ids[0], title)
@@ -336,10 +337,15 @@ class Workflow:
             return Problem(
                 name, f"{plain(name)}: {plain(self.name)} has no such parameter{_guess(name, list(self.parameters))}"
             )
-        hint = f'no parameters by title: name an input by its node, as "{plain(self._example())}"'
+        examples = ", ".join(f'"{plain(each)}"' for each in self._examples(name, definitions))
+        hint = f"no parameters by title: name an input by its node, as {examples}"
         return Problem(name, f"{plain(name)}: {plain(self.name)} has {hint}")
 
-    def _example(self) -> str:
+    def _examples(self, name: str, definitions: Definitions | None) -> list[str]:
+        """Some addresses: those of obvious inputs that are called so, else of the first ones, else of any."""
+        offered = [parameter.name for parameter in obvious(self, definitions or {})]
+        if offered:
+            return [each for each in offered if each.endswith(f".{name}")][:5] or offered[:5]
         pairs = (
             (id_, key)
             for id_, node in self.prompt.items()
@@ -347,7 +353,7 @@ class Workflow:
             if not is_link(value)
         )
         id_, key = next(pairs, ("3", "seed"))
-        return self.address(id_, key) if id_ in self.prompt else f"{id_}.{key}"
+        return [self.address(id_, key) if id_ in self.prompt else f"{id_}.{key}"]
 
 
 def _packs(missing: Iterable[MissingNode]) -> str:

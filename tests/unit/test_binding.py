@@ -202,6 +202,17 @@ def test_a_plain_number_of_zero_is_not_drawn() -> None:
     assert not bound.seeds
 
 
+def test_a_node_without_a_title_is_called_as_the_editor_calls_it_where_that_is_known() -> None:
+    graph = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}, "_meta": {"title": "$width"}}}
+    raw = {"input": {"required": {"width": ["INT", {"min": 1}]}}, "display_name": "Empty Image"}
+    for known, called in (
+        (None, "EmptyImage"),
+        ({"EmptyImage": NodeDefinition.parse("EmptyImage", raw)}, "Empty Image"),
+    ):
+        with pytest.raises(ParameterError, match=rf"^width \({called}\): 'x' is text"):
+            Workflow.parse(graph).bind({"width": "x"}, known)
+
+
 def test_a_number_that_a_title_calls_seed_is_one() -> None:
     graph = {"1": node("PrimitiveInt", "$seed.value", value=3)}
     assert bind(graph, {"seed": "random"}, DEFINITIONS, draw=lambda _low, _high: 77).seeds == {"seed": 77}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.app import app_inputs, app_outputs
-from comfykit_jupyter.workflow.errors import WorkflowError
+from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, definitions, load
@@ -76,6 +76,24 @@ def test_inputs_that_are_linked_are_not_offered() -> None:
 def test_a_form_of_a_huge_workflow_has_an_end() -> None:
     graph = {str(id_): node("CLIPTextEncode", text="a cat") for id_ in range(10_000)}
     assert len(names(graph)) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "examples"),
+    [
+        ("prompt", '"LoadImage.image", "6.text", "7.text", "Zoom.value", "KSampler.seed"'),
+        ("text", '"6.text", "7.text"'),
+        ("cfg", '"KSampler.cfg"'),
+    ],
+)
+def test_whoever_takes_a_workflow_without_titles_for_one_with_is_told_its_obvious_inputs(
+    name: str, examples: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        Workflow.parse(PROMPT).bind({name: 5})
+    assert str(caught.value).endswith(f"no parameters by title: name an input by its node, as {examples}")
+    with pytest.raises(ParameterError, match=r'name an input by its node, as "SaveAnything\.prefix"'):
+        Workflow.parse({"1": node("SaveAnything", prefix="x")}).bind({name: 5})
 
 
 def editor(inputs: list[Any], outputs: list[Any], **more: Any) -> Graph:

@@ -236,7 +236,7 @@ async def test_a_workflows_own_default_is_never_sent(
     "value", ["", "no/such/file.png", "a\0b", "x" * 5000, "~nobody-at-all/x.png", "file:///etc/passwd"]
 )
 async def test_a_file_that_is_not_there_is_told_by_its_name(value: str, kit: ComfyKit) -> None:
-    with pytest.raises(ParameterError, match=r"image \(LoadImage\): there is no file") as caught:
+    with pytest.raises(ParameterError, match=r"image \(Load Image\): there is no file") as caught:
         await kit.submit(workflows.inverted(), image=value)
     assert len(str(caught.value)) < 500
     assert "\0" not in str(caught.value)

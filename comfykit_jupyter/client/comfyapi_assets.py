@@ -19,7 +19,7 @@ from urllib.parse import quote, urljoin
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
-from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest, local_folder
+from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest_of, local_folder
 from comfykit_jupyter.workflow import comfyapi as words
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 DOWNLOAD_TIMEOUT = 60.0
 """Seconds without a byte."""
+
+
+_GONE = (403, 404, 410)
+"""What those who keep files answer when one is not there, or the time of its address is over."""
 
 
 class Assets:
@@ -52,7 +56,7 @@ class Assets:
             ServerError: it did not arrive. SourceError: it can't be read.
         """
         try:
-            sha256, _ = await asyncio.to_thread(digest, source)
+            sha256, _ = await asyncio.to_thread(digest_of, source)
         except OSError as error:
             raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
         name = f"comfykit-{sha256[:24]}{suffix}"
@@ -110,10 +114,8 @@ async def download(http: Connection, media: Media) -> Path:
                     if file.tell() > MEDIA_LIMIT:
                         raise ServerError(f"{http.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
     except ServerError as error:
-        if error.status in (403, 404, 410):
-            raise ServerError(
-                f"{http.url} has no {media.name}: it never was there, or is gone", status=error.status
-            ) from None
+        if error.status == 404:
+            raise ServerError(f"{http.url} has no {media.name}: it never was there, or is gone", status=404) from None
         raise
     return target
 
@@ -131,8 +133,14 @@ async def content_of(http: Connection, id_: str) -> AsyncIterator[AsyncIterator[
             yield response.aiter_bytes(PIECE)
             return
         target = urljoin(str(response.url), response.headers["location"])
-    async with _elsewhere(target) as pieces:
-        yield pieces
+    if http.owns(target):
+        async with http.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
+            if response.has_redirect_location:
+                raise ServerError(f"{http.url} redirects again and again")
+            yield response.aiter_bytes(PIECE)
+    else:
+        async with _elsewhere(target) as pieces:
+            yield pieces
 
 
 @contextlib.asynccontextmanager
@@ -142,10 +150,10 @@ async def _elsewhere(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
 
     try:
         async with get(url, DOWNLOAD_TIMEOUT) as response:
-            if response.status_code not in (200, 206):
+            if (status := response.status_code) not in (200, 206):
                 raise ServerError(
-                    f"{response.request.url.host} answers {response.status_code} instead of giving the file",
-                    status=response.status_code,
+                    f"{response.request.url.host} answers {status} instead of giving the file",
+                    status=404 if status in _GONE else status,
                 )
             yield response.aiter_bytes(PIECE)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -80,7 +80,7 @@ class Following:
         not_before = 0.0
         away_since: float | None = None
         missing_since: float | None = None
-        while not run.ended:
+        while True:
             heard = self._heard and missing_since is None
             await run.doubt(pause if not heard else LOOK_QUEUE if run.waiting else LOOK_QUIET)
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))

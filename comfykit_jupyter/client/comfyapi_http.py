@@ -1,4 +1,4 @@
-"""Requests to a server that speaks Comfy API v2: its errors by their codes, its links, and no secret to anybody else."""
+"""Requests to a server that speaks Comfy API v2: its errors by their codes, its links, no secret to anybody else."""
 
 from __future__ import annotations
 
@@ -133,12 +133,19 @@ class Connection:
 
         A link that begins with a slash belongs to the origin, whatever the path of the server's address.
         """
-        if isinstance(told, str) and 0 < len(told) < 4000:
+        if isinstance(told, str) and 0 < len(told) < 4000 and told.isascii() and told.isprintable():
             with contextlib.suppress(ValueError):
                 resolved = urljoin(f"{_origin(self.base)}/", told)
-                if _origin(resolved) == _origin(self.base) and resolved.isascii() and resolved.isprintable():
+                if self.owns(resolved):
                     return resolved
         return f"{self.base}{path}"
+
+    def owns(self, url: str) -> bool:
+        """Whether an address is on this server's origin: only there do our secrets go."""
+        try:
+            return _origin(url) == _origin(self.base)
+        except ValueError:
+            return False
 
     async def request(self, method: str, path: str, *, again: bool | None = None, **options: Any) -> Answer:
         """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
@@ -172,7 +179,9 @@ class Connection:
         return answer
 
     @contextlib.asynccontextmanager
-    async def stream(self, path: str, *, quiet: float = READ_TIMEOUT, accept: str = "*/*") -> AsyncIterator[httpx.Response]:
+    async def stream(
+        self, path: str, *, quiet: float = READ_TIMEOUT, accept: str = "*/*"
+    ) -> AsyncIterator[httpx.Response]:
         """A GET whose body is read piece by piece; a redirect is given as it is.
 
         Args:

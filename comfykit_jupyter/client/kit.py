@@ -13,7 +13,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.routing import backend_for, backend_of
 from comfykit_jupyter.client.run import Run
-from comfykit_jupyter.client.settings import ExecutorType, Settings, SettingsError
+from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, SettingsError
 from comfykit_jupyter.client.sources import resolve, snapshot
 from comfykit_jupyter.workflow.errors import shown
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound=Backend)
 
-_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers", "patience", "verify", "proxy")
+_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers", "api", "patience", "verify", "proxy")
 """Settings that need a connection of their own: a kit with other ones does not share it."""
 
 
@@ -55,6 +55,8 @@ class ComfyKit:
         runninghub_url, runninghub_api_key, runninghub_timeout, runninghub_retry_count, runninghub_instance_type:
             taken, and not used: this version runs workflows on ComfyUI servers only.
         headers: further headers for this server, for proxies.
+        api: what this server speaks: `comfyui`, ComfyUI's own protocol, or `v2`, Comfy API v2. Else its address tells:
+            https://cloud.comfy.org, https://….run.comfy.app, and whatever ends in /api/v2, speaks the latter.
         timeout: seconds that a run may take, its time in the queue included; past it the job is cancelled.
         patience: seconds that the server may be away during a run, for a restart say, before the run is given up as
             unreachable; 60 if not given.
@@ -79,6 +81,7 @@ class ComfyKit:
         *,
         runninghub_instance_type: str | None = None,
         headers: Mapping[str, str] | None = None,
+        api: Api | None = None,
         timeout: float | None = None,
         patience: float | None = None,
         verify: bool | str | SSLContext = True,
@@ -90,7 +93,7 @@ class ComfyKit:
             # `%comfykit connect` is for the kits that name no server: its secrets go to its server, and with it only
             comfyui_url = connected.comfyui_url
             api_key, cookies = api_key or connected.api_key, cookies or connected.cookies
-            headers = {**connected.headers, **(headers or {})}
+            headers, api = {**connected.headers, **(headers or {})}, api or connected.api
             verify, proxy = connected.verify if verify is True else verify, proxy or connected.proxy
         self._use(
             settings.resolve(
@@ -104,6 +107,7 @@ class ComfyKit:
                 runninghub_retry_count,
                 runninghub_instance_type=runninghub_instance_type,
                 headers=headers,
+                api=api,
                 timeout=timeout,
                 patience=patience,
                 verify=verify,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.comfyapi import ComfyAPI
 from comfykit_jupyter.client.comfyui import ComfyUI
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backend import Backend
     from comfykit_jupyter.client.settings import Settings
 
-BACKENDS: tuple[type[Backend], ...] = (ComfyUI,)
+BACKENDS: tuple[type[Backend], ...] = (ComfyAPI, ComfyUI)
 
 
 def backend_for(source: Any, settings: Settings) -> type[Backend]:

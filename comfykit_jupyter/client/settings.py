@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 ExecutorType = Literal["http", "websocket"]
+Api = Literal["comfyui", "v2"]
 
 DEFAULT_URL = "http://127.0.0.1:8188"
 DEFAULT_RUNNINGHUB_URL = "https://www.runninghub.ai"
@@ -34,6 +35,8 @@ class Settings:
     cookies: str | None = field(default=None, repr=False)
     """A JSON object, `name=value; other=value`, or the URL of a page that gives either."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api: Api | None = None
+    """What the server of `comfyui_url` speaks: ComfyUI's own protocol, or Comfy API v2. None: its address tells."""
     runninghub_url: str = DEFAULT_RUNNINGHUB_URL
     runninghub_api_key: str | None = field(default=None, repr=False)
     runninghub_timeout: int = 300
@@ -63,6 +66,7 @@ def resolve(
     *,
     runninghub_instance_type: str | None = None,
     headers: Mapping[str, str] | None = None,
+    api: str | None = None,
     timeout: float | None = None,
     patience: float | None = None,
     verify: bool | str | SSLContext = True,
@@ -78,6 +82,8 @@ def resolve(
     executor = executor_type or os.environ.get("COMFYUI_EXECUTOR_TYPE") or "http"
     if executor not in ("http", "websocket"):
         raise SettingsError(f"executor_type: {executor!r} is neither 'http' nor 'websocket'")
+    if api not in (None, "comfyui", "v2"):
+        raise SettingsError(f"api: {api!r} is neither 'comfyui' nor 'v2'")
     if timeout is not None and timeout <= 0:
         raise SettingsError(f"timeout: {timeout!r} is no number of seconds above 0 (None waits as long as it takes)")
     if patience is not None and not patience >= 0:
@@ -88,6 +94,7 @@ def resolve(
         api_key=(api_key or os.environ.get("COMFYUI_API_KEY") or "").strip() or None,
         cookies=cookies or os.environ.get("COMFYUI_COOKIES") or None,
         headers=dict(headers or {}),
+        api=cast("Api | None", api),
         runninghub_url=normalise(
             runninghub_url or os.environ.get("RUNNINGHUB_BASE_URL") or DEFAULT_RUNNINGHUB_URL, "runninghub_url"
         ),

@@ -92,6 +92,11 @@ async def resolve(workflow: Workflow, server: Backend) -> Workflow:
     """
     if workflow.resolved:
         return workflow
+    if not server.describes:
+        raise WorkflowError(
+            f"{plain(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
+            "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"
+        )
     known = await server.definitions(workflow.classes)
     with contextlib.suppress(WorkflowError):
         return await asyncio.to_thread(workflow.resolve, known)

@@ -59,7 +59,7 @@ async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
         ServerError: it did not arrive. SourceError: it can't be read.
     """
     try:
-        digest, size = await asyncio.to_thread(_digest, source)
+        digest, size = await asyncio.to_thread(digest_of, source)
     except OSError as error:
         raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     name = f"comfykit-{digest[:24]}{suffix}"
@@ -101,7 +101,8 @@ async def _has(server: ComfyUI, name: str, size: int) -> bool:
     return answer.status_code == 200 and answer.headers.get("content-length") == str(size)
 
 
-def _digest(source: Path | bytes) -> tuple[str, int]:
+def digest_of(source: Path | bytes) -> tuple[str, int]:
+    """The SHA-256 of a file, or of the bytes of one, and how many bytes it has. Raises OSError."""
     digest = hashlib.sha256()
     if isinstance(source, bytes):
         digest.update(source)

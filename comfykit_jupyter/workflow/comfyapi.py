@@ -85,8 +85,8 @@ def each(listed: Any) -> list[Mapping[str, Any]]:
 def events(progress: Any, id_: str) -> Iterable[dict[str, Any]]:
     """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
 
-    Which nodes are done is not told, so it shows by the one that runs. Servers count `value` and `nodes_total` in ways of
-    their own, some of them only over nodes that began: they are left.
+    Which nodes are done is not told, so it shows by the one that runs. Servers count `value` and `nodes_total` in ways
+    of their own, some of them only over nodes that began: they are left.
     """
     if not isinstance(progress, Mapping):
         return

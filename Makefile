@@ -37,7 +37,7 @@ lab: .venv/.package
 	@mkdir -p demo && cp -rn notebooks/quickstart.ipynb notebooks/workflows demo/ || true
 	$(ON_SERVER) $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/quickstart.ipynb
 
-test: lint js-check chromium .venv/.kernels .venv/.comfykit
+test: lint js-check chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 	$(BIN)/python -m pytest
 
 test-live: .venv/.tools
@@ -82,6 +82,11 @@ clean:
 .venv/.comfykit: .venv/.package
 	@$(PYTHON) -m venv .venv/comfykit && .venv/comfykit/bin/python -m pip install -q "comfykit==0.1.12" && touch $@ \
 	  || { rm -rf .venv/comfykit; echo "No comfykit 0.1.12: the tests that compare with it will be skipped."; }
+
+# The official proxy that speaks Comfy API v2 in front of a server, and the official client. They are no must either.
+.venv/.comfy-api: .venv/.package
+	@$(PYTHON) -m venv .venv/comfy-api && .venv/comfy-api/bin/python -m pip install -q "comfy-api-proxy==0.1.6" "comfy-sdk==0.5.0" \
+	  && touch $@ || { rm -rf .venv/comfy-api; echo "No comfy-api-proxy 0.1.6 and comfy-sdk 0.5.0: the tests with them will be skipped."; }
 
 # Another client, which is measured beside this one. It is no must either.
 .venv/.comfy-toolkit: .venv/.package

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
+from comfykit_jupyter.workflow.layout import Layout
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.params import plain_json
 from comfykit_jupyter.workflow.tolerant import identities, identity, list_of, mapping, objects, slot_index, text
-from comfykit_jupyter.workflow.widgets import Layout, Slot, Widget
+from comfykit_jupyter.workflow.widgets import Slot, Widget
 
 INPUT_NODE: Final = "-10"
 """The id by which the links of a subgraph name its own inputs as their origin."""

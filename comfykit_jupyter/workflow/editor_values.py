@@ -12,8 +12,8 @@ from typing import Any
 
 from comfykit_jupyter.workflow.editor import File, Node, read
 from comfykit_jupyter.workflow.errors import WorkflowError
+from comfykit_jupyter.workflow.layout import Layout
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
-from comfykit_jupyter.workflow.widgets import Layout
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, Any]]:

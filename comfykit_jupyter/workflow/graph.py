@@ -14,9 +14,10 @@ from comfykit_jupyter.workflow.editor import BYPASSED, MUTED, VIRTUAL, File, Gra
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.flatten import Sources, Step, Value, unfold
 from comfykit_jupyter.workflow.group_nodes import read_groups, ungroup
+from comfykit_jupyter.workflow.layout import Layout
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.subgraphs import Promotion, leaves_first
-from comfykit_jupyter.workflow.widgets import Layout, Widget, rounded, unknown, unmade
+from comfykit_jupyter.workflow.widgets import Widget, rounded, unknown, unmade
 
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
 

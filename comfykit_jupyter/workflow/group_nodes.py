@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from comfykit_jupyter.workflow.editor import INPUT_NODE, File, Graph, Link, Node, Port, read_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, shown
+from comfykit_jupyter.workflow.layout import Layout
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.tolerant import list_of, mapping, objects, slot_index, text
-from comfykit_jupyter.workflow.widgets import Layout, Slot
+from comfykit_jupyter.workflow.widgets import Slot
 
 _MOST_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"

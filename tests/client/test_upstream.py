@@ -1,6 +1,6 @@
 """The public `comfykit` 0.1.12 and this package agree but for its defects: same workflows, server and executor types.
 
-What differs has the number of the defect that is why; test_defects.py has a test for each.
+What differs has the number of the defect that is why; `defects` has a test for each.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import changes
 from .cloud import RunningHub
 from .codes import IDENTIFIERS
 from .files import Request
@@ -14,6 +15,8 @@ from .script import (
     LOST,
     LOST_HANGING,
     NO_JSON,
+    NOT_FOUND,
+    WRONG_PATH,
     Held,
     Refusal,
     Reply,
@@ -32,7 +35,9 @@ __all__ = [
     "IDENTIFIERS",
     "LOST",
     "LOST_HANGING",
+    "NOT_FOUND",
     "NO_JSON",
+    "WRONG_PATH",
     "App",
     "Fate",
     "Field",
@@ -44,6 +49,7 @@ __all__ = [
     "Request",
     "RunningHub",
     "Task",
+    "changes",
     "huge",
     "page",
 ]

@@ -105,7 +105,7 @@ class Api:
             if method != endpoint.method:
                 raise Refused(1009)
             if not self._allowed(endpoint, asked):
-                raise endpoint.wrong_key
+                raise endpoint.wrong_key if self._cloud.wrong_key is None else Refused(self._cloud.wrong_key)
             return await endpoint.answer(asked)
         except Refused as refusal:
             return endpoint.refuse(refusal)
@@ -238,9 +238,10 @@ class Api:
         state = await self._cloud.poll(task)
         results = None
         if state == "SUCCESS":
-            address = self._cloud.files.address
+            address, as_files = self._cloud.files.address, self._cloud.texts_as_files
             results = [
-                shapes.result(output, address(path)) for output, path in zip(task.outputs, task.paths, strict=True)
+                shapes.result(output, address(path), as_file=as_files or output.text is None)
+                for output, path in zip(task.outputs, task.paths, strict=True)
             ]
         return shapes.query(task, state, results)
 

@@ -30,6 +30,8 @@ UPLOAD_LIMIT = 30 * 1024 * 1024
 _FIRST_ID = 1910246754753896450
 _COOKIE = "acw_tc"
 
+Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+
 
 class RunningHub:
     """A local double of RunningHub's API, which runs the workflows on a ComfyUI server.
@@ -80,6 +82,10 @@ class RunningHub:
         self.upload_limit = UPLOAD_LIMIT
         self.requires_bearer = False
         """Whether v1 wants the key in both places."""
+        self.wrong_key: int | None = None
+        """The code for a wrong key at every endpoint, if not each has its own; the other site's key is one."""
+        self.texts_as_files = False
+        """Whether the texts of the v2 results are files too."""
         self.cookie = secrets.token_hex(16)
         self.files = Files(self._secrets)
         self.sockets = Sockets()
@@ -95,6 +101,7 @@ class RunningHub:
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._errors: list[BaseException] = []
 
     # For tests
 
@@ -108,6 +115,8 @@ class RunningHub:
         """
         if endpoint not in self._names:
             raise ValueError(f"There is no endpoint {endpoint!r}: {', '.join(sorted(self._names))}")
+        if endpoint == "file" and not isinstance(answer, (Reply, Held)):
+            raise ValueError("A file has neither codes nor a body to change")
         self._script.add(endpoint, answer, times)
 
     def normal(self, endpoint: str) -> None:
@@ -142,9 +151,11 @@ class RunningHub:
         self._started.result()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        if self._errors and kind is None:  # the double itself is wrong: its answers were none
+            raise self._errors[0]
 
     # For the endpoints
 
@@ -234,7 +245,12 @@ class RunningHub:
     def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._errors.append(error)
 
     def _secrets(self) -> list[str]:
         return [self.key, self.cookie, *(task.auth for task in self.tasks.values()), *self.passwords.values()]
@@ -249,18 +265,31 @@ class RunningHub:
     async def _serve(self) -> None:
         async with aiohttp.ClientSession() as session:
             self.server = Server(self._server_url, session)
-            api, self.url = await _listen(self._handle, "127.0.0.1")
-            files, self.files.url = await _listen(self._handle_file, "localhost")
+            api, self.url = await _listen(self._guarded(self._handle), "127.0.0.1")
+            files, self.files.url = await _listen(self._guarded(self._handle_file), "localhost")
             self._started.set_result(None)
             await self._stopping.wait()
-            await self.server.close()
+            self._errors += await self.server.close()
             for runner in (api, files):
                 await runner.cleanup()
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except ConnectionError:  # the client is gone
+                raise
+            except Exception as error:
+                self._errors.append(error)
+                raise
+
+        return handle
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/ws/c_instance":
             client_id = request.query.get("clientId")
             task = next((task for task in self.tasks.values() if task.client_id == client_id), None)
+            self._note(self.sockets.requests, Request("ws", "GET", request.raw_path, dict(request.headers), None))
             return await self.sockets.serve(request, task)
         if request.path == "/view":
             return await self._view(request)
@@ -275,6 +304,8 @@ class RunningHub:
 
         answer = self._script.next(name) if name else None
         if isinstance(answer, Refusal):
+            if answer.done:
+                await true_answer()
             refused = Refused(answer.code, answer.msg, answer.data)
             return self._json(self._api.endpoints[name].refuse(refused))
         return await _play(request, answer, true_answer)
@@ -286,8 +317,7 @@ class RunningHub:
         async def true_answer() -> web.Response:
             return self.files.answer(request)
 
-        answer = self._script.next("file")
-        return await _play(request, None if isinstance(answer, Refusal) else answer, true_answer)
+        return await _play(request, self._script.next("file"), true_answer)
 
     async def _view(self, request: web.Request) -> web.Response:
         """A file that a frame names; who may not see it gets a page, by 200."""
@@ -311,9 +341,7 @@ class RunningHub:
         return response
 
 
-async def _listen(
-    handler: Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]], name: str
-) -> tuple[web.AppRunner, str]:
+async def _listen(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -337,10 +365,7 @@ async def _play(
     response = await true_answer()
     if callable(answer):
         assert isinstance(response.body, bytes)
-        changed = answer(json.loads(response.body))
-        if isinstance(changed, Reply):
-            return await _send(request, changed)
-        response.body = json.dumps(changed).encode()
+        response.body = json.dumps(answer(json.loads(response.body))).encode()
     return response
 
 

@@ -27,11 +27,15 @@ class Reply:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A code in the shape in which the endpoint refuses; as text if it is given as text."""
+    """A code in the shape in which the endpoint refuses; as text if it is given as text.
+
+    `done`: what was asked for is done nonetheless.
+    """
 
     code: int | str
     msg: str | None = None
     data: Any = None
+    done: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,18 @@ FLOOD = Reply(end="flood", headers={"Content-Type": "application/json"})
 """JSON without an end."""
 
 
-def page(status: int, **headers: str) -> Reply:
-    """The HTML page of a gateway; header names have `_` for `-`."""
+NOT_FOUND = Reply({"code": 404, "msg": "NOT_FOUND"})
+"""An endpoint that is not there, by HTTP 200."""
+WRONG_PATH = Reply({"code": 412, "msg": "TOKEN_INVALID", "data": None})
+"""The same, where the code does not say so."""
+
+
+def page(status: int, headers: Mapping[str, str] | None = None, *, done: bool = False) -> Reply:
+    """The HTML page of a gateway."""
     html = (
         f"<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>"
     )
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(html, status, {"Content-Type": "text/html", **named})
+    return Reply(html, status, {"Content-Type": "text/html", **(headers or {})}, done=done)
 
 
 def huge(size: int) -> Reply:

@@ -87,14 +87,13 @@ def file(output: Output, url: str, seconds: int) -> Body:
     }
 
 
-def result(output: Output, url: str) -> Body:
-    """One element of the v2 results: a text stands there itself."""
-    has_text = output.text is not None
+def result(output: Output, url: str, *, as_file: bool) -> Body:
+    """One element of the v2 results: a file, or the text itself."""
     return {
-        "url": None if has_text else url,
+        "url": url if as_file else None,
         "nodeId": output.node_id,
         "outputType": output.file_type,
-        "text": output.text,
+        "text": None if as_file else output.text,
     }
 
 

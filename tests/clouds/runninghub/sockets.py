@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from .files import Request
 from .task import Frame, Task
 
 NOISE: tuple[Frame, ...] = ("pong", b"\xff\xfe\x00", b"", "[]", '{"type": "crystools.monitor"}', "{")
@@ -37,6 +38,7 @@ class Sockets:
         self.told = True
         """Whether anybody is told the address of a socket."""
         self.opened = 0
+        self.requests: list[Request] = []
         self.joined: Callable[[Task], None] = lambda task: None
         self._open: defaultdict[str, set[asyncio.Queue[Frame | None]]] = defaultdict(set)
 

@@ -56,6 +56,7 @@ class Fate:
     """`node_id`, `node_name`, `exception_type`, `exception_message`, `traceback` (a list), `current_inputs`…"""
     error_code: str = "1000"
     error_message: str = "unknown error"
+    seconds: int = 83
 
 
 class Task:
@@ -128,7 +129,7 @@ class Task:
         self.outputs = [*fate.outputs]
         self.reason = dict(fate.reason)
         self.error_code, self.error_message = fate.error_code, fate.error_message
-        self.end, self.begun = fate.end, True
+        self.end, self.begun, self.seconds = fate.end, True, fate.seconds
         self.ended.set()
 
 
@@ -200,11 +201,12 @@ class Server:
             response.raise_for_status()
             return await response.read(), response.content_type
 
-    async def close(self) -> None:
-        """Follow nothing any more."""
+    async def close(self) -> list[BaseException]:
+        """Follow nothing any more; gives what went wrong while it was followed."""
         for follow in self._followed.values():
             follow.cancel()
-        await asyncio.gather(*self._followed.values(), return_exceptions=True)
+        ends = await asyncio.gather(*self._followed.values(), return_exceptions=True)
+        return [end for end in ends if isinstance(end, Exception)]
 
     async def _post(self, path: str, body: Mapping[str, Any]) -> None:
         async with self._session.post(f"{self.url}{path}", json=body) as response:

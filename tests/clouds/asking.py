@@ -1,0 +1,80 @@
+"""A client of RunningHub's API that does nothing by itself: it puts the key where it belongs, and gives the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from .runninghub import RunningHub
+
+WORKFLOW = "1904136902449209346"
+PATHS = {
+    "getJsonApiFormat": "/api/openapi/getJsonApiFormat",
+    "create": "/task/openapi/create",
+    "ai-app/run": "/task/openapi/ai-app/run",
+    "quick-ai-app/run": "/task/openapi/quick-ai-app/run",
+    "apiCallDemo": "/api/webapp/apiCallDemo",
+    "status": "/task/openapi/status",
+    "outputs": "/task/openapi/outputs",
+    "cancel": "/task/openapi/cancel",
+    "upload": "/task/openapi/upload",
+    "accountStatus": "/uc/openapi/accountStatus",
+    "v2/upload": "/openapi/v2/media/upload/binary",
+    "v2/run/workflow": f"/openapi/v2/run/workflow/{WORKFLOW}",
+    "v2/run/ai-app": f"/openapi/v2/run/ai-app/{WORKFLOW}",
+    "v2/query": "/openapi/v2/query",
+    "v2/queue/status": "/openapi/v2/queue/status",
+}
+"""Where the endpoints are, by the documents."""
+
+
+class Asking:
+    """One key at one address."""
+
+    def __init__(self, url: str, key: str, http: httpx.Client) -> None:
+        self.url, self.key, self.http = url, key, http
+
+    def send(self, name: str, **body: Any) -> httpx.Response:
+        """Ask an endpoint."""
+        bearer = {"Authorization": f"Bearer {self.key}"}
+        if name in {"apiCallDemo", "v2/queue/status"}:
+            return self.http.get(self.url + PATHS[name], params={"apiKey": self.key, **body}, headers=bearer)
+        if name.startswith("v2/"):
+            return self.http.post(self.url + PATHS[name], json=body, headers=bearer)
+        key = "apikey" if name == "accountStatus" else "apiKey"
+        return self.http.post(self.url + PATHS[name], json={key: self.key, **body}, headers=bearer)
+
+    def __call__(self, name: str, **body: Any) -> Any:
+        """Ask an endpoint, and give what the JSON says."""
+        return self.send(name, **body).json()
+
+    def create(self, *values: tuple[str, str, Any], **body: Any) -> Any:
+        """Begin a run of the workflow, with values by node and field."""
+        given = [{"nodeId": node, "fieldName": name, "fieldValue": value} for node, name, value in values]
+        return self("create", workflowId=WORKFLOW, nodeInfoList=given, **body)
+
+    def upload(self, name: str, content: bytes, *, v2: bool = False) -> Any:
+        """Upload a file."""
+        files = {"file": (name, content)}
+        if v2:
+            bearer = {"Authorization": f"Bearer {self.key}"}
+            return self.http.post(self.url + PATHS["v2/upload"], files=files, headers=bearer).json()
+        fields = {"apiKey": self.key, "fileType": "input"}
+        return self.http.post(self.url + PATHS["upload"], data=fields, files=files).json()
+
+    def ended(self, cloud: RunningHub, task_id: str) -> Any:
+        """What v2 says of a task when it has ended: asked as often as it takes."""
+        cloud.wait(task_id)
+        while (answer := self("v2/query", taskId=task_id))["status"] in {"CREATE", "QUEUED", "RUNNING"}:
+            pass
+        return answer
+
+
+@contextmanager
+def asking(cloud: RunningHub) -> Iterator[Asking]:
+    """A client with the key of a cloud."""
+    with httpx.Client(timeout=20) as http:
+        yield Asking(cloud.url, cloud.key, http)

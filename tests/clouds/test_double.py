@@ -1,0 +1,292 @@
+"""The double of RunningHub knows its workflows, keys, values, apps and uploads, as the documents say."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client import workflows
+
+from .asking import WORKFLOW, Asking
+from .runninghub import App, Field, RunningHub
+
+APP = "1937084629516193794"
+
+
+def sampled() -> dict[str, Any]:
+    """A picture that depends on its seed, and says what the site adds to a text field."""
+    graph: dict[str, Any] = {
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": _MODEL}},
+        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "6": {
+            "class_type": "CLIPTextEncode",
+            "inputs": {"speak_and_recognation": {"__value__": [False, True]}, "text": "雪", "clip": ["4", 1]},
+            "_meta": {"title": "$prompt.text · 提示词"},
+        },
+        "3": {
+            "class_type": "KSampler",
+            "inputs": {
+                "seed": 669816362794144,
+                "steps": 2,
+                "cfg": 7.0,
+                "sampler_name": "euler",
+                "scheduler": "normal",
+                "denoise": 1.0,
+                "model": ["4", 0],
+                "positive": ["6", 0],
+                "negative": ["6", 0],
+                "latent_image": ["5", 0],
+            },
+        },
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "ComfyUI"}},
+    }
+    return graph
+
+
+_MODEL = "procedural-dreams (no diffusion model).safetensors"
+
+
+# Workflows
+
+
+def test_a_graph_comes_as_json_in_a_text_with_its_titles_and_odd_inputs(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows["7"] = sampled()
+    answer = ask("getJsonApiFormat", workflowId="7")
+    assert (answer["code"], answer["msg"]) == (0, "SUCCESS")
+    assert json.loads(answer["data"]["prompt"]) == sampled()
+
+
+@pytest.mark.parametrize("name", ["getJsonApiFormat", "create"])
+@pytest.mark.parametrize(
+    ("workflow_id", "code", "msg"),
+    [
+        ("", 301, "workflowId must be greater than 0"),
+        ("0", 301, "workflowId must be greater than 0"),
+        (None, 301, "workflowId must be greater than 0"),
+        ("1", 380, "WORKFLOW_NOT_EXISTS"),
+        ("8", 810, "WORKFLOW_NOT_SAVED_OR_NOT_RUNNING"),
+    ],
+)
+def test_a_workflow_that_is_not_there_is_refused(
+    cloud: RunningHub, ask: Asking, name: str, workflow_id: str | None, code: int, msg: str
+) -> None:
+    cloud.workflows["8"] = workflows.picture()
+    cloud.unsaved.add("8")
+    assert ask(name, workflowId=workflow_id) == {"code": code, "msg": msg, "data": None}
+    assert not cloud.tasks
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("getJsonApiFormat", {"code": 802, "msg": "APIKEY_UNAUTHORIZED", "data": None}),
+        ("create", {"code": 802, "msg": "APIKEY_UNAUTHORIZED", "data": None}),
+        ("status", {"code": 301, "msg": "user not exist", "data": None}),
+        ("v2/upload", {"code": 401, "message": "ApiKey verification failed: API Key不存在", "data": None}),
+    ],
+)
+def test_a_wrong_key_is_refused_by_each_endpoint_in_its_own_way(ask: Asking, name: str, answer: dict[str, Any]) -> None:
+    ask.key = "0" * 32
+    assert ask(name, workflowId=WORKFLOW, taskId="1") == answer
+
+
+def test_a_wrong_key_gets_no_status_of_v2(ask: Asking) -> None:
+    ask.key = "0" * 32
+    answer = ask("v2/query", taskId="1")
+    assert (answer["status"], answer["errorCode"]) == ("", "806")
+
+
+def test_the_key_of_another_cloud_is_a_wrong_one(sandbox: Sandbox, cloud: RunningHub, ask: Asking) -> None:
+    with RunningHub(sandbox.url) as other:
+        other.wrong_key = 806
+        ask.url = other.url
+        assert ask.create()["code"] == 806
+        assert ask("v2/query", taskId="1")["errorCode"] == "806"
+
+
+def test_a_key_in_the_body_is_enough_for_v1_unless_both_are_wanted(cloud: RunningHub) -> None:
+    where, body = f"{cloud.url}/uc/openapi/accountStatus", {"apikey": cloud.key}
+    assert httpx.post(where, json=body).json()["code"] == 0
+    cloud.requires_bearer = True
+    assert httpx.post(where, json=body).json()["code"] == 802
+    assert httpx.post(where, json=body, headers={"Authorization": cloud.key}).json()["code"] == 802
+    assert httpx.post(where, json=body, headers={"Authorization": f"Bearer {cloud.key}"}).json()["code"] == 0
+    assert httpx.post(where, json={"apiKey": cloud.key}).json()["code"] == 802
+
+
+@pytest.mark.parametrize("headers", [{}, {"Host": "www.runninghub.cn"}])
+def test_an_unknown_path_and_a_host_set_by_hand_are_refused_by_412(cloud: RunningHub, headers: dict[str, str]) -> None:
+    path = "/uc/openapi/accountStatus" if headers else "/task/openapi/nothing"
+    answer = httpx.post(cloud.url + path, json={"apikey": cloud.key}, headers=headers)
+    assert answer.status_code == 200
+    assert answer.json() == {"code": 412, "msg": "TOKEN_INVALID", "data": None}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"'])
+def test_a_body_that_is_no_object_holds_no_key(cloud: RunningHub, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert httpx.post(f"{cloud.url}/task/openapi/create", content=body, headers=headers).json()["code"] == 802
+
+
+def test_the_account_says_its_numbers_as_texts(cloud: RunningHub, ask: Asking) -> None:
+    ask.create()
+    assert ask("accountStatus") == {
+        "code": 0,
+        "msg": "success",
+        "data": {
+            "remainCoins": "177814",
+            "currentTaskCounts": "1",
+            "remainMoney": None,
+            "currency": None,
+            "apiType": "NORMAL",
+        },
+    }
+    assert ask("v2/queue/status")["data"] == {
+        "apiKeyType": "NORMAL",
+        "concurrentLimit": 1,
+        "runningCount": 0,
+        "queuedCount": 1,
+        "totalCurrentTasks": 1,
+    }
+
+
+def test_without_coins_nothing_is_looked_at(cloud: RunningHub, ask: Asking) -> None:
+    cloud.account["remainCoins"] = "0"
+    assert ask("create", workflowId="")["code"] == 416
+
+
+# Values and seeds
+
+
+def test_seeds_are_drawn_anew_unless_they_are_given(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW], cloud.concurrency = sampled(), 3
+    ask.create(("3", "steps", "1"))
+    assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
+    assert cloud.task.graph["3"]["inputs"]["steps"] == 1
+    ask.create(("3", "seed", "669816362794144"))
+    assert cloud.task.graph["3"]["inputs"]["seed"] == 669816362794144
+    ask.create(workflow=json.dumps(sampled()))
+    assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"nodeId": "7", "fieldName": "width", "fieldValue": 1}],
+        [{"nodeId": "1", "fieldName": "control_after_generate", "fieldValue": "fixed"}],
+        [{"nodeId": 1, "fieldName": "width", "fieldValue": 1}],
+        [{"nodeId": "1", "fieldName": "width"}],
+        [{"nodeId": "1", "fieldName": "width", "fieldValue": ["4", 0]}],
+        {"1": {"width": 5}},
+    ],
+)
+def test_values_for_what_is_not_there_refuse_the_whole_task(cloud: RunningHub, ask: Asking, given: object) -> None:
+    assert ask("create", workflowId=WORKFLOW, nodeInfoList=given)["code"] == 803
+    assert not cloud.tasks
+
+
+def test_a_graph_in_the_request_takes_the_saved_ones_place_but_for_the_names(cloud: RunningHub, ask: Asking) -> None:
+    cloud.concurrency = 3
+    graph = json.dumps(workflows.picture(prefix="other"))
+    assert ask("create", workflowId="1", workflow=graph)["code"] == 0
+    assert cloud.task.graph["2"]["inputs"]["filename_prefix"] == "other"
+    assert ask("create", workflowId="", workflow=graph)["code"] == 301
+    assert ask("create", workflowId="1", workflow=workflows.picture())["code"] == 301
+    value = [{"nodeId": "1", "fieldName": "width", "fieldValue": 8}]
+    assert ask("create", workflowId="1", workflow=graph, nodeInfoList=value)["code"] == 803
+    assert ask("create", workflowId=WORKFLOW, workflow=graph, nodeInfoList=value)["code"] == 0
+
+
+def test_more_about_a_value_is_tolerated(cloud: RunningHub, ask: Asking) -> None:
+    value = {"nodeId": "1", "fieldName": "width", "fieldValue": 8, "nodeName": "EmptyImage", "fieldType": "INT"}
+    assert ask("create", workflowId=WORKFLOW, nodeInfoList=[value])["code"] == 0
+
+
+# Apps
+
+
+def test_an_app_tells_its_parameters_as_texts(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW] = sampled()
+    cloud.apps[APP] = App(
+        "雪",
+        WORKFLOW,
+        [Field("6", "text", "STRING", "提示词"), Field("3", "steps", "INT"), Field("4", "ckpt_name", "LIST")],
+    )
+    data = ask("apiCallDemo", webappId=APP)["data"]
+    assert (data["webappName"], data["accessEncrypted"]) == ("雪", False)
+    assert cloud.key in data["curl"]
+    text, steps, model = data["nodeInfoList"]
+    kind = json.loads(text.pop("fieldData"))
+    assert text == {
+        "nodeId": "6",
+        "nodeName": "CLIPTextEncode",
+        "fieldName": "text",
+        "fieldValue": "雪",
+        "fieldType": "STRING",
+        "description": "提示词",
+        "descriptionEn": "提示词",
+    }
+    assert kind[0] == "STRING"
+    assert (steps["fieldValue"], json.loads(steps["fieldData"])[0]) == ("2", "INT")
+    assert _MODEL in [choice.get("index") for choice in json.loads(model["fieldData"])]
+    assert ask("apiCallDemo", webappId="5")["code"] == 901
+
+
+def test_an_app_runs_by_its_id_with_its_password(cloud: RunningHub, ask: Asking) -> None:
+    cloud.apps[APP] = App("picture", WORKFLOW, [Field("1", "width", "INT")], password="open sesame")
+    assert ask("ai-app/run", webappId=int(APP))["code"] == 301
+    assert ask("ai-app/run", webappId=int(APP), nodeInfoList=[])["code"] == 301
+    asked = {"webappId": int(APP), "nodeInfoList": [], "accessPassword": "open sesame"}
+    answer = ask("ai-app/run", **asked)["data"]
+    assert (answer["taskId"], answer["taskStatus"]) == (cloud.task.id, "QUEUED")
+    assert ask.ended(cloud, answer["taskId"])["status"] == "SUCCESS"
+    assert ask("quick-ai-app/run", **asked)["code"] == 301
+    assert ask("quick-ai-app/run", quickCreateCode="006", **asked)["code"] == 0
+
+
+# Uploads
+
+
+@pytest.mark.parametrize("v2", [False, True])
+def test_an_upload_is_named_by_its_content_and_found_by_the_nodes(cloud: RunningHub, ask: Asking, v2: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (5, 4), "red").save(buffer, "PNG")
+    first = ask.upload("cat.png", buffer.getvalue(), v2=v2)["data"]
+    assert first["fileName"] == ask.upload("dog.png", buffer.getvalue(), v2=v2)["data"]["fileName"]
+    assert first["fileName"].startswith("openapi/" if v2 else "api/")
+    assert cloud.uploads == {first["fileName"]: buffer.getvalue()}
+    cloud.workflows[WORKFLOW] = workflows.inverted()
+    results = ask.ended(cloud, ask.create(("1", "image", first["fileName"]))["data"]["taskId"])["results"]
+    assert Image.open(io.BytesIO(httpx.get(results[0]["url"]).content)).size == (5, 4)
+
+
+def test_uploads_answer_in_the_documents_shapes(cloud: RunningHub, ask: Asking) -> None:
+    answer = ask.upload("a.png", b"abc")
+    assert answer == {
+        "code": 0,
+        "msg": "success",
+        "data": {"fileName": answer["data"]["fileName"], "fileType": "input"},
+    }
+    answer = ask.upload("a.png", b"abc", v2=True)
+    url = answer["data"].pop("download_url")
+    assert (answer["code"], answer["message"], answer["data"]["type"]) == (0, "success", "image")
+    assert answer["data"]["size"] == "3"
+    assert httpx.get(url).content == b"abc"
+    assert "." not in ask.upload("a.zip", b"abc")["data"]["fileName"]
+
+
+def test_too_large_or_odd_files_are_refused_by_the_old_endpoint(cloud: RunningHub, ask: Asking) -> None:
+    cloud.upload_limit = 10
+    assert ask.upload("a.png", b"x" * 11) == {"code": 809, "msg": "APIKEY_FILE_SIZE_EXCEEDED", "data": None}
+    assert ask.upload("a.exe", b"x")["code"] == 808
+    assert not cloud.uploads

@@ -1,0 +1,250 @@
+"""The double's tasks: their states, outputs, failures and places, in the shapes of documents and clients' fixtures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from PIL import Image
+
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client import workflows
+from tests.client.nodes import GATES
+
+from .asking import WORKFLOW, Asking
+from .runninghub import Fate, Output, Polls, RunningHub
+
+TIPS: dict[str, Any] = {"result": True, "error": None, "outputs_to_execute": ["2"], "node_errors": {}}
+
+
+# A task's life
+
+
+def test_a_queued_task_is_created_in_the_documents_shape(cloud: RunningHub, ask: Asking) -> None:
+    answer = ask.create(instanceType="plus")
+    task = cloud.task
+    assert json.loads(answer["data"].pop("promptTips")) == TIPS
+    assert answer == {
+        "code": 0,
+        "msg": "success",
+        "data": {"netWssUrl": None, "taskId": task.id, "clientId": task.client_id, "taskStatus": "QUEUED"},
+    }
+    assert len(task.id) == 19
+    assert len(task.client_id) == 32
+    assert task.instance_type == "plus"
+
+
+def test_a_running_task_has_the_address_of_a_socket_with_a_credential_in_it(cloud: RunningHub, ask: Asking) -> None:
+    cloud.pace, cloud.waits_for_socket = Polls(queued=0), True
+    answer = ask.create()["data"]
+    assert answer["taskStatus"] == "RUNNING"
+    address = urlsplit(answer["netWssUrl"])
+    query = {key: value for key, (value,) in parse_qs(address.query).items()}
+    assert (address.scheme, address.path) == ("ws", "/ws/c_instance")
+    assert (query["clientId"], query["workflowId"]) == (answer["clientId"], WORKFLOW)
+    auth = json.loads(base64.b64decode(query["Rh-Comfy-Auth"]))
+    assert auth["signExpire"] - auth["ts"] == 7 * 24 * 3600 * 1000
+
+
+def test_a_task_is_queued_then_runs_and_has_outputs_that_anybody_may_fetch(cloud: RunningHub, ask: Asking) -> None:
+    task_id = ask.create(("1", "width", 48))["data"]["taskId"]
+    cloud.wait(task_id)
+    assert ask("outputs", taskId=task_id) == {"code": 813, "msg": "APIKEY_TASK_IS_QUEUED", "data": None}
+    running = ask("outputs", taskId=task_id)
+    assert (running["code"], running["msg"]) == (804, "APIKEY_TASK_IS_RUNNING")
+    assert running["data"]["netWssUrl"].startswith("ws://")
+    answer = ask("outputs", taskId=task_id)
+    url = answer["data"][0].pop("fileUrl")
+    assert answer == {
+        "code": 0,
+        "msg": "success",
+        "data": [
+            {
+                "fileType": "png",
+                "taskCostTime": "0",
+                "nodeId": "2",
+                "thirdPartyConsumeMoney": None,
+                "consumeMoney": None,
+                "consumeCoins": "0",
+            }
+        ],
+    }
+    assert url.startswith(f"{cloud.files_url}/")
+    assert urlsplit(url).port != urlsplit(cloud.url).port
+    assert Image.open(io.BytesIO(httpx.get(url).content)).size == (48, 16)
+    assert cloud.files.leaks == []
+
+
+def test_v2_has_no_envelope_and_no_socket(cloud: RunningHub, ask: Asking) -> None:
+    answer = ask("v2/run/workflow", nodeInfoList=[])
+    assert json.loads(answer.pop("promptTips")) == TIPS
+    assert answer == {
+        "taskId": cloud.task.id,
+        "status": "QUEUED",
+        "errorCode": "",
+        "errorMessage": "",
+        "results": None,
+        "clientId": cloud.task.client_id,
+    }
+    cloud.wait(cloud.task.id)
+    states = [ask("v2/query", taskId=cloud.task.id)["status"] for _ in range(2)]
+    assert states == ["QUEUED", "RUNNING"]
+    answer = ask("v2/query", taskId=cloud.task.id, apiKey=cloud.key)
+    assert httpx.get(answer["results"][0].pop("url")).status_code == 200
+    assert answer == {
+        "taskId": cloud.task.id,
+        "status": "SUCCESS",
+        "errorCode": "",
+        "errorMessage": "",
+        "failedReason": {},
+        "usage": {"consumeMoney": None, "consumeCoins": "0", "taskCostTime": "0", "thirdPartyConsumeMoney": None},
+        "results": [{"nodeId": "2", "outputType": "png", "text": None}],
+        "clientId": "",
+        "promptTips": "",
+    }
+
+
+def test_every_state_is_told_as_often_as_is_wished(cloud: RunningHub, ask: Asking) -> None:
+    cloud.pace = Polls(create=1, queued=2, running=3)
+    task_id = ask.create()["data"]["taskId"]
+    cloud.wait(task_id)
+    states = [ask("v2/query", taskId=task_id)["status"] for _ in range(7)]
+    assert states == ["CREATE", "QUEUED", "QUEUED", "RUNNING", "RUNNING", "RUNNING", "SUCCESS"]
+
+
+def test_the_old_status_is_a_bare_word(cloud: RunningHub, ask: Asking) -> None:
+    task_id = ask.create()["data"]["taskId"]
+    cloud.wait(task_id)
+    states = [ask("status", taskId=task_id) for _ in range(3)]
+    assert states == [{"code": 0, "msg": "", "data": state} for state in ("QUEUED", "RUNNING", "SUCCESS")]
+
+
+def test_a_task_runs_as_long_as_it_really_runs(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW] = workflows.gated("as long as it runs")
+    task_id = ask.create()["data"]["taskId"]
+    GATES["as long as it runs"].wait()
+    states = [ask("v2/query", taskId=task_id)["status"] for _ in range(6)]
+    assert states == ["QUEUED", *["RUNNING"] * 5]
+    GATES["as long as it runs"].open()
+    assert ask.ended(cloud, task_id)["status"] == "SUCCESS"
+
+
+def test_outputs_may_come_later_than_success(cloud: RunningHub, ask: Asking) -> None:
+    cloud.hidden = 2
+    task_id = ask.create()["data"]["taskId"]
+    assert ask.ended(cloud, task_id)["status"] == "SUCCESS"
+    assert [ask("outputs", taskId=task_id)["code"] for _ in range(3)] == [804, 804, 0]
+
+
+def test_a_text_is_a_file_in_v1_and_itself_in_v2(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW] = workflows.text("ein Fuchs, 狐")
+    task_id = ask.create()["data"]["taskId"]
+    assert ask.ended(cloud, task_id)["results"] == [
+        {"url": None, "nodeId": "2", "outputType": "txt", "text": "ein Fuchs, 狐"}
+    ]
+    (output,) = ask("outputs", taskId=task_id)["data"]
+    file = httpx.get(output["fileUrl"])
+    assert (output["fileType"], file.headers["Content-Type"]) == ("txt", "text/plain; charset=utf-8")
+    assert file.content.decode() == "ein Fuchs, 狐"
+    cloud.texts_as_files = True
+    assert ask("v2/query", taskId=task_id)["results"][0]["url"] == output["fileUrl"]
+
+
+def test_previews_are_no_outputs(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW]["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    task_id = ask.create()["data"]["taskId"]
+    assert ask.ended(cloud, task_id)["results"] == []
+    assert ask("outputs", taskId=task_id) == {"code": 0, "msg": "success", "data": []}
+
+
+def test_a_failure_says_its_parts_as_json_in_texts_in_v1_and_as_they_are_in_v2(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW] = workflows.failing()
+    task_id = ask.create()["data"]["taskId"]
+    query = ask.ended(cloud, task_id)
+    assert (query["status"], query["results"]) == ("FAILED", None)
+    assert isinstance(query["failedReason"]["traceback"], list)
+    answer = ask("outputs", taskId=task_id)
+    reason = answer["data"]["failedReason"]
+    assert (answer["code"], answer["msg"]) == (805, "APIKEY_TASK_STATUS_ERROR")
+    assert (reason["node_id"], reason["node_name"]) == ("3", "TestBoom")
+    assert (reason["exception_type"], reason["exception_message"]) == ("ValueError", "kaboom over 1 picture\n")
+    assert isinstance(json.loads(reason["traceback"]), list)
+    assert isinstance(json.loads(reason["current_inputs"]), dict)
+    assert ask("status", taskId=task_id)["data"] == "FAILED"
+
+
+def test_a_prompt_that_comfyui_refuses_is_refused_with_what_it_says(cloud: RunningHub, ask: Asking) -> None:
+    answer = ask.create(("1", "width", -5))
+    tips = json.loads(answer["data"]["promptTips"])
+    assert (answer["code"], answer["msg"]) == (433, "VALIDATE_PROMPT_FAILED")
+    assert tips["node_errors"]["1"]["errors"][0]["type"] == "value_smaller_than_min"
+    assert not cloud.tasks
+
+
+def test_a_cancelled_task_is_cancel_in_v2_and_an_error_in_v1_and_does_not_run(
+    sandbox: Sandbox, cloud: RunningHub, ask: Asking
+) -> None:
+    cloud.workflows[WORKFLOW] = workflows.gated("cancelled")
+    task_id = ask.create()["data"]["taskId"]
+    GATES["cancelled"].wait()
+    for _ in range(2):
+        assert ask("cancel", taskId=task_id) == {"code": 0, "msg": "success", "data": None}
+    assert cloud.task.cancels == 2
+    assert ask("v2/query", taskId=task_id)["status"] == "CANCEL"
+    assert ask("outputs", taskId=task_id) == {"code": 805, "msg": "APIKEY_TASK_STATUS_ERROR", "data": None}
+    GATES["cancelled"].open()
+    assert ask.create()["code"] == 0
+
+
+def test_a_run_that_waits_for_a_listener_begins_when_its_polls_are_used_up(cloud: RunningHub, ask: Asking) -> None:
+    cloud.waits_for_socket = True
+    task_id = ask.create()["data"]["taskId"]
+    states = [ask("v2/query", taskId=task_id)["status"] for _ in range(2)]
+    assert states == ["QUEUED", "RUNNING"]
+    assert not cloud.task.started
+    ask("v2/query", taskId=task_id)
+    assert ask.ended(cloud, task_id)["status"] == "SUCCESS"
+
+
+def test_a_task_that_is_not_there(cloud: RunningHub, ask: Asking) -> None:
+    for name in ("status", "outputs", "cancel"):
+        assert ask(name, taskId="1904")["code"] == 807
+        assert ask(name, taskId="x") == {"code": 301, "msg": "taskId must be positive", "data": None}
+    cloud.not_found = 423
+    assert ask("cancel", taskId="1904") == {"code": 423, "msg": "TASK_NOT_FOUNED", "data": None}
+    assert ask("v2/query", taskId="1904")["errorCode"] == "1004"
+    assert ask("v2/query", taskId="0")["errorCode"] == "1007"
+
+
+def test_a_fate_takes_the_place_of_a_run(cloud: RunningHub, ask: Asking) -> None:
+    cloud.fates += [Fate(outputs=[Output("4", "mesh.glb", b"glTF")]), Fate("FAILED", reason={"node_id": "276"})]
+    query = ask.ended(cloud, ask.create()["data"]["taskId"])
+    assert (query["usage"]["taskCostTime"], query["usage"]["consumeCoins"]) == ("83", "17")
+    assert [result["outputType"] for result in query["results"]] == ["glb"]
+    assert httpx.get(query["results"][0]["url"]).content == b"glTF"
+    query = ask.ended(cloud, ask.create()["data"]["taskId"])
+    assert (query["errorCode"], query["failedReason"]) == ("1000", {"node_id": "276"})
+
+
+# How many at once
+
+
+def test_there_is_room_for_one_task_unless_more_are_allowed(cloud: RunningHub, ask: Asking) -> None:
+    first = ask.create()["data"]["taskId"]
+    assert ask.create() == {"code": 421, "msg": "TASK_QUEUE_MAXED", "data": None}
+    assert ask("v2/run/workflow")["errorCode"] == "421"
+    ask.ended(cloud, first)
+    assert ask.create()["code"] == 0
+    cloud.concurrency = 2
+    assert [ask.create()["code"] for _ in range(2)] == [0, 421]
+
+
+def test_an_exclusive_key_may_queue_until_its_queue_is_full(cloud: RunningHub, ask: Asking) -> None:
+    cloud.personal_queue_limit = 1
+    assert [ask.create(usePersonalQueue="true")["code"] for _ in range(2)] == [0, 421]
+    cloud.account["apiType"] = "EXCLUSIVE"
+    assert [ask.create(usePersonalQueue="true")["code"] for _ in range(2)] == [0, 814]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -123,6 +123,10 @@ class Page:
         raise AssertionError("the kernel does not start")
 
     def close(self) -> None:
+        """End the kernel, as a notebook does; whatever it then still does is stopped by its caller."""
+        self._send("shutdown_request", {"restart": False}, control=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(PATIENCE)
         self._open = False
         self._bell.send(b"")
         self._thread.join(PATIENCE)
@@ -286,7 +290,7 @@ class Page:
             cell.idle = True
 
 
-@contextmanager
+@contextlib.contextmanager
 def kernel(folder: Path, packages: Path | None = None, **environment: str) -> Iterator[Page]:
     """A page in front of a fresh kernel that works in a folder; `packages`: with these before the installed ones."""
     path = os.pathsep.join(str(part) for part in (packages, ROOT, os.environ.get("PYTHONPATH")) if part)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
-from comfykit_jupyter.client.sources import OnServer, read_media
+from comfykit_jupyter.client.sources import OnServer, read_media, resolve
 from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import plain, shown
@@ -88,7 +88,7 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         workflow = await server.read(source)
         name = workflow.name
         definitions = await server.definitions(workflow.classes, fresh=True)
-        workflow = workflow.resolve(definitions)
+        workflow = await resolve(workflow, server)
         return await _Check(server, workflow, definitions).report(values)
     except ServerError as error:
         return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))

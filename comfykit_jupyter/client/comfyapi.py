@@ -286,7 +286,7 @@ def _job(job: Mapping[str, Any]) -> Job:
         files=len(words.each(job.get("outputs"))),
         began=began,
         seconds=None if began is None or ended is None else ended - began,
-        message=str(error.get("message") or "") if isinstance(error, Mapping) else "",
+        message=str(error.get("message") or "").strip() if isinstance(error, Mapping) else "",
     )
 
 

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.comfyapi_http import Connection
 
 LOOK_FIRST, LOOK_MOST = 0.1, 5.0
-"""Seconds between two looks at the job: the first, and the most."""
-LOOK_QUEUE, LOOK_QUIET = 2.0, 15.0
-"""Seconds between two looks while its stream tells what happens: for a job that waits, and for others."""
+"""Seconds between two looks at the job: the first, and the most. It is looked at also while there is a stream: of two
+streams of one job, the proxy for one's own server lets the older one go deaf."""
+LOOK_QUEUE, LOOK_CANCELING = 2.0, 0.5
+"""Seconds between two looks at the most, at a job that waits or is about to stop."""
 IDLE = 45.0
 """Seconds without a word in a stream, be it only to keep it open, after which it is given up."""
 REOPEN_FIRST, REOPEN_MOST = 0.5, 10.0
@@ -60,6 +61,7 @@ class Following:
         self._prompt: Mapping[str, Any] | None = None
         self._outputs: dict[str, list[Mapping[str, Any]]] = {}
         self._heard = False
+        self._pause = LOOK_FIRST
 
     async def until_ended(self, *, listen: bool, lost: bool) -> None:
         """Stay until the outcome is known. `lost`: it is somebody else's, so that what it runs is asked for as well."""
@@ -76,22 +78,21 @@ class Following:
 
     async def _look_until_ended(self, lost: bool) -> None:
         run = self._run
-        pause = 0.0 if lost else LOOK_FIRST
+        self._pause = 0.0 if lost else LOOK_FIRST
         not_before = 0.0
         away_since: float | None = None
         missing_since: float | None = None
         while True:
-            heard = self._heard and missing_since is None
-            await run.doubt(pause if not heard else LOOK_QUEUE if run.waiting else LOOK_QUIET)
+            await run.doubt(min(self._pause, LOOK_QUEUE) if run.waiting else self._pause)
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             if run.ended:
                 return
-            pause = LOOK_FIRST if heard else min(max(pause, LOOK_FIRST) * 1.5, LOOK_MOST)
+            self._pause = min(max(self._pause, LOOK_FIRST) * 1.5, LOOK_MOST)
             try:
                 job = await self._job()
                 if job is not None and lost:
-                    lost = False
                     self._prompt = await recorded(self._http, run.prompt_id)
+                    lost = False
                 away_since = None
             except Busy as busy:
                 not_before = time.monotonic() + busy.pause
@@ -127,6 +128,8 @@ class Following:
         elif status == "expired":
             run.on_missing()
         else:
+            if status == "canceling":
+                self._pause = min(self._pause, LOOK_CANCELING)
             run.on_queue(words.queue(job, run.id, self._prompt))
             if status != "queued":
                 self._on_progress(job.get("progress"))
@@ -182,7 +185,7 @@ class Following:
             finally:
                 if self._heard:
                     self._heard = False
-                    self._run.on_break()
+                    self._look_now()
             await asyncio.sleep(pause)
             pause = min(pause * 2, REOPEN_MOST)
 
@@ -213,7 +216,11 @@ class Following:
         elif event.name == "status" and data.get("status") in ("queued", "running"):
             self._run.on_queue(words.queue(data, self._run.id, self._prompt))
         elif event.name == "status" and data.get("status") != "canceling":
-            self._run.on_break()  # it is over: what came of it, the job tells
+            self._look_now()  # it is over: what came of it, the job tells
+
+    def _look_now(self) -> None:
+        self._pause = LOOK_FIRST
+        self._run.on_break()
 
     def _on_progress(self, progress: Any) -> None:
         for event in words.events(progress, self._run.id):

@@ -1,0 +1,64 @@
+"""The official comfy-api-proxy 0.1.6 in front of a server, and the official client, from `.venv/comfy-api`."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PYTHON = ROOT / ".venv/comfy-api/bin/python"
+PATIENCE = 20.0
+
+
+class Proxied:
+    """A process that speaks Comfy API v2 in front of a ComfyUI server, while a `with` block lasts.
+
+    Args:
+        target: the server's address.
+        token: a key that it wants.
+    """
+
+    def __init__(self, target: str, token: str | None = None) -> None:
+        if not (ROOT / ".venv/.comfy-api").exists():
+            pytest.skip("comfy-api-proxy 0.1.6 is not installed in .venv/comfy-api: `make .venv/.comfy-api`")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/api/v2"
+        self._command = [
+            str(PYTHON), "-m", "comfy_api_proxy.cli", "run", "--comfyui", target, "--port", str(self.port),
+            *(["--token", token] if token else []),
+        ]  # fmt: skip
+
+    def __enter__(self) -> Proxied:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert self._process.poll() is None, "the proxy did not start"
+                assert time.monotonic() < deadline, "the proxy does not listen"
+                time.sleep(0.02)
+            else:
+                return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def official(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
+        """What the official client makes of a workflow; see `official.py`."""
+        request = {"workflow": workflow, "files": files or {}}
+        done = subprocess.run(
+            [str(PYTHON), str(Path(__file__).with_name("official.py"))],
+            input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True,
+            env={"COMFY_BASE_URL": self.url.removesuffix("/api/v2"), "PATH": ""},
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told

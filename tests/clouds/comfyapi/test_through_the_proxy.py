@@ -1,0 +1,381 @@
+"""Comfy API v2, through the official proxy in front of the embedded server: all that works on a server works there."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
+from comfykit_jupyter.client.comfyapi import ComfyAPI
+from comfykit_jupyter.client.comfyui import ComfyUI
+from comfykit_jupyter.client.routing import backend_for
+from comfykit_jupyter.client.settings import resolve
+from tests.client import workflows
+from tests.client.conftest import Jobs, MakeKit
+from tests.client.nodes import GATES, Gate
+from tests.client.test_cancel import wait_for
+from tests.client.test_progress import Watcher
+
+from .proxied import Proxied
+
+ROOT = Path(__file__).parents[3]
+
+EDITOR: dict[str, Any] = {
+    "nodes": [{"id": 1, "type": "EmptyImage", "pos": [0, 0], "inputs": [], "outputs": [], "widgets_values": []}],
+    "links": [],
+    "version": 0.4,
+}
+
+
+def colored(picture: Image.Image) -> tuple[Any, Any]:
+    """The size of a picture of one colour, and the colour."""
+    return picture.size, picture.getpixel((0, 0))
+
+
+@pytest.mark.parametrize(
+    ("url", "api", "kind"),
+    [
+        ("https://cloud.comfy.org", None, ComfyAPI),
+        ("https://dep-12.run.comfy.app/", None, ComfyAPI),
+        ("https://dep-12.stg.run.comfy.app", None, ComfyAPI),
+        ("http://127.0.0.1:8189/api/v2/", None, ComfyAPI),
+        ("http://127.0.0.1:8189", "v2", ComfyAPI),
+        ("http://127.0.0.1:8188", None, ComfyUI),
+        ("https://run.comfy.app.elsewhere.org", None, ComfyUI),
+        ("https://notcloud.comfy.org.elsewhere", None, ComfyUI),
+        ("https://cloud.comfy.org", "comfyui", ComfyUI),
+    ],
+)
+def test_the_address_tells_what_a_server_speaks_unless_one_is_told(url: str, api: str | None, kind: type) -> None:
+    assert backend_for(None, resolve(url, api=api)) is kind
+
+
+def test_what_nobody_speaks_is_refused() -> None:
+    with pytest.raises(ComfyKitError, match="api: 'v3' is neither"):
+        ComfyKit(api="v3")  # type: ignore[arg-type]
+
+
+async def test_a_workflow_runs_and_its_outputs_are_there(either: ComfyKit, jobs: Jobs) -> None:
+    result = await either.execute(workflows.picture(), {"width": 40})
+    assert (result.status, result.msg, result.warnings) == ("completed", None, [])
+    assert result.params == {"width": 40, "height": 16, "color": 255}
+    assert list(result.images_by_var) == ["cover"]
+    assert result.image.node == "2"
+    assert colored(await asyncio.to_thread(result.image.pil)) == ((40, 16), (0, 0, 255))
+    entry = jobs.history(str(result.prompt_id))
+    assert entry is not None
+    assert entry["prompt"][2] == result.prompt
+
+
+@pytest.mark.parametrize(
+    ("workflow", "kind", "suffix"),
+    [(workflows.clip(), "video", ".mp4"), (workflows.sound(), "audio", ".flac")],
+    ids=["video", "sound"],
+)
+async def test_outputs_of_every_kind_are_told_apart(
+    workflow: Any, kind: str, suffix: str, either: ComfyKit, sandbox: Any
+) -> None:
+    result = await either.execute(workflow)
+    (media,) = result.media
+    assert (media.kind, media.name[-len(suffix) :]) == (kind, suffix)
+    (stored,) = sandbox.folder.rglob(media.name)
+    assert await asyncio.to_thread(media.read) == stored.read_bytes()
+
+
+def test_a_picture_is_sent_once_and_comes_back_changed(kit: ComfyKit, tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    Image.new("RGB", (9, 7), (255, 0, 0)).save(path)
+    first = kit.run(workflows.inverted(), image=str(path))
+    again = kit.run(workflows.inverted(), image=path.read_bytes())
+    assert colored(first.image.pil()) == colored(again.image.pil()) == ((9, 7), (0, 255, 255))
+    assert first.prompt["1"]["inputs"]["image"] == again.prompt["1"]["inputs"]["image"]
+
+
+def test_an_output_may_go_into_the_next_run(kit: ComfyKit) -> None:
+    made = kit.run(workflows.picture(), color=0).image
+    assert kit.run(workflows.inverted(), image=made).image.pil().getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_progress_goes_forward_with_previews_and_the_end_comes_last(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name, steps=5))
+    watcher = Watcher(run)
+    its.wait()
+    wait_for(run, lambda run: run.progress.steps == 5)
+    assert (run.progress.node_title, run.progress.step) == ("The gate", 4)
+    its.open()
+    result = run.result()
+    watcher.wait()
+    assert watcher.told[-1] is result
+    fractions = [each.fraction for each in watcher.progress]
+    assert fractions == sorted(fractions)
+    statuses = list(dict.fromkeys(each.status for each in watcher.progress))
+    assert statuses[-2:] == ["running", "completed"]
+
+
+def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    """The proxy lets one through in half a second: of many steps some are seen."""
+    name, its = gate
+    shown = threading.Event()
+    seen: list[Any] = []
+
+    def show(preview: Any) -> None:
+        seen.append(preview)
+        shown.set()
+
+    blocking = workflows.gated(f"{name}-before")
+    before = GATES[f"{name}-before"]
+    kit.submit(blocking)
+    before.wait()
+    run = kit.submit(workflows.gated(name, steps=400))
+    run.subscribe(preview=show)
+    wait_for(run, lambda run: run.progress.queue_position is not None)
+    before.open()
+    its.wait()
+    assert shown.wait(20)
+    its.open()
+    run.result()
+    assert seen[0].node_id == "3"
+    assert Image.open(io.BytesIO(seen[0].data)).size == (16, 16)
+
+
+def test_a_waiting_job_knows_its_place(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    first = kit.submit(workflows.gated(name))
+    its.wait()
+    second, third = kit.submit(workflows.text("2")), kit.submit(workflows.text("3"))
+    wait_for(third, lambda run: run.progress.queue_position == 2)
+    assert second.progress.queue_position == 1
+    assert (first.status, third.status) == ("running", "queued")
+    assert (kit.server().running, kit.server().pending) == (1, 2)
+    assert [job.prompt_id for job in kit.queue()] == [run.prompt_id for run in (first, second, third)]
+    its.open()
+    for run in (first, second, third):
+        assert run.result().status == "completed"
+
+
+def test_a_failure_names_its_node_and_keeps_what_was_made(kit: ComfyKit) -> None:
+    with pytest.raises(RunFailed, match=r"^The bomb: kaboom over 1 picture$") as caught:
+        kit.run(workflows.failing())
+    result = caught.value.result
+    assert (result.error.kind, result.error.node_id, result.error.class_type) == ("node_error", "3", "TestBoom")
+    assert [media.var for media in result.media] == ["cover"]
+
+
+async def test_a_refused_prompt_names_node_and_input(either: ComfyKit) -> None:
+    graph = workflows.picture()
+    graph["1"]["inputs"]["batch_size"] = "many"
+    result = await either.execute(graph)
+    assert result.error is not None
+    assert (result.error.kind, result.error.node_id, result.error.field) == ("refused", "1", "batch_size")
+    assert "Canvas (node 1)" in str(result.msg)
+    assert result.prompt_id is None
+
+
+async def test_a_node_that_is_not_there_is_named(either: ComfyKit) -> None:
+    result = await either.execute({"1": {"class_type": "NoSuchNode", "inputs": {}}})
+    assert result.error is not None
+    assert result.error.kind == "refused"
+    assert "NoSuchNode" in str(result.msg)
+
+
+# -- cancelling --------------------------------------------------------------------------------------------------------
+
+
+def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    its.wait()
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert (run.status, caught.value.result.error.kind) == ("cancelled", "cancelled")
+    jobs.expect()
+
+
+def test_a_queued_job_is_taken_out_and_the_others_go_on(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    first = kit.submit(workflows.gated(name))
+    its.wait()
+    mine, other = kit.submit(workflows.text("mine")), kit.submit(workflows.text("other"))
+    wait_for(other, lambda run: run.progress.queue_position == 2)
+    mine.cancel()
+    with pytest.raises(RunFailed) as caught:
+        mine.result()
+    assert caught.value.result.error.kind == "cancelled"
+    jobs.expect(first.prompt_id, other.prompt_id)
+    its.open()
+    assert {first.result().status, other.result().status} == {"completed"}
+
+
+async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    task = asyncio.ensure_future(either.execute(workflows.gated(name)))
+    await asyncio.to_thread(its.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    jobs.expect()
+
+
+async def test_a_timeout_stops_the_job(proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    result = await make_kit(proxied.url, timeout=0.5).execute(workflows.gated(gate[0]))
+    assert result.error is not None
+    assert result.error.kind == "timeout"
+    jobs.expect()
+
+
+def test_what_others_stop_is_interrupted(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    its.wait()
+    httpx.post(f"{sandbox.url}/interrupt")
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert caught.value.result.error.kind == "interrupted"
+
+
+def test_ctrl_c_in_a_script_stops_the_job(proxied: Proxied, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    code = f"from comfykit_jupyter import ComfyKit; ComfyKit({proxied.url!r}).run({workflows.gated(name)!r})"
+    script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
+    its.wait()
+    script.send_signal(signal.SIGINT)
+    _, told = script.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in told
+    jobs.expect()
+
+
+def test_a_job_that_others_removed_is_gone(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
+    name, its = gate
+    first = kit.submit(workflows.gated(name))
+    its.wait()
+    mine = kit.submit(workflows.text())
+    wait_for(mine, lambda run: run.progress.queue_position is not None)
+    httpx.post(f"{sandbox.url}/queue", json={"delete": [mine.prompt_id]})
+    with pytest.raises(RunFailed) as caught:
+        mine.result()
+    assert caught.value.result.error.kind == "gone"
+    its.open()
+    first.result()
+
+
+# -- found again -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_ended_gives_its_result_again(kit: ComfyKit, proxied: Proxied, make_kit: MakeKit) -> None:
+    first = kit.run(workflows.picture(), width=24)
+    again = make_kit(proxied.url).attach(str(first.prompt_id)).result()
+    assert [str(media) for media in again.media] == [str(media) for media in first.media]
+    assert (again.prompt, again.params) == (first.prompt, first.params)
+    assert list(again.images_by_var) == ["cover"]
+
+
+def test_a_running_one_is_followed_to_its_end_and_leaving_it_does_not_stop_it(
+    kit: ComfyKit, proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    run = kit.submit(workflows.gated(name))
+    its.wait()
+    attached = make_kit(proxied.url).attach(run.prompt_id)
+    wait_for(attached, lambda run: run.status == "running")
+    with pytest.raises(TimeoutError):
+        attached.result(timeout=0.1)
+    jobs.expect(run.prompt_id)
+    its.open()
+    assert attached.result().images == run.result().images
+
+
+@pytest.mark.parametrize("id_", ["00000000-0000-0000-0000-00000000abcd", "no id at all", "../../x?y#z"])
+def test_one_that_the_server_does_not_know_is_gone(id_: str, kit: ComfyKit) -> None:
+    with pytest.raises(RunFailed, match="does not know the job") as caught:
+        kit.attach(id_).result()
+    assert caught.value.result.error.kind == "gone"
+
+
+# -- knowing -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_server_is_known(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> None:
+    assert (kit.server().reachable, kit.server().message) == (True, "Comfy API v2")
+    away = make_kit("http://127.0.0.1:1/api/v2").server()
+    assert not away.reachable
+    assert "no server of Comfy API v2 at http://127.0.0.1:1/api/v2" in away.message
+    other = make_kit(sandbox.url, api="v2").server()
+    assert not other.reachable
+    assert "does not speak Comfy API v2" in other.message
+
+
+def test_what_it_ran_is_told(kit: ComfyKit) -> None:
+    done = kit.run(workflows.picture())
+    with pytest.raises(RunFailed):
+        kit.run(workflows.failing())
+    failed, completed = kit.history(2)
+    assert (completed.prompt_id, completed.status, completed.files) == (done.prompt_id, "completed", 1)
+    assert (failed.status, failed.message) == ("failed", "kaboom over 1 picture")
+
+
+def test_what_it_does_not_tell_is_said_in_a_line(kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match="does not tell which models it has"):
+        kit.models()
+    with pytest.raises(ComfyKitError, match="knows files by their ids only"):
+        kit.input("cat.png")
+
+
+def test_a_form_has_what_the_workflow_tells(kit: ComfyKit) -> None:
+    form = kit.form(workflows.picture(), width=48)
+    assert form.run().result().image.pil().size == (48, 16)
+    form.close()
+
+
+def test_what_the_editor_saved_needs_a_server_that_describes_nodes(kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match="export it in API format"):
+        kit.run(EDITOR)
+
+
+async def test_a_check_finds_what_can_be_found_without_the_server(kit: ComfyKit) -> None:
+    assert (await kit.check(workflows.picture(), {"width": 20})).ok
+    (problem,) = (await kit.check(workflows.picture(), {"widht": 20})).problems
+    assert "did you mean" in problem.message
+    (problem,) = (await kit.check(EDITOR)).problems
+    assert "export it in API format" in problem.message
+    assert "7 → 9" in str(await asyncio.to_thread(kit.dry_run, _wide(7), {"width": 9}))
+
+
+def _wide(width: int) -> workflows.Graph:
+    graph = workflows.picture()
+    graph["1"]["inputs"]["width"] = width
+    return graph
+
+
+async def test_many_runs_at_once_share_a_few_streams(kit: ComfyKit) -> None:
+    runs = [kit.submit(workflows.picture(prefix=f"many{number}")) for number in range(30)]
+    results = [await run for run in runs]
+    assert {result.status for result in results} == {"completed"}
+    assert len({result.prompt_id for result in results}) == 30
+
+
+async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
+    await kit.execute(workflows.text())
+    await kit.close()
+    assert (await kit.execute(workflows.text())).status == "completed"
+
+
+async def test_a_key_is_asked_for_and_given(sandbox: Any, make_kit: MakeKit) -> None:
+    with Proxied(sandbox.url, token="the-token") as guarded:
+        for key, told in ((None, "give the kit its key, api_key="), ("wrong", "check api_key=")):
+            refused = await make_kit(guarded.url, api_key=key).execute(workflows.text())
+            assert told in str(refused.msg)
+        kit = make_kit(guarded.url, api_key="the-token")
+        result = await kit.execute(workflows.picture())
+        assert await asyncio.to_thread(result.image.read)

@@ -96,8 +96,8 @@ class RunningHub:
         self._script = Script()
         self._api = Api(self)
         self._names = {*self._api.endpoints, "file"}
-        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._main, name="runninghub", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -258,11 +258,10 @@ class RunningHub:
     # Servers
 
     def _main(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        asyncio.run(self._serve())  # which cancels what hangs, in the end
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as session:
             self.server = Server(self._server_url, session)
             api, self.url = await _listen(self._guarded(self._handle), "127.0.0.1")
@@ -343,7 +342,7 @@ class RunningHub:
 
 async def _listen(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", "/{path:.*}", handler)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names may have lines
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

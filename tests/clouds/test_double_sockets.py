@@ -1,0 +1,162 @@
+"""The double's sockets tell what the server tells, to those who are there; and break as they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.client import workflows
+from tests.client.nodes import GATES, PATIENCE
+
+from .asking import WORKFLOW, Asking
+from .runninghub import Polls, RunningHub
+
+
+@pytest.fixture(autouse=True)
+def _waiting(cloud: RunningHub) -> None:
+    """Tasks are running from the beginning, and really run when somebody listens."""
+    cloud.pace, cloud.waits_for_socket = Polls(queued=0), True
+
+
+@contextmanager
+def listening(ask: Asking) -> Iterator[ClientConnection]:
+    """A socket of a task that is made for it."""
+    with connect(ask.create()["data"]["netWssUrl"]) as socket:
+        yield socket
+
+
+def heard(socket: ClientConnection) -> list[str | bytes]:
+    """All frames until the end."""
+    return [*socket]
+
+
+def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
+    """The messages among them that are ComfyUI's."""
+    found = []
+    for frame in frames:
+        try:
+            message = json.loads(frame)
+        except ValueError:
+            continue
+        if isinstance(message, dict) and "data" in message:
+            found.append((message["type"], message["data"]))
+    return found
+
+
+def test_a_run_is_heard_from_its_beginning_to_its_end(cloud: RunningHub, ask: Asking) -> None:
+    GATES["heard"].open()
+    cloud.workflows[WORKFLOW] = workflows.gated("heard")
+    with listening(ask) as socket:
+        frames = heard(socket)
+    kinds = [kind for kind, _ in events(frames)]
+    assert kinds[0] == "status"
+    assert {"execution_start", "execution_cached", "executing", "progress", "executed", "execution_success"} <= {*kinds}
+    assert ("executing", {"node": None, "prompt_id": cloud.task.id}) in events(frames)
+    assert any(isinstance(frame, bytes) and frame[:8] == b"\0\0\0\1\0\0\0\1" for frame in frames)
+    cloud.wait(cloud.task.id)
+
+
+def test_there_are_frames_that_no_comfyui_sends(cloud: RunningHub, ask: Asking) -> None:
+    with listening(ask) as socket:
+        assert {*heard(socket)} >= {*cloud.sockets.noise}
+
+
+def test_who_comes_late_has_missed_what_was_told(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW] = workflows.gated("late")
+    cloud.waits_for_socket = False
+    url = ask.create()["data"]["netWssUrl"]
+    GATES["late"].wait()
+    if not url:  # it had not begun by then
+        url = ask("outputs", taskId=cloud.task.id)["data"]["netWssUrl"]
+    with connect(url) as socket:
+        socket.recv(PATIENCE)
+        GATES["late"].open()
+        kinds = [kind for kind, _ in events(heard(socket))]
+    assert "execution_start" not in kinds
+    assert "execution_success" in kinds
+
+
+def test_a_task_that_has_ended_has_nothing_to_tell(cloud: RunningHub, ask: Asking) -> None:
+    url = ask.create()["data"]["netWssUrl"]
+    with connect(url) as socket:
+        heard(socket)
+    cloud.wait(cloud.task.id)
+    with connect(url) as socket:
+        assert events(heard(socket)) == []
+
+
+def test_a_preview_is_fetched_with_the_credential_of_the_socket(cloud: RunningHub, ask: Asking) -> None:
+    cloud.workflows[WORKFLOW]["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
+    with listening(ask) as socket:
+        frames = events(heard(socket))
+    (image,) = next(data["output"]["images"] for kind, data in frames if kind == "executed")
+    auth = {"Rh-Comfy-Auth": cloud.task.auth}
+    assert ask.http.get(f"{cloud.url}/view", params={**image, **auth}).headers["Content-Type"] == "image/png"
+    expired = ask.http.get(f"{cloud.url}/view", params={**image, "Rh-Comfy-Auth": "x"})
+    assert (expired.status_code, expired.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("how", ["refused", "credential", "client"])
+def test_a_socket_is_refused(cloud: RunningHub, ask: Asking, how: str) -> None:
+    url = ask.create()["data"]["netWssUrl"]
+    if how == "refused":
+        cloud.sockets.treatment = "refuse"
+    elif how == "credential":
+        url = url.replace(parse_qs(urlsplit(url).query)["Rh-Comfy-Auth"][0][:20], "x" * 20)
+    else:
+        url = url.replace(cloud.task.client_id, "somebody")
+    with pytest.raises(InvalidStatus, match="403"), connect(url):
+        pass
+    assert not cloud.task.started
+
+
+def test_a_socket_breaks_in_the_middle_and_the_run_goes_on(cloud: RunningHub, ask: Asking) -> None:
+    cloud.sockets.cut_after = 3
+    with listening(ask) as socket, pytest.raises(ConnectionClosedError):
+        heard(socket)
+    assert ask.ended(cloud, cloud.task.id)["status"] == "SUCCESS"
+
+
+def test_a_socket_gets_no_answer_or_says_nothing(cloud: RunningHub, ask: Asking) -> None:
+    cloud.sockets.treatment = "hang"
+    url = ask.create()["data"]["netWssUrl"]
+    with pytest.raises(TimeoutError), connect(url, open_timeout=0.5):
+        pass
+    cloud.sockets.treatment = "silent"
+    with connect(url) as socket, pytest.raises(TimeoutError):
+        socket.recv(0.5)
+    assert not cloud.task.started
+
+
+def test_success_may_be_told_of_a_single_node(cloud: RunningHub, ask: Asking) -> None:
+    GATES["early"].open()
+    cloud.workflows[WORKFLOW] = workflows.gated("early")
+    cloud.sockets.early_success = True
+    with listening(ask) as socket:
+        frames = events(heard(socket))
+    kinds = [kind for kind, _ in frames]
+    assert kinds.index("execution_success") < kinds.index("executed")
+    assert frames[kinds.index("execution_success")][1]["node"]
+
+
+async def test_the_command_line_runs_a_command_beside_a_filled_cloud() -> None:
+    code = (
+        "import os, httpx;"
+        "url, key = os.environ['RUNNINGHUB_BASE_URL'], os.environ['RUNNINGHUB_API_KEY'];"
+        "body = {'apiKey': key, 'workflowId': '1904136902449209346'};"
+        "print(httpx.post(url + '/api/openapi/getJsonApiFormat', json=body).json()['msg']);"
+        "raise SystemExit(3)"
+    )
+    arguments = ("-m", "tests.clouds.runninghub", "--", sys.executable, "-c", code)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert (output.decode().split(), process.returncode) == (["SUCCESS"], 3)

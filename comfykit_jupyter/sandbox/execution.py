@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _GRACE = 0.01
-"""Seconds that a client gets to open its socket after its POST, as many do: a real server's nodes take that long."""
+"""Seconds that a client gets to open its socket after its first POST: a real server's nodes take that long."""
 _MAX_SHOWN = 2_000  # characters of an input in an error
 
 

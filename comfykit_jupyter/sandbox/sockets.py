@@ -29,6 +29,7 @@ _PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
 _JPEG = 1
 _MAX_INCOMING = 64 * 1024  # bytes; clients only ever send their feature flags
 _GOODBYE = 1.0  # seconds that a client gets to answer a goodbye
+_MAX_ABSENT = 1000  # client ids that are remembered
 _MAX_WAITING_TRANSIENT = 16 * 1024 * 1024  # bytes that a client has not read yet: from here on it gets no previews
 _MAX_WAITING = 64 * 1024 * 1024  # … and from here on it is let go
 
@@ -98,6 +99,7 @@ class Sockets:
         self._clients: dict[str, _Client] = {}
         self._open: set[web.WebSocketResponse] = set()
         self._joined = threading.Condition()
+        self._absent: dict[str, None] = {}
 
     def listens(self, client_id: str | None) -> bool:
         """Whether anybody hears what is sent to this client."""
@@ -109,9 +111,17 @@ class Sockets:
         return client is not None and client.takes_metadata
 
     def await_client(self, client_id: str, timeout: float) -> bool:
-        """Wait until this client is there, at most so many seconds; False if it did not come."""
+        """Wait until this client is there, at most so many seconds; False if it did not come.
+
+        It is not waited for again then, until it has been there: a client that only asks would lose time in every run.
+        """
         with self._joined:
-            return self._joined.wait_for(lambda: self.listens(client_id), timeout)
+            if client_id in self._absent or self._joined.wait_for(lambda: self.listens(client_id), timeout):
+                return self.listens(client_id)
+            while len(self._absent) >= _MAX_ABSENT:
+                del self._absent[next(iter(self._absent))]
+            self._absent[client_id] = None
+            return False
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
         """Send a message to one client, or to everybody."""
@@ -159,6 +169,7 @@ class Sockets:
         for event, data in self._greeting(client_id):
             client.send(_message(event, data), transient=False)
         with self._joined:
+            self._absent.pop(client_id, None)
             self._joined.notify_all()
         writer = asyncio.create_task(client.write())
         reader = asyncio.create_task(self._read(client))

@@ -300,6 +300,16 @@ def test_a_client_that_opens_no_socket_is_not_waited_for_long(server: Sandbox, c
     assert client.history(prompt_id)["status"]["completed"] is True
 
 
+def test_a_client_that_opens_no_socket_is_waited_for_once(
+    server: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.submit(count("asks"), client_id="asks-only")
+    client.run(count("behind the first"))
+    monkeypatch.setattr(execution, "_GRACE", 3 * TIMEOUT)
+    client.submit(count("asks again"), client_id="asks-only")
+    client.run(count("behind the second"))
+
+
 def test_closing_the_replaced_socket_leaves_the_newer_one_listening(server: Sandbox) -> None:
     with Client(server.url, "same") as older, Client(server.url, "same") as newer:
         older.socket.close()

@@ -6,6 +6,7 @@ It is started with the server's address and the name of the way, and by whatever
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import sys
@@ -66,7 +67,9 @@ async def execute(url: str, executor_type: str) -> Once:
     else:
         from comfykit_jupyter import ComfyKit
     kit = ComfyKit(url, executor_type=executor_type.removeprefix("comfykit-"))
-    path = Path(tempfile.mkdtemp()) / "workflow.json"
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "workflow.json"
     path.write_text(json.dumps(workflow(0)))
 
     async def once(color: int) -> None:

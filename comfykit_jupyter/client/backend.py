@@ -45,9 +45,11 @@ class Server:
 class Refused(Exception):
     """The server does not take a prompt: `body` is its own account of why, `{"error": …, "node_errors": …}`."""
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], prompt_id: str | None = None) -> None:
         super().__init__()
         self.body = body
+        self.prompt_id = prompt_id
+        """Its name there, if it was given one all the same."""
 
 
 class NotTaken(Exception):
@@ -130,6 +132,12 @@ class Follower(Listener, Protocol):
 
     def on_note(self, note: str) -> None:
         """What is waited for, in a few words, until something else happens."""
+
+    def on_warning(self, line: str) -> None:
+        """Something that whoever reads the result should know."""
+
+    def on_cost(self, cost: Mapping[str, float]) -> None:
+        """What it cost, where that is told: `coins`, `money`, `seconds` that were paid."""
 
     def on_missing(self) -> None:
         """The server does not know it."""

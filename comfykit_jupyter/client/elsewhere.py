@@ -15,7 +15,7 @@ REDIRECTS = 5
 
 
 @contextlib.asynccontextmanager
-async def get(url: str, timeout: float) -> AsyncIterator[httpx.Response]:
+async def get(url: str, timeout: float, redirects: int = REDIRECTS) -> AsyncIterator[httpx.Response]:
     """The answer to a GET, its body still to be read; redirects are followed.
 
     A client of httpx would log every address, query and all; its transport does not.
@@ -23,6 +23,7 @@ async def get(url: str, timeout: float) -> AsyncIterator[httpx.Response]:
     Args:
         url: the address.
         timeout: seconds without a byte.
+        redirects: that are followed at most.
 
     Raises:
         httpx.HTTPError, httpx.InvalidURL, ValueError: there is none.
@@ -32,7 +33,7 @@ async def get(url: str, timeout: float) -> AsyncIterator[httpx.Response]:
     import httpx
 
     target = httpx.URL(url)
-    for _ in range(REDIRECTS + 1):
+    for _ in range(redirects + 1):
         if target.scheme not in ("http", "https") or not target.host:
             raise ValueError("it is no http address")
         proxy = None if proxy_bypass(target.host) else getproxies().get(target.scheme)

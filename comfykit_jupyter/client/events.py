@@ -110,7 +110,7 @@ class EventSocket:
         pause = RETRY_FIRST
         while True:
             try:
-                async with _connector(self._url, headers, self._settings) as connection:
+                async with connector(self._url, headers, self._settings) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
@@ -150,29 +150,40 @@ class EventSocket:
                 listener.on_event(event)
 
     def _on_binary(self, frame: bytes) -> None:
-        """A preview, in one of its two forms; whatever else there may be is not ours."""
-        if len(frame) < 8:
-            return
-        kind, number = struct.unpack_from(">II", frame)
-        if kind == 1 and self._running is not None:
-            # the old form does not say whose it is: a server runs one prompt at a time, and sends it to us only
-            self._show(Preview(self._running, None, _MIMES.get(number, "image/jpeg"), frame[8:]))
-        elif kind == 4:
-            try:
-                about = json.loads(frame[8 : 8 + number])
-                preview = Preview(
-                    str(about["prompt_id"]),
-                    str(about.get("display_node_id") or about["node_id"]),
-                    "image/png" if about.get("image_type") == "image/png" else "image/jpeg",
-                    frame[8 + number :],
-                )
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                return
+        """A preview; its older form does not say whose it is: a server runs one prompt at a time."""
+        preview = read_preview(frame, self._running)
+        if preview is not None:
             self._show(preview)
 
     def _show(self, preview: Preview) -> None:
         for listener in self._listeners.get(preview.prompt_id, ()):
             listener.on_preview(preview)
+
+
+def read_preview(frame: bytes, running: str | None) -> Preview | None:
+    """A preview in one of its two forms; None for whatever else there may be.
+
+    Args:
+        frame: as it came.
+        running: what runs, which the older form does not say.
+    """
+    if len(frame) < 8:
+        return None
+    kind, number = struct.unpack_from(">II", frame)
+    if kind == 1 and running is not None:
+        return Preview(running, None, _MIMES.get(number, "image/jpeg"), frame[8:])
+    if kind != 4:
+        return None
+    try:
+        about = json.loads(frame[8 : 8 + number])
+        return Preview(
+            str(about["prompt_id"]),
+            str(about.get("display_node_id") or about["node_id"]),
+            "image/png" if about.get("image_type") == "image/png" else "image/jpeg",
+            frame[8 + number :],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def _socket_url(url: str, client_id: str) -> str:
@@ -181,7 +192,8 @@ def _socket_url(url: str, client_id: str) -> str:
     return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", f"clientId={client_id}", ""))
 
 
-def _connector(url: str, headers: dict[str, str], settings: Settings) -> Any:
+def connector(url: str, headers: dict[str, str], settings: Settings) -> Any:
+    """A socket that opens, and closes, as a context; its address and headers, which hold secrets, go to no log."""
     from websockets.asyncio.client import connect
 
     class Connect(connect):

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound=Backend)
 
-_OWN_CONNECTION = ("comfyui_url", "api_key", "cookies", "headers", "api", "patience", "verify", "proxy")
+_OWN_CONNECTION = tuple(
+    name for name in Settings.__dataclass_fields__ if name not in ("executor_type", "timeout", "raise_on_error")
+)
 """Settings that need a connection of their own: a kit with other ones does not share it."""
 
 
@@ -80,6 +82,7 @@ class ComfyKit:
         runninghub_retry_count: int | None = None,
         *,
         runninghub_instance_type: str | None = None,
+        runninghub_concurrency: int | None = None,
         headers: Mapping[str, str] | None = None,
         api: Api | None = None,
         timeout: float | None = None,
@@ -106,6 +109,7 @@ class ComfyKit:
                 runninghub_timeout,
                 runninghub_retry_count,
                 runninghub_instance_type=runninghub_instance_type,
+                runninghub_concurrency=runninghub_concurrency,
                 headers=headers,
                 api=api,
                 timeout=timeout,

@@ -41,6 +41,7 @@ class ExecuteResult:
         changed: those of `params` that differ from the workflow's own, seeds left out.
         prompt: the exact API graph that was sent.
         node_times: seconds by node id. cached_nodes: ids of nodes that did not run, since nothing had changed.
+        cost: what a cloud took for it, where it tells: `coins`, `money`, `seconds` that were paid.
         workflow_name, server, server_version: what was run, and where.
     """
 
@@ -68,6 +69,7 @@ class ExecuteResult:
     prompt: dict[str, Any] = field(default_factory=dict, repr=False)
     node_times: dict[str, float] = field(default_factory=dict, repr=False)
     cached_nodes: list[str] = field(default_factory=list, repr=False)
+    cost: dict[str, float] = field(default_factory=dict, repr=False)
     workflow_name: str = ""
     server: str = ""
     server_version: str | None = None

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.comfyapi import ComfyAPI
 from comfykit_jupyter.client.comfyui import ComfyUI
+from comfykit_jupyter.client.runninghub import RunningHub
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backend import Backend
     from comfykit_jupyter.client.settings import Settings
 
-BACKENDS: tuple[type[Backend], ...] = (ComfyAPI, ComfyUI)
+BACKENDS: tuple[type[Backend], ...] = (RunningHub, ComfyAPI, ComfyUI)
 
 
 def backend_for(source: Any, settings: Settings) -> type[Backend]:

@@ -74,6 +74,7 @@ class Run(Observed):
         self._raise_on_error = raise_on_error
         self._failure: ComfyKitError | None = None
         self._warnings: list[str] = []
+        self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
         self._submission: Submission | None = None
@@ -317,6 +318,7 @@ class Run(Observed):
             prompt=binding.prompt if binding else {},
             node_times=dict(state.node_times),
             cached_nodes=sorted(state.cached),
+            cost=self._cost,
             workflow_name=self.workflow.name if self.workflow else "",
             server=self._server.url,
             server_version=self._server.version,
@@ -332,6 +334,14 @@ class Run(Observed):
         """Seconds from sending the prompt to its end."""
         posted_at = self._submission.posted_at if self._submission is not None else None
         return None if posted_at is None else (self._state.ended or time.monotonic()) - posted_at
+
+    def on_warning(self, line: str) -> None:
+        """Something that whoever reads the result should know."""
+        self._warnings.append(line)
+
+    def on_cost(self, cost: Mapping[str, float]) -> None:
+        """What it cost."""
+        self._cost = dict(cost)
 
     def on_missing(self) -> None:
         """The server does not know it."""

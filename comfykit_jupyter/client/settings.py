@@ -42,6 +42,8 @@ class Settings:
     runninghub_timeout: int = 300
     runninghub_retry_count: int = 3
     runninghub_instance_type: str | None = None
+    runninghub_concurrency: int = 1
+    """Tasks of one key that run at a time; those of members may be one."""
     timeout: float | None = None
     """Seconds that a run may take, the queue included; past it the job is cancelled. None: no limit."""
     patience: float = 60.0
@@ -65,6 +67,7 @@ def resolve(
     runninghub_retry_count: int | None = None,
     *,
     runninghub_instance_type: str | None = None,
+    runninghub_concurrency: int | None = None,
     headers: Mapping[str, str] | None = None,
     api: str | None = None,
     timeout: float | None = None,
@@ -98,9 +101,10 @@ def resolve(
         runninghub_url=normalise(
             runninghub_url or os.environ.get("RUNNINGHUB_BASE_URL") or DEFAULT_RUNNINGHUB_URL, "runninghub_url"
         ),
-        runninghub_api_key=runninghub_api_key or os.environ.get("RUNNINGHUB_API_KEY") or None,
+        runninghub_api_key=(runninghub_api_key or os.environ.get("RUNNINGHUB_API_KEY") or "").strip() or None,
         runninghub_timeout=_whole(runninghub_timeout, "RUNNINGHUB_TIMEOUT", 300),
         runninghub_retry_count=_whole(runninghub_retry_count, "RUNNINGHUB_RETRY_COUNT", 3),
+        runninghub_concurrency=_whole(runninghub_concurrency, "RUNNINGHUB_CONCURRENCY", 1, least=1),
         runninghub_instance_type=runninghub_instance_type or os.environ.get("RUNNINGHUB_INSTANCE_TYPE") or None,
         timeout=timeout,
         patience=Settings.patience if patience is None else patience,
@@ -154,16 +158,17 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _whole(given: int | None, variable: str, default: int) -> int:
-    if given is not None:
-        return given
+def _whole(given: int | None, variable: str, default: int, *, least: int = 0) -> int:
+    """A whole number that was given, or is in the environment, or the default."""
     text = os.environ.get(variable)
-    if not text:
-        return default
+    name, told = (variable.lower(), given) if given is not None else (variable, text or default)
     try:
-        return int(text)
-    except ValueError:
-        raise SettingsError(f"{variable}: {text!r} is no whole number") from None
+        number = int(told)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{name}: {told!r} is no whole number") from None
+    if number < least:
+        raise SettingsError(f"{name}: {told!r} is less than {least}")
+    return number
 
 
 def _shown(url: str) -> str:

@@ -24,6 +24,8 @@ from comfykit_jupyter.workflow.workflow import Upload, Workflow
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backend import Backend
 
+FEW = 10
+"""Keys of a dict that only refers to a workflow."""
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
 
@@ -50,7 +52,7 @@ def snapshot(source: Any) -> Any:
     try:
         return Workflow.parse(source)
     except WorkflowError as error:
-        return error
+        return dict(source) if len(source) < FEW else error  # it may refer to one that lies elsewhere
 
 
 async def read_workflow(source: Any) -> Workflow:
@@ -110,12 +112,6 @@ def _read_file(path: Path, name: str | None = None) -> Workflow:
         with path.open("rb") as file:
             return Workflow.parse(file, path.stem if name is None else name)
     except FileNotFoundError:
-        text = str(path)
-        if text.startswith(("rh:", "rh-app:")) or (text.isascii() and text.isdigit()):
-            raise SourceError(
-                f"{text} is a RunningHub ID, and this version runs workflows on ComfyUI servers only: "
-                "save the workflow itself to a file and give that"
-            ) from None
         raise SourceError(_missing(path)) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.backend import Accepted, NotTaken, Order
+from comfykit_jupyter.client.backend import Accepted, NotTaken, Order, Refused
 from comfykit_jupyter.client.errors import ParameterError
 from comfykit_jupyter.client.sources import OnServer, read_media, resolve
 
@@ -124,6 +124,8 @@ class Submission:
             self.prompt_id = posting.result().prompt_id
         elif isinstance(error, NotTaken):
             self.posted_at = None
+        elif isinstance(error, Refused) and error.prompt_id is not None:
+            self.prompt_id = error.prompt_id
 
     def pass_turn(self) -> None:
         """The next one need not wait for this any more: it was posted, or never will be."""

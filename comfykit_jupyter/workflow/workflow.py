@@ -19,6 +19,7 @@ from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowEr
 from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
 from comfykit_jupyter.workflow.graph import Converted, MissingNode, convert, editor_classes, is_editor_graph
+from comfykit_jupyter.workflow.hosted import Hosted
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link
 from comfykit_jupyter.workflow.obvious import obvious
 from comfykit_jupyter.workflow.params import nearest, plain_json
@@ -70,6 +71,7 @@ class Workflow:
         prompt: Mapping[str, Any] | None,
         extra_pnginfo: Mapping[str, Any] | None = None,
         notes: tuple[str, ...] = (),
+        hosted: Hosted | None = None,
     ) -> None:
         """Takes a graph that is known to be one: use `parse`."""
         self.name = name
@@ -77,6 +79,8 @@ class Workflow:
         self.extra_pnginfo = extra_pnginfo
         self.notes = notes
         """Whole lines on what the editor's page supplies, and a run from here lacks."""
+        self.hosted = hosted
+        """Where it lies, if that is a cloud, which runs it by its id."""
 
     @classmethod
     def parse(cls, data: Mapping[Any, Any] | str | bytes | BinaryIO, name: str = "workflow") -> Workflow:

@@ -1,0 +1,100 @@
+"""`Connection`: the httpx client of one server, made when it is first needed, on the background loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary, finalize
+
+from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.tls import tls_context
+
+if TYPE_CHECKING:
+    import httpx
+
+READ_TIMEOUT = 60.0
+"""Seconds for the next bytes of an answer."""
+
+
+class Connection:
+    """The way to one server. Made without contacting it, from any thread; all else is for the background loop.
+
+    Args:
+        url: the server's address.
+        settings: how it is reached.
+        headers: gives what tells the server who we are: it goes there only, no redirect is followed.
+        connect: seconds for a connection.
+        pool: connections at the most.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        headers: Callable[[], Awaitable[Mapping[str, str]]],
+        *,
+        connect: float = 10.0,
+        pool: int = 16,
+    ) -> None:
+        self.url = url
+        self._settings = settings
+        self._headers = headers
+        self._connect = connect
+        self._pool = pool
+        self._unconnected()
+
+    def _unconnected(self) -> None:
+        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._http: httpx.AsyncClient | None = None
+        self._forgotten: finalize[Any, Any] | None = None
+        self._opening = asyncio.Lock()
+        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def client(self) -> httpx.AsyncClient:
+        """The client, which has our secrets: its requests must go to this server's origin only."""
+        home = asyncio.get_running_loop()
+        if self._home is not home:
+            if self._forgotten is not None:
+                self._forgotten.detach()
+            self._unconnected()
+            self._home = home
+        if self._http is not None:
+            return self._http
+        async with self._opening:
+            if self._http is None:
+                import httpx
+
+                self._http = httpx.AsyncClient(
+                    headers=dict(await self._headers()),
+                    timeout=httpx.Timeout(READ_TIMEOUT, connect=self._connect, pool=None),
+                    limits=httpx.Limits(
+                        max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60
+                    ),
+                    follow_redirects=False,  # secrets stay with their origin
+                    trust_env=not is_loopback(self.url),
+                    verify=tls_context(self._settings.verify) or True,
+                    proxy=self._settings.proxy,
+                )
+                # most kits are never closed: when one is forgotten, its connections go with it
+                self._forgotten = finalize(self, _close_later, home, self._http)
+                self._forgotten.atexit = False
+        return self._http
+
+    def moving(self, name: str) -> asyncio.Lock:
+        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
+        return self._moving.setdefault(name, asyncio.Lock())
+
+    async def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        http, self._http = self._http, None
+        if http is not None:
+            if self._forgotten is not None:
+                self._forgotten.detach()
+            await http.aclose()
+
+
+def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(http.aclose(), loop)

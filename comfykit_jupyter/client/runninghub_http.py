@@ -1,0 +1,233 @@
+"""Requests to RunningHub: its envelopes and codes, the key in nothing but the requests to its site.
+
+What changes nothing is asked again when that may help; a task is never created twice: see `Api.create`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.connection import Connection
+from comfykit_jupyter.client.elsewhere import get
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.workflow import runninghub as words
+from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.tolerant import mapping
+
+if TYPE_CHECKING:
+    import httpx
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer at the most."""
+ANSWER_TIMEOUT = 120.0
+"""Seconds for a whole answer, however slowly it comes; for a file that is sent, see `SENDING_TIMEOUT`."""
+SENDING_TIMEOUT = 3600.0
+PAUSE, PAUSE_MOST = 1.0, 8.0
+"""Seconds before what changes nothing is asked again: twice as many each time."""
+_HIDDEN = "[key]"
+
+
+class Busy(ServerError):
+    """Not now: `pause` says in how many seconds, where the site does."""
+
+    def __init__(self, message: str, code: int | None = None, pause: float = 0) -> None:
+        super().__init__(message, status=429)
+        self.code = code
+        self.pause = pause
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the site answered, in either of its envelopes, or without one."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def code(self) -> int | None:
+        """The code; None where there is none."""
+        return words.code_of(self.body.get("code"))
+
+    @property
+    def said(self) -> str:
+        """What it says about that."""
+        return plain(str(self.body.get("msg") or self.body.get("message") or ""), 500)
+
+    @property
+    def data(self) -> Any:
+        """What was asked for."""
+        return self.body.get("data")
+
+
+class Api:
+    """The site, for one key. Lives on the background loop; made without contacting it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.runninghub_url
+        self._key = settings.runninghub_api_key
+        self._again = max(0, settings.runninghub_retry_count)
+        self.connection = Connection(self.url, settings, self._headers)
+
+    async def _headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.key}", "User-Agent": "comfykit-jupyter"}
+
+    @property
+    def key(self) -> str:
+        """The key.
+
+        Raises:
+            ServerError: there is none, or none that a header can carry.
+        """
+        key = self._key
+        if not key:
+            raise ServerError(
+                "RunningHub needs a key: give runninghub_api_key= or set RUNNINGHUB_API_KEY "
+                f"(the site has it, for members, under API: {self.url})",
+                status=401,
+            )
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ServerError("runninghub_api_key: a key is 32 letters and digits, without spaces", status=401)
+        return key
+
+    async def ask(self, path: str, body: Mapping[str, Any], *, keyed: bool = True, again: int | None = None) -> Answer:
+        """A POST that changes nothing: asked again after a while where that may help.
+
+        Args:
+            path: of the route.
+            body: what is asked; with `keyed` the key is added, as the older routes want it.
+            again: how often it is asked again; as the settings say if not given.
+
+        Raises:
+            Busy: it is asked too often, or has a moment of weakness.
+            ServerError: no answer, or one that is none. Any code is returned.
+        """
+        left = self._again if again is None else again
+        pause = PAUSE
+        while True:
+            try:
+                answer = await self.post(path, {"apiKey": self.key, **body} if keyed else body)
+                if answer.code not in words.PASSING:
+                    return answer
+                failure: ServerError = Busy(self.line(answer, path), answer.code)
+            except ServerError as error:
+                if error.status in (301, 302, 303, 307, 308, 401, 403, 404):
+                    raise
+                failure = error
+            if left <= 0:
+                raise failure
+            left -= 1
+            await asyncio.sleep(max(pause, failure.pause if isinstance(failure, Busy) else 0))
+            pause = min(2 * pause, PAUSE_MOST)
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """A POST of JSON, sent once.
+
+        Raises:
+            Busy: HTTP 429. ServerError: no answer, or none in JSON; `sent` says whether it may have been carried out.
+        """
+        content = json.dumps(body, allow_nan=False).encode()
+        return await self._send(path, content=content, headers={"Content-Type": "application/json"})
+
+    async def send_file(self, path: str, files: Mapping[str, Any], data: Mapping[str, str]) -> Answer:
+        """A POST of a file, sent once. Raises as `post`."""
+        return await self._send(path, files=files, data=data, within=SENDING_TIMEOUT)
+
+    async def _send(self, path: str, *, within: float = ANSWER_TIMEOUT, **options: Any) -> Answer:
+        import httpx
+
+        try:
+            status, headers, content = await asyncio.wait_for(self._exchange(path, options), within)
+        except asyncio.TimeoutError:
+            raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        if status == 429:
+            raise Busy(f"{self.url} is asked too often (429)", pause=_seconds(headers.get("retry-after")))
+        if 300 <= status < 400:
+            raise ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)
+        try:
+            body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict) and status in (401, 403):
+            raise ServerError(f"{self.url} refuses us ({status}): check runninghub_api_key=", status=status)
+        if not isinstance(body, dict) or status >= 500:
+            what = "" if isinstance(body, dict) else " with something that is no answer"
+            raise ServerError(
+                f"{self.url} answers {status}{what}", status=status, sent=status in (200, 408) or status >= 500
+            )
+        return Answer(status, body)
+
+    async def _exchange(self, path: str, options: Mapping[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+        client = await self.connection.client()
+        async with client.stream("POST", f"{self.url}{path}", **options) as response:
+            content = bytearray()
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > ANSWER_LIMIT:
+                    raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
+            return response.status_code, response.headers, bytes(content)
+
+    async def app_demo(self, webapp_id: str) -> Answer:
+        """What may be set of an app. The one route that wants the key in its address: that is in no log.
+
+        Raises:
+            ServerError: no answer, or one that is none.
+        """
+        import httpx
+
+        url = httpx.URL(f"{self.url}/api/webapp/apiCallDemo", params={"apiKey": self.key, "webappId": webapp_id})
+        try:
+            async with get(str(url), ANSWER_TIMEOUT, redirects=0) as response:
+                content = bytearray()
+                async for piece in response.aiter_bytes():
+                    content += piece
+                    if len(content) > ANSWER_LIMIT:
+                        raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB")
+            body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise ServerError(f"{self.url} tells of the app in something that is no answer")
+        return Answer(response.status_code, body)
+
+    def line(self, answer: Answer, what: str) -> str:
+        """One line that says why the site does not do what it was asked for."""
+        return f"{self.url} refuses {what}: {words.reason(answer.code, answer.said)}{self.hint(answer.code)}"
+
+    def hint(self, code: int | None) -> str:
+        """That the other site may be meant, where that is a likely cause."""
+        if code not in words.OTHER_SITE or "runninghub." not in self.url:
+            return ""
+        other = self.url.replace(".cn", ".ai") if ".cn" in self.url else self.url.replace(".ai", ".cn")
+        return (
+            f". Keys, workflows and files belong to one of its sites: if these are of {other}, "
+            f"give runninghub_url={other!r}"
+        )
+
+    def _unreachable(self, error: Exception) -> ServerError:
+        import httpx
+
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)):
+            return ServerError(f"RunningHub can't be reached at {self.url}: {type(error).__name__}")
+        if isinstance(error, httpx.TimeoutException):
+            return ServerError(f"no answer from {self.url} in time", sent=True)
+        return ServerError(f"the connection to {self.url} broke: {type(error).__name__}", sent=True)
+
+
+def _seconds(told: str | None) -> float:
+    text = (told or "").strip()
+    return min(float(text), words.BACK_OFF_MOST) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def told_of(answer: Answer) -> Mapping[str, Any]:
+    """The object that was asked for, in its envelope or without one."""
+    return mapping(answer.data) if "data" in answer.body and "status" not in answer.body else answer.body

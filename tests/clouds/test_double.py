@@ -154,9 +154,9 @@ def test_the_account_says_its_numbers_as_texts(cloud: RunningHub, ask: Asking) -
     assert ask("v2/queue/status")["data"] == {
         "apiKeyType": "NORMAL",
         "concurrentLimit": 1,
-        "runningCount": 0,
-        "queuedCount": 1,
-        "totalCurrentTasks": 1,
+        "runningCount": "0",
+        "queuedCount": "1",
+        "totalCurrentTasks": "1",
     }
 
 
@@ -240,6 +240,32 @@ def test_an_app_tells_its_parameters_as_texts(cloud: RunningHub, ask: Asking) ->
     assert (steps["fieldValue"], json.loads(steps["fieldData"])[0]) == ("2", "INT")
     assert _MODEL in [choice.get("index") for choice in json.loads(model["fieldData"])]
     assert ask("apiCallDemo", webappId="5")["code"] == 901
+
+
+@pytest.mark.parametrize(
+    ("kind", "original"),
+    [
+        ("STRING", "text"),
+        ("INT", 2**53 + 1),
+        ("FLOAT", 0.5),
+        ("LIST", "b"),
+        ("SWITCH", "1"),
+        ("BOOLEAN", True),
+        ("IMAGE", "a.png"),
+        ("AUDIO", "a.wav"),
+        ("VIDEO", "a.mp4"),
+    ],
+)
+def test_a_parameter_of_an_app_takes_its_own_text_for_its_value(
+    cloud: RunningHub, ask: Asking, kind: str, original: object
+) -> None:
+    cloud.workflows[WORKFLOW]["1"]["inputs"]["other"] = original  # an input that ComfyUI does not look at
+    cloud.apps[APP] = App("any", WORKFLOW, [Field("1", "other", kind, data='[{"index":"1","name":"on"}]')])
+    (field,) = ask("apiCallDemo", webappId=APP)["data"]["nodeInfoList"]
+    assert (field["fieldType"], field["fieldData"]) == (kind, '[{"index":"1","name":"on"}]')
+    assert isinstance(field["fieldValue"], str)
+    ask("ai-app/run", webappId=APP, nodeInfoList=[field])
+    assert cloud.task.graph["1"]["inputs"]["other"] == original
 
 
 def test_an_app_runs_by_its_id_with_its_password(cloud: RunningHub, ask: Asking) -> None:

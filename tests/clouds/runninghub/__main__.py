@@ -24,17 +24,8 @@ WORKFLOWS = {
     "1904136902449209350": "video",
 }
 """The files of the shelf, by the ids that they have here."""
-APP = "1937084629516193794"
-"""The id of the app."""
-
-
-def fill(cloud: RunningHub) -> None:
-    """Give a cloud the workflows of the shelf, and an app."""
-    for workflow_id, name in WORKFLOWS.items():
-        cloud.workflows[workflow_id] = json.loads((SHELF / f"{name}.json").read_text())
-    # What the site adds to a text field.
-    cloud.workflows["1904136902449209346"]["6"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
-    cloud.apps[APP] = App(
+APPS = {
+    "1937084629516193794": App(
         "Fuchs im Schnee · 雪中的狐狸",
         "1904136902449209346",
         [
@@ -44,7 +35,28 @@ def fill(cloud: RunningHub) -> None:
             Field("3", "cfg", "FLOAT", "CFG"),
             Field("3", "seed", "INT", "Seed"),
         ],
-    )
+    ),
+    "1937084629516193795": App(
+        "Repaint · 重绘",
+        "1904136902449209347",
+        [Field("1", "image", "IMAGE", "上传图像"), Field("6", "text", "STRING"), Field("3", "denoise", "FLOAT")],
+    ),
+    "1937084629516193796": App(
+        "Louder · 更响",
+        "1904136902449209349",
+        [Field("1", "audio", "AUDIO", "上传音频"), Field("3", "volume", "INT")],
+    ),
+}
+"""Apps that are made of them."""
+
+
+def fill(cloud: RunningHub) -> None:
+    """Give a cloud the workflows of the shelf, and the apps."""
+    for workflow_id, name in WORKFLOWS.items():
+        cloud.workflows[workflow_id] = json.loads((SHELF / f"{name}.json").read_text())
+    # What the site adds to a text field.
+    cloud.workflows["1904136902449209346"]["6"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
+    cloud.apps.update(APPS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cloud.waits_for_socket = True  # so that there is something to be seen
         where = sys.stderr if command else sys.stdout  # the command's output is its own
         print(f"RUNNINGHUB_BASE_URL={cloud.url}\nRUNNINGHUB_API_KEY={cloud.key}", file=where)
-        for workflow_id, name in WORKFLOWS.items():
-            print(f"# {workflow_id} {name}", file=where)
-        print(f"# {APP} an app", file=where, flush=True)
+        names = {**WORKFLOWS, **{app_id: f"app: {app.name}" for app_id, app in APPS.items()}}
+        print(*(f"# {item_id} {name}" for item_id, name in names.items()), sep="\n", file=where, flush=True)
         return _run(command, cloud) if command else _until_stopped()
 
 

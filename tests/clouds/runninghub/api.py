@@ -295,9 +295,9 @@ class Api:
             {
                 "apiKeyType": self._cloud.account["apiType"],
                 "concurrentLimit": self._cloud.concurrency,
-                "runningCount": running,
-                "queuedCount": len(states) - running,
-                "totalCurrentTasks": len(states),
+                "runningCount": str(running),
+                "queuedCount": str(len(states) - running),
+                "totalCurrentTasks": str(len(states)),
             }
         )
 

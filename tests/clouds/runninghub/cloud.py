@@ -191,7 +191,9 @@ class RunningHub:
             self._ended(task)
         elif not self.waits_for_socket:
             await self._start(task)
-        self.tasks[task.id] = task
+        with self.changed:
+            self.tasks[task.id] = task
+            self.changed.notify_all()
         return task
 
     async def poll(self, task: Task) -> str:
@@ -222,6 +224,7 @@ class RunningHub:
         """Begin a run that waited; what the server refuses by now has failed."""
         if task.started or task.end is not None:
             return
+        task.begun = True
         try:
             await self._start(task)
         except Refused as refusal:

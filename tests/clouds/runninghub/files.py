@@ -52,6 +52,7 @@ class Files:
         self.name: Callable[[str], str] = lambda name: name
         """Gives results other names than their nodes did."""
         self.url = ""
+        """The address of the server; a test may say another one, that of a host that must not be asked."""
         self._secrets = known_secrets
 
     @property

@@ -84,8 +84,9 @@ class Task:
         self.end: Literal["SUCCESS", "FAILED", "CANCEL"] | None = None
         self.ended = threading.Event()
         """Set when the real run has ended, however."""
-        self.begun = False
         self.started = False
+        self.begun = False
+        """Whether the server has come to it, or it was told to be running before it was started."""
         self.hidden = 0
         """So many times its outputs are not there yet, though it has succeeded."""
         self.outputs: list[Output] = []

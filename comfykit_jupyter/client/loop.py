@@ -14,6 +14,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
+from comfykit_jupyter.workflow.errors import show_briefly
+
 T = TypeVar("T")
 
 FAREWELL = 5.0
@@ -123,7 +125,11 @@ def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) ->
     left = timeout
     while True:
         slice_ = 5 * HEARTBEAT if left is None else min(left, 5 * HEARTBEAT)
-        concurrent.futures.wait([outcome], slice_)
+        try:
+            concurrent.futures.wait([outcome], slice_)
+        except KeyboardInterrupt as interrupt:
+            show_briefly(interrupt)
+            raise
         if outcome.done():
             return outcome.result()
         if left is not None:
@@ -142,7 +148,8 @@ async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) 
     try:
         while not waiter.done():
             await asyncio.wait({waiter}, timeout=HEARTBEAT)
-    except BaseException:
+    except BaseException as error:
+        show_briefly(error)
         if leave:  # the waiter is left alone: cancelled, it would cancel what it waits for
             raise
         job.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from dataclasses import dataclass
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ class ComfyKitError(Exception):
         from comfykit_jupyter.notebook.frames import rendered
 
         return rendered(self)
+
+
+def show_briefly(error: BaseException) -> None:
+    """Have IPython show an error that passes by, an interrupt or a cancellation, as it shows ours."""
+    if "IPython" in sys.modules:
+        error._render_traceback_ = MethodType(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined]
 
 
 class WorkflowError(ComfyKitError):

@@ -12,6 +12,7 @@ from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import KERNELS, Page, kernel
+from .test_errors import OURS, shown
 from .test_run_magic import nothing_runs
 
 VERSIONS = ["installed", *sorted(folder.name for folder in KERNELS.glob("*"))]
@@ -57,6 +58,7 @@ def test_the_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert "KeyboardInterrupt" in cell.error or "CancelledError" in cell.error
+    assert OURS not in shown(cell)
     assert nothing_runs(page)
 
 

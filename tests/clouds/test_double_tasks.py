@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -241,6 +242,12 @@ def test_there_is_room_for_one_task_unless_more_are_allowed(cloud: RunningHub, a
     assert ask.create()["code"] == 0
     cloud.concurrency = 2
     assert [ask.create()["code"] for _ in range(2)] == [0, 421]
+
+
+def test_of_many_requests_at_once_one_gets_the_place(cloud: RunningHub, ask: Asking) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        codes = [answer["code"] for answer in threads.map(lambda _: ask.create(), range(8))]
+    assert sorted(codes) == [0, *[421] * 7]
 
 
 def test_an_exclusive_key_may_queue_until_its_queue_is_full(cloud: RunningHub, ask: Asking) -> None:

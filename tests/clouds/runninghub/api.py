@@ -193,7 +193,6 @@ class Api:
         if not isinstance(retain, int) or not 10 <= retain <= 180:
             raise Refused(301, "retainSeconds must be between 10 and 180")
         graph = overridden(saved, target, body.get("nodeInfoList", []))
-        cloud.make_room(personal=body.get("usePersonalQueue") in {True, "true"})
         return await cloud.take(workflow_id, graph, body)
 
     def _task(self, asked: Asked, malformed: int, unknown: int) -> Task:

@@ -91,7 +91,7 @@ class RunningHub:
         self.sockets = Sockets()
         self.sockets.joined = self._joined
         self.changed = threading.Condition()
-        """Notified of every request, and of every run that has ended."""
+        """Notified of every request and task, and of every run that has ended."""
         self._server_url = server_url
         self._script = Script()
         self._api = Api(self)
@@ -100,6 +100,7 @@ class RunningHub:
         self._loop: asyncio.AbstractEventLoop
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
+        self._taking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: list[BaseException] = []
 
@@ -163,38 +164,35 @@ class RunningHub:
         """Where the frames of a task that runs are told."""
         return self.sockets.address(self.url, task) if task.state == "RUNNING" else None
 
-    def make_room(self, *, personal: bool) -> None:
-        """See whether another task fits in.
+    async def take(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
+        """Make a task, and let it begin if nothing speaks against it.
 
         Raises:
-            Refused: by 421 if there are too many, by 814 if that goes for the own queue.
+            Refused: by 421 or 814, if there are too many; by 433, if the server takes no such prompt.
         """
+        async with self._taking:
+            self._make_room(personal=body.get("usePersonalQueue") in (True, "true"))
+            last = [*self.tasks] or [str(_FIRST_ID)]
+            task = Task(str(int(last[-1]) + 1 + secrets.randbelow(1000)), workflow_id, graph, body, self.pace)
+            task.hidden = self.hidden
+            task.outputs_to_execute = await self.server.outputs(graph)
+            if self.fates:
+                task.finish(self.fates.popleft())
+                self._ended(task)
+            elif not self.waits_for_socket:
+                await self._start(task)
+            with self.changed:
+                self.tasks[task.id] = task
+                self.changed.notify_all()
+            return task
+
+    def _make_room(self, *, personal: bool) -> None:
         count = sum(not task.over for task in self.tasks.values())
         if personal and self.account["apiType"] == "EXCLUSIVE":
             if count >= self.concurrency + self.personal_queue_limit:
                 raise Refused(814)
         elif count >= self.concurrency:
             raise Refused(421)
-
-    async def take(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
-        """Make a task, and let it begin if nothing speaks against it.
-
-        Raises:
-            Refused: by 433, if the server takes no such prompt.
-        """
-        last = [*self.tasks] or [str(_FIRST_ID)]
-        task = Task(str(int(last[-1]) + 1 + secrets.randbelow(1000)), workflow_id, graph, body, self.pace)
-        task.hidden = self.hidden
-        task.outputs_to_execute = await self.server.outputs(graph)
-        if self.fates:
-            task.finish(self.fates.popleft())
-            self._ended(task)
-        elif not self.waits_for_socket:
-            await self._start(task)
-        with self.changed:
-            self.tasks[task.id] = task
-            self.changed.notify_all()
-        return task
 
     async def poll(self, task: Task) -> str:
         """The state that this poll is told."""

@@ -361,7 +361,7 @@ async def _play(
     if isinstance(answer, Held):
         early = await true_answer() if answer.done else None
         await asyncio.to_thread(answer.event.wait, PATIENCE)
-        return early or await true_answer()
+        return await true_answer() if early is None else early
     response = await true_answer()
     if callable(answer):
         assert isinstance(response.body, bytes)

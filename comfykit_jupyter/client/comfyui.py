@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
-from weakref import WeakValueDictionary, finalize
+from weakref import finalize
 
 from comfykit_jupyter.client import jobs
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, Order, Refused, Server
+from comfykit_jupyter.client.connection import Connection, TooLarge
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.events import EventSocket
 from comfykit_jupyter.client.follow import Watch, queued_ids, queued_items
 from comfykit_jupyter.client.media import FILE, Media, annotated, view
-from comfykit_jupyter.client.settings import Settings, is_loopback
-from comfykit_jupyter.client.tls import tls_context
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transfer import download, upload
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import NodeDefinition
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.binding import Upload
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 60.0
-"""Seconds for a connection, and for the next bytes of an answer."""
+"""Seconds for a connection."""
 HISTORY_LOOKED_AT = 50
 """Runs that ended last among which one is looked for that ends in some way."""
 _FOLDERS = (" [input]", " [output]", " [temp]")
@@ -52,51 +52,24 @@ class ComfyUI(Backend):
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
         self._settings = settings
-        self._secrets: dict[str, str] = {}
         self._definitions: dict[str, NodeDefinition | None] = {}
-        self._unconnected()
-
-    def _unconnected(self) -> None:
-        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._http: httpx.AsyncClient | None = None
+        headers = partial(secret_headers, settings)
+        self._connection = Connection(
+            self.url, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL, renewed=self._renewed
+        )
         self._forgotten: finalize[Any, Any] | None = None
-        self._opening = asyncio.Lock()
+        self._renewed()
+
+    def _renewed(self) -> None:
+        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+        if self._forgotten is not None:
+            self._forgotten.detach()
+            self._forgotten = None
         self._defining = asyncio.Lock()
         self.watch = Watch(self, self._settings.patience)
-        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.events = EventSocket(self._settings)
 
     # -- requests ------------------------------------------------------------------------------------------------------
-
-    async def _client(self) -> httpx.AsyncClient:
-        home = asyncio.get_running_loop()
-        if self._home is not home:
-            if self._forgotten is not None:
-                self._forgotten.detach()
-            self._unconnected()
-            self._home = home
-        if self._http is not None:
-            return self._http
-        async with self._opening:
-            if self._http is None:
-                import httpx
-
-                self._secrets = await secret_headers(self._settings)
-                self._http = httpx.AsyncClient(
-                    base_url=self.url,
-                    headers=self._secrets,
-                    timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
-                    limits=httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL, keepalive_expiry=60),
-                    follow_redirects=False,  # secrets stay with their origin
-                    trust_env=not is_loopback(self.url),
-                    verify=tls_context(self._settings.verify) or True,
-                    proxy=self._settings.proxy,
-                )
-                # most kits are never closed: when one is forgotten, its connections go with it
-                self._forgotten = finalize(self, _close_later, home, self.events, self._http)
-                self._forgotten.atexit = False
-        return self._http
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
         """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
@@ -107,17 +80,12 @@ class ComfyUI(Backend):
         import httpx
 
         again = method in ("GET", "HEAD") if retry is None else retry
-        while True:
-            client = await self._client()  # each time: it may be closed meanwhile
-            try:
-                response = await client.request(method, path, **options)
-                break
-            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                if not again:
-                    raise self._unreachable(error) from None
-                again = False
-            except httpx.HTTPError as error:
-                raise self._unreachable(error) from None
+        try:
+            response = await self._connection.exchange(method, path, again=again, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        except TooLarge as error:
+            raise ServerError(f"{self.url} answers to {path} with {error}", sent=True) from None
         self._check(response)
         return response
 
@@ -130,7 +98,7 @@ class ComfyUI(Backend):
         """
         import httpx
 
-        client = await self._client()
+        client = await self._connection.client()
         try:
             async with client.stream("GET", path, **options) as response:
                 self._check(response)
@@ -179,11 +147,8 @@ class ComfyUI(Backend):
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
-        http, self._http = self._http, None
-        if http is not None:
-            if self._forgotten is not None:
-                self._forgotten.detach()
-            await _close(self.events, http)
+        await self.events.close()
+        await self._connection.close()
 
     # -- what the server is and has ------------------------------------------------------------------------------------
 
@@ -202,7 +167,7 @@ class ComfyUI(Backend):
     async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """The definitions of these classes, kept once seen; a class that the server lacks is left out."""
         wanted = sorted(set(classes))
-        await self._client()
+        await self._connection.client()
         async with self._defining:  # a hundred runs at once ask once
             missing = [name for name in wanted if fresh or name not in self._definitions]
             if missing:
@@ -255,7 +220,7 @@ class ComfyUI(Backend):
 
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
-        return self._moving.setdefault(name, asyncio.Lock())
+        return self._connection.moving(name)
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         """The address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
@@ -343,8 +308,11 @@ class ComfyUI(Backend):
 
     async def listen(self, run: Follower) -> None:
         """Tell a run of its events from now on. The socket opens meanwhile: see `EventSocket.ready`."""
-        await self._client()
-        self.events.subscribe(run.id, run, self._secrets)
+        await self._connection.client()
+        if self._forgotten is None:  # most kits are never closed: when one is forgotten, its socket goes with it
+            self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self.events)
+            self._forgotten.atexit = False
+        self.events.subscribe(run.id, run, self._connection.secrets)
 
     def leave(self, run: Follower) -> None:
         """Tell it no more of its events."""
@@ -404,14 +372,9 @@ class ComfyUI(Backend):
         return found
 
 
-def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket, http: httpx.AsyncClient) -> None:
+def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket) -> None:
     if loop.is_running():
-        asyncio.run_coroutine_threadsafe(_close(events, http), loop)
-
-
-async def _close(events: EventSocket, http: httpx.AsyncClient) -> None:
-    await events.close()
-    await http.aclose()
+        asyncio.run_coroutine_threadsafe(events.close(), loop)
 
 
 def _version(stats: Any) -> str | None:

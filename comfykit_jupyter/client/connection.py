@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 60.0
 """Seconds for the next bytes of an answer."""
+ANSWER_LIMIT = 256 * 1024 * 1024
+"""Bytes of an answer that is read into memory: the definitions of all nodes are 30 MB, a long history may be more."""
+
+
+class TooLarge(Exception):
+    """An answer has more bytes than one is read of."""
 
 
 class Connection:
@@ -26,6 +32,7 @@ class Connection:
         headers: gives what tells the server who we are: it goes there only, no redirect is followed.
         connect: seconds for a connection.
         pool: connections at the most.
+        renewed: called when there is another event loop than before: whatever else belongs to one is to be made anew.
     """
 
     def __init__(
@@ -36,12 +43,16 @@ class Connection:
         *,
         connect: float = 10.0,
         pool: int = 16,
+        renewed: Callable[[], None] | None = None,
     ) -> None:
         self.url = url
+        self.secrets: Mapping[str, str] = {}
+        """The headers that tell who we are, once there was a request."""
         self._settings = settings
         self._headers = headers
         self._connect = connect
         self._pool = pool
+        self._renewed = renewed
         self._unconnected()
 
     def _unconnected(self) -> None:
@@ -60,14 +71,18 @@ class Connection:
                 self._forgotten.detach()
             self._unconnected()
             self._home = home
+            if self._renewed is not None:
+                self._renewed()
         if self._http is not None:
             return self._http
         async with self._opening:
             if self._http is None:
                 import httpx
 
+                self.secrets = dict(await self._headers())
                 self._http = httpx.AsyncClient(
-                    headers=dict(await self._headers()),
+                    base_url=self.url,
+                    headers=self.secrets,
                     timeout=httpx.Timeout(READ_TIMEOUT, connect=self._connect, pool=None),
                     limits=httpx.Limits(
                         max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60
@@ -82,6 +97,33 @@ class Connection:
                 self._forgotten.atexit = False
         return self._http
 
+    async def exchange(
+        self, method: str, path: str, *, again: bool = False, limit: int = ANSWER_LIMIT, **options: Any
+    ) -> httpx.Response:
+        """One request and its whole answer.
+
+        Args:
+            method: GET, POST, …
+            path: of the route, or an address of the same origin.
+            again: whether it may be sent twice, when a kept connection turns out to be closed.
+            limit: bytes of the answer at the most.
+            options: for httpx.
+
+        Raises:
+            httpx.HTTPError: there is none. TooLarge: it has more bytes.
+        """
+        import httpx
+
+        while True:
+            client = await self.client()  # each time: it may be closed meanwhile
+            try:
+                async with client.stream(method, path, **options) as response:
+                    return await _whole(response, limit)
+            except (httpx.RemoteProtocolError, httpx.ReadError):
+                if not again:
+                    raise
+                again = False
+
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
         return self._moving.setdefault(name, asyncio.Lock())
@@ -93,6 +135,20 @@ class Connection:
             if self._forgotten is not None:
                 self._forgotten.detach()
             await http.aclose()
+
+
+async def _whole(response: httpx.Response, limit: int) -> httpx.Response:
+    """An answer with its body read; a server that sends without an end is not followed there."""
+    import httpx
+
+    content = bytearray()
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > limit:
+            raise TooLarge(f"more than {limit >> 20} MB")
+    # the body is decoded already
+    headers = [(name, told) for name, told in response.headers.multi_items() if name.lower() != "content-encoding"]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:

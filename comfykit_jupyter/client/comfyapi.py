@@ -61,6 +61,8 @@ class ComfyAPI(Backend):
         self._assets = Assets(self._http)
         self._taken: deque[str] = deque(maxlen=1000)
         """Ids of jobs that are known to be ours: the newest ones."""
+        self._prompts: dict[str, Mapping[str, Any]] = {}
+        """What those run that are followed."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class ComfyAPI(Backend):
         while isinstance(answer := await self._offer(order), Busy):
             if time.monotonic() + answer.pause > until:
                 raise Refused(words.refusal(answer.code, f"{answer}, for {ROOM / 60:.0f} minutes", None))
-            order.note(f"{answer}; trying again")
+            order.note(f"{answer.why}; trying again")
             await asyncio.sleep(answer.pause)
         return answer
 
@@ -129,8 +131,7 @@ class ComfyAPI(Backend):
             id_ = answer.body.get("id") if isinstance(answer.body, dict) else None
             if not isinstance(id_, str) or not id_:
                 return await self._lost(order, since, f"{self.url} answers {answer.status}, and names no job")
-            self._taken.append(id_)
-            return Accepted(id_)
+            return self._accepted(id_, order)
         if not answer.code:
             raise self._http.unexpected(answer, "a job")
         raise Refused(words.refusal(answer.code, _refusal(answer), answer.details))
@@ -151,13 +152,17 @@ class ComfyAPI(Backend):
                 seen = "it is not in the list of jobs"
                 for job in _listed(answer):
                     if await self._is_ours(job, order, since - _clock_ahead(answer)):
-                        self._taken.append(job["id"])
-                        return Accepted(job["id"])
+                        return self._accepted(job["id"], order)
             except ServerError:
                 continue
         raise ServerError(
             f"{why}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again", sent=True
         )
+
+    def _accepted(self, id_: str, order: Order) -> Accepted:
+        self._taken.append(id_)
+        self._prompts[id_] = order.binding.prompt
+        return Accepted(id_)
 
     async def _is_ours(self, job: Mapping[str, Any], order: Order, since: float) -> bool:
         created = words.moment(job.get("created_at") or job.get("create_time"))
@@ -167,7 +172,12 @@ class ComfyAPI(Backend):
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
-        await Following(self._http, run, self._settings.patience).until_ended(listen=listen, lost=lost)
+        following = Following(self._http, run, self._settings.patience, self._prompts.get(run.prompt_id))
+        await following.until_ended(listen=listen, lost=lost)
+
+    def leave(self, run: Follower) -> None:
+        """The run has ended, or is left: what it ran need not be known any more."""
+        self._prompts.pop(run.prompt_id, None)
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a job out of the queue, or stop it. Returns whether it was there at all."""

@@ -51,14 +51,17 @@ class Following:
         http: the way to the server.
         run: who is told.
         patience: seconds that the server may be away before the run is given up as unreachable.
+        prompt: what runs, if that is known.
     """
 
-    def __init__(self, http: Connection, run: Follower, patience: float) -> None:
+    def __init__(
+        self, http: Connection, run: Follower, patience: float, prompt: Mapping[str, Any] | None = None
+    ) -> None:
         self._http = http
         self._run = run
         self._patience = patience
         self._links: Mapping[str, Any] = {}
-        self._prompt: Mapping[str, Any] | None = None
+        self._prompt = prompt
         self._outputs: dict[str, list[Mapping[str, Any]]] = {}
         self._heard = False
         self._pause = LOOK_FIRST
@@ -223,7 +226,7 @@ class Following:
         self._run.on_break()
 
     def _on_progress(self, progress: Any) -> None:
-        for event in words.events(progress, self._run.id):
+        for event in words.events(progress, self._run.id, self._prompt):
             self._run.on_event(event)
 
     def _on_output(self, output: Mapping[str, Any]) -> None:
@@ -257,5 +260,4 @@ async def recorded(http: Connection, job_id: str) -> Mapping[str, Any] | None:
     """
     answer = await http.request("GET", f"/jobs/{quote(job_id, safe='')}/workflow")
     told = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
-    workflow = told.get("workflow")
-    return workflow if isinstance(workflow, dict) and told.get("format") != "save" else None
+    return words.prompt(told.get("workflow")) if told.get("format") != "save" else None

@@ -37,11 +37,12 @@ RETRY_AFTER, RETRY_AFTER_MOST = 5.0, 120.0
 
 
 class Busy(ServerError):
-    """429: not now. `code` says why, `pause` how many seconds to wait."""
+    """429: not now. `code` and `why` say the reason, `pause` how many seconds to wait."""
 
-    def __init__(self, message: str, code: str, pause: float) -> None:
-        super().__init__(message, status=429)
+    def __init__(self, url: str, code: str, why: str, pause: float) -> None:
+        super().__init__(f"{url} is busy: {why}", status=429)
         self.code = code
+        self.why = why
         self.pause = pause
 
 
@@ -245,9 +246,7 @@ class Connection:
             key = "check api_key= of the kit" if self._settings.api_key else "give the kit its key, api_key="
             raise ServerError(f"{self.url} refuses us ({status}{_because(answer)}): {key}", status=status)
         if status == 429:
-            raise Busy(
-                f"{self.url} is busy: {_told(answer)}", answer.code, retry_after(answer.headers.get("retry-after"))
-            )
+            raise Busy(self.url, answer.code, _told(answer), retry_after(answer.headers.get("retry-after")))
         if 300 <= status < 400:
             target = urlsplit(answer.headers.get("location", ""))
             where = plain(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from comfykit_jupyter.workflow.nodes import links
+
 ENDED = frozenset({"succeeded", "failed", "canceled"})
 """States with an outcome. One that is `expired` is over as well, and nothing is left of it."""
 
@@ -82,17 +84,19 @@ def each(listed: Any) -> list[Mapping[str, Any]]:
     return [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
 
 
-def events(progress: Any, id_: str) -> Iterable[dict[str, Any]]:
+def events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
     """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
 
-    Which nodes are done is not told, so it shows by the one that runs. Servers count `value` and `nodes_total` in ways
-    of their own, some of them only over nodes that began: they are left.
+    Which nodes are done is not told, but shows by the one that runs: those that it needs are. Servers count `value` and
+    `nodes_total` in ways of their own, some of them only over nodes that began: they are left.
     """
     if not isinstance(progress, Mapping):
         return
     yield {"type": "execution_start", "data": {"prompt_id": id_}}
     node, step, steps = (progress.get(key) for key in ("current_node", "step", "steps"))
     if isinstance(node, str) and node:
+        for done in _needed(node, prompt or {}):
+            yield {"type": "executed", "data": {"prompt_id": id_, "node": done}}
         yield {"type": "executing", "data": {"prompt_id": id_, "node": node}}
         yield {"type": "progress", "data": {"prompt_id": id_, "node": node, "value": step, "max": steps}}
 
@@ -107,6 +111,13 @@ def refusal(code: str, message: str, details: Any) -> dict[str, Any]:
         elif problems := each(about):
             told[str(node)] = {"errors": [_problem(problem) for problem in problems]}
     return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": told}
+
+
+def prompt(told: Any) -> Mapping[str, Any] | None:
+    """A prompt in API format that a server tells; None for what is none."""
+    nodes = told.values() if isinstance(told, Mapping) else ()
+    fine = all(isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping) for node in nodes)
+    return told if nodes and fine else None
 
 
 def same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
@@ -148,6 +159,17 @@ def moment(told: Any) -> float | None:
         return at.astimezone(timezone.utc).timestamp() + float(fraction or 0)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _needed(node: str, prompt: Mapping[str, Any]) -> set[str]:
+    """The ids of the nodes without which a node can't run."""
+    found: set[str] = set()
+    left = [node] if node in prompt else []
+    while left:
+        sources = {source for source in links(prompt[left.pop()]) if source in prompt} - found
+        found |= sources
+        left += sources
+    return found - {node}
 
 
 def _error(error: Any) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import comfyapi, comfyapi_follow
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.conftest import MakeKit, _no_environment, gate, jobs, make_kit
 
+from .double import KEY, Double
 from .proxied import Proxied
 
 __all__ = ["_no_environment", "gate", "jobs", "make_kit"]
@@ -32,3 +34,26 @@ def either(request: pytest.FixtureRequest, proxied: Proxied, make_kit: MakeKit) 
 def kit(proxied: Proxied, make_kit: MakeKit) -> ComfyKit:
     """A kit for that proxy."""
     return make_kit(proxied.url)
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    """A strict double of the API, on which nothing runs."""
+    with Double() as double:
+        yield double
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test would only wait for are short."""
+    monkeypatch.setattr(comfyapi_follow, "LOOK_FIRST", 0.01)
+    monkeypatch.setattr(comfyapi_follow, "LOOK_MOST", 0.05)
+    monkeypatch.setattr(comfyapi_follow, "REOPEN_FIRST", 0.01)
+    monkeypatch.setattr(comfyapi_follow, "SETTLING", 0.1)
+    monkeypatch.setattr(comfyapi, "LOOKS_FOR_LOST", (0.01, 0.02, 0.05))
+
+
+@pytest.fixture
+def cloud_kit(double: Double, make_kit: MakeKit, quick: None) -> ComfyKit:
+    """A kit for the double, with its key."""
+    return make_kit(double.base, api_key=KEY)

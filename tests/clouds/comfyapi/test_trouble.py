@@ -1,0 +1,361 @@
+"""What may go wrong with Comfy API v2: answers that are lost, servers that are full or away, streams that break."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, RunFailed
+from comfykit_jupyter.client import comfyapi, comfyapi_follow, sse
+from tests.client import workflows
+from tests.client.conftest import MakeKit
+from tests.client.test_cancel import wait_for
+from tests.client.test_progress import Watcher
+
+from .double import KEY, Double, Events, Job, Links, Output, Reply, to
+
+NODE_ERROR = {
+    "code": "node_execution_error",
+    "message": "CUDA out of memory",
+    "node_id": "2",
+    "class_type": "SaveImage",
+    "traceback": "Traceback …\n  line 1\n",
+}
+
+
+def kind_of(result: ExecuteResult) -> str:
+    assert result.error is not None
+    return result.error.kind
+
+
+# -- before there is a job ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "told"),
+    [
+        (Reply(401, "unauthorized", "no such key"), "unreachable", "check api_key= of the kit"),
+        (Reply(403, "forbidden", "not in your plan"), "unreachable", "not in your plan"),
+        (Reply(402, "insufficient_credits", "0 credits"), "refused", "0 credits: there are not enough credits: buy"),
+        (Reply(422, "deployment_stopped", "it is stopped"), "refused", "start it on its page"),
+        (Reply(422, "missing_asset", "gone"), "refused", "give the file itself"),
+        (Reply(422, "invalid_workflow", "it has a cycle"), "refused", "it has a cycle"),
+        (Reply(422, "a_code_of_tomorrow", ""), "refused", "a_code_of_tomorrow"),
+        (Reply(404, text="<h1>nothing here</h1>"), "unreachable", "does not speak Comfy API v2"),
+        (Reply(307, headers={"Location": "http://elsewhere.example/x?secret"}), "unreachable", "redirects to"),
+        (Reply(413, text="too large"), "unreachable", "does not speak Comfy API v2: it answers 413"),
+    ],
+    ids=lambda value: value.code or str(value.status) if isinstance(value, Reply) else None,
+)
+async def test_a_job_that_is_turned_down_is_not_sent_again(
+    reply: Reply, kind: str, told: str, double: Double, cloud_kit: ComfyKit
+) -> None:
+    double.fail("POST /jobs", reply)
+    result = await cloud_kit.execute(workflows.picture())
+    assert kind_of(result) == kind
+    assert told in str(result.msg)
+    assert (double.count("POST /jobs"), double.jobs, result.prompt_id) == (1, {}, None)
+
+
+async def test_what_is_wrong_is_told_by_node_and_input(double: Double, cloud_kit: ComfyKit) -> None:
+    problems = [{"field": "width", "reason": "missing_input"}, {"field": "x", "reason": "odd_one"}]
+    details = {"node_errors": {"1": problems}}
+    double.fail("POST /jobs", Reply(422, "invalid_workflow", "Node 1: …", details=details))
+    result = await cloud_kit.execute(workflows.picture())
+    assert result.error is not None
+    assert (result.error.kind, result.error.node_id, result.error.field) == ("refused", "1", "width")
+    assert result.error.node_title == "Canvas"
+    assert "Canvas (node 1): Required input is missing, width; Canvas (node 1): odd one, x" in str(result.msg)
+
+
+@pytest.mark.parametrize("code", ["queue_full", "deployment_not_ready", "rate_limited"])
+def test_a_server_without_room_is_asked_again_when_it_says(code: str, double: Double, cloud_kit: ComfyKit) -> None:
+    full = Reply(429, code, "come back later", {"Retry-After": "1"})
+    double.fail("POST /jobs", full, full)
+    run = cloud_kit.submit(workflows.picture())
+    wait_for(run, lambda run: "come back later; trying again" in str(run.progress))
+    assert run.status == "queued"
+    assert run.result().status == "completed"
+    assert (double.count("POST /jobs"), len(double.jobs)) == (3, 1)
+
+
+async def test_it_is_not_asked_for_ever(double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comfyapi, "ROOM", 0.5)
+    double.fail("POST /jobs", Reply(429, "queue_full", "the queue is full", {"Retry-After": "3600"}))
+    result = await cloud_kit.execute(workflows.picture())
+    assert kind_of(result) == "refused"
+    assert "the queue is full" in str(result.msg)
+    assert double.count("POST /jobs") == 1
+
+
+def test_who_is_tired_of_waiting_for_room_leaves_no_job(double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("POST /jobs", *[Reply(429, "queue_full", "full", {"Retry-After": "100"})] * 9)
+    run = cloud_kit.submit(workflows.picture())
+    wait_for(run, lambda run: "full" in str(run.progress))
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert kind_of(caught.value.result) == "cancelled"
+    assert (double.jobs, double.count("POST /jobs")) == ({}, 1)
+
+
+# -- a job whose answer is lost ----------------------------------------------------------------------------------------
+
+LOST = [
+    Reply(0, after=True),
+    Reply(500, "upstream_error", after=True),
+    Reply(503, "upstream_unreachable", after=True),
+    Reply(502, text="<h1>Bad Gateway</h1>", after=True),
+    Reply(422, "idempotency_key_reuse", after=True),
+    Reply(201, text="not what one expects", after=True),
+]
+
+
+@pytest.mark.parametrize("listing", ["full", "light"])
+@pytest.mark.parametrize("lost", LOST, ids=lambda reply: f"{reply.status}-{reply.code}")
+async def test_it_is_found_and_never_sent_again(lost: Reply, listing: Any, double: Double, cloud_kit: ComfyKit) -> None:
+    double.listing = listing
+    double.fail("POST /jobs", lost)
+    result = await cloud_kit.execute(workflows.picture())
+    assert (result.status, [result.prompt_id]) == ("completed", list(double.jobs))
+    assert double.count("POST /jobs") == 1
+
+
+@pytest.mark.parametrize(
+    ("listing", "reply", "told"),
+    [
+        ("none", Reply(0, after=True), "it does not list its jobs"),
+        ("full", Reply(0), "it is not in the list of jobs"),
+        ("full", Reply(500, "upstream_error"), "it is not in the list of jobs"),
+    ],
+)
+async def test_what_nobody_can_tell_is_said_to_be_unknown_with_what_to_do(
+    listing: Any, reply: Reply, told: str, double: Double, cloud_kit: ComfyKit
+) -> None:
+    double.listing = listing
+    double.fail("POST /jobs", reply)
+    result = await cloud_kit.execute(workflows.picture())
+    assert (kind_of(result), result.prompt_id) == ("unknown", None)
+    assert f"whether the job runs is not known ({told})" in str(result.msg)
+    assert f"Look at {double.base} before you run it again" in str(result.msg)
+    assert double.count("POST /jobs") == 1
+
+
+async def test_an_older_job_or_another_one_is_not_taken_for_it(double: Double, cloud_kit: ComfyKit) -> None:
+    await cloud_kit.execute(workflows.picture())
+    (old,) = double.jobs.values()
+    old.created = old.created.replace(year=2020)
+    await cloud_kit.execute(workflows.picture(prefix="another"))
+    double.fail("POST /jobs", Reply(0))
+    assert kind_of(await cloud_kit.execute(workflows.picture())) == "unknown"
+
+
+async def test_two_of_them_that_are_alike_are_told_apart(double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("POST /jobs", Reply(0, after=True), Reply(0, after=True))
+    results = await asyncio.gather(*(cloud_kit.execute(workflows.picture()) for _ in range(2)))
+    assert {result.prompt_id for result in results} == double.jobs.keys()
+    assert len(double.jobs) == 2
+
+
+async def test_one_with_a_file_in_it_is_found(double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("POST /jobs", Reply(0, after=True))
+    assert (await cloud_kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})).status == "completed"
+
+
+# -- a job that runs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("listen", ["http", "websocket"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(500, "upstream_error"),
+        Reply(502, text="<h1>Bad Gateway</h1>"),
+        Reply(404, text="<h1>404</h1>"),
+        Reply(404, "not_found"),
+        Reply(200, text="[not a job"),
+        Reply(0),
+        Reply(429, "rate_limited", headers={"Retry-After": "1"}),
+    ],
+    ids=lambda reply: f"{reply.status}-{reply.code}",
+)
+async def test_bad_answers_are_got_over(
+    reply: Reply, listen: Any, double: Double, make_kit: MakeKit, quick: None
+) -> None:
+    double.fail("GET /jobs/{id}", reply, reply if reply.status != 429 else Reply(500))
+    result = await make_kit(double.base, api_key=KEY, executor_type=listen).execute(workflows.picture())
+    assert result.status == "completed"
+
+
+async def test_a_server_that_stays_away_is_given_up_in_the_end(double: Double, make_kit: MakeKit, quick: None) -> None:
+    double.fail("GET /jobs/{id}", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 1000)
+    result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
+    assert kind_of(result) == "unreachable"
+    assert "no ComfyUI (given up after 0 s; the job may still run there)" in str(result.msg)
+    assert [result.prompt_id] == list(double.jobs)
+
+
+async def test_a_key_that_is_no_good_any_more_ends_the_wait_at_once(double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("GET /jobs/{id}", Reply(401, "unauthorized", "revoked"))
+    result = await cloud_kit.execute(workflows.picture())
+    assert kind_of(result) == "unreachable"
+    assert "revoked" in str(result.msg)
+
+
+@pytest.mark.parametrize("events", ["follow", "none", "break", "silent", "endless", "nonsense"])
+def test_whatever_a_stream_does_the_run_ends_well(
+    events: Events, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "LIMIT", 1_000_000)
+    monkeypatch.setattr(comfyapi_follow, "IDLE", 0.3)
+    double.events = events
+    double.plan = [to("queued"), *[to("running")] * 20, to("succeeded")]
+    run = cloud_kit.submit(workflows.picture())
+    double.wait_for("GET /jobs/{id}/events", 2 if events == "break" else 1)
+    assert run.result().status == "completed"
+
+
+def test_no_stream_is_left_open_or_asked_for_in_a_loop(double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("GET /jobs/{id}/events", *[Reply(429, "too_many_streams", headers={"Retry-After": "100"})] * 50)
+    double.plan = [*[to("running")] * 20, to("succeeded")]
+    assert cloud_kit.submit(workflows.picture()).result().status == "completed"
+    assert double.count("GET /jobs/{id}/events") == 1
+
+
+def test_a_stream_shows_previews_and_progress(double: Double, cloud_kit: ComfyKit) -> None:
+    progress = {"value": 0.4, "nodes_done": 1, "nodes_total": 2, "current_node": "2", "step": 4, "steps": 10}
+    double.plan = [to("running", progress=progress)] * 5
+    run = cloud_kit.submit(workflows.picture())
+    watcher = Watcher(run)
+    wait_for(run, lambda run: run.progress.step == 4)
+    assert (run.progress.node_id, run.progress.steps, run.progress.nodes_done) == ("2", 10, 1)
+    (job,) = double.jobs.values()
+    double.call(lambda: double.plans[job.id].append(to("succeeded")))
+    run.result()
+    watcher.wait()
+    assert [(preview.node_id, preview.data) for preview in watcher.previews][:1] == [("1", b"a preview")]
+
+
+def test_a_job_that_is_gone_is_said_to_be(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("running"), to("expired")]
+    with pytest.raises(RunFailed) as caught:
+        cloud_kit.run(workflows.picture())
+    assert kind_of(caught.value.result) == "gone"
+
+
+async def test_states_of_tomorrow_do_no_harm(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("paused"), to("rewinding"), to("succeeded")]
+    assert (await cloud_kit.execute(workflows.picture())).status == "completed"
+
+
+def test_one_that_takes_its_time_to_stop_is_waited_for(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("running")]
+    run = cloud_kit.submit(workflows.picture())
+    wait_for(run, lambda run: run.status == "running")
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert (kind_of(caught.value.result), double.count("POST /jobs/{id}/cancel")) == ("cancelled", 1)
+
+
+def test_one_that_is_cancelled_while_its_answer_is_under_way_is_stopped(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("running")]
+    answered = threading.Event()
+    submit = double._submit
+
+    async def slow(request: Any) -> Any:
+        answer = await submit(request)
+        await asyncio.to_thread(answered.wait, 20)
+        return answer
+
+    double._submit = slow  # type: ignore[method-assign]
+    run = cloud_kit.submit(workflows.picture())
+    double.wait_for("POST /jobs")
+    canceller = threading.Thread(target=run.cancel)
+    canceller.start()
+    answered.set()
+    canceller.join()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert kind_of(caught.value.result) == "cancelled"
+    assert {job.status for job in double.jobs.values()} == {"canceled"}
+
+
+async def test_a_failure_has_all_that_the_server_tells(double: Double, cloud_kit: ComfyKit) -> None:
+    kept = Output("1", "half.png", "image", "image/png", b"half")
+    double.plan = [to("running"), to("failed", error=NODE_ERROR, outputs=[kept])]
+    result = await cloud_kit.execute(workflows.picture())
+    assert result.error is not None
+    assert (result.error.kind, result.error.node_id, result.error.class_type) == ("node_error", "2", "SaveImage")
+    assert result.error.traceback == ("Traceback …\n", "  line 1\n")
+    assert [media.name for media in result.media] == ["half.png"]
+
+
+@pytest.mark.parametrize("error", [None, {}, 7, {"code": "worker_lost", "message": "it is gone"}, {"message": []}])
+async def test_a_failure_of_any_shape_is_one(error: Any, double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("failed", error=error)]
+    result = await cloud_kit.execute(workflows.picture())
+    assert kind_of(result) == "node_error"
+    assert result.msg
+
+
+# -- links and lists ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("links", ["absolute", "relative", "foreign"])
+@pytest.mark.parametrize("prefix", ["", "/deployment/dep-1"])
+def test_links_are_followed_on_the_servers_own_origin(
+    links: Links, prefix: str, make_kit: MakeKit, quick: None
+) -> None:
+    with Double(prefix=prefix) as double:
+        double.links = links
+        double.plan = [to("running"), to("running"), to("succeeded", outputs=[_picture()])]
+        kit = make_kit(double.base, api_key=KEY)
+        run = kit.submit(workflows.picture())
+        assert run.result().image.read() == b"picture"
+        double.plan = [to("running")]
+        run = kit.submit(workflows.picture())
+        wait_for(run, lambda run: run.status == "running")
+        run.cancel()
+        with pytest.raises(RunFailed):
+            run.result()
+        assert all(route in double._table() for route in double.routes)
+
+
+def _picture() -> Output:
+    return Output("2", "picture_00001_.png", "image", "image/png", b"picture")
+
+
+async def test_a_server_that_lists_nothing_says_so(double: Double, cloud_kit: ComfyKit) -> None:
+    double.listing = "none"
+    server = await asyncio.to_thread(cloud_kit.server)
+    assert (server.reachable, server.running, server.pending) == (True, 0, 0)
+    for ask in (cloud_kit.queue, cloud_kit.history):
+        with pytest.raises(ComfyKitError, match=r"does not list its jobs: kit\.attach\(id\)"):
+            await asyncio.to_thread(ask)
+
+
+def test_the_jobs_of_a_server_are_told(double: Double, cloud_kit: ComfyKit) -> None:
+    for job in (Job({}, "a"), Job({}, "b"), Job({}, "c"), Job({}, "d")):
+        double.jobs[job.id] = job
+    to("succeeded", outputs=[_picture()])(double.jobs["a"])
+    to("failed", error=NODE_ERROR)(double.jobs["b"])
+    to("running")(double.jobs["c"])
+    server = cloud_kit.server()
+    assert (server.running, server.pending) == (1, 1)
+    waiting = [(job.prompt_id, job.status, job.place) for job in cloud_kit.queue()]
+    assert waiting == [("c", "running", None), ("d", "queued", 1)]
+    told = {job.prompt_id: job for job in cloud_kit.history()}
+    assert {id_: (job.status, job.files, job.seconds, job.message) for id_, job in told.items()} == {
+        "a": ("completed", 1, 2.5, ""),
+        "b": ("failed", 0, 2.5, "CUDA out of memory"),
+    }
+
+
+def test_a_key_that_is_missing_is_asked_for(double: Double, make_kit: MakeKit) -> None:
+    server = make_kit(double.base).server()
+    assert not server.reachable
+    assert "give the kit its key, api_key=" in server.message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import hashlib
 import io
 import re
@@ -32,11 +31,9 @@ def local_folder() -> Path:
     global _folder
     with _folder_lock:
         if _folder is None or not _folder.is_dir():
-            import shutil
-            import tempfile
+            from comfykit_jupyter.client.own_folder import own_folder
 
-            _folder = Path(tempfile.mkdtemp(prefix="comfykit-"))
-            atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+            _folder = own_folder()
         return _folder
 
 

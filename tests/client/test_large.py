@@ -44,13 +44,17 @@ def fetch(result):
     name = result.prompt["1"]["inputs"]["image"]
     return kit.run(json.loads(showing.replace("NAME", name))).image.path.stat().st_size
 
+def files():
+    return {path for path in local_folder().iterdir() if path.is_file()}
+
 fetch(send(small))  # all that is imported and opened on the first run
+there = files()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 sent = send(large)
 up = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 size = fetch(sent)
 down = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-left = sum(path.is_file() for path in local_folder().iterdir())
+left = len(files() - there)
 print(json.dumps({"up": up - before, "down": down - up, "size": size, "left": left}))
 """
 

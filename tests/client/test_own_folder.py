@@ -1,0 +1,79 @@
+"""The folder of local copies: it goes with its process, however that ends, and with no other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .packages import ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks on Windows")
+
+CODE = """
+import sys
+from comfykit_jupyter.client.transfer import local_folder
+(local_folder() / "copy.png").write_bytes(b"a copy")
+print(local_folder(), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def process(where: Path, code: str = CODE) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that has its folder there, and lives until its input ends or it is killed."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(where), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    try:
+        assert running.stdout is not None
+        yield running, Path(running.stdout.readline().strip())
+        running.communicate(timeout=20)
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_it_goes_when_the_process_ends(tmp_path: Path) -> None:
+    with process(tmp_path) as (_, folder):
+        assert (folder / "copy.png").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_goes_when_another_needs_a_folder_and_those_of_the_living_stay(
+    tmp_path: Path,
+) -> None:
+    with process(tmp_path) as (killed, left), process(tmp_path) as (_, living):
+        killed.kill()
+        killed.wait()
+        assert (left / "copy.png").exists()
+        with process(tmp_path):
+            pass
+        assert [*tmp_path.iterdir()] == [living]
+        assert (living / "copy.png").exists()
+
+
+def test_nothing_else_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "comfykit-not-ours").mkdir()
+    (tmp_path / "mine").mkdir()
+    for folder in ("comfykit-not-ours", "mine"):
+        (tmp_path / folder / "kept.txt").write_text("kept")
+    (tmp_path / "mine/held").touch()
+    (tmp_path / "comfykit-link").symlink_to(tmp_path / "mine")
+    with process(tmp_path):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comfykit-link", "comfykit-not-ours", "mine"]
+    assert (tmp_path / "mine/kept.txt").exists()
+    assert (tmp_path / "comfykit-not-ours/kept.txt").exists()
+
+
+def test_a_forked_process_that_ends_leaves_it(tmp_path: Path) -> None:
+    forking = "import os\nif not os.fork():\n    sys.exit()\nos.wait()\n"
+    with process(tmp_path, CODE.replace("print(", f"{forking}print(")) as (_, folder):
+        assert (folder / "copy.png").exists()

@@ -145,11 +145,9 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
         raise WorkflowError(f"{called} is {kind_of(data)}, not a workflow: {_WANTED}")
     if "runninghub" in (data.get("_source"), data.get("source")):
         id_ = data.get("workflow_id")
-        which = f"the RunningHub workflow {shown(id_)}" if isinstance(id_, (str, int)) else "a RunningHub workflow"
-        raise WorkflowError(
-            f"{called} names {which}, and this version runs workflows on ComfyUI servers only: "
-            "save the workflow itself to a file and give that"
-        )
+        named = isinstance(id_, (str, int))
+        which, given = (f"the RunningHub workflow {shown(id_)}", plain(f"rh:{id_}")) if named else ("one", "its ID")
+        raise WorkflowError(f"{called} holds no workflow, it only names {which}: give {given} instead")
     if is_editor_graph(data):
         if not data["nodes"]:
             raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")

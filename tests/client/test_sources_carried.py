@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, Workflow
-from comfykit_jupyter.client.errors import ComfyKitError, SourceError
+from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.sandbox import Sandbox
 
@@ -142,16 +142,6 @@ async def test_a_picture_without_a_workflow_is_told_in_one_line(kit: ComfyKit, t
 def test_a_page_instead_of_a_file_is_told(kit: ComfyKit, sandbox: Sandbox) -> None:
     with pytest.raises(ComfyKitError, match="answers 404"):
         kit.load(f"{sandbox.url}/nothing/cat.png")
-
-
-def test_a_runninghub_id_or_file_says_what_to_do(kit: ComfyKit, tmp_path: Path) -> None:
-    (tmp_path / "rh.json").write_text('{"_source": "runninghub", "workflow_id": "1870000000000"}')
-    with pytest.raises(
-        ComfyKitError, match=r"rh names the RunningHub workflow '1870000000000', .*ComfyUI servers only"
-    ):
-        kit.load(tmp_path / "rh.json")
-    with pytest.raises(SourceError, match="RunningHub ID"):
-        kit.load("1870000000000")
 
 
 def test_a_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> None:

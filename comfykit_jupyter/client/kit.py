@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -124,6 +124,7 @@ class ComfyKit:
         self._settings = resolved
         self._backends = {} if backends is None else backends
         self.comfyui_url = resolved.comfyui_url
+        self.api = resolved.api
         self.executor_type = resolved.executor_type
         self.api_key = resolved.api_key
         self.cookies = resolved.cookies
@@ -242,13 +243,17 @@ class ComfyKit:
         kit._use(settings.resolve(**given), self._backends if shared else None)  # noqa: SLF001 - one of its own kind
         return kit
 
-    def find(self, ending: str) -> list[str]:
+    def find(self, ending: str, workflow: Any = None) -> list[str]:
         """The prompt ids on the server that end so: of the run that ended last, if any, then of those that go on.
+
+        Args:
+            ending: of the ids.
+            workflow: as for `server`. A cloud that names its jobs itself knows none.
 
         Raises:
             ServerError: the server is away.
         """
-        return loop.call(self._where().find(ending))
+        return loop.call(self._where(workflow).find(ending))
 
     # -- knowing -------------------------------------------------------------------------------------------------------
 
@@ -283,6 +288,14 @@ class ComfyKit:
         from comfykit_jupyter.client.dry_run import dry_run
 
         return loop.call(dry_run(self._where(workflow), workflow, {**(values or {}), **more}))
+
+    def read(self, workflow: Any) -> Workflow:
+        """As `load`, but what the editor saved stays as it is: a server is asked only for a workflow that lies there.
+
+        Raises:
+            SourceError, WorkflowError, ServerError: as `load`.
+        """
+        return loop.call(self._where(workflow).read(workflow))
 
     def load(self, workflow: Any) -> Workflow:
         """Read a workflow: its parameters, its nodes.
@@ -341,13 +354,17 @@ class ComfyKit:
         """
         return loop.call(self._where().models(folder))
 
-    def input(self, name: str) -> Media:
+    def input(self, name: str, workflow: Any = None) -> Media:
         """A file that the server has, by the name that its nodes know, such as `cat.png`. Fetched when it is read.
 
+        Args:
+            name: of the file.
+            workflow: as for `server`.
+
         Raises:
-            ComfyKitError: it is no name of a file there.
+            ComfyKitError: it is no name of a file there, or the cloud does not give back its inputs.
         """
-        return Media.named(self._where(), name)
+        return Media.named(self._where(workflow), name)
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
         """A form of a workflow's parameters, with first values. For notebooks.
@@ -377,25 +394,23 @@ class ComfyKit:
 
 _connected: Settings | None = None
 _current: ComfyKit | None = None
+_options: dict[str, Any] = {}
 
 
 def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
     """Set the server of all kits in this process that name none; returns the kit that magics share. None: as before."""
-    global _connected, _current
-    if comfyui_url is None:
-        _connected = _current = None
-        return current()
-    resolved = settings.resolve(comfyui_url, **options)
-    _connected = replace(resolved)
-    _current = ComfyKit(**options)
-    return _current
+    global _connected, _options
+    _connected = None if comfyui_url is None else settings.resolve(comfyui_url, **options)
+    _options = {} if comfyui_url is None else options
+    return current()
 
 
 def current() -> ComfyKit:
-    """The kit that magics share."""
+    """The kit that magics share: another one when the settings have changed, by a key in the environment, say."""
     global _current
-    if _current is None:
-        _current = ComfyKit()
+    kit = ComfyKit(**_options)
+    if _current is None or _current._settings != kit._settings:  # noqa: SLF001 - one of its own kind
+        _current = kit
     return _current
 
 

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.render import failure, headline, label, told
+from comfykit_jupyter.client.result import priced
 from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.errors import plain
 
@@ -84,7 +85,12 @@ def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
         file.writelines(f"<h2>{html.escape(variable)}</h2>\n<pre>{html.escape(text)}</pre>\n" for text in texts)
     file.write("<h2>How it was made</h2>\n")
     file.write(_listed({**result.params, **result.seeds}))
-    about = {"server": result.server, "ComfyUI": result.server_version, "prompt_id": result.prompt_id}
+    about = {
+        "server": result.server,
+        "ComfyUI": result.server_version,
+        "prompt_id": result.prompt_id,
+        "cost": priced(result.cost),
+    }
     file.write(_listed({name: value for name, value in about.items() if value}))
     if result.prompt:
         file.write(_folded("The prompt, as it was sent", json.dumps(result.prompt, indent=2, ensure_ascii=False)))

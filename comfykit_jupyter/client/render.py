@@ -15,17 +15,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_plus
 
 from comfykit_jupyter.client.keep import kept
 from comfykit_jupyter.client.loop import call, on_background_thread
+from comfykit_jupyter.client.media import Media
+from comfykit_jupyter.client.result import ExecuteResult, priced
 from comfykit_jupyter.client.thumbnail import Thumbnail, thumbnail
 from comfykit_jupyter.client.transfer import without_folders
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.client.media import Media
-    from comfykit_jupyter.client.result import ExecuteResult
 
 SIDE, SMALL_SIDE, MANY = 256, 128, 12
 """Pixels of a thumbnail's longer side, and of the smaller one when there are more than `MANY` pictures."""
@@ -101,12 +99,13 @@ def result_text(result: ExecuteResult) -> str:
 
 
 def headline(result: ExecuteResult) -> str:
-    """One line: the workflow, how it ended, in how many seconds, with which seeds and changed values, on what."""
+    """One line: the workflow, how it ended, after how long and at what cost, its seeds and changed values, on what."""
     status = "cancelled" if result.error is not None and result.error.stopped else result.status
     spent = (
         "" if result.duration is None else f" {'in' if status == 'completed' else 'after'} {_seconds(result.duration)}"
     )
     facts = [f"{_bounded(result.workflow_name or 'workflow')}: {status}{spent}"]
+    facts += [price] if (price := priced(result.cost)) else []
     facts += [f"{_bounded(name)} {seed}" for name, seed in result.seeds.items()]
     facts += [f"{_bounded(name)} = {_bounded(told(value), 60)}" for name, value in result.changed.items()]
     if result.server_version:
@@ -125,6 +124,8 @@ _OUTPUT = re.compile(r"https?://[^\s?]+/view\?filename=([^&\s]+)")
 
 def told(value: Any) -> str:
     """A value in a caption: of a file its name."""
+    if isinstance(value, Media):
+        return value.name
     text = str(value)
     if found := _OUTPUT.match(text):
         return unquote_plus(found[1])

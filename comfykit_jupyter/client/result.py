@@ -75,7 +75,7 @@ class ExecuteResult:
     server_version: str | None = None
 
     def __repr__(self) -> str:
-        """One line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`."""
+        """One line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`; where that is told, with what it cost."""
         took = (
             "" if self.duration is None else f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
         )
@@ -88,6 +88,7 @@ class ExecuteResult:
         }
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
         told = [*([plain(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
+        told += [price] if (price := priced(self.cost)) else []
         return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
 
     @property
@@ -175,6 +176,13 @@ class ExecuteResult:
         from comfykit_jupyter.client.render import result_bundle
 
         return result_bundle(self)
+
+
+def priced(cost: Mapping[str, float]) -> str:
+    """What a run cost, in words: `17 coins`. Empty where that is not told."""
+    names = {"coins": "coins", "money": "in money", "third_party_money": "in money for services of others"}
+    told = [f"{cost[name]:.10g} {words}" for name, words in names.items() if name in cost]
+    return ", ".join("1 coin" if each == "1 coins" else each for each in told)
 
 
 def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], origin: Origin) -> None:

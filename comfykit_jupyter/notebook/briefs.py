@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.render import failure, told
+from comfykit_jupyter.client.result import priced
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.values import to_wire
 
@@ -104,6 +105,7 @@ def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
         "id": prompt_id,
         "status": outcome(result),
         "seconds": result.duration,
+        "cost": priced(result.cost),
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
         "changed": {name: _told(value) for name, value in result.changed.items()},
         "error": _error(result),

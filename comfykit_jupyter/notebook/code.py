@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.workflow.workflow import Workflow
 
-_SENT = re.compile(r"comfykit-[0-9a-f]{24}\.\w+")
+_SENT = re.compile(r"comfykit-[0-9a-f]{24}\.\w+|(?:api|openapi)/[\w.-]+")
 """The name on the server of a file that was sent there: it is made from the file's content."""
-_SECRETS = ("api_key", "cookies")
+_SECRETS = ("api_key", "cookies", "runninghub_api_key")
 WIDE = 100
 """Characters of a call that stands in one line."""
 
@@ -34,26 +34,33 @@ def as_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKi
         kit: where it ran. Its secrets are not in the code; a comment says that there were some.
     """
     values = {name: _value(name, value, result, workflow) for name, value in result.changed.items()}
-    lines = ["from comfykit_jupyter import ComfyKit", "", *_kit(kit)]
+    lines = ["from comfykit_jupyter import ComfyKit", "", *_kit(kit, workflow)]
     if isinstance(source, (str, os.PathLike)):
         named = repr(os.fspath(source))
+    elif workflow.hosted is not None:
+        named = repr(workflow.hosted.name)
     else:
         lines.append(f"workflow = {_plain(workflow.prompt)!r}")
         named = "workflow"
     return "\n".join([*lines, f"result = {_call(named, {**values, **result.seeds})}", "result"])
 
 
-def _kit(kit: ComfyKit) -> list[str]:
+def _kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
+    """The kit, with those of its settings that decide where the workflow runs, and on what."""
     try:
         usual = ComfyKit()
     except ComfyKitError:
         usual = None
-    same = usual is not None and usual.comfyui_url == kit.comfyui_url
-    secret = [
-        name for name in _SECRETS if getattr(kit, name) not in (None, getattr(usual, name, None) if same else None)
-    ]
-    lines = [f"kit = ComfyKit({'' if same else repr(kit.comfyui_url)})"]
-    return lines if not secret else [f"# it needs {' and '.join(f'{name}=' for name in secret)} as well", *lines]
+    names = ["comfyui_url", "api", "api_key", "cookies"]
+    if workflow.hosted is not None:
+        names = ["runninghub_url", "runninghub_instance_type", "runninghub_api_key"]
+    same = usual is not None and getattr(usual, names[0]) == getattr(kit, names[0])
+    known = {name: getattr(usual, name) if same else None for name in names}
+    other = {name: value for name in names if (value := getattr(kit, name)) not in (None, known[name])}
+    told = [f"{name}={value!r}" for name, value in other.items() if name not in _SECRETS]
+    lines = [f"kit = ComfyKit({', '.join(told).removeprefix('comfyui_url=')})"]
+    secret = [f"{name}=" for name in other if name in _SECRETS]
+    return [f"# it needs {' and '.join(secret)} as well", *lines] if secret else lines
 
 
 def _value(name: str, value: Any, result: ExecuteResult, workflow: Workflow) -> Any:

@@ -25,8 +25,8 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     its parameters: kinds, values, bounds, choices
 %comfykit connect URL
     the server of all this, and of ComfyKit() without an address; `connect sandbox` starts the embedded one
-%comfykit status
-    the server, its queue, and this kernel's runs
+%comfykit status [WORKFLOW]
+    the server, or the cloud where this workflow lies, its queue, and this kernel's runs
 %comfykit queue [--url URL]
     the jobs of the server that run and wait
 %comfykit history [N] [--url URL]
@@ -43,6 +43,9 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
 A WORKFLOW is a file, a URL, or in braces a Python object: {graph}, {result.image}. So are values: image={picture}.
 Those with spaces go in quotes: prompt="a cat". A seed may be `random`. `-o NAME` binds the result; so does
 `result = %comfykit run …`.
+
+One that lies on RunningHub is named by its ID: 1904…, an app by rh-app:1937…; or by the address of its page. It runs
+there, with the key of RUNNINGHUB_API_KEY; PROMPT_ID is the ID of the task then.
 
 With two signs, values go in the lines below (or are one JSON object):
     %%comfykit run portrait.json -o fox
@@ -70,7 +73,7 @@ COMMANDS: Mapping[str, Command] = {
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
     "params": Command(workflow=True, options=("--url",)),
     "connect": Command(argument="URL, or sandbox"),
-    "status": Command(),
+    "status": Command(argument="WORKFLOW"),
     "queue": Command(options=("--url",)),
     "history": Command(argument="N", options=("--url",)),
     "models": Command(argument="FOLDER", options=("--url",)),

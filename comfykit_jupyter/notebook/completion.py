@@ -16,6 +16,7 @@ from comfykit_jupyter.client.keep import KeepMode
 from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.notebook.commands import COMMANDS
 from comfykit_jupyter.notebook.line import LineError, Token, quote, split
+from comfykit_jupyter.workflow.hosted import Hosted
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Completion:
         if not command.workflow:
             return command.options
         if len(before) == 1:
-            return _files(fragment)
+            return [*_files(fragment), *(source for source in self._magics.fields if Hosted.of(source, ""))]
         given = {token.name for token in before}
         texts = {token.text for token in before}
         options = [option for option in (*command.options, *command.flags) if option not in texts]

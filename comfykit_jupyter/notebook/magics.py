@@ -200,10 +200,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
 
         kit = self._kit(call)
         name = _identifier(call)
-        workflow = kit.load(call.arguments[0])
-        form = WorkflowWidget(workflow, kit=kit)
+        source = call.arguments[0]
+        form = WorkflowWidget(source, kit=kit)
         try:
-            form.values.update(typed(call.values, workflow, form.described, self._evaluate))
+            form.values.update(typed(call.values, kit.load(source), form.described, self._evaluate))
         except (ComfyKitError, UsageError):
             form.close()
             raise
@@ -275,11 +275,11 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             else f"not connected yet: {server.message}"
         )
 
-    def _status(self, call: Call) -> None:  # noqa: ARG002 - all commands are called alike
+    def _status(self, call: Call) -> None:
         kit = current()
-        server = kit.server()
+        server = kit.server(call.arguments[0] if call.arguments else None)
         if server.reachable:
-            print(f"{server.message} at {kit.comfyui_url}: {server.running} running, {server.pending} waiting")
+            print(f"{server.message} at {server.url}: {server.running} running, {server.pending} waiting")
         else:
             print(server.message)
         for run in unfinished():

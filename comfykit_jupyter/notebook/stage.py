@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PACE = 0.1
 """Seconds between two updates of a run's progress."""
 NAME_LENGTH = 200
-"""Characters of a node's name."""
+"""Characters of a node's name, and of a note."""
 KEPT = 100
 """Runs whose outputs a widget offers; the oldest make room."""
 
@@ -158,9 +158,10 @@ class Stage:
 def _progress(progress: Progress) -> dict[str, Any]:
     names = (
         "prompt_id status node_id node_title step steps nodes_done nodes_total nodes_cached queue_position "
-        "elapsed remaining fraction"
+        "elapsed remaining fraction note"
     )
     told = {name: getattr(progress, name) for name in names.split()}
-    for name in ("node_id", "node_title"):  # as the server has them
+    for name in ("node_id", "node_title", "note"):  # as the server has them
         told[name] = told[name] and told[name][:NAME_LENGTH]
+    told["note"] = told["note"][:1].upper() + told["note"][1:]  # it stands by itself
     return {**told, "text": str(progress)}

@@ -16,12 +16,10 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.kit import current
-from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.render import listed
 from comfykit_jupyter.client.result import changed_values
 from comfykit_jupyter.client.run import unfinished
-from comfykit_jupyter.client.sources import read_workflow
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
 from comfykit_jupyter.notebook.described import describe_fields
@@ -70,21 +68,21 @@ class WorkflowWidget(RunView):
         kit: whose server it runs on; else that of `%comfykit connect`.
 
     Raises:
-        ComfyKitError: the workflow can't be read, or a value does not fit. A server that is away is no error: the form
-            shows that it is, and looks for it again.
+        ComfyKitError: the workflow can't be read, or a value does not fit. A server that is away is no error, unless
+            the workflow lies there: the form shows that it is, and looks for it again.
     """
 
     values: Any = ValuesTrait()
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
+        self._timer: threading.Timer | None = None
         self._kit = current() if kit is None else kit
         self._source = workflow
-        self._workflow = call(read_workflow(workflow))
+        self._workflow = self._kit.read(workflow)
         self._fields: dict[str, Field] = {}
         self._complete = False
         self._refused: dict[str, str] = {}
         self._looking = threading.Lock()
-        self._timer: threading.Timer | None = None
         self._pause = RETRY_FIRST
         server = self._ask()
         first = check_all(values or {}, self._fields, self._workflow)
@@ -153,7 +151,7 @@ class WorkflowWidget(RunView):
     def _find_again(self) -> None:
         """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
         with contextlib.suppress(ComfyKitError):
-            for found in self._kit.find(self._mark):
+            for found in self._kit.find(self._mark, self._workflow):
                 if not is_known(found):
                     self.attach(found)
 
@@ -253,7 +251,7 @@ class WorkflowWidget(RunView):
         return {"prompt_id": ids[0], "prompt_ids": ids}, ()
 
     def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        result = self._ended(content["run"])
+        result = self._known(content["run"])
         seeds = {name: seed for name, seed in result.seeds.items() if name in self._fields}
         self.change_values({**result.params, **seeds}, whole=True)
         return {}, ()
@@ -268,12 +266,20 @@ class WorkflowWidget(RunView):
         return {}, ()
 
     def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        return {"code": as_code(self._source, self._ended(content["run"]), self._workflow, self._kit)}, ()
+        return {"code": as_code(self._source, self._known(content["run"]), self._workflow, self._kit)}, ()
 
     def _ended(self, run: str) -> ExecuteResult:
         result = self.stage.results.get(run)
         if result is None:
             raise ComfyKitError("this run is no longer there: run the cell again")
+        return result
+
+    def _known(self, run: str) -> ExecuteResult:
+        """A run of which it is known what was run."""
+        result = self._ended(run)
+        if not result.workflow_name:  # attached, and nobody has its prompt on record
+            where = urlsplit(result.server).netloc
+            raise ComfyKitError(f"with which values this run was made is not known: {where} tells its outputs only")
         return result
 
     def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
@@ -309,7 +315,7 @@ class WorkflowWidget(RunView):
             return path, guess_mime(path)
         if value.startswith(("http://", "https://")):
             raise ComfyKitError(f"{key}: what is behind an address is seen when it has run")
-        there = self._kit.input(value)
+        there = self._kit.input(value, self._workflow)
         return there.path, there.mime
 
     # -- runs and the server -------------------------------------------------------------------------------------------

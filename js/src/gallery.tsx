@@ -145,7 +145,7 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
           .map((part) => part.join(": "))
           .join("\n")}
       >
-        {[run.status === "completed" ? duration(run.seconds) : run.status, caption(run, before)]
+        {[run.status === "completed" ? duration(run.seconds) : run.status, run.cost, caption(run, before)]
           .filter(Boolean)
           .join(" · ")}
       </figcaption>

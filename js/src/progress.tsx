@@ -63,13 +63,15 @@ export function statusText(status: Status, progress: Partial<Progress>, run: Run
   switch (status) {
     case "queued": {
       const before = progress.queue_position;
-      if (before === null || before === undefined) return "Queued";
+      if (before === null || before === undefined) return progress.note || "Queued";
       return before === 0 ? "Queued · next" : `Queued · ${before} ahead`;
     }
     case "running": {
       const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total } = progress;
       const where = node && steps ? `${node} ${step ?? 0}/${steps}` : node;
-      return [where || "Starting", total ? `${done} of ${total} nodes` : ""].filter(Boolean).join(" · ");
+      return [progress.note || where || "Starting", total ? `${done} of ${total} nodes` : ""]
+        .filter(Boolean)
+        .join(" · ");
     }
     case "completed": {
       const seeds = Object.entries(run?.seeds ?? {}).map(([name, seed]) => ` · ${name} ${seed}`);

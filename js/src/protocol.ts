@@ -54,6 +54,8 @@ export interface Progress {
   elapsed: number;
   remaining: number | null;
   fraction: number;
+  /** What is waited for, where it is no node. */
+  note: string;
   text: string;
 }
 
@@ -86,6 +88,8 @@ export interface Run {
   id: string;
   status: Status;
   seconds: number;
+  /** What it cost, in words; empty where nobody says. */
+  cost: string;
   seeds: Record<string, string>;
   changed: Record<string, Value>;
   error: RunError | null;

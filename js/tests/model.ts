@@ -122,6 +122,7 @@ export function run(id: string, more: Partial<Run> = {}): Run {
     id,
     status: "completed",
     seconds: 3.1,
+    cost: "",
     seeds: {},
     changed: {},
     error: null,

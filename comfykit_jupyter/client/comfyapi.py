@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.comfyapi_assets import Assets, download
 from comfykit_jupyter.client.comfyapi_follow import Following, recorded
-from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Busy, Connection
+from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.jobs import Job
 from comfykit_jupyter.client.media import Media, encodable
@@ -57,8 +57,8 @@ class ComfyAPI(Backend):
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
         self._settings = settings
-        self._http = Connection(settings)
-        self._assets = Assets(self._http)
+        self._api = Api(settings)
+        self._assets = Assets(self._api)
         self._taken: deque[str] = deque(maxlen=1000)
         """Ids of jobs that are known to be ours: the newest ones."""
         self._prompts: dict[str, Mapping[str, Any]] = {}
@@ -72,7 +72,7 @@ class ComfyAPI(Backend):
 
     def named(self, text: str) -> Any:
         """What stands in a prompt for a file of this server, given by its address."""
-        found = re.fullmatch(rf"{re.escape(self._http.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
+        found = re.fullmatch(rf"{re.escape(self._api.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
         return words.asset(found[1]) if found else None
 
     def name_of(self, media: Media) -> Any:
@@ -118,7 +118,7 @@ class ComfyAPI(Backend):
         headers = {"Content-Type": "application/json", "Idempotency-Key": order.id}
         since = time.time()
         try:
-            answer = await self._http.request("POST", "/jobs", content=content, headers=headers)
+            answer = await self._api.request("POST", "/jobs", content=content, headers=headers)
         except Busy as busy:
             raise _NoRoom(busy) from None
         except ServerError as error:
@@ -133,7 +133,7 @@ class ComfyAPI(Backend):
                 return await self._lost(order, since, f"{self.url} answers {answer.status}, and names no job")
             return self._accepted(id_, order)
         if not answer.code:
-            raise self._http.unexpected(answer, "a job")
+            raise self._api.unexpected(answer, "a job")
         raise Refused(words.refusal(answer.code, _refusal(answer), answer.details))
 
     async def _lost(self, order: Order, since: float, why: str) -> Accepted:
@@ -146,7 +146,7 @@ class ComfyAPI(Backend):
         for pause in LOOKS_FOR_LOST:
             await asyncio.sleep(pause)
             try:
-                answer = await self._http.request("GET", "/jobs", params={"limit": str(LISTED)})
+                answer = await self._api.request("GET", "/jobs", params={"limit": str(LISTED)})
                 if answer.status != 200:
                     break
                 seen = "it is not in the list of jobs"
@@ -168,11 +168,11 @@ class ComfyAPI(Backend):
         created = words.moment(job.get("created_at") or job.get("create_time"))
         if job["id"] in self._taken or created is None or created < since - _CLOCKS:
             return False
-        return words.same_prompt(order.binding.prompt, await recorded(self._http, job["id"]))
+        return words.same_prompt(order.binding.prompt, await recorded(self._api, job["id"]))
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
-        following = Following(self._http, run, self._settings.patience, self._prompts.get(run.prompt_id))
+        following = Following(self._api, run, self._settings.patience, self._prompts.get(run.prompt_id))
         await following.until_ended(listen=listen, lost=lost)
 
     def leave(self, run: Follower) -> None:
@@ -181,11 +181,11 @@ class ComfyAPI(Backend):
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a job out of the queue, or stop it. Returns whether it was there at all."""
-        answer = await self._http.request("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel", again=True)
+        answer = await self._api.request("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel", again=True)
         if answer.status == 404 and answer.code:
             return False
         if answer.status not in (200, 202, 409):
-            raise self._http.unexpected(answer, "a cancellation")
+            raise self._api.unexpected(answer, "a cancellation")
         return True
 
     # -- outputs -------------------------------------------------------------------------------------------------------
@@ -202,13 +202,13 @@ class ComfyAPI(Backend):
         if "." not in name:
             name += mimetypes.guess_extension(str(entry.get("content_type") or "")) or ""
         id_ = encodable(id_)
-        return f"{self._http.base}/assets/{quote(id_, safe='')}/content", {"filename": name, "id": id_}
+        return f"{self._api.base}/assets/{quote(id_, safe='')}/content", {"filename": name, "id": id_}
 
     async def fetch(self, media: Media) -> Path:
         """A local copy of an output, fetched once."""
-        async with self._http.moving(media.query["id"]):
+        async with self._api.connection.moving(media.query["id"]):
             if media.local is None or not media.local.is_file():
-                media.local = await download(self._http, media)
+                media.local = await download(self._api, media)
         return media.local
 
     # -- what it is and has --------------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ class ComfyAPI(Backend):
                 running = sum(state in ("running", "canceling") for state in states)
                 return Server(self.url, True, None, "Comfy API v2", running, waiting)
             if not answer.code:  # no list: a job that is nowhere is answered in the words of this API
-                answer = await self._http.request("GET", f"/jobs/{uuid.UUID(int=0)}")
+                answer = await self._api.request("GET", f"/jobs/{uuid.UUID(int=0)}")
             if not answer.code:
-                raise self._http.unexpected(answer, "a job")
+                raise self._api.unexpected(answer, "a job")
         except ServerError as error:
             return Server(self.url, reachable=False, message=str(error))
         return Server(self.url, True, None, "Comfy API v2")
@@ -251,14 +251,14 @@ class ComfyAPI(Backend):
         """The newest jobs; those that are `unfinished` only, where the server can tell them apart."""
         params = {"limit": str(LISTED)}
         if unfinished:
-            answer = await self._http.request("GET", "/jobs", params={**params, "status": "queued,running,canceling"})
+            answer = await self._api.request("GET", "/jobs", params={**params, "status": "queued,running,canceling"})
             if answer.status not in (400, 422):
                 return answer
-        return await self._http.request("GET", "/jobs", params=params)
+        return await self._api.request("GET", "/jobs", params=params)
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
-        await self._http.close()
+        await self._api.connection.close()
 
 
 class _NoRoom(NotTaken):

@@ -23,7 +23,7 @@ from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest_of, loca
 from comfykit_jupyter.workflow import comfyapi as words
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.comfyapi_http import Answer, Connection
+    from comfykit_jupyter.client.comfyapi_http import Answer, Api
     from comfykit_jupyter.client.media import Media
 
 DOWNLOAD_TIMEOUT = 60.0
@@ -38,11 +38,11 @@ class Assets:
     """The files that were sent to one server.
 
     Args:
-        http: the way to the server.
+        api: that of the server.
     """
 
-    def __init__(self, http: Connection) -> None:
-        self._http = http
+    def __init__(self, api: Api) -> None:
+        self._api = api
         self._sent: dict[str, Mapping[str, Any]] = {}
 
     async def send(self, source: Path | bytes, suffix: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Assets:
         except OSError as error:
             raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
         name = f"comfykit-{sha256[:24]}{suffix}"
-        async with self._http.moving(name):
+        async with self._api.connection.moving(name):
             found = await self._again(name) or await self._post(name, source)
             self._sent[name] = found
         return words.asset(found["id"], found.get("hash"), found.get("file_path"))
@@ -72,8 +72,8 @@ class Assets:
             return None
         if isinstance(known.get("hash"), str):
             about = {"hash": known["hash"], "file_path": name}
-            return _asset(await self._http.request("POST", "/assets/from-hash", again=True, json=about))
-        return _asset(await self._http.request("GET", f"/assets/{quote(known['id'], safe='')}"))
+            return _asset(await self._api.request("POST", "/assets/from-hash", again=True, json=about))
+        return _asset(await self._api.request("GET", f"/assets/{quote(known['id'], safe='')}"))
 
     async def _post(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
         if isinstance(source, bytes):
@@ -83,21 +83,21 @@ class Assets:
 
     async def _send(self, name: str, content: IO[bytes]) -> Mapping[str, Any]:
         mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        answer = await self._http.request(
+        answer = await self._api.request(
             "POST",
             "/assets",
             files={"file": (name, content, mime)},
             data={"content_type": mime, "file_path": name, "tags": "input"},
         )
         if answer.status == 413:
-            raise ServerError(f"{self._http.url} takes no file as large as this one: {answer.message}", status=413)
+            raise ServerError(f"{self._api.url} takes no file as large as this one: {answer.message}", status=413)
         found = _asset(answer)
         if found is None:
-            raise self._http.unexpected(answer, "a file")
+            raise self._api.unexpected(answer, "a file")
         return found
 
 
-async def download(http: Connection, media: Media) -> Path:
+async def download(api: Api, media: Media) -> Path:
     """A local copy of an output.
 
     Raises:
@@ -107,36 +107,36 @@ async def download(http: Connection, media: Media) -> Path:
     folder.mkdir()
     target = folder / safe_name(media.name)
     try:
-        async with content_of(http, media.query["id"]) as pieces:
+        async with content_of(api, media.query["id"]) as pieces:
             with target.open("wb") as file:
                 async for piece in pieces:
                     file.write(piece)
                     if file.tell() > MEDIA_LIMIT:
-                        raise ServerError(f"{http.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
+                        raise ServerError(f"{api.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
     except ServerError as error:
         if error.status == 404:
-            raise ServerError(f"{http.url} has no {media.name}: it never was there, or is gone", status=404) from None
+            raise ServerError(f"{api.url} has no {media.name}: it never was there, or is gone", status=404) from None
         raise
     return target
 
 
 @contextlib.asynccontextmanager
-async def content_of(http: Connection, id_: str) -> AsyncIterator[AsyncIterator[bytes]]:
+async def content_of(api: Api, id_: str) -> AsyncIterator[AsyncIterator[bytes]]:
     """The content of an asset, piece by piece, also where the server points to another host; that gets no secret.
 
     Raises:
         ServerError: it can't be had.
     """
     path = f"/assets/{quote(id_, safe='')}/content"
-    async with http.stream(path, quiet=DOWNLOAD_TIMEOUT) as response:
+    async with api.stream(path, quiet=DOWNLOAD_TIMEOUT) as response:
         if not response.has_redirect_location:
             yield response.aiter_bytes(PIECE)
             return
         target = urljoin(str(response.url), response.headers["location"])
-    if http.owns(target):
-        async with http.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
+    if api.owns(target):
+        async with api.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
             if response.has_redirect_location:
-                raise ServerError(f"{http.url} redirects again and again")
+                raise ServerError(f"{api.url} redirects again and again")
             yield response.aiter_bytes(PIECE)
     else:
         async with _elsewhere(target) as pieces:

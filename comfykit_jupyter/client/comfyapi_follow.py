@@ -25,7 +25,7 @@ from comfykit_jupyter.workflow.progress import RunError
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backend import Follower
-    from comfykit_jupyter.client.comfyapi_http import Connection
+    from comfykit_jupyter.client.comfyapi_http import Api
 
 LOOK_FIRST, LOOK_MOST = 0.1, 5.0
 """Seconds between two looks at the job: the first, and the most. It is looked at also while there is a stream: of two
@@ -48,16 +48,14 @@ class Following:
     """One run, from its job's beginning to its end.
 
     Args:
-        http: the way to the server.
+        api: that of the server.
         run: who is told.
         patience: seconds that the server may be away before the run is given up as unreachable.
         prompt: what runs, if that is known.
     """
 
-    def __init__(
-        self, http: Connection, run: Follower, patience: float, prompt: Mapping[str, Any] | None = None
-    ) -> None:
-        self._http = http
+    def __init__(self, api: Api, run: Follower, patience: float, prompt: Mapping[str, Any] | None = None) -> None:
+        self._api = api
         self._run = run
         self._patience = patience
         self._links: Mapping[str, Any] = {}
@@ -94,7 +92,7 @@ class Following:
             try:
                 job = await self._job()
                 if job is not None and lost:
-                    self._prompt = await recorded(self._http, run.prompt_id)
+                    self._prompt = await recorded(self._api, run.prompt_id)
                     lost = False
                 away_since = None
             except Busy as busy:
@@ -113,12 +111,12 @@ class Following:
 
     async def _job(self) -> Mapping[str, Any] | None:
         """The job as the server has it; None when it has none."""
-        path = self._http.link(self._links.get("self"), self._path())
-        answer = await self._http.request("GET", path)
+        path = self._api.link(self._links.get("self"), self._path())
+        answer = await self._api.request("GET", path)
         if answer.status == 404 and answer.code:
             return None
         if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("status"), str):
-            raise self._http.unexpected(answer, "a job")
+            raise self._api.unexpected(answer, "a job")
         links = answer.body.get("urls")
         self._links = links if isinstance(links, dict) else {}
         return answer.body
@@ -156,7 +154,7 @@ class Following:
                 continue
             with contextlib.suppress(ServerError):
                 content = b""
-                async with content_of(self._http, id_) as pieces:
+                async with content_of(self._api, id_) as pieces:
                     async for piece in pieces:
                         content += piece
                         if len(content) > TEXT_LIMIT:
@@ -175,7 +173,7 @@ class Following:
         pause = REOPEN_FIRST
         while True:
             try:
-                async with self._http.streams:
+                async with self._api.streams:
                     await self._hear()
                 pause = REOPEN_FIRST
             except Busy as busy:
@@ -194,8 +192,8 @@ class Following:
 
     async def _hear(self) -> None:
         parser = EventParser()
-        path = self._http.link(self._links.get("events"), f"{self._path()}/events")
-        async with self._http.stream(path, quiet=IDLE, accept="text/event-stream") as response:
+        path = self._api.link(self._links.get("events"), f"{self._path()}/events")
+        async with self._api.stream(path, quiet=IDLE, accept="text/event-stream") as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError("no stream of events", status=406)
             async for piece in response.aiter_bytes():
@@ -252,12 +250,12 @@ class Following:
             self._run.on_preview(Preview(self._run.id, node if isinstance(node, str) and node else None, mime, data))
 
 
-async def recorded(http: Connection, job_id: str) -> Mapping[str, Any] | None:
+async def recorded(api: Api, job_id: str) -> Mapping[str, Any] | None:
     """The prompt that a job runs, in API format; None where the server does not tell, or what the editor saved.
 
     Raises:
         ServerError: the server is away.
     """
-    answer = await http.request("GET", f"/jobs/{quote(job_id, safe='')}/workflow")
+    answer = await api.request("GET", f"/jobs/{quote(job_id, safe='')}/workflow")
     told = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
     return words.prompt(told.get("workflow")) if told.get("format") != "save" else None

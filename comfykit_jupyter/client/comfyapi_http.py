@@ -9,14 +9,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
-from weakref import WeakValueDictionary, finalize
 
+from comfykit_jupyter.client.connection import READ_TIMEOUT, Connection, TooLarge, whole
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.settings import Settings, is_loopback
-from comfykit_jupyter.client.tls import tls_context
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.workflow.errors import plain
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v2"
 CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
-"""Seconds for a connection, and for the next bytes of an answer."""
+"""Seconds for a connection."""
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer that is JSON, at the most."""
 STREAMS = 6
@@ -34,6 +33,9 @@ POOL = 16
 """Connections at the most, those of the streams not counted."""
 RETRY_AFTER, RETRY_AFTER_MOST = 5.0, 120.0
 """Seconds of a pause that the server asks for: when it does not say how many, and the most."""
+
+_KEY_LENGTH = 12
+"""Characters of a key that can be told from an ordinary word."""
 
 
 class Busy(ServerError):
@@ -76,8 +78,8 @@ class Answer:
         return error if isinstance(error, dict) else {}
 
 
-class Connection:
-    """The way to one server. Lives on the background loop; made without contacting it.
+class Api:
+    """The API of one server. Lives on the background loop; made without contacting it.
 
     Args:
         settings: the server's address, and how it is reached.
@@ -86,48 +88,16 @@ class Connection:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
         self.base = self.url if self.url.endswith(PREFIX) else f"{self.url}{PREFIX}"
-        self._settings = settings
-        self._unconnected()
+        self._key = settings.api_key
+        headers = partial(secret_headers, settings)
+        self.connection = Connection(
+            self.base, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL + STREAMS, renewed=self._renewed
+        )
+        self._renewed()
 
-    def _unconnected(self) -> None:
+    def _renewed(self) -> None:
         """All that belongs to one event loop, anew: the loop of a forked process is another one."""
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._http: httpx.AsyncClient | None = None
-        self._forgotten: finalize[Any, Any] | None = None
-        self._opening = asyncio.Lock()
         self.streams = asyncio.Semaphore(STREAMS)
-        self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    async def client(self) -> httpx.AsyncClient:
-        """The client of httpx that has our secrets; its requests must go to this server's origin only."""
-        home = asyncio.get_running_loop()
-        if self._home is not home:
-            if self._forgotten is not None:
-                self._forgotten.detach()
-            self._unconnected()
-            self._home = home
-        async with self._opening:
-            if self._http is None:
-                import httpx
-
-                connections = POOL + STREAMS
-                self._http = httpx.AsyncClient(
-                    headers=await secret_headers(self._settings),
-                    timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
-                    limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-                    follow_redirects=False,  # secrets stay with their origin
-                    trust_env=not is_loopback(self.url),
-                    verify=tls_context(self._settings.verify) or True,
-                    proxy=self._settings.proxy,
-                )
-                # most kits are never closed: when one is forgotten, its connections go with it
-                self._forgotten = finalize(self, _close_later, home, self._http)
-                self._forgotten.atexit = False
-        return self._http
-
-    def moving(self, name: str) -> asyncio.Lock:
-        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
-        return self._moving.setdefault(name, asyncio.Lock())
 
     def link(self, told: Any, path: str) -> str:
         """A link that the server gave, if it is one of its own; else the address of `path`, where it should be.
@@ -164,18 +134,14 @@ class Connection:
         import httpx
 
         again = method == "GET" if again is None else again
-        while True:
-            client = await self.client()  # each time: it may be closed meanwhile
-            try:
-                async with client.stream(method, self._address(path), **options) as response:
-                    answer = await self._read(response)
-                break
-            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                if not again:
-                    raise self._unreachable(error) from None
-                again = False
-            except httpx.HTTPError as error:
-                raise self._unreachable(error) from None
+        address = self._address(path)
+        try:
+            response = await self.connection.exchange(method, address, again=again, limit=ANSWER_LIMIT, **options)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        except TooLarge as error:
+            raise ServerError(f"{self.url} answers with {error}", sent=True) from None
+        answer = self._answer(response)
         self._check(answer)
         return answer
 
@@ -195,19 +161,21 @@ class Connection:
         """
         import httpx
 
-        client = await self.client()
+        client = await self.connection.client()
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None, read=quiet)
         try:
             async with client.stream(
                 "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
             ) as response:
                 if response.status_code not in (200, 206) and not response.has_redirect_location:
-                    answer = await self._read(response)
+                    answer = self._answer(await whole(response, ANSWER_LIMIT))
                     self._check(answer)
                     raise self.unexpected(answer, urlsplit(self._address(path)).path)
                 yield response
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
+        except TooLarge as error:
+            raise ServerError(f"{self.url} answers with {error}") from None
 
     def unexpected(self, answer: Answer, what: str) -> ServerError:
         """An answer that there should not be."""
@@ -217,23 +185,14 @@ class Connection:
             )
         return ServerError(f"{self.url} answers {answer.status} to {what}: {_told(answer)}", status=answer.status)
 
-    async def close(self) -> None:
-        """Close all connections; the next request opens new ones."""
-        http, self._http = self._http, None
-        if http is not None:
-            if self._forgotten is not None:
-                self._forgotten.detach()
-            await http.aclose()
-
     def _address(self, path: str) -> str:
         return f"{self.base}{path}" if path.startswith("/") else path
 
-    async def _read(self, response: httpx.Response) -> Answer:
-        content = bytearray()
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > ANSWER_LIMIT:
-                raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
+    def _answer(self, response: httpx.Response) -> Answer:
+        """The answer, without our key, should the server repeat it in a message."""
+        content = response.content
+        if self._key and len(self._key) >= _KEY_LENGTH:
+            content = content.replace(self._key.encode("utf-8", "replace"), b"[key]")
         try:
             body = json.loads(content)
         except (ValueError, RecursionError):
@@ -243,7 +202,7 @@ class Connection:
     def _check(self, answer: Answer) -> None:
         status = answer.status
         if status in (401, 403):
-            key = "check api_key= of the kit" if self._settings.api_key else "give the kit its key, api_key="
+            key = "check api_key= of the kit" if self._key else "give the kit its key, api_key="
             raise ServerError(f"{self.url} refuses us ({status}{_because(answer)}): {key}", status=status)
         if status == 429:
             raise Busy(self.url, answer.code, _told(answer), retry_after(answer.headers.get("retry-after")))
@@ -298,8 +257,3 @@ def _origin(url: str) -> str:
         raise ValueError("a name and password have no place in a link")
     host = (parts.hostname or "").lower()
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:
-    if loop.is_running():
-        asyncio.run_coroutine_threadsafe(http.aclose(), loop)

@@ -118,7 +118,7 @@ class Connection:
             client = await self.client()  # each time: it may be closed meanwhile
             try:
                 async with client.stream(method, path, **options) as response:
-                    return await _whole(response, limit)
+                    return await whole(response, limit)
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 if not again:
                     raise
@@ -137,7 +137,7 @@ class Connection:
             await http.aclose()
 
 
-async def _whole(response: httpx.Response, limit: int) -> httpx.Response:
+async def whole(response: httpx.Response, limit: int) -> httpx.Response:
     """An answer with its body read; a server that sends without an end is not followed there."""
     import httpx
 

@@ -8,26 +8,25 @@ runninghub.ai and runninghub.cn, share neither keys nor workflows.
 from __future__ import annotations
 
 import asyncio
-import io
+import contextlib
 import json
 import os
 import random
+import re
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
-from comfykit_jupyter.client.media import Media, encodable, safe_name
+from comfykit_jupyter.client.media import Media, encodable
+from comfykit_jupyter.client.runninghub_files import Files
 from comfykit_jupyter.client.runninghub_follow import Following
 from comfykit_jupyter.client.runninghub_http import Answer, Api, Busy, told_of
-from comfykit_jupyter.client.sources import fetch_file
-from comfykit_jupyter.client.transfer import digest_of, local_folder
 from comfykit_jupyter.workflow import runninghub as words
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
@@ -43,14 +42,23 @@ REFERENCE_LIMIT = 4096
 """Bytes of a file that only says which workflow is meant."""
 GRAPH_LIFE = 60.0
 """Seconds for which a workflow that was read is believed: its author may change it."""
-UPLOAD_LIFE = 12 * 3600.0
-"""Seconds for which a file that was sent is believed to be there still."""
-UPLOAD_LIMIT = 30 * 1024 * 1024
-"""Bytes that the older of the two ways to send a file takes."""
-_NEW_UPLOAD, _OLD_UPLOAD = "/openapi/v2/media/upload/binary", "/task/openapi/upload"
+
+RECONNECT = 2.0
+"""Seconds until a task is offered again to a site that was not reached; half as many more each time."""
+MOST_BEGUN = 100
 
 _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
 """By site, key, number, and event loop: the tasks that may run at a time, of all kits of this process."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What was told of a task when it was created."""
+
+    socket: str | None = field(repr=False)
+    """The address of its socket: a secret."""
+    remark: str
+    """What was said of its prompt, and is no error."""
 
 
 class RunningHub(Backend):
@@ -62,7 +70,10 @@ class RunningHub(Backend):
     @classmethod
     def takes(cls, source: Any, settings: Settings) -> bool:
         """Whether it is an ID, a page of the site, or refers to one: an app or a workflow of RunningHub."""
-        return _named(source, settings.runninghub_url) is not None
+        try:
+            return _named(source, settings.runninghub_url) is not None
+        except WorkflowError:  # it refers to one, and does not say which: to be told when it is read
+            return True
 
     @classmethod
     def takes_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003
@@ -73,14 +84,15 @@ class RunningHub(Backend):
         self.url = settings.runninghub_url
         self.settings = settings
         self.api = Api(settings)
-        self.sockets: OrderedDict[str, str] = OrderedDict()
-        """Addresses of sockets by task, as far as they were told at the beginning: secrets."""
+        self.files = Files(self.api, max(0, settings.runninghub_retry_count))
+        self.begun: OrderedDict[str, Begun] = OrderedDict()
+        """What was told of tasks when they were created, by their ids."""
         self.cancelled: set[str] = set()
         """Tasks that were cancelled from here."""
         self._workflows: dict[Hosted, tuple[float, Workflow, Definitions]] = {}
-        self._sent: dict[str, tuple[float, str]] = {}
-        self._copies: dict[str, Path] = {}
         self._holding: dict[str, asyncio.Semaphore] = {}
+        self._lost: dict[str, ServerError] = {}
+        """By run: whether its task was created is not known."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -95,9 +107,7 @@ class RunningHub(Backend):
         hosted = _named(source, self.url)
         if hosted is None:
             raise SourceError(f"{plain(str(source), 200)} names no workflow of RunningHub")
-        if hosted.site and urlsplit(hosted.site).netloc.removeprefix("www.") != urlsplit(self.url).netloc.removeprefix(
-            "www."
-        ):
+        if hosted.is_elsewhere(self.url):
             raise SourceError(
                 f"the page is of {plain(hosted.site, 60)}, and this kit is for {self.url}: the sites share no keys and "
                 f"no workflows; with a key of that one, give runninghub_url={plain(hosted.site, 60)!r}"
@@ -118,10 +128,12 @@ class RunningHub(Backend):
             raise self._refuses(answer, f"the workflow {hosted.id}")
         graph: Any = mapping(answer.data).get("prompt")
         try:
-            found = await asyncio.to_thread(Workflow.parse, graph, hosted.id)
+            found = await asyncio.to_thread(
+                Workflow.parse, graph if isinstance(graph, str) else mapping(graph), hosted.id
+            )
+            return Workflow(hosted.id, found.prompt, found.extra_pnginfo, hosted=hosted), {}
         except WorkflowError as error:
             raise SourceError(f"{self.url} gives no graph of the workflow {hosted.id}: {error}") from None
-        return Workflow(hosted.id, found.prompt, found.extra_pnginfo, hosted=hosted), {}
 
     async def _app(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
         answer = await self.api.app_demo(hosted.id)
@@ -129,7 +141,7 @@ class RunningHub(Backend):
             raise self._refuses(answer, f"the app {hosted.id}")
         told = mapping(answer.data)
         name = plain(str(told.get("webappName") or hosted.id), 80)
-        prompt, definitions = app_prompt(told, f"the app {name}")
+        prompt, definitions = app_prompt(told, hosted, f"the app {name}")
         return Workflow(name, prompt, hosted=hosted), definitions
 
     def _refuses(self, answer: Answer, what: str) -> ComfyKitError:
@@ -152,68 +164,17 @@ class RunningHub(Backend):
 
     def named(self, text: str) -> str | None:
         """The name of a file that was sent there, as nodes know it."""
-        return text if text.startswith(("api/", "openapi/")) else None
+        return (
+            text if re.fullmatch(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}", text) else None
+        )  # an archive: the latter
 
     def name_of(self, media: Media) -> None:  # noqa: ARG002
         """Nothing: its nodes can't have the outputs of an earlier task, these are sent again."""
         return
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:
-        """Send a file, unless that was done lately; returns the name by which nodes know it there.
-
-        Raises:
-            ServerError: it did not arrive. SourceError: it can't be read, or is too large.
-        """
-        try:
-            digest, size = await asyncio.to_thread(digest_of, content)
-        except OSError as error:
-            raise SourceError(f"{content!s:.200} can't be read: {error.strerror or error}") from None
-        async with self.api.connection.moving(digest):
-            at, name = self._sent.get(digest + suffix, (float("-inf"), ""))
-            if time.monotonic() - at > UPLOAD_LIFE:
-                name = await self._send(content, f"comfykit-{digest[:24]}{suffix}", size, needed)
-                self._sent[digest + suffix] = (time.monotonic(), name)
-        return name
-
-    async def _send(self, content: Path | bytes, name: str, size: int, needed: Upload) -> str:
-        """By the newer route; where the site has none, by the older one. The content names the file: twice is once."""
-        answer = await self._send_by(_NEW_UPLOAD, content, name, {})
-        if answer is None:
-            if size > UPLOAD_LIMIT:
-                raise SourceError(
-                    f"{needed.parameter} ({needed.node_title}): {size / 2**20:.0f} MB are more than the "
-                    f"{UPLOAD_LIMIT >> 20} MB that RunningHub takes: give a smaller file"
-                )
-            answer = await self._send_by(_OLD_UPLOAD, content, name, {"apiKey": self.api.key, "fileType": "input"})
-        if answer is None:
-            raise ServerError(f"{self.url} has no route by which files are sent")
-        stored = mapping(answer.data).get("fileName")
-        if not words.is_success(answer.code) or not isinstance(stored, str) or not stored:
-            raise ServerError(self.api.line(answer, f"the file for {needed.parameter}"))
-        return stored
-
-    async def _send_by(self, path: str, content: Path | bytes, name: str, data: Mapping[str, str]) -> Answer | None:
-        """The answer to a file; None where there is no such route."""
-        left, pause = max(0, self.settings.runninghub_retry_count), 1.0
-        while True:
-            failure: ServerError | None = None
-            try:
-                with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-                    answer = await self.api.send_file(path, {"file": (name, file)}, data)
-            except ServerError as error:
-                if error.status == 404:
-                    return None
-                if error.status in (401, 403) or left <= 0:
-                    raise
-                failure = error
-            else:
-                if answer.status == 404 or answer.code in words.NO_SUCH_ROUTE or answer.said == "NOT_FOUND":
-                    return None
-                if answer.code not in words.PASSING or left <= 0:
-                    return answer
-            left -= 1
-            await asyncio.sleep(max(pause, failure.pause if isinstance(failure, Busy) else 0))
-            pause = min(2 * pause, 8.0)
+        """Send a file, unless that was done lately; returns the name by which nodes know it there."""
+        return await self.files.upload(content, suffix, needed)
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
@@ -240,7 +201,7 @@ class RunningHub(Backend):
 
     async def _offer(self, order: Order, path: str, body: Mapping[str, Any]) -> Accepted | _NotNow:
         try:
-            return await order.once(self._create(path, body))
+            return await order.once(self._create(order.id, path, body))
         except _NotNow as turned_down:
             return turned_down
 
@@ -274,50 +235,69 @@ class RunningHub(Backend):
         """The next task has its place."""
         if (places := self._holding.pop(run.id, None)) is not None:
             places.release()
-        self.sockets.pop(run.prompt_id, None)
+        self.begun.pop(run.prompt_id, None)
+        self._lost.pop(run.id, None)
 
-    async def _create(self, path: str, body: Mapping[str, Any]) -> Accepted:
+    async def _create(self, id_: str, path: str, body: Mapping[str, Any]) -> Accepted:
         try:
             answer = await self.api.post(path, body)
         except Busy as busy:
-            raise _NotNow(busy, busy.pause) from None
+            raise _NotNow(busy, busy.pause or words.BACK_OFF[429]) from None
         except ServerError as error:
-            if not error.sent and error.status is None:  # no connection: nothing was sent
+            if error.sent:
+                raise self._unknown(id_, str(error)) from None
+            if error.status is None:  # no connection: nothing was sent
                 raise _NotNow(error) from None
-            raise self._unknown(error) if error.sent else error from None
+            raise
         told, code = mapping(answer.data), answer.code
         task_id = _id(told.get("taskId"))
         if task_id and (words.is_success(code) or code in words.PENDING):
-            return self._accepted(task_id, told)
+            return await self._accepted(task_id, told)
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self.api.line(answer, "the task"), status=429)
             raise _NotNow(failure, words.BACK_OFF[code], waits=code in words.QUEUES, why=words.reason(code))
-        if code is None or words.is_success(code) or code == 500:
-            raise self._unknown(ServerError(f"{self.url} answers without a task: {words.reason(code, answer.said)}"))
-        body = words.refusal(code, answer.said, told.get("promptTips"))
-        body["error"]["message"] += self.api.hint(code)
-        raise Refused(body)
+        if code is None or words.is_success(code) or code in words.UNKNOWN:
+            raise self._unknown(id_, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
+        refusal = words.refusal(code, answer.said, told.get("promptTips"))
+        refusal["error"]["message"] += self.api.hint(code)
+        raise Refused(refusal)
 
-    def _accepted(self, task_id: str, told: Mapping[str, Any]) -> Accepted:
+    async def _accepted(self, task_id: str, told: Mapping[str, Any]) -> Accepted:
         tips = words.tips(told.get("promptTips"))
-        if words.is_refused(tips, str(told.get("taskStatus") or told.get("status") or "").upper()) and tips:
+        state = str(told.get("taskStatus") or told.get("status") or "").upper()
+        if tips and words.is_refused(tips, state):
+            if state != "FAILED":  # nothing of it is of use, and it would be paid
+                with contextlib.suppress(ServerError):
+                    await self.cancel(task_id)
             raise Refused(words.refusal(0, "", told.get("promptTips")), task_id)
         socket = told.get("netWssUrl")
-        if isinstance(socket, str) and socket:
-            self.sockets[task_id] = socket
-            while len(self.sockets) > 100:
-                self.sockets.popitem(last=False)
-        return Accepted(task_id, tips.get("node_errors"))
+        self.begun[task_id] = Begun(
+            socket if isinstance(socket, str) and socket else None, words.remark(told.get("promptTips"))
+        )
+        while len(self.begun) > MOST_BEGUN:
+            self.begun.popitem(last=False)
+        return Accepted(task_id, words.node_errors(tips))
 
-    def _unknown(self, error: ServerError) -> ServerError:
-        return ServerError(
-            f"whether the task runs is not known: {error}. It is not sent again, since it would be paid twice: look at "
+    def _unknown(self, id_: str, why: str) -> ServerError:
+        error = ServerError(
+            f"whether the task runs is not known: {why}. It is not sent again, since it would be paid twice: look at "
             f"the records of your calls on {self.url}; kit.attach(TASK_ID) takes up one that is there",
             sent=True,
         )
+        self._lost[id_] = error
+        return error
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Stay with a task until its outcome is known, or it has run for longer than it may."""
+        """Stay with a task until its outcome is known, or it has run for longer than it may.
+
+        Raises:
+            ServerError: nobody knows whether there is a task: the caller left while it was created.
+        """
+        if not _id(run.prompt_id):
+            if run.id in self._lost:
+                raise self._lost[run.id]
+            run.on_missing()
+            return
         await Following(self, run, self.settings.runninghub_timeout).until_ended(listen=listen, lost=lost)
 
     async def cancel(self, prompt_id: str) -> bool:
@@ -346,28 +326,8 @@ class RunningHub(Backend):
     async def fetch(self, media: Media) -> Path:
         """The local copy, which was made when the run ended; else one is made now."""
         if media.local is None or not media.local.is_file():
-            media.local = await self.copy(str(media), media.name)
+            media.local = await self.files.copy(str(media), media.name)
         return media.local
-
-    async def copy(self, url: str, name: str) -> Path:
-        """A local copy of an output, fetched once, with no secret of ours.
-
-        Raises:
-            ServerError: it is no longer there.
-        """
-        async with self.api.connection.moving(url):
-            path = self._copies.get(url)
-            if path is None or not path.is_file():
-                try:
-                    fetched = await fetch_file(url)
-                except SourceError as error:
-                    raise ServerError(
-                        f"{name} is not there (any more: RunningHub keeps files for a day): {error}"
-                    ) from None
-                folder = local_folder() / uuid.uuid4().hex
-                folder.mkdir()
-                path = self._copies[url] = fetched.rename(folder / safe_name(name))
-        return path
 
     # -- what it is and has --------------------------------------------------------------------------------------------
 
@@ -399,17 +359,17 @@ class RunningHub(Backend):
 class _NotNow(NotTaken):
     """The task was turned down, and does not exist. `waits`: others are before it, which has no limit."""
 
-    def __init__(self, failure: ServerError, base: float = 2.0, *, waits: bool = False, why: str = "") -> None:
+    def __init__(self, failure: ServerError, base: float | None = None, *, waits: bool = False, why: str = "") -> None:
         super().__init__()
         self.failure = failure
         self.waits = waits
         self.why = why or plain(str(failure), 100)
-        self._base = base or 10.0
+        self._base = RECONNECT if base is None else base
 
     def pause(self, times: int) -> float:
         """Seconds until it is offered again: half as many more each time, and not all at the same moment."""
         most = words.BACK_OFF_MOST
-        return min(self._base * 1.5 ** min(times, 20), most) * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+        return min(self._base * 1.5 ** min(times, 20), most) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
 
 
 def _named(source: Any, site: str) -> Hosted | None:

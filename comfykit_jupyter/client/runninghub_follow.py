@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
@@ -26,11 +26,13 @@ LOOK_FIRST = 0.5
 LOOK_QUEUED, LOOK_RUNNING = 2.0, 5.0
 """The most, while the task waits, and while it runs."""
 LOOK_LEAST = 0.25
-"""Seconds between two looks, whatever happens."""
+"""Seconds between two looks, whatever happens; longer by half each time that the socket gave reason for one in vain."""
 BAD_LOOKS = 5
 """Looks in a row that may fail, or make no sense."""
 SETTLING = 15.0
 """Seconds in which a task that was just created may not be known everywhere yet."""
+SOCKET_TRIES = 5
+"""Times that the address of a task's socket is asked for."""
 OUTPUTS_TRIES = 6
 """Times that the outputs of a task which has ended are asked for, where they are not there at once."""
 TEXT_LIMIT = 4 * 1024 * 1024
@@ -50,7 +52,8 @@ class Look:
     code: int | None = None
     said: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
-    socket: str | None = None
+    socket: str | None = field(default=None, repr=False)
+    """The address of its socket: a secret."""
 
 
 class Missing(Exception):
@@ -81,9 +84,10 @@ async def look_new(api: Api, task_id: str) -> Look | None:
         if code in words.NO_SUCH_ROUTE or answer.status == 404:
             return None
         _judge(api, code, said)
-        if "status" not in told:
-            return None
-        raise ServerError(f"{api.url} does not say what the task does", sent=True)
+        if "status" not in told and (code is None or words.is_success(code)):
+            return None  # of another shape
+        why = f": {words.reason(code, said)}" if code is not None and not words.is_success(code) else ""
+        raise ServerError(f"{api.url} does not say what the task does{why}", sent=True)
     results = words.results_of(told["results"]) if isinstance(told.get("results"), list) else None
     return Look(state, results, words.failure(told.get("failedReason")), code, said, words.cost(told.get("usage")))
 
@@ -109,6 +113,8 @@ async def look_old(api: Api, task_id: str) -> Look:
     if code == 805:
         return Look("FAILED", reason=words.failure(mapping(data).get("failedReason")), code=code, said=answer.said)
     _judge(api, code, answer.said)
+    if code in words.NO_SUCH_ROUTE or answer.status == 404:
+        raise Hopeless(f"{api.url} does not tell of the task: it has no such route", status=404)
     raise ServerError(f"{api.url} does not say what the task does: {words.reason(code, answer.said)}", sent=True)
 
 
@@ -138,10 +144,15 @@ class Following:
         self._socket: asyncio.Task[None] | None = None
         self._newer = True
         """Whether the site has the newer route."""
+        self._sought = 0
+        """Times that the address of the socket was asked for."""
 
     async def until_ended(self, *, listen: bool, lost: bool) -> None:
         """See `Backend.follow`."""
-        run, bad, pause, began = self._run, 0, LOOK_FIRST, time.monotonic()
+        run, bad, pause, least, began = self._run, 0, LOOK_FIRST, LOOK_LEAST, time.monotonic()
+        if (begun := self._cloud.begun.get(run.prompt_id)) is not None and begun.remark:
+            run.on_warning(f"{self._api.url} says of the prompt: {begun.remark}")
+            self._cloud.begun[run.prompt_id] = replace(begun, remark="")
         try:
             while not run.ended:
                 looked_at = time.monotonic()
@@ -170,8 +181,10 @@ class Following:
                         return
                 most = LOOK_QUEUED if run.waiting or run.prompt_id in self._cloud.cancelled else LOOK_RUNNING
                 pause = min(pause * 1.5, max(most, pause if bad else 0))
-                await run.doubt(self._until_overdue(pause))
-                await asyncio.sleep(max(0.0, looked_at + LOOK_LEAST - time.monotonic()))
+                until = time.monotonic() + self._until_overdue(pause)
+                await run.doubt(until - time.monotonic())
+                least = LOOK_LEAST if time.monotonic() >= until else min(least * 1.5, LOOK_QUEUED)
+                await asyncio.sleep(max(0.0, looked_at + least - time.monotonic()))
         finally:
             await self._hang_up()
 
@@ -191,12 +204,18 @@ class Following:
             self._running_since = time.monotonic()
             self._run.on_event({"type": "execution_start", "data": {"prompt_id": self._run.id}})
         if listen and look.state == "RUNNING" and self._socket is None:
-            url = look.socket or self._cloud.sockets.get(self._run.prompt_id) or await self._find_socket()
+            url = look.socket or await self._find_socket()
             if url is not None:
                 self._socket = asyncio.create_task(listen_to(url, self._run, self._api, self._cloud.settings))
 
     async def _find_socket(self) -> str | None:
-        """The address of its socket, which only the older route tells."""
+        """The address of its socket, which only the older route tells, if it was not told at the beginning."""
+        begun = self._cloud.begun.get(self._run.prompt_id)
+        if begun is not None and begun.socket is not None:
+            return begun.socket
+        self._sought += 1
+        if self._sought > SOCKET_TRIES:
+            return None
         try:
             return (await look_old(self._api, self._run.prompt_id)).socket
         except (ServerError, Missing):
@@ -247,20 +266,27 @@ class Following:
         return True
 
     async def _succeeded(self, look: Look) -> dict[str, Any]:
-        results = look.results
-        if results is None or any(not each["node"] for each in results):
+        results = look.results or []
+        if not results or any(not each["node"] for each in results):
             older = await self._outputs()
             if older is not None:
                 look.cost = {**older.cost, **look.cost}
-                results = _with_texts(older.results or [], results or [])
+                results = _with_texts(older.results or [], results)
+            elif results:
+                self._run.on_warning("RunningHub does not tell which nodes the outputs are of")
+            elif look.results is None:
+                id_ = self._run.prompt_id
+                self._run.on_warning(
+                    f"RunningHub does not tell the outputs yet: kit.attach({id_!r}) asks for them again"
+                )
         self._run.on_cost(look.cost)
-        fetched = await self._fetch(results or [])
+        fetched = await self._fetch(results)
         return words.record(fetched, seconds=look.cost.get("seconds", 0))
 
     async def _outputs(self) -> Look | None:
         """The outputs by the older route, which tells their nodes; they may be there a while after the end."""
         pause = LOOK_FIRST
-        for _ in range(OUTPUTS_TRIES):
+        for left in reversed(range(OUTPUTS_TRIES)):
             try:
                 look = await look_old(self._api, self._run.prompt_id)
             except Hopeless:
@@ -269,9 +295,9 @@ class Following:
                 look = Look("")
             if look.state == "SUCCESS":
                 return look
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LOOK_RUNNING)
-        self._run.on_warning("RunningHub does not tell which nodes the outputs are of")
+            if left:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LOOK_RUNNING)
         return None
 
     async def _failed(self, look: Look) -> dict[str, Any]:
@@ -283,8 +309,8 @@ class Following:
                 error, said, code = older.reason, said or older.said, code or older.code
         if not error and self._run.prompt_id in self._cloud.cancelled:
             return words.record(await self._partial(look), interrupted=True)
-        if not error:
-            error = {"exception_message": f"the task failed: {words.reason(code, said)}"}
+        if not error.get("exception_message"):
+            error = {**error, "exception_message": f"the task failed: {words.reason(code, said)}"}
         return words.record(await self._partial(look), error=error)
 
     async def _partial(self, look: Look) -> list[dict[str, Any]]:
@@ -304,14 +330,14 @@ class Following:
             async with turn:
                 self._run.on_note(f"fetching {plain(each['name'], 60)}, {done + 1} of {len(names)}")
                 try:
-                    path = await self._cloud.copy(each["url"], each["name"])
-                except ComfyKitError as error:
+                    path = await self._cloud.files.copy(each["url"], each["name"])
+                except (ComfyKitError, OSError) as error:
                     self._run.on_warning(
                         f"{plain(each['name'], 80)} could not be fetched, and lives for a day: {error}"
                     )
                     return each
                 done += 1
-            if path.suffix == ".txt" and path.stat().st_size <= TEXT_LIMIT:
+            if path.suffix.lower() == ".txt" and path.stat().st_size <= TEXT_LIMIT:
                 text = await asyncio.to_thread(path.read_text, "utf-8", "replace")
                 return {"node": each["node"], "text": text}
             return each

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.comfyapi_http import retry_after
 from comfykit_jupyter.client.connection import Connection
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError
@@ -148,21 +149,22 @@ class Api:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         if status == 429:
-            raise Busy(f"{self.url} is asked too often (429)", pause=_seconds(headers.get("retry-after")))
+            told = headers.get("retry-after")
+            raise Busy(f"{self.url} is asked too often (429)", pause=retry_after(told) if told else 0)
         if 300 <= status < 400:
             raise ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)
         try:
             body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
         except (ValueError, RecursionError):
             body = None
-        if not isinstance(body, dict) and status in (401, 403):
+        answer = Answer(status, body if isinstance(body, dict) else {})
+        if answer.code is None and status in (401, 403):
             raise ServerError(f"{self.url} refuses us ({status}): check runninghub_api_key=", status=status)
-        if not isinstance(body, dict) or status >= 500:
-            what = "" if isinstance(body, dict) else " with something that is no answer"
-            raise ServerError(
-                f"{self.url} answers {status}{what}", status=status, sent=status in (200, 408) or status >= 500
-            )
-        return Answer(status, body)
+        if not isinstance(body, dict) or status >= 500 or (answer.code is None and 400 <= status != 404):
+            what = f": {answer.said}" if answer.said else "" if answer.body else " with something that is no answer"
+            maybe = status in (200, 408) or status >= 500
+            raise ServerError(f"{self.url} answers {status}{what}", status=status, sent=maybe)
+        return answer
 
     async def _exchange(self, path: str, options: Mapping[str, Any]) -> tuple[int, httpx.Headers, bytes]:
         client = await self.connection.client()
@@ -221,11 +223,6 @@ class Api:
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(f"the connection to {self.url} broke: {type(error).__name__}", sent=True)
-
-
-def _seconds(told: str | None) -> float:
-    text = (told or "").strip()
-    return min(float(text), words.BACK_OFF_MOST) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
 def told_of(answer: Answer) -> Mapping[str, Any]:

@@ -51,6 +51,15 @@ class Hosted:
         """What a person gives to name it."""
         return f"{'rh-app' if self.app else 'rh'}:{self.id}"
 
+    def is_elsewhere(self, site: str) -> bool:
+        """Whether the page that named it is of the other one of the two public sites.
+
+        Args:
+            site: the address of the site in use; at any other address than these there may be either, behind a proxy.
+        """
+        named, own = _host(self.site), _host(site)
+        return named in _SITES and own in _SITES and named != own
+
     @classmethod
     def of(cls, text: str, site: str) -> Hosted | None:
         """The workflow that a text names: `1904136902449209346`, `rh:ID`, `rh-app:ID`, the address of its page.
@@ -69,8 +78,7 @@ class Hosted:
             parts, own = urlsplit(text), urlsplit(site)
         except ValueError:
             return None
-        host = (parts.hostname or "").lower().removeprefix("www.")
-        if parts.netloc != own.netloc and host not in _SITES:
+        if parts.netloc != own.netloc and _host(text) not in _SITES:
             return None
         rest = parts._replace(scheme="", netloc="").geturl()
         page = _PAGE.fullmatch(rest)
@@ -85,15 +93,25 @@ class Hosted:
             return None
         for key, app in (("workflow_id", False), ("webapp_id", True)):
             value = content.get(key)
-            if isinstance(value, (str, int)) and not isinstance(value, bool) and _ID.fullmatch(str(value)):
-                return cls(str(value), app)
+            if isinstance(value, (str, int)) and not isinstance(value, bool) and _ID.fullmatch(str(value).strip()):
+                return cls(str(value).strip(), app)
         raise WorkflowError('it refers to RunningHub, and names no workflow: give it "workflow_id": "1904…"')
 
 
-def app_prompt(demo: Mapping[str, Any], called: str) -> tuple[dict[str, Any], Definitions]:
+def _host(url: str) -> str:
+    return (urlsplit(url).hostname or "").lower().removeprefix("www.")
+
+
+def app_prompt(demo: Mapping[str, Any], hosted: Hosted, called: str) -> tuple[dict[str, Any], Definitions]:
     """What is known of an app as a prompt: its nodes with the inputs that may be set, and the definitions of these.
 
     The titles declare each of these inputs as a parameter: by its name, or with the node's id where two have the same.
+    The classes are of this app only: another one may let other inputs of the same nodes be set.
+
+    Args:
+        demo: what the site tells of it.
+        hosted: its id.
+        called: what to call it in a message.
 
     Raises:
         WorkflowError: there is nothing that may be set.
@@ -105,12 +123,11 @@ def app_prompt(demo: Mapping[str, Any], called: str) -> tuple[dict[str, Any], De
     nodes: dict[str, list[Mapping[str, Any]]] = {}
     for field in fields:
         nodes.setdefault(str(field["nodeId"]), []).append(field)
-    classes = Counter(_class(own[0]) for own in nodes.values())
     prompt: dict[str, Any] = {}
     definitions: dict[str, NodeDefinition] = {}
     for id_, own in nodes.items():
         name = _class(own[0])
-        class_type = name if classes[name] == 1 else f"{name} {id_}"
+        class_type = f"{name} ({hosted.name}/{plain(id_)})"
         inputs, specs, markers = {}, {}, [re.sub(r"[$,]", " ", name)]
         for field in own:
             key = field["fieldName"]

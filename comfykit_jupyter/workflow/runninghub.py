@@ -28,8 +28,13 @@ NO_SUCH_ROUTE = frozenset({404, 412})
 """412 is called TOKEN_INVALID, and means a path that the site does not know."""
 PASSING = frozenset({1003, 1005, 1010, 1011, 808})
 """What changes nothing may be asked again."""
-BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 804: 20, 1003: 10, 1010: 30, 1011: 30, 1520: 20}
-"""A task was turned down, and does not exist: seconds until it is offered again, half as many more each time."""
+BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 429: 10, 804: 20, 1003: 10, 1010: 30, 1011: 30, 1520: 20}
+"""A task was turned down, and does not exist: seconds until it is offered again, half as many more each time.
+
+429 is HTTP's: it is asked too often.
+"""
+UNKNOWN = frozenset({500, 1005})
+"""It failed, and whether a task was created, nobody says."""
 QUEUES = frozenset({415, 421, 804, 1520})
 """Of these, those that only say that others are before it: there is no end to offering it again."""
 BACK_OFF_MOST = 120.0
@@ -135,7 +140,7 @@ def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
     app = workflow.hosted is not None and workflow.hosted.app
     for id_, node in binding.prompt.items():
         for field, value in node["inputs"].items():
-            if (field in SEED_NAMES and type(value) is int) or (app and not is_link(value)):
+            if (field in SEED_NAMES or app) and type(value) in (str, int, float, bool):
                 given.setdefault((id_, field), value)
     return [
         {"nodeId": id_, "fieldName": field, "fieldValue": _sent(value) if app else value}
@@ -151,13 +156,36 @@ def _sent(value: Any) -> Any:
 
 
 def tips(told: Any) -> Mapping[str, Any]:
-    """`promptTips`: ComfyUI's account of the prompt, as JSON or an object; a text that is neither is its message."""
-    if isinstance(told, str) and told.strip():
-        try:
-            told = json.loads(told)
-        except (ValueError, RecursionError):
-            return {"error": {"message": plain(str(told), 500)}}
-    return mapping(told)
+    """`promptTips`: ComfyUI's account of the prompt, as JSON or an object; see `remark` for a text that is neither."""
+    return mapping(_json(told))
+
+
+def _json(told: Any) -> Any:
+    """What a text holds as JSON; None where it holds none. Anything else as it is."""
+    try:
+        return json.loads(told) if isinstance(told, str) else told
+    except (ValueError, RecursionError):
+        return None
+
+
+def remark(told: Any) -> str:
+    """What `promptTips` says in plain words, where it does so."""
+    words = told.strip() if isinstance(told, str) and _json(told) is None else ""
+    return "" if words == "null" else plain(words, 500)
+
+
+def node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The `node_errors` of `tips` in the one shape in which ComfyUI has them; some are but texts."""
+    errors = {}
+    for id_, about in mapping(found.get("node_errors")).items():
+        listed = about.get("errors") if isinstance(about, Mapping) else about
+        told = [
+            each if isinstance(each, Mapping) else {"message": str(each)}
+            for each in (listed if isinstance(listed, list) else [listed])
+            if each
+        ]
+        errors[str(id_)] = {**mapping(about), "errors": told or [{"message": "it does not say what is wrong"}]}
+    return errors
 
 
 def is_refused(found: Mapping[str, Any], status: str) -> bool:
@@ -169,35 +197,29 @@ def is_refused(found: Mapping[str, Any], status: str) -> bool:
 
 def refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
     """Why a task was refused, as ComfyUI tells it: `{"error": …, "node_errors": …}`."""
-    found = tips(prompt_tips) or tips(told if isinstance(told, str) and told.lstrip().startswith("{") else None)
-    words = mapping(found.get("error")).get("message") or ("" if found else told)
-    error = {"message": reason(code, words)} if not is_success(code) else {"message": plain(str(words or ""), 500)}
-    node_errors = found.get("node_errors")
-    return {"error": error, "node_errors": node_errors if isinstance(node_errors, Mapping) else {}}
+    found = tips(prompt_tips) or tips(told)
+    error = found.get("error")
+    said = mapping(error).get("message") or (error if isinstance(error, str) else "") or remark(prompt_tips)
+    said = str(said or ("" if found else told) or "")
+    message = plain(said, 500) if is_success(code) else reason(code, said)
+    return {"error": {"message": message}, "node_errors": node_errors(found)}
 
 
 def failure(told: Any) -> dict[str, Any]:
     """`failedReason` as ComfyUI's `execution_error`; empty where there is none."""
-    if isinstance(told, str):
-        try:
-            told = json.loads(told)
-        except (ValueError, RecursionError):
-            told = {"exception_message": told} if told.strip() else {}
-    found = mapping(told)
+    found = mapping(_json(told))
+    if not found and isinstance(told, str) and told.strip():
+        found = {"exception_message": told.strip()}
     trace = found.get("traceback")
-    if isinstance(trace, str):
-        try:
-            trace = json.loads(trace)
-        except (ValueError, RecursionError):
-            trace = [trace]
+    lines = _json(trace)
     error = {
         "node_id": _text(found.get("node_id")),
         "node_type": _text(found.get("node_name")),
         "exception_message": _text(found.get("exception_message")),
         "exception_type": _text(found.get("exception_type")),
-        "traceback": trace if isinstance(trace, list) else [trace] if isinstance(trace, str) else [],
+        "traceback": lines if isinstance(lines, list) else [trace] if isinstance(trace, str) and trace else [],
     }
-    return error if error["exception_message"] or error["exception_type"] else {}
+    return error if any(error.values()) else {}
 
 
 def _text(value: Any) -> str:
@@ -288,6 +310,6 @@ def cost(answer: Any) -> dict[str, float]:
 def _number(value: Any) -> float:
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return number if 0 <= number < 1e12 else 0.0

@@ -60,6 +60,7 @@ class Assets:
         except OSError as error:
             raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
         name = f"comfykit-{sha256[:24]}{suffix}"
+        await self._api.connection.client()  # the locks are those of its event loop
         async with self._api.connection.moving(name):
             found = await self._again(name) or await self._post(name, source)
             self._sent[name] = found
@@ -132,7 +133,10 @@ async def content_of(api: Api, id_: str) -> AsyncIterator[AsyncIterator[bytes]]:
         if not response.has_redirect_location:
             yield response.aiter_bytes(PIECE)
             return
-        target = urljoin(str(response.url), response.headers["location"])
+        try:
+            target = urljoin(str(response.url), response.headers["location"])
+        except ValueError:
+            raise ServerError(f"{api.url} redirects to what is no address") from None
     if api.owns(target):
         async with api.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
             if response.has_redirect_location:

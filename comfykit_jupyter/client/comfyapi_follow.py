@@ -38,6 +38,9 @@ REOPEN_FIRST, REOPEN_MOST = 0.5, 10.0
 """Seconds between attempts to open it again: the first, and the most as they double."""
 SETTLING = 5.0
 """Seconds that a server which has just taken a job may not know it."""
+EXPIRED_LOOKS = 3
+"""Looks, one after the other, that find a job expired, until that is believed: the proxy for one's own server says so
+too when a job ends between its two looks at that server."""
 TEXT_LIMIT = 1024 * 1024
 """Bytes of an output that is read as a text; a larger one is a file."""
 
@@ -63,6 +66,7 @@ class Following:
         self._outputs: dict[str, list[Mapping[str, Any]]] = {}
         self._heard = False
         self._pause = LOOK_FIRST
+        self._expired = 0
 
     async def until_ended(self, *, listen: bool, lost: bool) -> None:
         """Stay until the outcome is known. `lost`: it is somebody else's, so that what it runs is asked for as well."""
@@ -123,11 +127,15 @@ class Following:
 
     async def _tell(self, job: Mapping[str, Any]) -> None:
         run, status = self._run, job["status"]
+        self._expired = self._expired + 1 if status == "expired" else 0
         if status in words.ENDED:
             texts = {} if run.ended else await self._texts(job)
             run.on_history(words.record(job, self._prompt, texts))
         elif status == "expired":
-            run.on_missing()
+            if self._expired >= EXPIRED_LOOKS:
+                run.on_missing()
+            elif self._expired == 1:
+                self._pause = LOOK_FIRST
         else:
             if status == "canceling":
                 self._pause = min(self._pause, LOOK_CANCELING)

@@ -239,6 +239,11 @@ def test_a_stream_shows_previews_and_progress(double: Double, cloud_kit: ComfyKi
     assert [(preview.node_id, preview.data) for preview in watcher.previews][:1] == [("1", b"a preview")]
 
 
+def test_a_job_that_seems_to_be_gone_for_a_moment_is_looked_for(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("running"), to("expired"), to("expired"), to("running"), to("succeeded")]
+    assert cloud_kit.run(workflows.picture()).status == "completed"
+
+
 def test_a_job_that_is_gone_is_said_to_be(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running"), to("expired")]
     with pytest.raises(RunFailed) as caught:

@@ -1,0 +1,200 @@
+"""Files of Comfy API v2: sent once, fetched from wherever they are, and read when they are texts."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
+from comfykit_jupyter.client import comfyapi_follow
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client import workflows
+from tests.client.conftest import MakeKit
+
+from .double import KEY, Double, Output, Reply, to
+
+OUTPUTS = [
+    Output("2", "a.png", "image", "image/png", b"an image"),
+    Output("2", "b.mp4", "video", "video/mp4", b"a video"),
+    Output("3", "c.flac", "audio", "audio/flac", b"a sound"),
+    Output("4", "d.txt", "text", "text/plain", "ein Wört".encode()),
+    Output("5", "e.glb", "file", "model/gltf-binary", b"a shape"),
+    Output("6", "f.latent", "latent", "application/octet-stream", b"a latent"),
+    Output("7", "g", "image", "image/jpeg", b"without a suffix"),
+]
+
+
+def a_picture(color: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("redirects", [True, False], ids=["elsewhere", "there"])
+def test_outputs_of_every_kind_are_there(redirects: bool, double: Double, cloud_kit: ComfyKit) -> None:
+    double.redirects = redirects
+    double.plan = [to("running"), to("succeeded", outputs=OUTPUTS)]
+    result = cloud_kit.run(workflows.picture())
+    found = {media.name: (media.kind, media.node, media.read()) for media in result.media}
+    assert found == {
+        "a.png": ("image", "2", b"an image"),
+        "b.mp4": ("video", "2", b"a video"),
+        "c.flac": ("audio", "3", b"a sound"),
+        "e.glb": ("file", "5", b"a shape"),
+        "f.latent": ("file", "6", b"a latent"),
+        "g.jpg": ("image", "7", b"without a suffix"),
+    }
+    assert (result.texts, result.texts_by_var) == (["ein Wört"], {"4": ["ein Wört"]})
+    assert result.images_by_var.keys() == {"cover", "7"}
+    assert bool(double.files.seen) == redirects
+    for seen in double.files.seen:
+        assert "Authorization" not in seen.headers
+        assert KEY not in str(seen)
+
+
+def test_a_signed_address_is_in_nothing_that_stays(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+    double.plan = [to("succeeded", outputs=OUTPUTS)]
+    result = cloud_kit.run(workflows.picture())
+    page = result.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = f"{result!r}{result.outputs}{[str(media) for media in result.media]}{result._repr_mimebundle_()}{page}"
+    assert "X-Signature" not in shown
+    assert str(result.media[0]) == f"{double.base}/assets/{OUTPUTS[0].id}/content"
+
+
+@pytest.mark.parametrize(
+    ("content", "reply"),
+    [(b"x" * 101, None), (b"short", Reply(404, "not_found")), (b"short", Reply(500, "upstream_error"))],
+    ids=["long", "gone", "away"],
+)
+def test_a_text_that_can_not_be_read_stays_a_file(
+    content: bytes, reply: Reply | None, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comfyapi_follow, "TEXT_LIMIT", 100)
+    if reply is not None:
+        double.fail("GET /assets/{id}/content", reply)
+    double.plan = [to("succeeded", outputs=[Output("4", "d.txt", "text", "text/plain", content)])]
+    result = cloud_kit.run(workflows.picture())
+    (file,) = result.media
+    assert (result.texts, file.kind, file.read()) == ([], "file", content)
+
+
+def test_a_file_whose_time_is_over_is_said_to_be_gone(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("succeeded", outputs=OUTPUTS[:2])]
+    first, second = cloud_kit.run(workflows.picture()).media
+    assert first.read() == b"an image"
+    double.files.expired = True
+    assert first.read() == b"an image"  # it is here
+    with pytest.raises(ServerError, match=r"has no b\.mp4: it never was there, or is gone"):
+        second.read()
+    double.files.expired = False
+    double.assets.clear()
+    with pytest.raises(ServerError, match=r"has no b\.mp4"):
+        second.read()
+
+
+@pytest.mark.parametrize(
+    "target", ["ftp://x/y", "http://", "http://127.0.0.1:1/x?secret=1", "//[", "/api/v2/assets/a/content"]
+)
+def test_a_redirect_to_nowhere_is_an_error_in_a_line(target: str, double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
+    image = cloud_kit.run(workflows.picture()).image
+    double.fail("GET /assets/{id}/content", *[Reply(302, headers={"Location": target})] * 3)
+    with pytest.raises(ComfyKitError) as caught:
+        image.read()
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# -- files that are sent -----------------------------------------------------------------------------------------------
+
+
+def test_a_content_is_sent_once(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+    path = tmp_path / "red.png"
+    path.write_bytes(a_picture("red"))
+    graph = workflows.inverted()
+    for value in (str(path), path.read_bytes(), path):
+        cloud_kit.run(graph, image=value)
+    assert (double.count("POST /assets"), double.count("POST /assets/from-hash")) == (1, 2)
+    for job in double.jobs.values():
+        info = job.workflow["1"]["inputs"]["image"]
+        assert info["__type"] == "core/ASSET"
+        assert double.assets[info["info"]["id"]]["content"] == path.read_bytes()
+    (name,) = {asset["name"] for asset in double.assets.values()}
+    assert name.endswith(".png")
+
+
+async def test_many_runs_at_once_send_it_once(double: Double, cloud_kit: ComfyKit) -> None:
+    picture = a_picture("blue")
+    await asyncio.gather(*(cloud_kit.execute(workflows.inverted(), {"image": picture}) for _ in range(5)))
+    assert double.count("POST /assets") == 1
+
+
+def test_what_the_server_forgot_is_sent_again(double: Double, cloud_kit: ComfyKit) -> None:
+    picture = a_picture("green")
+    cloud_kit.run(workflows.inverted(), image=picture)
+    double.call(double.assets.clear)
+    cloud_kit.run(workflows.inverted(), image=picture)
+    assert double.count("POST /assets") == 2
+
+
+def test_an_output_of_an_earlier_run_is_named_and_not_sent(double: Double, cloud_kit: ComfyKit) -> None:
+    double.plan = [to("succeeded", outputs=[Output("2", "a.png", "image", "image/png", a_picture("red"))])]
+    image = cloud_kit.run(workflows.picture()).image
+    for value in (image, str(image)):
+        cloud_kit.run(workflows.inverted(), image=value)
+    assert (double.count("POST /assets"), double.count("GET /assets/{id}/content")) == (0, 0)
+    *_, job = double.jobs.values()
+    assert job.workflow["1"]["inputs"]["image"]["info"]["id"] == OUTPUTS[0].id or image.query["id"] in str(job.workflow)
+
+
+def test_an_output_of_another_server_is_fetched_and_sent(
+    double: Double, cloud_kit: ComfyKit, sandbox: Sandbox, make_kit: MakeKit
+) -> None:
+    image = make_kit(sandbox.url).run(workflows.picture()).image
+    cloud_kit.run(workflows.inverted(), image=image)
+    (asset,) = double.assets.values()
+    assert asset["content"] == image.read()
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(413, "payload_too_large", "at most 100 MB"), "takes no file as large as this one: at most 100 MB"),
+        (Reply(422, "invalid_request", "no such place"), "no such place"),
+        (Reply(200, text="no asset"), "does not speak Comfy API v2"),
+        (Reply(0), "broke"),
+    ],
+    ids=["large", "refused", "nonsense", "cut"],
+)
+async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
+    double.fail("POST /assets", reply)
+    result = await cloud_kit.execute(workflows.inverted(), {"image": a_picture("red")})
+    assert result.status == "failed"
+    assert told in str(result.msg)
+    assert not double.jobs
+
+
+def test_a_media_value_that_is_nowhere_is_refused(double: Double, cloud_kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match=r"there is no file 'nowhere\.png'"):
+        cloud_kit.run(workflows.inverted(), image="nowhere.png")
+    assert not double.jobs
+
+
+def odd_outputs() -> list[Any]:
+    return [
+        Output("2", name, "image", "image/png", b"x") for name in ("../../etc/passwd", "a\x1b[31m<b>.png", "x" * 5000)
+    ]
+
+
+def test_names_of_any_kind_lead_nowhere(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+    double.plan = [to("succeeded", outputs=odd_outputs())]
+    result = cloud_kit.run(workflows.picture())
+    for media in result.media:
+        saved = media.save(f"{tmp_path}/")
+        assert saved.parent == tmp_path
+        assert saved.read_bytes() == b"x"

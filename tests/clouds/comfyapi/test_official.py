@@ -1,0 +1,63 @@
+"""Beside the official client, comfy-sdk 0.5.0, on the same server: the same jobs give the same, byte by byte."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit
+from tests.client import workflows
+
+from .proxied import Proxied
+
+
+def ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
+    """What we make of a workflow, told as `official.py` tells it."""
+    result = kit.options(raise_on_error=False).run(workflow, **values)
+    if result.error is not None and result.error.kind == "refused":
+        return {"refused": True}
+    outputs = [[media.node, media.name, hashlib.sha256(media.read()).hexdigest()] for media in result.media]
+    error = result.error and [result.error.node_id, result.error.message]
+    return {"status": {"completed": "succeeded"}.get(result.status, result.status), "outputs": outputs, "error": error}
+
+
+def several() -> workflows.Graph:
+    """Two nodes that save, one of them several pictures."""
+    graph = workflows.picture()
+    graph["1"]["inputs"]["batch_size"] = 3
+    graph["5"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "other/side"}}
+    return graph
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [workflows.picture(), several(), workflows.clip(), workflows.sound(), workflows.text(), workflows.failing()],
+    ids=["picture", "several", "clip", "sound", "text", "failing"],
+)
+def test_the_same_job_gives_the_same(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
+    theirs = proxied.official(workflow)
+    while theirs["status"] == "expired":  # the proxy says so when a job ends between its looks at the server
+        theirs = proxied.official(workflow)
+    if theirs.get("error"):
+        theirs["error"][1] = theirs["error"][1].strip()
+    assert ours(kit, workflow) == theirs
+
+
+def test_the_same_file_gives_the_same(kit: ComfyKit, proxied: Proxied, tmp_path: Path) -> None:
+    path = tmp_path / "given.png"
+    Image.new("RGB", (5, 6), (1, 2, 3)).save(path)
+    found = ours(kit, workflows.inverted(), image=str(path))
+    assert found == proxied.official(workflows.inverted(), {"1.image": str(path)})
+    assert len(found["outputs"]) == 1
+
+
+@pytest.mark.parametrize(
+    "workflow", [{"1": {"class_type": "NoSuchNode", "inputs": {}}}, {"1": {"class_type": "SaveImage", "inputs": {}}}]
+)
+def test_the_same_is_refused(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
+    assert proxied.official(workflow) == {"refused": "invalid_workflow"}
+    assert ours(kit, workflow) == {"refused": True}

@@ -8,21 +8,26 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlencode
 
 from comfykit_jupyter.client.comfyapi_http import retry_after
 from comfykit_jupyter.client.connection import Connection
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.client.tls import tls_context
 from comfykit_jupyter.workflow import runninghub as words
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.tolerant import mapping
 
 if TYPE_CHECKING:
     import httpx
+
+_Exchanged: TypeAlias = "tuple[int, httpx.Headers, bytes]"
+"""Status, headers, content."""
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer at the most."""
@@ -71,6 +76,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.runninghub_url
+        self._settings = settings
         self._key = settings.runninghub_api_key
         self._again = max(0, settings.runninghub_retry_count)
         self.connection = Connection(self.url, settings, self._headers)
@@ -108,14 +114,19 @@ class Api:
             Busy: it is asked too often, or has a moment of weakness.
             ServerError: no answer, or one that is none. Any code is returned.
         """
-        left = self._again if again is None else again
+        return await self._patiently(
+            lambda: self.post(path, {"apiKey": self.key, **body} if keyed else body),
+            self._again if again is None else again,
+        )
+
+    async def _patiently(self, send: Callable[[], Awaitable[Answer]], left: int) -> Answer:
         pause = PAUSE
         while True:
             try:
-                answer = await self.post(path, {"apiKey": self.key, **body} if keyed else body)
+                answer = await send()
                 if answer.code not in words.PASSING:
                     return answer
-                failure: ServerError = Busy(self.line(answer, path), answer.code)
+                failure: ServerError = Busy(f"{self.url}: {words.reason(answer.code, answer.said)}", answer.code)
             except ServerError as error:
                 if error.status in (301, 302, 303, 307, 308, 401, 403, 404):
                     raise
@@ -133,17 +144,29 @@ class Api:
             Busy: HTTP 429. ServerError: no answer, or none in JSON; `sent` says whether it may have been carried out.
         """
         content = json.dumps(body, allow_nan=False).encode()
-        return await self._send(path, content=content, headers={"Content-Type": "application/json"})
+        return await self._send(self._post(path, content=content, headers={"Content-Type": "application/json"}))
 
     async def send_file(self, path: str, files: Mapping[str, Any], data: Mapping[str, str]) -> Answer:
         """A POST of a file, sent once. Raises as `post`."""
-        return await self._send(path, files=files, data=data, within=SENDING_TIMEOUT)
+        return await self._send(self._post(path, files=files, data=data), SENDING_TIMEOUT)
 
-    async def _send(self, path: str, *, within: float = ANSWER_TIMEOUT, **options: Any) -> Answer:
+    async def app_demo(self, webapp_id: str) -> Answer:
+        """What may be set of an app. The one route that wants the key in its address: that is in no log.
+
+        Raises:
+            ServerError: no answer, or one that is none.
+        """
+        query = urlencode({"apiKey": self.key, "webappId": webapp_id})
+        return await self._patiently(
+            lambda: self._send(self._get(f"{self.url}/api/webapp/apiCallDemo?{query}")), self._again
+        )
+
+    async def _send(self, exchange: Awaitable[_Exchanged], within: float | None = None) -> Answer:
         import httpx
 
         try:
-            status, headers, content = await asyncio.wait_for(self._exchange(path, options), within)
+            within = ANSWER_TIMEOUT if within is None else within
+            status, headers, content = await asyncio.wait_for(exchange, within)
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
         except httpx.HTTPError as error:
@@ -152,7 +175,7 @@ class Api:
             told = headers.get("retry-after")
             raise Busy(f"{self.url} is asked too often (429)", pause=retry_after(told) if told else 0)
         if 300 <= status < 400:
-            raise ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)
+            raise self._redirects(status)
         try:
             body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
         except (ValueError, RecursionError):
@@ -166,40 +189,29 @@ class Api:
             raise ServerError(f"{self.url} answers {status}{what}", status=status, sent=maybe)
         return answer
 
-    async def _exchange(self, path: str, options: Mapping[str, Any]) -> tuple[int, httpx.Headers, bytes]:
+    async def _post(self, path: str, **options: Any) -> _Exchanged:
         client = await self.connection.client()
         async with client.stream("POST", f"{self.url}{path}", **options) as response:
-            content = bytearray()
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > ANSWER_LIMIT:
-                    raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
-            return response.status_code, response.headers, bytes(content)
+            return await self._read(response)
 
-    async def app_demo(self, webapp_id: str) -> Answer:
-        """What may be set of an app. The one route that wants the key in its address: that is in no log.
-
-        Raises:
-            ServerError: no answer, or one that is none.
-        """
-        import httpx
-
-        url = httpx.URL(f"{self.url}/api/webapp/apiCallDemo", params={"apiKey": self.key, "webappId": webapp_id})
+    async def _get(self, url: str) -> _Exchanged:
+        tls, proxy = tls_context(self._settings.verify), self._settings.proxy
         try:
-            async with get(str(url), ANSWER_TIMEOUT, redirects=0) as response:
-                content = bytearray()
-                async for piece in response.aiter_bytes():
-                    content += piece
-                    if len(content) > ANSWER_LIMIT:
-                        raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB")
-            body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from None
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
-            raise ServerError(f"{self.url} tells of the app in something that is no answer")
-        return Answer(response.status_code, body)
+            async with get(url, ANSWER_TIMEOUT, redirects=0, tls=tls, proxy=proxy) as response:
+                return await self._read(response)
+        except ValueError:
+            raise self._redirects(302) from None
+
+    async def _read(self, response: httpx.Response) -> _Exchanged:
+        content = bytearray()
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > ANSWER_LIMIT:
+                raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
+        return response.status_code, response.headers, bytes(content)
+
+    def _redirects(self, status: int) -> ServerError:
+        return ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)
 
     def line(self, answer: Answer, what: str) -> str:
         """One line that says why the site does not do what it was asked for."""

@@ -1,16 +1,22 @@
-"""Clouds in front of the embedded server."""
+"""Clouds in front of the embedded server, and kits for them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import loop, runninghub, runninghub_files, runninghub_follow, runninghub_http
 from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.workflow import runninghub as words
 from tests.client import workflows
 
 from .asking import WORKFLOW, Asking, asking
 from .runninghub import RunningHub
+
+MakeKit = Callable[..., ComfyKit]
 
 
 @pytest.fixture
@@ -26,3 +32,38 @@ def ask(cloud: RunningHub) -> Iterator[Asking]:
     """A bare client with the cloud's key."""
     with asking(cloud) as ask:
         yield ask
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses of the client for RunningHub are short; those before a task is offered again, still more so."""
+    monkeypatch.setattr(words, "BACK_OFF", {code: seconds / 1000 for code, seconds in words.BACK_OFF.items()})
+    for module in (runninghub, runninghub_files, runninghub_follow, runninghub_http):
+        for name in ("RECONNECT", "PAUSE", "PAUSE_MOST", "LOOK_FIRST", "LOOK_QUEUED", "LOOK_RUNNING", "LOOK_LEAST"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, getattr(module, name) / 100)
+
+
+@pytest.fixture
+def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
+    """A function that makes kits for the double, which see nothing that the machine has set."""
+    for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE", "CONCURRENCY"):
+        monkeypatch.delenv(f"RUNNINGHUB_{name}", raising=False)
+    kits: list[ComfyKit] = []
+
+    def make(**options: Any) -> ComfyKit:
+        # no ComfyUI server: whatever should go to the cloud and does not, fails
+        given = {"comfyui_url": "http://127.0.0.1:1", "runninghub_url": cloud.url, "runninghub_api_key": cloud.key}
+        kits.append(ComfyKit(**{**given, **options}))
+        return kits[-1]
+
+    yield make
+    for kit in kits:
+        for backend in kit._backends.values():
+            loop.call(backend.close())
+
+
+@pytest.fixture
+def kit(make_kit: MakeKit) -> ComfyKit:
+    """A kit for the double; `run` gives also what failed."""
+    return make_kit(raise_on_error=False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, finalize
 
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
 
@@ -17,6 +19,17 @@ READ_TIMEOUT = 60.0
 """Seconds for the next bytes of an answer."""
 ANSWER_LIMIT = 256 * 1024 * 1024
 """Bytes of an answer that is read into memory: the definitions of all nodes are 30 MB, a long history may be more."""
+
+
+class _Discreet(logging.Filter):
+    """At DEBUG httpcore logs the headers of answers: among them are cookies, and the signed addresses of redirects."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it may be logged; what other threads do with httpcore is their own."""
+        return "receive_response_headers.complete" not in str(record.msg) or not loop.on_background_thread()
+
+
+_discreet = _Discreet()
 
 
 class TooLarge(Exception):
@@ -79,6 +92,7 @@ class Connection:
             if self._http is None:
                 import httpx
 
+                logging.getLogger("httpcore.http11").addFilter(_discreet)
                 self.secrets = dict(await self._headers())
                 self._http = httpx.AsyncClient(
                     base_url=self.url,

@@ -1,19 +1,16 @@
 /**
  * The picture of a run while it is made: the latest frame wins, and a frame is shown once it is decoded.
  *
- * At most two object URLs are alive: of the frame shown and of the one being decoded.
+ * Frames are decoded off the page's thread and drawn as they are: no URL is made of them, nothing is loaded. At most two
+ * are held: the one shown and the one being decoded.
  */
 
 import type { Bytes } from "./protocol";
 
-export interface Frame {
-  url: string;
-  /** In pixels. */
-  width: number;
-  height: number;
-}
+/** A decoded picture. */
+export type Frame = Pick<ImageBitmap, "width" | "height" | "close">;
 
-type Decode = (url: string) => Promise<{ width: number; height: number }>;
+type Decode = (data: Blob) => Promise<Frame>;
 
 const MIME = /^image\/(png|jpeg|webp|gif|avif|bmp)$/;
 
@@ -28,7 +25,11 @@ export class Preview {
   #generation = 0;
 
   /** `painted` gets what a frame was pushed with, once the browser has painted it. */
-  constructor(changed: () => void, painted: (about: Record<string, unknown>) => void, decode: Decode = decodeImage) {
+  constructor(
+    changed: () => void,
+    painted: (about: Record<string, unknown>) => void,
+    decode: Decode = (data) => createImageBitmap(data),
+  ) {
     this.#changed = changed;
     this.#painted = painted;
     this.#decode = decode;
@@ -55,19 +56,17 @@ export class Preview {
     this.#decoding = true;
     while (this.#next) {
       const { blob, about } = this.#next;
-      const url = URL.createObjectURL(blob);
       const generation = this.#generation;
       this.#next = null;
       try {
-        const size = await this.#decode(url);
+        const frame = await this.#decode(blob);
         if (generation === this.#generation) {
-          this.#show({ url, ...size });
+          this.#show(frame);
           // A page that nobody sees paints nothing, and needs no more.
           requestAnimationFrame(() => this.#painted(about));
-        } else URL.revokeObjectURL(url);
+        } else frame.close();
       } catch {
         // Half a picture: the next frame is on its way.
-        URL.revokeObjectURL(url);
       }
     }
     this.#decoding = false;
@@ -76,14 +75,7 @@ export class Preview {
   #show(frame: Frame | null): void {
     const previous = this.#shown;
     this.#shown = frame;
-    if (previous) URL.revokeObjectURL(previous.url);
+    previous?.close();
     if (previous || frame) this.#changed();
   }
-}
-
-async function decodeImage(url: string): Promise<{ width: number; height: number }> {
-  const image = new Image();
-  image.src = url;
-  await image.decode();
-  return { width: image.naturalWidth, height: image.naturalHeight };
 }

@@ -1,8 +1,9 @@
 /** The stage: what is made now, what came of it, or why nothing did. Its aspect stays, so that nothing jumps. */
 
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { alternative } from "./format";
 import type { Opened } from "./lightbox";
+import type { Frame } from "./preview";
 import { stagedRun } from "./progress";
 import type { Item, Run, RunError } from "./protocol";
 import { type Session, useTopics } from "./session";
@@ -37,7 +38,7 @@ export function Stage({ session, onOpen }: StageProps) {
   if (unfinished) {
     return (
       <div class={`ck-stage${running ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
-        <img class="ck-fit" src={unfinished.url} alt="Preview" />
+        <Sketch frame={unfinished} />
       </div>
     );
   }
@@ -58,7 +59,8 @@ export function Stage({ session, onOpen }: StageProps) {
           run={run}
           item={item}
           alt={alt}
-          meanwhile={thumb.url ?? (current ? frame?.url : undefined)}
+          meanwhile={thumb.url}
+          frame={current ? frame : null}
           onOpen={() => onOpen({ run: run.id, key: item.key })}
         />
       </div>
@@ -95,19 +97,29 @@ interface PictureProps {
   run: Run;
   item: Item;
   alt: string;
+  /** What there is to see until it has come: the small one, else the last preview. */
   meanwhile: string | undefined;
+  frame: Frame | null;
   onOpen(): void;
 }
 
-function Picture({ session, run, item, alt, meanwhile, onOpen }: PictureProps) {
+function Picture({ session, run, item, alt, meanwhile, frame, onOpen }: PictureProps) {
   const full = useMedia(session, named(run, item, "full"));
   const url = full.url ?? meanwhile;
-  if (!url) return <p class="ck-note">{full.error ?? ""}</p>;
+  if (!url) return frame && !full.error ? <Sketch frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
   return (
     <button type="button" class="ck-open" title="Look closer" onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />
     </button>
   );
+}
+
+/** A preview, drawn. */
+function Sketch({ frame }: { frame: Frame }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => canvas.current?.getContext("2d")?.drawImage(frame as ImageBitmap, 0, 0), [frame]);
+  const { width, height } = frame;
+  return <canvas ref={canvas} class="ck-fit" role="img" aria-label="Preview" width={width} height={height} />;
 }
 
 export function FailureText({ error }: { error: RunError }) {

@@ -1,9 +1,10 @@
-/** A choice: a native select for a few, several of a few, or a list that filters as one types for many. */
+/** A choice, or several: a native select for a few, a list that filters as one types for many. */
 
 import { useState } from "preact/hooks";
 import { Combobox } from "./combobox";
 import { type ControlProps, described, ErrorLine, textOf } from "./fields";
 import { fileName } from "./format";
+import { CloseIcon, IconButton } from "./icons";
 import { messageOf, same, type Value } from "./protocol";
 
 /** Up to here a native select shows them all. */
@@ -35,11 +36,38 @@ export function Choice(props: ControlProps) {
   const problem = error ?? failure;
   const noted = missing && !problem;
   const common = { value, missing, attributes: described(id, problem, noted), onChoose: set };
+  const list = { ...common, count: field.choice_count, onOpen: fetchChoices, choices };
+  const chosen = Array.isArray(value) ? value : [];
+  const without = (choice: Value) => chosen.filter((each) => !same(each, choice));
 
   return (
     <>
-      {many && !field.multiselect ? (
-        <Combobox {...common} count={field.choice_count} onOpen={fetchChoices} choices={choices} />
+      {many && field.multiselect ? (
+        <>
+          <Combobox
+            {...list}
+            value={null}
+            choices={choices?.filter((choice) => !chosen.some((each) => same(each, choice))) ?? null}
+            onChoose={(choice) => set([...chosen, choice])}
+          />
+          {chosen.length > 0 && (
+            <ul class="ck-chips" aria-label={field.name}>
+              {chosen.map((choice) => (
+                <li key={textOf(choice)} class="ck-chip">
+                  <span class="ck-name">{textOf(choice)}</span>
+                  <IconButton
+                    icon={CloseIcon}
+                    class="ck-quiet"
+                    label={`Without ${textOf(choice)}`}
+                    onClick={() => set(without(choice))}
+                  />
+                </li>
+              ))}
+            </ul>
+          )}
+        </>
+      ) : many ? (
+        <Combobox {...list} />
       ) : (
         <Select {...common} multiple={field.multiselect} choices={choices ?? []} />
       )}

@@ -8,13 +8,15 @@ export interface Draft {
   counting: string[];
 }
 
+export const NONE: Draft = { values: {}, counting: [] };
+
 const KEY = "comfykit-jupyter";
 /** Characters of all drafts together; the oldest go first. */
 const MOST = 200_000;
 
-/** The draft of a form in the notebook that is open. */
-export function loadDraft(form: string): Draft {
-  const draft = all()[place(form)];
+/** The draft that is kept in a place: the notebook's path and the form's name. */
+export function loadDraft(place: string): Draft {
+  const draft = all()[place];
   const { values, counting } = isRecord(draft) ? draft : {};
   return {
     values: isRecord(values) ? (values as Draft["values"]) : {},
@@ -22,11 +24,12 @@ export function loadDraft(form: string): Draft {
   };
 }
 
-export function saveDraft(form: string, draft: Draft): void {
+/** Keeps a draft in a place; an empty one takes away what was there. */
+export function saveDraft(place: string, draft: Draft = NONE): void {
   const drafts = all();
-  delete drafts[place(form)];
+  delete drafts[place];
   // The newest stands last.
-  if (Object.keys(draft.values).length + draft.counting.length > 0) drafts[place(form)] = draft;
+  if (Object.keys(draft.values).length + draft.counting.length > 0) drafts[place] = draft;
   let text = JSON.stringify(drafts);
   for (const oldest of Object.keys(drafts)) {
     if (text.length <= MOST) break;
@@ -38,10 +41,6 @@ export function saveDraft(form: string, draft: Draft): void {
   } catch {
     // A browser that keeps nothing: what is typed lives as long as the page.
   }
-}
-
-function place(form: string): string {
-  return `${location.pathname.replace(/^.*?\/(tree|notebooks)\//, "")}\n${form}`;
 }
 
 function all(): Record<string, unknown> {

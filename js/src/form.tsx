@@ -161,6 +161,11 @@ export function Buttons({ session }: { session: Session }) {
           {session.notice}
         </p>
       )}
+      {session.get("view") === "form" && session.channel.late.size > 0 && (
+        <p class="ck-note" aria-live="polite">
+          The kernel is busy: it sees to this when its cell has ended.
+        </p>
+      )}
     </div>
   );
 }

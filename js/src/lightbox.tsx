@@ -46,8 +46,12 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const [here, there] = [find(opened), find(kept)];
   const current = all[here];
   const other = there === here ? undefined : all[there];
+  const go = (by: number) => {
+    const next = all[here + by];
+    if (next) onShow({ run: next.run.id, key: next.item.key });
+  };
   // Two that are compared are looked at in the same place, whichever they are.
-  const zoom = useZoom(other ? "two" : `${opened.run}/${opened.key}`);
+  const zoom = useZoom(other ? "two" : `${opened.run}/${opened.key}`, go);
   const gone = current === undefined;
   const thumb = useMedia(session, current ? named(current.run, current.item, "thumb") : null);
 
@@ -62,10 +66,6 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   }, [gone]);
   if (!current) return null;
 
-  const go = (by: number) => {
-    const next = all[here + by];
-    if (next) onShow({ run: next.run.id, key: next.item.key });
-  };
   const toggle = (which: "info" | "keys") => setPanel(panel === which ? null : which);
   const keep = () => setKept(kept ? null : opened);
   const slider = other !== undefined && sliding && current.item.kind === "image" && other.item.kind === "image";

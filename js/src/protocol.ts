@@ -149,17 +149,25 @@ export function randomId(): string {
   return Math.random().toString(36).slice(2);
 }
 
+/** Milliseconds in which a kernel answers that is free. */
+const FREE = 1000;
+
 /** Requests to the kernel, each with a promise of its answer. */
 export class Channel {
+  /** The requests that wait too long: the kernel is busy with something else. */
+  readonly late = new Set<string>();
   readonly #model: Model;
+  readonly #changed: () => void;
   readonly #pending = new Map<string, Pending>();
   // Answers reach every page that shows the model: ids of two pages must differ.
   readonly #prefix = randomId();
   #count = 0;
   #closed = false;
 
-  constructor(model: Model) {
+  /** `changed` is called when the kernel has become busy, or free. */
+  constructor(model: Model, changed = () => {}) {
     this.#model = model;
+    this.#changed = changed;
   }
 
   /**
@@ -175,7 +183,15 @@ export class Channel {
       if (this.#closed) return reject(gone());
       if (signal?.aborted) return reject(signal.reason);
       const onAbort = () => pending.reject(signal?.reason);
+      // Media take as long as they are large.
+      const late = () => {
+        this.late.add(id);
+        this.#changed();
+      };
+      const timer = kind === "media" ? undefined : setTimeout(late, FREE);
       const settle = () => {
+        clearTimeout(timer);
+        if (this.late.delete(id)) this.#changed();
         this.#pending.delete(id);
         signal?.removeEventListener("abort", onAbort);
       };

@@ -1,7 +1,7 @@
 /** What the views of one model share: its traits, what was typed, what is under way, and what one can do. */
 
 import { useLayoutEffect, useState } from "preact/hooks";
-import { type Draft, loadDraft, saveDraft } from "./drafts";
+import { loadDraft, NONE, saveDraft } from "./drafts";
 import { MediaCache } from "./media";
 import { toInteger, wire } from "./number";
 import { Preview } from "./preview";
@@ -48,8 +48,10 @@ export interface UploadState {
   error?: string;
 }
 
-interface KernelOfModel {
-  widget_manager?: { kernel?: { interrupt?: () => unknown } };
+/** What JupyterLab and Notebook 7 give beside the model, and other hosts do not. */
+interface Host {
+  kernel?: { interrupt?: () => unknown };
+  context?: { localPath: string; pathChanged?: Record<"connect" | "disconnect", (moved: () => void) => unknown> };
 }
 
 /** Milliseconds that the kernel has to answer a cancel before a cell that runs is interrupted. */
@@ -77,14 +79,14 @@ export class Session {
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
-  #draft: Draft = { values: {}, counting: [] };
-  /** The form whose draft was looked for. */
-  #form = "";
+  #draft = NONE;
+  /** Where the draft is that was looked for. */
+  #place = "";
   #interrupt: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: Model) {
     this.#model = model;
-    this.channel = new Channel(model);
+    this.channel = new Channel(model, () => this.#tell("state"));
     this.values = new Values(
       this.channel,
       () => this.get("values"),
@@ -99,6 +101,14 @@ export class Session {
     this.#on("msg:custom", (content, buffers) => this.#receive(content, buffers));
     for (const trait of TRAITS) this.#on(`change:${trait}`, () => this.#follow(trait));
     for (const event of ["comm_live_update", "comm:close", "destroy"]) this.#on(event, () => this.#doubt());
+    const { pathChanged } = this.#host.context ?? {};
+    const moved = () => this.#move();
+    pathChanged?.connect(moved);
+    this.#unhook.push(() => pathChanged?.disconnect(moved));
+  }
+
+  get #host(): Host {
+    return (this.#model as unknown as { widget_manager?: Host }).widget_manager ?? {};
   }
 
   /** A trait as it is now. */
@@ -184,10 +194,10 @@ export class Session {
 
   /** Brings back what was typed and not run, where the kernel has nothing else. */
   restore(): void {
-    const form = this.get("storage");
-    if (form === this.#form) return;
-    this.#form = form;
-    const { values, counting } = loadDraft(form);
+    const place = this.#where();
+    if (!this.get("storage") || place === this.#place) return;
+    this.#place = place;
+    const { values, counting } = loadDraft(place);
     for (const name of counting) this.counting.add(name);
     const empty = (value: Value | undefined) => value ?? null;
     for (const { name, default: own } of this.get("fields")) {
@@ -205,7 +215,7 @@ export class Session {
     if (cellRuns) {
       // A kernel that is busy with the cell may read its messages only after it: the cell itself is stopped then.
       this.#interrupt = setTimeout(() => {
-        if (this.active) (this.#model as unknown as KernelOfModel).widget_manager?.kernel?.interrupt?.();
+        if (this.active) this.#host.kernel?.interrupt?.();
       }, CANCEL_ANSWER);
     }
     void this.ask("cancel", { prompt_id: promptId }).then(() => cellRuns && clearTimeout(this.#interrupt));
@@ -271,7 +281,7 @@ export class Session {
   #follow(trait: keyof Traits): void {
     this.#open(true);
     if (trait === "values") this.values.follow();
-    if (trait === "storage" && this.#form) this.restore();
+    if (trait === "storage" && this.#place) this.restore();
     if (trait === "progress") {
       this.#progressAt = performance.now();
       this.#stage(this.get("progress").prompt_id);
@@ -283,7 +293,7 @@ export class Session {
   /** Values have changed: those that were set here and differ from the workflow's own are kept until they are run. */
   #touch(): void {
     this.#tell("state");
-    if (!this.#form) return;
+    if (!this.#place) return;
     const values: Record<string, Value> = {};
     for (const { name, default: own } of this.get("fields")) {
       const value = this.values.touched.has(name) ? this.values.get(name) : undefined;
@@ -292,7 +302,21 @@ export class Session {
     const draft = { values, counting: [...this.counting] };
     if (same(draft, this.#draft)) return;
     this.#draft = draft;
-    saveDraft(this.#form, draft);
+    saveDraft(this.#place, draft);
+  }
+
+  /** What names this form among all others: its notebook, whatever tab is in front, and its workflow. */
+  #where(): string {
+    const path = this.#host.context?.localPath ?? location.pathname;
+    return `${path}\n${this.get("storage")}`;
+  }
+
+  /** The notebook has another name: the draft goes along. */
+  #move(): void {
+    if (!this.#place) return;
+    saveDraft(this.#place);
+    this.#place = this.#where();
+    saveDraft(this.#place, this.#draft);
   }
 
   /** A preview belongs to one run. */

@@ -1,55 +1,83 @@
-/** Zoom by wheel and keys, pan by drag: one view that any number of pictures share. */
+/** Looking closer: wheel, keys, double click, drag, and two fingers: one view that any number of pictures share. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { clamp } from "./number";
 
-interface View {
-  scale: number;
+interface Point {
   x: number;
   y: number;
 }
 
-const WHOLE: View = { scale: 1, x: 0, y: 0 };
+interface View extends Point {
+  scale: number;
+}
 
-/** The view of what has this key, which is shown whole at first. */
-export function useZoom(key: string) {
+const WHOLE: View = { scale: 1, x: 0, y: 0 };
+const STILL: Point = { x: 0, y: 0 };
+const CLOSEST = 32;
+/** Pixels from where a finger that goes to the side means the next picture. */
+const SWIPE = 60;
+
+/** The view of what has this key, which is shown whole at first. `turn` is called when a finger asks for the next (1). */
+export function useZoom(key: string, turn: (by: number) => void) {
   const [view, setView] = useState(WHOLE);
-  const drag = useRef<{ x: number; y: number } | null>(null);
+  const pointers = useRef(new Map<number, Point>()).current;
+  const size = useRef(STILL);
+  const began = useRef(STILL);
   useLayoutEffect(() => setView(WHOLE), [key]);
 
-  /** Scales about a point, in pixels from the middle of the picture's frame. */
-  const by = (factor: number, x = 0, y = 0) =>
+  /** Scales about a point, in pixels from the middle of the picture's frame, and moves by so much; never out of sight. */
+  const by = (factor: number, about = STILL, move = STILL) =>
     setView((old) => {
-      const scale = Math.min(32, Math.max(1, old.scale * factor));
-      if (scale === 1) return WHOLE;
-      const ratio = scale / old.scale;
-      return { scale, x: x - (x - old.x) * ratio, y: y - (y - old.y) * ratio };
+      const scale = clamp(old.scale * factor, 1, CLOSEST);
+      const along = (axis: "x" | "y") => {
+        const most = ((scale - 1) * size.current[axis]) / 2 || Infinity;
+        return clamp(about[axis] - (about[axis] - old[axis]) * (scale / old.scale) + move[axis], -most, most);
+      };
+      return scale === 1 ? WHOLE : { scale, x: along("x"), y: along("y") };
     });
-  const drop = () => {
-    drag.current = null;
+  /** Where a pointer is, from the middle of the frame. */
+  const place = (event: MouseEvent): Point => {
+    const box = (event.currentTarget as Element).getBoundingClientRect();
+    size.current = { x: box.width, y: box.height };
+    return { x: event.clientX - box.left - box.width / 2, y: event.clientY - box.top - box.height / 2 };
   };
+  const drop = ({ pointerId }: PointerEvent) => pointers.delete(pointerId);
 
   const handlers = {
     onWheel: (event: WheelEvent) => {
       event.preventDefault();
-      const box = (event.currentTarget as Element).getBoundingClientRect();
-      const [x, y] = [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
-      by(Math.exp(-event.deltaY * 0.0015), x, y);
+      // Two fingers on a touch pad come as small steps of a wheel, with Ctrl.
+      by(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), place(event));
     },
     onPointerDown: (event: PointerEvent) => {
       if (event.button !== 0) return;
       (event.currentTarget as Element).setPointerCapture(event.pointerId);
-      drag.current = { x: event.clientX, y: event.clientY };
+      began.current = place(event);
+      pointers.set(event.pointerId, began.current);
     },
     onPointerMove: (event: PointerEvent) => {
-      const from = drag.current;
+      const from = pointers.get(event.pointerId);
       if (!from) return;
-      drag.current = { x: event.clientX, y: event.clientY };
-      const [dx, dy] = [event.clientX - from.x, event.clientY - from.y];
-      setView((old) => (old.scale === 1 ? old : { ...old, x: old.x + dx, y: old.y + dy }));
+      const to = place(event);
+      const [other] = [...pointers].flatMap(([id, point]) => (id === event.pointerId ? [] : [point]));
+      pointers.set(event.pointerId, to);
+      // What is in the middle between two fingers stays there.
+      const share = other ? 0.5 : 1;
+      const move = { x: (to.x - from.x) * share, y: (to.y - from.y) * share };
+      if (!other) return by(1, STILL, move);
+      const apart = (point: Point) => Math.hypot(point.x - other.x, point.y - other.y) || 1;
+      by(apart(to) / apart(from), { x: (from.x + other.x) / 2, y: (from.y + other.y) / 2 }, move);
     },
-    onPointerUp: drop,
+    onPointerUp: (event: PointerEvent) => {
+      const aside = place(event).x - began.current.x;
+      const alone = pointers.size === 1;
+      drop(event);
+      if (alone && view.scale === 1 && event.pointerType === "touch" && Math.abs(aside) > SWIPE)
+        turn(-Math.sign(aside));
+    },
     onPointerCancel: drop,
-    onDblClick: () => (view.scale === 1 ? by(3) : setView(WHOLE)),
+    onDblClick: (event: MouseEvent) => (view.scale === 1 ? by(3, place(event)) : setView(WHOLE)),
   };
   return {
     by,

@@ -73,6 +73,26 @@ describe("what was typed and not run", () => {
     expect(localStorage.getItem("comfykit-jupyter")).toBe("{}");
   });
 
+  it("goes with the notebook when that gets another name, and to no other notebook", async () => {
+    const moved = new Set<() => void>();
+    const pathChanged = {
+      connect: (callback: () => void) => void moved.add(callback),
+      disconnect: (callback: () => void) => void moved.delete(callback),
+    };
+    const notebook = { localPath: "a.ipynb", pathChanged };
+    const open = async (path: string) => {
+      notebook.localPath = path;
+      return control(await here.start({ fields, values, storage: "w-1" }, 1, { context: notebook }), "prompt");
+    };
+    await type(await open("a.ipynb"), "a fox");
+    expect((await open("b.ipynb")).value).toBe("a cat");
+    expect((await open("a.ipynb")).value).toBe("a fox");
+    notebook.localPath = "renamed.ipynb";
+    for (const callback of moved) callback();
+    expect((await open("a.ipynb")).value).toBe("a cat");
+    expect((await open("renamed.ipynb")).value).toBe("a fox");
+  });
+
   it("keeps how a seed goes on from run to run", async () => {
     const el = await form({ seed: 5 });
     const mode = el.querySelector(".ck-mode") as HTMLSelectElement;

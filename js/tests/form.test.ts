@@ -272,6 +272,32 @@ describe("the form", () => {
     expect(here.model.of("choices")).toHaveLength(1);
   });
 
+  it("takes several of many: each is added from the list, and taken away by its cross", async () => {
+    const choices = Array.from({ length: 300 }, (_, index) => `style ${index}`);
+    const el = await here.start({
+      fields: [field("styles", "choice", { multiselect: true, choice_count: 300, default: [] })],
+      values: { styles: ["style 7"] },
+    });
+    obliging(here.model);
+    const kernel = here.model.kernel;
+    here.model.kernel = (content, buffers) => (content.kind === "choices" ? { choices } : kernel(content, buffers));
+    const input = control(el, "styles");
+    const options = () => [...el.querySelectorAll('[role="option"]')].map(({ textContent }) => textContent);
+    await press(input, "ArrowDown");
+    expect(options()).toHaveLength(200);
+    expect(options()).not.toContain("style 7");
+    input.value = "style 299";
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    await settled();
+    await press(input, "Enter");
+    expect(newest()).toMatchObject({ name: "styles", value: ["style 7", "style 299"] });
+    expect(input.value).toBe("");
+    button(el, "Without style 7")?.click();
+    await settled();
+    expect(newest()).toMatchObject({ value: ["style 299"] });
+    expect([...el.querySelectorAll(".ck-chip")].map(({ textContent }) => textContent)).toEqual(["style 299"]);
+  });
+
   it("leaves a choice as it was on Escape", async () => {
     const el = await here.start({
       fields: [field("model", "choice", { default: "m1", choices: Array.from({ length: 30 }, (_, i) => `m${i}`) })],

@@ -10,8 +10,8 @@ export interface Stand {
   model: TestModel;
   views: HTMLElement[];
   urls: ReturnType<typeof countUrls>;
-  /** Starts the widget, once more if need be, with `count` views and returns the first. */
-  start(traits: Partial<Traits>, count?: number): Promise<HTMLElement>;
+  /** Starts the widget, once more if need be, with `count` views and returns the first; `host` is what its manager has. */
+  start(traits: Partial<Traits>, count?: number, host?: Record<string, unknown>): Promise<HTMLElement>;
 }
 
 /** A stand for the tests of a file, cleared after each. */
@@ -21,8 +21,9 @@ export function stand(): Stand {
     model: new TestModel(),
     views: [],
     urls: countUrls(),
-    async start(traits, count = 1) {
+    async start(traits, count = 1, host = {}) {
       here.model = new TestModel(traits);
+      Object.assign(here.model.widget_manager, host);
       here.views = [];
       const { initialize, render } = widget();
       endings.push(initialize({ model: here.model.asModel }));

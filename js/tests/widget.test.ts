@@ -80,6 +80,26 @@ describe("running", () => {
     }
   });
 
+  it("says that the kernel is busy when it does not answer, and no longer when it does", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const el = await here.start({});
+      const busy = () => el.textContent?.includes("The kernel is busy");
+      button(el, "Run")?.click();
+      vi.advanceTimersByTime(900);
+      await settled();
+      expect(busy()).toBe(false);
+      vi.advanceTimersByTime(200);
+      await settled();
+      expect(busy()).toBe(true);
+      for (const { content } of here.model.sent) here.model.answer(content);
+      await settled();
+      expect(busy()).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("takes a waiting run out of the queue", async () => {
     const el = await here.start({ status: "running", waiting: [{ id: "w1", position: 1 }] });
     button(el, "Take number 1 out of the queue")?.click();

@@ -1,0 +1,119 @@
+"""What goes on while the kernel is busy, the page is loaded anew, or the notebook gets another name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from .lab import KERNELS, Lab, Notebook
+
+Open = Callable[..., Notebook]
+
+SETUP = """
+import os, pathlib, time
+from comfykit_jupyter import ComfyKit
+kit = ComfyKit()
+wf = os.environ["WORKFLOWS"] + "/text_to_image.json"
+"""
+
+FORM = f"{SETUP}\nform = kit.form(wf, width=256, height=256, steps=4)\nform"
+RENAME = "name => window.jupyterapp.shell.currentWidget.context.rename(name)"
+
+
+@pytest.fixture
+def old_kernel() -> str:
+    """A kernel that hears nothing of the page while a cell runs."""
+    if not (KERNELS / "6.31.0").is_dir():
+        pytest.skip("ipykernel 6.31.0 is not installed beside: make test does")
+    return "ipykernel-6.31.0"
+
+
+def test_a_reload_during_a_cell_that_awaits_goes_on_live(open_notebook: Open) -> None:
+    cell = "form = kit.form(wf, width=256, height=256, steps=5000)\ndisplay(form)\nrun = form.run()\nawait run"
+    notebook = open_notebook(SETUP, cell, "print(form.status, kit.server().running)")
+    notebook.run(0)
+    notebook.start(1)
+    expect(notebook.output(1).get_by_role("img", name="Preview")).to_be_visible()
+    notebook.save()
+    notebook.reload()
+    form = notebook.output(1)
+    bar = form.get_by_role("progressbar")
+    expect(bar).to_be_visible()
+    expect(form.get_by_role("img", name="Preview")).to_be_visible()
+    before = bar.get_attribute("aria-valuetext")
+    expect(bar).not_to_have_attribute("aria-valuetext", before or "")
+    form.get_by_role("button", name="Cancel", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("Cancelled")
+    notebook.wait_for_kernel()
+    assert notebook.run(2).strip() == "cancelled 0"
+
+
+def test_a_form_says_that_its_kernel_is_busy_and_runs_when_it_is_free(
+    open_notebook: Open, lab: Lab, old_kernel: str
+) -> None:
+    gate = lab.notebooks / "gate"
+    notebook = open_notebook(
+        FORM, f"while not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.05)", kernel=old_kernel
+    )
+    notebook.run(0)
+    form = notebook.output(0)
+    notebook.start(1)
+    form.get_by_role("button", name="Run", exact=True).click()
+    busy = form.get_by_text("The kernel is busy")
+    expect(busy).to_be_visible()
+    gate.touch()
+    expect(busy).to_have_count(0)
+    expect(form.get_by_role("status").first).to_contain_text("Done in")
+
+
+def test_cancel_in_a_cell_that_shows_a_run_leaves_it_where_the_kernel_hears_nothing(
+    open_notebook: Open, old_kernel: str
+) -> None:
+    notebook = open_notebook(
+        f"%load_ext comfykit_jupyter\n{SETUP}\nrun = kit.submit(wf, width=256, height=256, steps=5000)",
+        "%comfykit attach {run.prompt_id}",
+        "print(run.status, kit.server().running)",
+        "run.cancel()",
+        kernel=old_kernel,
+    )
+    notebook.run(0)
+    notebook.start(1)
+    shown = notebook.output(1)
+    expect(shown.get_by_role("progressbar")).to_be_visible()
+    shown.get_by_role("button", name="Cancel", exact=True).click()
+    notebook.ended(1)
+    expect(shown).to_contain_text(re.compile("goes on"))
+    assert notebook.run(2).strip() == "running 1"
+    notebook.run(3)
+
+
+def test_what_was_typed_stays_with_the_notebook_under_any_name_and_address(
+    open_notebook: Open, lab: Lab, page: Page
+) -> None:
+    notebook = open_notebook(FORM)
+    prompt = notebook.output(0).get_by_label("prompt", exact=True)
+    notebook.run(0)
+    prompt.fill("typed, not run")
+    expect(notebook.output(0).get_by_role("button", name="Reset").first).to_be_visible()
+    page.evaluate(RENAME, "renamed.ipynb")
+    notebook.save()
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    for address in ("lab/tree/renamed.ipynb?reset&", "lab/workspaces/other/tree/renamed.ipynb?"):
+        page.goto(f"{lab.url}/{address}token={lab.token}")
+        notebook.wait_for_kernel()
+        notebook.run(0)
+        expect(prompt).to_have_value("typed, not run")
+
+    lab.write("another.ipynb", [FORM])
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:open', {path: 'another.ipynb'})")
+    another = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    expect(another.locator(".jp-Cell")).to_have_count(1)
+    notebook.wait_for_kernel()
+    another.locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Control+Enter")
+    field = another.get_by_label("prompt", exact=True)
+    expect(field).to_be_visible()
+    expect(field).not_to_have_value("typed, not run")

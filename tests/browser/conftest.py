@@ -52,7 +52,16 @@ def notebook_7(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+def used() -> Iterator[list[Lab]]:
+    """The servers that a test has opened notebooks on; their kernels end with it, once the page has gone."""
+    servers: list[Lab] = []
+    yield servers
+    for server in servers:
+        server.end_kernels()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, tmp_path: Path, used: list[Lab]) -> Iterator[Page]:
     """A page in a fresh browser; `SCREENSHOTS=DIR` keeps what it showed at the end."""
     chromium = find_chromium()
     if chromium is None:
@@ -68,11 +77,12 @@ def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
 
 
 @pytest.fixture
-def open_notebook(page: Page, request: pytest.FixtureRequest) -> Open:
+def open_notebook(page: Page, used: list[Lab], request: pytest.FixtureRequest) -> Open:
     """A function that opens a notebook with the given cells in a host, `lab` or `notebook_7`, its kernel running."""
 
     def open_(*cells: str, kernel: str = "python3", host: str = "lab") -> Notebook:
         server: Lab = request.getfixturevalue(host)
+        used.append(server)
         name = f"{''.join(c if c.isalnum() else '-' for c in request.node.name)}.ipynb"
         server.write(name, cells, kernel)
         return Notebook(server, page, name).open()

@@ -36,7 +36,7 @@ KERNEL_IDLE = """() => {
 class Lab:
     """A JupyterLab server of its own, with folders of its own, on a free port."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], app: str = "lab") -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], app: str = "lab", *options: str) -> None:
         self.folder = folder
         self.app = app
         self.token = secrets.token_hex(8)
@@ -70,7 +70,7 @@ class Lab:
                 sys.executable,
                 *("-m", "jupyter", app, "--no-browser", "--allow-root", "--expose-app-in-browser"),
                 *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
-                *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}"),
+                *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}", *options),
             ],
             env=os.environ | {name: str(home) for name, home in homes.items()} | environment,
             stdout=self._log,
@@ -113,15 +113,26 @@ class Lab:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 60
-        request = urllib.request.Request(f"{self.url}/api/status", headers={"Authorization": f"token {self.token}"})
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=5):
-                    return
+                self._ask("GET", "status")
+                return
             except (urllib.error.URLError, OSError):
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise RuntimeError((self.folder / "lab.log").read_text()) from None
                 time.sleep(0.1)
+
+    def end_kernels(self) -> None:
+        """End all that run: the next test needs the memory."""
+        for kernel in self._ask("GET", "kernels"):
+            self._ask("DELETE", f"kernels/{kernel['id']}")
+
+    def _ask(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/api/{path}", headers={"Authorization": f"token {self.token}"}, method=method
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
 
     def write(self, name: str, cells: Sequence[str], kernel: str = "python3") -> None:
         """A notebook with these code cells."""
@@ -198,9 +209,9 @@ class Notebook:
 
 
 @contextmanager
-def running_lab(folder: Path, environment: dict[str, str], app: str = "lab") -> Iterator[Lab]:
+def running_lab(folder: Path, environment: dict[str, str], app: str = "lab", *options: str) -> Iterator[Lab]:
     """A JupyterLab server, or with `app="notebook"` a Notebook 7 server, for as long as the block lasts."""
-    lab = Lab(folder, environment, app)
+    lab = Lab(folder, environment, app, *options)
     try:
         yield lab
     finally:

@@ -1,0 +1,327 @@
+"""Measures what the page does, in a real JupyterLab in Chromium; prints a table.
+
+Previews: how many a second are painted and how old they are then, from their arrival in the kernel until the page's
+word that it has painted them is back; one form, four at once, a busy cell on each kernel. Memory over 10,000 frames.
+The longest task while a gallery of 1,000 pictures is scrolled. The servers, which would be on other machines, run at
+the lowest priority; the page and the kernel share this machine with JupyterLab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser.chromium import find_chromium
+from tests.browser.conftest import CHROMIUM_OPTIONS
+from tests.browser.lab import KERNELS, Lab, Notebook, running_lab
+
+ROOT = Path(__file__).parents[1]
+FRAMES_A_SECOND = 25
+"""Of what the servers show: as a fast GPU does."""
+
+WORKFLOW = {
+    "1": {"class_type": "BenchFrames", "inputs": {"steps": 100_000, "seed": 0}, "_meta": {"title": "$seed"}},
+    "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+}
+
+SETUP = f"""
+import json, time
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.notebook.previews import Previews
+
+came, sent, painted = {{}}, [], []
+
+def offer(self, preview, original=Previews.offer):
+    came[id(self)] = time.time()
+    original(self, preview)
+
+def again(self, original=Previews.again):
+    content, data = self._newest
+    sent.append((id(self), content["seq"], time.time(), len(data), self.came))
+    original(self)
+
+def show(self, original=Previews._show):
+    self.came = came.pop(id(self), None)
+    original(self)
+
+def tell(self, sequence, original=Previews.painted):
+    painted.append((id(self), sequence, time.time()))
+    original(self, sequence)
+
+Previews.offer, Previews.again, Previews._show, Previews.painted = offer, again, show, tell
+
+def told(since):
+    arrived = {{(view, number): at for view, number, _, _, at in sent}}
+    frames = [frame for frame in sent if frame[2] > since]
+    seen = [frame for frame in painted if frame[2] > since and arrived.get(frame[:2])]
+    return json.dumps(dict(
+        views=len({{frame[0] for frame in frames}}), sent=len(frames), largest=max(frame[3] for frame in frames),
+        bytes=sum(frame[3] for frame in frames), ages=[at - arrived[view, number] for view, number, at in seen],
+    ))
+
+workflow = {WORKFLOW!r}
+"""
+
+URLS = """() => {
+  if (window.urls) return;
+  const urls = window.urls = { made: 0, live: 0, most: 0 };
+  const [make, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
+  URL.createObjectURL = (blob) => {
+    urls.made++;
+    urls.most = Math.max(urls.most, ++urls.live);
+    return make.call(URL, blob);
+  };
+  URL.revokeObjectURL = (url) => {
+    urls.live--;
+    revoke.call(URL, url);
+  };
+}"""
+
+
+def serve(number: int) -> None:
+    """So many servers in this process, whose only node shows a picture that moves."""
+    from PIL import Image, ImageChops
+
+    from comfykit_jupyter.sandbox import Sandbox
+    from comfykit_jupyter.sandbox.node import Context, Output, node
+
+    picture = Image.effect_mandelbrot((512, 512), (-2.2, -1.4, 0.8, 1.4), 60).convert("L")
+    noise = Image.effect_noise((512, 512), 24)
+    picture = Image.merge("RGB", (picture, ImageChops.add(picture, noise, 2), noise))
+    shown = [ImageChops.offset(picture, 8 * step, 0) for step in range(64)]
+
+    @node(
+        "BenchFrames", display_name="Frames", category="bench", returns=("IMAGE",),
+        required={"steps": ("INT", {"default": 9, "max": 1_000_000}), "seed": ("INT", {"default": 0, "max": 2**53})},
+    )  # fmt: skip
+    def frames(context: Context, steps: int, seed: int) -> Output:
+        import numpy as np
+
+        for step in range(steps):
+            time.sleep(1 / FRAMES_A_SECOND)
+            context.progress(step + 1, steps, shown[(step + seed) % len(shown)])
+        return Output((np.zeros((1, 8, 8, 3), dtype=np.float32),))
+
+    servers = [Sandbox().start() for _ in range(number)]
+    print(*(server.url for server in servers), flush=True)
+    sys.stdin.read()
+    for server in servers:
+        server.stop()
+
+
+@contextmanager
+def serving(number: int) -> Iterator[list[str]]:
+    """The addresses of servers in a process of their own."""
+    process = subprocess.Popen(
+        ["nice", "-n", "19", sys.executable, "-m", "benchmarks.page", "--serve", str(number)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split()
+    finally:
+        process.communicate()
+
+
+def opened(lab: Lab, page: Page, cells: Sequence[str], kernel: str = "python3") -> Notebook:
+    """A new notebook, in its page."""
+    name = f"bench-{len(list(lab.notebooks.iterdir()))}.ipynb"
+    lab.write(name, cells, kernel)
+    notebook = Notebook(lab, page, name).open()
+    page.evaluate(URLS)
+    notebook.run(0)
+    return notebook
+
+
+def report(title: str, seconds: float, told: dict[str, Any], page: Page) -> None:
+    """A line of the table."""
+    ages = sorted(1000 * age for age in told["ages"])
+    views = max(1, told["views"])
+    painted = len(ages) / seconds / views
+    age = f"{ages[len(ages) // 2]:5.0f} {ages[len(ages) * 95 // 100]:5.0f}" if ages else " " * 11
+    urls = page.evaluate("window.urls")
+    print(
+        f"{title:34} {told['sent'] / seconds / views:7.1f} {painted:8.1f} {age} {told['largest'] / 1000:9.1f}"
+        f" {told['bytes'] / seconds / 1000:8.0f} {urls['most']:6}",
+        flush=True,
+    )
+
+
+def forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> None:
+    """So many forms, each with a run on a server of its own."""
+    made = f"forms = [ComfyKit(url).form(workflow) for url in {list(urls)!r}]"
+    shown = [f"forms[{index}]" for index in range(len(urls))]
+    notebook = opened(
+        lab, page,
+        [SETUP + made, *shown, "runs = [form.run() for form in forms]", "since = time.time()", "print(told(since))"],
+    )  # fmt: skip
+    for index in range(len(urls) + 1):
+        notebook.run(1 + index)
+    time.sleep(2)
+    notebook.run(len(urls) + 2)
+    began = time.time()
+    time.sleep(seconds)
+    told = json.loads(notebook.run(len(urls) + 3))
+    report(f"{len(urls)} form{'s' * (len(urls) > 1)}", time.time() - began, told, page)
+    notebook.command("notebook:shutdown-kernel")
+
+
+def busy(lab: Lab, page: Page, url: str, kernel: str, seconds: float) -> None:
+    """A cell that is busy; on some kernels the page is not heard meanwhile."""
+    cell = f"""
+form = ComfyKit({url!r}).form(workflow)
+run = form.run()
+display(form)
+time.sleep(2)
+since = time.time()
+time.sleep({seconds})
+line = told(since)
+run.cancel()"""
+    notebook = opened(lab, page, [SETUP, cell, "print(line)"], kernel)
+    notebook.run(1, timeout=seconds + 30)
+    report(f"busy cell, {kernel}", seconds, json.loads(notebook.run(2)), page)
+    notebook.command("notebook:shutdown-kernel")
+
+
+def memory(lab: Lab, page: Page, url: str, frames: int) -> None:
+    """What the page holds after a tenth of the frames, and after all."""
+    send = """
+def send(number):
+    for index in range(number):
+        form.send(dict(kind="preview", prompt_id="bench", mime="image/jpeg", seq=0), [pictures[index % len(pictures)]])
+        time.sleep(0.01)"""
+    setup = f"""
+import io, random
+from PIL import Image
+pictures = []
+for seed in range(20):
+    out = io.BytesIO()
+    Image.frombytes("RGB", (64, 64), random.Random(seed).randbytes(12288)).resize((512, 512)).save(out, "JPEG")
+    pictures.append(out.getvalue())
+form = ComfyKit({url!r}).form(workflow)
+{send}
+form.status, form.progress = "running", dict(prompt_id="bench")
+form"""
+    notebook = opened(lab, page, [SETUP, setup, f"send({frames // 10})", f"send({frames})"])
+    notebook.run(1)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+
+    def held() -> dict[str, float]:
+        for _ in range(3):
+            devtools.send("HeapProfiler.collectGarbage")
+        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+        return {name: metrics[name] for name in ("JSHeapUsedSize", "Nodes", "JSEventListeners")}
+
+    notebook.run(2, timeout=600)
+    before = held()
+    notebook.run(3, timeout=600)
+    after = held()
+    urls = page.evaluate("window.urls")
+    print(
+        f"{frames} frames, {urls['made']} painted: heap {before['JSHeapUsedSize'] / 1e6:.1f} → "
+        f"{after['JSHeapUsedSize'] / 1e6:.1f} MB, nodes {before['Nodes']:.0f} → {after['Nodes']:.0f}, listeners "
+        f"{before['JSEventListeners']:.0f} → {after['JSEventListeners']:.0f}, URLs at once {urls['most']}",
+        flush=True,
+    )
+    notebook.command("notebook:shutdown-kernel")
+
+
+GALLERY = """
+import io, random
+from pathlib import Path
+from PIL import Image
+folder = Path("pictures")
+folder.mkdir()
+for number in range(1000):
+    colours = random.Random(number).randbytes(192)
+    Image.frombytes("RGB", (8, 8), colours).resize((1024, 1024)).save(folder / f"{number}.png", compress_level=1)
+form = ComfyKit(%r).form(workflow)
+form.file = lambda run, key: (folder / f"{int(run[1:]) * 10 + int(key)}.png", "image/png")
+brief = dict(status="completed", seconds=1.0, seeds={}, changed={}, error=None, workflow="w", server="s")
+item = dict(kind="image", name="a.png", node="Save", var="", temp=False, mime="image/png")
+runs = [dict(brief, id=f"r{r}", items=[dict(item, key=str(i)) for i in range(10)]) for r in range(100)]
+form"""
+
+SCROLL = """async (seconds) => {
+  const box = document.querySelector(".ck-gallery");
+  const tasks = [];
+  new PerformanceObserver((list) => tasks.push(...list.getEntries())).observe({ type: "longtask" });
+  const began = performance.now();
+  const gaps = [];
+  let [most, pictures, last] = [0, 0, began];
+  for (;;) {
+    const now = await new Promise(requestAnimationFrame);
+    gaps.push(now - last);
+    last = now;
+    const part = (now - began) / seconds / 1000;
+    if (part > 1) break;
+    // Down and up again, twice.
+    box.scrollTop = (box.scrollHeight - box.clientHeight) * (1 - Math.abs(1 - ((part * 4) % 2)));
+    most = Math.max(most, document.querySelectorAll(".ck-root *").length);
+    pictures = Math.max(pictures, document.querySelectorAll(".ck-gallery img").length);
+  }
+  gaps.sort((a, b) => a - b);
+  const durations = tasks.filter(({ startTime }) => startTime > began).map(({ duration }) => duration);
+  return { tasks: durations.length, longest: Math.max(0, ...durations), most, pictures, urls: window.urls.live,
+           gap: gaps[Math.floor(gaps.length * 0.95)] };
+}"""
+
+
+def gallery(lab: Lab, page: Page, url: str, seconds: float) -> None:
+    """1,000 pictures of a megapixel, scrolled through."""
+    notebook = opened(lab, page, [SETUP, GALLERY % url, "form.runs = runs"])
+    notebook.run(1, timeout=120)
+    notebook.run(2)
+    page.locator(".ck-gallery .ck-open img").first.wait_for()
+    page.locator(".ck-gallery").scroll_into_view_if_needed()
+    found = page.evaluate(SCROLL, seconds)
+    print(
+        f"1,000 pictures scrolled: {found['tasks']} tasks over 50 ms, the longest {found['longest']:.0f} ms; "
+        f"95 % of frames within {found['gap']:.0f} ms; at most {found['most']} elements, {found['pictures']} pictures; "
+        f"{found['urls']} URLs held at the end"
+    )
+    notebook.command("notebook:shutdown-kernel")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15, help="that each takes (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=10_000, help="of the look at memory (default: %(default)s)")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        return serve(options.serve)
+    kernels = ["python3", *(f"ipykernel-{folder.name}" for folder in sorted(KERNELS.glob("*")))]
+    with serving(4) as urls, tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        environment = {"COMFYUI_BASE_URL": urls[0], "PYTHONPATH": str(ROOT)}
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_OPTIONS)
+        with running_lab(Path(folder) / "lab", environment) as lab:
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            heads = ("", "sent/s", "painted/s", "age p50", "p95", "largest kB", "kB/s", "URLs")
+            print("{:34} {:>7} {:>8} {} {} {} {} {:>6}".format(*heads))
+            forms(lab, page, urls[:1], options.seconds)
+            forms(lab, page, urls, options.seconds)
+            for kernel in kernels:
+                busy(lab, page, urls[0], kernel, options.seconds)
+            memory(lab, page, urls[0], options.frames)
+            gallery(lab, page, urls[0], options.seconds)
+            limits = (Path(folder) / "lab/lab.log").read_text().count("rate exceeded")
+            print(f"Rate limits of JupyterLab that were hit: {limits}")
+        browser.close()
+    return None
+
+
+if __name__ == "__main__":
+    main()

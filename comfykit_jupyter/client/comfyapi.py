@@ -20,7 +20,7 @@ from comfykit_jupyter.client.comfyapi_assets import Assets, download
 from comfykit_jupyter.client.comfyapi_follow import Following, recorded
 from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.jobs import Job
+from comfykit_jupyter.client.jobs import Job, from_item, from_record
 from comfykit_jupyter.client.media import Media, encodable
 from comfykit_jupyter.workflow import comfyapi as words
 
@@ -35,8 +35,11 @@ LOOKS_FOR_LOST = (0.2, 0.5, 1.0, 2.0)
 """Seconds before each look for a job whose answer was lost."""
 LISTED = 100
 """Jobs that are asked for at most."""
+VALUED = 20
+"""Jobs of a list whose values are asked for: that takes a request each."""
 _CLOCKS = 2.0
 """Seconds by which a server's clocks may differ."""
+_RUNNING = ("running", "canceling")
 
 
 class ComfyAPI(Backend):
@@ -220,7 +223,7 @@ class ComfyAPI(Backend):
             if answer.status == 200:
                 states = [job.get("status") for job in _listed(answer)]
                 waiting = states.count("queued")
-                running = sum(state in ("running", "canceling") for state in states)
+                running = sum(state in _RUNNING for state in states)
                 return Server(self.url, True, None, "Comfy API v2", running, waiting)
             if not answer.code:  # no list: a job that is nowhere is answered in the words of this API
                 answer = await self._api.request("GET", f"/jobs/{uuid.UUID(int=0)}")
@@ -232,20 +235,32 @@ class ComfyAPI(Backend):
 
     async def queued(self) -> list[Job]:
         """See `ComfyKit.queue`."""
-        jobs = [_job(job) for job in await self._list(unfinished=True)]
-        running = [job for job in jobs if job.status == "running"]
-        return [*running, *reversed([job for job in jobs if job.status == "queued"])]
+        found = await self._list(unfinished=True)
+        running = [job for job in found if job.get("status") in _RUNNING]
+        waiting = [job for job in reversed(found) if job.get("status") == "queued"]  # the newest is told first
+        prompts = await self._recorded([*running, *waiting])
+        return [
+            *(from_item([0, job["id"], prompts.get(job["id"])], "running") for job in running),
+            *(from_item([0, job["id"], prompts.get(job["id"])], "queued", at) for at, job in enumerate(waiting, 1)),
+        ]
 
     async def recent(self, most: int) -> list[Job]:
-        """See `ComfyKit.history`."""
-        jobs = [_job(job) for job in await self._list(unfinished=False)]
-        return [job for job in jobs if job.status not in ("queued", "running")][:most]
+        """See `ComfyKit.history`; no more than `LISTED` jobs are told."""
+        found = [job for job in await self._list(unfinished=False) if job.get("status") in words.ENDED][:most]
+        prompts = await self._recorded(found)
+        return [from_record(job["id"], words.record(job, prompts.get(job["id"]), {})) for job in found]
 
     async def _list(self, *, unfinished: bool) -> list[Mapping[str, Any]]:
         answer = await self._jobs(unfinished=unfinished)
         if answer.status != 200:
             raise ComfyKitError(f"{self.url} does not list its jobs: kit.attach(id) shows one")
         return _listed(answer)
+
+    async def _recorded(self, jobs: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any] | None]:
+        """What these jobs run, by id; of many only the first are asked for."""
+        ids = [job["id"] for job in jobs[:VALUED]]
+        found = await asyncio.gather(*(recorded(self._api, id_) for id_ in ids), return_exceptions=True)
+        return {id_: None if isinstance(each, BaseException) else each for id_, each in zip(ids, found, strict=True)}
 
     async def _jobs(self, *, unfinished: bool) -> Answer:
         """The newest jobs; those that are `unfinished` only, where the server can tell them apart."""
@@ -282,22 +297,6 @@ def _refusal(answer: Answer) -> str:
 def _listed(answer: Answer) -> list[Mapping[str, Any]]:
     body = answer.body if isinstance(answer.body, dict) else {}
     return [job for job in words.each(body.get("jobs")) if isinstance(job.get("id"), str) and job["id"]]
-
-
-def _job(job: Mapping[str, Any]) -> Job:
-    states = {"succeeded": "completed", "canceled": "cancelled", "canceling": "running", "expired": "failed"}
-    status = str(job.get("status"))
-    began, ended = words.moment(job.get("started_at")), words.moment(job.get("completed_at"))
-    error, position = job.get("error"), job.get("queue_position")
-    return Job(
-        job["id"],
-        states.get(status, status),
-        place=position if isinstance(position, int) else None,
-        files=len(words.each(job.get("outputs"))),
-        began=began,
-        seconds=None if began is None or ended is None else ended - began,
-        message=str(error.get("message") or "").strip() if isinstance(error, Mapping) else "",
-    )
 
 
 def _clock_ahead(answer: Answer) -> float:

@@ -50,9 +50,9 @@ class Job:
 async def queued(server: ComfyUI) -> list[Job]:
     """See `ComfyKit.queue`."""
     queue = await server.queue()
-    running = [_job(item, "running") for item in queued_items(queue.get("queue_running"))]
+    running = [from_item(item, "running") for item in queued_items(queue.get("queue_running"))]
     waiting = sorted(queued_items(queue.get("queue_pending")), key=_number)
-    return [*running, *(_job(item, "queued", place) for place, item in enumerate(waiting, 1))]
+    return [*running, *(from_item(item, "queued", place) for place, item in enumerate(waiting, 1))]
 
 
 async def ended(server: ComfyUI, most: int) -> list[Job]:
@@ -67,7 +67,7 @@ async def ended(server: ComfyUI, most: int) -> list[Job]:
     if not isinstance(found, dict):
         raise ServerError(f"{server.url} is no ComfyUI server: /history is answered with something else")
     entries = [(id_, entry) for id_, entry in found.items() if isinstance(entry, dict)]
-    return [_ended(id_, entry) for id_, entry in reversed(entries[-most:])]
+    return [from_record(id_, entry) for id_, entry in reversed(entries[-most:])]
 
 
 async def models(server: ComfyUI, folder: str | None) -> list[str]:
@@ -86,7 +86,7 @@ def _number(item: list[Any]) -> float:
     return item[0] if isinstance(item[0], (int, float)) else float("inf")
 
 
-def _job(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
+def from_item(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
     """A job from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
     item = item if isinstance(item, list) else []
     prompt = item[2] if len(item) > 2 else None
@@ -101,13 +101,14 @@ def _job(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
     return Job(status=status, place=place, values=values, nodes=len(workflow.prompt), **known)
 
 
-def _ended(prompt_id: str, entry: Mapping[str, Any]) -> Job:
+def from_record(prompt_id: str, entry: Mapping[str, Any]) -> Job:
+    """A job that has ended, from its entry in a history."""
     item = entry.get("prompt")
     prompt = item[2] if isinstance(item, list) and len(item) > 2 and isinstance(item[2], dict) else {}
     classes = {id_: node for id_, node in prompt.items() if isinstance(node, dict) and "class_type" in node}
     state = from_history(RunState.new(prompt_id, classes, {}, 0.0), entry, 0.0)
     error = state.error
-    return _job(
+    return from_item(
         item,
         "cancelled" if error is not None and error.stopped else state.status,
         prompt_id=prompt_id,

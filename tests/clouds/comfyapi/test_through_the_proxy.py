@@ -316,11 +316,12 @@ def test_the_server_is_known(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> 
 
 
 def test_what_it_ran_is_told(kit: ComfyKit) -> None:
-    done = kit.run(workflows.picture())
+    done = kit.run(workflows.picture(), width=13)
     with pytest.raises(RunFailed):
         kit.run(workflows.failing())
     failed, completed = kit.history(2)
     assert (completed.prompt_id, completed.status, completed.files) == (done.prompt_id, "completed", 1)
+    assert (completed.values, completed.nodes) == ({"width": 13, "height": 16, "color": 255}, 2)
     assert (failed.status, failed.message) == ("failed", "kaboom over 1 picture")
 
 

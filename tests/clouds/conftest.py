@@ -67,3 +67,9 @@ def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) ->
 def kit(make_kit: MakeKit) -> ComfyKit:
     """A kit for the double; `run` gives also what failed."""
     return make_kit(raise_on_error=False)
+
+
+def sent(cloud: RunningHub) -> dict[tuple[str, str], Any]:
+    """The values that the only task was given, by node and field."""
+    (request,) = [*cloud.asked("create"), *cloud.asked("ai-app/run")]
+    return {(each["nodeId"], each["fieldName"]): each["fieldValue"] for each in request.body["nodeInfoList"]}

@@ -1,0 +1,231 @@
+"""Files on their way to RunningHub: by either route, once per content."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import runninghub_files
+from tests.client import workflows
+from tests.client.proxy import Served
+
+from .asking import WORKFLOW, Asking
+from .conftest import MakeKit, sent
+from .runninghub import DROPPED, HANGING, LOST, NO_JSON, NOT_FOUND, WRONG_PATH, Reply, RunningHub, page
+
+
+def png(color: int = 255) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 4), (color, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _inverted(cloud: RunningHub) -> None:
+    cloud.workflows[WORKFLOW] = workflows.inverted()
+
+
+def image(cloud: RunningHub) -> str:
+    """What the task was given as its picture."""
+    name: str = sent(cloud)["1", "image"]
+    return name
+
+
+def uploads(cloud: RunningHub) -> list[str]:
+    return [request.endpoint for request in cloud.requests if "upload" in request.endpoint]
+
+
+def test_a_picture_is_sent_and_comes_back_inverted(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(png())
+    result = kit.run(WORKFLOW, image=tmp_path / "cat.png")
+    assert result["negative"][0].pil().getpixel((0, 0)) == (0, 255, 255)
+    assert cloud.uploads[image(cloud)] == png()
+    assert image(cloud).startswith("openapi/")
+    assert image(cloud).endswith(".png")
+    (request,) = cloud.asked("v2/upload")
+    assert request.headers["Authorization"] == f"Bearer {cloud.key}"
+    assert cloud.key not in str(request.body)
+    assert uploads(cloud) == ["v2/upload"]
+
+
+def test_pictures_may_be_bytes_open_files_and_addresses(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        assert cloud.key not in f"{request.headers}"
+        return web.Response(body=png(3), content_type="image/png")
+
+    path = tmp_path / "cat.png"
+    path.write_bytes(png(1))
+    with Served(serve) as site, path.open("rb") as file:
+        for value in (png(2), file, f"{site.url}/cat.png?x=1", Image.new("RGB", (8, 4))):
+            assert kit.run(WORKFLOW, image=value).image.pil().size == (8, 4)
+    assert [*cloud.uploads.values()][:3] == [png(2), png(1), png(3)]
+
+
+def test_the_same_content_is_sent_once(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).write_bytes(png())
+        assert kit.run(WORKFLOW, image=tmp_path / name).status == "completed"
+    assert kit.options(timeout=60).run(WORKFLOW, image=png()).status == "completed"
+    assert uploads(cloud) == ["v2/upload"]
+
+
+def test_at_the_same_time_too(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.concurrency = 3
+    kit = make_kit(runninghub_concurrency=3)
+    runs = [kit.submit(WORKFLOW, image=png()) for _ in range(3)]
+    assert [run.result().status for run in runs] == ["completed"] * 3
+    assert uploads(cloud) == ["v2/upload"]
+
+
+def test_what_was_sent_long_ago_is_sent_again(
+    kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.run(WORKFLOW, image=png())
+    monkeypatch.setattr(runninghub_files, "UPLOAD_LIFE", 0)
+    kit.run(WORKFLOW, image=png())
+    assert len(uploads(cloud)) == 2
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "NOT_FOUND"}, 404)], ids=str)
+def test_without_the_new_route_the_old_one_is_taken(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", answer, times=None)
+    assert kit.run(WORKFLOW, image=png()).status == "completed"
+    assert uploads(cloud) == ["v2/upload", "upload"]
+    assert image(cloud).startswith("api/")
+    (request,) = cloud.asked("upload")
+    assert request.body["fileType"] == "input"
+    assert request.body["apiKey"] == cloud.key
+
+
+def test_with_neither_nothing_is_created(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", NOT_FOUND, times=None)
+    cloud.answer("upload", page(404), times=None)
+    assert "no route by which files are sent" in str(kit.run(WORKFLOW, image=png()).msg)
+    assert not cloud.asked("create")
+
+
+def test_the_old_route_takes_no_more_than_it_does(
+    kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runninghub_files, "UPLOAD_LIMIT", 2 << 20)
+    large = png() + bytes(3 << 20)
+    assert kit.run(WORKFLOW, image=large).status == "completed"  # the new one has no limit that is known
+    cloud.answer("v2/upload", NOT_FOUND, times=None)
+    result = kit.run(WORKFLOW, image=large + b"1")
+    assert result.status == "failed"
+    assert "image (LoadImage): 3 MB are more than the 2 MB that RunningHub takes" in str(result.msg)
+    assert not cloud.asked("upload")
+    assert runninghub_files.UPLOAD_LIMIT != 30 << 20
+    monkeypatch.undo()
+    assert runninghub_files.UPLOAD_LIMIT == 30 << 20
+
+
+def test_a_file_that_is_too_large_there_is_told_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", 809)
+    result = kit.run(WORKFLOW, image=png())
+    assert "the file for image: the file is too large: 30 MB at the most (code 809)" in str(result.msg)
+    assert not cloud.asked("create")
+
+
+@pytest.mark.parametrize("trouble", [DROPPED, LOST, NO_JSON, page(502), page(429), 808, 1003, 1010], ids=str)
+def test_a_file_that_did_not_arrive_is_sent_again(trouble: Reply | int, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", trouble, times=2)
+    assert kit.run(WORKFLOW, image=png()).status == "completed"
+    assert uploads(cloud) == ["v2/upload"] * 3
+
+
+def test_not_for_ever(make_kit: MakeKit, cloud: RunningHub) -> None:
+    for trouble in (page(502), 808, DROPPED):
+        cloud.requests.clear()
+        cloud.answer("v2/upload", trouble, times=None)
+        result = make_kit(raise_on_error=False, runninghub_retry_count=2).run(WORKFLOW, image=png())
+        assert result.status == "failed"
+        assert uploads(cloud) == ["v2/upload"] * 3
+        cloud.normal("v2/upload")
+    assert not cloud.asked("create")
+
+
+@pytest.mark.parametrize("code", [401, 301, 802, 1014, 500, 1])
+def test_a_file_that_is_refused_is_sent_once(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", code, times=None)
+    result = kit.run(WORKFLOW, image=png())
+    assert result.status == "failed"
+    assert f"(code {code})" in str(result.msg)
+    assert uploads(cloud) == ["v2/upload"]
+
+
+@pytest.mark.parametrize("data", [None, {}, {"fileName": ""}, {"fileName": None}, {"fileName": 7}, [], "x"], ids=str)
+def test_an_answer_without_a_name_is_no_success(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", Reply({"code": 0, "message": "success", "data": data}), times=None)
+    assert kit.run(WORKFLOW, image=png()).status == "failed"
+    assert not cloud.asked("create")
+
+
+def test_a_name_that_the_site_gave_passes(kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path) -> None:
+    names = [
+        ask.upload("cat.png", png())["data"]["fileName"],
+        ask.upload("cat.png", png(), v2=True)["data"]["fileName"],
+    ]
+    cloud.requests.clear()
+    for name in names:
+        assert kit.run(WORKFLOW, image=name).status == "completed"
+    assert not uploads(cloud)
+    given = [request.body["nodeInfoList"][0]["fieldValue"] for request in cloud.asked("create")]
+    assert given == names
+    assert str(names[0]) in str(kit.dry_run(WORKFLOW, image=names[0]))
+
+
+def test_a_file_that_is_nowhere_is_refused(kit: ComfyKit, cloud: RunningHub) -> None:
+    for name in ("nowhere.png", "apis/x.png", "/api/x.png", "api/"):
+        result = kit.run(WORKFLOW, image=name)
+        assert "there is no file" in str(result.msg)
+    assert not cloud.asked("create")
+
+
+def test_a_default_is_not_sent(
+    kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ask.upload("cat.png", png(0), v2=True)["data"]["fileName"]
+    cloud.workflows[WORKFLOW]["1"] = {
+        "class_type": "LoadImage",
+        "inputs": {"image": name},
+        "_meta": {"title": "$~image"},
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openapi").mkdir()
+    (tmp_path / name).write_bytes(b"private")
+    cloud.requests.clear()
+    assert kit.run(WORKFLOW).image.pil().getpixel((0, 0)) == (255, 255, 255)
+    assert not uploads(cloud)
+
+
+def test_an_output_of_an_earlier_task_is_sent_again(kit: ComfyKit, cloud: RunningHub) -> None:
+    first = kit.run(WORKFLOW, image=png())
+    cloud.files.expired = 404  # by now: its copy is what is sent
+    cloud.requests.clear()
+    second = kit.run(WORKFLOW, image=first.image)
+    assert uploads(cloud) == ["v2/upload"]
+    assert cloud.uploads[image(cloud)] == first.image.read()
+    cloud.files.expired = None
+    assert second.warnings
+    assert kit.attach(str(second.prompt_id)).result().image.pil().getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_run_that_is_cancelled_while_a_file_is_sent_was_never_sent(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/upload", HANGING)
+    run = kit.submit(WORKFLOW, image=png())
+    told = threading.Event()
+    run.subscribe(progress=lambda progress: told.set() if progress.note == "sending image" else None)
+    assert told.wait(20)
+    cloud.wait_for(lambda: cloud.asked("v2/upload"))
+    run.cancel()
+    result = run.result()
+    assert (run.status, result.prompt_id) == ("cancelled", None)
+    assert not cloud.asked("create")
+    assert not cloud.asked("cancel")

@@ -314,7 +314,8 @@ async def read(request: web.Request, name: str, item_id: str) -> tuple[Asked, Re
         body, noted = {}, {}
         for key, value in form.items():
             if isinstance(value, web.FileField):
-                content = value.file.read()
+                with value.file as given:
+                    content = given.read()
                 noted[key] = {"name": value.filename, "type": value.content_type, "size": len(content)}
                 file = (value.filename, content) if key == "file" else file
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import secrets
 import threading
@@ -191,7 +192,7 @@ class Server:
         """Put an upload where the nodes find it by its name."""
         path = PurePosixPath(name)
         form = aiohttp.FormData({"subfolder": str(path.parent).strip("."), "overwrite": "true"})
-        form.add_field("image", content, filename=path.name, content_type="application/octet-stream")
+        form.add_field("image", io.BytesIO(content), filename=path.name, content_type="application/octet-stream")
         async with self._session.post(f"{self.url}/upload/image", data=form) as response:
             response.raise_for_status()
 

@@ -174,7 +174,7 @@ class _Binder:
 
     def give(self, parameter: Parameter, value: Any) -> None:
         """A value was given: it goes to all the parameter's targets, or is reported for each that can't take it."""
-        value = plain_scalar(value)
+        given, value = value, plain_scalar(value)
         slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
         if isinstance(value, str) and value == RANDOM and all(slot.is_seed(parameter.name) for slot in slots):
             value = self.draw(*_limits(slots))
@@ -184,7 +184,7 @@ class _Binder:
                 reason = f"given twice, also as {shown(other)}: leave one of them out"
                 self.problems.append(self.problem(parameter, slot, reason))
                 continue
-            self.put(parameter, slot, value)
+            self.put(parameter, slot, given if slot.upload else value)  # a file may be text that knows more
 
     def put(self, parameter: Parameter, slot: Slot, value: Any) -> None:
         """One target gets its value; media only has its place made ready."""

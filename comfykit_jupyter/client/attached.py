@@ -42,7 +42,8 @@ class AttachedRun(Run):
         """The caller leaves, the run goes on."""
 
     async def _stay(self) -> None:
-        await self._server.look()  # for the version that the result tells; one that is away is waited for
+        if self._server.describes:
+            await self._server.look()  # for the version that the result tells; one that is away is waited for
         await self._server.follow(self, listen=True, lost=True)
 
     @property

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
-from comfykit_jupyter.client.comfyapi_assets import Assets, download
-from comfykit_jupyter.client.comfyapi_follow import Following, recorded
+from comfykit_jupyter.client.comfyapi_assets import Assets, content_path, download
+from comfykit_jupyter.client.comfyapi_follow import Following, Known, links_of, recorded
 from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.jobs import Job, from_item, from_record
@@ -33,6 +33,8 @@ ROOM = 600.0
 """Seconds for which a job is offered again and again to a server that has no room for it, or is not ready yet."""
 LOOKS_FOR_LOST = (0.2, 0.5, 1.0, 2.0)
 """Seconds before each look for a job whose answer was lost."""
+CANCEL_AGAIN = (0.3, 0.6, 1.2)
+"""Seconds before a cancellation is tried again that a server could not be told."""
 LISTED = 100
 """Jobs that are asked for at most."""
 VALUED = 20
@@ -64,8 +66,8 @@ class ComfyAPI(Backend):
         self._assets = Assets(self._api)
         self._taken: deque[str] = deque(maxlen=1000)
         """Ids of jobs that are known to be ours: the newest ones."""
-        self._prompts: dict[str, Mapping[str, Any]] = {}
-        """What those run that are followed."""
+        self._known: dict[str, Known] = {}
+        """What is known of those that are followed, by their ids."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -134,7 +136,7 @@ class ComfyAPI(Backend):
             id_ = answer.body.get("id") if isinstance(answer.body, dict) else None
             if not isinstance(id_, str) or not id_:
                 return await self._lost(order, since, f"{self.url} answers {answer.status}, and names no job")
-            return self._accepted(id_, order)
+            return self._accepted(answer.body, order)
         if not answer.code:
             raise self._api.unexpected(answer, "a job")
         raise Refused(words.refusal(answer.code, _refusal(answer), answer.details))
@@ -155,36 +157,51 @@ class ComfyAPI(Backend):
                 seen = "it is not in the list of jobs"
                 for job in _listed(answer):
                     if await self._is_ours(job, order, since - _clock_ahead(answer)):
-                        return self._accepted(job["id"], order)
+                        return self._accepted(job, order)
             except ServerError:
                 continue
         raise ServerError(
             f"{why}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again", sent=True
         )
 
-    def _accepted(self, id_: str, order: Order) -> Accepted:
-        self._taken.append(id_)
-        self._prompts[id_] = order.binding.prompt
-        return Accepted(id_)
+    def _accepted(self, job: Mapping[str, Any], order: Order) -> Accepted:
+        self._taken.append(job["id"])
+        self._known[job["id"]] = Known(order.binding.prompt, links_of(job))
+        return Accepted(job["id"])
 
     async def _is_ours(self, job: Mapping[str, Any], order: Order, since: float) -> bool:
         created = words.moment(job.get("created_at") or job.get("create_time"))
         if job["id"] in self._taken or created is None or created < since - _CLOCKS:
             return False
-        return words.same_prompt(order.binding.prompt, await recorded(self._api, job["id"]))
+        prompt = await recorded(self._api, job["id"])
+        return words.same_prompt(order.binding.prompt, prompt) and job["id"] not in self._taken
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
-        following = Following(self._api, run, self._settings.patience, self._prompts.get(run.prompt_id))
-        await following.until_ended(listen=listen, lost=lost)
+        known = self._known.setdefault(run.prompt_id, Known())
+        await Following(self._api, run, self._settings.patience, known).until_ended(listen=listen, lost=lost)
 
     def leave(self, run: Follower) -> None:
-        """The run has ended, or is left: what it ran need not be known any more."""
-        self._prompts.pop(run.prompt_id, None)
+        """The run has ended, or is left: nothing need be known of it any more."""
+        self._known.pop(run.prompt_id, None)
 
     async def cancel(self, prompt_id: str) -> bool:
-        """Take a job out of the queue, or stop it. Returns whether it was there at all."""
-        answer = await self._api.request("POST", f"/jobs/{quote(prompt_id, safe='')}/cancel", again=True)
+        """Take a job out of the queue, or stop it: a server that has no ear for that now is told again.
+
+        Returns whether it was there at all.
+        """
+        link = self._known[prompt_id].links.get("cancel") if prompt_id in self._known else None
+        path = self._api.link(link, f"/jobs/{quote(prompt_id, safe='')}/cancel")
+        for pause in CANCEL_AGAIN:
+            try:
+                answer = await self._api.request("POST", path, again=True)
+                break
+            except ServerError as error:
+                if error.status is not None and error.status < 500 and error.status != 429:
+                    raise
+                await asyncio.sleep(error.pause if isinstance(error, Busy) else pause)
+        else:
+            answer = await self._api.request("POST", path, again=True)
         if answer.status == 404 and answer.code:
             return False
         if answer.status not in (200, 202, 409):
@@ -205,7 +222,8 @@ class ComfyAPI(Backend):
         if "." not in name:
             name += mimetypes.guess_extension(str(entry.get("content_type") or "")) or ""
         id_ = encodable(id_)
-        return f"{self._api.base}/assets/{quote(id_, safe='')}/content", {"filename": name, "id": id_}
+        query = {"filename": name, "id": id_, "job": encodable(entry.get("job") or "")}
+        return f"{self._api.base}{content_path(id_)}", query
 
     async def fetch(self, media: Media) -> Path:
         """A local copy of an output, fetched once."""

@@ -19,6 +19,7 @@ from urllib.parse import quote, urljoin
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
+from comfykit_jupyter.client.tls import tls_context
 from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest_of, local_folder
 from comfykit_jupyter.workflow import comfyapi as words
 
@@ -108,52 +109,83 @@ async def download(api: Api, media: Media) -> Path:
     folder.mkdir()
     target = folder / safe_name(media.name)
     try:
-        async with content_of(api, media.query["id"]) as pieces:
-            with target.open("wb") as file:
-                async for piece in pieces:
-                    file.write(piece)
-                    if file.tell() > MEDIA_LIMIT:
-                        raise ServerError(f"{api.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
+        try:
+            await _store(api, content_path(media.query["id"]), target)
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            await _store(api, await _told(api, media), target)
     except ServerError as error:
-        if error.status == 404:
-            raise ServerError(f"{api.url} has no {media.name}: it never was there, or is gone", status=404) from None
-        raise
+        if error.status != 404:
+            raise
+        raise ServerError(f"{api.url} has no {media.name}: it never was there, or is gone", status=404) from None
     return target
 
 
+def content_path(id_: str) -> str:
+    """Where the content of an asset is, after `/api/v2`."""
+    return f"/assets/{quote(id_, safe='')}/content"
+
+
+async def _store(api: Api, address: str, target: Path) -> None:
+    async with content_of(api, address) as pieces:
+        with target.open("wb") as file:
+            async for piece in pieces:
+                file.write(piece)
+                if file.tell() > MEDIA_LIMIT:
+                    raise ServerError(f"{api.url} sends more than {MEDIA_LIMIT >> 20} MB as {target.name}")
+
+
+async def _told(api: Api, media: Media) -> str:
+    """The address that a job tells of its output now, for servers that have it nowhere else.
+
+    Raises:
+        ServerError: it tells none.
+    """
+    answer = await api.request("GET", f"/jobs/{quote(media.query['job'], safe='')}")
+    found = words.each(answer.body.get("outputs")) if isinstance(answer.body, dict) else []
+    told = next((output.get("url") for output in found if output.get("id") == media.query["id"]), None)
+    if not isinstance(told, str) or not told:
+        raise ServerError(f"{api.url} does not tell where {media.name} is", status=404)
+    return _joined(api, api.base, told)
+
+
 @contextlib.asynccontextmanager
-async def content_of(api: Api, id_: str) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The content of an asset, piece by piece, also where the server points to another host; that gets no secret.
+async def content_of(api: Api, address: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """A content, piece by piece, also where the server points to another host; that gets no secret.
+
+    Args:
+        api: that of the server.
+        address: a path after `/api/v2`, or an address.
 
     Raises:
         ServerError: it can't be had.
     """
-    path = f"/assets/{quote(id_, safe='')}/content"
-    async with api.stream(path, quiet=DOWNLOAD_TIMEOUT) as response:
-        if not response.has_redirect_location:
-            yield response.aiter_bytes(PIECE)
-            return
-        try:
-            target = urljoin(str(response.url), response.headers["location"])
-        except ValueError:
-            raise ServerError(f"{api.url} redirects to what is no address") from None
+    target = address
+    if address.startswith("/") or api.owns(address):
+        async with api.stream(address, quiet=DOWNLOAD_TIMEOUT) as response:
+            if not response.has_redirect_location:
+                yield response.aiter_bytes(PIECE)
+                return
+            target = _joined(api, str(response.url), response.headers["location"])
     if api.owns(target):
         async with api.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
             if response.has_redirect_location:
                 raise ServerError(f"{api.url} redirects again and again")
             yield response.aiter_bytes(PIECE)
     else:
-        async with _elsewhere(target) as pieces:
+        async with _elsewhere(api, target) as pieces:
             yield pieces
 
 
 @contextlib.asynccontextmanager
-async def _elsewhere(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+async def _elsewhere(api: Api, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
     """What is behind an address that a server signed; it is a secret while it lasts, and in no message."""
     import httpx
 
     try:
-        async with get(url, DOWNLOAD_TIMEOUT) as response:
+        tls = tls_context(api.settings.verify)
+        async with get(url, DOWNLOAD_TIMEOUT, tls=tls, proxy=api.settings.proxy) as response:
             if (status := response.status_code) not in (200, 206):
                 raise ServerError(
                     f"{response.request.url.host} answers {status} instead of giving the file",
@@ -162,6 +194,18 @@ async def _elsewhere(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
             yield response.aiter_bytes(PIECE)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerError(f"the file can't be fetched from where the server keeps it: {type(error).__name__}") from None
+
+
+def _joined(api: Api, base: str, address: str) -> str:
+    """An address that a server gave, relative ones by what it belongs to.
+
+    Raises:
+        ServerError: it is none.
+    """
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        raise ServerError(f"{api.url} points to what is no address") from None
 
 
 def _asset(answer: Answer) -> Mapping[str, Any] | None:

@@ -12,10 +12,11 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from comfykit_jupyter.client.comfyapi_assets import content_of
+from comfykit_jupyter.client.comfyapi_assets import content_of, content_path
 from comfykit_jupyter.client.comfyapi_http import Busy
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.events import Preview
@@ -47,6 +48,16 @@ TEXT_LIMIT = 1024 * 1024
 _PREVIEWS = ("image/jpeg", "image/png", "image/webp")
 
 
+@dataclass
+class Known:
+    """What is known of a job."""
+
+    prompt: Mapping[str, Any] | None = None
+    """What it runs."""
+    links: Mapping[str, Any] = field(default_factory=dict)
+    """The server's links to it, by what is behind them: `self`, `events`, `cancel`."""
+
+
 class Following:
     """One run, from its job's beginning to its end.
 
@@ -54,15 +65,14 @@ class Following:
         api: that of the server.
         run: who is told.
         patience: seconds that the server may be away before the run is given up as unreachable.
-        prompt: what runs, if that is known.
+        known: what is known of its job; more is added.
     """
 
-    def __init__(self, api: Api, run: Follower, patience: float, prompt: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, api: Api, run: Follower, patience: float, known: Known) -> None:
         self._api = api
         self._run = run
         self._patience = patience
-        self._links: Mapping[str, Any] = {}
-        self._prompt = prompt
+        self._known = known
         self._outputs: dict[str, list[Mapping[str, Any]]] = {}
         self._heard = False
         self._pause = LOOK_FIRST
@@ -96,7 +106,7 @@ class Following:
             try:
                 job = await self._job()
                 if job is not None and lost:
-                    self._prompt = await recorded(self._api, run.prompt_id)
+                    self._known.prompt = await recorded(self._api, run.prompt_id)
                     lost = False
                 away_since = None
             except Busy as busy:
@@ -115,14 +125,13 @@ class Following:
 
     async def _job(self) -> Mapping[str, Any] | None:
         """The job as the server has it; None when it has none."""
-        path = self._api.link(self._links.get("self"), self._path())
+        path = self._api.link(self._known.links.get("self"), self._path())
         answer = await self._api.request("GET", path)
         if answer.status == 404 and answer.code:
             return None
         if answer.status != 200 or not isinstance(answer.body, dict) or not isinstance(answer.body.get("status"), str):
             raise self._api.unexpected(answer, "a job")
-        links = answer.body.get("urls")
-        self._links = links if isinstance(links, dict) else {}
+        self._known.links = links_of(answer.body)
         return answer.body
 
     async def _tell(self, job: Mapping[str, Any]) -> None:
@@ -130,7 +139,7 @@ class Following:
         self._expired = self._expired + 1 if status == "expired" else 0
         if status in words.ENDED:
             texts = {} if run.ended else await self._texts(job)
-            run.on_history(words.record(job, self._prompt, texts))
+            run.on_history(words.record(job, self._known.prompt, texts))
         elif status == "expired":
             if self._expired >= EXPIRED_LOOKS:
                 run.on_missing()
@@ -139,7 +148,7 @@ class Following:
         else:
             if status == "canceling":
                 self._pause = min(self._pause, LOOK_CANCELING)
-            run.on_queue(words.queue(job, run.id, self._prompt))
+            run.on_queue(words.queue(job, run.id, self._known.prompt))
             if status != "queued":
                 self._on_progress(job.get("progress"))
             for output in words.each(job.get("outputs")):
@@ -162,7 +171,7 @@ class Following:
                 continue
             with contextlib.suppress(ServerError):
                 content = b""
-                async with content_of(self._api, id_) as pieces:
+                async with content_of(self._api, content_path(id_)) as pieces:
                     async for piece in pieces:
                         content += piece
                         if len(content) > TEXT_LIMIT:
@@ -200,7 +209,7 @@ class Following:
 
     async def _hear(self) -> None:
         parser = EventParser()
-        path = self._api.link(self._links.get("events"), f"{self._path()}/events")
+        path = self._api.link(self._known.links.get("events"), f"{self._path()}/events")
         async with self._api.stream(path, quiet=IDLE, accept="text/event-stream") as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError("no stream of events", status=406)
@@ -223,7 +232,7 @@ class Following:
         elif event.name == "preview":
             self._on_preview(data)
         elif event.name == "status" and data.get("status") in ("queued", "running"):
-            self._run.on_queue(words.queue(data, self._run.id, self._prompt))
+            self._run.on_queue(words.queue(data, self._run.id, self._known.prompt))
         elif event.name == "status" and data.get("status") != "canceling":
             self._look_now()  # it is over: what came of it, the job tells
 
@@ -232,7 +241,7 @@ class Following:
         self._run.on_break()
 
     def _on_progress(self, progress: Any) -> None:
-        for event in words.events(progress, self._run.id, self._prompt):
+        for event in words.events(progress, self._run.id, self._known.prompt):
             self._run.on_event(event)
 
     def _on_output(self, output: Mapping[str, Any]) -> None:
@@ -243,7 +252,7 @@ class Following:
         known = self._outputs.setdefault(node, [])
         if all(each.get("id") != id_ for each in known):
             known.append(output)
-            told = words.outputs(known, {}).get(node, {})
+            told = words.outputs(known, {}, None).get(node, {})
             self._run.on_event({"type": "executed", "data": {"prompt_id": self._run.id, "node": node, "output": told}})
 
     def _on_preview(self, preview: Mapping[str, Any]) -> None:
@@ -256,6 +265,12 @@ class Following:
             return
         if data:
             self._run.on_preview(Preview(self._run.id, node if isinstance(node, str) and node else None, mime, data))
+
+
+def links_of(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The links that a job came with."""
+    links = job.get("urls")
+    return links if isinstance(links, dict) else {}
 
 
 async def recorded(api: Api, job_id: str) -> Mapping[str, Any] | None:

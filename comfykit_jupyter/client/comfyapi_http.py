@@ -87,7 +87,8 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
-        self.base = self.url if self.url.endswith(PREFIX) else f"{self.url}{PREFIX}"
+        self.base = f"{self.url.removesuffix(PREFIX).removesuffix('/api')}{PREFIX}"
+        self.settings = settings
         self._key = settings.api_key
         headers = partial(secret_headers, settings)
         self.connection = Connection(
@@ -137,7 +138,7 @@ class Api:
         address = self._address(path)
         try:
             response = await self.connection.exchange(method, address, again=again, limit=ANSWER_LIMIT, **options)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
             raise ServerError(f"{self.url} answers with {error}", sent=True) from None
@@ -172,7 +173,7 @@ class Api:
                     self._check(answer)
                     raise self.unexpected(answer, urlsplit(self._address(path)).path)
                 yield response
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
             raise ServerError(f"{self.url} answers with {error}") from None
@@ -218,7 +219,7 @@ class Api:
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
             return ServerError(f"no server of Comfy API v2 at {self.url}: start it, or give its address (comfyui_url=)")
-        if isinstance(error, (httpx.UnsupportedProtocol, httpx.ProxyError)):
+        if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError)):
             return ServerError(f"{self.url} can't be reached: {type(error).__name__}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)

@@ -57,13 +57,16 @@ def record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapp
     told = "success" if status == "succeeded" else "error"
     return {
         "prompt": [0, str(job.get("id")), *([prompt] if prompt is not None else [])],
-        "outputs": outputs(job.get("outputs"), texts),
+        "outputs": outputs(job.get("outputs"), texts, job.get("id")),
         "status": {"status_str": told, "completed": status == "succeeded", "messages": messages},
     }
 
 
-def outputs(listed: Any, texts: Mapping[str, str]) -> dict[str, dict[str, list[Any]]]:
-    """Outputs by node id, as ComfyUI tells them; `texts`: those that are texts, by the ids of the outputs."""
+def outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dict[str, list[Any]]]:
+    """Outputs by node id, as ComfyUI tells them; `texts`: those that are texts, by the ids of the outputs.
+
+    Their addresses are left out: they are signed, and good for a while only.
+    """
     found: dict[str, dict[str, list[Any]]] = {}
     for output in each(listed):
         node, id_, name = (output.get(key) for key in ("node_id", "id", "name"))
@@ -74,6 +77,8 @@ def outputs(listed: Any, texts: Mapping[str, str]) -> dict[str, dict[str, list[A
             of_node.setdefault("text", []).append(texts[id_])
             continue
         entry = {"filename": name if isinstance(name, str) and name else "file", "type": "output", "id": id_}
+        if isinstance(job_id, str):
+            entry["job"] = job_id
         entry |= {key: output[key] for key in ("content_type", "size_bytes", "hash") if output.get(key)}
         of_node.setdefault(_KEYS.get(str(output.get("type")), "files"), []).append(entry)
     return found

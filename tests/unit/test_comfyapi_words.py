@@ -147,7 +147,7 @@ def test_outputs_keep_their_nodes_and_kinds() -> None:
         {"node_id": "7", "name": "without an id", "type": "image"},
         "nonsense",
     ]
-    assert words.outputs(listed, {"3": "a text"}) == {
+    assert words.outputs(listed, {"3": "a text"}, None) == {
         "9": {
             "images": [{"filename": "a.png", "type": "output", "id": "1", "content_type": "image/png"}],
             "gifs": [{"filename": "b.mp4", "type": "output", "id": "2"}],

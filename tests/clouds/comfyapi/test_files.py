@@ -93,6 +93,7 @@ def test_a_file_whose_time_is_over_is_said_to_be_gone(double: Double, cloud_kit:
         second.read()
     double.files.expired = False
     double.assets.clear()
+    double.files.content.clear()
     with pytest.raises(ServerError, match=r"has no b\.mp4"):
         second.read()
 
@@ -108,6 +109,19 @@ def test_a_redirect_to_nowhere_is_an_error_in_a_line(target: str, double: Double
         image.read()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("links", ["absolute", "relative"])
+def test_an_output_that_is_only_where_its_job_says_is_found_there(
+    links: Any, double: Double, cloud_kit: ComfyKit
+) -> None:
+    double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
+    image = cloud_kit.run(workflows.picture()).image
+    double.fail("GET /assets/{id}/content", Reply(404, "not_found"))
+    if links == "relative":
+        double.files.sign = lambda id_: f"/api/v2/assets/{id_}/content"  # type: ignore[method-assign]
+        double.redirects = False
+    assert image.read() == b"an image"
 
 
 # -- files that are sent -----------------------------------------------------------------------------------------------

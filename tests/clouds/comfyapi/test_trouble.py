@@ -266,6 +266,19 @@ def test_one_that_takes_its_time_to_stop_is_waited_for(double: Double, cloud_kit
     assert (kind_of(caught.value.result), double.count("POST /jobs/{id}/cancel")) == ("cancelled", 1)
 
 
+def test_a_cancellation_that_was_not_heard_is_told_again(double: Double, cloud_kit: ComfyKit) -> None:
+    busy = Reply(429, "rate_limited", headers={"Retry-After": "1"})
+    double.fail("POST /jobs/{id}/cancel", Reply(0), Reply(503, "upstream_error"), busy)
+    double.plan = [to("running")]
+    run = cloud_kit.submit(workflows.picture())
+    wait_for(run, lambda run: run.status == "running")
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert kind_of(caught.value.result) == "cancelled"
+    assert {job.status for job in double.jobs.values()} == {"canceled"}
+
+
 def test_one_that_is_cancelled_while_its_answer_is_under_way_is_stopped(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running")]
     answered = threading.Event()

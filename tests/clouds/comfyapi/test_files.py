@@ -93,7 +93,7 @@ def test_a_file_whose_time_is_over_is_said_to_be_gone(double: Double, cloud_kit:
         second.read()
     double.files.expired = False
     double.assets.clear()
-    double.files.content.clear()
+    double.jobs.clear()
     with pytest.raises(ServerError, match=r"has no b\.mp4"):
         second.read()
 

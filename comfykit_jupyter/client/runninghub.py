@@ -293,6 +293,8 @@ class RunningHub(Backend):
         Raises:
             ServerError: nobody knows whether there is a task: the caller left while it was created.
         """
+        if run.ended:  # it was refused, or nobody knows whether it was taken
+            return
         if not _id(run.prompt_id):
             if run.id in self._lost:
                 raise self._lost[run.id]

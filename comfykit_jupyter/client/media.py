@@ -114,8 +114,8 @@ class Media(str):
 
     @property
     def server_name(self) -> str:
-        """The name by which nodes of a ComfyUI server know it: the other way round of `named`."""
-        return annotated(self.query)
+        """The name by which nodes of a ComfyUI server know it, the other way round of `named`; elsewhere its address."""
+        return annotated(self.query) if "type" in self.query else str(self)
 
     @property
     def path(self) -> Path:

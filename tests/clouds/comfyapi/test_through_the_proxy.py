@@ -338,6 +338,17 @@ def test_a_form_has_what_the_workflow_tells(kit: ComfyKit) -> None:
     form.close()
 
 
+def test_an_output_may_go_into_a_form(kit: ComfyKit) -> None:
+    made = kit.run(workflows.picture(), color=0).image
+    form = kit.form(workflows.inverted(), image=made)
+    told = form.get_state()["values"]["image"]
+    assert told == str(made)
+    assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
+    form.values["image"] = told  # as a page would send it back
+    assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
+    form.close()
+
+
 def test_what_the_editor_saved_needs_a_server_that_describes_nodes(kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="export it in API format"):
         kit.run(EDITOR)

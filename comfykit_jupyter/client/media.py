@@ -114,7 +114,7 @@ class Media(str):
 
     @property
     def server_name(self) -> str:
-        """The name by which nodes of a ComfyUI server know it, the other way round of `named`; elsewhere its address."""
+        """The name by which nodes of a ComfyUI server know it, the other way round of `named`; else its address."""
         return annotated(self.query) if "type" in self.query else str(self)
 
     @property

@@ -30,13 +30,10 @@ def refused(state: RunState, body: Mapping[str, Any], at: float) -> RunState:
         lines = [f"{what}{_advice([error])}"]
     elif not lines:
         lines = [str(error)[:500] if error else "the server gives no reason"]
-    return replace(
-        state,
-        status="failed",
-        finished=True,
-        ended=at,
-        error=_first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}"),
-    )
+    complaint = _first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}")
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    complaint = replace(complaint, exception_type=kind[:200] if isinstance(kind, str) else None)
+    return replace(state, status="failed", finished=True, ended=at, error=complaint)
 
 
 def complaints(state: RunState, node_errors: Mapping[str, Any]) -> list[str]:

@@ -62,7 +62,7 @@ class RunError:
     | kind | what happened |
     |---|---|
     | invalid | nothing was sent: a value does not fit, a file is missing, it is no workflow |
-    | refused | the server did not take the prompt |
+    | refused | the server did not take the prompt; `exception_type` is its own name for the reason |
     | node_error | a node failed: its id, title and class, `exception_type`, `traceback` |
     | cancelled | we stopped it: `cancel()`, Ctrl-C, ■, the awaiting task was cancelled |
     | interrupted | somebody else stopped it on the server |

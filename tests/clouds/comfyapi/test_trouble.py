@@ -58,6 +58,9 @@ async def test_a_job_that_is_turned_down_is_not_sent_again(
     assert kind_of(result) == kind
     assert told in str(result.msg)
     assert (double.count("POST /jobs"), double.jobs, result.prompt_id) == (1, {}, None)
+    if kind == "refused":
+        assert result.error is not None
+        assert result.error.exception_type == reply.code
 
 
 async def test_what_is_wrong_is_told_by_node_and_input(double: Double, cloud_kit: ComfyKit) -> None:
@@ -188,6 +191,11 @@ async def test_bad_answers_are_got_over(
     double.fail("GET /jobs/{id}", reply, reply if reply.status != 429 else Reply(500))
     result = await make_kit(double.base, api_key=KEY, executor_type=listen).execute(workflows.picture())
     assert result.status == "completed"
+
+
+async def test_who_only_looks_opens_no_stream(double: Double, cloud_kit: ComfyKit) -> None:
+    assert (await cloud_kit.execute(workflows.picture())).status == "completed"
+    assert double.count("GET /jobs/{id}/events") == 0
 
 
 async def test_a_server_that_stays_away_is_given_up_in_the_end(double: Double, make_kit: MakeKit, quick: None) -> None:

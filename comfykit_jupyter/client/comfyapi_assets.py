@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
+from comfykit_jupyter.client.body import TooLarge, pieces
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
 from comfykit_jupyter.client.tls import tls_context
-from comfykit_jupyter.client.transfer import MEDIA_LIMIT, PIECE, digest_of, local_folder
+from comfykit_jupyter.client.transfer import MEDIA_LIMIT, digest_of, local_folder
 from comfykit_jupyter.workflow import comfyapi as words
 
 if TYPE_CHECKING:
@@ -128,12 +129,13 @@ def content_path(id_: str) -> str:
 
 
 async def _store(api: Api, address: str, target: Path) -> None:
-    async with content_of(api, address) as pieces:
-        with target.open("wb") as file:
-            async for piece in pieces:
-                file.write(piece)
-                if file.tell() > MEDIA_LIMIT:
-                    raise ServerError(f"{api.url} sends more than {MEDIA_LIMIT >> 20} MB as {target.name}")
+    try:
+        async with content_of(api, address) as content:
+            with target.open("wb") as file:
+                async for piece in content:
+                    file.write(piece)
+    except TooLarge as error:
+        raise ServerError(f"{api.url} sends {error} as {target.name}") from None
 
 
 async def _told(api: Api, media: Media) -> str:
@@ -165,17 +167,17 @@ async def content_of(api: Api, address: str) -> AsyncIterator[AsyncIterator[byte
     if address.startswith("/") or api.owns(address):
         async with api.stream(address, quiet=DOWNLOAD_TIMEOUT) as response:
             if not response.has_redirect_location:
-                yield response.aiter_bytes(PIECE)
+                yield pieces(response, MEDIA_LIMIT)
                 return
             target = _joined(api, str(response.url), response.headers["location"])
     if api.owns(target):
         async with api.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
             if response.has_redirect_location:
                 raise ServerError(f"{api.url} redirects again and again")
-            yield response.aiter_bytes(PIECE)
+            yield pieces(response, MEDIA_LIMIT)
     else:
-        async with _elsewhere(api, target) as pieces:
-            yield pieces
+        async with _elsewhere(api, target) as content:
+            yield content
 
 
 @contextlib.asynccontextmanager
@@ -191,7 +193,7 @@ async def _elsewhere(api: Api, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
                     f"{response.request.url.host} answers {status} instead of giving the file",
                     status=404 if status in _GONE else status,
                 )
-            yield response.aiter_bytes(PIECE)
+            yield pieces(response, MEDIA_LIMIT)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerError(f"the file can't be fetched from where the server keeps it: {type(error).__name__}") from None
 

@@ -10,12 +10,14 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from comfykit_jupyter.client.body import TooLarge, pieces
 from comfykit_jupyter.client.comfyapi_assets import content_of, content_path
 from comfykit_jupyter.client.comfyapi_http import Busy
 from comfykit_jupyter.client.errors import ServerError
@@ -169,7 +171,7 @@ class Following:
             id_ = output.get("id")
             if output.get("type") != "text" or not isinstance(id_, str) or not id_:
                 continue
-            with contextlib.suppress(ServerError):
+            with contextlib.suppress(ServerError, TooLarge):
                 content = b""
                 async with content_of(self._api, content_path(id_)) as pieces:
                     async for piece in pieces:
@@ -213,7 +215,7 @@ class Following:
         async with self._api.stream(path, quiet=IDLE, accept="text/event-stream") as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError("no stream of events", status=406)
-            async for piece in response.aiter_bytes():
+            async for piece in pieces(response, math.inf):
                 self._heard = True
                 for event in parser.feed(piece):
                     self._on_event(event)

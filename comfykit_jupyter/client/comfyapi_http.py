@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from comfykit_jupyter.client.connection import READ_TIMEOUT, Connection, TooLarge, whole
+from comfykit_jupyter.client.body import TooLarge, whole
+from comfykit_jupyter.client.connection import READ_TIMEOUT, Connection
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.settings import Settings

@@ -14,7 +14,8 @@ from weakref import finalize
 
 from comfykit_jupyter.client import jobs
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, Order, Refused, Server
-from comfykit_jupyter.client.connection import Connection, TooLarge
+from comfykit_jupyter.client.body import TooLarge
+from comfykit_jupyter.client.connection import Connection
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.events import EventSocket

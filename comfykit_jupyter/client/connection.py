@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.body import ENCODING, whole
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
 
@@ -30,10 +31,6 @@ class _Discreet(logging.Filter):
 
 
 _discreet = _Discreet()
-
-
-class TooLarge(Exception):
-    """An answer has more bytes than one is read of."""
 
 
 class Connection:
@@ -96,7 +93,7 @@ class Connection:
                 self.secrets = dict(await self._headers())
                 self._http = httpx.AsyncClient(
                     base_url=self.url,
-                    headers=self.secrets,
+                    headers={**self.secrets, "Accept-Encoding": ENCODING},
                     timeout=httpx.Timeout(READ_TIMEOUT, connect=self._connect, pool=None),
                     limits=httpx.Limits(
                         max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60
@@ -149,20 +146,6 @@ class Connection:
             if self._forgotten is not None:
                 self._forgotten.detach()
             await http.aclose()
-
-
-async def whole(response: httpx.Response, limit: int) -> httpx.Response:
-    """An answer with its body read; a server that sends without an end is not followed there."""
-    import httpx
-
-    content = bytearray()
-    async for piece in response.aiter_bytes():
-        content += piece
-        if len(content) > limit:
-            raise TooLarge(f"more than {limit >> 20} MB")
-    # the body is decoded already
-    headers = [(name, told) for name, told in response.headers.multi_items() if name.lower() != "content-encoding"]
-    return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:

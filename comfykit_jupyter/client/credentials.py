@@ -6,9 +6,13 @@ import json
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.body import TooLarge, whole
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.settings import Settings, SettingsError
+
+COOKIES_LIMIT = 1 << 20
+"""Bytes of the page that gives the cookies at the most."""
 
 
 async def secret_headers(settings: Settings) -> dict[str, str]:
@@ -34,8 +38,8 @@ async def _fetch_cookies(url: str) -> str:
 
     try:
         async with get(url, 10) as response:
-            text = (await response.aread()).decode("utf-8", "replace")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            text = (await whole(response, COOKIES_LIMIT)).text
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TooLarge) as error:
         raise ServerError(f"cookies: the page that gives them can't be read: {type(error).__name__}") from None
     if response.status_code != 200:
         raise ServerError(f"cookies: {urlsplit(url).hostname} answers {response.status_code} instead of giving them")

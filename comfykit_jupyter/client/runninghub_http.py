@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
+from comfykit_jupyter.client.body import TooLarge, whole
 from comfykit_jupyter.client.comfyapi_http import retry_after
 from comfykit_jupyter.client.connection import Connection
 from comfykit_jupyter.client.elsewhere import get
@@ -203,12 +204,11 @@ class Api:
             raise self._redirects(302) from None
 
     async def _read(self, response: httpx.Response) -> _Exchanged:
-        content = bytearray()
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > ANSWER_LIMIT:
-                raise ServerError(f"{self.url} answers with more than {ANSWER_LIMIT >> 20} MB", sent=True)
-        return response.status_code, response.headers, bytes(content)
+        try:
+            read = await whole(response, ANSWER_LIMIT)
+        except TooLarge as error:
+            raise ServerError(f"{self.url} answers with {error}", sent=True) from None
+        return read.status_code, read.headers, read.content
 
     def _redirects(self, status: int) -> ServerError:
         return ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.body import TooLarge, pieces
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ParameterError, Problem, SourceError, WorkflowError
 from comfykit_jupyter.client.media import Media
@@ -150,12 +151,10 @@ async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:
         async with get(url, DOWNLOAD_TIMEOUT) as response:
             if response.status_code != 200:
                 raise SourceError(f"{host} answers {response.status_code} to {urlsplit(url).path}")
-            size = 0
-            async for piece in response.aiter_bytes(PIECE):
-                size += len(piece)
-                if size > limit:
-                    raise SourceError(f"what {host} sends is larger than {limit >> 20} MB")
+            async for piece in pieces(response, limit):
                 yield piece
+    except TooLarge:
+        raise SourceError(f"what {host} sends is larger than {limit >> 20} MB") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise SourceError(f"{host or url[:80]} can't be read: {error or type(error).__name__}") from None
 

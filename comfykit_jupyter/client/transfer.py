@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from comfykit_jupyter.client.body import TooLarge, pieces
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import Media, safe_name
 
@@ -124,10 +125,10 @@ async def download(server: ComfyUI, media: Media) -> Path:
     try:
         async with server.stream("/view", params=media.query) as response:
             with target.open("wb") as file:
-                async for piece in response.aiter_bytes(PIECE):
+                async for piece in pieces(response, MEDIA_LIMIT):
                     file.write(piece)
-                    if file.tell() > MEDIA_LIMIT:
-                        raise ServerError(f"{server.url} sends more than {MEDIA_LIMIT >> 20} MB as {media.name}")
+    except TooLarge as error:
+        raise ServerError(f"{server.url} sends {error} as {media.name}") from None
     except ServerError as error:
         if error.status == 404:
             raise ServerError(f"{server.url} has no {media.name}: it never was there, or is gone", status=404) from None

@@ -6,19 +6,22 @@ import keyword
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.media import Media
-from comfykit_jupyter.client.transfer import without_folders
+from comfykit_jupyter.client.transfer import digest_of, without_folders
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.result import ExecuteResult
     from comfykit_jupyter.workflow.workflow import Workflow
 
 _SENT = re.compile(r"comfykit-[0-9a-f]{24}\.\w+|(?:api|openapi)/[\w.-]+")
-"""The name on the server of a file that was sent there: it is made from the file's content."""
+"""The name on the server of a file that was sent there."""
+_DIGEST = re.compile(r"comfykit-([0-9a-f]{24})")
+"""Most are made from the file's content."""
 _SECRETS = ("api_key", "cookies", "runninghub_api_key")
 WIDE = 100
 """Characters of a call that stands in one line."""
@@ -64,12 +67,14 @@ def _kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
 
 
 def _value(name: str, value: Any, result: ExecuteResult, workflow: Workflow) -> Any:
-    """A value that is still good tomorrow: of a file that goes with this kernel, the name it has on the server."""
+    """A value that is still good tomorrow: of a file, its path as long as it is the same file that the user named.
+
+    Of one that goes with this kernel, has gone or has changed, it is the name under which the server has what ran.
+    """
     if isinstance(value, Media):
         return str(value)
-    if isinstance(value, str) and without_folders(value) != value:
-        return _name_on_server(name, result, workflow) or value
-    return value
+    sent = _name_on_server(name, result, workflow) if isinstance(value, str) else None
+    return value if sent is None or _is_still(value, sent) else sent
 
 
 def _name_on_server(name: str, result: ExecuteResult, workflow: Workflow) -> str | None:
@@ -78,11 +83,21 @@ def _name_on_server(name: str, result: ExecuteResult, workflow: Workflow) -> str
     except ParameterError:
         return None
     for target in targets:
-        node = result.prompt.get(target.node_id, {})
-        for value in node.get("inputs", {}).values():
-            if isinstance(value, str) and _SENT.fullmatch(value):
-                return value
+        value = result.prompt.get(target.node_id, {}).get("inputs", {}).get(target.field)
+        if isinstance(value, str) and _SENT.fullmatch(value):
+            return value
     return None
+
+
+def _is_still(path: str, sent: str) -> bool:
+    """Whether the file at a path is the one that was sent; where the name on the server does not tell, it is."""
+    if without_folders(path) != path:
+        return False
+    digest = _DIGEST.match(sent)
+    try:
+        return digest is None or digest_of(Path(path).expanduser())[0].startswith(digest[1])
+    except OSError:
+        return path.startswith(("http://", "https://"))
 
 
 def _call(workflow: str, values: Mapping[str, Any]) -> str:

@@ -122,6 +122,22 @@ def test_a_run_of_an_uploaded_picture_as_code_works_in_another_kernel(
         assert other.value("result.image.pil().size") == "(20, 48)"
 
 
+def test_a_run_as_code_names_the_users_own_file_as_long_as_it_is_what_ran(page: Page, folder: Path) -> None:
+    photo = folder / "photo.png"
+    photo.write_bytes(png(96, 64))
+    model = shown(page, f'kit.form("image_to_image.json", image={str(photo)!r}, steps=2, seed=7)')
+    (first,) = ran(page, model)
+    picture = page.value(HASH)
+    assert f"image={str(photo)!r}" in page.ask(model, "code", run=first)[0]["code"]
+    for gone in (False, True):
+        photo.write_bytes(png(32, 32))
+        if gone:
+            photo.unlink()
+        code = page.ask(model, "code", run=first)[0]["code"]
+        assert str(photo) not in code
+        assert again(page, code) == picture
+
+
 def test_many_runs_have_seeds_of_their_own(page: Page) -> None:
     model = shown(page, f'kit.form("text_to_image.json", {SMALL}, seed=5)')
     drawn = seeds(model, ran(page, model, times=4, seed="random"))

@@ -1,0 +1,81 @@
+"""`%comfykit` and the form on a server that speaks Comfy API v2: the official proxy before the embedded server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
+from tests.clouds.comfyapi.proxied import Proxied
+
+from .kernels import Page, kernel
+from .test_form import shown
+from .test_form_runs import HASH, again, ran
+
+SMALL = "width=128 height=128 steps=2"
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[Proxied]:
+    with Sandbox() as server, Proxied(server.url) as proxied:
+        yield proxied
+
+
+@pytest.fixture(scope="module")
+def page(proxied: Proxied, folder: Path) -> Iterator[Page]:
+    with kernel(folder, COMFYUI_BASE_URL=proxied.url) as page:
+        loaded = page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
+        assert loaded.status == "ok", loaded.error
+        yield page
+
+
+def test_a_file_runs_live_and_leaves_a_static_picture(page: Page) -> None:
+    cell = page.start("%comfykit run text_to_image.json width=256 height=256 steps=60 seed=7 -o fox")
+    model = page.model(cell)
+    page.wait(lambda: model.state["progress"].get("step"))
+    page.wait(lambda: cell.ended)
+    assert cell.status == "ok", cell.error
+    assert "data:image/webp" in cell.html
+    assert "seed 7" in cell.html
+    cell = page.run("%comfykit attach {fox.prompt_id} -o there")
+    assert cell.status == "ok", cell.error
+    assert page.value("there.image.read() == fox.image.read()") == "True"
+
+
+def test_the_jobs_and_what_can_not_be_told_are_told(page: Page, proxied: Proxied) -> None:
+    page.run(f"%comfykit run text_to_image.json {SMALL} seed=11")
+    assert f"Comfy API v2 at {proxied.url}" in page.run("%comfykit status").stdout
+    page.run("run = kit.submit('text_to_image.json', steps=3000, width=256, height=256)")
+    page.run(
+        "import threading\nbegun = threading.Event()\n"
+        "run.subscribe(lambda progress: progress.status == 'running' and begun.set())\nbegun.wait(20)"
+    )
+    for command in ("queue", "history"):
+        cell = page.run(f"%comfykit {command}")
+        told = cell.html if cell.status == "ok" else cell.error
+        assert proxied.url in told, told
+        assert cell.status == "ok" or "kit.attach" in told
+    cell = page.run("%comfykit models")
+    assert cell.status == "error"
+    assert "does not tell which models it has" in cell.error
+    page.run("%comfykit cancel")
+    assert page.run("run.result()").status == "error"
+    assert page.value("run.status") == "'cancelled'"
+
+
+def test_a_form_runs_and_its_run_as_code_makes_the_same_picture_again(page: Page, proxied: Proxied) -> None:
+    model = shown(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
+    assert model.state["server"]["state"] == "ready"
+    assert proxied.url.partition("://")[2].startswith(model.state["server"]["address"])
+    (run,) = ran(page, model)
+    made = page.value(HASH)
+    assert again(page, page.ask(model, "code", run=run)[0]["code"]) == made
+    page.run("kit = ComfyKit(kit.comfyui_url.replace('127.0.0.1', 'localhost').removesuffix('/api/v2'), api='v2')")
+    model = shown(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
+    (run,) = ran(page, model)
+    code = page.ask(model, "code", run=run)[0]["code"]
+    assert "api='v2'" in code
+    made = page.value(HASH)
+    assert again(page, code) == made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -129,6 +130,11 @@ def normalise(url: str, setting: str) -> str:
         raise SettingsError(f"{setting}: {_shown(url)} is no address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise SettingsError(f"{setting}: {_shown(url)} is no address such as {DEFAULT_URL}")
+    if re.search(r"(^|\.)runninghub\.(cn|ai)$", host) and re.match(r"/proxy(-plus)?/.", parts.path):
+        raise SettingsError(
+            f"{setting}: an address of {host}/proxy/ holds a key, which would end up in every link: give the key as "
+            "runninghub_api_key=, and the workflow by its ID"
+        )
     if parts.query or parts.fragment:
         raise SettingsError(f"{setting}: leave what follows the path out of {_shown(url.partition('?')[0])}")
     if parts.username or parts.password:

@@ -123,3 +123,12 @@ async def test_what_is_no_workflow_is_told_in_one_line(
     assert len(str(caught.value)) < 400
     result = await kit.execute(tmp_path / name)
     assert (result.status, result.msg) == ("failed", str(caught.value))
+
+
+@pytest.mark.parametrize("site", ["www.runninghub.ai", "www.runninghub.cn", "runninghub.cn"])
+@pytest.mark.parametrize("route", ["proxy", "proxy-plus"])
+def test_an_address_that_holds_a_key_is_refused_and_not_shown(site: str, route: str) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    with pytest.raises(SettingsError, match="runninghub_api_key=") as refused:
+        ComfyKit(f"https://{site}/{route}/{key}")
+    assert key not in str(refused.value)

@@ -129,6 +129,6 @@ async def test_what_is_no_workflow_is_told_in_one_line(
 @pytest.mark.parametrize("route", ["proxy", "proxy-plus"])
 def test_an_address_that_holds_a_key_is_refused_and_not_shown(site: str, route: str) -> None:
     key = "0123456789abcdef0123456789abcdef"
-    with pytest.raises(SettingsError, match="runninghub_api_key=") as refused:
+    with pytest.raises(ComfyKitError, match="runninghub_api_key=") as refused:
         ComfyKit(f"https://{site}/{route}/{key}")
     assert key not in str(refused.value)

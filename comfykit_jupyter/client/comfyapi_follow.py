@@ -193,8 +193,10 @@ class Following:
         while True:
             try:
                 async with self._api.streams:
+                    began = time.monotonic()
                     await self._hear()
-                pause = REOPEN_FIRST
+                    if time.monotonic() - began > REOPEN_MOST:
+                        pause = REOPEN_FIRST
             except Busy as busy:
                 pause = max(pause, busy.pause)
             except ServerError as error:
@@ -218,15 +220,17 @@ class Following:
             async for piece in pieces(response, math.inf):
                 self._heard = True
                 for event in parser.feed(piece):
-                    self._on_event(event)
+                    if self._on_event(event):
+                        return  # what came of it, the job tells
 
-    def _on_event(self, event: ServerSentEvent) -> None:
+    def _on_event(self, event: ServerSentEvent) -> bool:
+        """Tell what happened. Returns whether the job is said to be over."""
         try:
             data = json.loads(event.data)
         except (ValueError, RecursionError):
-            return
+            return False
         if not isinstance(data, dict):
-            return
+            return False
         if event.name == "progress":
             self._on_progress(data)
         elif event.name == "output":
@@ -235,8 +239,7 @@ class Following:
             self._on_preview(data)
         elif event.name == "status" and data.get("status") in ("queued", "running"):
             self._run.on_queue(words.queue(data, self._run.id, self._known.prompt))
-        elif event.name == "status" and data.get("status") != "canceling":
-            self._look_now()  # it is over: what came of it, the job tells
+        return event.name == "status" and data.get("status") in (*words.ENDED, "expired")
 
     def _look_now(self) -> None:
         self._pause = LOOK_FIRST

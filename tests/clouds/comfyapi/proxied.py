@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv/comfy-api/bin/python"
+IS_THERE = (ROOT / ".venv/.comfy-api").exists()
 PATIENCE = 20.0
 
 
@@ -25,7 +26,9 @@ class Proxied:
     """
 
     def __init__(self, target: str, token: str | None = None) -> None:
-        if not (ROOT / ".venv/.comfy-api").exists():
+        if not IS_THERE:
+            import pytest  # only where a test asks for it: `make cloud` has none
+
             pytest.skip("comfy-api-proxy 0.1.6 is not installed in .venv/comfy-api: `make .venv/.comfy-api`")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -51,6 +54,13 @@ class Proxied:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+
+    @contextlib.contextmanager
+    def restarted(self) -> Iterator[None]:
+        """Another process in its place, which remembers nothing."""
+        self.__exit__()
+        with self:
+            yield
 
     def official(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
         """What the official client makes of a workflow; see `official.py`."""

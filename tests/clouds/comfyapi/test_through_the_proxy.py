@@ -269,6 +269,17 @@ def test_a_job_that_others_removed_is_gone(kit: ComfyKit, gate: tuple[str, Gate]
     first.result()
 
 
+def test_a_proxy_that_restarts_loses_no_run(sandbox: Any, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    with Proxied(sandbox.url) as proxied:
+        run = make_kit(proxied.url).submit(workflows.gated(name))
+        its.wait()
+        wait_for(run, lambda run: run.status == "running")
+        with proxied.restarted():
+            its.open()
+            assert run.result().status == "completed"
+
+
 # -- found again -------------------------------------------------------------------------------------------------------
 
 

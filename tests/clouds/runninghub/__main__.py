@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.clouds.around import run
 
 from . import App, Field, RunningHub
 
@@ -73,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"RUNNINGHUB_BASE_URL={cloud.url}\nRUNNINGHUB_API_KEY={cloud.key}", file=where)
         names = {**WORKFLOWS, **{app_id: f"app: {app.name}" for app_id, app in APPS.items()}}
         print(*(f"# {item_id} {name}" for item_id, name in names.items()), sep="\n", file=where, flush=True)
-        return _run(command, cloud) if command else _until_stopped()
+        if command:
+            return run(command, RUNNINGHUB_BASE_URL=cloud.url, RUNNINGHUB_API_KEY=cloud.key)
+        return _until_stopped()
 
 
 def _until_stopped() -> int:
@@ -81,17 +82,6 @@ def _until_stopped() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
     return 0
-
-
-def _run(command: Sequence[str], cloud: RunningHub) -> int:
-    environment = {**os.environ, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": cloud.key}
-    process = subprocess.Popen(command, env=environment)
-    # Ctrl-C in a terminal reaches the command by itself.
-    passed_on = {signal.SIGTERM} if sys.stdin.isatty() else {signal.SIGTERM, signal.SIGINT}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda at, _: process.send_signal(at) if at in passed_on else None)
-    code = process.wait()
-    return 128 - code if code < 0 else code
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+"""A command that runs beside something it is to find by its environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+
+def run(command: Sequence[str], **environment: str) -> int:
+    """Run a command to its end; returns the exit code. Signals go on to it."""
+    process = subprocess.Popen(command, env={**os.environ, **environment})
+    # Ctrl-C in a terminal reaches the command by itself.
+    passed_on = {signal.SIGTERM} if sys.stdin.isatty() else {signal.SIGTERM, signal.SIGINT}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda at, _: process.send_signal(at) if at in passed_on else None)
+    code = process.wait()
+    return 128 - code if code < 0 else code

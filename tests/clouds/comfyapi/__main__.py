@@ -1,0 +1,31 @@
+"""A server that speaks Comfy API v2, around a command that is to find it: `… -- COMMAND ARGS…`.
+
+It is the official proxy in front of the embedded server; where that is not installed, the embedded server itself.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from comfykit_jupyter.sandbox import Sandbox
+from tests.clouds.around import run
+
+from .proxied import IS_THERE, Proxied
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    command = sys.argv[2:]
+    if sys.argv[1:2] != ["--"] or not command:
+        print("usage: python -m tests.clouds.comfyapi -- COMMAND ARGS…", file=sys.stderr)
+        return 2
+    with Sandbox() as server:
+        if not IS_THERE:
+            print("No comfy-api-proxy: ComfyUI's own protocol takes the place of Comfy API v2.", file=sys.stderr)
+            return run(command, COMFYUI_BASE_URL=server.url)
+        with Proxied(server.url) as proxied:
+            return run(command, COMFYUI_BASE_URL=proxied.url)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

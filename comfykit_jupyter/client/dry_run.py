@@ -73,18 +73,20 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> Dr
         drawn.add(number)
         return number
 
-    binding = workflow.bind(values, await server.definitions(workflow.classes), draw=draw)
+    definitions = await server.definitions(workflow.classes)
+    binding = workflow.bind(values, definitions, draw=draw)
+    titles = {id_: workflow.title(id_, definitions) for id_ in workflow.prompt}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for (id_, field), (before, after) in changes(workflow.prompt, binding.prompt).items():
         anew = type(after) is int and after in drawn and after in binding.seeds.values()
-        told = (_own(workflow, id_, field, before), "a seed drawn for each run" if anew else _told(after))
+        told = (_own(workflow, titles, id_, field, before), "a seed drawn for each run" if anew else _told(after))
         found[id_, field] = told if anew else _shortened(*told)
     for upload in binding.uploads:
-        own = _own(workflow, upload.node_id, upload.field)
+        own = _own(workflow, titles, upload.node_id, upload.field)
         found[upload.node_id, upload.field] = (plain(own, LENGTH), plain(await _file(upload, server), LENGTH))
     order = {id_: index for index, id_ in enumerate(workflow.prompt)}
     told_changes = tuple(
-        Change(id_, _title(workflow, id_), plain(field), *found[id_, field])
+        Change(id_, _title(titles, id_), plain(field), *found[id_, field])
         for id_, field in sorted(found, key=lambda place: order[place[0]])
     )
     return DryRun(server.url, workflow.name, told_changes, _prompt(binding))
@@ -94,20 +96,20 @@ def _prompt(binding: Binding) -> Mapping[str, Any]:
     return {id_: {**node, "inputs": dict(node["inputs"])} for id_, node in binding.prompt.items()}
 
 
-def _title(workflow: Workflow, node_id: str) -> str:
+def _title(titles: Mapping[str, str], node_id: str) -> str:
     """The node's title, with its id where two are called so."""
-    title = workflow.title(node_id)
-    alike = sum(workflow.title(id_) == title for id_ in workflow.prompt)
+    title = titles[node_id]
+    alike = sum(each == title for each in titles.values())
     return plain(title if alike == 1 else f"{title} ({node_id})")
 
 
-def _own(workflow: Workflow, node_id: str, field: str, value: Any = None) -> str:
+def _own(workflow: Workflow, titles: Mapping[str, str], node_id: str, field: str, value: Any = None) -> str:
     """What the file has there."""
     value = workflow.prompt[node_id]["inputs"].get(field, MISSING) if value is None else value
     if value is MISSING:
         return "nothing"
     if is_link(value) and value[0] in workflow.prompt:
-        return f"a link from {workflow.title(value[0])}"
+        return f"a link from {titles[value[0]]}"
     return _told(value)
 
 

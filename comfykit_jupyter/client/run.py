@@ -20,6 +20,7 @@ from comfykit_jupyter.client.submission import Submission
 from comfykit_jupyter.workflow.progress import RunError, RunState
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Workflow
 
 logger = logging.getLogger(__name__)
@@ -206,17 +207,17 @@ class Run(Observed):
         self.workflow = await submission.read()
         self._warnings += self.workflow.notes
         binding = await submission.bind(self.workflow)
-        self._know(self.workflow, binding)
+        self._know(self.workflow, binding, submission.known)
         await submission.send_files(binding)
         if self._listen:
             self.trusted = await self._server.ready()
         await self._post(submission, self.workflow, binding)
         await self._server.follow(self, listen=self._listen)
 
-    def _know(self, workflow: Workflow, binding: Binding) -> None:
+    def _know(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
         """From now on it is known what runs: its prompt, what its nodes are called."""
         self.workflow, self._binding = workflow, binding
-        titles = {node: workflow.title(node) for node in workflow.prompt}
+        titles = {node: workflow.title(node, definitions) for node in workflow.prompt}
         weights = timings.weights(self._server.url, binding.prompt)
         self._become(RunState.new(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
 

@@ -50,7 +50,8 @@ class Submission:
         self._read = read
         self._values = values
         self._note = note
-        self._known: Definitions = {}
+        self.known: Definitions = {}
+        """The definitions by which its values were bound."""
         self._posting: asyncio.Task[Accepted] | None = None
         self._before, self._turn = server.last_turn, asyncio.Event()
         server.last_turn = self._turn
@@ -69,11 +70,11 @@ class Submission:
         Raises:
             ParameterError: a value does not fit. ServerError: the server is away.
         """
-        self._known = await self._server.definitions(workflow.classes)
+        self.known = await self._server.definitions(workflow.classes)
         with contextlib.suppress(ParameterError):
-            return workflow.bind(self._values, self._known)
-        self._known = await self._server.definitions(workflow.classes, fresh=True)
-        return workflow.bind(self._values, self._known)
+            return workflow.bind(self._values, self.known)
+        self.known = await self._server.definitions(workflow.classes, fresh=True)
+        return workflow.bind(self._values, self.known)
 
     async def send_files(self, binding: Binding) -> None:
         """Have every media value on the server, and in the prompt its name there.
@@ -101,7 +102,7 @@ class Submission:
         Raises:
             Refused, ServerError: as `Backend.post`.
         """
-        extra = workflow.pnginfo(binding.prompt, self._known)
+        extra = workflow.pnginfo(binding.prompt, self.known)
         if self._before is not None:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
                 await asyncio.wait_for(self._before.wait(), TURN)

@@ -75,7 +75,9 @@ async def test_a_prompt_that_is_refused_for_what_the_server_lacks_says_what_to_d
     assert str(unknown.msg).endswith(ADVICE)
     graph = workflows.inverted()
     graph["1"] = {"class_type": "LoadImage", "inputs": {"image": "nowhere.png"}}
-    assert str((await either.execute(graph)).msg).endswith(ADVICE)
+    missing = await either.execute(graph)
+    assert "Load Image (node 1)" in str(missing.msg)
+    assert str(missing.msg).endswith(ADVICE)
     graph["9"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 5], "filename_prefix": "x"}}
     assert str((await either.execute(graph)).msg).count(ADVICE) == 1
     graph = workflows.picture()

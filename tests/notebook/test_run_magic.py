@@ -119,6 +119,13 @@ def test_a_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page
     assert WIDGET not in bundle
 
 
+def test_a_run_that_is_not_sent_has_the_name_of_its_workflow(page: Page) -> None:
+    text = "open('picture.json').read().replace('$width', '$width!')"
+    cell = page.run(f"open('needs.json', 'w').write({text})\n%comfykit run needs.json")
+    assert cell.error.strip() == "RunFailed: needs: width (Canvas): required, and no value was given"
+    assert cell.bundles[-1]["text/plain"].startswith("needs: failed")
+
+
 def test_a_failed_run_can_be_caught(page: Page) -> None:
     cell = page.run(
         "from comfykit_jupyter import RunFailed\n"

@@ -2,12 +2,14 @@
 #
 #   make demo        run notebooks/quickstart.ipynb without a browser; its pictures and pages are left in demo/
 #   make lab         open the same notebook in JupyterLab
+#   make cloud       run notebooks/cloud.ipynb likewise, on stand-ins for RunningHub and Comfy API v2
 #   make test        everything: linters, types, front end, kernels, browsers
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients
 #   make js          build the front end anew after a change in js/src
 #
-# demo and lab start the embedded server, unless COMFYUI_BASE_URL names one.
+# demo and lab start the embedded server, unless COMFYUI_BASE_URL names one. NOTEBOOK=cloud.ipynb make lab opens the other
+# notebook, on the same stand-ins, unless RUNNINGHUB_API_KEY has the key of an account.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,10 +17,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ON_SERVER := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m comfykit_jupyter.sandbox --port 0 --dir demo/server --)
+ON_V2 := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m tests.clouds.comfyapi --)
+ON_RUNNINGHUB := $(if $(RUNNINGHUB_API_KEY),,$(BIN)/python -m tests.clouds.runninghub --)
+NOTEBOOK ?= quickstart.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
-.PHONY: demo lab test test-live lint js js-check chromium bench clean
+.PHONY: demo cloud lab test test-live lint js js-check chromium bench clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -33,9 +38,19 @@ demo: .venv/.package
 	@echo "  $(CURDIR)/demo/pictures/           $$(ls demo/pictures | tr '\n' ' ')"
 	@echo "The same thing in JupyterLab, with the form alive: make lab"
 
-lab: .venv/.package
-	@mkdir -p demo && cp -rn notebooks/quickstart.ipynb notebooks/workflows demo/ || true
-	$(ON_SERVER) $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/quickstart.ipynb
+cloud: .venv/.package .venv/.comfy-api
+	@mkdir -p demo && cp -r notebooks/cloud.ipynb notebooks/workflows demo/
+	@echo "Running notebooks/cloud.ipynb …"
+	@$(BIN)/python -m tests.clouds.comfyapi -- $(BIN)/python -m tests.clouds.runninghub -- \
+	  $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --inplace \
+	  --ExecutePreprocessor.extra_arguments=--log-level=40 --ExecutePreprocessor.store_widget_state=False demo/cloud.ipynb
+	@$(BIN)/jupyter nbconvert --log-level WARN --to html demo/cloud.ipynb
+	@echo "Done: $(CURDIR)/demo/cloud.html. In JupyterLab, with the form alive: NOTEBOOK=cloud.ipynb make lab"
+
+lab: .venv/.package $(if $(filter cloud.ipynb,$(NOTEBOOK)),.venv/.comfy-api)
+	@mkdir -p demo && cp -rn notebooks/*.ipynb notebooks/workflows demo/ || true
+	$(if $(filter cloud.ipynb,$(NOTEBOOK)),$(ON_V2) $(ON_RUNNINGHUB),$(ON_SERVER)) \
+	  $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/$(NOTEBOOK)
 
 test: lint js-check chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 	$(BIN)/python -m pytest

@@ -104,7 +104,8 @@ def headline(result: ExecuteResult) -> str:
     spent = (
         "" if result.duration is None else f" {'in' if status == 'completed' else 'after'} {_seconds(result.duration)}"
     )
-    facts = [f"{_bounded(result.workflow_name or 'workflow')}: {status}{spent}"]
+    unnamed = f"run {result.prompt_id}" if result.prompt_id else "workflow"  # one attached, that nobody has on record
+    facts = [f"{_bounded(result.workflow_name or unnamed)}: {status}{spent}"]
     facts += [price] if (price := priced(result.cost)) else []
     facts += [f"{_bounded(name)} {seed}" for name, seed in result.seeds.items()]
     facts += [f"{_bounded(name)} = {_bounded(told(value), 60)}" for name, value in result.changed.items()]

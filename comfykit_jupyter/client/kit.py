@@ -37,7 +37,7 @@ _OWN_CONNECTION = tuple(
 
 
 class ComfyKit:
-    """Runs ComfyUI workflows on one server.
+    """Runs ComfyUI workflows: on one server, or, those that lie on RunningHub, there.
 
         kit = ComfyKit()                                                  # http://127.0.0.1:8188
         result = await kit.execute("wf.json", {"prompt": "a cat"})        # never raises for a run that failed
@@ -46,16 +46,26 @@ class ComfyKit:
         kit.form("wf.json")                                               # in a notebook: a form
 
     A workflow is named by a path or a URL, or given as a dict: as the editor saves it, in API format, or a picture,
-    video or sound that carries it. Values are given by the names in the nodes' titles (`$prompt.text`), or, where there
-    are none, as `"KSampler.cfg"` or `"3.cfg"`.
+    video or sound that carries it. One that lies on RunningHub is named by its ID (`"1904136902449209346"`, an app by
+    `"rh-app:1937084629516193795"`), the address of its page, or a file that says `{"_source": "runninghub",
+    "workflow_id": "1904…"}`. Values are given by the names in the nodes' titles (`$prompt.text`), or, where there are
+    none, as `"KSampler.cfg"` or `"3.cfg"`.
 
     Args:
         comfyui_url: the server; else `COMFYUI_BASE_URL`, else http://127.0.0.1:8188.
         executor_type: how `execute` waits: `http` looks at the history, `websocket` listens. The result is the same.
         api_key: sent to this server only, as a bearer token and as the key of its API nodes.
         cookies: a JSON object, `name=value; other=value`, or the URL of a page that gives either.
-        runninghub_url, runninghub_api_key, runninghub_timeout, runninghub_retry_count, runninghub_instance_type:
-            taken, and not used: this version runs workflows on ComfyUI servers only.
+        runninghub_url: the site, https://www.runninghub.ai if not given; https://www.runninghub.cn is another one, with
+            keys and workflows of its own. These settings also come from the environment: `RUNNINGHUB_BASE_URL`,
+            `RUNNINGHUB_API_KEY`, and so on.
+        runninghub_api_key: that of the account which pays. Sent to this site only.
+        runninghub_timeout: seconds that a task may run, 300 if not given, 0 for no limit; past it the task is left
+            alone, and goes on: `attach(task_id)`. `timeout` cancels.
+        runninghub_retry_count: how often that is asked again which changes nothing, 3 if not given. A task is never
+            created twice: where the answer is lost, the error's kind is `unknown`.
+        runninghub_instance_type: the machine: `plus` has more memory.
+        runninghub_concurrency: tasks of this key that run at a time, 1 if not given; others of this process wait.
         headers: further headers for this server, for proxies.
         api: what this server speaks: `comfyui`, ComfyUI's own protocol, or `v2`, Comfy API v2. Else its address tells:
             https://cloud.comfy.org, https://….run.comfy.app, and whatever ends in /api/v2, speaks the latter.

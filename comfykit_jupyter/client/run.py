@@ -17,6 +17,7 @@ from comfykit_jupyter.client.observed import Observed
 from comfykit_jupyter.client.refusal import complaints, line, refused
 from comfykit_jupyter.client.result import ExecuteResult, changed_values, collect
 from comfykit_jupyter.client.submission import Submission
+from comfykit_jupyter.workflow.errors import show_briefly
 from comfykit_jupyter.workflow.progress import RunError, RunState
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ class Run(Observed):
         try:
             return self._outcome(loop.wait(job.outcome, timeout))
         except TimeoutError:
-            raise TimeoutError(f"not done within {timeout:g} s, it goes on: {self.progress}") from None
+            late = TimeoutError(f"not done within {timeout:g} s, it goes on: {self.progress}")
+            show_briefly(late)
+            raise late from None
         except KeyboardInterrupt:
             self._leave(job)
             raise

@@ -26,7 +26,7 @@ class ComfyKitError(Exception):
 
 
 def show_briefly(error: BaseException) -> None:
-    """Have IPython show an error that passes by, an interrupt or a cancellation, as it shows ours."""
+    """Have IPython show an error that is none of our own, such as an interrupt that passes by, as it shows ours."""
     if "IPython" in sys.modules:
         error._render_traceback_ = MethodType(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined]
 

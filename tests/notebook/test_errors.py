@@ -20,6 +20,7 @@ WRONG = {
     "a wrong setting": ("ComfyKit('ftp://there')", "SettingsError: comfyui_url: "),
     "an awaited run": ("await kit.submit('broken.json')", "RunFailed: the server refused the prompt: "),
     "a form": ("kit.form('picture.json').values['width'] = 'x'", "ParameterError: width (Canvas): "),
+    "a wait that is over": ("kit.submit('text_to_image.json', steps=9000).result(0.1)", "TimeoutError: not done"),
     "no server": ("ComfyKit('http://127.0.0.1:9').run('picture.json')", "ServerError: no ComfyUI server at "),
 }
 
@@ -34,6 +35,7 @@ def shown(cell: Cell) -> str:
 def test_an_error_shows_the_users_line_and_what_is_wrong_and_no_frame_of_ours(name: str, page: Page) -> None:
     code, told = WRONG[name]
     error = shown(page.run(code))
+    page.run("%comfykit cancel")
     assert f"----> 1 {code}" in error
     assert error.splitlines()[-1].startswith(told)
     assert "File" not in error

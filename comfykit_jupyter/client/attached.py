@@ -53,7 +53,8 @@ class AttachedRun(Run):
     def _duration(self) -> float | None:
         """Seconds of its execution, by the server's clock: when it was sent, nobody here knows."""
         state = self._state
-        return None if state.started is None or state.ended is None else round(state.ended - state.started, 3)
+        took = 0.0 if state.started is None or state.ended is None else state.ended - state.started
+        return round(took, 3) or None  # some servers do not tell
 
     def on_queue(self, queue: Mapping[str, Any]) -> None:
         """The queue, with this run in it: what runs is told there as well."""

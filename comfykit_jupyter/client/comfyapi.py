@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.comfyapi_assets import Assets, content_path, download
 from comfykit_jupyter.client.comfyapi_follow import Following, Known, links_of, recorded
-from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy
+from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy, insist
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.jobs import Job, from_item, from_record
 from comfykit_jupyter.client.media import Media, encodable
@@ -192,16 +192,7 @@ class ComfyAPI(Backend):
         """
         link = self._known[prompt_id].links.get("cancel") if prompt_id in self._known else None
         path = self._api.link(link, f"/jobs/{quote(prompt_id, safe='')}/cancel")
-        for pause in CANCEL_AGAIN:
-            try:
-                answer = await self._api.request("POST", path, again=True)
-                break
-            except ServerError as error:
-                if error.status is not None and error.status < 500 and error.status != 429:
-                    raise
-                await asyncio.sleep(error.pause if isinstance(error, Busy) else pause)
-        else:
-            answer = await self._api.request("POST", path, again=True)
+        answer = await insist(lambda: self._api.request("POST", path, again=True), CANCEL_AGAIN)
         if answer.status == 404 and answer.code:
             return False
         if answer.status not in (200, 202, 409):

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
 from comfykit_jupyter.client.body import TooLarge, pieces
+from comfykit_jupyter.client.comfyapi_http import insist
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 DOWNLOAD_TIMEOUT = 60.0
 """Seconds without a byte."""
+SEND_AGAIN = (0.5, 2.0)
+"""Seconds before a file is sent again that did not arrive."""
 
 
 _GONE = (403, 404, 410)
@@ -64,13 +67,17 @@ class Assets:
         name = f"comfykit-{sha256[:24]}{suffix}"
         await self._api.connection.client()  # the locks are those of its event loop
         async with self._api.connection.moving(name):
-            found = await self._again(name) or await self._post(name, source)
+            found = await insist(lambda: self._have(name, source), SEND_AGAIN)
             self._sent[name] = found
         return words.asset(found["id"], found.get("hash"), found.get("file_path"))
 
+    async def _have(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
+        """Have a file on the server; sent twice, it is one file there."""
+        return await self._again(name) or await self._post(name, source)
+
     async def _again(self, name: str) -> Mapping[str, Any] | None:
         """A file that was sent before, if the server has it still."""
-        known = self._sent.pop(name, None)
+        known = self._sent.get(name)
         if known is None:
             return None
         if isinstance(known.get("hash"), str):

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from comfykit_jupyter.client.body import TooLarge, whole
@@ -22,6 +22,8 @@ from comfykit_jupyter.workflow.errors import plain
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
 
 PREFIX = "/api/v2"
 CONNECT_TIMEOUT = 10.0
@@ -225,6 +227,28 @@ class Api:
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+
+
+async def insist(work: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> T:
+    """Do what may be done twice, and again while the server does not hear it.
+
+    Args:
+        work: what to do.
+        pauses: seconds before each further attempt; longer if the server asks for that.
+
+    Raises:
+        ServerError: the last attempt failed, or one was answered with a no.
+    """
+    left = list(pauses)
+    while True:
+        try:
+            return await work()
+        except ServerError as error:
+            unheard = error.status is None or error.status >= 500 or isinstance(error, Busy)
+            if not unheard or not left:
+                raise
+            pause = error.pause if isinstance(error, Busy) else 0.0
+        await asyncio.sleep(max(pause, left.pop(0)))
 
 
 def retry_after(told: str | None) -> float:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
-from comfykit_jupyter.client import comfyapi_follow
+from comfykit_jupyter.client import comfyapi_assets, comfyapi_follow
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 from tests.client.conftest import MakeKit
@@ -181,9 +181,8 @@ def test_an_output_of_another_server_is_fetched_and_sent(
         (Reply(413, "payload_too_large", "at most 100 MB"), "takes no file as large as this one: at most 100 MB"),
         (Reply(422, "invalid_request", "no such place"), "no such place"),
         (Reply(200, text="no asset"), "does not speak Comfy API v2"),
-        (Reply(0), "broke"),
     ],
-    ids=["large", "refused", "nonsense", "cut"],
+    ids=["large", "refused", "nonsense"],
 )
 async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /assets", reply)
@@ -191,6 +190,33 @@ async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double:
     assert result.status == "failed"
     assert told in str(result.msg)
     assert not double.jobs
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(0),
+        Reply(0, after=True),
+        Reply(500, "upstream_error"),
+        Reply(429, "rate_limited", headers={"Retry-After": "1"}),
+    ],
+    ids=["cut", "lost", "away", "busy"],
+)
+@pytest.mark.parametrize("kind", ["bytes", "path"])
+async def test_a_file_that_did_not_arrive_is_sent_again(
+    kind: str, reply: Reply, double: Double, cloud_kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comfyapi_assets, "SEND_AGAIN", (0.01, 0.02))
+    double.fail("POST /assets", reply, reply)
+    path = tmp_path / "red.png"
+    path.write_bytes(a_picture("red"))
+    value = path.read_bytes() if kind == "bytes" else path
+    assert (await cloud_kit.execute(workflows.inverted(), {"image": value})).status == "completed"
+    (job,) = double.jobs.values()
+    assert double.assets[job.workflow["1"]["inputs"]["image"]["info"]["id"]]["content"] == path.read_bytes()
+    double.fail("POST /assets", *[Reply(0)] * 3)
+    result = await cloud_kit.execute(workflows.inverted(), {"image": a_picture("blue")})
+    assert "broke" in str(result.msg)
 
 
 def test_a_media_value_that_is_nowhere_is_refused(double: Double, cloud_kit: ComfyKit) -> None:

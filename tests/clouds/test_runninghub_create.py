@@ -1,0 +1,387 @@
+"""A task is created once: what is known not to have begun is offered again, nothing else ever is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ExecuteResult
+from comfykit_jupyter.client import runninghub_http
+from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.workflow import runninghub as words
+
+from .asking import WORKFLOW
+from .conftest import MakeKit
+from .runninghub import (
+    CUT,
+    DROPPED,
+    EMPTY,
+    FLOOD,
+    HANGING,
+    IDENTIFIERS,
+    LOST,
+    LOST_HANGING,
+    NO_JSON,
+    Refusal,
+    Reply,
+    RunningHub,
+    changes,
+    huge,
+    page,
+)
+from .runninghub.script import Answer
+
+LOSSES: dict[str, Answer] = {
+    "the connection breaks": DROPPED,
+    "the answer is lost": LOST,
+    "the answer is cut off": CUT,
+    "no answer": HANGING,
+    "no answer, though it runs": LOST_HANGING,
+    "an endless answer": FLOOD,
+    "an empty answer": EMPTY,
+    "half of an answer": NO_JSON,
+    "a page": page(200),
+    "a page of an error": page(500),
+    "a page of a gateway": page(502, done=True),
+    "a gateway that waited": page(504, done=True),
+    "JSON by 500": Reply({"code": 1, "msg": "error"}, 500),
+    "a list": Reply([1]),
+    "a text": Reply('"hello"'),
+    "null": Reply("null"),
+    "no code": Reply({"msg": "success"}),
+    "a code that is none": changes.with_code("zero"),
+    "no data": changes.without_data,
+    "no task": lambda body: {**body, "data": {**body["data"], "taskId": None}},
+    "a task that is none": lambda body: {**body, "data": {**body["data"], "taskId": "../1"}},
+    "an unknown error": Refusal(500, done=True),
+    "an internal error": 1005,
+    "a huge answer": huge(3 << 20),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_when_nobody_knows_whether_it_runs_it_is_not_sent_again(
+    loss: str, kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(runninghub_http, "ANSWER_LIMIT", 1 << 20)
+    cloud.answer("create", LOSSES[loss], times=None)
+    result = kit.run(WORKFLOW)
+    assert len(cloud.asked("create")) == 1
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == "unknown"
+    assert "whether the task runs is not known" in str(result.msg)
+    assert "kit.attach(TASK_ID)" in str(result.msg)
+    assert cloud.url in str(result.msg)
+    assert result.prompt_id is None
+
+
+def test_the_error_of_a_lost_answer_has_the_result(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.answer("create", LOST)
+    with pytest.raises(ServerError, match="not sent again, since it would be paid twice") as caught:
+        make_kit().run(WORKFLOW, width=48)
+    assert caught.value.result.params["width"] == 48
+    assert caught.value.sent
+    # what was lost can be taken up by its id
+    assert make_kit().attach(cloud.task.id).result().image.pil().size == (48, 16)
+
+
+@pytest.mark.parametrize("code", [421, 415, 1520, 804, "421"])
+def test_where_there_is_no_room_it_waits_for_its_turn(code: int | str, make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.answer("create", Refusal(code), times=5)
+    notes: set[str] = set()
+    run = make_kit(runninghub_retry_count=0).submit(WORKFLOW)
+    run.subscribe(progress=lambda progress: notes.add(progress.note))
+    assert run.result().status == "completed"
+    assert len(cloud.asked("create")) == 6
+    assert any("offered again in" in note for note in notes)
+
+
+@pytest.mark.parametrize("trouble", [1003, 1010, 1011, page(429), Reply({"msg": "slow down"}, 429)], ids=str)
+def test_what_the_site_can_not_do_now_is_offered_again_a_few_times(
+    trouble: Answer, make_kit: MakeKit, cloud: RunningHub
+) -> None:
+    cloud.answer("create", trouble, times=2)
+    kit = make_kit(raise_on_error=False, runninghub_retry_count=2)
+    assert kit.run(WORKFLOW).status == "completed"
+    assert len(cloud.asked("create")) == 3
+    cloud.requests.clear()
+    cloud.answer("create", trouble, times=None)
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == "unreachable"
+    assert result.prompt_id is None
+    assert len(cloud.asked("create")) == 3
+
+
+def test_the_site_says_how_long_to_wait(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", page(429, {"Retry-After": "0"}))
+    cloud.answer("create", page(429, {"Retry-After": "soon"}))
+    told: list[str] = []
+    run = kit.submit(WORKFLOW)
+    run.subscribe(progress=lambda progress: told.append(progress.note))
+    assert run.result().status == "completed"
+    assert any("asked too often" in note for note in told)
+
+
+def test_pauses_grow_and_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from comfykit_jupyter.client.runninghub import _NotNow
+
+    for code, seconds in words.BACK_OFF.items():
+        pauses = [_NotNow(ServerError("x"), seconds, why=str(code)).pause(times) for times in (0, 1, 2, 30)]
+        for pause, times in zip(pauses, (0, 1, 2, 30), strict=True):
+            base = min(seconds * 1.5**times, 120)
+            assert base <= pause <= 1.2 * base
+
+
+def test_a_site_that_is_not_there_is_tried_a_few_times_and_nothing_was_sent(
+    sandbox: Sandbox, make_kit: MakeKit, cloud: RunningHub
+) -> None:
+    with RunningHub(sandbox.url) as other:
+        other.workflows[WORKFLOW] = cloud.workflows[WORKFLOW]
+        kit = make_kit(runninghub_url=other.url, runninghub_api_key=other.key, raise_on_error=False)
+        kit.load(WORKFLOW)
+    result = kit.run(WORKFLOW)
+    assert result.error is not None
+    assert result.error.kind == "unreachable"
+    assert f"RunningHub can't be reached at {other.url}" in str(result.msg)
+    assert result.prompt_id is None
+
+
+FATAL = sorted(IDENTIFIERS.keys() - {200, 500, 1005, 813} - words.BACK_OFF.keys())
+
+
+def test_any_other_refusal_is_told_and_nothing_is_sent_again(kit: ComfyKit, cloud: RunningHub) -> None:
+    for code in FATAL:
+        for refusal in (Refusal(code), Refusal(str(code), changes.HOSTILE)):
+            cloud.requests.clear()
+            cloud.answer("create", refusal)
+            result = kit.run(WORKFLOW)
+            assert len(cloud.asked("create")) == 1
+            assert result.error is not None
+            assert result.error.kind == "refused", code
+            assert f"(code {code})" in str(result.msg)
+            assert "\x1b" not in str(result.msg)
+            assert result.prompt_id is None
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (414, "not enough coins: top it up"),
+        (416, "not enough money: top it up"),
+        (812, "not enough money"),
+        (435, "runninghub_instance_type='plus'"),
+        (801, "become a member"),
+        (810, "run once, on the site"),
+        (433, "the workflow is not valid"),
+        (814, "wait for some to end"),
+    ],
+)
+def test_a_refusal_says_what_to_do(code: int, what: str, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", code)
+    assert what in str(kit.run(WORKFLOW).msg)
+
+
+# What the answer says of the prompt
+
+
+def refused(kit: ComfyKit, **values: Any) -> ExecuteResult:
+    result = kit.run(WORKFLOW, values)
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == "refused"
+    return result
+
+
+def test_a_prompt_that_comfyui_refuses_names_its_node_and_input(kit: ComfyKit, cloud: RunningHub) -> None:
+    result = refused(kit, width=-5)
+    assert result.error is not None
+    assert (result.error.node_id, result.error.node_title, result.error.field) == ("1", "Canvas", "width")
+    assert result.error.class_type == "EmptyImage"
+    assert "Canvas (node 1): Value -5 smaller than min of 1" in str(result.msg)
+    assert not cloud.tasks
+
+
+NODE_ERRORS = {"1": {"errors": [{"type": "x", "message": "too wide", "extra_info": {"input_name": "width"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (None, "the workflow is not valid (code 433)"),
+        ({}, "the workflow is not valid (code 433)"),
+        ({"promptTips": None}, "the workflow is not valid (code 433)"),
+        ({"promptTips": ""}, "the workflow is not valid (code 433)"),
+        ({"promptTips": "{}"}, "the workflow is not valid (code 433)"),
+        ({"promptTips": "node 107 missing model"}, "the workflow is not valid: node 107 missing model (code 433)"),
+        ({"promptTips": json.dumps({"node_errors": NODE_ERRORS})}, "Canvas (node 1): too wide"),
+        ({"promptTips": {"node_errors": NODE_ERRORS}}, "Canvas (node 1): too wide"),
+        ({"promptTips": {"node_errors": {"1": {"errors": ["too wide"]}}}}, "Canvas (node 1): too wide"),
+        ({"promptTips": {"node_errors": {"1": "too wide"}}}, "Canvas (node 1): too wide"),
+        ({"promptTips": {"error": {"type": "x", "message": "no outputs"}}}, "not valid: no outputs (code 433)"),
+        ({"promptTips": {"error": "no outputs"}}, "not valid: no outputs (code 433)"),
+        ({"promptTips": [1]}, "the workflow is not valid (code 433)"),
+        ([], "the workflow is not valid (code 433)"),
+        ("text", "the workflow is not valid (code 433)"),
+    ],
+    ids=str,
+)
+def test_a_prompt_is_refused_in_many_shapes(data: Any, what: str, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", Refusal(433, data=data))
+    assert what in str(refused(kit).msg)
+
+
+def test_the_reason_may_stand_in_the_message(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", Refusal(433, json.dumps({"node_errors": NODE_ERRORS})))
+    assert "Canvas (node 1): too wide" in str(refused(kit).msg)
+    cloud.answer("create", Refusal(433, "Node 12 lacks a model"))
+    assert "not valid: Node 12 lacks a model (code 433)" in str(refused(kit).msg)
+
+
+def test_a_task_that_failed_as_it_was_created_was_refused(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", changes.failed_at_once)
+    result = refused(kit)
+    assert "Prompt outputs failed validation" in str(result.msg)
+    assert result.prompt_id == cloud.task.id
+    assert not cloud.asked("v2/query")
+
+
+@pytest.mark.parametrize(
+    "tips",
+    [
+        {"result": False, "error": None, "node_errors": NODE_ERRORS},
+        {"result": True, "error": "it can't run", "node_errors": {}},
+        {"result": True, "error": None, "outputs_to_execute": [], "node_errors": NODE_ERRORS},
+    ],
+    ids=str,
+)
+def test_a_task_of_a_refused_prompt_is_not_left_to_run(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", changes.with_prompt_tips(json.dumps(tips)))
+    result = refused(kit)
+    assert result.prompt_id == cloud.task.id
+    assert cloud.task.cancels == 1
+
+
+@pytest.mark.parametrize(
+    "tips",
+    [
+        None,
+        "",
+        "{}",
+        "null",
+        {},
+        [],
+        7,
+        True,
+        "[]",
+        {"result": True},
+        {"node_errors": None},
+        {"outputs_to_execute": []},
+    ],
+    ids=repr,
+)
+def test_what_says_nothing_of_the_prompt_is_no_refusal(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", changes.with_prompt_tips(tips))
+    result = kit.run(WORKFLOW)
+    assert (result.status, result.warnings) == ("completed", [])
+
+
+def test_what_is_said_of_it_in_plain_words_is_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", changes.with_prompt_tips("node 107 is slow"))
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed"
+    assert [line for line in result.warnings if "node 107 is slow" in line] == result.warnings != []
+
+
+def test_a_prompt_that_is_taken_in_part_is_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", changes.with_node_errors(**{"1": {"errors": ["bad"]}}))
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed"
+    assert result.warnings == ["left out: Canvas (node 1): bad"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changes.code_as_text,
+        changes.with_code(200),
+        changes.with_code("200"),
+        changes.with_code(804),
+        changes.with_code(813),
+        changes.task_id_as_number,
+        changes.with_error_messages,
+        changes.without_prompt_tips,
+        changes.with_message(changes.HOSTILE),
+    ],
+)
+def test_a_task_is_taken_in_many_shapes(change: changes.Change, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", change)
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed"
+    assert result.prompt_id == cloud.task.id
+
+
+def test_the_kind_of_machine_is_asked_for(
+    make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_kit(runninghub_instance_type="plus").run(WORKFLOW)
+    assert cloud.task.instance_type == "plus"
+    monkeypatch.setenv("RUNNINGHUB_INSTANCE_TYPE", "ultra")
+    make_kit().run(WORKFLOW)
+    assert cloud.task.instance_type == "ultra"
+
+
+# Leaving while it is created
+
+
+def held_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
+    """A run whose request to create is under way."""
+    cloud.answer("create", answer)
+    run = kit.submit(WORKFLOW)
+    cloud.wait_for(lambda: cloud.asked("create"))
+    return run
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_task_that_was_left_while_it_was_created_is_cancelled(done: bool, kit: ComfyKit, cloud: RunningHub) -> None:
+    from .runninghub import Held
+
+    event = threading.Event()
+    run = held_create(kit, cloud, Held(event, done=done))
+    canceller = threading.Thread(target=run.cancel)
+    canceller.start()
+    event.set()
+    canceller.join()
+    result = run.result()
+    assert run.status == "cancelled"
+    assert cloud.task.cancels == 1
+    assert result.prompt_id == cloud.task.id
+
+
+def test_one_who_left_is_told_that_the_answer_was_lost(kit: ComfyKit, cloud: RunningHub) -> None:
+    kit = kit.options(timeout=0.2)
+    result = held_create(kit, cloud, HANGING).result()
+    assert result.error is not None
+    assert result.error.kind == "timeout"
+    assert any("may still run" in line for line in result.warnings)
+    assert len(cloud.asked("create")) == 1
+
+
+def test_one_who_left_before_it_was_taken_has_nothing_to_pay(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", 421, times=None)
+    run = kit.submit(WORKFLOW)
+    cloud.wait_for(lambda: len(cloud.asked("create")) > 1)
+    run.cancel()
+    result = run.result()
+    assert (run.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
+    assert not cloud.tasks
+    assert not cloud.asked("cancel")
+    assert not cloud.asked("v2/query")

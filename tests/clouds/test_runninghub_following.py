@@ -1,0 +1,328 @@
+"""A task is followed by looking at it: whatever is told, in whatever order, and never in a hurry."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ComfyKit, ExecuteResult
+from comfykit_jupyter.client import run as runs
+from comfykit_jupyter.client import runninghub_follow, runninghub_http
+from tests.client.proxy import Served
+
+from .asking import WORKFLOW, Asking
+from .conftest import MakeKit
+from .runninghub import (
+    CUT,
+    DROPPED,
+    EMPTY,
+    HANGING,
+    NO_JSON,
+    NOT_FOUND,
+    WRONG_PATH,
+    Fate,
+    Output,
+    Polls,
+    Refusal,
+    Reply,
+    RunningHub,
+    changes,
+    page,
+)
+from .runninghub.script import Answer
+
+PICTURE = Output("2", "picture.png", b"\x89PNG")
+
+
+def looks(cloud: RunningHub) -> int:
+    return len(cloud.asked("v2/query"))
+
+
+def failed(result: ExecuteResult, kind: str) -> str:
+    """What is said of a run that failed in this way."""
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == kind, result.msg
+    return str(result.msg)
+
+
+ORDERS = [
+    "SUCCESS",
+    "CREATE QUEUED RUNNING SUCCESS",
+    "CREATE CREATE CREATE CREATE CREATE CREATE CREATE QUEUED SUCCESS",
+    "QUEUED RUNNING QUEUED RUNNING SUCCESS",
+    "RUNNING CREATE SUCCESS",
+    "queued running success",
+    "Running SUCCESS",
+    "- RUNNING - - - - - RUNNING - - - - - SUCCESS",
+]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_states_may_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.pace = Polls(queued=0, running=0)
+    cloud.fates.append(Fate(outputs=[PICTURE]))
+    for state in order.split():
+        cloud.answer("v2/query", changes.with_state("" if state == "-" else state))
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed"
+    assert [image.name[:7] for image in result["cover"]] == ["picture"]
+    assert looks(cloud) == len(order.split())
+
+
+TROUBLES: dict[str, Answer] = {
+    "a page": page(502),
+    "a page by 200": page(200),
+    "half of an answer": NO_JSON,
+    "an answer that is cut off": CUT,
+    "an empty answer": EMPTY,
+    "a break": DROPPED,
+    "silence": HANGING,
+    "too often": page(429),
+    "no state": changes.with_state(""),
+    "null": changes.with_state(None),
+    "an unknown state": changes.with_state("PAUSED"),
+    "a state that is none": changes.with_state(["RUNNING"]),
+    "not now": 1003,
+    "an unknown error": 500,
+    "another one": 1000,
+    "a code that nobody knows": 4711,
+    "a list": Reply([]),
+    "an envelope that says no": Reply({"code": 1005, "msg": "internal error", "data": None}),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_five_looks_in_a_row_may_go_wrong_and_the_sixth_may_not(
+    trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.1)
+    cloud.fates += [Fate(outputs=[PICTURE]), Fate(outputs=[PICTURE])]
+    cloud.answer("v2/query", TROUBLES[trouble], times=5)
+    cloud.answer("v2/query", lambda body: body)
+    cloud.answer("v2/query", TROUBLES[trouble], times=5)
+    assert kit.run(WORKFLOW).status == "completed"
+    cloud.requests.clear()
+    cloud.answer("v2/query", TROUBLES[trouble], times=None)
+    result = kit.run(WORKFLOW)
+    message = failed(result, "unreachable")
+    assert looks(cloud) == 6
+    assert "(6 times in a row)" in message
+    assert result.prompt_id == cloud.task.id
+    assert f"kit.attach('{cloud.task.id}')" in message
+    assert f"{cloud.url}/call-api/call-record-detail/{cloud.task.id}" in message
+    assert len(cloud.asked("create")) == 1
+    cloud.normal("v2/query")
+    assert kit.attach(cloud.task.id).result().status == "completed"
+
+
+@pytest.mark.parametrize("code", [301, 401, 801, 802, 806, 811, 1002, 1014])
+def test_a_key_that_is_no_longer_valid_ends_it_at_once(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate(outputs=[PICTURE]))
+    cloud.answer("v2/query", code, times=None)
+    message = failed(kit.run(WORKFLOW), "unreachable")
+    assert looks(cloud) == 1
+    assert f"(code {code})" in message
+    assert "kit.attach(" in message
+
+
+def test_a_task_that_was_just_created_may_not_be_known_yet(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate(outputs=[PICTURE]))
+    for code in (1004, 807, 423):
+        cloud.answer("v2/query", code, times=3)
+    assert kit.run(WORKFLOW).status == "completed"
+    assert looks(cloud) >= 10
+
+
+@pytest.mark.parametrize("code", [1004, 807, 423])
+def test_one_that_is_gone_is_not_waited_for(
+    code: int, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runninghub_follow, "SETTLING", 0)
+    cloud.fates.append(Fate())
+    cloud.answer("v2/query", code, times=None)
+    failed(kit.run(WORKFLOW), "gone")
+    assert looks(cloud) == 1
+    failed(kit.attach("1904").result(), "gone")
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    cloud.normal("v2/query")
+    cloud.not_found = code
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    failed(kit.attach("1904").result(), "gone")
+
+
+# Never hot
+
+
+def paced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that can be counted."""
+    for name, seconds in {"FIRST": 0.05, "QUEUED": 0.2, "RUNNING": 0.3, "LEAST": 0.05}.items():
+        monkeypatch.setattr(runninghub_follow, f"LOOK_{name}", seconds)
+
+
+def counted(run: Callable[[], ExecuteResult], cloud: RunningHub) -> float:
+    """Looks a second, by a run that goes on for a second."""
+    began = time.monotonic()
+    failed(run(), "timeout")
+    return (looks(cloud) - 2) / (time.monotonic() - began)
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "CREATE"])
+def test_looks_are_never_hot(state: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    paced(monkeypatch)
+    cloud.fates.append(Fate())
+    cloud.answer("v2/query", changes.with_state(state), times=None)
+    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    kit = make_kit(raise_on_error=False, timeout=1)
+    assert counted(lambda: kit.run(WORKFLOW), cloud) < 1 / 0.05
+
+
+def test_nor_when_the_socket_gives_reason_after_reason(
+    make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paced(monkeypatch)
+    told = 0
+
+    async def poke(request: web.Request) -> web.StreamResponse:
+        nonlocal told
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        while not socket.closed:
+            told += 1
+            await socket.send_str(json.dumps({"type": "execution_success", "data": {}}))
+        return socket
+
+    with Served(poke) as wild:
+        cloud.fates.append(Fate())
+        cloud.answer("create", changes.with_socket(f"{wild.url.replace('http', 'ws')}/ws"))
+        cloud.answer("v2/query", changes.with_state("RUNNING"), times=None)
+        kit = make_kit(raise_on_error=False, runninghub_timeout=1)
+        rate = counted(lambda: kit.run(WORKFLOW), cloud)
+    assert told > 100
+    assert rate < 1 / 0.05
+
+
+def test_nor_is_the_socket_sought_for_ever(
+    make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.sockets.told = False
+    cloud.answer("v2/query", changes.with_state("RUNNING"), times=15)
+    assert make_kit().run(WORKFLOW).status == "completed"
+    assert len(cloud.asked("outputs")) == runninghub_follow.SOCKET_TRIES
+
+
+# The older route
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "no"}, 404)], ids=str)
+def test_without_the_newer_route_the_older_one_tells(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", answer, times=None)
+    result = kit.run(WORKFLOW, width=48)
+    assert result["cover"][0].pil().size == (48, 16)
+    assert looks(cloud) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [changes.legacy_running, changes.legacy_running_in_chinese, changes.code_as_text, changes.with_socket(None)],
+)
+def test_the_older_route_has_many_shapes(change: changes.Change, kit: ComfyKit, cloud: RunningHub) -> None:
+    def running(body: dict[str, Any]) -> Any:
+        return change(body) if body["code"] in (804, 813) or change is changes.code_as_text else body
+
+    cloud.pace = Polls(queued=2, running=3)
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    cloud.answer("outputs", running, times=None)
+    assert kit.run(WORKFLOW).image.pil().size == (32, 16)
+
+
+@pytest.mark.parametrize("code", [412, 404, 301, 802])
+def test_without_either_route_it_says_so(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    cloud.answer("outputs", code, times=None)
+    assert "kit.attach(" in failed(kit.run(WORKFLOW), "unreachable")
+    assert len(cloud.asked("outputs")) == 1
+
+
+def test_an_answer_may_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", changes.in_envelope, times=None)
+    assert kit.run(WORKFLOW).image.pil().size == (32, 16)
+    assert kit.attach("1904").result().status == "failed"
+
+
+# Its outputs
+
+
+@pytest.mark.parametrize("change", [changes.without_results, changes.without_node_ids])
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_outputs_may_be_told_late_and_by_the_older_route_only(
+    hidden: int, change: changes.Change, kit: ComfyKit, cloud: RunningHub
+) -> None:
+    cloud.hidden = hidden
+    cloud.answer("v2/query", change, times=None)
+    result = kit.run(WORKFLOW)
+    assert len(result["cover"]) == 1
+    assert result.warnings == []
+
+
+def test_outputs_whose_nodes_are_not_told_are_there_all_the_same(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", changes.without_node_ids, times=None)
+    cloud.answer("outputs", 802, times=None)
+    result = kit.run(WORKFLOW)
+    assert result.image.pil().size == (32, 16)
+    assert result.warnings == ["RunningHub does not tell which nodes the outputs are of"]
+
+
+def test_outputs_that_do_not_come_can_be_had_later(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.hidden = 99
+    cloud.answer("v2/query", changes.without_results, times=None)
+    result = kit.run(WORKFLOW)
+    assert (result.status, result.media) == ("completed", [])
+    assert result.warnings == [
+        f"RunningHub does not tell the outputs yet: kit.attach('{cloud.task.id}') asks for them again"
+    ]
+    cloud.normal("v2/query")
+    assert kit.attach(cloud.task.id).result().image.pil().size == (32, 16)
+
+
+def test_a_task_may_give_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates += [Fate(), Fate()]
+    result = kit.run(WORKFLOW)
+    assert (result.status, result.media, result.warnings) == ("completed", [], [])
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    assert kit.run(WORKFLOW).status == "completed"
+
+
+@pytest.mark.parametrize("node", [7, "7"])
+def test_the_id_of_a_node_may_be_a_number(node: int | str, kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
+    cloud.fates.append(Fate(outputs=[PICTURE]))
+    cloud.answer("v2/query", lambda body: with_node(body, node), times=None)
+    assert list(kit.run(WORKFLOW).images_by_var) == ["7"]
+
+
+def with_node(body: dict[str, Any], node: int | str) -> dict[str, Any]:
+    results = body["results"]
+    return {**body, "results": results and [{**each, "nodeId": node} for each in results]}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [None, 7, "x", {}],
+        [{"url": "javascript:alert(1)", "nodeId": "2", "outputType": "png"}],
+        [{"url": "file:///etc/passwd", "nodeId": "2"}],
+        [{"url": 7, "text": 7, "nodeId": "2"}],
+        [{"url": f"http://x/{'x' * 9000}", "nodeId": "2"}],
+    ],
+)
+def test_results_that_make_no_sense_are_left_out(results: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate())
+    cloud.answer("v2/query", lambda body: {**body, "results": results}, times=None)
+    cloud.answer("outputs", Refusal(802), times=None)
+    result = kit.run(WORKFLOW)
+    assert (result.status, result.media) == ("completed", [])

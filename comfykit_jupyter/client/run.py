@@ -84,7 +84,8 @@ class Run(Observed):
         self._job: loop.Job[ExecuteResult] | None = None
 
     def __repr__(self) -> str:
-        return f"<Run {self.prompt_id[:8]} {self.progress}>"
+        name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # digits are all alike at first
+        return f"<Run {name} {self.progress}>"
 
     @property
     def server(self) -> str:

@@ -114,7 +114,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if not call.arguments:
             raise UsageError("attach: say which run: %comfykit attach PROMPT_ID; %comfykit history has their ids")
         run = kit.attach(str(call.arguments[0]))
-        title = f"run {plain(run.prompt_id, 8)}"
+        title = f"run {plain(run.prompt_id, 30 if run.prompt_id.isdecimal() else 8)}"
         return self._ended(self._attend(run, title, stays=True), title, name)
 
     def _ended(self, result: ExecuteResult, title: str, name: str | None) -> ExecuteResult:

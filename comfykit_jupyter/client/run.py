@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop, timings
@@ -248,8 +249,7 @@ class Run(Observed):
 
     def _time_out(self) -> None:
         if not self._state.finished and self._job is not None:
-            message = f"not done within {self._timeout:g} s: {self.progress}; it was cancelled"
-            self._overdue = RunError("timeout", message)
+            self._overdue = RunError("timeout", f"not done within {self._timeout:g} s: {self.progress}")
             self._job.cancel()
 
     @property
@@ -264,7 +264,7 @@ class Run(Observed):
 
     async def _withdraw(self) -> None:
         """The caller left, or the time is over: cancel on the server, and see how that ends."""
-        self._cancelling = True
+        self._cancelling = confirmed = True
         if self._sent and not self._state.finished:
             try:
                 await asyncio.wait_for(self._call_off(), CANCEL_TIMEOUT)
@@ -272,18 +272,23 @@ class Run(Observed):
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
+                confirmed = False
+                if self._submission is not None and not self._submission.is_answered:
+                    loop.Job(self._call_off())  # whenever the server answers, it is told
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:
-            self._end("failed", self._overdue)
+            told = "it was cancelled" if confirmed else "it may still run, the server has not confirmed its end"
+            self._end("failed", replace(self._overdue, message=f"{self._overdue.message}; {told}"))
         else:
-            self._end("cancelled", self._state.error or RunError("cancelled", "cancelled"))
+            told = "cancelled" if confirmed else "cancelled; the server has not confirmed it"
+            self._end("cancelled", self._state.error or RunError("cancelled", told))
 
     async def _cancel(self) -> None:
         self._cancelling = True
         if self._sent:
             await self._call_off()
-        else:
+        if not self._sent:  # also one that was turned down meanwhile: it would be offered again
             self._started().cancel()
 
     async def _call_off(self) -> None:

@@ -1,0 +1,64 @@
+"""Whoever leaves while a task is being created leaves none behind, however late the answer comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import run as runs
+from comfykit_jupyter.client.run import Run
+
+from .asking import WORKFLOW
+from .conftest import MakeKit
+from .runninghub import Held, RunningHub
+
+
+@pytest.fixture
+def answered() -> Iterator[threading.Event]:
+    """When set, the answer to what creates a task is sent."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
+    """A run whose task is being created."""
+    cloud.answer("create", Held(answered, done=True))
+    run = kit.submit(WORKFLOW)
+    cloud.wait_for(lambda: cloud.asked("create"))
+    return run
+
+
+def test_what_is_turned_down_after_it_was_cancelled_is_not_offered_again(
+    kit: ComfyKit, cloud: RunningHub, answered: threading.Event
+) -> None:
+    cloud.concurrency = 0
+    run = held(kit, cloud, answered)
+    canceller = threading.Thread(target=run.cancel)
+    canceller.start()
+    while not run._cancelling:
+        canceller.join(0.01)
+    answered.set()
+    canceller.join()
+    result = run.result()
+    assert (run.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
+    assert len(cloud.asked("create")) == 1
+    assert not cloud.tasks
+
+
+def test_a_task_is_cancelled_though_the_answer_comes_when_nobody_waits_for_it(
+    make_kit: MakeKit, cloud: RunningHub, answered: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    kit = make_kit(raise_on_error=False, timeout=0.5)
+    kit.load(WORKFLOW)
+    result = held(kit, cloud, answered).result()
+    assert result.error is not None
+    assert (result.error.kind, result.prompt_id) == ("timeout", None)
+    assert "it may still run" in result.error.message
+    assert len(result.warnings) == 1
+    answered.set()
+    cloud.wait_for(lambda: cloud.task.cancels == 1)

@@ -167,6 +167,14 @@ def _progress_state(state: RunState, data: Mapping[str, Any], at: float) -> RunS
     return _stepped(_entered(state, shown, at), node, at)
 
 
+def _overall(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
+    """How far the whole of it has come, as clouds tell it; no server of ComfyUI does."""
+    fraction = data.get("fraction")
+    if not isinstance(fraction, (int, float)) or not state.reached < fraction <= 1:
+        return state
+    return replace(_begun(state, at), reached=float(fraction))
+
+
 def _execution_success(state: RunState, data: Mapping[str, Any], at: float) -> RunState:  # noqa: ARG001
     return state if state.succeeded else replace(_begun(state, at), succeeded=True)
 
@@ -197,6 +205,7 @@ _STEPS = {
     "executed": _executed,
     "progress": _progress,
     "progress_state": _progress_state,
+    "progress_overall": _overall,
     "execution_success": _execution_success,
     "execution_error": _execution_error,
     "execution_interrupted": _execution_interrupted,
@@ -206,7 +215,8 @@ _STEPS = {
 def _where(state: RunState, data: Mapping[str, Any], kind: str, message: str) -> RunError:
     id_ = _string(data, "node_id", 200) or None
     class_type = _string(data, "node_type", 200) or (state.classes.get(id_) if id_ else None)
-    return RunError(kind, message, id_, state.title(id_), class_type)
+    title = state.title(id_)
+    return RunError(kind, message, id_, class_type or title if title == id_ else title, class_type)
 
 
 def _entered(state: RunState, shown: str, at: float) -> RunState:

@@ -169,7 +169,7 @@ def _json(told: Any) -> Any:
 
 
 def remark(told: Any) -> str:
-    """What `promptTips` says in plain words, where it does so."""
+    """What `promptTips`, or a reason, says in plain words, where it does so."""
     words = told.strip() if isinstance(told, str) and _json(told) is None else ""
     return "" if words == "null" else plain(words, 500)
 
@@ -207,9 +207,7 @@ def refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
 
 def failure(told: Any) -> dict[str, Any]:
     """`failedReason` as ComfyUI's `execution_error`; empty where there is none."""
-    found = mapping(_json(told))
-    if not found and isinstance(told, str) and told.strip():
-        found = {"exception_message": told.strip()}
+    found = mapping(_json(told)) or {"exception_message": remark(told)}
     trace = found.get("traceback")
     lines = _json(trace)
     error = {

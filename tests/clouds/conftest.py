@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from comfykit_jupyter.client import loop, runninghub, runninghub_files, runningh
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow import runninghub as words
 from tests.client import workflows
+from tests.client.nodes import GATES, Gate
 
 from .asking import WORKFLOW, Asking, asking
 from .runninghub import RunningHub
@@ -32,6 +34,14 @@ def ask(cloud: RunningHub) -> Iterator[Asking]:
     """A bare client with the cloud's key."""
     with asking(cloud) as ask:
         yield ask
+
+
+@pytest.fixture
+def gate() -> Iterator[tuple[str, Gate]]:
+    """A gate and its name; it is opened at the end, whatever happened."""
+    name = uuid.uuid4().hex
+    yield name, GATES[name]
+    GATES.pop(name).open()
 
 
 @pytest.fixture

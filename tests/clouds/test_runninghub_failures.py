@@ -1,0 +1,204 @@
+"""A task that fails says which node failed, and why, in whatever shape its site tells it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import runninghub_follow
+from tests.client import workflows
+from tests.client.nodes import Gate
+
+from .asking import WORKFLOW, Asking
+from .conftest import MakeKit
+from .runninghub import NOT_FOUND, Fate, Output, RunningHub, changes
+
+REASON = {
+    "current_outputs": {},
+    "exception_type": "TypeError",
+    "node_name": "EmptyImage",
+    "current_inputs": {},
+    "traceback": ['  File "/workspace/ComfyUI/execution.py", line 1208, in execute\n', "    more\n"],
+    "node_id": "1",
+    "exception_message": "sampler_main() missing 2 required positional arguments",
+}
+
+
+@pytest.mark.parametrize("route", ["newer", "older"])
+def test_a_node_that_fails_is_named(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.workflows[WORKFLOW] = workflows.failing()
+    if route == "older":
+        cloud.answer("v2/query", NOT_FOUND, times=None)
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    error = result.error
+    assert error is not None
+    assert (error.kind, error.node_id, error.node_title, error.class_type) == (
+        "node_error",
+        "3",
+        "The bomb",
+        "TestBoom",
+    )
+    assert error.exception_type == "ValueError"
+    assert any("kaboom" in line for line in error.traceback)
+    assert result.msg == "The bomb: kaboom over 1 picture"
+
+
+SHAPES = {
+    "as it is": lambda body: body,
+    "JSON": changes.reason_as_json,
+    "JSON in the older route": lambda body: {**body, "failedReason": None},
+    "a trace of one text": lambda body: {**body, "failedReason": {**REASON, "traceback": "".join(REASON["traceback"])}},
+    "a trace that is JSON": lambda body: {
+        **body,
+        "failedReason": {**REASON, "traceback": json.dumps(REASON["traceback"])},
+    },
+    "numbers": lambda body: {**body, "failedReason": {**REASON, "node_id": 1}},
+    "in an envelope": changes.in_envelope,
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_reason_has_many_shapes(shape: str, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate("FAILED", reason=REASON, error_code="805"))
+    change = SHAPES[shape]
+
+    def answer(body: dict[str, Any]) -> Any:
+        return change(body) if body["status"] == "FAILED" or shape == "in an envelope" else body
+
+    cloud.answer("v2/query", answer, times=None)
+    cloud.answer("outputs", changes.reason_as_json, times=None)
+    result = kit.run(WORKFLOW)
+    error = result.error
+    assert error is not None
+    assert (error.kind, error.node_id, error.node_title, error.class_type) == (
+        "node_error",
+        "1",
+        "Canvas",
+        "EmptyImage",
+    )
+    assert (error.exception_type, error.message) == ("TypeError", REASON["exception_message"])
+    assert "".join(error.traceback) == "".join(REASON["traceback"])
+    assert result.msg == f"Canvas: {REASON['exception_message']}"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [None, {}, "", "{}", [], 7, {"exception_message": None}, {"exception_message": ["x"], "traceback": 7}],
+    ids=repr,
+)
+def test_where_there_is_no_reason_the_code_is_told(reason: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate("FAILED", error_code="1501", error_message="content moderation failed"))
+    cloud.answer("v2/query", lambda body: {**body, "failedReason": reason}, times=None)
+    cloud.answer("outputs", changes.without_reason, times=None)
+    result = kit.run(WORKFLOW)
+    assert result.error is not None
+    assert result.error.kind == "node_error"
+    assert "its moderation refused the content" in str(result.msg)
+    assert "(code 1501)" in str(result.msg)
+
+
+def test_a_reason_may_be_a_text(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate("FAILED"))
+    cloud.answer("v2/query", lambda body: {**body, "failedReason": "out of memory"}, times=None)
+    assert "out of memory" in str(kit.run(WORKFLOW).msg)
+
+
+def test_a_reason_may_name_a_node_and_say_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate("FAILED", reason={"node_id": "1"}))
+    result = kit.run(WORKFLOW)
+    assert str(result.msg).startswith("Canvas: the task failed: it failed, and does not say why")
+    assert "(code 1000)" in str(result.msg)
+
+
+def test_hostile_reasons_are_but_text(kit: ComfyKit, cloud: RunningHub) -> None:
+    reason: dict[str, Any] = {
+        **REASON,
+        "exception_message": changes.HOSTILE,
+        "node_id": changes.HOSTILE,
+        "node_name": changes.HOSTILE,
+    }
+    reason["traceback"] = [changes.HOSTILE, None, 7]
+    cloud.fates.append(Fate("FAILED", reason=reason, error_message=changes.HOSTILE))
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    html = str(result._repr_mimebundle_()["text/html"])
+    assert "<img src=x" not in html
+    assert "\x1b" not in repr(result)
+
+
+def test_what_was_made_before_the_failure_is_kept(kit: ComfyKit, cloud: RunningHub) -> None:
+    made = [Output("2", "picture.png", b"\x89PNG")]
+    cloud.fates.append(Fate(outputs=made))
+    cloud.answer(
+        "v2/query",
+        lambda body: {**body, "status": "FAILED", "failedReason": REASON} if body["status"] == "SUCCESS" else body,
+        times=None,
+    )
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    assert len(result["cover"]) == 1
+
+
+def test_an_attached_failure_names_the_class_of_its_node(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.workflows[WORKFLOW] = workflows.failing()
+    first = kit.run(WORKFLOW)
+    again = kit.attach(str(first.prompt_id)).result()
+    assert again.error is not None
+    assert (again.error.kind, again.error.node_id, again.error.class_type) == ("node_error", "3", "TestBoom")
+    assert "TestBoom" in str(again.msg)
+    assert "kaboom over 1 picture" in str(again.msg)
+
+
+def test_the_workflow_of_the_error_is_that_of_the_run(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.workflows[WORKFLOW] = workflows.failing()
+    run = make_kit(raise_on_error=False).submit(WORKFLOW, width=40)
+    result = run.result()
+    assert result.params["width"] == 40
+    assert result.prompt["1"]["inputs"]["width"] == 40
+    assert result.prompt_id == run.prompt_id == cloud.task.id
+
+
+# Cancelled by somebody else
+
+
+def test_a_task_that_somebody_cancelled_says_so(
+    kit: ComfyKit, cloud: RunningHub, ask: Asking, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    cloud.workflows[WORKFLOW] = workflows.gated(name)
+    run = kit.submit(WORKFLOW)
+    its.wait()
+    ask("cancel", taskId=cloud.task.id)
+    result = run.result()
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == "interrupted"
+    assert run.status == "cancelled"
+
+
+def test_the_older_route_tells_of_a_cancelled_task_as_of_a_failed_one(
+    kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    cloud.workflows[WORKFLOW] = workflows.gated(name)
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    run = kit.submit(WORKFLOW)
+    its.wait()
+    run.cancel()
+    assert run.result().error.kind == "cancelled"  # type: ignore[union-attr]
+    assert run.status == "cancelled"
+
+
+def test_a_task_that_succeeded_and_then_is_said_to_be_gone_has_no_outputs_to_wait_for(
+    kit: ComfyKit, cloud: RunningHub
+) -> None:
+    cloud.answer("v2/query", changes.without_results, times=None)
+    cloud.answer("outputs", 807, times=None)
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed"
+    assert "does not tell the outputs yet" in result.warnings[0]
+    assert len(cloud.asked("outputs")) <= runninghub_follow.OUTPUTS_TRIES + runninghub_follow.SOCKET_TRIES

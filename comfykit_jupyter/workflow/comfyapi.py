@@ -92,8 +92,8 @@ def each(listed: Any) -> list[Mapping[str, Any]]:
 def events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
     """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
 
-    Which nodes are done is not told, but shows by the one that runs: those that it needs are. Servers count `value` and
-    `nodes_total` in ways of their own, some of them only over nodes that began: they are left.
+    Which nodes are done is not told, but shows by the one that runs: those that it needs are. How far the whole has
+    come is believed of servers that count all nodes; the proxy for one's own server counts those that began.
     """
     if not isinstance(progress, Mapping):
         return
@@ -104,6 +104,9 @@ def events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterabl
             yield {"type": "executed", "data": {"prompt_id": id_, "node": done}}
         yield {"type": "executing", "data": {"prompt_id": id_, "node": node}}
         yield {"type": "progress", "data": {"prompt_id": id_, "node": node, "value": step, "max": steps}}
+    total = progress.get("nodes_total")
+    if isinstance(total, int) and total >= len(prompt or {}) > 0:
+        yield {"type": "progress_overall", "data": {"prompt_id": id_, "fraction": progress.get("value")}}
 
 
 def refusal(code: str, message: str, details: Any) -> dict[str, Any]:

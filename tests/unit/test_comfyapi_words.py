@@ -95,6 +95,20 @@ def test_what_a_node_needs_is_done_when_it_runs() -> None:
     assert (sorted(state.done), state.current, state.step, state.steps) == (["1", "2"], "4", 2, 5)
 
 
+def test_how_far_the_whole_has_come_is_believed_of_servers_that_count_all_nodes() -> None:
+    for total, fraction in ((4, 0.9), (7, 0.9), (3, 0.5), (0, 0.5), ("4", 0.5), (None, 0.5)):
+        state = new()
+        told = {"current_node": "2", "step": 20, "steps": 20, "nodes_total": total, "value": 0.9}
+        for event in words.events(told, "run", PROMPT):
+            state = reduce(state, event, 1.0)
+        assert state.progress(1.0).fraction == fraction
+    for value in (None, "1", -1, 2, float("nan"), True):
+        state = new()
+        for event in words.events({"nodes_total": 4, "value": value}, "run", PROMPT):
+            state = reduce(state, event, 1.0)
+        assert state.progress(1.0).fraction in (0.0, 1.0)
+
+
 def test_a_circle_of_nodes_does_no_harm() -> None:
     around = {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}, "2": {"class_type": "B", "inputs": {"x": ["1", 0]}}}
     assert [

@@ -211,12 +211,13 @@ class ComfyKit:
         Raises:
             ComfyKitError: it is no prompt_id.
         """
-        if not isinstance(prompt_id, str) or not prompt_id.strip():
-            raise ComfyKitError(f"attach: give the prompt_id of a run, not {shown(prompt_id)}")
+        id_ = prompt_id.strip() if isinstance(prompt_id, str) else ""  # from a page it comes with spaces around it
+        if not id_:
+            raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {shown(prompt_id)}")
         from comfykit_jupyter.client.attached import AttachedRun
 
-        server = self._made(backend_of(prompt_id, self._settings))
-        return AttachedRun(server, prompt_id, raise_on_error=self._settings.raise_on_error).find()
+        server = self._made(backend_of(id_, self._settings))
+        return AttachedRun(server, id_, raise_on_error=self._settings.raise_on_error).find()
 
     def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - what it is
         """As `submit`, under an id of the caller's. It must be new: the server would run it twice."""
@@ -245,8 +246,12 @@ class ComfyKit:
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
         kept = {name: getattr(self._settings, name) for name in known}
+        # a secret belongs to its server
         if settings.resolve(options.get("comfyui_url", self.comfyui_url)).comfyui_url != self.comfyui_url:
-            kept |= {"api_key": None, "cookies": None, "headers": None}  # a secret belongs to its server
+            kept |= {"api_key": None, "cookies": None, "headers": None}
+        cloud = settings.resolve(runninghub_url=options.get("runninghub_url", self.runninghub_url)).runninghub_url
+        if cloud != self.runninghub_url:
+            kept |= {"runninghub_api_key": None}
         given = kept | options
         kit = ComfyKit.__new__(type(self))
         shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)

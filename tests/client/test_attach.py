@@ -114,6 +114,11 @@ def test_one_that_the_server_does_not_know_is_gone(prompt_id: str, kit: ComfyKit
     assert caught.value.result.prompt_id == prompt_id
 
 
+def test_spaces_around_an_id_are_none_of_it(kit: ComfyKit) -> None:
+    first = kit.run(workflows.text())
+    assert kit.attach(f" {first.prompt_id}\n").result().texts == first.texts
+
+
 @pytest.mark.parametrize("prompt_id", ["", " ", None, 5])
 def test_what_is_no_prompt_id_is_refused_at_once(prompt_id: Any, kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="give the prompt_id of a run"):

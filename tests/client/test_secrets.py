@@ -121,6 +121,13 @@ async def test_a_kit_for_another_server_does_not_take_them_along(
     await other.close()
 
 
+def test_a_kit_for_the_other_site_of_a_cloud_has_no_key_of_the_first(make_kit: MakeKit) -> None:
+    kit = make_kit(runninghub_url="https://www.runninghub.cn", runninghub_api_key="planted-key")
+    assert kit.options(runninghub_url="https://www.runninghub.ai").runninghub_api_key is None
+    assert kit.options(runninghub_url="https://www.runninghub.cn/").runninghub_api_key == "planted-key"
+    assert kit.options(timeout=3).runninghub_api_key == "planted-key"
+
+
 async def test_they_show_nowhere(proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture) -> None:
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):

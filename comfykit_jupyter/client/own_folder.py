@@ -29,7 +29,8 @@ def own_folder() -> Path:
     if sys.platform != "win32":
         with contextlib.suppress(OSError):  # no locks here: nobody will take it for one that was left behind
             _hold(folder)
-        threading.Thread(target=_sweep, args=(folder.parent,), name="comfykit-sweep").start()
+        with contextlib.suppress(RuntimeError):  # the interpreter ends already: no thread begins then
+            threading.Thread(target=_sweep, args=(folder.parent,), name="comfykit-sweep").start()
     return folder
 
 

@@ -1,0 +1,73 @@
+"""The body of an answer, however it is packed and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.client.body import TooLarge, whole
+
+LARGE = 1 << 30
+
+
+class Cut(httpx.AsyncByteStream):
+    """Bytes that come in pieces of these sizes, and then all that is left."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        self._data, self._sizes = data, sizes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        data = self._data
+        for size in self._sizes:
+            yield data[:size]
+            data = data[size:]
+        yield data
+
+
+def read(data: bytes, sizes: list[int], encoding: str = "", limit: int = LARGE) -> bytes:
+    headers = {"Content-Encoding": encoding} if encoding else {}
+    answer = httpx.Response(200, headers=headers, stream=Cut(data, sizes), request=httpx.Request("GET", "http://x/"))
+    return asyncio.run(whole(answer, limit)).content
+
+
+DATA = st.binary(max_size=3000) | st.integers(0, 5_000_000).map(bytes)
+SIZES = st.lists(st.integers(0, 500), max_size=20)
+
+
+@given(DATA, SIZES)
+def test_it_is_the_same_wherever_it_is_cut_packed_or_not(data: bytes, sizes: list[int]) -> None:
+    assert read(data, sizes) == data
+    assert read(gzip.compress(data), sizes, "gzip") == data
+
+
+@given(DATA, SIZES, st.integers(1, 40))
+def test_one_that_ends_too_early_is_not_taken_for_whole(data: bytes, sizes: list[int], less: int) -> None:
+    packed = gzip.compress(data)
+    cut = packed[: max(1, len(packed) - less)]
+    with pytest.raises(httpx.DecodingError):
+        read(cut, sizes, "gzip")
+
+
+@given(DATA, SIZES, st.data())
+def test_no_more_is_read_than_is_allowed(data: bytes, sizes: list[int], choose: st.DataObject) -> None:
+    limit = choose.draw(st.integers(0, len(data)))
+    packed = gzip.compress(data)
+    if limit < len(data):
+        with pytest.raises(TooLarge):
+            read(data, sizes, limit=limit)
+    if limit < max(len(data), len(packed)):
+        with pytest.raises(TooLarge):
+            read(packed, sizes, "gzip", limit)
+
+
+@given(st.binary(min_size=1, max_size=3000), SIZES)
+def test_whatever_is_said_to_be_packed_is_read_or_refused(data: bytes, sizes: list[int]) -> None:
+    with contextlib.suppress(httpx.DecodingError):
+        assert read(data, sizes, "gzip") == gzip.decompress(data)

@@ -211,7 +211,7 @@ class ComfyKit:
         Raises:
             ComfyKitError: it is no prompt_id.
         """
-        id_ = prompt_id.strip() if isinstance(prompt_id, str) else ""  # from a page it comes with spaces around it
+        id_ = prompt_id.strip(" \t\r\n") if isinstance(prompt_id, str) else ""  # copied from a page
         if not id_:
             raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {shown(prompt_id)}")
         from comfykit_jupyter.client.attached import AttachedRun

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backend import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.comfyapi_assets import Assets, content_path, download
 from comfykit_jupyter.client.comfyapi_follow import Following, Known, links_of, recorded
-from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy, insist
+from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy, insist, job_path
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.jobs import Job, from_item, from_record
 from comfykit_jupyter.client.media import Media, encodable
@@ -133,8 +133,7 @@ class ComfyAPI(Backend):
         if answer.code == "idempotency_key_reuse":  # something on the way sent it twice
             return await self._lost(order, since, answer.message)
         if answer.status in (200, 201):
-            id_ = answer.body.get("id") if isinstance(answer.body, dict) else None
-            if not isinstance(id_, str) or not id_:
+            if not isinstance(answer.body, dict) or not words.is_id(answer.body.get("id")):
                 return await self._lost(order, since, f"{self.url} answers {answer.status}, and names no job")
             return self._accepted(answer.body, order)
         if not answer.code:
@@ -191,7 +190,7 @@ class ComfyAPI(Backend):
         Returns whether it was there at all.
         """
         link = self._known[prompt_id].links.get("cancel") if prompt_id in self._known else None
-        path = self._api.link(link, f"/jobs/{quote(prompt_id, safe='')}/cancel")
+        path = self._api.link(link, f"{job_path(prompt_id)}/cancel")
         answer = await insist(lambda: self._api.request("POST", path, again=True), CANCEL_AGAIN)
         if answer.status == 404 and answer.code:
             return False
@@ -305,7 +304,7 @@ def _refusal(answer: Answer) -> str:
 
 def _listed(answer: Answer) -> list[Mapping[str, Any]]:
     body = answer.body if isinstance(answer.body, dict) else {}
-    return [job for job in words.each(body.get("jobs")) if isinstance(job.get("id"), str) and job["id"]]
+    return [job for job in words.each(body.get("jobs")) if words.is_id(job.get("id"))]
 
 
 def _clock_ahead(answer: Answer) -> float:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
 from comfykit_jupyter.client.body import TooLarge, pieces
-from comfykit_jupyter.client.comfyapi_http import insist
+from comfykit_jupyter.client.comfyapi_http import insist, job_path
 from comfykit_jupyter.client.elsewhere import get
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
@@ -151,7 +151,7 @@ async def _told(api: Api, media: Media) -> str:
     Raises:
         ServerError: it tells none.
     """
-    answer = await api.request("GET", f"/jobs/{quote(media.query['job'], safe='')}")
+    answer = await api.request("GET", job_path(media.query["job"]))
     found = words.each(answer.body.get("outputs")) if isinstance(answer.body, dict) else []
     told = next((output.get("url") for output in found if output.get("id") == media.query["id"]), None)
     if not isinstance(told, str) or not told:

@@ -15,11 +15,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from comfykit_jupyter.client.body import TooLarge, pieces
 from comfykit_jupyter.client.comfyapi_assets import content_of, content_path
-from comfykit_jupyter.client.comfyapi_http import Busy
+from comfykit_jupyter.client.comfyapi_http import Busy, job_path
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.events import Preview
 from comfykit_jupyter.client.sse import EventParser, ServerSentEvent
@@ -127,7 +126,9 @@ class Following:
 
     async def _job(self) -> Mapping[str, Any] | None:
         """The job as the server has it; None when it has none."""
-        path = self._api.link(self._known.links.get("self"), self._path())
+        if not words.is_id(self._run.prompt_id):
+            return None
+        path = self._api.link(self._known.links.get("self"), job_path(self._run.prompt_id))
         answer = await self._api.request("GET", path)
         if answer.status == 404 and answer.code:
             return None
@@ -169,7 +170,7 @@ class Following:
         found: dict[str, str] = {}
         for output in words.each(job.get("outputs")):
             id_ = output.get("id")
-            if output.get("type") != "text" or not isinstance(id_, str) or not id_:
+            if output.get("type") != "text" or not words.is_id(id_):
                 continue
             with contextlib.suppress(ServerError, TooLarge):
                 content = b""
@@ -181,9 +182,6 @@ class Following:
                     else:
                         found[id_] = content.decode("utf-8-sig", "replace")
         return found
-
-    def _path(self) -> str:
-        return f"/jobs/{quote(self._run.prompt_id, safe='')}"
 
     # -- listening -----------------------------------------------------------------------------------------------------
 
@@ -213,7 +211,7 @@ class Following:
 
     async def _hear(self) -> None:
         parser = EventParser()
-        path = self._api.link(self._known.links.get("events"), f"{self._path()}/events")
+        path = self._api.link(self._known.links.get("events"), f"{job_path(self._run.prompt_id)}/events")
         async with self._api.stream(path, quiet=IDLE, accept="text/event-stream") as response:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise ServerError("no stream of events", status=406)
@@ -284,6 +282,6 @@ async def recorded(api: Api, job_id: str) -> Mapping[str, Any] | None:
     Raises:
         ServerError: the server is away.
     """
-    answer = await api.request("GET", f"/jobs/{quote(job_id, safe='')}/workflow")
+    answer = await api.request("GET", f"{job_path(job_id)}/workflow")
     told = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
     return words.prompt(told.get("workflow")) if told.get("format") != "save" else None

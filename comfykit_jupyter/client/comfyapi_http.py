@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from comfykit_jupyter.client.body import TooLarge, whole
 from comfykit_jupyter.client.connection import READ_TIMEOUT, Connection
 from comfykit_jupyter.client.credentials import secret_headers
 from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.media import encodable
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.workflow.errors import plain
 
@@ -227,6 +228,11 @@ class Api:
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+
+
+def job_path(id_: str) -> str:
+    """Where a job is, after `/api/v2`."""
+    return f"/jobs/{quote(encodable(id_), safe='')}"
 
 
 async def insist(work: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> T:

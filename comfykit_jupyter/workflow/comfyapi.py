@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeGuard
 
 from comfykit_jupyter.workflow.nodes import links
 
@@ -16,6 +16,7 @@ ENDED = frozenset({"succeeded", "failed", "canceled"})
 """States with an outcome. One that is `expired` is over as well, and nothing is left of it."""
 
 _MOST_BEFORE = 10_000  # jobs in a queue before ours that are counted
+_LONGEST_ID = 2000  # characters; those of the proxy for one's own server hold the name of a file
 _KEYS = {"image": "images", "video": "gifs", "audio": "audio", "text": "text_files", "latent": "latents"}
 _REASONS = {
     "missing_input": ("required_input_missing", "Required input is missing"),
@@ -70,7 +71,7 @@ def outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dic
     found: dict[str, dict[str, list[Any]]] = {}
     for output in each(listed):
         node, id_, name = (output.get(key) for key in ("node_id", "id", "name"))
-        if not isinstance(node, str) or not isinstance(id_, str) or not id_:
+        if not isinstance(node, str) or not is_id(id_):
             continue
         of_node = found.setdefault(node, {})
         if id_ in texts:
@@ -82,6 +83,11 @@ def outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dic
         entry |= {key: output[key] for key in ("content_type", "size_bytes", "hash") if output.get(key)}
         of_node.setdefault(_KEYS.get(str(output.get("type")), "files"), []).append(entry)
     return found
+
+
+def is_id(told: Any) -> TypeGuard[str]:
+    """Whether that is an id, by which something can be asked for."""
+    return isinstance(told, str) and 0 < len(told) <= _LONGEST_ID and told.isascii() and told.isprintable()
 
 
 def each(listed: Any) -> list[Mapping[str, Any]]:

@@ -159,6 +159,10 @@ def test_outputs_keep_their_nodes_and_kinds() -> None:
         {"node_id": "8", "name": "c.txt", "type": "text", "id": "3"},
         {"node_id": "8", "name": "", "type": "latent", "id": "4"},
         {"node_id": "7", "name": "without an id", "type": "image"},
+        *(
+            {"node_id": "7", "name": "x.png", "type": "image", "id": id_}
+            for id_ in ("", "\ud800", "a\nb", "x" * 9000, 7)
+        ),
         "nonsense",
     ]
     assert words.outputs(listed, {"3": "a text"}, None) == {

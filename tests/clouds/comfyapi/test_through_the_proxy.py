@@ -306,7 +306,9 @@ def test_a_running_one_is_followed_to_its_end_and_leaving_it_does_not_stop_it(
     assert attached.result().images == run.result().images
 
 
-@pytest.mark.parametrize("id_", ["00000000-0000-0000-0000-00000000abcd", "no id at all", "../../x?y#z"])
+@pytest.mark.parametrize(
+    "id_", ["00000000-0000-0000-0000-00000000abcd", "no id at all", "../../x?y#z", "\ud800", "x" * 9000]
+)
 def test_one_that_the_server_does_not_know_is_gone(id_: str, kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match="does not know the job") as caught:
         kit.attach(id_).result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
-from tests.clouds.runninghub import DROPPED, Fate, Output, Refusal, RunningHub
+from tests.clouds.runninghub import DROPPED, Fate, Held, Output, Refusal, RunningHub
 
 from .cloud_kernels import APP, NOWHERE, PICTURE, REPAINT, begun, cloud_kernel, known_to, shelf
 from .kernels import Model, Page
@@ -103,14 +104,17 @@ def test_progress_previews_and_what_is_waited_for_are_shown_and_cancel_ends_the_
     assert cloud.task.state == "CANCEL"
 
 
-def test_files_on_their_way_are_told(page: Page) -> None:
+def test_files_on_their_way_are_told(page: Page, cloud: RunningHub) -> None:
     model = form(page, REPAINT, "steps=2, seed=7")
-    data = png(96, 64)
+    data, slowly = png(90, 60), Held(threading.Event())
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u1")
     page.wait(lambda: "image" in model.state["values"])
-    ran(page, model)
-    notes = [state["progress"].get("note", "") for state in model.history if state.get("progress")]
-    assert "Sending image" in notes
+    cloud.answer("v2/upload", slowly)
+    page.ask(model, "run")
+    page.wait(lambda: model.state["progress"].get("note") == "Sending image")
+    slowly.event.set()
+    page.wait(lambda: model.state["runs"])
+    assert model.state["runs"][0]["status"] == "completed"
 
 
 def test_a_page_that_is_reloaded_has_everything_again(page: Page) -> None:
@@ -188,7 +192,7 @@ def test_what_the_site_refuses_is_told_at_the_field_and_nothing_runs(page: Page,
     tips = {"result": False, "node_errors": {"3": {"errors": [error], "class_type": "KSampler"}}}
     cloud.answer("create", Refusal(433, data={"promptTips": json.dumps(tips)}))
     page.ask(model, "run")
-    page.wait(lambda: model.state["runs"])
+    page.wait(lambda: "cfg" in model.state["errors"])
     assert model.state["runs"][0]["error"]["kind"] == "refused"
     assert "too big" in model.state["errors"]["cfg"]
 

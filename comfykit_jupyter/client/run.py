@@ -232,7 +232,7 @@ class Run(Observed):
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            self._become(refused(self._state, refusal.body, time.monotonic()))
+            self._become(refused(self._state, refusal.body, time.monotonic(), describes=self._server.describes))
             return
         except ServerError as error:
             if not error.sent:
@@ -245,7 +245,8 @@ class Run(Observed):
             self.trusted = False
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            self._warnings += [f"left out: {complaint}" for complaint in complaints(self._state, node_errors)]
+            left_out = complaints(self._state, node_errors, describes=self._server.describes)
+            self._warnings += [f"left out: {complaint}" for complaint in left_out]
 
     def _time_out(self) -> None:
         if not self._state.finished and self._job is not None:

@@ -239,6 +239,14 @@ def test_a_prompt_is_refused_in_many_shapes(data: Any, what: str, kit: ComfyKit,
     assert what in str(refused(kit).msg)
 
 
+def test_kit_check_is_not_named_for_what_the_site_lacks_since_it_can_not_tell(kit: ComfyKit, cloud: RunningHub) -> None:
+    errors = {"1": {"errors": [{"type": "value_not_in_list", "message": "Value not in list"}]}}
+    cloud.answer("create", Refusal(433, data={"promptTips": {"node_errors": errors}}))
+    message = str(refused(kit).msg)
+    assert "Canvas (node 1): Value not in list" in message
+    assert "kit.check" not in message
+
+
 def test_the_reason_may_stand_in_the_message(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", Refusal(433, json.dumps({"node_errors": NODE_ERRORS})))
     assert "Canvas (node 1): too wide" in str(refused(kit).msg)

@@ -123,7 +123,8 @@ async def download(server: ComfyUI, media: Media) -> Path:
     folder.mkdir()
     target = folder / safe_name(media.name)
     try:
-        async with server.stream("/view", params=media.query) as response:
+        named = {key: part for key, part in media.query.items() if part}
+        async with server.stream("/view", params=named) as response:
             with target.open("wb") as file:
                 async for piece in pieces(response, MEDIA_LIMIT):
                     file.write(piece)

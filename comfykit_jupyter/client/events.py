@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from comfykit_jupyter.client.backend import Listener
+from comfykit_jupyter.client.loop import within
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.tls import tls_context
 
@@ -80,7 +81,7 @@ class EventSocket:
     async def ready(self) -> bool:
         """Whether there is a connection; while the first attempt is under way, that is waited for, but not long."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), PATIENCE)
+            await within(self._tried.wait(), PATIENCE)
         self._tried.set()  # a handshake that hangs delays one run, not all
         return self.connected
 

@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from comfykit_jupyter.workflow.errors import show_briefly
@@ -158,6 +158,32 @@ async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) 
             waiter.exception()  # seen: the caller is told of its own cancellation instead
         raise
     return waiter.result()
+
+
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """The result of something, if it is there in time.
+
+    `asyncio.wait_for` loses, before Python 3.12, a cancellation that comes at the same moment as the result: whoever
+    pressed ■ would go on waiting.
+
+    Raises:
+        asyncio.TimeoutError: it is not; it has been cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # seen: the caller is told of its own cancellation instead
+        raise
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise asyncio.TimeoutError
+    return task.result()
 
 
 def on_background_thread() -> bool:

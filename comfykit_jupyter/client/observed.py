@@ -97,7 +97,7 @@ class Observed:
     async def doubt(self, timeout: float) -> None:
         """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._doubt.wait(), timeout)
+            await loop.within(self._doubt.wait(), timeout)
         if not self._state.finished:
             self._doubt.clear()
 

@@ -268,8 +268,8 @@ class Run(Observed):
         self._cancelling = confirmed = True
         if self._sent and not self._state.finished:
             try:
-                await asyncio.wait_for(self._call_off(), CANCEL_TIMEOUT)
-                await asyncio.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
+                await loop.within(self._call_off(), CANCEL_TIMEOUT)
+                await loop.within(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")

@@ -255,7 +255,7 @@ class RunningHub(Backend):
             return await self._accepted(task_id, told)
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self.api.line(answer, "the task"), status=429)
-            raise _NotNow(failure, words.BACK_OFF[code], waits=code in words.QUEUES, why=words.reason(code))
+            raise _NotNow(failure, words.BACK_OFF[code], waits=code in words.QUEUES, why=words.meaning(code))
         if code is None or words.is_success(code) or code in words.UNKNOWN:
             raise self._unknown(id_, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
         refusal = words.refusal(code, answer.said, told.get("promptTips"))
@@ -304,12 +304,14 @@ class RunningHub(Backend):
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a task out of the queue, or stop it; what it ran until then is paid. Returns whether it was there."""
+        self.cancelled.add(prompt_id)  # its end may be seen before the answer to this
         answer = await self.api.ask("/task/openapi/cancel", {"taskId": prompt_id}, again=1)
+        if not words.is_success(answer.code):
+            self.cancelled.discard(prompt_id)
         if answer.code in words.MISSING:
             return False
         if not words.is_success(answer.code):
             raise ServerError(self.api.line(answer, "to cancel the task"))
-        self.cancelled.add(prompt_id)
         return True
 
     # -- outputs -------------------------------------------------------------------------------------------------------

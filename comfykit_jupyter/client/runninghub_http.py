@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.body import TooLarge, whole
 from comfykit_jupyter.client.comfyapi_http import retry_after
 from comfykit_jupyter.client.connection import Connection
@@ -167,7 +168,7 @@ class Api:
 
         try:
             within = ANSWER_TIMEOUT if within is None else within
-            status, headers, content = await asyncio.wait_for(exchange, within)
+            status, headers, content = await loop.within(exchange, within)
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
         except httpx.HTTPError as error:

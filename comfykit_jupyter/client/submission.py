@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backend import Accepted, NotTaken, Order, Refused
 from comfykit_jupyter.client.errors import ParameterError
 from comfykit_jupyter.client.sources import OnServer, read_media, resolve
@@ -53,6 +54,8 @@ class Submission:
         self.known: Definitions = {}
         """The definitions by which its values were bound."""
         self._posting: asyncio.Task[Accepted] | None = None
+        self._replied = asyncio.Event()
+        self._replied.set()
         self._before, self._turn = server.last_turn, asyncio.Event()
         server.last_turn = self._turn
 
@@ -105,19 +108,21 @@ class Submission:
         extra = workflow.pnginfo(binding.prompt, self.known)
         if self._before is not None:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
-                await asyncio.wait_for(self._before.wait(), TURN)
+                await loop.within(self._before.wait(), TURN)
             self._before = None
         accepted = await self._server.post(Order(self._id, workflow, binding, extra, self._once, self._note))
         return accepted.node_errors
 
     async def _once(self, request: Coroutine[Any, Any, Accepted]) -> Accepted:
         self.posted_at = time.monotonic()
+        self._replied.clear()
         self._posting = asyncio.ensure_future(request)
         self._posting.add_done_callback(self._answered)
         return await asyncio.shield(self._posting)
 
     def _answered(self, posting: asyncio.Task[Accepted]) -> None:
         self.pass_turn()
+        self._replied.set()
         if posting.cancelled():
             return
         error = posting.exception()
@@ -135,9 +140,8 @@ class Submission:
     @property
     def is_answered(self) -> bool:
         """Whether the server has answered the prompt, in whatever way; or will never, since it was not sent."""
-        return self._posting is None or self._posting.done()
+        return self._replied.is_set()
 
     async def answered(self) -> None:
         """Come back when the server has answered the prompt, in whatever way."""
-        if self._posting is not None:
-            await asyncio.wait({self._posting})
+        await self._replied.wait()

@@ -105,6 +105,11 @@ def is_success(code: int | None) -> bool:
     return code in (0, 200)
 
 
+def meaning(code: int) -> str:
+    """What a code means."""
+    return _REASONS.get(code, f"code {code}")
+
+
 def reason(code: int | None, told: Any = "") -> str:
     """Why the site says no, in one line: what the code means, and what it says itself where that tells more."""
     meant = _REASONS.get(code) if code is not None else None

@@ -144,8 +144,6 @@ class Following:
         self._socket: asyncio.Task[None] | None = None
         self._newer = True
         """Whether the site has the newer route."""
-        self._sought = 0
-        """Times that the address of the socket was asked for."""
 
     async def until_ended(self, *, listen: bool, lost: bool) -> None:
         """See `Backend.follow`."""
@@ -204,22 +202,21 @@ class Following:
             self._running_since = time.monotonic()
             self._run.on_event({"type": "execution_start", "data": {"prompt_id": self._run.id}})
         if listen and look.state == "RUNNING" and self._socket is None:
-            url = look.socket or await self._find_socket()
-            if url is not None:
-                self._socket = asyncio.create_task(listen_to(url, self._run, self._api, self._cloud.settings))
+            begun = self._cloud.begun.get(self._run.prompt_id)
+            url = look.socket or (None if begun is None else begun.socket)
+            if url is not None or self._newer:  # else the next look may tell it
+                self._socket = asyncio.create_task(self._listen(url))
 
-    async def _find_socket(self) -> str | None:
-        """The address of its socket, which only the older route tells, if it was not told at the beginning."""
-        begun = self._cloud.begun.get(self._run.prompt_id)
-        if begun is not None and begun.socket is not None:
-            return begun.socket
-        self._sought += 1
-        if self._sought > SOCKET_TRIES:
-            return None
-        try:
-            return (await look_old(self._api, self._run.prompt_id)).socket
-        except (ServerError, Missing):
-            return None
+    async def _listen(self, url: str | None) -> None:
+        """Listen to its socket. Nobody waits for its address either, which later only the older route tells."""
+        for _ in range(SOCKET_TRIES):
+            if url is not None:
+                break
+            with contextlib.suppress(ServerError, Missing):
+                url = (await look_old(self._api, self._run.prompt_id)).socket
+            await asyncio.sleep(LOOK_QUEUED if url is None else 0)
+        if url is not None:
+            await listen_to(url, self._run, self._api, self._cloud.settings)
 
     async def _hang_up(self) -> None:
         task, self._socket = self._socket, None
@@ -307,7 +304,8 @@ class Following:
             with contextlib.suppress(ServerError, Missing):
                 older = await look_old(self._api, self._run.prompt_id)
                 error, said, code = older.reason, said or older.said, code or older.code
-        if not error and self._run.prompt_id in self._cloud.cancelled:
+        stopped = not error or "InterruptProcessing" in error["exception_type"]
+        if stopped and self._run.prompt_id in self._cloud.cancelled:
             return words.record(await self._partial(look), interrupted=True)
         if not error.get("exception_message"):
             error = {**error, "exception_message": f"the task failed: {words.reason(code, said)}"}

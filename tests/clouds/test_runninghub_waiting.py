@@ -1,0 +1,331 @@
+"""Leaving a task, stopping it, taking it up again; and how many run at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.run import Run
+from tests.client import workflows
+from tests.client.nodes import Gate
+
+from .asking import WORKFLOW, Asking
+from .conftest import MakeKit
+from .runninghub import Fate, Output, RunningHub, changes
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def its(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
+    """The gate at which the workflow waits."""
+    cloud.workflows[WORKFLOW] = workflows.gated(gate[0])
+    return gate[1]
+
+
+def noted(run: Run, words: str) -> None:
+    """Wait until it is told what a run waits for."""
+    told = threading.Event()
+    stop = run.subscribe(progress=lambda progress: told.set() if words in progress.note else None)
+    assert told.wait(20), run.progress
+    stop()
+
+
+# Stopping
+
+
+def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+    run = kit.submit(WORKFLOW)
+    its.wait()
+    run.cancel()
+    result = run.result()
+    assert (run.status, result.status, result.msg) == ("cancelled", "failed", "cancelled")
+    assert result.prompt_id == cloud.task.id
+    assert cloud.task.cancels == 1
+    assert cloud.task.state == "CANCEL"
+
+
+async def test_cancelling_the_awaiting_task_stops_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+    waiting = asyncio.ensure_future(kit.execute(WORKFLOW))
+    await asyncio.to_thread(its.wait)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert cloud.task.cancels == 1
+
+
+def test_a_kits_time_limit_stops_it(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    result = make_kit(timeout=0.5, raise_on_error=False).run(WORKFLOW)
+    assert result.error is not None
+    assert result.error.kind == "timeout"
+    assert "it was cancelled" in str(result.msg)
+    assert result.prompt_id == cloud.task.id
+    assert cloud.task.cancels == 1
+
+
+SCRIPT = """
+import sys
+from comfykit_jupyter import ComfyKit
+try:
+    ComfyKit().run(sys.argv[1])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def environment(cloud: RunningHub) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "RUNNINGHUB_BASE_URL": cloud.url,
+        "RUNNINGHUB_API_KEY": cloud.key,
+    }
+
+
+def test_ctrl_c_in_a_script_stops_it(cloud: RunningHub, its: Gate) -> None:
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, WORKFLOW], env=environment(cloud), stdout=subprocess.PIPE, text=True
+    )
+    its.wait()
+    script.send_signal(signal.SIGINT)
+    out, _ = script.communicate(timeout=20)
+    assert out == "interrupted\n"
+    assert cloud.task.cancels == 1
+
+
+@pytest.mark.parametrize("code", [807, 423, 1004])
+def test_what_has_ended_meanwhile_can_not_be_stopped_and_that_is_no_error(
+    code: int, kit: ComfyKit, cloud: RunningHub, its: Gate
+) -> None:
+    run = kit.submit(WORKFLOW)
+    its.wait()
+    cloud.answer("cancel", code)
+    run.cancel()
+    its.open()
+    assert run.result().status == "completed"
+
+
+def test_one_that_can_not_be_stopped_says_that_it_may_go_on(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    cloud.answer("cancel", 802, times=None)
+    result = make_kit(timeout=0.3, raise_on_error=False).run(WORKFLOW)
+    assert result.error is not None
+    assert result.error.kind == "timeout"
+    assert any("may still run" in line for line in result.warnings)
+    assert result.prompt_id == cloud.task.id
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("route", ["newer", "older"])
+def test_past_its_own_time_limit_a_task_goes_on_and_can_be_taken_up(
+    route: str, make_kit: MakeKit, cloud: RunningHub, its: Gate
+) -> None:
+    if route == "older":
+        cloud.answer("v2/query", 404, times=None)
+    kit = make_kit(runninghub_timeout=1, raise_on_error=False)
+    result = kit.run(WORKFLOW, width=48)
+    assert result.error is not None
+    assert result.error.kind == "timeout"
+    assert result.prompt_id == cloud.task.id
+    assert f"task {cloud.task.id} goes on: kit.attach('{cloud.task.id}') finds it" in str(result.msg)
+    assert "runninghub_timeout" in str(result.msg)
+    assert cloud.task.cancels == 0
+    run = make_kit(raise_on_error=False).attach(cloud.task.id)
+    its.open()
+    assert run.result().image.pil().size == (48, 16)
+
+
+def test_the_time_in_the_queue_does_not_count(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate(outputs=[Output("2", "a.png", b"png")]))
+    cloud.answer("v2/query", changes.with_state("QUEUED"), times=80)
+    kit = make_kit(runninghub_timeout=1)
+    assert kit.run(WORKFLOW).status == "completed"
+    assert len(cloud.asked("v2/query")) > 80
+
+
+def test_no_time_limit_is_none(make_kit: MakeKit, cloud: RunningHub) -> None:
+    assert make_kit(runninghub_timeout=0).run(WORKFLOW).status == "completed"
+
+
+# Taking up again
+
+
+def test_a_task_is_taken_up_by_another_kit(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    first = kit.submit(WORKFLOW)
+    its.wait()
+    second = make_kit().attach(cloud.task.id)
+    its.open()
+    (one, two) = (first.result(), second.result())
+    assert one.images == two.images
+    assert two.images_by_var == {"2": two.images}  # what it ran, its site does not tell
+    assert two.prompt_id == one.prompt_id == second.prompt_id
+    assert two.server == cloud.url
+    assert one.image.read() == two.image.read()
+
+
+def test_a_task_is_taken_up_by_another_process(kit: ComfyKit, cloud: RunningHub) -> None:
+    result = kit.run(WORKFLOW, width=48)
+    code = "from comfykit_jupyter import ComfyKit; print(ComfyKit().attach({!r}).result().image.pil().size)"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(result.prompt_id)],
+        env=environment(cloud), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "(48, 16)\n", done.stderr
+
+
+async def test_leaving_the_wait_for_an_attached_one_leaves_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+    run = kit.submit(WORKFLOW)
+    await asyncio.to_thread(its.wait)
+
+    attached = kit.attach(cloud.task.id)
+
+    async def wait() -> None:
+        await attached
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert cloud.task.cancels == 0
+    its.open()
+    assert (await attached).status == (await run).status == "completed"
+
+
+def test_an_attached_one_can_be_stopped(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+    task_id = ask.create()["data"]["taskId"]
+    its.wait()
+    run = kit.attach(task_id)
+    run.cancel()
+    assert run.result().status == "failed"
+    assert run.status == "cancelled"
+    assert cloud.task.cancels == 1
+
+
+def test_what_was_cancelled_long_ago_is_interrupted(kit: ComfyKit, ask: Asking, its: Gate) -> None:
+    task_id = ask.create()["data"]["taskId"]
+    its.wait()
+    ask("cancel", taskId=task_id)
+    result = kit.attach(task_id).result()
+    assert result.error is not None
+    assert result.error.kind == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_no_id_is_no_task(name: str, kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match="attach: give the prompt_id"):
+        kit.attach(name)
+
+
+def test_attaching_without_a_key_says_so(make_kit: MakeKit, cloud: RunningHub) -> None:
+    with pytest.raises(RunFailed, match="RUNNINGHUB_API_KEY"):
+        make_kit(runninghub_api_key=None).attach("1904136902449209346").result()
+    assert not cloud.requests
+
+
+# How many at a time
+
+
+def test_one_runs_at_a_time_whichever_kit_it_is_of(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    kits = [make_kit() for _ in range(3)]
+    first = kits[0].submit(WORKFLOW)
+    its.wait()
+    second = kits[1].submit(WORKFLOW, color=2)
+    noted(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
+    third = kits[2].submit(WORKFLOW, color=3)
+    noted(third, "waiting for a place")
+    assert second.status == third.status == "queued"
+    assert len(cloud.asked("create")) == 1
+    its.open()
+    for run in (third, second, first):
+        assert run.result().status == "completed"
+    colors = [each.graph["1"]["inputs"]["color"] for each in cloud.tasks.values()]
+    assert colors == [255, 2, 3]  # in the order in which they came
+    assert len(cloud.asked("create")) == 3  # none was ever turned down
+
+
+def test_many_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) -> None:
+    kit = make_kit()
+    runs = [kit.submit(WORKFLOW, color=number) for number in range(1, 6)]
+    assert [run.result().status for run in runs] == ["completed"] * 5
+    assert [task.graph["1"]["inputs"]["color"] for task in cloud.tasks.values()] == [1, 2, 3, 4, 5]
+    assert len(cloud.asked("create")) == 5
+
+
+def test_more_may_run_if_one_says_so(
+    make_kit: MakeKit, cloud: RunningHub, its: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.concurrency = 2
+    monkeypatch.setenv("RUNNINGHUB_CONCURRENCY", "2")
+    kit = make_kit()
+    runs = [kit.submit(WORKFLOW, color=number) for number in (1, 2, 3)]
+    cloud.wait_for(lambda: len(cloud.tasks) == 2)
+    noted(runs[2], "waiting for a place: 2 at a time")
+    its.open()
+    for run in runs:
+        assert run.result().status == "completed"
+
+
+def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    first = make_kit().submit(WORKFLOW)
+    its.wait()
+    second = make_kit(runninghub_api_key="0" * 32, raise_on_error=False).run(WORKFLOW)
+    assert "(code 802)" in str(second.msg)
+    its.open()
+    assert first.result().status == "completed"
+
+
+def test_one_that_waits_can_be_cancelled_and_was_never_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    kit = make_kit(raise_on_error=False)
+    first = kit.submit(WORKFLOW)
+    its.wait()
+    second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
+    noted(second, "waiting for a place")
+    second.cancel()
+    result = second.result()
+    assert (second.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
+    its.open()
+    assert first.result().status == third.result().status == "completed"
+    assert len(cloud.asked("create")) == 2
+    assert not cloud.asked("cancel")
+
+
+def test_a_place_is_free_again_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub) -> None:
+    kit = make_kit(raise_on_error=False)
+    for answer in (433, 500, changes.failed_at_once, changes.without_data):
+        cloud.answer("create", answer)
+        assert kit.run(WORKFLOW).status == "failed"
+        for task in cloud.tasks.values():
+            task.end, task.polls = "FAILED", 99  # its place in the account is free
+    assert kit.run(WORKFLOW, width=-1).status == "failed"
+    assert kit.run(WORKFLOW).status == "completed"
+
+
+def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+    ask.create()
+    its.wait()
+    run = make_kit().submit(WORKFLOW)
+    noted(run, "the account runs as many tasks as it may: offered again in")
+    its.open()
+    ask.ended(cloud, cloud.task.id)
+    assert run.result().status == "completed"
+
+
+def test_a_closed_kit_leaves_its_tasks(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+    kit = make_kit()
+    run = kit.submit(WORKFLOW)
+    its.wait()
+    loop.call(kit._where(WORKFLOW).close())
+    assert cloud.task.cancels == 0
+    its.open()
+    assert run.result().status == "completed"

@@ -216,6 +216,13 @@ def test_nor_is_the_socket_sought_for_ever(
     assert len(cloud.asked("outputs")) == runninghub_follow.SOCKET_TRIES
 
 
+def test_nobody_waits_for_the_address_of_the_socket(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.sockets.told = False
+    cloud.answer("outputs", HANGING, times=None)
+    cloud.answer("v2/query", changes.with_state("RUNNING"), times=3)
+    assert make_kit().submit(WORKFLOW).result(20).status == "completed"
+
+
 # The older route
 
 

@@ -20,7 +20,7 @@ from comfykit_jupyter.client.comfyapi_assets import Assets, content_path, downlo
 from comfykit_jupyter.client.comfyapi_follow import Following, Known, links_of, recorded
 from comfykit_jupyter.client.comfyapi_http import PREFIX, Answer, Api, Busy, insist, job_path
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.jobs import Job, from_item, from_record
+from comfykit_jupyter.client.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.media import Media, encodable
 from comfykit_jupyter.workflow import comfyapi as words
 
@@ -146,9 +146,11 @@ class ComfyAPI(Backend):
         Raises:
             ServerError: it is not there, or nobody can tell.
         """
+        order.note("the answer was lost; looking for the job")
         seen = "it does not list its jobs"
-        for pause in LOOKS_FOR_LOST:
-            await asyncio.sleep(pause)
+        pauses, until = list(LOOKS_FOR_LOST), time.monotonic() + self._settings.patience
+        while pauses:
+            await asyncio.sleep(pauses[0])
             try:
                 answer = await self._api.request("GET", "/jobs", params={"limit": str(LISTED)})
                 if answer.status != 200:
@@ -157,8 +159,12 @@ class ComfyAPI(Backend):
                 for job in _listed(answer):
                     if await self._is_ours(job, order, since - _clock_ahead(answer)):
                         return self._accepted(job, order)
-            except ServerError:
-                continue
+                pauses.pop(0)
+            except ServerError as error:  # it may be away for a moment: that is how the answer was lost
+                seen = f"its list of jobs can't be had: {error}"
+                pauses[0] = error.pause if isinstance(error, Busy) else LOOKS_FOR_LOST[-1]
+                if time.monotonic() + pauses[0] > until:
+                    break
         raise ServerError(
             f"{why}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again", sent=True
         )
@@ -254,6 +260,7 @@ class ComfyAPI(Backend):
 
     async def recent(self, most: int) -> list[Job]:
         """See `ComfyKit.history`; no more than `LISTED` jobs are told."""
+        most = how_many(most)
         found = [job for job in await self._list(unfinished=False) if job.get("status") in words.ENDED][:most]
         prompts = await self._recorded(found)
         return [from_record(job["id"], words.record(job, prompts.get(job["id"]), {})) for job in found]

@@ -57,9 +57,7 @@ async def queued(server: ComfyUI) -> list[Job]:
 
 async def ended(server: ComfyUI, most: int) -> list[Job]:
     """See `ComfyKit.history`."""
-    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST:
-        raise ComfyKitError(f"history: {str(most)[:60]!r} is no number of runs from 1 to {MOST}")
-    response = await server.request("GET", "/history", params={"max_items": most})
+    response = await server.request("GET", "/history", params={"max_items": how_many(most)})
     try:
         found = response.json() if response.status_code == 200 else None
     except (ValueError, RecursionError):
@@ -68,6 +66,17 @@ async def ended(server: ComfyUI, most: int) -> list[Job]:
         raise ServerError(f"{server.url} is no ComfyUI server: /history is answered with something else")
     entries = [(id_, entry) for id_, entry in found.items() if isinstance(entry, dict)]
     return [from_record(id_, entry) for id_, entry in reversed(entries[-most:])]
+
+
+def how_many(most: Any) -> int:
+    """A number of jobs that are to be told.
+
+    Raises:
+        ComfyKitError: it is none.
+    """
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST:
+        raise ComfyKitError(f"history: {str(most)[:60]!r} is no number of runs from 1 to {MOST}")
+    return most
 
 
 async def models(server: ComfyUI, folder: str | None) -> list[str]:

@@ -147,6 +147,22 @@ async def test_what_nobody_can_tell_is_said_to_be_unknown_with_what_to_do(
     assert double.count("POST /jobs") == 1
 
 
+async def test_it_is_found_when_the_server_is_back(double: Double, cloud_kit: ComfyKit) -> None:
+    away = [Reply(0), Reply(503, "upstream_unreachable"), Reply(429, "rate_limited", headers={"Retry-After": "1"})] * 2
+    double.fail("POST /jobs", Reply(0, after=True))
+    double.fail("GET /jobs", *away)
+    assert (await cloud_kit.execute(workflows.picture())).status == "completed"
+    assert (len(double.jobs), double.count("POST /jobs")) == (1, 1)
+
+
+async def test_one_whose_server_stays_away_is_unknown(double: Double, make_kit: MakeKit, quick: None) -> None:
+    double.fail("POST /jobs", Reply(0, after=True))
+    double.fail("GET /jobs", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 100)
+    result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
+    assert kind_of(result) == "unknown"
+    assert "its list of jobs can't be had: " in str(result.msg)
+
+
 async def test_an_older_job_or_another_one_is_not_taken_for_it(double: Double, cloud_kit: ComfyKit) -> None:
     await cloud_kit.execute(workflows.picture())
     (old,) = double.jobs.values()
@@ -379,6 +395,12 @@ def test_the_jobs_of_a_server_are_told(double: Double, cloud_kit: ComfyKit) -> N
         "a": ("completed", 1, 2.5, ""),
         "b": ("failed", 0, 2.5, "CUDA out of memory"),
     }
+
+
+@pytest.mark.parametrize("most", [0, -1, 1001, "10", None, True, 1.5])
+def test_a_history_of_no_number_is_refused(most: Any, cloud_kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match="is no number of runs"):
+        cloud_kit.history(most)
 
 
 def test_a_key_that_is_missing_is_asked_for(double: Double, make_kit: MakeKit) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import struct
-from collections.abc import Callable
 
 import pytest
 from aiohttp import web
@@ -21,8 +21,6 @@ from tests.client.proxy import Served
 
 from .asking import WORKFLOW
 from .runninghub import NOT_FOUND, Polls, Refusal, RunningHub, changes
-
-Handler = Callable[[web.WebSocketResponse], object]
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +66,6 @@ def test_progress_and_previews_arrive(when: str, kit: ComfyKit, cloud: RunningHu
 
 
 def test_http_needs_no_socket(kit: ComfyKit, cloud: RunningHub) -> None:
-    import asyncio
-
     cloud.waits_for_socket = False
     assert asyncio.run(kit.execute(WORKFLOW)).status == "completed"
     assert not cloud.sockets.requests

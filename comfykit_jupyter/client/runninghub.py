@@ -249,7 +249,8 @@ class RunningHub(Backend):
             if error.status is None:  # no connection: nothing was sent
                 raise _NotNow(error) from None
             raise
-        told, code = mapping(answer.data), answer.code
+        told = mapping(answer.data) or told_of(answer)
+        code = answer.code if "code" in answer.body else words.code_of(told.get("errorCode") or 0)
         task_id = _id(told.get("taskId"))
         if task_id and (words.is_success(code) or code in words.PENDING):
             return await self._accepted(task_id, told)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from ssl import SSLError
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
@@ -171,7 +172,7 @@ class Api:
             status, headers, content = await loop.within(exchange, within)
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, SSLError) as error:
             raise self._unreachable(error) from None
         if status == 429:
             told = headers.get("retry-after")
@@ -179,7 +180,7 @@ class Api:
         if 300 <= status < 400:
             raise self._redirects(status)
         try:
-            body = json.loads(content.decode("utf-8", "replace").replace(self.key, _HIDDEN))
+            body = _without(json.loads(content.decode("utf-8-sig", "replace")), self.key)
         except (ValueError, RecursionError):
             body = None
         answer = Answer(status, body if isinstance(body, dict) else {})
@@ -236,6 +237,17 @@ class Api:
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(f"the connection to {self.url} broke: {type(error).__name__}", sent=True)
+
+
+def _without(told: Any, key: str) -> Any:
+    """What was told without our key, however that was spelt in its JSON."""
+    if isinstance(told, str):
+        return told.replace(key, _HIDDEN)
+    if isinstance(told, list):
+        return [_without(each, key) for each in told]
+    if isinstance(told, dict):
+        return {name.replace(key, _HIDDEN): _without(each, key) for name, each in told.items()}
+    return told
 
 
 def told_of(answer: Answer) -> Mapping[str, Any]:

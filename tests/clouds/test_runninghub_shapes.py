@@ -1,0 +1,45 @@
+"""Answers in shapes that are seen in one place and may be met in another; what they echo of the key is hidden."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit
+
+from .asking import WORKFLOW
+from .runninghub import Reply, RunningHub
+
+
+def flat(body: Any) -> Any:
+    """An answer without an envelope, as the newer routes have it."""
+    return {**body["data"], "status": body["data"]["taskStatus"], "errorCode": "", "errorMessage": ""}
+
+
+def with_status(body: Any) -> Any:
+    """An envelope that has a status of its own."""
+    return {**body, "status": 200}
+
+
+@pytest.mark.parametrize("change", [flat, with_status])
+def test_a_task_is_not_lost_for_the_shape_of_the_answer(change: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("create", change)
+    result = kit.run(WORKFLOW)
+    assert result.status == "completed", result.msg
+    assert result.prompt_id == cloud.task.id
+
+
+def test_nor_for_a_byte_order_mark(kit: ComfyKit, cloud: RunningHub) -> None:
+    account = {"code": 0, "msg": "success", "data": {"remainCoins": "7", "currentTaskCounts": "0"}}
+    cloud.answer("accountStatus", Reply(f"\ufeff{json.dumps(account)}"))
+    assert kit.server(WORKFLOW).message == "RunningHub, 7 coins"
+
+
+def test_a_key_that_is_echoed_in_another_spelling_is_hidden(kit: ComfyKit, cloud: RunningHub) -> None:
+    spelt = "".join(f"\\u{ord(each):04x}" for each in cloud.key)
+    cloud.answer("create", Reply(f'{{"code": 433, "msg": "not for {spelt}", "data": {{"{spelt}": "{spelt}"}}}}'))
+    result = kit.run(WORKFLOW)
+    assert "not for [key]" in str(result.msg)
+    assert cloud.key not in repr(vars(result))

@@ -202,6 +202,7 @@ class ComfyAPI(Backend):
             return False
         if answer.status not in (200, 202, 409):
             raise self._api.unexpected(answer, "a cancellation")
+        self._known.setdefault(prompt_id, Known()).cancelled_at = time.monotonic()
         return True
 
     # -- outputs -------------------------------------------------------------------------------------------------------

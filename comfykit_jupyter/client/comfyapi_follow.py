@@ -40,6 +40,8 @@ REOPEN_FIRST, REOPEN_MOST = 0.5, 10.0
 """Seconds between attempts to open it again: the first, and the most as they double."""
 SETTLING = 5.0
 """Seconds that a server which has just taken a job may not know it."""
+DEAF = 3.0
+"""Seconds after which a job that was to stop, and still runs, is said to go on."""
 EXPIRED_LOOKS = 3
 """Looks, one after the other, that find a job expired, until that is believed: the proxy for one's own server says so
 too when a job ends between its two looks at that server."""
@@ -57,6 +59,8 @@ class Known:
     """What it runs."""
     links: Mapping[str, Any] = field(default_factory=dict)
     """The server's links to it, by what is behind them: `self`, `events`, `cancel`."""
+    cancelled_at: float | None = None
+    """When the server was told to stop it, on the monotonic clock; None: it was not, or that it goes on was said."""
 
 
 class Following:
@@ -152,10 +156,24 @@ class Following:
             if status == "canceling":
                 self._pause = min(self._pause, LOOK_CANCELING)
             run.on_queue(words.queue(job, run.id, self._known.prompt))
+            if status == "running":
+                self._notice_deafness()
             if status != "queued":
                 self._on_progress(job.get("progress"))
             for output in words.each(job.get("outputs")):
                 self._on_output(output)
+
+    def _notice_deafness(self) -> None:
+        """Say it once when the server goes on with a job that it was told to stop.
+
+        The proxy for one's own server takes a cancellation whether that server knows how to do it or not.
+        """
+        at = self._known.cancelled_at
+        if at is not None and time.monotonic() - at > DEAF:
+            self._known.cancelled_at = None
+            why = "it was told to cancel, and goes on: behind comfy-api-proxy that takes a newer ComfyUI"
+            self._run.on_warning(f"{self._api.url}: {why}")
+            self._run.on_note(why)
 
     def _away(self, since: float | None, error: ServerError) -> float:
         now = time.monotonic()

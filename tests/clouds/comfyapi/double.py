@@ -171,6 +171,8 @@ class Double(Served):
         self.routes: list[str] = []
         self.came = threading.Condition()
         self.plans: dict[str, list[Step]] = {}
+        self.deaf = False
+        """Whether it takes cancellations, and goes on, as the proxy does in front of an older ComfyUI server."""
         self.changed = asyncio.Event()
 
     @property
@@ -300,7 +302,7 @@ class Double(Served):
         job = self.jobs.get(id_)
         if job is None:
             return _error(404, "not_found", f"no job {id_}")
-        if job.status not in DONE:
+        if job.status not in DONE and not self.deaf:
             job.status = "canceling" if job.status == "running" else "canceled"
             self.plans[id_] = [] if job.status == "canceled" else [to("canceled")]
         return web.json_response(self._told(job))

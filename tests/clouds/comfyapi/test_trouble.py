@@ -105,6 +105,19 @@ def test_who_is_tired_of_waiting_for_room_leaves_no_job(double: Double, cloud_ki
     assert (double.jobs, double.count("POST /jobs")) == ({}, 1)
 
 
+def test_a_server_that_goes_on_when_it_was_told_to_stop_is_told_of(
+    double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comfyapi_follow, "DEAF", 0.0)
+    double.deaf, double.plan = True, [to("running")] * 8 + [to("succeeded")]
+    run = cloud_kit.submit(workflows.picture())
+    wait_for(run, lambda run: run.status == "running")
+    run.cancel()
+    result = run.result()
+    assert result.status == "completed"  # it is what became of it
+    assert [line for line in result.warnings if "told to cancel, and goes on" in line]
+
+
 # -- a job whose answer is lost ----------------------------------------------------------------------------------------
 
 LOST = [

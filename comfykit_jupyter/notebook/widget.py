@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import traitlets
 
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError, WorkflowError
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.kit import current
 from comfykit_jupyter.client.media import Media
 from comfykit_jupyter.client.render import listed
@@ -22,15 +18,16 @@ from comfykit_jupyter.client.result import changed_values
 from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.client.transfer import without_folders
 from comfykit_jupyter.notebook.code import as_code
-from comfykit_jupyter.notebook.described import describe_fields
 from comfykit_jupyter.notebook.display import Keepsake, show_widget
 from comfykit_jupyter.notebook.media import guess_mime, inbox, work
 from comfykit_jupyter.notebook.origin import mark, prompt_id
+from comfykit_jupyter.notebook.parameters import Parameters
 from comfykit_jupyter.notebook.seeds import seed_rows
 from comfykit_jupyter.notebook.stage import is_known
 from comfykit_jupyter.notebook.sync import writer
 from comfykit_jupyter.notebook.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.view import Reply, RunView
+from comfykit_jupyter.notebook.watch import Watch
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 
 if TYPE_CHECKING:
@@ -42,10 +39,6 @@ if TYPE_CHECKING:
 
 RUNS_AT_ONCE = 100
 """Runs that one message of the page may ask for."""
-RETRY_FIRST, RETRY_MOST = 1.0, 60.0
-"""Seconds between two looks at a server that is away or busy: the first, and the most as they double."""
-
-
 LINE_LENGTH = 500
 """Characters of what is told at a field to be wrong."""
 
@@ -75,23 +68,18 @@ class WorkflowWidget(RunView):
     values: Any = ValuesTrait()
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
-        self._timer: threading.Timer | None = None
+        self._watch = Watch(self._look)
         self._kit = current() if kit is None else kit
-        self._source = workflow
-        self._workflow = self._kit.read(workflow)
-        self._fields: dict[str, Field] = {}
-        self._complete = False
+        self._parameters = Parameters(self._kit, workflow)
         self._refused: dict[str, str] = {}
-        self._looking = threading.Lock()
-        self._pause = RETRY_FIRST
-        server = self._ask()
-        first = check_all(values or {}, self._fields, self._workflow)
-        self._keepsake = Keepsake(lambda: about(self._workflow.name, self._values()))
+        server = self._parameters.ask()
+        first = check_all(values or {}, self._parameters.fields, self._parameters.workflow)
+        self._keepsake = Keepsake(lambda: about(self._parameters.workflow.name, self._values()))
         super().__init__(
             view="form",
-            title=self._workflow.name,
-            fields=self._described(),
-            storage=self._storage(),
+            title=self._parameters.workflow.name,
+            fields=self._parameters.described(),
+            storage=self._parameters.storage(),
             server=_server(server),
         )
         self.handlers |= {
@@ -103,7 +91,7 @@ class WorkflowWidget(RunView):
             "choices": (writer.post, self._on_choices),
             "upload": (work, self._on_upload),
         }
-        self._trait().put(self, {**self._initial(), **first})
+        self._trait().put(self, {**self._parameters.initial(), **first})
         self._mark = mark(self.storage)
         for run in unfinished():
             if run.id.endswith(self._mark):  # of the form that this cell made before
@@ -111,10 +99,10 @@ class WorkflowWidget(RunView):
         if server.reachable:
             work(self._find_again)
         else:
-            self._look_in(self._pause)
+            self._watch.begin()
 
     def __repr__(self) -> str:
-        return f"<WorkflowWidget {about(self._workflow.name, self._values())}: {self.status}>"
+        return f"<WorkflowWidget {about(self._parameters.workflow.name, self._values())}: {self.status}>"
 
     def _ipython_display_(self) -> None:
         show_widget(self, self._keepsake)
@@ -127,7 +115,7 @@ class WorkflowWidget(RunView):
         return self._submit({})
 
     def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        run = self._kit.submit_as(prompt_id(self._mark), self._workflow, {**self.given(), **seeds})
+        run = self._kit.submit_as(prompt_id(self._mark), self._parameters.workflow, {**self.given(), **seeds})
         self.show(run)
         return run
 
@@ -146,18 +134,18 @@ class WorkflowWidget(RunView):
 
     def _compare(self, result: ExecuteResult) -> None:
         """What differs in an attached run is told by this form's workflow: the server has but the prompt."""
-        result.changed.update(changed_values(result.params, result.seeds, self._workflow))
+        result.changed.update(changed_values(result.params, result.seeds, self._parameters.workflow))
 
     def _find_again(self) -> None:
         """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
         with contextlib.suppress(ComfyKitError):
-            for found in self._kit.find(self._mark, self._workflow):
+            for found in self._kit.find(self._mark, self._parameters.workflow):
                 if not is_known(found):
                     self.attach(found)
 
     def given(self) -> dict[str, Any]:
         """The values that differ from the workflow's own: what a run is given."""
-        first = self._initial()
+        first = self._parameters.initial()
         return {
             name: value
             for name, value in self._values().items()
@@ -167,12 +155,11 @@ class WorkflowWidget(RunView):
     @property
     def described(self) -> tuple[Field, ...]:
         """The workflow's parameters, with bounds and choices where the server is there to give them."""
-        return tuple(self._fields.values())
+        return tuple(self._parameters.fields.values())
 
     def close(self) -> None:
         """Take the form out of the page. Runs go on; what they gave stays in the notebook."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watch.stop()
         super().close()
 
     # -- values --------------------------------------------------------------------------------------------------------
@@ -183,15 +170,11 @@ class WorkflowWidget(RunView):
         Raises:
             ParameterError: a name or value is wrong; nothing was changed.
         """
-        checked = check_all(changes, self._fields, self._workflow)
+        checked = check_all(changes, self._parameters.fields, self._parameters.workflow)
         with self.lock:
-            before = self._initial() if whole else self._values()
+            before = self._parameters.initial() if whole else self._values()
             self._trait().put(self, {**before, **checked})
             self._forgive(list(self._refused) if whole else list(checked))
-
-    def _initial(self) -> dict[str, Any]:
-        first = {name: initial(field) for name, field in self._fields.items()}
-        return {name: value for name, value in first.items() if value is not None}
 
     def _values(self) -> dict[str, Any]:
         return dict(self._trait_values["values"])
@@ -211,19 +194,18 @@ class WorkflowWidget(RunView):
     # -- the page ------------------------------------------------------------------------------------------------------
 
     def _on_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
-        self._pause = RETRY_FIRST
-        self._look_in(0)
+        self._watch.now()
         return super()._on_hello(content, buffers)
 
     def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
-        if name not in self._fields:
+        if name not in self._parameters.fields:
             raise ComfyKitError(f"the form has no field {name[:60]!r}")
         try:
             if content.get("reset") is True:
                 self._reset(name)
             else:
-                self.change_values({name: from_wire(content["value"], self._fields[name].kind)})
+                self.change_values({name: from_wire(content["value"], self._parameters.fields[name].kind)})
         except ParameterError as error:
             self._refused[name] = without_folders(str(error))[:LINE_LENGTH]
             with self.lock:
@@ -233,7 +215,7 @@ class WorkflowWidget(RunView):
 
     def _reset(self, name: str) -> None:
         with self.lock:
-            values, first = self._values(), self._initial()
+            values, first = self._values(), self._parameters.initial()
             values.pop(name, None)
             self._trait().put(self, {**values, **({name: first[name]} if name in first else {})})
             self._forgive([name])
@@ -246,27 +228,31 @@ class WorkflowWidget(RunView):
             raise ComfyKitError("; ".join(self._refused.values()))
         with self.lock:
             self.errors = {}
-        rows = seed_rows(self._workflow, self.described, self._values(), str(content.get("seed") or ""), times)
+        rows = seed_rows(
+            self._parameters.workflow, self.described, self._values(), str(content.get("seed") or ""), times
+        )
         ids = [self._submit(seeds).id for seeds in rows]
         return {"prompt_id": ids[0], "prompt_ids": ids}, ()
 
     def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         result = self._known(content["run"])
-        seeds = {name: seed for name, seed in result.seeds.items() if name in self._fields}
+        seeds = {name: seed for name, seed in result.seeds.items() if name in self._parameters.fields}
         self.change_values({**result.params, **seeds}, whole=True)
         return {}, ()
 
     def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
         media = self.media(content["run"], content["key"])
-        field = self._fields.get(name)
+        field = self._parameters.fields.get(name)
         if field is None or field.kind not in (media.kind, "file"):
             raise ComfyKitError(f"{name[:60]} takes no {media.kind}")
         self.change_values({name: media})
         return {}, ()
 
     def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        return {"code": as_code(self._source, self._known(content["run"]), self._workflow, self._kit)}, ()
+        return {
+            "code": as_code(self._parameters.source, self._known(content["run"]), self._parameters.workflow, self._kit)
+        }, ()
 
     def _ended(self, run: str) -> ExecuteResult:
         result = self.stage.results.get(run)
@@ -283,12 +269,12 @@ class WorkflowWidget(RunView):
         return result
 
     def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        field = self._fields.get(str(content["name"]))
+        field = self._parameters.fields.get(str(content["name"]))
         return {"choices": to_wire(list(field.choices or ())) if field else []}, ()
 
     def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
-        if name not in self._fields or self._fields[name].kind not in MEDIA_KINDS:
+        if name not in self._parameters.fields or self._parameters.fields[name].kind not in MEDIA_KINDS:
             raise ComfyKitError(f"the form has no field {name[:60]!r} that takes a file")
         key = f"{self.model_id}:{content['upload']}"
         received, path = inbox().receive(
@@ -303,7 +289,7 @@ class WorkflowWidget(RunView):
         """As in `RunView`; the run `input` stands for the form's own media values."""
         if run != "input":
             return super().file(run, key)
-        field, value = self._fields[key], self._values().get(key)
+        field, value = self._parameters.fields[key], self._values().get(key)
         if field.kind not in MEDIA_KINDS or not isinstance(value, str):
             raise ComfyKitError(f"{key}: there is nothing to show of it here")
         if isinstance(value, Media):
@@ -315,7 +301,7 @@ class WorkflowWidget(RunView):
             return path, guess_mime(path)
         if value.startswith(("http://", "https://")):
             raise ComfyKitError(f"{key}: what is behind an address is seen when it has run")
-        there = self._kit.input(value, self._workflow)
+        there = self._kit.input(value, self._parameters.workflow)
         return there.path, there.mime
 
     # -- runs and the server -------------------------------------------------------------------------------------------
@@ -328,8 +314,7 @@ class WorkflowWidget(RunView):
         except ParameterError as error:
             lines = {problem.parameter: without_folders(problem.message) for problem in error.problems}
         except (ComfyKitError, TimeoutError):
-            if result.error is not None and result.error.kind == "refused":
-                lines = self._blamed(result)
+            lines = self._parameters.blamed(result)
         if lines:
             with self.lock:
                 self.errors = {**self.errors, **{name: line[:LINE_LENGTH] for name, line in lines.items()}}
@@ -340,69 +325,24 @@ class WorkflowWidget(RunView):
         if change.new == "running":
             self.server = {**self.server, "state": "busy"}
         elif change.new in ("completed", "failed", "cancelled"):
-            self._pause = RETRY_FIRST
-            self._look_in(0)
+            self._watch.now()
 
-    def _blamed(self, result: ExecuteResult) -> dict[str, str]:
-        error = result.error
-        if error is None:
-            return {}
-        return {
-            name: error.message
-            for name in self._fields
-            for target in self._workflow.parameter(name).targets
-            if (target.node_id, target.field) == (error.node_id, error.field)
-        }
-
-    def _described(self) -> list[dict[str, Any]]:
-        return describe_fields(self._fields.values())
-
-    def _storage(self) -> str:
-        names = json.dumps([self._workflow.name, sorted(self._fields)])
-        return f"{self._workflow.name[:60]}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
-
-    def _ask(self) -> Server:
-        """Look at the server, and get the fields as it defines them; without it as the workflow shows them."""
-        server = self._kit.server(self._workflow)
-        if server.reachable and not self._complete:
-            with contextlib.suppress(ServerError):
-                self._workflow = self._kit.load(self._workflow)
-                self._fields = {field.name: field for field in self._kit.fields(self._workflow)}
-                self._complete = True
-        if not self._fields and self._workflow.resolved:  # what the editor saved has none before the server is there
-            self._fields = {field.name: field for field in self._workflow.fields({})}
-        return server
-
-    def _look_in(self, seconds: float) -> None:
-        """Look at the server after some seconds, and not before; in a thread of its own, as it may not answer."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(seconds, self._look)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def _look(self) -> None:
-        """Look at the server again, and as long as it is away or busy, later again."""
-        with self._looking:  # what is told last was seen last
-            if self.comm is None:
-                return
-            complete = self._complete
-            try:
-                server = self._ask()
-            except WorkflowError as error:  # it lacks nodes of a file that only it can read: they may be installed
-                server = replace(self._kit.server(self._workflow), reachable=False, message=str(error))
-            found = self._complete and not complete
-            writer.post(lambda: self._tell(server, found=found))
-        if not server.reachable or server.running:
-            self._look_in(self._pause)
-            self._pause = min(2 * self._pause, RETRY_MOST)
+    def _look(self) -> bool:
+        """Look at the server; whether it is away or busy, so that it is worth another look."""
+        if self.comm is None:
+            return False
+        complete = self._parameters.complete
+        server = self._parameters.ask_again()
+        found = self._parameters.complete and not complete
+        writer.post(lambda: self._tell(server, found=found))
+        return not server.reachable or bool(server.running)
 
     def _tell(self, server: Server, *, found: bool) -> None:
         with self.lock, self.hold_sync():
             self.server = _server(server)
             if found:
-                self.fields, self.storage = self._described(), self._storage()
-                self._trait().put(self, {**self._initial(), **self._values()})
+                self.fields, self.storage = self._parameters.described(), self._parameters.storage()
+                self._trait().put(self, {**self._parameters.initial(), **self._values()})
 
 
 def about(name: str, values: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.notebook.view import RunView
     from comfykit_jupyter.workflow.progress import Progress
 
-PACE = 0.1
-"""Seconds between two updates of a run's progress."""
+PACE = 0.2
+"""Seconds between two updates of a run's progress: as long as the page's bar takes to follow one."""
 NAME_LENGTH = 200
 """Characters of a node's name, and of a note."""
 KEPT = 100

@@ -25,7 +25,7 @@ export function ProgressPanel({ session }: { session: Session }) {
         <span role="status" class={status === "failed" ? "ck-error" : ""}>
           {text}
         </span>
-        {times && <span class="ck-digits ck-muted">{` · ${times}`}</span>}
+        {times && <span class="ck-muted">{` · ${times}`}</span>}
       </div>
       {active ? (
         <div
@@ -37,7 +37,7 @@ export function ProgressPanel({ session }: { session: Session }) {
           aria-valuenow={status === "running" ? percent : undefined}
           aria-valuetext={text}
         >
-          <div style={{ width: `${status === "running" ? percent : 0}%` }} />
+          <div style={{ transform: `scaleX(${status === "running" ? percent / 100 : 0})` }} />
         </div>
       ) : (
         <div class="ck-bar ck-idle" />

@@ -10,6 +10,16 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const OWN =
   /^(active|arithmetic|channel|cells|closed|controller|flush|holders|late|meanwhile|moves|on(Active|Changed|Choose|Info|Open|Show)|opened|refusal|restored|segments?|session|since\w+|stopUpload|touched|uploadOf|wanted)$/;
 
+const variables = [];
+
+/** The text with the style's own variables called --ck-0, --ck-1 and so on. */
+function withShortVariables(text) {
+  return text.replace(/--ck-[a-z-]+/g, (name) => {
+    if (!variables.includes(name)) variables.push(name);
+    return `--ck-${variables.indexOf(name).toString(36)}`;
+  });
+}
+
 /** @type {import("esbuild").BuildOptions} */
 const options = {
   entryPoints: { widget: here("src/index.tsx") },
@@ -33,10 +43,12 @@ if (process.argv.includes("--watch")) {
   await esbuild.build(options);
   // Once more, by one that looks at all of it at once: it leaves out two in a hundred.
   const bundle = here("../comfykit_jupyter/notebook/static/widget.js");
+  const style = bundle.replace(/js$/, "css");
   const { code } = await minify(await readFile(bundle, "utf8"), {
     module: true,
     ecma: 2022,
     compress: { passes: 3, unsafe_arrows: true },
   });
-  await writeFile(bundle, code);
+  await writeFile(bundle, withShortVariables(code));
+  await writeFile(style, withShortVariables(await readFile(style, "utf8")));
 }

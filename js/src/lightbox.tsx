@@ -27,6 +27,7 @@ const KEYS: readonly [string, string][] = [
   ["← →", "the one before, the next"],
   ["+ −", "closer, further (or the wheel)"],
   ["0", "the whole picture"],
+  ["1", "its own pixels"],
   ["Space", "play, pause"],
   ["c", "keep this one, compare others with it"],
   ["s", "side by side, or by a slider (drag, ← →)"],
@@ -69,6 +70,13 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const toggle = (which: "info" | "keys") => setPanel(panel === which ? null : which);
   const keep = () => setKept(kept ? null : opened);
   const slider = other !== undefined && sliding && current.item.kind === "image" && other.item.kind === "image";
+  const ownPixels = () => {
+    const picture = dialog.current?.querySelector<HTMLImageElement>(".ck-pane img");
+    if (!picture) return;
+    const { width, height } = picture.getBoundingClientRect();
+    const { naturalWidth, naturalHeight } = picture;
+    zoom.by(1 / Math.min(width / naturalWidth, height / naturalHeight) / devicePixelRatio);
+  };
   const play = () => {
     const video = dialog.current?.querySelector<HTMLMediaElement>("video, audio");
     if (video) void (video.paused ? video.play() : video.pause());
@@ -81,6 +89,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
     "-": () => zoom.by(0.8),
     "−": () => zoom.by(0.8),
     "0": zoom.reset,
+    "1": ownPixels,
     " ": play,
     c: keep,
     s: () => setSliding(!sliding),

@@ -45,7 +45,7 @@ export function Seed(props: ControlProps) {
       />
       {lastSeed !== null && String(last) !== String(value) && (
         <p class="ck-note">
-          last used <span class="ck-digits">{last}</span>{" "}
+          last used {last}{" "}
           <button type="button" class="ck-link" onClick={() => fix(lastSeed)}>
             Keep
           </button>

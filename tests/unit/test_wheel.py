@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LARGEST_BUNDLE = 60_000
+LARGEST_BUNDLE, LARGEST_STYLE = 60_000, 15_000
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,8 @@ def test_the_wheel_holds_the_package_and_the_built_front_end(wheel: Path) -> Non
         assert sources <= names
         bundle = archive.getinfo("comfykit_jupyter/notebook/static/widget.js")
         assert 1_000 < bundle.file_size <= LARGEST_BUNDLE
-        assert archive.getinfo("comfykit_jupyter/notebook/static/widget.css").file_size > 1_000
+        style = archive.getinfo("comfykit_jupyter/notebook/static/widget.css")
+        assert 1_000 < style.file_size <= LARGEST_STYLE
         assert "comfykit_jupyter/py.typed" in names
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.workflow.errors import WorkflowError, plain
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
-from comfykit_jupyter.workflow.tolerant import list_of, mapping
+from comfykit_jupyter.workflow.tolerant import identity, list_of, mapping
 
 _ID = re.compile(r"[0-9]{1,25}")
 _NAMED = re.compile(r"(rh|rh-app):([0-9]{1,25})")
@@ -84,7 +84,7 @@ class Hosted:
         page = _PAGE.fullmatch(rest)
         if page is None:
             return None
-        return cls(page["id"], page["page"].lower() in _APPS, f"{parts.scheme}://{parts.netloc}")
+        return cls(page["id"], page["page"].lower() in _APPS, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
 
     @classmethod
     def referred(cls, content: Any) -> Hosted | None:
@@ -92,9 +92,9 @@ class Hosted:
         if not isinstance(content, Mapping) or "runninghub" not in (content.get("_source"), content.get("source")):
             return None
         for key, app in (("workflow_id", False), ("webapp_id", True)):
-            value = content.get(key)
-            if isinstance(value, (str, int)) and not isinstance(value, bool) and _ID.fullmatch(str(value).strip()):
-                return cls(str(value).strip(), app)
+            id_ = (identity(content.get(key)) or "").strip()
+            if _ID.fullmatch(id_):
+                return cls(id_, app)
         raise WorkflowError('it refers to RunningHub, and names no workflow: give it "workflow_id": "1904…"')
 
 

@@ -1,0 +1,142 @@
+"""RunningHub's answers in ComfyUI's words: whatever the site says, a run can make sense of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from comfykit_jupyter.workflow import runninghub as words
+from comfykit_jupyter.workflow.progress import RunState, from_history
+
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def odd(**known: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects that have what they should, or anything in its place."""
+    return st.fixed_dictionaries({}, optional={name: st.just(value) | ANYTHING for name, value in known.items()})
+
+
+TIPS = odd(
+    result=True,
+    error={"message": "no"},
+    outputs_to_execute=["9"],
+    node_errors={"6": {"errors": [{"message": "bad"}]}},
+)
+REASON = odd(
+    node_id="1", node_name="A", exception_message="no", exception_type="E", traceback='["line"]', current_inputs="{}"
+)
+RESULT = odd(url="http://x/a.png", fileUrl="http://x/a.png", nodeId="9", outputType="png", fileType="png", text="hello")
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (0, 0), ("0", 0), (" 421 ", 421), ("-1", -1), (True, None), (None, None), ("", None), ("zero", None),
+        (0.0, None), ("²", None), ("٤", None), ([0], None), ("9" * 30, None),
+    ],
+)  # fmt: skip
+def test_codes_may_be_numbers_or_texts(value: Any, code: int | None) -> None:
+    assert words.code_of(value) == code
+
+
+def test_a_reason_says_what_the_code_means_and_what_the_site_says_where_that_tells_more() -> None:
+    assert words.reason(421, "TASK_QUEUE_MAXED") == "the account runs as many tasks as it may (code 421)"
+    assert words.reason(433, "no such model") == "the workflow is not valid: no such model (code 433)"
+    assert words.reason(4711, "whatever") == "whatever (code 4711)"
+    assert words.reason(4711) == "it does not say why (code 4711)"
+    assert words.reason(None, "") == "it does not say why (no code)"
+    assert "\x1b" not in words.reason(1, "\x1b[31m")
+
+
+@given(ANYTHING, ANYTHING | st.text())
+def test_a_reason_is_one_line(code: Any, told: Any) -> None:
+    line = words.reason(words.code_of(code), told)
+    assert line.isprintable()
+    assert len(line) < 500
+
+
+def test_a_prompt_that_runs_in_part_is_not_refused() -> None:
+    errors = {"6": {"errors": [{"message": "bad"}]}}
+    assert not words.is_refused({"result": True, "node_errors": errors}, "QUEUED")
+    assert not words.is_refused({"outputs_to_execute": ["9"], "node_errors": errors}, "RUNNING")
+    assert words.is_refused({"outputs_to_execute": [], "node_errors": errors}, "RUNNING")
+    assert words.is_refused({"result": False}, "RUNNING")
+    assert words.is_refused({"error": {"message": "no"}}, "RUNNING")
+    assert words.is_refused({}, "FAILED")
+
+
+@given(TIPS | ANYTHING | TIPS.map(json.dumps) | st.text())
+def test_whatever_is_said_of_a_prompt_is_a_refusal_as_comfyui_has_them(told: Any) -> None:
+    found = words.tips(told)
+    assert isinstance(words.is_refused(found, "QUEUED"), bool)
+    assert words.remark(told).isprintable()
+    refusal = words.refusal(433, told, told)
+    assert refusal["error"]["message"]
+    for about in refusal["node_errors"].values():
+        assert about["errors"]
+        assert all(isinstance(each, dict) for each in about["errors"])
+
+
+@given(REASON | ANYTHING | REASON.map(json.dumps) | st.text(), st.lists(RESULT | ANYTHING, max_size=4) | ANYTHING)
+def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> None:
+    found = words.results_of(results)
+    error = words.failure(reason)
+    state = RunState.new("1", {"1": {"class_type": "A", "inputs": {}}}, {}, 0)
+    for record in (
+        words.record(found, seconds=3),
+        words.record(found, interrupted=True),
+        words.record(found, error=error or {"exception_message": "no"}),
+    ):
+        ended = from_history(state, record, 1)
+        assert ended.finished
+        assert set(ended.outputs) == {each["node"] for each in found}
+    assert from_history(state, words.record(found, error=error), 1).status == "failed"
+    assert all("text" in each or each["url"].startswith(("http://", "https://")) for each in found)
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (None, {}), ("", {}), ("{}", {}), ("null", {}), ([], {}), ({"node_id": None}, {}),
+        ("out of memory", {"exception_message": "out of memory", "traceback": []}),
+        ({"traceback": '["a", "b"]'}, {"traceback": ["a", "b"]}),
+        ({"traceback": ["a", "b"]}, {"traceback": ["a", "b"]}),
+        ({"traceback": "a\nb"}, {"traceback": ["a\nb"]}),
+        ('{"node_id": 276, "node_name": "A"}', {"node_id": "276", "node_type": "A"}),
+    ],
+)  # fmt: skip
+def test_a_failure_has_many_shapes(told: Any, error: dict[str, Any]) -> None:
+    found = words.failure(told)
+    assert {name: found.get(name) for name in error} == error
+    assert bool(found) == bool(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "suffix", "name"),
+    [
+        ("http://x/u/output/a_1.png", "png", "a_1.png"),
+        ("http://x/a%20b%23.png?sign=x", "png", "a b#.png"),
+        ("http://x/a", "PNG", "a.png"),
+        ("http://x/a", None, "a"),
+        ("http://x/a", "../../x", "a"),
+        ("http://x", "zip", "file.zip"),
+        ("http://x/", None, "file"),
+        ("http://[", "png", "file.png"),
+        ("http://x/a.mp4", "png", "a.mp4"),
+    ],
+)
+def test_files_are_called_by_their_addresses_and_kinds(url: str, suffix: Any, name: str) -> None:
+    assert words.file_name(url, suffix) == name
+
+
+@given(odd(consumeCoins="17", consumeMoney=None, taskCostTime="83", thirdPartyConsumeMoney=0.5) | ANYTHING)
+def test_a_cost_is_of_sane_numbers(told: Any) -> None:
+    assert all(0 < number < 1e12 for number in words.cost(told).values())

@@ -41,6 +41,11 @@ class ServerError(ComfyKitError):
 class SourceError(ComfyKitError):
     """A file, URL or object that was given as a value or workflow and can't be read."""
 
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Whether it may be read in a moment: a connection broke, say."""
+
 
 class RunFailed(ComfyKitError):
     """A run failed, was refused or cancelled. `.result` has its `prompt_id`, partial outputs and `error`."""

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ServerError, SourceError
 from comfykit_jupyter.client.media import safe_name
 from comfykit_jupyter.client.runninghub_http import Answer, Api, Busy
 from comfykit_jupyter.client.sources import fetch_file
+from comfykit_jupyter.client.tls import tls_context
 from comfykit_jupyter.client.transfer import digest_of, local_folder
 from comfykit_jupyter.workflow import runninghub as words
 from comfykit_jupyter.workflow.tolerant import mapping
@@ -25,8 +27,10 @@ UPLOAD_LIFE = 12 * 3600.0
 """Seconds for which a file that was sent is believed to be there still."""
 UPLOAD_LIMIT = 30 * 1024 * 1024
 """Bytes that the older of the two ways to send a file takes."""
+FETCHING_TIMEOUT = 3600.0
+"""Seconds for an output, however slowly it comes."""
 PAUSE, PAUSE_MOST = 1.0, 8.0
-"""Seconds before a file is sent again: twice as many each time."""
+"""Seconds before a file is sent, or fetched, again: twice as many each time."""
 _NEW_UPLOAD, _OLD_UPLOAD = "/openapi/v2/media/upload/binary", "/task/openapi/upload"
 
 
@@ -105,18 +109,33 @@ class Files:
         """A local copy of an output, fetched once, with no secret of ours.
 
         Raises:
-            ServerError: it is no longer there.
+            ServerError: it is no longer there, or does not arrive.
         """
         async with self._api.connection.moving(url):
             path = self._copies.get(url)
             if path is None or not path.is_file():
-                try:
-                    fetched = await fetch_file(url)
-                except SourceError as error:
-                    raise ServerError(
-                        f"{name} is not there (any more: RunningHub keeps files for a day): {error}"
-                    ) from None
+                fetched = await self._fetch(url, name)
                 folder = local_folder() / uuid.uuid4().hex
                 folder.mkdir()
                 path = self._copies[url] = fetched.rename(folder / safe_name(name))
         return path
+
+    async def _fetch(self, url: str, name: str) -> Path:
+        """It is asked for again where that may help: it has been paid, and lives for a day."""
+        tls, proxy = tls_context(self._api.settings.verify), self._api.settings.proxy
+        left, pause = self._again, PAUSE
+        while True:
+            try:
+                return await loop.within(fetch_file(url, tls=tls, proxy=proxy), FETCHING_TIMEOUT)
+            except asyncio.TimeoutError:
+                raise ServerError(f"{name} did not arrive within {FETCHING_TIMEOUT:g} s") from None
+            except SourceError as error:
+                if not error.passing:
+                    raise ServerError(
+                        f"{name} is not there (any more: RunningHub keeps files for a day): {error}"
+                    ) from None
+                if left <= 0:
+                    raise ServerError(f"{name} did not arrive: {error}") from None
+            left -= 1
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, PAUSE_MOST)

@@ -79,7 +79,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.runninghub_url
-        self._settings = settings
+        self.settings = settings
         self._key = settings.runninghub_api_key
         self._again = max(0, settings.runninghub_retry_count)
         self.connection = Connection(self.url, settings, self._headers)
@@ -198,7 +198,7 @@ class Api:
             return await self._read(response)
 
     async def _get(self, url: str) -> _Exchanged:
-        tls, proxy = tls_context(self._settings.verify), self._settings.proxy
+        tls, proxy = tls_context(self.settings.verify), self.settings.proxy
         try:
             async with get(url, ANSWER_TIMEOUT, redirects=0, tls=tls, proxy=proxy) as response:
                 return await self._read(response)

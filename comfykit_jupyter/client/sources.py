@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from comfykit_jupyter.client.backend import Backend
 
 FEW = 10
@@ -129,34 +132,42 @@ def _missing(path: Path) -> str:
     return f"no file {path.name} in {folder.resolve()}{hint}"
 
 
-async def fetch_file(url: str) -> Path:
-    """A local copy of the file behind a URL.
+async def fetch_file(url: str, *, tls: SSLContext | None = None, proxy: str | None = None) -> Path:
+    """A local copy of the file behind a URL; `tls` and `proxy` as for `elsewhere.get`.
 
     Raises:
         SourceError: there is no answer, it says no, or it is larger than `MEDIA_LIMIT` bytes.
     """
     copy = local_folder() / uuid.uuid4().hex
-    with copy.open("wb") as file:
-        async for piece in _pieces(url, MEDIA_LIMIT):
-            file.write(piece)
+    try:
+        with copy.open("wb") as file:
+            async for piece in _pieces(url, MEDIA_LIMIT, tls, proxy):
+                file.write(piece)
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
     return copy
 
 
-async def _pieces(url: str, limit: int) -> AsyncIterator[bytes]:
+async def _pieces(url: str, limit: int, tls: SSLContext | None, proxy: str | None) -> AsyncIterator[bytes]:
     """What is behind a URL, piece by piece, asked for with no secret of ours."""
     import httpx
 
     host = urlsplit(url).hostname
     try:
-        async with get(url, DOWNLOAD_TIMEOUT) as response:
-            if response.status_code != 200:
-                raise SourceError(f"{host} answers {response.status_code} to {urlsplit(url).path}")
+        async with get(url, DOWNLOAD_TIMEOUT, tls=tls, proxy=proxy) as response:
+            if (status := response.status_code) != 200:
+                passing = status == 429 or status >= 500
+                raise SourceError(f"{host} answers {status} to {urlsplit(url).path}", passing=passing)
             async for piece in pieces(response, limit):
                 yield piece
     except TooLarge:
         raise SourceError(f"what {host} sends is larger than {limit >> 20} MB") from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise SourceError(f"{host or url[:80]} can't be read: {error or type(error).__name__}") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, SSLError) as error:
+        passing = isinstance(error, (httpx.TransportError, SSLError))
+        raise SourceError(
+            f"{host or url[:80]} can't be read: {str(error) or type(error).__name__}", passing=passing
+        ) from None
 
 
 @dataclass(frozen=True)

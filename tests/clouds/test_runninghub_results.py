@@ -56,11 +56,19 @@ def test_one_that_is_gone_is_a_warning_and_no_failure(status: int, kit: ComfyKit
 
 
 @pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
-def test_one_that_can_not_be_fetched_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.fates.append(Fate(outputs=[output("a.png"), output("b.png")]))
+def test_one_that_did_not_arrive_is_asked_for_again(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("file", trouble)
     result = kit.run(WORKFLOW)
-    assert (result.status, len(result.images), len(result.warnings)) == ("completed", 2, 1)
+    assert (result.status, result.warnings) == ("completed", [])
+    assert result.image.pil().size == (32, 16)
+
+
+@pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
+def test_one_that_can_not_be_fetched_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate(outputs=[output("a.png"), output("b.png")]))
+    cloud.answer("file", trouble, times=None)
+    result = kit.run(WORKFLOW)
+    assert (result.status, len(result.images), len(result.warnings)) == ("completed", 2, 2)
 
 
 def test_what_is_fetched_is_told(kit: ComfyKit, cloud: RunningHub) -> None:

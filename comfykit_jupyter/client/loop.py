@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from comfykit_jupyter.workflow.errors import show_briefly
+from comfykit_jupyter.workflow.errors import forget_origin, show_briefly
 
 T = TypeVar("T")
 
@@ -84,6 +84,7 @@ class Job(Generic[T]):
         if task.cancelled():
             self.outcome.set_exception(concurrent.futures.CancelledError())
         elif (error := task.exception()) is not None:
+            forget_origin(error)
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(task.result())

@@ -25,6 +25,16 @@ class ComfyKitError(Exception):
         return rendered(self)
 
 
+def forget_origin(error: BaseException) -> None:
+    """Have an error of ours be its line and no more: what led to it are frames and requests with secrets in them.
+
+    Whoever has the values of frames shown (`%xmode Verbose`) would have them in a notebook.
+    """
+    if isinstance(error, ComfyKitError):
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        error.__suppress_context__ = False  # as a new one: what its caller handles meanwhile is shown
+
+
 def show_briefly(error: BaseException) -> None:
     """Have IPython show an error that is none of our own, such as an interrupt that passes by, as it shows ours."""
     if "IPython" in sys.modules:

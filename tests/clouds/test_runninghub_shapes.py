@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client.errors import ServerError
 
 from .asking import WORKFLOW
-from .runninghub import Reply, RunningHub
+from .conftest import MakeKit
+from .runninghub import LOST, Reply, RunningHub
 
 
 def flat(body: Any) -> Any:
@@ -43,3 +47,16 @@ def test_a_key_that_is_echoed_in_another_spelling_is_hidden(kit: ComfyKit, cloud
     result = kit.run(WORKFLOW)
     assert "not for [key]" in str(result.msg)
     assert cloud.key not in repr(vars(result))
+
+
+@pytest.mark.parametrize("ask", [ComfyKit.run, ComfyKit.load])
+def test_the_frames_and_requests_behind_an_error_are_not_kept_with_it(
+    ask: Callable[[ComfyKit, str], Any], make_kit: MakeKit, cloud: RunningHub
+) -> None:
+    cloud.answer("create" if ask is ComfyKit.run else "getJsonApiFormat", LOST, times=None)
+    kit = make_kit(runninghub_retry_count=0)
+    with pytest.raises(ServerError) as caught:
+        ask(kit, WORKFLOW)
+    whole = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert cloud.key not in "".join(whole.format())
+    assert caught.value.__context__ is None

@@ -5,7 +5,7 @@
 #   make cloud       run notebooks/cloud.ipynb likewise, on stand-ins for RunningHub and Comfy API v2
 #   make test        everything: linters, types, front end, kernels, browsers
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
-#   make bench       what a run costs, beside a bare script and other clients
+#   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
 #   make js          build the front end anew after a change in js/src
 #
 # demo and lab start the embedded server, unless COMFYUI_BASE_URL names one. NOTEBOOK=cloud.ipynb make lab opens the other
@@ -68,8 +68,9 @@ js-check: js/node_modules/.package-lock.json
 
 js: $(STATIC)
 
-bench: .venv/.tools .venv/.comfykit .venv/.comfy-toolkit
+bench: chromium .venv/.kernels .venv/.comfykit .venv/.comfy-toolkit
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.page
 
 clean:
 	rm -rf .venv demo dist build js/node_modules comfykit_jupyter/notebook/static

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +19,10 @@ settings.load_profile("clockless")
 # A shell's job in the background ignores Ctrl-C, and so would the scripts and kernels that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The notes of jobs that run in clouds are the user's: those of the tests, and of their kernels, lie elsewhere.
+_state = tempfile.TemporaryDirectory(prefix="comfykit-tests-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from comfykit_jupyter.client import loop
+from comfykit_jupyter.client import begun, loop
 from comfykit_jupyter.client.backend import Backend
 from comfykit_jupyter.client.follow import queued_items
 from comfykit_jupyter.client.result import ExecuteResult
@@ -44,6 +45,8 @@ class AttachedRun(Run):
     async def _stay(self) -> None:
         if self._server.describes:
             await self._server.look()  # for the version that the result tells; one that is away is waited for
+        if not self._server.own_ids and (prompt := await asyncio.to_thread(begun.prompt_of, self.server, self.id)):
+            self._recall([0, self.id, prompt])  # what a cloud does not tell
         await self._server.follow(self, listen=True, lost=True)
 
     @property

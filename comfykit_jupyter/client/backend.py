@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from comfykit_jupyter.client import begun
 from comfykit_jupyter.client.errors import ComfyKitError, Problem
 from comfykit_jupyter.workflow.progress import RunError
 
@@ -261,9 +262,9 @@ class Backend(ABC):
     async def look(self) -> Server:
         """What it is and does now; never raises for one that is away."""
 
-    async def find(self, ending: str) -> list[str]:  # noqa: ARG002 - where ids are not ours
-        """See `ComfyKit.find`."""
-        return []
+    async def find(self, ending: str) -> list[str]:
+        """See `ComfyKit.find`: by the notes of this machine, where ids are not ours."""
+        return await asyncio.to_thread(begun.find, self.url, ending)
 
     async def queued(self) -> list[Job]:
         """See `ComfyKit.queue`."""

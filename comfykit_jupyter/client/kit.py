@@ -263,7 +263,7 @@ class ComfyKit:
 
         Args:
             ending: of the ids.
-            workflow: as for `server`. A cloud that names its jobs itself knows none.
+            workflow: as for `server`. Of a cloud that names its jobs itself: those that this machine has noted.
 
         Raises:
             ServerError: the server is away.

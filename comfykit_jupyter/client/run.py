@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client import loop, timings
+from comfykit_jupyter.client import begun, loop, timings
 from comfykit_jupyter.client.backend import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.observed import Observed
 from comfykit_jupyter.client.refusal import complaints, line, refused
 from comfykit_jupyter.client.result import ExecuteResult, changed_values, collect
 from comfykit_jupyter.client.submission import Submission
-from comfykit_jupyter.workflow.errors import show_briefly
+from comfykit_jupyter.workflow.errors import forget_origin, show_briefly
 from comfykit_jupyter.workflow.progress import RunError, RunState
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = 5.0
 """Seconds for telling the server to cancel, and then for it to say that it did."""
+_OPEN = frozenset({"timeout", "unreachable", "unknown"})
+"""Kinds of errors after which a job may still run."""
 SETTLING = 3.0
 """Seconds that a prompt whose answer was lost has to turn up on the server."""
 
@@ -337,6 +339,9 @@ class Run(Observed):
         collect(result, state, self.workflow.outputs if self.workflow else {}, self._server)
         if self._failure is not None:
             self._failure.result = result
+            forget_origin(self._failure)
+        if not self._server.own_ids and self._named and not (state.error and state.error.kind in _OPEN):
+            asyncio.get_running_loop().run_in_executor(None, begun.end, self._server.url, self.prompt_id)
         self._conclude(result)
         _begun.remove(self)
         return result

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client import loop
+from comfykit_jupyter.client import begun, loop
 from comfykit_jupyter.client.backend import Accepted, NotTaken, Order, Refused
 from comfykit_jupyter.client.errors import ParameterError
 from comfykit_jupyter.client.sources import OnServer, read_media, resolve
@@ -51,6 +52,7 @@ class Submission:
         self._read = read
         self._values = values
         self._note = note
+        self._prompt: Mapping[str, Any] = {}
         self.known: Definitions = {}
         """The definitions by which its values were bound."""
         self._posting: asyncio.Task[Accepted] | None = None
@@ -110,6 +112,7 @@ class Submission:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
                 await loop.within(self._before.wait(), TURN)
             self._before = None
+        self._prompt = binding.prompt
         accepted = await self._server.post(Order(self._id, workflow, binding, extra, self._once, self._note))
         return accepted.node_errors
 
@@ -128,6 +131,9 @@ class Submission:
         error = posting.exception()
         if error is None:
             self.prompt_id = posting.result().prompt_id
+            if not self._server.own_ids:  # whatever becomes of this process, the job can be found again
+                remember = partial(begun.note, self._server.url, self._id, self.prompt_id, self._prompt)
+                asyncio.get_running_loop().run_in_executor(None, remember)
         elif isinstance(error, NotTaken):
             self.posted_at = None
         elif isinstance(error, Refused) and error.prompt_id is not None:

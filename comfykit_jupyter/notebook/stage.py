@@ -9,6 +9,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.run import unfinished
 from comfykit_jupyter.notebook.briefs import Briefs, outcome
 from comfykit_jupyter.notebook.previews import Previews
 from comfykit_jupyter.notebook.sync import writer
@@ -30,9 +31,9 @@ KEPT = 100
 _known: deque[str] = deque(maxlen=10_000)
 
 
-def is_known(id: str) -> bool:  # noqa: A002 - what it is
-    """Whether a form or cell of this kernel has shown the run."""
-    return id in _known
+def is_known(prompt_id: str) -> bool:
+    """Whether a form or cell of this kernel has shown the run that a server calls so."""
+    return prompt_id in _known or any(run.prompt_id == prompt_id for run in unfinished())
 
 
 class Stage:
@@ -116,6 +117,7 @@ class Stage:
                 self._show()
 
     def _end(self, run: Run, result: ExecuteResult) -> None:
+        _known.append(run.prompt_id)
         last = self._progress.pop(run.id, None)
         self._runs = [other for other in self._runs if other is not run]
         self._previews.pop(run.id, None)

@@ -31,11 +31,11 @@ def shelf(sandbox: Sandbox) -> Iterator[RunningHub]:
 
 
 @contextlib.contextmanager
-def cloud_kernel(cloud: RunningHub, folder: Path, key: str | None = None) -> Iterator[Page]:
+def cloud_kernel(cloud: RunningHub, folder: Path, key: str | None = None, **more: str) -> Iterator[Page]:
     """A page in front of a kernel that has the cloud's key, or another one."""
     key = cloud.key if key is None else key
     environment = {"COMFYUI_BASE_URL": NOWHERE, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": key}
-    with kernel(folder, None, **environment) as page:
+    with kernel(folder, None, **environment, **more) as page:
         loaded = page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
         assert loaded.status == "ok", loaded.error
         yield page

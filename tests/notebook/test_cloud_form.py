@@ -209,11 +209,36 @@ def test_an_answer_that_is_lost_is_told_and_not_asked_for_again(page: Page, clou
     assert len(cloud.asked("create")) == before + 1
 
 
-def test_after_a_restart_a_form_shows_a_task_by_its_id(cloud: RunningHub, folder: Path) -> None:
+@pytest.mark.parametrize("ended", [False, True], ids=["goes on", "ended"])
+def test_after_a_restart_the_cell_finds_its_task_with_its_values(cloud: RunningHub, folder: Path, ended: bool) -> None:
+    code = f"form = kit.form({PICTURE!r}, width=256, height=256, steps={2 if ended else 400}, seed=2**64 - 3)\nform"
+    before, created = set(cloud.tasks), len(cloud.asked("create"))
+    with cloud_kernel(cloud, folder) as first:
+        model = first.model(first.run(code, cell_id=f"cloud {ended}"))
+        first.ask(model, "run")
+        cloud.wait_for(lambda: set(cloud.tasks) - before and cloud.task.begun)
+        if ended:
+            first.wait(lambda: model.state["runs"])
+        task = cloud.task.id
+        first.process.kill()
+    with cloud_kernel(cloud, folder) as page:
+        other = page.model(page.run(code, cell_id="another"))
+        model = page.model(page.run(code, cell_id=f"cloud {ended}"))
+        page.wait(lambda: model.state["runs"])
+        (brief,) = model.state["runs"]
+        assert (brief["id"], brief["status"], brief["seeds"]) == (task, "completed", {"seed": str(2**64 - 3)})
+        assert picture(page, model, task, brief["items"][0]["key"]) == (256, 256)
+        assert "seed=18446744073709551613" in page.ask(model, "code", run=task)[0]["code"]
+        assert "error" not in page.ask(model, "apply", run=task)[0]
+        assert not other.state["runs"]
+    assert len(cloud.asked("create")) == created + 1
+
+
+def test_on_another_machine_a_form_shows_a_task_by_its_id(cloud: RunningHub, folder: Path, tmp_path: Path) -> None:
     with cloud_kernel(cloud, folder) as first:
         task = begun(first, cloud, steps=400)
         first.process.kill()
-    with cloud_kernel(cloud, folder) as page:
+    with cloud_kernel(cloud, folder, XDG_STATE_HOME=str(tmp_path)) as page:
         model = form(page, PICTURE)
         page.run(f"run = form.attach({task!r})")
         page.wait(lambda: model.state["runs"])

@@ -227,7 +227,7 @@ class Api:
             return ServerError(f"{self.url} can't be reached: {type(error).__name__}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
-        return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+        return ServerError(f"the connection to {self.url} broke: {str(error) or type(error).__name__}", sent=True)
 
 
 def job_path(id_: str) -> str:

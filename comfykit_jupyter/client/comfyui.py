@@ -133,7 +133,7 @@ class ComfyUI(Backend):
             )
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time: is the server busy?", sent=True)
-        return ServerError(f"the connection to {self.url} broke: {error or type(error).__name__}", sent=True)
+        return ServerError(f"the connection to {self.url} broke: {str(error) or type(error).__name__}", sent=True)
 
     async def _json(self, method: str, path: str, **options: Any) -> Any:
         response = await self.request(method, path, **options)

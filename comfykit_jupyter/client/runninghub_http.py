@@ -233,10 +233,14 @@ class Api:
         import httpx
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)):
-            return ServerError(f"RunningHub can't be reached at {self.url}: {type(error).__name__}")
+            why = str(error) or type(error).__name__
+            advice = " (verify= says whose certificates are believed)" if "CERTIFICATE" in why else ""
+            return ServerError(f"RunningHub can't be reached at {self.url}: {plain(why, 200)}{advice}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
-        return ServerError(f"the connection to {self.url} broke: {type(error).__name__}", sent=True)
+        return ServerError(
+            f"the connection to {self.url} broke: {plain(str(error), 200) or type(error).__name__}", sent=True
+        )
 
 
 def _without(told: Any, key: str) -> Any:

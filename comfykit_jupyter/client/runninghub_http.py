@@ -239,7 +239,8 @@ class Api:
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(
-            f"the connection to {self.url} broke: {plain(str(error), 200) or type(error).__name__}", sent=True
+            f"the connection to {self.url} broke: {plain(str(error), 200).rstrip('.') or type(error).__name__}",
+            sent=True,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -51,7 +52,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (runninghub, runninghub_files, runninghub_follow, runninghub_http):
         for name in ("RECONNECT", "PAUSE", "PAUSE_MOST", "LOOK_FIRST", "LOOK_QUEUED", "LOOK_RUNNING", "LOOK_LEAST"):
             if hasattr(module, name):
-                monkeypatch.setattr(module, name, getattr(module, name) / 100)
+                monkeypatch.setattr(module, name, getattr(module, name) / 300)
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) ->
         return kits[-1]
 
     yield make
+    loop.call(_settled())
     for kit in kits:
         for backend in kit._backends.values():
             loop.call(backend.close())
@@ -77,6 +79,19 @@ def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) ->
 def kit(make_kit: MakeKit) -> ComfyKit:
     """A kit for the double; `run` gives also what failed."""
     return make_kit(raise_on_error=False)
+
+
+async def _settled() -> None:
+    """Let what goes on in the background come to its end: it would open connections anew."""
+    going = asyncio.all_tasks() - {asyncio.current_task()}
+    if going:
+        await asyncio.wait(going, timeout=0.5)
+
+
+def running(cloud: RunningHub, gate: Gate) -> None:
+    """Wait until the only task runs, and is known by its id."""
+    gate.wait()
+    cloud.wait_for(lambda: cloud.tasks)
 
 
 def sent(cloud: RunningHub) -> dict[tuple[str, str], Any]:

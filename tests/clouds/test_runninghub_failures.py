@@ -13,7 +13,7 @@ from tests.client import workflows
 from tests.client.nodes import Gate
 
 from .asking import WORKFLOW, Asking
-from .conftest import MakeKit
+from .conftest import MakeKit, running
 from .runninghub import NOT_FOUND, Fate, Output, RunningHub, changes
 
 REASON = {
@@ -143,10 +143,11 @@ def test_what_was_made_before_the_failure_is_kept(kit: ComfyKit, cloud: RunningH
     assert len(result["cover"]) == 1
 
 
-def test_an_attached_failure_names_the_class_of_its_node(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_failure_of_somebody_elses_task_names_the_class_of_its_node(
+    kit: ComfyKit, cloud: RunningHub, ask: Asking
+) -> None:
     cloud.workflows[WORKFLOW] = workflows.failing()
-    first = kit.run(WORKFLOW)
-    again = kit.attach(str(first.prompt_id)).result()
+    again = kit.attach(ask.create()["data"]["taskId"]).result()
     assert again.error is not None
     assert (again.error.kind, again.error.node_id, again.error.class_type) == ("node_error", "3", "TestBoom")
     assert "TestBoom" in str(again.msg)
@@ -171,7 +172,7 @@ def test_a_task_that_somebody_cancelled_says_so(
     name, its = gate
     cloud.workflows[WORKFLOW] = workflows.gated(name)
     run = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     ask("cancel", taskId=cloud.task.id)
     result = run.result()
     assert result.status == "failed"

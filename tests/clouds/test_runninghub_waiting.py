@@ -19,7 +19,7 @@ from tests.client import workflows
 from tests.client.nodes import Gate
 
 from .asking import WORKFLOW, Asking
-from .conftest import MakeKit
+from .conftest import MakeKit, running
 from .runninghub import Fate, Output, RunningHub, changes
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def noted(run: Run, words: str) -> None:
 
 def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     run = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     run.cancel()
     result = run.result()
     assert (run.status, result.status, result.msg) == ("cancelled", "failed", "cancelled")
@@ -56,7 +56,7 @@ def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> 
 
 async def test_cancelling_the_awaiting_task_stops_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     waiting = asyncio.ensure_future(kit.execute(WORKFLOW))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(running, cloud, its)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -95,7 +95,7 @@ def test_ctrl_c_in_a_script_stops_it(cloud: RunningHub, its: Gate) -> None:
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, WORKFLOW], env=environment(cloud), stdout=subprocess.PIPE, text=True
     )
-    its.wait()
+    running(cloud, its)
     script.send_signal(signal.SIGINT)
     out, _ = script.communicate(timeout=20)
     assert out == "interrupted\n"
@@ -107,7 +107,7 @@ def test_what_has_ended_meanwhile_can_not_be_stopped_and_that_is_no_error(
     code: int, kit: ComfyKit, cloud: RunningHub, its: Gate
 ) -> None:
     run = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     cloud.answer("cancel", code)
     run.cancel()
     its.open()
@@ -162,12 +162,11 @@ def test_no_time_limit_is_none(make_kit: MakeKit, cloud: RunningHub) -> None:
 
 def test_a_task_is_taken_up_by_another_kit(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     first = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     second = make_kit().attach(cloud.task.id)
     its.open()
     (one, two) = (first.result(), second.result())
     assert one.images == two.images
-    assert two.images_by_var == {"2": two.images}  # what it ran, its site does not tell
     assert two.prompt_id == one.prompt_id == second.prompt_id
     assert two.server == cloud.url
     assert one.image.read() == two.image.read()
@@ -185,7 +184,7 @@ def test_a_task_is_taken_up_by_another_process(kit: ComfyKit, cloud: RunningHub)
 
 async def test_leaving_the_wait_for_an_attached_one_leaves_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     run = kit.submit(WORKFLOW)
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(running, cloud, its)
 
     attached = kit.attach(cloud.task.id)
 
@@ -204,7 +203,7 @@ async def test_leaving_the_wait_for_an_attached_one_leaves_it(kit: ComfyKit, clo
 
 def test_an_attached_one_can_be_stopped(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     task_id = ask.create()["data"]["taskId"]
-    its.wait()
+    running(cloud, its)
     run = kit.attach(task_id)
     run.cancel()
     assert run.result().status == "failed"
@@ -212,9 +211,9 @@ def test_an_attached_one_can_be_stopped(kit: ComfyKit, cloud: RunningHub, ask: A
     assert cloud.task.cancels == 1
 
 
-def test_what_was_cancelled_long_ago_is_interrupted(kit: ComfyKit, ask: Asking, its: Gate) -> None:
+def test_what_was_cancelled_long_ago_is_interrupted(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     task_id = ask.create()["data"]["taskId"]
-    its.wait()
+    running(cloud, its)
     ask("cancel", taskId=task_id)
     result = kit.attach(task_id).result()
     assert result.error is not None
@@ -239,7 +238,7 @@ def test_attaching_without_a_key_says_so(make_kit: MakeKit, cloud: RunningHub) -
 def test_one_runs_at_a_time_whichever_kit_it_is_of(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kits = [make_kit() for _ in range(3)]
     first = kits[0].submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     second = kits[1].submit(WORKFLOW, color=2)
     noted(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
     third = kits[2].submit(WORKFLOW, color=3)
@@ -278,7 +277,7 @@ def test_more_may_run_if_one_says_so(
 
 def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     first = make_kit().submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     second = make_kit(runninghub_api_key="0" * 32, raise_on_error=False).run(WORKFLOW)
     assert "(code 802)" in str(second.msg)
     its.open()
@@ -288,7 +287,7 @@ def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHu
 def test_one_that_waits_can_be_cancelled_and_was_never_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit(raise_on_error=False)
     first = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
     second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
     noted(second, "waiting for a place")
     second.cancel()
@@ -313,7 +312,7 @@ def test_a_place_is_free_again_however_a_run_ends(make_kit: MakeKit, cloud: Runn
 
 def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     ask.create()
-    its.wait()
+    running(cloud, its)
     run = make_kit().submit(WORKFLOW)
     noted(run, "the account runs as many tasks as it may: offered again in")
     its.open()
@@ -321,10 +320,18 @@ def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: Running
     assert run.result().status == "completed"
 
 
+def test_a_task_of_somebody_else_can_be_taken_up(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+    its.open()
+    result = kit.attach(ask.create()["data"]["taskId"]).result()
+    assert result.image.pil().size == (32, 16)
+    assert result.images_by_var == {"2": result.images}  # what it ran, its site does not tell
+
+
 def test_a_closed_kit_leaves_its_tasks(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit()
     run = kit.submit(WORKFLOW)
-    its.wait()
+    running(cloud, its)
+    cloud.wait_for(lambda: cloud.asked("v2/query"))
     loop.call(kit._where(WORKFLOW).close())
     assert cloud.task.cancels == 0
     its.open()

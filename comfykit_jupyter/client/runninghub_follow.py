@@ -222,8 +222,7 @@ class Following:
         task, self._socket = self._socket, None
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait({task})  # awaited itself, it would hide a cancellation of ours
 
     def _until_overdue(self, pause: float) -> float:
         if self._running_since is None or self._timeout <= 0:

@@ -82,6 +82,7 @@ class Run(Observed):
         self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
+        self._unconfirmed = False
         self._submission: Submission | None = None
         self._unanswered: ServerError | None = None
         self._job: loop.Job[ExecuteResult] | None = None
@@ -180,10 +181,13 @@ class Run(Observed):
         return result.raise_for_status()
 
     def _leave(self, job: loop.Job[ExecuteResult]) -> None:
-        """The caller leaves: cancel, and stay until the server has been told."""
+        """The caller leaves: cancel, and stay until the server has been told. Whoever leaves looks at no result."""
         job.cancel()
         with contextlib.suppress(TimeoutError):
             loop.wait(job.outcome, loop.FAREWELL)
+        if self._sent and (self._unconfirmed or not self.done):
+            name = self.prompt_id if self._named else "its name is not known yet"
+            logger.warning("%s has not confirmed that a job was cancelled, it may still run: %s", self.server, name)
 
     # -- its life, on the background loop ------------------------------------------------------------------------------
 
@@ -267,7 +271,7 @@ class Run(Observed):
 
     async def _withdraw(self) -> None:
         """The caller left, or the time is over: cancel on the server, and see how that ends."""
-        self._cancelling = confirmed = True
+        self._cancelling = True
         if self._sent and not self._state.finished:
             try:
                 await loop.within(self._call_off(), CANCEL_TIMEOUT)
@@ -275,16 +279,16 @@ class Run(Observed):
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
-                confirmed = False
+                self._unconfirmed = True
                 if self._submission is not None and not self._submission.is_answered:
                     loop.Job(self._call_off())  # whenever the server answers, it is told
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:
-            told = "it was cancelled" if confirmed else "it may still run, the server has not confirmed its end"
+            told = "it may still run, the server has not confirmed its end" if self._unconfirmed else "it was cancelled"
             self._end("failed", replace(self._overdue, message=f"{self._overdue.message}; {told}"))
         else:
-            told = "cancelled" if confirmed else "cancelled; the server has not confirmed it"
+            told = "cancelled; the server has not confirmed it" if self._unconfirmed else "cancelled"
             self._end("cancelled", self._state.error or RunError("cancelled", told))
 
     async def _cancel(self) -> None:

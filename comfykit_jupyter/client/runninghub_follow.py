@@ -85,7 +85,7 @@ async def look_new(api: Api, task_id: str) -> Look | None:
             return None
         _judge(api, code, said)
         if "status" not in told and (code is None or words.is_success(code)):
-            return None  # of another shape
+            return await look_old(api, task_id)  # of another shape, this time
         why = f": {words.reason(code, said)}" if code is not None and not words.is_success(code) else ""
         raise ServerError(f"{api.url} does not say what the task does{why}", sent=True)
     results = words.results_of(told["results"]) if isinstance(told.get("results"), list) else None

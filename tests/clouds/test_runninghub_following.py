@@ -223,6 +223,13 @@ def test_nobody_waits_for_the_address_of_the_socket(make_kit: MakeKit, cloud: Ru
     assert make_kit().submit(WORKFLOW).result(20).status == "completed"
 
 
+def test_one_answer_of_another_shape_does_not_end_the_newer_route(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.pace = Polls(queued=2, running=2)
+    cloud.answer("v2/query", Reply({"code": 0, "msg": "success", "data": None}))
+    assert kit.run(WORKFLOW).status == "completed"
+    assert looks(cloud) > 2
+
+
 # The older route
 
 

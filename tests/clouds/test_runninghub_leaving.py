@@ -62,3 +62,18 @@ def test_a_task_is_cancelled_though_the_answer_comes_when_nobody_waits_for_it(
     assert len(result.warnings) == 1
     answered.set()
     cloud.wait_for(lambda: cloud.task.cancels == 1)
+
+
+def test_whoever_leaves_by_an_interrupt_is_told_that_the_task_may_run(
+    kit: ComfyKit,
+    cloud: RunningHub,
+    answered: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    run = held(kit, cloud, answered)
+    run._leave(run._started())
+    assert "it may still run" in caplog.text
+    answered.set()
+    cloud.wait_for(lambda: cloud.task.cancels == 1)

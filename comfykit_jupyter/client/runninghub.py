@@ -88,7 +88,7 @@ class RunningHub(Backend):
         self.begun: OrderedDict[str, Begun] = OrderedDict()
         """What was told of tasks when they were created, by their ids."""
         self.cancelled: set[str] = set()
-        """Tasks that were cancelled from here."""
+        """Tasks that somebody here wants cancelled."""
         self._workflows: dict[Hosted, tuple[float, Workflow, Definitions]] = {}
         self._holding: dict[str, asyncio.Semaphore] = {}
         self._lost: dict[str, ServerError] = {}
@@ -236,6 +236,7 @@ class RunningHub(Backend):
         if (places := self._holding.pop(run.id, None)) is not None:
             places.release()
         self.begun.pop(run.prompt_id, None)
+        self.cancelled.discard(run.prompt_id)
         self._lost.pop(run.id, None)
 
     async def _create(self, id_: str, path: str, body: Mapping[str, Any]) -> Accepted:
@@ -305,10 +306,8 @@ class RunningHub(Backend):
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a task out of the queue, or stop it; what it ran until then is paid. Returns whether it was there."""
-        self.cancelled.add(prompt_id)  # its end may be seen before the answer to this
+        self.cancelled.add(prompt_id)
         answer = await self.api.ask("/task/openapi/cancel", {"taskId": prompt_id}, again=1)
-        if not words.is_success(answer.code):
-            self.cancelled.discard(prompt_id)
         if answer.code in words.MISSING:
             return False
         if not words.is_success(answer.code):

@@ -315,7 +315,10 @@ class Following:
         return await self._fetch(look.results or [])
 
     async def _fetch(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The results with local copies, since their addresses live for a day; texts are read."""
+        """The results with local copies, since their addresses live for a day; texts are read.
+
+        Whoever cancels meanwhile waits no longer: what is not here yet has its address.
+        """
         names = [each for each in results if "url" in each]
         done = 0
         turn = asyncio.Semaphore(AT_ONCE)
@@ -339,7 +342,19 @@ class Following:
                 return {"node": each["node"], "text": text}
             return each
 
-        return list(await asyncio.gather(*map(fetch, results)))
+        fetching = [asyncio.create_task(fetch(each)) for each in results]
+        left: set[asyncio.Task[Any]] = set(fetching)
+        try:
+            while left:
+                _, left = await asyncio.wait(left, timeout=LOOK_QUEUED)
+                if self._run.prompt_id in self._cloud.cancelled:
+                    break
+        finally:
+            for task in left:
+                task.cancel()
+        if left:
+            self._run.on_warning(f"{len(left)} of the outputs were not fetched, and live for a day")
+        return [each if task in left else task.result() for each, task in zip(results, fetching, strict=True)]
 
 
 def _with_texts(older: list[dict[str, Any]], newer: list[dict[str, Any]]) -> list[dict[str, Any]]:

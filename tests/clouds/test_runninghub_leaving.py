@@ -13,7 +13,7 @@ from comfykit_jupyter.client.run import Run
 
 from .asking import WORKFLOW
 from .conftest import MakeKit
-from .runninghub import Held, RunningHub
+from .runninghub import HANGING, Held, RunningHub
 
 
 @pytest.fixture
@@ -77,3 +77,18 @@ def test_whoever_leaves_by_an_interrupt_is_told_that_the_task_may_run(
     assert "it may still run" in caplog.text
     answered.set()
     cloud.wait_for(lambda: cloud.task.cancels == 1)
+
+
+def test_whoever_cancels_while_outputs_are_fetched_waits_no_longer_and_has_their_addresses(
+    kit: ComfyKit, cloud: RunningHub
+) -> None:
+    cloud.answer("file", HANGING)
+    run = kit.submit(WORKFLOW)
+    fetching = threading.Event()
+    run.subscribe(progress=lambda progress: fetching.set() if "fetching" in progress.note else None)
+    assert fetching.wait(20)
+    run.cancel()
+    result = run.result(20)
+    assert result.status == "completed"
+    assert result.warnings == ["1 of the outputs were not fetched, and live for a day"]
+    assert result.image.pil().size == (32, 16)

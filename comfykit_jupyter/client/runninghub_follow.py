@@ -38,6 +38,8 @@ OUTPUTS_TRIES = 6
 TEXT_LIMIT = 4 * 1024 * 1024
 """Bytes of a text that is read into the result; a longer one stays a file."""
 _STATES = frozenset({"CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL"})
+_BY_CODE = {**words.PENDING, 805: "FAILED"}
+"""States that the older route tells by a code, for answers of the newer one that do so."""
 AT_ONCE = 4
 """Files that are fetched at a time."""
 
@@ -80,6 +82,7 @@ async def look_new(api: Api, task_id: str) -> Look | None:
     state = str(told.get("status") or told.get("taskStatus") or "").upper()
     code = words.code_of(told.get("errorCode")) or answer.code
     said = str(told.get("errorMessage") or answer.said or "")
+    state = state or _BY_CODE.get(code or 0, "")
     if not state:
         if code in words.NO_SUCH_ROUTE or answer.status == 404:
             return None

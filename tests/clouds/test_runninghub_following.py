@@ -22,6 +22,7 @@ from .runninghub import (
     DROPPED,
     EMPTY,
     HANGING,
+    IDENTIFIERS,
     NO_JSON,
     NOT_FOUND,
     WRONG_PATH,
@@ -129,6 +130,39 @@ def test_a_key_that_is_no_longer_valid_ends_it_at_once(code: int, kit: ComfyKit,
     assert looks(cloud) == 1
     assert f"(code {code})" in message
     assert "kit.attach(" in message
+
+
+FATAL = {301, 401, 801, 802, 806, 811, 1002, 1014}
+MISSING = {807, 423, 1004}
+
+
+@pytest.mark.parametrize("endpoint", ["v2/query", "outputs"])
+def test_every_code_ends_the_wait_or_is_borne_for_a_while(
+    endpoint: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runninghub_follow, "SETTLING", 0)
+    if endpoint == "outputs":
+        cloud.answer("v2/query", NOT_FOUND, times=None)
+    for code in sorted(IDENTIFIERS.keys() - {200, 404, 412, 804, 805, 813}):
+        cloud.fates.append(Fate())
+        cloud.requests.clear()
+        cloud.answer(endpoint, code, times=None)
+        result = make_kit(raise_on_error=False).run(WORKFLOW)
+        cloud.normal(endpoint)
+        failed(result, "gone" if code in MISSING else "unreachable")
+        assert len(cloud.asked(endpoint)) == (1 if code in FATAL | MISSING else 6), code
+        assert result.prompt_id == cloud.task.id
+        cloud.task.polls = 99
+
+
+def test_a_code_may_stand_for_a_state(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates += [Fate(outputs=[PICTURE]), Fate()]
+    cloud.answer("v2/query", 813, times=4)
+    cloud.answer("v2/query", 804, times=9)
+    assert kit.run(WORKFLOW).status == "completed"
+    assert looks(cloud) >= 14
+    cloud.answer("v2/query", 805, times=None)
+    assert "(code 805)" in failed(kit.run(WORKFLOW), "node_error")
 
 
 def test_a_task_that_was_just_created_may_not_be_known_yet(kit: ComfyKit, cloud: RunningHub) -> None:

@@ -16,6 +16,7 @@ from comfykit_jupyter.workflow.nodes import (
     Kind,
     NodeDefinition,
     is_link,
+    unwrapped,
 )
 from comfykit_jupyter.workflow.params import check_value, nearest, plain_scalar
 
@@ -200,7 +201,7 @@ class _Binder:
             choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
             self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
             return
-        inputs[slot.field] = checked
+        inputs[slot.field] = {"__value__": checked} if slot.spec.multiselect and isinstance(checked, list) else checked
         if slot.is_seed(parameter.name) and type(checked) is int:
             self.note_seed(parameter.name, slot, checked)
 
@@ -218,7 +219,7 @@ class _Binder:
             for slot in unset:
                 self.inputs(slot.node_id)[slot.field] = drawn
         inputs = ((slot, self.prompt[slot.node_id]["inputs"].get(slot.field, MISSING)) for slot in slots)
-        values = [(slot, value) for slot, value in inputs if value is not MISSING and not is_link(value)]
+        values = [(slot, unwrapped(value)) for slot, value in inputs if value is not MISSING and not is_link(value)]
         for slot, value in values:
             self.params.setdefault(parameter.name, value)
             if type(value) is int and slot.is_seed(parameter.name):

@@ -288,6 +288,11 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
 
 
+def unwrapped(value: Any) -> Any:
+    """An input's value; a list stands in a prompt as `{"__value__": […]}`, so that it is told from a link."""
+    return value["__value__"] if isinstance(value, dict) and list(value) == ["__value__"] else value
+
+
 def links(node: Mapping[str, Any]) -> Iterator[str]:
     """The ids of the nodes that a node of a prompt takes its inputs from."""
     for value in node["inputs"].values():

@@ -20,7 +20,7 @@ from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
 from comfykit_jupyter.workflow.graph import Converted, MissingNode, convert, editor_classes, is_editor_graph
 from comfykit_jupyter.workflow.hosted import Hosted
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrapped
 from comfykit_jupyter.workflow.obvious import obvious
 from comfykit_jupyter.workflow.params import nearest, plain_json
 from comfykit_jupyter.workflow.titles import Title, parse_title
@@ -235,7 +235,7 @@ class Workflow:
     def target(self, node_id: str, field: str, *, upload: bool = False) -> Target:
         """One input of one node."""
         value = self.prompt[node_id]["inputs"].get(field, MISSING)
-        return Target(node_id, field, upload, MISSING if is_link(value) else value)
+        return Target(node_id, field, upload, MISSING if is_link(value) else unwrapped(value))
 
     def address(self, node_id: str, field: str) -> str:
         """The name of one input for `parameter`: with the node's title or class if only it is called so, else its id.

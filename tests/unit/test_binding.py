@@ -29,6 +29,7 @@ DEFINITIONS = {
         "LoadImage": {"image": [["cat.png"], {"image_upload": True}]},
         "LoadVideo": {"file": ["COMBO", {"options": [], "video_upload": True}], "path": ["STRING", {}]},
         "CustomLoader": {"picture": [["dog.png"], {"image_upload": True}]},
+        "Styles": {"styles": ["COMBO", {"options": ["ink", "oil", "chalk"], "multiselect": True}]},
         "CLIPTextEncode": {"text": ["STRING", {"multiline": True}], "clip": ["CLIP"]},
     }.items()
 }
@@ -329,3 +330,13 @@ def test_any_values_are_bound_or_refused_in_printable_lines(values: dict[str, An
         refused = str(error)
     assert refused.isprintable()
     assert refused or (bound is not None and set(values) <= set(bound.params))
+
+
+def test_several_choices_are_a_list_in_python_and_no_link_in_the_prompt() -> None:
+    graph = {"1": node("Styles", "$styles", styles={"__value__": ["ink"]})}
+    (field,) = Workflow.parse(graph).fields(DEFINITIONS)
+    assert (field.default, field.multiselect) == (["ink"], True)
+    assert bind(graph, known=DEFINITIONS).params == {"styles": ["ink"]}
+    bound = bind(graph, {"styles": ["oil", "chalk"]}, DEFINITIONS)
+    assert bound.params == {"styles": ["oil", "chalk"]}
+    assert bound.prompt["1"]["inputs"] == {"styles": {"__value__": ["oil", "chalk"]}}

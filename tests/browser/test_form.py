@@ -9,6 +9,8 @@ from collections.abc import Callable
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from comfykit_jupyter.sandbox.node import Context, Output, node
+
 from .lab import Notebook
 
 Open = Callable[..., Notebook]
@@ -134,6 +136,39 @@ def test_a_picture_is_uploaded_and_used(open_notebook: Open) -> None:
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
     assert notebook.run(1).strip() == "completed (192, 128) comfykit-"
+
+
+@node(
+    "BrowserTags",
+    display_name="Tags",
+    category="tests",
+    required={"tags": ("COMBO", {"multiselect": True, "options": [f"a long folder/tag {n}" for n in range(2_000)]})},
+    returns=("STRING",),
+)
+def tags_of(_: Context, tags: list[str]) -> Output:
+    """What was chosen."""
+    return Output((", ".join(tags),))
+
+
+def test_several_of_many_choices_are_found_taken_and_run(open_notebook: Open) -> None:
+    workflow = {
+        "1": {"class_type": "BrowserTags", "inputs": {"tags": {"__value__": []}}, "_meta": {"title": "$tags"}},
+        "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+    }
+    notebook = open_notebook(f"{SETUP}\nform = kit.form({workflow!r})\nform", "print(form.values['tags'])")
+    notebook.run(0)
+    form = notebook.output(0)
+    field = form.get_by_role("combobox", name="tags")
+    for number in (1999, 7, 1500):
+        field.fill(f"long {number}")
+        expect(form.get_by_role("option").first).to_have_text(f"a long folder/tag {number}")
+        field.press("Enter")
+    form.get_by_role("button", name="Without a long folder/tag 7").click()
+    expect(form.get_by_role("list", name="tags").get_by_role("listitem")).to_have_count(2)
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("Done in")
+    expect(form.get_by_text("a long folder/tag 1999, a long folder/tag 1500").first).to_be_visible()
+    assert notebook.run(1).strip() == "['a long folder/tag 1999', 'a long folder/tag 1500']"
 
 
 def test_a_video_plays_in_the_page(open_notebook: Open) -> None:

@@ -104,3 +104,8 @@ def test_the_wheel_zooms_about_the_pointer_and_keys_about_the_middle(box: Locato
     assert view_of(picture)[2] == pytest.approx(1.25**3 * 0.8)
     page.mouse.dblclick(x, y)
     assert view_of(picture) == (0, 0, 1)
+    page.set_viewport_size({"width": 600, "height": 260})
+    whole = picture.bounding_box()
+    assert whole
+    page.keyboard.press("1")
+    assert view_of(picture)[2] == pytest.approx(256 / min(whole["width"], whole["height"]), rel=0.01)

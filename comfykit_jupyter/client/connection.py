@@ -73,16 +73,21 @@ class Connection:
         self._opening = asyncio.Lock()
         self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    def _settle(self) -> None:
+        """Begin anew on an event loop that is another one than before."""
+        home = asyncio.get_running_loop()
+        if self._home is home:
+            return
+        if self._forgotten is not None:
+            self._forgotten.detach()
+        self._unconnected()
+        self._home = home
+        if self._renewed is not None:
+            self._renewed()
+
     async def client(self) -> httpx.AsyncClient:
         """The client, which has our secrets: its requests must go to this server's origin only."""
-        home = asyncio.get_running_loop()
-        if self._home is not home:
-            if self._forgotten is not None:
-                self._forgotten.detach()
-            self._unconnected()
-            self._home = home
-            if self._renewed is not None:
-                self._renewed()
+        self._settle()
         if self._http is not None:
             return self._http
         async with self._opening:
@@ -104,7 +109,7 @@ class Connection:
                     proxy=self._settings.proxy,
                 )
                 # most kits are never closed: when one is forgotten, its connections go with it
-                self._forgotten = finalize(self, _close_later, home, self._http)
+                self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self._http)
                 self._forgotten.atexit = False
         return self._http
 
@@ -137,6 +142,7 @@ class Connection:
 
     def moving(self, name: str) -> asyncio.Lock:
         """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
+        self._settle()
         return self._moving.setdefault(name, asyncio.Lock())
 
     async def close(self) -> None:

@@ -17,7 +17,20 @@ from tests.client.proxy import Served
 
 from .asking import WORKFLOW, Asking
 from .conftest import MakeKit, sent
-from .runninghub import DROPPED, HANGING, LOST, NO_JSON, NOT_FOUND, WRONG_PATH, Reply, RunningHub, page
+from .runninghub import (
+    DROPPED,
+    HANGING,
+    LOST,
+    NO_JSON,
+    NOT_FOUND,
+    WRONG_PATH,
+    App,
+    Field,
+    Held,
+    Reply,
+    RunningHub,
+    page,
+)
 
 
 def png(color: int = 255) -> bytes:
@@ -80,6 +93,24 @@ def test_at_the_same_time_too(make_kit: MakeKit, cloud: RunningHub) -> None:
     kit = make_kit(runninghub_concurrency=3)
     runs = [kit.submit(WORKFLOW, image=png()) for _ in range(3)]
     assert [run.result().status for run in runs] == ["completed"] * 3
+    assert uploads(cloud) == ["v2/upload"]
+
+
+def test_also_when_it_is_the_first_that_a_kit_sends(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.apps["12"] = App("Invert", WORKFLOW, [Field("1", "image", "IMAGE")])
+    cloud.concurrency = 3
+    held = threading.Event()
+    cloud.answer("v2/upload", Held(held), times=None)
+    kit = make_kit(runninghub_concurrency=3)
+    first = kit.submit("rh-app:12", image=png())
+    cloud.wait_for(lambda: uploads(cloud))
+    others = [kit.submit("rh-app:12", image=png()) for _ in range(2)]
+    for run in others:
+        told = threading.Event()
+        run.subscribe(progress=lambda progress, told=told: told.set() if "sending" in progress.note else None)  # type: ignore[misc]
+        assert told.wait(20)
+    held.set()
+    assert [run.result().status for run in (first, *others)] == ["completed"] * 3
     assert uploads(cloud) == ["v2/upload"]
 
 

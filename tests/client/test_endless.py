@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from .conftest import MakeKit
 from .proxy import Proxy
 
 PIECE = b"0," * (1 << 20)
+WithoutEnd = Callable[..., None]
 KINDS = ["plain", "packed", "packed nothing"]
 
 
@@ -33,15 +35,36 @@ async def endless(kind: str) -> AsyncIterator[bytes]:
             yield PIECE if kind == "plain" else nothing
 
 
-def without_end(path: str, kind: str = "packed") -> Callable[[web.BaseRequest], web.Response | None]:
-    """What a proxy answers: to this path no end of it."""
-    headers = {"Content-Type": "application/json", **({} if kind == "plain" else {"Content-Encoding": "gzip"})}
-    return lambda request: web.Response(body=endless(kind), headers=headers) if request.path == path else None
+@pytest.fixture
+def without_end(proxy: Proxy) -> Iterator[WithoutEnd]:
+    """A function that has the proxy answer without an end to a path."""
+    begun: list[asyncio.Transport] = []
+
+    def answer_to(path: str, kind: str = "packed") -> None:
+        headers = {"Content-Type": "application/json", **({} if kind == "plain" else {"Content-Encoding": "gzip"})}
+
+        def answer(request: web.BaseRequest) -> web.Response | None:
+            if request.path != path:
+                return None
+            assert isinstance(request.transport, asyncio.Transport)
+            begun.append(request.transport)
+            return web.Response(body=endless(kind), headers=headers)
+
+        proxy.answer = answer
+
+    def cut() -> None:
+        for transport in begun:
+            transport.abort()  # what waits to be sent is never read
+
+    yield answer_to
+    proxy.call(cut)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_told_that_the_answer_is_too_large(kind: str, proxy: Proxy, make_kit: MakeKit) -> None:
-    proxy.answer = without_end("/history", kind)
+def test_it_is_told_that_the_answer_is_too_large(
+    kind: str, without_end: WithoutEnd, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    without_end("/history", kind)
     with pytest.raises(ServerError, match=r"answers to /history with more than 256 MB$"):
         make_kit(proxy.url).history()
 
@@ -55,9 +78,9 @@ ASKED: dict[str, tuple[str, Callable[[ComfyKit], Any]]] = {
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_whatever_is_asked_for_ends(name: str, proxy: Proxy, make_kit: MakeKit) -> None:
+def test_whatever_is_asked_for_ends(name: str, without_end: WithoutEnd, proxy: Proxy, make_kit: MakeKit) -> None:
     path, ask = ASKED[name]
-    proxy.answer = without_end(path)
+    without_end(path)
     try:
         told = ask(make_kit(proxy.url))
     except ServerError as error:

@@ -300,7 +300,7 @@ def processor_times(page: Page) -> Iterator[list[float]]:
     ends: list[object] = []
     times: list[float] = []
     devtools.on("Tracing.dataCollected", lambda part: events.extend(part["value"]))
-    devtools.on("Tracing.tracingComplete", ends.append)
+    devtools.on("Tracing.tracingComplete", lambda end: ends.append(end))
     devtools.send("Tracing.start", {"transferMode": "ReportEvents", "categories": "toplevel"})
     yield times
     devtools.send("Tracing.end")

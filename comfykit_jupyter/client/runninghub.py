@@ -46,6 +46,8 @@ GRAPH_LIFE = 60.0
 RECONNECT = 2.0
 """Seconds until a task is offered again to a site that was not reached; half as many more each time."""
 MOST_BEGUN = 100
+_SENT = re.compile(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}")
+"""What the site calls the files that it was sent; archives by their digest alone."""
 
 _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
 """By site, key, number, and event loop: the tasks that may run at a time, of all kits of this process."""
@@ -164,9 +166,7 @@ class RunningHub(Backend):
 
     def named(self, text: str) -> str | None:
         """The name of a file that was sent there, as nodes know it."""
-        return (
-            text if re.fullmatch(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}", text) else None
-        )  # an archive: the latter
+        return text if _SENT.fullmatch(text) else None
 
     def name_of(self, media: Media) -> None:  # noqa: ARG002
         """Nothing: its nodes can't have the outputs of an earlier task, these are sent again."""

@@ -14,6 +14,8 @@ Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio"
 MediaKind = Literal["image", "audio", "video", "file"]
 MEDIA_KINDS: Final[frozenset[str]] = frozenset(get_args(MediaKind))
 SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
+_PROSE: Final = frozenset({"text", "prompt"})
+"""Inputs that hold what people write, where nobody says so."""
 
 
 class _Missing(Enum):
@@ -128,7 +130,8 @@ class Input:
         if isinstance(value, float):
             return cls(name, "FLOAT", "number", default=value)
         if isinstance(value, str):
-            return cls(name, "STRING", "text", default=value, multiline=len(value) > 60 or "\n" in value)
+            long = name in _PROSE or len(value) > 60 or "\n" in value
+            return cls(name, "STRING", "text", default=value, multiline=long)
         return cls(name, "*", "link")
 
 

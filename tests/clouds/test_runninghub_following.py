@@ -102,7 +102,8 @@ TROUBLES: dict[str, Answer] = {
 def test_five_looks_in_a_row_may_go_wrong_and_the_sixth_may_not(
     trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.1)
+    if trouble == "silence":  # all the other answers must still come in time
+        monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.5)
     cloud.fates += [Fate(outputs=[PICTURE]), Fate(outputs=[PICTURE])]
     cloud.answer("v2/query", TROUBLES[trouble], times=5)
     cloud.answer("v2/query", lambda body: body)

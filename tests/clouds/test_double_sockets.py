@@ -76,6 +76,7 @@ def test_who_comes_late_has_missed_what_was_told(cloud: RunningHub, ask: Asking)
     url = ask.create()["data"]["netWssUrl"]
     GATES["late"].wait()
     if not url:  # it had not begun by then
+        cloud.wait_for(lambda: cloud.task.begun)  # the gate may know before the cloud has heard of it
         url = ask("outputs", taskId=cloud.task.id)["data"]["netWssUrl"]
     with connect(url) as socket:
         socket.recv(PATIENCE)

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed, ServerError, WorkflowError
-    from comfykit_jupyter.client.keep import keep
     from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.media import Media
-    from comfykit_jupyter.client.result import ExecuteResult
-    from comfykit_jupyter.client.run import Run
-    from comfykit_jupyter.notebook.widget import WorkflowWidget
+    from comfykit_jupyter.client.results.keep import keep
+    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Workflow
 
 __version__ = "0.1.0"
@@ -32,16 +32,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
-    "ExecuteResult": "client.result",
-    "Media": "client.result",
+    "ExecuteResult": "client.results.result",
+    "Media": "client.results.media",
     "ParameterError": "client.errors",
-    "Run": "client.run",
+    "Run": "client.running.run",
     "RunFailed": "client.errors",
     "ServerError": "client.errors",
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
-    "WorkflowWidget": "notebook.widget",
-    "keep": "client.keep",
+    "WorkflowWidget": "notebook.widget.widget",
+    "keep": "client.results.keep",
 }
 
 __all__ = [

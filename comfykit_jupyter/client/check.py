@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
-from comfykit_jupyter.client.sources import OnServer, read_media, resolve
+from comfykit_jupyter.client.inputs.media import OnServer, read_media
+from comfykit_jupyter.client.inputs.workflows import resolve
 from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import plain, shown
@@ -17,7 +18,7 @@ from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
 from comfykit_jupyter.workflow.params import nearest
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backend import Backend
+    from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
 _MODELS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft", ".onnx"})

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.sources import OnServer, read_media, resolve
-from comfykit_jupyter.workflow.editor_values import changes
+from comfykit_jupyter.client.inputs.media import OnServer, read_media
+from comfykit_jupyter.client.inputs.workflows import resolve
+from comfykit_jupyter.workflow.editor.values import changes
 from comfykit_jupyter.workflow.errors import plain
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backend import Backend
+    from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 LENGTH = 120

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comfykit_jupyter.client import loop, settings
-from comfykit_jupyter.client.backend import Backend, Server
+from comfykit_jupyter.client.backends.base import Backend, Server
+from comfykit_jupyter.client.backends.routing import backend_for, backend_of
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.media import Media
-from comfykit_jupyter.client.routing import backend_for, backend_of
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.inputs.workflows import resolve, snapshot
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, SettingsError
-from comfykit_jupyter.client.sources import resolve, snapshot
 from comfykit_jupyter.workflow.errors import shown
 
 if TYPE_CHECKING:
     from ssl import SSLContext
     from types import TracebackType
 
+    from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.dry_run import DryRun
-    from comfykit_jupyter.client.jobs import Job
-    from comfykit_jupyter.client.result import ExecuteResult
-    from comfykit_jupyter.notebook.widget import WorkflowWidget
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 B = TypeVar("B", bound=Backend)
@@ -101,7 +101,7 @@ class ComfyKit:
         proxy: str | None = None,
         raise_on_error: bool = True,
     ) -> None:
-        connected = _connected
+        connected = settings.connected
         if comfyui_url is None and connected is not None:
             # `%comfykit connect` is for the kits that name no server: its secrets go to its server, and with it only
             comfyui_url = connected.comfyui_url
@@ -214,7 +214,7 @@ class ComfyKit:
         id_ = prompt_id.strip(" \t\r\n") if isinstance(prompt_id, str) else ""  # copied from a page
         if not id_:
             raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {shown(prompt_id)}")
-        from comfykit_jupyter.client.attached import AttachedRun
+        from comfykit_jupyter.client.running.attached import AttachedRun
 
         server = self._made(backend_of(id_, self._settings))
         return AttachedRun(server, id_, raise_on_error=self._settings.raise_on_error).find()
@@ -405,28 +405,3 @@ class ComfyKit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-_connected: Settings | None = None
-_current: ComfyKit | None = None
-_options: dict[str, Any] = {}
-
-
-def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
-    """Set the server of all kits in this process that name none; returns the kit that magics share. None: as before."""
-    global _connected, _options
-    _connected = None if comfyui_url is None else settings.resolve(comfyui_url, **options)
-    _options = {} if comfyui_url is None else options
-    return current()
-
-
-def current() -> ComfyKit:
-    """The kit that magics share: another one when the settings have changed, by a key in the environment, say."""
-    global _current
-    kit = ComfyKit(**_options)
-    if _current is None or _current._settings != kit._settings:  # noqa: SLF001 - one of its own kind
-        _current = kit
-    return _current
-
-
-__all__ = ["ComfyKit", "ComfyKitError", "connect", "current"]

@@ -180,3 +180,7 @@ def _whole(given: int | None, variable: str, default: int, *, least: int = 0) ->
 def _shown(url: str) -> str:
     """An address for a message: what might be a password in it is left out."""
     return repr(url if "@" not in url else f"…@{url.rpartition('@')[2]}")
+
+
+connected: Settings | None = None
+"""What `%comfykit connect` chose for the kits of this process that name no server."""

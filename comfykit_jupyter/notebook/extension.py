@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.notebook.completion import Completion
-from comfykit_jupyter.notebook.magics import ComfyKitMagics
+from comfykit_jupyter.notebook.magic.completion import Completion
+from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.editor import File, Graph, read
+from comfykit_jupyter.workflow.editor.file import File, Graph, read
 from comfykit_jupyter.workflow.errors import WorkflowError
 
 _MOST = 1000

@@ -23,7 +23,8 @@ from comfykit_jupyter.workflow.params import check_value, nearest, plain_scalar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from comfykit_jupyter.workflow.workflow import Parameter, Target, Workflow
+    from comfykit_jupyter.workflow.parameters import Parameter, Target
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 RANDOM = "random"
 _LARGEST_SEED = 2**53 - 1

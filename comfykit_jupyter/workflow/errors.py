@@ -20,7 +20,7 @@ class ComfyKitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it, and nothing else asks for: the user's own frames, and none of ours."""
-        from comfykit_jupyter.notebook.frames import rendered
+        from comfykit_jupyter.notebook.tracebacks import rendered
 
         return rendered(self)
 

@@ -11,7 +11,8 @@ from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
 from comfykit_jupyter.workflow.obvious import obvious
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Parameter, Workflow
+    from comfykit_jupyter.workflow.parameters import Parameter
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 FieldKind = Literal[
     "integer", "number", "seed", "choice", "toggle", "text", "multiline", "image", "video", "audio", "file"

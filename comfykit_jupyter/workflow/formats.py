@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from io import IOBase, TextIOBase
 from typing import Any, BinaryIO
 
+from comfykit_jupyter.workflow.editor.convert import is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
-from comfykit_jupyter.workflow.graph import is_editor_graph
 from comfykit_jupyter.workflow.nodes import is_link
 from comfykit_jupyter.workflow.params import plain_json
 

@@ -9,7 +9,8 @@ from comfykit_jupyter.workflow.binding import Slot
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Definitions, reachable
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Parameter, Workflow
+    from comfykit_jupyter.workflow.parameters import Parameter
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 _MOST = 100
 """Inputs that are offered: a form of more is none."""

@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,14 +13,15 @@ from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.app import app_inputs, app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
-from comfykit_jupyter.workflow.editor_values import changes, with_values
+from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, editor_classes, is_editor_graph
+from comfykit_jupyter.workflow.editor.values import changes, with_values
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, plain, shown
 from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
-from comfykit_jupyter.workflow.graph import Converted, MissingNode, convert, editor_classes, is_editor_graph
 from comfykit_jupyter.workflow.hosted import Hosted
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrapped
 from comfykit_jupyter.workflow.obvious import obvious
+from comfykit_jupyter.workflow.parameters import Parameter, Target
 from comfykit_jupyter.workflow.params import nearest, plain_json
 from comfykit_jupyter.workflow.titles import Title, parse_title
 
@@ -30,27 +30,6 @@ __all__ = ["Binding", "Field", "Parameter", "Target", "Upload", "Workflow"]
 _LONGEST_ADDRESS = 500  # characters
 _LONGEST_TITLE = 120
 _WORD = re.compile(r"[^\s\"'={}]{1,60}")
-
-
-@dataclass(frozen=True)
-class Target:
-    """One input that a parameter fills. `default` is what the workflow has there: MISSING if absent or a link."""
-
-    node_id: str
-    field: str
-    upload: bool
-    default: Any
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A named value of a workflow and all the inputs it fills; title and class are those of the first one's node."""
-
-    name: str
-    targets: tuple[Target, ...]
-    required: bool
-    node_title: str
-    class_type: str
 
 
 class Workflow:

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from comfykit_jupyter.notebook import view
+from comfykit_jupyter.notebook.widget import view
 
 from .lab import Notebook, running_lab
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from comfykit_jupyter.client import begun
+from comfykit_jupyter.client.backends import job_log
 
 CLOUD, OTHER = "https://www.runninghub.ai", "https://www.runninghub.cn"
 PROMPT = {"3": {"class_type": "KSampler", "inputs": {"seed": 2**64 - 1}}}
@@ -24,75 +24,75 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def aged(seconds: float) -> None:
     """Make all notes older."""
-    for path in begun.folder().iterdir():
+    for path in job_log.folder().iterdir():
         at = path.stat().st_mtime - seconds
         os.utime(path, (at, at))
 
 
 def test_a_job_is_found_by_the_end_of_its_runs_id_at_its_own_cloud() -> None:
-    begun.note(CLOUD, "1-abc", "77", PROMPT)
-    begun.note(CLOUD, "2-xyz", "78", PROMPT)
-    assert begun.find(CLOUD, "abc") == ["77"]
-    assert begun.find(CLOUD, "nothing") == []
-    assert begun.find(OTHER, "abc") == []
+    job_log.note(CLOUD, "1-abc", "77", PROMPT)
+    job_log.note(CLOUD, "2-xyz", "78", PROMPT)
+    assert job_log.find(CLOUD, "abc") == ["77"]
+    assert job_log.find(CLOUD, "nothing") == []
+    assert job_log.find(OTHER, "abc") == []
 
 
 def test_what_it_was_given_is_known_exactly_also_when_it_has_ended() -> None:
-    begun.note(CLOUD, "1-abc", "77", PROMPT)
-    assert begun.prompt_of(CLOUD, "77") == PROMPT
-    begun.end(CLOUD, "77")
-    assert begun.prompt_of(CLOUD, "77") == PROMPT
-    assert begun.prompt_of(OTHER, "77") is None
-    assert begun.prompt_of(CLOUD, "7") is None
+    job_log.note(CLOUD, "1-abc", "77", PROMPT)
+    assert job_log.prompt_of(CLOUD, "77") == PROMPT
+    job_log.end(CLOUD, "77")
+    assert job_log.prompt_of(CLOUD, "77") == PROMPT
+    assert job_log.prompt_of(OTHER, "77") is None
+    assert job_log.prompt_of(CLOUD, "7") is None
 
 
 def test_of_those_that_ended_the_last_is_found_and_before_those_that_go_on() -> None:
     for job in ("1", "2", "3", "4"):
-        begun.note(CLOUD, f"{job}-abc", job, PROMPT)
+        job_log.note(CLOUD, f"{job}-abc", job, PROMPT)
         aged(10)
-    begun.end(CLOUD, "3")
+    job_log.end(CLOUD, "3")
     aged(10)
-    begun.end(CLOUD, "1")
-    assert begun.find(CLOUD, "abc") == ["1", "2", "4"]
+    job_log.end(CLOUD, "1")
+    assert job_log.find(CLOUD, "abc") == ["1", "2", "4"]
 
 
 def test_what_ended_is_found_for_a_day_and_all_is_forgotten_in_a_week() -> None:
-    begun.note(CLOUD, "1-abc", "1", PROMPT)
-    begun.note(CLOUD, "2-abc", "2", PROMPT)
-    begun.end(CLOUD, "1")
+    job_log.note(CLOUD, "1-abc", "1", PROMPT)
+    job_log.note(CLOUD, "2-abc", "2", PROMPT)
+    job_log.end(CLOUD, "1")
     aged(25 * 3600)
-    assert begun.find(CLOUD, "abc") == ["2"]
+    assert job_log.find(CLOUD, "abc") == ["2"]
     aged(7 * 24 * 3600)
-    begun.note(CLOUD, "3-abc", "3", PROMPT)
-    assert begun.find(CLOUD, "abc") == ["3"]
-    assert len(list(begun.folder().iterdir())) == 1
+    job_log.note(CLOUD, "3-abc", "3", PROMPT)
+    assert job_log.find(CLOUD, "abc") == ["3"]
+    assert len(list(job_log.folder().iterdir())) == 1
 
 
 def test_there_are_never_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(begun, "MOST", 3)
+    monkeypatch.setattr(job_log, "MOST", 3)
     for job in range(9):
-        begun.note(CLOUD, f"{job}-abc", str(job), PROMPT)
+        job_log.note(CLOUD, f"{job}-abc", str(job), PROMPT)
         aged(1)
-    assert begun.find(CLOUD, "abc") == ["5", "6", "7", "8"]
+    assert job_log.find(CLOUD, "abc") == ["5", "6", "7", "8"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no modes there")
 def test_only_their_owner_can_read_them() -> None:
-    begun.note(CLOUD, "1-abc", "1", PROMPT)
-    (path,) = begun.folder().iterdir()
+    job_log.note(CLOUD, "1-abc", "1", PROMPT)
+    (path,) = job_log.folder().iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(begun.folder().stat().st_mode) == 0o700
+    assert stat.S_IMODE(job_log.folder().stat().st_mode) == 0o700
 
 
 def test_where_nothing_can_be_written_or_a_note_is_damaged_nothing_is_found(state: Path) -> None:
     (state / "comfykit-jupyter").write_text("in the way")
-    begun.note(CLOUD, "1-abc", "1", PROMPT)
-    begun.end(CLOUD, "1")
-    assert begun.find(CLOUD, "abc") == []
+    job_log.note(CLOUD, "1-abc", "1", PROMPT)
+    job_log.end(CLOUD, "1")
+    assert job_log.find(CLOUD, "abc") == []
     (state / "comfykit-jupyter").unlink()
-    begun.note(CLOUD, "1-abc", "1", PROMPT)
-    (path,) = begun.folder().iterdir()
+    job_log.note(CLOUD, "1-abc", "1", PROMPT)
+    (path,) = job_log.folder().iterdir()
     for damage in (b"", b"[1]", b'{"url": 1}', b"\xff\xfe", b"[" * 100_000):
         path.write_bytes(damage)
-        assert (begun.find(CLOUD, "abc"), begun.prompt_of(CLOUD, "1")) == ([], None)
-    assert time.time() - path.stat().st_mtime < begun.LIFE
+        assert (job_log.find(CLOUD, "abc"), job_log.prompt_of(CLOUD, "1")) == ([], None)
+    assert time.time() - path.stat().st_mtime < job_log.LIFE

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.body import TooLarge, whole
+from comfykit_jupyter.client.transport.body import TooLarge, whole
 
 LARGE = 1 << 30
 

@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, RunFailed, ServerError
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows

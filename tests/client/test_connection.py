@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, RunFailed, ServerError
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows
@@ -84,7 +84,7 @@ def wait_for_sockets(proxy: Proxy, number: int) -> None:
 async def test_no_run_waits_for_a_socket_that_never_opens(
     treatment: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.events.OPEN_TIMEOUT", 600)
+    monkeypatch.setattr("comfykit_jupyter.client.transport.websocket.OPEN_TIMEOUT", 600)
     proxy.sockets.treatment = treatment
     kit = make_kit(proxy.url, executor_type="websocket", timeout=60)
     for color in range(4):
@@ -126,7 +126,7 @@ async def test_a_prompt_whose_answer_is_lost_is_found_and_never_sent_again(
 async def test_a_prompt_that_never_arrived_is_told_as_such(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
 
     def swallow(request: web.Request) -> web.Response | None:
         if request.path != "/prompt":

@@ -210,7 +210,7 @@ async def test_a_server_that_is_no_comfyui_is_told_in_one_line(name: str, make_k
 async def test_garbage_in_answer_to_a_prompt_fails_and_nothing_is_sent_again(
     name: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
     proxy.answer = lambda request: GARBAGE[name]() if request.path == "/prompt" else None
     with pytest.raises(ComfyKitError) as caught:
         await make_kit(proxy.url).submit(workflows.text())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.events import Preview
-from comfykit_jupyter.workflow.progress import Progress
+from comfykit_jupyter.client.backends.preview import Preview
+from comfykit_jupyter.workflow.progress.progress import Progress
 
 from . import workflows
 from .conftest import Jobs, MakeKit

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, Media, ServerError
-from comfykit_jupyter.client.media import safe_name, view
-from comfykit_jupyter.client.result import collect
+from comfykit_jupyter.client.results.media import safe_name, view
+from comfykit_jupyter.client.results.result import collect
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.workflow.progress import RunState
+from comfykit_jupyter.workflow.progress.progress import RunState
 
 from . import workflows
 

@@ -200,7 +200,7 @@ def test_what_is_submitted_first_is_queued_first(kit: ComfyKit) -> None:
 def test_one_that_can_not_be_sent_holds_nobody_up(
     kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.submission.TURN", 3600.0)
+    monkeypatch.setattr("comfykit_jupyter.client.running.submission.TURN", 3600.0)
     wrong = kit.submit(tmp_path / "missing.json")
     assert kit.submit(workflows.text()).result(20).status == "completed"
     with pytest.raises(ComfyKitError, match=r"missing\.json"):

@@ -69,7 +69,7 @@ async def test_every_request_to_the_server_carries_them_the_socket_included(
 async def test_no_redirect_takes_them_elsewhere(
     path: str, proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.run.SETTLING", 0.2)
+    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
 
     def redirect(request: web.Request) -> web.Response | None:
         if request.path != path:

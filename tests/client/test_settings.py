@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
-from comfykit_jupyter.client.kit import connect, current
+from comfykit_jupyter.client.current import connect, current
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows

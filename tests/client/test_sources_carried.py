@@ -11,7 +11,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, Workflow
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.media import Media
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import runninghub_http
+from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from tests.client.proxy import Served
 
 from .asking import WORKFLOW
@@ -137,7 +137,7 @@ def test_no_other_site_is_named_where_there_is_none(kit: ComfyKit, cloud: Runnin
 def test_an_answer_is_not_waited_for_for_ever(
     endpoint: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.1)
     cloud.answer(endpoint, HANGING, times=None)
     kit = make_kit(runninghub_retry_count=1, raise_on_error=False)
     if endpoint == "accountStatus":
@@ -149,7 +149,7 @@ def test_an_answer_is_not_waited_for_for_ever(
 async def test_an_answer_that_trickles_is_not_waited_for_for_ever(
     make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.3)
 
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -167,7 +167,7 @@ async def test_an_answer_that_trickles_is_not_waited_for_for_ever(
 def test_an_endless_answer_is_not_read_to_its_end(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runninghub_http, "ANSWER_LIMIT", 1 << 20)
+    monkeypatch.setattr(runninghub_api, "ANSWER_LIMIT", 1 << 20)
     kit = make_kit(runninghub_retry_count=0, raise_on_error=False)
     for endpoint, source in (("getJsonApiFormat", WORKFLOW), ("apiCallDemo", "rh-app:12")):
         cloud.answer(endpoint, FLOOD)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ExecuteResult
-from comfykit_jupyter.client import run as runs
-from comfykit_jupyter.client import runninghub_http
+from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.running import run as runs
+from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.workflow import runninghub as words
+from comfykit_jupyter.workflow.clouds import runninghub as words
 
 from .asking import WORKFLOW
 from .conftest import MakeKit
@@ -69,8 +69,8 @@ LOSSES: dict[str, Answer] = {
 def test_when_nobody_knows_whether_it_runs_it_is_not_sent_again(
     loss: str, kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.3)
-    monkeypatch.setattr(runninghub_http, "ANSWER_LIMIT", 1 << 20)
+    monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.3)
+    monkeypatch.setattr(runninghub_api, "ANSWER_LIMIT", 1 << 20)
     cloud.answer("create", LOSSES[loss], times=None)
     result = kit.run(WORKFLOW)
     assert len(cloud.asked("create")) == 1
@@ -132,7 +132,7 @@ def test_the_site_says_how_long_to_wait(kit: ComfyKit, cloud: RunningHub) -> Non
 
 
 def test_pauses_grow_and_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from comfykit_jupyter.client.runninghub import _NotNow
+    from comfykit_jupyter.client.backends.runninghub.backend import _NotNow
 
     for code, seconds in words.BACK_OFF.items():
         pauses = [_NotNow(ServerError("x"), seconds, why=str(code)).pause(times) for times in (0, 1, 2, 30)]

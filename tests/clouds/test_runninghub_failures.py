@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import runninghub_follow
+from comfykit_jupyter.client.backends.runninghub import follow
 from tests.client import workflows
 from tests.client.nodes import Gate
 
@@ -202,4 +202,4 @@ def test_a_task_that_succeeded_and_then_is_said_to_be_gone_has_no_outputs_to_wai
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert "does not tell the outputs yet" in result.warnings[0]
-    assert len(cloud.asked("outputs")) <= runninghub_follow.OUTPUTS_TRIES + runninghub_follow.SOCKET_TRIES
+    assert len(cloud.asked("outputs")) <= follow.OUTPUTS_TRIES + follow.SOCKET_TRIES

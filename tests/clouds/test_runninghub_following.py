@@ -11,8 +11,10 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ExecuteResult
-from comfykit_jupyter.client import run as runs
-from comfykit_jupyter.client import runninghub_follow, runninghub_http
+from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
+from comfykit_jupyter.client.backends.runninghub import follow
+from comfykit_jupyter.client.backends.runninghub import follow as runninghub_follow
+from comfykit_jupyter.client.running import run as runs
 from tests.client.proxy import Served
 
 from .asking import WORKFLOW, Asking
@@ -103,7 +105,7 @@ def test_five_looks_in_a_row_may_go_wrong_and_the_sixth_may_not(
     trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble == "silence":  # all the other answers must still come in time
-        monkeypatch.setattr(runninghub_http, "ANSWER_TIMEOUT", 0.5)
+        monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.5)
     cloud.fates += [Fate(outputs=[PICTURE]), Fate(outputs=[PICTURE])]
     cloud.answer("v2/query", TROUBLES[trouble], times=5)
     cloud.answer("v2/query", lambda body: body)
@@ -248,7 +250,7 @@ def test_nor_is_the_socket_sought_for_ever(
     cloud.sockets.told = False
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=15)
     assert make_kit().run(WORKFLOW).status == "completed"
-    assert len(cloud.asked("outputs")) == runninghub_follow.SOCKET_TRIES
+    assert len(cloud.asked("outputs")) == follow.SOCKET_TRIES
 
 
 def test_nobody_waits_for_the_address_of_the_socket(make_kit: MakeKit, cloud: RunningHub) -> None:

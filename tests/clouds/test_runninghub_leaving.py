@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import run as runs
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.running import run as runs
+from comfykit_jupyter.client.running.run import Run
 
 from .asking import WORKFLOW
 from .conftest import MakeKit

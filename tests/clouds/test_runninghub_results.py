@@ -10,7 +10,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.transfer import local_folder
+from comfykit_jupyter.client.local_files import local_folder
 from tests.client import workflows
 
 from .asking import WORKFLOW

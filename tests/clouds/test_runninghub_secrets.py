@@ -16,7 +16,7 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.transfer import local_folder
+from comfykit_jupyter.client.local_files import local_folder
 from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served

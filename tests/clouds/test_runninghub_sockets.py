@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ExecuteResult
-from comfykit_jupyter.client import events
-from comfykit_jupyter.client.events import Preview
-from comfykit_jupyter.client.run import Run
-from comfykit_jupyter.workflow.progress import Progress
+from comfykit_jupyter.client.backends.preview import Preview
+from comfykit_jupyter.client.running.run import Run
+from comfykit_jupyter.client.transport import websocket
+from comfykit_jupyter.workflow.progress.progress import Progress
 from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served
@@ -75,7 +75,7 @@ def test_http_needs_no_socket(kit: ComfyKit, cloud: RunningHub) -> None:
 def test_a_socket_that_is_of_no_use_does_no_harm(
     treatment: str, kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "OPEN_TIMEOUT", 0.2)
+    monkeypatch.setattr(websocket, "OPEN_TIMEOUT", 0.2)
     cloud.pace = Polls(queued=0, running=4)
     if treatment == "cut":
         cloud.sockets.cut_after = 2

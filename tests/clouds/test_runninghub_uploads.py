@@ -11,7 +11,8 @@ from aiohttp import web
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import runninghub_files
+from comfykit_jupyter.client.backends.runninghub import files
+from comfykit_jupyter.client.backends.runninghub import files as runninghub_files
 from tests.client import workflows
 from tests.client.proxy import Served
 
@@ -152,9 +153,9 @@ def test_the_old_route_takes_no_more_than_it_does(
     assert result.status == "failed"
     assert "image (LoadImage): 3 MB are more than the 2 MB that RunningHub takes" in str(result.msg)
     assert not cloud.asked("upload")
-    assert runninghub_files.UPLOAD_LIMIT != 30 << 20
+    assert files.UPLOAD_LIMIT != 30 << 20
     monkeypatch.undo()
-    assert runninghub_files.UPLOAD_LIMIT == 30 << 20
+    assert files.UPLOAD_LIMIT == 30 << 20
 
 
 def test_a_file_that_is_too_large_there_is_told_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.run import Run
+from comfykit_jupyter.client.running.run import Run
 from tests.client import workflows
 from tests.client.nodes import Gate
 

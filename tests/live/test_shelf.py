@@ -14,9 +14,9 @@ from PIL import Image
 
 from comfykit_jupyter import ComfyKit, RunFailed
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.comfyui import ComfyUI
-from comfykit_jupyter.client.run import Run
-from comfykit_jupyter.workflow.progress import Progress
+from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+from comfykit_jupyter.client.running.run import Run
+from comfykit_jupyter.workflow.progress.progress import Progress
 
 from .conftest import Shelf
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.media import Media, view
-from comfykit_jupyter.client.result import ExecuteResult
-from comfykit_jupyter.notebook.briefs import ROOM, Briefs
-from comfykit_jupyter.workflow.progress import RunError
+from comfykit_jupyter.client.results.media import Media, view
+from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.notebook.widget.run_summaries import ROOM, Briefs
+from comfykit_jupyter.workflow.progress.progress import RunError
 
 
 class Nowhere:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from comfykit_jupyter.notebook.commands import COMMANDS
+from comfykit_jupyter.notebook.magic.commands import COMMANDS
 
 from .kernels import Page
 

@@ -84,7 +84,7 @@ def test_an_older_nest_asyncio_that_was_applied_before_is_told_in_one_line(folde
 def test_an_import_patches_no_event_loop(folder: Path) -> None:
     with kernel(folder) as page:
         cell = page.run(
-            "import asyncio, comfykit_jupyter, comfykit_jupyter.notebook.widget\nasyncio.run(asyncio.sleep(0))"
+            "import asyncio, comfykit_jupyter, comfykit_jupyter.notebook.widget.widget\nasyncio.run(asyncio.sleep(0))"
         )
         assert "cannot be called from a running event loop" in cell.error
 
@@ -134,10 +134,14 @@ def test_the_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Pa
         assert "the embedded server: it ends with this kernel" in told.stdout, told.error
         assert page.run("%comfykit run picture.json -o there").status == "ok"
         assert page.value("there.status, ComfyKit().comfyui_url == there.server") == "('completed', True)"
-        child = int(page.value("__import__('comfykit_jupyter.notebook.child').notebook.child._child[0].pid"))
+        child = int(
+            page.value("__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._child[0].pid")
+        )
         page.interrupt()
         assert page.run("%comfykit connect sandbox").status == "ok"
-        assert page.value("__import__('comfykit_jupyter.notebook.child').notebook.child._child[0].pid") == str(child)
+        assert page.value(
+            "__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._child[0].pid"
+        ) == str(child)
         page.process.send_signal(signal.SIGKILL)
         page.process.wait()
     assert ended(child)
@@ -160,4 +164,4 @@ def test_connect_changes_the_server_of_everything_that_names_none(page: Page, fo
         assert page.value("elsewhere.server, ComfyKit().comfyui_url") == f"('{other.url}', '{other.url}')"
     told = page.run(f"%comfykit connect {other.url}")
     assert told.stdout.startswith("not connected yet: no ComfyUI server at"), told.error
-    page.run("from comfykit_jupyter.client.kit import connect\nconnect(None)")
+    page.run("from comfykit_jupyter.client.current import connect\nconnect(None)")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfykit_jupyter.client.events import Preview
-from comfykit_jupyter.notebook import previews as module
-from comfykit_jupyter.notebook.previews import BLIND_BYTES, PAINTED_BYTES, Previews
-from comfykit_jupyter.notebook.sync import writer
+from comfykit_jupyter.client.backends.preview import Preview
+from comfykit_jupyter.notebook.widget import previews as module
+from comfykit_jupyter.notebook.widget.previews import BLIND_BYTES, PAINTED_BYTES, Previews
+from comfykit_jupyter.notebook.widget.writer import writer
 
 
 class Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfykit_jupyter.notebook.commands import COMMANDS
+from comfykit_jupyter.notebook.magic.commands import COMMANDS
 
 from .kernels import WIDGET, Cell, Page
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfykit_jupyter.workflow.graph import convert
+from comfykit_jupyter.workflow.editor.convert import convert
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 

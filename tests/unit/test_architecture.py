@@ -1,35 +1,84 @@
-"""The arrows between the rooms, and what an import costs."""
+"""The arrows between the rooms of the package, and what an import costs."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2] / "comfykit_jupyter"
 PACKAGE = ROOT.name
-FILES = sorted(ROOT.rglob("*.py"))
 NOTEBOOK_PACKAGES = {"IPython", "traitlets", "anywidget", "ipywidgets", "ipykernel", "comm"}
-FORBIDDEN = {
-    "workflow": {
-        f"{PACKAGE}.client", f"{PACKAGE}.notebook", f"{PACKAGE}.sandbox", *NOTEBOOK_PACKAGES,
-        "asyncio", "httpx", "websockets", "time", "socket", "threading", "PIL", "numpy",
-    },
-    "client": {f"{PACKAGE}.notebook", f"{PACKAGE}.sandbox", *NOTEBOOK_PACKAGES},
-    "notebook": {f"{PACKAGE}.sandbox"},
-    "sandbox": {
-        f"{PACKAGE}.client", f"{PACKAGE}.notebook", f"{PACKAGE}.workflow", *NOTEBOOK_PACKAGES, "httpx", "websockets",
-    },
-}  # fmt: skip
-# Steps upwards, taken when a notebook asks for it and never on import: `kit.form`, and what a cell shows of an error.
-UPWARDS = {"client/kit.py": f"{PACKAGE}.notebook.widget", "workflow/errors.py": f"{PACKAGE}.notebook.frames"}
+
+LAYERS = [
+    ["__init__"],
+    ["notebook/extension"],
+    ["notebook/magic/*"],
+    ["notebook/widget/*"],
+    ["notebook/*"],
+    ["explore/*"],
+    ["client/kit", "client/current", "client/check", "client/dry_run"],
+    ["client/running/*"],
+    ["client/inputs/*"],
+    ["client/backends/routing"],
+    ["client/backends/comfyui/*"],
+    ["client/backends/comfyapi/*"],
+    ["client/backends/runninghub/*"],
+    ["client/backends/*"],
+    ["client/results/*"],
+    ["client/transport/*"],
+    ["client/*"],
+    ["workflow/clouds/*"],
+    ["workflow/progress/*"],
+    [f"workflow/{name}" for name in ("workflow", "app", "binding", "checking", "fields", "formats", "obvious")],
+    ["workflow/hosted", "workflow/parameters"],
+    ["workflow/embedded/*"],
+    ["workflow/editor/*"],
+    ["workflow/*"],
+    ["sandbox/*"],
+]
+"""From top to bottom: a file imports from its own layer and those below. The first pattern that fits counts."""
+
+UPWARDS = {
+    ("client/kit", "__init__"),  # kit.form: a notebook asks for it
+    ("client/kit", "notebook/widget/widget"),  # its type
+    ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
+    ("client/backends/base", "client/inputs/workflows"),
+}
+"""The steps upwards that are taken: none of them when a module is loaded."""
+
+STRANGERS = [
+    ("client/backends/comfyui/*", "client/backends/comfyapi/*"),
+    ("client/backends/comfyui/*", "client/backends/runninghub/*"),
+    ("client/backends/comfyapi/*", "client/backends/runninghub/*"),
+    ("sandbox/*", "client/*"),
+    ("sandbox/*", "workflow/*"),
+    ("sandbox/*", "notebook/*"),
+]
+"""Rooms that know nothing of each other."""
+
+FOREIGN = {
+    "workflow/*": {*NOTEBOOK_PACKAGES, "asyncio", "httpx", "websockets", "time", "socket", "threading", "PIL", "numpy"},
+    "client/*": NOTEBOOK_PACKAGES,
+    "sandbox/*": {*NOTEBOOK_PACKAGES, "httpx", "websockets"},
+}
+"""Packages that a room must not import."""
+
 LONGEST_FILE = 450  # lines
+LARGEST_FOLDER = 20  # files
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
-def imports(file: Path) -> set[str]:
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def read_imports(file: Path) -> set[str]:
     """The full names of all that a file imports, anywhere in it, also for types only."""
     module = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     parts = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
@@ -45,28 +94,63 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_imports_go_only_downwards(file: Path) -> None:
-    room = file.relative_to(ROOT).parts[0]
-    forbidden = FORBIDDEN.get(room, set())
-    allowed = UPWARDS.get(file.relative_to(ROOT).as_posix())
-    wrong = {name for name in imports(file) if any(_is_within(name, each) for each in forbidden)}
-    assert not {name for name in wrong if allowed is None or not _is_within(name, allowed)}
+@cache
+def read_arrows() -> dict[str, set[str]]:
+    """The files of the package that each of its files imports, by their names within it."""
+    files = {name_of(file): file for file in sorted(ROOT.rglob("*.py"))}
+    modules = {f"{PACKAGE}.{name.replace('/', '.')}".removesuffix(".__init__"): name for name in files}
+    return {name: {modules[each] for each in read_imports(file) if each in modules} for name, file in files.items()}
 
 
-def _is_within(name: str, package: str) -> bool:
-    return f"{name}.".startswith(f"{package}.")
+def layer_of(name: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if any(fnmatch(name, each) for each in layer))
 
 
-def test_every_room_is_held_to_the_arrows() -> None:
-    rooms = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
-    assert rooms <= set(FORBIDDEN)
+def test_imports_go_downwards() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in read_arrows().items()
+        for target in sorted(targets)
+        if not target.endswith("/__init__") and layer_of(target) < layer_of(name) and (name, target) not in UPWARDS
+    ]
+    assert not wrong
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_a_file_has_one_subject_and_a_readable_length(file: Path) -> None:
-    assert file.stem not in {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+def test_rooms_that_know_nothing_of_each_other() -> None:
+    wrong = [
+        f"{name} imports {target}"
+        for name, targets in read_arrows().items()
+        for target in sorted(targets)
+        for pair in STRANGERS
+        for one, other in (pair, pair[::-1])
+        if fnmatch(name, one) and fnmatch(target, other)
+    ]
+    assert not wrong
+
+
+def test_no_room_imports_packages_that_are_not_its_business() -> None:
+    wrong = [
+        f"{name_of(file)} imports {each}"
+        for file in sorted(ROOT.rglob("*.py"))
+        for room, packages in FOREIGN.items()
+        for each in sorted(read_imports(file))
+        if fnmatch(name_of(file), room) and each.partition(".")[0] in packages
+    ]
+    assert not wrong
+
+
+def test_a_file_has_one_subject_and_a_folder_can_be_seen_at_a_glance() -> None:
+    files = sorted(ROOT.rglob("*.py"))
+    wrong = [f"{name_of(file)}: says nothing" for file in files if file.stem in VAGUE]
+    for file in files:
+        lines = len(file.read_text(encoding="utf-8").splitlines())
+        if lines > LONGEST_FILE:
+            wrong.append(f"{name_of(file)}: {lines} lines")
+    for folder in {file.parent for file in files}:
+        count = len([file for file in folder.glob("*.py") if file.name != "__init__.py"])
+        if count > LARGEST_FOLDER:
+            wrong.append(f"{folder.relative_to(ROOT)}: {count} files")
+    assert not wrong
 
 
 def test_imports_are_seen_however_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +158,7 @@ def test_imports_are_seen_however_they_are_written(tmp_path: Path, monkeypatch: 
     file = tmp_path / PACKAGE / "workflow" / "titles.py"
     file.parent.mkdir(parents=True)
     file.write_text("import time\nfrom ..client import kit\nfrom . import nodes\ndef f():\n    import httpx\n")
-    assert imports(file) >= {
+    assert read_imports(file) >= {
         "time", "httpx", f"{PACKAGE}.client", f"{PACKAGE}.client.kit", f"{PACKAGE}.workflow.nodes",
     }  # fmt: skip
 
@@ -98,5 +182,5 @@ def test_the_client_needs_no_notebook() -> None:
 
 
 def test_the_workflow_room_needs_only_light_modules() -> None:
-    found = modules_after(f"import {PACKAGE}.workflow.workflow, {PACKAGE}.workflow.progress")
+    found = modules_after(f"import {PACKAGE}.workflow.workflow, {PACKAGE}.workflow.progress.progress")
     assert not found & {"httpx", "aiohttp", "numpy", "av", "PIL", "asyncio", "random", "difflib", *NOTEBOOK_PACKAGES}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow import comfyapi as words
-from comfykit_jupyter.workflow.progress import RunState, from_history, from_queue, reduce
+from comfykit_jupyter.workflow.clouds import comfyapi as words
+from comfykit_jupyter.workflow.progress.progress import RunState, from_history, from_queue, reduce
 
 PROMPT: dict[str, Any] = {
     "1": {"class_type": "Load", "inputs": {"name": "x"}},

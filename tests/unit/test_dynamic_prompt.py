@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.dynamic_prompt import chosen
+from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from comfykit_jupyter.workflow.editor.convert import convert, editor_classes, is_editor_graph, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.graph import convert, editor_classes, is_editor_graph, to_api
 from tests.unit.editor_files import Draft, definition, definitions
 
 

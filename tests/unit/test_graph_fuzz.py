@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.editor.convert import convert, editor_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.graph import convert, editor_classes, to_api
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from tests.unit.editor_files import Draft, definition, definitions
 

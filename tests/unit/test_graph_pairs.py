@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter.workflow.graph import convert, editor_classes
+from comfykit_jupyter.workflow.editor.convert import convert, editor_classes
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 _DATA = Path(__file__).parents[2] / "../shared/data/comfyui"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from comfykit_jupyter.workflow.editor.convert import editor_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.graph import editor_classes, to_api
 from tests.unit.editor_files import Draft, Inside, definitions
 
 

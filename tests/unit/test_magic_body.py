@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.notebook.body import BodyError, read_body
-from comfykit_jupyter.notebook.line import Token
+from comfykit_jupyter.notebook.magic.body import BodyError, read_body
+from comfykit_jupyter.notebook.magic.line import Token
 
 NAMES = st.from_regex(r"[A-Za-z_][\w.~-]{0,15}", fullmatch=True)
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=30)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.notebook.line import LineError, Token, quote, split
+from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NAMES = st.from_regex(r"[A-Za-z_][\w.~-]{0,15}", fullmatch=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.nodes import reachable
-from comfykit_jupyter.workflow.progress import Progress, RunState, from_history, from_queue, reduce
+from comfykit_jupyter.workflow.progress.progress import Progress, RunState, from_history, from_queue, reduce
 from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import RUNS, definitions, transcript
 

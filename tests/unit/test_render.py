@@ -20,15 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from comfykit_jupyter.client import render
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.keep import KILOBYTES, Keep, keep
-from comfykit_jupyter.client.media import Media, view
-from comfykit_jupyter.client.result import ExecuteResult
+from comfykit_jupyter.client.local_files import local_folder
+from comfykit_jupyter.client.results import render, wording
+from comfykit_jupyter.client.results.keep import KILOBYTES, Keep, keep
+from comfykit_jupyter.client.results.media import Media, view
+from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.results.thumbnail import thumbnail
 from comfykit_jupyter.client.settings import SettingsError
-from comfykit_jupyter.client.thumbnail import thumbnail
-from comfykit_jupyter.client.transfer import local_folder
-from comfykit_jupyter.workflow.progress import RunError
+from comfykit_jupyter.workflow.progress.progress import RunError
 
 ALLOWED = {"a", "div", "p", "strong", "img", "pre", "details", "summary", "video", "audio"}
 ATTRIBUTES = {"class", "src", "href", "alt", "title", "width", "height", "controls", "loop", "muted"}
@@ -164,7 +164,7 @@ def test_an_output_given_as_a_value_is_told_by_its_file_name(tmp_path: Path) -> 
     noise(tmp_path, "cat.png")
     (cat,) = made(tmp_path, "cat.png").media
     private = local_folder() / "inbox/0a1b2c3d/my photo.png"
-    line = render.headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
+    line = wording.headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
     assert line == "portrait: completed in 1.2 s · image = cat.png · mask = my photo.png · prompt = a/b"
 
 
@@ -280,7 +280,7 @@ def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) ->
 
 def test_a_cancelled_run_is_called_cancelled(tmp_path: Path) -> None:
     result = ExecuteResult("failed", "id", 2.0, error=RunError("cancelled", "the run was interrupted"))
-    assert "cancelled after 2.0 s" in render.headline(result)
+    assert "cancelled after 2.0 s" in wording.headline(result)
 
 
 @given(st.data())
@@ -309,7 +309,7 @@ def test_whatever_a_server_or_file_says_is_only_text(
     )
     found = tags(render.result_bundle(result)["text/html"])
     assert not set("\x1b\u202e") & set(found.text)
-    lines = render.result_text(result)
+    lines = wording.result_text(result)
     assert not set("\x1b\u202e") & set(lines)
     assert len(lines.splitlines()) <= 10
     keep("links")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow import runninghub as words
-from comfykit_jupyter.workflow.progress import RunState, from_history
+from comfykit_jupyter.workflow.clouds import runninghub as words
+from comfykit_jupyter.workflow.progress.progress import RunState, from_history
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

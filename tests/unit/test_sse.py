@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client import sse
-from comfykit_jupyter.client.sse import EventParser, ServerSentEvent
+from comfykit_jupyter.client.backends.comfyapi import sse
+from comfykit_jupyter.client.backends.comfyapi.sse import EventParser, ServerSentEvent
 
 TEXTS = st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=12)
 EVENTS = st.builds(ServerSentEvent, TEXTS.filter(bool), st.lists(TEXTS, min_size=1, max_size=4).map("\n".join))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter.client.keep import keep
-from comfykit_jupyter.client.render import result_bundle
-from comfykit_jupyter.workflow.progress import RunError
+from comfykit_jupyter.client.results.keep import keep
+from comfykit_jupyter.client.results.render import result_bundle
+from comfykit_jupyter.workflow.progress.progress import RunError
 
 from .test_render import as_ever, film, made, noise, tags
 

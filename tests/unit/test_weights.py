@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.progress import RunState, reduce
-from comfykit_jupyter.workflow.weights import expected, learned
+from comfykit_jupyter.workflow.progress.progress import RunState, reduce
+from comfykit_jupyter.workflow.progress.weights import expected, learned
 
 PROMPT: dict[str, Any] = {
     "1": {"class_type": "Load", "inputs": {}},

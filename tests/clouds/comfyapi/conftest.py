@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import comfyapi, comfyapi_follow
+from comfykit_jupyter.client.backends.comfyapi import backend, follow
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.conftest import MakeKit, _no_environment, gate, jobs, make_kit
 
@@ -46,11 +46,11 @@ def double() -> Iterator[Double]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that a test would only wait for are short."""
-    monkeypatch.setattr(comfyapi_follow, "LOOK_FIRST", 0.01)
-    monkeypatch.setattr(comfyapi_follow, "LOOK_MOST", 0.05)
-    monkeypatch.setattr(comfyapi_follow, "REOPEN_FIRST", 0.01)
-    monkeypatch.setattr(comfyapi_follow, "SETTLING", 0.1)
-    monkeypatch.setattr(comfyapi, "LOOKS_FOR_LOST", (0.01, 0.02, 0.05))
+    monkeypatch.setattr(follow, "LOOK_FIRST", 0.01)
+    monkeypatch.setattr(follow, "LOOK_MOST", 0.05)
+    monkeypatch.setattr(follow, "REOPEN_FIRST", 0.01)
+    monkeypatch.setattr(follow, "SETTLING", 0.1)
+    monkeypatch.setattr(backend, "LOOKS_FOR_LOST", (0.01, 0.02, 0.05))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
-from comfykit_jupyter.client import comfyapi_assets, comfyapi_follow
+from comfykit_jupyter.client.backends.comfyapi import assets, follow
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 from tests.client.conftest import MakeKit
@@ -74,7 +74,7 @@ def test_a_signed_address_is_in_nothing_that_stays(double: Double, cloud_kit: Co
 def test_a_text_that_can_not_be_read_stays_a_file(
     content: bytes, reply: Reply | None, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comfyapi_follow, "TEXT_LIMIT", 100)
+    monkeypatch.setattr(follow, "TEXT_LIMIT", 100)
     if reply is not None:
         double.fail("GET /assets/{id}/content", reply)
     double.plan = [to("succeeded", outputs=[Output("4", "d.txt", "text", "text/plain", content)])]
@@ -206,7 +206,7 @@ async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double:
 async def test_a_file_that_did_not_arrive_is_sent_again(
     kind: str, reply: Reply, double: Double, cloud_kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comfyapi_assets, "SEND_AGAIN", (0.01, 0.02))
+    monkeypatch.setattr(assets, "SEND_AGAIN", (0.01, 0.02))
     double.fail("POST /assets", reply, reply)
     path = tmp_path / "red.png"
     path.write_bytes(a_picture("red"))

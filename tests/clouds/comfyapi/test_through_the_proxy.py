@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
-from comfykit_jupyter.client.comfyapi import ComfyAPI
-from comfykit_jupyter.client.comfyui import ComfyUI
-from comfykit_jupyter.client.routing import backend_for
+from comfykit_jupyter.client.backends.comfyapi.backend import ComfyAPI
+from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+from comfykit_jupyter.client.backends.routing import backend_for
 from comfykit_jupyter.client.settings import resolve
 from tests.client import workflows
 from tests.client.conftest import Jobs, MakeKit

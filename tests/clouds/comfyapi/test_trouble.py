@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, RunFailed
-from comfykit_jupyter.client import comfyapi, comfyapi_follow, sse
+from comfykit_jupyter.client.backends.comfyapi import backend, follow, sse
 from tests.client import workflows
 from tests.client.conftest import MakeKit
 from tests.client.test_cancel import wait_for
@@ -86,7 +86,7 @@ def test_a_server_without_room_is_asked_again_when_it_says(code: str, double: Do
 
 
 async def test_it_is_not_asked_for_ever(double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comfyapi, "ROOM", 0.5)
+    monkeypatch.setattr(backend, "ROOM", 0.5)
     double.fail("POST /jobs", Reply(429, "queue_full", "the queue is full", {"Retry-After": "3600"}))
     result = await cloud_kit.execute(workflows.picture())
     assert kind_of(result) == "refused"
@@ -108,7 +108,7 @@ def test_who_is_tired_of_waiting_for_room_leaves_no_job(double: Double, cloud_ki
 def test_a_server_that_goes_on_when_it_was_told_to_stop_is_told_of(
     double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comfyapi_follow, "DEAF", 0.0)
+    monkeypatch.setattr(follow, "DEAF", 0.0)
     double.deaf, double.plan = True, [to("running")] * 8 + [to("succeeded")]
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: run.status == "running")
@@ -247,7 +247,7 @@ def test_whatever_a_stream_does_the_run_ends_well(
     events: Events, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "LIMIT", 1_000_000)
-    monkeypatch.setattr(comfyapi_follow, "IDLE", 0.3)
+    monkeypatch.setattr(follow, "IDLE", 0.3)
     double.events = events
     double.plan = [to("queued"), *[to("running")] * 20, to("succeeded")]
     run = cloud_kit.submit(workflows.picture())

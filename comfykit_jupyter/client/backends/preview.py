@@ -1,0 +1,46 @@
+"""A preview: an image of the unfinished sample, as ComfyUI sends it."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+
+_MIMES = {1: "image/jpeg", 2: "image/png"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One preview picture, as the server sent it; `prompt_id` is the run's own id."""
+
+    prompt_id: str
+    node_id: str | None
+    mime: str
+    data: bytes
+    step: int | None = None
+
+
+def read_preview(frame: bytes, running: str | None) -> Preview | None:
+    """A preview in one of its two forms; None for whatever else there may be.
+
+    Args:
+        frame: as it came.
+        running: what runs, which the older form does not say.
+    """
+    if len(frame) < 8:
+        return None
+    kind, number = struct.unpack_from(">II", frame)
+    if kind == 1 and running is not None:
+        return Preview(running, None, _MIMES.get(number, "image/jpeg"), frame[8:])
+    if kind != 4:
+        return None
+    try:
+        about = json.loads(frame[8 : 8 + number])
+        return Preview(
+            str(about["prompt_id"]),
+            str(about.get("display_node_id") or about["node_id"]),
+            "image/png" if about.get("image_type") == "image/png" else "image/jpeg",
+            frame[8 + number :],
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

@@ -1,0 +1,1 @@
+"""RunningHub, a cloud that runs workflows by their IDs."""

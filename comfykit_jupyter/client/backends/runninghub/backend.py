@@ -1,0 +1,399 @@
+"""RunningHub: workflows and AI apps that lie in its cloud, run there by their ids.
+
+Its facts, for whoever changes this: every answer is HTTP 200 with a code; a task that is created is paid by the second,
+so that it is never created twice; seeds that are not sent are drawn anew; files live for a day. The two sites,
+runninghub.ai and runninghub.cn, share neither keys nor workflows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
+
+from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
+from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, Busy, told_of
+from comfykit_jupyter.client.backends.runninghub.files import Files
+from comfykit_jupyter.client.backends.runninghub.follow import Following
+from comfykit_jupyter.client.backends.runninghub.task import Begun
+from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
+from comfykit_jupyter.client.results.media import Media, encodable
+from comfykit_jupyter.workflow.clouds import runninghub as words
+from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
+from comfykit_jupyter.workflow.tolerant import mapping
+from comfykit_jupyter.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.settings import Settings
+    from comfykit_jupyter.workflow.binding import Upload
+    from comfykit_jupyter.workflow.nodes import Definitions
+
+REFERENCE_LIMIT = 4096
+"""Bytes of a file that only says which workflow is meant."""
+GRAPH_LIFE = 60.0
+"""Seconds for which a workflow that was read is believed: its author may change it."""
+
+RECONNECT = 2.0
+"""Seconds until a task is offered again to a site that was not reached; half as many more each time."""
+MOST_BEGUN = 100
+_SENT = re.compile(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}")
+"""What the site calls the files that it was sent; archives by their digest alone."""
+
+_places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
+"""By site, key, number, and event loop: the tasks that may run at a time, of all kits of this process."""
+
+
+class RunningHub(Backend):
+    """The cloud, for one key. Lives on the background loop; made without contacting it."""
+
+    own_ids: ClassVar[bool] = False
+    describes: ClassVar[bool] = False
+
+    @classmethod
+    def takes(cls, source: Any, settings: Settings) -> bool:
+        """Whether it is an ID, a page of the site, or refers to one: an app or a workflow of RunningHub."""
+        try:
+            return _named(source, settings.runninghub_url) is not None
+        except WorkflowError:  # it refers to one, and does not say which: to be told when it is read
+            return True
+
+    @classmethod
+    def takes_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003
+        """Whether it is a number: no other server's are."""
+        return prompt_id.isascii() and prompt_id.isdigit()
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.runninghub_url
+        self.settings = settings
+        self.api = Api(settings)
+        self.files = Files(self.api, max(0, settings.runninghub_retry_count))
+        self.begun: OrderedDict[str, Begun] = OrderedDict()
+        """What was told of tasks when they were created, by their ids."""
+        self.cancelled: set[str] = set()
+        """Tasks that somebody here wants cancelled."""
+        self._workflows: dict[Hosted, tuple[float, Workflow, Definitions]] = {}
+        self._holding: dict[str, asyncio.Semaphore] = {}
+        self._lost: dict[str, ServerError] = {}
+        """By run: whether its task was created is not known."""
+
+    # -- workflows and their values ------------------------------------------------------------------------------------
+
+    async def read(self, source: Any) -> Workflow:
+        """The workflow: its graph, or, of an app, the inputs that may be set.
+
+        Raises:
+            ServerError: the site is away, or refuses the key. SourceError: it has none such, or does not give it.
+        """
+        if isinstance(source, Workflow):
+            return source
+        hosted = _named(source, self.url)
+        if hosted is None:
+            raise SourceError(f"{plain(str(source), 200)} names no workflow of RunningHub")
+        if hosted.is_elsewhere(self.url):
+            raise SourceError(
+                f"the page is of {plain(hosted.site, 60)}, and this kit is for {self.url}: the sites share no keys and "
+                f"no workflows; with a key of that one, give runninghub_url={plain(hosted.site, 60)!r}"
+            )
+        return (await self._read(Hosted(hosted.id, hosted.app)))[0]
+
+    async def _read(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+        async with self.api.connection.moving(hosted.name):
+            at, workflow, definitions = self._workflows.get(hosted, (float("-inf"), None, {}))
+            if workflow is None or time.monotonic() - at > GRAPH_LIFE:
+                workflow, definitions = await (self._app(hosted) if hosted.app else self._graph(hosted))
+                self._workflows[hosted] = (time.monotonic(), workflow, definitions)
+        return workflow, definitions
+
+    async def _graph(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+        answer = await self.api.ask("/api/openapi/getJsonApiFormat", {"workflowId": hosted.id})
+        if not words.is_success(answer.code):
+            raise self._refuses(answer, f"the workflow {hosted.id}")
+        graph: Any = mapping(answer.data).get("prompt")
+        try:
+            found = await asyncio.to_thread(
+                Workflow.parse, graph if isinstance(graph, str) else mapping(graph), hosted.id
+            )
+            return Workflow(hosted.id, found.prompt, found.extra_pnginfo, hosted=hosted), {}
+        except WorkflowError as error:
+            raise SourceError(f"{self.url} gives no graph of the workflow {hosted.id}: {error}") from None
+
+    async def _app(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+        answer = await self.api.app_demo(hosted.id)
+        if not words.is_success(answer.code):
+            raise self._refuses(answer, f"the app {hosted.id}")
+        told = mapping(answer.data)
+        name = plain(str(told.get("webappName") or hosted.id), 80)
+        prompt, definitions = app_prompt(told, hosted, f"the app {name}")
+        return Workflow(name, prompt, hosted=hosted), definitions
+
+    def _refuses(self, answer: Answer, what: str) -> ComfyKitError:
+        line = self.api.line(answer, what)
+        return ServerError(line, status=401) if answer.code in words.KEY else SourceError(line)
+
+    async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:  # noqa: ARG002
+        """Those of the apps that were read: the site does not describe the nodes of a workflow."""
+        wanted = set(classes)
+        found: dict[str, Any] = {}
+        for _, workflow, definitions in self._workflows.values():
+            if workflow.classes == wanted:
+                found |= definitions
+        return found
+
+    async def obstacles(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - of the account, whatever the workflow
+        """What the account lacks."""
+        there = await self.look()
+        return [] if there.reachable else [Problem("", there.message, kind="unreachable")]
+
+    def named(self, text: str) -> str | None:
+        """The name of a file that was sent there, as nodes know it."""
+        return text if _SENT.fullmatch(text) else None
+
+    def name_of(self, media: Media) -> None:  # noqa: ARG002
+        """Nothing: its nodes can't have the outputs of an earlier task, these are sent again."""
+        return
+
+    async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:
+        """Send a file, unless that was done lately; returns the name by which nodes know it there."""
+        return await self.files.upload(content, suffix, needed)
+
+    # -- a run ---------------------------------------------------------------------------------------------------------
+
+    async def post(self, order: Order) -> Accepted:
+        """Have the task created, once; where there is no room, it waits for its turn.
+
+        Raises:
+            ParameterError: the saved workflow has no such input. Refused: the site says why it does not take it.
+            ServerError: no answer; if `sent`, nobody knows whether the task runs.
+        """
+        path, body = self._request(order)
+        await self._take_place(order)
+        left, times = max(0, self.settings.runninghub_retry_count), 0
+        while isinstance(answer := await self._offer(order, path, body), _NotNow):
+            if not answer.waits:
+                if left <= 0:
+                    raise answer.failure
+                left -= 1
+            pause = answer.pause(times)
+            times += 1
+            order.note(f"{answer.why}: offered again in {pause:.0f} s")
+            await asyncio.sleep(pause)
+        return answer
+
+    async def _offer(self, order: Order, path: str, body: Mapping[str, Any]) -> Accepted | _NotNow:
+        try:
+            return await order.once(self._create(order.id, path, body))
+        except _NotNow as turned_down:
+            return turned_down
+
+    def _request(self, order: Order) -> tuple[str, dict[str, Any]]:
+        hosted = order.workflow.hosted
+        if hosted is None:
+            raise ComfyKitError(f"{plain(order.workflow.name)} is no workflow of RunningHub")
+        body: dict[str, Any] = {"apiKey": self.api.key, "nodeInfoList": words.node_info(order.workflow, order.binding)}
+        if hosted.app:
+            path, body["webappId"] = "/task/openapi/ai-app/run", int(hosted.id)
+        else:
+            path, body["workflowId"] = "/task/openapi/create", hosted.id
+        if self.settings.runninghub_instance_type:
+            body["instanceType"] = self.settings.runninghub_instance_type
+        return path, body
+
+    async def _take_place(self, order: Order) -> None:
+        """Wait until fewer tasks run than the account may have: the site would refuse it."""
+        most = self.settings.runninghub_concurrency
+        key = (self.url, self.api.key, most, id(asyncio.get_running_loop()))
+        places = _places.get(key)
+        if places is None:
+            places = _places[key] = asyncio.Semaphore(most)
+        if places.locked():
+            order.note(f"waiting for a place: {most} at a time (runninghub_concurrency)")
+        await places.acquire()
+        self._holding[order.id] = places
+        order.note("")
+
+    def leave(self, run: Follower) -> None:
+        """The next task has its place."""
+        if (places := self._holding.pop(run.id, None)) is not None:
+            places.release()
+        self.begun.pop(run.prompt_id, None)
+        self.cancelled.discard(run.prompt_id)
+        self._lost.pop(run.id, None)
+
+    async def _create(self, id_: str, path: str, body: Mapping[str, Any]) -> Accepted:
+        try:
+            answer = await self.api.post(path, body)
+        except Busy as busy:
+            raise _NotNow(busy, busy.pause or words.BACK_OFF[429]) from None
+        except ServerError as error:
+            if error.sent:
+                raise self._unknown(id_, str(error)) from None
+            if error.status is None:  # no connection: nothing was sent
+                raise _NotNow(error) from None
+            raise
+        told = mapping(answer.data) or told_of(answer)
+        code = answer.code if "code" in answer.body else words.code_of(told.get("errorCode") or 0)
+        task_id = _id(told.get("taskId"))
+        if task_id and (words.is_success(code) or code in words.PENDING):
+            return await self._accepted(task_id, told)
+        if code is not None and code in words.BACK_OFF:
+            failure = ServerError(self.api.line(answer, "the task"), status=429)
+            raise _NotNow(failure, words.BACK_OFF[code], waits=code in words.QUEUES, why=words.meaning(code))
+        if code is None or words.is_success(code) or code in words.UNKNOWN:
+            raise self._unknown(id_, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
+        refusal = words.refusal(code, answer.said, told.get("promptTips"))
+        refusal["error"]["message"] += self.api.hint(code)
+        raise Refused(refusal)
+
+    async def _accepted(self, task_id: str, told: Mapping[str, Any]) -> Accepted:
+        tips = words.tips(told.get("promptTips"))
+        state = str(told.get("taskStatus") or told.get("status") or "").upper()
+        if tips and words.is_refused(tips, state):
+            if state != "FAILED":  # nothing of it is of use, and it would be paid
+                with contextlib.suppress(ServerError):
+                    await self.cancel(task_id)
+            raise Refused(words.refusal(0, "", told.get("promptTips")), task_id)
+        socket = told.get("netWssUrl")
+        self.begun[task_id] = Begun(
+            socket if isinstance(socket, str) and socket else None, words.remark(told.get("promptTips"))
+        )
+        while len(self.begun) > MOST_BEGUN:
+            self.begun.popitem(last=False)
+        return Accepted(task_id, words.node_errors(tips))
+
+    def _unknown(self, id_: str, why: str) -> ServerError:
+        error = ServerError(
+            f"whether the task runs is not known: {why}. It is not sent again, since it would be paid twice: look at "
+            f"the records of your calls on {self.url}; kit.attach(TASK_ID) takes up one that is there",
+            sent=True,
+        )
+        self._lost[id_] = error
+        return error
+
+    async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
+        """Stay with a task until its outcome is known, or it has run for longer than it may.
+
+        Raises:
+            ServerError: nobody knows whether there is a task: the caller left while it was created.
+        """
+        if run.ended:  # it was refused, or nobody knows whether it was taken
+            return
+        if not _id(run.prompt_id):
+            if run.id in self._lost:
+                raise self._lost[run.id]
+            run.on_missing()
+            return
+        await Following(self, run, self.settings.runninghub_timeout).until_ended(listen=listen, lost=lost)
+
+    async def cancel(self, prompt_id: str) -> bool:
+        """Take a task out of the queue, or stop it; what it ran until then is paid. Returns whether it was there."""
+        self.cancelled.add(prompt_id)
+        answer = await self.api.ask("/task/openapi/cancel", {"taskId": prompt_id}, again=1)
+        if answer.code in words.MISSING:
+            return False
+        if not words.is_success(answer.code):
+            raise ServerError(self.api.line(answer, "to cancel the task"))
+        return True
+
+    # -- outputs -------------------------------------------------------------------------------------------------------
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """The address of an output, which is good for a day.
+
+        Raises:
+            ComfyKitError: it is no output: what was sent there can't be had back.
+        """
+        url = entry.get("url")
+        if not isinstance(url, str):
+            raise ComfyKitError(f"{self.url} does not give back the files that it was sent")
+        return encodable(url), {"filename": encodable(entry["filename"])}
+
+    async def fetch(self, media: Media) -> Path:
+        """The local copy, which was made when the run ended; else one is made now."""
+        if media.local is None or not media.local.is_file():
+            media.local = await self.files.copy(str(media), media.name)
+        return media.local
+
+    # -- what it is and has --------------------------------------------------------------------------------------------
+
+    async def look(self) -> Server:
+        """What the account has and does now; never raises for a site that is away."""
+        try:
+            answer = await self.api.ask("/uc/openapi/accountStatus", {"apikey": self.api.key}, again=0)
+            if not words.is_success(answer.code):
+                raise ServerError(self.api.line(answer, "the key"))
+        except ServerError as error:
+            return Server(self.url, reachable=False, message=str(error))
+        told = told_of(answer)
+        has = [
+            f"{plain(str(told[key]), 40)} {what}"
+            for key, what in (
+                ("remainCoins", "coins"),
+                ("remainMoney", plain(str(told.get("currency") or "money"), 10)),
+            )
+            if told.get(key)
+        ]
+        running = words.code_of(told.get("currentTaskCounts")) or 0
+        return Server(self.url, True, None, f"RunningHub, {' and '.join(has) or 'no balance told'}", running)
+
+    async def close(self) -> None:
+        """Close all connections; the next request opens new ones."""
+        await self.api.connection.close()
+
+
+class _NotNow(NotTaken):
+    """The task was turned down, and does not exist. `waits`: others are before it, which has no limit."""
+
+    def __init__(self, failure: ServerError, base: float | None = None, *, waits: bool = False, why: str = "") -> None:
+        super().__init__()
+        self.failure = failure
+        self.waits = waits
+        self.why = why or plain(str(failure), 100)
+        self._base = RECONNECT if base is None else base
+
+    def pause(self, times: int) -> float:
+        """Seconds until it is offered again: half as many more each time, and not all at the same moment."""
+        most = words.BACK_OFF_MOST
+        return min(self._base * 1.5 ** min(times, 20), most) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+
+
+def _named(source: Any, site: str) -> Hosted | None:
+    """The workflow of RunningHub that is named so; None if it is none. A file of that name is a file."""
+    if isinstance(source, Workflow):
+        return source.hosted
+    if isinstance(source, Mapping):
+        return Hosted.referred(source)
+    if isinstance(source, Media) or not isinstance(source, (str, os.PathLike)):
+        return None
+    text = os.fspath(source)
+    hosted = Hosted.of(text, site) if isinstance(text, str) else None
+    if hosted is not None and (hosted.site or not Path(text).exists()):
+        return hosted
+    return _referred(Path(text)) if isinstance(text, str) and "://" not in text else None
+
+
+def _referred(path: Path) -> Hosted | None:
+    """The workflow that a small file refers to; None if it is anything else."""
+    try:
+        path = path.expanduser()
+        if path.stat().st_size > REFERENCE_LIMIT or not path.is_file():
+            return None
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RuntimeError, RecursionError):
+        return None
+    return Hosted.referred(content)
+
+
+def _id(value: Any) -> str:
+    """The id of a task, which is text or a number."""
+    text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    return text if text.isascii() and text.isdigit() else ""

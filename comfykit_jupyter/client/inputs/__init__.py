@@ -1,0 +1,1 @@
+"""Read what users name: workflows and media values."""

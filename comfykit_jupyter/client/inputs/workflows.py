@@ -1,0 +1,112 @@
+"""What users name: a workflow (path, URL, dict, a picture that carries one), a media value (path, URL, picture…)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from comfykit_jupyter.client.errors import SourceError, WorkflowError
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.transport.download import fetch_file
+from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.base import Backend
+
+FEW = 10
+"""Keys of a dict that only refers to a workflow."""
+
+
+def snapshot(source: Any) -> Any:
+    """A workflow's source as it is now: the owner of a dict may change it while the run is made ready."""
+    if not isinstance(source, Mapping):
+        return source
+    try:
+        return Workflow.parse(source)
+    except WorkflowError as error:
+        return dict(source) if len(source) < FEW else error  # it may refer to one that lies elsewhere
+
+
+async def read_workflow(source: Any) -> Workflow:
+    """The workflow that a path, URL, dict, output of a run or `snapshot` names; see `resolve` for what is next.
+
+    Raises:
+        SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
+        ServerError: the server of an output is away, or no longer has it.
+    """
+    if isinstance(source, Workflow):
+        return source
+    if isinstance(source, WorkflowError):
+        raise source
+    if isinstance(source, Mapping):
+        return Workflow.parse(source)
+    if isinstance(source, (bytes, bytearray)):
+        return await asyncio.to_thread(Workflow.parse, bytes(source))
+    if isinstance(source, io.IOBase):
+        return await asyncio.to_thread(Workflow.parse, source)  # type: ignore[arg-type]
+    if isinstance(source, Media):
+        return await asyncio.to_thread(_read_file, await source.origin.fetch(source), Path(source.name).stem)
+    if not isinstance(source, (str, os.PathLike)):
+        raise SourceError(f"a workflow is a path, a URL or a dict, not {type(source).__name__}")
+    text = os.fspath(source)
+    if text.startswith(("http://", "https://")):
+        copy = await fetch_file(text)  # a video is large, and only what it carries is wanted of it
+        try:
+            return await asyncio.to_thread(_read_file, copy, _stem(urlsplit(text).path))
+        finally:
+            copy.unlink(missing_ok=True)
+    return await asyncio.to_thread(_read_file, Path(text))
+
+
+async def resolve(workflow: Workflow, server: Backend) -> Workflow:
+    """The workflow with its prompt: what the editor saved is converted by the definitions of the server it runs on.
+
+    Raises:
+        ServerError: the server is away. WorkflowError: it lacks nodes of the workflow, or the graph is broken.
+    """
+    if workflow.resolved:
+        return workflow
+    if not server.describes:
+        raise WorkflowError(
+            f"{plain(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
+            "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"
+        )
+    known = await server.definitions(workflow.classes)
+    with contextlib.suppress(WorkflowError):
+        return await asyncio.to_thread(workflow.resolve, known)
+    # what was missing may have been installed
+    return await asyncio.to_thread(workflow.resolve, await server.definitions(workflow.classes, fresh=True))
+
+
+def _read_file(path: Path, name: str | None = None) -> Workflow:
+    try:
+        path = path.expanduser()
+        with path.open("rb") as file:
+            return Workflow.parse(file, path.stem if name is None else name)
+    except FileNotFoundError:
+        raise SourceError(_missing(path)) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise SourceError(f"{plain(str(path))} can't be read: {reason or error}") from None
+
+
+def _missing(path: Path) -> str:
+    """That a file is not there, and which one may have been meant."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"no folder {folder} (looked from {Path.cwd()})"
+    similar = nearest(path.name, [entry.name for entry in folder.iterdir()][:10_000])
+    hint = f"; did you mean {similar}?" if similar else ""
+    return f"no file {path.name} in {folder.resolve()}{hint}"
+
+
+def _stem(path: str) -> str:
+    return Path(path).stem or "workflow"

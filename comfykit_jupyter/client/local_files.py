@@ -1,0 +1,49 @@
+"""Files on this machine: the folder of local copies, and the digest of a file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from pathlib import Path
+
+PIECE = 1 << 20
+"""Bytes that are read or written at a time."""
+
+
+MEDIA_LIMIT = 2 * 1024 * 1024 * 1024
+"""Bytes of one file that are fetched at most."""
+_folder_lock = threading.Lock()
+_folder: Path | None = None
+
+
+def local_folder() -> Path:
+    """The folder of this process's local copies; it goes when the process ends."""
+    global _folder
+    with _folder_lock:
+        if _folder is None or not _folder.is_dir():
+            from comfykit_jupyter.client.temp_dir import make_temp_dir
+
+            _folder = make_temp_dir()
+        return _folder
+
+
+def without_folders(text: str) -> str:
+    """A text without the folders of this process: of the files in them the names are left."""
+    if _folder is None or str(_folder) not in text:
+        return text
+    return re.sub(re.escape(str(_folder)) + r"[/\\](?:[\w.-]+[/\\])*", "", text)
+
+
+def digest_of(source: Path | bytes) -> tuple[str, int]:
+    """The SHA-256 of a file, or of the bytes of one, and how many bytes it has. Raises OSError."""
+    digest = hashlib.sha256()
+    if isinstance(source, bytes):
+        digest.update(source)
+        return digest.hexdigest(), len(source)
+    size = 0
+    with source.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size

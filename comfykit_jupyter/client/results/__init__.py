@@ -1,0 +1,1 @@
+"""What a run produced, and how it is shown and kept."""

@@ -1,0 +1,135 @@
+"""A result as one file of HTML with everything in it: its media in full, its texts, how it was made.
+
+The file is written piece by piece, so that a video of any size is never in memory as a whole. It runs no script and
+loads nothing: its own policy forbids both.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.wording import failure, headline, label, priced, told
+from comfykit_jupyter.client.settings import SettingsError
+from comfykit_jupyter.workflow.errors import plain
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.client.results.result import ExecuteResult
+
+MEGABYTES = 500
+"""Megabytes of media that a page holds, where nothing else was said."""
+_PIECE = 3 * 256 * 1024
+"""Bytes that are encoded at a time: a multiple of 3, so that the pieces of base64 join."""
+_SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/avif"})
+"""Pictures that browsers show; others are there to be saved."""
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }}
+body {{ max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }}
+figure {{ margin: 1.5rem 0; }}
+img, video {{ display: block; max-width: 100%; max-height: 90vh; }}
+audio {{ display: block; width: 100%; max-width: 40rem; }}
+figcaption, dt {{ opacity: .75; }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; }}
+dd {{ margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; padding: .75rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent); }}
+</style>
+</head>
+<body>
+"""  # noqa: E501 - the policy stands in one line
+
+
+def write_page(result: ExecuteResult, path: str | Path, megabytes: int = MEGABYTES) -> Path:
+    """Write a result as one file; returns where. See `ExecuteResult.to_html`."""
+    if isinstance(megabytes, bool) or not isinstance(megabytes, int) or megabytes < 0:
+        raise SettingsError(f"to_html: {str(megabytes)[:60]} is no number of megabytes")
+    target = Path(path).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
+    try:
+        with draft.open("w", encoding="utf-8", errors="replace") as file:
+            _write(result, file, megabytes * 1_000_000)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
+    name = plain(result.workflow_name or "workflow", 200)
+    file.write(_HEAD.format(title=html.escape(name)))
+    file.write(f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(headline(result))}</p>\n")
+    if result.error is not None:
+        file.write(f"<p><strong>{html.escape(failure(result))}</strong></p>\n")
+        if result.error.traceback:
+            file.write(_folded("Traceback", "\n".join(line.rstrip("\n") for line in result.error.traceback)))
+    file.writelines(f"<p>{html.escape(warning)}</p>\n" for warning in result.warnings)
+    for media in result.media:
+        room -= _write_media(media, file, room)
+    for variable, texts in result.texts_by_var.items():
+        file.writelines(f"<h2>{html.escape(variable)}</h2>\n<pre>{html.escape(text)}</pre>\n" for text in texts)
+    file.write("<h2>How it was made</h2>\n")
+    file.write(_listed({**result.params, **result.seeds}))
+    about = {
+        "server": result.server,
+        "ComfyUI": result.server_version,
+        "prompt_id": result.prompt_id,
+        "cost": priced(result.cost),
+    }
+    file.write(_listed({name: value for name, value in about.items() if value}))
+    if result.prompt:
+        file.write(_folded("The prompt, as it was sent", json.dumps(result.prompt, indent=2, ensure_ascii=False)))
+    file.write("</body>\n</html>\n")
+
+
+def _write_media(media: Media, file: IO[str], room: int) -> int:
+    """One output, in full if there is room; returns the bytes that it took."""
+    caption = html.escape(f"{label(media)}: {plain(media.name, 300)}")
+    try:
+        path = media.path
+        size = path.stat().st_size
+    except (ComfyKitError, OSError) as error:
+        file.write(f"<p>{caption} ({html.escape(str(error) if isinstance(error, ComfyKitError) else 'gone')})</p>\n")
+        return 0
+    if size > room:
+        file.write(f"<p>{caption} ({size / 1e6:,.1f} MB: more than this page holds)</p>\n")
+        return 0
+    before, after = _element(media, caption)
+    file.write(f"<figure>{before}data:{media.mime};base64,")
+    with path.open("rb") as source:
+        for piece in iter(lambda: source.read(_PIECE), b""):
+            file.write(base64.b64encode(piece).decode("ascii"))
+    file.write(f"{after}<figcaption>{caption}</figcaption></figure>\n")
+    return size
+
+
+def _element(media: Media, caption: str) -> tuple[str, str]:
+    """What stands before and after the address of an output's bytes."""
+    if media.mime in _SHOWN:
+        return '<img src="', f'" alt="{caption}">'
+    if media.kind in ("video", "audio"):
+        return f'<{media.kind} controls src="', f'"></{media.kind}>'
+    return f'<a download="{html.escape(plain(media.name, 300))}" href="', f'">Save {caption}</a>'
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    rows = [f"<dt>{html.escape(name)}</dt><dd>{html.escape(told(value))}</dd>\n" for name, value in values.items()]
+    return f"<dl>\n{''.join(rows)}</dl>\n" if rows else ""
+
+
+def _folded(summary: str, text: str) -> str:
+    return f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>\n"

@@ -1,0 +1,1 @@
+"""One submission, from its values to its result."""

@@ -1,0 +1,1 @@
+"""The form and the live view of a run: anywidget models and what feeds them."""

@@ -1,0 +1,210 @@
+"""Workflow values on their way between Python and the page: exact integers, and a mapping that tells of changes."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import traitlets
+
+from comfykit_jupyter.client.errors import ParameterError, Problem
+from comfykit_jupyter.client.inputs.media import ToSend, read_media
+from comfykit_jupyter.client.loop import call
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.notebook.widget.media import inbox
+from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Input
+from comfykit_jupyter.workflow.params import check_value
+from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
+
+RANDOM = "random"
+EXACT = 2**53 - 1
+"""The largest integer that JavaScript's numbers hold; larger ones cross as strings."""
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
+
+
+class Owner(Protocol):
+    """What has the values (a widget): it checks them, and keeps the values under one lock."""
+
+    def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
+        """Check and set these values; `whole`: and no others.
+
+        Raises:
+            ParameterError: a name or value is wrong; nothing was changed.
+        """
+
+
+def to_wire(value: Any) -> Any:
+    """A value as JSON that JavaScript reads exactly: integers past 2^53 are strings, and so is all that JSON lacks.
+
+    An output of a run is told by its name on the server.
+    """
+    if isinstance(value, Media):
+        return value.server_name
+    if value is None or isinstance(value, (bool, str)):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, int):
+        return value if abs(value) <= EXACT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(name): to_wire(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_wire(each) for each in value]
+    return str(value)
+
+
+def from_wire(value: Any, kind: str) -> Any:
+    """A value as the page sent it, for a field of this kind: the other way round of `to_wire`."""
+    if kind in ("integer", "seed"):
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            return int(value)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+    return value
+
+
+def initial(field: Field) -> Any:
+    """What a form begins with: the workflow's value. A seed of 0 is one that nobody chose: it is drawn for each run."""
+    return RANDOM if field.kind == "seed" and field.default in (0, "0") else field.default
+
+
+def check(field: Field, value: Any) -> Any:
+    """A value as a form keeps it.
+
+    Bytes, pictures, arrays and the like become files in a private folder, and the value is the file's path.
+
+    Raises:
+        ParameterError: it does not fit the field.
+    """
+    if field.kind == "seed" and value == RANDOM:
+        return RANDOM
+    if field.kind in MEDIA_KINDS:
+        return _file(field, value)
+    spec = Input(
+        field.name,
+        "*",
+        _KINDS.get(field.kind, field.kind),  # type: ignore[arg-type]
+        min=field.min,
+        max=field.max,
+        choices=field.choices,
+        multiselect=field.multiselect,
+    )
+    return check_value(value, spec, parameter=field.name, node_id=field.node_id, node_title=field.node)
+
+
+def check_all(values: Mapping[str, Any], fields: Mapping[str, Field], workflow: Workflow) -> dict[str, Any]:
+    """All of these values as a form keeps them; those of inputs that have no field are told by their address.
+
+    Raises:
+        ParameterError: all that is wrong with them, at once.
+    """
+    checked: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in values.items():
+        try:
+            field = fields.get(name)
+            checked[name] = _check_addressed(name, value, workflow) if field is None else check(field, value)
+        except ParameterError as error:  # noqa: PERF203 - all of them are told at once
+            problems += error.problems
+    if problems:
+        raise ParameterError(problems)
+    return checked
+
+
+def _check_addressed(name: str, value: Any, workflow: Workflow) -> Any:
+    parameter = workflow.parameter(name)
+    target = parameter.targets[0]
+    spec = Input.inferred(target.field, None if target.default is MISSING else target.default)
+    if spec.seed and value == RANDOM:
+        return RANDOM
+    return check_value(value, spec, parameter=name, node_id=target.node_id, node_title=parameter.node_title)
+
+
+_KINDS = {"seed": "integer", "multiline": "text"}
+
+
+def _file(field: Field, value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, os.PathLike):
+        return str(Path(value).expanduser())
+    if value is None or value == "":
+        message = f"{field.name} ({field.node}): give a file, a picture, a URL, or a name that the server has"
+        raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
+    kind: Any = field.kind
+    sent = call(read_media(Upload(field.name, field.node_id, field.node, field.name, kind, value), None))
+    if not isinstance(sent, ToSend):
+        return sent.name
+    return str(
+        inbox().keep(sent.content, f"{field.name}{sent.suffix}") if isinstance(sent.content, bytes) else sent.content
+    )
+
+
+class Values(MutableMapping[str, Any]):
+    """The values of a form, by parameter: `form.values["steps"] = 20` checks the value, sets it, and shows it."""
+
+    def __init__(self, owner: Owner, read: Callable[[], Mapping[str, Any]]) -> None:
+        self._owner = owner
+        self._read = read
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._owner.change_values({name: value})
+
+    def __delitem__(self, name: str) -> None:
+        left = dict(self._read())
+        del left[name]
+        self._owner.change_values(left, whole=True)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self._read()))
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def update(self, other: Any = (), /, **values: Any) -> None:
+        """Set several values at once: all of them, or none if one is wrong."""
+        self._owner.change_values({**dict(other), **values})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and dict(self._read()) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(dict(self._read()))
+
+
+class ValuesTrait(traitlets.TraitType[Any, Any]):
+    """The trait of `values`: read, it is the live mapping; assigned, it is checked as a whole.
+
+    What is kept inside, and what observers get as `change.new` and `change.old`, are plain dicts that never change.
+    """
+
+    info_text = "a mapping of parameter names to values"
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.tag(sync=True, to_json=lambda values, _owner: to_wire(values))
+
+    def get(self, obj: Any, cls: Any = None) -> Any:
+        """The live mapping."""
+        super().get(obj, cls)  # the default, on first reading
+        return Values(obj, lambda: obj._trait_values[self.name])  # noqa: SLF001 - traitlets keeps it nowhere else
+
+    def set(self, obj: Any, value: Any) -> None:
+        """Replace all values."""
+        if not isinstance(value, Mapping):
+            self.error(obj, value)
+        obj.change_values(dict(value), whole=True)
+
+    def put(self, obj: Any, value: dict[str, Any]) -> None:
+        """Keep values that have been checked, and notify."""
+        super().set(obj, value)

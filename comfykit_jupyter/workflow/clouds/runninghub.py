@@ -1,0 +1,318 @@
+"""RunningHub's answers in ComfyUI's words: its codes, its refusals, the record of a task's end; and what it is sent.
+
+Whatever the site answers may be nonsense: what makes no sense is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from comfykit_jupyter.workflow.editor.values import changes
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain
+from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
+from comfykit_jupyter.workflow.tolerant import list_of, mapping
+from comfykit_jupyter.workflow.workflow import Binding, Workflow
+
+State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL", ""]
+
+PENDING = {804: "RUNNING", 813: "QUEUED"}
+"""Codes that say that a task has not ended."""
+MISSING = frozenset({807, 423, 1004})
+"""The task is not there: never was, or is gone."""
+NO_SUCH_ROUTE = frozenset({404, 412})
+"""412 is called TOKEN_INVALID, and means a path that the site does not know."""
+PASSING = frozenset({1003, 1005, 1010, 1011, 808})
+"""What changes nothing may be asked again."""
+BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 429: 10, 804: 20, 1003: 10, 1010: 30, 1011: 30, 1520: 20}
+"""A task was turned down, and does not exist: seconds until it is offered again, half as many more each time.
+
+429 is HTTP's: it is asked too often.
+"""
+UNKNOWN = frozenset({500, 1005})
+"""It failed, and whether a task was created, nobody says."""
+QUEUES = frozenset({415, 421, 804, 1520})
+"""Of these, those that only say that others are before it: there is no end to offering it again."""
+BACK_OFF_MOST = 120.0
+
+_REASONS: Mapping[int, str] = {
+    301: "it does not take the request",
+    380: "it has no such workflow",
+    401: "it does not know the key: check runninghub_api_key",
+    414: "the account has not enough coins: top it up on the site",
+    415: "all its machines are taken",
+    416: "the account has not enough money: top it up on the site",
+    421: "the account runs as many tasks as it may",
+    433: "the workflow is not valid",
+    435: "the account has no machine of its own of this kind: set runninghub_instance_type='plus'",
+    436: "the account's membership has ended, or this needs a machine of its own",
+    500: "it failed, and does not say why",
+    801: "keys of free accounts can't be used: become a member on the site",
+    802: "it does not know the key: check runninghub_api_key",
+    803: "the workflow has no such input",
+    805: "the task failed",
+    806: "it does not know the key: check runninghub_api_key",
+    808: "the file did not arrive",
+    809: "the file is too large: 30 MB at the most",
+    810: "the workflow must have been saved, and run once, on the site: open it there and run it",
+    811: "it does not know the enterprise key",
+    812: "the enterprise account has not enough money: top it up on the site",
+    814: "1000 tasks wait already: wait for some to end",
+    901: "it has no such app",
+    1000: "it failed, and does not say why",
+    1001: "it does not know the address",
+    1002: "it does not know the key: check runninghub_api_key",
+    1003: "it is asked too often",
+    1005: "it failed for a moment",
+    1006: "the task took too long there",
+    1007: "it does not take the request",
+    1008: "it does not take the request",
+    1010: "it is down for a moment",
+    1011: "it is busy",
+    1012: "a service that it uses failed",
+    1013: "a file could not be processed there",
+    1014: "this needs an enterprise key",
+    1015: "the task failed",
+    1101: "the workflow has no such input",
+    1501: "its moderation refused the content",
+    1504: "the model took too long there",
+    1505: "it refuses pictures of real persons",
+    1520: "the account runs as many tasks as it may",
+}
+KEY = frozenset({301, 401, 412, 801, 802, 806, 811, 1002, 1014})
+"""What the account is refused for: asking again changes nothing."""
+OTHER_SITE = frozenset({301, 380, 802, 806, 901, 1002, 401})
+"""What a key or a workflow of the other site leads to, among other causes."""
+
+_TASK_PAGE = "/call-api/call-record-detail/"
+
+
+def code_of(value: Any) -> int | None:
+    """A code, which may come as text; None where there is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value.strip()) else None
+
+
+def is_success(code: int | None) -> bool:
+    """Whether a code says that all is well."""
+    return code in (0, 200)
+
+
+def meaning(code: int) -> str:
+    """What a code means."""
+    return _REASONS.get(code, f"code {code}")
+
+
+def reason(code: int | None, told: Any = "") -> str:
+    """Why the site says no, in one line: what the code means, and what it says itself where that tells more."""
+    meant = _REASONS.get(code) if code is not None else None
+    words = plain(str(told or ""), 300)
+    # what it says is often but the name of the code: TASK_QUEUE_MAXED
+    says = words if words and not re.fullmatch(r"[A-Z0-9_ ]+|success|fail(ed)?|unknown error", words) else ""
+    number = f"code {code}" if code is not None else "no code"
+    return f"{meant}: {says} ({number})" if meant and says else f"{meant or words or 'it does not say why'} ({number})"
+
+
+def task_page(site: str, task_id: str) -> str:
+    """Where the site shows a task to its owner."""
+    return f"{site}{_TASK_PAGE}{task_id}"
+
+
+def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
+    """`nodeInfoList`: the values that differ from the saved workflow's, and every seed, which the site draws anew else.
+
+    Raises:
+        ParameterError: a value is for an input that the saved workflow has not, or that is linked.
+    """
+    problems, given = [], {}
+    for (id_, field), (before, after) in changes(workflow.prompt, binding.prompt).items():
+        inputs = workflow.prompt[id_]["inputs"]
+        if field not in inputs or is_link(before):
+            what = "is linked to another node" if field in inputs else "is not in the workflow"
+            where = f"{plain(field)} ({workflow.title(id_)}, node {plain(id_)})"
+            message = f"{where}: the input {what}, and RunningHub sets only values that were saved there"
+            problems.append(Problem(workflow.address(id_, field), message, id_, workflow.title(id_), field=field))
+        given[id_, field] = after
+    if problems:
+        raise ParameterError(problems)
+    app = workflow.hosted is not None and workflow.hosted.app
+    for id_, node in binding.prompt.items():
+        for field, value in node["inputs"].items():
+            if (field in SEED_NAMES or app) and type(value) in (str, int, float, bool):
+                given.setdefault((id_, field), value)
+    return [
+        {"nodeId": id_, "fieldName": field, "fieldValue": _sent(value) if app else value}
+        for (id_, field), value in given.items()
+    ]
+
+
+def _sent(value: Any) -> Any:
+    """A value of an app as its site has them: all are texts there."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def tips(told: Any) -> Mapping[str, Any]:
+    """`promptTips`: ComfyUI's account of the prompt, as JSON or an object; see `remark` for a text that is neither."""
+    return mapping(_json(told))
+
+
+def _json(told: Any) -> Any:
+    """What a text holds as JSON; None where it holds none. Anything else as it is."""
+    try:
+        return json.loads(told) if isinstance(told, str) else told
+    except (ValueError, RecursionError):
+        return None
+
+
+def remark(told: Any) -> str:
+    """What `promptTips`, or a reason, says in plain words, where it does so."""
+    words = told.strip() if isinstance(told, str) and _json(told) is None else ""
+    return "" if words == "null" else plain(words, 500)
+
+
+def node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The `node_errors` of `tips` in the one shape in which ComfyUI has them; some are but texts."""
+    errors = {}
+    for id_, about in mapping(found.get("node_errors")).items():
+        listed = about.get("errors") if isinstance(about, Mapping) else about
+        told = [
+            each if isinstance(each, Mapping) else {"message": str(each)}
+            for each in (listed if isinstance(listed, list) else [listed])
+            if each
+        ]
+        errors[str(id_)] = {**mapping(about), "errors": told or [{"message": "it does not say what is wrong"}]}
+    return errors
+
+
+def is_refused(found: Mapping[str, Any], status: str) -> bool:
+    """Whether nothing of a prompt runs: single errors may be about some of its outputs only."""
+    if status == "FAILED" or found.get("result") is False or found.get("error"):
+        return True
+    return "outputs_to_execute" in found and not found["outputs_to_execute"] and bool(found.get("node_errors"))
+
+
+def refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
+    """Why a task was refused, as ComfyUI tells it: `{"error": …, "node_errors": …}`."""
+    found = tips(prompt_tips) or tips(told)
+    error = found.get("error")
+    said = mapping(error).get("message") or (error if isinstance(error, str) else "") or remark(prompt_tips)
+    said = str(said or ("" if found else told) or "")
+    message = plain(said, 500) if is_success(code) else reason(code, said)
+    return {"error": {"message": message}, "node_errors": node_errors(found)}
+
+
+def failure(told: Any) -> dict[str, Any]:
+    """`failedReason` as ComfyUI's `execution_error`; empty where there is none."""
+    found = mapping(_json(told)) or {"exception_message": remark(told)}
+    trace = found.get("traceback")
+    lines = _json(trace)
+    error = {
+        "node_id": _text(found.get("node_id")),
+        "node_type": _text(found.get("node_name")),
+        "exception_message": _text(found.get("exception_message")),
+        "exception_type": _text(found.get("exception_type")),
+        "traceback": lines if isinstance(lines, list) else [trace] if isinstance(trace, str) and trace else [],
+    }
+    return error if any(error.values()) else {}
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, (str, int, float)) else ""
+
+
+def record(
+    results: Iterable[Mapping[str, Any]],
+    *,
+    error: Mapping[str, Any] | None = None,
+    interrupted: bool = False,
+    seconds: float = 0,
+) -> dict[str, Any]:
+    """The end of a task as in ComfyUI's history.
+
+    Args:
+        results: what it gave: `node`, and a `text`, or the `url` and `name` of a file.
+        error: its `execution_error`, if it failed.
+        interrupted: whether it was cancelled.
+        seconds: how long it ran, where that is known.
+    """
+    outputs: dict[str, dict[str, list[Any]]] = {}
+    for each in results:
+        output = outputs.setdefault(each["node"], {})
+        if "text" in each:
+            output.setdefault("text", []).append(each["text"])
+        else:
+            entry = {"filename": each["name"], "subfolder": "", "type": "output", "url": each["url"]}
+            output.setdefault("images", []).append(entry)
+    end: tuple[str, Mapping[str, Any]] = ("execution_success", {})
+    if error is not None:
+        end = ("execution_error", error)
+    elif interrupted:
+        end = ("execution_interrupted", {})
+    times = [{"timestamp": 1}, {"timestamp": 1 + round(seconds * 1000)}] if seconds > 0 else [{}, {}]
+    messages = [["execution_start", times[0]], [end[0], {**end[1], **times[1]}]]
+    status = "success" if error is None and not interrupted else "error"
+    return {
+        "outputs": outputs,
+        "status": {"status_str": status, "completed": status == "success", "messages": messages},
+    }
+
+
+def results_of(answer: Any) -> list[dict[str, Any]]:
+    """What a task gave, from either of the answers that tell it: `node` ("" where it is not told), `url`, `text`."""
+    found = []
+    for each in list_of(answer):
+        told = mapping(each)
+        url, text = told.get("url") or told.get("fileUrl"), told.get("text")
+        node = told.get("nodeId")
+        about: dict[str, Any] = {"node": str(node) if isinstance(node, (str, int)) else ""}
+        if isinstance(url, str) and url.startswith(("http://", "https://")) and len(url) < 8000:
+            suffix = told.get("outputType") or told.get("fileType")
+            found.append({**about, "url": url, "name": file_name(url, suffix)})
+        elif isinstance(text, str):
+            found.append({**about, "text": text})
+    return found
+
+
+def file_name(url: str, suffix: Any) -> str:
+    """What to call the file at an address, by that, and by what the site says of its kind."""
+    try:
+        name = PurePosixPath(unquote(urlsplit(url).path)).name
+    except ValueError:
+        name = ""
+    known = suffix.lower().lstrip(".") if isinstance(suffix, str) and re.fullmatch(r"\.?\w{1,10}", suffix) else ""
+    if known and "." not in name:
+        name = f"{name or 'file'}.{known}"
+    return name or "file"
+
+
+def cost(answer: Any) -> dict[str, float]:
+    """What a task cost, of `coins` and `money`, and how many `seconds` were paid; what is not told is left out."""
+    names = {
+        "coins": "consumeCoins",
+        "money": "consumeMoney",
+        "third_party_money": "thirdPartyConsumeMoney",
+        "seconds": "taskCostTime",
+    }
+    found = {}
+    for name, key in names.items():
+        number = _number(mapping(answer).get(key))
+        if number > 0:
+            found[name] = number
+    return found
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return number if 0 <= number < 1e12 else 0.0

@@ -1,0 +1,1 @@
+"""Convert the editor's format to API format."""

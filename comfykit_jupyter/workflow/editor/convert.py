@@ -1,0 +1,266 @@
+"""The editor's format into a prompt: what `editor.py` read, put together with the definitions, unfolded, written out.
+
+The measure is the editor itself: the same ids, classes, inputs, values and titles as its own export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
+from comfykit_jupyter.workflow.editor.file import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
+from comfykit_jupyter.workflow.editor.flatten import Sources, Step, Value, unfold
+from comfykit_jupyter.workflow.editor.group_nodes import read_groups, ungroup
+from comfykit_jupyter.workflow.editor.layout import Layout
+from comfykit_jupyter.workflow.editor.subgraphs import Promotion, leaves_first
+from comfykit_jupyter.workflow.editor.widgets import Widget, rounded, unknown, unmade
+from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions
+
+__all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
+
+_LARGEST_EXACT = 2**53
+_PAGE_ONLY: Final = {"LOAD_3D": "a view of its scene", "WEBCAM": "a picture", "AUDIO_RECORD": "a recording"}
+_EDITOR_NAMES: Final[Mapping[tuple[str, str], str]] = {
+    ("ByteDance2ReferenceNode", "ByteDance Seedance 2.5 Reference to Video (Legacy)"): (
+        "ByteDance Seedance 2.5 Reference to Video"
+    ),
+    ("ByteDanceSeedreamNode", "ByteDance Seedream 4.5"): "ByteDance Seedream 4",
+    ("ByteDanceSeedreamNodeV2", "ByteDance Seedream 4.5 & 5.0 (Legacy)"): "ByteDance Seedream 4.5 & 5.0",
+    ("FluxKontextMultiReferenceLatentMethod", "Edit Model Reference Method"): "FluxKontextMultiReferenceLatentMethod",
+    ("IdeogramPImage", "Ideogram & Pruna P-Image"): "Ideogram P-Image",
+    ("LTXVConcatAVLatent", "Concat AV Latent"): "LTXVConcatAVLatent",
+    ("LTXVSeparateAVLatent", "Separate AV Latent"): "LTXVSeparateAVLatent",
+    ("Mahiro", "Mahiro CFG"): "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
+    ("TopazImageEnhance", "Topaz Image Enhance (Legacy)"): "Topaz Image Enhance",
+}
+"""The editor has names of its own for the core's classes. These differ from what servers say, by class and that."""
+
+
+@dataclass(frozen=True)
+class MissingNode:
+    """A node of a prompt whose class the server doesn't have; `pack` has it, if the workflow says which ("" if not)."""
+
+    node_id: str
+    class_type: str
+    title: str
+    pack: str
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A prompt, and what is missing for it. A missing node has the class None there, as in the editor's own export.
+
+    `notes` are whole lines on what only the editor's page can supply: a view of a scene, a webcam, a microphone.
+    """
+
+    prompt: dict[str, Any]
+    missing: tuple[MissingNode, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
+    """The node classes of an editor's file, subgraphs included: what a server is asked the definitions of.
+
+    Raises WorkflowError when `graph` is not such a file.
+    """
+    file = read(graph, name, renumber=False)
+    groups = read_groups(graph, name)
+    graphs = [*file.graphs(), *(group.graph for group in groups.values())]
+    found = {node.type for each in graphs for node in each.nodes.values()}
+    return frozenset(found - VIRTUAL - file.subgraphs.keys() - groups.keys())
+
+
+def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
+    """The prompt alone: see `convert`."""
+    return convert(graph, definitions, name).prompt
+
+
+def convert(
+    graph: Mapping[str, Any],
+    definitions: Definitions,
+    name: str = "workflow",
+    *,
+    draw: Callable[[int, int], int] | None = None,
+) -> Converted:
+    """Makes the prompt of an editor's file.
+
+    Args:
+        graph: the file's JSON; it is not changed.
+        definitions: the server's, of at least the classes of `editor_classes`.
+        name: what messages call the file.
+        draw: `draw(low, high)` chooses in texts like "a {red|blue} cat", both bounds included; by chance if not given.
+
+    Raises:
+        WorkflowError: it is not such a file, or its links or subgraphs go in circles.
+    """
+    recent = not definitions or any(definition.recent for definition in definitions.values())
+    file = read(graph, name, renumber=recent)
+    ungroup(file, read_groups(graph, name), definitions, name)
+    _assemble(file, definitions, name, recent=recent)
+    steps = unfold(file, name, recent=recent)
+    running = [step for step in steps if _runs(step, file)]
+    sources = Sources(name, recent=recent)
+    prompt = {step.id: _written(step, sources, draw) for step in _sorted(running)}
+    for node in prompt.values():
+        inputs = node["inputs"]
+        for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
+            del inputs[key]
+    missing = (_missing(step) for step in running if step.node.definition is None)
+    return Converted(prompt, tuple(missing), tuple(_notes(running, name)))
+
+
+def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
+    """Gives all nodes their slots and widgets, with the values of the file."""
+    promotion = Promotion(file, called, recent)
+    for graph in (*leaves_first(file, called), file.root):
+        for node in graph.nodes.values():
+            if node.type in file.subgraphs:
+                promotion.host(node)
+            else:
+                _configure(node, definitions, recent=recent)
+        graph.find_ends()
+        if recent:
+            for node in graph.nodes.values():
+                if node.type in file.subgraphs:
+                    promotion.migrate(node)
+    for graph in file.graphs():
+        for node in graph.nodes.values():
+            if node.layout is not None:
+                node.layout.settle()
+            for slot in node.slots:
+                if slot.promoted is not None and (first := unmade(slot.promoted)) is not MISSING:
+                    slot.promoted.value = first
+    for graph in file.graphs():
+        for node in graph.nodes.values():
+            if node.type == "PrimitiveNode" and node.definition is None:
+                _apply_primitive(node, graph)
+
+
+def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
+    definition = definitions.get(node.type)
+    if definition is None:
+        if node.type not in VIRTUAL:
+            node.widgets = unknown(node.values, recent=recent)
+        return
+    node.definition = definition
+    node.layout = Layout(definition)
+    node.layout.connect(node.slots)
+    node.layout.fill(node.values)
+    node.slots, node.widgets = node.layout.slots, node.layout.widgets
+    for widget in node.widgets:
+        if widget.spec is not None and widget.spec.type == "LOAD_3D":
+            widget.value = _scene(node)
+    for output, type_ in zip(node.outputs, definition.outputs, strict=False):
+        if type_ != "COMFY_MATCHTYPE_V3":
+            output.type = type_
+
+
+def _apply_primitive(node: Node, graph: Graph) -> None:
+    """A primitive node writes its value into the widgets that it is linked to."""
+    ends = [graph.ends[id_] for id_ in (node.outputs[0].links if node.outputs else ()) if id_ in graph.ends]
+    targets = [(end.node, end.widget) for end in ends if end.widget is not None]
+    if not targets:
+        return
+    value = node.values[0] if isinstance(node.values, list) and node.values else targets[0][1].value
+    value = _bounded(value, [widget for _, widget in targets])
+    for target, widget in targets:
+        if target.layout is not None:
+            target.layout.set(widget, rounded(widget, value))
+        else:
+            widget.value = value
+
+
+def _bounded(value: Any, widgets: list[Widget]) -> Any:
+    """A number within the bounds that all these widgets have in common, if they have any."""
+    specs = [widget.spec for widget in widgets if widget.spec is not None and widget.spec.type in ("INT", "FLOAT")]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not specs:
+        return value
+    lows = [spec.min for spec in specs if spec.min is not None]
+    highs = [spec.max for spec in specs if spec.max is not None]
+    if lows and highs and max(lows) > min(highs):
+        return value
+    value = max(value, *lows) if lows else value
+    return min(value, *highs) if highs else value
+
+
+def _runs(step: Step, file: File) -> bool:
+    node = step.node
+    if node.mode in (MUTED, BYPASSED) or node.type in file.subgraphs:
+        return False
+    return node.definition is not None or node.type not in VIRTUAL
+
+
+def _sorted(steps: list[Step]) -> Iterator[Step]:
+    """In the order of an exported file: a JavaScript object has its numbers first, in their order."""
+    numbered = [step for step in steps if step.id.isascii() and step.id.isdecimal()]
+    yield from sorted(numbered, key=lambda step: int(step.id))
+    yield from (step for step in steps if not (step.id.isascii() and step.id.isdecimal()))
+
+
+def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | None) -> dict[str, Any]:
+    """One node of the prompt."""
+    node = step.node
+    inputs: dict[str, Any] = {}
+    for widget in node.widgets:
+        value = widget.read() if widget.read is not None else widget.value
+        if widget.sent and widget.name and value is not MISSING:
+            if widget.spec is not None and widget.spec.dynamic and "." not in widget.name and isinstance(value, str):
+                value = chosen(value, draw)
+            inputs[widget.name] = _wrapped(value, widget)
+    for index, slot in enumerate(node.slots):
+        found = sources.of(step, index) if slot.link is not None else None
+        if isinstance(found, Value):
+            if found.value is not MISSING:
+                inputs[slot.name] = _wrapped(found.value)
+            else:
+                inputs.pop(slot.name, None)
+        elif found is not None:
+            inputs[slot.name] = list(found)
+    definition = node.definition
+    if definition is None:
+        return {"inputs": inputs, "class_type": None, "_meta": {"title": node.title or None}}
+    shown = _EDITOR_NAMES.get((definition.class_type, definition.display_name), definition.display_name)
+    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": node.title or shown}}
+
+
+def _wrapped(value: Any, widget: Widget | None = None) -> Any:
+    """A value as a prompt has it: a list would be a link, and a page knows no integer past 2**53 exactly."""
+    if isinstance(value, list):
+        curve = widget is not None and widget.spec is not None and widget.spec.type == "CURVE"
+        return {"__type__": "CURVE", "__value__": value} if curve else {"__value__": value}
+    if type(value) is int and _LARGEST_EXACT < abs(value) < 10**300:
+        return _as_page(value)
+    return value
+
+
+def _as_page(value: int) -> int:
+    """The integer that a page makes of one that it can't hold: the shortest digits of the nearest float."""
+    digits, _, exponent = repr(float(value)).partition("e+")
+    whole, _, part = digits.partition(".")
+    part = part.rstrip("0")
+    return int(whole + part + "0" * (int(exponent or 0) - len(part)))
+
+
+def _scene(node: Node) -> dict[str, Any]:
+    """What is known of the view of a scene without a page that draws it: where the camera stood."""
+    camera = node.properties.get("Camera Config")
+    state = camera.get("state") if isinstance(camera, Mapping) else None
+    return {"image": "", "mask": "", "normal": "", "camera_info": state, "recording": "", "model_3d_info": []}
+
+
+def _notes(steps: list[Step], called: str) -> Iterator[str]:
+    for step in steps:
+        for widget in step.node.widgets:
+            what = _PAGE_ONLY.get(widget.spec.type) if widget.spec is not None else None
+            if what is not None and widget.name != "viewport_state":
+                where = f"{plain(step.node.title or step.node.type)} ({plain(step.id)})"
+                yield f'{called}: {where} takes {what} in the page of the editor: open it there, use "Export (API)"'
+
+
+def _missing(step: Step) -> MissingNode:
+    properties = step.node.properties
+    pack = next((each for key in ("cnr_id", "aux_id") if isinstance(each := properties.get(key), str) and each), "")
+    return MissingNode(step.id, step.node.type, step.node.title, pack)

@@ -1,0 +1,265 @@
+"""`Layout`: the widgets and slots that the editor gives a node of a class, and how a file's values are laid onto them.
+
+A file keeps the values of a node as a bare list: which value belongs to which input follows only from the widgets that
+the editor draws for its class, in their order, with those that are no inputs (the control beside a seed, buttons) and
+those that come and go with a value (dynamic choices) or a link (inputs that grow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from comfykit_jupyter.workflow.editor.widgets import (
+    BLANK,
+    Slot,
+    Widget,
+    has_widget,
+    initial,
+    is_controlled,
+    is_page,
+    put,
+    text,
+    unmade,
+)
+from comfykit_jupyter.workflow.nodes import MISSING, Input, NodeDefinition
+
+_PLAYERS: Final = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"})
+_SAMPLERS: Final = frozenset({"KSampler", "KSamplerAdvanced"})
+_VIEWERS: Final = frozenset({"Preview3D", "SaveGLB"})
+_BUTTONS_3D: Final = (
+    ("upload 3d model", "upload3dmodel"),
+    ("upload extra resources", "uploadExtraResources"),
+    ("clear", "clear"),
+)
+
+
+class Layout:
+    """The slots and widgets of one node of a known class: made by its definition, then filled from a file."""
+
+    def __init__(self, definition: NodeDefinition) -> None:
+        self.class_type = definition.class_type
+        self.recent = definition.recent
+        self.slots: list[Slot] = []
+        self.widgets: list[Widget] = []
+        self._growing: dict[str, Input] = {}
+        self._inputs = (*definition.inputs.values(), *_extras(definition))
+        for spec in self._inputs:
+            if not has_widget(spec):
+                self._add_socket(spec, spec.name)
+        for spec in self._inputs:
+            if has_widget(spec):
+                self._add_widget(spec, spec.name)
+        self._add_others(definition.class_type)
+
+    def connect(self, saved: Iterable[Slot]) -> None:
+        """Takes over the links of a file's slots, by name; further slots are kept behind the class's own."""
+        by_name = {slot.name: slot for slot in saved}
+        own = {slot.name for slot in self.slots}
+        for slot in self.slots:
+            found = by_name.get(slot.name)
+            if found is not None:
+                slot.link = found.link
+        self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
+        at = 0
+        while self._growing and at < len(self.slots):  # what grows while this runs comes behind what it grew from
+            self._grow(self.slots[at])
+            at += 1
+
+    def fill(self, values: Any) -> None:
+        """Lays a file's values onto the widgets: a list in order, or an object by names."""
+        if isinstance(values, Mapping):
+            for widget in self.widgets:  # a choice brings further widgets along: they come next
+                if widget.saved and widget.name in values:
+                    self.set(widget, values[widget.name])
+            return
+        waiting: Iterator[Any] = iter(self._current(values) if isinstance(values, list) else ())
+        for widget in self.widgets:
+            if not widget.saved:
+                continue
+            value = next(waiting, MISSING)
+            if value is MISSING:
+                break
+            self.set(widget, value)
+
+    def _current(self, values: list[Any]) -> list[Any]:
+        """The values without those of inputs that are links only: files from before 2025 have one for each."""
+        if not any(spec.force_input for spec in self._inputs):
+            return values
+        names = {widget.name for widget in self.widgets}
+        stale: list[bool] = []
+        for spec in self._inputs:
+            if spec.name in names or spec.force_input:
+                stale += [spec.force_input, False] if spec.control else [spec.force_input]
+        if len(stale) != len(values):
+            return values
+        return [value for value, drop in zip(values, stale, strict=True) if not drop]
+
+    def settle(self) -> None:
+        """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
+        for widget in self.widgets:
+            if (first := unmade(widget)) is not MISSING:
+                self.set(widget, first)
+            if widget.name == "sampler_name" and self.class_type in _SAMPLERS and isinstance(widget.value, str):
+                widget.value = widget.value.removeprefix("sample_")  # as files of early 2023 have it
+        names = {widget.name for widget in self.widgets}
+        self.slots[:] = [
+            each for each in self.slots if each.widget is None or each.widget in names or self._grown(each)
+        ]
+
+    def set(self, widget: Widget, value: Any) -> None:
+        """Gives a widget a value, with all that follows from it for the others."""
+        spec = widget.spec
+        if spec is None:
+            widget.value = value
+            if widget.name.startswith("option"):
+                self._add_option(widget)
+            return
+        if spec.type in BLANK or widget.read is not None:
+            return
+        put(widget, value)
+        if spec.variants is not None:
+            self._choose(widget, spec.variants)
+
+    def _add_input(self, spec: Input, name: str) -> None:
+        if has_widget(spec):
+            self._add_widget(spec, name)
+        else:
+            self._add_socket(spec, name)
+
+    def _add_socket(self, spec: Input, name: str) -> None:
+        if spec.template is None:
+            self.slots.append(Slot(name, spec.slot_type))
+            return
+        self._growing[name] = spec
+        least = spec.template.least
+        for ordinal in range(max(1, least + 1) if self.recent else least):
+            self._add_grown(name, spec, ordinal)
+
+    def _add_widget(self, spec: Input, name: str) -> None:
+        if spec.type == "LOAD_3D" and self.class_type == "Load3D":
+            self.widgets += [Widget(label, value) for label, value in _BUTTONS_3D]
+        widget = Widget(name, initial(spec), spec=spec, shared=not self.recent and is_page(spec))
+        self.widgets.append(widget)
+        if spec.type in ("IMAGEUPLOAD", "AUDIOUPLOAD"):
+            widget.sent = False
+        elif spec.type == "AUDIO_UI":
+            widget.sent, widget.saved = not self.recent, False
+        elif spec.type == "IMAGECOMPARE":
+            widget.saved = False
+        elif spec.type == "AUDIO_RECORD":
+            self.widgets.append(Widget(name, sent=False))
+        elif spec.type == "BOUNDING_BOX":
+            self.widgets.extend(Widget(side, sent=False) for side in ("x", "y", "width", "height"))
+        elif spec.variants is not None:
+            self._choose(widget, spec.variants)
+        if spec.remote:
+            self.widgets.append(Widget("Auto-refresh after generation", sent=False))
+        if spec.refreshed:
+            self.widgets.append(Widget("refresh", "refresh"))
+        if is_controlled(spec, name):
+            self.widgets.append(Widget("control_after_generate", sent=False))
+            if spec.type == "COMBO":
+                self.widgets.append(Widget("control_filter_list", sent=False))
+        self.slots.append(Slot(name, spec.slot_type, widget=name))
+
+    def _choose(self, widget: Widget, variants: Mapping[str, tuple[Input, ...]]) -> None:
+        """Puts the inputs that the value of a dynamic choice brings along in the place of the former ones."""
+        prefix = f"{widget.name}."
+        removed = [slot for slot in self.slots if slot.name.startswith(prefix)]
+        self.slots[:] = [slot for slot in self.slots if not slot.name.startswith(prefix)]
+        self.widgets[:] = [each for each in self.widgets if not each.name.startswith(prefix)]
+        for group in [name for name in self._growing if name.startswith(prefix)]:
+            del self._growing[group]
+        slots, widgets = list(self.slots), list(self.widgets)
+        self.slots[:], self.widgets[:] = [], []
+        for spec in variants.get(text(widget.value), ()):
+            self._add_input(spec, prefix + spec.name)
+        added = list(self.widgets)
+        at = next(index for index, each in enumerate(widgets) if each is widget) + 1
+        self.widgets[:] = [*widgets[:at], *added, *widgets[at:]]
+        at = next((index for index, slot in enumerate(slots) if slot.name == widget.name), len(slots) - 1) + 1
+        self.slots[:] = [*slots[:at], *self.slots, *slots[at:]]
+        by_name = {slot.name: slot for slot in self.slots}
+        for old in removed:
+            slot = by_name.get(old.name)
+            if slot is not None:
+                slot.link = old.link
+                if self._grow(slot):
+                    by_name = {slot.name: slot for slot in self.slots}
+
+    def _grown(self, slot: Slot) -> bool:
+        return slot.name.rpartition(".")[0] in self._growing
+
+    def _grow(self, slot: Slot) -> bool:
+        """A connected input of those that grow has another one behind it. True if that is new."""
+        group = slot.name.rpartition(".")[0]
+        spec = self._growing.get(group)
+        if slot.link is None or spec is None or spec.template is None:
+            return False
+        ordinal = _ordinal(slot.name[len(group) + 1 :], spec.template.names)
+        if ordinal is None:
+            return False
+        self._add_grown(group, spec, ordinal + 1)
+        return True
+
+    def _add_grown(self, group: str, spec: Input, ordinal: int) -> None:
+        template = spec.template
+        if template is None or ordinal >= template.most:
+            return
+        slots = list(self.slots)
+        self.slots[:] = []
+        for each in template.inputs:
+            self._add_input(each, f"{group}.{template.name(ordinal, each)}")
+        added = list(self.slots)
+        names = {slot.name: slot for slot in added}
+        kept = []
+        for slot in slots:
+            if slot.name in names:
+                names[slot.name].link = names[slot.name].link or slot.link
+            else:
+                kept.append(slot)
+        before = f"{group}.{template.name(ordinal - 1, template.inputs[-1])}" if ordinal else f"{group}."
+        places = [index for index, slot in enumerate(kept) if slot.name.startswith(before)]
+        at = places[-1] + 1 if places else len(kept)
+        self.slots[:] = [*kept[:at], *added, *kept[at:]]
+
+    def _add_others(self, class_type: str) -> None:
+        """The widgets that the editor adds to single classes."""
+        if class_type == "PreviewAny" and not self.recent:
+            self.widgets += [Widget("preview", "", saved=False), Widget("previewMode", False)]
+        elif class_type == "CustomCombo":
+            if self.recent:
+                choice = self.widgets[0] if self.widgets else None
+                self.widgets.append(Widget("index", read=lambda: self._position(choice)))
+            self._add_option(self.widgets[-1] if self.widgets else None)
+
+    def _position(self, choice: Widget | None) -> int:
+        values = [widget.value for widget in self.widgets[2:]]
+        return values.index(choice.value) if choice is not None and choice.value in values else -1
+
+    def _add_option(self, behind: Widget | None) -> None:
+        """A list of options has one empty place at its end."""
+        if behind is None or behind is not self.widgets[-1] or (behind.name.startswith("option") and not behind.value):
+            return
+        self.widgets.append(Widget(f"option{len(self.widgets) - 1}", ""))
+
+
+def _extras(definition: NodeDefinition) -> Iterable[Input]:
+    """The inputs that the editor itself adds to a class: players, viewers, the buttons for an upload."""
+    required = [each for each in definition.inputs.values() if each.required]
+    if definition.class_type in _PLAYERS:
+        yield Input("audioUI", "AUDIO_UI", "link", slot_type="AUDIO_UI")
+    if definition.class_type in _VIEWERS:
+        yield Input("image", "PREVIEW_3D", "link", slot_type="PREVIEW_3D")
+    if any(each.button for each in required):
+        yield Input("upload", "IMAGEUPLOAD", "link", slot_type="IMAGEUPLOAD")
+    elif any(each.name == "audio" and each.kind == "audio" for each in required):
+        yield Input("upload", "AUDIOUPLOAD", "link", slot_type="AUDIOUPLOAD")
+
+
+def _ordinal(name: str, names: tuple[str, ...] | None) -> int | None:
+    if names is not None:
+        return names.index(name) if name in names else None
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits and len(digits) < 6 else None

@@ -1,0 +1,244 @@
+"""Subgraphs: the widgets of inner nodes that an instance of a subgraph shows, and the values that it gives them.
+
+An instance has an input slot for each input of its subgraph. A slot whose link inside leads to a widget shows that
+widget, with a value of its own ("promoted"). Files of 2025 also list widgets that no input leads to ("proxies"): the
+newer editor gives each of them an input, the older one leaves them where they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from comfykit_jupyter.workflow.editor.file import INPUT_NODE, End, File, Graph, Link, Node, Port, Proxy
+from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, put
+from comfykit_jupyter.workflow.errors import WorkflowError, plain
+from comfykit_jupyter.workflow.nodes import MISSING
+
+_DEEPEST = 32  # subgraphs in subgraphs
+_MOST_PROXIES = 1000  # of one instance
+_BYPASS_MARK = "proxyBypassedToSubgraphInput"
+_PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
+
+
+def leaves_first(file: File, called: str) -> list[Graph]:
+    """The subgraphs, each behind all those that it has instances of. Raises WorkflowError for a circle."""
+    depth: dict[str, int] = {}
+    for start in file.subgraphs:
+        path = {start: _used(file, start)} if start not in depth else {}  # the subgraphs that are open, outermost first
+        while path:
+            id_ = next(reversed(path))
+            inner = next((each for each in path[id_] if each not in depth), None)
+            if inner is None:
+                del path[id_]
+                depth[id_] = 1 + max((depth[each] for each in _used(file, id_)), default=0)
+            elif inner in path:
+                name = plain(file.subgraphs[inner].name)
+                raise WorkflowError(f"{called}: the subgraph {name} holds itself: open and save it in the editor")
+            else:
+                path[inner] = _used(file, inner)
+    if any(each > _DEEPEST for each in depth.values()):
+        raise WorkflowError(f"{called}: its subgraphs are more than {_DEEPEST} deep")
+    return [file.subgraphs[id_] for id_ in depth]
+
+
+def _used(file: File, id_: str) -> Iterator[str]:
+    return (node.type for node in file.subgraphs[id_].nodes.values() if node.type in file.subgraphs)
+
+
+@dataclass
+class Promotion:
+    """Promotes widgets while the graphs of a file are put together, one graph after another, the leaves first."""
+
+    file: File
+    called: str
+    recent: bool
+
+    def __post_init__(self) -> None:
+        self.hosts: dict[str, list[Node]] = {id_: [] for id_ in self.file.subgraphs}
+        self._numbers = count(1)
+
+    def host(self, node: Node) -> None:
+        """Puts together an instance of a subgraph: its slots, the widgets that they show, the values of those."""
+        graph = self.file.subgraphs[node.type]
+        saved = {slot.name: slot for slot in node.slots}
+        node.slots = []
+        for port in graph.inputs:
+            link = saved[port.name].link if port.name in saved else None
+            node.slots.append(Slot(port.name, port.type, link))
+            self._show(node, node.slots[-1], port)
+        for port, output in zip(graph.outputs, node.outputs, strict=False):
+            output.type = port.type
+        self.hosts[graph.id].append(node)
+        values = node.values if isinstance(node.values, list) else []
+        held = {} if not self.recent else _quarantined(node)
+        shown = [slot for slot in node.slots if slot.promoted is not None]
+        for slot, value in zip(shown, [*values, *[MISSING] * len(shown)], strict=False):
+            value = held.get(slot.name, value)
+            if slot.promoted is not None and value is not MISSING:
+                put(slot.promoted, value)
+        if not self.recent:
+            self._fill_listed(node, values)
+
+    def migrate(self, node: Node) -> None:
+        """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
+        graph = self.file.subgraphs[node.type]
+        if len(node.proxies) > _MOST_PROXIES:
+            raise WorkflowError(f"{self.called}: node {plain(node.id)} shows more than {_MOST_PROXIES:,} widgets")
+        proxies = [_normal(graph, proxy) for proxy in node.proxies]
+        values = node.values if isinstance(node.values, list) else []
+        shown = self._shown(node, graph) if proxies else {}
+        primitives: dict[str, list[tuple[str, Any]]] = {}
+        for at, proxy in enumerate(proxies):
+            source, name = proxy.source, proxy.widget
+            value = values[at] if at < len(values) and values[at] is not None else MISSING
+            inner = graph.nodes.get(source)
+            slot = shown.get((source, name))
+            if slot is None and inner is not None and inner.type == "PrimitiveNode":
+                mark = inner.properties.get(_BYPASS_MARK)
+                slot = next((each for each in node.slots if each.name == mark), None)
+                if slot is None:
+                    primitives.setdefault(source, []).append((name, value))
+            elif slot is None and inner is not None:
+                slot = self._new_input(node, graph, inner, proxy)
+                if slot is not None:
+                    shown[source, name] = slot
+            elif slot is None and source == "-1":
+                slot = next((each for each in node.slots if each.name == name), None)
+            if slot is not None and slot.promoted is not None and value is not MISSING:
+                put(slot.promoted, value)
+        for source, entries in primitives.items():
+            self._replace_primitive(node, graph, graph.nodes[source], entries)
+
+    def _show(self, node: Node, slot: Slot, port: Port) -> None:
+        """Finds the widget that a slot of an instance shows: that of the first link inside that leads to one."""
+        graph = self.file.subgraphs[node.type]
+        widget = next((end.widget for end in _ends(graph, port) if end.widget is not None), None)
+        if widget is not None:
+            slot.widget = slot.name
+            slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
+
+    def _fill_listed(self, node: Node, values: list[Any]) -> None:
+        """The older editor: the values of the list belong to its proxies, and those of "-1" are inputs."""
+        for proxy, value in zip(node.proxies, values, strict=False):
+            slot = next((each for each in node.slots if each.name == proxy.widget and each.promoted), None)
+            if proxy.source == "-1" and value is not None and slot is not None and slot.promoted is not None:
+                put(slot.promoted, value)
+
+    def _shown(self, node: Node, graph: Graph) -> dict[tuple[str, str], Slot]:
+        """The slots of an instance that show a widget, by the inner node and what is shown of it."""
+        found: dict[tuple[str, str], Slot] = {}
+        for slot, port in zip(node.slots, graph.inputs, strict=False):
+            for end in _ends(graph, port):
+                inner = end.node.type in self.file.subgraphs
+                if inner or end.widget is not None:
+                    found.setdefault((end.node.id, end.slot.name if inner else end.slot.widget or ""), slot)
+                    break
+        return found
+
+    def _new_input(self, node: Node, graph: Graph, inner: Node, proxy: Proxy) -> Slot | None:
+        name = proxy.widget
+        if name.startswith("$$"):  # a preview, not a value
+            return None
+        if inner.type in self.file.subgraphs:
+            target = self._inner_slot(inner, proxy)
+        else:
+            target = next((slot for slot in inner.slots if slot.widget == name), None) if inner.widget(name) else None
+        if target is None:
+            return None
+        port = self._add_port(graph, name, target.type)
+        self._connect(graph, port, End(inner, target, target.promoted or inner.widget(target.widget)))
+        return self._add_slots(node, graph, port)
+
+    def _inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
+        """The slot of an inner instance that shows what a proxy means: its own name will do, if no node is told."""
+        graph = self.file.subgraphs[inner.type]
+        for slot, port in zip(inner.slots, graph.inputs, strict=False):
+            behind = next(((end.node.id, end.slot.widget) for end in _ends(graph, port)), None)
+            told = behind == (proxy.inner, proxy.widget)
+            named = not proxy.inner and (
+                slot.name == proxy.widget or (behind is not None and behind[1] == proxy.widget)
+            )
+            if slot.promoted is not None and (told or named):
+                return slot
+        return None
+
+    def _replace_primitive(self, node: Node, graph: Graph, primitive: Node, entries: list[tuple[str, Any]]) -> None:
+        """An input of the subgraph takes the place of a primitive node that is shown outside."""
+        names = {name for name, _ in entries}
+        output = primitive.outputs[0] if primitive.outputs else None
+        if len(names) != 1 or output is None:
+            return
+        ends = [graph.ends[id_] for id_ in output.links if id_ in graph.ends]
+        types = {end.slot.type for end in ends}
+        if not ends or len(ends) != len(output.links) or (output.type != "*" and types - {"*", output.type}):
+            return
+        title = primitive.title if primitive.title != "PrimitiveNode" else ""
+        port = self._add_port(graph, title or names.pop(), output.type)
+        for end in ends:
+            self._connect(graph, port, end)
+        output.links.clear()
+        primitive.properties = {**primitive.properties, _BYPASS_MARK: port.name}
+        shown = self._add_slots(node, graph, port)
+        value = next((value for _, value in entries if value is not MISSING), MISSING)
+        if shown is not None and shown.promoted is not None and value is not MISSING:
+            put(shown.promoted, value)
+
+    def _add_port(self, graph: Graph, name: str, type_: str) -> Port:
+        names = {port.name for port in graph.inputs}
+        free = next(each for each in _numbered(name) if each not in names)
+        graph.inputs.append(Port(free, type_, []))
+        return graph.inputs[-1]
+
+    def _connect(self, graph: Graph, port: Port, end: End) -> None:
+        id_ = f"proxy:{next(self._numbers)}"
+        if end.slot.link is not None:
+            graph.ends.pop(end.slot.link, None)
+        graph.links[id_] = Link(INPUT_NODE, len(graph.inputs) - 1, end.node.id)
+        graph.ends[id_] = end
+        port.links.append(id_)
+        end.slot.link = id_
+
+    def _add_slots(self, node: Node, graph: Graph, port: Port) -> Slot | None:
+        """All the instances of a subgraph get a slot for its new input."""
+        for host in self.hosts[graph.id]:
+            host.slots.append(Slot(port.name, port.type))
+            self._show(host, host.slots[-1], port)
+        return node.slots[-1]
+
+
+def _normal(graph: Graph, proxy: Proxy) -> Proxy:
+    """A proxy without the ids that older files write in front of the widget's name."""
+    inner = graph.nodes.get(proxy.source)
+    if inner is not None and (inner.widget(proxy.widget) or any(slot.name == proxy.widget for slot in inner.slots)):
+        return proxy
+    while (match := _PREFIX.fullmatch(proxy.widget)) is not None:
+        proxy = Proxy(proxy.source, match[2], match[1])
+    return proxy
+
+
+def _ends(graph: Graph, port: Port) -> Iterator[End]:
+    """Where the links of an input of a subgraph end."""
+    return (graph.ends[id_] for id_ in port.links if id_ in graph.ends)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in count(1):
+        yield f"{name}_{number}"
+
+
+def _quarantined(node: Node) -> dict[str, Any]:
+    """The values of inputs that an editor put aside because it did not find the input when it migrated proxies."""
+    raw = node.properties.get("proxyWidgetErrorQuarantine")
+    found: dict[str, Any] = {}
+    for each in raw if isinstance(raw, list) else ():
+        entry = each.get("originalEntry") if isinstance(each, dict) else None
+        if isinstance(entry, list) and len(entry) >= 2 and entry[0] == "-1" and isinstance(entry[1], str):
+            value = each.get("hostValue")
+            if value is not None:
+                found.setdefault(entry[1], value)
+    return found

@@ -1,0 +1,45 @@
+"""How much of a run each node is: by how long nodes of its class took before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.progress.state import RunState
+
+_MOST_STEPS = 10_000
+
+
+def expected(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, float]:
+    """The seconds that each node is likely to take, by node id; empty when nothing is known of any.
+
+    Args:
+        prompt: the API graph.
+        seen: what `learned` gave before.
+
+    A class never seen counts as the quickest that was: what takes long has been seen once.
+    """
+    known = {id_: seen[class_] * _units(node) for id_, node in prompt.items() if (class_ := _class(node)) in seen}
+    least = min(known.values(), default=0.0)
+    return {id_: known.get(id_, least) for id_ in prompt} if least > 0 else {}
+
+
+def learned(prompt: Mapping[str, Any], state: RunState) -> dict[str, float]:
+    """The seconds that nodes took in a run, by class; for classes that do a number of steps, the seconds of one."""
+    found: dict[str, list[float]] = {}
+    for id_, seconds in state.node_times.items():
+        ran = state.status == "completed" or id_ in state.done
+        if ran and id_ in prompt and id_ not in state.cached:
+            found.setdefault(_class(prompt[id_]), []).append(max(seconds, 0.001) / _units(prompt[id_]))
+    return {class_: sum(times) / len(times) for class_, times in found.items()}
+
+
+def _class(node: Any) -> str:
+    return str(node.get("class_type")) if isinstance(node, Mapping) else ""
+
+
+def _units(node: Any) -> int:
+    inputs = node.get("inputs")
+    steps = inputs.get("steps") if isinstance(inputs, Mapping) else None
+    return steps if isinstance(steps, int) and not isinstance(steps, bool) and 1 <= steps <= _MOST_STEPS else 1

@@ -28,7 +28,7 @@ SCRIPT = """
 import json, resource, sys
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.transfer import local_folder
+from comfykit_jupyter.client.local_files import local_folder
 
 url, form, large, small, inverted, showing = json.loads(sys.argv[1])
 unit = 1 if sys.platform == "darwin" else 1024

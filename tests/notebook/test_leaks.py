@@ -7,7 +7,7 @@ from .kernels import Page
 MAKE = """
 import gc, threading, weakref
 from ipywidgets.widgets.widget import _instances as widgets
-from comfykit_jupyter.client.run import unfinished
+from comfykit_jupyter.client.running.run import unfinished
 from comfykit_jupyter.notebook import sync
 
 def cycle(count, run):

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.inputs.media import OnServer, read_media
 from comfykit_jupyter.client.inputs.workflows import resolve
 from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
-from comfykit_jupyter.workflow.errors import plain, shown
+from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
 from comfykit_jupyter.workflow.params import nearest
 
@@ -75,9 +75,9 @@ class Report:
 
     def __str__(self) -> str:
         if self.ok:
-            return f"{plain(self.workflow)}: fine for {self.server}"
+            return f"{one_line(self.workflow)}: fine for {self.server}"
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        return "\n".join([f"{plain(self.workflow)}: {count}", *(f"  {each.message}" for each in self.problems)])
+        return "\n".join([f"{one_line(self.workflow)}: {count}", *(f"  {each.message}" for each in self.problems)])
 
     __repr__ = __str__
 
@@ -153,7 +153,7 @@ class _Check:
             if slot.node_id == problem.node_id and slot.spec.choices is not None and value not in slot.spec.choices:
                 class_type = self.workflow.prompt[slot.node_id]["class_type"]
                 reason = await self._missing_model(class_type, slot.field, value, slot.spec.choices)
-                message = f"{plain(problem.parameter)} ({problem.node_title}): {reason}"
+                message = f"{one_line(problem.parameter)} ({problem.node_title}): {reason}"
                 return replace(problem, kind="missing_model", message=message, field=slot.field)
         return problem
 
@@ -172,8 +172,8 @@ class _Check:
             and source.name not in upload.choices
             and not await self.server.has(source.name)
         ):
-            where = f"{plain(upload.parameter)} ({upload.node_title})"
-            message = f"{where}: the server has no file {shown(source.name)}"
+            where = f"{one_line(upload.parameter)} ({upload.node_title})"
+            message = f"{where}: the server has no file {short_repr(source.name)}"
             return [Problem(upload.parameter, message, upload.node_id, upload.node_title, "missing_file", upload.field)]
         return []
 
@@ -182,16 +182,16 @@ class _Check:
         if problem.kind == "missing_node_type" and problem.node_id is not None:
             class_type = prompt[problem.node_id]["class_type"]
             meant = nearest(class_type, await self.server.classes(), likeness=0.8)
-            hint = f" (did you mean {plain(meant)}?)" if meant else ""
+            hint = f" (did you mean {one_line(meant)}?)" if meant else ""
             return [replace(problem, message=f"{problem.message}{hint}")]
         if problem.kind != "value_not_in_list" or problem.node_id is None or problem.field is None:
             return [problem]
         node = prompt[problem.node_id]
         value = node["inputs"][problem.field]
         spec = self.definitions[node["class_type"]].inputs.get(problem.field)
-        where = f"{plain(problem.field)} ({problem.node_title}, node {plain(problem.node_id)})"
+        where = f"{one_line(problem.field)} ({problem.node_title}, node {one_line(problem.node_id)})"
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
-            message = f"{where}: the server has no file {shown(value)}: give one"
+            message = f"{where}: the server has no file {short_repr(value)}: give one"
             return (
                 []
                 if value and await self.server.has(value)
@@ -206,10 +206,10 @@ class _Check:
     async def _missing_model(self, class_type: str, field: str, value: str, choices: tuple[Any, ...]) -> str:
         """What to do about an input that names a model which is not among the server's."""
         folder = await self._folder(class_type, field, choices)
-        place = f"put it into models/{plain(folder)} there" if folder else "put it among the server's models"
+        place = f"put it into models/{one_line(folder)} there" if folder else "put it among the server's models"
         meant = nearest(value, [str(choice) for choice in choices])
-        hint = f", or give {shown(meant)}, which it has" if meant else ""
-        return f"the server has no model {shown(value)}: {place}{hint}"
+        hint = f", or give {short_repr(meant)}, which it has" if meant else ""
+        return f"the server has no model {short_repr(value)}: {place}{hint}"
 
     async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
         """The folder of `models/` that an input takes its files from: the one that lists the same files."""
@@ -238,7 +238,9 @@ class _Check:
         if await self.server.has(value):
             return []
         title = self.workflow.title(id_, self.definitions)
-        message = f"{plain(field)} ({title}, node {plain(id_)}): the server has no file {shown(value)}: give one"
+        message = (
+            f"{one_line(field)} ({title}, node {one_line(id_)}): the server has no file {short_repr(value)}: give one"
+        )
         return [Problem(self.workflow.address(id_, field), message, id_, title, "missing_file", field)]
 
 

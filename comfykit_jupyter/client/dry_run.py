@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from comfykit_jupyter.client.inputs.media import OnServer, read_media
 from comfykit_jupyter.client.inputs.workflows import resolve
 from comfykit_jupyter.workflow.editor.values import changes
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DryRun:
         """One line: what would go where."""
         count = len(self.changes)
         differ = "as the file is" if not count else "with 1 input changed" if count == 1 else f"with {count} changed"
-        return f"nothing was sent: {plain(self.workflow)} would go to {self.server} {differ}"
+        return f"nothing was sent: {one_line(self.workflow)} would go to {self.server} {differ}"
 
     def __str__(self) -> str:
         lines = (f"  {each.node_title}  {each.field}: {each.before} → {each.after}" for each in self.changes)
@@ -84,10 +84,10 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> Dr
         found[id_, field] = told if anew else _shortened(*told)
     for upload in binding.uploads:
         own = _own(workflow, titles, upload.node_id, upload.field)
-        found[upload.node_id, upload.field] = (plain(own, LENGTH), plain(await _file(upload, server), LENGTH))
+        found[upload.node_id, upload.field] = (one_line(own, LENGTH), one_line(await _file(upload, server), LENGTH))
     order = {id_: index for index, id_ in enumerate(workflow.prompt)}
     told_changes = tuple(
-        Change(id_, _title(titles, id_), plain(field), *found[id_, field])
+        Change(id_, _title(titles, id_), one_line(field), *found[id_, field])
         for id_, field in sorted(found, key=lambda place: order[place[0]])
     )
     return DryRun(server.url, workflow.name, told_changes, _prompt(binding))
@@ -101,7 +101,7 @@ def _title(titles: Mapping[str, str], node_id: str) -> str:
     """The node's title, with its id where two are called so."""
     title = titles[node_id]
     alike = sum(each == title for each in titles.values())
-    return plain(title if alike == 1 else f"{title} ({node_id})")
+    return one_line(title if alike == 1 else f"{title} ({node_id})")
 
 
 def _own(workflow: Workflow, titles: Mapping[str, str], node_id: str, field: str, value: Any = None) -> str:
@@ -128,7 +128,7 @@ def _shortened(before: str, after: str) -> tuple[str, str]:
         same = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), 0)
         start = max(0, (same or min(len(before), len(after))) - _AROUND)
     cut = [f"…{text[start:]}" if start and len(text) > start else text for text in (before, after)]
-    return plain(cut[0], LENGTH), plain(cut[1], LENGTH)
+    return one_line(cut[0], LENGTH), one_line(cut[1], LENGTH)
 
 
 async def _file(upload: Upload, server: Backend) -> str:

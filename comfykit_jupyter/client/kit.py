@@ -15,7 +15,7 @@ from comfykit_jupyter.client.inputs.workflows import resolve, snapshot
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, SettingsError
-from comfykit_jupyter.workflow.errors import shown
+from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -213,7 +213,7 @@ class ComfyKit:
         """
         id_ = prompt_id.strip(" \t\r\n") if isinstance(prompt_id, str) else ""  # copied from a page
         if not id_:
-            raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {shown(prompt_id)}")
+            raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {short_repr(prompt_id)}")
         from comfykit_jupyter.client.running.attached import AttachedRun
 
         server = self._made(backend_of(id_, self._settings))

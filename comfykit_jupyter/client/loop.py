@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from comfykit_jupyter.workflow.errors import forget_origin, show_briefly
+from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Job(Generic[T]):
         if task.cancelled():
             self.outcome.set_exception(concurrent.futures.CancelledError())
         elif (error := task.exception()) is not None:
-            forget_origin(error)
+            strip_traceback(error)
             self.outcome.set_exception(error)
         else:
             self.outcome.set_result(task.result())
@@ -129,7 +129,7 @@ def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) ->
         try:
             concurrent.futures.wait([outcome], slice_)
         except KeyboardInterrupt as interrupt:
-            show_briefly(interrupt)
+            hide_frames(interrupt)
             raise
         if outcome.done():
             return outcome.result()
@@ -150,7 +150,7 @@ async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) 
         while not waiter.done():
             await asyncio.wait({waiter}, timeout=HEARTBEAT)
     except BaseException as error:
-        show_briefly(error)
+        hide_frames(error)
         if leave:  # the waiter is left alone: cancelled, it would cancel what it waits for
             raise
         job.cancel()

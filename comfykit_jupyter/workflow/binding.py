@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain, shown
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import (
     KNOWN_LOADERS,
     MEDIA_KINDS,
@@ -154,7 +154,7 @@ class _Binder:
 
     def bind(self, values: Mapping[str, Any]) -> Binding:
         for name, value in values.items():
-            parameter = self.find(name if isinstance(name, str) else shown(name))
+            parameter = self.find(name if isinstance(name, str) else short_repr(name))
             if parameter is not None:
                 self.give(parameter, value)
         declared = self.workflow.parameters
@@ -183,7 +183,7 @@ class _Binder:
         for slot in slots:
             other = self.given.setdefault((slot.node_id, slot.field), parameter.name)
             if other != parameter.name:
-                reason = f"given twice, also as {shown(other)}: leave one of them out"
+                reason = f"given twice, also as {short_repr(other)}: leave one of them out"
                 self.problems.append(self.problem(parameter, slot, reason))
                 continue
             self.put(parameter, slot, given if slot.upload else value)  # a file may be text that knows more
@@ -256,9 +256,9 @@ class _Binder:
         definition = self.definition(slot.node_id)
         if not slot.defined and definition is not None and not _may_have(definition, slot):
             names = list(definition.inputs)
-            example = f"${plain(parameter.name)}.{plain(nearest(slot.field, names) or 'FIELD')}"
-            known = ", ".join(plain(each) for each in names[:10])
-            reason = f"the node has no input {shown(slot.field)}: write {example} in its title (it has {known})"
+            example = f"${one_line(parameter.name)}.{one_line(nearest(slot.field, names) or 'FIELD')}"
+            known = ", ".join(one_line(each) for each in names[:10])
+            reason = f"the node has no input {short_repr(slot.field)}: write {example} in its title (it has {known})"
             raise ParameterError([self.problem(parameter, slot, reason)])
         spec = slot.spec if slot.defined else _lenient(slot, value)
         title = self.workflow.title(slot.node_id, self.definitions)
@@ -266,7 +266,7 @@ class _Binder:
 
     def problem(self, parameter: Parameter, slot: Slot, reason: str) -> Problem:
         title = self.workflow.title(slot.node_id, self.definitions)
-        return Problem(parameter.name, f"{plain(parameter.name)} ({title}): {reason}", slot.node_id, title)
+        return Problem(parameter.name, f"{one_line(parameter.name)} ({title}): {reason}", slot.node_id, title)
 
     def definition(self, node_id: str) -> NodeDefinition | None:
         return self.definitions.get(self.prompt[node_id]["class_type"]) if self.definitions else None

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comfykit_jupyter.workflow.errors import Problem, plain, shown
+from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions, Input, NodeDefinition
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -108,24 +108,26 @@ class _Checker:
 
     def _link(self, id_: str, name: str, spec: Input, link: list[Any]) -> Iterator[Problem]:
         if len(link) != 2:
-            reason = f"{shown(link)} is no link [node id, number of its output]"
+            reason = f"{short_repr(link)} is no link [node id, number of its output]"
             yield self._problem(id_, name, "bad_linked_input", reason)
             return
         source, slot = link
         if not isinstance(source, str) or source not in self.prompt:
-            yield self._problem(id_, name, "linked_node_missing", f"linked to node {shown(source)}, which isn't there")
+            yield self._problem(
+                id_, name, "linked_node_missing", f"linked to node {short_repr(source)}, which isn't there"
+            )
             return
         self.sources[id_].append(source)
         outputs = self._definition(self.prompt[source]).outputs
         if type(slot) is not int or not -len(outputs) <= slot < len(outputs):
             title = self.workflow.title(source, self.definitions)
-            reason = f"linked to output {shown(slot)} of {title}, which has {len(outputs)}"
+            reason = f"linked to output {short_repr(slot)} of {title}, which has {len(outputs)}"
             yield self._problem(id_, name, "linked_output_missing", reason)
             return
         received = outputs[slot]
         if not fits(received, spec.slot_type):
             title = self.workflow.title(source, self.definitions)
-            reason = f"takes {plain(spec.slot_type)}, and is linked to {plain(received)} of {title}"
+            reason = f"takes {one_line(spec.slot_type)}, and is linked to {one_line(received)} of {title}"
             yield self._problem(id_, name, "return_type_mismatch", reason)
 
     def _value(self, id_: str, name: str, spec: Input, value: Any) -> Iterator[Problem]:
@@ -136,18 +138,22 @@ class _Checker:
             try:
                 value = convert(value)
             except (TypeError, ValueError, OverflowError):
-                reason = f"{shown(value)} is not {_WORDS.get(spec.slot_type, spec.slot_type)}"
+                reason = f"{short_repr(value)} is not {_WORDS.get(spec.slot_type, spec.slot_type)}"
                 yield self._problem(id_, name, "invalid_input_type", reason)
                 return
         number = isinstance(value, (int, float))
         if number and spec.min is not None and value < spec.min:
-            yield self._problem(id_, name, "value_smaller_than_min", f"{shown(value)} is below the minimum {spec.min}")
+            yield self._problem(
+                id_, name, "value_smaller_than_min", f"{short_repr(value)} is below the minimum {spec.min}"
+            )
         elif number and spec.max is not None and value > spec.max:
-            yield self._problem(id_, name, "value_bigger_than_max", f"{shown(value)} is above the maximum {spec.max}")
+            yield self._problem(
+                id_, name, "value_bigger_than_max", f"{short_repr(value)} is above the maximum {spec.max}"
+            )
         elif spec.choices is not None and not _is_chosen(value, spec):
             meant = nearest(str(value)[:200], [choice for choice in spec.choices if isinstance(choice, str)])
-            hint = f": did you mean {shown(meant)}?" if meant else f" (there are {len(spec.choices)})"
-            reason = f"{shown(value)} is not one of the choices{hint}"
+            hint = f": did you mean {short_repr(meant)}?" if meant else f" (there are {len(spec.choices)})"
+            reason = f"{short_repr(value)} is not one of the choices{hint}"
             yield self._problem(id_, name, "value_not_in_list", reason)
 
     def _in_cycles(self) -> set[str]:
@@ -169,12 +175,12 @@ class _Checker:
 
     def _unknown(self, id_: str) -> Problem:
         class_type = self.prompt[id_]["class_type"]
-        reason = f"the server has no node {plain(class_type)}: install what brings it, or take the node out"
+        reason = f"the server has no node {one_line(class_type)}: install what brings it, or take the node out"
         return self._problem(id_, None, "missing_node_type", reason)
 
     def _problem(self, id_: str, field: str | None, kind: str, reason: str) -> Problem:
         title = self.workflow.title(id_, self.definitions)
-        where = f"{plain(field)} ({title}, node {plain(id_)})" if field else f"{title} (node {plain(id_)})"
+        where = f"{one_line(field)} ({title}, node {one_line(id_)})" if field else f"{title} (node {one_line(id_)})"
         parameter = self.workflow.address(id_, field) if field else title
         return Problem(parameter, f"{where}: {reason}", id_, title, kind, field)
 

@@ -25,7 +25,7 @@ class ComfyKitError(Exception):
         return rendered(self)
 
 
-def forget_origin(error: BaseException) -> None:
+def strip_traceback(error: BaseException) -> None:
     """Have an error of ours be its line and no more: what led to it are frames and requests with secrets in them.
 
     Whoever has the values of frames shown (`%xmode Verbose`) would have them in a notebook.
@@ -35,7 +35,7 @@ def forget_origin(error: BaseException) -> None:
         error.__suppress_context__ = False  # as a new one: what its caller handles meanwhile is shown
 
 
-def show_briefly(error: BaseException) -> None:
+def hide_frames(error: BaseException) -> None:
     """Have IPython show an error that is none of our own, such as an interrupt that passes by, as it shows ours."""
     if "IPython" in sys.modules:
         error._render_traceback_ = MethodType(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class ParameterError(ComfyKitError):
         return "; ".join(problem.message for problem in self.problems)
 
 
-def plain(text: str, limit: int = 60) -> str:
+def one_line(text: str, limit: int = 60) -> str:
     r"""`text` on one line for a message: at most `limit` characters, control characters escaped (`\n`, `\x1b`)."""
     if len(text) > limit:
         text = text[: limit - 1] + "…"
@@ -85,7 +85,7 @@ def plain(text: str, limit: int = 60) -> str:
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 
-def shown(value: object, limit: int = 60) -> str:
+def short_repr(value: object, limit: int = 60) -> str:
     """The `repr` of any value for a message: at most `limit` characters, printable, never raises."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = limit
@@ -94,7 +94,7 @@ def shown(value: object, limit: int = 60) -> str:
         text = repr(value[:limit]) if isinstance(value, (str, bytes)) else short.repr(value)
     except Exception:  # noqa: BLE001 - a value's own repr may do anything, and the message is about something else
         text = f"<{type(value).__name__}>"
-    return plain(text, limit)
+    return one_line(text, limit)
 
 
 def kind_of(value: Any) -> str:
@@ -102,5 +102,5 @@ def kind_of(value: Any) -> str:
     words = {bool: "true or false", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a dict"}
     if value is None:
         return "None"
-    name = plain(type(value).__name__)
+    name = one_line(type(value).__name__)
     return words.get(type(value), f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}")

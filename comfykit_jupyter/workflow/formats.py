@@ -13,7 +13,7 @@ from io import IOBase, TextIOBase
 from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.editor.convert import is_editor_graph
-from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
+from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import is_link
 from comfykit_jupyter.workflow.params import plain_json
 
@@ -146,7 +146,9 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
     if "runninghub" in (data.get("_source"), data.get("source")):
         id_ = data.get("workflow_id")
         named = isinstance(id_, (str, int))
-        which, given = (f"the RunningHub workflow {shown(id_)}", plain(f"rh:{id_}")) if named else ("one", "its ID")
+        which, given = (
+            (f"the RunningHub workflow {short_repr(id_)}", one_line(f"rh:{id_}")) if named else ("one", "its ID")
+        )
         raise WorkflowError(f"{called} holds no workflow, it only names {which}: give {given} instead")
     if is_editor_graph(data):
         if not data["nodes"]:
@@ -210,20 +212,20 @@ def _is_beside(id_: Any, node: Any) -> bool:
 
 def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
     if not isinstance(id_, str) and type(id_) is not int:
-        raise WorkflowError(f"{called}: the node id {shown(id_)} is {kind_of(id_)}, not text")
+        raise WorkflowError(f"{called}: the node id {short_repr(id_)} is {kind_of(id_)}, not text")
     if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
         raise WorkflowError(
-            f"{called}: node {plain(str(id_))} has no class, because it was not installed where the workflow was "
+            f"{called}: node {one_line(str(id_))} has no class, because it was not installed where the workflow was "
             "exported: install it there and export again"
         )
     class_type = node.get("class_type") if isinstance(node, Mapping) else None
     if not isinstance(class_type, str) or not class_type:
         if isinstance(node, Mapping) and "input" in node and "output" in node:
             raise WorkflowError(f"{called} is a list of node definitions (/object_info): {_WANTED}")
-        raise WorkflowError(f'{called}: {shown(id_)} is not a node (it has no "class_type"): {_WANTED}')
+        raise WorkflowError(f'{called}: {short_repr(id_)} is not a node (it has no "class_type"): {_WANTED}')
     if not isinstance(node.get("inputs"), Mapping):
-        raise WorkflowError(f'{called}: node {plain(str(id_))} ({plain(class_type)}) has no "inputs"')
-    copied = _copied(node, f"node {plain(str(id_))} ({plain(class_type)})", called)
+        raise WorkflowError(f'{called}: node {one_line(str(id_))} ({one_line(class_type)}) has no "inputs"')
+    copied = _copied(node, f"node {one_line(str(id_))} ({one_line(class_type)})", called)
     # A server notes there whether a file had changed when it looked, and would believe it instead of looking again.
     copied.pop("is_changed", None)
     return copied

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.workflow.errors import WorkflowError, plain
+from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
 from comfykit_jupyter.workflow.tolerant import identity, list_of, mapping
 
@@ -127,7 +127,7 @@ def app_prompt(demo: Mapping[str, Any], hosted: Hosted, called: str) -> tuple[di
     definitions: dict[str, NodeDefinition] = {}
     for id_, own in nodes.items():
         name = _class(own[0])
-        class_type = f"{name} ({hosted.name}/{plain(id_)})"
+        class_type = f"{name} ({hosted.name}/{one_line(id_)})"
         inputs, specs, markers = {}, {}, [re.sub(r"[$,]", " ", name)]
         for field in own:
             key = field["fieldName"]
@@ -147,7 +147,7 @@ def _is_field(field: Any) -> bool:
 
 
 def _class(field: Mapping[str, Any]) -> str:
-    return plain(str(field.get("nodeName") or "Node"), 80)
+    return one_line(str(field.get("nodeName") or "Node"), 80)
 
 
 def _spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
@@ -156,7 +156,7 @@ def _spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
     told = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _told(field.get("fieldData"))
     spec = told or _TYPES.get(kind) or ["STRING", {"multiline": True}]
     options = mapping(spec[1]) if len(spec) > 1 else {}
-    tooltip = plain(str(field.get("description") or field.get("descriptionEn") or ""), 500)
+    tooltip = one_line(str(field.get("description") or field.get("descriptionEn") or ""), 500)
     return [spec[0], {**options, "tooltip": tooltip}], _typed(field.get("fieldValue"), spec[0])
 
 

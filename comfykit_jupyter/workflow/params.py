@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, plain, shown
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, one_line, short_repr
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Input
@@ -32,7 +32,7 @@ def check_value(
     comfykit_jupyter.workflow.errors.ParameterError: steps (KSampler): 0 is below the minimum 1
     """
     name = parameter if parameter is not None else spec.name
-    where = f"{plain(name)} ({plain(node_title)})" if node_title else plain(name)
+    where = f"{one_line(name)} ({one_line(node_title)})" if node_title else one_line(name)
 
     def refuse(reason: str) -> NoReturn:
         raise ParameterError([Problem(name, f"{where}: {reason}", node_id, node_title)])
@@ -43,13 +43,15 @@ def check_value(
     if spec.kind == "number":
         return _number(value, spec, refuse)
     if spec.kind == "toggle":
-        return value if isinstance(value, bool) else refuse(f"{shown(value)} is {kind_of(value)}: give True or False")
+        return (
+            value if isinstance(value, bool) else refuse(f"{short_repr(value)} is {kind_of(value)}: give True or False")
+        )
     if spec.kind == "choice":
         return _choice(value, spec, refuse)
     if spec.kind == "link":
         return _json(value, refuse)
     if not isinstance(value, str):
-        refuse(f"{shown(value)} is {kind_of(value)}: give text")
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give text")
     return value
 
 
@@ -57,7 +59,7 @@ def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         refuse(f"{value!r} is a number with a point: give {int(value)}")
     if isinstance(value, bool) or not isinstance(value, int):
-        refuse(f"{shown(value)} is {kind_of(value)}: give an integer")
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give an integer")
     if value.bit_length() > _MAX_BITS:
         refuse(f"the integer is too large ({value.bit_length()} bits)")
     _within(value, spec, refuse)
@@ -66,7 +68,7 @@ def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
 
 def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        refuse(f"{shown(value)} is {kind_of(value)}: give a number")
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give a number")
     try:
         number = float(value)
     except OverflowError:
@@ -92,7 +94,7 @@ def _choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
 
 def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
     if not isinstance(value, (str, int, float)):
-        refuse(f"{shown(value)} is {kind_of(value)}: give one of the choices")
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give one of the choices")
     if spec.choices is None:
         return value
     for choice in spec.choices:
@@ -100,15 +102,15 @@ def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> A
         if choice == value and isinstance(choice, bool) is isinstance(value, bool):
             return choice
     if not spec.choices:
-        refuse(f"{shown(value)} can't be chosen: the server has nothing to choose from here")
+        refuse(f"{short_repr(value)} can't be chosen: the server has nothing to choose from here")
     meant = nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
     if len(spec.choices) == 1:
-        refuse(f"{shown(value)} can't be chosen: there is only {shown(spec.choices[0])}")
+        refuse(f"{short_repr(value)} can't be chosen: there is only {short_repr(spec.choices[0])}")
     if meant is not None:
-        refuse(f"{shown(value)} is not one of the {len(spec.choices)} choices: did you mean {shown(meant)}?")
-    some = ", ".join(shown(choice) for choice in spec.choices[:5])
+        refuse(f"{short_repr(value)} is not one of the {len(spec.choices)} choices: did you mean {short_repr(meant)}?")
+    some = ", ".join(short_repr(choice) for choice in spec.choices[:5])
     more = f" and {len(spec.choices) - 5} more" if len(spec.choices) > 5 else ""
-    return refuse(f"{shown(value)} is not one of the choices: {some}{more}")
+    return refuse(f"{short_repr(value)} is not one of the choices: {some}{more}")
 
 
 def _json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
@@ -168,7 +170,7 @@ def plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise ValueError(f"the key {shown(key)} is {kind_of(key)}, not text")  # noqa: TRY004 - see plain_json
+        raise ValueError(f"the key {short_repr(key)} is {kind_of(key)}, not text")  # noqa: TRY004 - see plain_json
     return str.__str__(key)
 
 

@@ -15,7 +15,7 @@ from comfykit_jupyter.workflow.app import app_inputs, app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, editor_classes, is_editor_graph
 from comfykit_jupyter.workflow.editor.values import changes, with_values
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, plain, shown
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, one_line, short_repr
 from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
 from comfykit_jupyter.workflow.hosted import Hosted
@@ -74,7 +74,7 @@ class Workflow:
         Raises:
             WorkflowError: it is something else; the message says what, and what to do.
         """
-        found = recognise(data, plain(name))
+        found = recognise(data, one_line(name))
         return cls(name, found.prompt, found.extra_pnginfo)
 
     @property
@@ -82,7 +82,7 @@ class Workflow:
         """The nodes in API format, by id. Raises WorkflowError if the workflow has to be resolved first."""
         if self._prompt is None:
             raise WorkflowError(
-                f"{plain(self.name)} was saved by the editor: reading it takes a server's node definitions "
+                f"{one_line(self.name)} was saved by the editor: reading it takes a server's node definitions "
                 "(kit.load, or Workflow.resolve)"
             )
         return self._prompt
@@ -109,9 +109,11 @@ class Workflow:
             return self
         converted = self._convert(definitions)
         if converted.missing:
-            raise WorkflowError(f"{plain(self.name)} needs nodes that the server lacks: {_packs(converted.missing)}")
+            raise WorkflowError(f"{one_line(self.name)} needs nodes that the server lacks: {_packs(converted.missing)}")
         if not converted.prompt:
-            raise WorkflowError(f"{plain(self.name)} has no nodes that run: give it an output node, such as SaveImage")
+            raise WorkflowError(
+                f"{one_line(self.name)} has no nodes that run: give it an output node, such as SaveImage"
+            )
         return Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
 
     def pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
@@ -147,7 +149,7 @@ class Workflow:
         """
         graph = self.editor if editor or not self.resolved else self.prompt
         if graph is None:
-            raise WorkflowError(f"{plain(self.name)} has no editor's graph: save it without editor=True")
+            raise WorkflowError(f"{one_line(self.name)} has no editor's graph: save it without editor=True")
         target = Path(path).expanduser()
         try:
             content = json.dumps(graph, ensure_ascii=False, indent=2).encode()
@@ -157,7 +159,7 @@ class Workflow:
         return target
 
     def _convert(self, definitions: Definitions) -> Converted:
-        return convert(self.editor or {}, definitions, plain(self.name))
+        return convert(self.editor or {}, definitions, one_line(self.name))
 
     @cached_property
     def _titles(self) -> Mapping[str, Title]:
@@ -178,7 +180,7 @@ class Workflow:
     def classes(self) -> frozenset[str]:
         """The node classes in use: what a server is asked the definitions of."""
         if self._prompt is None:
-            return editor_classes(self.editor or {}, plain(self.name))
+            return editor_classes(self.editor or {}, one_line(self.name))
         return frozenset(node["class_type"] for node in self.prompt.values())
 
     def title(self, node_id: str, definitions: Definitions | None = None) -> str:
@@ -188,11 +190,11 @@ class Workflow:
             text = self.prompt[node_id]["class_type"]
             definition = definitions.get(text) if definitions else None
             text = definition.display_name if definition is not None else text
-        return plain(text, _LONGEST_TITLE)
+        return one_line(text, _LONGEST_TITLE)
 
     def heading(self, node_id: str) -> str:
         """The display text of a node's title: what stands over its parameters. Empty when it has none."""
-        return plain(self._titles[node_id].text, _LONGEST_TITLE)
+        return one_line(self._titles[node_id].text, _LONGEST_TITLE)
 
     def parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
         """The parameter of a title, or any input by its address: "3.cfg", or "KSampler.cfg" if one node is called so.
@@ -305,24 +307,25 @@ class Workflow:
     def _unknown(self, name: str, called: str, field: str, definitions: Definitions | None) -> Problem:
         ids = self._called(called)
         if len(ids) > 1:
-            ways = " or ".join(f'"{plain(id_)}.{plain(field)}"' for id_ in ids[:3])
-            return Problem(name, f"{plain(name)}: {len(ids)} nodes are called {plain(called)}: say {ways}")
+            ways = " or ".join(f'"{one_line(id_)}.{one_line(field)}"' for id_ in ids[:3])
+            return Problem(name, f"{one_line(name)}: {len(ids)} nodes are called {one_line(called)}: say {ways}")
         if ids:
             title = self.title(ids[0], definitions)
             names = self._inputs(ids[0], definitions)
-            message = f"{plain(name)}: {plain(title)} has no input {shown(field)}{_guess(field, names)}"
+            message = f"{one_line(name)}: {one_line(title)} has no input {short_repr(field)}{_guess(field, names)}"
             return Problem(name, message, ids[0], title)
         node, dot, rest = name.rpartition(".")
         if dot and (meant := nearest(node, self._ids)) is not None:
-            meant = shown(f"{meant}.{rest}")
-            return Problem(name, f"{plain(name)}: {plain(self.name)} has no such node: did you mean {meant}?")
+            meant = short_repr(f"{meant}.{rest}")
+            return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such node: did you mean {meant}?")
         if self.parameters:
             return Problem(
-                name, f"{plain(name)}: {plain(self.name)} has no such parameter{_guess(name, list(self.parameters))}"
+                name,
+                f"{one_line(name)}: {one_line(self.name)} has no such parameter{_guess(name, list(self.parameters))}",
             )
-        examples = ", ".join(f'"{plain(each)}"' for each in self._examples(name, definitions))
+        examples = ", ".join(f'"{one_line(each)}"' for each in self._examples(name, definitions))
         hint = f"no parameters by title: name an input by its node, as {examples}"
-        return Problem(name, f"{plain(name)}: {plain(self.name)} has {hint}")
+        return Problem(name, f"{one_line(name)}: {one_line(self.name)} has {hint}")
 
     def _examples(self, name: str, definitions: Definitions | None) -> list[str]:
         """Some addresses: those of obvious inputs that are called so, else of the first ones, else of any."""
@@ -342,7 +345,7 @@ class Workflow:
 def _packs(missing: Iterable[MissingNode]) -> str:
     """The classes that are missing, each with the pack that has it."""
     packs = {node.class_type: node.pack for node in missing}
-    names = [f"{plain(name)} (of {plain(pack)})" if pack else plain(name) for name, pack in packs.items()]
+    names = [f"{one_line(name)} (of {one_line(pack)})" if pack else one_line(name) for name, pack in packs.items()]
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"{', '.join(names[:10])}{more}: install them there (ComfyUI's manager finds them by name)"
 
@@ -370,7 +373,7 @@ def _dots(name: str) -> list[int]:
 def _guess(name: str, names: list[str]) -> str:
     meant = nearest(name, names)
     if meant is not None:
-        return f": did you mean {shown(meant)}?"
-    some = ", ".join(plain(each) for each in names[:10])
+        return f": did you mean {short_repr(meant)}?"
+    some = ", ".join(one_line(each) for each in names[:10])
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f": there are {some}{more}" if some else ""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain, shown
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import Input
 from comfykit_jupyter.workflow.params import check_value, nearest
 
@@ -136,7 +136,7 @@ def test_a_long_value_is_shortened_and_control_characters_are_escaped() -> None:
 
 @given(st.text(), st.integers(2, 80))
 def test_text_in_messages_is_bounded_and_printable(text: str, limit: int) -> None:
-    for short in (plain(text, limit), shown(text, limit)):
+    for short in (one_line(text, limit), short_repr(text, limit)):
         assert len(short) <= limit
         assert short.isprintable()
 
@@ -146,8 +146,8 @@ def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
         def __repr__(self) -> str:
             raise RuntimeError
 
-    assert "Broken" in shown(Broken())
-    assert len(shown(10**5000)) <= 60
+    assert "Broken" in short_repr(Broken())
+    assert len(short_repr(10**5000)) <= 60
 
 
 def test_the_nearest_name_is_found_whatever_its_case() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -76,7 +76,7 @@ async def resolve(workflow: Workflow, server: Backend) -> Workflow:
         return workflow
     if not server.describes:
         raise WorkflowError(
-            f"{plain(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
+            f"{one_line(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
             "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"
         )
     known = await server.definitions(workflow.classes)
@@ -95,7 +95,7 @@ def _read_file(path: Path, name: str | None = None) -> Workflow:
         raise SourceError(_missing(path)) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
-        raise SourceError(f"{plain(str(path))} can't be read: {reason or error}") from None
+        raise SourceError(f"{one_line(str(path))} can't be read: {reason or error}") from None
 
 
 def _missing(path: Path) -> str:

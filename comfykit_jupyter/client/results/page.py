@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.wording import failure, headline, label, priced, told
 from comfykit_jupyter.client.settings import SettingsError
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media
@@ -70,7 +70,7 @@ def write_page(result: ExecuteResult, path: str | Path, megabytes: int = MEGABYT
 
 
 def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
-    name = plain(result.workflow_name or "workflow", 200)
+    name = one_line(result.workflow_name or "workflow", 200)
     file.write(_HEAD.format(title=html.escape(name)))
     file.write(f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(headline(result))}</p>\n")
     if result.error is not None:
@@ -98,7 +98,7 @@ def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
 
 def _write_media(media: Media, file: IO[str], room: int) -> int:
     """One output, in full if there is room; returns the bytes that it took."""
-    caption = html.escape(f"{label(media)}: {plain(media.name, 300)}")
+    caption = html.escape(f"{label(media)}: {one_line(media.name, 300)}")
     try:
         path = media.path
         size = path.stat().st_size
@@ -123,7 +123,7 @@ def _element(media: Media, caption: str) -> tuple[str, str]:
         return '<img src="', f'" alt="{caption}">'
     if media.kind in ("video", "audio"):
         return f'<{media.kind} controls src="', f'"></{media.kind}>'
-    return f'<a download="{html.escape(plain(media.name, 300))}" href="', f'">Save {caption}</a>'
+    return f'<a download="{html.escape(one_line(media.name, 300))}" href="', f'">Save {caption}</a>'
 
 
 def _listed(values: Mapping[str, Any]) -> str:

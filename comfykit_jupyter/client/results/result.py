@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
 from comfykit_jupyter.client.results.media import Media, MediaKind, Origin
 from comfykit_jupyter.client.results.wording import priced
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
@@ -88,7 +88,7 @@ class ExecuteResult:
             "file": self.files,
         }
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
-        told = [*([plain(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
+        told = [*([one_line(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
         told += [price] if (price := priced(self.cost)) else []
         return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.preview import Preview
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import (
     Progress,
     RunError,
@@ -151,7 +151,7 @@ class Observed:
         if state.note and state.note == self._state.note:
             state = replace(state, note="")  # something else has happened
         if state.error is not None and state.error.kind == "interrupted" and self._cancelling:
-            where = f" at {plain(state.error.node_title)}" if state.error.node_title else ""
+            where = f" at {one_line(state.error.node_title)}" if state.error.node_title else ""
             state = replace(state, error=replace(state.error, kind="cancelled", message=f"cancelled{where}"))  # by us
         self._state = state
         if state.finished:

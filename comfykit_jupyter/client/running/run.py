@@ -20,7 +20,7 @@ from comfykit_jupyter.client.running import timings
 from comfykit_jupyter.client.running.observable import Observed
 from comfykit_jupyter.client.running.refusal import complaints, line, refused
 from comfykit_jupyter.client.running.submission import Submission
-from comfykit_jupyter.workflow.errors import forget_origin, show_briefly
+from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Run(Observed):
             return self._outcome(loop.wait(job.outcome, timeout))
         except TimeoutError:
             late = TimeoutError(f"not done within {timeout:g} s, it goes on: {self.progress}")
-            show_briefly(late)
+            hide_frames(late)
             raise late from None
         except KeyboardInterrupt:
             self._leave(job)
@@ -345,7 +345,7 @@ class Run(Observed):
         collect(result, state, self.workflow.outputs if self.workflow else {}, self._server)
         if self._failure is not None:
             self._failure.result = result
-            forget_origin(self._failure)
+            strip_traceback(self._failure)
         if not self._server.own_ids and self._named and not (state.error and state.error.kind in _OPEN):
             asyncio.get_running_loop().run_in_executor(None, job_log.end, self._server.url, self.prompt_id)
         self._conclude(result)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -37,7 +37,7 @@ async def pieces(response: httpx.Response, limit: float) -> AsyncIterator[bytes]
 
     packed = response.headers.get("content-encoding", "").strip().lower()
     if packed not in ("", "identity", "gzip", "x-gzip"):
-        raise httpx.DecodingError(f"the answer is packed as {plain(packed)}", request=response.request)
+        raise httpx.DecodingError(f"the answer is packed as {one_line(packed)}", request=response.request)
     unpacker = zlib.decompressobj(_GZIP) if "gzip" in packed else None
     received = given = 0
     async for raw in response.aiter_raw():

@@ -22,7 +22,7 @@ from comfykit_jupyter.notebook.magic.commands import HELP, Call, typed, understa
 from comfykit_jupyter.notebook.widget.display import Output, static_bundle
 from comfykit_jupyter.notebook.widget.values import check_all
 from comfykit_jupyter.notebook.widget.writer import writer
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 from comfykit_jupyter.workflow.progress.progress import RunError
 
@@ -115,7 +115,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if not call.arguments:
             raise UsageError("attach: say which run: %comfykit attach PROMPT_ID; %comfykit history has their ids")
         run = kit.attach(str(call.arguments[0]))
-        title = f"run {plain(run.prompt_id, 30 if run.prompt_id.isdecimal() else 8)}"
+        title = f"run {one_line(run.prompt_id, 30 if run.prompt_id.isdecimal() else 8)}"
         return self._ended(self._attend(run, title, stays=True), title, name)
 
     def _ended(self, result: ExecuteResult, title: str, name: str | None) -> ExecuteResult:
@@ -160,7 +160,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
 
     def _leave(self, run: Run, output: Output, view: RunView | None) -> NoReturn:
         """Take a run out of its cell that goes on."""
-        told = f"{plain(run.prompt_id)} goes on: %comfykit attach shows it again, %comfykit cancel stops it"
+        told = f"{one_line(run.prompt_id)} goes on: %comfykit attach shows it again, %comfykit cancel stops it"
         output.replace({"text/plain": told, "text/html": f"<p>{html.escape(told)}</p>"})
         if view is not None:
             view.close()

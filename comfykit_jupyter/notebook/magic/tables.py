@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.results.wording import told
 from comfykit_jupyter.notebook.widget.values import to_wire
-from comfykit_jupyter.workflow.errors import plain, shown
+from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 
 if TYPE_CHECKING:
@@ -102,17 +102,17 @@ def _bound(value: Any) -> str:
 
 
 def _values(job: Job) -> str:
-    facts = [f"{plain(name)} = {_value(value)}" for name, value in list(job.values.items())[:_MOST_VALUES]]
+    facts = [f"{one_line(name)} = {_value(value)}" for name, value in list(job.values.items())[:_MOST_VALUES]]
     return " · ".join(facts)
 
 
 def _value(value: Any) -> str:
-    return _line(told(value[:1000]), 60) if isinstance(value, str) else shown(value)
+    return _line(told(value[:1000]), 60) if isinstance(value, str) else short_repr(value)
 
 
 def _line(text: str, length: int = CELL_LENGTH) -> str:
     """One line of printable characters: none that controls a terminal or turns the direction of what follows."""
-    return plain(" ".join(text[: 2 * length].split()), length)
+    return one_line(" ".join(text[: 2 * length].split()), length)
 
 
 def _text(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequence[str]], loose: Sequence[int] = ()) -> str:
@@ -121,7 +121,7 @@ def _text(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequence[st
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and any(widths[column] > NARROWEST for column in loose):
         widths[max(loose, key=lambda column: widths[column])] -= 1
     told = [
-        "  ".join(plain(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(one_line(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in lines
     ]
     return "\n".join([*titles, *told])

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from comfykit_jupyter.workflow.editor.values import changes
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, plain
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line
 from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
 from comfykit_jupyter.workflow.tolerant import list_of, mapping
 from comfykit_jupyter.workflow.workflow import Binding, Workflow
@@ -113,7 +113,7 @@ def meaning(code: int) -> str:
 def reason(code: int | None, told: Any = "") -> str:
     """Why the site says no, in one line: what the code means, and what it says itself where that tells more."""
     meant = _REASONS.get(code) if code is not None else None
-    words = plain(str(told or ""), 300)
+    words = one_line(str(told or ""), 300)
     # what it says is often but the name of the code: TASK_QUEUE_MAXED
     says = words if words and not re.fullmatch(r"[A-Z0-9_ ]+|success|fail(ed)?|unknown error", words) else ""
     number = f"code {code}" if code is not None else "no code"
@@ -136,7 +136,7 @@ def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
         inputs = workflow.prompt[id_]["inputs"]
         if field not in inputs or is_link(before):
             what = "is linked to another node" if field in inputs else "is not in the workflow"
-            where = f"{plain(field)} ({workflow.title(id_)}, node {plain(id_)})"
+            where = f"{one_line(field)} ({workflow.title(id_)}, node {one_line(id_)})"
             message = f"{where}: the input {what}, and RunningHub sets only values that were saved there"
             problems.append(Problem(workflow.address(id_, field), message, id_, workflow.title(id_), field=field))
         given[id_, field] = after
@@ -176,7 +176,7 @@ def _json(told: Any) -> Any:
 def remark(told: Any) -> str:
     """What `promptTips`, or a reason, says in plain words, where it does so."""
     words = told.strip() if isinstance(told, str) and _json(told) is None else ""
-    return "" if words == "null" else plain(words, 500)
+    return "" if words == "null" else one_line(words, 500)
 
 
 def node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
     error = found.get("error")
     said = mapping(error).get("message") or (error if isinstance(error, str) else "") or remark(prompt_tips)
     said = str(said or ("" if found else told) or "")
-    message = plain(said, 500) if is_success(code) else reason(code, said)
+    message = one_line(said, 500) if is_success(code) else reason(code, said)
     return {"error": {"message": message}, "node_errors": node_errors(found)}
 
 

@@ -16,7 +16,7 @@ from comfykit_jupyter.workflow.editor.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.subgraphs import Promotion, leaves_first
 from comfykit_jupyter.workflow.editor.widgets import Widget, rounded, unknown, unmade
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
@@ -256,7 +256,7 @@ def _notes(steps: list[Step], called: str) -> Iterator[str]:
         for widget in step.node.widgets:
             what = _PAGE_ONLY.get(widget.spec.type) if widget.spec is not None else None
             if what is not None and widget.name != "viewport_state":
-                where = f"{plain(step.node.title or step.node.type)} ({plain(step.id)})"
+                where = f"{one_line(step.node.title or step.node.type)} ({one_line(step.id)})"
                 yield f'{called}: {where} takes {what} in the page of the editor: open it there, use "Export (API)"'
 
 

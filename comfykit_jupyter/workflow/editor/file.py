@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.widgets import Slot, Widget
-from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, plain, shown
+from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.params import plain_json
 from comfykit_jupyter.workflow.tolerant import identities, identity, list_of, mapping, objects, slot_index, text
@@ -181,12 +181,12 @@ def _definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, 
 def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
     """Reads one graph: the workflow has no id, a subgraph has."""
     name = text(data.get("name")) or id_
-    where = f"{called}: subgraph {plain(name)}" if id_ else called
+    where = f"{called}: subgraph {one_line(name)}" if id_ else called
     nodes: dict[str, Node] = {}
     for raw in objects(data.get("nodes"), f"{where}: a node"):
         node = _node(raw, where)
         if node.id in nodes:
-            raise WorkflowError(f"{where}: two nodes have the id {plain(node.id)}: open and save it in the editor")
+            raise WorkflowError(f"{where}: two nodes have the id {one_line(node.id)}: open and save it in the editor")
         nodes[node.id] = node
     links = dict(_links(data.get("links"), where))
     inputs, outputs = (_ports(data, key) for key in ("inputs", "outputs")) if id_ else ([], [])
@@ -204,9 +204,9 @@ def _node(raw: Mapping[str, Any], where: str) -> Node:
         raise WorkflowError(f"{where}: a node has {kind_of(raw.get('id'))} for an id")
     type_ = raw.get("type")
     if not isinstance(type_, str):
-        raise WorkflowError(f"{where}: node {plain(id_)} has no class ({shown(type_)})")
+        raise WorkflowError(f"{where}: node {one_line(id_)} has no class ({short_repr(type_)})")
     mode = raw.get("mode")
-    called = f"{where}: node {plain(id_)} ({plain(type_)})"
+    called = f"{where}: node {one_line(id_)} ({one_line(type_)})"
     try:
         values = plain_json(raw.get("widgets_values"))
     except ValueError as error:
@@ -252,11 +252,11 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
         elif each is None:
             continue
         else:
-            raise WorkflowError(f"{where}: {shown(each)} is no link")
+            raise WorkflowError(f"{where}: {short_repr(each)} is no link")
         names = [identity(id_), identity(origin), identity(target)]
         index = slot_index(slot)
         if names[0] is None or names[1] is None or names[2] is None or index is None:
-            raise WorkflowError(f"{where}: {shown(each)} is no link")
+            raise WorkflowError(f"{where}: {short_repr(each)} is no link")
         yield names[0], Link(names[1], index, names[2])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from comfykit_jupyter.workflow.editor.file import BYPASSED, INPUT_NODE, MUTED, VIRTUAL, File, Graph, Node
-from comfykit_jupyter.workflow.errors import WorkflowError, plain
+from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 
 _MOST_NODES: Final = 100_000
 _MOST_INPUTS: Final = 2_000_000
@@ -120,7 +120,7 @@ class Sources:
         while isinstance(place, _Place):
             if place in passed:
                 raise WorkflowError(
-                    f"{self._called}: node {plain(place.step.id)} is linked in a circle: undo one of those links"
+                    f"{self._called}: node {one_line(place.step.id)} is linked in a circle: undo one of those links"
                 )
             passed[place] = None
             place = self._known[place] if place in self._known else self._next(place)

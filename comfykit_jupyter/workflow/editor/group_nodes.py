@@ -14,7 +14,7 @@ from typing import Any, Final
 from comfykit_jupyter.workflow.editor.file import INPUT_NODE, File, Graph, Link, Node, Port, read_graph
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.widgets import Slot
-from comfykit_jupyter.workflow.errors import WorkflowError, shown
+from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 from comfykit_jupyter.workflow.tolerant import list_of, mapping, objects, slot_index, text
 
@@ -61,7 +61,7 @@ def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, c
 
 
 def _read(name: Any, raw: Any, called: str) -> Group:
-    where = f"{called}: group {shown(name)}"
+    where = f"{called}: group {short_repr(name)}"
     data = mapping(raw)
     listed = list(objects(data.get("nodes"), f"{where}: a node"))
     graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(listed)]}, where)
@@ -77,7 +77,7 @@ def _read(name: Any, raw: Any, called: str) -> Group:
         if origin is None or origin_slot is None or target is None or target_slot is None:
             continue  # a link from or to the outside
         if max(origin, target) >= len(nodes) or target_slot >= len(nodes[target].slots):
-            raise WorkflowError(f"{where}: {shown(each)} links what it doesn't have")
+            raise WorkflowError(f"{where}: {short_repr(each)} links what it doesn't have")
         graph.links[str(at)] = Link(str(origin), origin_slot, str(target))
         nodes[target].slots[target_slot].link = str(at)
         if origin_slot < len(nodes[origin].outputs):

@@ -15,7 +15,7 @@ from typing import Any
 
 from comfykit_jupyter.workflow.editor.file import INPUT_NODE, End, File, Graph, Link, Node, Port, Proxy
 from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, put
-from comfykit_jupyter.workflow.errors import WorkflowError, plain
+from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import MISSING
 
 _DEEPEST = 32  # subgraphs in subgraphs
@@ -36,7 +36,7 @@ def leaves_first(file: File, called: str) -> list[Graph]:
                 del path[id_]
                 depth[id_] = 1 + max((depth[each] for each in _used(file, id_)), default=0)
             elif inner in path:
-                name = plain(file.subgraphs[inner].name)
+                name = one_line(file.subgraphs[inner].name)
                 raise WorkflowError(f"{called}: the subgraph {name} holds itself: open and save it in the editor")
             else:
                 path[inner] = _used(file, inner)
@@ -87,7 +87,7 @@ class Promotion:
         """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
         graph = self.file.subgraphs[node.type]
         if len(node.proxies) > _MOST_PROXIES:
-            raise WorkflowError(f"{self.called}: node {plain(node.id)} shows more than {_MOST_PROXIES:,} widgets")
+            raise WorkflowError(f"{self.called}: node {one_line(node.id)} shows more than {_MOST_PROXIES:,} widgets")
         proxies = [_normal(graph, proxy) for proxy in node.proxies]
         values = node.values if isinstance(node.values, list) else []
         shown = self._shown(node, graph) if proxies else {}

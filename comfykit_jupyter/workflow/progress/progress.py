@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.state import Progress, RunError, RunState, Status
 
 __all__ = ["Progress", "RunError", "RunState", "Status", "from_history", "from_queue", "reduce"]
@@ -194,7 +194,7 @@ def _execution_error(state: RunState, data: Mapping[str, Any], at: float) -> Run
 def _execution_interrupted(state: RunState, data: Mapping[str, Any], at: float) -> RunState:
     error = _where(state, data, "interrupted", "the run was interrupted")
     if error.node_title:
-        error = replace(error, message=f"the run was interrupted at {plain(error.node_title)}")
+        error = replace(error, message=f"the run was interrupted at {one_line(error.node_title)}")
     return _ended(replace(_done(state, _ids(data, "executed")), error=error), "cancelled", at)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 
 _ALMOST = 0.95  # as far as a node comes by its time alone: it may take longer than last time
 
@@ -36,14 +36,14 @@ class Progress:
     def __str__(self) -> str:
         """One line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
         parts: list[str] = []
-        title = plain(self.node_title) if self.node_title else ""
+        title = one_line(self.node_title) if self.node_title else ""
         if self.status == "queued":
-            parts.append(plain(self.note) or "queued")
+            parts.append(one_line(self.note) or "queued")
             if self.queue_position is not None:
                 parts.append(f"{self.queue_position} before this" if self.queue_position else "next")
         elif self.status == "running":
             steps = f" {self.step}/{self.steps}" if self.steps is not None and self.step is not None else ""
-            parts.append(plain(self.note) or f"{title or 'running'}{steps}")
+            parts.append(one_line(self.note) or f"{title or 'running'}{steps}")
             parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}")
         else:
             parts.append(f"{self.status} at {title}" if title and self.status != "completed" else self.status)

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, whole
 from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, retry_after
 from comfykit_jupyter.client.transport.credentials import secret_headers
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -65,7 +65,7 @@ class Answer:
     @property
     def message(self) -> str:
         """The error in the server's words."""
-        return plain(str(self._error.get("message") or ""), 1000)
+        return one_line(str(self._error.get("message") or ""), 1000)
 
     @property
     def details(self) -> Any:
@@ -209,7 +209,7 @@ class Api:
             raise Busy(self.url, answer.code, _told(answer), retry_after(answer.headers.get("retry-after")))
         if 300 <= status < 400:
             target = urlsplit(answer.headers.get("location", ""))
-            where = plain(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)
+            where = one_line(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)
             raise ServerError(f"{self.url} redirects to {where}: give that address, if you trust it", status=status)
         if status >= 500 and status != 501:
             raise ServerError(f"{self.url} answers {status}{_because(answer)}", status=status, sent=True)

@@ -23,7 +23,7 @@ from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge
 from comfykit_jupyter.client.transport.connection import Connection
 from comfykit_jupyter.client.transport.credentials import secret_headers
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.progress.records import queued_ids, queued_items
 
@@ -119,7 +119,7 @@ class ComfyUI(Backend):
                 f"{self.url} refuses us ({status}): check api_key=, cookies= or headers= of the kit", status=status
             )
         if 300 <= status < 400:
-            target = plain(response.headers.get("location", "elsewhere"), 200)
+            target = one_line(response.headers.get("location", "elsewhere"), 200)
             raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
         if status >= 500:
             raise ServerError(f"{self.url} answers {status} to {response.request.url.path}", status=status, sent=True)
@@ -382,4 +382,4 @@ def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket) -> None:
 def _version(stats: Any) -> str | None:
     system = stats.get("system") if isinstance(stats, dict) else None
     version = system.get("comfyui_version") if isinstance(system, dict) else None
-    return plain(version, 40) if isinstance(version, str) and version else None
+    return one_line(version, 40) if isinstance(version, str) and version else None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.progress.records import queued_items
 
@@ -44,8 +44,10 @@ async def models(server: ComfyUI, folder: str | None) -> list[str]:
     folders, found = await asyncio.gather(server.names("/models"), server.names(f"/models/{quote(folder, safe='')}"))
     if not found and folder not in folders:
         meant = nearest(folder, folders)
-        hint = f": did you mean {plain(meant)}?" if meant else f": there are {', '.join(map(plain, folders[:40]))}"
-        raise ComfyKitError(f"the server has no folder of models {plain(folder)!r}{hint if folders else ''}")
+        hint = (
+            f": did you mean {one_line(meant)}?" if meant else f": there are {', '.join(map(one_line, folders[:40]))}"
+        )
+        raise ComfyKitError(f"the server has no folder of models {one_line(folder)!r}{hint if folders else ''}")
     return found
 
 

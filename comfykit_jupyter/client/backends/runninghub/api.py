@@ -22,7 +22,7 @@ from comfykit_jupyter.client.transport.body import TooLarge, whole
 from comfykit_jupyter.client.transport.connection import Connection, retry_after
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.tolerant import mapping
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Answer:
     @property
     def said(self) -> str:
         """What it says about that."""
-        return plain(str(self.body.get("msg") or self.body.get("message") or ""), 500)
+        return one_line(str(self.body.get("msg") or self.body.get("message") or ""), 500)
 
     @property
     def data(self) -> Any:
@@ -234,11 +234,11 @@ class Api:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)):
             why = str(error) or type(error).__name__
             advice = " (verify= says whose certificates are believed)" if "CERTIFICATE" in why else ""
-            return ServerError(f"RunningHub can't be reached at {self.url}: {plain(why, 200)}{advice}")
+            return ServerError(f"RunningHub can't be reached at {self.url}: {one_line(why, 200)}{advice}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)
         return ServerError(
-            f"the connection to {self.url} broke: {plain(str(error), 200).rstrip('.') or type(error).__name__}",
+            f"the connection to {self.url} broke: {one_line(str(error), 200).rstrip('.') or type(error).__name__}",
             sent=True,
         )
 

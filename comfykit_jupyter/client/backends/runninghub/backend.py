@@ -28,7 +28,7 @@ from comfykit_jupyter.client.backends.runninghub.task import Begun
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media, encodable
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
 from comfykit_jupyter.workflow.tolerant import mapping
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -98,11 +98,11 @@ class RunningHub(Backend):
             return source
         hosted = _named(source, self.url)
         if hosted is None:
-            raise SourceError(f"{plain(str(source), 200)} names no workflow of RunningHub")
+            raise SourceError(f"{one_line(str(source), 200)} names no workflow of RunningHub")
         if hosted.is_elsewhere(self.url):
             raise SourceError(
-                f"the page is of {plain(hosted.site, 60)}, and this kit is for {self.url}: the sites share no keys and "
-                f"no workflows; with a key of that one, give runninghub_url={plain(hosted.site, 60)!r}"
+                f"the page is of {one_line(hosted.site, 60)}, and this kit is for {self.url}: the sites share no keys "
+                f"and no workflows; with a key of that one, give runninghub_url={one_line(hosted.site, 60)!r}"
             )
         return (await self._read(Hosted(hosted.id, hosted.app)))[0]
 
@@ -132,7 +132,7 @@ class RunningHub(Backend):
         if not words.is_success(answer.code):
             raise self._refuses(answer, f"the app {hosted.id}")
         told = mapping(answer.data)
-        name = plain(str(told.get("webappName") or hosted.id), 80)
+        name = one_line(str(told.get("webappName") or hosted.id), 80)
         prompt, definitions = app_prompt(told, hosted, f"the app {name}")
         return Workflow(name, prompt, hosted=hosted), definitions
 
@@ -198,7 +198,7 @@ class RunningHub(Backend):
     def _request(self, order: Order) -> tuple[str, dict[str, Any]]:
         hosted = order.workflow.hosted
         if hosted is None:
-            raise ComfyKitError(f"{plain(order.workflow.name)} is no workflow of RunningHub")
+            raise ComfyKitError(f"{one_line(order.workflow.name)} is no workflow of RunningHub")
         body: dict[str, Any] = {"apiKey": self.api.key, "nodeInfoList": words.node_info(order.workflow, order.binding)}
         if hosted.app:
             path, body["webappId"] = "/task/openapi/ai-app/run", int(hosted.id)
@@ -335,10 +335,10 @@ class RunningHub(Backend):
             return Server(self.url, reachable=False, message=str(error))
         told = told_of(answer)
         has = [
-            f"{plain(str(told[key]), 40)} {what}"
+            f"{one_line(str(told[key]), 40)} {what}"
             for key, what in (
                 ("remainCoins", "coins"),
-                ("remainMoney", plain(str(told.get("currency") or "money"), 10)),
+                ("remainMoney", one_line(str(told.get("currency") or "money"), 10)),
             )
             if told.get(key)
         ]
@@ -357,7 +357,7 @@ class _NotNow(NotTaken):
         super().__init__()
         self.failure = failure
         self.waits = waits
-        self.why = why or plain(str(failure), 100)
+        self.why = why or one_line(str(failure), 100)
         self._base = RECONNECT if base is None else base
 
     def pause(self, times: int) -> float:

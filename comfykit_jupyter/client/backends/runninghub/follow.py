@@ -13,7 +13,7 @@ from comfykit_jupyter.client.backends.runninghub.api import Api, Busy, told_of
 from comfykit_jupyter.client.backends.runninghub.socket import listen_to
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.errors import plain
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.tolerant import mapping
 
@@ -195,7 +195,7 @@ class Following:
             self._newer = False
             look = await look_old(self._api, task_id)
         if look.state not in _STATES:
-            raise ServerError(f"{self._api.url} says that the task is {plain(look.state, 40)!r}", sent=True)
+            raise ServerError(f"{self._api.url} says that the task is {one_line(look.state, 40)!r}", sent=True)
         return look
 
     # -- while it goes on ----------------------------------------------------------------------------------------------
@@ -331,12 +331,12 @@ class Following:
             if "url" not in each:
                 return each
             async with turn:
-                self._run.on_note(f"fetching {plain(each['name'], 60)}, {done + 1} of {len(names)}")
+                self._run.on_note(f"fetching {one_line(each['name'], 60)}, {done + 1} of {len(names)}")
                 try:
                     path = await self._cloud.files.copy(each["url"], each["name"])
                 except (ComfyKitError, OSError) as error:
                     self._run.on_warning(
-                        f"{plain(each['name'], 80)} could not be fetched, and lives for a day: {error}"
+                        f"{one_line(each['name'], 80)} could not be fetched, and lives for a day: {error}"
                     )
                     return each
                 done += 1

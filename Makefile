@@ -3,6 +3,7 @@
 #   make demo        run notebooks/quickstart.ipynb without a browser; its pictures and pages are left in demo/
 #   make lab         open the same notebook in JupyterLab
 #   make cloud       run notebooks/cloud.ipynb likewise, on stand-ins for RunningHub and Comfy API v2
+#   make setup       all that development needs, and the checks that git runs before each commit
 #   make test        everything: linters, types, front end, kernels, browsers
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
@@ -23,7 +24,7 @@ NOTEBOOK ?= quickstart.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
-.PHONY: demo cloud lab test test-live lint js js-check chromium bench clean
+.PHONY: demo cloud lab setup test test-live lint js js-check chromium bench clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -51,6 +52,9 @@ lab: .venv/.package $(if $(filter cloud.ipynb,$(NOTEBOOK)),.venv/.comfy-api)
 	@mkdir -p demo && cp -rn notebooks/*.ipynb notebooks/workflows demo/ || true
 	$(if $(filter cloud.ipynb,$(NOTEBOOK)),$(ON_V2) $(ON_RUNNINGHUB),$(ON_SERVER)) \
 	  $(BIN)/jupyter lab $(AS_ROOT) $(LAB_OPTIONS) demo/$(NOTEBOOK)
+
+setup: .venv/.tools js/node_modules/.package-lock.json
+	@test ! -e .git || $(BIN)/pre-commit install
 
 test: lint js-check chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 	$(BIN)/python -m pytest

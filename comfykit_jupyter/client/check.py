@@ -110,8 +110,8 @@ class _Check:
             problems += await self._media(upload)
         sent = not problems  # with a value that does not fit nothing is
         given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._meant(problems)
-        problems += await self.server.obstacles(self.workflow)
-        if not self.server.describes:
+        problems += await self.server.preflight(self.workflow)
+        if not self.server.has_object_info:
             return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)))
         verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
         for problem in verdict.problems:

@@ -139,7 +139,7 @@ async def _file(upload: Upload, server: Backend) -> str:
     """
     value = upload.value
     address = isinstance(value, str) and value.startswith(("http://", "https://"))
-    if address and server.named(value) is None:
+    if address and server.find_remote_file(value) is None:
         parts = urlsplit(value)  # without the query, in which there may be a secret
         return f"upload of what is at {parts.scheme}://{parts.hostname}{parts.path}"
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):

@@ -343,7 +343,7 @@ class ComfyKit:
         Args:
             workflow: that which runs it, a cloud for one of its IDs; the kit's own if not given.
         """
-        return loop.call(self._where(workflow).look())
+        return loop.call(self._where(workflow).status())
 
     def queue(self) -> list[Job]:
         """The jobs that the server runs, and those that wait, in their order; of whomever they are.
@@ -379,7 +379,7 @@ class ComfyKit:
         Raises:
             ComfyKitError: it is no name of a file there, or the cloud does not give back its inputs.
         """
-        return Media.named(self._where(workflow), name)
+        return Media.from_name(self._where(workflow), name)
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
         """A form of a workflow's parameters, with first values. For notebooks.

@@ -209,7 +209,7 @@ def test_the_environments_key_goes_to_the_server_of_the_kit(
 ) -> None:
     monkeypatch.setenv("COMFYUI_API_KEY", "from-environment")
     kit = make_kit(proxy.url)
-    loop.call(kit._where().look())
+    loop.call(kit._where().status())
     assert {seen.headers["Authorization"] for seen in proxy.seen} == {"Bearer from-environment"}
 
 

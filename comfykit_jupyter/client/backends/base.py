@@ -150,9 +150,9 @@ class Follower(Listener, Protocol):
 class Backend(ABC):
     """One server or cloud. Lives on the background loop; made without contacting it, from any thread."""
 
-    own_ids: ClassVar[bool] = True
+    accepts_client_ids: ClassVar[bool] = True
     """Whether a job may be named by whoever sends it: then it can be looked for whatever happens."""
-    describes: ClassVar[bool] = True
+    has_object_info: ClassVar[bool] = True
     """Whether it tells what its nodes take, and which files it has."""
 
     url: str
@@ -162,13 +162,13 @@ class Backend(ABC):
 
     @classmethod
     @abstractmethod
-    def takes(cls, source: Any, settings: Settings) -> bool:
+    def handles(cls, source: Any, settings: Settings) -> bool:
         """Whether a workflow that is named so runs there. None: one that names nothing."""
 
     @classmethod
-    def takes_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003 - for those that tell by the id
+    def handles_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003 - for those that tell by the id
         """Whether a job of this id is there."""
-        return cls.takes(None, settings)
+        return cls.handles(None, settings)
 
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
@@ -193,16 +193,16 @@ class Backend(ABC):
         """Whether there is a file of the name by which nodes know it."""
         return True
 
-    async def obstacles(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - for those who have any
+    async def preflight(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - for those who have any
         """What stands in the way of a run, beside the workflow and its values."""
         return []
 
     @abstractmethod
-    def named(self, text: str) -> str | None:
+    def find_remote_file(self, text: str) -> str | None:
         """What stands in a prompt for a file that is there already, if the text is its address or name there."""
 
     @abstractmethod
-    def name_of(self, media: Media) -> Any:
+    def reference_to(self, media: Media) -> Any:
         """What stands in a prompt for an output of an earlier run there; None: it has to be sent."""
 
     @abstractmethod
@@ -239,7 +239,7 @@ class Backend(ABC):
     async def cancel(self, prompt_id: str) -> bool:
         """Take a job out of the queue, or stop it; never another one's. Returns whether it was there at all."""
 
-    def leave(self, run: Follower) -> None:  # noqa: B027 - nothing need be done
+    def unfollow(self, run: Follower) -> None:  # noqa: B027 - nothing need be done
         """The run has ended, or is left: tell it no more."""
 
     # -- outputs (result.Origin) ---------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Backend(ABC):
     # -- what it is and has --------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def look(self) -> Server:
+    async def status(self) -> Server:
         """What it is and does now; never raises for one that is away."""
 
     async def find(self, ending: str) -> list[str]:

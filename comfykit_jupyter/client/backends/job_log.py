@@ -28,7 +28,7 @@ MOST = 500
 _ENDED = ".ended"
 
 
-def folder() -> Path:
+def find_folder() -> Path:
     """Where the notes are: this user's folder for what programs remember."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
@@ -37,7 +37,7 @@ def folder() -> Path:
     return Path(base) / "comfykit-jupyter" / "jobs"
 
 
-def note(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> None:
+def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> None:
     """Note a job that was taken. What can't be written is not: the job runs all the same.
 
     Args:
@@ -45,7 +45,7 @@ def note(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> No
         prompt: what it was given, in API format.
     """
     try:
-        folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        find_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         _forget_old()
         path = _path(url, prompt_id)
         content = {"url": url, "run": run_id, "job": prompt_id, "prompt": prompt}
@@ -56,7 +56,7 @@ def note(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> No
         logger.debug("a job could not be noted: %s", type(error).__name__)
 
 
-def end(url: str, prompt_id: str) -> None:
+def mark_ended(url: str, prompt_id: str) -> None:
     """Note that a job has ended."""
     with contextlib.suppress(OSError, RuntimeError):
         path = _path(url, prompt_id)
@@ -76,7 +76,7 @@ def find(url: str, ending: str) -> list[str]:
     return [job for _, job in [*sorted(ended)[-1:], *sorted(going)]]
 
 
-def prompt_of(url: str, prompt_id: str) -> Mapping[str, Any] | None:
+def read_prompt(url: str, prompt_id: str) -> Mapping[str, Any] | None:
     """What a job was given, if that is noted."""
     with contextlib.suppress(OSError, RuntimeError):
         path = _path(url, prompt_id)
@@ -87,13 +87,13 @@ def prompt_of(url: str, prompt_id: str) -> Mapping[str, Any] | None:
 
 
 def _path(url: str, prompt_id: str) -> Path:
-    return folder() / f"{hashlib.sha256(f'{url} {prompt_id}'.encode('utf-8', 'replace')).hexdigest()[:32]}.json"
+    return find_folder() / f"{hashlib.sha256(f'{url} {prompt_id}'.encode('utf-8', 'replace')).hexdigest()[:32]}.json"
 
 
 def _notes() -> Iterator[tuple[float, Path]]:
     """The notes, with the times at which they were made or ended."""
     with contextlib.suppress(OSError, RuntimeError):
-        for path in folder().iterdir():
+        for path in find_folder().iterdir():
             with contextlib.suppress(OSError):
                 yield path.stat().st_mtime, path
 

@@ -17,9 +17,9 @@ BACKENDS: tuple[type[Backend], ...] = (RunningHub, ComfyAPI, ComfyUI)
 
 def backend_for(source: Any, settings: Settings) -> type[Backend]:
     """The kind of server that runs a workflow which is named so; None for `source`: that of `comfyui_url`."""
-    return next(each for each in BACKENDS if each.takes(source, settings))
+    return next(each for each in BACKENDS if each.handles(source, settings))
 
 
 def backend_of(prompt_id: str, settings: Settings) -> type[Backend]:
     """The kind of server that has a job of this id."""
-    return next(each for each in BACKENDS if each.takes_job(prompt_id, settings))
+    return next(each for each in BACKENDS if each.handles_job(prompt_id, settings))

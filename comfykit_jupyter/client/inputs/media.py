@@ -65,7 +65,7 @@ async def read_media(upload: Upload, server: Backend | None) -> OnServer | ToSen
     """
     value = upload.value
     if isinstance(value, Media):
-        if server is not None and value.origin.url == server.url and (name := server.name_of(value)) is not None:
+        if server is not None and value.origin.url == server.url and (name := server.reference_to(value)) is not None:
             return OnServer(name)
         return ToSend(await value.origin.fetch(value), _suffix(value.name, upload))
     if isinstance(value, (str, os.PathLike)):
@@ -74,7 +74,7 @@ async def read_media(upload: Upload, server: Backend | None) -> OnServer | ToSen
 
 
 async def _read_named(text: str, upload: Upload, server: Backend | None) -> OnServer | ToSend:
-    known = server.named(text) if server is not None else None
+    known = server.find_remote_file(text) if server is not None else None
     if known is not None and "://" in text:
         return OnServer(known)
     if text.startswith(("http://", "https://")):

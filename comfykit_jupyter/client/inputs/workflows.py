@@ -74,7 +74,7 @@ async def resolve(workflow: Workflow, server: Backend) -> Workflow:
     """
     if workflow.resolved:
         return workflow
-    if not server.describes:
+    if not server.has_object_info:
         raise WorkflowError(
             f"{one_line(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
             "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"

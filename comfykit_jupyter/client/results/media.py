@@ -97,7 +97,7 @@ class Media(str):
         return self
 
     @classmethod
-    def named(cls, origin: Origin, name: str) -> Media:
+    def from_name(cls, origin: Origin, name: str) -> Media:
         """A file that the server has, by the name that its nodes know: `cat.png`, `cats/cat.png [output]`.
 
         Raises:

@@ -43,9 +43,11 @@ class AttachedRun(Run):
         """The caller leaves, the run goes on."""
 
     async def _stay(self) -> None:
-        if self._server.describes:
-            await self._server.look()  # for the version that the result tells; one that is away is waited for
-        if not self._server.own_ids and (prompt := await asyncio.to_thread(job_log.prompt_of, self.server, self.id)):
+        if self._server.has_object_info:
+            await self._server.status()  # for the version that the result tells; one that is away is waited for
+        if not self._server.accepts_client_ids and (
+            prompt := await asyncio.to_thread(job_log.read_prompt, self.server, self.id)
+        ):
             self._recall([0, self.id, prompt])  # what a cloud does not tell
         await self._server.follow(self, listen=True, lost=True)
 

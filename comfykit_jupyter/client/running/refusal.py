@@ -20,14 +20,14 @@ def line(error: RunError | None) -> str | None:
     return f"{where}{' '.join(error.message.split())}"
 
 
-def refused(state: RunState, body: Mapping[str, Any], at: float, *, describes: bool) -> RunState:
-    """The state of a run that the server refused, with its reasons on one line; see `Backend.describes`."""
+def refused(state: RunState, body: Mapping[str, Any], at: float, *, has_object_info: bool) -> RunState:
+    """The state of a run that the server refused, with its reasons on one line; see `Backend.has_object_info`."""
     node_errors = body.get("node_errors")
-    lines = complaints(state, node_errors, describes=describes) if isinstance(node_errors, Mapping) else []
+    lines = complaints(state, node_errors, has_object_info=has_object_info) if isinstance(node_errors, Mapping) else []
     error = body.get("error")
     if not lines and isinstance(error, Mapping):
         what = ": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))
-        lines = [f"{what}{_advice([error]) if describes else ''}"]
+        lines = [f"{what}{_advice([error]) if has_object_info else ''}"]
     elif not lines:
         lines = [str(error)[:500] if error else "the server gives no reason"]
     complaint = _first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}")
@@ -36,14 +36,14 @@ def refused(state: RunState, body: Mapping[str, Any], at: float, *, describes: b
     return replace(state, status="failed", finished=True, ended=at, error=complaint)
 
 
-def complaints(state: RunState, node_errors: Mapping[str, Any], *, describes: bool) -> list[str]:
-    """The server's `node_errors`, a line each; see `Backend.describes`."""
+def complaints(state: RunState, node_errors: Mapping[str, Any], *, has_object_info: bool) -> list[str]:
+    """The server's `node_errors`, a line each; see `Backend.has_object_info`."""
     found = [(str(node), problem) for node, about in node_errors.items() for problem in _problems(about)]
     lines = []
     for node, problem in found:
         what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
         lines.append(f"{state.title(node)} (node {node}): {what}")
-    if lines and describes:
+    if lines and has_object_info:
         lines[-1] += _advice(problem for _, problem in found)
     return lines
 

@@ -210,7 +210,7 @@ class Run(Observed):
         finally:
             if limit is not None:
                 limit.cancel()
-            self._server.leave(self)
+            self._server.unfollow(self)
             if self._submission is not None:
                 self._submission.pass_turn()
         return self._settle()
@@ -240,7 +240,9 @@ class Run(Observed):
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            self._become(refused(self._state, refusal.body, time.monotonic(), describes=self._server.describes))
+            self._become(
+                refused(self._state, refusal.body, time.monotonic(), has_object_info=self._server.has_object_info)
+            )
             return
         except ServerError as error:
             if not error.sent:
@@ -253,7 +255,7 @@ class Run(Observed):
             self.trusted = False
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            left_out = complaints(self._state, node_errors, describes=self._server.describes)
+            left_out = complaints(self._state, node_errors, has_object_info=self._server.has_object_info)
             self._warnings += [f"left out: {complaint}" for complaint in left_out]
 
     def _time_out(self) -> None:
@@ -346,8 +348,8 @@ class Run(Observed):
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)
-        if not self._server.own_ids and self._named and not (state.error and state.error.kind in _OPEN):
-            asyncio.get_running_loop().run_in_executor(None, job_log.end, self._server.url, self.prompt_id)
+        if not self._server.accepts_client_ids and self._named and not (state.error and state.error.kind in _OPEN):
+            asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
         self._conclude(result)
         _begun.remove(self)
         return result

@@ -46,8 +46,8 @@ class Submission:
         note: Callable[[str], None],
     ) -> None:
         self.posted_at: float | None = None
-        """When the prompt was sent, on the monotonic clock; None as long as no job can have job_log."""
-        self.prompt_id = id if server.own_ids else None
+        """When the prompt was sent, on the monotonic clock; None as long as no job can have begun."""
+        self.prompt_id = id if server.accepts_client_ids else None
         """The server's name for it; where that gives the name, as soon as it has."""
         self._id = id
         self._server = server
@@ -133,8 +133,8 @@ class Submission:
         error = posting.exception()
         if error is None:
             self.prompt_id = posting.result().prompt_id
-            if not self._server.own_ids:  # whatever becomes of this process, the job can be found again
-                remember = partial(job_log.note, self._server.url, self._id, self.prompt_id, self._prompt)
+            if not self._server.accepts_client_ids:  # whatever becomes of this process, the job can be found again
+                remember = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
                 asyncio.get_running_loop().run_in_executor(None, remember)
         elif isinstance(error, NotTaken):
             self.posted_at = None

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.backends.comfyapi.api import PREFIX, Answer, Api, Busy, insist, job_path
 from comfykit_jupyter.client.backends.comfyapi.assets import Assets, content_path, download
-from comfykit_jupyter.client.backends.comfyapi.follow import Following, Known, links_of, recorded
+from comfykit_jupyter.client.backends.comfyapi.follow import Known, TaskPoller, links_of, recorded
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import Media, encodable
@@ -47,11 +47,11 @@ _RUNNING = ("running", "canceling")
 class ComfyAPI(Backend):
     """One server that speaks Comfy API v2. Lives on the background loop; made without contacting it."""
 
-    own_ids: ClassVar[bool] = False
-    describes: ClassVar[bool] = False
+    accepts_client_ids: ClassVar[bool] = False
+    has_object_info: ClassVar[bool] = False
 
     @classmethod
-    def takes(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003 - whatever the workflow
+    def handles(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003 - whatever the workflow
         """Whether the kit's address is that of such a server."""
         if settings.api is not None:
             return settings.api == "v2"
@@ -75,12 +75,12 @@ class ComfyAPI(Backend):
         """None: this API does not describe nodes."""
         return {}
 
-    def named(self, text: str) -> Any:
+    def find_remote_file(self, text: str) -> Any:
         """What stands in a prompt for a file of this server, given by its address."""
         found = re.fullmatch(rf"{re.escape(self._api.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
         return words.asset(found[1]) if found else None
 
-    def name_of(self, media: Media) -> Any:
+    def reference_to(self, media: Media) -> Any:
         """What stands in a prompt for an output; None where it can't be referred to.
 
         The proxy for one's own server names outputs by something else than a UUID, and its nodes can't have them.
@@ -184,9 +184,9 @@ class ComfyAPI(Backend):
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
         known = self._known.setdefault(run.prompt_id, Known())
-        await Following(self._api, run, self._settings.patience, known).until_ended(listen=listen, lost=lost)
+        await TaskPoller(self._api, run, self._settings.patience, known).until_ended(listen=listen, lost=lost)
 
-    def leave(self, run: Follower) -> None:
+    def unfollow(self, run: Follower) -> None:
         """The run has ended, or is left: nothing need be known of it any more."""
         self._known.pop(run.prompt_id, None)
 
@@ -231,7 +231,7 @@ class ComfyAPI(Backend):
 
     # -- what it is and has --------------------------------------------------------------------------------------------
 
-    async def look(self) -> Server:
+    async def status(self) -> Server:
         """What it is and does now; never raises for one that is away."""
         try:
             answer = await self._jobs(unfinished=True)

@@ -63,7 +63,7 @@ class Known:
     """When the server was told to stop it, on the monotonic clock; None: it was not, or that it goes on was said."""
 
 
-class Following:
+class TaskPoller:
     """One run, from its job's beginning to its end.
 
     Args:

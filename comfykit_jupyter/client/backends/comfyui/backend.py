@@ -15,7 +15,7 @@ from weakref import finalize
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, Order, Refused, Server
 from comfykit_jupyter.client.backends.comfyui import jobs
 from comfykit_jupyter.client.backends.comfyui.files import download, upload
-from comfykit_jupyter.client.backends.comfyui.follow import Watch
+from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, annotated, view
@@ -47,7 +47,7 @@ class ComfyUI(Backend):
     """One server. Lives on the background loop; made without contacting it."""
 
     @classmethod
-    def takes(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003
+    def handles(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003
         """Whatever no other server takes."""
         return True
 
@@ -68,7 +68,7 @@ class ComfyUI(Backend):
             self._forgotten.detach()
             self._forgotten = None
         self._defining = asyncio.Lock()
-        self.watch = Watch(self, self._settings.patience)
+        self.poller = RunPoller(self, self._settings.patience)
         self.events = EventSocket(self._settings)
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class ComfyUI(Backend):
 
     # -- what the server is and has ------------------------------------------------------------------------------------
 
-    async def look(self) -> Server:
+    async def status(self) -> Server:
         """What the server is and does now; never raises for one that is away."""
         try:
             stats, queue = await asyncio.gather(self._json("GET", "/system_stats"), self._json("GET", "/queue"))
@@ -215,7 +215,7 @@ class ComfyUI(Backend):
     async def has(self, name: str) -> bool:
         """Whether the server has a file of the name by which nodes know it."""
         try:
-            query = Media.named(self, name).query
+            query = Media.from_name(self, name).query
         except ComfyKitError:
             return False
         return (await self.request("HEAD", "/view", params=query)).status_code == 200
@@ -228,7 +228,7 @@ class ComfyUI(Backend):
         """The address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
         return view(self.url, entry)
 
-    def named(self, text: str) -> str | None:
+    def find_remote_file(self, text: str) -> str | None:
         """The name of a file that the server has: from its address, or as nodes write it."""
         if text.startswith(f"{self.url}/view?"):
             query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
@@ -236,7 +236,7 @@ class ComfyUI(Backend):
                 return annotated({**FILE, **query})
         return text if text.endswith(_FOLDERS) else None
 
-    def name_of(self, media: Media) -> str:
+    def reference_to(self, media: Media) -> str:
         """The name by which nodes know an output."""
         return annotated(media.query)
 
@@ -316,7 +316,7 @@ class ComfyUI(Backend):
             self._forgotten.atexit = False
         self.events.subscribe(run.id, run, self._connection.secrets)
 
-    def leave(self, run: Follower) -> None:
+    def unfollow(self, run: Follower) -> None:
         """Tell it no more of its events."""
         self.events.unsubscribe(run.id, run)
 
@@ -326,7 +326,7 @@ class ComfyUI(Backend):
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
-        await self.watch.follow(run, listen=listen, lost=lost)
+        await self.poller.follow(run, listen=listen, lost=lost)
 
     async def queued(self) -> list[Job]:
         """See `ComfyKit.queue`."""

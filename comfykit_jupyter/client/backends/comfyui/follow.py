@@ -30,7 +30,7 @@ WATCH_QUIET = 10.0
 """Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
 
 
-class Watch:
+class RunPoller:
     """Looks after the runs on one server. Belongs to one event loop.
 
     Args:

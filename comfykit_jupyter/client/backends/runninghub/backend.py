@@ -23,8 +23,8 @@ from weakref import WeakValueDictionary
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, Busy, told_of
 from comfykit_jupyter.client.backends.runninghub.files import Files
-from comfykit_jupyter.client.backends.runninghub.follow import Following
-from comfykit_jupyter.client.backends.runninghub.task import Begun
+from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller
+from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media, encodable
 from comfykit_jupyter.workflow.clouds import runninghub as words
@@ -45,7 +45,7 @@ GRAPH_LIFE = 60.0
 
 RECONNECT = 2.0
 """Seconds until a task is offered again to a site that was not reached; half as many more each time."""
-MOST_BEGUN = 100
+MOST_TASKS = 100
 _SENT = re.compile(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}")
 """What the site calls the files that it was sent; archives by their digest alone."""
 
@@ -56,11 +56,11 @@ _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDict
 class RunningHub(Backend):
     """The cloud, for one key. Lives on the background loop; made without contacting it."""
 
-    own_ids: ClassVar[bool] = False
-    describes: ClassVar[bool] = False
+    accepts_client_ids: ClassVar[bool] = False
+    has_object_info: ClassVar[bool] = False
 
     @classmethod
-    def takes(cls, source: Any, settings: Settings) -> bool:
+    def handles(cls, source: Any, settings: Settings) -> bool:
         """Whether it is an ID, a page of the site, or refers to one: an app or a workflow of RunningHub."""
         try:
             return _named(source, settings.runninghub_url) is not None
@@ -68,7 +68,7 @@ class RunningHub(Backend):
             return True
 
     @classmethod
-    def takes_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003
+    def handles_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003
         """Whether it is a number: no other server's are."""
         return prompt_id.isascii() and prompt_id.isdigit()
 
@@ -77,7 +77,7 @@ class RunningHub(Backend):
         self.settings = settings
         self.api = Api(settings)
         self.files = Files(self.api, max(0, settings.runninghub_retry_count))
-        self.begun: OrderedDict[str, Begun] = OrderedDict()
+        self.tasks: OrderedDict[str, CloudTask] = OrderedDict()
         """What was told of tasks when they were created, by their ids."""
         self.cancelled: set[str] = set()
         """Tasks that somebody here wants cancelled."""
@@ -149,16 +149,16 @@ class RunningHub(Backend):
                 found |= definitions
         return found
 
-    async def obstacles(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - of the account, whatever the workflow
+    async def preflight(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - of the account, whatever the workflow
         """What the account lacks."""
-        there = await self.look()
+        there = await self.status()
         return [] if there.reachable else [Problem("", there.message, kind="unreachable")]
 
-    def named(self, text: str) -> str | None:
+    def find_remote_file(self, text: str) -> str | None:
         """The name of a file that was sent there, as nodes know it."""
         return text if _SENT.fullmatch(text) else None
 
-    def name_of(self, media: Media) -> None:  # noqa: ARG002
+    def reference_to(self, media: Media) -> None:  # noqa: ARG002
         """Nothing: its nodes can't have the outputs of an earlier task, these are sent again."""
         return
 
@@ -221,11 +221,11 @@ class RunningHub(Backend):
         self._holding[order.id] = places
         order.note("")
 
-    def leave(self, run: Follower) -> None:
+    def unfollow(self, run: Follower) -> None:
         """The next task has its place."""
         if (places := self._holding.pop(run.id, None)) is not None:
             places.release()
-        self.begun.pop(run.prompt_id, None)
+        self.tasks.pop(run.prompt_id, None)
         self.cancelled.discard(run.prompt_id)
         self._lost.pop(run.id, None)
 
@@ -263,11 +263,11 @@ class RunningHub(Backend):
                     await self.cancel(task_id)
             raise Refused(words.refusal(0, "", told.get("promptTips")), task_id)
         socket = told.get("netWssUrl")
-        self.begun[task_id] = Begun(
+        self.tasks[task_id] = CloudTask(
             socket if isinstance(socket, str) and socket else None, words.remark(told.get("promptTips"))
         )
-        while len(self.begun) > MOST_BEGUN:
-            self.begun.popitem(last=False)
+        while len(self.tasks) > MOST_TASKS:
+            self.tasks.popitem(last=False)
         return Accepted(task_id, words.node_errors(tips))
 
     def _unknown(self, id_: str, why: str) -> ServerError:
@@ -292,7 +292,7 @@ class RunningHub(Backend):
                 raise self._lost[run.id]
             run.on_missing()
             return
-        await Following(self, run, self.settings.runninghub_timeout).until_ended(listen=listen, lost=lost)
+        await TaskPoller(self, run, self.settings.runninghub_timeout).until_ended(listen=listen, lost=lost)
 
     async def cancel(self, prompt_id: str) -> bool:
         """Take a task out of the queue, or stop it; what it ran until then is paid. Returns whether it was there."""
@@ -325,7 +325,7 @@ class RunningHub(Backend):
 
     # -- what it is and has --------------------------------------------------------------------------------------------
 
-    async def look(self) -> Server:
+    async def status(self) -> Server:
         """What the account has and does now; never raises for a site that is away."""
         try:
             answer = await self.api.ask("/uc/openapi/accountStatus", {"apikey": self.api.key}, again=0)

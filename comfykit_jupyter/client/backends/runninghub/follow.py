@@ -129,7 +129,7 @@ def _judge(api: Api, code: int | None, said: str) -> None:
         raise Hopeless(f"{api.url} refuses us: {words.reason(code, said)}{api.hint(code)}", status=401)
 
 
-class Following:
+class TaskPoller:
     """One task, and the run that it is.
 
     Args:
@@ -151,9 +151,9 @@ class Following:
     async def until_ended(self, *, listen: bool, lost: bool) -> None:
         """See `Backend.follow`."""
         run, bad, pause, least, began = self._run, 0, LOOK_FIRST, LOOK_LEAST, time.monotonic()
-        if (begun := self._cloud.begun.get(run.prompt_id)) is not None and begun.remark:
-            run.on_warning(f"{self._api.url} says of the prompt: {begun.remark}")
-            self._cloud.begun[run.prompt_id] = replace(begun, remark="")
+        if (task := self._cloud.tasks.get(run.prompt_id)) is not None and task.remark:
+            run.on_warning(f"{self._api.url} says of the prompt: {task.remark}")
+            self._cloud.tasks[run.prompt_id] = replace(task, remark="")
         try:
             while not run.ended:
                 looked_at = time.monotonic()
@@ -205,8 +205,8 @@ class Following:
             self._running_since = time.monotonic()
             self._run.on_event({"type": "execution_start", "data": {"prompt_id": self._run.id}})
         if listen and look.state == "RUNNING" and self._socket is None:
-            begun = self._cloud.begun.get(self._run.prompt_id)
-            url = look.socket or (None if begun is None else begun.socket)
+            task = self._cloud.tasks.get(self._run.prompt_id)
+            url = look.socket or (None if task is None else task.socket)
             if url is not None or self._newer:  # else the next look may tell it
                 self._socket = asyncio.create_task(self._listen(url))
 

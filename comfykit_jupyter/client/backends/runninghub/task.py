@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Begun:
+class CloudTask:
     """What was told of a task when it was created."""
 
     socket: str | None = field(repr=False)

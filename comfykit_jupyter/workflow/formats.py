@@ -50,9 +50,9 @@ class Recognised:
     extra_pnginfo: dict[str, Any] | None
 
 
-def recognise(data: Mapping[Any, Any] | str | bytes | BinaryIO, called: str) -> Recognised:
+def recognise(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, called: str) -> Recognised:
     """The workflow in `data`, which messages name `called`. Raises WorkflowError."""
-    if isinstance(data, Mapping):
+    if isinstance(data, (Mapping, list)):  # a list may be a job of the queue, as in JSON
         return _unwrap(data, None, called, _WRAPPERS)
     source: Any = data
     if isinstance(source, IOBase) and (isinstance(source, TextIOBase) or not source.seekable()):

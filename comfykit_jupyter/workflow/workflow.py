@@ -62,13 +62,13 @@ class Workflow:
         """Where it lies, if that is a cloud, which runs it by its id."""
 
     @classmethod
-    def parse(cls, data: Mapping[Any, Any] | str | bytes | BinaryIO, name: str = "workflow") -> Workflow:
+    def parse(cls, data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, name: str = "workflow") -> Workflow:
         """Reads a workflow in any form: API format or the editor's, plain, wrapped, or carried by a media file.
 
         Args:
-            data: the graph as a dict, its JSON as text or bytes (UTF-8, with or without a byte order mark), or a
-                picture, video, sound or model that carries it, as bytes or as a file that is open for reading (of
-                a video of gigabytes only what it carries is read).
+            data: the graph as a dict; a job of the queue as a list; the JSON of either as text or bytes (UTF-8, with
+                or without a byte order mark); or an image, video, audio file or model that carries a workflow, as
+                bytes or as a file opened for reading. Of a large file, only the workflow is read.
             name: what to call it in messages and results, usually the file's name without the suffix.
 
         Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
@@ -195,6 +195,7 @@ nodes_like = st.fixed_dictionaries(
 
 
 @given(json_like | st.dictionaries(st.text(max_size=4), nodes_like, max_size=5))
+@example([None, None, {"inputs": None, "nodes": [None]}])
 def test_anything_is_a_workflow_or_refused(data: Any) -> None:
     workflow = parsed(data)
     if workflow is not None and workflow.resolved:

@@ -2,13 +2,13 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { fieldsFor, takeOutput } from "./actions";
-import { Control } from "./fields";
+import { Control } from "./controls/registry";
 import { brief } from "./format";
 import { IconButton, ResetIcon } from "./icons";
 import { clamp } from "./number";
-import { type Field, same } from "./protocol";
-import type { Session } from "./session";
+import { fieldsFor, takeOutput } from "./outputs/actions";
+import { type Field, same } from "./session/protocol";
+import type { Session } from "./session/session";
 
 /** As many as the kernel takes at once. */
 const MOST_RUNS = 100;

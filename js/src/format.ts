@@ -1,6 +1,6 @@
 /** Values, times and outputs as short texts. */
 
-import type { Field, Item, Run, Value } from "./protocol";
+import type { Field, Item, Run, Value } from "./session/protocol";
 
 /** Seconds as a clock: 0:08, 1:05, 1:00:00. */
 export function clock(seconds: number): string {

@@ -6,8 +6,8 @@
 
 import type { InitializeProps, RenderProps } from "@anywidget/types";
 import { render as paint } from "preact";
-import { randomId, type Traits } from "./protocol";
-import { Session } from "./session";
+import { randomId, type Traits } from "./session/protocol";
+import { Session } from "./session/session";
 import "./style.css";
 import { Widget } from "./widget";
 

@@ -2,11 +2,11 @@
 
 import { useState } from "preact/hooks";
 import { Buttons, Form } from "./form";
-import { Gallery } from "./gallery";
-import { Lightbox, type Opened } from "./lightbox";
-import { ProgressPanel } from "./progress";
-import { type Session, useTopics } from "./session";
-import { Stage } from "./stage";
+import { Gallery } from "./outputs/gallery";
+import { Lightbox, type Opened } from "./outputs/lightbox";
+import { ProgressPanel } from "./outputs/progress";
+import { Stage } from "./outputs/stage";
+import { type Session, useTopics } from "./session/session";
 
 export interface WidgetProps {
   session: Session;

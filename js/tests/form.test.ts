@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { matching } from "../src/combobox";
+import { matching } from "../src/controls/combobox";
 import { field, obliging, run, settled } from "./model";
 import { button, control, press, stand, type } from "./view";
 

@@ -1,6 +1,6 @@
 /** A model as anywidget gives it to a widget, in memory, with the kernel's side in the test's hands. */
 
-import { type Field, isRecord, type Model, type Run, type Traits, type Value } from "../src/protocol";
+import { type Field, isRecord, type Model, type Run, type Traits, type Value } from "../src/session/protocol";
 
 export interface Sent {
   content: Record<string, unknown>;

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach } from "vitest";
 import widget from "../src/index";
-import type { Traits } from "../src/protocol";
+import type { Traits } from "../src/session/protocol";
 import { countUrls, settled, TestModel } from "./model";
 
 export interface Stand {

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "vitest";
-import { layOut } from "../src/lines";
-import type { Item, Run } from "../src/protocol";
-import { field, run, settled } from "./model";
-import { button, press, stand } from "./view";
+import { layOut } from "../../src/outputs/galleryLayout";
+import type { Item, Run } from "../../src/session/protocol";
+import { field, run, settled } from "../model";
+import { button, press, stand } from "../view";
 
 const here = stand();
 

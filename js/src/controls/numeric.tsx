@@ -2,9 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { type ControlProps, described, ErrorLine, textOf } from "./fields";
-import { clamp, parseInteger, parseNumber, stepNumber, toInteger, wire } from "./number";
-import type { Field, Value } from "./protocol";
+import { clamp, parseInteger, parseNumber, stepNumber, toInteger, wire } from "../number";
+import type { Field, Value } from "../session/protocol";
+import { type ControlProps, described, ErrorLine, textOf } from "./registry";
 
 /** Milliseconds after the last step in which a value is sent. */
 const STEPPING = 120;

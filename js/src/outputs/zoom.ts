@@ -1,7 +1,7 @@
 /** Looking closer: wheel, keys, double click, drag, and two fingers: one view that any number of pictures share. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { clamp } from "./number";
+import { clamp } from "../number";
 
 interface Point {
   x: number;

@@ -2,11 +2,11 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { byteSize } from "./format";
-import { DownloadIcon, IconButton, PlayIcon } from "./icons";
-import type { MediaName, MediaState, Size } from "./media";
-import type { Item, Run } from "./protocol";
-import type { Session } from "./session";
+import { byteSize } from "../format";
+import { DownloadIcon, IconButton, PlayIcon } from "../icons";
+import type { MediaName, MediaState, Size } from "../session/media";
+import type { Item, Run } from "../session/protocol";
+import type { Session } from "../session/session";
 
 const NOTHING: MediaState = { fraction: 0 };
 

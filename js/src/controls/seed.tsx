@@ -1,9 +1,9 @@
 /** A seed: fixed, drawn anew or one more for each run, with the one used last at hand. */
 
-import type { ControlProps } from "./fields";
-import { DieIcon, IconButton } from "./icons";
-import { draw, toInteger, wire } from "./number";
+import { DieIcon, IconButton } from "../icons";
+import { draw, toInteger, wire } from "../number";
 import { integers, NumberInput } from "./numeric";
+import type { ControlProps } from "./registry";
 
 /** Drawn seeds stay where ComfyUI's editor, a page itself, is exact as well; typed ones may be larger. */
 const LARGEST = 2n ** 53n - 1n;

@@ -1,7 +1,7 @@
 /** What crosses between kernel and page: the traits and messages, and requests with their answers. */
 
 import type { AnyModel } from "@anywidget/types";
-import type { NumberLike } from "./number";
+import type { NumberLike } from "../number";
 
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
 export type MediaKind = "image" | "video" | "audio" | "file";

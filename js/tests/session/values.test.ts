@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Session } from "../src/session";
-import { TestModel } from "./model";
+import { Session } from "../../src/session/session";
+import { TestModel } from "../model";
 
 let model: TestModel;
 let session: Session;

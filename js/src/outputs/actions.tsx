@@ -1,10 +1,10 @@
 /** What can be done with an output: its settings again, itself as an input, its code, itself as a file. */
 
 import { useState } from "preact/hooks";
-import { CheckIcon, CodeIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "./icons";
-import type { Field, Item, Run } from "./protocol";
-import type { Session } from "./session";
-import { copyText, Download } from "./show";
+import { CheckIcon, CodeIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
+import type { Field, Item, Run } from "../session/protocol";
+import type { Session } from "../session/session";
+import { copyText, Download } from "./outputViews";
 
 /** What an output is called among the data of a drag. */
 const DRAGGED = "application/x-comfykit-output";

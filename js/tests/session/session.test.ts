@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Item } from "../src/protocol";
-import { Session } from "../src/session";
-import { run, TestModel } from "./model";
+import type { Item } from "../../src/session/protocol";
+import { Session } from "../../src/session/session";
+import { run, TestModel } from "../model";
 
 const items: Item[] = Array.from({ length: 1000 }, (_, index) => ({
   key: `${index}`,

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { MediaCache } from "../src/media";
-import { type Frame, Preview } from "../src/preview";
-import { type Bytes, Channel } from "../src/protocol";
-import { upload } from "../src/upload";
-import { countUrls, settled, TestModel } from "./model";
+import { MediaCache } from "../../src/session/media";
+import { type Frame, Preview } from "../../src/session/preview";
+import { type Bytes, Channel } from "../../src/session/protocol";
+import { upload } from "../../src/session/upload";
+import { countUrls, settled, TestModel } from "../model";
 
 let urls: ReturnType<typeof countUrls>;
 let model: TestModel;

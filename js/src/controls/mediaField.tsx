@@ -1,12 +1,12 @@
 /** A picture, video, sound or file that a workflow takes in: chosen, dropped, pasted, or named by a path or URL. */
 
 import { useRef, useState } from "preact/hooks";
-import { takeOutput } from "./actions";
-import { type ControlProps, described, ErrorLine, textOf } from "./fields";
-import { shortPath } from "./format";
-import { CloseIcon, IconButton } from "./icons";
-import { useTopics } from "./session";
-import { useMedia } from "./show";
+import { shortPath } from "../format";
+import { CloseIcon, IconButton } from "../icons";
+import { takeOutput } from "../outputs/actions";
+import { useMedia } from "../outputs/outputViews";
+import { useTopics } from "../session/session";
+import { type ControlProps, described, ErrorLine, textOf } from "./registry";
 
 export function MediaField({ session, field, id, value, error }: ControlProps) {
   useTopics(session, "uploads");

@@ -1,11 +1,11 @@
 /** A choice, or several: a native select for a few, a list that filters as one types for many. */
 
 import { useState } from "preact/hooks";
+import { fileName } from "../format";
+import { CloseIcon, IconButton } from "../icons";
+import { messageOf, same, type Value } from "../session/protocol";
 import { Combobox } from "./combobox";
-import { type ControlProps, described, ErrorLine, textOf } from "./fields";
-import { fileName } from "./format";
-import { CloseIcon, IconButton } from "./icons";
-import { messageOf, same, type Value } from "./protocol";
+import { type ControlProps, described, ErrorLine, textOf } from "./registry";
 
 /** Up to here a native select shows them all. */
 const FEW = 20;

@@ -1,9 +1,9 @@
 /** What the views of one model share: its traits, what was typed, what is under way, and what one can do. */
 
 import { useLayoutEffect, useState } from "preact/hooks";
+import { toInteger, wire } from "../number";
 import { loadDraft, NONE, saveDraft } from "./drafts";
 import { MediaCache } from "./media";
-import { toInteger, wire } from "./number";
 import { Preview } from "./preview";
 import {
   type Answer,

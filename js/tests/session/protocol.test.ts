@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Channel } from "../src/protocol";
-import { TestModel } from "./model";
+import { Channel } from "../../src/session/protocol";
+import { TestModel } from "../model";
 
 let model: TestModel;
 let channel: Channel;

@@ -1,12 +1,12 @@
 /** One output over everything, or two beside or over each other: all their pixels, what made them, the next by arrow keys. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { alternative, byteSize, caption, differences, duration } from "../format";
+import { BackIcon, CloseIcon, CompareIcon, IconButton, NextIcon } from "../icons";
+import type { Item, Run } from "../session/protocol";
+import type { Session } from "../session/session";
 import { Actions } from "./actions";
-import { alternative, byteSize, caption, differences, duration } from "./format";
-import { BackIcon, CloseIcon, CompareIcon, IconButton, NextIcon } from "./icons";
-import type { Item, Run } from "./protocol";
-import type { Session } from "./session";
-import { keyOf, named, Output, type ShowProps, useMedia } from "./show";
+import { keyOf, named, Output, type ShowProps, useMedia } from "./outputViews";
 import { useZoom } from "./zoom";
 
 export interface Opened {

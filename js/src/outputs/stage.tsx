@@ -1,13 +1,13 @@
 /** The stage: what is made now, what came of it, or why nothing did. Its aspect stays, so that nothing jumps. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { alternative } from "./format";
+import { alternative } from "../format";
+import type { Frame } from "../session/preview";
+import type { Item, Run, RunError } from "../session/protocol";
+import { type Session, useTopics } from "../session/session";
 import type { Opened } from "./lightbox";
-import type { Frame } from "./preview";
+import { keyOf, named, Output, useMedia } from "./outputViews";
 import { stagedRun } from "./progress";
-import type { Item, Run, RunError } from "./protocol";
-import { type Session, useTopics } from "./session";
-import { keyOf, named, Output, useMedia } from "./show";
 
 export interface StageProps {
   session: Session;

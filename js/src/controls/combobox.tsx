@@ -1,9 +1,9 @@
 /** A choice among many: a text that filters and a list to take one from (the combobox pattern of WAI-ARIA). */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { type described, textOf } from "./fields";
-import { fileName } from "./format";
-import type { Value } from "./protocol";
+import { fileName } from "../format";
+import type { Value } from "../session/protocol";
+import { type described, textOf } from "./registry";
 
 /** Options in the page at once; the rest is found by typing. */
 const SHOWN = 200;

@@ -1,6 +1,6 @@
 /** Where the outputs of runs stand: in lines of equal cells, so that only those in sight need to be in the page. */
 
-import type { Item, Run } from "./protocol";
+import type { Item, Run } from "../session/protocol";
 
 /** Pixels from one cell to the next, the gap included, and between two lines. */
 export const CELL = 136;

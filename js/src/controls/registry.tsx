@@ -1,12 +1,12 @@
 /** The controls of the form, one for each kind of parameter. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
+import type { Field, Value } from "../session/protocol";
+import type { Session } from "../session/session";
 import { Choice } from "./choice";
-import { MediaField } from "./mediafield";
+import { MediaField } from "./mediaField";
 import { Integer, Numeric } from "./numeric";
-import type { Field, Value } from "./protocol";
 import { Seed } from "./seed";
-import type { Session } from "./session";
 
 export interface ControlProps {
   session: Session;

@@ -1,10 +1,10 @@
 /** How the run on the stage stands, and the runs that wait behind it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { clock, duration } from "./format";
-import { CloseIcon, IconButton } from "./icons";
-import type { Progress, Run, Status } from "./protocol";
-import { type Session, useTopics } from "./session";
+import { clock, duration } from "../format";
+import { CloseIcon, IconButton } from "../icons";
+import type { Progress, Run, Status } from "../session/protocol";
+import { type Session, useTopics } from "../session/session";
 
 /** Milliseconds between two changes of a text that is read aloud. */
 const SPOKEN = 1000;

@@ -2,15 +2,15 @@
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { alternative, caption, differences, duration } from "../format";
+import { CloseIcon, IconButton, PlayIcon } from "../icons";
+import { type Run, same } from "../session/protocol";
+import type { Session } from "../session/session";
 import { Actions, dragOutput } from "./actions";
-import { alternative, caption, differences, duration } from "./format";
-import { CloseIcon, IconButton, PlayIcon } from "./icons";
+import { CELL, GAP, layOut, type Segment } from "./galleryLayout";
 import type { Opened } from "./lightbox";
-import { CELL, GAP, layOut, type Segment } from "./lines";
+import { keyOf, named, Output, type ShowProps, useMedia, useSeen } from "./outputViews";
 import { stagedRun } from "./progress";
-import { type Run, same } from "./protocol";
-import type { Session } from "./session";
-import { keyOf, named, Output, type ShowProps, useMedia, useSeen } from "./show";
 import { FailureText, isVisual } from "./stage";
 
 /** Pixels above and below that are in the page, too: what the tab key goes to next. */

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { saveDraft } from "../src/drafts";
-import { field, obliging, settled } from "./model";
-import { button, control, stand, type } from "./view";
+import { saveDraft } from "../../src/session/drafts";
+import { field, obliging, settled } from "../model";
+import { button, control, stand, type } from "../view";
 
 const here = stand();
 

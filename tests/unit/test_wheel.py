@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LARGEST_BUNDLE, LARGEST_STYLE = 60_000, 15_000
+LARGEST_BUNDLE, LARGEST_STYLE = 100_000, 20_000
 
 
 @pytest.fixture(scope="module")

@@ -1,58 +1,65 @@
-/** The form: a row for each parameter, the advanced ones folded, and the buttons. */
+/** The form: a row for each field, the advanced ones folded, and the buttons. */
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Control } from "./controls/registry";
-import { brief } from "./format";
+import { formatValue } from "./format";
 import { IconButton, ResetIcon } from "./icons";
 import { clamp } from "./number";
-import { fieldsFor, takeOutput } from "./outputs/actions";
-import { type Field, same } from "./session/protocol";
+import { acceptOutput, findMediaFields } from "./session/outputDrag";
+import { type Field, isEqual } from "./session/protocol";
 import type { Session } from "./session/session";
 
-/** As many as the kernel takes at once. */
-const MOST_RUNS = 100;
+/** Most runs that the kernel accepts at once. */
+const MAX_RUNS = 100;
+/** Characters of a default in the title of its reset button. */
+const MAX_DEFAULT = 60;
 
 export interface FormProps {
   session: Session;
-  /** Begins the ids of this view's elements. */
+  /** A prefix for the ids of this view's elements. */
   uid: string;
 }
 
 export function Form({ session, uid }: FormProps) {
   const fields = session.get("fields");
   const errors = session.get("errors");
-  const row = (field: Field) => <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />;
+  const { closed } = session.channel;
+  const { restored } = session.drafts;
+  const renderRow = (field: Field) => (
+    <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />
+  );
+  const basic = fields.filter((field) => !field.advanced);
   const advanced = fields.filter((field) => field.advanced);
-  const plain = fields.filter((field) => !field.advanced);
-  const grouped = new Set(plain.map(({ group }) => group).filter(Boolean)).size > 1;
-  const elsewhere = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
+  const hasHeadings = new Set(basic.map(({ group }) => group).filter(Boolean)).size > 1;
+  const otherErrors = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
+  const onDrop = (event: DragEvent) => {
+    event.preventDefault();
+    if (closed || acceptOutput(session, event, fields)) return;
+    const file = event.dataTransfer?.files[0];
+    const [field] = file ? findMediaFields(file.type.split("/")[0], fields) : [];
+    if (file && field) void session.uploads.start(field.name, file);
+  };
 
   return (
     <form
       class="ck-form"
       onSubmit={(event) => event.preventDefault()}
       onDragOver={(event) => event.preventDefault()}
-      onDrop={(event) => {
-        event.preventDefault();
-        if (session.channel.closed || takeOutput(session, event, fields)) return;
-        const file = event.dataTransfer?.files[0];
-        const [field] = file ? fieldsFor(file.type.split("/")[0], fields) : [];
-        if (file && field) void session.upload(field.name, file);
-      }}
+      onDrop={onDrop}
     >
-      <fieldset class="ck-rows" disabled={session.channel.closed}>
-        {session.restored.length > 0 && <p class="ck-note">Typed before, not run yet: {session.restored.join(", ")}</p>}
-        {plain.map((field, index) => [
-          grouped && field.group !== plain[index - 1]?.group && <div class="ck-heading">{field.group}</div>,
-          row(field),
+      <fieldset class="ck-rows" disabled={closed}>
+        {restored.length > 0 && <p class="ck-note">Restored, not run yet: {restored.join(", ")}</p>}
+        {basic.map((field, index) => [
+          hasHeadings && field.group !== basic[index - 1]?.group && <div class="ck-heading">{field.group}</div>,
+          renderRow(field),
         ])}
         {advanced.length > 0 && (
-          <Advanced count={advanced.length} open={advanced.some(({ name }) => name in errors)}>
-            {advanced.map(row)}
+          <Advanced count={advanced.length} hasError={advanced.some(({ name }) => name in errors)}>
+            {advanced.map(renderRow)}
           </Advanced>
         )}
-        {elsewhere.map(([name, message]) => (
+        {otherErrors.map(([name, message]) => (
           <p key={name} class="ck-error">
             {name ? `${name}: ${message}` : message}
           </p>
@@ -63,12 +70,18 @@ export function Form({ session, uid }: FormProps) {
   );
 }
 
-function Advanced({ count, open, children }: { count: number; open: boolean; children: ComponentChildren }) {
+interface AdvancedProps {
+  count: number;
+  hasError: boolean;
+  children: ComponentChildren;
+}
+
+/** The folded fields. They unfold for an error that would be hidden; only the user folds them again. */
+function Advanced({ count, hasError, children }: AdvancedProps) {
   const details = useRef<HTMLDetailsElement>(null);
-  // Opened for an error that would be hidden; closed by nobody but the user.
   useLayoutEffect(() => {
-    if (open && details.current) details.current.open = true;
-  }, [open]);
+    if (hasError && details.current) details.current.open = true;
+  }, [hasError]);
   return (
     <details class="ck-advanced" ref={details}>
       <summary>Advanced ({count})</summary>
@@ -83,19 +96,20 @@ interface RowProps {
   id: string;
 }
 
+/** A label, its control, and a button that resets a changed value. */
 function Row({ session, field, id }: RowProps) {
   const { name } = field;
   const stored = session.values.get(name);
   const value = stored === undefined ? field.default : stored;
-  const error = session.values.refusal(name) ?? session.get("errors")[name];
+  const error = session.values.getError(name) ?? session.get("errors")[name];
   const hasDefault = field.default !== null && field.default !== undefined;
-  const changed = hasDefault && !same(value, field.default);
+  const changed = hasDefault && !isEqual(value, field.default);
   const reset = () => session.values.reset(name, field.default);
-  const origin = [name, field.node, field.tooltip].filter(Boolean).join("\n");
+  const description = [name, field.node, field.tooltip].filter(Boolean).join("\n");
 
   return (
     <div class={`ck-row${changed ? " ck-changed" : ""}`}>
-      <label for={id} title={origin} onDblClick={() => changed && reset()}>
+      <label for={id} title={description} onDblClick={() => changed && reset()}>
         {name}
       </label>
       <div class="ck-control">
@@ -107,7 +121,7 @@ function Row({ session, field, id }: RowProps) {
             icon={ResetIcon}
             class="ck-quiet"
             label="Reset"
-            title={`Back to ${brief(field.default, 60)}`}
+            title={`Reset to ${formatValue(field.default, MAX_DEFAULT)}`}
             onClick={reset}
           />
         )}
@@ -116,41 +130,13 @@ function Row({ session, field, id }: RowProps) {
   );
 }
 
+/** Run and Cancel, and why the last action failed or waits. */
 export function Buttons({ session }: { session: Session }) {
-  const closed = session.channel.closed;
+  const { closed, busy } = session.channel;
+  const hasForm = session.get("view") === "form";
   return (
     <div class="ck-buttons">
-      {session.get("view") === "form" && (
-        <button
-          type="button"
-          class="ck-run"
-          disabled={closed}
-          title="Ctrl+Enter or ⌘+Enter"
-          onClick={() => session.run()}
-        >
-          Run
-        </button>
-      )}
-      {session.get("view") === "form" && (
-        <span class="ck-line ck-muted" title="Runs, each with a new seed">
-          ×
-          <input
-            type="number"
-            class="ck-input ck-times"
-            aria-label="Runs"
-            min={1}
-            max={MOST_RUNS}
-            value={session.times}
-            disabled={closed}
-            onInput={({ currentTarget }) => {
-              session.times = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MOST_RUNS);
-            }}
-            onChange={({ currentTarget }) => {
-              currentTarget.value = `${session.times}`;
-            }}
-          />
-        </span>
-      )}
+      {hasForm && <RunButtons session={session} />}
       {session.active && (
         <button type="button" class="ck-cancel" disabled={closed} onClick={() => session.cancel()}>
           Cancel
@@ -161,11 +147,47 @@ export function Buttons({ session }: { session: Session }) {
           {session.notice}
         </p>
       )}
-      {session.get("view") === "form" && session.channel.late.size > 0 && (
+      {hasForm && busy && (
         <p class="ck-note" aria-live="polite">
-          The kernel is busy: it sees to this when its cell has ended.
+          Kernel busy: this runs when the current cell finishes.
         </p>
       )}
     </div>
+  );
+}
+
+/** The Run button and the number of runs that it starts. */
+function RunButtons({ session }: { session: Session }) {
+  const { closed } = session.channel;
+  return (
+    <>
+      <button
+        type="button"
+        class="ck-run"
+        disabled={closed}
+        title="Ctrl+Enter or ⌘+Enter"
+        onClick={() => session.run()}
+      >
+        Run
+      </button>
+      <span class="ck-line ck-muted" title="Number of runs, each with a new seed">
+        ×
+        <input
+          type="number"
+          class="ck-input ck-times"
+          aria-label="Number of runs"
+          min={1}
+          max={MAX_RUNS}
+          value={session.runCount}
+          disabled={closed}
+          onInput={({ currentTarget }) => {
+            session.runCount = clamp(Math.round(currentTarget.valueAsNumber) || 1, 1, MAX_RUNS);
+          }}
+          onChange={({ currentTarget }) => {
+            currentTarget.value = `${session.runCount}`;
+          }}
+        />
+      </span>
+    </>
   );
 }

@@ -1,36 +1,38 @@
 /**
- * The widget as anywidget takes it: a factory, called once for each model, whose views share one session.
+ * The anywidget module: a factory that is called once for each model. The views of a model share one session.
  *
- * `initialize` only hooks listeners on: a bundle has two seconds for it.
+ * anywidget waits at most two seconds for `initialize`, so it only adds listeners.
  */
 
 import type { InitializeProps, RenderProps } from "@anywidget/types";
-import { render as paint } from "preact";
-import { randomId, type Traits } from "./session/protocol";
+import { render as renderComponent } from "preact";
+import { randomId } from "./session/channel";
+import type { Traits } from "./session/protocol";
 import { Session } from "./session/session";
 import "./style.css";
 import { Widget } from "./widget";
 
-export default function widget() {
+export default function createWidget() {
   let session: Session | undefined;
 
   function initialize({ model }: Pick<InitializeProps<Traits>, "model">) {
-    const own = new Session(model);
-    session = own;
-    return () => own.destroy();
+    const created = new Session(model);
+    session = created;
+    return () => created.destroy();
   }
 
   function render({ model, el }: Pick<RenderProps<Traits>, "model" | "el">) {
-    const shared = session ?? new Session(model);
+    // Hosts that never call initialize get a session for each view.
+    const viewSession = session ?? new Session(model);
     const root = document.createElement("div");
     el.append(root);
-    paint(<Widget session={shared} uid={`ck-${randomId()}`} />, root);
-    shared.hello();
-    shared.restore();
+    renderComponent(<Widget session={viewSession} uid={`ck-${randomId()}`} />, root);
+    viewSession.announceView();
+    viewSession.drafts.restore();
     return () => {
-      paint(null, root);
+      renderComponent(null, root);
       root.remove();
-      if (shared !== session) shared.destroy();
+      if (viewSession !== session) viewSession.destroy();
     };
   }
 

@@ -1,4 +1,4 @@
-/** A model as anywidget gives it to a widget, in memory, with the kernel's side in the test's hands. */
+/** A stand-in for the model that anywidget passes to a widget: the test plays the kernel. */
 
 import { type Field, isRecord, type Model, type Run, type Traits, type Value } from "../src/session/protocol";
 
@@ -10,9 +10,10 @@ export interface Sent {
 export class TestModel {
   readonly sent: Sent[] = [];
   readonly listeners = new Map<string, Set<(...args: unknown[]) => void>>();
+  /** How often the page has interrupted the kernel. */
   interrupts = 0;
   readonly widget_manager = { kernel: { interrupt: () => void this.interrupts++ } };
-  /** Answers a message at once; undefined leaves it without an answer. */
+  /** Return the answer to a message, or undefined to leave it unanswered. */
   kernel: (content: Record<string, unknown>, buffers: ArrayBufferView[]) => Reply | undefined = () => undefined;
   #traits: Partial<Traits>;
 
@@ -50,29 +51,32 @@ export class TestModel {
     throw new Error("The page never sets traits.");
   }
 
-  /** The kernel writes traits. */
-  put(traits: Partial<Traits>): void {
+  /** Write traits as the kernel does. */
+  setTraits(traits: Partial<Traits>): void {
     this.#traits = { ...this.#traits, ...traits };
-    for (const trait of Object.keys(traits)) this.fire(`change:${trait}`);
+    for (const trait of Object.keys(traits)) this.emit(`change:${trait}`);
   }
 
+  /** Answer a request of the page. */
   answer(content: Record<string, unknown>, { buffers = [], ...reply }: Reply = {}): void {
-    this.message({ kind: "answer", id: content.id, ...reply }, buffers);
+    this.sendToPage({ kind: "answer", id: content.id, ...reply }, buffers);
   }
 
-  message(content: Record<string, unknown>, buffers: ArrayBufferView[] = []): void {
-    this.fire("msg:custom", content, buffers);
+  /** Send a message from the kernel to the page. */
+  sendToPage(content: Record<string, unknown>, buffers: ArrayBufferView[] = []): void {
+    this.emit("msg:custom", content, buffers);
   }
 
-  fire(event: string, ...args: unknown[]): void {
+  emit(event: string, ...args: unknown[]): void {
     for (const callback of [...(this.listeners.get(event) ?? [])]) callback(...args);
   }
 
-  of(kind: string): Record<string, unknown>[] {
+  /** Return the messages of a kind that the page has sent. */
+  getSent(kind: string): Record<string, unknown>[] {
     return this.sent.filter(({ content }) => content.kind === kind).map(({ content }) => content);
   }
 
-  get listening(): number {
+  get listenerCount(): number {
     return [...this.listeners.values()].reduce((sum, callbacks) => sum + callbacks.size, 0);
   }
 }
@@ -81,19 +85,22 @@ export interface Reply extends Record<string, unknown> {
   buffers?: ArrayBufferView[];
 }
 
-/** A kernel that takes each value and answers everything. */
-export function obliging(model: TestModel): void {
+/** Make the kernel accept every value and answer every request. */
+export function acceptAll(model: TestModel): void {
   model.kernel = (content) => {
     if (content.kind === "set" && typeof content.name === "string") {
       const values = model.get("values");
       const value = content.reset ? null : (content.value as Value);
-      model.put({ values: { ...(isRecord(values) ? (values as Record<string, Value>) : {}), [content.name]: value } });
+      model.setTraits({
+        values: { ...(isRecord(values) ? (values as Record<string, Value>) : {}), [content.name]: value },
+      });
     }
     return {};
   };
 }
 
-export function field(name: string, kind: Field["kind"], more: Partial<Field> = {}): Field {
+/** Make a field with defaults for everything that is not given. */
+export function makeField(name: string, kind: Field["kind"], more: Partial<Field> = {}): Field {
   return {
     name,
     kind,
@@ -117,7 +124,8 @@ export function field(name: string, kind: Field["kind"], more: Partial<Field> = 
   };
 }
 
-export function run(id: string, more: Partial<Run> = {}): Run {
+/** Make a completed run with defaults for everything that is not given. */
+export function makeRun(id: string, more: Partial<Run> = {}): Run {
   return {
     id,
     status: "completed",
@@ -133,24 +141,19 @@ export function run(id: string, more: Partial<Run> = {}): Run {
   };
 }
 
-/** Counts the object URLs that are alive. */
-export function countUrls() {
+/** Replace object URLs by counted ones, until `restore` is called. */
+export function trackUrls() {
   const alive = new Set<string>();
   const [create, revoke] = [URL.createObjectURL, URL.revokeObjectURL];
   let count = 0;
-  let most = 0;
   URL.createObjectURL = () => {
     const url = `blob:test/${count++}`;
     alive.add(url);
-    most = Math.max(most, alive.size);
     return url;
   };
   URL.revokeObjectURL = (url: string) => void alive.delete(url);
   return {
     alive,
-    get most() {
-      return most;
-    },
     restore() {
       URL.createObjectURL = create;
       URL.revokeObjectURL = revoke;
@@ -158,8 +161,8 @@ export function countUrls() {
   };
 }
 
-/** Lets promises and Preact's renderings that are due come to their end. */
-export async function settled(): Promise<void> {
+/** Wait until pending promises and renderings are done. */
+export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
   await new Promise<void>((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -163,7 +163,7 @@ def test_several_of_many_choices_are_found_taken_and_run(open_notebook: Open) ->
         field.fill(f"long {number}")
         expect(form.get_by_role("option").first).to_have_text(f"a long folder/tag {number}")
         field.press("Enter")
-    form.get_by_role("button", name="Without a long folder/tag 7").click()
+    form.get_by_role("button", name="Remove a long folder/tag 7").click()
     expect(form.get_by_role("list", name="tags").get_by_role("listitem")).to_have_count(2)
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("status").first).to_contain_text("Done in")

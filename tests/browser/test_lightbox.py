@@ -57,7 +57,7 @@ def box(open_notebook: Open, page: Page) -> Locator:
     notebook = open_notebook(FORM)
     notebook.run(0)
     form = notebook.output(0)
-    form.get_by_label("Runs", exact=True).fill("2")
+    form.get_by_label("Number of runs", exact=True).fill("2")
     form.get_by_role("button", name="Run", exact=True).click()
     tiles = form.locator(".ck-gallery .ck-open")
     expect(tiles).to_have_count(2, timeout=30_000)

@@ -62,7 +62,7 @@ def test_a_form_says_that_its_kernel_is_busy_and_runs_when_it_is_free(
     form = notebook.output(0)
     notebook.start(1)
     form.get_by_role("button", name="Run", exact=True).click()
-    busy = form.get_by_text("The kernel is busy")
+    busy = form.get_by_text("Kernel busy")
     expect(busy).to_be_visible()
     gate.touch()
     expect(busy).to_have_count(0)

@@ -30,7 +30,7 @@ def run_times(form: Locator, times: int) -> Locator:
     """Run the form so often at once; the tiles of all that it gave, once they are there."""
     tiles = form.locator(".ck-gallery .ck-open")
     before = tiles.count()
-    form.get_by_label("Runs", exact=True).fill(str(times))
+    form.get_by_label("Number of runs", exact=True).fill(str(times))
     form.get_by_role("button", name="Run", exact=True).click()
     expect(tiles).to_have_count(before + times, timeout=60_000)
     return tiles
@@ -48,7 +48,7 @@ def test_the_settings_of_a_run_come_back_and_make_it_again(open_notebook: Open) 
     form.get_by_label("steps", exact=True).fill("6")
     tiles = run_times(form, 1)
     tiles.nth(2).hover()
-    form.get_by_role("button", name="Same settings", exact=True).click()
+    form.get_by_role("button", name="Reuse values", exact=True).click()
     expect(prompt).to_have_value("a hare in the grass")
     run_times(form, 1)
     assert made_by
@@ -137,7 +137,7 @@ def test_seeds_count_up_from_run_to_run(open_notebook: Open) -> None:
     seed = form.get_by_label("seed", exact=True)
     seed.fill("18446744073709551610")
     seed.press("Enter")
-    form.get_by_label("seed: from run to run").select_option("+1")
+    form.get_by_label("seed after each run").select_option("increment")
     run_times(form, 3)
     expect(seed).to_have_value("18446744073709551613")
     assert notebook.run(1).strip() == "18446744073709551613"

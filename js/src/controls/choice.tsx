@@ -1,82 +1,97 @@
-/** A choice, or several: a native select for a few, a list that filters as one types for many. */
+/** Chooses one value of a list, or several: a native select for few choices, a filtered list for many. */
 
 import { useState } from "preact/hooks";
-import { fileName } from "../format";
+import { getFileName } from "../format";
 import { CloseIcon, IconButton } from "../icons";
-import { messageOf, same, type Value } from "../session/protocol";
-import { Combobox } from "./combobox";
-import { type ControlProps, described, ErrorLine, textOf } from "./registry";
+import { getErrorMessage } from "../session/channel";
+import { isEqual, type Value } from "../session/protocol";
+import { Combobox, type ComboboxProps } from "./combobox";
+import { buildAttributes, type ControlAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
-/** Up to here a native select shows them all. */
-const FEW = 20;
+/** Most choices that a native select shows. */
+const MAX_SELECT = 20;
+/** Rows of a native select for several choices. */
+const MIN_ROWS = 2;
+const MAX_ROWS = 6;
 
-export function Choice(props: ControlProps) {
-  const { session, field, id, value, error } = props;
-  const many = field.choices === null || field.choices.length > FEW;
-  const [fetched, setFetched] = useState<Value[] | null>(null);
-  const [failure, setFailure] = useState<string | undefined>();
-  // Asked for each time that the list is wanted: there may be new ones. Until they come, those known are shown.
-  const fetchChoices = () => {
+export function ChoiceControl({ session, field, id, value, error }: ControlProps) {
+  const { multiselect } = field;
+  const many = field.choices === null || field.choices.length > MAX_SELECT;
+  const [loaded, setLoaded] = useState<Value[] | null>(null);
+  const [loadError, setLoadError] = useState<string | undefined>();
+  // Loaded each time the list is opened, because the server may have new ones. Until then the known ones are shown.
+  const loadChoices = () => {
     if (field.choices !== null) return;
-    setFailure(undefined);
+    setLoadError(undefined);
     session.channel.request("choices", { name: field.name }).then(
-      ({ content }) => setFetched(content.choices as Value[]),
-      (reason: unknown) => setFailure(messageOf(reason)),
+      ({ content }) => setLoaded(content.choices as Value[]),
+      (reason: unknown) => setLoadError(getErrorMessage(reason)),
     );
   };
 
-  const choices = field.choices ?? fetched;
-  const set = (choice: Value) => session.values.set(field.name, choice);
-  const missing =
-    choices !== null &&
-    choices.length > 0 &&
-    value !== null &&
-    !field.multiselect &&
-    !choices.some((choice) => same(choice, value));
-  const problem = error ?? failure;
-  const noted = missing && !problem;
-  const common = { value, missing, attributes: described(id, problem, noted), onChoose: set };
-  const list = { ...common, count: field.choice_count, onOpen: fetchChoices, choices };
-  const chosen = Array.isArray(value) ? value : [];
-  const without = (choice: Value) => chosen.filter((each) => !same(each, choice));
+  const choices = field.choices ?? loaded;
+  const missing = !multiselect && value !== null && isMissing(choices, value);
+  const shownError = error ?? loadError;
+  const hasNote = missing && !shownError;
+  const common = {
+    value,
+    missing,
+    attributes: buildAttributes(id, shownError, hasNote),
+    onChoose: (choice: Value) => session.values.set(field.name, choice),
+  };
+  const list: ComboboxProps = { ...common, count: field.choice_count, onOpen: loadChoices, choices };
 
   return (
     <>
-      {many && field.multiselect ? (
-        <>
-          <Combobox
-            {...list}
-            value={null}
-            choices={choices?.filter((choice) => !chosen.some((each) => same(each, choice))) ?? null}
-            onChoose={(choice) => set([...chosen, choice])}
-          />
-          {chosen.length > 0 && (
-            <ul class="ck-chips" aria-label={field.name}>
-              {chosen.map((choice) => (
-                <li key={textOf(choice)} class="ck-chip">
-                  <span class="ck-name">{textOf(choice)}</span>
-                  <IconButton
-                    icon={CloseIcon}
-                    class="ck-quiet"
-                    label={`Without ${textOf(choice)}`}
-                    onClick={() => set(without(choice))}
-                  />
-                </li>
-              ))}
-            </ul>
-          )}
-        </>
-      ) : many ? (
-        <Combobox {...list} />
-      ) : (
-        <Select {...common} multiple={field.multiselect} choices={choices ?? []} />
-      )}
-      {noted && (
+      {!many && <Select {...common} multiple={multiselect} choices={choices ?? []} />}
+      {many && !multiselect && <Combobox {...list} />}
+      {many && multiselect && <MultiCombobox {...list} label={field.name} />}
+      {hasNote && (
         <p class="ck-note" id={`${id}-note`}>
-          The server does not have “{textOf(value)}”: install it there, or take another.
+          “{toText(value)}” is not on the server: install it there or choose another
         </p>
       )}
-      <ErrorLine id={id} error={problem} />
+      <ErrorLine id={id} error={shownError} />
+    </>
+  );
+}
+
+/** Return whether the choices are known and a value is not one of them. */
+function isMissing(choices: readonly Value[] | null, value: Value): boolean {
+  return choices !== null && choices.length > 0 && !includes(choices, value);
+}
+
+function includes(values: readonly Value[], value: Value): boolean {
+  return values.some((each) => isEqual(each, value));
+}
+
+/** Several of many choices: a combobox adds one, its button removes it. */
+function MultiCombobox({ label, ...props }: ComboboxProps & { label: string }) {
+  const { choices, value, onChoose } = props;
+  const chosen = Array.isArray(value) ? value : [];
+  return (
+    <>
+      <Combobox
+        {...props}
+        value={null}
+        choices={choices?.filter((choice) => !includes(chosen, choice)) ?? null}
+        onChoose={(choice) => onChoose([...chosen, choice])}
+      />
+      {chosen.length > 0 && (
+        <ul class="ck-chips" aria-label={label}>
+          {chosen.map((choice) => (
+            <li key={toText(choice)} class="ck-chip">
+              <span class="ck-name">{toText(choice)}</span>
+              <IconButton
+                icon={CloseIcon}
+                class="ck-quiet"
+                label={`Remove ${toText(choice)}`}
+                onClick={() => onChoose(chosen.filter((each) => !isEqual(each, choice)))}
+              />
+            </li>
+          ))}
+        </ul>
+      )}
     </>
   );
 }
@@ -86,51 +101,55 @@ interface SelectProps {
   value: Value;
   missing: boolean;
   multiple: boolean;
-  attributes: ReturnType<typeof described>;
+  attributes: ControlAttributes;
   onChoose(value: Value): void;
 }
 
-/** The host's own list; choices in folders are grouped by them. */
+/** The native list; choices in folders are grouped by folder. */
 function Select({ choices, value, missing, multiple, attributes, onChoose }: SelectProps) {
   const chosen = multiple && Array.isArray(value) ? value : [value];
-  const option = (choice: Value) => (
-    <option key={textOf(choice)} value={textOf(choice)} selected={chosen.some((each) => same(each, choice))}>
-      {fileName(textOf(choice))}
+  const renderOption = (choice: Value) => (
+    <option key={toText(choice)} value={toText(choice)} selected={includes(chosen, choice)}>
+      {getFileName(toText(choice))}
     </option>
   );
-  const folders = new Map<string, Value[]>();
-  for (const choice of choices) {
-    const text = textOf(choice);
-    const folder = text.slice(0, text.length - fileName(text).length);
-    folders.set(folder, [...(folders.get(folder) ?? []), choice]);
-  }
   return (
     <select
       multiple={multiple}
       class={`ck-input ${multiple ? "ck-several" : "ck-select"}${missing ? " ck-missing" : ""}`}
-      size={multiple ? Math.min(6, Math.max(2, choices.length)) : 1}
+      size={multiple ? Math.min(MAX_ROWS, Math.max(MIN_ROWS, choices.length)) : 1}
       onChange={(event) => {
-        const texts = Array.from(event.currentTarget.selectedOptions, (each) => each.value);
-        const taken = choices.filter((choice) => texts.includes(textOf(choice)));
-        if (multiple) onChoose(taken);
-        else if (taken[0] !== undefined) onChoose(taken[0]);
+        const texts = Array.from(event.currentTarget.selectedOptions, (option) => option.value);
+        const selected = choices.filter((choice) => texts.includes(toText(choice)));
+        if (multiple) onChoose(selected);
+        else if (selected[0] !== undefined) onChoose(selected[0]);
       }}
       {...attributes}
     >
-      {!multiple && !choices.some((choice) => same(choice, value)) && (
-        <option value={textOf(value)} selected>
-          {textOf(value) + (missing ? " (missing)" : "")}
+      {!multiple && !includes(choices, value) && (
+        <option value={toText(value)} selected>
+          {toText(value) + (missing ? " (missing)" : "")}
         </option>
       )}
-      {[...folders].map(([folder, inside]) =>
+      {[...groupByFolder(choices)].map(([folder, members]) =>
         folder ? (
           <optgroup key={folder} label={folder}>
-            {inside.map(option)}
+            {members.map(renderOption)}
           </optgroup>
         ) : (
-          inside.map(option)
+          members.map(renderOption)
         ),
       )}
     </select>
   );
+}
+
+function groupByFolder(choices: readonly Value[]): Map<string, Value[]> {
+  const folders = new Map<string, Value[]>();
+  for (const choice of choices) {
+    const text = toText(choice);
+    const folder = text.slice(0, text.length - getFileName(text).length);
+    folders.set(folder, [...(folders.get(folder) ?? []), choice]);
+  }
+  return folders;
 }

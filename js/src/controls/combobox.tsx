@@ -1,56 +1,66 @@
-/** A choice among many: a text that filters and a list to take one from (the combobox pattern of WAI-ARIA). */
+/** Chooses one of many: an input that filters, and a list (the combobox pattern of WAI-ARIA). */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { fileName } from "../format";
+import { getFileName } from "../format";
+import { clamp } from "../number";
 import type { Value } from "../session/protocol";
-import { type described, textOf } from "./registry";
+import { type ControlAttributes, toText } from "./control";
 
-/** Options in the page at once; the rest is found by typing. */
-const SHOWN = 200;
-const PAGE = 8;
+/** Options in the page at once; typing finds the rest. */
+const MAX_OPTIONS = 200;
+
+/** How many options each key moves. */
+const KEY_MOVES: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
+
+/** Pixels between the list and the edge of the window, and between the list and the input. */
+const WINDOW_MARGIN = 8;
+const LIST_GAP = 2;
+/** In pixels: the list opens upwards if there is less room below, and is never higher than this. */
+const MIN_ROOM = 160;
+const MAX_HEIGHT = 280;
 
 export interface ComboboxProps {
-  /** Null while they are not here. */
+  /** Null until they are loaded. */
   choices: readonly Value[] | null;
   count: number;
   value: Value;
   missing: boolean;
-  attributes: ReturnType<typeof described>;
+  attributes: ControlAttributes;
   onOpen(): void;
   onChoose(value: Value): void;
 }
 
-/** The choices with all words of the query in them; those whose file name begins with it come first. */
-export function matching(choices: readonly Value[], query: string): Value[] {
+/** Filter the choices that contain all words of a query; those whose file name starts with the first word come first. */
+export function filterChoices(choices: readonly Value[], query: string): Value[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   const found = choices.filter((choice) => {
-    const text = textOf(choice).toLowerCase();
+    const text = toText(choice).toLowerCase();
     return words.every((word) => text.includes(word));
   });
   const first = words[0];
   if (first === undefined) return found;
-  const begins = (choice: Value) => fileName(textOf(choice)).toLowerCase().startsWith(first);
-  return [...found.filter(begins), ...found.filter((choice) => !begins(choice))];
+  const startsWithFirst = (choice: Value) => getFileName(toText(choice)).toLowerCase().startsWith(first);
+  return [...found.filter(startsWithFirst), ...found.filter((choice) => !startsWithFirst(choice))];
 }
 
 export function Combobox(props: ComboboxProps) {
   const { choices, count, value, missing, attributes } = props;
   const [open, setOpen] = useState(false);
-  // What is being typed; null when the value is shown.
+  // The text being typed; null while the input shows the value.
   const [query, setQuery] = useState<string | null>(null);
   const [active, setActive] = useState(-1);
   const input = useRef<HTMLInputElement>(null);
   const list = useRef<HTMLDivElement>(null);
   const listId = `${attributes.id}-list`;
 
-  const found = open && choices ? matching(choices, query ?? "") : [];
-  const shown = found.slice(0, SHOWN);
+  const found = open && choices ? filterChoices(choices, query ?? "") : [];
+  const options = found.slice(0, MAX_OPTIONS);
 
   const show = () => {
     if (open) return;
     props.onOpen();
     setOpen(true);
-    setActive(choices?.findIndex((choice) => textOf(choice) === textOf(value)) ?? -1);
+    setActive(choices?.findIndex((choice) => toText(choice) === toText(value)) ?? -1);
   };
   const close = () => {
     setOpen(false);
@@ -63,18 +73,22 @@ export function Combobox(props: ComboboxProps) {
   };
   const move = (by: number) => {
     if (!open) return show();
-    if (shown.length > 0)
-      setActive(Math.max(0, Math.min(shown.length - 1, active < 0 && by < 0 ? shown.length - 1 : active + by)));
+    const last = options.length - 1;
+    if (last >= 0) setActive(clamp(active < 0 && by < 0 ? last : active + by, 0, last));
   };
 
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.metaKey) return;
-    const moves: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: PAGE, PageUp: -PAGE };
-    const by = moves[event.key];
+  /** Handle a key; return false if it is not one of the combobox. */
+  const handleKey = (key: string): boolean => {
+    const by = KEY_MOVES[key];
     if (by !== undefined) move(by);
-    else if (open && event.key === "Enter") choose(shown[active] ?? (shown.length === 1 ? shown[0] : undefined));
-    else if (open && event.key === "Escape") close();
-    else return;
+    else if (!open) return false;
+    else if (key === "Enter") choose(options[active] ?? (options.length === 1 ? options[0] : undefined));
+    else if (key === "Escape") close();
+    else return false;
+    return true;
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || !handleKey(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
   };
@@ -96,9 +110,9 @@ export function Combobox(props: ComboboxProps) {
         aria-autocomplete="list"
         aria-expanded={open}
         aria-controls={listId}
-        aria-activedescendant={active >= 0 && shown[active] !== undefined ? `${listId}-${active}` : undefined}
-        value={query ?? textOf(value)}
-        title={textOf(value)}
+        aria-activedescendant={options[active] === undefined ? undefined : `${listId}-${active}`}
+        value={query ?? toText(value)}
+        title={toText(value)}
         onClick={show}
         onFocus={(event) => event.currentTarget.select()}
         onInput={(event) => {
@@ -118,34 +132,36 @@ export function Combobox(props: ComboboxProps) {
         aria-label="Choices"
         popover="manual"
         hidden={!open}
-        // The input keeps the focus.
+        // Keeps the focus in the input.
         onMouseDown={(event) => event.preventDefault()}
       >
-        {shown.map((choice, index) => (
-          // biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/useFocusableInteractive: focus and keys stay with the input, as the pattern has it
+        {options.map((choice, index) => (
+          // biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/useFocusableInteractive: the pattern keeps focus and keys in the input
           <div
-            key={textOf(choice)}
+            key={toText(choice)}
             id={`${listId}-${index}`}
             role="option"
             aria-selected={index === active}
-            class={textOf(choice) === textOf(value) ? "ck-chosen" : ""}
+            class={toText(choice) === toText(value) ? "ck-chosen" : ""}
             onClick={() => choose(choice)}
           >
-            <Path text={textOf(choice)} />
+            <Path text={toText(choice)} />
           </div>
         ))}
-        {open && shown.length === 0 && (
-          <div class="ck-muted">{choices ? "Nothing matches." : `Asking for ${count || "the"} choices…`}</div>
+        {open && options.length === 0 && (
+          <div class="ck-muted">
+            {choices ? "No matches" : count > 0 ? `Loading ${count} choices…` : "Loading choices…"}
+          </div>
         )}
-        {found.length > SHOWN && <div class="ck-muted">{found.length - SHOWN} more: type to narrow</div>}
+        {found.length > MAX_OPTIONS && <div class="ck-muted">{found.length - MAX_OPTIONS} more: type to filter</div>}
       </div>
     </div>
   );
 }
 
-/** A model's path, its folders in the back. */
+/** A path with its folders muted. */
 function Path({ text }: { text: string }) {
-  const name = fileName(text);
+  const name = getFileName(text);
   return (
     <>
       <span class="ck-muted">{text.slice(0, text.length - name.length)}</span>
@@ -154,7 +170,7 @@ function Path({ text }: { text: string }) {
   );
 }
 
-/** Puts the list under the input, or above it where there is more room; over everything, where the browser can. */
+/** Place the list below the input, or above it where there is more room. A popover covers everything else. */
 function usePlacement(open: boolean, input: { current: HTMLElement | null }, list: { current: HTMLElement | null }) {
   useLayoutEffect(() => {
     const [anchor, popup] = [input.current, list.current];
@@ -162,14 +178,14 @@ function usePlacement(open: boolean, input: { current: HTMLElement | null }, lis
     popup.showPopover();
     const place = () => {
       const box = anchor.getBoundingClientRect();
-      const below = innerHeight - box.bottom - 8;
-      const above = box.top - 8;
-      const up = below < 160 && above > below;
-      popup.style.maxHeight = `${Math.min(280, up ? above : below)}px`;
+      const below = innerHeight - box.bottom - WINDOW_MARGIN;
+      const above = box.top - WINDOW_MARGIN;
+      const upwards = below < MIN_ROOM && above > below;
+      popup.style.maxHeight = `${Math.min(MAX_HEIGHT, upwards ? above : below)}px`;
       popup.style.minWidth = `${box.width}px`;
       popup.style.left = `${box.left}px`;
-      popup.style.top = up ? "auto" : `${box.bottom + 2}px`;
-      popup.style.bottom = up ? `${innerHeight - box.top + 2}px` : "auto";
+      popup.style.top = upwards ? "auto" : `${box.bottom + LIST_GAP}px`;
+      popup.style.bottom = upwards ? `${innerHeight - box.top + LIST_GAP}px` : "auto";
     };
     place();
     addEventListener("scroll", place, { capture: true, passive: true });

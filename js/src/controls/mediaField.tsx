@@ -1,77 +1,83 @@
-/** A picture, video, sound or file that a workflow takes in: chosen, dropped, pasted, or named by a path or URL. */
+/** Chooses an image, video, audio or other file: from the disk, dropped, pasted, or as a path or URL. */
 
 import { useRef, useState } from "preact/hooks";
-import { shortPath } from "../format";
+import { formatPercent, shortenPath } from "../format";
 import { CloseIcon, IconButton } from "../icons";
-import { takeOutput } from "../outputs/actions";
-import { useMedia } from "../outputs/outputViews";
-import { useTopics } from "../session/session";
-import { type ControlProps, described, ErrorLine, textOf } from "./registry";
+import { useMedia, useTopics } from "../session/hooks";
+import { acceptOutput } from "../session/outputDrag";
+import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
-export function MediaField({ session, field, id, value, error }: ControlProps) {
+export function MediaControl({ session, field, id, value, error }: ControlProps) {
   useTopics(session, "uploads");
-  const [over, setOver] = useState(false);
-  // Where a file lies is shown to who edits it, its name to who looks.
+  const [dragging, setDragging] = useState(false);
+  // The whole path while it is edited, the file name otherwise.
   const [editing, setEditing] = useState(false);
   const chooser = useRef<HTMLInputElement>(null);
-  const text = textOf(value);
-  const upload = session.uploadOf(field.name);
-  const problem = upload?.error ?? error;
-  const name = (path: string) => {
-    if (path.trim() === text || path === shortPath(text)) return;
-    session.stopUpload(field.name);
+  const text = toText(value);
+  const upload = session.uploads.get(field.name);
+  const shownError = upload?.error ?? error;
+  const setPath = (path: string) => {
+    if (path.trim() === text || path === shortenPath(text)) return;
+    session.uploads.cancel(field.name);
     if (path.trim()) session.values.set(field.name, path.trim());
     else session.values.reset(field.name, field.default);
   };
-  const take = (files: FileList | null | undefined) => {
+  const uploadFirst = (files: FileList | null | undefined) => {
     const file = files?.[0];
-    if (file) void session.upload(field.name, file);
+    if (file) void session.uploads.start(field.name, file);
     return Boolean(file);
   };
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: dropping and pasting have the button as their equal
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button does the same as dropping and pasting
     <div
-      class={`ck-media-field${over ? " ck-over" : ""}`}
+      class={`ck-media-field${dragging ? " ck-over" : ""}`}
       onDragOver={(event) => {
         event.preventDefault();
-        setOver(true);
+        setDragging(true);
       }}
-      onDragLeave={() => setOver(false)}
+      onDragLeave={() => setDragging(false)}
       onDrop={(event) => {
-        setOver(false);
+        setDragging(false);
         event.preventDefault();
         event.stopPropagation();
-        if (session.channel.closed || takeOutput(session, event, [field])) return;
-        take(event.dataTransfer?.files);
+        if (session.channel.closed || acceptOutput(session, event, [field])) return;
+        uploadFirst(event.dataTransfer?.files);
       }}
       onPaste={(event) => {
-        if (take(event.clipboardData?.files)) event.preventDefault();
+        if (uploadFirst(event.clipboardData?.files)) event.preventDefault();
       }}
     >
       <div class="ck-line">
-        {field.kind === "image" && text && !upload && <Thumb session={session} name={field.name} version={text} />}
+        {field.kind === "image" && text && !upload && (
+          <InputThumbnail session={session} name={field.name} version={text} />
+        )}
         {upload && !upload.error ? (
           <div class="ck-line ck-grow">
-            <progress class="ck-upload" value={upload.fraction} aria-label={`Sending ${upload.file}`} />
-            <span class="ck-muted">{Math.round(upload.fraction * 100)} %</span>
-            <IconButton icon={CloseIcon} class="ck-quiet" label="Stop" onClick={() => session.stopUpload(field.name)} />
+            <progress class="ck-upload" value={upload.fraction} aria-label={`Uploading ${upload.file}`} />
+            <span class="ck-muted">{formatPercent(upload.fraction)}</span>
+            <IconButton
+              icon={CloseIcon}
+              class="ck-quiet"
+              label="Cancel upload"
+              onClick={() => session.uploads.cancel(field.name)}
+            />
           </div>
         ) : (
           <input
             type="text"
             class="ck-input"
-            value={editing ? text : shortPath(text)}
+            value={editing ? text : shortenPath(text)}
             onFocus={() => setEditing(true)}
             onBlur={() => setEditing(false)}
             title={text}
             autocomplete="off"
             spellcheck={false}
-            placeholder="drop, paste, path or URL"
+            placeholder="drop or paste a file, or type a path or URL"
             aria-required={field.required}
-            onChange={(event) => name(event.currentTarget.value)}
-            onKeyDown={(event) => event.key === "Enter" && name(event.currentTarget.value)}
-            {...described(id, problem)}
+            onChange={(event) => setPath(event.currentTarget.value)}
+            onKeyDown={(event) => event.key === "Enter" && setPath(event.currentTarget.value)}
+            {...buildAttributes(id, shownError)}
           />
         )}
         <button type="button" class="ck-button" onClick={() => chooser.current?.click()}>
@@ -85,18 +91,19 @@ export function MediaField({ session, field, id, value, error }: ControlProps) {
           aria-label="File"
           accept={field.kind === "file" ? undefined : `${field.kind}/*`}
           onChange={(event) => {
-            take(event.currentTarget.files);
-            // The same file again is a choice, too.
+            uploadFirst(event.currentTarget.files);
+            // Cleared, so that choosing the same file again is a change.
             event.currentTarget.value = "";
           }}
         />
       </div>
-      <ErrorLine id={id} error={problem} />
+      <ErrorLine id={id} error={shownError} />
     </div>
   );
 }
 
-function Thumb({ session, name, version }: { session: ControlProps["session"]; name: string; version: string }) {
+/** A thumbnail of the image that the field holds; `version` is its value. */
+function InputThumbnail({ session, name, version }: Pick<ControlProps, "session"> & { name: string; version: string }) {
   const { url } = useMedia(session, { run: "input", key: name, size: "thumb", version });
   return url ? <img class="ck-input-thumb" src={url} alt="" /> : null;
 }

@@ -1,58 +1,72 @@
-/** Integers and numbers: arithmetic, arrow keys, a slider where the bounds are sane. */
+/** Edits integers and numbers: arithmetic, arrow keys, and a slider where the range is small enough. */
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { clamp, parseInteger, parseNumber, stepNumber, toInteger, wire } from "../number";
+import { addSteps, clamp, toInteger, toWire } from "../number";
 import type { Field, Value } from "../session/protocol";
-import { type ControlProps, described, ErrorLine, textOf } from "./registry";
+import { parseInteger, parseNumber } from "./arithmetic";
+import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
-/** Milliseconds after the last step in which a value is sent. */
-const STEPPING = 120;
+/** Milliseconds after the last step until the value is sent. */
+const STEP_DELAY = 120;
 
-/** How the values of a field are read, stepped and sent. */
-interface Arithmetic {
+/** Steps of each key; with Shift ten times as many. */
+const KEY_STEPS: Record<string, number> = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+
+/** A character that can't be part of a number or of arithmetic. */
+const NOT_ARITHMETIC = /[^\d\s.+\-*/()×÷−e]/i;
+
+/** Parses and steps the values of a field. */
+interface Stepper {
   parse(text: string): Value | undefined;
-  /** The value and `count` steps more, within the bounds. */
+  /** Add `count` steps to a value, within the bounds. */
   step(value: Value, count: number): Value | undefined;
 }
 
-export function integers(field: Field): Arithmetic {
+/** Create the stepper of an integer field. */
+export function createIntegerStepper(field: Field): Stepper {
   const step = toInteger(field.step) || 1n;
   return {
     parse: (text) => {
       const value = parseInteger(text);
-      return value === null ? undefined : wire(value);
+      return value === null ? undefined : toWire(value);
     },
     step: (value, count) => {
       const from = toInteger(value) ?? toInteger(field.default) ?? 0n;
-      return wire(clamp(from + step * BigInt(count), toInteger(field.min), toInteger(field.max)));
+      return toWire(clamp(from + step * BigInt(count), toInteger(field.min), toInteger(field.max)));
     },
   };
 }
 
-function numbers(field: Field): Arithmetic {
-  const bound = (value: Field["min"]) => (value === null ? null : Number(value));
+function createNumberStepper(field: Field): Stepper {
+  const toBound = (value: Field["min"]) => (value === null ? null : Number(value));
   const step = Number(field.step) || 0.1;
   return {
     parse: (text) => parseNumber(text) ?? undefined,
     step: (value, count) => {
       const from = typeof value === "number" ? value : Number(field.default ?? 0);
-      return clamp(stepNumber(from, step, count), bound(field.min), bound(field.max));
+      return clamp(addSteps(from, step, count), toBound(field.min), toBound(field.max));
     },
   };
 }
 
-export const Integer = (props: ControlProps) => <Slidden {...props} arithmetic={integers(props.field)} />;
-export const Numeric = (props: ControlProps) => <Slidden {...props} arithmetic={numbers(props.field)} />;
+export function IntegerControl(props: ControlProps) {
+  return <SliderInput {...props} stepper={createIntegerStepper(props.field)} />;
+}
 
-function Slidden(props: ControlProps & { arithmetic: Arithmetic }) {
+export function NumberControl(props: ControlProps) {
+  return <SliderInput {...props} stepper={createNumberStepper(props.field)} />;
+}
+
+/** A number input, with a slider before it where the field has one. */
+function SliderInput(props: ControlProps & { stepper: Stepper }) {
   const { session, field, value } = props;
   if (!field.slider) return <NumberInput {...props} />;
   return (
     <NumberInput
       {...props}
       before={
-        // For the pointer alone: keys and screen readers have the input beside it.
+        // For the pointer only: keyboards and screen readers use the input beside it.
         <input
           type="range"
           class="ck-slider"
@@ -62,8 +76,8 @@ function Slidden(props: ControlProps & { arithmetic: Arithmetic }) {
           max={Number(field.max)}
           step={Number(field.step) || "any"}
           value={Number(value)}
-          style={{ "--ck-at": filled(field, Number(value)) }}
-          onInput={(event) => session.values.set(field.name, event.currentTarget.valueAsNumber, STEPPING)}
+          style={{ "--ck-at": formatFilledSize(field, Number(value)) }}
+          onInput={(event) => session.values.set(field.name, event.currentTarget.valueAsNumber, STEP_DELAY)}
           onChange={() => session.values.flush()}
         />
       }
@@ -72,65 +86,60 @@ function Slidden(props: ControlProps & { arithmetic: Arithmetic }) {
 }
 
 interface NumberInputProps extends ControlProps {
-  arithmetic: Arithmetic;
+  stepper: Stepper;
   placeholder?: string;
-  /** What is shown instead of the value. */
-  shown?: string;
+  /** Shown instead of the value. */
+  display?: string;
   before?: ComponentChildren;
   after?: ComponentChildren;
 }
 
 export function NumberInput(props: NumberInputProps) {
-  const { session, field, id, value, error, arithmetic, placeholder, shown } = props;
-  // What is being typed; null when the value is shown.
+  const { session, field, id, value, error, stepper, placeholder, display } = props;
+  // The text being typed; null while the input shows the value.
   const [typed, setTyped] = useState<string | null>(null);
-  const [wrong, setWrong] = useState<string | null>(null);
-  const text = typed ?? shown ?? textOf(value);
+  const [typedError, setTypedError] = useState<string | null>(null);
+  const text = typed ?? display ?? toText(value);
 
-  const show = (next: Value, delay = 0) => {
-    showValue();
-    session.values.set(field.name, next, delay);
-  };
-  const commit = () => {
-    if (typed === null) return;
-    const next = arithmetic.parse(typed);
-    if (next !== undefined) show(next);
-    else if (typed.trim() === "") showValue();
-    else complain(`“${typed}” is not a number.`);
+  const showError = (message: string | null) => {
+    setTypedError(message);
+    if (message === null) session.invalid.delete(field.name);
+    else session.invalid.set(field.name, message);
   };
   const showValue = () => {
     setTyped(null);
-    complain(null);
+    showError(null);
   };
-  const complain = (line: string | null) => {
-    setWrong(line);
-    if (line === null) session.wrong.delete(field.name);
-    else session.wrong.set(field.name, line);
+  const set = (next: Value, delay = 0) => {
+    showValue();
+    session.values.set(field.name, next, delay);
   };
-  // What no further key can put right is told at once: “51” may become 512, but no larger than it is.
-  const type = (text: string) => {
-    const next = arithmetic.parse(text);
-    const inside = next === undefined ? next : arithmetic.step(next, 0);
-    setTyped(text);
-    if (next === undefined) complain(/[^\d\s.+\-*/()×÷−e]/i.test(text) ? `“${text}” is not a number.` : null);
-    else
-      complain(inside !== undefined && Number(next) > Number(inside) ? `${text} is too much: ${range(field)}.` : null);
+  const onInput = (event: { currentTarget: HTMLInputElement }) => {
+    setTyped(event.currentTarget.value);
+    showError(findTypingError(event.currentTarget.value, field, stepper));
   };
-  // What was changed has been committed: what is left to drop is a text that came back to what it was.
-  const leave = () => {
-    if (typed !== null && arithmetic.parse(typed) !== undefined) setTyped(null);
+  const commit = () => {
+    if (typed === null) return;
+    const next = stepper.parse(typed);
+    if (next !== undefined) set(next);
+    else if (typed.trim() === "") showValue();
+    else showError(formatNotANumber(typed));
+  };
+  // A changed text has been committed by now. What remains is a text that was changed back: nothing to commit.
+  const onBlur = () => {
+    if (typed !== null && stepper.parse(typed) !== undefined) setTyped(null);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") return commit();
-    const direction = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
-    if (direction === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    const steps = KEY_STEPS[event.key];
+    if (steps === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
-    const from = typed === null ? value : (arithmetic.parse(typed) ?? value);
-    const next = arithmetic.step(from, direction * (event.shiftKey ? 10 : 1));
-    if (next !== undefined) show(next, STEPPING);
+    const from = typed === null ? value : (stepper.parse(typed) ?? value);
+    const next = stepper.step(from, steps * (event.shiftKey ? 10 : 1));
+    if (next !== undefined) set(next, STEP_DELAY);
   };
-  const problem = wrong ?? error;
+  const shownError = typedError ?? error;
 
   return (
     <>
@@ -145,37 +154,57 @@ export function NumberInput(props: NumberInputProps) {
           value={text}
           placeholder={placeholder}
           aria-required={field.required}
-          aria-valuenow={numeric(value)}
+          aria-valuenow={toAriaNumber(value)}
           aria-valuetext={text || placeholder}
-          aria-valuemin={numeric(field.min)}
-          aria-valuemax={numeric(field.max)}
-          title={range(field)}
-          onInput={(event) => type(event.currentTarget.value)}
+          aria-valuemin={toAriaNumber(field.min)}
+          aria-valuemax={toAriaNumber(field.max)}
+          title={formatRange(field)}
+          onInput={onInput}
           onChange={commit}
-          onBlur={leave}
+          onBlur={onBlur}
           onKeyDown={onKeyDown}
-          {...described(id, problem)}
+          {...buildAttributes(id, shownError)}
         />
         {props.after}
       </div>
-      <ErrorLine id={id} error={problem} />
+      <ErrorLine id={id} error={shownError} />
     </>
   );
 }
 
-function numeric(value: Value): number | undefined {
+/**
+ * Find an error in a text that is still being typed.
+ *
+ * Only what further keys can't correct is an error: “51” may become 512, but a number never becomes smaller.
+ */
+function findTypingError(text: string, field: Field, stepper: Stepper): string | null {
+  const value = stepper.parse(text);
+  if (value === undefined) return NOT_ARITHMETIC.test(text) ? formatNotANumber(text) : null;
+  return field.max !== null && Number(value) > Number(field.max) ? `must be at most ${field.max}` : null;
+}
+
+function formatNotANumber(text: string): string {
+  return `“${text}” is not a number`;
+}
+
+function toAriaNumber(value: Value): number | undefined {
   return value === null || Number.isNaN(Number(value)) ? undefined : Number(value);
 }
 
-/** The part of the slider before the value, as a size. */
-function filled({ min, max }: Field, value: number): string {
+/** Format the part of the slider before the value, as a CSS background size. */
+function formatFilledSize({ min, max }: Field, value: number): string {
   const part = (value - Number(min)) / (Number(max) - Number(min));
-  return `${100 * Math.min(1, Math.max(0, part || 0))}% 100%`;
+  return `${100 * clamp(part || 0, 0, 1)}% 100%`;
 }
 
-/** The bounds in words, and the steps that arrow keys take. */
-function range({ min, max, step }: Field): string {
-  const bounds =
-    min === null ? max !== null && `at most ${max}` : max === null ? `at least ${min}` : `${min} to ${max}`;
-  return [bounds, step && Number(step) !== 1 && `in steps of ${step}`].filter(Boolean).join(", ");
+/** Format the bounds, and the step of the arrow keys. */
+function formatRange(field: Field): string {
+  const { step } = field;
+  return [formatBounds(field), step && Number(step) !== 1 && `in steps of ${step}`].filter(Boolean).join(", ");
+}
+
+function formatBounds({ min, max }: Field): string {
+  if (min !== null && max !== null) return `${min} to ${max}`;
+  if (min !== null) return `at least ${min}`;
+  return max === null ? "" : `at most ${max}`;
 }

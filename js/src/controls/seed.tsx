@@ -1,53 +1,54 @@
-/** A seed: fixed, drawn anew or one more for each run, with the one used last at hand. */
+/** Edits a seed: fixed, random, or incremented after each run. */
 
 import { DieIcon, IconButton } from "../icons";
-import { draw, toInteger, wire } from "../number";
-import { integers, NumberInput } from "./numeric";
-import type { ControlProps } from "./registry";
+import { drawInteger, MAX_EXACT, toInteger, toWire } from "../number";
+import type { Field } from "../session/protocol";
+import type { ControlProps } from "./control";
+import { createIntegerStepper, NumberInput } from "./numeric";
 
-/** Drawn seeds stay where ComfyUI's editor, a page itself, is exact as well; typed ones may be larger. */
-const LARGEST = 2n ** 53n - 1n;
+type SeedMode = "fixed" | "random" | "increment";
 
-export function Seed(props: ControlProps) {
+export function SeedControl(props: ControlProps) {
   const { session, field, value } = props;
   const random = value === "random";
-  const last = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
-  const fix = (seed: bigint) => session.values.set(field.name, wire(seed));
-  const lastSeed = toInteger(last);
-  const mode = random ? "random" : session.counting.has(field.name) ? "next" : "fixed";
-  const choose = (chosen: string) => {
-    session.count(field.name, chosen === "next");
-    if (chosen === "random") session.values.set(field.name, chosen);
-    else if (random) fix(lastSeed === null ? drawFor(field) : chosen === "next" ? lastSeed + 1n : lastSeed);
+  const lastText = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
+  const last = toInteger(lastText);
+  const fixedMode: SeedMode = session.incrementing.has(field.name) ? "increment" : "fixed";
+  const setSeed = (seed: bigint) => session.values.set(field.name, toWire(seed));
+  const setMode = (mode: SeedMode) => {
+    session.setIncrementing(field.name, mode === "increment");
+    if (mode === "random") session.values.set(field.name, mode);
+    else if (random && last === null) setSeed(drawSeed(field));
+    else if (random && last !== null) setSeed(mode === "increment" ? last + 1n : last);
   };
 
   return (
     <div class="ck-seed">
       <NumberInput
         {...props}
-        arithmetic={integers(field)}
-        {...(random && { shown: "", placeholder: "random" })}
+        stepper={createIntegerStepper(field)}
+        {...(random && { display: "", placeholder: "random" })}
         after={
           <>
-            <IconButton icon={DieIcon} label="Draw" onClick={() => fix(drawFor(field))} />
+            <IconButton icon={DieIcon} label="New random seed" onClick={() => setSeed(drawSeed(field))} />
             <select
               class="ck-input ck-select ck-mode"
-              aria-label={`${field.name}: from run to run`}
-              value={mode}
-              onChange={(event) => choose(event.currentTarget.value)}
+              aria-label={`${field.name} after each run`}
+              value={random ? "random" : fixedMode}
+              onChange={(event) => setMode(event.currentTarget.value as SeedMode)}
             >
               <option value="fixed">fixed</option>
               <option value="random">random</option>
-              <option value="next">+1</option>
+              <option value="increment">increment</option>
             </select>
           </>
         }
       />
-      {lastSeed !== null && String(last) !== String(value) && (
+      {last !== null && lastText !== String(value) && (
         <p class="ck-note">
-          last used {last}{" "}
-          <button type="button" class="ck-link" onClick={() => fix(lastSeed)}>
-            Keep
+          Last seed: {lastText}{" "}
+          <button type="button" class="ck-link" onClick={() => setSeed(last)}>
+            Reuse
           </button>
         </p>
       )}
@@ -55,8 +56,9 @@ export function Seed(props: ControlProps) {
   );
 }
 
-function drawFor(field: ControlProps["field"]): bigint {
+/** Draw a seed. It stays exact in ComfyUI's editor, which is a page as well; typed seeds may be larger. */
+function drawSeed(field: Field): bigint {
   const min = toInteger(field.min) ?? 0n;
-  const max = toInteger(field.max) ?? LARGEST;
-  return draw(min, max > LARGEST && min < LARGEST ? LARGEST : max);
+  const max = toInteger(field.max) ?? MAX_EXACT;
+  return drawInteger(min, max > MAX_EXACT && min < MAX_EXACT ? MAX_EXACT : max);
 }

@@ -1,121 +1,119 @@
-/** What can be done with an output: its settings again, itself as an input, its code, itself as a file. */
+/** The buttons of an output: reuse its values, use it as input, copy its code, show its details, download it. */
 
 import { useState } from "preact/hooks";
 import { CheckIcon, CodeIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
+import { findMediaFields } from "../session/outputDrag";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
-import { copyText, Download } from "./outputViews";
-
-/** What an output is called among the data of a drag. */
-const DRAGGED = "application/x-comfykit-output";
-
-export function dragOutput(event: DragEvent, run: Run, item: Item): void {
-  event.dataTransfer?.setData(DRAGGED, JSON.stringify([run.id, item.key, item.kind]));
-}
-
-/** Makes an output that is dropped the input of the first field that takes it; returns whether it was one. */
-export function takeOutput(session: Session, event: DragEvent, fields: readonly Field[]): boolean {
-  const data = event.dataTransfer?.getData(DRAGGED);
-  if (!data) return false;
-  const [run, key, kind] = JSON.parse(data);
-  const [field] = fieldsFor(kind, fields);
-  if (field) void session.ask("use", { run, key, name: field.name });
-  return true;
-}
+import { copyText } from "./clipboard";
+import { Download } from "./outputViews";
 
 export interface ActionsProps {
   session: Session;
   run: Run;
-  /** Null where a run has no outputs, having failed. */
+  /** Null for a failed run without outputs. */
   item: Item | null;
-  /** Whether the buttons have their names beside them. */
-  named?: boolean;
-  /** Whether what made it is shown. */
-  info?: boolean;
+  /** Whether the buttons show their labels beside their icons. */
+  showLabels?: boolean;
+  /** Whether the details are open. */
+  infoOpen?: boolean;
   onInfo(): void;
-  /** The form has changed. */
-  onChanged?(): void;
+  /** Called when an action has changed the form. */
+  onFormChange?(): void;
 }
 
-/** The media fields that take an output or a file of this kind. */
-export function fieldsFor(kind: string | undefined, fields: readonly Field[]): Field[] {
-  const own = fields.filter((field) => field.kind === kind);
-  return own.length > 0 ? own : fields.filter((field) => field.kind === "file");
-}
-
-export function Actions({ session, run, item, named = false, info, onInfo, onChanged }: ActionsProps) {
-  const [copied, setCopied] = useState(false);
-  const form = session.get("view") === "form";
-  const look = named ? "ck-button" : "ck-button ck-square";
-  const apply = async () => {
-    if (await session.ask("apply", { run: run.id })) onChanged?.();
+export function Actions(props: ActionsProps) {
+  const { session, run, item, showLabels = false, infoOpen, onInfo, onFormChange } = props;
+  const hasForm = session.get("view") === "form";
+  const buttonClass = showLabels ? "ck-button" : "ck-button ck-square";
+  const button = { class: buttonClass, showLabel: showLabels };
+  const request = async (kind: string, body: Record<string, unknown>) => {
+    if (await session.requestOrNotify(kind, { run: run.id, ...body })) onFormChange?.();
   };
-  const use = async (name: string | undefined) => {
-    if (await session.ask("use", { run: run.id, key: item?.key, name })) onChanged?.();
-  };
-  const copy = async (button: HTMLElement) => {
-    const answer = await session.ask("code", { run: run.id });
-    if (answer) setCopied(await copyText(String(answer.code), button));
-  };
-  const inputs = form && item && item.kind !== "text" ? fieldsFor(item.kind, session.get("fields")) : [];
+  const inputs = hasForm && item && item.kind !== "text" ? findMediaFields(item.kind, session.get("fields")) : [];
 
   return (
     <>
-      {form && (
+      {hasForm && (
         <IconButton
           icon={SettingsIcon}
-          class={look}
-          label="Same settings"
-          title="The values and seeds of this run, in the form"
-          onClick={apply}
-          named={named}
+          label="Reuse values"
+          title="Load the values and seeds of this run into the form"
+          onClick={() => request("apply", {})}
+          {...button}
         />
       )}
       {inputs.length > 0 && (
-        <span class="ck-use">
-          <IconButton
-            icon={InputIcon}
-            class={look}
-            label="Use as input"
-            title={`Use as ${inputs[0]?.name}`}
-            onClick={() => use(inputs[0]?.name)}
-            named={named}
-          />
-          {inputs.length > 1 && (
-            // Over the button: which of them is asked by the host's own list.
-            <select aria-label="Use as input" value="" onChange={(event) => use(event.currentTarget.value)}>
-              <option value="" disabled hidden />
-              {inputs.map(({ name }) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-          )}
-        </span>
+        <UseAsInput fields={inputs} button={button} onUse={(name) => request("use", { key: item?.key, name })} />
       )}
-      {form && (
-        <IconButton
-          icon={copied ? CheckIcon : CodeIcon}
-          class={look}
-          label={copied ? "Copied" : "Copy as code"}
-          title="A cell that makes this very thing"
-          onClick={(event) => copy(event.currentTarget)}
-          named={named}
-        />
-      )}
+      {hasForm && <CopyCode session={session} run={run} button={button} />}
       {item && (
         <>
           <IconButton
             icon={InfoIcon}
-            class={look}
-            label="Parameters"
-            title="What made it (i)"
-            aria-pressed={info}
+            label="Details"
+            title="How this output was made (i)"
+            aria-pressed={infoOpen}
             onClick={onInfo}
-            named={named}
+            {...button}
           />
-          <Download session={session} run={run} item={item} class={look} label={named ? "Download" : ""} />
+          <Download session={session} run={run} item={item} class={buttonClass} label={showLabels ? "Download" : ""} />
         </>
       )}
     </>
+  );
+}
+
+interface ButtonProps {
+  class: string;
+  showLabel: boolean;
+}
+
+interface UseAsInputProps {
+  fields: readonly Field[];
+  button: ButtonProps;
+  onUse(name: string | undefined): void;
+}
+
+/** A button that uses the output as input of a field; with several fields a select asks for one. */
+function UseAsInput({ fields, button, onUse }: UseAsInputProps) {
+  const first = fields[0]?.name;
+  return (
+    <span class="ck-use">
+      <IconButton
+        icon={InputIcon}
+        label="Use as input"
+        title={`Use as ${first}`}
+        onClick={() => onUse(first)}
+        {...button}
+      />
+      {fields.length > 1 && (
+        // Transparent, over the button: a click on it opens the native list.
+        <select aria-label="Use as input" value="" onChange={(event) => onUse(event.currentTarget.value)}>
+          <option value="" disabled hidden />
+          {fields.map(({ name }) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      )}
+    </span>
+  );
+}
+
+/** A button that copies a Python cell, written by the kernel, that repeats the run. */
+function CopyCode({ session, run, button }: { session: Session; run: Run; button: ButtonProps }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async (near: HTMLElement) => {
+    const answer = await session.requestOrNotify("code", { run: run.id });
+    if (answer) setCopied(await copyText(String(answer.code), near));
+  };
+  return (
+    <IconButton
+      icon={copied ? CheckIcon : CodeIcon}
+      label={copied ? "Copied" : "Copy as code"}
+      title="Copy a cell that repeats this run"
+      onClick={(event) => copy(event.currentTarget)}
+      {...button}
+    />
   );
 }

@@ -1,20 +1,24 @@
-/** The outputs of all runs, the newest first, each run with what made it different. Only what is in sight is in the page. */
+/** The outputs of all runs, the newest first, with what distinguishes each run. Only visible lines are in the page. */
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { alternative, caption, differences, duration } from "../format";
+import { formatAltText, formatCaption, formatDuration, listChanges } from "../format";
 import { CloseIcon, IconButton, PlayIcon } from "../icons";
-import { type Run, same } from "../session/protocol";
+import { useMedia } from "../session/hooks";
+import { toMediaRef } from "../session/media";
+import { attachOutput } from "../session/outputDrag";
+import { isEqual, type Run } from "../session/protocol";
 import type { Session } from "../session/session";
-import { Actions, dragOutput } from "./actions";
-import { CELL, GAP, layOut, type Segment } from "./galleryLayout";
+import { Actions } from "./actions";
+import { CELL, GAP, layOutRuns, type Segment } from "./galleryLayout";
 import type { Opened } from "./lightbox";
-import { keyOf, named, Output, type ShowProps, useMedia, useSeen } from "./outputViews";
-import { stagedRun } from "./progress";
-import { FailureText, isVisual } from "./stage";
+import { FailureText, OutputView, type OutputViewProps, useHasBeenVisible } from "./outputViews";
+import { findStagedRun, getOutputKey, isVisual } from "./runs";
 
-/** Pixels above and below that are in the page, too: what the tab key goes to next. */
+/** Pixels above and below the visible area whose lines are in the page as well: Tab moves the focus there. */
 const MARGIN = 200;
+/** Pixels of scrolling between two renderings. */
+const SCROLL_STEP = 64;
 
 export interface GalleryProps {
   session: Session;
@@ -22,106 +26,108 @@ export interface GalleryProps {
 }
 
 export function Gallery({ session, onOpen }: GalleryProps) {
-  const staged = stagedRun(session);
+  const staged = findStagedRun(session);
+  // The error of the run on the stage is shown there already.
   const runs = session
     .get("runs")
     .filter((run) => run.items.length > 0 || (run.status === "failed" && run.id !== staged?.id));
-  const alone = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
-  return runs.length === 0 || alone ? null : <Lines session={session} runs={runs} onOpen={onOpen} />;
+  const isOnStageOnly = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
+  return runs.length === 0 || isOnStageOnly ? null : <Lines session={session} runs={runs} onOpen={onOpen} />;
 }
 
 function Lines({ session, runs, onOpen }: GalleryProps & { runs: Run[] }) {
   const box = useRef<HTMLElement>(null);
-  const view = useSight(box);
-  // The tile that the pointer or the focus is on: it alone has its actions in the page.
-  const [active, setActive] = useState("");
-  const lines = layOut(runs, Math.max(1, Math.floor((view.width + GAP) / CELL)));
+  const view = useScrollView(box);
+  // Only the tile with the pointer or the focus has its actions in the page.
+  const [activeTile, setActiveTile] = useState("");
+  const lines = layOutRuns(runs, Math.max(1, Math.floor((view.width + GAP) / CELL)));
   const last = lines.at(-1);
+  const visible = lines.filter(
+    ({ top, height }) => top + height > view.top - MARGIN && top < view.top + view.height + MARGIN,
+  );
   return (
     <section
       ref={box}
       class="ck-gallery"
       aria-label="Outputs"
-      onMouseLeave={({ currentTarget }) => currentTarget.contains(document.activeElement) || setActive("")}
+      onMouseLeave={({ currentTarget }) => currentTarget.contains(document.activeElement) || setActiveTile("")}
     >
       <div style={{ height: `${last ? last.top + last.height : 0}px` }}>
-        {lines
-          .filter(({ top, height }) => top + height > view.top - MARGIN && top < view.top + view.height + MARGIN)
-          .map(({ top, caption, segments }) => (
-            <div key={top} class="ck-tiles" style={{ top: `${top}px`, "--ck-lines": caption }}>
-              {segments.map((segment) => (
-                <Group
-                  key={keyOf(segment.run, segment.items[0])}
-                  session={session}
-                  segment={segment}
-                  active={active}
-                  onActive={setActive}
-                  onOpen={onOpen}
-                />
-              ))}
-            </div>
-          ))}
+        {visible.map(({ top, captionLines, segments }) => (
+          <div key={top} class="ck-tiles" style={{ top: `${top}px`, "--ck-lines": captionLines }}>
+            {segments.map((segment) => (
+              <RunGroup
+                key={getOutputKey(segment.run, segment.items[0])}
+                session={session}
+                segment={segment}
+                activeTile={activeTile}
+                onActivate={setActiveTile}
+                onOpen={onOpen}
+              />
+            ))}
+          </div>
+        ))}
       </div>
     </section>
   );
 }
 
-/** What of a scrolled element is in sight, in pixels. */
-function useSight(box: RefObject<HTMLElement | null>) {
+/** Return the visible part of a scrolled element, in pixels. */
+function useScrollView(box: RefObject<HTMLElement | null>) {
   const [view, setView] = useState({ top: 0, height: 600, width: 600 });
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
-    const look = () => {
+    const update = () => {
       const next = {
-        // In steps: not each pixel is a reason to look what is in sight.
-        top: Math.floor(element.scrollTop / 64) * 64,
+        top: Math.floor(element.scrollTop / SCROLL_STEP) * SCROLL_STEP,
         height: element.clientHeight,
         width: element.clientWidth,
       };
-      setView((old) => (same(old, next) ? old : next));
+      setView((old) => (isEqual(old, next) ? old : next));
     };
-    look();
-    const observer = new ResizeObserver(look);
+    update();
+    const observer = new ResizeObserver(update);
     observer.observe(element);
-    element.addEventListener("scroll", look, { passive: true });
+    element.addEventListener("scroll", update, { passive: true });
     return () => {
       observer.disconnect();
-      element.removeEventListener("scroll", look);
+      element.removeEventListener("scroll", update);
     };
   }, [box]);
   return view;
 }
 
-interface GroupProps extends GalleryProps {
+interface RunGroupProps extends GalleryProps {
   segment: Segment;
-  active: string;
-  onActive(tile: string): void;
+  activeTile: string;
+  onActivate(tile: string): void;
 }
 
-function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
-  const { run, before, items, cells } = segment;
+/** The outputs of one run on one line, with their caption. */
+function RunGroup({ session, segment, activeTile, onActivate, onOpen }: RunGroupProps) {
+  const { run, previous, items, cells } = segment;
   const fields = session.get("fields");
   return (
     <figure class="ck-group" style={{ width: `${cells * CELL - GAP}px` }}>
       {items.map((item) => {
-        const tile = keyOf(run, item);
-        const enter = () => onActive(tile);
+        const tile = getOutputKey(run, item);
+        const activate = () => onActivate(tile);
         return (
-          // biome-ignore lint/a11y/noStaticElementInteractions: it only shows what its buttons do
-          <div key={item?.key ?? "error"} class="ck-cell" onMouseEnter={enter} onFocusIn={enter}>
+          // biome-ignore lint/a11y/noStaticElementInteractions: it only shows the buttons
+          <div key={item?.key ?? "error"} class="ck-cell" onMouseEnter={activate} onFocusIn={activate}>
             {item ? (
               <Tile
                 session={session}
                 run={run}
                 item={item}
-                alt={alternative(item, run, fields)}
+                alt={formatAltText(item, run, fields)}
                 onOpen={() => onOpen({ run: run.id, key: item.key })}
               />
             ) : (
               <div class="ck-tile ck-card">{run.error && <FailureText error={run.error} />}</div>
             )}
-            {tile === active && (
+            {tile === activeTile && (
               <div class="ck-actions">
                 <Actions
                   session={session}
@@ -132,8 +138,9 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
                 <IconButton
                   icon={CloseIcon}
                   label="Discard outputs"
+                  title="Discard the outputs of this run"
                   disabled={session.channel.closed}
-                  onClick={() => session.ask("remove", { run: run.id })}
+                  onClick={() => session.requestOrNotify("remove", { run: run.id })}
                 />
               </div>
             )}
@@ -141,11 +148,11 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
         );
       })}
       <figcaption
-        title={differences(run)
-          .map((part) => part.join(": "))
+        title={listChanges(run)
+          .map((change) => change.join(": "))
           .join("\n")}
       >
-        {[run.status === "completed" ? duration(run.seconds) : run.status, run.cost, caption(run, before)]
+        {[run.status === "completed" ? formatDuration(run.seconds) : run.status, run.cost, formatCaption(run, previous)]
           .filter(Boolean)
           .join(" · ")}
       </figcaption>
@@ -153,20 +160,24 @@ function Group({ session, segment, active, onActive, onOpen }: GroupProps) {
   );
 }
 
-function Tile(props: ShowProps & { onOpen(): void }) {
-  const { item } = props;
-  if (isVisual(item)) return <Thumbnail {...props} />;
+interface TileProps extends OutputViewProps {
+  onOpen(): void;
+}
+
+function Tile(props: TileProps) {
+  if (isVisual(props.item)) return <Thumbnail {...props} />;
   return (
     <div class="ck-tile ck-card">
-      <Output {...props} />
+      <OutputView {...props} />
     </div>
   );
 }
 
-function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): void }) {
+/** A thumbnail that opens the lightbox and can be dragged onto a media field. It is fetched when it becomes visible. */
+function Thumbnail({ session, run, item, alt, onOpen }: TileProps) {
   const tile = useRef<HTMLButtonElement>(null);
-  const seen = useSeen(tile);
-  const { url, error } = useMedia(session, seen ? named(run, item, "thumb") : null);
+  const visible = useHasBeenVisible(tile);
+  const { url, error } = useMedia(session, visible ? toMediaRef(run, item, "thumb") : null);
   return (
     <button
       ref={tile}
@@ -175,12 +186,13 @@ function Thumbnail({ session, run, item, alt, onOpen }: ShowProps & { onOpen(): 
       aria-label={alt}
       title={alt}
       draggable
-      onDragStart={(event) => dragOutput(event, run, item)}
+      onDragStart={(event) => attachOutput(event, run, item)}
       onClick={onOpen}
     >
       {url ? (
         <img src={url} alt={alt} draggable={false} />
       ) : (
+        // A video without a thumbnail is still playable: its name is shown instead of an error.
         <span class="ck-note">{error && (item.kind === "video" ? item.name : error)}</span>
       )}
       {item.kind === "video" && (

@@ -1,79 +1,63 @@
-/** Outputs as elements: pictures, players, texts, files to keep. Shared by the stage, the gallery and the lightbox. */
+/** Shows outputs: players, texts, downloads and errors. Shared by the stage, the gallery and the lightbox. */
 
 import type { RefObject } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { byteSize } from "../format";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { formatBytes, formatPercent } from "../format";
 import { DownloadIcon, IconButton, PlayIcon } from "../icons";
-import type { MediaName, MediaState, Size } from "../session/media";
-import type { Item, Run } from "../session/protocol";
+import { useMedia } from "../session/hooks";
+import { type MediaState, toMediaRef } from "../session/media";
+import type { RunError } from "../session/protocol";
 import type { Session } from "../session/session";
+import { copyText } from "./clipboard";
+import type { RunOutput } from "./runs";
 
-const NOTHING: MediaState = { fraction: 0 };
+/** How far outside of the visible area an element counts as visible, so that it is loaded in time. */
+const VISIBLE_MARGIN = "200px";
 
-/** A medium of the kernel, held as long as the component shows it; nothing is fetched for null. */
-export function useMedia(session: Session, name: MediaName | null): MediaState {
-  const [state, setState] = useState(NOTHING);
-  const id = name && JSON.stringify(name);
-  useLayoutEffect(() => {
-    setState(NOTHING);
-    if (!name) return;
-    const held = session.media.hold(name, () => setState(held.state()));
-    setState(held.state());
-    return held.release;
-  }, [session, id]);
-  return state;
-}
-
-/** An output of a run in the given size. */
-export function named(run: Run, item: Item, size: Size): MediaName {
-  return { run: run.id, key: item.key, size };
-}
-
-/** Tells an output from all others. */
-export function keyOf(run: Run, item: Item | null | undefined): string {
-  return `${run.id}/${item?.key}`;
-}
-
-/** Whether an element has come into sight; where that can't be told, it has. */
-export function useSeen(element: RefObject<Element | null>): boolean {
-  const [seen, setSeen] = useState(typeof IntersectionObserver === "undefined");
+/** Return whether an element has been visible. Browsers that can't observe it count it as visible. */
+export function useHasBeenVisible(element: RefObject<Element | null>): boolean {
+  const [visible, setVisible] = useState(typeof IntersectionObserver === "undefined");
   useEffect(() => {
-    if (seen || !element.current) return;
+    if (visible || !element.current) return;
     const observer = new IntersectionObserver(
-      (entries) => entries.some((entry) => entry.isIntersecting) && setSeen(true),
-      {
-        rootMargin: "200px",
-      },
+      (entries) => entries.some((entry) => entry.isIntersecting) && setVisible(true),
+      { rootMargin: VISIBLE_MARGIN },
     );
     observer.observe(element.current);
     return () => observer.disconnect();
-  }, [seen, element]);
-  return seen;
+  }, [visible, element]);
+  return visible;
 }
 
-export interface ShowProps {
+export interface OutputViewProps extends RunOutput {
   session: Session;
-  run: Run;
-  item: Item;
   alt: string;
 }
 
-/** A video or sound with its controls, once it is wanted. */
-function Player({ session, run, item, alt, wanted = false }: ShowProps & { wanted?: boolean }) {
-  const [started, setStarted] = useState(wanted);
-  const video = item.kind === "video";
-  const poster = useMedia(session, video ? named(run, item, "thumb") : null);
-  const full = useMedia(session, started ? named(run, item, "full") : null);
+/** An output that is not an image: a player, a text, or a file to download. */
+export function OutputView(props: OutputViewProps & { autoLoad?: boolean }) {
+  const { item } = props;
+  if (item.kind === "text") return <TextOutput text={item.text ?? ""} label={item.var || item.node} />;
+  return item.kind === "file" ? <Download {...props} label={item.name} /> : <Player {...props} />;
+}
+
+/** A video or audio player. The file is fetched when the user presses play, or at once with `autoLoad`. */
+function Player({ session, run, item, alt, autoLoad = false }: OutputViewProps & { autoLoad?: boolean }) {
+  const [started, setStarted] = useState(autoLoad);
+  const isVideo = item.kind === "video";
+  const poster = useMedia(session, isVideo ? toMediaRef(run, item, "thumb") : null);
+  const full = useMedia(session, started ? toMediaRef(run, item, "full") : null);
   const size = { width: item.width, height: item.height };
-  if (full.url && video) {
+  if (full.url && isVideo) {
     return <video class="ck-fit" src={full.url} controls loop autoplay playsInline aria-label={alt} {...size} />;
   }
-  // biome-ignore lint/a11y/useMediaCaption: what a workflow makes has no captions
-  if (full.url) return <audio class="ck-audio" src={full.url} controls autoplay={!wanted} aria-label={alt} />;
+  // biome-ignore lint/a11y/useMediaCaption: outputs of a workflow have no captions
+  if (full.url) return <audio class="ck-audio" src={full.url} controls autoplay={!autoLoad} aria-label={alt} />;
+  const waitingText = isVideo ? null : item.name;
   return (
     <button
       type="button"
-      class={`ck-play${video ? " ck-fit" : ""}`}
+      class={`ck-play${isVideo ? " ck-fit" : ""}`}
       aria-label={`Play ${alt}`}
       disabled={started && !full.error}
       onClick={() => setStarted(true)}
@@ -81,25 +65,18 @@ function Player({ session, run, item, alt, wanted = false }: ShowProps & { wante
       {poster.url && <img src={poster.url} alt="" />}
       <span class="ck-badge">
         <PlayIcon />
-        {full.error ?? (started ? `${Math.round(full.fraction * 100)} %` : video ? null : item.name)}
+        {full.error ?? (started ? formatPercent(full.fraction) : waitingText)}
       </span>
     </button>
   );
 }
 
-/** What is no picture: a player, a text, or a file that can only be kept. */
-export function Output(props: ShowProps & { wanted?: boolean }) {
-  const { item } = props;
-  if (item.kind === "text") return <Text text={item.text ?? ""} label={item.var || item.node} />;
-  return item.kind === "file" ? <Download {...props} label={item.name} /> : <Player {...props} />;
-}
-
-function Text({ text, label }: { text: string; label: string }) {
+function TextOutput({ text, label }: { text: string; label: string }) {
   const [copied, setCopied] = useState(false);
-  const data = /^\s*[[{]/.test(text);
+  const isJson = /^\s*[[{]/.test(text);
   return (
     <div class="ck-text">
-      <pre class={data ? "ck-code" : ""}>{text}</pre>
+      <pre class={isJson ? "ck-code" : ""}>{text}</pre>
       <button
         type="button"
         class="ck-link"
@@ -112,60 +89,68 @@ function Text({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** Copies a text, also where a page may not use the clipboard (plain http); returns whether it did. */
-export async function copyText(text: string, near: Element): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement("textarea");
-    area.value = text;
-    // Beside the button: what is outside of an open dialog can't be selected.
-    near.after(area);
-    area.select();
-    const copied = document.execCommand?.("copy") ?? false;
-    area.remove();
-    return copied;
-  }
-}
-
-export interface DownloadProps extends Omit<ShowProps, "alt"> {
+export interface DownloadProps extends RunOutput {
+  session: Session;
   label?: string;
   class?: string;
 }
 
-/** Fetches a medium and hands it to the browser to keep. */
-export function Download({ session, run, item, label = "Download", class: look = "ck-link" }: DownloadProps) {
+/** A button that fetches an output and saves it as a file. */
+export function Download({ session, run, item, label = "Download", class: buttonClass = "ck-link" }: DownloadProps) {
   const [note, setNote] = useState("");
-  const stop = useRef<(() => void) | undefined>(undefined);
-  useEffect(() => () => stop.current?.(), []);
-  const keep = () => {
+  const release = useRef<(() => void) | undefined>(undefined);
+  useEffect(() => () => release.current?.(), []);
+  const download = () => {
     if (item.kind === "text") {
       const url = URL.createObjectURL(new Blob([item.text ?? ""], { type: "text/plain" }));
-      save(url, `${item.name || "text"}.txt`);
+      saveFile(url, `${item.name || "text"}.txt`);
       return URL.revokeObjectURL(url);
     }
-    stop.current?.();
-    const step = () => {
-      const { url, error, fraction, total } = held.state();
-      setNote(error ?? (url ? "" : total ? `${Math.round(fraction * 100)} % of ${byteSize(total)}` : "…"));
-      if (url) save(url, item.name);
+    release.current?.();
+    const onChange = () => {
+      const state = held.getState();
+      setNote(formatDownload(state));
+      if (state.url) saveFile(state.url, item.name);
     };
-    const held = session.media.hold(named(run, item, "full"), step);
-    stop.current = held.release;
-    step();
+    const held = session.media.hold(toMediaRef(run, item, "full"), onChange);
+    release.current = held.release;
+    onChange();
   };
   return (
-    <IconButton icon={DownloadIcon} class={look} label={`Download ${item.name}`} onClick={keep}>
+    <IconButton icon={DownloadIcon} class={buttonClass} label={`Download ${item.name}`} onClick={download}>
       {label && <span>{label}</span>}
       {note && <span class="ck-muted">{note}</span>}
     </IconButton>
   );
 }
 
-function save(url: string, name: string): void {
+function formatDownload({ url, error, fraction, total }: MediaState): string {
+  if (error !== undefined) return error;
+  if (url) return "";
+  return total ? `${formatPercent(fraction)} of ${formatBytes(total)}` : "…";
+}
+
+function saveFile(url: string, name: string): void {
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
+}
+
+/** The error of a failed run: its node, its message and the folded traceback. */
+export function FailureText({ error }: { error: RunError }) {
+  return (
+    <>
+      <p class="ck-error">
+        {error.node_title && <strong>{error.node_title}: </strong>}
+        {error.message}
+      </p>
+      {error.traceback && (
+        <details>
+          <summary>Traceback</summary>
+          <pre class="ck-code">{error.traceback}</pre>
+        </details>
+      )}
+    </>
+  );
 }

@@ -1,23 +1,30 @@
-/** How the run on the stage stands, and the runs that wait behind it. */
+/** Shows the progress of the run on the stage, and the runs that wait behind it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { clock, duration } from "../format";
+import { formatClock, formatDuration } from "../format";
 import { CloseIcon, IconButton } from "../icons";
+import { clamp } from "../number";
+import { useTopics } from "../session/hooks";
 import type { Progress, Run, Status } from "../session/protocol";
-import { type Session, useTopics } from "../session/session";
+import type { Session } from "../session/session";
+import { findStagedRun } from "./runs";
 
-/** Milliseconds between two changes of a text that is read aloud. */
-const SPOKEN = 1000;
+/** Milliseconds between changes of the status, because screen readers read each of them aloud. */
+const STATUS_INTERVAL = 1000;
+
+/** Seconds below which a failed or cancelled run does not say when it ended. */
+const MIN_SECONDS = 0.05;
 
 export function ProgressPanel({ session }: { session: Session }) {
   useTopics(session, "progress");
   const active = session.active && !session.channel.closed;
-  useTick(active);
+  useEachSecond(active);
   const status = session.get("status");
   const progress = session.get("progress");
-  const text = useThrottled(statusText(status, progress, stagedRun(session)), SPOKEN);
-  const times = active && status === "running" ? timesText(progress, session.sinceProgress) : "";
-  const percent = Math.round(100 * Math.min(1, Math.max(0, progress.fraction ?? 0)));
+  const text = useThrottled(formatStatus(status, progress, findStagedRun(session)), STATUS_INTERVAL);
+  const running = status === "running";
+  const times = active && running ? formatTimes(progress, session.secondsSinceProgress) : "";
+  const percent = Math.round(100 * clamp(progress.fraction ?? 0, 0, 1));
 
   return (
     <div class="ck-progress">
@@ -34,10 +41,10 @@ export function ProgressPanel({ session }: { session: Session }) {
           aria-label="Progress"
           aria-valuemin={0}
           aria-valuemax={100}
-          aria-valuenow={status === "running" ? percent : undefined}
+          aria-valuenow={running ? percent : undefined}
           aria-valuetext={text}
         >
-          <div style={{ transform: `scaleX(${status === "running" ? percent / 100 : 0})` }} />
+          <div style={{ transform: `scaleX(${running ? percent / 100 : 0})` }} />
         </div>
       ) : (
         <div class="ck-bar ck-idle" />
@@ -47,35 +54,18 @@ export function ProgressPanel({ session }: { session: Session }) {
   );
 }
 
-/** The run on the stage, if it has ended. */
-export function stagedRun(session: Session): Run | undefined {
-  if (session.active) return undefined;
-  const runs = session.get("runs");
-  const id = session.get("progress").prompt_id;
-  const newest = !id || runs[0]?.status === session.get("status") ? runs[0] : undefined;
-  return runs.find((run) => run.id === id) ?? newest;
-}
-
-/** A run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
-export function statusText(status: Status, progress: Partial<Progress>, run: Run | undefined): string {
+/** Describe a run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
+function formatStatus(status: Status, progress: Partial<Progress>, run: Run | undefined): string {
   const seconds = run?.seconds ?? progress.elapsed ?? 0;
-  const after = seconds < 0.05 ? "" : ` after ${duration(seconds)}`;
+  const after = seconds < MIN_SECONDS ? "" : ` after ${formatDuration(seconds)}`;
   switch (status) {
-    case "queued": {
-      const before = progress.queue_position;
-      if (before === null || before === undefined) return progress.note || "Queued";
-      return before === 0 ? "Queued · next" : `Queued · ${before} ahead`;
-    }
-    case "running": {
-      const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total } = progress;
-      const where = node && steps ? `${node} ${step ?? 0}/${steps}` : node;
-      return [progress.note || where || "Starting", total ? `${done} of ${total} nodes` : ""]
-        .filter(Boolean)
-        .join(" · ");
-    }
+    case "queued":
+      return formatQueued(progress);
+    case "running":
+      return formatRunning(progress);
     case "completed": {
       const seeds = Object.entries(run?.seeds ?? {}).map(([name, seed]) => ` · ${name} ${seed}`);
-      return `Done in ${duration(seconds)}${seeds.join("")}`;
+      return `Done in ${formatDuration(seconds)}${seeds.join("")}`;
     }
     case "failed":
       return `Failed${after}`;
@@ -86,24 +76,38 @@ export function statusText(status: Status, progress: Partial<Progress>, run: Run
   }
 }
 
-function timesText({ elapsed = 0, remaining }: Partial<Progress>, since: number): string {
-  const left = remaining === null || remaining === undefined ? "" : ` · ~${clock(Math.ceil(remaining - since))} left`;
-  return `${clock(elapsed + since)}${left}`;
+function formatQueued({ queue_position: ahead, note }: Partial<Progress>): string {
+  if (ahead === null || ahead === undefined) return note || "Queued";
+  return ahead === 0 ? "Queued · next" : `Queued · ${ahead} ahead`;
 }
 
+function formatRunning(progress: Partial<Progress>): string {
+  const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total, note } = progress;
+  const nodeText = node && steps ? `${node} ${step ?? 0}/${steps}` : node;
+  const totalText = total ? `${done} of ${total} nodes` : "";
+  return [note || nodeText || "Starting", totalText].filter(Boolean).join(" · ");
+}
+
+function formatTimes({ elapsed = 0, remaining }: Partial<Progress>, since: number): string {
+  const hasEstimate = remaining !== null && remaining !== undefined;
+  const left = hasEstimate ? ` · ~${formatClock(Math.ceil(remaining - since))} left` : "";
+  return `${formatClock(elapsed + since)}${left}`;
+}
+
+/** The waiting runs, each with a button that cancels it. */
 function Queue({ session }: { session: Session }) {
   const waiting = session.get("waiting");
   if (waiting.length === 0) return null;
   return (
-    <ul class="ck-chips" aria-label="Waiting">
+    <ul class="ck-chips" aria-label="Waiting runs">
       <li class="ck-muted">Waiting</li>
       {waiting.map(({ id, position }, index) => (
         <li key={id} class="ck-chip">
-          {position === null ? "in the queue" : `${position} ahead`}
+          {position === null ? "queued" : `${position} ahead`}
           <IconButton
             icon={CloseIcon}
             class="ck-quiet"
-            label={`Take number ${index + 1} out of the queue`}
+            label={`Cancel waiting run ${index + 1}`}
             disabled={session.channel.closed}
             onClick={() => session.cancel(id)}
           />
@@ -113,17 +117,17 @@ function Queue({ session }: { session: Session }) {
   );
 }
 
-/** Renders again each second, as long as it is on. */
-function useTick(on: boolean): void {
-  const [, tick] = useState(0);
+/** Render the component each second while it is on. */
+function useEachSecond(on: boolean): void {
+  const [, setCount] = useState(0);
   useEffect(() => {
     if (!on) return;
-    const timer = setInterval(() => tick((count) => count + 1), 1000);
+    const timer = setInterval(() => setCount((count) => count + 1), 1000);
     return () => clearInterval(timer);
   }, [on]);
 }
 
-/** The text, which changes at most once in `interval` milliseconds; the last one always comes. */
+/** Return the text with at most one change in `interval` milliseconds; the last text is never lost. */
 function useThrottled(text: string, interval: number): string {
   const [shown, setShown] = useState(text);
   const changedAt = useRef(0);

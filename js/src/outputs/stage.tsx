@@ -1,13 +1,20 @@
-/** The stage: what is made now, what came of it, or why nothing did. Its aspect stays, so that nothing jumps. */
+/** The stage: the preview of the current run, its main output, or its error. Its aspect ratio is kept between runs. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { alternative } from "../format";
+import { formatAltText } from "../format";
+import { clamp } from "../number";
+import { useMedia, useTopics } from "../session/hooks";
+import { toMediaRef } from "../session/media";
 import type { Frame } from "../session/preview";
-import type { Item, Run, RunError } from "../session/protocol";
-import { type Session, useTopics } from "../session/session";
+import type { Run } from "../session/protocol";
+import type { Session } from "../session/session";
 import type { Opened } from "./lightbox";
-import { keyOf, named, Output, useMedia } from "./outputViews";
-import { stagedRun } from "./progress";
+import { FailureText, OutputView } from "./outputViews";
+import { findMainItem, findStagedRun, getOutputKey, isVisual, type RunOutput } from "./runs";
+
+/** Aspect ratios that the stage takes; images beyond them have margins. */
+const MIN_ASPECT = 0.4;
+const MAX_ASPECT = 4;
 
 export interface StageProps {
   session: Session;
@@ -16,17 +23,15 @@ export interface StageProps {
 
 export function Stage({ session, onOpen }: StageProps) {
   useTopics(session, "progress", "preview");
-  const running = session.active;
-  const cancelled = session.get("status") === "cancelled";
-  const staged = stagedRun(session);
-  // While a run has no picture yet, that of the last one stays, in the back.
-  const run = staged && mainItem(staged) ? staged : session.get("runs").find(({ items }) => items.some(isVisual));
-  const item = run && mainItem(run);
-  const { frame } = session.preview;
-  const unfinished = frame && (running || (cancelled && run !== staged)) ? frame : undefined;
-  const visual = item && isVisual(item);
-  const thumb = useMedia(session, visual ? named(run, item, "thumb") : null);
-  const aspect = useAspect(session, unfinished ?? (item?.width ? item : thumb));
+  const staged = findStagedRun(session);
+  const output = findShownOutput(session, staged);
+  const isCurrent = output?.run === staged;
+  const preview = findPreview(session, isCurrent);
+  const thumb = useMedia(
+    session,
+    output && isVisual(output.item) ? toMediaRef(output.run, output.item, "thumb") : null,
+  );
+  const style = { "--ck-aspect": useAspect(session, preview ?? (output?.item.width ? output.item : thumb)) };
 
   if (staged?.error && staged.status === "failed") {
     return (
@@ -35,106 +40,109 @@ export function Stage({ session, onOpen }: StageProps) {
       </div>
     );
   }
-  if (unfinished) {
+  if (preview) {
     return (
-      <div class={`ck-stage${running ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
-        <Sketch frame={unfinished} />
+      <div class={`ck-stage${session.active ? "" : " ck-stale"}`} style={style}>
+        <PreviewCanvas frame={preview} />
       </div>
     );
   }
-  if (!run || !item) {
-    if (running) return <div class="ck-stage" style={{ "--ck-aspect": aspect }} />;
+  if (output) return <OutputStage {...{ session, output, isCurrent, style, onOpen }} thumbUrl={thumb.url} />;
+  return session.active ? <div class="ck-stage" style={style} /> : <EmptyStage />;
+}
+
+interface OutputStageProps extends StageProps {
+  output: RunOutput;
+  /** Whether the output is of the run on the stage, not of one before it. */
+  isCurrent: boolean;
+  style: { "--ck-aspect": number };
+  thumbUrl: string | undefined;
+}
+
+function OutputStage({ session, output: { run, item }, isCurrent, style, thumbUrl, onOpen }: OutputStageProps) {
+  const key = getOutputKey(run, item);
+  const props = { session, run, item, alt: formatAltText(item, run, session.get("fields")) };
+  if (item.kind !== "image") {
     return (
-      <div class="ck-stage ck-empty">{`Nothing yet. ${/Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl"}+Enter starts it.`}</div>
-    );
-  }
-  const alt = alternative(item, run, session.get("fields"));
-  const current = run === staged;
-  if (item.kind === "image") {
-    return (
-      <div class={`ck-stage${current ? "" : " ck-stale"}`} style={{ "--ck-aspect": aspect }}>
-        <Picture
-          key={keyOf(run, item)}
-          session={session}
-          run={run}
-          item={item}
-          alt={alt}
-          meanwhile={thumb.url}
-          frame={current ? frame : null}
-          onOpen={() => onOpen({ run: run.id, key: item.key })}
-        />
+      <div class={`ck-stage${item.kind === "video" ? "" : " ck-flat"}`} style={style}>
+        <OutputView key={key} {...props} />
       </div>
     );
   }
   return (
-    <div class={`ck-stage${item.kind === "video" ? "" : " ck-flat"}`} style={{ "--ck-aspect": aspect }}>
-      <Output key={keyOf(run, item)} session={session} run={run} item={item} alt={alt} />
+    <div class={`ck-stage${isCurrent ? "" : " ck-stale"}`} style={style}>
+      <StageImage
+        key={key}
+        {...props}
+        thumbUrl={thumbUrl}
+        frame={isCurrent ? session.preview.frame : null}
+        onOpen={() => onOpen({ run: run.id, key: item.key })}
+      />
     </div>
   );
 }
 
-export function isVisual(item: Item): boolean {
-  return item.kind === "image" || item.kind === "video";
+/** Find the main output of the run on the stage. Until it has one, the last image or video stays in the background. */
+function findShownOutput(session: Session, staged: Run | undefined): RunOutput | undefined {
+  const hasOutput = staged && findMainItem(staged);
+  const run = hasOutput ? staged : session.get("runs").find(({ items }) => items.some(isVisual));
+  const item = run && findMainItem(run);
+  return item && { run, item };
 }
 
-/** What a run shows of itself: a picture before other things, a saved one before a temporary one. */
-function mainItem({ items }: Run): Item | undefined {
-  return items.find((item) => isVisual(item) && !item.temp) ?? items.find(isVisual) ?? items[0];
+/** Find the preview of a run that is active, or was cancelled before it had an output. */
+function findPreview(session: Session, hasOutput: boolean): Frame | null {
+  const wasCancelled = session.get("status") === "cancelled" && !hasOutput;
+  return session.active || wasCancelled ? session.preview.frame : null;
 }
 
-/** The aspect of the stage: of what it shows, else of what is to come, else the last one. */
-function useAspect(session: Session, shown: { width?: number; height?: number } | undefined): number {
+function EmptyStage() {
+  const modifier = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
+  return <div class="ck-stage ck-empty">{`No output yet. Press ${modifier}+Enter to run.`}</div>;
+}
+
+interface PixelSize {
+  width?: number;
+  height?: number;
+}
+
+/** Return the aspect ratio of what the stage shows, else of the expected image, else the last one. */
+function useAspect(session: Session, shown: PixelSize | undefined): number {
   const last = useRef(1);
   const values = session.get("values");
-  const of = (width: unknown, height: unknown) =>
-    Number(width) > 0 && Number(height) > 0 ? Number(width) / Number(height) : 0;
-  last.current = of(shown?.width, shown?.height) || of(values.width, values.height) || last.current;
-  return Math.min(4, Math.max(0.4, last.current));
+  last.current =
+    computeAspect(shown?.width, shown?.height) || computeAspect(values.width, values.height) || last.current;
+  return clamp(last.current, MIN_ASPECT, MAX_ASPECT);
 }
 
-interface PictureProps {
+/** Compute an aspect ratio; 0 if the sizes are not positive numbers. */
+function computeAspect(width: unknown, height: unknown): number {
+  return Number(width) > 0 && Number(height) > 0 ? Number(width) / Number(height) : 0;
+}
+
+interface StageImageProps extends RunOutput {
   session: Session;
-  run: Run;
-  item: Item;
   alt: string;
-  /** What there is to see until it has come: the small one, else the last preview. */
-  meanwhile: string | undefined;
+  /** Shown until the full image is loaded: the thumbnail, else the last preview. */
+  thumbUrl: string | undefined;
   frame: Frame | null;
   onOpen(): void;
 }
 
-function Picture({ session, run, item, alt, meanwhile, frame, onOpen }: PictureProps) {
-  const full = useMedia(session, named(run, item, "full"));
-  const url = full.url ?? meanwhile;
-  if (!url) return frame && !full.error ? <Sketch frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
+function StageImage({ session, run, item, alt, thumbUrl, frame, onOpen }: StageImageProps) {
+  const full = useMedia(session, toMediaRef(run, item, "full"));
+  const url = full.url ?? thumbUrl;
+  if (!url) return frame && !full.error ? <PreviewCanvas frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
   return (
-    <button type="button" class="ck-open" title="Look closer" onClick={onOpen}>
+    <button type="button" class="ck-open" title="Open full size" onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />
     </button>
   );
 }
 
-/** A preview, drawn. */
-function Sketch({ frame }: { frame: Frame }) {
+function PreviewCanvas({ frame }: { frame: Frame }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => canvas.current?.getContext("2d")?.drawImage(frame as ImageBitmap, 0, 0), [frame]);
   const { width, height } = frame;
   return <canvas ref={canvas} class="ck-fit" role="img" aria-label="Preview" width={width} height={height} />;
-}
-
-export function FailureText({ error }: { error: RunError }) {
-  return (
-    <>
-      <p class="ck-error">
-        {error.node_title && <strong>{error.node_title}: </strong>}
-        {error.message}
-      </p>
-      {error.traceback && (
-        <details>
-          <summary>Traceback</summary>
-          <pre class="ck-code">{error.traceback}</pre>
-        </details>
-      )}
-    </>
-  );
 }

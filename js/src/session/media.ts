@@ -1,11 +1,13 @@
-/** Media of the kernel as object URLs: fetched in pieces, shared by those who show it, bounded, revoked. */
+/** Fetches media from the kernel as object URLs, which are shared, bounded in number and size, and revoked. */
 
-import { type Bytes, type Channel, isAbort, messageOf } from "./protocol";
+import { formatBytes } from "../format";
+import { type Bytes, type Channel, getErrorMessage, isAbortError } from "./channel";
+import type { Item, Run } from "./protocol";
 
 export type Size = "thumb" | "full";
 
-/** Which picture, video, sound or file: an item of a run, or (run `"input"`, with the value as version) that of a field. */
-export interface MediaName {
+/** Identifies a media file: an item of a run, or the value of a field (then `run` is `"input"` and `version` the value). */
+export interface MediaRef {
   run: string;
   key: string;
   size: Size;
@@ -17,10 +19,10 @@ export interface MediaState {
   mime?: string;
   /** In bytes. */
   total?: number;
-  /** Of the picture itself, in pixels, where the kernel tells. */
+  /** Of the original image, in pixels, where the kernel knows it. */
   width?: number;
   height?: number;
-  /** 0…1 of the bytes. */
+  /** The fetched part, from 0 to 1. */
   fraction: number;
   error?: string;
 }
@@ -31,46 +33,52 @@ interface Entry {
   controller: AbortController;
 }
 
-/** Bytes, and how many, are kept of media that nobody shows. */
-const KEPT_BYTES = 1e8;
-/** Past this a page had better not try. */
+/** Bounds of the media that are kept although nothing shows them. */
+const MAX_UNUSED_BYTES = 1e8;
+const MAX_UNUSED = 200;
+/** Bytes of a file above which a page may run out of memory. */
 const MAX_BYTES = 1e9;
-const KEPT = 200;
-/** Pieces of a medium, and thumbnails, that are asked for at once. */
-const AT_ONCE = 3;
-const THUMBS_AT_ONCE = 6;
+const MAX_CONCURRENT_CHUNKS = 3;
+const MAX_CONCURRENT_THUMBNAILS = 6;
 
-// Opened in a tab, a blob of the page's origin with scripts in it would run there: such types are not passed on.
-const SHOWN = /^(image\/(png|jpeg|webp|gif|avif|bmp)|(video|audio)\/[a-z0-9.+-]+)$/;
+const WRONG_SIZE = "the kernel sent data of the wrong size";
+
+// A blob with scripts, opened in a tab, would run them in the notebook's origin: other types become plain data.
+const SAFE_TYPES = /^(image\/(png|jpeg|webp|gif|avif|bmp)|(video|audio)\/[a-z0-9.+-]+)$/;
+
+/** Return the reference to an output of a run, in the given size. */
+export function toMediaRef(run: Run, item: Item, size: Size): MediaRef {
+  return { run: run.id, key: item.key, size };
+}
 
 export class MediaCache {
   readonly #channel: Channel;
   // In the order of use, the oldest first.
   readonly #entries = new Map<string, Entry>();
-  readonly #kept: number;
-  #busy = 0;
-  readonly #queue: (() => void)[] = [];
+  readonly #maxUnusedBytes: number;
+  #fetchingThumbnails = 0;
+  readonly #waitingThumbnails: (() => void)[] = [];
 
-  constructor(channel: Channel, kept = KEPT_BYTES) {
+  constructor(channel: Channel, maxUnusedBytes = MAX_UNUSED_BYTES) {
     this.#channel = channel;
-    this.#kept = kept;
+    this.#maxUnusedBytes = maxUnusedBytes;
   }
 
   /**
-   * Holds a medium, which is fetched if it is not there, and calls `changed` as it comes.
+   * Hold a media file, fetch it if necessary, and call `onChange` as its state changes.
    *
-   * Returns how it stands and its release: a URL stays valid while somebody holds it.
+   * Returns the state, and a function that releases the file. Its URL stays valid until the last holder releases it.
    */
-  hold(name: MediaName, changed: () => void): { state: () => MediaState; release: () => void } {
-    const id = JSON.stringify(name);
-    const entry = this.#entries.get(id) ?? this.#start(id, name);
+  hold(ref: MediaRef, onChange: () => void): { getState: () => MediaState; release: () => void } {
+    const id = JSON.stringify(ref);
+    const entry = this.#entries.get(id) ?? this.#fetch(id, ref);
     this.#entries.delete(id);
     this.#entries.set(id, entry);
-    entry.holders.add(changed);
+    entry.holders.add(onChange);
     return {
-      state: () => entry.state,
+      getState: () => entry.state,
       release: () => {
-        entry.holders.delete(changed);
+        entry.holders.delete(onChange);
         if (entry.holders.size === 0 && !entry.state.url) this.#drop(id, entry);
         this.#trim();
       },
@@ -81,40 +89,41 @@ export class MediaCache {
     for (const [id, entry] of [...this.#entries]) this.#drop(id, entry);
   }
 
-  #start(id: string, name: MediaName): Entry {
+  #fetch(id: string, ref: MediaRef): Entry {
     const entry: Entry = { state: { fraction: 0 }, holders: new Set(), controller: new AbortController() };
     const update = (state: MediaState) => {
       entry.state = state;
       for (const holder of [...entry.holders]) holder();
     };
-    const progress = (fraction: number, total: number) => update({ fraction, total });
+    const onProgress = (fraction: number, total: number) => update({ fraction, total });
     const { signal } = entry.controller;
-    const fetched = () => fetchMedia(this.#channel, name, signal, progress);
-    (name.size === "thumb" ? this.#inTurn(fetched) : fetched()).then(
+    const fetch = () => fetchMedia(this.#channel, ref, signal, onProgress);
+    (ref.size === "thumb" ? this.#fetchInTurn(fetch) : fetch()).then(
       ({ blob, ...size }) => {
         if (this.#entries.get(id) !== entry) return;
         update({ url: URL.createObjectURL(blob), mime: blob.type, total: blob.size, fraction: 1, ...size });
         this.#trim();
       },
       (error: unknown) => {
-        // Whoever asks again tries again.
+        // Removed, so that the next holder tries again.
         if (this.#entries.get(id) === entry) this.#entries.delete(id);
-        if (!isAbort(error)) update({ fraction: 0, error: messageOf(error) });
+        if (!isAbortError(error)) update({ fraction: 0, error: getErrorMessage(error) });
       },
     );
     return entry;
   }
 
-  /** Thumbnails wait for each other, so that one that is scrolled past is never asked for. The last to come goes first. */
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#busy >= THUMBS_AT_ONCE) await new Promise<void>((go) => this.#queue.push(go));
-    else this.#busy++;
+  /** Fetch a few thumbnails at a time, the latest first: those scrolled out of sight are dropped before their turn. */
+  async #fetchInTurn<T>(fetch: () => Promise<T>): Promise<T> {
+    if (this.#fetchingThumbnails >= MAX_CONCURRENT_THUMBNAILS)
+      await new Promise<void>((start) => this.#waitingThumbnails.push(start));
+    else this.#fetchingThumbnails++;
     try {
-      return await work();
+      return await fetch();
     } finally {
-      const next = this.#queue.pop();
+      const next = this.#waitingThumbnails.pop();
       if (next) next();
-      else this.#busy--;
+      else this.#fetchingThumbnails--;
     }
   }
 
@@ -122,7 +131,7 @@ export class MediaCache {
     const unused = [...this.#entries].filter(([, entry]) => entry.holders.size === 0 && entry.state.url);
     let bytes = unused.reduce((sum, [, entry]) => sum + (entry.state.total ?? 0), 0);
     for (const [index, [id, entry]] of unused.entries()) {
-      if (bytes <= this.#kept && unused.length - index <= KEPT) break;
+      if (bytes <= this.#maxUnusedBytes && unused.length - index <= MAX_UNUSED) break;
       bytes -= entry.state.total ?? 0;
       this.#drop(id, entry);
     }
@@ -135,45 +144,40 @@ export class MediaCache {
   }
 }
 
-/** Fetches a medium in pieces, several at a time; `progress` gets the fraction and the total of bytes. */
-export async function fetchMedia(
+/** Fetch a media file in chunks, several at a time; `onProgress` gets the fraction and the total of bytes. */
+async function fetchMedia(
   channel: Channel,
-  { run, key, size }: MediaName,
+  { run, key, size }: MediaRef,
   signal: AbortSignal,
-  progress: (fraction: number, total: number) => void,
+  onProgress: (fraction: number, total: number) => void,
 ): Promise<{ blob: Blob; width?: number; height?: number }> {
-  const piece = async (offset: number) => {
+  const fetchChunk = async (offset: number) => {
     const { content, buffers } = await channel.request("media", { run, key, size, offset }, { signal });
     return { content, bytes: buffers[0] ?? new Uint8Array() };
   };
-  const { content, bytes: first } = await piece(0);
+  const { content, bytes: first } = await fetchChunk(0);
   const total = Number(content.total);
   const mime = String(content.mime ?? "");
-  if (!(total >= first.length && total <= MAX_BYTES)) {
-    throw new Error(`Not shown: ${total} bytes are too many for a page. Save it from Python.`);
-  }
-  const parts: Bytes[] = [first];
-  let done = first.length;
-  let next = first.length;
-  const check = (right: boolean) => {
-    if (!right) throw new Error("The kernel sent a piece of a wrong size.");
-  };
-  check(first.length > 0 || total === 0);
+  if (total > MAX_BYTES) throw new Error(`too large for a page (${formatBytes(total)}): save it from Python`);
+  if (!(total >= first.length) || (first.length === 0 && total > 0)) throw new Error(WRONG_SIZE);
 
-  const fill = async () => {
+  const chunks: Bytes[] = [first];
+  let fetched = first.length;
+  let next = first.length;
+  const fetchRest = async () => {
     while (next < total) {
       const start = next;
       next = Math.min(total, start + first.length);
       const expected = next - start;
-      const { bytes } = await piece(start);
-      check(bytes.length === expected);
-      parts[start / first.length] = bytes;
-      done += expected;
-      progress(done / total, total);
+      const { bytes } = await fetchChunk(start);
+      if (bytes.length !== expected) throw new Error(WRONG_SIZE);
+      chunks[start / first.length] = bytes;
+      fetched += expected;
+      onProgress(fetched / total, total);
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, fill));
-  const blob = new Blob(parts, { type: SHOWN.test(mime) ? mime : "application/octet-stream" });
+  await Promise.all(Array.from({ length: MAX_CONCURRENT_CHUNKS }, fetchRest));
+  const blob = new Blob(chunks, { type: SAFE_TYPES.test(mime) ? mime : "application/octet-stream" });
   const [width, height] = [Number(content.width), Number(content.height)];
   return width > 0 && height > 0 ? { blob, width, height } : { blob };
 }

@@ -1,81 +1,83 @@
 /**
- * The picture of a run while it is made: the latest frame wins, and a frame is shown once it is decoded.
+ * Decodes the previews of a run, the newest first, and reports each frame that was painted.
  *
- * Frames are decoded off the page's thread and drawn as they are: no URL is made of them, nothing is loaded. At most two
- * are held: the one shown and the one being decoded.
+ * Frames are decoded off the main thread and drawn on a canvas, without object URLs. At most two are held: the one in the
+ * page and the one being decoded.
  */
 
-import type { Bytes } from "./protocol";
+import type { Bytes } from "./channel";
 
-/** A decoded picture. */
+/** A decoded image. */
 export type Frame = Pick<ImageBitmap, "width" | "height" | "close">;
 
 type Decode = (data: Blob) => Promise<Frame>;
 
-const MIME = /^image\/(png|jpeg|webp|gif|avif|bmp)$/;
+const MIME_TYPES = /^image\/(png|jpeg|webp|gif|avif|bmp)$/;
 
 export class Preview {
-  readonly #changed: () => void;
-  readonly #painted: (about: Record<string, unknown>) => void;
+  readonly #onChange: () => void;
+  readonly #onPaint: (info: Record<string, unknown>) => void;
   readonly #decode: Decode;
-  #shown: Frame | null = null;
+  #frame: Frame | null = null;
   #decoding = false;
-  #next: { blob: Blob; about: Record<string, unknown> } | null = null;
-  // Counts the runs: a frame decoded after its run was cleared is not shown.
+  #next: { blob: Blob; info: Record<string, unknown> } | null = null;
+  // Increased with each run, so that a frame decoded after its run was cleared is dropped.
   #generation = 0;
 
-  /** `painted` gets what a frame was pushed with, once the browser has painted it. */
+  /** Create a preview; `onPaint` gets the `info` of each frame that the browser has painted. */
   constructor(
-    changed: () => void,
-    painted: (about: Record<string, unknown>) => void,
+    onChange: () => void,
+    onPaint: (info: Record<string, unknown>) => void,
     decode: Decode = (data) => createImageBitmap(data),
   ) {
-    this.#changed = changed;
-    this.#painted = painted;
+    this.#onChange = onChange;
+    this.#onPaint = onPaint;
     this.#decode = decode;
   }
 
+  /** The newest decoded frame, if there is one. */
   get frame(): Frame | null {
-    return this.#shown;
+    return this.#frame;
   }
 
-  /** Takes a frame in; one that still waits for its decoding is given up for it. */
-  push(mime: string, data: Bytes, about: Record<string, unknown> = {}): void {
-    if (!MIME.test(mime)) return;
-    this.#next = { blob: new Blob([data], { type: mime }), about };
-    if (!this.#decoding) void this.#work();
+  /** Decode and show a frame, in place of one that still waits. */
+  push(mime: string, data: Bytes, info: Record<string, unknown> = {}): void {
+    if (!MIME_TYPES.test(mime)) return;
+    this.#next = { blob: new Blob([data], { type: mime }), info };
+    if (!this.#decoding) void this.#decodeQueued();
   }
 
+  /** Remove the frame, and drop those that are being decoded. */
   clear(): void {
     this.#generation++;
     this.#next = null;
-    this.#show(null);
+    this.#setFrame(null);
   }
 
-  async #work(): Promise<void> {
+  async #decodeQueued(): Promise<void> {
     this.#decoding = true;
     while (this.#next) {
-      const { blob, about } = this.#next;
+      const { blob, info } = this.#next;
       const generation = this.#generation;
       this.#next = null;
       try {
         const frame = await this.#decode(blob);
         if (generation === this.#generation) {
-          this.#show(frame);
-          // A page that nobody sees paints nothing, and needs no more.
-          requestAnimationFrame(() => this.#painted(about));
+          this.#setFrame(frame);
+          // A hidden page paints nothing, so it reports nothing and gets no further frames.
+          requestAnimationFrame(() => this.#onPaint(info));
         } else frame.close();
       } catch {
-        // Half a picture: the next frame is on its way.
+        // An incomplete image: the next frame replaces it.
       }
     }
     this.#decoding = false;
   }
 
-  #show(frame: Frame | null): void {
-    const previous = this.#shown;
-    this.#shown = frame;
+  #setFrame(frame: Frame | null): void {
+    const previous = this.#frame;
+    this.#frame = frame;
     previous?.close();
-    if (previous || frame) this.#changed();
+    if (previous || frame) this.#onChange();
   }
 }

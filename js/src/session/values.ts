@@ -1,123 +1,125 @@
 /**
- * What the form shows: the kernel's values and, over them, what was typed and is not settled yet.
+ * The values in the form: the kernel's, overlaid with edits that the kernel has not confirmed yet.
  *
- * A value that comes from the kernel is ignored while the newest `set` of its name has no answer; a refused one stays in
- * the form, with the reason, until it is changed here or in the kernel.
+ * While the newest edit of a parameter has no answer, values from the kernel do not replace it. A rejected edit stays in
+ * the form with its error until the user or the kernel changes the value.
  */
 
-import { type Channel, messageOf, same, type Value } from "./protocol";
+import { type Channel, getErrorMessage } from "./channel";
+import { isEqual, type Value } from "./protocol";
 
-type DraftState = "typed" | "sent" | "accepted" | "refused";
+type EditState = "typed" | "sent" | "accepted" | "rejected";
 
-interface Draft {
+interface Edit {
   value: Value;
   message: { name: string; value?: Value; reset?: true };
-  state: DraftState;
-  /** The kernel's value when the draft was sent. */
+  state: EditState;
+  /** The kernel's value when the edit was sent. */
   before: Value | undefined;
   error?: string;
   timer?: ReturnType<typeof setTimeout>;
 }
 
 /** Milliseconds in which the trait follows an accepted value. */
-const TRAIT_FOLLOWS = 500;
+const TRAIT_DELAY = 500;
 
 export class Values {
-  /** The names of what was set here. */
-  readonly touched = new Set<string>();
+  /** The names of the parameters that were set in this page and not run yet. */
+  readonly edited = new Set<string>();
   readonly #channel: Channel;
-  readonly #kernel: () => Record<string, Value>;
-  readonly #changed: () => void;
-  readonly #drafts = new Map<string, Draft>();
+  readonly #getKernelValues: () => Record<string, Value>;
+  readonly #onChange: () => void;
+  readonly #edits = new Map<string, Edit>();
 
-  constructor(channel: Channel, kernel: () => Record<string, Value>, changed: () => void) {
+  constructor(channel: Channel, getKernelValues: () => Record<string, Value>, onChange: () => void) {
     this.#channel = channel;
-    this.#kernel = kernel;
-    this.#changed = changed;
+    this.#getKernelValues = getKernelValues;
+    this.#onChange = onChange;
   }
 
-  /** The value to show; `undefined` when there is none. */
+  /** Return the value to show, or `undefined` if there is none. */
   get(name: string): Value | undefined {
-    const draft = this.#drafts.get(name);
-    return draft ? draft.value : this.#kernel()[name];
+    const edit = this.#edits.get(name);
+    return edit ? edit.value : this.#getKernelValues()[name];
   }
 
-  /** Why the kernel refused the value that is shown. */
-  refusal(name: string): string | undefined {
-    return this.#drafts.get(name)?.error;
+  /** Return why the kernel rejected the value in the form. */
+  getError(name: string): string | undefined {
+    return this.#edits.get(name)?.error;
   }
 
-  /** Shows the value now and sends it after `delay` milliseconds, if no newer one comes. */
+  /** Show a value now and send it after `delay` milliseconds, unless a newer one replaces it. */
   set(name: string, value: Value, delay = 0): void {
     this.#replace(name, value, { name, value }, delay);
   }
 
-  /** Goes back to the workflow's own value. */
+  /** Return to the workflow's own value. */
   reset(name: string, value: Value): void {
     this.#replace(name, value, { name, reset: true }, 0);
   }
 
-  /** Sends at once what still waits to be sent. */
+  /** Send everything that still waits for its delay. */
   flush(): void {
-    for (const [name, draft] of this.#drafts) if (draft.state === "typed") this.#send(name, draft);
+    for (const [name, edit] of this.#edits) if (edit.state === "typed") this.#send(name, edit);
   }
 
-  /** To be called when the kernel's values have changed. */
-  follow(): void {
-    for (const [name, draft] of this.#drafts) {
-      const settled = draft.state === "accepted" || draft.state === "refused";
-      if (settled && !same(this.#kernel()[name], draft.before)) this.#drop(name, draft);
+  /** Drop the edits that a change of the kernel's values has replaced. */
+  handleKernelChange(): void {
+    for (const [name, edit] of this.#edits) {
+      const settled = edit.state === "accepted" || edit.state === "rejected";
+      if (settled && !isEqual(this.#getKernelValues()[name], edit.before)) this.#drop(name, edit);
     }
   }
 
   destroy(): void {
-    for (const draft of this.#drafts.values()) clearTimeout(draft.timer);
-    this.#drafts.clear();
+    for (const edit of this.#edits.values()) clearTimeout(edit.timer);
+    this.#edits.clear();
   }
 
-  #replace(name: string, value: Value, message: Draft["message"], delay: number): void {
-    clearTimeout(this.#drafts.get(name)?.timer);
-    const draft: Draft = { value, message, state: "typed", before: undefined };
-    this.#drafts.set(name, draft);
-    this.touched.add(name);
-    if (delay > 0) draft.timer = setTimeout(() => this.#send(name, draft), delay);
-    else this.#send(name, draft);
-    this.#changed();
+  #replace(name: string, value: Value, message: Edit["message"], delay: number): void {
+    clearTimeout(this.#edits.get(name)?.timer);
+    const edit: Edit = { value, message, state: "typed", before: undefined };
+    this.#edits.set(name, edit);
+    this.edited.add(name);
+    if (delay > 0) edit.timer = setTimeout(() => this.#send(name, edit), delay);
+    else this.#send(name, edit);
+    this.#onChange();
   }
 
-  #send(name: string, draft: Draft): void {
-    clearTimeout(draft.timer);
-    draft.state = "sent";
-    draft.before = this.#kernel()[name];
-    const newest = () => this.#drafts.get(name) === draft;
-    this.#channel.request("set", { ...draft.message }).then(
-      () => newest() && this.#accept(name, draft),
-      (error: unknown) => newest() && this.#refuse(draft, messageOf(error)),
+  #send(name: string, edit: Edit): void {
+    clearTimeout(edit.timer);
+    edit.state = "sent";
+    edit.before = this.#getKernelValues()[name];
+    const isNewest = () => this.#edits.get(name) === edit;
+    this.#channel.request("set", { ...edit.message }).then(
+      () => isNewest() && this.#accept(name, edit),
+      (error: unknown) => isNewest() && this.#reject(edit, getErrorMessage(error)),
     );
   }
 
-  #accept(name: string, draft: Draft): void {
-    const now = this.#kernel()[name];
-    if (!same(now, draft.before) || same(now, draft.value)) {
-      this.#drop(name, draft);
+  #accept(name: string, edit: Edit): void {
+    const current = this.#getKernelValues()[name];
+    if (!isEqual(current, edit.before) || isEqual(current, edit.value)) {
+      this.#drop(name, edit);
     } else {
-      draft.state = "accepted";
-      draft.timer = setTimeout(() => {
-        this.#drop(name, draft);
-        this.#changed();
-      }, TRAIT_FOLLOWS);
+      // The answer may arrive before the trait does: dropping the edit now would show the old value for a moment.
+      edit.state = "accepted";
+      edit.timer = setTimeout(() => {
+        this.#drop(name, edit);
+        this.#onChange();
+      }, TRAIT_DELAY);
     }
-    this.#changed();
+    this.#onChange();
   }
 
-  #refuse(draft: Draft, message: string): void {
-    draft.state = "refused";
-    draft.error = message;
-    this.#changed();
+  #reject(edit: Edit, message: string): void {
+    edit.state = "rejected";
+    edit.error = message;
+    this.#onChange();
   }
 
-  #drop(name: string, draft: Draft): void {
-    clearTimeout(draft.timer);
-    if (this.#drafts.get(name) === draft) this.#drafts.delete(name);
+  #drop(name: string, edit: Edit): void {
+    clearTimeout(edit.timer);
+    if (this.#edits.get(name) === edit) this.#edits.delete(name);
   }
 }

@@ -1,7 +1,7 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import type { Item } from "../../src/session/protocol";
 import { Session } from "../../src/session/session";
-import { run, TestModel } from "../model";
+import { makeRun, TestModel } from "../model";
 
 const items: Item[] = Array.from({ length: 1000 }, (_, index) => ({
   key: `${index}`,
@@ -13,17 +13,17 @@ const items: Item[] = Array.from({ length: 1000 }, (_, index) => ({
   mime: "image/png",
 }));
 
-test("items that a run has no room for come by a message and stay with their run", () => {
-  const model = new TestModel({ runs: [run("b", { items: items.slice(0, 3) }), run("a")] });
+it("keeps the items that arrive by message with their run", () => {
+  const model = new TestModel({ runs: [makeRun("b", { items: items.slice(0, 3) }), makeRun("a")] });
   const session = new Session(model.asModel);
-  let told = 0;
-  session.follow("state", () => void told++);
+  let notified = 0;
+  session.subscribe("state", () => void notified++);
   const counts = () => session.get("runs").map((each) => each.items.length);
   expect(counts()).toEqual([3, 0]);
-  model.message({ kind: "items", run: "b", items });
-  expect(told).toBe(1);
+  model.sendToPage({ kind: "items", run: "b", items });
+  expect(notified).toBe(1);
   expect(counts()).toEqual([1000, 0]);
-  model.put({ runs: [run("c"), run("b"), run("a")] });
+  model.setTraits({ runs: [makeRun("c"), makeRun("b"), makeRun("a")] });
   expect(counts()).toEqual([0, 1000, 0]);
   session.destroy();
 });

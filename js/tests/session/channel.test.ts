@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Channel } from "../../src/session/protocol";
+import { Channel } from "../../src/session/channel";
 import { TestModel } from "../model";
 
 let model: TestModel;
@@ -9,16 +9,16 @@ beforeEach(() => {
   vi.useFakeTimers();
   model = new TestModel();
   channel = new Channel(model.asModel);
-  model.on("msg:custom", (content, buffers) => channel.receive(content, buffers as ArrayBufferView[]));
+  model.on("msg:custom", (content, buffers) => channel.handleAnswer(content, buffers as ArrayBufferView[]));
 });
 
 afterEach(() => void vi.useRealTimers());
 
 describe("a request", () => {
-  it("gets the answer that has its id, with the buffers as bytes", async () => {
+  it("gets the answer with its id, and the buffers as bytes", async () => {
     const first = channel.request("media", { run: "r" });
     const second = channel.request("media", { run: "s" });
-    const [one, two] = model.of("media");
+    const [one, two] = model.getSent("media");
     model.answer(two ?? {}, { total: 2, buffers: [new DataView(new Uint8Array([0, 1, 2, 3]).buffer, 1, 2)] });
     model.answer(one ?? {}, { total: 1 });
     expect((await first).content.total).toBe(1);
@@ -27,32 +27,32 @@ describe("a request", () => {
     expect([...(answer.buffers[0] ?? [])]).toEqual([1, 2]);
   });
 
-  it("fails with the kernel's words", async () => {
-    model.kernel = () => ({ error: "steps must be at most 60." });
-    await expect(channel.request("set")).rejects.toThrow("steps must be at most 60.");
+  it("fails with the kernel's error", async () => {
+    model.kernel = () => ({ error: "steps must be at most 60" });
+    await expect(channel.request("set")).rejects.toThrow("steps must be at most 60");
   });
 
-  it("leaves the answers of another page alone", async () => {
+  it("ignores the answers to another page", async () => {
     const other = new Channel(model.asModel);
     const mine = channel.request("run");
     const theirs = other.request("run");
-    const [first, second] = model.of("run");
+    const [first, second] = model.getSent("run");
     expect(first?.id).not.toBe(second?.id);
     model.answer(second ?? {}, { error: "not for this page" });
     model.answer(first ?? {});
     await expect(mine).resolves.toBeDefined();
-    other.closed = true;
-    await expect(theirs).rejects.toThrow("gone");
+    other.close();
+    await expect(theirs).rejects.toThrow("kernel disconnected");
   });
 
   it("waits for a busy kernel", async () => {
     const asked = channel.request("set");
     await vi.advanceTimersByTimeAsync(3_600_000);
-    model.answer(model.of("set")[0] ?? {});
+    model.answer(model.getSent("set")[0] ?? {});
     await expect(asked).resolves.toBeDefined();
   });
 
-  it("ends at once when it is not wanted any more", async () => {
+  it("ends at once when it is aborted", async () => {
     const controller = new AbortController();
     const asked = channel.request("media", {}, { signal: controller.signal });
     controller.abort();
@@ -60,15 +60,15 @@ describe("a request", () => {
     await expect(channel.request("media", {}, { signal: controller.signal })).rejects.toMatchObject({
       name: "AbortError",
     });
-    expect(model.of("media")).toHaveLength(1);
+    expect(model.getSent("media")).toHaveLength(1);
   });
 
-  it("ends when the kernel is gone, and none is sent then", async () => {
+  it("fails when the kernel is disconnected, and none is sent then", async () => {
     const asked = channel.request("run");
-    channel.closed = true;
-    await expect(asked).rejects.toThrow("The kernel is gone.");
-    await expect(channel.request("run")).rejects.toThrow("The kernel is gone.");
-    expect(model.of("run")).toHaveLength(1);
+    channel.close();
+    await expect(asked).rejects.toThrow("kernel disconnected");
+    await expect(channel.request("run")).rejects.toThrow("kernel disconnected");
+    expect(model.getSent("run")).toHaveLength(1);
   });
 
   it("fails when the message can't be sent", async () => {
@@ -79,7 +79,8 @@ describe("a request", () => {
   });
 });
 
-it("takes only answers for its own", () => {
-  for (const message of [null, 1, "answer", [], {}, { kind: "preview" }]) expect(channel.receive(message)).toBe(false);
-  expect(channel.receive({ kind: "answer", id: "unknown" })).toBe(true);
+it("handles answers only", () => {
+  for (const message of [null, 1, "answer", [], {}, { kind: "preview" }])
+    expect(channel.handleAnswer(message)).toBe(false);
+  expect(channel.handleAnswer({ kind: "answer", id: "unknown" })).toBe(true);
 });

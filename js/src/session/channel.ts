@@ -1,0 +1,152 @@
+/** Sends requests to the kernel and matches the answers to them. */
+
+import { isRecord, type Model } from "./protocol";
+
+/** The kernel's answer to a request. */
+export interface Answer {
+  readonly content: Record<string, unknown>;
+  readonly buffers: Bytes[];
+}
+
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+export interface RequestOptions {
+  buffers?: ArrayBufferView[];
+  signal?: AbortSignal | undefined;
+}
+
+interface Pending {
+  resolve(answer: Answer): void;
+  reject(error: Error): void;
+}
+
+/** Milliseconds in which an idle kernel answers. */
+const IDLE_ANSWER = 1000;
+
+/** The requests of one page to its kernel, each with a promise of its answer. */
+export class Channel {
+  readonly #model: Model;
+  readonly #onBusyChange: () => void;
+  readonly #pending = new Map<string, Pending>();
+  /** The requests that have waited longer than an idle kernel takes. */
+  readonly #overdue = new Set<string>();
+  // Answers reach every page that shows the model, so the ids of two pages must differ.
+  readonly #prefix = randomId();
+  #count = 0;
+  #closed = false;
+
+  /** Create a channel that calls `onBusyChange` when the kernel becomes busy or idle. */
+  constructor(model: Model, onBusyChange = () => {}) {
+    this.#model = model;
+    this.#onBusyChange = onBusyChange;
+  }
+
+  /** Whether the kernel is disconnected: requests are rejected. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether a request waits because the kernel is busy with something else. */
+  get busy(): boolean {
+    return this.#overdue.size > 0;
+  }
+
+  /**
+   * Send a request and return its answer.
+   *
+   * A busy kernel answers when it is idle again. Rejects with the kernel's error, with an `AbortError`, or because the
+   * channel is closed.
+   */
+  request(kind: string, body: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<Answer> {
+    const { buffers = [], signal } = options;
+    const id = `${this.#prefix}-${this.#count++}`;
+    return new Promise<Answer>((resolve, reject) => {
+      if (this.#closed) return reject(disconnectedError());
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => pending.reject(signal?.reason);
+      const markOverdue = () => {
+        this.#overdue.add(id);
+        this.#onBusyChange();
+      };
+      // A large file takes its time, also from an idle kernel.
+      const timer = kind === "media" ? undefined : setTimeout(markOverdue, IDLE_ANSWER);
+      const settle = () => {
+        clearTimeout(timer);
+        if (this.#overdue.delete(id)) this.#onBusyChange();
+        this.#pending.delete(id);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const pending: Pending = {
+        resolve: (answer) => {
+          settle();
+          resolve(answer);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+      this.#pending.set(id, pending);
+      signal?.addEventListener("abort", onAbort);
+      try {
+        this.#model.send({ ...body, kind, id }, undefined, buffers);
+      } catch (error) {
+        pending.reject(error as Error);
+      }
+    });
+  }
+
+  /** Send a message that needs no answer. */
+  send(kind: string, body: Record<string, unknown> = {}): void {
+    try {
+      this.#model.send({ ...body, kind, id: "" });
+    } catch {
+      // Disconnected: there is no kernel to receive it.
+    }
+  }
+
+  /** Settle the request that a message answers; return false if the message is not an answer. */
+  handleAnswer(content: unknown, buffers: readonly (ArrayBufferView | ArrayBuffer)[] = []): boolean {
+    if (!isRecord(content) || content.kind !== "answer") return false;
+    const pending = this.#pending.get(String(content.id));
+    if (typeof content.error === "string") pending?.reject(new Error(content.error));
+    else pending?.resolve({ content, buffers: buffers.map(toBytes) });
+    return true;
+  }
+
+  /** Reject all requests, those that wait included, until the channel is opened again. */
+  close(): void {
+    this.#closed = true;
+    for (const pending of [...this.#pending.values()]) pending.reject(disconnectedError());
+  }
+
+  /** Accept requests again. */
+  open(): void {
+    this.#closed = false;
+  }
+}
+
+/** Return a buffer of a message as bytes; hosts deliver buffers in different types. */
+export function toBytes(buffer: ArrayBufferView | ArrayBuffer): Bytes {
+  if (buffer instanceof ArrayBuffer) return new Uint8Array(buffer);
+  return new Uint8Array(buffer.buffer as ArrayBuffer, buffer.byteOffset, buffer.byteLength);
+}
+
+/** Return an id that is unlikely to be drawn twice. It is not a secret. */
+export function randomId(): string {
+  return Math.random().toString(36).slice(2);
+}
+
+/** Return the message of an error. */
+export function getErrorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Return whether an error only says that the work was aborted. */
+export function isAbortError(error: unknown): boolean {
+  return (error as Error | undefined)?.name === "AbortError";
+}
+
+function disconnectedError(): Error {
+  return new Error("kernel disconnected: run the cell again");
+}

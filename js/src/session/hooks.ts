@@ -1,0 +1,33 @@
+/** Renders components again when the session changes. */
+
+import { useLayoutEffect, useState } from "preact/hooks";
+import type { MediaRef, MediaState } from "./media";
+import type { Session, Topic } from "./session";
+
+const NO_MEDIA: MediaState = { fraction: 0 };
+
+/** Render a component again when one of the topics changes. */
+export function useTopics(session: Session, ...topics: Topic[]): void {
+  const [, render] = useState({});
+  // A layout effect, because an effect that runs later would miss changes in between.
+  useLayoutEffect(() => {
+    const unsubscribe = topics.map((topic) => session.subscribe(topic, () => render({})));
+    return () => {
+      for (const each of unsubscribe) each();
+    };
+  }, [session, ...topics]);
+}
+
+/** Hold a media file as long as the component is mounted, and return its state. Null fetches nothing. */
+export function useMedia(session: Session, ref: MediaRef | null): MediaState {
+  const [state, setState] = useState(NO_MEDIA);
+  const id = ref && JSON.stringify(ref);
+  useLayoutEffect(() => {
+    setState(NO_MEDIA);
+    if (!ref) return;
+    const held = session.media.hold(ref, () => setState(held.getState()));
+    setState(held.getState());
+    return held.release;
+  }, [session, id]);
+  return state;
+}

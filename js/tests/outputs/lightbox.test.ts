@@ -1,0 +1,77 @@
+import { describe, expect, it, vi } from "vitest";
+import { makeRun, settle } from "../model";
+import { pressKey, setUpPage } from "../page";
+import { makeItem, openLightbox, serveMedia } from "./outputs";
+
+const page = setUpPage();
+
+describe("the lightbox", () => {
+  it("goes through all outputs with the arrow keys", async () => {
+    const el = await page.start({
+      runs: [makeRun("b", { items: [makeItem("x"), makeItem("y")] }), makeRun("a", { items: [makeItem("z")] })],
+    });
+    page.model.kernel = serveMedia;
+    el.querySelector<HTMLElement>(".ck-gallery .ck-open")?.click();
+    await settle();
+    const dialog = () => el.querySelector("dialog") as HTMLElement;
+    expect(dialog().getAttribute("aria-label")).toBe("x.png");
+    await pressKey(dialog(), "ArrowRight");
+    await pressKey(dialog(), "ArrowRight");
+    expect(dialog().getAttribute("aria-label")).toBe("z.png");
+    await pressKey(dialog(), "ArrowRight");
+    expect(dialog().getAttribute("aria-label")).toBe("z.png");
+    await pressKey(dialog(), "+");
+    expect(dialog().innerHTML).toContain("scale(1.25)");
+    await pressKey(dialog(), "0");
+    expect(dialog().innerHTML).toContain("scale(1)");
+    await pressKey(dialog(), "i");
+    expect(dialog().querySelector("aside")?.textContent).toContain("w.json");
+    await pressKey(dialog(), "Escape");
+    expect(el.querySelector("dialog")).toBeNull();
+  });
+
+  it("lets no key through to the notebook", async () => {
+    const el = await page.start({ runs: [makeRun("b", { items: [makeItem("x")] })] });
+    el.querySelector<HTMLElement>(".ck-gallery .ck-open")?.click();
+    await settle();
+    const outside = vi.fn();
+    document.body.addEventListener("keydown", outside);
+    for (const key of ["ArrowLeft", "d", "i", "?"]) await pressKey(el.querySelector("dialog") as HTMLElement, key);
+    document.body.removeEventListener("keydown", outside);
+    expect(outside).not.toHaveBeenCalled();
+  });
+});
+
+describe("comparing", () => {
+  it("shows two outputs side by side with the same zoom", async () => {
+    const { dialog } = await openLightbox(page);
+    await pressKey(dialog(), "c");
+    expect(dialog().querySelectorAll(".ck-pane")).toHaveLength(1);
+    await pressKey(dialog(), "ArrowRight");
+    const tags = () => [...dialog().querySelectorAll(".ck-tag")].map(({ textContent }) => textContent);
+    expect(tags()).toEqual(["seed 2", "seed 1"]);
+    await pressKey(dialog(), "+");
+    const places = () => [...dialog().querySelectorAll("img")].map(({ style }) => style.transform);
+    await vi.waitFor(() => expect(places()).toHaveLength(2));
+    expect(places()[0]).toContain("scale(1.25)");
+    expect(places()[1]).toBe(places()[0]);
+    await pressKey(dialog(), "c");
+    expect(tags()).toEqual([]);
+  });
+
+  it("shows one over the other, with a slider that the arrow keys move", async () => {
+    const { dialog } = await openLightbox(page);
+    for (const key of ["c", "ArrowRight", "s"]) await pressKey(dialog(), key);
+    const slider = dialog().querySelector('input[type="range"]') as HTMLInputElement;
+    expect(document.activeElement).toBe(slider);
+    slider.value = "30";
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    await settle();
+    expect(slider.parentElement?.style.getPropertyValue("--ck-at")).toBe("0.3");
+    // The slider uses the key itself: the output stays.
+    await pressKey(slider, "ArrowLeft");
+    expect(dialog().getAttribute("aria-label")).toBe("y.png");
+    await pressKey(slider, "s");
+    expect(dialog().querySelector('input[type="range"]')).toBeNull();
+  });
+});

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not command:
             print("sandbox: there is no command after --", file=sys.stderr)
             return 2
-    options = _parser().parse_args(given)
+    options = _build_parser().parse_args(given)
     port = options.port if options.port is not None else 0 if command else 8188
     with contextlib.ExitStack() as stack:
         folder = options.dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comfyui-sandbox-")))
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server = Server(folder, host=options.host, port=port, allow_remote=options.allow_remote)
             return asyncio.run(_serve(server, command))
         except (ImportError, OSError, ValueError) as error:
-            print(f"sandbox: {_line(error, port)}", file=sys.stderr)
+            print(f"sandbox: {_format_error(error, port)}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:  # where signal handlers cannot be set, on Windows
             return 130
 
 
-def _line(error: Exception, port: int) -> str:
+def _format_error(error: Exception, port: int) -> str:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"port {port} is taken: give another one by --port, 0 for any that is free"
     if isinstance(error, FileNotFoundError):
@@ -56,7 +56,7 @@ def _line(error: Exception, port: int) -> str:
     return str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m comfykit_jupyter.sandbox",
         usage="%(prog)s [options] [-- COMMAND ARGS…]",
@@ -80,12 +80,12 @@ async def _serve(server: Server, command: Sequence[str]) -> int:
     try:
         where = sys.stderr if command else sys.stdout  # the command's output is its own
         print(f"ComfyUI sandbox on {server.url} (files in {server.folders.root})", file=where, flush=True)
-        return await _run(command, server.url) if command else await _until_signal()
+        return await _run(command, server.url) if command else await _wait_for_signal()
     finally:
         await server.stop()
 
 
-async def _until_signal() -> int:
+async def _wait_for_signal() -> int:
     stopped = asyncio.Event()
     with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
         for number in _SIGNALS:
@@ -97,7 +97,7 @@ async def _until_signal() -> int:
 async def _run(command: Sequence[str], url: str) -> int:
     process = await asyncio.create_subprocess_exec(*command, env={**os.environ, "COMFYUI_BASE_URL": url})
 
-    def pass_on(number: int) -> None:
+    def forward_signal(number: int) -> None:
         # Ctrl-C in a terminal reaches the command by itself.
         if process.returncode is None and not (
             number == signal.SIGINT and sys.stdin is not None and sys.stdin.isatty()
@@ -106,7 +106,7 @@ async def _run(command: Sequence[str], url: str) -> int:
 
     with contextlib.suppress(NotImplementedError):
         for number in _SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, pass_on, number)
+            asyncio.get_running_loop().add_signal_handler(number, forward_signal, number)
     code = await process.wait()
     return 128 - code if code < 0 else code
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.definitions import Definitions, named_parameters
-from comfykit_jupyter.sandbox.graph import Prompt, is_link, literal
+from comfykit_jupyter.sandbox.definitions import Definitions, find_accepted_inputs
+from comfykit_jupyter.sandbox.graph import Prompt, is_link, unwrap_value
 from comfykit_jupyter.sandbox.node import NODES, Folders, Output
 
 MAX_RESULTS = 1_000
@@ -40,7 +40,7 @@ class ResultCache:
 
     def put(self, signature: str, output: Output) -> None:
         """Keep a result, as long as there is room."""
-        size = _size(output.values)
+        size = _measure_size(output.values)
         with self._lock:
             self._remove(signature)
             self._results[signature] = (output, size)
@@ -59,7 +59,9 @@ class ResultCache:
         self._bytes -= size
 
 
-def fingerprints(prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions) -> dict[str, Any]:
+def compute_fingerprints(
+    prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions
+) -> dict[str, Any]:
     """What nodes depend on besides their inputs, such as the bytes of a file; for those whose class says so.
 
     One that the prompt brings along as `is_changed` is believed: a picture's prompt carries those of its own run.
@@ -79,20 +81,22 @@ def fingerprints(prompt: Prompt, nodes: Iterable[str], folders: Folders, definit
         if "is_changed" in node:
             found[node_id] = node["is_changed"]
             continue
-        declared = definitions.inputs(node["class_type"], node["inputs"])
+        declared = definitions.list_inputs(node["class_type"], node["inputs"])
         values = {
-            name: literal(value) for name, value in node["inputs"].items() if name in declared and not is_link(value)
+            name: unwrap_value(value)
+            for name, value in node["inputs"].items()
+            if name in declared and not is_link(value)
         }
         try:
             found[node_id] = [
-                fingerprint(folders, **{name: values[name] for name in named_parameters(fingerprint, values)})
+                fingerprint(folders, **{name: values[name] for name in find_accepted_inputs(fingerprint, values)})
             ]
         except Exception:  # noqa: BLE001 - such as a file that is gone: the node itself will say so
             found[node_id] = [float("nan")]
     return found
 
 
-def signatures(
+def compute_signatures(
     prompt: Prompt, nodes: Iterable[str], prints: Mapping[str, Any], definitions: Definitions
 ) -> dict[str, str]:
     """For each node what its result depends on: its class, its values, its fingerprint, and the same of all above it.
@@ -107,26 +111,26 @@ def signatures(
     for node_id in nodes:
         class_type = prompt[node_id]["class_type"]
         given = prompt[node_id]["inputs"]
-        declared = definitions.inputs(class_type, given)
+        declared = definitions.list_inputs(class_type, given)
         inputs = {name: value for name, value in given.items() if name in declared}
         links = {name: [found[value[0]], value[1]] for name, value in inputs.items() if is_link(value)}
-        values = {name: literal(value) for name, value in inputs.items() if name not in links}
-        about = [class_type, values, links, _text(prints.get(node_id))]
+        values = {name: unwrap_value(value) for name, value in inputs.items() if name not in links}
+        about = [class_type, values, links, _format_fingerprint(prints.get(node_id))]
         found[node_id] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     return found
 
 
-def is_never_the_same(fingerprint: Any) -> bool:
+def is_uncacheable(fingerprint: Any) -> bool:
     """Whether a fingerprint says that its node is to run each time: it holds NaN."""
     parts = fingerprint if isinstance(fingerprint, list) else [fingerprint]
     return any(part != part for part in parts)
 
 
-def _text(fingerprint: Any) -> str:
-    return uuid.uuid4().hex if is_never_the_same(fingerprint) else repr(fingerprint)
+def _format_fingerprint(fingerprint: Any) -> str:
+    return uuid.uuid4().hex if is_uncacheable(fingerprint) else repr(fingerprint)
 
 
-def _size(value: Any, depth: int = 4) -> int:
+def _measure_size(value: Any, depth: int = 4) -> int:
     """Bytes of the arrays in a value, roughly."""
     if isinstance(value, np.ndarray):
         return value.nbytes
@@ -135,7 +139,7 @@ def _size(value: Any, depth: int = 4) -> int:
     if depth == 0:
         return 0
     if isinstance(value, Mapping):
-        return sum(_size(part, depth - 1) for part in value.values())
+        return sum(_measure_size(part, depth - 1) for part in value.values())
     if isinstance(value, (list, tuple)):
-        return sum(_size(part, depth - 1) for part in value)
-    return _size(vars(value), depth - 1) if hasattr(value, "__dict__") else 0
+        return sum(_measure_size(part, depth - 1) for part in value)
+    return _measure_size(vars(value), depth - 1) if hasattr(value, "__dict__") else 0

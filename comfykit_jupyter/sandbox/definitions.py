@@ -21,25 +21,25 @@ class Definitions:
         self._folders = folders
         self._specs: dict[str, tuple[Specs, Specs]] = {}
 
-    def specs(self, class_type: str) -> tuple[Specs, Specs]:
+    def get_specs(self, class_type: str) -> tuple[Specs, Specs]:
         """A node's required and optional inputs."""
         if class_type not in self._specs:
-            self._specs[class_type] = NODES[class_type].specs(self._folders)
+            self._specs[class_type] = NODES[class_type].build_specs(self._folders)
         return self._specs[class_type]
 
-    def inputs(self, class_type: str, given: Mapping[str, Any] | None = None) -> dict[str, Spec]:
+    def list_inputs(self, class_type: str, given: Mapping[str, Any] | None = None) -> dict[str, Spec]:
         """All inputs that a node declares, the required ones first, then what the given choices bring along.
 
         What a dynamic choice `format` brings is named `format.codec`, and may be left out.
         """
-        required, optional = self.specs(class_type)
+        required, optional = self.get_specs(class_type)
         found = {**required, **optional}
         unseen = list(found.items())
         while unseen:
             name, spec = unseen.pop()
-            if input_type(spec) != DYNAMIC_CHOICE:
+            if get_input_type(spec) != DYNAMIC_CHOICE:
                 continue
-            for option in input_options(spec).get("options", ()):
+            for option in get_input_options(spec).get("options", ()):
                 if given is not None and option["key"] == given.get(name):
                     sections = option.get("inputs", {}).values()
                     brought = {f"{name}.{key}": tuple(part) for section in sections for key, part in section.items()}
@@ -47,10 +47,10 @@ class Definitions:
                     unseen += brought.items()
         return found
 
-    def object_info(self, class_type: str) -> dict[str, Any]:
+    def build_object_info(self, class_type: str) -> dict[str, Any]:
         """A node's entry in `/object_info`."""
         node = NODES[class_type]
-        required, optional = self.specs(class_type)
+        required, optional = self.get_specs(class_type)
         sections = {"required": required, **({"optional": optional} if optional else {})}
         return {
             "input": {
@@ -73,9 +73,9 @@ class Definitions:
         }
 
 
-def choices(spec: Spec) -> list[Any] | None:
+def get_choices(spec: Spec) -> list[Any] | None:
     """The values that an input may have, if it is a choice."""
-    kind, options = input_type(spec), input_options(spec)
+    kind, options = get_input_type(spec), get_input_options(spec)
     if isinstance(kind, (list, tuple)):
         return list(kind)
     if kind == "COMBO":
@@ -85,17 +85,17 @@ def choices(spec: Spec) -> list[Any] | None:
     return None
 
 
-def input_type(spec: Spec) -> Any:
+def get_input_type(spec: Spec) -> Any:
     """The name of an input's type, or the list of its choices."""
     return spec[0]
 
 
-def input_options(spec: Spec) -> Mapping[str, Any]:
+def get_input_options(spec: Spec) -> Mapping[str, Any]:
     """The options of an input, such as its default."""
     return spec[1] if len(spec) > 1 else {}
 
 
-def named_parameters(function: Callable[..., object] | None, names: Mapping[str, object]) -> list[str]:
+def find_accepted_inputs(function: Callable[..., object] | None, names: Mapping[str, object]) -> list[str]:
     """Which of these inputs a node's function takes besides its first argument; all of them if it takes `**inputs`.
 
     What a dynamic choice brings has a dot in its name, so that only `**inputs` can take it.
@@ -109,7 +109,7 @@ def named_parameters(function: Callable[..., object] | None, names: Mapping[str,
     return [name for name in names if name in taken]
 
 
-def returns(node: Node, slot: int) -> str:
+def get_return_type(node: Node, slot: int) -> str:
     """The type of one of a node's outputs.
 
     Raises:

@@ -74,7 +74,7 @@ class Sandbox:
         if self._thread is not None:
             raise RuntimeError("This sandbox was started before: make another one.")
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._main, args=(started,), name="sandbox-server", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, args=(started,), name="sandbox-server", daemon=True)
         self._thread.start()
         started.result()
         return self
@@ -96,7 +96,7 @@ class Sandbox:
     ) -> None:
         self.stop()
 
-    def _main(self, started: Future[None]) -> None:
+    def _run_loop(self, started: Future[None]) -> None:
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._serve(started))

@@ -9,11 +9,11 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.sandbox.cache import ResultCache, fingerprints, is_never_the_same, signatures
-from comfykit_jupyter.sandbox.definitions import Definitions, named_parameters
-from comfykit_jupyter.sandbox.graph import is_link, literal, order, postorder
+from comfykit_jupyter.sandbox.cache import ResultCache, compute_fingerprints, compute_signatures, is_uncacheable
+from comfykit_jupyter.sandbox.definitions import Definitions, find_accepted_inputs
+from comfykit_jupyter.sandbox.graph import is_link, order_nodes, unwrap_value, walk_postorder
 from comfykit_jupyter.sandbox.node import NODES, Folders, Interrupted, Output
-from comfykit_jupyter.sandbox.sockets import Sockets, jpeg
+from comfykit_jupyter.sandbox.sockets import Sockets, encode_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Executor:
         """Wait, at most so many seconds, until the thread has ended; the queue is to be closed before."""
         self._thread.join(timeout)
 
-    def executing(self, client_id: str) -> str | None:
+    def find_executing_node(self, client_id: str) -> str | None:
         """The node that runs for this client now, if any: what a client that comes back is told."""
         run = self._run
         return run.node_id if run is not None and run.job.client_id == client_id else None
@@ -57,15 +57,15 @@ class Executor:
         while (job := self._queue.get()) is not None:
             run = self._run = Run(job, self._folders, self.cache, self._sockets)
             if job.client_id is not None:
-                self._sockets.await_client(job.client_id, _GRACE)
+                self._sockets.wait_for_client(job.client_id, _GRACE)
             try:
                 run.execute()
             except Exception:  # noqa: BLE001 - one prompt must not stop the others
                 _log.exception("prompt %s ended by an error of the server itself", job.prompt_id)
                 run.fail(None, RuntimeError("the server failed: its log says more"), "")
             self._run = None
-            self._queue.done(job, run.entry())
-            run.tell("executing", {"node": None, "prompt_id": job.prompt_id})
+            self._queue.finish(job, run.to_history())
+            run.send("executing", {"node": None, "prompt_id": job.prompt_id})
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Run:
     sockets: Sockets
     node_id: str | None = None
     """The node that runs now."""
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    node_prompt: Mapping[str, Any] = field(default_factory=dict)
     """The prompt as nodes are given it: with fingerprints, as `is_changed`."""
     _results: dict[str, Output] = field(default_factory=dict)
     _progress: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -92,15 +92,15 @@ class Run:
         prompt = self.job.prompt
         self._log("execution_start")
         definitions = Definitions(self.folders)
-        declared = {key: definitions.inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
-        nodes, _ = postorder(prompt, self.job.outputs, declared)
-        prints = fingerprints(prompt, nodes, self.folders, definitions)
-        keys = signatures(prompt, nodes, prints, definitions)
+        declared = {key: definitions.list_inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
+        nodes, _ = walk_postorder(prompt, self.job.outputs, declared)
+        prints = compute_fingerprints(prompt, nodes, self.folders, definitions)
+        keys = compute_signatures(prompt, nodes, prints, definitions)
         # What nodes see, and write into pictures, is more than what the history shows: so it is with ComfyUI.
-        self.seen = prompt | {
-            node_id: {**prompt[node_id], "is_changed": print_}
-            for node_id, print_ in prints.items()
-            if not is_never_the_same(print_)  # NaN is not JSON
+        self.node_prompt = prompt | {
+            node_id: {**prompt[node_id], "is_changed": fingerprint}
+            for node_id, fingerprint in prints.items()
+            if not is_uncacheable(fingerprint)  # NaN is not JSON
         }
         for node_id, key in keys.items():
             result = self.cache.get(key)
@@ -108,18 +108,18 @@ class Run:
                 self._results[node_id] = result
         cached = [node_id for node_id in prompt if node_id in self._results]
         self._log("execution_cached", nodes=cached)
-        for node_id in order(prompt, self.job.outputs, self._results.keys(), declared):
+        for node_id in order_nodes(prompt, self.job.outputs, self._results.keys(), declared):
             if node_id in self._results:
-                self._show(node_id, self._results[node_id])
+                self._send_output(node_id, self._results[node_id])
                 self._finish(node_id)
                 continue
             self.node_id = node_id
             node, context = NODES[prompt[node_id]["class_type"]], RunContext(self, node_id)
-            inputs = self._inputs(node_id, declared[node_id])
+            inputs = self._collect_inputs(node_id, declared[node_id])
             self._begin(node_id)
             try:
-                context.check()
-                result = node.run(context, **{name: inputs[name] for name in named_parameters(node.run, inputs)})
+                context.raise_if_interrupted()
+                result = node.run(context, **{name: inputs[name] for name in find_accepted_inputs(node.run, inputs)})
             except Interrupted:
                 about = {"node_id": node_id, "node_type": node.class_type, "executed": list(self._executed)}
                 self._log("execution_interrupted", **about)
@@ -130,7 +130,7 @@ class Run:
             self._results[node_id] = result
             self._executed.append(node_id)
             self.cache.put(keys[node_id], result)
-            self._show(node_id, result)
+            self._send_output(node_id, result)
             self._finish(node_id)
         self.node_id = None
         self._status = "success"
@@ -151,14 +151,14 @@ class Run:
             if kind.__module__ == "builtins"
             else f"{kind.__module__}.{kind.__qualname__}",
             traceback=traceback.format_tb(error.__traceback__),
-            current_inputs={name: [_shown(value)] for name, value in (inputs or {}).items()},
+            current_inputs={name: [_shorten(value)] for name, value in (inputs or {}).items()},
             current_outputs=list(self.job.prompt),
         )
 
-    def entry(self) -> dict[str, Any]:
+    def to_history(self) -> dict[str, Any]:
         """The run as `/history` shows it."""
         return {
-            "prompt": self.job.item(),
+            "prompt": self.job.to_item(),
             "outputs": self._outputs,
             "status": {
                 "status_str": self._status,
@@ -171,12 +171,12 @@ class Run:
             },
         }
 
-    def tell(self, event: str, data: Mapping[str, Any]) -> None:
+    def send(self, event: str, data: Mapping[str, Any]) -> None:
         """Send a message to the client whose job it is, if there is one."""
         if self.job.client_id is not None:
             self.sockets.send(event, data, self.job.client_id)
 
-    def report(self, node_id: str, value: float, maximum: float, state: str) -> None:
+    def report_progress(self, node_id: str, value: float, maximum: float, state: str) -> None:
         """Note how far a node is, and send how far all are that have begun."""
         self._progress[node_id] = {
             "value": value,
@@ -192,36 +192,36 @@ class Run:
         about = {"prompt_id": self.job.prompt_id, "nodes": self._progress}
         self.sockets.send("progress_state", about, self.job.client_id)
 
-    def _inputs(self, node_id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
+    def _collect_inputs(self, node_id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a node's inputs: those that stand in the prompt, and those that come along links."""
         given: dict[str, Any] = self.job.prompt[node_id]["inputs"]
         return {
-            name: self._results[value[0]].values[value[1]] if is_link(value) else literal(value)
+            name: self._results[value[0]].values[value[1]] if is_link(value) else unwrap_value(value)
             for name, value in given.items()
             if name in declared
         }
 
     def _begin(self, node_id: str) -> None:
-        self.report(node_id, 0.0, 1.0, "running")
+        self.report_progress(node_id, 0.0, 1.0, "running")
         about = {"node": node_id, "display_node": node_id, "prompt_id": self.job.prompt_id}
-        self.tell("executing", about)
+        self.send("executing", about)
 
     def _finish(self, node_id: str) -> None:
         maximum = self._progress[node_id]["max"] if node_id in self._progress else 1
-        self.report(node_id, maximum, maximum, "finished")
+        self.report_progress(node_id, maximum, maximum, "finished")
 
-    def _show(self, node_id: str, result: Output) -> None:
+    def _send_output(self, node_id: str, result: Output) -> None:
         if result.ui is None:
             return
         self._outputs[node_id] = result.ui
         about = {"node": node_id, "display_node": node_id, "output": result.ui, "prompt_id": self.job.prompt_id}
-        self.tell("executed", about)
+        self.send("executed", about)
 
     def _log(self, event: str, **data: Any) -> None:
         """Send a message that the history keeps too."""
         message = {"prompt_id": self.job.prompt_id, **data, "timestamp": int(time.time() * 1000)}
         self._messages.append([event, message])
-        self.tell(event, message)
+        self.send(event, message)
 
 
 class RunContext:
@@ -231,36 +231,36 @@ class RunContext:
         self._run = run
         self.node_id = node_id
         self.prompt_id = run.job.prompt_id
-        self.prompt = run.seen
+        self.prompt = run.node_prompt
         extra = run.job.extra_data.get("extra_pnginfo")
         self.extra_pnginfo: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
         self.folders = run.folders
 
-    def check(self) -> None:
+    def raise_if_interrupted(self) -> None:
         """Raise `Interrupted` if the run was cancelled."""
         if self._run.job.cancelled.is_set():
             raise Interrupted
 
-    def progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
+    def report_progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
         """Tell the client: step `value` of `total`, and how it looks by now.
 
         Raises:
             Interrupted: the run was cancelled; let it pass.
         """
-        self.check()
+        self.raise_if_interrupted()
         run, client_id = self._run, self._run.job.client_id
-        run.report(self.node_id, value, total, "running")
+        run.report_progress(self.node_id, value, total, "running")
         about = {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id}
         # A preview without metadata belongs to the step that was told before it; one with metadata comes first.
-        if client_id is not None and run.sockets.takes_metadata(client_id):
-            self._preview(preview, client_id)
-            run.tell("progress", about)
+        if client_id is not None and run.sockets.accepts_metadata(client_id):
+            self._send_preview(preview, client_id)
+            run.send("progress", about)
         else:
-            run.tell("progress", about)
-            self._preview(preview, client_id)
+            run.send("progress", about)
+            self._send_preview(preview, client_id)
 
-    def _preview(self, preview: Image.Image | None, client_id: str | None) -> None:
-        if preview is None or client_id is None or not self._run.sockets.listens(client_id):
+    def _send_preview(self, preview: Image.Image | None, client_id: str | None) -> None:
+        if preview is None or client_id is None or not self._run.sockets.is_connected(client_id):
             return
         about = {
             "node_id": self.node_id,
@@ -269,16 +269,16 @@ class RunContext:
             "parent_node_id": None,
             "real_node_id": self.node_id,
         }
-        self._run.sockets.preview(jpeg(preview), about, client_id)
+        self._run.sockets.send_preview(encode_jpeg(preview), about, client_id)
 
-    def text(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         """Show a line of text on the node while it runs."""
         client_id = self._run.job.client_id
         if client_id is not None:
-            self._run.sockets.text(text, self.node_id, client_id)
+            self._run.sockets.send_text(text, self.node_id, client_id)
 
 
-def _shown(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     """An input as an error shows it."""
     if value is None or isinstance(value, (bool, int, float)):
         return value

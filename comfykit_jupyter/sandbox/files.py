@@ -17,7 +17,7 @@ from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from comfykit_jupyter.sandbox.folders import ServerFolders, inside, media_type
+from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,26 +53,26 @@ class FileRoutes:
 
     async def upload_image(self, request: web.Request) -> web.Response:
         """Take a file in: as it is named, or as `cat (1).png` where another file has the name already."""
-        with self._incoming() as temporary:
+        with self._open_incoming() as temporary:
             upload = await self._receive(request, temporary)
             return await self._place(upload)
 
     async def upload_mask(self, request: web.Request) -> web.Response:
         """Take in a picture whose alpha channel becomes that of an earlier one, named by `original_ref`."""
-        with self._incoming() as temporary:
+        with self._open_incoming() as temporary:
             upload = await self._receive(request, temporary)
-            original = self._original(upload.fields.get("original_ref", ""))
+            original = self._find_original(upload.fields.get("original_ref", ""))
             try:
                 upload.digest = await asyncio.to_thread(_put_alpha, original, upload.file)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise web.HTTPBadRequest(text="the mask or its original is no picture") from error
             return await self._place(upload)
 
-    def _original(self, reference: str) -> Path:
+    def _find_original(self, reference: str) -> Path:
         try:
             about = json.loads(reference)
-            folder = self._folders.of_type(about.get("type") or "output")
-            path = inside(folder, about.get("subfolder") or "", about["filename"])
+            folder = self._folders.get_folder(about.get("type") or "output")
+            path = resolve_inside(folder, about.get("subfolder") or "", about["filename"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise web.HTTPBadRequest(text="original_ref names no file") from error
         if not path.is_file():
@@ -80,7 +80,7 @@ class FileRoutes:
         return path
 
     @contextlib.contextmanager
-    def _incoming(self) -> Iterator[Path]:
+    def _open_incoming(self) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=self._folders.incoming)
         os.close(handle)
         try:
@@ -135,11 +135,11 @@ class FileRoutes:
         subfolder = upload.fields.get("subfolder", "")
         overwrite = upload.fields.get("overwrite") in {"true", "1"}
         try:
-            base = self._folders.of_type(kind)
-            folder = inside(base, subfolder)
+            base = self._folders.get_folder(kind)
+            folder = resolve_inside(base, subfolder)
             if Path(upload.name).name != upload.name or upload.name == "..":
                 raise ValueError("the name of the file is a path")
-            inside(folder, upload.name)
+            resolve_inside(folder, upload.name)
         except ValueError:
             return web.Response(status=400)
         async with self._placing:
@@ -165,28 +165,28 @@ class FileRoutes:
         if ".." in filename or filename.startswith("/"):
             return web.Response(status=400)
         try:
-            base = self._folders.of_type(kind)
+            base = self._folders.get_folder(kind)
         except ValueError:
             return web.Response(status=400)
         try:
-            folder = inside(base, query.get("subfolder", ""))
-            path = inside(folder, filename)
+            folder = resolve_inside(base, query.get("subfolder", ""))
+            path = resolve_inside(folder, filename)
         except ValueError:
             return web.Response(status=403)
         if not path.is_file():
             return web.Response(status=404)
-        headers = {hdrs.CONTENT_DISPOSITION: _disposition(path.name), "X-Content-Type-Options": "nosniff"}
+        headers = {hdrs.CONTENT_DISPOSITION: _format_disposition(path.name), "X-Content-Type-Options": "nosniff"}
         channel = query.get("channel", "rgba")
         if "preview" not in query and channel == "rgba":
-            return web.FileResponse(path, headers={**headers, hdrs.CONTENT_TYPE: media_type(path.name)})
+            return web.FileResponse(path, headers={**headers, hdrs.CONTENT_TYPE: guess_media_type(path.name)})
         try:
-            body, content_type = await asyncio.to_thread(_reencoded, path, query.get("preview"), channel)
+            body, content_type = await asyncio.to_thread(_reencode, path, query.get("preview"), channel)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise web.HTTPBadRequest(text="the file is no picture") from error
         return web.Response(body=body, content_type=content_type, headers=headers)
 
 
-def _disposition(name: str) -> str:
+def _format_disposition(name: str) -> str:
     safe = "".join("_" if char in '"\\' or not char.isprintable() else char for char in name)
     return f'filename="{safe}"'
 
@@ -234,7 +234,7 @@ def _put_alpha(original: Path, mask: Path) -> str:
     return _digest(mask)
 
 
-def _reencoded(path: Path, preview: str | None, channel: str) -> tuple[bytes, str]:
+def _reencode(path: Path, preview: str | None, channel: str) -> tuple[bytes, str]:
     """A picture as a smaller file (`webp;75`, `jpeg;80`), or as a PNG of its colours (`rgb`) or its alpha (`a`)."""
     buffer = io.BytesIO()
     with Image.open(path) as image:

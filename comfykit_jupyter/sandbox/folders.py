@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from comfykit_jupyter.sandbox.node import MODELS, SavePlace
+from comfykit_jupyter.sandbox.node import MODELS, SaveTarget
 
 MODEL_FOLDERS = (
     "checkpoints",
@@ -37,7 +37,7 @@ for _suffix, _type in {
     _MEDIA_TYPES.add_type(_type, _suffix)
 
 
-def media_type(name: str) -> str:
+def guess_media_type(name: str) -> str:
     """The media type of a file as its suffix says, such as `image/png`; `application/octet-stream` if it says none.
 
     Everything in which a browser would run a script (HTML, SVG, JavaScript, XML) is `application/octet-stream` too.
@@ -51,7 +51,7 @@ def media_type(name: str) -> str:
     return guessed
 
 
-def inside(folder: Path, *parts: str) -> Path:
+def resolve_inside(folder: Path, *parts: str) -> Path:
     """The path of a name below a folder, symlinks followed. Neither need exist.
 
     Raises:
@@ -74,21 +74,21 @@ class ServerFolders:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self.input = self._made("input")
-        self.output = self._made("output")
-        self.temp = self._made("temp")
-        self.incoming = self._made("incoming")
+        self.input = self._make_folder("input")
+        self.output = self._make_folder("output")
+        self.temp = self._make_folder("temp")
+        self.incoming = self._make_folder("incoming")
         """Uploads that are not complete yet: no route serves this folder."""
-        self._models = self._made("models")
+        self._models = self._make_folder("models")
         for name in MODEL_FOLDERS:
-            self._made(f"models/{name}")
+            self._make_folder(f"models/{name}")
 
-    def _made(self, name: str) -> Path:
+    def _make_folder(self, name: str) -> Path:
         folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder.resolve()
 
-    def of_type(self, kind: str) -> Path:
+    def get_folder(self, kind: str) -> Path:
         """The folder that a protocol's `type` names: `input`, `output` or `temp`.
 
         Raises:
@@ -99,27 +99,27 @@ class ServerFolders:
             raise ValueError(f"{kind[:80]!r} is not a type of folder: input, output or temp")
         return folders[kind]
 
-    def files(self, kind: str) -> list[str]:
+    def list_files(self, kind: str) -> list[str]:
         """Names, sorted, of the files in `input` of one kind: `image`, `video` or `audio`."""
         with os.scandir(self.input) as entries:
-            return sorted(e.name for e in entries if e.is_file() and media_type(e.name).startswith(f"{kind}/"))
+            return sorted(e.name for e in entries if e.is_file() and guess_media_type(e.name).startswith(f"{kind}/"))
 
-    def model_folders(self) -> list[str]:
+    def list_model_folders(self) -> list[str]:
         """Names of the folders of models, sorted."""
         with os.scandir(self._models) as entries:
             return sorted({*MODELS, *(entry.name for entry in entries if entry.is_dir())})
 
-    def models(self, folder: str) -> list[str]:
+    def list_models(self, folder: str) -> list[str]:
         """Names, sorted, of the models in a folder such as `checkpoints` or `loras`; none if there is no such folder.
 
         Raises:
             ValueError: the name leads out of the folders of models.
         """
-        base = inside(self._models, folder)
+        base = resolve_inside(self._models, folder)
         found = (Path(at, name).relative_to(base) for at, _, names in os.walk(base) for name in names)
         return sorted({*MODELS.get(folder, ()), *(path.as_posix() for path in found)})
 
-    def find(self, name: str) -> Path:
+    def find_file(self, name: str) -> Path:
         """The file that a name such as `sub/cat.png` or `cat.png [output]` means; it need not exist.
 
         Raises:
@@ -127,10 +127,10 @@ class ServerFolders:
         """
         annotated = re.fullmatch(r"(.+?) ?\[(input|output|temp)\]", name, re.DOTALL)
         if annotated:
-            return inside(self.of_type(annotated[2]), annotated[1])
-        return inside(self.input, name)
+            return resolve_inside(self.get_folder(annotated[2]), annotated[1])
+        return resolve_inside(self.input, name)
 
-    def next_save(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SavePlace:
+    def choose_save_target(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SaveTarget:
         """Where files with a prefix such as `sub/cat` go next; makes the folder.
 
         `%width%`, `%height%` (pixels), `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%` and `%second%` are filled in.
@@ -151,12 +151,12 @@ class ServerFolders:
         }
         filled = os.path.normpath(re.sub(r"%(\w+)%", lambda found: values.get(found[1], found[0]), prefix))
         subfolder, name = os.path.split(filled)
-        inside(folder, filled)
-        target = inside(folder, subfolder)
+        resolve_inside(folder, filled)
+        target = resolve_inside(folder, subfolder)
         if name in {"", ".", ".."} or len(os.fsencode(name)) > 200:  # a counter and a suffix are still to come
             raise ValueError(f"{prefix[:80]!r} is not a prefix of a file name")
         target.mkdir(parents=True, exist_ok=True)
         numbered = re.compile(rf"{re.escape(name)}_(\d{{1,9}})(?=[_.])")
         with os.scandir(target) as entries:
             used = [int(found[1]) for entry in entries if (found := numbered.match(entry.name))]
-        return SavePlace(target, name, max(used, default=0) + 1, Path(subfolder).as_posix() if subfolder else "")
+        return SaveTarget(target, name, max(used, default=0) + 1, Path(subfolder).as_posix() if subfolder else "")

@@ -26,19 +26,21 @@ def is_link(value: object) -> bool:
     )
 
 
-def literal(value: Any) -> Any:
+def unwrap_value(value: Any) -> Any:
     """The value of an input that is no link: `{"__value__": […]}` is how a list is told from a link."""
     return value["__value__"] if isinstance(value, dict) and set(value) == {"__value__"} else value
 
 
-def upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[str]:
+def find_upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[str]:
     """The nodes that a node's declared inputs come from, in the order of the prompt."""
     for name, value in prompt[node_id]["inputs"].items():
         if name in declared[node_id] and is_link(value) and value[0] in prompt:
             yield value[0]
 
 
-def postorder(prompt: Prompt, outputs: Iterable[str], declared: Declared) -> tuple[list[str], dict[str, list[str]]]:
+def walk_postorder(
+    prompt: Prompt, outputs: Iterable[str], declared: Declared
+) -> tuple[list[str], dict[str, list[str]]]:
     """The outputs and all they depend on, each node after its inputs; and the cycles, by one node of each."""
     found: dict[str, None] = {}
     cycles: dict[str, list[str]] = {}
@@ -48,7 +50,7 @@ def postorder(prompt: Prompt, outputs: Iterable[str], declared: Declared) -> tup
         while stack:
             node_id = stack[-1]
             if node_id not in path:
-                path[node_id] = upstream(prompt, node_id, declared)
+                path[node_id] = find_upstream(prompt, node_id, declared)
             source = next((source for source in path[node_id] if source not in found), None)
             if source is None:
                 del path[stack.pop()]
@@ -61,7 +63,7 @@ def postorder(prompt: Prompt, outputs: Iterable[str], declared: Declared) -> tup
     return list(found), cycles
 
 
-def order(prompt: Prompt, outputs: Iterable[str], cached: Collection[str], declared: Declared) -> list[str]:
+def order_nodes(prompt: Prompt, outputs: Iterable[str], cached: Collection[str], declared: Declared) -> list[str]:
     """The nodes that have to run for these outputs, in the order in which they run.
 
     A node runs after those it depends on. Among the ready ones, one that is an output comes first, then one that
@@ -85,7 +87,7 @@ def order(prompt: Prompt, outputs: Iterable[str], cached: Collection[str], decla
         found[node_id] = None
         sources: list[str] = []
         if node_id not in cached:
-            sources = [source for source in upstream(prompt, node_id, declared) if source not in cached]
+            sources = [source for source in find_upstream(prompt, node_id, declared) if source not in cached]
         waits_for[node_id] = set(sources)
         for source in sources:
             feeds.setdefault(source, set()).add(node_id)

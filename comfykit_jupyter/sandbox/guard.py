@@ -22,7 +22,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def guard(*, allow_remote: bool) -> Middleware:
+def make_guard(*, allow_remote: bool) -> Middleware:
     """The middleware that answers 403 to requests from other sites' pages.
 
     A page can send a request to 127.0.0.1 as anybody can: its `Origin` tells it from the server's own page. If its own
@@ -34,11 +34,11 @@ def guard(*, allow_remote: bool) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = _split(f"//{request.headers.get(hdrs.HOST, '')}")
+        host = _parse_url(f"//{request.headers.get(hdrs.HOST, '')}")
         if not allow_remote and not (host is not None and is_loopback(host.hostname or "")):
             raise web.HTTPForbidden(text="The host of the request is not this machine.")
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and not _same(_split(origin), host):
+        if origin is not None and not _is_same_origin(_parse_url(origin), host):
             raise web.HTTPForbidden(text="The request comes from a page of another origin.")
         # A link that somebody follows is no danger: it changes nothing, and the other page does not see the answer.
         followed = request.method == hdrs.METH_GET and request.headers.get("Sec-Fetch-Mode") == "navigate"
@@ -49,7 +49,7 @@ def guard(*, allow_remote: bool) -> Middleware:
     return check
 
 
-def _split(url: str) -> SplitResult | None:
+def _parse_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # is checked when it is asked for
@@ -58,7 +58,7 @@ def _split(url: str) -> SplitResult | None:
     return parts
 
 
-def _same(origin: SplitResult | None, host: SplitResult | None) -> bool:
+def _is_same_origin(origin: SplitResult | None, host: SplitResult | None) -> bool:
     if origin is None or host is None or not origin.hostname:
         return False
     default = {"http": 80, "https": 443}.get(origin.scheme)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.sandbox.folders import media_type
+from comfykit_jupyter.sandbox.folders import guess_media_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,19 +29,19 @@ def list_jobs(queue: PromptQueue, query: Mapping[str, str]) -> dict[str, Any]:
         raise ValueError("sort_by must be created_at or execution_duration")
     if sort_order not in {"asc", "desc"}:
         raise ValueError("sort_order must be asc or desc")
-    offset = _count(query, "offset", 0) or 0
-    limit = _count(query, "limit", 1)
-    waiting, running, history = queue.snapshot()
+    offset = _parse_count(query, "offset", 0) or 0
+    limit = _parse_count(query, "limit", 1)
+    waiting, running, history = queue.take_snapshot()
     jobs = [
-        *(_unfinished(job, "pending") for job in waiting),
-        *(_unfinished(job, "in_progress") for job in running),
-        *map(_finished, history.values()),
+        *(_format_unfinished(job, "pending") for job in waiting),
+        *(_format_unfinished(job, "in_progress") for job in running),
+        *map(_format_finished, history.values()),
     ]
     workflow_id = query.get("workflow_id")
     jobs = [
         job for job in jobs if (not wanted or job["status"] in wanted) and workflow_id in {None, job.get("workflow_id")}
     ]
-    jobs.sort(key=_created if sort_by == "created_at" else _duration, reverse=sort_order == "desc")
+    jobs.sort(key=_get_creation_time if sort_by == "created_at" else _get_duration, reverse=sort_order == "desc")
     end = None if limit is None else offset + limit
     more = end is not None and end < len(jobs)
     page = {"offset": offset, "limit": limit, "total": len(jobs), "has_more": more}
@@ -50,20 +50,20 @@ def list_jobs(queue: PromptQueue, query: Mapping[str, str]) -> dict[str, Any]:
 
 def find_job(queue: PromptQueue, prompt_id: str) -> dict[str, Any] | None:
     """One job with its prompt and its outputs; None if there is none."""
-    waiting, running, history = queue.snapshot()
+    waiting, running, history = queue.take_snapshot()
     for status, jobs in (("in_progress", running), ("pending", waiting)):
         for job in jobs:
             if job.prompt_id == prompt_id:
-                return {**_unfinished(job, status), "workflow": _workflow(job.prompt, job.extra_data)}
+                return {**_format_unfinished(job, status), "workflow": _format_workflow(job.prompt, job.extra_data)}
     entry = history.get(prompt_id)
     if entry is None:
         return None
     _, _, prompt, extra_data, _ = entry["prompt"]
     return {
-        **_finished(entry),
+        **_format_finished(entry),
         "outputs": entry["outputs"],
         "execution_status": entry["status"],
-        "workflow": _workflow(prompt, extra_data),
+        "workflow": _format_workflow(prompt, extra_data),
     }
 
 
@@ -74,13 +74,13 @@ def cancel_jobs(queue: PromptQueue, prompt_ids: Iterable[str]) -> bool:
     return any([dropped, *(queue.interrupt(prompt_id) for prompt_id in ids)])
 
 
-def is_known(queue: PromptQueue, prompt_id: str) -> bool:
+def is_known_job(queue: PromptQueue, prompt_id: str) -> bool:
     """Whether a job waits, runs, or has run."""
-    waiting, running, history = queue.snapshot()
+    waiting, running, history = queue.take_snapshot()
     return prompt_id in history or any(job.prompt_id == prompt_id for job in (*waiting, *running))
 
 
-def _count(query: Mapping[str, str], name: str, least: int) -> int | None:
+def _parse_count(query: Mapping[str, str], name: str, least: int) -> int | None:
     if name not in query:
         return None
     text = query[name]
@@ -89,21 +89,21 @@ def _count(query: Mapping[str, str], name: str, least: int) -> int | None:
     return int(text)
 
 
-def _created(job: Mapping[str, Any]) -> int:
+def _get_creation_time(job: Mapping[str, Any]) -> int:
     created: int = job["create_time"]
     return created
 
 
-def _duration(job: Mapping[str, Any]) -> int:
+def _get_duration(job: Mapping[str, Any]) -> int:
     duration: int = job.get("execution_end_time", 0) - job.get("execution_start_time", 0)
     return duration
 
 
-def _workflow(prompt: Mapping[str, Any], extra_data: Mapping[str, Any]) -> dict[str, Any]:
+def _format_workflow(prompt: Mapping[str, Any], extra_data: Mapping[str, Any]) -> dict[str, Any]:
     return {"prompt": prompt, "extra_data": extra_data}
 
 
-def _common(number: float, prompt_id: str, extra_data: Mapping[str, Any], status: str) -> dict[str, Any]:
+def _format_common(number: float, prompt_id: str, extra_data: Mapping[str, Any], status: str) -> dict[str, Any]:
     job = {"id": prompt_id, "status": status, "priority": number, "create_time": extra_data["create_time"]}
     extra = extra_data.get("extra_pnginfo")
     workflow = extra.get("workflow") if isinstance(extra, dict) else None
@@ -112,17 +112,17 @@ def _common(number: float, prompt_id: str, extra_data: Mapping[str, Any], status
     return job
 
 
-def _unfinished(job: Job, status: str) -> dict[str, Any]:
-    return {**_common(job.number, job.prompt_id, job.extra_data, status), "outputs_count": 0}
+def _format_unfinished(job: Job, status: str) -> dict[str, Any]:
+    return {**_format_common(job.number, job.prompt_id, job.extra_data, status), "outputs_count": 0}
 
 
-def _finished(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _format_finished(entry: Mapping[str, Any]) -> dict[str, Any]:
     number, prompt_id, _, extra_data, _ = entry["prompt"]
     messages: dict[str, Mapping[str, Any]] = dict(entry["status"]["messages"])
     status = "completed"
     if not entry["status"]["completed"]:
         status = "cancelled" if "execution_interrupted" in messages else "failed"
-    job = _common(number, prompt_id, extra_data, status)
+    job = _format_common(number, prompt_id, extra_data, status)
     ends = [
         messages[event]
         for event in messages
@@ -133,9 +133,11 @@ def _finished(entry: Mapping[str, Any]) -> dict[str, Any]:
         job["execution_end_time"] = ends[-1]["timestamp"]
     if "execution_error" in messages:
         job["execution_error"] = messages["execution_error"]
-    files = list(_files(entry["outputs"]))
+    files = list(_find_files(entry["outputs"]))
     shown = [
-        file for file in files if media_type(file["filename"]).split("/")[0] in {"image", "video", "audio", "model"}
+        file
+        for file in files
+        if guess_media_type(file["filename"]).split("/")[0] in {"image", "video", "audio", "model"}
     ]
     job["outputs_count"] = len(files)
     job["previewable_outputs_count"] = len(shown)
@@ -145,7 +147,7 @@ def _finished(entry: Mapping[str, Any]) -> dict[str, Any]:
     return job
 
 
-def _files(outputs: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+def _find_files(outputs: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
     for node_id, output in outputs.items():
         for kind, values in output.items():
             for value in values if isinstance(values, (list, tuple)) else ():

@@ -46,20 +46,20 @@ class Folders(Protocol):
     output: Path
     temp: Path
 
-    def files(self, kind: str) -> list[str]:
+    def list_files(self, kind: str) -> list[str]:
         """Names, sorted, of the files in `input` of one kind: `image`, `video` or `audio`."""
 
-    def models(self, folder: str) -> list[str]:
+    def list_models(self, folder: str) -> list[str]:
         """Names, sorted, of the models in a folder such as `checkpoints` or `loras`."""
 
-    def find(self, name: str) -> Path:
+    def find_file(self, name: str) -> Path:
         """The file that a name such as `sub/cat.png` or `cat.png [output]` means; never outside the folders.
 
         Raises:
             ValueError: the name leads out of its folder.
         """
 
-    def next_save(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SavePlace:
+    def choose_save_target(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SaveTarget:
         """Where files with a prefix such as `sub/cat` go next; makes the folder.
 
         Raises:
@@ -68,7 +68,7 @@ class Folders(Protocol):
 
 
 @dataclass(frozen=True)
-class SavePlace:
+class SaveTarget:
     """A folder and the first free counter in it, for names such as `cat_00001_.png`."""
 
     folder: Path
@@ -88,14 +88,14 @@ class Context(Protocol):
     """What the client asked to be put beside it, such as the editor's `workflow`."""
     folders: Folders
 
-    def progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
+    def report_progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
         """Tell the clients: step `value` of `total`, and how it looks by now.
 
         Raises:
             Interrupted: the run was cancelled; let it pass.
         """
 
-    def text(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         """Show a line of text on the node while it runs (binary event 3)."""
 
 
@@ -120,7 +120,7 @@ class Node:
     display_name: str
     category: str
     description: str
-    specs: Callable[[Folders], tuple[Specs, Specs]]
+    build_specs: Callable[[Folders], tuple[Specs, Specs]]
     """Required and optional inputs: a function of the folders, because choices may be files."""
     returns: tuple[str, ...]
     return_names: tuple[str, ...]
@@ -164,7 +164,7 @@ def node(
 ) -> Callable[[Callable[..., Output]], Callable[..., Output]]:
     """Add a node to `NODES`: the decorator of the function that does its work."""
 
-    def specs(folders: Folders) -> tuple[Specs, Specs]:
+    def build_specs(folders: Folders) -> tuple[Specs, Specs]:
         both = (part(folders) if callable(part) else part or {} for part in (required, optional))
         needed, extra = both
         return needed, extra
@@ -176,7 +176,7 @@ def node(
             display_name,
             category,
             description,
-            specs,
+            build_specs,
             returns,
             return_names or returns,
             output_node,

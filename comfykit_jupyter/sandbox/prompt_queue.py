@@ -33,7 +33,7 @@ class Job:
         client_id = self.extra_data.get("client_id")
         return client_id if isinstance(client_id, str) else None
 
-    def item(self) -> list[Any]:
+    def to_item(self) -> list[Any]:
         """The job as `/queue` and `/history` show it."""
         return [self.number, self.prompt_id, self.prompt, self.extra_data, self.outputs]
 
@@ -45,8 +45,8 @@ class PromptQueue:
         changed: called with the number of jobs that wait or run, whenever it may have changed, and in that order.
     """
 
-    def __init__(self, changed: Callable[[int], None]) -> None:
-        self._changed = changed
+    def __init__(self, on_change: Callable[[int], None]) -> None:
+        self._on_change = on_change
         self._condition = threading.Condition()
         self._arrivals = itertools.count()
         self._waiting: list[tuple[float, int, Job]] = []
@@ -58,7 +58,7 @@ class PromptQueue:
         """Let a job wait for its turn."""
         with self._condition:
             heapq.heappush(self._waiting, (job.number, next(self._arrivals), job))
-            self._tell()
+            self._notify()
             self._condition.notify()
 
     def get(self) -> Job | None:
@@ -69,10 +69,10 @@ class PromptQueue:
                 return None
             _, _, job = heapq.heappop(self._waiting)
             self._running.append(job)
-            self._tell()
+            self._notify()
             return job
 
-    def done(self, job: Job, entry: dict[str, Any]) -> None:
+    def finish(self, job: Job, entry: dict[str, Any]) -> None:
         """Move a job from the running ones to the history."""
         with self._condition:
             self._running.remove(job)
@@ -80,7 +80,7 @@ class PromptQueue:
             while len(self._history) >= MAX_HISTORY:
                 del self._history[next(iter(self._history))]
             self._history[job.prompt_id] = entry
-            self._tell()
+            self._notify()
 
     def close(self) -> None:
         """Let nothing start any more, and interrupt what runs."""
@@ -90,17 +90,17 @@ class PromptQueue:
                 job.cancelled.set()
             self._condition.notify_all()
 
-    def remaining(self) -> int:
+    def count_remaining(self) -> int:
         """How many jobs wait or run."""
         with self._condition:
             return len(self._waiting) + len(self._running)
 
-    def running(self) -> list[Job]:
+    def list_running(self) -> list[Job]:
         """The jobs that run: one or none."""
         with self._condition:
             return list(self._running)
 
-    def waiting(self) -> list[Job]:
+    def list_waiting(self) -> list[Job]:
         """The jobs that wait, in no particular order."""
         with self._condition:
             return [job for _, _, job in self._waiting]
@@ -120,7 +120,7 @@ class PromptQueue:
             if dropped:
                 heapq.heapify(kept)
                 self._waiting = kept
-                self._tell()
+                self._notify()
             return dropped
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
@@ -131,7 +131,7 @@ class PromptQueue:
                 job.cancelled.set()
             return bool(targets)
 
-    def history(self, max_items: int | None = None, offset: int = -1) -> dict[str, dict[str, Any]]:
+    def list_history(self, max_items: int | None = None, offset: int = -1) -> dict[str, dict[str, Any]]:
         """What became of jobs, oldest first: `max_items` of them from `offset` on, or the newest without an offset."""
         with self._condition:
             ids = list(self._history)
@@ -140,12 +140,12 @@ class PromptQueue:
             end = None if max_items is None else offset + max_items
             return {prompt_id: self._history[prompt_id] for prompt_id in ids[offset:end]}
 
-    def history_of(self, prompt_id: str) -> dict[str, Any] | None:
+    def find_history(self, prompt_id: str) -> dict[str, Any] | None:
         """What became of one job; None if it is not known, or has not ended."""
         with self._condition:
             return self._history.get(prompt_id)
 
-    def snapshot(self) -> tuple[list[Job], list[Job], dict[str, dict[str, Any]]]:
+    def take_snapshot(self) -> tuple[list[Job], list[Job], dict[str, dict[str, Any]]]:
         """The jobs that wait, those that run, and the history, all at one moment."""
         with self._condition:
             return [job for _, _, job in self._waiting], list(self._running), dict(self._history)
@@ -156,5 +156,5 @@ class PromptQueue:
             for prompt_id in list(self._history) if prompt_ids is None else prompt_ids:
                 self._history.pop(prompt_id, None)
 
-    def _tell(self) -> None:
-        self._changed(len(self._waiting) + len(self._running))
+    def _notify(self) -> None:
+        self._on_change(len(self._waiting) + len(self._running))

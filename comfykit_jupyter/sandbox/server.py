@@ -21,12 +21,12 @@ from comfykit_jupyter.sandbox.definitions import Definitions
 from comfykit_jupyter.sandbox.execution import Executor
 from comfykit_jupyter.sandbox.files import FileRoutes
 from comfykit_jupyter.sandbox.folders import ServerFolders
-from comfykit_jupyter.sandbox.guard import guard, is_loopback
-from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known, list_jobs
+from comfykit_jupyter.sandbox.guard import is_loopback, make_guard
+from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known_job, list_jobs
 from comfykit_jupyter.sandbox.node import NODES
 from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
 from comfykit_jupyter.sandbox.sockets import Sockets
-from comfykit_jupyter.sandbox.validation import problem, validate
+from comfykit_jupyter.sandbox.validation import build_problem, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,11 +105,11 @@ class Server:
         Raises:
             OSError: the address cannot be listened on, for example because the port is taken.
         """
-        self._sockets = Sockets(asyncio.get_running_loop(), self._greeting, self._features)
-        self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _status(remaining)))
+        self._sockets = Sockets(asyncio.get_running_loop(), self._build_greeting, self._features)
+        self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _format_status(remaining)))
         self._executor = Executor(self._queue, self.folders, self._sockets)
-        app = web.Application(middlewares=[guard(allow_remote=self._allow_remote)], client_max_size=_MAX_JSON)
-        app.add_routes(self._routes())
+        app = web.Application(middlewares=[make_guard(allow_remote=self._allow_remote)], client_max_size=_MAX_JSON)
+        app.add_routes(self._build_routes())
         app.on_shutdown.append(lambda _: self._sockets.close())
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -129,14 +129,14 @@ class Server:
         await asyncio.to_thread(self._executor.join, _STOP_WITHIN)
         await self._runner.cleanup()
 
-    def _greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+    def _build_greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
         hello: list[tuple[str, Mapping[str, Any]]] = [
-            ("status", {**_status(self._queue.remaining()), "sid": client_id})
+            ("status", {**_format_status(self._queue.count_remaining()), "sid": client_id})
         ]
-        node_id = self._executor.executing(client_id)
+        node_id = self._executor.find_executing_node(client_id)
         return [*hello, ("executing", {"node": node_id})] if node_id is not None else hello
 
-    def _routes(self) -> list[web.RouteDef]:
+    def _build_routes(self) -> list[web.RouteDef]:
         files = FileRoutes(self.folders, self._max_upload_size)
         everywhere = [
             web.get("/ws", self._sockets.handle),
@@ -144,44 +144,44 @@ class Server:
             web.post("/prompt", self._post_prompt),
             web.get("/queue", self._get_queue),
             web.post("/queue", self._post_queue),
-            web.post("/interrupt", self._interrupt),
+            web.post("/interrupt", self._post_interrupt),
             web.get("/history", self._get_history),
-            web.get("/history/{prompt_id}", self._get_history_of),
+            web.get("/history/{prompt_id}", self._get_history_entry),
             web.post("/history", self._post_history),
             web.post("/upload/image", files.upload_image),
             web.post("/upload/mask", files.upload_mask),
             web.get("/view", files.view),
-            web.get("/object_info", self._object_info),
-            web.get("/object_info/{class_type}", self._object_info_of),
-            web.get("/models", self._models),
-            web.get("/models/{folder}", self._models_in),
-            web.get("/embeddings", self._embeddings),
-            web.get("/system_stats", self._system_stats),
+            web.get("/object_info", self._get_object_info),
+            web.get("/object_info/{class_type}", self._get_node_info),
+            web.get("/models", self._get_models),
+            web.get("/models/{folder}", self._get_models_in),
+            web.get("/embeddings", self._get_embeddings),
+            web.get("/system_stats", self._get_system_stats),
             web.get("/features", self._get_features),
-            web.get("/extensions", self._extensions),
-            web.post("/free", self._free),
+            web.get("/extensions", self._get_extensions),
+            web.post("/free", self._post_free),
         ]
         return [
-            web.get("/", self._page),
+            web.get("/", self._get_page),
             *everywhere,
             *(web.route(route.method, f"/api{route.path}", route.handler) for route in everywhere),
-            web.get("/api/jobs", self._jobs),
+            web.get("/api/jobs", self._get_jobs),
             web.post("/api/jobs/cancel", self._cancel_jobs),
-            web.get("/api/jobs/{prompt_id}", self._job),
+            web.get("/api/jobs/{prompt_id}", self._get_job),
             web.post("/api/jobs/{prompt_id}/cancel", self._cancel_job),
         ]
 
-    async def _page(self, _: web.Request) -> web.Response:
+    async def _get_page(self, _: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": "default-src 'none'"}
         return web.Response(text=_PAGE.format(version=COMFYUI_VERSION), content_type="text/html", headers=headers)
 
     async def _get_prompt(self, _: web.Request) -> web.Response:
-        return _json_response({"exec_info": {"queue_remaining": self._queue.remaining()}})
+        return _json_response({"exec_info": {"queue_remaining": self._queue.count_remaining()}})
 
     async def _post_prompt(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await _read_body(request)
         if "prompt" not in body:
-            return _refusal(problem("no_prompt", "No prompt provided", "No prompt provided"))
+            return _reject(build_problem("no_prompt", "No prompt provided", "No prompt provided"))
         number: float = self._number
         try:
             if "number" in body:
@@ -190,11 +190,13 @@ class Server:
                 number = -number if body.get("front") else number
                 self._number += 1
         except (TypeError, ValueError):
-            return _refusal(problem("invalid_prompt", "The number of a prompt is a number", str(body["number"])[:80]))
+            return _reject(
+                build_problem("invalid_prompt", "The number of a prompt is a number", str(body["number"])[:80])
+            )
         targets = body.get("partial_execution_targets")
         verdict = validate(body["prompt"], self.folders, None if targets is None else {str(one) for one in targets})
         if verdict.error is not None:
-            return _refusal(verdict.error, verdict.node_errors)
+            return _reject(verdict.error, verdict.node_errors)
         given = body.get("extra_data")
         extra = {key: value for key, value in given.items() if key not in _SECRETS} if isinstance(given, dict) else {}
         if "client_id" in body:
@@ -205,21 +207,21 @@ class Server:
         return _json_response({"prompt_id": job.prompt_id, "number": number, "node_errors": verdict.node_errors})
 
     async def _get_queue(self, _: web.Request) -> web.Response:
-        waiting, running, _history = self._queue.snapshot()
+        waiting, running, _history = self._queue.take_snapshot()
         return _json_response(
-            {"queue_running": [job.item() for job in running], "queue_pending": [job.item() for job in waiting]}
+            {"queue_running": [job.to_item() for job in running], "queue_pending": [job.to_item() for job in waiting]}
         )
 
     async def _post_queue(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await _read_body(request)
         if body.get("clear"):
             self._queue.clear()
-        self._queue.delete(_ids(body.get("delete")))
+        self._queue.delete(_parse_ids(body.get("delete")))
         return web.Response()
 
-    async def _interrupt(self, request: web.Request) -> web.Response:
+    async def _post_interrupt(self, request: web.Request) -> web.Response:
         try:
-            body = await _body(request)
+            body = await _read_body(request)
         except web.HTTPInternalServerError:  # whatever is no JSON means: whatever runs
             body = {}
         prompt_id = body.get("prompt_id")
@@ -232,43 +234,43 @@ class Server:
             offset = int(request.query.get("offset", "-1"))
         except ValueError as error:
             raise web.HTTPBadRequest(text="max_items and offset are whole numbers") from error
-        return _json_response(self._queue.history(None if max_items is None else max(max_items, 0), offset))
+        return _json_response(self._queue.list_history(None if max_items is None else max(max_items, 0), offset))
 
-    async def _get_history_of(self, request: web.Request) -> web.Response:
+    async def _get_history_entry(self, request: web.Request) -> web.Response:
         prompt_id = request.match_info["prompt_id"]
-        entry = self._queue.history_of(prompt_id)
+        entry = self._queue.find_history(prompt_id)
         return _json_response({} if entry is None else {prompt_id: entry})
 
     async def _post_history(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await _read_body(request)
         if body.get("clear"):
             self._queue.forget()
-        self._queue.forget(_ids(body.get("delete")))
+        self._queue.forget(_parse_ids(body.get("delete")))
         return web.Response()
 
-    async def _object_info(self, _: web.Request) -> web.Response:
+    async def _get_object_info(self, _: web.Request) -> web.Response:
         definitions = Definitions(self.folders)
-        return _json_response({class_type: definitions.object_info(class_type) for class_type in NODES})
+        return _json_response({class_type: definitions.build_object_info(class_type) for class_type in NODES})
 
-    async def _object_info_of(self, request: web.Request) -> web.Response:
+    async def _get_node_info(self, request: web.Request) -> web.Response:
         class_type = request.match_info["class_type"]
         known = class_type in NODES
-        return _json_response({class_type: Definitions(self.folders).object_info(class_type)} if known else {})
+        return _json_response({class_type: Definitions(self.folders).build_object_info(class_type)} if known else {})
 
-    async def _models(self, _: web.Request) -> web.Response:
-        return _json_response(self.folders.model_folders())
+    async def _get_models(self, _: web.Request) -> web.Response:
+        return _json_response(self.folders.list_model_folders())
 
-    async def _models_in(self, request: web.Request) -> web.Response:
+    async def _get_models_in(self, request: web.Request) -> web.Response:
         folder = request.match_info["folder"]
-        if folder not in self.folders.model_folders():
+        if folder not in self.folders.list_model_folders():
             return web.Response(status=404)
-        return _json_response(self.folders.models(folder))
+        return _json_response(self.folders.list_models(folder))
 
-    async def _embeddings(self, _: web.Request) -> web.Response:
-        return _json_response([str(PurePath(name).with_suffix("")) for name in self.folders.models("embeddings")])
+    async def _get_embeddings(self, _: web.Request) -> web.Response:
+        return _json_response([str(PurePath(name).with_suffix("")) for name in self.folders.list_models("embeddings")])
 
-    async def _system_stats(self, _: web.Request) -> web.Response:
-        total, free = _memory()
+    async def _get_system_stats(self, _: web.Request) -> web.Response:
+        total, free = _read_memory()
         system = {
             "os": sys.platform,
             "ram_total": total,
@@ -298,22 +300,22 @@ class Server:
     async def _get_features(self, _: web.Request) -> web.Response:
         return _json_response(self._features)
 
-    async def _extensions(self, _: web.Request) -> web.Response:
+    async def _get_extensions(self, _: web.Request) -> web.Response:
         return _json_response([])
 
-    async def _free(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+    async def _post_free(self, request: web.Request) -> web.Response:
+        body = await _read_body(request)
         if body.get("free_memory") or body.get("unload_models"):
             self._executor.cache.clear()
         return web.Response()
 
-    async def _jobs(self, request: web.Request) -> web.Response:
+    async def _get_jobs(self, request: web.Request) -> web.Response:
         try:
             return _json_response(list_jobs(self._queue, request.query))
         except ValueError as error:
             return _json_response({"error": str(error)}, status=400)
 
-    async def _job(self, request: web.Request) -> web.Response:
+    async def _get_job(self, request: web.Request) -> web.Response:
         job = find_job(self._queue, request.match_info["prompt_id"])
         return _json_response({"error": "Job not found"}, status=404) if job is None else _json_response(job)
 
@@ -321,20 +323,20 @@ class Server:
         return _json_response({"cancelled": cancel_jobs(self._queue, [request.match_info["prompt_id"]])})
 
     async def _cancel_jobs(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await _read_body(request)
         ids = body.get("job_ids")
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
             return _json_response({"error": "job_ids is a list of ids"}, status=400)
-        unknown = [one for one in ids if not is_known(self._queue, one)]
+        unknown = [one for one in ids if not is_known_job(self._queue, one)]
         if unknown:  # all or nothing
             return _json_response({"error": "Job not found", "job_ids": unknown}, status=404)
         return _json_response({"cancelled": cancel_jobs(self._queue, ids)})
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
+async def _read_body(request: web.Request) -> dict[str, Any]:
     """The JSON object in a request's body; what is none is answered as ComfyUI answers it."""
     try:
-        body = json.loads(await request.read(), parse_constant=_no_number, parse_float=_number)
+        body = json.loads(await request.read(), parse_constant=_reject_constant, parse_float=_parse_float)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or not _is_shallow(body):
@@ -353,30 +355,30 @@ def _is_shallow(value: Any) -> bool:
     return False
 
 
-def _no_number(name: str) -> float:
+def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
-def _number(text: str) -> float:
+def _parse_float(text: str) -> float:
     number = float(text)
     if number in {float("inf"), float("-inf")}:
         raise ValueError(f"{text[:80]} is too large a number")
     return number
 
 
-def _refusal(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> web.Response:
+def _reject(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> web.Response:
     return _json_response({"error": error, "node_errors": node_errors or {}}, status=400)
 
 
-def _ids(value: Any) -> set[str]:
+def _parse_ids(value: Any) -> set[str]:
     return {str(one) for one in value} if isinstance(value, list) else set()
 
 
-def _status(remaining: int) -> dict[str, Any]:
+def _format_status(remaining: int) -> dict[str, Any]:
     return {"status": {"exec_info": {"queue_remaining": remaining}}}
 
 
-def _memory() -> tuple[int, int]:
+def _read_memory() -> tuple[int, int]:
     """Bytes of memory that the machine has, and that are free; 0 where it does not say."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")

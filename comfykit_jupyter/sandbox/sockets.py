@@ -34,7 +34,7 @@ _MAX_WAITING_TRANSIENT = 16 * 1024 * 1024  # bytes that a client has not read ye
 _MAX_WAITING = 64 * 1024 * 1024  # … and from here on it is let go
 
 
-def jpeg(image: Image.Image) -> bytes:
+def encode_jpeg(image: Image.Image) -> bytes:
     """A preview frame: at most 512 pixels long and wide, smaller images as they are."""
     if max(image.size) > PREVIEW_SIZE:
         image = image.copy()
@@ -49,7 +49,7 @@ class _Client:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self.socket = socket
-        self.takes_metadata = False
+        self.accepts_metadata = False
         self.waiting: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.waiting_bytes = 0
         self.overrun = asyncio.Event()
@@ -101,23 +101,23 @@ class Sockets:
         self._joined = threading.Condition()
         self._absent: dict[str, None] = {}
 
-    def listens(self, client_id: str | None) -> bool:
+    def is_connected(self, client_id: str | None) -> bool:
         """Whether anybody hears what is sent to this client."""
         return client_id in self._clients
 
-    def takes_metadata(self, client_id: str) -> bool:
+    def accepts_metadata(self, client_id: str) -> bool:
         """Whether this client is there and takes previews with their metadata."""
         client = self._clients.get(client_id)
-        return client is not None and client.takes_metadata
+        return client is not None and client.accepts_metadata
 
-    def await_client(self, client_id: str, timeout: float) -> bool:
+    def wait_for_client(self, client_id: str, timeout: float) -> bool:
         """Wait until this client is there, at most so many seconds; False if it did not come.
 
         It is not waited for again then, until it has been there: a client that only asks would lose time in every run.
         """
         with self._joined:
-            if client_id in self._absent or self._joined.wait_for(lambda: self.listens(client_id), timeout):
-                return self.listens(client_id)
+            if client_id in self._absent or self._joined.wait_for(lambda: self.is_connected(client_id), timeout):
+                return self.is_connected(client_id)
             while len(self._absent) >= _MAX_ABSENT:
                 del self._absent[next(iter(self._absent))]
             self._absent[client_id] = None
@@ -126,27 +126,29 @@ class Sockets:
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
         """Send a message to one client, or to everybody."""
         if client_id in self._clients or (client_id is None and self._clients):
-            self._soon(_message(event, data), client_id, transient=event == "progress_state")
+            self._schedule(_format_message(event, data), client_id, transient=event == "progress_state")
 
-    def text(self, text: str, node_id: str, client_id: str) -> None:
+    def send_text(self, text: str, node_id: str, client_id: str) -> None:
         """Send a text that a running node shows."""
         name = node_id.encode()
-        self._soon(struct.pack(f">II{len(name)}s", _TEXT, len(name), name) + text.encode(), client_id, transient=True)
+        self._schedule(
+            struct.pack(f">II{len(name)}s", _TEXT, len(name), name) + text.encode(), client_id, transient=True
+        )
 
-    def preview(self, image: bytes, metadata: Mapping[str, Any], client_id: str) -> None:
+    def send_preview(self, image: bytes, metadata: Mapping[str, Any], client_id: str) -> None:
         """Send a JPEG of how a node's picture looks by now, with its metadata if the client takes them."""
         client = self._clients.get(client_id)
         if client is None:
             return
-        if client.takes_metadata:
+        if client.accepts_metadata:
             about = json.dumps({**metadata, "image_type": "image/jpeg"}).encode()
-            self._soon(
+            self._schedule(
                 struct.pack(">II", _PREVIEW_WITH_METADATA, len(about)) + about + image, client_id, transient=True
             )
         else:
-            self._soon(struct.pack(">II", _PREVIEW, _JPEG) + image, client_id, transient=True)
+            self._schedule(struct.pack(">II", _PREVIEW, _JPEG) + image, client_id, transient=True)
 
-    def _soon(self, frame: str | bytes, client_id: str | None, *, transient: bool) -> None:
+    def _schedule(self, frame: str | bytes, client_id: str | None, *, transient: bool) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped, a node has not
             self._loop.call_soon_threadsafe(self._deliver, frame, client_id, transient)
 
@@ -167,7 +169,7 @@ class Sockets:
         self._clients[client_id] = client
         self._open.add(socket)
         for event, data in self._greeting(client_id):
-            client.send(_message(event, data), transient=False)
+            client.send(_format_message(event, data), transient=False)
         with self._joined:
             self._absent.pop(client_id, None)
             self._joined.notify_all()
@@ -191,9 +193,9 @@ class Sockets:
         """Read what the client sends: its first message may be its feature flags."""
         first = True
         async for message in client.socket:
-            if message.type is WSMsgType.TEXT and first and (flags := _feature_flags(message.data)) is not None:
-                client.takes_metadata = flags.get("supports_preview_metadata") is True
-                client.send(_message("feature_flags", self._features), transient=False)
+            if message.type is WSMsgType.TEXT and first and (flags := _parse_feature_flags(message.data)) is not None:
+                client.accepts_metadata = flags.get("supports_preview_metadata") is True
+                client.send(_format_message("feature_flags", self._features), transient=False)
             first = False
 
     async def close(self) -> None:
@@ -202,11 +204,11 @@ class Sockets:
         await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
-def _message(event: str, data: Mapping[str, Any]) -> str:
+def _format_message(event: str, data: Mapping[str, Any]) -> str:
     return json.dumps({"type": event, "data": data})
 
 
-def _feature_flags(text: str) -> Mapping[str, Any] | None:
+def _parse_feature_flags(text: str) -> Mapping[str, Any] | None:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.sandbox.definitions import (
     Definitions,
-    choices,
-    input_options,
-    input_type,
-    named_parameters,
-    returns,
+    find_accepted_inputs,
+    get_choices,
+    get_input_options,
+    get_input_type,
+    get_return_type,
 )
-from comfykit_jupyter.sandbox.graph import Declared, Prompt, is_link, literal, postorder, upstream
+from comfykit_jupyter.sandbox.graph import Declared, Prompt, find_upstream, is_link, unwrap_value, walk_postorder
 from comfykit_jupyter.sandbox.node import NODES, Folders, Spec
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ Problem = dict[str, Any]
 """`{type, message, details, extra_info}`."""
 
 
-def _finite(value: Any) -> float:
+def _parse_finite(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):  # JSON has no word for it: nobody could read the history
         raise ValueError(f"{value} is not a finite number")
     return number
 
 
-_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": _finite, "STRING": str, "BOOLEAN": bool}
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": _parse_finite, "STRING": str, "BOOLEAN": bool}
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Verdict:
     node_errors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def problem(kind: str, message: str, details: str, **extra_info: Any) -> Problem:
+def build_problem(kind: str, message: str, details: str, **extra_info: Any) -> Problem:
     """An error in the protocol's shape."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
@@ -60,7 +60,7 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
         folders: the server's folders.
         targets: the only outputs that are wanted, if not all.
     """
-    malformed = _malformed(prompt)
+    malformed = _find_malformed(prompt)
     if malformed is not None:
         return Verdict(error=malformed)
     outputs = [
@@ -69,30 +69,30 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
         if NODES[node["class_type"]].output_node and (targets is None or node_id in targets)
     ]
     if not outputs:
-        return Verdict(error=problem("prompt_no_outputs", "Prompt has no outputs", ""))
+        return Verdict(error=build_problem("prompt_no_outputs", "Prompt has no outputs", ""))
     definitions = Definitions(folders)
-    declared = {key: definitions.inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
-    checked, cycles = postorder(prompt, outputs, declared)
+    declared = {key: definitions.list_inputs(node["class_type"], node["inputs"]) for key, node in prompt.items()}
+    checked, cycles = walk_postorder(prompt, outputs, declared)
     errors: dict[str, list[Problem]] = {}
     for node_id in checked:
         try:
-            found = _node_problems(prompt, node_id, definitions, folders, inner=node_id not in outputs)
+            found = _find_node_problems(prompt, node_id, definitions, folders, inner=node_id not in outputs)
         except Exception as error:  # noqa: BLE001 - a node's own code fails as it likes
-            found = [_exception(error, inner=node_id not in outputs)]
+            found = [_describe_exception(error, inner=node_id not in outputs)]
         if node_id in cycles:
-            found.append(problem("dependency_cycle", "Dependency cycle detected", " -> ".join(cycles[node_id])))
+            found.append(build_problem("dependency_cycle", "Dependency cycle detected", " -> ".join(cycles[node_id])))
         if found:
             errors[node_id] = found
-    return _verdict(prompt, outputs, errors, declared)
+    return _build_verdict(prompt, outputs, errors, declared)
 
 
-def _malformed(prompt: Any) -> Problem | None:
+def _find_malformed(prompt: Any) -> Problem | None:
     """What keeps a prompt from being looked at node by node."""
     if not isinstance(prompt, dict):
-        return problem("invalid_prompt", "The prompt is not an object of nodes by id", type(prompt).__name__)
+        return build_problem("invalid_prompt", "The prompt is not an object of nodes by id", type(prompt).__name__)
     for node_id, node in prompt.items():
         if not isinstance(node, dict):
-            return problem("invalid_prompt", "A node of the prompt is not an object", f"Node ID '#{node_id}'")
+            return build_problem("invalid_prompt", "A node of the prompt is not an object", f"Node ID '#{node_id}'")
         class_type, meta = node.get("class_type"), node.get("_meta")
         title = meta.get("title") if isinstance(meta, dict) else None
         if not isinstance(class_type, str) or class_type not in NODES:
@@ -102,79 +102,85 @@ def _malformed(prompt: Any) -> Problem | None:
                 else f"Node '{title or f'ID #{node_id}'}' has no class_type."
             )
             extra = {"node_id": node_id, "class_type": class_type, "node_title": title or class_type}
-            return problem("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
+            return build_problem("missing_node_type", message, f"Node ID '#{node_id}'", **extra)
         if not isinstance(node.setdefault("inputs", {}), dict):
-            return problem("invalid_prompt", "The inputs of a node are not an object", f"Node ID '#{node_id}'")
+            return build_problem("invalid_prompt", "The inputs of a node are not an object", f"Node ID '#{node_id}'")
     return None
 
 
-def _node_problems(
+def _find_node_problems(
     prompt: Prompt, node_id: str, definitions: Definitions, folders: Folders, *, inner: bool
 ) -> list[Problem]:
     """What is wrong with one node's inputs. Converts the values that stand in it."""
     class_type = prompt[node_id]["class_type"]
     inputs: dict[str, Any] = prompt[node_id]["inputs"]
     node = NODES[class_type]
-    required, _ = definitions.specs(class_type)
-    declared = definitions.inputs(class_type, inputs)
-    own = named_parameters(node.validate, declared)
+    required, _ = definitions.get_specs(class_type)
+    declared = definitions.list_inputs(class_type, inputs)
+    own = find_accepted_inputs(node.validate, declared)
     problems: list[Problem] = []
     for name, spec in declared.items():
         if name not in inputs:
             if name in required:
-                problems.append(problem("required_input_missing", "Required input is missing", name, input_name=name))
+                problems.append(
+                    build_problem("required_input_missing", "Required input is missing", name, input_name=name)
+                )
             continue
         if isinstance(inputs[name], list):
-            found = _link_problem(prompt, name, inputs[name], spec, inner=inner)
+            found = _find_link_problem(prompt, name, inputs[name], spec, inner=inner)
         else:
             found = _convert(inputs, name, spec)
             if found is None and name not in own:
-                found = _value_problem(name, literal(inputs[name]), spec)
+                found = _find_value_problem(name, unwrap_value(inputs[name]), spec)
         problems += [found] if found else []
     if node.validate is not None:
-        values = {name: literal(inputs[name]) for name in own if name in inputs and not is_link(inputs[name])}
+        values = {name: unwrap_value(inputs[name]) for name in own if name in inputs and not is_link(inputs[name])}
         complaint = node.validate(folders, **values)
         if complaint is not None:
             name = next(iter(values), "")
             message = "Custom validation failed for node"
-            problems.append(problem("custom_validation_failed", message, f"{name} - {complaint}", input_name=name))
+            problems.append(
+                build_problem("custom_validation_failed", message, f"{name} - {complaint}", input_name=name)
+            )
     return problems
 
 
-def _link_problem(prompt: Prompt, name: str, link: list[Any], spec: Spec, *, inner: bool) -> Problem | None:
+def _find_link_problem(prompt: Prompt, name: str, link: list[Any], spec: Spec, *, inner: bool) -> Problem | None:
     config = {"input_name": name, "input_config": list(spec)}
     if not is_link(link):
         message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
-        return problem("bad_linked_input", message, name, **config, received_value=link)
+        return build_problem("bad_linked_input", message, name, **config, received_value=link)
     source, slot = link
     if source not in prompt:
-        return _exception(KeyError(source), inner=inner, **config, linked_node=link)
+        return _describe_exception(KeyError(source), inner=inner, **config, linked_node=link)
     try:
-        received = returns(NODES[prompt[source]["class_type"]], slot)
+        received = get_return_type(NODES[prompt[source]["class_type"]], slot)
     except IndexError as error:
-        return _exception(error, inner=inner, **config, linked_node=link)
-    wanted = input_type(spec)
-    if not _fits(received, wanted):
+        return _describe_exception(error, inner=inner, **config, linked_node=link)
+    wanted = get_input_type(spec)
+    if not _is_compatible(received, wanted):
         message = "Return type mismatch between linked nodes"
         details = f"{name}, received_type({received}) mismatch input_type({wanted})"
-        return problem("return_type_mismatch", message, details, **config, received_type=received, linked_node=link)
+        return build_problem(
+            "return_type_mismatch", message, details, **config, received_type=received, linked_node=link
+        )
     return None
 
 
-def _fits(received: str, wanted: Any) -> bool:
+def _is_compatible(received: str, wanted: Any) -> bool:
     if not isinstance(wanted, str):
         return received in {"COMBO", "*"}
     return "*" in {received, wanted} or bool({*received.split(",")} & {*wanted.split(",")})
 
 
 def _convert(inputs: dict[str, Any], name: str, spec: Spec) -> Problem | None:
-    kind, value = input_type(spec), literal(inputs[name])
+    kind, value = get_input_type(spec), unwrap_value(inputs[name])
     if not isinstance(kind, str) or kind not in _CONVERSIONS:
         return None
     try:
         inputs[name] = _CONVERSIONS[kind](value)
     except (TypeError, ValueError, OverflowError) as error:
-        return problem(
+        return build_problem(
             "invalid_input_type",
             f"Failed to convert an input value to a {kind} value",
             f"{name}, {value}, {error}",
@@ -186,19 +192,21 @@ def _convert(inputs: dict[str, Any], name: str, spec: Spec) -> Problem | None:
     return None
 
 
-def _value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
+def _find_value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
     """Whether a value that has its type is out of bounds, or not among the choices."""
-    options: Mapping[str, Any] = input_options(spec)
+    options: Mapping[str, Any] = get_input_options(spec)
     config: dict[str, Any] = {"input_name": name, "input_config": list(spec), "received_value": value}
-    allowed = choices(spec)
+    allowed = get_choices(spec)
     if allowed is None:
         low, high = options.get("min"), options.get("max")
         if isinstance(value, (int, float)):
             if low is not None and value < low:
                 message = f"Value {value} smaller than min of {low}"
-                return problem("value_smaller_than_min", message, name, **config)
+                return build_problem("value_smaller_than_min", message, name, **config)
             if high is not None and value > high:
-                return problem("value_bigger_than_max", f"Value {value} bigger than max of {high}", name, **config)
+                return build_problem(
+                    "value_bigger_than_max", f"Value {value} bigger than max of {high}", name, **config
+                )
         return None
     chosen = value if isinstance(value, list) and options.get("multiselect") else [value]
     if all(one in allowed for one in chosen):
@@ -207,12 +215,12 @@ def _value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
     if len(allowed) > 20:
         shown = f"(list of length {len(allowed)})"
         config["input_config"] = None
-    return problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}", **config)
+    return build_problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}", **config)
 
 
-def _exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:
+def _describe_exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:
     """What went wrong while a node was looked at: an inner one, that is no output."""
-    return problem(
+    return build_problem(
         "exception_during_inner_validation" if inner else "exception_during_validation",
         "Exception when validating inner node" if inner else "Exception when validating node",
         str(error),
@@ -223,11 +231,11 @@ def _exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:
     )
 
 
-def _verdict(prompt: Prompt, outputs: list[str], errors: dict[str, list[Problem]], declared: Declared) -> Verdict:
+def _build_verdict(prompt: Prompt, outputs: list[str], errors: dict[str, list[Problem]], declared: Declared) -> Verdict:
     """Which outputs are left, and the error if none is."""
     feeds: dict[str, set[str]] = {}
     for node_id in prompt:
-        for source in upstream(prompt, node_id, declared):
+        for source in find_upstream(prompt, node_id, declared):
             feeds.setdefault(source, set()).add(node_id)
     verdict = Verdict()
     failed: set[str] = set()
@@ -247,5 +255,5 @@ def _verdict(prompt: Prompt, outputs: list[str], errors: dict[str, list[Problem]
     if not verdict.outputs:
         own = [f"{found['message']}: {found['details']}" for output in outputs for found in errors.get(output, ())]
         kind, message = "prompt_outputs_failed_validation", "Prompt outputs failed validation"
-        verdict.error = problem(kind, message, "\n".join(own))
+        verdict.error = build_problem(kind, message, "\n".join(own))
     return verdict

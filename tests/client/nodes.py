@@ -47,11 +47,11 @@ def gate(context: Context, image: Any, name: str, steps: int) -> Output:
     """Take some steps, each with a preview, and wait before the last one until the test says so."""
     gate = GATES[name]
     for step in range(1, steps):
-        context.progress(step, steps, Image.new("RGB", (16, 16), (step, 0, 0)))
+        context.report_progress(step, steps, Image.new("RGB", (16, 16), (step, 0, 0)))
     gate.begun.set()
     while not gate.opened.wait(0.01):
-        context.progress(steps - 1, steps)
-    context.progress(steps, steps)
+        context.report_progress(steps - 1, steps)
+    context.report_progress(steps, steps)
     return Output((image,))
 
 

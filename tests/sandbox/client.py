@@ -72,7 +72,7 @@ class Client:
         prompt_id = self.submit(prompt, **fields)
         return prompt_id, self.until_end(prompt_id)
 
-    def history(self, prompt_id: str) -> Message:
+    def find_history(self, prompt_id: str) -> Message:
         return dict(self.http.get(f"/history/{prompt_id}").json()[prompt_id])
 
 

@@ -33,14 +33,14 @@ class NodeRun:
         self.previews: list[Image.Image] = []
         self._stop_at = stop_at
 
-    def progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
+    def report_progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
         if self._stop_at == value:
             raise Interrupted
         self.steps.append((value, total))
         if preview is not None:
             self.previews.append(preview)
 
-    def text(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         pass
 
     def run(self, class_type: str, **inputs: Any) -> Output:

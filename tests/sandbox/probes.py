@@ -42,7 +42,7 @@ def steps_of(context: Context, steps: int, delay: float, size: int, seed: int, m
     preview = Image.fromarray((noise[0] * 255).astype(np.uint8))
     for step in range(1, steps + 1):
         time.sleep(delay)  # the work
-        context.progress(step, steps, preview)
+        context.report_progress(step, steps, preview)
     return Output((noise, f"steps={steps} note="))
 
 
@@ -68,8 +68,8 @@ def fail(context: Context, image: Any, message: str) -> Output:
 def wait_at_gate(context: Context, seed: int) -> Output:
     GATE.reached.set()
     while not GATE.open.wait(0.02):
-        context.progress(0, 1)
-    context.text("through the gate")
+        context.report_progress(0, 1)
+    context.show_text("through the gate")
     return Output((f"{seed}",), {"text": [f"{seed}"]})
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from comfykit_jupyter.sandbox.folders import ServerFolders, inside, media_type
+from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
 
 NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "ü", "~", "C:", "\0", "\\", "x" * 256, "$HOME"])).map(
     "/".join
@@ -20,7 +20,7 @@ NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "ü", "~", "C:", "\
 def test_a_name_is_inside_its_folder_or_refused(tmp_path: Path, first: str, second: str) -> None:
     base = tmp_path.resolve()
     try:
-        path = inside(base, first, second)
+        path = resolve_inside(base, first, second)
     except ValueError:
         return
     assert path == base or base in path.parents
@@ -31,7 +31,7 @@ def test_a_name_is_inside_its_folder_or_refused(tmp_path: Path, first: str, seco
 def test_a_prefix_makes_a_name_inside_the_folder_or_is_refused(tmp_path: Path, prefix: str) -> None:
     folders = ServerFolders(tmp_path)
     try:
-        place = folders.next_save(prefix, folders.output)
+        place = folders.choose_save_target(prefix, folders.output)
     except ValueError:
         return
     assert place.folder == folders.output or folders.output in place.folder.parents
@@ -45,32 +45,32 @@ def test_the_counter_goes_on_after_the_highest_number_whatever_the_suffix(tmp_pa
     folders = ServerFolders(tmp_path)
     for name in ("cat_00001_.png", "cat_00007_.webp", "cat_00009.mp3", "cats_00050_.png", "cat_x_.png", "00099_.png"):
         (folders.output / name).touch()
-    assert folders.next_save("cat", folders.output).counter == 10
-    assert folders.next_save("dog", folders.output).counter == 1
+    assert folders.choose_save_target("cat", folders.output).counter == 10
+    assert folders.choose_save_target("dog", folders.output).counter == 1
 
 
 def test_a_prefix_may_name_sizes_and_dates(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
-    place = folders.next_save("%year%/%width%x%height%-%other%", folders.output, 64, 48)
+    place = folders.choose_save_target("%year%/%width%x%height%-%other%", folders.output, 64, 48)
     assert place.name == "64x48-%other%"
     assert len(place.subfolder) == 4
 
 
 def test_a_name_may_say_which_folder_it_is_in(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
-    assert folders.find("sub/cat.png") == folders.input / "sub/cat.png"
-    assert folders.find("cat.png [output]") == folders.output / "cat.png"
+    assert folders.find_file("sub/cat.png") == folders.input / "sub/cat.png"
+    assert folders.find_file("cat.png [output]") == folders.output / "cat.png"
     with pytest.raises(ValueError, match="leads out"):
-        folders.find("../cat.png [temp]")
+        folders.find_file("../cat.png [temp]")
 
 
 def test_files_are_listed_by_kind(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
     for name in ("b.PNG", "a.webp", "c.mp4", "d.flac", "e.txt", "f.svg"):
         (folders.input / name).touch()
-    assert folders.files("image") == ["a.webp", "b.PNG"]
-    assert folders.files("video") == ["c.mp4"]
-    assert folders.files("audio") == ["d.flac"]
+    assert folders.list_files("image") == ["a.webp", "b.PNG"]
+    assert folders.list_files("video") == ["c.mp4"]
+    assert folders.list_files("audio") == ["d.flac"]
 
 
 def test_models_are_listed_with_their_subfolders(tmp_path: Path) -> None:
@@ -78,13 +78,13 @@ def test_models_are_listed_with_their_subfolders(tmp_path: Path) -> None:
     (tmp_path / "models/vae/sub").mkdir()
     (tmp_path / "models/vae/sub/b.safetensors").touch()
     (tmp_path / "models/vae/a.safetensors").touch()
-    assert folders.models("vae") == ["a.safetensors", "sub/b.safetensors"]
-    assert folders.models("nothing") == []
+    assert folders.list_models("vae") == ["a.safetensors", "sub/b.safetensors"]
+    assert folders.list_models("nothing") == []
     with pytest.raises(ValueError, match="leads out"):
-        folders.models("../input")
+        folders.list_models("../input")
 
 
 @given(st.text())
 def test_every_name_has_a_media_type_that_no_browser_runs(name: str) -> None:
-    assert media_type(name).split("/")[0] in {"image", "video", "audio", "model", "text", "application"}
-    assert media_type(name) not in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"}
+    assert guess_media_type(name).split("/")[0] in {"image", "video", "audio", "model", "text", "application"}
+    assert guess_media_type(name) not in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"}

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.sandbox.graph import order, postorder
+from comfykit_jupyter.sandbox.graph import order_nodes, walk_postorder
 from tests.sandbox import probes
 
 DECLARED = {str(number): ["a", "b", "c"] for number in range(12)}
@@ -46,7 +46,7 @@ def needed(prompt: dict[str, Any], outputs: list[str]) -> set[str]:
 @given(graphs())
 def test_each_node_that_is_needed_runs_once_after_those_it_depends_on(graph: tuple[dict[str, Any], list[str]]) -> None:
     prompt, outputs = graph
-    for found in (order(prompt, outputs, (), DECLARED), postorder(prompt, outputs, DECLARED)[0]):
+    for found in (order_nodes(prompt, outputs, (), DECLARED), walk_postorder(prompt, outputs, DECLARED)[0]):
         assert len(found) == len(set(found))
         assert set(found) == needed(prompt, outputs)
         assert all(found.index(source) < found.index(node_id) for node_id in found for source in above(prompt, node_id))
@@ -58,7 +58,7 @@ def test_what_is_cached_and_no_output_does_not_run(
 ) -> None:
     prompt, outputs = graph
     cached = data.draw(st.sets(st.sampled_from(list(prompt))))
-    found = order(prompt, outputs, cached, DECLARED)
+    found = order_nodes(prompt, outputs, cached, DECLARED)
     assert not set(found) & (cached - set(outputs))
     assert set(outputs) <= set(found)
     for node_id in set(found) - cached:
@@ -68,7 +68,7 @@ def test_what_is_cached_and_no_output_does_not_run(
 @given(graphs())
 def test_a_graph_without_cycles_has_none(graph: tuple[dict[str, Any], list[str]]) -> None:
     prompt, outputs = graph
-    assert postorder(prompt, outputs, DECLARED)[1] == {}
+    assert walk_postorder(prompt, outputs, DECLARED)[1] == {}
 
 
 @given(graphs(), st.data())
@@ -77,7 +77,7 @@ def test_a_cycle_is_found_and_named(graph: tuple[dict[str, Any], list[str]], dat
     last = data.draw(st.sampled_from(outputs))
     first = data.draw(st.sampled_from(sorted(needed(prompt, [last]))))
     prompt[first]["inputs"]["c"] = [last, 0]
-    _, cycles = postorder(prompt, outputs, DECLARED)
+    _, cycles = walk_postorder(prompt, outputs, DECLARED)
     assert cycles
     for path in cycles.values():
         assert path[0] == path[-1]

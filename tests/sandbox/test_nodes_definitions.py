@@ -56,7 +56,7 @@ def inputs(info: dict[str, Any], section: str) -> dict[str, Any]:
 )
 def test_a_definition_agrees_with_comfyui(class_type: str, tmp_path: Path) -> None:
     theirs = recorded()[class_type]
-    ours = Definitions(ServerFolders(tmp_path)).object_info(class_type)
+    ours = Definitions(ServerFolders(tmp_path)).build_object_info(class_type)
     for section in ("required", "optional"):
         assert inputs(ours, section) == inputs(theirs, section)
         assert ours["input_order"].get(section, []) == theirs["input_order"].get(section, [])
@@ -88,10 +88,12 @@ def test_loaders_offer_the_files_of_the_input_folder_and_the_built_in_models(tmp
     for name in ("a.png", "b.mp4", "c.flac", "d.txt"):
         (run.folders.input / name).write_bytes(b"x")
     definitions = Definitions(run.folders)
-    assert definitions.inputs("LoadImage")["image"][0] == ["a.png"]
-    assert definitions.inputs("LoadVideo")["file"][1]["options"] == ["b.mp4"]
-    assert "c.flac" in definitions.inputs("LoadAudio")["audio"][1]["options"]
-    assert all("no diffusion model" in name for name in definitions.inputs("CheckpointLoaderSimple")["ckpt_name"][0])
+    assert definitions.list_inputs("LoadImage")["image"][0] == ["a.png"]
+    assert definitions.list_inputs("LoadVideo")["file"][1]["options"] == ["b.mp4"]
+    assert "c.flac" in definitions.list_inputs("LoadAudio")["audio"][1]["options"]
+    assert all(
+        "no diffusion model" in name for name in definitions.list_inputs("CheckpointLoaderSimple")["ckpt_name"][0]
+    )
 
 
 @pytest.mark.parametrize(

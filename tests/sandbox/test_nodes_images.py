@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from comfykit_jupyter.sandbox.nodes.saving import expand
+from comfykit_jupyter.sandbox.nodes.saving import expand_prefix
 from tests.sandbox.node_run import NodeRun
 
 ANY_SIZE = st.integers(1, 40)
@@ -226,13 +226,13 @@ PROMPT = {
     ],
 )
 def test_patterns_in_a_prefix(prefix: str, expanded: str) -> None:
-    assert expand(prefix, PROMPT, NOW) == expanded
+    assert expand_prefix(prefix, PROMPT, NOW) == expanded
 
 
 @given(st.text(max_size=40))
 def test_what_a_pattern_stands_for_adds_no_folder(text: str) -> None:
     prompt = {"1": {"class_type": "Text", "inputs": {"value": text}}}
-    assert not set(expand("%Text.value%", prompt, NOW)) & set('/\\:*?"<>|\0')
+    assert not set(expand_prefix("%Text.value%", prompt, NOW)) & set('/\\:*?"<>|\0')
 
 
 def test_a_picture_too_large_for_memory_is_refused_before_it_is_unpacked(run: NodeRun) -> None:

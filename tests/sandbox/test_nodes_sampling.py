@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.sandbox.node import MODELS, Interrupted
-from comfykit_jupyter.sandbox.nodes.painter.brief import read
-from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, levels
+from comfykit_jupyter.sandbox.nodes.painter.brief import parse_brief
+from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, compute_levels
 from tests.sandbox.node_run import DREAMS, NodeRun
 
 BASE: dict[str, Any] = {
@@ -129,16 +129,16 @@ def test_every_prompt_gives_a_picture_with_light_and_shade(run: NodeRun, text: s
 
 @given(st.text(max_size=200), st.text(max_size=60))
 def test_any_text_can_be_read(positive: str, negative: str) -> None:
-    assert read(positive, negative) == read(positive, negative)
+    assert parse_brief(positive, negative) == parse_brief(positive, negative)
 
 
 def test_words_choose_what_is_painted() -> None:
-    brief = read("a (red fox:1.2) in the snow, morning")
+    brief = parse_brief("a (red fox:1.2) in the snow, morning")
     assert (brief.scene, brief.light, brief.ground, brief.figures, brief.coat) == (
         "hills", "dawn", "snow", ("fox",), "red",
     )  # fmt: skip
-    assert read("夜 城市").scene == read("city at night").scene == "city"
-    assert "fox" not in read("a fox and a cat", "fox").figures
+    assert parse_brief("夜 城市").scene == parse_brief("city at night").scene == "city"
+    assert "fox" not in parse_brief("a fox and a cat", "fox").figures
 
 
 def test_every_step_is_reported_with_a_picture_that_comes_nearer(run: NodeRun) -> None:
@@ -229,7 +229,7 @@ def test_two_samplers_in_a_row_give_what_one_would_have_begun(run: NodeRun) -> N
 
 @given(scheduler=st.sampled_from(SCHEDULERS), steps=st.integers(1, 60), denoise=st.floats(0.01, 1.0))
 def test_noise_falls_to_nothing_in_as_many_steps_as_asked(scheduler: str, steps: int, denoise: float) -> None:
-    noise = levels(scheduler, steps, denoise)
+    noise = compute_levels(scheduler, steps, denoise)
     assert len(noise) == steps + 1
     assert noise[-1] == 0
     assert (np.diff(noise) <= 0).all()

@@ -28,7 +28,7 @@ def workflow(name: str) -> dict[str, Any]:
 def run(client: Client, prompt: dict[str, Any]) -> dict[str, Any]:
     """The outputs of a run that succeeds, by the names that the titles give them."""
     prompt_id, _ = client.run(prompt)
-    entry = client.history(prompt_id)
+    entry = client.find_history(prompt_id)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
     return {
         node["_meta"]["title"].removeprefix("$output."): entry["outputs"][key]

@@ -37,8 +37,8 @@ def test_only_the_newest_jobs_are_remembered() -> None:
         queue.put(job(str(number), number))
         running = queue.get()
         assert running is not None
-        queue.done(running, entry(str(number)))
-    history = queue.history()
+        queue.finish(running, entry(str(number)))
+    history = queue.list_history()
     assert len(history) == prompt_queue.MAX_HISTORY
     assert next(iter(history)) == "5"
 
@@ -52,7 +52,7 @@ def test_each_change_is_told_with_the_number_of_jobs() -> None:
     queue.delete(["b"])
     queue.delete(["unknown"])
     assert running is not None
-    queue.done(running, entry("a"))
+    queue.finish(running, entry("a"))
     assert told == [1, 2, 2, 1, 0]
 
 
@@ -63,10 +63,10 @@ def test_two_jobs_with_one_id_are_two_jobs() -> None:
     first, second = queue.get(), queue.get()
     assert first is not None
     assert second is not None
-    queue.done(first, entry("first"))
-    assert queue.running() == [second]
-    queue.done(second, entry("second"))
-    assert queue.history() == {"same": entry("second")}
+    queue.finish(first, entry("first"))
+    assert queue.list_running() == [second]
+    queue.finish(second, entry("second"))
+    assert queue.list_history() == {"same": entry("second")}
 
 
 def test_closing_ends_the_wait_for_a_job_and_interrupts_what_runs() -> None:

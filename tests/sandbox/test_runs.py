@@ -34,7 +34,7 @@ def steps(number: int, *, size: int = 64, delay: float = 0.0) -> dict[str, Any]:
 
 def test_history_is_complete_when_the_client_hears_of_the_end(client: Client) -> None:
     prompt_id, frames = client.run(count("history"))
-    entry = client.history(prompt_id)
+    entry = client.find_history(prompt_id)
     assert entry["outputs"] == {"1": {"text": ["history"]}}
     assert entry["status"]["completed"] is True
     assert types(frames)[-3:] == ["execution_success", "status", "executing"]
@@ -51,7 +51,7 @@ def test_what_ran_with_the_same_inputs_does_not_run_again(client: Client) -> Non
     assert probes.RUNS.count("once") == 1
     assert of_type(frames, "execution_cached")[0]["nodes"] == ["1"]
     assert of_type(frames, "executed")[0]["output"] == {"text": ["once"]}
-    assert client.history(prompt_id)["outputs"] == {"1": {"text": ["once"]}}
+    assert client.find_history(prompt_id)["outputs"] == {"1": {"text": ["once"]}}
 
 
 def test_a_node_runs_again_when_what_is_above_it_changed(client: Client) -> None:
@@ -105,7 +105,7 @@ def upload(client: Client, colour: tuple[int, int, int]) -> None:
 def saved(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The colour of the picture that a prompt makes, and the prompt that the picture carries."""
     prompt_id, _ = client.run(prompt)
-    file = client.history(prompt_id)["outputs"]["3"]["images"][0]
+    file = client.find_history(prompt_id)["outputs"]["3"]["images"][0]
     with Image.open(io.BytesIO(client.http.get("/view", params=file).content)) as picture:
         return picture.getpixel((0, 0)), json.loads(picture.info["prompt"])
 
@@ -169,7 +169,7 @@ def test_interrupting_by_id_stops_that_job_only(client: Client, gate: probes.Gat
     client.http.post("/interrupt", json={"prompt_id": running})
     frames = client.until_end(running)
     assert types(frames)[-3:] == ["execution_interrupted", "status", "executing"]
-    status = client.history(running)["status"]
+    status = client.find_history(running)["status"]
     assert (status["status_str"], status["completed"]) == ("error", False)
     assert status["messages"][-1][0] == "execution_interrupted"
 
@@ -202,7 +202,7 @@ def test_a_failed_node_is_told_and_what_came_before_is_kept(client: Client) -> N
     assert (error["node_id"], error["node_type"], error["exception_type"]) == ("3", "ProbeFail", "ValueError")
     assert error["exception_message"] == "boom\n"
     assert error["current_inputs"]["message"] == ["boom"]
-    assert client.history(prompt_id)["outputs"] == {"1": {"text": ["before the failure"]}}
+    assert client.find_history(prompt_id)["outputs"] == {"1": {"text": ["before the failure"]}}
     assert client.http.get(f"/api/jobs/{prompt_id}").json()["status"] == "failed"
     assert client.run(count("after the failure"))[1]
 
@@ -297,7 +297,7 @@ def test_a_client_that_opens_no_socket_is_not_waited_for_long(server: Sandbox, c
     client.submit(count("no socket"), client_id="never there")
     prompt_id, _ = client.run(count("has a socket"))
     assert len(client.http.get("/history").json()) == 2
-    assert client.history(prompt_id)["status"]["completed"] is True
+    assert client.find_history(prompt_id)["status"]["completed"] is True
 
 
 def test_a_client_that_opens_no_socket_is_waited_for_once(
@@ -325,7 +325,7 @@ def test_a_client_that_comes_back_is_told_which_node_runs(server: Sandbox, clien
 
 def test_secrets_of_a_client_are_not_shown_to_others(client: Client) -> None:
     prompt_id, _ = client.run(count("secret"), extra_data={"api_key_comfy_org": "hush", "extra_pnginfo": {"a": 1}})
-    extra = client.history(prompt_id)["prompt"][3]
+    extra = client.find_history(prompt_id)["prompt"][3]
     assert "hush" not in json.dumps(extra)
     assert extra["extra_pnginfo"] == {"a": 1}
 

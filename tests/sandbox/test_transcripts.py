@@ -128,7 +128,7 @@ def test_a_recorded_request_gets_the_recorded_answer_and_messages(name: str, ser
 
     history = next(e for e in entries if e["kind"] == "http" and e["request"]["path"].startswith("/history/"))
     (kept,) = history["response"].values()
-    ours = client.history(prompt_id)
+    ours = client.find_history(prompt_id)
     assert shape(ours) == shape(kept)
     assert ours["prompt"][4] == kept["prompt"][4]
 

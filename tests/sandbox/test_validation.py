@@ -105,7 +105,7 @@ def test_a_body_that_is_no_json_object_is_answered_as_comfyui_does(client: Clien
 
 def test_values_are_converted_to_the_types_of_their_inputs(client: Client) -> None:
     prompt_id, _ = client.run({"1": image(width="12", height=9.7), "2": preview("1", 0)})
-    inputs = client.history(prompt_id)["prompt"][2]["1"]["inputs"]
+    inputs = client.find_history(prompt_id)["prompt"][2]["1"]["inputs"]
     assert (inputs["width"], inputs["height"]) == (12, 9)
 
 
@@ -142,7 +142,7 @@ def test_what_a_node_does_not_declare_is_left_alone(client: Client) -> None:
 def test_a_list_that_is_a_value_is_no_link(client: Client) -> None:
     inputs = {"source": {"__value__": ["1", 0]}}
     prompt_id, _ = client.run({"1": {"class_type": "PreviewAny", "inputs": inputs}})
-    assert '"1"' in client.history(prompt_id)["outputs"]["1"]["text"][0].replace("'", '"')
+    assert '"1"' in client.find_history(prompt_id)["outputs"]["1"]["text"][0].replace("'", '"')
 
 
 def test_a_very_deep_graph_is_no_trouble(client: Client) -> None:
@@ -161,4 +161,4 @@ def test_what_a_choice_brings_along_is_checked_and_used(client: Client) -> None:
     refused = client.post(prompt("nope")).json()["node_errors"]["3"]["errors"]
     assert [error["type"] for error in refused] == ["value_not_in_list"]
     prompt_id, _ = client.run(prompt("h264"))
-    assert client.history(prompt_id)["outputs"]["3"]["images"][0]["filename"].endswith(".mp4")
+    assert client.find_history(prompt_id)["outputs"]["3"]["images"][0]["filename"].endswith(".mp4")

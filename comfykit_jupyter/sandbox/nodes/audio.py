@@ -36,7 +36,7 @@ def resample(waveform: Floats, old_rate: int, new_rate: int) -> Floats:
     return moved.reshape(*waveform.shape[:-1], length).astype(np.float32)
 
 
-def _matched(first: Audio, second: Audio) -> tuple[Floats, Floats, int]:
+def _match(first: Audio, second: Audio) -> tuple[Floats, Floats, int]:
     """Two sounds at the higher of their rates, with as many channels and of as many batches as the larger one."""
     rate = max(first["sample_rate"], second["sample_rate"])
     a, b = (resample(audio["waveform"], audio["sample_rate"], rate) for audio in (first, second))
@@ -124,7 +124,7 @@ def audio_adjust_volume(_: Context, audio: Audio, volume: int) -> Output:
 )
 def audio_concat(_: Context, audio1: Audio, audio2: Audio, direction: str) -> Output:
     """The second sound after the first, or before it."""
-    first, second, rate = _matched(audio1, audio2)
+    first, second, rate = _match(audio1, audio2)
     check_samples(first.size + second.size)
     parts = (first, second) if direction == "after" else (second, first)
     return Output((Audio(waveform=np.concatenate(parts, axis=2), sample_rate=rate),))
@@ -143,7 +143,7 @@ def audio_concat(_: Context, audio1: Audio, audio2: Audio, direction: str) -> Ou
 )
 def audio_merge(_: Context, audio1: Audio, audio2: Audio, merge_method: str) -> Output:
     """Two sounds at once, as long as the first; what would be too loud is scaled down."""
-    first, second, rate = _matched(audio1, audio2)
+    first, second, rate = _match(audio1, audio2)
     length = first.shape[2]
     silence = ((0, 0), (0, 0), (0, max(0, length - second.shape[2])))
     second = np.pad(second[:, :, :length], silence)
@@ -178,7 +178,7 @@ def split_audio_channels(_: Context, audio: Audio) -> Output:
 )
 def join_audio_channels(_: Context, audio_left: Audio, audio_right: Audio) -> Output:
     """A stereo sound of two; it is as long as the shorter one."""
-    left, right, rate = _matched(audio_left, audio_right)
+    left, right, rate = _match(audio_left, audio_right)
     length = min(left.shape[2], right.shape[2])
     sides = [side.mean(axis=1, keepdims=True)[:, :, :length] for side in (left, right)]
     return Output((Audio(waveform=np.concatenate(sides, axis=1), sample_rate=rate),))

@@ -10,9 +10,9 @@ import av
 import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
-from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
+from comfykit_jupyter.sandbox.nodes.image_files import content_hash, find_missing_file
 from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
-from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
+from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
 
 _AUDIO: Spec = ("AUDIO", {})
@@ -88,7 +88,7 @@ def encode_audio(
     container.mux(stream.encode(None))
 
 
-def _rate(ending: str, wanted: int) -> int:
+def _choose_rate(ending: str, wanted: int) -> int:
     rates = _RATES.get(ending)
     if rates is None:
         return wanted
@@ -110,7 +110,7 @@ def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mappi
     options = {"q": "0"} if quality == "V0" else {}
     with create_media(path, "ogg" if ending == "opus" else ending) as container:
         container.metadata.update(texts)
-        stream = container.add_stream(_CODECS[ending], rate=_rate(ending, audio["sample_rate"]), options=options)
+        stream = container.add_stream(_CODECS[ending], rate=_choose_rate(ending, audio["sample_rate"]), options=options)
         stream.layout = "mono" if len(waveform) == 1 else "stereo"
         if quality.endswith("k"):
             stream.bit_rate = int(quality[:-1]) * 1000
@@ -120,20 +120,20 @@ def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mappi
 def _save(context: Context, audio: Audio, prefix: str | None, ending: str, quality: str = "") -> Output:
     files = Files(context, prefix)
     for index in range(len(audio["waveform"])):
-        write_audio(files.next(f".{ending}"), audio, index, quality, metadata(context))
+        write_audio(files.next(f".{ending}"), audio, index, quality, build_metadata(context))
     return Output((audio,), {"audio": files.saved})
 
 
 def _fingerprint(folders: Folders, audio: str) -> str:
-    return content_hash(folders.find(audio))
+    return content_hash(folders.find_file(audio))
 
 
 def _validate(folders: Folders, audio: str) -> str | None:
-    return missing(folders, audio, "audio")
+    return find_missing_file(folders, audio, "audio")
 
 
-def _load_audio_specs(folders: Folders) -> Specs:
-    names = sorted({*folders.files("audio"), *folders.files("video")})
+def _build_load_audio_specs(folders: Folders) -> Specs:
+    names = sorted({*folders.list_files("audio"), *folders.list_files("video")})
     return {"audio": ("COMBO", {"multiselect": False, "options": names, "audio_upload": True})}
 
 
@@ -141,14 +141,14 @@ def _load_audio_specs(folders: Folders) -> Specs:
     "LoadAudio",
     display_name="Load Audio",
     category="audio",
-    required=_load_audio_specs,
+    required=_build_load_audio_specs,
     returns=("AUDIO",),
     fingerprint=_fingerprint,
     validate=_validate,
 )
 def load_audio(context: Context, audio: str) -> Output:
     """The sound of a file, be it a video's."""
-    return Output((read_audio(context.folders.find(audio)),))
+    return Output((read_audio(context.folders.find_file(audio)),))
 
 
 @node(

@@ -53,7 +53,7 @@ def resize(images: Floats, width: int, height: int, method: str = "bicubic", cen
     return np.ascontiguousarray(np.moveaxis(planes, 1, 3)).clip(0, 1)
 
 
-def size_for(old: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+def fit_size(old: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     """The size meant by `width` and `height` where 0 stands for "in proportion": both 0 is the old size."""
     old_width, old_height = old
     if not width and not height:
@@ -98,7 +98,7 @@ def empty_image(_: Context, width: int, height: int, batch_size: int = 1, color:
 )
 def image_scale(_: Context, image: Floats, upscale_method: str, width: int, height: int, crop: str) -> Output:
     """Images at a given size; a side of 0 follows the other in proportion."""
-    new_width, new_height = size_for((image.shape[2], image.shape[1]), width, height)
+    new_width, new_height = fit_size((image.shape[2], image.shape[1]), width, height)
     return Output((resize(image, new_width, new_height, upscale_method, crop == "center"),))
 
 

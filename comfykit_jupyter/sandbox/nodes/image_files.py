@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
-from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
+from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
 
 _IMAGES: Spec = ("IMAGE", {})
@@ -28,21 +28,21 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def missing(folders: Folders, name: str, kind: str) -> str | None:
+def find_missing_file(folders: Folders, name: str, kind: str) -> str | None:
     """The complaint about a name that is no file below the server's folders; `kind` is `image`, `video` or `audio`."""
     try:
-        exists = folders.find(name).is_file()
+        exists = folders.find_file(name).is_file()
     except ValueError:
         exists = False
     return None if exists else f"Invalid {kind} file: {name}"
 
 
 def _fingerprint(folders: Folders, image: str) -> str:
-    return content_hash(folders.find(image))
+    return content_hash(folders.find_file(image))
 
 
 def _validate(folders: Folders, image: str) -> str | None:
-    return missing(folders, image, "image")
+    return find_missing_file(folders, image, "image")
 
 
 def read_frames(path: Path) -> list[Image.Image]:
@@ -64,7 +64,7 @@ def read_frames(path: Path) -> list[Image.Image]:
     return frames
 
 
-def _channels(frame: Image.Image) -> Image.Image:
+def _convert_to_rgb(frame: Image.Image) -> Image.Image:
     return frame.convert("RGBA") if "A" in frame.getbands() or "transparency" in frame.info else frame.convert("RGB")
 
 
@@ -78,7 +78,7 @@ def to_image(frame: Image.Image) -> Floats:
 
 def to_mask(frame: Image.Image, channel: str) -> Floats:
     """One channel of a frame, shape (height, width), 0…1: of `alpha` what is transparent is 1."""
-    colours = _channels(frame)
+    colours = _convert_to_rgb(frame)
     band = channel[0].upper()
     if band not in colours.getbands():
         return np.zeros(_NO_MASK, dtype=np.float32)
@@ -91,26 +91,26 @@ def to_picture(image: Floats) -> Image.Image:
     return Image.fromarray((image * 255).clip(0, 255).astype(np.uint8))
 
 
-def _image_choice(folders: Folders) -> Spec:
-    return folders.files("image"), {"image_upload": True}
+def _build_image_spec(folders: Folders) -> Spec:
+    return folders.list_files("image"), {"image_upload": True}
 
 
-def _load_image_specs(folders: Folders) -> Specs:
-    return {"image": _image_choice(folders)}
+def _build_load_image_specs(folders: Folders) -> Specs:
+    return {"image": _build_image_spec(folders)}
 
 
 @node(
     "LoadImage",
     display_name="Load Image",
     category="image",
-    required=_load_image_specs,
+    required=_build_load_image_specs,
     returns=("IMAGE", "MASK"),
     fingerprint=_fingerprint,
     validate=_validate,
 )
 def load_image(context: Context, image: str) -> Output:
     """The frames of a picture, and what is transparent in them."""
-    frames = read_frames(context.folders.find(image))
+    frames = read_frames(context.folders.find_file(image))
     return Output(
         (
             np.stack([to_image(frame) for frame in frames]),
@@ -119,27 +119,27 @@ def load_image(context: Context, image: str) -> Output:
     )
 
 
-def _load_mask_specs(folders: Folders) -> Specs:
-    return {"image": _image_choice(folders), "channel": (["alpha", "red", "green", "blue"], {})}
+def _build_load_mask_specs(folders: Folders) -> Specs:
+    return {"image": _build_image_spec(folders), "channel": (["alpha", "red", "green", "blue"], {})}
 
 
 @node(
     "LoadImageMask",
     display_name="Load Image (as Mask)",
     category="image",
-    required=_load_mask_specs,
+    required=_build_load_mask_specs,
     returns=("MASK",),
     fingerprint=_fingerprint,
     validate=_validate,
 )
 def load_image_mask(context: Context, image: str, channel: str) -> Output:
     """One channel of a picture."""
-    return Output((to_mask(read_frames(context.folders.find(image))[0], channel)[None],))
+    return Output((to_mask(read_frames(context.folders.find_file(image))[0], channel)[None],))
 
 
 def _save_png(context: Context, images: Floats, prefix: str | None, compress_level: int) -> Output:
     info = PngInfo()
-    for key, text in metadata(context).items():
+    for key, text in build_metadata(context).items():
         info.add_text(key, text)
     files = Files(context, prefix, images.shape[2], images.shape[1])
     for image in images:
@@ -196,7 +196,7 @@ def save_animated_webp(
 ) -> Output:
     """One WebP that moves."""
     exif = Image.Exif()
-    for index, (key, text) in enumerate(metadata(context).items()):
+    for index, (key, text) in enumerate(build_metadata(context).items()):
         exif[_EXIF_MODEL if key == "prompt" else _EXIF_MAKE - index + 1] = f"{key}:{text}"
     files = Files(context, filename_prefix, images.shape[2], images.shape[1])
     first, *others = [to_picture(image) for image in images]
@@ -233,7 +233,7 @@ def save_animated_png(
 ) -> Output:
     """One PNG that moves."""
     info = PngInfo()
-    for key, text in metadata(context).items():
+    for key, text in build_metadata(context).items():
         # not a text chunk: readers look for this one in animations
         info.add(b"comf", key.encode("latin-1", "replace") + b"\0" + text.encode("latin-1", "replace"), True)
     files = Files(context, filename_prefix, images.shape[2], images.shape[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
-from comfykit_jupyter.sandbox.nodes.image import resize, resize_planes, size_for
+from comfykit_jupyter.sandbox.nodes.image import fit_size, resize, resize_planes
 from comfykit_jupyter.sandbox.nodes.model import Vae
 from comfykit_jupyter.sandbox.nodes.painter.color import from_rgb, to_rgb
 from comfykit_jupyter.sandbox.nodes.values import Floats, Latent, check_pixels
@@ -35,7 +35,7 @@ def encode(images: Floats) -> Floats:
     return (samples - _CENTRE) * _RANGE
 
 
-def moved(image: Floats, change: Floats) -> Floats:
+def shift_colours(image: Floats, change: Floats) -> Floats:
     """An image, shape (height, width, 3), with the colours changed by as much as its samples were."""
     lab = from_rgb(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
     lab += resize_planes(change[:3] / _RANGE[:3], image.shape[1], image.shape[0])
@@ -55,7 +55,7 @@ def decode(latent: Latent) -> Floats:
     changes = samples - encode(canvas)
     if np.abs(changes).max(initial=0) < 1e-4:
         return canvas
-    return np.stack([moved(image, change) for image, change in zip(canvas, changes, strict=True)])
+    return np.stack([shift_colours(image, change) for image, change in zip(canvas, changes, strict=True)])
 
 
 def is_empty(latent: Latent) -> bool:
@@ -128,7 +128,7 @@ def vae_decode(_: Context, samples: Latent, vae: Vae) -> Output:  # noqa: ARG001
 def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> Output:
     """A latent at another size, in pixels; a side of 0 follows the other in proportion."""
     small = samples["samples"]
-    wide, high = size_for((small.shape[3] * _SHRINK, small.shape[2] * _SHRINK), width, height)
+    wide, high = fit_size((small.shape[3] * _SHRINK, small.shape[2] * _SHRINK), width, height)
     wide, high = (max(_SHRINK * 2, side // _SHRINK * _SHRINK) for side in (wide, high))
     check_pixels(wide, high, len(small), _MAX_PIXELS)
     center = crop == "center"

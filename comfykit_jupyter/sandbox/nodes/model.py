@@ -53,7 +53,7 @@ class Conditioning:
     clip: Clip
 
 
-def _hand(name: str) -> str:
+def _find_hand(name: str) -> str:
     if name not in _HANDS:
         raise ValueError(
             f"{name!r} cannot be run on the embedded server, which has no diffusion models:"
@@ -62,29 +62,29 @@ def _hand(name: str) -> str:
     return _HANDS[name]
 
 
-def _checkpoint_specs(folders: Folders) -> Specs:
-    return {"ckpt_name": (folders.models("checkpoints"), {})}
+def _build_checkpoint_specs(folders: Folders) -> Specs:
+    return {"ckpt_name": (folders.list_models("checkpoints"), {})}
 
 
 @node(
     "CheckpointLoaderSimple",
     display_name="Load Checkpoint",
     category="model/loaders",
-    required=_checkpoint_specs,
+    required=_build_checkpoint_specs,
     returns=("MODEL", "CLIP", "VAE"),
 )
 def checkpoint_loader_simple(_: Context, ckpt_name: str) -> Output:
     """A painter, its reader, and its eye."""
-    hand = _hand(ckpt_name)
+    hand = _find_hand(ckpt_name)
     return Output((Model(hand), Clip(hand), Vae(hand)))
 
 
-def _lora_specs(folders: Folders) -> Specs:
+def _build_lora_specs(folders: Folders) -> Specs:
     strength = ("FLOAT", {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01})
     return {
         "model": ("MODEL", {}),
         "clip": ("CLIP", {}),
-        "lora_name": (folders.models("loras"), {}),
+        "lora_name": (folders.list_models("loras"), {}),
         "strength_model": strength,
         "strength_clip": strength,
     }
@@ -94,7 +94,7 @@ def _lora_specs(folders: Folders) -> Specs:
     "LoraLoader",
     display_name="Load LoRA (Model and CLIP)",
     category="model/loaders",
-    required=_lora_specs,
+    required=_build_lora_specs,
     returns=("MODEL", "CLIP"),
 )
 def lora_loader(

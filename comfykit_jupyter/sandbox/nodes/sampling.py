@@ -17,14 +17,14 @@ from PIL import Image
 from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
 from comfykit_jupyter.sandbox.nodes.image import resize
 from comfykit_jupyter.sandbox.nodes.image_files import to_picture
-from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty, moved
+from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty, shift_colours
 from comfykit_jupyter.sandbox.nodes.model import Conditioning, Model
-from comfykit_jupyter.sandbox.nodes.painter.brief import Brief, read
-from comfykit_jupyter.sandbox.nodes.painter.color import from_rgb, gradient, to_rgb
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, generator, sample, seed_of, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.brief import Brief, parse_brief
+from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, from_rgb, to_rgb
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, derive_seed, make_generator, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.paint import paint
-from comfykit_jupyter.sandbox.nodes.painter.palettes import palette_of
-from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, levels, order, restlessness
+from comfykit_jupyter.sandbox.nodes.painter.palettes import choose_palette
+from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, compute_levels, get_churn, get_order
 from comfykit_jupyter.sandbox.nodes.values import Floats, Latent
 
 _SKETCH = 512
@@ -50,7 +50,7 @@ class _Task:
 
     def brief(self) -> Brief:
         """What to paint, from both texts and the LoRAs of all who had a say."""
-        brief = read(self.positive.text, self.negative.text)
+        brief = parse_brief(self.positive.text, self.negative.text)
         looks: dict[str, float] = {}
         # a LoRA on the reader counts less than one on the painter: it has changed what was read, not how it is painted
         for listed, share in (
@@ -64,13 +64,13 @@ class _Task:
 
     def key(self, index: int) -> int:
         """A number that depends on everything that may be chosen."""
-        return seed_of(
+        return derive_seed(
             self.model, self.seed, self.cfg, self.sampler, self.scheduler, self.positive, self.negative,
             self.levels.tolist(), self.add_noise, index,
         )  # fmt: skip
 
 
-def _targets(task: _Task, brief: Brief) -> Floats:
+def _paint_targets(task: _Task, brief: Brief) -> Floats:
     """The pictures that the steps lead to, shape (batch, height, width, 3): painted, or made of those given.
 
     The more noise there is to begin with, the less is left of what was given: first its colours go, then its shapes.
@@ -82,20 +82,20 @@ def _targets(task: _Task, brief: Brief) -> Floats:
     given = decode(task.latent) if task.add_noise and not is_empty(task.latent) else None
     share = float(smoothstep(0.25, 1.0, np.array(strength, dtype=np.float32))) if given is not None else 1.0
     pictures = np.empty((len(samples), height, width, 3), dtype=np.float32)
-    stops = palette_of(brief).accents
+    stops = choose_palette(brief).accents
     for index, picture in enumerate(pictures):
         lab = np.zeros((3, height, width), dtype=np.float32)
         if given is not None:
             lab = from_rgb(np.ascontiguousarray(np.moveaxis(given[index], 2, 0)))
-            graded = gradient(stops, lab[0])
+            graded = apply_gradient(stops, lab[0])
             lab[1:] += np.float32(0.75 * strength) * (graded[1:] - lab[1:])
             lab[0] += np.float32(0.35 * strength) * (graded[0] - lab[0])
         if share:
-            seed = seed_of(task.seed, index) if index else task.seed
+            seed = derive_seed(task.seed, index) if index else task.seed
             painted = from_rgb(paint(brief, task.model.hand, width, height, seed, task.cfg))
             lab += np.float32(share) * (painted - lab)
         # too little to be seen: it tells pictures apart whose settings differ by too little to be seen either
-        grain = generator(task.key(index)).standard_normal((height, width), dtype=np.float32)
+        grain = make_generator(task.key(index)).standard_normal((height, width), dtype=np.float32)
         lab[0] += grain * np.float32(0.006)
         picture[:] = np.moveaxis(to_rgb(lab), 0, 2)
     return pictures
@@ -112,7 +112,7 @@ class _Drift:
             max(8, size[0] // 16), max(8, size[1] // 16), "drift", task.seed, brief.key, task.negative.text
         )
         self._phase = 2 * np.pi * index / count
-        self._order = order(task.sampler)
+        self._order = get_order(task.sampler)
         self._task = task
         self.offsets: Floats = np.zeros((2, self._field.height, self._field.width), dtype=np.float32)
 
@@ -122,10 +122,10 @@ class _Drift:
             name = (number, look, self._task.sampler if self._order > 1 else "")
             cos, sin = np.cos(self._phase + number), np.sin(self._phase + number)
             for axis in (0, 1):
-                push = cos * self._field.noise((name, axis, "a"), 1.6, 2) + sin * self._field.noise(
+                push = cos * self._field.make_noise((name, axis, "a"), 1.6, 2) + sin * self._field.make_noise(
                     (name, axis, "b"), 1.6, 2
                 )
-                reach = _DRIFT * (before - after) ** 0.75 * (1 + restlessness(self._task.sampler)) / self._order
+                reach = _DRIFT * (before - after) ** 0.75 * (1 + get_churn(self._task.sampler)) / self._order
                 self.offsets[axis] += np.float32(reach) * push.astype(np.float32)
 
     def applied(self, image: Floats) -> Floats:
@@ -140,21 +140,21 @@ class _Drift:
         return np.moveaxis(sample(np.ascontiguousarray(np.moveaxis(image, 2, 0)), x, y), 0, 2)
 
 
-def _predicted(sketch: Floats, noise: float) -> Floats:
+def _predict(sketch: Floats, noise: float) -> Floats:
     """What can be made out of a picture at a level of noise: the more of it, the coarser."""
     radius = 0.09 * len(sketch) * noise**1.5
     if radius < 1:
         return sketch
-    return np.stack([blurred(np.ascontiguousarray(sketch[:, :, plane]), radius) for plane in range(3)], axis=2)
+    return np.stack([blur(np.ascontiguousarray(sketch[:, :, plane]), radius) for plane in range(3)], axis=2)
 
 
-def _sketches(pictures: Floats) -> Floats:
+def _shrink(pictures: Floats) -> Floats:
     height, width = pictures.shape[1:3]
     scale = min(1.0, _SKETCH / max(height, width))
     return resize(pictures, max(8, round(width * scale)), max(8, round(height * scale)), "area")
 
 
-def _sample(context: Context, task: _Task) -> Latent:
+def _run_steps(context: Context, task: _Task) -> Latent:
     """The latent after all steps.
 
     Raises:
@@ -166,30 +166,30 @@ def _sample(context: Context, task: _Task) -> Latent:
     brief = task.brief()
     start = task.latent["samples"]
     count = len(start)
-    pictures = _targets(task, brief)
-    sketches = _sketches(pictures)
+    pictures = _paint_targets(task, brief)
+    sketches = _shrink(pictures)
     size = (start.shape[3] * 8, start.shape[2] * 8)
     drifts = [_Drift(task, brief, index, count, size) for index in range(count)]
-    random = [generator("noise", task.seed, index) for index in range(count)]
+    random = [make_generator("noise", task.seed, index) for index in range(count)]
     noise = np.stack([draw.standard_normal(start.shape[1:], dtype=np.float32) for draw in random])
     x = start
     if task.add_noise:
         x = start + task.levels[0] * (noise - start)
-    stir = restlessness(task.sampler)
+    stir = get_churn(task.sampler)
     for step, (before, after) in enumerate(zip(task.levels, task.levels[1:], strict=False)):
         predicted = np.empty_like(sketches)
         for index, drift in enumerate(drifts):
             drift.step(step, float(before), float(after))
-            predicted[index] = _predicted(drift.applied(sketches[index]), float(after))
-        aim = _at(encode(predicted), start.shape)
+            predicted[index] = _predict(drift.applied(sketches[index]), float(after))
+        aim = _resize_samples(encode(predicted), start.shape)
         # towards the prediction, as far as the noise falls; some samplers put fresh noise in place of the old
         x = aim + (after / before) * (x - aim) if before else aim
         if stir and after:
             fresh = np.stack([draw.standard_normal(start.shape[1:], dtype=np.float32) for draw in random])
             x += np.float32(stir * after) * (fresh - (x - aim) / max(after, np.float32(1e-6))) * np.float32(0.5)
         # the noise is dimmed in the preview, which is there to show what it will be
-        preview = moved(predicted[0], (x[0] - aim[0]) * np.float32(0.4))
-        context.progress(step + 1, steps, to_picture(preview))
+        preview = shift_colours(predicted[0], (x[0] - aim[0]) * np.float32(0.4))
+        context.report_progress(step + 1, steps, to_picture(preview))
     if task.levels[-1]:
         canvas = resize(predicted, size[0], size[1])
         return Latent(samples=x - aim + encode(canvas), canvas=canvas)
@@ -197,7 +197,7 @@ def _sample(context: Context, task: _Task) -> Latent:
     return Latent(samples=encode(canvas), canvas=canvas)
 
 
-def _at(samples: Floats, shape: Sequence[int]) -> Floats:
+def _resize_samples(samples: Floats, shape: Sequence[int]) -> Floats:
     """Samples of a sketch at the size of the latent."""
     if samples.shape == tuple(shape):
         return samples
@@ -249,9 +249,9 @@ def ksampler(
     """A picture for a prompt; `denoise` below 1 keeps that much less of the noise, and more of what was there."""
     if denoise <= 0:
         return Output((latent_image,))
-    noise = levels(scheduler, steps, denoise)
+    noise = compute_levels(scheduler, steps, denoise)
     task = _Task(model, seed, cfg, sampler_name, scheduler, positive, negative, latent_image, noise)
-    return Output((_sample(context, task),))
+    return Output((_run_steps(context, task),))
 
 
 @node(
@@ -290,10 +290,10 @@ def ksampler_advanced(
     return_with_leftover_noise: str,
 ) -> Output:
     """Some of the steps to a picture; the noise that is left can be kept for a sampler that goes on."""
-    noise = levels(scheduler, steps)[start_at_step : end_at_step + 1].copy()
+    noise = compute_levels(scheduler, steps)[start_at_step : end_at_step + 1].copy()
     if len(noise) > 1 and return_with_leftover_noise == "disable":
         noise[-1] = 0.0
     task = _Task(
         model, noise_seed, cfg, sampler_name, scheduler, positive, negative, latent_image, noise, add_noise == "enable"
     )
-    return Output((_sample(context, task),))
+    return Output((_run_steps(context, task),))

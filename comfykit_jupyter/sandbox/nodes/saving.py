@@ -21,14 +21,14 @@ _DATE_PART = re.compile("yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
 _UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 
 
-def metadata(context: Context) -> dict[str, str]:
+def build_metadata(context: Context) -> dict[str, str]:
     """What is written into a saved file: the prompt and what the client gave with it, each as JSON, by key."""
     texts = {"prompt": json.dumps(context.prompt)}
     texts.update({key: json.dumps(value) for key, value in context.extra_pnginfo.items()})
     return texts
 
 
-def expand(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
+def expand_prefix(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
     """A prefix with its `%date:FORMAT%` and `%Node.widget%` patterns replaced.
 
     A node is named by its title or its class. What a pattern stands for cannot add a folder, and a pattern that
@@ -42,7 +42,7 @@ def expand(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
     def value(match: re.Match[str]) -> str:
         pattern = match[1]
         if pattern == "date" or pattern.startswith("date:"):
-            return _date(pattern[5:] or "yyyyMMddhhmmss", now)
+            return _format_date(pattern[5:] or "yyyyMMddhhmmss", now)
         node, _, widget = pattern.rpartition(".")
         for entry in prompt.values():
             if node and node in ((entry.get("_meta") or {}).get("title"), entry.get("class_type")):
@@ -54,7 +54,7 @@ def expand(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
     return re.sub(r"%([^%]+)%", value, prefix)
 
 
-def _date(layout: str, now: datetime) -> str:
+def _format_date(layout: str, now: datetime) -> str:
     def part(match: re.Match[str]) -> str:
         text = now.strftime(_DATE_PARTS[match[0]])
         return str(int(text)) if len(match[0]) == 1 else text
@@ -81,9 +81,9 @@ class Files:
             prefix = "ComfyUI_temp_" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
             folder = context.folders.temp
         else:
-            prefix = expand(prefix, context.prompt, datetime.now().astimezone())
+            prefix = expand_prefix(prefix, context.prompt, datetime.now().astimezone())
             folder = context.folders.output
-        place = context.folders.next_save(prefix, folder, width, height)
+        place = context.folders.choose_save_target(prefix, folder, width, height)
         self._folder, self._name, self._subfolder = place.folder, place.name, place.subfolder
         self._counter = place.counter
         self.saved: list[dict[str, str]] = []

@@ -33,7 +33,7 @@ _CURVES: dict[str, Callable[[Floats], Floats]] = {
 SCHEDULERS = tuple(_CURVES)
 
 
-def levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
+def compute_levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
     """The part of noise before each step and after the last: `steps` + 1 numbers that fall to 0.
 
     A `denoise` below 1 begins that much later on the scheduler's curve.
@@ -45,7 +45,7 @@ def levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
     return np.append(_CURVES[scheduler](t), 0.0).clip(0, 1).astype(np.float32)
 
 
-def restlessness(sampler: str) -> float:
+def get_churn(sampler: str) -> float:
     """How much fresh noise a sampler adds at each step, 0…1."""
     if sampler in ("lcm", "ddpm"):
         return 0.9
@@ -54,7 +54,7 @@ def restlessness(sampler: str) -> float:
     return 0.4 if "ancestral" in sampler or sampler.startswith("sa_solver") else 0.0
 
 
-def order(sampler: str) -> int:
+def get_order(sampler: str) -> int:
     """How often a sampler looks at a step before it takes it: 1, 2 or 3."""
     if "3" in sampler:
         return 3

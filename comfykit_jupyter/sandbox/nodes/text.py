@@ -10,25 +10,25 @@ from comfykit_jupyter.sandbox.node import Context, Output, node
 _MOST = 9223372036854775807
 
 
-def _same(_: Context, value: Any) -> Output:
+def _pass_through(_: Context, value: Any) -> Output:
     return Output((value,))
 
 
-def _primitive(class_type: str, display_name: str, kind: str, options: dict[str, Any]) -> None:
+def _add_primitive(class_type: str, display_name: str, kind: str, options: dict[str, Any]) -> None:
     node(
         class_type,
         display_name=display_name,
         category="utilities/primitive",
         required={"value": (kind, options)},
         returns=(kind,),
-    )(_same)
+    )(_pass_through)
 
 
-_primitive("PrimitiveInt", "Int", "INT", {"min": -_MOST, "max": _MOST, "control_after_generate": "fixed"})
-_primitive("PrimitiveFloat", "Float", "FLOAT", {"min": -_MOST, "max": _MOST, "step": 0.1})
-_primitive("PrimitiveString", "Text", "STRING", {"multiline": False})
-_primitive("PrimitiveStringMultiline", "Text (Multiline)", "STRING", {"multiline": True})
-_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
+_add_primitive("PrimitiveInt", "Int", "INT", {"min": -_MOST, "max": _MOST, "control_after_generate": "fixed"})
+_add_primitive("PrimitiveFloat", "Float", "FLOAT", {"min": -_MOST, "max": _MOST, "step": 0.1})
+_add_primitive("PrimitiveString", "Text", "STRING", {"multiline": False})
+_add_primitive("PrimitiveStringMultiline", "Text (Multiline)", "STRING", {"multiline": True})
+_add_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
 
 
 @node(

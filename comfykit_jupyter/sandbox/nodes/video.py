@@ -13,9 +13,9 @@ import numpy as np
 
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.audio_files import encode_audio, read_audio
-from comfykit_jupyter.sandbox.nodes.image_files import content_hash, missing
+from comfykit_jupyter.sandbox.nodes.image_files import content_hash, find_missing_file
 from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
-from comfykit_jupyter.sandbox.nodes.saving import Files, metadata
+from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import Audio, Floats, check_pixels
 
 _IMAGES: Spec = ("IMAGE", {})
@@ -36,7 +36,7 @@ class Components:
 class Video(Protocol):
     """The value of a VIDEO link."""
 
-    def components(self) -> Components:
+    def get_components(self) -> Components:
         """The video taken apart."""
 
     def save_to(self, path: Path, form: str, codec: str, crf: float, texts: Mapping[str, str]) -> None:
@@ -51,19 +51,19 @@ class Video(Protocol):
         """
 
 
-def _even(images: Floats) -> Floats:
+def _pad_to_even(images: Floats) -> Floats:
     """Frames whose sides are even, as the encoders want them: an odd last row or column is repeated."""
     odd_height, odd_width = images.shape[1] % 2, images.shape[2] % 2
     return np.pad(images, ((0, 0), (0, odd_height), (0, odd_width), (0, 0)), mode="edge")
 
 
 @dataclass(frozen=True)
-class MadeVideo:
+class VideoFromComponents:
     """A video that exists only as images and sound."""
 
     parts: Components
 
-    def components(self) -> Components:
+    def get_components(self) -> Components:
         """The video taken apart."""
         return self.parts
 
@@ -75,7 +75,7 @@ class MadeVideo:
             "vp9": {"crf": str(round(crf)), "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
             "av1": {"crf": str(round(crf)), "preset": "10"},
         }[codec]
-        images = _even(self.parts.images)
+        images = _pad_to_even(self.parts.images)
         with create_media(path, form) as container:
             container.metadata.update(texts)
             stream = container.add_stream(encoder, rate=self.parts.fps, options=options)
@@ -97,12 +97,12 @@ class MadeVideo:
 
 
 @dataclass(frozen=True)
-class VideoFile:
+class VideoFromFile:
     """A video that is a file; it is read when its images are wanted."""
 
     path: Path
 
-    def components(self) -> Components:
+    def get_components(self) -> Components:
         """The video taken apart.
 
         Raises:
@@ -139,7 +139,7 @@ class VideoFile:
                             packet.stream = copies[packet.stream]
                             target.mux(packet)
                 return
-        MadeVideo(self.components()).save_to(path, form, codec, crf, texts)
+        VideoFromComponents(self.get_components()).save_to(path, form, codec, crf, texts)
 
 
 @node(
@@ -156,7 +156,7 @@ class VideoFile:
 def create_video(_: Context, images: Floats, fps: float, audio: Audio | None = None, bit_depth: int = 8) -> Output:
     """A video of a batch of images, with or without sound."""
     rate = Fraction(fps).limit_denominator(1000)
-    return Output((MadeVideo(Components(images, rate, audio, bit_depth)),))
+    return Output((VideoFromComponents(Components(images, rate, audio, bit_depth)),))
 
 
 @node(
@@ -169,43 +169,43 @@ def create_video(_: Context, images: Floats, fps: float, audio: Audio | None = N
 )
 def get_video_components(_: Context, video: Video) -> Output:
     """The images of a video, its sound, and what else there is to know of it."""
-    parts = video.components()
+    parts = video.get_components()
     return Output((parts.images, parts.audio, float(parts.fps), parts.bit_depth, "sRGB"))
 
 
 def _fingerprint(folders: Folders, file: str) -> str:
-    return content_hash(folders.find(file))
+    return content_hash(folders.find_file(file))
 
 
 def _validate(folders: Folders, file: str) -> str | None:
-    return missing(folders, file, "video")
+    return find_missing_file(folders, file, "video")
 
 
-def _load_video_specs(folders: Folders) -> Specs:
-    return {"file": ("COMBO", {"multiselect": False, "options": folders.files("video"), "video_upload": True})}
+def _build_load_video_specs(folders: Folders) -> Specs:
+    return {"file": ("COMBO", {"multiselect": False, "options": folders.list_files("video"), "video_upload": True})}
 
 
 @node(
     "LoadVideo",
     display_name="Load Video",
     category="video",
-    required=_load_video_specs,
+    required=_build_load_video_specs,
     returns=("VIDEO",),
     fingerprint=_fingerprint,
     validate=_validate,
 )
 def load_video(context: Context, file: str) -> Output:
     """The video of a file."""
-    return Output((VideoFile(context.folders.find(file)),))
+    return Output((VideoFromFile(context.folders.find_file(file)),))
 
 
-def _dynamic(*choices: tuple[str, dict[str, Any]], **options: Any) -> Spec:
+def _build_dynamic_choice(*choices: tuple[str, dict[str, Any]], **options: Any) -> Spec:
     """A choice that brings further inputs with it: each choice with its own `required` and `optional`."""
     listed = [{"key": key, "inputs": {"required": {}, **inputs}} for key, inputs in choices]
     return "COMFY_DYNAMICCOMBO_V3", {**options, "options": listed}
 
 
-def _encoded(codec: str, crf: float, most: float) -> tuple[str, dict[str, Any]]:
+def _build_codec_choice(codec: str, crf: float, most: float) -> tuple[str, dict[str, Any]]:
     quality: Spec = ("FLOAT", {"default": crf, "min": 0.0, "max": most, "step": 1.0})
     spaces: Spec = (
         "COMBO",
@@ -217,14 +217,14 @@ def _encoded(codec: str, crf: float, most: float) -> tuple[str, dict[str, Any]]:
         },
     )
     again = ("re-encode", {"required": {"crf": quality, "color_space": spaces}})
-    return codec, {"optional": {"encoding": _dynamic(("auto", {}), again, display_name="encoding mode")}}
+    return codec, {"optional": {"encoding": _build_dynamic_choice(("auto", {}), again, display_name="encoding mode")}}
 
 
-_H264, _AV1 = _encoded("h264", 23.0, 51.0), _encoded("av1", 30.0, 63.0)
-_CODECS = _dynamic(("auto", {}), _H264, _AV1)
-_FORMATS = _dynamic(
+_H264, _AV1 = _build_codec_choice("h264", 23.0, 51.0), _build_codec_choice("av1", 30.0, 63.0)
+_CODECS = _build_dynamic_choice(("auto", {}), _H264, _AV1)
+_FORMATS = _build_dynamic_choice(
     *((form, {"required": {"codec": _CODECS}}) for form in ("auto", "mp4", "mkv")),
-    ("webm", {"required": {"codec": _dynamic(("auto", {}), _AV1)}}),
+    ("webm", {"required": {"codec": _build_dynamic_choice(("auto", {}), _AV1)}}),
 )
 
 
@@ -237,7 +237,7 @@ _FORMATS = _dynamic(
         "filename_prefix": ("STRING", {"default": "video/ComfyUI", "multiline": False}),
         "format": _FORMATS,
     },
-    optional={"codec": _dynamic(("auto", {}), _H264, _AV1, hidden=True)},
+    optional={"codec": _build_dynamic_choice(("auto", {}), _H264, _AV1, hidden=True)},
     returns=("VIDEO",),
     return_names=("video",),
     output_node=True,
@@ -251,14 +251,14 @@ def save_video(
 ) -> Output:
     """One file below `output`."""
     form = "mp4" if format == "auto" else format
-    codec, crf = _encoding(context, form, codec)
+    codec, crf = _choose_encoding(context, form, codec)
     files = Files(context, filename_prefix)
     muxer = "matroska" if form == "mkv" else form
-    video.save_to(files.next(f"_.{form}"), muxer, codec, crf, metadata(context))
+    video.save_to(files.next(f"_.{form}"), muxer, codec, crf, build_metadata(context))
     return Output((video,), {"images": files.saved, "animated": [True]})
 
 
-def _encoding(context: Context, form: str, codec: str) -> tuple[str, float]:
+def _choose_encoding(context: Context, form: str, codec: str) -> tuple[str, float]:
     """The codec and its quality, from the inputs that the choice of a format brings, such as `format.codec`.
 
     Those are no inputs of the node's own, so that they are looked up in the prompt, and checked here.
@@ -299,6 +299,6 @@ def _encoding(context: Context, form: str, codec: str) -> tuple[str, float]:
 def save_webm(context: Context, images: Floats, filename_prefix: str, codec: str, fps: float, crf: float) -> Output:
     """One WebM below `output`."""
     files = Files(context, filename_prefix, images.shape[2], images.shape[1])
-    video = MadeVideo(Components(images, Fraction(fps).limit_denominator(1000)))
-    video.save_to(files.next("_.webm"), "webm", codec, crf, metadata(context))
+    video = VideoFromComponents(Components(images, Fraction(fps).limit_denominator(1000)))
+    video.save_to(files.next("_.webm"), "webm", codec, crf, build_metadata(context))
     return Output((images,), {"images": files.saved, "animated": [True]})

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from comfykit_jupyter.sandbox.nodes.painter.noise import generator, seed_of
+from comfykit_jupyter.sandbox.nodes.painter.noise import derive_seed, make_generator
 
 _WORDS = {
     "scene": {
@@ -97,7 +97,7 @@ class Brief:
     """Further changes by name (`golden`, `brush`), each with its strength."""
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a prompt in lower case, without weights and punctuation."""
     words: list[str] = []
     for word in re.findall(r"[^\W\d_]+", text.lower()):
@@ -111,27 +111,27 @@ def words_of(text: str) -> list[str]:
     return words
 
 
-def _meanings(words: list[str], kind: str) -> list[str]:
+def _find_meanings(words: list[str], kind: str) -> list[str]:
     found = [name for word in words for its_kind, name in _MEANINGS.get(word, ()) if its_kind == kind]
     return list(dict.fromkeys(found))
 
 
-def read(positive: str, negative: str = "") -> Brief:
+def parse_brief(positive: str, negative: str = "") -> Brief:
     """The brief of a prompt. What the negative prompt names is left out; what no word decides, a hash does."""
-    words, unwanted = words_of(positive), words_of(negative)
-    choose = generator("brief", words)
+    words, unwanted = split_words(positive), split_words(negative)
+    choose = make_generator("brief", words)
 
     def wanted(kind: str) -> list[str]:
-        avoided = _meanings(unwanted, kind)
-        return [name for name in _meanings(words, kind) if name not in avoided]
+        avoided = _find_meanings(unwanted, kind)
+        return [name for name in _find_meanings(words, kind) if name not in avoided]
 
     figures = tuple(wanted("figure"))
     scenes, lights, grounds, styles = (wanted(kind) for kind in ("scene", "light", "ground", "style"))
     coats = [
         name
         for word, following in pairwise(words)
-        for name in _meanings([word], "colour")
-        if _ANIMALS & set(_meanings([following], "figure"))
+        for name in _find_meanings([word], "colour")
+        if _ANIMALS & set(_find_meanings([following], "figure"))
     ]
     colours = [name for name in wanted("colour") if name not in coats]
     any_scene, any_light = (str(choose.choice(options)) for options in (_OTHER_SCENES, _OTHER_LIGHTS))
@@ -149,6 +149,6 @@ def read(positive: str, negative: str = "") -> Brief:
         style=styles[0] if styles else None,
         colours=tuple(colours),
         coat=coats[0] if coats else None,
-        key=seed_of(words, positive),
-        turn=float(generator("turn", unwanted).uniform(-0.22, 0.22)) if unwanted else 0.0,
+        key=derive_seed(words, positive),
+        turn=float(make_generator("turn", unwanted).uniform(-0.22, 0.22)) if unwanted else 0.0,
     )

@@ -35,7 +35,7 @@ _CODES = np.linspace(0, 1, _STEPS + 1)
 _DECODE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def _mixed(matrix: Floats, planes: Floats) -> Floats:
+def _multiply(matrix: Floats, planes: Floats) -> Floats:
     """`matrix @ planes` without the threads of a BLAS, which are slower than the sum where cores are few."""
     out = np.empty_like(planes)
     for row, plane in zip(matrix, out, strict=True):
@@ -48,25 +48,25 @@ def _mixed(matrix: Floats, planes: Floats) -> Floats:
 def from_rgb(rgb: Floats) -> Floats:
     """OKLab planes of sRGB planes 0…1; any shape behind the first axis."""
     linear = _DECODE.take((rgb.reshape(3, -1) * _STEPS + 0.5).astype(np.int32), mode="clip")
-    return _mixed(_TO_LAB, np.cbrt(_mixed(_TO_LMS, linear))).reshape(rgb.shape)
+    return _multiply(_TO_LAB, np.cbrt(_multiply(_TO_LMS, linear))).reshape(rgb.shape)
 
 
 def to_rgb(lab: Floats) -> Floats:
     """Planes of sRGB 0…1 for OKLab planes; what lies outside sRGB is clipped."""
-    cone = _mixed(_FROM_LAB, lab.reshape(3, -1))
-    linear = _mixed(_FROM_LMS, cone * cone * cone).clip(0, 1)
+    cone = _multiply(_FROM_LAB, lab.reshape(3, -1))
+    linear = _multiply(_FROM_LMS, cone * cone * cone).clip(0, 1)
     at = np.sqrt(linear) * _STEPS
     rgb: Floats = _ENCODE.take(at.astype(np.int32))
     return rgb.reshape(lab.shape)
 
 
-def hexes(*codes: str) -> Floats:
+def parse_hexes(*codes: str) -> Floats:
     """OKLab colours, shape (count, 3), of codes such as `"e2725b"`."""
     rgb = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in codes], dtype=np.float32) / 255
     return np.ascontiguousarray(from_rgb(np.ascontiguousarray(rgb.T)).T)
 
 
-def gradient(stops: Floats, at: Floats) -> Floats:
+def apply_gradient(stops: Floats, at: Floats) -> Floats:
     """Planes coloured by a gradient: its evenly spaced stops, shape (count, 3), read where `at` (0…1) says."""
     places = np.linspace(0, 1, len(stops))
     fine = np.linspace(0, 1, 1024)
@@ -79,13 +79,13 @@ def gradient(stops: Floats, at: Floats) -> Floats:
     return smooth[:, index]
 
 
-def towards(colour: Floats, other: Floats, share: float) -> Floats:
+def mix(colour: Floats, other: Floats, share: float) -> Floats:
     """A colour on the way from one to another: at `share` (0…1) of it."""
     mixed: Floats = (colour + (other - colour) * share).astype(np.float32)
     return mixed
 
 
-def turned(colours: Floats, hue: float, chroma: float = 1.0) -> Floats:
+def turn_hue(colours: Floats, hue: float, chroma: float = 1.0) -> Floats:
     """Colours, shape (…, 3), with their hue turned by some radians and their chroma scaled."""
     cos, sin = np.cos(hue) * chroma, np.sin(hue) * chroma
     a, b = colours[..., 1], colours[..., 2]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes, towards
-from comfykit_jupyter.sandbox.nodes.painter.layers import cover, shine
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, shape_mask, smoothstep
-from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette, named
+from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix, parse_hexes
+from comfykit_jupyter.sandbox.nodes.painter.layers import add_light, cover
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, draw_mask, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette, find_colour
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
 # Points in a square of 1, y down, the ground at 1; a point given twice is a corner.
@@ -65,23 +65,23 @@ _MAST = [
 _COATS = {"fox": "d2602a", "cat": "2b2730"}
 
 
-def _corners(*points: tuple[float, float]) -> list[tuple[float, float]]:
+def _double_points(*points: tuple[float, float]) -> list[tuple[float, float]]:
     """An outline with straight sides."""
     return [point for point in points for _ in range(2)]
 
 
-def _dimmed(colour: Floats, brief: Brief, palette: Palette) -> Floats:
+def _dim(colour: Floats, brief: Brief, palette: Palette) -> Floats:
     """A colour in the light of the scene."""
     level = {"night": 0.62, "aurora": 0.6, "storm": 0.8}.get(brief.light, 1.0)
     out = colour * np.array([level, 0.95, 0.95], dtype=np.float32)
-    return (towards(out, palette.haze, 0.1)).astype(np.float32)
+    return (mix(out, palette.haze, 0.1)).astype(np.float32)
 
 
-def sitting(
+def paint_sitting_animal(
     lab: Floats, field: Field, brief: Brief, palette: Palette, animal: str, across: float, outline: Floats
 ) -> None:
     """A fox or a cat that sits on the ground and looks away into the picture."""
-    random = field.random("sitting", animal)
+    random = field.make_generator("sitting", animal)
     size = random.uniform(0.34, 0.42) if animal == "fox" else random.uniform(0.36, 0.43)
     size *= min(1.0, field.aspect)
     flip = across > field.aspect / 2 if animal == "fox" else bool(random.random() < 0.5)
@@ -89,69 +89,69 @@ def sitting(
     centre = (across, min(foot, 0.985))
 
     def mask(*shapes: list[tuple[float, float]]) -> Floats:
-        return shape_mask(shapes, field, centre, size, flip)
+        return draw_mask(shapes, field, centre, size, flip)
 
-    coat = named(brief.coat) if brief.coat and brief.coat != "red" else hexes(_COATS[animal])[0]
+    coat = find_colour(brief.coat) if brief.coat and brief.coat != "red" else parse_hexes(_COATS[animal])[0]
     if brief.coat == "red":
-        coat = hexes("cf4a1e" if animal == "fox" else "b0492a")[0]
-    coat = _dimmed(coat, brief, palette)
-    shadow = blurred(mask(_FOX_BODY if animal == "fox" else _CAT_BODY), 0.03 * field.height)
+        coat = parse_hexes("cf4a1e" if animal == "fox" else "b0492a")[0]
+    coat = _dim(coat, brief, palette)
+    shadow = blur(mask(_FOX_BODY if animal == "fox" else _CAT_BODY), 0.03 * field.height)
     ground = np.exp(-(((field.x - across) / (size * 0.42)) ** 2) - ((field.y - centre[1]) / (size * 0.055)) ** 2)
     lab[0] *= 1 - (0.42 * ground + 0.08 * shadow)
-    fur = field.noise(("fur", animal), 38 / size * 0.36, 3, 0.7, stretch=(0.5, 1.4))
+    fur = field.make_noise(("fur", animal), 38 / size * 0.36, 3, 0.7, stretch=(0.5, 1.4))
     side = field.x - across if not flip else across - field.x
     for shape in (_FOX_TAIL, _FOX_BODY) if animal == "fox" else (_CAT_TAIL, _CAT_BODY):
         inside = mask(shape)
-        soft = blurred(inside, 0.035 * field.height * size / 0.36)
+        soft = blur(inside, 0.035 * field.height * size / 0.36)
         body = smoothstep(0.25, 1.05, soft)
         light = 0.62 - 0.9 * side / size - 0.55 * (field.y - centre[1] + size * 0.5) / size + 0.12 * fur - 0.18 * body
         dark = coat * np.array([0.62, 0.9, 0.85], dtype=np.float32)
-        bright = towards(coat, palette.sun, 0.34 if animal == "fox" else 0.16)
-        cover(lab, gradient(np.stack([dark, coat, bright]).astype(np.float32), light), inside)
+        bright = mix(coat, palette.sun, 0.34 if animal == "fox" else 0.16)
+        cover(lab, apply_gradient(np.stack([dark, coat, bright]).astype(np.float32), light), inside)
         rim = (inside - soft).clip(0, 1) * smoothstep(0.25 if animal == "cat" else 0.1, -0.5, side / size)
-        shine(lab, palette.sun, rim * np.float32(0.6 if animal == "fox" else 0.95))
+        add_light(lab, palette.sun, rim * np.float32(0.6 if animal == "fox" else 0.95))
     if animal == "fox":
-        cream = _dimmed(hexes("f6ead8")[0], brief, palette)
+        cream = _dim(parse_hexes("f6ead8")[0], brief, palette)
         for shape in (_FOX_CHEST, _FOX_TIP):
-            patch = blurred(mask(shape), 0.006 * field.height) * (0.9 + 0.2 * fur).clip(0, 1)
+            patch = blur(mask(shape), 0.006 * field.height) * (0.9 + 0.2 * fur).clip(0, 1)
             cover(lab, cream, patch.clip(0, 1))
-        socks = blurred(mask(*_FOX_LEGS), 0.008 * field.height) * 0.75
-        cover(lab, _dimmed(hexes("2a1a18")[0], brief, palette), socks)
+        socks = blur(mask(*_FOX_LEGS), 0.008 * field.height) * 0.75
+        cover(lab, _dim(parse_hexes("2a1a18")[0], brief, palette), socks)
         ears = mask(
-            _corners((0.262, 0.075), (0.285, 0.165), (0.325, 0.13)),
-            _corners((0.45, 0.065), (0.41, 0.135), (0.462, 0.17)),
+            _double_points((0.262, 0.075), (0.285, 0.165), (0.325, 0.13)),
+            _double_points((0.45, 0.065), (0.41, 0.135), (0.462, 0.17)),
         )
-        cover(lab, _dimmed(hexes("3a1c18")[0], brief, palette), ears * 0.8)
-        eye = shape_mask([_round(0.285, 0.232, 0.0135)], field, centre, size, flip)
-        nose = shape_mask([_round(0.138, 0.312, 0.016)], field, centre, size, flip)
-        cover(lab, hexes("160f10")[0], np.maximum(eye, nose))
+        cover(lab, _dim(parse_hexes("3a1c18")[0], brief, palette), ears * 0.8)
+        eye = draw_mask([_trace_circle(0.285, 0.232, 0.0135)], field, centre, size, flip)
+        nose = draw_mask([_trace_circle(0.138, 0.312, 0.016)], field, centre, size, flip)
+        cover(lab, parse_hexes("160f10")[0], np.maximum(eye, nose))
     if brief.ground == "snow":  # it sinks in a little
-        edge = centre[1] - 0.022 * size + 0.03 * size * field.noise("paws", 9, 3)
+        edge = centre[1] - 0.022 * size + 0.03 * size * field.make_noise("paws", 9, 3)
         bank = smoothstep(-0.012, 0.02, field.y - edge) * np.exp(-(((field.x - across) / (0.62 * size)) ** 4))
         snow = lab[:, min(field.height - 1, int((centre[1] + 0.06 * size) * field.height)), :].mean(axis=1)
         cover(lab, snow, bank * np.exp(-(field.y - edge).clip(0) / (0.05 * size)))
 
 
-def _round(x: float, y: float, radius: float) -> list[tuple[float, float]]:
+def _trace_circle(x: float, y: float, radius: float) -> list[tuple[float, float]]:
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     return [(x + radius * float(np.cos(angle)), y + radius * float(np.sin(angle))) for angle in angles]
 
 
-def boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], size: float) -> None:
+def paint_boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], size: float) -> None:
     """A sailing boat, with its likeness in the water."""
-    random = field.random("boat")
+    random = field.make_generator("boat")
     flip = bool(random.random() < 0.5)
-    cloth = towards(palette.sun, palette.haze, 0.25)
-    wood = towards(palette.near, hexes("5a3524")[0], 0.45)
+    cloth = mix(palette.sun, palette.haze, 0.25)
+    wood = mix(palette.near, parse_hexes("5a3524")[0], 0.45)
     parts = [
         ((_SAIL,), cloth, 0.95),
         ((_JIB,), cloth * np.array([0.93, 1, 1], dtype=np.float32), 0.95),
         ((_MAST, _HULL), wood, 1.0),
     ]
-    ripple = field.noise("wake", 16, 3, 0.6, stretch=(4, 0.7))
+    ripple = field.make_noise("wake", 16, 3, 0.6, stretch=(4, 0.7))
     for shapes, colour, strength in parts:
-        mask = shape_mask(shapes, field, centre, size, flip)
-        mirrored = field.warped(mask, 0.014 * ripple, 2 * (centre[1] - field.y) + 0.01 * ripple)
+        mask = draw_mask(shapes, field, centre, size, flip)
+        mirrored = field.warp(mask, 0.014 * ripple, 2 * (centre[1] - field.y) + 0.01 * ripple)
         mirrored *= (field.y > centre[1]) * np.exp(-(field.y - centre[1]).clip(0) / (size * 0.7))
         cover(lab, colour.astype(np.float32), mirrored * np.float32(0.38))
         tone = np.empty_like(lab)
@@ -160,17 +160,17 @@ def boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float
         cover(lab, tone, mask * np.float32(strength))
 
 
-def house(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Floats, across: float) -> None:
+def paint_house(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Floats, across: float) -> None:
     """A small house with a light in its window, and smoke."""
     size = 0.24
     base = float(outline[int(np.clip(across * field.height, 0, field.width - 1))]) - 0.01
     centre = (across, base)
 
     def mask(*points: tuple[float, float]) -> Floats:
-        return shape_mask([_corners(*points)], field, centre, size)
+        return draw_mask([_double_points(*points)], field, centre, size)
 
-    wall = _dimmed(hexes("7a5a48")[0], brief, palette)
-    roof = _dimmed(hexes("f1f2f3" if brief.ground == "snow" else "4a2f2c")[0], brief, palette)
+    wall = _dim(parse_hexes("7a5a48")[0], brief, palette)
+    roof = _dim(parse_hexes("f1f2f3" if brief.ground == "snow" else "4a2f2c")[0], brief, palette)
     cover(
         lab, wall * np.array([0.7, 1, 1], dtype=np.float32), mask((0.66, 0.22), (0.74, 0.22), (0.74, 0.5), (0.66, 0.5))
     )
@@ -185,20 +185,22 @@ def house(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Fl
         mask((0.28, 0.28), (0.45, 0.61), (0.40, 0.61), (0.28, 0.36), (0.12, 0.61), (0.07, 0.61)),
     )
     cover(lab, wall * np.array([0.8, 1, 1], dtype=np.float32), mask((0.28, 0.36), (0.42, 0.62), (0.14, 0.62)))
-    lamp = hexes("ffc562")[0]
+    lamp = parse_hexes("ffc562")[0]
     windows = mask((0.54, 0.70), (0.64, 0.70), (0.64, 0.84), (0.54, 0.84)) + mask(
         (0.70, 0.70), (0.80, 0.70), (0.80, 0.84), (0.70, 0.84)
     )
     cover(lab, lamp, windows + mask((0.24, 0.74), (0.33, 0.74), (0.33, 1.0), (0.24, 1.0)) * 0.6)
     warm = np.exp(-(((field.x - across - 0.17 * size) / 0.12) ** 2) - ((field.y - base + 0.2 * size) / 0.09) ** 2)
-    shine(lab, lamp, warm * np.float32(0.5 if brief.light in ("night", "aurora", "storm", "mist", "sunset") else 0.18))
+    add_light(
+        lab, lamp, warm * np.float32(0.5 if brief.light in ("night", "aurora", "storm", "mist", "sunset") else 0.18)
+    )
     rise = base - 0.78 * size - field.y
     drift = (
         across
         + 0.2 * size
         + 0.10 * rise
-        + 0.03 * field.line("smoke", 3, 3)[0]
-        + 0.05 * field.noise("puffs", 4, 3) * rise.clip(0) * 6
+        + 0.03 * field.make_line("smoke", 3, 3)[0]
+        + 0.05 * field.make_noise("puffs", 4, 3) * rise.clip(0) * 6
     )
     smoke = (
         np.exp(-(((field.x - drift) / (0.008 + 0.10 * rise.clip(0))) ** 2))
@@ -208,9 +210,9 @@ def house(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Fl
     cover(lab, palette.haze, smoke * np.float32(0.5))
 
 
-def birds(lab: Floats, field: Field, palette: Palette) -> None:
+def paint_birds(lab: Floats, field: Field, palette: Palette) -> None:
     """A few birds far off."""
-    random = field.random("birds")
+    random = field.make_generator("birds")
     start, height = field.aspect * random.uniform(0.25, 0.7), random.uniform(0.14, 0.34)
     for number in range(int(random.integers(5, 10))):
         size = random.uniform(0.025, 0.05)
@@ -223,4 +225,4 @@ def birds(lab: Floats, field: Field, palette: Palette) -> None:
             start + 0.06 * (number % 4) + random.normal(0, 0.05),
             height + 0.03 * number // 2 + random.normal(0, 0.03),
         )
-        cover(lab, palette.near, shape_mask([wing], field, place, size) * np.float32(0.85))
+        cover(lab, palette.near, draw_mask([wing], field, place, size) * np.float32(0.85))

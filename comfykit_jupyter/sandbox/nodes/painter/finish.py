@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, hexes
-from comfykit_jupyter.sandbox.nodes.painter.layers import bloom, cover, distance
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, sample, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, parse_hexes
+from comfykit_jupyter.sandbox.nodes.painter.layers import add_bloom, cover, measure_distance
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
-def brushed(lab: Floats, field: Field, strength: float) -> Floats:
+def apply_brush(lab: Floats, field: Field, strength: float) -> Floats:
     """Strokes along the edges of the picture, with the relief of thick paint."""
-    guide = blurred(lab[0], 0.035 * field.height)
+    guide = blur(lab[0], 0.035 * field.height)
     down, right = np.gradient(guide)
-    bend = field.noise("strokes", 1.4, 2)
+    bend = field.make_noise("strokes", 1.4, 2)
     angle = np.arctan2(right, -down) + 0.5 * bend
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = field.x * field.height - 0.5, field.y * field.height - 0.5
     length = 0.016 * field.height * min(1.5, strength)
-    bristle = field.noise("bristle", field.height / 3.2, 1)
+    bristle = field.make_noise("bristle", field.height / 3.2, 1)
     out, relief, weight = np.zeros_like(lab), np.zeros_like(guide), 0.0
     for step in np.linspace(-1, 1, 9):
         at_x, at_y = x + cos * np.float32(step * length), y + sin * np.float32(step * length)
@@ -41,79 +41,79 @@ def brushed(lab: Floats, field: Field, strength: float) -> Floats:
     return out
 
 
-def paper(field: Field) -> Floats:
+def make_paper(field: Field) -> Floats:
     """The tooth of paper, about -1…1."""
-    tooth: Floats = 0.7 * field.noise("tooth", 70, 3, 0.8) + 0.3 * field.noise("pulp", 5, 3)
+    tooth: Floats = 0.7 * field.make_noise("tooth", 70, 3, 0.8) + 0.3 * field.make_noise("pulp", 5, 3)
     return tooth
 
 
-def watercoloured(lab: Floats, field: Field) -> Floats:
+def apply_watercolour(lab: Floats, field: Field) -> Floats:
     """Washes that run, dry darker at their edges, and leave the paper's rim white."""
-    run_x, run_y = (field.noise(("run", axis), 7, 4, 0.55) * np.float32(0.012) for axis in "xy")
-    soft = np.stack([blurred(plane, 0.008 * field.height) for plane in lab])
+    run_x, run_y = (field.make_noise(("run", axis), 7, 4, 0.55) * np.float32(0.012) for axis in "xy")
+    soft = np.stack([blur(plane, 0.008 * field.height) for plane in lab])
     ran = sample(soft, (field.x + run_x) * field.height, (field.y + run_y) * field.height)
     tones = 7
-    level = ran[0] * tones + 0.35 * field.noise("pools", 3, 4)
+    level = ran[0] * tones + 0.35 * field.make_noise("pools", 3, 4)
     flat = (np.floor(level) + smoothstep(0.35, 0.65, level % 1)) / tones
     edge = np.abs((level % 1) - 0.5)
     ran[0] += 0.55 * (flat - ran[0]) - 0.05 * smoothstep(0.12, 0.0, edge)
-    sheet = hexes("fbf8f0")[0]
+    sheet = parse_hexes("fbf8f0")[0]
     ran[0] = 0.22 + 0.80 * ran[0]
     ran[1:] *= np.float32(1.12)
-    wash = 0.86 + 0.16 * field.noise("wash", 2.2, 5, 0.6)
+    wash = 0.86 + 0.16 * field.make_noise("wash", 2.2, 5, 0.6)
     ran += (1 - wash.clip(0, 1))[None] * (sheet[:, None, None] - ran)
-    tooth = paper(field)
+    tooth = make_paper(field)
     ran[0] += tooth * np.float32(0.018)
     rim = np.minimum(np.minimum(field.x, field.aspect - field.x), np.minimum(field.y, 1 - field.y))
-    torn = smoothstep(0.0, 0.014, rim - 0.035 + 0.02 * field.noise("rim", 4, 5, 0.6))
+    torn = smoothstep(0.0, 0.014, rim - 0.035 + 0.02 * field.make_noise("rim", 4, 5, 0.6))
     cover(ran, sheet, 1 - torn)
     return ran
 
 
-def inked(lab: Floats, field: Field, palette: Palette) -> Floats:
+def apply_ink(lab: Floats, field: Field, palette: Palette) -> Floats:
     """Ink on rice paper; what is most colourful keeps a breath of its colour."""
-    run = field.noise("bleed", 9, 4, 0.6) * np.float32(0.006)
-    soft = np.stack([blurred(plane, 0.006 * field.height) for plane in lab])
+    run = field.make_noise("bleed", 9, 4, 0.6) * np.float32(0.006)
+    soft = np.stack([blur(plane, 0.006 * field.height) for plane in lab])
     low, high = np.quantile(soft[0][::8, ::8], (0.02, 0.94))
     tone = ((soft[0] - low) / max(0.05, high - low)).clip(0, 1)
-    tone = field.warped(tone.astype(np.float32), run, run)
+    tone = field.warp(tone.astype(np.float32), run, run)
     crisp = ((lab[0] - low) / max(0.05, high - low)).clip(0, 1)
     tone = 0.6 * tone + 0.4 * crisp
-    tone = tone**1.3 + 0.07 * field.noise("wash", 2.6, 5, 0.6) * (1 - tone)
-    dry = smoothstep(0.25, 0.9, field.noise("dry", 120, 2, 0.7, stretch=(7, 0.8))) * smoothstep(0.5, 0.1, tone)
-    out = gradient(hexes("14151a", "33363d", "777a7c", "c3c0b4", "f0eadb", "f6f1e4"), tone + 0.09 * dry)
+    tone = tone**1.3 + 0.07 * field.make_noise("wash", 2.6, 5, 0.6) * (1 - tone)
+    dry = smoothstep(0.25, 0.9, field.make_noise("dry", 120, 2, 0.7, stretch=(7, 0.8))) * smoothstep(0.5, 0.1, tone)
+    out = apply_gradient(parse_hexes("14151a", "33363d", "777a7c", "c3c0b4", "f0eadb", "f6f1e4"), tone + 0.09 * dry)
     chroma = np.hypot(lab[1], lab[2])
     keep = smoothstep(
-        float(np.quantile(chroma[::8, ::8], 0.90)), float(chroma.max()) + 1e-4, blurred(chroma, 0.012 * field.height)
+        float(np.quantile(chroma[::8, ::8], 0.90)), float(chroma.max()) + 1e-4, blur(chroma, 0.012 * field.height)
     )
-    seal = hexes("c2402a")[0]
+    seal = parse_hexes("c2402a")[0]
     for plane in (1, 2):
         out[plane] += keep * np.float32(0.75) * (0.5 * (lab[plane] + seal[plane]) - out[plane])
-    out[0] += paper(field) * np.float32(0.014)
+    out[0] += make_paper(field) * np.float32(0.014)
     out[1:] += (palette.accents[2][1:] * np.float32(0.06))[:, None, None]
     return out
 
 
-def finished(lab: Floats, field: Field, brief: Brief, palette: Palette, cfg: float, ink: bool) -> Floats:
+def finish(lab: Floats, field: Field, brief: Brief, palette: Palette, cfg: float, ink: bool) -> Floats:
     """A scene as a picture: its style, the depth that `cfg` gives it (7 is neutral), vignette and grain."""
     looks = dict(brief.looks)
     if not ink and brief.style not in ("ink", "watercolor", "neon"):
-        bloom(lab, field, 0.74, 0.5)
+        add_bloom(lab, field, 0.74, 0.5)
     depth = np.float32(np.clip(1 + 0.055 * (cfg - 7), 0.55, 1.5))
     middle = lab[0].mean()
     lab[0] = middle + (lab[0] - middle) * (1 + (depth - 1) * 0.55)
     lab[1:] *= depth
     if brief.style == "oil":
-        lab = brushed(lab, field, 1.0)
+        lab = apply_brush(lab, field, 1.0)
     if looks.get("brush"):
-        lab = brushed(lab, field, 0.4 + abs(looks["brush"]))
+        lab = apply_brush(lab, field, 0.4 + abs(looks["brush"]))
     if ink or brief.style == "ink":
-        lab = inked(lab, field, palette)
+        lab = apply_ink(lab, field, palette)
     elif brief.style == "watercolor":
-        lab = watercoloured(lab, field)
+        lab = apply_watercolour(lab, field)
     else:
-        away = distance(field, (field.aspect / 2, 0.5)) / np.hypot(field.aspect / 2, 0.5)
+        away = measure_distance(field, (field.aspect / 2, 0.5)) / np.hypot(field.aspect / 2, 0.5)
         lab[0] *= 1 - 0.24 * smoothstep(0.45, 1.15, away)
-    grain = field.random("grain", brief.key).standard_normal((field.height, field.width), dtype=np.float32)
+    grain = field.make_generator("grain", brief.key).standard_normal((field.height, field.width), dtype=np.float32)
     lab[0] += grain * np.float32(0.009)
     return lab

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.nodes.painter.color import gradient, towards
-from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blurred, mirrored, sample, smoothstep
+from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix
+from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, mirror, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
@@ -16,7 +16,7 @@ def cover(lab: Floats, colour: Floats, mask: Floats) -> None:
     lab += mask * (planes - lab)
 
 
-def shine(lab: Floats, colour: Floats, amount: Floats) -> None:
+def add_light(lab: Floats, colour: Floats, amount: Floats) -> None:
     """Add light of a colour: what is dark takes more of it, and nothing is burnt out."""
     lab[0] += amount * (1.02 - lab[0]).clip(0) * colour[0]
     weight = amount.clip(0, 1)
@@ -24,40 +24,42 @@ def shine(lab: Floats, colour: Floats, amount: Floats) -> None:
     lab[2] += weight * (colour[2] - lab[2]) * 0.8
 
 
-def sky(field: Field, palette: Palette, horizon: float) -> Floats:
+def paint_sky(field: Field, palette: Palette, horizon: float) -> Floats:
     """A sky down to the horizon, and the horizon's colour below it."""
-    at = field.y / horizon + field.noise("sky", 1.3, 3, stretch=(2.5, 1)) * 0.045
-    return gradient(palette.sky, at)
+    at = field.y / horizon + field.make_noise("sky", 1.3, 3, stretch=(2.5, 1)) * 0.045
+    return apply_gradient(palette.sky, at)
 
 
-def distance(field: Field, centre: tuple[float, float]) -> Floats:
+def measure_distance(field: Field, centre: tuple[float, float]) -> Floats:
     """How far each pixel is from a place, in heights."""
     away: Floats = np.hypot(field.x - centre[0], field.y - centre[1])
     return away
 
 
-def sun(
+def paint_sun(
     lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], radius: float, glow: float = 1.0
 ) -> None:
     """A sun or a moon with the glow around it."""
-    away = distance(field, centre)
-    shine(lab, palette.sun, (0.55 * np.exp(-away / 0.42) + 0.4 * np.exp(-away / 0.1)) * glow)
+    away = measure_distance(field, centre)
+    add_light(lab, palette.sun, (0.55 * np.exp(-away / 0.42) + 0.4 * np.exp(-away / 0.1)) * glow)
     disc = smoothstep(radius + 1.5 * field.pixel, radius - 1.5 * field.pixel, away)
     cover(lab, palette.sun, disc)
 
 
-def moon(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], radius: float) -> None:
+def paint_moon(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], radius: float) -> None:
     """A full moon with its seas."""
-    sun(lab, field, palette, centre, radius, 0.55)
-    away = distance(field, centre)
+    paint_sun(lab, field, palette, centre, radius, 0.55)
+    away = measure_distance(field, centre)
     disc = smoothstep(radius + 1.5 * field.pixel, radius - 1.5 * field.pixel, away)
-    seas = smoothstep(0.0, 0.9, field.noise("moon", 0.34 / radius, 4)) * 0.15 + 0.12 * (away / radius).clip(0, 1) ** 3
+    seas = (
+        smoothstep(0.0, 0.9, field.make_noise("moon", 0.34 / radius, 4)) * 0.15 + 0.12 * (away / radius).clip(0, 1) ** 3
+    )
     lab[0] -= disc * seas
 
 
-def stars(lab: Floats, field: Field, horizon: float, count: int = 420, strength: float = 1.0) -> None:
+def paint_stars(lab: Floats, field: Field, horizon: float, count: int = 420, strength: float = 1.0) -> None:
     """Stars, many faint ones and a few bright ones; fewer towards the horizon."""
-    random = field.random("stars")
+    random = field.make_generator("stars")
     number = round(count * max(field.aspect, 2.5))
     places = random.random((number, 2))
     light = (random.random(number) ** 7 * 0.85 + 0.12) * strength
@@ -77,32 +79,32 @@ def stars(lab: Floats, field: Field, horizon: float, count: int = 420, strength:
         part[2] += spot * np.float32(hue)
 
 
-def clouds(
+def paint_clouds(
     lab: Floats, field: Field, palette: Palette, horizon: float, sun_at: tuple[float, float], amount: float = 0.5
 ) -> None:
     """Clouds that lie flatter the nearer they are to the horizon, lit from where the sun is."""
     depth = (horizon * 1.06 - field.y).clip(0.02, None)
-    u = mirrored((field.x - field.aspect / 2) * (0.34 / (depth + 0.2)) + field.aspect / 2, field.aspect)
+    u = mirror((field.x - field.aspect / 2) * (0.34 / (depth + 0.2)) + field.aspect / 2, field.aspect)
     v = 1.25 * depth / (depth + 0.3)
-    base = field.swirled("clouds", 2.1, 0.16, stretch=(1.7, 1.0))
+    base = field.make_swirls("clouds", 2.1, 0.16, stretch=(1.7, 1.0))
     shape = sample(base, u * field.height, v * field.height)
     towards_x = 0.03 * np.tanh((sun_at[0] - field.x) / 0.3)
     lit = shape - sample(base, (u + towards_x) * field.height, (v - 0.035) * field.height)
     dense = smoothstep(0.5 - amount, 1.1 - amount, shape) * smoothstep(0.0, 0.12, depth)
-    near_sun = np.exp(-distance(field, sun_at) / 0.55)
+    near_sun = np.exp(-measure_distance(field, sun_at) / 0.55)
     shade = 0.5 + 1.1 * lit + 0.35 * near_sun
     light = palette.sun * [0.97, 1, 1] + (palette.sky[-1] - palette.sun) * 0.45
     dark = palette.sky[len(palette.sky) // 2] * 0.6 + palette.far * 0.4
-    tone = gradient(np.stack([dark, palette.sky[-2], light, palette.sun]).astype(np.float32), shade)
+    tone = apply_gradient(np.stack([dark, palette.sky[-2], light, palette.sun]).astype(np.float32), shade)
     cover(lab, tone, dense * 0.82)
 
 
-def below(field: Field, outline: Floats, soft: float = 1.2) -> Floats:
+def mask_below(field: Field, outline: Floats, soft: float = 1.2) -> Floats:
     """What lies below an outline, one height for each column, 0…1."""
     return ((field.y - outline) / (soft * field.pixel) + 0.5).clip(0, 1)
 
 
-def ridges(
+def paint_ridges(
     lab: Floats,
     field: Field,
     palette: Palette,
@@ -135,49 +137,51 @@ def ridges(
     for row in range(count):
         t = row / max(1, count - 1)
         rise = height * (1.0 - 0.55 * t)
-        line = field.line(("ridge", row), 1.1 + 1.4 * t, 7, rugged)
+        line = field.make_line(("ridge", row), 1.1 + 1.4 * t, 7, rugged)
         outline = top + (bottom - top) * t**1.15 - rise * (line + 0.55 * np.abs(line) * (rugged > 0.45))
-        colour = towards(palette.far, palette.near, t**0.8)
-        colour = towards(colour, palette.haze, 0.62 * (1 - t) ** 1.3)
-        mask = below(field, outline)
+        colour = mix(palette.far, palette.near, t**0.8)
+        colour = mix(colour, palette.haze, 0.62 * (1 - t) ** 1.3)
+        mask = mask_below(field, outline)
         under = field.y - outline
         cover(lab, colour.astype(np.float32), mask)
         if rugged > 0.45:
-            slope = field.noise(("slope", row), 4 + 4 * t, 6, 0.6, stretch=(0.9, 1.3))
-            slope += 1.5 * _flanks(field, outline, under, slope)
+            slope = field.make_noise(("slope", row), 4 + 4 * t, 6, 0.6, stretch=(0.9, 1.3))
+            slope += 1.5 * _slope_flanks(field, outline, under, slope)
             face = smoothstep(-0.55, 0.75, slope)
             lab[0] += mask * (face - 0.45) * (0.10 + 0.02 * t) * np.exp(-under.clip(0) / 0.22)
             if white:
                 snow = smoothstep(0.02, -0.03, under - white * rise * (0.75 + 0.8 * slope))
                 bright = palette.sun * np.array([0.97, 0.4, 0.35], dtype=np.float32)
-                shadow = towards(palette.far, palette.sun, 0.45)
-                tone = gradient(np.stack([shadow, bright]).astype(np.float32), face)
+                shadow = mix(palette.far, palette.sun, 0.45)
+                tone = apply_gradient(np.stack([shadow, bright]).astype(np.float32), face)
                 fade = np.float32(1 - 0.55 * (1 - t) ** 1.5)
                 cover(lab, tone, mask * snow * fade)
         lying = smoothstep(0.0, 0.24, under) * mask * np.float32(mist * (1 - t) ** 0.7)
-        wisps = 0.72 + 0.4 * field.noise(("mist", row), 2.2, 3, stretch=(3.2, 1))
+        wisps = 0.72 + 0.4 * field.make_noise(("mist", row), 2.2, 3, stretch=(3.2, 1))
         cover(lab, palette.haze, (lying * wisps).clip(0, 1))
         outlines.append(outline)
     return outlines
 
 
-def _flanks(field: Field, outline: Floats, under: Floats, rough: Floats) -> Floats:
+def _slope_flanks(field: Field, outline: Floats, under: Floats, rough: Floats) -> Floats:
     """How the sides of peaks face, about -1…1: the outline's slope, carried down and outwards from each peak."""
     window = np.hanning(max(3, round(0.05 * field.height)))
     slope = np.convolve(np.gradient(outline) / field.pixel, window / window.sum(), "same")
-    lean = 0.34 * np.sign(field.noise("lean", 2.4, 2)) + 0.1
+    lean = 0.34 * np.sign(field.make_noise("lean", 2.4, 2)) + 0.1
     columns = (field.x + lean * under + 0.035 * rough) * field.height
     faces: Floats = slope.take(columns.clip(0, field.width - 1).astype(np.int32))
     return faces
 
 
-def conifers(lab: Floats, field: Field, name: object, outline: Floats, colour: Floats, size: float, count: int) -> None:
+def paint_conifers(
+    lab: Floats, field: Field, name: object, outline: Floats, colour: Floats, size: float, count: int
+) -> None:
     """A row of firs along an outline: spires with ragged sides."""
-    random = field.random("firs", name)
+    random = field.make_generator("firs", name)
     wide = max(field.aspect, 2.5)
     across = field.x[0]
     tops = np.full(field.width, 9.0, dtype=np.float32)
-    ragged = field.line(("ragged", name), 60, 3, 0.8)
+    ragged = field.make_line(("ragged", name), 60, 3, 0.8)
     for centre, part in zip(random.random(count) * wide, random.random(count), strict=True):
         if centre > field.aspect + size:
             continue
@@ -186,11 +190,11 @@ def conifers(lab: Floats, field: Field, name: object, outline: Floats, colour: F
         column = int(np.clip(centre * field.height, 0, field.width - 1))
         spire = outline[column] - tall * (1 - away**0.85) + 0.03 * size * ragged
         tops = np.minimum(tops, np.where(away < 1, spire, 9.0).astype(np.float32))
-    teeth = field.noise(("teeth", name), 34, 3, 0.7, stretch=(0.5, 1.6)) * np.float32(size * 0.10)
-    cover(lab, colour, below(field, np.minimum(tops, outline + 0.01) + teeth))
+    teeth = field.make_noise(("teeth", name), 34, 3, 0.7, stretch=(0.5, 1.6)) * np.float32(size * 0.10)
+    cover(lab, colour, mask_below(field, np.minimum(tops, outline + 0.01) + teeth))
 
 
-def water(
+def paint_water(
     lab: Floats, field: Field, palette: Palette, horizon: float, sun_at: tuple[float, float] | None, rough: float = 0.5
 ) -> None:
     """Water from the horizon down: what is above it, upside down and broken by waves, and the sun's glitter."""
@@ -199,10 +203,10 @@ def water(
         return
     deep = (field.y - horizon).clip(0, None)
     near = deep / (1 - horizon)
-    base = field.noise("waves", 9.0, 5, 0.6, stretch=(3.4, 1.0))
+    base = field.make_noise("waves", 9.0, 5, 0.6, stretch=(3.4, 1.0))
     spread = np.log1p(near * 7) / np.log(8)
     u = (field.x - field.aspect / 2) / (0.35 + 0.65 * near) * 0.8 + field.aspect / 2
-    wave = sample(base, mirrored(u, field.aspect) * field.height, spread * 0.98 * field.height)
+    wave = sample(base, mirror(u, field.aspect) * field.height, spread * 0.98 * field.height)
     above = horizon - deep * (1.0 + 0.1 * rough) - wave * (0.02 + 0.10 * near) * rough
     shown = sample(
         lab,
@@ -214,25 +218,25 @@ def water(
     depth = (0.14 + 0.34 * near) * smoothstep(0.97, 0.82, shown[0])
     shown += depth * (tint[:, None, None] - shown)
     shown[0] += wave * (0.025 + 0.05 * near) * rough
-    mask = below(field, np.full(field.width, horizon, dtype=np.float32))
+    mask = mask_below(field, np.full(field.width, horizon, dtype=np.float32))
     cover(lab, shown, mask)
     if sun_at is not None:
         width = 0.03 + 0.20 * near
         column = np.exp(-(((field.x - sun_at[0] - wave * 0.06 * near) / width) ** 2))
         sparks = smoothstep(0.05, 0.75, wave + 0.55 * column)
-        shine(lab, palette.sun, mask * column * (0.18 + 0.75 * sparks) * (1 - 0.55 * near))
+        add_light(lab, palette.sun, mask * column * (0.18 + 0.75 * sparks) * (1 - 0.55 * near))
     line = np.exp(-np.abs(field.y - horizon) / 0.012)
-    shine(lab, palette.haze, line * 0.22)
+    add_light(lab, palette.haze, line * 0.22)
 
 
-def bloom(lab: Floats, field: Field, threshold: float, amount: float, radius: float = 0.05) -> None:
+def add_bloom(lab: Floats, field: Field, threshold: float, amount: float, radius: float = 0.05) -> None:
     """Let what is brighter than the threshold glow over what is beside it."""
     excess = (lab[0] - threshold).clip(0)
     for spread, weight in ((radius * 0.3, 0.6), (radius, 0.4)):
         pixels = spread * field.height
-        glow = blurred(excess, pixels)
+        glow = blur(excess, pixels)
         strength = np.float32(amount * weight)
-        tone = [blurred(lab[plane] * excess, pixels) for plane in (1, 2)]
+        tone = [blur(lab[plane] * excess, pixels) for plane in (1, 2)]
         for plane, value in zip((1, 2), tone, strict=True):
             lab[plane] += strength * 3.0 * (value - glow * lab[plane])
         lab[0] += strength * 3.2 * glow * (1.05 - lab[0]).clip(0)

@@ -11,14 +11,14 @@ from PIL import Image, ImageDraw
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
-def seed_of(*parts: object) -> int:
+def derive_seed(*parts: object) -> int:
     """A number for a random generator that depends on all the parts, and is the same in every process."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
 
 
-def generator(*parts: object) -> np.random.Generator:
+def make_generator(*parts: object) -> np.random.Generator:
     """A random generator that depends on all the parts."""
-    return np.random.Generator(np.random.PCG64(seed_of(*parts)))
+    return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
 
 
 def smoothstep(low: float | Floats, high: float | Floats, value: Floats) -> Floats:
@@ -28,13 +28,15 @@ def smoothstep(low: float | Floats, high: float | Floats, value: Floats) -> Floa
     return eased
 
 
-def resized(plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Floats:
+def resize_plane(
+    plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None
+) -> Floats:
     """A plane at another size, smoothly; `box` is the part of it to take, in its own pixels."""
     picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box))
 
 
-def blurred(plane: Floats, radius: float) -> Floats:
+def blur(plane: Floats, radius: float) -> Floats:
     """A plane softened over about `radius` pixels: made small and large again."""
     height, width = plane.shape
     if radius < 1:
@@ -45,7 +47,7 @@ def blurred(plane: Floats, radius: float) -> Floats:
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
 
 
-def mirrored(value: Floats, end: float) -> Floats:
+def mirror(value: Floats, end: float) -> Floats:
     """Values folded back into 0…`end`, so that what lies outside is what lies inside, mirrored."""
     folded: Floats = end - np.abs(value % (2 * end) - end)
     return folded
@@ -87,11 +89,11 @@ class Field:
         self.x: Floats = np.broadcast_to(across, (height, width))
         self.y: Floats = np.broadcast_to(down[:, None], (height, width))
 
-    def random(self, *name: object) -> np.random.Generator:
+    def make_generator(self, *name: object) -> np.random.Generator:
         """A generator of its own for everything that has a name."""
-        return generator(*self.seed, *name)
+        return make_generator(*self.seed, *name)
 
-    def noise(
+    def make_noise(
         self,
         name: object,
         scale: float,
@@ -110,7 +112,7 @@ class Field:
             stretch: how much longer the waves are in x and in y.
             shift: moves the noise, in heights.
         """
-        random = self.random("noise", name)
+        random = self.make_generator("noise", name)
         total = np.zeros((self.height, self.width), dtype=np.float32)
         weight, most = 1.0, 0.0
         for octave in range(octaves):
@@ -122,37 +124,37 @@ class Field:
             lattice = random.standard_normal((cells_y, cells_x), dtype=np.float32)
             at_x, at_y = (2 + (part % 1) for part in shift)
             box = (at_x, at_y, at_x + waves_x * self.aspect, at_y + waves_y)
-            total += weight * resized(lattice, self.width, self.height, box)
+            total += weight * resize_plane(lattice, self.width, self.height, box)
             most += weight * weight
             weight *= gain
         total *= np.float32(0.62 / np.sqrt(most))
         return total
 
-    def warped(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
+    def warp(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
         """A plane read at places moved by `dx` and `dy`, in heights."""
         return sample(
             plane, self.x * self.height - 0.5 + dx * self.height, self.y * self.height - 0.5 + dy * self.height
         )
 
-    def bent(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
+    def bend(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
         """As `warped`, but squeezed towards the middle, so that nothing is wanted from outside of the plane."""
         across, down = (self.x + dx) / self.aspect - 0.5, self.y + dy - 0.5
         x, y = ((0.5 + 0.5 * np.tanh(2 * part)) * side for part, side in ((across, self.width), (down, self.height)))
         return sample(plane, x - 0.5, y - 0.5)
 
-    def swirled(
+    def make_swirls(
         self, name: object, scale: float, strength: float = 0.3, stretch: tuple[float, float] = (1.0, 1.0)
     ) -> Floats:
         """Noise bent by noise: marble, clouds, silk; about -1…1."""
         bend_x, bend_y = (
-            self.noise((name, axis), scale * 0.7, 3, stretch=stretch) * np.float32(strength * stretch[axis == "y"])
+            self.make_noise((name, axis), scale * 0.7, 3, stretch=stretch) * np.float32(strength * stretch[axis == "y"])
             for axis in ("x", "y")
         )
-        return self.bent(self.noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
+        return self.bend(self.make_noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
 
-    def line(self, name: object, scale: float, octaves: int = 6, gain: float = 0.5) -> Floats:
+    def make_line(self, name: object, scale: float, octaves: int = 6, gain: float = 0.5) -> Floats:
         """Noise along x only, shape (width,), about -1…1: the outline of hills."""
-        random = self.random("line", name)
+        random = self.make_generator("line", name)
         across = self.x[0]
         total = np.zeros(self.width, dtype=np.float32)
         weight, most = 1.0, 0.0
@@ -161,14 +163,14 @@ class Field:
             knots = random.standard_normal(int(waves * max(self.aspect, 2.5)) + 6).astype(np.float32)
             if octave and waves > self.height / 2:
                 break
-            total += weight * _spline(knots, across * waves + 1)
+            total += weight * _interpolate_spline(knots, across * waves + 1)
             most += weight * weight
             weight *= gain
         total *= np.float32(0.62 / np.sqrt(most))
         return total
 
 
-def _spline(knots: Floats, at: Floats) -> Floats:
+def _interpolate_spline(knots: Floats, at: Floats) -> Floats:
     """A Catmull-Rom spline through evenly spaced knots."""
     index = at.astype(np.int32).clip(1, len(knots) - 3)
     t = at - index
@@ -177,7 +179,7 @@ def _spline(knots: Floats, at: Floats) -> Floats:
     return curve
 
 
-def shape_mask(
+def draw_mask(
     outlines: Sequence[Sequence[tuple[float, float]]],
     field: Field,
     centre: tuple[float, float],
@@ -198,7 +200,7 @@ def shape_mask(
     picture = Image.new("L", (side * fine, side * fine))
     draw = ImageDraw.Draw(picture)
     for outline in outlines:
-        points = closed_spline(outline)
+        points = trace_closed_spline(outline)
         if flip:
             points = points * [-1, 1] + [1, 0]
         scaled = (points * size * field.height + 0.1 * size * field.height) * fine
@@ -214,7 +216,7 @@ def shape_mask(
     return mask
 
 
-def closed_spline(points: Sequence[tuple[float, float]], fine: int = 12) -> Floats:
+def trace_closed_spline(points: Sequence[tuple[float, float]], fine: int = 12) -> Floats:
     """A smooth closed curve through points, shape (count × fine, 2). A point given twice in a row is a corner."""
     knots = np.array(points)
     a, b, c, d = (np.roll(knots, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))

@@ -5,22 +5,22 @@ from __future__ import annotations
 from comfykit_jupyter.sandbox.nodes.painter import abstracts, scenes
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import to_rgb
-from comfykit_jupyter.sandbox.nodes.painter.finish import finished
+from comfykit_jupyter.sandbox.nodes.painter.finish import finish
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field
-from comfykit_jupyter.sandbox.nodes.painter.palettes import palette_of
+from comfykit_jupyter.sandbox.nodes.painter.palettes import choose_palette
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
 _SCENES = {
-    "mountains": scenes.mountains,
-    "hills": scenes.hills,
-    "sea": scenes.sea,
-    "dunes": scenes.dunes,
-    "forest": scenes.forest,
-    "silk": abstracts.silk,
-    "space": abstracts.space,
-    "fire": abstracts.fire,
-    "flower": abstracts.flower,
-    "city": abstracts.city,
+    "mountains": scenes.paint_mountains,
+    "hills": scenes.paint_hills,
+    "sea": scenes.paint_sea,
+    "dunes": scenes.paint_dunes,
+    "forest": scenes.paint_forest,
+    "silk": abstracts.paint_silk,
+    "space": abstracts.paint_space,
+    "fire": abstracts.paint_fire,
+    "flower": abstracts.paint_flower,
+    "city": abstracts.paint_city,
 }
 
 
@@ -36,6 +36,6 @@ def paint(brief: Brief, hand: str, width: int, height: int, seed: int, cfg: floa
         cfg: how far colours and contrasts are driven; 7 is neutral.
     """
     field = Field(width, height, seed, brief.key)
-    palette = palette_of(brief)
+    palette = choose_palette(brief)
     scene = _SCENES["silk" if hand == "silk" else brief.scene]
-    return to_rgb(finished(scene(field, brief, palette), field, brief, palette, cfg, hand == "ink"))
+    return to_rgb(finish(scene(field, brief, palette), field, brief, palette, cfg, hand == "ink"))

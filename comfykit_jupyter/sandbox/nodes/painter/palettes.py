@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
-from comfykit_jupyter.sandbox.nodes.painter.color import hexes, turned
-from comfykit_jupyter.sandbox.nodes.painter.noise import generator
+from comfykit_jupyter.sandbox.nodes.painter.color import parse_hexes, turn_hue
+from comfykit_jupyter.sandbox.nodes.painter.noise import make_generator
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
@@ -61,19 +61,19 @@ COLOURS = {
 }  # fmt: skip
 
 
-def named(colour: str) -> Floats:
+def find_colour(colour: str) -> Floats:
     """The OKLab colour, shape (3,), of a name in `COLOURS`."""
-    lab: Floats = hexes(COLOURS[colour])[0]
+    lab: Floats = parse_hexes(COLOURS[colour])[0]
     return lab
 
 
-def palette_of(brief: Brief) -> Palette:
+def choose_palette(brief: Brief) -> Palette:
     """The palette of a light, its hues turned a little by the words, and drawn to the colours they name."""
-    sky, haze, far, near, sun, accents = (hexes(*codes.split()) for codes in _LIGHTS[brief.light])
-    turn = float(generator("palette", brief.key).normal(0, 0.07)) + brief.turn
-    sky, haze, far, near, sun, accents = (turned(part, turn) for part in (sky, haze, far, near, sun, accents))
+    sky, haze, far, near, sun, accents = (parse_hexes(*codes.split()) for codes in _LIGHTS[brief.light])
+    turn = float(make_generator("palette", brief.key).normal(0, 0.07)) + brief.turn
+    sky, haze, far, near, sun, accents = (turn_hue(part, turn) for part in (sky, haze, far, near, sun, accents))
     for weight, colour in zip((0.45, 0.3, 0.2), brief.colours, strict=False):
-        pull = named(colour)
+        pull = find_colour(colour)
         for part in (sky, haze, far, near):
             part[:, 1:] += weight * (pull[1:] - part[:, 1:]) * np.float32(0.7)
             part[:, 0] += weight * 0.25 * (pull[0] - part[:, 0])
@@ -81,7 +81,7 @@ def palette_of(brief: Brief) -> Palette:
     for look, strength in brief.looks:
         if look == "golden":
             for part in (sky, haze, far, near, accents):
-                warm = turned(np.array([[0.8, 0.045, 0.11]], dtype=np.float32), 0.0)
+                warm = turn_hue(np.array([[0.8, 0.045, 0.11]], dtype=np.float32), 0.0)
                 part[:, 1:] += np.float32(np.tanh(strength) * 0.62) * (warm[:, 1:] - part[:, 1:])
                 part[:, 0] += np.float32(np.tanh(strength) * 0.06)
     return Palette(sky, haze[0], far[0], near[0], sun[0], accents)

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
-from comfykit_jupyter.client.inputs.media import OnServer, read_media
-from comfykit_jupyter.client.inputs.workflows import resolve
+from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.inputs.workflows import convert_workflow
 from comfykit_jupyter.workflow.binding import Binding, Slot
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -89,7 +89,7 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         workflow = await server.read(source)
         name = workflow.name
         definitions = await server.definitions(workflow.classes, fresh=True)
-        workflow = await resolve(workflow, server)
+        workflow = await convert_workflow(workflow, server)
         return await _Check(server, workflow, definitions).report(values)
     except ServerError as error:
         return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))
@@ -168,7 +168,7 @@ class _Check:
         except ParameterError as error:
             return [replace(each, kind="missing_file", field=upload.field) for each in error.problems]
         if (
-            isinstance(source, OnServer)
+            isinstance(source, RemoteFile)
             and source.name not in upload.choices
             and not await self.server.has(source.name)
         ):

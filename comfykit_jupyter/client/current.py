@@ -14,12 +14,12 @@ _options: dict[str, Any] = {}
 def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
     """Set the server of all kits in this process that name none; returns the kit that magics share. None: as before."""
     global _options
-    settings.connected = None if comfyui_url is None else settings.resolve(comfyui_url, **options)
+    settings.connected = None if comfyui_url is None else settings.resolve_settings(comfyui_url, **options)
     _options = {} if comfyui_url is None else options
-    return current()
+    return get_current_kit()
 
 
-def current() -> ComfyKit:
+def get_current_kit() -> ComfyKit:
     """The kit that magics share: another one when the settings have changed, by a key in the environment, say."""
     global _current
     kit = ComfyKit(**_options)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.inputs.media import OnServer, read_media
-from comfykit_jupyter.client.inputs.workflows import resolve
+from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.inputs.workflows import convert_workflow
 from comfykit_jupyter.workflow.editor.values import changes
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
@@ -64,7 +64,7 @@ class DryRun:
 
 async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> DryRun:
     """See `ComfyKit.dry_run`."""
-    workflow = await resolve(await server.read(source), server)
+    workflow = await convert_workflow(await server.read(source), server)
     drawn: set[int] = set()
 
     def draw(low: int, high: int) -> int:
@@ -145,7 +145,7 @@ async def _file(upload: Upload, server: Backend) -> str:
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         return f"upload of a {type(value).__name__}"
     source = await read_media(upload, server)
-    if isinstance(source, OnServer):
+    if isinstance(source, RemoteFile):
         return f"{_told(source.name)}, which the server has"
     size = source.content.stat().st_size if isinstance(source.content, Path) else len(source.content)
     return f"upload of {Path(str(value)).name}, {size:,} bytes"

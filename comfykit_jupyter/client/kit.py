@@ -11,7 +11,7 @@ from comfykit_jupyter.client import loop, settings
 from comfykit_jupyter.client.backends.base import Backend, Server
 from comfykit_jupyter.client.backends.routing import backend_for, backend_of
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.inputs.workflows import resolve, snapshot
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, take_snapshot
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, SettingsError
@@ -109,7 +109,7 @@ class ComfyKit:
             headers, api = {**connected.headers, **(headers or {})}, api or connected.api
             verify, proxy = connected.verify if verify is True else verify, proxy or connected.proxy
         self._use(
-            settings.resolve(
+            settings.resolve_settings(
                 comfyui_url,
                 executor_type,
                 api_key,
@@ -172,7 +172,7 @@ class ComfyKit:
             and `msg` and `error` say why.
         """
         listen = self.executor_type == "websocket"
-        return await self._start(workflow, dict(params or {}), listen=listen).finished()
+        return await self._start(workflow, dict(params or {}), listen=listen).wait_for_result()
 
     async def execute_json(
         self, workflow_json: Mapping[str, Any], params: Mapping[str, Any] | None = None
@@ -224,7 +224,7 @@ class ComfyKit:
         return self._start(workflow, dict(values), listen=True, id=id)
 
     def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, id: str | None = None) -> Run:  # noqa: A002
-        source = snapshot(workflow)
+        source = take_snapshot(workflow)
         server = self._where(source)
         run = Run(
             server,
@@ -247,15 +247,17 @@ class ComfyKit:
             raise SettingsError(f"{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
         kept = {name: getattr(self._settings, name) for name in known}
         # a secret belongs to its server
-        if settings.resolve(options.get("comfyui_url", self.comfyui_url)).comfyui_url != self.comfyui_url:
+        if settings.resolve_settings(options.get("comfyui_url", self.comfyui_url)).comfyui_url != self.comfyui_url:
             kept |= {"api_key": None, "cookies": None, "headers": None}
-        cloud = settings.resolve(runninghub_url=options.get("runninghub_url", self.runninghub_url)).runninghub_url
+        cloud = settings.resolve_settings(
+            runninghub_url=options.get("runninghub_url", self.runninghub_url)
+        ).runninghub_url
         if cloud != self.runninghub_url:
             kept |= {"runninghub_api_key": None}
         given = kept | options
         kit = ComfyKit.__new__(type(self))
         shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
-        kit._use(settings.resolve(**given), self._backends if shared else None)  # noqa: SLF001 - one of its own kind
+        kit._use(settings.resolve_settings(**given), self._backends if shared else None)  # noqa: SLF001 - one of its own kind
         return kit
 
     def find(self, ending: str, workflow: Any = None) -> list[str]:
@@ -287,8 +289,8 @@ class ComfyKit:
         """
         from comfykit_jupyter.client.check import check
 
-        source = snapshot(workflow)
-        return await loop.bridge(check(self._where(source), source, dict(params or {})))
+        source = take_snapshot(workflow)
+        return await loop.await_on_loop(check(self._where(source), source, dict(params or {})))
 
     def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
         """What `run` would send, told by what differs from the workflow's file: nothing is sent.
@@ -323,7 +325,7 @@ class ComfyKit:
 
     async def _load(self, workflow: Any) -> Workflow:
         server = self._where(workflow)
-        return await resolve(await server.read(workflow), server)
+        return await convert_workflow(await server.read(workflow), server)
 
     def fields(self, workflow: Any) -> tuple[Field, ...]:
         """The parameters of a workflow as a form shows them: with the bounds and choices of this server.
@@ -396,7 +398,7 @@ class ComfyKit:
     async def close(self) -> None:
         """Close the connections. Jobs go on; a run that is waited for opens what it needs again."""
         for backend in list(self._backends.values()):
-            await loop.bridge(backend.close())
+            await loop.await_on_loop(backend.close())
 
     async def __aenter__(self) -> ComfyKit:
         return self

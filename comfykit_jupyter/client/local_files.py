@@ -7,17 +7,17 @@ import re
 import threading
 from pathlib import Path
 
-PIECE = 1 << 20
+CHUNK_SIZE = 1 << 20
 """Bytes that are read or written at a time."""
 
 
-MEDIA_LIMIT = 2 * 1024 * 1024 * 1024
+MAX_MEDIA_BYTES = 2 * 1024 * 1024 * 1024
 """Bytes of one file that are fetched at most."""
 _folder_lock = threading.Lock()
 _folder: Path | None = None
 
 
-def local_folder() -> Path:
+def get_local_folder() -> Path:
     """The folder of this process's local copies; it goes when the process ends."""
     global _folder
     with _folder_lock:
@@ -28,14 +28,14 @@ def local_folder() -> Path:
         return _folder
 
 
-def without_folders(text: str) -> str:
+def strip_folders(text: str) -> str:
     """A text without the folders of this process: of the files in them the names are left."""
     if _folder is None or str(_folder) not in text:
         return text
     return re.sub(re.escape(str(_folder)) + r"[/\\](?:[\w.-]+[/\\])*", "", text)
 
 
-def digest_of(source: Path | bytes) -> tuple[str, int]:
+def compute_digest(source: Path | bytes) -> tuple[str, int]:
     """The SHA-256 of a file, or of the bytes of one, and how many bytes it has. Raises OSError."""
     digest = hashlib.sha256()
     if isinstance(source, bytes):
@@ -43,7 +43,7 @@ def digest_of(source: Path | bytes) -> tuple[str, int]:
         return digest.hexdigest(), len(source)
     size = 0
     with source.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(CHUNK_SIZE):
             digest.update(piece)
             size += len(piece)
     return digest.hexdigest(), size

@@ -1,8 +1,8 @@
 """The one background event loop: all of our I/O runs on it, in a daemon thread.
 
 It is the only way that works in a script, a cell, a callback and every ipykernel alike: the caller's own loop may be
-absent, running, patched or blocked. `call` waits for a coroutine from a thread, `bridge` from another loop; both cancel
-it when the caller leaves, and stay a moment, so that it can still tell the server.
+absent, running, patched or blocked. `call` waits for a coroutine from a thread, `await_on_loop` from another loop. When
+the caller leaves, both cancel the coroutine and wait a moment for its last requests to the server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
 
 
-def background() -> asyncio.AbstractEventLoop:
+def get_loop() -> asyncio.AbstractEventLoop:
     """The background loop, started on first use, and anew in a forked process."""
     global _loop, _thread
     with _lock:
@@ -56,7 +56,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-class Job(Generic[T]):
+class BackgroundTask(Generic[T]):
     """A coroutine under way on the background loop, and its outcome for other threads."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -64,7 +64,7 @@ class Job(Generic[T]):
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
         self._cancelled = False
-        self._loop = background()
+        self._loop = get_loop()
         self._loop.call_soon_threadsafe(self._start)
 
     def cancel(self) -> None:
@@ -102,10 +102,10 @@ def call(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         TimeoutError: the time is over; the coroutine has been cancelled.
         KeyboardInterrupt: Ctrl-C or ■; the coroutine has been cancelled, and was given a moment for its last requests.
     """
-    if on_background_thread():
+    if is_loop_thread():
         coroutine.close()
         raise RuntimeError("a blocking call in a callback would wait for itself: use `await`, or another thread")
-    job = Job(coroutine)
+    job = BackgroundTask(coroutine)
     try:
         return wait(job.outcome, timeout)
     except concurrent.futures.CancelledError:
@@ -139,12 +139,12 @@ def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) ->
                 raise TimeoutError(f"no answer within {timeout:g} s")
 
 
-async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) -> T:
+async def await_on_loop(work: Coroutine[Any, Any, T] | BackgroundTask[T], *, leave: bool = False) -> T:
     """Await, on the caller's loop, what runs on the background loop.
 
     Cancelling the caller cancels it; with `leave` it goes on.
     """
-    job = work if isinstance(work, Job) else Job(work)
+    job = work if isinstance(work, BackgroundTask) else BackgroundTask(work)
     waiter = asyncio.ensure_future(asyncio.wrap_future(job.outcome))
     try:
         while not waiter.done():
@@ -161,7 +161,7 @@ async def bridge(work: Coroutine[Any, Any, T] | Job[T], *, leave: bool = False) 
     return waiter.result()
 
 
-async def within(work: Awaitable[T], seconds: float) -> T:
+async def wait_for(work: Awaitable[T], seconds: float) -> T:
     """The result of something, if it is there in time.
 
     `asyncio.wait_for` loses, before Python 3.12, a cancellation that comes at the same moment as the result: whoever
@@ -187,6 +187,6 @@ async def within(work: Awaitable[T], seconds: float) -> T:
     return task.result()
 
 
-def on_background_thread() -> bool:
+def is_loop_thread() -> bool:
     """Whether the caller runs on the background loop's thread."""
     return _thread is not None and threading.get_ident() == _thread.ident

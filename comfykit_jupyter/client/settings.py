@@ -57,7 +57,7 @@ class Settings:
     """Whether `run` and `Run.result` raise `RunFailed` for a run that failed."""
 
 
-def resolve(
+def resolve_settings(
     comfyui_url: str | None = None,
     executor_type: str | None = None,
     api_key: str | None = None,
@@ -82,7 +82,7 @@ def resolve(
     Raises:
         SettingsError: one of them can't be used.
     """
-    url = normalise(comfyui_url or os.environ.get("COMFYUI_BASE_URL") or DEFAULT_URL, "comfyui_url")
+    url = normalize_url(comfyui_url or os.environ.get("COMFYUI_BASE_URL") or DEFAULT_URL, "comfyui_url")
     executor = executor_type or os.environ.get("COMFYUI_EXECUTOR_TYPE") or "http"
     if executor not in ("http", "websocket"):
         raise SettingsError(f"executor_type: {executor!r} is neither 'http' nor 'websocket'")
@@ -99,7 +99,7 @@ def resolve(
         cookies=cookies or os.environ.get("COMFYUI_COOKIES") or None,
         headers=dict(headers or {}),
         api=cast("Api | None", api),
-        runninghub_url=normalise(
+        runninghub_url=normalize_url(
             runninghub_url or os.environ.get("RUNNINGHUB_BASE_URL") or DEFAULT_RUNNINGHUB_URL, "runninghub_url"
         ),
         runninghub_api_key=(runninghub_api_key or os.environ.get("RUNNINGHUB_API_KEY") or "").strip() or None,
@@ -115,7 +115,7 @@ def resolve(
     )
 
 
-def normalise(url: str, setting: str) -> str:
+def normalize_url(url: str, setting: str) -> str:
     """An address without its trailing slash; `gpu-box:8188` is taken as `http://gpu-box:8188`.
 
     Raises:

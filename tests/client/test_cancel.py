@@ -190,14 +190,14 @@ async def test_a_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: t
     name, its = gate
     run = kit.submit(workflows.gated(name))
     await asyncio.to_thread(its.wait)
-    tasks = [asyncio.ensure_future(run.finished()) for _ in range(3)]
+    tasks = [asyncio.ensure_future(run.wait_for_result()) for _ in range(3)]
     await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert run.status == "cancelled"
     jobs.expect()
-    assert (await run.finished()).status == "failed"
+    assert (await run.wait_for_result()).status == "failed"
 
 
 def test_a_server_that_can_not_be_told_is_said_so(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:

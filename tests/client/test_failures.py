@@ -143,7 +143,7 @@ async def test_a_job_that_was_removed_is_told_and_not_waited_for(
     run = either._start(workflows.picture(), {}, listen=either.executor_type == "websocket")
     await _until_queued(run)
     await _delete(either.comfyui_url, run.prompt_id)
-    result = await run.finished()
+    result = await run.wait_for_result()
     assert result.error is not None
     assert (result.status, result.error.kind) == ("failed", "gone")
     assert "no longer knows this job" in str(result.msg)

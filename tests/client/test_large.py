@@ -28,7 +28,7 @@ SCRIPT = """
 import json, resource, sys
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.local_files import local_folder
+from comfykit_jupyter.client.local_files import get_local_folder
 
 url, form, large, small, inverted, showing = json.loads(sys.argv[1])
 unit = 1 if sys.platform == "darwin" else 1024
@@ -45,7 +45,7 @@ def fetch(result):
     return kit.run(json.loads(showing.replace("NAME", name))).image.path.stat().st_size
 
 def files():
-    return {path for path in local_folder().iterdir() if path.is_file()}
+    return {path for path in get_local_folder().iterdir() if path.is_file()}
 
 fetch(send(small))  # all that is imported and opened on the first run
 there = files()

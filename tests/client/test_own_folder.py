@@ -17,9 +17,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no su
 
 CODE = """
 import sys
-from comfykit_jupyter.client.local_files import local_folder
-(local_folder() / "copy.png").write_bytes(b"a copy")
-print(local_folder(), flush=True)
+from comfykit_jupyter.client.local_files import get_local_folder
+(get_local_folder() / "copy.png").write_bytes(b"a copy")
+print(get_local_folder(), flush=True)
 sys.stdin.read()
 """
 

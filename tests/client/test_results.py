@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, Media, ServerError
-from comfykit_jupyter.client.results.media import safe_name, view
-from comfykit_jupyter.client.results.result import collect
+from comfykit_jupyter.client.results.media import build_view_url, to_safe_name
+from comfykit_jupyter.client.results.result import collect_outputs
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.progress.progress import RunState
 
@@ -27,7 +27,7 @@ class Origin:
     url = "http://127.0.0.1:1"
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        return view(self.url, entry)
+        return build_view_url(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         raise ServerError("no such file")
@@ -40,7 +40,7 @@ def entry(name: str, folder: str = "output", subfolder: str = "") -> dict[str, s
 def collected(outputs: dict[str, Any], names: dict[str, str] | None = None) -> ExecuteResult:
     result = ExecuteResult("completed")
     state = RunState("id", 0.0, outputs=outputs)
-    collect(result, state, names or {}, Origin())
+    collect_outputs(result, state, names or {}, Origin())
     return result
 
 
@@ -145,12 +145,12 @@ def test_an_address_names_exactly_the_file(name: str, subfolder: str, folder: st
     st.text(max_size=300) | st.sampled_from(["../../etc/passwd", "..\\..\\x", "/abs", "C:\\x", "..", ".", "", "a\0b"])
 )
 def test_no_file_name_leads_out_of_a_folder(name: str) -> None:
-    safe = safe_name(name)
+    safe = to_safe_name(name)
     assert safe
     assert safe not in {".", ".."}
     assert not set(safe) & set('/\\:\0\n"')
     assert len(safe.encode()) <= 255
-    assert safe == safe_name(safe)
+    assert safe == to_safe_name(safe)
 
 
 async def test_strange_names_are_fetched_and_saved_as_what_they_are(either: ComfyKit, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
-from comfykit_jupyter.client.current import connect, current
+from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows
@@ -84,7 +84,7 @@ def test_connect_is_for_the_kits_that_name_no_server(sandbox: Sandbox, monkeypat
     try:
         kit = connect(sandbox.url, api_key="only-there")
         assert (kit.comfyui_url, kit.api_key) == (sandbox.url, "only-there")
-        assert current() is kit
+        assert get_current_kit() is kit
         assert (ComfyKit().comfyui_url, ComfyKit().api_key) == (sandbox.url, "only-there")
         assert (ComfyKit("http://other:1").comfyui_url, ComfyKit("http://other:1").api_key) == ("http://other:1", None)
     finally:

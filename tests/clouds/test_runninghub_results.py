@@ -10,7 +10,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.local_files import local_folder
+from comfykit_jupyter.client.local_files import get_local_folder
 from tests.client import workflows
 
 from .asking import WORKFLOW
@@ -141,7 +141,7 @@ def test_hostile_names_lead_nowhere(name: str, kit: ComfyKit, cloud: RunningHub)
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     (media,) = result.media
-    assert local_folder() in media.path.resolve().parents
+    assert get_local_folder() in media.path.resolve().parents
     assert media.read().startswith(b"\x89PNG")
     assert "<img src=x>" not in str(result._repr_mimebundle_()["text/html"])
     assert "\n" not in repr(result)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.local_files import local_folder
+from comfykit_jupyter.client.local_files import get_local_folder
 from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served
@@ -103,7 +103,7 @@ def test_they_show_nowhere(
     assert "picture_" in text
     assert "[key]" in text
     assert not [secret for secret in secrets(cloud) if secret in text]
-    for path in [*tmp_path.rglob("*"), *local_folder().rglob("*")]:
+    for path in [*tmp_path.rglob("*"), *get_local_folder().rglob("*")]:
         assert not path.is_file() or not [each for each in secrets(cloud) if each.encode() in path.read_bytes()], path
 
 

@@ -128,12 +128,12 @@ async def test_a_running_job_is_cancelled_and_another_one_is_left_alone(
         with pytest.raises(RunFailed):
             await run
     else:
-        waiting = asyncio.ensure_future(run.finished())
+        waiting = asyncio.ensure_future(run.wait_for_result())
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await run.finished()  # a server stops between two steps, and a step may take longer than one waits to leave
+        await run.wait_for_result()  # a server stops between two steps: that may take longer than leaving does
     assert run.status == "cancelled"
     assert (await after).status == "completed"
     assert run.prompt_id not in await asyncio.to_thread(queued, kit)

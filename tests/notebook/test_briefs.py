@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.results.media import Media, view
+from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.notebook.widget.run_summaries import ROOM, Briefs
 from comfykit_jupyter.workflow.progress.progress import RunError
@@ -21,7 +21,7 @@ class Nowhere:
     url = "http://server"
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        return view(self.url, entry)
+        return build_view_url(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         raise AssertionError("nothing is fetched")

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.local_files import local_folder
+from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results import render, wording
 from comfykit_jupyter.client.results.keep import KILOBYTES, Keep, keep
-from comfykit_jupyter.client.results.media import Media, view
+from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.client.results.thumbnail import thumbnail
+from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
@@ -55,7 +55,7 @@ class Folder:
         self.folder = folder
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        return view(self.url, entry)
+        return build_view_url(self.url, entry)
 
     async def fetch(self, media: Media) -> Path:
         if media.name.startswith("slow"):
@@ -150,7 +150,7 @@ def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> N
         changed={"steps": 30},
         server_version="0.33.0",
     )
-    bundle = render.result_bundle(result)
+    bundle = render.build_result_bundle(result)
     text = tags(bundle["text/html"]).text
     assert text == f"portrait: completed in 1.2 s · seed {2**64 - 1} · steps = 30 · ComfyUI 0.33.0"
     ((_, image),) = [found for found in tags(bundle["text/html"]).found if found[0] == "img"]
@@ -163,8 +163,8 @@ def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> N
 def test_an_output_given_as_a_value_is_told_by_its_file_name(tmp_path: Path) -> None:
     noise(tmp_path, "cat.png")
     (cat,) = made(tmp_path, "cat.png").media
-    private = local_folder() / "inbox/0a1b2c3d/my photo.png"
-    line = wording.headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
+    private = get_local_folder() / "inbox/0a1b2c3d/my photo.png"
+    line = wording.format_headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
     assert line == "portrait: completed in 1.2 s · image = cat.png · mask = my photo.png · prompt = a/b"
 
 
@@ -181,7 +181,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_of_a_large_batch_as_many_pictures_stay_as_fit_evenly_picked_and_counted(kilobytes: int, batch: Path) -> None:
     keep("thumbnails", kilobytes)
     names = sorted(path.name for path in batch.iterdir())
-    bundle = render.result_bundle(made(batch, *names, texts_by_var={"story": ["long " * 1000] * 50}))
+    bundle = render.build_result_bundle(made(batch, *names, texts_by_var={"story": ["long " * 1000] * 50}))
     assert size(bundle) <= kilobytes * 1000
     found = tags(bundle["text/html"])
     shown = [int(re.findall(r"picture(\d+)", str(each["alt"]))[0]) for tag, each in found.found if tag == "img"]
@@ -198,7 +198,7 @@ def test_pictures_that_are_too_large_together_are_made_smaller_before_any_is_lef
     names = [f"picture{index}.png" for index in range(10)]
     for name in names:
         noise(tmp_path, name)
-    bundle = render.result_bundle(made(tmp_path, *names))
+    bundle = render.build_result_bundle(made(tmp_path, *names))
     assert size(bundle) <= KILOBYTES * 1000
     assert len([tag for tag, _ in tags(bundle["text/html"]).found if tag == "img"]) == 10
 
@@ -207,14 +207,14 @@ def test_links_name_the_files_on_the_server_and_off_keeps_a_line(tmp_path: Path)
     noise(tmp_path, "cat.png")
     result = made(tmp_path, "cat.png", "a b.mp4", texts_by_var={"story": ["once"]})
     keep("links")
-    bundle = render.result_bundle(result)
+    bundle = render.build_result_bundle(result)
     found = tags(bundle["text/html"])
     links = [str(attributes["href"]) for tag, attributes in found.found if tag == "a"]
     assert links == [str(media) for media in result.media]
     assert "once" in found.text
     assert "data:" not in json.dumps(bundle)
     keep("off")
-    bundle = render.result_bundle(result)
+    bundle = render.build_result_bundle(result)
     assert tags(bundle["text/html"]).text == "portrait: completed in 1.2 s"
     assert set(bundle) == {"text/plain", "text/html"}
 
@@ -230,7 +230,9 @@ def test_what_does_not_arrive_is_named_and_nobody_waits_for_it(tmp_path: Path, m
     monkeypatch.setattr(render, "PATIENCE", 0.2)
     noise(tmp_path, "there.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    found = tags(render.result_bundle(made(tmp_path, "slow.png", "gone.png", "broken.png", "there.png"))["text/html"])
+    found = tags(
+        render.build_result_bundle(made(tmp_path, "slow.png", "gone.png", "broken.png", "there.png"))["text/html"]
+    )
     assert len([tag for tag, _ in found.found if tag == "img"]) == 1
     for name in ("slow.png", "gone.png", "broken.png"):
         assert name in found.text
@@ -239,7 +241,7 @@ def test_what_does_not_arrive_is_named_and_nobody_waits_for_it(tmp_path: Path, m
 def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(tmp_path: Path) -> None:
     film(tmp_path / "clip.mp4", "mp4", "mpeg4")
     (tmp_path / "broken.webm").write_bytes(b"film")
-    html = render.result_bundle(made(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))["text/html"]
+    html = render.build_result_bundle(made(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))["text/html"]
     found = tags(html)
     ((_, poster),) = [each for each in found.found if each[0] == "img"]
     assert poster["alt"] == "cover: clip.mp4, 64 × 48, first picture"
@@ -250,7 +252,7 @@ def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(
 
 def test_texts_are_whole_up_to_a_bound_and_then_cut_with_a_count(tmp_path: Path) -> None:
     short, long = "one\n  two <b>", "x" * 5_000
-    text = tags(render.result_bundle(made(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]).text
+    text = tags(render.build_result_bundle(made(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]).text
     assert short in text
     assert "x" * render.TEXT_LENGTH in text
     assert "x" * (render.TEXT_LENGTH + 1) not in text
@@ -271,7 +273,7 @@ def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) ->
     result = ExecuteResult(
         "failed", "id", 2.0, error=error, msg="Sampler: CUDA out of memory", workflow_name="portrait"
     )
-    found = tags(render.result_bundle(result)["text/html"])
+    found = tags(render.build_result_bundle(result)["text/html"])
     assert "portrait: failed after 2.0 s" in found.text
     assert "Sampler: CUDA out of memory" in found.text
     assert "line 1\nline <2>" in found.text
@@ -280,7 +282,7 @@ def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) ->
 
 def test_a_cancelled_run_is_called_cancelled(tmp_path: Path) -> None:
     result = ExecuteResult("failed", "id", 2.0, error=RunError("cancelled", "the run was interrupted"))
-    assert "cancelled after 2.0 s" in wording.headline(result)
+    assert "cancelled after 2.0 s" in wording.format_headline(result)
 
 
 @given(st.data())
@@ -307,13 +309,13 @@ def test_whatever_a_server_or_file_says_is_only_text(
         workflow_name=draw(),
         server_version=draw(),
     )
-    found = tags(render.result_bundle(result)["text/html"])
+    found = tags(render.build_result_bundle(result)["text/html"])
     assert not set("\x1b\u202e") & set(found.text)
-    lines = wording.result_text(result)
+    lines = wording.format_result(result)
     assert not set("\x1b\u202e") & set(lines)
     assert len(lines.splitlines()) <= 10
     keep("links")
-    tags(render.result_bundle(result)["text/html"])
+    tags(render.build_result_bundle(result)["text/html"])
     keep("thumbnails")
 
 
@@ -322,13 +324,13 @@ def test_one_picture_by_itself_is_large_and_a_short_clip_plays_where_it_stands(t
     (tmp_path / "clip.mp4").write_bytes(b"not really a film")
     (tmp_path / "long.mp4").write_bytes(bytes(render.PLAYED_BYTES + 1))
     cat, clip, long = made(tmp_path, "cat.png", "clip.mp4", "long.mp4").media
-    ((_, image),) = tags(render.media_bundle(cat)["text/html"]).found
+    ((_, image),) = tags(render.build_media_bundle(cat)["text/html"]).found
     assert image["width"] == str(render.LARGE_SIDE)
-    ((tag, video),) = tags(render.media_bundle(clip)["text/html"]).found
+    ((tag, video),) = tags(render.build_media_bundle(clip)["text/html"]).found
     assert tag == "video"
     assert str(video["src"]).startswith("data:video/mp4;base64,")
-    assert tags(render.media_bundle(long)["text/html"]).text == "long.mp4 (video)"
-    assert render.media_bundle(cat)["text/plain"] == repr(str(cat))
+    assert tags(render.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
+    assert render.build_media_bundle(cat)["text/plain"] == repr(str(cat))
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "JPEG"])
@@ -337,7 +339,7 @@ def test_thumbnails_are_made_of_every_kind_of_picture(mode: str, form: str) -> N
     picture = Image.new("F", (300, 100)) if mode == "F" else Image.linear_gradient("L").resize((300, 100)).convert(mode)
     out = io.BytesIO()
     picture.save(out, "TIFF" if mode in ("CMYK", "F", "I;16") else "PNG")
-    small = thumbnail(out.getvalue(), 60, form)
+    small = make_thumbnail(out.getvalue(), 60, form)
     assert (small.width, small.height, small.original) == (60, 20, (300, 100))
     assert Image.open(io.BytesIO(small.data)).format == form
 
@@ -346,14 +348,14 @@ def test_an_animation_gives_its_first_frame_and_a_turned_photo_stands_upright() 
     frames = [Image.new("RGB", (40, 20), color) for color in ("red", "blue")]
     out = io.BytesIO()
     frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    small = Image.open(io.BytesIO(thumbnail(out.getvalue(), 512, "PNG").data)).convert("RGB")
+    small = Image.open(io.BytesIO(make_thumbnail(out.getvalue(), 512, "PNG").data)).convert("RGB")
     assert small.size == (40, 20)
     assert small.getpixel((5, 5)) == (255, 0, 0)
     turned = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
     frames[0].save(turned, "JPEG", exif=exif)
-    assert (thumbnail(turned.getvalue(), 512).width, thumbnail(turned.getvalue(), 512).height) == (20, 40)
+    assert (make_thumbnail(turned.getvalue(), 512).width, make_thumbnail(turned.getvalue(), 512).height) == (20, 40)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +364,7 @@ def test_an_animation_gives_its_first_frame_and_a_turned_photo_stands_upright() 
 )
 def test_a_video_gives_its_first_picture(name: str, form: str, codec: str, tmp_path: Path) -> None:
     film(tmp_path / name, form, codec)
-    small = thumbnail(tmp_path / name, 32, "PNG")
+    small = make_thumbnail(tmp_path / name, 32, "PNG")
     assert (small.width, small.height, small.original) == (32, 24, (64, 48))
     red, green, blue = Image.open(io.BytesIO(small.data)).getpixel((16, 12))  # type: ignore[misc]
     assert red > 200
@@ -377,14 +379,14 @@ def test_a_playlist_that_is_called_a_video_is_not_followed(name: str, tmp_path: 
     for text in ("#EXTM3U\n#EXTINF:1,\nsecret.mp4\n", "ffconcat version 1.0\nfile secret.mp4\n"):
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match="no video"):
-            thumbnail(tmp_path / name, 32)
+            make_thumbnail(tmp_path / name, 32)
 
 
 def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ValueError, match="PyAV is not installed"):
-        thumbnail(tmp_path / "clip.mp4", 32)
+        make_thumbnail(tmp_path / "clip.mp4", 32)
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "clip.mp4", "clip.webm", "gone.png", "gone.mp4"])
@@ -392,7 +394,7 @@ def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path:
     if not name.startswith("gone"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="no ") as caught:
-        thumbnail(tmp_path / name, 32)
+        make_thumbnail(tmp_path / name, 32)
     assert str(tmp_path) not in str(caught.value)
 
 
@@ -400,4 +402,4 @@ def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path:
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff"):
         with pytest.raises(ValueError, match="picture"):
-            thumbnail(start + data, 10)
+            make_thumbnail(start + data, 10)

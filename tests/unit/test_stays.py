@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter.client.results.keep import keep
-from comfykit_jupyter.client.results.render import result_bundle
+from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 from .test_render import as_ever, film, made, noise, tags
@@ -63,7 +63,7 @@ def bundle(tmp_path: Path) -> dict[str, Any]:
     noise(tmp_path, "cat.png")
     film(tmp_path / "clip.mp4", "mp4", "mpeg4")
     error = RunError("node_error", "out of memory", "3", "Sampler", "KSampler", None, "E", ("line 1\n",))
-    return result_bundle(
+    return build_result_bundle(
         made(
             tmp_path,
             "cat.png",
@@ -94,7 +94,7 @@ def test_all_of_it_is_left_without_trust(bundle: dict[str, Any], attributes: dic
 
 def test_links_are_left_without_trust(tmp_path: Path) -> None:
     keep("links")
-    html = result_bundle(made(tmp_path, "cat.png"))["text/html"]
+    html = build_result_bundle(made(tmp_path, "cat.png"))["text/html"]
     assert [each["href"] for tag, each in tags(cleaned(html, CODE_HOST)).found if tag == "a"] == [
         "http://server/view?filename=cat.png&type=output"
     ]

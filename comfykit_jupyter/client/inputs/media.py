@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.errors import ParameterError, Problem
-from comfykit_jupyter.client.local_files import PIECE, local_folder
+from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.params import nearest
@@ -37,14 +37,14 @@ _SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav"}
 
 
 @dataclass(frozen=True)
-class OnServer:
+class RemoteFile:
     """A file that the server has already, by what stands in a prompt for it: the name that its nodes know."""
 
     name: Any
 
 
 @dataclass(frozen=True)
-class ToSend:
+class LocalFile:
     """A file to be sent."""
 
     content: Path | bytes
@@ -53,7 +53,7 @@ class ToSend:
     """Whether `content` is a copy that nobody needs once it is sent."""
 
 
-async def read_media(upload: Upload, server: Backend | None) -> OnServer | ToSend:
+async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | LocalFile:
     """What a media parameter's value stands for.
 
     It may be a path, bytes, an open file, a Pillow picture, a NumPy array (height × width × 3, 0…255 or 0…1), a
@@ -66,24 +66,26 @@ async def read_media(upload: Upload, server: Backend | None) -> OnServer | ToSen
     value = upload.value
     if isinstance(value, Media):
         if server is not None and value.origin.url == server.url and (name := server.reference_to(value)) is not None:
-            return OnServer(name)
-        return ToSend(await value.origin.fetch(value), _suffix(value.name, upload))
+            return RemoteFile(name)
+        return LocalFile(await value.origin.fetch(value), _suffix(value.name, upload))
     if isinstance(value, (str, os.PathLike)):
         return await _read_named(os.fspath(value), upload, server)
     return await asyncio.to_thread(_encode, value, upload)
 
 
-async def _read_named(text: str, upload: Upload, server: Backend | None) -> OnServer | ToSend:
+async def _read_named(text: str, upload: Upload, server: Backend | None) -> RemoteFile | LocalFile:
     known = server.find_remote_file(text) if server is not None else None
     if known is not None and "://" in text:
-        return OnServer(known)
+        return RemoteFile(known)
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
-        return ToSend(copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)), temporary=True)
+        return LocalFile(
+            copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)), temporary=True
+        )
     if (path := await asyncio.to_thread(_local, text)) is not None:
-        return ToSend(path, _suffix(path.name, upload))
+        return LocalFile(path, _suffix(path.name, upload))
     if known is not None or text in upload.choices:
-        return OnServer(known or text)
+        return RemoteFile(known or text)
     similar = nearest(text, upload.choices)
     hint = (
         f"; did you mean {similar!r}, which the server has?" if similar else " (a path, a URL, or a name on the server)"
@@ -100,22 +102,22 @@ def _local(text: str) -> Path | None:
         return None
 
 
-def _encode(value: Any, upload: Upload) -> ToSend:
+def _encode(value: Any, upload: Upload) -> LocalFile:
     """An object as the bytes of a file."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
-        return ToSend(data, _suffix("", upload, data))
+        return LocalFile(data, _suffix("", upload, data))
     if hasattr(value, "savefig"):
         buffer = io.BytesIO()
         value.savefig(buffer, format="png")
-        return ToSend(buffer.getvalue(), ".png")
+        return LocalFile(buffer.getvalue(), ".png")
     if hasattr(value, "__array_interface__") and hasattr(value, "shape"):
         value = _from_array(value, upload)
     if hasattr(value, "save") and hasattr(value, "mode"):
         buffer = io.BytesIO()
         picture = value if value.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else value.convert("RGB")
         picture.save(buffer, format="PNG", compress_level=1)
-        return ToSend(buffer.getvalue(), ".png")
+        return LocalFile(buffer.getvalue(), ".png")
     if hasattr(value, "read"):
         return _copy(value, upload)
     raise _wrong(
@@ -125,20 +127,20 @@ def _encode(value: Any, upload: Upload) -> ToSend:
     )
 
 
-def _copy(file: Any, upload: Upload) -> ToSend:
+def _copy(file: Any, upload: Upload) -> LocalFile:
     """What is left to read of an open file, however long it is."""
-    piece = file.read(PIECE)
+    piece = file.read(CHUNK_SIZE)
     if not isinstance(piece, bytes):
         raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
     if not piece:
         raise _wrong(upload, "the open file has nothing left to read: open it anew")
     suffix = _suffix(str(getattr(file, "name", "")), upload, piece)
-    path = local_folder() / uuid.uuid4().hex
+    path = get_local_folder() / uuid.uuid4().hex
     with path.open("wb") as copy:
         while piece:
             copy.write(piece)
-            piece = file.read(PIECE)
-    return ToSend(path, suffix, temporary=True)
+            piece = file.read(CHUNK_SIZE)
+    return LocalFile(path, suffix, temporary=True)
 
 
 def _from_array(value: Any, upload: Upload) -> Any:

@@ -25,7 +25,7 @@ FEW = 10
 """Keys of a dict that only refers to a workflow."""
 
 
-def snapshot(source: Any) -> Any:
+def take_snapshot(source: Any) -> Any:
     """A workflow's source as it is now: the owner of a dict may change it while the run is made ready."""
     if not isinstance(source, Mapping):
         return source
@@ -36,7 +36,7 @@ def snapshot(source: Any) -> Any:
 
 
 async def read_workflow(source: Any) -> Workflow:
-    """The workflow that a path, URL, dict, output of a run or `snapshot` names; see `resolve` for what is next.
+    """Read the workflow that a path, URL, dict, output of a run or snapshot names; `convert_workflow` is next.
 
     Raises:
         SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
@@ -66,7 +66,7 @@ async def read_workflow(source: Any) -> Workflow:
     return await asyncio.to_thread(_read_file, Path(text))
 
 
-async def resolve(workflow: Workflow, server: Backend) -> Workflow:
+async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:
     """The workflow with its prompt: what the editor saved is converted by the definitions of the server it runs on.
 
     Raises:

@@ -27,7 +27,7 @@ class Keep:
 _kept = Keep()
 
 
-def kept() -> Keep:
+def get_keep() -> Keep:
     """What stays of a run now."""
     return _kept
 

@@ -115,7 +115,7 @@ class Media(str):
     @property
     def server_name(self) -> str:
         """The name by which nodes of a ComfyUI server know it, the other way round of `named`; else its address."""
-        return annotated(self.query) if "type" in self.query else str(self)
+        return format_annotated_name(self.query) if "type" in self.query else str(self)
 
     @property
     def path(self) -> Path:
@@ -137,7 +137,7 @@ class Media(str):
         target = Path(path)
         if target.is_dir() or str(path).endswith(("/", "\\")):
             target.mkdir(parents=True, exist_ok=True)
-            target = target / safe_name(self.name)
+            target = target / to_safe_name(self.name)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.path, target)
@@ -159,9 +159,9 @@ class Media(str):
         return picture
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
-        from comfykit_jupyter.client.results.render import media_bundle
+        from comfykit_jupyter.client.results.render import build_media_bundle
 
-        return media_bundle(self)
+        return build_media_bundle(self)
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return (str, (str(self),))  # a copy in another process has no server behind it: it is the address
@@ -171,22 +171,22 @@ FILE = {"filename": "", "subfolder": "", "type": "output"}
 """What names a file on a ComfyUI server, and what is meant where an entry does not say it."""
 
 
-def view(url: str, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+def build_view_url(url: str, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """The address of a file on a ComfyUI server, and what names it there."""
-    query = {key: encodable(entry.get(key) or meant) for key, meant in FILE.items()}
+    query = {key: to_encodable(entry.get(key) or meant) for key, meant in FILE.items()}
     return f"{url}/view?{urlencode({key: part for key, part in query.items() if part})}", query
 
 
-def annotated(query: Mapping[str, str]) -> str:
+def format_annotated_name(query: Mapping[str, str]) -> str:
     """The name by which a node of a ComfyUI server finds a file in one of the server's folders."""
     name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
     folder = query.get("type") or "output"
     return name if folder == "input" else f"{name} [{folder}]"
 
 
-def safe_name(name: str) -> str:
+def to_safe_name(name: str) -> str:
     """A server's file name as the name of a file in a folder of ours: it can't lead out, nor hide, nor be too long."""
-    base = encodable(name.replace("\\", "/").rpartition("/")[2])
+    base = to_encodable(name.replace("\\", "/").rpartition("/")[2])
     clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
     stem, dot, suffix = clean.rpartition(".")
     if not stem or len(suffix.encode()) > 20:
@@ -194,7 +194,7 @@ def safe_name(name: str) -> str:
     return (stem.encode()[:200].decode(errors="ignore") + dot + suffix) or "file"
 
 
-def encodable(value: object) -> str:
+def to_encodable(value: object) -> str:
     """Text without what JSON can hold and UTF-8 can't: halves of characters."""
     return str(value).encode("utf-8", "replace").decode()
 

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.results.wording import failure, headline, label, priced, told
+from comfykit_jupyter.client.results.wording import (
+    format_cost,
+    format_failure,
+    format_headline,
+    format_label,
+    format_value,
+)
 from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -72,9 +78,9 @@ def write_page(result: ExecuteResult, path: str | Path, megabytes: int = MEGABYT
 def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
     name = one_line(result.workflow_name or "workflow", 200)
     file.write(_HEAD.format(title=html.escape(name)))
-    file.write(f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(headline(result))}</p>\n")
+    file.write(f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(format_headline(result))}</p>\n")
     if result.error is not None:
-        file.write(f"<p><strong>{html.escape(failure(result))}</strong></p>\n")
+        file.write(f"<p><strong>{html.escape(format_failure(result))}</strong></p>\n")
         if result.error.traceback:
             file.write(_folded("Traceback", "\n".join(line.rstrip("\n") for line in result.error.traceback)))
     file.writelines(f"<p>{html.escape(warning)}</p>\n" for warning in result.warnings)
@@ -88,7 +94,7 @@ def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
         "server": result.server,
         "ComfyUI": result.server_version,
         "prompt_id": result.prompt_id,
-        "cost": priced(result.cost),
+        "cost": format_cost(result.cost),
     }
     file.write(_listed({name: value for name, value in about.items() if value}))
     if result.prompt:
@@ -98,7 +104,7 @@ def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
 
 def _write_media(media: Media, file: IO[str], room: int) -> int:
     """One output, in full if there is room; returns the bytes that it took."""
-    caption = html.escape(f"{label(media)}: {one_line(media.name, 300)}")
+    caption = html.escape(f"{format_label(media)}: {one_line(media.name, 300)}")
     try:
         path = media.path
         size = path.stat().st_size
@@ -127,7 +133,9 @@ def _element(media: Media, caption: str) -> tuple[str, str]:
 
 
 def _listed(values: Mapping[str, Any]) -> str:
-    rows = [f"<dt>{html.escape(name)}</dt><dd>{html.escape(told(value))}</dd>\n" for name, value in values.items()]
+    rows = [
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(format_value(value))}</dd>\n" for name, value in values.items()
+    ]
     return f"<dl>\n{''.join(rows)}</dl>\n" if rows else ""
 
 

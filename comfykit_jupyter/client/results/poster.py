@@ -25,11 +25,11 @@ _PACKETS = 500
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is that of a video which `poster` may know."""
+    """Whether the name is that of a video which `read_first_frame` may know."""
     return path.suffix.lower() in _CONTAINERS
 
 
-def poster(path: Path, pixels: int) -> Image:
+def read_first_frame(path: Path, pixels: int) -> Image:
     """The first picture of a video.
 
     Args:

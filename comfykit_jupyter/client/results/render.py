@@ -15,21 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.client.loop import call, on_background_thread
-from comfykit_jupyter.client.results.keep import kept
+from comfykit_jupyter.client.loop import call, is_loop_thread
+from comfykit_jupyter.client.results.keep import get_keep
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.client.results.thumbnail import Thumbnail, thumbnail
+from comfykit_jupyter.client.results.thumbnail import Thumbnail, make_thumbnail
 from comfykit_jupyter.client.results.wording import (
-    MOST_NAMES,
-    NAME_LENGTH,
-    _bounded,
-    _limited,
-    _plain,
-    failure,
-    headline,
-    label,
-    result_text,
+    MAX_NAME_LENGTH,
+    MAX_NAMES,
+    format_failure,
+    format_headline,
+    format_label,
+    format_result,
+    shorten,
+    strip_controls,
+    truncate,
 )
 
 SIDE, SMALL_SIDE, MANY = 256, 128, 12
@@ -47,19 +47,19 @@ LARGE_SIDE, PLAYED_BYTES = 768, 3_000_000
 """Pixels of a picture shown by itself, and bytes of a video or sound that is played where it stands."""
 
 
-def result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
+def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
     """What a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first picture.
 
     Args:
         result: a run's result.
         share: the part of what `keep` says that it may take.
     """
-    keep = kept()
+    keep = get_keep()
     room = int(keep.kilobytes * 1000 * share)
-    text = result_text(result)
+    text = format_result(result)
     if keep.mode == "off":
-        return {"text/plain": _limited(text, 2_000), "text/html": _wrapped(_told(result))}
-    text = _limited(text, room // 10)
+        return {"text/plain": truncate(text, 2_000), "text/html": _wrapped(_told(result))}
+    text = truncate(text, room // 10)
     html = _without_pictures(result, room // 3)
     if keep.mode == "links":
         return {"text/plain": text, "text/html": _wrapped([*html, _links(result.media, room // 3)])}
@@ -76,7 +76,7 @@ def result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
     return bundle
 
 
-def media_bundle(media: Media) -> dict[str, Any]:
+def build_media_bundle(media: Media) -> dict[str, Any]:
     """What a cell shows of one picture, video or sound: itself, when it can be had, else its name."""
     bundle: dict[str, Any] = {"text/plain": repr(str(media))}
     name = _escape(media.name)
@@ -93,9 +93,9 @@ def media_bundle(media: Media) -> dict[str, Any]:
 
 def _told(result: ExecuteResult) -> list[str]:
     """What was run and how it ended."""
-    parts = [f"<p>{_escape(headline(result), 2_000)}</p>"]
+    parts = [f"<p>{_escape(format_headline(result), 2_000)}</p>"]
     if result.error is not None:
-        parts.append(f"<p><strong>{_escape(failure(result), 500)}</strong></p>")
+        parts.append(f"<p><strong>{_escape(format_failure(result), 500)}</strong></p>")
     return parts
 
 
@@ -127,7 +127,7 @@ def _gallery(
     """
     missing = [each for each in picked if each not in pictures]
     names = _listed([_named(each) for each in media if each in missing or each.kind != "image"])
-    images = _fitting(pictures, room - sum(map(_size, names)) - NAME_LENGTH)
+    images = _fitting(pictures, room - sum(map(_size, names)) - MAX_NAME_LENGTH)
     if not images:
         return _listed([_named(each) for each in media])
     parts = [f"<p>{' '.join(images.values())}</p>"]
@@ -138,13 +138,13 @@ def _gallery(
 
 
 def _named(media: Media) -> str:
-    return f"{_escape(label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
+    return f"{_escape(format_label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
 
 
 def _links(media: Sequence[Media], room: int) -> str:
     links: list[str] = []
     for each in media:
-        link = f'{_escape(label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
+        link = f'{_escape(format_label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
         room -= _size(link)
         if room < 0:
             break
@@ -153,7 +153,7 @@ def _links(media: Sequence[Media], room: int) -> str:
 
 
 def _listed(names: Sequence[str], count: int | None = None) -> list[str]:
-    shown = list(names[:MOST_NAMES])
+    shown = list(names[:MAX_NAMES])
     more = (len(names) if count is None else count) - len(shown)
     if more > 0:
         shown.append(f"and {more} more")
@@ -189,13 +189,13 @@ def _thumbnails(pictures: Sequence[Media], side: int | None = None) -> dict[Medi
 
 def _thumbnail(path: Path, side: int) -> Thumbnail | None:
     try:
-        return thumbnail(path, side)
+        return make_thumbnail(path, side)
     except ValueError:
         return None
 
 
 def _smaller(picture: Thumbnail) -> Thumbnail:
-    return replace(thumbnail(picture.data, SMALL_SIDE), original=picture.original)
+    return replace(make_thumbnail(picture.data, SMALL_SIDE), original=picture.original)
 
 
 def _played(media: Media) -> bytes | None:
@@ -206,7 +206,7 @@ def _played(media: Media) -> bytes | None:
 
 def _files(media: Sequence[Media]) -> dict[Media, Path]:
     """The local files of those that arrive in time, fetched side by side; the others are left out."""
-    if not media or on_background_thread():
+    if not media or is_loop_thread():
         return {}
     return call(_fetch(media))
 
@@ -224,7 +224,7 @@ async def _fetch(media: Sequence[Media]) -> dict[Media, Path]:
 def _png(data: bytes, room: int) -> str | None:
     """A picture as PNG in base64, small enough to stand beside its thumbnail."""
     for side in (SIDE, 192, 128, 64):
-        text = base64.b64encode(thumbnail(data, side, "PNG").data).decode("ascii")
+        text = base64.b64encode(make_thumbnail(data, side, "PNG").data).decode("ascii")
         if len(text) <= room:
             return text
     return None
@@ -232,12 +232,12 @@ def _png(data: bytes, room: int) -> str | None:
 
 def _image(media: Media, picture: Thumbnail) -> str:
     width, height = picture.original
-    about = f"{label(media)}: {_bounded(media.name)}, {width} × {height}"
+    about = f"{format_label(media)}: {shorten(media.name)}, {width} × {height}"
     if media.kind == "video":
         about += ", first picture"
     return (
         f'<img src="{_data_url(picture.mime, picture.data)}" width="{picture.width}" height="{picture.height}"'
-        f' alt="{_escape(about, 2 * NAME_LENGTH)}" title="{_escape(about, 2 * NAME_LENGTH)}">'
+        f' alt="{_escape(about, 2 * MAX_NAME_LENGTH)}" title="{_escape(about, 2 * MAX_NAME_LENGTH)}">'
     )
 
 
@@ -245,8 +245,8 @@ def _data_url(mime: str, data: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _escape(text: str, length: int = NAME_LENGTH) -> str:
-    return html.escape(_bounded(text, length))
+def _escape(text: str, length: int = MAX_NAME_LENGTH) -> str:
+    return html.escape(shorten(text, length))
 
 
 def _wrapped(parts: Sequence[str]) -> str:
@@ -260,6 +260,6 @@ def _size(text: str) -> int:
 
 def _cut(text: str, length: int) -> str:
     """A text of many lines: whole up to `length` characters, then cut, with the number of those left out."""
-    shown = "\n".join(_plain(line.replace("\t", "    ")) for line in text[:length].split("\n"))
+    shown = "\n".join(strip_controls(line.replace("\t", "    ")) for line in text[:length].split("\n"))
     rest = len(text) - length
     return html.escape(shown) + (f"\n… and {rest:,} characters more" if rest > 0 else "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
 from comfykit_jupyter.client.results.media import Media, MediaKind, Origin
-from comfykit_jupyter.client.results.wording import priced
+from comfykit_jupyter.client.results.wording import format_cost
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
@@ -89,7 +89,7 @@ class ExecuteResult:
         }
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
         told = [*([one_line(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
-        told += [price] if (price := priced(self.cost)) else []
+        told += [price] if (price := format_cost(self.cost)) else []
         return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
 
     @property
@@ -174,12 +174,12 @@ class ExecuteResult:
         raise ComfyKitError(f"this run gave no {kind}{why}")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
-        from comfykit_jupyter.client.results.render import result_bundle
+        from comfykit_jupyter.client.results.render import build_result_bundle
 
-        return result_bundle(self)
+        return build_result_bundle(self)
 
 
-def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], origin: Origin) -> None:
+def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, str], origin: Origin) -> None:
     """Fill a result with the outputs of a run: what each node gave, told apart by its shape and suffix.
 
     Nothing is dropped, and one odd entry never spoils the rest: what can't be understood stays in `outputs`.
@@ -207,7 +207,9 @@ def collect(result: ExecuteResult, state: RunState, names: Mapping[str, str], or
             result.texts_by_var.setdefault(var, []).append(text)
 
 
-def changed_values(params: Mapping[str, Any], seeds: Mapping[str, int], workflow: Workflow | None) -> dict[str, Any]:
+def find_changed_values(
+    params: Mapping[str, Any], seeds: Mapping[str, int], workflow: Workflow | None
+) -> dict[str, Any]:
     """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
     mine = {name: value for name, value in params.items() if name not in seeds}
     return {name: value for name, value in mine.items() if not _same(value, _own(name, workflow))}

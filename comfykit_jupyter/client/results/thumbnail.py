@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.results.poster import is_video, poster
+from comfykit_jupyter.client.results.poster import is_video, read_first_frame
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +28,7 @@ class Thumbnail:
     original: tuple[int, int]
 
 
-def thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality: int = 80) -> Thumbnail:
+def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality: int = 80) -> Thumbnail:
     """The picture within `side` × `side` pixels; of an animation or a video its first frame; never enlarged.
 
     Args:
@@ -46,7 +46,7 @@ def thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality: int 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is ours
             if isinstance(source, Path) and is_video(source):
-                return _small(poster(source, PIXELS), side, form, quality)
+                return _small(read_first_frame(source, PIXELS), side, form, quality)
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
                 return _small(picture, side, form, quality)
     except UnidentifiedImageError:  # its message has the path

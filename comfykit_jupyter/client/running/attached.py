@@ -35,11 +35,11 @@ class AttachedRun(Run):
         self._begin(self._stay)
         return self
 
-    async def finished(self) -> ExecuteResult:
+    async def wait_for_result(self) -> ExecuteResult:
         """The result, of whatever status; cancelling the caller only ends the waiting."""
-        return await loop.bridge(self._started(), leave=True)
+        return await loop.await_on_loop(self._started(), leave=True)
 
-    def _leave(self, job: loop.Job[ExecuteResult]) -> None:
+    def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
         """The caller leaves, the run goes on."""
 
     async def _stay(self) -> None:

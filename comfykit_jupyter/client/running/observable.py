@@ -1,4 +1,4 @@
-"""`Observed`: what is known of one run, and who is told of it. All that it hears comes on the background loop."""
+"""`ObservableRun`: what is known of one run, and who is told of it. All that it hears comes on the background loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OnPreview = Callable[[Preview], None]
 OnDone = Callable[["ExecuteResult"], None]
 
 
-class Observed:
+class ObservableRun:
     """A run as its watchers see it. Its attributes may be read from any thread."""
 
     def __init__(self, id: str) -> None:  # noqa: A002 - what it is
@@ -85,9 +85,9 @@ class Observed:
                 _tell(done, self._result)
 
         def end() -> None:
-            loop.background().call_soon_threadsafe(self._subscribers.pop, key, None)
+            loop.get_loop().call_soon_threadsafe(self._subscribers.pop, key, None)
 
-        loop.background().call_soon_threadsafe(begin)
+        loop.get_loop().call_soon_threadsafe(begin)
         return end
 
     # -- what the server's events and answers do to it (backend.Follower) ----------------------------------------------
@@ -105,7 +105,7 @@ class Observed:
     async def doubt(self, timeout: float) -> None:
         """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await loop.within(self._doubt.wait(), timeout)
+            await loop.wait_for(self._doubt.wait(), timeout)
         if not self._state.finished:
             self._doubt.clear()
 

@@ -12,7 +12,7 @@ _LACKING = ("missing_node_type", "invalid_prompt", "value_not_in_list", "custom_
 """Types of errors by which servers, old and new, say that they lack a node, a model or a file."""
 
 
-def line(error: RunError | None) -> str | None:
+def format_error(error: RunError | None) -> str | None:
     """One line that names the node and the cause."""
     if error is None:
         return None
@@ -20,10 +20,14 @@ def line(error: RunError | None) -> str | None:
     return f"{where}{' '.join(error.message.split())}"
 
 
-def refused(state: RunState, body: Mapping[str, Any], at: float, *, has_object_info: bool) -> RunState:
+def to_refused_state(state: RunState, body: Mapping[str, Any], at: float, *, has_object_info: bool) -> RunState:
     """The state of a run that the server refused, with its reasons on one line; see `Backend.has_object_info`."""
     node_errors = body.get("node_errors")
-    lines = complaints(state, node_errors, has_object_info=has_object_info) if isinstance(node_errors, Mapping) else []
+    lines = (
+        format_node_errors(state, node_errors, has_object_info=has_object_info)
+        if isinstance(node_errors, Mapping)
+        else []
+    )
     error = body.get("error")
     if not lines and isinstance(error, Mapping):
         what = ": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))
@@ -36,7 +40,7 @@ def refused(state: RunState, body: Mapping[str, Any], at: float, *, has_object_i
     return replace(state, status="failed", finished=True, ended=at, error=complaint)
 
 
-def complaints(state: RunState, node_errors: Mapping[str, Any], *, has_object_info: bool) -> list[str]:
+def format_node_errors(state: RunState, node_errors: Mapping[str, Any], *, has_object_info: bool) -> list[str]:
     """The server's `node_errors`, a line each; see `Backend.has_object_info`."""
     found = [(str(node), problem) for node, about in node_errors.items() for problem in _problems(about)]
     lines = []

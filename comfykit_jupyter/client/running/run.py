@@ -15,10 +15,10 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
-from comfykit_jupyter.client.results.result import ExecuteResult, changed_values, collect
+from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
 from comfykit_jupyter.client.running import timings
-from comfykit_jupyter.client.running.observable import Observed
-from comfykit_jupyter.client.running.refusal import complaints, line, refused
+from comfykit_jupyter.client.running.observable import ObservableRun
+from comfykit_jupyter.client.running.refusal import format_error, format_node_errors, to_refused_state
 from comfykit_jupyter.client.running.submission import Submission
 from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
@@ -39,12 +39,12 @@ SETTLING = 3.0
 _begun: list[Run] = []
 
 
-def unfinished() -> list[Run]:
+def find_unfinished_runs() -> list[Run]:
     """The runs of this process that have not ended, oldest first."""
     return [run for run in list(_begun) if not run.done]
 
 
-class Run(Observed):
+class Run(ObservableRun):
     """One submission of a workflow. Made by `ComfyKit.submit`, which returns it at once.
 
         run = kit.submit("portrait.json", prompt="a fox")
@@ -87,7 +87,7 @@ class Run(Observed):
         self._unconfirmed = False
         self._submission: Submission | None = None
         self._unanswered: ServerError | None = None
-        self._job: loop.Job[ExecuteResult] | None = None
+        self._job: loop.BackgroundTask[ExecuteResult] | None = None
 
     def __repr__(self) -> str:
         name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # digits are all alike at first
@@ -118,7 +118,7 @@ class Run(Observed):
         """
         if self._result is not None:
             return self._outcome(self._result)
-        if loop.on_background_thread():
+        if loop.is_loop_thread():
             raise RuntimeError("waiting for a run in a callback would wait for itself: use `await run`, or `done=`")
         job = self._started()
         try:
@@ -143,9 +143,9 @@ class Run(Observed):
         """
         if self.done:
             return
-        if loop.on_background_thread():
+        if loop.is_loop_thread():
             raise RuntimeError("cancelling a run in a callback would wait for itself: hand over to another thread")
-        telling = loop.Job(self._cancel())
+        telling = loop.BackgroundTask(self._cancel())
         try:
             loop.wait(telling.outcome, CANCEL_TIMEOUT)
         except TimeoutError:  # it goes on: whenever the server answers, it is told
@@ -159,21 +159,21 @@ class Run(Observed):
         self._begin(lambda: self._submit(submission))
         return self
 
-    async def finished(self) -> ExecuteResult:
+    async def wait_for_result(self) -> ExecuteResult:
         """The result, of whatever status; cancelling the caller cancels the job on the server."""
-        return await loop.bridge(self._started())
+        return await loop.await_on_loop(self._started())
 
     def _begin(self, live: Callable[[], Awaitable[None]]) -> None:
         _begun.append(self)
-        self._job = loop.Job(self._drive(live))
+        self._job = loop.BackgroundTask(self._drive(live))
 
-    def _started(self) -> loop.Job[ExecuteResult]:
+    def _started(self) -> loop.BackgroundTask[ExecuteResult]:
         if self._job is None:
             raise RuntimeError("the run was not started")
         return self._job
 
     async def _awaited(self) -> ExecuteResult:
-        return self._outcome(await self.finished())
+        return self._outcome(await self.wait_for_result())
 
     def _outcome(self, result: ExecuteResult) -> ExecuteResult:
         if result.status == "completed" or not self._raise_on_error:
@@ -182,7 +182,7 @@ class Run(Observed):
             raise self._failure
         return result.raise_for_status()
 
-    def _leave(self, job: loop.Job[ExecuteResult]) -> None:
+    def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
         """The caller leaves: cancel, and stay until the server has been told. Whoever leaves looks at no result."""
         job.cancel()
         with contextlib.suppress(TimeoutError):
@@ -231,7 +231,7 @@ class Run(Observed):
         """From now on it is known what runs: its prompt, what its nodes are called."""
         self.workflow, self._binding = workflow, binding
         titles = {node: workflow.title(node, definitions) for node in workflow.prompt}
-        weights = timings.weights(self._server.url, binding.prompt)
+        weights = timings.estimate_weights(self._server.url, binding.prompt)
         self._become(RunState.new(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
@@ -241,7 +241,9 @@ class Run(Observed):
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
             self._become(
-                refused(self._state, refusal.body, time.monotonic(), has_object_info=self._server.has_object_info)
+                to_refused_state(
+                    self._state, refusal.body, time.monotonic(), has_object_info=self._server.has_object_info
+                )
             )
             return
         except ServerError as error:
@@ -255,7 +257,7 @@ class Run(Observed):
             self.trusted = False
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            left_out = complaints(self._state, node_errors, has_object_info=self._server.has_object_info)
+            left_out = format_node_errors(self._state, node_errors, has_object_info=self._server.has_object_info)
             self._warnings += [f"left out: {complaint}" for complaint in left_out]
 
     def _time_out(self) -> None:
@@ -278,14 +280,14 @@ class Run(Observed):
         self._cancelling = True
         if self._sent and not self._state.finished:
             try:
-                await loop.within(self._call_off(), CANCEL_TIMEOUT)
-                await loop.within(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
+                await loop.wait_for(self._call_off(), CANCEL_TIMEOUT)
+                await loop.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
                 why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
                 self._unconfirmed = True
                 if self._submission is not None and not self._submission.is_answered:
-                    loop.Job(self._call_off())  # whenever the server answers, it is told
+                    loop.BackgroundTask(self._call_off())  # whenever the server answers, it is told
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:
@@ -330,12 +332,12 @@ class Run(Observed):
             status="completed" if state.status == "completed" else "failed",
             prompt_id=self.prompt_id if self._sent and self._named else None,
             duration=self._duration(),
-            msg=line(state.error),
+            msg=format_error(state.error),
             error=state.error,
             warnings=self._warnings,
             params=params,
             seeds=seeds,
-            changed=changed_values(params, seeds, self.workflow) if binding else {},
+            changed=find_changed_values(params, seeds, self.workflow) if binding else {},
             prompt=binding.prompt if binding else {},
             node_times=dict(state.node_times),
             cached_nodes=sorted(state.cached),
@@ -344,7 +346,7 @@ class Run(Observed):
             server=self._server.url,
             server_version=self._server.version,
         )
-        collect(result, state, self.workflow.outputs if self.workflow else {}, self._server)
+        collect_outputs(result, state, self.workflow.outputs if self.workflow else {}, self._server)
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)

@@ -14,8 +14,8 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Accepted, NotTaken, Order, Refused
 from comfykit_jupyter.client.errors import ParameterError
-from comfykit_jupyter.client.inputs.media import OnServer, read_media
-from comfykit_jupyter.client.inputs.workflows import resolve
+from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.inputs.workflows import convert_workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -69,7 +69,7 @@ class Submission:
         Raises:
             ComfyKitError: it can't be read, or the server is away.
         """
-        return await resolve(await self._read(), self._server)
+        return await convert_workflow(await self._read(), self._server)
 
     async def bind(self, workflow: Workflow) -> Binding:
         """Its prompt with the values; one that the definitions refuse is tried with fresh ones.
@@ -94,7 +94,7 @@ class Submission:
 
     async def _send(self, needed: Upload) -> Any:
         source = await read_media(needed, self._server)
-        if isinstance(source, OnServer):
+        if isinstance(source, RemoteFile):
             return source.name
         self._note(f"sending {needed.parameter}")
         try:
@@ -112,7 +112,7 @@ class Submission:
         extra = workflow.pnginfo(binding.prompt, self.known)
         if self._before is not None:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
-                await loop.within(self._before.wait(), TURN)
+                await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         self._prompt = binding.prompt
         accepted = await self._server.post(Order(self._id, workflow, binding, extra, self._once, self._note))

@@ -16,7 +16,7 @@ MOST = 5_000
 _seen: dict[str, dict[str, float]] = {}
 
 
-def weights(server_url: str, prompt: Mapping[str, Any]) -> dict[str, float]:
+def estimate_weights(server_url: str, prompt: Mapping[str, Any]) -> dict[str, float]:
     """The seconds that each node of a prompt is likely to take on a server, by node id; empty when none is known."""
     return expected(prompt, _seen.get(server_url, {}))
 

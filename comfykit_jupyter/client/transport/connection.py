@@ -33,7 +33,7 @@ class _Discreet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it may be logged; what other threads do with httpcore is their own."""
-        return "receive_response_headers.complete" not in str(record.msg) or not loop.on_background_thread()
+        return "receive_response_headers.complete" not in str(record.msg) or not loop.is_loop_thread()
 
 
 _discreet = _Discreet()

@@ -9,7 +9,7 @@ from ssl import SSLContext, SSLError
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import SourceError
-from comfykit_jupyter.client.local_files import MEDIA_LIMIT, local_folder
+from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, get_local_folder
 from comfykit_jupyter.client.transport.anonymous import get
 from comfykit_jupyter.client.transport.body import TooLarge, pieces
 
@@ -21,12 +21,12 @@ async def fetch_file(url: str, *, tls: SSLContext | None = None, proxy: str | No
     """A local copy of the file behind a URL; `tls` and `proxy` as for `elsewhere.get`.
 
     Raises:
-        SourceError: there is no answer, it says no, or it is larger than `MEDIA_LIMIT` bytes.
+        SourceError: there is no answer, it says no, or it is larger than `MAX_MEDIA_BYTES` bytes.
     """
-    copy = local_folder() / uuid.uuid4().hex
+    copy = get_local_folder() / uuid.uuid4().hex
     try:
         with copy.open("wb") as file:
-            async for piece in _pieces(url, MEDIA_LIMIT, tls, proxy):
+            async for piece in _pieces(url, MAX_MEDIA_BYTES, tls, proxy):
                 file.write(piece)
     except BaseException:
         copy.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.keep import KeepMode
-from comfykit_jupyter.client.running.run import unfinished
+from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
 from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
 from comfykit_jupyter.workflow.hosted import Hosted
@@ -91,7 +91,7 @@ class Completion:
     def _known(self, command: str) -> Iterable[str]:
         if command == "models":
             return self._magics.folders
-        going = [run.prompt_id for run in unfinished()]
+        going = [run.prompt_id for run in find_unfinished_runs()]
         return going if command == "cancel" else [*going, *self._magics.prompt_ids]
 
     def _below(self, rest: str, lines: list[str]) -> list[str]:

@@ -10,13 +10,13 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
-from comfykit_jupyter.client.current import connect, current
+from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, RunFailed, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.client.results.wording import failure
-from comfykit_jupyter.client.running.run import unfinished
+from comfykit_jupyter.client.results.wording import format_failure
+from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import tables
 from comfykit_jupyter.notebook.magic.commands import HELP, Call, typed, understand
 from comfykit_jupyter.notebook.widget.display import Output, static_bundle
@@ -79,7 +79,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
     def _kit(self, call: Call) -> ComfyKit:
         url = call.options.get("--url")
         if url is None:
-            return current()
+            return get_current_kit()
         if url not in self._kits:
             self._kits[url] = ComfyKit(url)
         return self._kits[url]
@@ -124,7 +124,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             self.shell.user_ns[name] = result
         if result.status != "completed":
             cancelled = result.error is not None and result.error.stopped
-            error = FailedRun(f"{title}: cancelled" if cancelled else f"{title}: {failure(result)}")
+            error = FailedRun(f"{title}: cancelled" if cancelled else f"{title}: {format_failure(result)}")
             error.result = result
             raise error
         return self._silent(result)
@@ -277,17 +277,17 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         )
 
     def _status(self, call: Call) -> None:
-        kit = current()
+        kit = get_current_kit()
         server = kit.server(call.arguments[0] if call.arguments else None)
         if server.reachable:
             print(f"{server.message} at {server.url}: {server.running} running, {server.pending} waiting")
         else:
             print(server.message)
-        for run in unfinished():
+        for run in find_unfinished_runs():
             print(f"  {run.prompt_id}  {run.workflow.name if run.workflow else ''}  {run.progress}")
 
     def _cancel(self, call: Call) -> None:
-        runs = unfinished()
+        runs = find_unfinished_runs()
         if call.arguments:
             wanted = str(call.arguments[0])
             runs = [run for run in runs if run.prompt_id.startswith(wanted)]

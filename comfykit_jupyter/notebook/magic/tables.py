@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.results.wording import told
+from comfykit_jupyter.client.results.wording import format_value
 from comfykit_jupyter.notebook.widget.values import to_wire
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
@@ -107,7 +107,7 @@ def _values(job: Job) -> str:
 
 
 def _value(value: Any) -> str:
-    return _line(told(value[:1000]), 60) if isinstance(value, str) else short_repr(value)
+    return _line(format_value(value[:1000]), 60) if isinstance(value, str) else short_repr(value)
 
 
 def _line(text: str, length: int = CELL_LENGTH) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.kit import ComfyKit
-from comfykit_jupyter.client.local_files import digest_of, without_folders
+from comfykit_jupyter.client.local_files import compute_digest, strip_folders
 from comfykit_jupyter.client.results.media import Media
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ def _name_on_server(name: str, result: ExecuteResult, workflow: Workflow) -> str
 
 def _is_still(path: str, sent: str) -> bool:
     """Whether the file at a path is the one that was sent; where the name on the server does not tell, it is."""
-    if without_folders(path) != path:
+    if strip_folders(path) != path:
         return False
     digest = _DIGEST.match(sent)
     try:
-        return digest is None or digest_of(Path(path).expanduser())[0].startswith(digest[1])
+        return digest is None or compute_digest(Path(path).expanduser())[0].startswith(digest[1])
     except OSError:
         return path.startswith(("http://", "https://"))
 

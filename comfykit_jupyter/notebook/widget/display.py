@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.results.render import result_bundle
-from comfykit_jupyter.client.results.wording import result_text
+from comfykit_jupyter.client.results.render import build_result_bundle
+from comfykit_jupyter.client.results.wording import format_result
 from comfykit_jupyter.notebook.widget.media import work
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Keepsake:
             self._output.replace(self._bundle())
 
     def _bundle(self) -> dict[str, Any]:
-        runs = [result_bundle(result, 1 / KEPT) for result in list(self._runs)]
+        runs = [build_result_bundle(result, 1 / KEPT) for result in list(self._runs)]
         if not runs:
             about = self._about()
             runs = [{"text/plain": about, "text/html": f"<p>{html.escape(about)}</p>"}]
@@ -94,7 +94,7 @@ def show_widget(widget: RunView, keepsake: Keepsake) -> None:
 def static_bundle(result: ExecuteResult) -> dict[str, Any]:
     """A run's result as it stays in its cell."""
     try:
-        return result_bundle(result)
+        return build_result_bundle(result)
     except KeyboardInterrupt:  # a ■ that came too late to stop the run: what there is stays all the same
-        text = result_text(result)
+        text = format_result(result)
         return {"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.local_files import local_folder
-from comfykit_jupyter.client.results.media import safe_name
-from comfykit_jupyter.client.results.thumbnail import thumbnail
+from comfykit_jupyter.client.local_files import get_local_folder
+from comfykit_jupyter.client.results.media import to_safe_name
+from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any]
     """
     if size == "thumb":
         try:
-            small = thumbnail(path, THUMBNAIL_SIDE)
+            small = make_thumbnail(path, THUMBNAIL_SIDE)
         except ValueError as error:
             raise ComfyKitError(f"{path.name}: {error}") from None
         about = {"total": len(small.data), "mime": small.mime, "offset": 0}
@@ -79,7 +79,7 @@ class Upload:
     """A file that arrives in pieces, in any order."""
 
     def __init__(self, folder: Path, name: str, size: int) -> None:
-        self.name, self.size = safe_name(name), size
+        self.name, self.size = to_safe_name(name), size
         self._lock = threading.Lock()
         self._pieces: dict[int, int] = {}
         handle, path = tempfile.mkstemp(dir=folder)
@@ -124,7 +124,7 @@ class Inbox:
             ComfyKitError: too large, or the piece does not fit.
         """
         if not 0 < size <= UPLOAD_BYTES:
-            raise ComfyKitError(f"{safe_name(name)}: {size} bytes; an upload holds 1 to {UPLOAD_BYTES} bytes")
+            raise ComfyKitError(f"{to_safe_name(name)}: {size} bytes; an upload holds 1 to {UPLOAD_BYTES} bytes")
         with self._lock:
             upload = self._uploads.get(key)
             if upload is None:
@@ -147,12 +147,12 @@ class Inbox:
     def _place(self, digest: str, name: str) -> Path:
         folder = self.folder / digest[:16]
         folder.mkdir(exist_ok=True)
-        return folder / safe_name(name)
+        return folder / to_safe_name(name)
 
 
 @cache
 def inbox() -> Inbox:
     """The inbox of this process."""
-    folder = local_folder() / "inbox"
+    folder = get_local_folder() / "inbox"
     folder.mkdir(exist_ok=True)
     return Inbox(folder)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from comfykit_jupyter.client.results.thumbnail import thumbnail
+from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Previews:
         for index in range(first, len(LEVELS)):
             side, quality = LEVELS[index]
             try:
-                small = thumbnail(preview.data, side, "JPEG", quality)
+                small = make_thumbnail(preview.data, side, "JPEG", quality)
             except ValueError:
                 return None
             self._level = (room, index)

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.local_files import without_folders
-from comfykit_jupyter.client.results.wording import failure, priced, told
+from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.client.results.wording import format_cost, format_failure, format_value
 from comfykit_jupyter.notebook.widget.values import to_wire
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
         "id": prompt_id,
         "status": outcome(result),
         "seconds": result.duration,
-        "cost": priced(result.cost),
+        "cost": format_cost(result.cost),
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
         "changed": {name: _told(value) for name, value in result.changed.items()},
         "error": _error(result),
@@ -149,7 +149,7 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
         return None
     return {
         "kind": error.kind,
-        "message": _cut(without_folders(error.message or failure(result)), MESSAGE_LENGTH),
+        "message": _cut(strip_folders(error.message or format_failure(result)), MESSAGE_LENGTH),
         "node_title": _cut(error.node_title, VALUE_LENGTH),
         "node_id": _cut(error.node_id, VALUE_LENGTH),
         "class_type": _cut(error.class_type, VALUE_LENGTH),
@@ -158,7 +158,7 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
 
 
 def _told(value: Any) -> Any:
-    return _cut(told(value) if isinstance(value, str) else to_wire(value), VALUE_LENGTH)
+    return _cut(format_value(value) if isinstance(value, str) else to_wire(value), VALUE_LENGTH)
 
 
 def _cut(value: Any, length: int) -> Any:

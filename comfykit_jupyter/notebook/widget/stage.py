@@ -9,7 +9,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.running.run import unfinished
+from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.widget.previews import Previews
 from comfykit_jupyter.notebook.widget.run_summaries import Briefs, outcome
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -33,7 +33,7 @@ _known: deque[str] = deque(maxlen=10_000)
 
 def is_known(prompt_id: str) -> bool:
     """Whether a form or cell of this kernel has shown the run that a server calls so."""
-    return prompt_id in _known or any(run.prompt_id == prompt_id for run in unfinished())
+    return prompt_id in _known or any(run.prompt_id == prompt_id for run in find_unfinished_runs())
 
 
 class Stage:

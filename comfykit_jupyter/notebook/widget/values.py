@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import traitlets
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
-from comfykit_jupyter.client.inputs.media import ToSend, read_media
+from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import inbox
@@ -138,7 +138,7 @@ def _file(field: Field, value: Any) -> Any:
         raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
     kind: Any = field.kind
     sent = call(read_media(Upload(field.name, field.node_id, field.node, field.name, kind, value), None))
-    if not isinstance(sent, ToSend):
+    if not isinstance(sent, LocalFile):
         return sent.name
     return str(
         inbox().keep(sent.content, f"{field.name}{sent.suffix}") if isinstance(sent.content, bytes) else sent.content

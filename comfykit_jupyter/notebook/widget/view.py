@@ -18,7 +18,7 @@ import anywidget
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.local_files import without_folders
+from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.notebook.widget.media import piece, work
 from comfykit_jupyter.notebook.widget.stage import Stage
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -131,11 +131,11 @@ class RunView(anywidget.AnyWidget):
             reply, parts = handler(content, buffers)
             answer = {**reply, **answer}
         except ComfyKitError as error:
-            answer["error"] = without_folders(str(error))
+            answer["error"] = strip_folders(str(error))
         except OSError as error:
             answer["error"] = f"the file can't be read or kept: {error.strerror or type(error).__name__}"
         except (KeyError, TypeError, ValueError) as error:
-            answer["error"] = f"the message {content['kind']!r} is not understood: {without_folders(str(error))}"
+            answer["error"] = f"the message {content['kind']!r} is not understood: {strip_folders(str(error))}"
         except Exception as error:
             logger.exception("a message of the page failed")
             answer["error"] = f"{type(error).__name__}: the kernel's log says more"

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import traitlets
 
-from comfykit_jupyter.client.current import current
+from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
-from comfykit_jupyter.client.local_files import without_folders
+from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.result import changed_values
-from comfykit_jupyter.client.results.wording import listed
-from comfykit_jupyter.client.running.run import unfinished
+from comfykit_jupyter.client.results.result import find_changed_values
+from comfykit_jupyter.client.results.wording import format_values
+from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import mark, prompt_id
 from comfykit_jupyter.notebook.widget.code import as_code
 from comfykit_jupyter.notebook.widget.display import Keepsake, show_widget
@@ -69,7 +69,7 @@ class WorkflowWidget(RunView):
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
         self._watch = Watch(self._look)
-        self._kit = current() if kit is None else kit
+        self._kit = get_current_kit() if kit is None else kit
         self._parameters = Parameters(self._kit, workflow)
         self._refused: dict[str, str] = {}
         server = self._parameters.ask()
@@ -93,7 +93,7 @@ class WorkflowWidget(RunView):
         }
         self._trait().put(self, {**self._parameters.initial(), **first})
         self._mark = mark(self.storage)
-        for run in unfinished():
+        for run in find_unfinished_runs():
             if run.id.endswith(self._mark):  # of the form that this cell made before
                 self.show(run)
         if server.reachable:
@@ -134,7 +134,7 @@ class WorkflowWidget(RunView):
 
     def _compare(self, result: ExecuteResult) -> None:
         """What differs in an attached run is told by this form's workflow: the server has but the prompt."""
-        result.changed.update(changed_values(result.params, result.seeds, self._parameters.workflow))
+        result.changed.update(find_changed_values(result.params, result.seeds, self._parameters.workflow))
 
     def _find_again(self) -> None:
         """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
@@ -207,7 +207,7 @@ class WorkflowWidget(RunView):
             else:
                 self.change_values({name: from_wire(content["value"], self._parameters.fields[name].kind)})
         except ParameterError as error:
-            self._refused[name] = without_folders(str(error))[:LINE_LENGTH]
+            self._refused[name] = strip_folders(str(error))[:LINE_LENGTH]
             with self.lock:
                 self.errors = {**self.errors, name: self._refused[name]}
             raise
@@ -312,7 +312,7 @@ class WorkflowWidget(RunView):
         try:
             run.result(1.0)
         except ParameterError as error:
-            lines = {problem.parameter: without_folders(problem.message) for problem in error.problems}
+            lines = {problem.parameter: strip_folders(problem.message) for problem in error.problems}
         except (ComfyKitError, TimeoutError):
             lines = self._parameters.blamed(result)
         if lines:
@@ -347,7 +347,7 @@ class WorkflowWidget(RunView):
 
 def about(name: str, values: Mapping[str, Any]) -> str:
     """A form in one line: the workflow, and what its parameters are."""
-    return listed(name, values) if values else f"{name}: no parameters"
+    return format_values(name, values) if values else f"{name}: no parameters"
 
 
 def _server(server: Server) -> dict[str, Any]:

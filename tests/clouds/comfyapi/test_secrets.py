@@ -72,7 +72,7 @@ async def test_no_redirect_takes_them_elsewhere(
         with pytest.raises(ComfyKitError, match="redirects to") as caught:
             await asyncio.to_thread(run.cancel)
         assert not found_in(caught.value)
-    result = await run.finished()
+    result = await run.wait_for_result()
     assert not found_in(result.msg)
     assert not elsewhere.seen
 

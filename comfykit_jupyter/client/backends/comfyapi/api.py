@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.results.media import encodable
+from comfykit_jupyter.client.results.media import to_encodable
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, whole
 from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, retry_after
@@ -228,7 +228,7 @@ class Api:
 
 def job_path(id_: str) -> str:
     """Where a job is, after `/api/v2`."""
-    return f"/jobs/{quote(encodable(id_), safe='')}"
+    return f"/jobs/{quote(to_encodable(id_), safe='')}"
 
 
 async def insist(work: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> T:

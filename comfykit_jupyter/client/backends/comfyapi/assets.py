@@ -18,8 +18,8 @@ from urllib.parse import quote, urljoin
 
 from comfykit_jupyter.client.backends.comfyapi.api import insist, job_path
 from comfykit_jupyter.client.errors import ServerError, SourceError
-from comfykit_jupyter.client.local_files import MEDIA_LIMIT, digest_of, local_folder
-from comfykit_jupyter.client.results.media import safe_name
+from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
+from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.anonymous import get
 from comfykit_jupyter.client.transport.body import TooLarge, pieces
 from comfykit_jupyter.client.transport.tls import tls_context
@@ -61,7 +61,7 @@ class Assets:
             ServerError: it did not arrive. SourceError: it can't be read.
         """
         try:
-            sha256, _ = await asyncio.to_thread(digest_of, source)
+            sha256, _ = await asyncio.to_thread(compute_digest, source)
         except OSError as error:
             raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
         name = f"comfykit-{sha256[:24]}{suffix}"
@@ -113,9 +113,9 @@ async def download(api: Api, media: Media) -> Path:
     Raises:
         ServerError: the server is away, or no longer has it.
     """
-    folder = local_folder() / uuid.uuid4().hex
+    folder = get_local_folder() / uuid.uuid4().hex
     folder.mkdir()
-    target = folder / safe_name(media.name)
+    target = folder / to_safe_name(media.name)
     try:
         try:
             await _store(api, content_path(media.query["id"]), target)
@@ -174,14 +174,14 @@ async def content_of(api: Api, address: str) -> AsyncIterator[AsyncIterator[byte
     if address.startswith("/") or api.owns(address):
         async with api.stream(address, quiet=DOWNLOAD_TIMEOUT) as response:
             if not response.has_redirect_location:
-                yield pieces(response, MEDIA_LIMIT)
+                yield pieces(response, MAX_MEDIA_BYTES)
                 return
             target = _joined(api, str(response.url), response.headers["location"])
     if api.owns(target):
         async with api.stream(target, quiet=DOWNLOAD_TIMEOUT) as response:
             if response.has_redirect_location:
                 raise ServerError(f"{api.url} redirects again and again")
-            yield pieces(response, MEDIA_LIMIT)
+            yield pieces(response, MAX_MEDIA_BYTES)
     else:
         async with _elsewhere(api, target) as content:
             yield content
@@ -200,7 +200,7 @@ async def _elsewhere(api: Api, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
                     f"{response.request.url.host} answers {status} instead of giving the file",
                     status=404 if status in _GONE else status,
                 )
-            yield pieces(response, MEDIA_LIMIT)
+            yield pieces(response, MAX_MEDIA_BYTES)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ServerError(f"the file can't be fetched from where the server keeps it: {type(error).__name__}") from None
 

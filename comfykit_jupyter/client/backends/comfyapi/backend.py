@@ -21,7 +21,7 @@ from comfykit_jupyter.client.backends.comfyapi.assets import Assets, content_pat
 from comfykit_jupyter.client.backends.comfyapi.follow import Known, TaskPoller, links_of, recorded
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.results.media import Media, encodable
+from comfykit_jupyter.client.results.media import Media, to_encodable
 from comfykit_jupyter.workflow.clouds import comfyapi as words
 
 if TYPE_CHECKING:
@@ -213,13 +213,13 @@ class ComfyAPI(Backend):
         Raises:
             ComfyKitError: it names a file otherwise.
         """
-        id_, name = entry.get("id"), encodable(entry["filename"])
+        id_, name = entry.get("id"), to_encodable(entry["filename"])
         if not isinstance(id_, str):
             raise ComfyKitError(f"{self.url} knows files by their ids only: give the file itself")
         if "." not in name:
             name += mimetypes.guess_extension(str(entry.get("content_type") or "")) or ""
-        id_ = encodable(id_)
-        query = {"filename": name, "id": id_, "job": encodable(entry.get("job") or "")}
+        id_ = to_encodable(id_)
+        query = {"filename": name, "id": id_, "job": to_encodable(entry.get("job") or "")}
         return f"{self._api.base}{content_path(id_)}", query
 
     async def fetch(self, media: Media) -> Path:

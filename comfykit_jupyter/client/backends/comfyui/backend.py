@@ -18,7 +18,7 @@ from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.results.media import FILE, Media, annotated, view
+from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge
 from comfykit_jupyter.client.transport.connection import Connection
@@ -226,19 +226,19 @@ class ComfyUI(Backend):
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         """The address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
-        return view(self.url, entry)
+        return build_view_url(self.url, entry)
 
     def find_remote_file(self, text: str) -> str | None:
         """The name of a file that the server has: from its address, or as nodes write it."""
         if text.startswith(f"{self.url}/view?"):
             query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
             if query.get("filename"):
-                return annotated({**FILE, **query})
+                return format_annotated_name({**FILE, **query})
         return text if text.endswith(_FOLDERS) else None
 
     def reference_to(self, media: Media) -> str:
         """The name by which nodes know an output."""
-        return annotated(media.query)
+        return format_annotated_name(media.query)
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:  # noqa: ARG002
         """Send a file, unless the server has it already; returns the name by which its nodes know it."""

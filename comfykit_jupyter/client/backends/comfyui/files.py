@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ServerError, SourceError
-from comfykit_jupyter.client.local_files import MEDIA_LIMIT, digest_of, local_folder
-from comfykit_jupyter.client.results.media import Media, safe_name
+from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
+from comfykit_jupyter.client.results.media import Media, to_safe_name
 from comfykit_jupyter.client.transport.body import TooLarge, pieces
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
         ServerError: it did not arrive. SourceError: it can't be read.
     """
     try:
-        digest, size = await asyncio.to_thread(digest_of, source)
+        digest, size = await asyncio.to_thread(compute_digest, source)
     except OSError as error:
         raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     name = f"comfykit-{digest[:24]}{suffix}"
@@ -77,14 +77,14 @@ async def download(server: ComfyUI, media: Media) -> Path:
     Raises:
         ServerError: the server is away, or no longer has the file.
     """
-    folder = local_folder() / uuid.uuid4().hex
+    folder = get_local_folder() / uuid.uuid4().hex
     folder.mkdir()
-    target = folder / safe_name(media.name)
+    target = folder / to_safe_name(media.name)
     try:
         named = {key: part for key, part in media.query.items() if part}
         async with server.stream("/view", params=named) as response:
             with target.open("wb") as file:
-                async for piece in pieces(response, MEDIA_LIMIT):
+                async for piece in pieces(response, MAX_MEDIA_BYTES):
                     file.write(piece)
     except TooLarge as error:
         raise ServerError(f"{server.url} sends {error} as {media.name}") from None

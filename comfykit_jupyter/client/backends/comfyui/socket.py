@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from comfykit_jupyter.client.backends.base import Listener
 from comfykit_jupyter.client.backends.preview import Preview, read_preview
-from comfykit_jupyter.client.loop import within
+from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.websocket import _wire, connector
 
@@ -62,7 +62,7 @@ class EventSocket:
     async def ready(self) -> bool:
         """Whether there is a connection; while the first attempt is under way, that is waited for, but not long."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await within(self._tried.wait(), PATIENCE)
+            await wait_for(self._tried.wait(), PATIENCE)
         self._tried.set()  # a handshake that hangs delays one run, not all
         return self.connected
 

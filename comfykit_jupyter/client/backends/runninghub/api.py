@@ -168,7 +168,7 @@ class Api:
 
         try:
             within = ANSWER_TIMEOUT if within is None else within
-            status, headers, content = await loop.within(exchange, within)
+            status, headers, content = await loop.wait_for(exchange, within)
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
         except (httpx.HTTPError, SSLError) as error:

@@ -26,7 +26,7 @@ from comfykit_jupyter.client.backends.runninghub.files import Files
 from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
-from comfykit_jupyter.client.results.media import Media, encodable
+from comfykit_jupyter.client.results.media import Media, to_encodable
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
@@ -315,7 +315,7 @@ class RunningHub(Backend):
         url = entry.get("url")
         if not isinstance(url, str):
             raise ComfyKitError(f"{self.url} does not give back the files that it was sent")
-        return encodable(url), {"filename": encodable(entry["filename"])}
+        return to_encodable(url), {"filename": to_encodable(entry["filename"])}
 
     async def fetch(self, media: Media) -> Path:
         """The local copy, which was made when the run ended; else one is made now."""

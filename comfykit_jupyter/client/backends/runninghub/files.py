@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, Busy
 from comfykit_jupyter.client.errors import ServerError, SourceError
-from comfykit_jupyter.client.local_files import digest_of, local_folder
-from comfykit_jupyter.client.results.media import safe_name
+from comfykit_jupyter.client.local_files import compute_digest, get_local_folder
+from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
@@ -55,7 +55,7 @@ class Files:
             ServerError: it did not arrive. SourceError: it can't be read, or is too large.
         """
         try:
-            digest, size = await asyncio.to_thread(digest_of, content)
+            digest, size = await asyncio.to_thread(compute_digest, content)
         except OSError as error:
             raise SourceError(f"{content!s:.200} can't be read: {error.strerror or error}") from None
         async with self._api.connection.moving(digest):
@@ -115,9 +115,9 @@ class Files:
             path = self._copies.get(url)
             if path is None or not path.is_file():
                 fetched = await self._fetch(url, name)
-                folder = local_folder() / uuid.uuid4().hex
+                folder = get_local_folder() / uuid.uuid4().hex
                 folder.mkdir()
-                path = self._copies[url] = fetched.rename(folder / safe_name(name))
+                path = self._copies[url] = fetched.rename(folder / to_safe_name(name))
         return path
 
     async def _fetch(self, url: str, name: str) -> Path:
@@ -126,7 +126,7 @@ class Files:
         left, pause = self._again, PAUSE
         while True:
             try:
-                return await loop.within(fetch_file(url, tls=tls, proxy=proxy), FETCHING_TIMEOUT)
+                return await loop.wait_for(fetch_file(url, tls=tls, proxy=proxy), FETCHING_TIMEOUT)
             except asyncio.TimeoutError:
                 raise ServerError(f"{name} did not arrive within {FETCHING_TIMEOUT:g} s") from None
             except SourceError as error:

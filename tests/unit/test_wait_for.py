@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from comfykit_jupyter.client.loop import within
+from comfykit_jupyter.client.loop import wait_for
 
 
 async def test_what_comes_in_time_is_the_result() -> None:
-    assert await within(asyncio.sleep(0, "here"), 20) == "here"
+    assert await wait_for(asyncio.sleep(0, "here"), 20) == "here"
     with pytest.raises(ValueError, match="wrong"):
-        await within(failing(), 20)
+        await wait_for(failing(), 20)
 
 
 async def failing() -> None:
@@ -32,14 +32,14 @@ async def test_what_does_not_come_is_cancelled(seconds: float) -> None:
     work = asyncio.ensure_future(never())
     await asyncio.sleep(0)
     with pytest.raises(asyncio.TimeoutError):
-        await within(work, seconds)
+        await wait_for(work, seconds)
     assert ended.is_set()
 
 
 @pytest.mark.parametrize("end", ["result", "failure"])
 async def test_a_cancellation_beside_the_end_is_not_lost(end: str) -> None:
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.ensure_future(within(outcome, 20))
+    waiting = asyncio.ensure_future(wait_for(outcome, 20))
     await asyncio.sleep(0)
     if end == "result":
         outcome.set_result("here")
@@ -52,7 +52,7 @@ async def test_a_cancellation_beside_the_end_is_not_lost(end: str) -> None:
 
 async def test_cancelling_it_cancels_what_it_waits_for() -> None:
     work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.ensure_future(within(work, 20))
+    waiting = asyncio.ensure_future(wait_for(work, 20))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,258 @@
+"""What every backend does for a kit, whatever server or cloud it talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError, RunFailed, ServerError
+from tests.client import workflows
+from tests.client.conftest import Jobs
+from tests.client.nodes import Gate
+from tests.client.test_progress import Watcher
+
+from .conftest import MakeKit
+from .places import Place
+
+WORKFLOWS = Path(__file__).parents[2] / "notebooks/workflows"
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor_type", ["http", "websocket"])
+async def test_a_run_completes_with_its_outputs(place: Place, make_kit: MakeKit, executor_type: str) -> None:
+    kit = make_kit(executor_type=executor_type)
+    result = await kit.execute(place.name_workflow(workflows.picture()), {"width": 40})
+    assert (result.status, result.msg, result.error) == ("completed", None, None)
+    assert (result.params["width"], result.params["height"]) == (40, 16)
+    assert list(result.images_by_var) == ["cover"]
+    assert result["cover"] == [result.image]
+    assert result.prompt["1"]["inputs"]["width"] == 40
+    assert result.prompt_id
+    assert result.duration is not None
+    image = await asyncio.to_thread(result.image.pil)
+    assert (image.size, image.getpixel((0, 0))) == ((40, 16), (0, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("graph", "kind", "suffix"),
+    [(workflows.clip, "video", ".mp4"), (workflows.sound, "audio", ".flac")],
+    ids=["video", "audio"],
+)
+def test_an_output_has_its_kind_and_can_be_saved(
+    place: Place, kit: ComfyKit, tmp_path: Path, graph: Any, kind: str, suffix: str
+) -> None:
+    result = kit.run(place.name_workflow(graph()))
+    (media,) = result.media
+    assert media.kind == kind
+    saved = media.save(tmp_path / f"output{suffix}")
+    assert saved.read_bytes() == media.read() != b""
+
+
+def test_runs_submitted_together_each_get_their_own_outputs(place: Place, kit: ComfyKit) -> None:
+    before = place.count_jobs()
+    workflow = place.name_workflow(workflows.picture())
+    runs = [kit.submit(workflow, width=16 * number) for number in range(1, 7)]
+    widths = [run.result().image.pil().size[0] for run in runs]
+    assert widths == [16, 32, 48, 64, 80, 96]
+    assert len({run.prompt_id for run in runs}) == 6
+    assert place.count_jobs() - before == 6
+
+
+def test_a_seed_is_drawn_or_exact_and_always_reported(place: Place, kit: ComfyKit) -> None:
+    graph = json.loads((WORKFLOWS / "text_to_image.json").read_text())
+    ((id_, sampler),) = [(id_, node) for id_, node in graph.items() if node["class_type"] == "KSampler"]
+    sampler["inputs"]["steps"] = 1
+    workflow = place.name_workflow(graph)
+    drawn, exact = kit.run(workflow, seed="random"), kit.run(workflow, seed=2**53 + 1)
+    assert drawn.prompt[id_]["inputs"]["seed"] == drawn.seeds["seed"] > 0
+    assert exact.prompt[id_]["inputs"]["seed"] == exact.seeds["seed"] == 2**53 + 1
+
+
+# -- media -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_uploaded_and_an_output_can_be_the_next_input(place: Place, kit: ComfyKit, tmp_path: Path) -> None:
+    path = tmp_path / "red – ä.png"
+    Image.new("RGB", (9, 7), (255, 0, 0)).save(path)
+    workflow = place.name_workflow(workflows.inverted())
+    negative = kit.run(workflow, image=path).image
+    assert negative.pil().convert("RGB").getpixel((0, 0)) == (0, 255, 255)
+    assert kit.run(workflow, image=negative).image.pil().convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_a_file_that_does_not_exist_is_named_and_nothing_is_sent(place: Place, kit: ComfyKit) -> None:
+    before = place.count_jobs()
+    with pytest.raises(ComfyKitError, match=r"image.*nowhere\.png"):
+        kit.run(place.name_workflow(workflows.inverted()), image="nowhere.png")
+    assert place.count_jobs() == before
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [{"widht": 48}, {"width": "wide"}, {"width": None}], ids=["name", "type", "none"])
+def test_a_wrong_value_is_refused_before_anything_is_sent(place: Place, kit: ComfyKit, values: dict[str, Any]) -> None:
+    before = place.count_jobs()
+    workflow = place.name_workflow(workflows.picture())
+    with pytest.raises(ParameterError, match="width") as caught:
+        kit.run(workflow, values)
+    assert [problem.parameter for problem in caught.value.problems] == list(values)
+    assert place.count_jobs() == before
+
+
+def test_every_wrong_value_is_reported_at_once(place: Place, kit: ComfyKit) -> None:
+    with pytest.raises(ParameterError) as caught:
+        kit.run(place.name_workflow(workflows.picture()), width="wide", height=None)
+    assert {problem.parameter for problem in caught.value.problems} == {"width", "height"}
+
+
+def test_a_node_that_fails_is_named(place: Place, kit: ComfyKit) -> None:
+    with pytest.raises(RunFailed, match=r"The bomb: .*kaboom") as caught:
+        kit.run(place.name_workflow(workflows.failing()))
+    result = caught.value.result
+    assert result is not None
+    assert result.error is not None
+    assert (result.error.kind, result.error.node_id) == ("node_error", "3")
+    assert result.prompt_id
+    assert result.prompt
+
+
+async def test_execute_never_raises_for_a_run_that_failed(place: Place, kit: ComfyKit) -> None:
+    result = await kit.execute(place.name_workflow(workflows.failing()))
+    assert result.status == "failed"
+    assert "kaboom" in str(result.msg)
+
+
+def test_a_server_that_is_away_is_reported_with_its_address(place: Place) -> None:
+    kit = place.make_lost_kit()
+    workflow = place.name_workflow(workflows.picture())
+    with pytest.raises(ServerError, match=r"127\.0\.0\.1:1"):
+        kit.run(workflow)
+    result = kit.options(raise_on_error=False).run(workflow)
+    assert result.error is not None
+    assert result.error.kind == "unreachable"
+    server = kit.server(workflow)
+    assert not server.reachable
+    assert "127.0.0.1:1" in server.message
+
+
+# -- following, cancelling, attaching ----------------------------------------------------------------------------------
+
+
+def test_progress_only_goes_forward_and_the_end_comes_last(place: Place, kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, its = gate
+    run = kit.submit(place.name_workflow(workflows.gated(name, steps=5)))
+    watcher = Watcher(run)
+    its.wait()
+    its.open()
+    result = run.result()
+    watcher.wait()
+    assert watcher.told[-1] is result
+    fractions = [each.fraction for each in watcher.progress]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    order = ["queued", "running", "completed"]
+    statuses = [order.index(each.status) for each in watcher.progress]
+    assert statuses == sorted(statuses)
+    assert run.status == "completed"
+
+
+def test_a_running_job_is_cancelled(place: Place, kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, its = gate
+    run = kit.submit(place.name_workflow(workflows.gated(name)))
+    its.wait()
+    run.cancel()
+    with pytest.raises(RunFailed) as caught:
+        run.result()
+    assert caught.value.result is not None
+    assert caught.value.result.error is not None
+    assert (run.status, caught.value.result.error.kind) == ("cancelled", "cancelled")
+    jobs.expect()
+
+
+async def test_cancelling_the_caller_cancels_the_job(
+    place: Place, kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, its = gate
+    task = asyncio.ensure_future(kit.execute(place.name_workflow(workflows.gated(name))))
+    await asyncio.to_thread(its.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(jobs.expect)
+
+
+def test_a_timeout_cancels_the_job(place: Place, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, _ = gate
+    with pytest.raises(RunFailed) as caught:
+        make_kit(timeout=1.0).run(place.name_workflow(workflows.gated(name)))
+    assert caught.value.result is not None
+    assert caught.value.result.error is not None
+    assert caught.value.result.error.kind == "timeout"
+    jobs.expect()
+
+
+def test_another_kit_attaches_to_a_running_job_and_to_one_that_ended(
+    place: Place, make_kit: MakeKit, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    run = make_kit().submit(place.name_workflow(workflows.gated(name)))
+    its.wait()
+    attached = make_kit().attach(run.prompt_id)
+    its.open()
+    made = run.result()
+    assert [media.name for media in attached.result().media] == [media.name for media in made.media]
+    assert [media.name for media in make_kit().attach(run.prompt_id).result().media] == [
+        media.name for media in made.media
+    ]
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+async def test_check_finds_what_is_wrong_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
+    before = place.count_jobs()
+    workflow = place.name_workflow(workflows.picture())
+    report = await kit.check(workflow, {"width": 48})
+    assert (report.ok, list(report.problems)) == (True, [])
+    report = await kit.check(workflow, {"widht": 48})
+    assert [problem.parameter for problem in report.problems] == ["widht"]
+    assert place.count_jobs() == before
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
+    before = place.count_jobs()
+    dry = kit.dry_run(place.name_workflow(workflows.picture()), width=48)
+    assert "48" in str(dry)
+    assert place.count_jobs() == before
+
+
+def test_the_parameters_of_a_workflow_are_its_fields(place: Place, kit: ComfyKit) -> None:
+    fields = kit.fields(place.name_workflow(workflows.picture()))
+    assert [field.name for field in fields] == ["width", "height", "color"]
+    assert [field.default for field in fields] == [32, 16, 255]
+
+
+def test_a_server_says_that_it_is_there(place: Place, kit: ComfyKit) -> None:
+    server = kit.server(place.name_workflow(workflows.picture()))
+    assert server.reachable
+    assert server.message
+
+
+@pytest.mark.parametrize("ask", ["queue", "history", "models"])
+def test_what_a_backend_can_not_list_it_says_in_a_sentence(place: Place, kit: ComfyKit, ask: str) -> None:
+    kit.run(place.name_workflow(workflows.picture()))
+    try:
+        found = getattr(kit, ask)()
+    except ComfyKitError as error:
+        said = str(error)
+    else:
+        assert isinstance(found, list)
+        return
+    assert kit.comfyui_url in said

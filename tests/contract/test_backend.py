@@ -14,6 +14,7 @@ from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError, RunFailed,
 from tests.client import workflows
 from tests.client.conftest import Jobs
 from tests.client.nodes import Gate
+from tests.client.test_cancel import wait_for
 from tests.client.test_progress import Watcher
 
 from .conftest import MakeKit
@@ -204,6 +205,7 @@ def test_another_kit_attaches_to_a_running_job_and_to_one_that_ended(
     name, its = gate
     run = make_kit().submit(place.name_workflow(workflows.gated(name)))
     its.wait()
+    wait_for(run, lambda run: run.status == "running")  # a cloud that names its jobs has given the name by then
     attached = make_kit().attach(run.prompt_id)
     its.open()
     made = run.result()

@@ -314,7 +314,7 @@ def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: Running
     ask.create()
     running(cloud, its)
     run = make_kit().submit(WORKFLOW)
-    noted(run, "the account runs as many tasks as it may: offered again in")
+    noted(run, "the account runs as many tasks as it may: trying again in")
     its.open()
     ask.ended(cloud, cloud.task.id)
     assert run.result().status == "completed"

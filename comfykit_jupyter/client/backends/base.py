@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.errors import ComfyKitError, Problem
+from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Workflow
 
-T = TypeVar("T")
+Note: TypeAlias = "Callable[[str], None]"
+"""Shows the user, in a few words, what a run is waiting for."""
 
 
 @dataclass(frozen=True)
@@ -44,47 +45,73 @@ class Server:
 
 
 class Refused(Exception):
-    """The server does not take a prompt: `body` is its own account of why, `{"error": …, "node_errors": …}`."""
+    """The server rejected a prompt for good.
+
+    Attributes:
+        body: The server's reasons, as ComfyUI gives them: `{"error": …, "node_errors": …}`.
+        prompt_id: The prompt ID, if the job got one all the same.
+    """
 
     def __init__(self, body: Mapping[str, Any], prompt_id: str | None = None) -> None:
         super().__init__()
         self.body = body
         self.prompt_id = prompt_id
-        """Its name there, if it was given one all the same."""
 
 
-class NotTaken(Exception):
-    """A job was turned down for now, and does not exist: it may be sent again."""
+class TryAgain(Exception):
+    """The server rejected a job for the moment. No job exists, so the order may be posted again.
+
+    Attributes:
+        pause: Seconds to wait before the next attempt.
+        why: The reason in a few words.
+        failure: The error to raise when giving up.
+        retries: How often an order may be posted again for reasons that have such a limit; None: without limit.
+        within: Seconds after the first attempt in which the next one has to begin; None: without limit.
+    """
+
+    def __init__(
+        self, pause: float, why: str, failure: Exception, *, retries: int | None = None, within: float | None = None
+    ) -> None:
+        super().__init__(why)
+        self.pause = pause
+        self.why = why
+        self.failure = failure
+        self.retries = retries
+        self.within = within
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The server has the job."""
+    """The server has accepted a job.
+
+    Attributes:
+        prompt_id: The prompt ID.
+        node_errors: As in ComfyUI's answer: not empty if the server accepted only a part of the prompt.
+    """
 
     prompt_id: str
-    """Its name there."""
     node_errors: Any = None
-    """Not empty when it took only a part of the prompt: as in ComfyUI's answer."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run, for `Backend.post`.
+    """What to run, for `Backend.post`.
 
     Attributes:
-        id: the run's own. workflow, binding: what, and with which values; files are in their places.
-        extra_pnginfo: what goes into the files that it saves.
-        once: `await order.once(request())` sends the request that begins the job: the caller may be cancelled
-            meanwhile, the request is not, and its outcome is not lost. Raised by it, `NotTaken` says that no job began.
-        note: tells whoever watches what is waited for, until something else happens.
+        id: The run's own ID.
+        workflow: The workflow.
+        binding: Its prompt with all values, and with the references to uploaded files.
+        extra_pnginfo: What the server stores in the files that it saves.
+        attempt: How often it was posted before.
+        since: When this attempt began, in seconds since 1970.
     """
 
     id: str
     workflow: Workflow
     binding: Binding
     extra_pnginfo: Mapping[str, Any] | None
-    once: Callable[[Coroutine[Any, Any, Accepted]], Awaitable[Accepted]]
-    note: Callable[[str], None]
+    attempt: int = 0
+    since: float = 0.0
 
 
 class Listener(Protocol):
@@ -222,14 +249,39 @@ class Backend(ABC):
         """Whether all that happens from now on will be heard."""
         return False
 
-    @abstractmethod
-    async def post(self, order: Order) -> Accepted:
-        """Have it run, once: by `order.once`.
+    async def prepare(self, order: Order, note: Note) -> None:  # noqa: B027 - most backends have nothing to prepare
+        """Check an order, and wait until there is room for its job; `unfollow` gives that back.
+
+        Args:
+            order: What is going to be posted.
+            note: Shows the user what the run is waiting for.
 
         Raises:
-            Refused: the server says what is wrong with it.
-            ServerError: `sent` says whether it may run all the same.
+            ComfyKitError: This backend can't run it.
         """
+
+    @abstractmethod
+    async def post(self, order: Order) -> Accepted:
+        """Send a prompt, in a single attempt. The caller shields it against cancellation.
+
+        Raises:
+            Refused: The server rejects the prompt for good.
+            TryAgain: The server rejects it for the moment.
+            ServerError: There is no answer; `sent` says whether the job may run all the same.
+        """
+
+    async def find_lost(self, order: Order, error: ServerError, note: Note) -> Accepted:  # noqa: ARG002
+        """Find the job of an order whose answer was lost. It must never be posted again: it would run twice.
+
+        Args:
+            order: What was posted.
+            error: Why there is no answer.
+            note: Shows the user what the run is waiting for.
+
+        Raises:
+            ServerError: The job can't be found.
+        """
+        raise error
 
     @abstractmethod
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.base import Accepted, NotTaken, Order, Refused
-from comfykit_jupyter.client.errors import ParameterError
+from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryAgain
+from comfykit_jupyter.client.errors import ParameterError, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow
 
@@ -107,23 +108,50 @@ class Submission:
         """Send the prompt, once: cancelling the caller does not take it back. Returns the server's `node_errors`.
 
         Raises:
-            Refused, ServerError: as `Backend.post`.
+            Refused, ServerError: As `Backend.post`.
         """
         extra = workflow.pnginfo(binding.prompt, self.known)
         if self._before is not None:
-            with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # a forked process has nobody before it
+            with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         self._prompt = binding.prompt
-        accepted = await self._server.post(Order(self._id, workflow, binding, extra, self._once, self._note))
-        return accepted.node_errors
+        order = Order(self._id, workflow, binding, extra)
+        await self._server.prepare(order, self._note)
+        return (await self._post_until_accepted(order)).node_errors
 
-    async def _once(self, request: Coroutine[Any, Any, Accepted]) -> Accepted:
+    async def _post_until_accepted(self, order: Order) -> Accepted:
+        """Post an order, again and again while the server rejects it for the moment."""
+        began, counted = time.monotonic(), 0
+        while True:
+            try:
+                return await self._post_shielded(replace(order, since=time.time()))
+            except TryAgain as rejection:
+                pause = rejection.pause
+                counted += rejection.retries is not None
+                if rejection.retries is not None and counted > rejection.retries:
+                    raise rejection.failure from None
+                if rejection.within is not None and time.monotonic() + pause > began + rejection.within:
+                    raise rejection.failure from None
+                self._note(f"{rejection.why}: trying again in {pause:.0f} s")
+            await asyncio.sleep(pause)
+            order = replace(order, attempt=order.attempt + 1)
+
+    async def _post_shielded(self, order: Order) -> Accepted:
+        """Post an order, once. Cancelling the caller does not cancel the request, and its outcome is not lost."""
         self.posted_at = time.monotonic()
         self._replied.clear()
-        self._posting = asyncio.ensure_future(request)
+        self._posting = asyncio.ensure_future(self._post_or_find(order))
         self._posting.add_done_callback(self._answered)
         return await asyncio.shield(self._posting)
+
+    async def _post_or_find(self, order: Order) -> Accepted:
+        try:
+            return await self._server.post(order)
+        except ServerError as error:
+            if not error.sent:
+                raise
+            return await self._server.find_lost(order, error, self._note)
 
     def _answered(self, posting: asyncio.Task[Accepted]) -> None:
         self.pass_turn()
@@ -136,7 +164,7 @@ class Submission:
             if not self._server.accepts_client_ids:  # whatever becomes of this process, the job can be found again
                 remember = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
                 asyncio.get_running_loop().run_in_executor(None, remember)
-        elif isinstance(error, NotTaken):
+        elif isinstance(error, TryAgain):
             self.posted_at = None
         elif isinstance(error, Refused) and error.prompt_id is not None:
             self.prompt_id = error.prompt_id

@@ -79,7 +79,7 @@ def test_a_server_without_room_is_asked_again_when_it_says(code: str, double: Do
     full = Reply(429, code, "come back later", {"Retry-After": "1"})
     double.fail("POST /jobs", full, full)
     run = cloud_kit.submit(workflows.picture())
-    wait_for(run, lambda run: "come back later; trying again" in str(run.progress))
+    wait_for(run, lambda run: "come back later: trying again in" in str(run.progress))
     assert run.status == "queued"
     assert run.result().status == "completed"
     assert (double.count("POST /jobs"), len(double.jobs)) == (3, 1)
@@ -173,7 +173,7 @@ async def test_one_whose_server_stays_away_is_unknown(double: Double, make_kit: 
     double.fail("GET /jobs", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 100)
     result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
     assert kind_of(result) == "unknown"
-    assert "its list of jobs can't be had: " in str(result.msg)
+    assert "its list of jobs can't be read: " in str(result.msg)
 
 
 async def test_an_older_job_or_another_one_is_not_taken_for_it(double: Double, cloud_kit: ComfyKit) -> None:

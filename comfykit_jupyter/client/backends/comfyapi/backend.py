@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
+from comfykit_jupyter.client.backends.base import (
+    Accepted,
+    Backend,
+    Follower,
+    Note,
+    Order,
+    Refused,
+    Server,
+    TryAgain,
+)
 from comfykit_jupyter.client.backends.comfyapi.api import PREFIX, Answer, Api, Busy, insist, job_path
 from comfykit_jupyter.client.backends.comfyapi.assets import Assets, content_path, download
 from comfykit_jupyter.client.backends.comfyapi.follow import Known, TaskPoller, links_of, recorded
@@ -95,58 +104,40 @@ class ComfyAPI(Backend):
     # -- a run ---------------------------------------------------------------------------------------------------------
 
     async def post(self, order: Order) -> Accepted:
-        """Have it run, once; a server that has no room now is asked again when it says.
+        """Send a prompt, in a single attempt.
 
         Raises:
-            Refused: the server says what is wrong with it.
-            ServerError: it does not answer. If `sent`, it may run all the same.
+            Refused: The server rejects the prompt.
+            TryAgain: The server has no room at the moment; it says when to ask again.
+            ServerError: There is no answer. If `sent`, the job may run all the same.
         """
-        until = time.monotonic() + ROOM
-        while isinstance(answer := await self._offer(order), Busy):
-            if time.monotonic() + answer.pause > until:
-                raise Refused(words.refusal(answer.code, f"{answer}, for {ROOM / 60:.0f} minutes", None))
-            order.note(f"{answer.why}; trying again")
-            await asyncio.sleep(answer.pause)
-        return answer
-
-    async def _offer(self, order: Order) -> Accepted | Busy:
-        try:
-            return await order.once(self._post(order))
-        except _NoRoom as turned_down:
-            return turned_down.busy
-
-    async def _post(self, order: Order) -> Accepted:
         body: dict[str, Any] = {"workflow": order.binding.prompt}
         if self._settings.api_key:
             body["extra_data"] = {"api_key_comfy_org": self._settings.api_key}
         content = json.dumps(body, allow_nan=False).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": order.id}
-        since = time.time()
         try:
             answer = await self._api.request("POST", "/jobs", content=content, headers=headers)
         except Busy as busy:
-            raise _NoRoom(busy) from None
-        except ServerError as error:
-            if not error.sent:
-                raise
-            return await self._lost(order, since, str(error))
+            failure = Refused(words.refusal(busy.code, f"{busy}, for {ROOM / 60:.0f} minutes", None))
+            raise TryAgain(busy.pause, busy.why, failure, within=ROOM) from None
         if answer.code == "idempotency_key_reuse":  # something on the way sent it twice
-            return await self._lost(order, since, answer.message)
+            raise ServerError(answer.message, sent=True)
         if answer.status in (200, 201):
             if not isinstance(answer.body, dict) or not words.is_id(answer.body.get("id")):
-                return await self._lost(order, since, f"{self.url} answers {answer.status}, and names no job")
+                raise ServerError(f"{self.url} answers {answer.status}, and names no job", sent=True)
             return self._accepted(answer.body, order)
         if not answer.code:
             raise self._api.unexpected(answer, "a job")
         raise Refused(words.refusal(answer.code, _refusal(answer), answer.details))
 
-    async def _lost(self, order: Order, since: float, why: str) -> Accepted:
-        """Look for a job whose answer was lost: it is never sent again.
+    async def find_lost(self, order: Order, error: ServerError, note: Note) -> Accepted:
+        """Find the job of an order whose answer was lost, in the server's list of jobs.
 
         Raises:
-            ServerError: it is not there, or nobody can tell.
+            ServerError: The job is not there, or the server does not list its jobs.
         """
-        order.note("the answer was lost; looking for the job")
+        note("the answer was lost: looking for the job")
         seen = "it does not list its jobs"
         pauses, until = list(LOOKS_FOR_LOST), time.monotonic() + self._settings.patience
         while pauses:
@@ -157,16 +148,17 @@ class ComfyAPI(Backend):
                     break
                 seen = "it is not in the list of jobs"
                 for job in _listed(answer):
-                    if await self._is_ours(job, order, since - _clock_ahead(answer)):
+                    if await self._is_ours(job, order, order.since - _clock_ahead(answer)):
                         return self._accepted(job, order)
                 pauses.pop(0)
-            except ServerError as error:  # it may be away for a moment: that is how the answer was lost
-                seen = f"its list of jobs can't be had: {error}"
-                pauses[0] = error.pause if isinstance(error, Busy) else LOOKS_FOR_LOST[-1]
+            except ServerError as failure:  # the server may be away for a moment: that is how the answer was lost
+                seen = f"its list of jobs can't be read: {failure}"
+                pauses[0] = failure.pause if isinstance(failure, Busy) else LOOKS_FOR_LOST[-1]
                 if time.monotonic() + pauses[0] > until:
                     break
         raise ServerError(
-            f"{why}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again", sent=True
+            f"{error}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again",
+            sent=True,
         )
 
     def _accepted(self, job: Mapping[str, Any], order: Order) -> Accepted:
@@ -290,14 +282,6 @@ class ComfyAPI(Backend):
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
         await self._api.connection.close()
-
-
-class _NoRoom(NotTaken):
-    """429 to a job."""
-
-    def __init__(self, busy: Busy) -> None:
-        super().__init__()
-        self.busy = busy
 
 
 def _refusal(answer: Answer) -> str:

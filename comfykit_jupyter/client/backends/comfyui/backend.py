@@ -258,15 +258,12 @@ class ComfyUI(Backend):
     # -- a run ---------------------------------------------------------------------------------------------------------
 
     async def post(self, order: Order) -> Accepted:
-        """Send a prompt, once.
+        """Send a prompt, in a single attempt.
 
         Raises:
-            Refused: the server says what is wrong with it.
-            ServerError: no answer. Whether the job runs is then for `/queue` and `/history` to say.
+            Refused: The server rejects the prompt.
+            ServerError: There is no answer. `/queue` and `/history` show then whether the job runs.
         """
-        return await order.once(self._post(order))
-
-    async def _post(self, order: Order) -> Accepted:
         body: dict[str, Any] = {
             "prompt": order.binding.prompt,
             "client_id": self.events.client_id,

@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, NotTaken, Order, Refused, Server
+from comfykit_jupyter.client.backends.base import (
+    Accepted,
+    Backend,
+    Follower,
+    Note,
+    Order,
+    Refused,
+    Server,
+    TryAgain,
+)
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, Busy, told_of
 from comfykit_jupyter.client.backends.runninghub.files import Files
 from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller
@@ -168,32 +177,63 @@ class RunningHub(Backend):
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
-    async def post(self, order: Order) -> Accepted:
-        """Have the task created, once; where there is no room, it waits for its turn.
+    async def prepare(self, order: Order, note: Note) -> None:
+        """Check an order, and wait until fewer tasks run than the account may have: the site would reject it.
 
         Raises:
-            ParameterError: the saved workflow has no such input. Refused: the site says why it does not take it.
-            ServerError: no answer; if `sent`, nobody knows whether the task runs.
+            ParameterError: The saved workflow has no such input.
+            ComfyKitError: The workflow is not one of RunningHub.
+        """
+        self._request(order)
+        most = self.settings.runninghub_concurrency
+        key = (self.url, self.api.key, most, id(asyncio.get_running_loop()))
+        places = _places.get(key)
+        if places is None:
+            places = _places[key] = asyncio.Semaphore(most)
+        if places.locked():
+            note(f"waiting for a place: {most} at a time (runninghub_concurrency)")
+        await places.acquire()
+        self._holding[order.id] = places
+        note("")
+
+    async def post(self, order: Order) -> Accepted:
+        """Create the task, in a single attempt.
+
+        Raises:
+            Refused: The site rejects it for good, and says why.
+            TryAgain: The site rejects it for the moment, or could not be reached.
+            ServerError: There is no answer; if `sent`, it is not known whether the task runs.
         """
         path, body = self._request(order)
-        await self._take_place(order)
-        left, times = max(0, self.settings.runninghub_retry_count), 0
-        while isinstance(answer := await self._offer(order, path, body), _NotNow):
-            if not answer.waits:
-                if left <= 0:
-                    raise answer.failure
-                left -= 1
-            pause = answer.pause(times)
-            times += 1
-            order.note(f"{answer.why}: offered again in {pause:.0f} s")
-            await asyncio.sleep(pause)
-        return answer
-
-    async def _offer(self, order: Order, path: str, body: Mapping[str, Any]) -> Accepted | _NotNow:
         try:
-            return await order.once(self._create(order.id, path, body))
-        except _NotNow as turned_down:
-            return turned_down
+            answer = await self.api.post(path, body)
+        except Busy as busy:
+            raise self._try_again(order, busy, busy.pause or words.BACK_OFF[429]) from None
+        except ServerError as error:
+            if error.sent:
+                raise self._unknown(order.id, str(error)) from None
+            if error.status is None:  # no connection: nothing was sent
+                raise self._try_again(order, error, RECONNECT) from None
+            raise
+        told = mapping(answer.data) or told_of(answer)
+        code = answer.code if "code" in answer.body else words.code_of(told.get("errorCode") or 0)
+        task_id = _id(told.get("taskId"))
+        if task_id and (words.is_success(code) or code in words.PENDING):
+            return await self._accepted(task_id, told)
+        if code is not None and code in words.BACK_OFF:
+            failure = ServerError(self.api.line(answer, "the task"), status=429)
+            raise self._try_again(order, failure, words.BACK_OFF[code], code)
+        if code is None or words.is_success(code) or code in words.UNKNOWN:
+            raise self._unknown(order.id, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
+        refusal = words.refusal(code, answer.said, told.get("promptTips"))
+        refusal["error"]["message"] += self.api.hint(code)
+        raise Refused(refusal)
+
+    def _try_again(self, order: Order, failure: ServerError, pause: float, code: int | None = None) -> TryAgain:
+        """Return the exception for a task that was not created. Waiting behind other tasks has no limit."""
+        retries = None if code in words.QUEUES else max(0, self.settings.runninghub_retry_count)
+        why = one_line(str(failure), 100) if code is None else words.meaning(code)
+        return TryAgain(lengthen(pause, order.attempt), why, failure, retries=retries)
 
     def _request(self, order: Order) -> tuple[str, dict[str, Any]]:
         hosted = order.workflow.hosted
@@ -208,19 +248,6 @@ class RunningHub(Backend):
             body["instanceType"] = self.settings.runninghub_instance_type
         return path, body
 
-    async def _take_place(self, order: Order) -> None:
-        """Wait until fewer tasks run than the account may have: the site would refuse it."""
-        most = self.settings.runninghub_concurrency
-        key = (self.url, self.api.key, most, id(asyncio.get_running_loop()))
-        places = _places.get(key)
-        if places is None:
-            places = _places[key] = asyncio.Semaphore(most)
-        if places.locked():
-            order.note(f"waiting for a place: {most} at a time (runninghub_concurrency)")
-        await places.acquire()
-        self._holding[order.id] = places
-        order.note("")
-
     def unfollow(self, run: Follower) -> None:
         """The next task has its place."""
         if (places := self._holding.pop(run.id, None)) is not None:
@@ -228,31 +255,6 @@ class RunningHub(Backend):
         self.tasks.pop(run.prompt_id, None)
         self.cancelled.discard(run.prompt_id)
         self._lost.pop(run.id, None)
-
-    async def _create(self, id_: str, path: str, body: Mapping[str, Any]) -> Accepted:
-        try:
-            answer = await self.api.post(path, body)
-        except Busy as busy:
-            raise _NotNow(busy, busy.pause or words.BACK_OFF[429]) from None
-        except ServerError as error:
-            if error.sent:
-                raise self._unknown(id_, str(error)) from None
-            if error.status is None:  # no connection: nothing was sent
-                raise _NotNow(error) from None
-            raise
-        told = mapping(answer.data) or told_of(answer)
-        code = answer.code if "code" in answer.body else words.code_of(told.get("errorCode") or 0)
-        task_id = _id(told.get("taskId"))
-        if task_id and (words.is_success(code) or code in words.PENDING):
-            return await self._accepted(task_id, told)
-        if code is not None and code in words.BACK_OFF:
-            failure = ServerError(self.api.line(answer, "the task"), status=429)
-            raise _NotNow(failure, words.BACK_OFF[code], waits=code in words.QUEUES, why=words.meaning(code))
-        if code is None or words.is_success(code) or code in words.UNKNOWN:
-            raise self._unknown(id_, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
-        refusal = words.refusal(code, answer.said, told.get("promptTips"))
-        refusal["error"]["message"] += self.api.hint(code)
-        raise Refused(refusal)
 
     async def _accepted(self, task_id: str, told: Mapping[str, Any]) -> Accepted:
         tips = words.tips(told.get("promptTips"))
@@ -350,20 +352,9 @@ class RunningHub(Backend):
         await self.api.connection.close()
 
 
-class _NotNow(NotTaken):
-    """The task was turned down, and does not exist. `waits`: others are before it, which has no limit."""
-
-    def __init__(self, failure: ServerError, base: float | None = None, *, waits: bool = False, why: str = "") -> None:
-        super().__init__()
-        self.failure = failure
-        self.waits = waits
-        self.why = why or one_line(str(failure), 100)
-        self._base = RECONNECT if base is None else base
-
-    def pause(self, times: int) -> float:
-        """Seconds until it is offered again: half as many more each time, and not all at the same moment."""
-        most = words.BACK_OFF_MOST
-        return min(self._base * 1.5 ** min(times, 20), most) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
+def lengthen(pause: float, attempt: int) -> float:
+    """Return the seconds before the next attempt: half as many more each time, and not the same for all runs."""
+    return min(pause * 1.5 ** min(attempt, 20), words.BACK_OFF_MOST) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
 
 
 def _named(source: Any, site: str) -> Hosted | None:

@@ -1,0 +1,90 @@
+"""The code in README.md and docs/ runs as it is written, on the embedded server and a cloud's double."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter.sandbox import Sandbox
+
+from .cloud_kernels import shelf
+from .kernels import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUNNER = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for cell in sys.stdin.read().split("\\0"):
+    shell.run_cell(cell).raise_error()
+"""
+
+
+def read_blocks(page: Path) -> list[str]:
+    """Return the code blocks of a page that a notebook runs."""
+    return re.findall(r"^```i?python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def copy_workflows(folder: Path) -> None:
+    """Copy the workflows of the shelf, with small images and few steps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (ROOT / "notebooks/workflows").glob("*.json"):
+        graph = json.loads(file.read_text(encoding="utf-8"))
+        shrink(graph)
+        (folder / file.name).write_text(json.dumps(graph), encoding="utf-8")
+
+
+def shrink(graph: dict[str, Any]) -> None:
+    """Make the images of a workflow small and its steps few."""
+    small = {"width": 128, "height": 128, "steps": 2, "amount": 2}
+    for node in graph.values():
+        node["inputs"] |= {name: value for name, value in small.items() if name in node["inputs"]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -> None:
+    copy_workflows(tmp_path)  # the pages in docs/ say that they run there
+    copy_workflows(tmp_path / "notebooks/workflows")
+    with shelf(sandbox) as cloud:
+        for graph in cloud.workflows.values():
+            shrink(graph)
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+            "COMFYUI_BASE_URL": sandbox.url,
+            "RUNNINGHUB_BASE_URL": cloud.url,
+            "RUNNINGHUB_API_KEY": cloud.key,
+        }
+        result = subprocess.run(
+            [sys.executable, "-c", RUNNER],
+            input="\0".join(read_blocks(page)),
+            capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120, check=False,
+        )  # fmt: skip
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def test_all_links_between_pages_lead_somewhere() -> None:
+    pages = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    wrong = []
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in read_anchors(file)):
+                wrong.append(f"{page.name}: {target}")
+    assert not wrong
+
+
+def read_anchors(page: Path) -> set[str]:
+    """Return the anchors that a forge makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

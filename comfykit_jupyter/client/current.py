@@ -1,4 +1,4 @@
-"""The kit that magics and forms share in this process."""
+"""The kit that the magics and forms of this process share."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from comfykit_jupyter.client import settings
 from comfykit_jupyter.client.kit import ComfyKit
 
 _current: ComfyKit | None = None
-_options: dict[str, Any] = {}
 
 
 def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
-    """Set the server of all kits in this process that name none; returns the kit that magics share. None: as before."""
-    global _options
-    settings.connected = None if comfyui_url is None else settings.resolve_settings(comfyui_url, **options)
-    _options = {} if comfyui_url is None else options
+    """Set the server of all kits in this process that name none, and return the kit that the magics share.
+
+    Args:
+        comfyui_url: The server's address; None resets it to what the environment says.
+        options: Further settings for that server, as for `ComfyKit`.
+
+    Raises:
+        SettingsError: A setting can't be used.
+    """
+    settings.set_connected({} if comfyui_url is None else {"comfyui_url": comfyui_url, **options})
     return get_current_kit()
 
 
 def get_current_kit() -> ComfyKit:
-    """The kit that magics share: another one when the settings have changed, by a key in the environment, say."""
+    """Return the kit that the magics share; a new one if the settings have changed, in the environment for example."""
     global _current
-    kit = ComfyKit(**_options)
-    if _current is None or _current._settings != kit._settings:  # noqa: SLF001 - one of its own kind
+    kit = ComfyKit()
+    if _current is None or _current._settings != kit._settings:  # noqa: SLF001 - both are kits
         _current = kit
     return _current

@@ -3,7 +3,7 @@
 ComfyKitError
 ├── WorkflowError      what was given is no workflow
 ├── ParameterError     a wrong name, type, bound or choice; nothing was sent
-├── SettingsError      a setting that can't be used (settings.py)
+├── SettingsError      a setting that can't be used
 ├── ServerError        the server can't be reached, or answers with nonsense
 ├── SourceError        a file, URL or object that can't be read
 └── RunFailed          the server ran it, or refused it, and it failed; `.result` holds what there is
@@ -22,9 +22,14 @@ __all__ = [
     "Problem",
     "RunFailed",
     "ServerError",
+    "SettingsError",
     "SourceError",
     "WorkflowError",
 ]
+
+
+class SettingsError(ComfyKitError):
+    """A setting that can't be used; the message says which, and what it may be."""
 
 
 class ServerError(ComfyKitError):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from comfykit_jupyter.client import loop, settings
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Backend, Server
 from comfykit_jupyter.client.backends.routing import backend_for, backend_of
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, take_snapshot
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, SettingsError
+from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 B = TypeVar("B", bound=Backend)
-
-_OWN_CONNECTION = tuple(
-    name for name in Settings.__dataclass_fields__ if name not in ("executor_type", "timeout", "raise_on_error")
-)
-"""Settings that need a connection of their own: a kit with other ones does not share it."""
 
 
 class ComfyKit:
@@ -101,48 +95,21 @@ class ComfyKit:
         proxy: str | None = None,
         raise_on_error: bool = True,
     ) -> None:
-        connected = settings.connected
-        if comfyui_url is None and connected is not None:
-            # `%comfykit connect` is for the kits that name no server: its secrets go to its server, and with it only
-            comfyui_url = connected.comfyui_url
-            api_key, cookies = api_key or connected.api_key, cookies or connected.cookies
-            headers, api = {**connected.headers, **(headers or {})}, api or connected.api
-            verify, proxy = connected.verify if verify is True else verify, proxy or connected.proxy
-        self._use(
-            settings.resolve_settings(
-                comfyui_url,
-                executor_type,
-                api_key,
-                cookies,
-                runninghub_url,
-                runninghub_api_key,
-                runninghub_timeout,
-                runninghub_retry_count,
-                runninghub_instance_type=runninghub_instance_type,
-                runninghub_concurrency=runninghub_concurrency,
-                headers=headers,
-                api=api,
-                timeout=timeout,
-                patience=patience,
-                verify=verify,
-                proxy=proxy,
-                raise_on_error=raise_on_error,
-            )
-        )
+        self._configure(resolve_settings(locals()))  # all arguments, by the names of their settings
 
-    def _use(self, resolved: Settings, backends: dict[type[Backend], Backend] | None = None) -> None:
-        self._settings = resolved
+    def _configure(self, settings: Settings, backends: dict[type[Backend], Backend] | None = None) -> None:
+        self._settings = settings
         self._backends = {} if backends is None else backends
-        self.comfyui_url = resolved.comfyui_url
-        self.api = resolved.api
-        self.executor_type = resolved.executor_type
-        self.api_key = resolved.api_key
-        self.cookies = resolved.cookies
-        self.runninghub_url = resolved.runninghub_url
-        self.runninghub_api_key = resolved.runninghub_api_key
-        self.runninghub_timeout = resolved.runninghub_timeout
-        self.runninghub_retry_count = resolved.runninghub_retry_count
-        self.runninghub_instance_type = resolved.runninghub_instance_type
+        self.comfyui_url = settings.comfyui_url
+        self.api = settings.api
+        self.executor_type = settings.executor_type
+        self.api_key = settings.api_key
+        self.cookies = settings.cookies
+        self.runninghub_url = settings.runninghub_url
+        self.runninghub_api_key = settings.runninghub_api_key
+        self.runninghub_timeout = settings.runninghub_timeout
+        self.runninghub_retry_count = settings.runninghub_retry_count
+        self.runninghub_instance_type = settings.runninghub_instance_type
 
     def _made(self, kind: type[B]) -> B:
         """The server or cloud of this kind; there is one of each, once it is needed."""
@@ -242,22 +209,9 @@ class ComfyKit:
         Raises:
             SettingsError: there is no such setting, or it can't be used.
         """
-        known = {field.name for field in fields(Settings)}
-        if unknown := sorted(set(options) - known):
-            raise SettingsError(f"{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
-        kept = {name: getattr(self._settings, name) for name in known}
-        # a secret belongs to its server
-        if settings.resolve_settings(options.get("comfyui_url", self.comfyui_url)).comfyui_url != self.comfyui_url:
-            kept |= {"api_key": None, "cookies": None, "headers": None}
-        cloud = settings.resolve_settings(
-            runninghub_url=options.get("runninghub_url", self.runninghub_url)
-        ).runninghub_url
-        if cloud != self.runninghub_url:
-            kept |= {"runninghub_api_key": None}
-        given = kept | options
+        changed = self._settings.replace(options)
         kit = ComfyKit.__new__(type(self))
-        shared = all(given[name] == getattr(self._settings, name) for name in _OWN_CONNECTION)
-        kit._use(settings.resolve_settings(**given), self._backends if shared else None)  # noqa: SLF001 - one of its own kind
+        kit._configure(changed, self._backends if changed.shares_connection(self._settings) else None)  # noqa: SLF001 - a kit
         return kit
 
     def find(self, ending: str, workflow: Any = None) -> list[str]:

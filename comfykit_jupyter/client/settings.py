@@ -1,16 +1,17 @@
-"""Settings: what was given, else the environment, else the documented default."""
+"""The settings of a `ComfyKit`: one table of defaults, environment variables and checks."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal, cast
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.errors import SettingsError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -21,138 +22,234 @@ Api = Literal["comfyui", "v2"]
 DEFAULT_URL = "http://127.0.0.1:8188"
 DEFAULT_RUNNINGHUB_URL = "https://www.runninghub.ai"
 
-
-class SettingsError(ComfyKitError):
-    """A setting that can't be used: the line says which, and what it may be."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything a `ComfyKit` can be told. Secrets are kept out of its repr."""
-
-    comfyui_url: str = DEFAULT_URL
-    executor_type: ExecutorType = "http"
-    api_key: str | None = field(default=None, repr=False)
-    cookies: str | None = field(default=None, repr=False)
-    """A JSON object, `name=value; other=value`, or the URL of a page that gives either."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    api: Api | None = None
-    """What the server of `comfyui_url` speaks: ComfyUI's own protocol, or Comfy API v2. None: its address tells."""
-    runninghub_url: str = DEFAULT_RUNNINGHUB_URL
-    runninghub_api_key: str | None = field(default=None, repr=False)
-    runninghub_timeout: int = 300
-    runninghub_retry_count: int = 3
-    runninghub_instance_type: str | None = None
-    runninghub_concurrency: int = 1
-    """Tasks of one key that run at a time; those of members may be one."""
-    timeout: float | None = None
-    """Seconds that a run may take, the queue included; past it the job is cancelled. None: no limit."""
-    patience: float = 60.0
-    """Seconds that the server may be away during a run, for a restart say, before the run is given up."""
-    verify: bool | str | SSLContext = True
-    """Whose TLS certificates are believed: those that the machine does, a file of certificates, or any (False)."""
-    proxy: str | None = field(default=None, repr=False)
-    """The address of a proxy on the way to the server; it may hold a password."""
-    raise_on_error: bool = True
-    """Whether `run` and `Run.result` raise `RunFailed` for a run that failed."""
+Check = Callable[[Any, str], Any]
+"""Return a value as it is kept; `SettingsError` if it can't be used. The text is the name for the message."""
 
 
-def resolve_settings(
-    comfyui_url: str | None = None,
-    executor_type: str | None = None,
-    api_key: str | None = None,
-    cookies: str | None = None,
-    runninghub_url: str | None = None,
-    runninghub_api_key: str | None = None,
-    runninghub_timeout: int | None = None,
-    runninghub_retry_count: int | None = None,
-    *,
-    runninghub_instance_type: str | None = None,
-    runninghub_concurrency: int | None = None,
-    headers: Mapping[str, str] | None = None,
-    api: str | None = None,
-    timeout: float | None = None,
-    patience: float | None = None,
-    verify: bool | str | SSLContext = True,
-    proxy: str | None = None,
-    raise_on_error: bool = True,
-) -> Settings:
-    """The settings in force, from what was given (None: not given) and the environment.
-
-    Raises:
-        SettingsError: one of them can't be used.
-    """
-    url = normalize_url(comfyui_url or os.environ.get("COMFYUI_BASE_URL") or DEFAULT_URL, "comfyui_url")
-    executor = executor_type or os.environ.get("COMFYUI_EXECUTOR_TYPE") or "http"
-    if executor not in ("http", "websocket"):
-        raise SettingsError(f"executor_type: {executor!r} is neither 'http' nor 'websocket'")
-    if api not in (None, "comfyui", "v2"):
-        raise SettingsError(f"api: {api!r} is neither 'comfyui' nor 'v2'")
-    if timeout is not None and timeout <= 0:
-        raise SettingsError(f"timeout: {timeout!r} is no number of seconds above 0 (None waits as long as it takes)")
-    if patience is not None and not patience >= 0:
-        raise SettingsError(f"patience: {patience!r} is no number of seconds (0 gives up at once)")
-    return Settings(
-        comfyui_url=url,
-        executor_type=cast("ExecutorType", executor),
-        api_key=(api_key or os.environ.get("COMFYUI_API_KEY") or "").strip() or None,
-        cookies=cookies or os.environ.get("COMFYUI_COOKIES") or None,
-        headers=dict(headers or {}),
-        api=cast("Api | None", api),
-        runninghub_url=normalize_url(
-            runninghub_url or os.environ.get("RUNNINGHUB_BASE_URL") or DEFAULT_RUNNINGHUB_URL, "runninghub_url"
-        ),
-        runninghub_api_key=(runninghub_api_key or os.environ.get("RUNNINGHUB_API_KEY") or "").strip() or None,
-        runninghub_timeout=_whole(runninghub_timeout, "RUNNINGHUB_TIMEOUT", 300),
-        runninghub_retry_count=_whole(runninghub_retry_count, "RUNNINGHUB_RETRY_COUNT", 3),
-        runninghub_concurrency=_whole(runninghub_concurrency, "RUNNINGHUB_CONCURRENCY", 1, least=1),
-        runninghub_instance_type=runninghub_instance_type or os.environ.get("RUNNINGHUB_INSTANCE_TYPE") or None,
-        timeout=timeout,
-        patience=Settings.patience if patience is None else patience,
-        verify=verify,
-        proxy=_proxy(proxy),
-        raise_on_error=raise_on_error,
-    )
+# -- checks ------------------------------------------------------------------------------------------------------------
 
 
-def normalize_url(url: str, setting: str) -> str:
-    """An address without its trailing slash; `gpu-box:8188` is taken as `http://gpu-box:8188`.
+def _accept(value: Any, name: str) -> Any:  # noqa: ARG001 - a `Check`
+    return value
 
-    Raises:
-        SettingsError: it is no http address, or carries a name and password, which would end up in every link.
-    """
-    text = url.strip()
+
+def _check_text(value: Any, name: str) -> str | None:
+    if not isinstance(value, str):
+        raise SettingsError(f"{name} must be text, not {type(value).__name__}")
+    return value.strip() or None
+
+
+def _check_url(value: Any, name: str) -> str:
+    """Return an address without its trailing slash; `gpu-box:8188` means `http://gpu-box:8188`."""
+    if not isinstance(value, str):
+        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, not {type(value).__name__}")
+    text = value.strip()
     text = (text if "://" in text else f"http://{text}").rstrip("/")
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
     except ValueError as error:
-        raise SettingsError(f"{setting}: {_shown(url)} is no address: {error}") from None
+        raise SettingsError(f"{name}: {_mask_password(value)} is not a valid address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError(f"{setting}: {_shown(url)} is no address such as {DEFAULT_URL}")
+        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, not {_mask_password(value)}")
     if re.search(r"(^|\.)runninghub\.(cn|ai)$", host) and re.match(r"/proxy(-plus)?/.", parts.path):
         raise SettingsError(
-            f"{setting}: an address of {host}/proxy/ holds a key, which would end up in every link: give the key as "
-            "runninghub_api_key=, and the workflow by its ID"
+            f"{name}: an address of {host}/proxy/ contains a key, which would appear in every link: use "
+            "runninghub_api_key=, and name the workflow by its ID"
         )
     if parts.query or parts.fragment:
-        raise SettingsError(f"{setting}: leave what follows the path out of {_shown(url.partition('?')[0])}")
-    if parts.username or parts.password:
-        raise SettingsError(f"{setting}: leave the name and password out of the address of {host}; give `headers=`")
+        raise SettingsError(f"{name} must end with its path: remove what follows {_mask_password(_strip_query(text))}")
+    if parts.username or parts.password:  # they would end up in every link
+        raise SettingsError(f"{name} must not contain a name or password for {host}: use headers=")
     return text
 
 
-def _proxy(address: str | None) -> str | None:
-    if address is None:
-        return None
+def _check_proxy(value: Any, name: str) -> str:
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(value)
         fine = parts.scheme in ("http", "https", "socks5", "socks5h") and parts.hostname and (parts.port or True)
-    except ValueError:
+    except (ValueError, AttributeError):
         fine = False
-    if not fine:
-        raise SettingsError("proxy: give an address such as http://proxy:3128 or socks5://proxy:1080")
-    return address
+    if not fine:  # the value may hold a password: it is not repeated
+        raise SettingsError(f"{name} must be an address such as http://proxy:3128 or socks5://proxy:1080")
+    return str(value)
+
+
+def _check_timeout(value: Any, name: str) -> float:
+    if not _is_number(value) or not value > 0:
+        raise SettingsError(f"{name} must be a positive number of seconds, or None")
+    return float(value)
+
+
+def _check_patience(value: Any, name: str) -> float:
+    if not _is_number(value) or not value >= 0:
+        raise SettingsError(f"{name} must be a number of seconds, 0 or more")
+    return float(value)
+
+
+def _check_headers(value: Any, name: str) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{name} must be a dict of header names and values, not {type(value).__name__}")
+    return dict(value)
+
+
+def _check_choice(choices: Any) -> Check:
+    """Build a check for the values of a `Literal`."""
+    allowed = get_args(choices)
+
+    def check(value: Any, name: str) -> Any:
+        if value not in allowed:
+            raise SettingsError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+        return value
+
+    return check
+
+
+def _check_integer(least: int) -> Check:
+    """Build a check for integers of at least `least`; text such as an environment variable's is converted."""
+
+    def check(value: Any, name: str) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError, OverflowError):
+            number = least - 1
+        if number < least:
+            raise SettingsError(f"{name} must be an integer of at least {least}, not {value!r}")
+        return number
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _strip_query(url: str) -> str:
+    return re.split(r"[?#]", url, maxsplit=1)[0]
+
+
+def _mask_password(url: str) -> str:
+    """Return the repr of an address without what might be a password in it."""
+    return repr(url if "@" not in url else f"…@{url.rpartition('@')[2]}")
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What holds for one setting beside its type and default."""
+
+    check: Check
+    variable: str | None
+    """The environment variable that is read when the setting is not given."""
+    belongs_to: str | None
+    """The setting whose address this secret belongs to: it is dropped when that address changes."""
+    of_run: bool
+    """Whether it concerns single runs only: kits that differ in it share their connections."""
+
+
+def _rule(
+    check: Check = _accept, variable: str | None = None, *, belongs_to: str | None = None, of_run: bool = False
+) -> dict[str, Rule]:
+    return {"rule": Rule(check, variable, belongs_to, of_run)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a `ComfyKit`, whose docstring explains them. Secrets are left out of the repr.
+
+    To add one: a line here, and an argument of `ComfyKit` with its description.
+    """
+
+    comfyui_url: str = field(default=DEFAULT_URL, metadata=_rule(_check_url, "COMFYUI_BASE_URL"))
+    executor_type: ExecutorType = field(
+        default="http", metadata=_rule(_check_choice(ExecutorType), "COMFYUI_EXECUTOR_TYPE", of_run=True)
+    )
+    api_key: str | None = field(
+        default=None, repr=False, metadata=_rule(_check_text, "COMFYUI_API_KEY", belongs_to="comfyui_url")
+    )
+    cookies: str | None = field(
+        default=None, repr=False, metadata=_rule(variable="COMFYUI_COOKIES", belongs_to="comfyui_url")
+    )
+    runninghub_url: str = field(default=DEFAULT_RUNNINGHUB_URL, metadata=_rule(_check_url, "RUNNINGHUB_BASE_URL"))
+    runninghub_api_key: str | None = field(
+        default=None, repr=False, metadata=_rule(_check_text, "RUNNINGHUB_API_KEY", belongs_to="runninghub_url")
+    )
+    runninghub_timeout: int = field(default=300, metadata=_rule(_check_integer(0), "RUNNINGHUB_TIMEOUT"))
+    runninghub_retry_count: int = field(default=3, metadata=_rule(_check_integer(0), "RUNNINGHUB_RETRY_COUNT"))
+    runninghub_instance_type: str | None = field(default=None, metadata=_rule(variable="RUNNINGHUB_INSTANCE_TYPE"))
+    runninghub_concurrency: int = field(default=1, metadata=_rule(_check_integer(1), "RUNNINGHUB_CONCURRENCY"))
+    headers: Mapping[str, str] = field(
+        default_factory=dict, repr=False, metadata=_rule(_check_headers, belongs_to="comfyui_url")
+    )
+    api: Api | None = field(default=None, metadata=_rule(_check_choice(Api)))
+    timeout: float | None = field(default=None, metadata=_rule(_check_timeout, of_run=True))
+    patience: float = field(default=60.0, metadata=_rule(_check_patience))
+    verify: bool | str | SSLContext = field(default=True, metadata=_rule())
+    proxy: str | None = field(default=None, repr=False, metadata=_rule(_check_proxy))  # it may hold a password
+    raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
+
+    def replace(self, options: Mapping[str, Any]) -> Settings:
+        """Return settings with some of them changed; a secret is dropped when the address it belongs to changes.
+
+        Raises:
+            SettingsError: there is no such setting, or it can't be used.
+        """
+        known = {each.name for each in fields(self)}
+        if unknown := sorted(set(options) - known):
+            raise SettingsError(f"unknown setting {unknown[0]!r}: use one of {', '.join(sorted(known))}")
+        changed = resolve_settings({"comfyui_url": self.comfyui_url, "runninghub_url": self.runninghub_url, **options})
+        given = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if not (owner := each.metadata["rule"].belongs_to) or getattr(changed, owner) == getattr(self, owner)
+        }
+        return resolve_settings({**given, **options})
+
+    def shares_connection(self, other: Settings) -> bool:
+        """Whether a kit with these settings can use the connections of one with the others."""
+        return all(
+            getattr(self, each.name) == getattr(other, each.name)
+            for each in fields(self)
+            if not each.metadata["rule"].of_run
+        )
+
+
+_connected: Mapping[str, Any] = {}
+
+
+def set_connected(given: Mapping[str, Any]) -> None:
+    """Set what all kits of this process that name no server use; an empty mapping resets it.
+
+    Raises:
+        SettingsError: one of the settings can't be used; the earlier ones stay.
+    """
+    global _connected
+    resolve_settings(given)
+    _connected = dict(given)
+
+
+def resolve_settings(given: Mapping[str, Any]) -> Settings:
+    """Return the settings in force: what is given, else what is connected, else the environment, else the default.
+
+    None means not given. What is connected counts only where no server is given: its secrets go nowhere else.
+
+    Raises:
+        SettingsError: one of them can't be used.
+    """
+    connected = {} if given.get("comfyui_url") else _connected
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        rule: Rule = each.metadata["rule"]
+        name, value = each.name, given.get(each.name)
+        if name in connected and (value is None or value is each.default):
+            value = connected[name]
+        if value in (None, "") and rule.variable is not None:
+            name, value = rule.variable, os.environ.get(rule.variable)
+        if value not in (None, ""):
+            values[each.name] = rule.check(value, name)
+    return Settings(**values)
 
 
 def is_loopback(url: str) -> bool:
@@ -162,25 +259,3 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _whole(given: int | None, variable: str, default: int, *, least: int = 0) -> int:
-    """A whole number that was given, or is in the environment, or the default."""
-    text = os.environ.get(variable)
-    name, told = (variable.lower(), given) if given is not None else (variable, text or default)
-    try:
-        number = int(told)
-    except (TypeError, ValueError):
-        raise SettingsError(f"{name}: {told!r} is no whole number") from None
-    if number < least:
-        raise SettingsError(f"{name}: {told!r} is less than {least}")
-    return number
-
-
-def _shown(url: str) -> str:
-    """An address for a message: what might be a password in it is left out."""
-    return repr(url if "@" not in url else f"…@{url.rpartition('@')[2]}")
-
-
-connected: Settings | None = None
-"""What `%comfykit connect` chose for the kits of this process that name no server."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
 from comfykit_jupyter.client.current import connect, get_current_kit
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows
@@ -46,6 +49,13 @@ def test_the_settings_keep_the_order_of_the_reference() -> None:
     ]  # fmt: skip
 
 
+def test_a_kit_takes_and_describes_every_setting() -> None:
+    names = {field.name for field in fields(Settings)}
+    assert set(inspect.signature(ComfyKit).parameters) == names
+    described = inspect.cleandoc(ComfyKit.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0].splitlines()
+    assert {line.strip().partition(":")[0] for line in described if not line.startswith(" " * 5)} == names
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -54,14 +64,33 @@ def test_the_settings_keep_the_order_of_the_reference() -> None:
         ({"comfyui_url": "http://"}, "comfyui_url"),
         ({"comfyui_url": "http://me:secret@a"}, "headers="),
         ({"executor_type": "grpc"}, "executor_type"),
-        ({"timeout": 0}, "timeout"),
+        ({"timeout": 0}, "timeout must be a positive number of seconds, or None"),
         ({"timeout": -1}, "timeout"),
+        ({"timeout": "soon"}, "timeout"),
+        ({"patience": -1}, "patience must be a number of seconds, 0 or more"),
+        ({"runninghub_timeout": "x"}, "runninghub_timeout must be an integer of at least 0, not 'x'"),
+        ({"runninghub_concurrency": 0}, "runninghub_concurrency must be an integer of at least 1, not 0"),
+        ({"proxy": "me:secret"}, "proxy must be an address"),
     ],
 )
 def test_a_setting_that_can_not_be_used_is_refused_at_once(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ComfyKitError, match=told) as caught:
         ComfyKit(**options)
     assert "secret" not in str(caught.value)
+
+
+def test_a_variable_of_the_environment_that_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNINGHUB_TIMEOUT", "soon")
+    with pytest.raises(ComfyKitError, match="RUNNINGHUB_TIMEOUT must be an integer of at least 0, not 'soon'"):
+        ComfyKit()
+
+
+def test_options_keep_the_connections_unless_they_need_others() -> None:
+    kit = ComfyKit("http://a:1", api_key="key", runninghub_api_key="rh")
+    assert kit.options(timeout=5)._backends is kit._backends
+    elsewhere = kit.options(comfyui_url="http://b:2")
+    assert elsewhere._backends is not kit._backends
+    assert (elsewhere.api_key, elsewhere.runninghub_api_key) == (None, "rh")
 
 
 def test_an_address_may_lack_its_scheme_and_have_a_path(sandbox: Sandbox) -> None:

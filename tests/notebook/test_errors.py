@@ -17,7 +17,7 @@ WRONG = {
     "a wrong value": ("kit.run('picture.json', widht=3)", "ParameterError: widht: "),
     "a run that fails": ("kit.run('broken.json')", "RunFailed: the server refused the prompt: "),
     "no such file": ("kit.load('nowhere.json')", "SourceError: no file nowhere.json"),
-    "a wrong setting": ("ComfyKit('ftp://there')", "SettingsError: comfyui_url: "),
+    "a wrong setting": ("ComfyKit('ftp://there')", "SettingsError: comfyui_url must be an address"),
     "an awaited run": ("await kit.submit('broken.json')", "RunFailed: the server refused the prompt: "),
     "a form": ("kit.form('picture.json').values['width'] = 'x'", "ParameterError: width (Canvas): "),
     "a wait that is over": ("kit.submit('text_to_image.json', steps=9000).result(0.1)", "TimeoutError: not done"),
@@ -82,4 +82,7 @@ def test_a_script_shows_errors_as_it_always_does(tmp_path: Path) -> None:
     script.write_text("from comfykit_jupyter import ComfyKit\nComfyKit('ftp://there')\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": "."})
     assert f"{OURS}client/settings.py" in done.stderr
-    assert "SettingsError: comfyui_url: 'ftp://there' is no address" in done.stderr.splitlines()[-1]
+    assert (
+        "SettingsError: comfyui_url must be an address such as http://127.0.0.1:8188, not 'ftp://there'"
+        in done.stderr.splitlines()[-1]
+    )

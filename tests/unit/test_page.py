@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.client.errors import SettingsError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 from .test_render import HOSTILE, Folder, noise

@@ -20,14 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.errors import ServerError, SettingsError
 from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results import render, wording
 from comfykit_jupyter.client.results.keep import KILOBYTES, Keep, keep
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
-from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 ALLOWED = {"a", "div", "p", "strong", "img", "pre", "details", "summary", "video", "audio"}

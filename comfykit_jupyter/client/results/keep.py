@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from comfykit_jupyter.client.settings import SettingsError
+from comfykit_jupyter.client.errors import SettingsError
 
 KeepMode = Literal["off", "links", "thumbnails"]
 KILOBYTES, LEAST, MOST = 150, 10, 20_000

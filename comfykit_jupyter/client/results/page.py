@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
 from comfykit_jupyter.client.results.wording import (
     format_cost,
     format_failure,
@@ -22,7 +22,6 @@ from comfykit_jupyter.client.results.wording import (
     format_label,
     format_value,
 )
-from comfykit_jupyter.client.settings import SettingsError
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:

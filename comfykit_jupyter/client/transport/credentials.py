@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.settings import Settings, SettingsError
+from comfykit_jupyter.client.errors import ServerError, SettingsError
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.anonymous import get
 from comfykit_jupyter.client.transport.body import TooLarge, whole
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.settings import SettingsError
+from comfykit_jupyter.client.errors import SettingsError
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -57,11 +57,11 @@ def colored(picture: Image.Image) -> tuple[Any, Any]:
     ],
 )
 def test_the_address_tells_what_a_server_speaks_unless_one_is_told(url: str, api: str | None, kind: type) -> None:
-    assert backend_for(None, resolve_settings(url, api=api)) is kind
+    assert backend_for(None, resolve_settings({"comfyui_url": url, "api": api})) is kind
 
 
 def test_what_nobody_speaks_is_refused() -> None:
-    with pytest.raises(ComfyKitError, match="api: 'v3' is neither"):
+    with pytest.raises(ComfyKitError, match="api must be 'comfyui' or 'v2', not 'v3'"):
         ComfyKit(api="v3")  # type: ignore[arg-type]
 
 

@@ -132,7 +132,7 @@ class _Check:
             rest = {name: value for name, value in values.items() if name not in wrong}
             return self.workflow.bind(rest, self.definitions), problems
         except ParameterError:
-            return Binding(dict(self.workflow.prompt), {}, {}, ()), problems
+            return Binding(dict(self.workflow.prompt), {}, {}, (), {}), problems
 
     def _meant(self, problems: list[Problem]) -> set[tuple[str, str]]:
         """The inputs that values were given for which do not fit: what the workflow has there is not of interest."""

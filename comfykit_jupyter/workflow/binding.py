@@ -60,10 +60,13 @@ class Binding:
     params: dict[str, Any]
     seeds: dict[str, int]
     uploads: tuple[Upload, ...]
+    inputs: dict[tuple[str, str], Any]
+    """The inputs that were set, by node ID and name, with what the prompt has there now."""
 
     def place(self, upload: Upload, name: str) -> None:
         """Sets the input that `upload` is for to the name of the file on the server."""
         self.prompt[upload.node_id]["inputs"][upload.field] = name
+        self.inputs[upload.node_id, upload.field] = name
         given = self.params.get(upload.parameter)
         if not isinstance(given, str):  # bytes or a picture: nothing that a result could keep
             self.params[upload.parameter] = str(given) if hasattr(given, "__fspath__") else name
@@ -145,6 +148,7 @@ class _Binder:
         self.draw = draw
         self.prompt: dict[str, Any] = dict(workflow.prompt)
         self.changed: set[str] = set()
+        self.inputs: dict[tuple[str, str], Any] = {}
         self.params: dict[str, Any] = {}
         self.seeds: dict[str, int] = {}
         self.uploads: list[Upload] = []
@@ -165,7 +169,7 @@ class _Binder:
             raise ParameterError(self.problems)
         self.settle_seeds()
         ordered = {name: self.params.pop(name) for name in declared if name in self.params}
-        return Binding(self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads))
+        return Binding(self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads), self.inputs)
 
     def find(self, name: str) -> Parameter | None:
         try:
@@ -196,13 +200,14 @@ class _Binder:
             self.problems.extend(error.problems)
             return
         self.params.setdefault(parameter.name, checked)
-        inputs = self.inputs(slot.node_id)
         if slot.upload:
+            self.copy_node(slot.node_id)
             title = self.workflow.title(slot.node_id, self.definitions)
             choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
             self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
             return
-        inputs[slot.field] = {"__value__": checked} if slot.spec.multiselect and isinstance(checked, list) else checked
+        listed = slot.spec.multiselect and isinstance(checked, list)
+        self.set_input(slot.node_id, slot.field, {"__value__": checked} if listed else checked)
         if slot.is_seed(parameter.name) and type(checked) is int:
             self.note_seed(parameter.name, slot, checked)
 
@@ -218,7 +223,7 @@ class _Binder:
         if unset:
             drawn = self.draw(*_limits(unset))
             for slot in unset:
-                self.inputs(slot.node_id)[slot.field] = drawn
+                self.set_input(slot.node_id, slot.field, drawn)
         inputs = ((slot, self.prompt[slot.node_id]["inputs"].get(slot.field, MISSING)) for slot in slots)
         values = [(slot, unwrapped(value)) for slot, value in inputs if value is not MISSING and not is_link(value)]
         for slot, value in values:
@@ -232,7 +237,8 @@ class _Binder:
             value = self.prompt[node_id]["inputs"][field]
             if _is_untouched(value) and (node_id, field) not in self.given:
                 slot = Slot(node_id, field, spec, True, None, False, value)
-                value = self.inputs(node_id)[field] = self.draw(*_limits([slot]))
+                value = self.draw(*_limits([slot]))
+                self.set_input(node_id, field, value)
             if type(value) is int:
                 self.seeds.setdefault(self.workflow.address(node_id, field), value)
 
@@ -271,14 +277,18 @@ class _Binder:
     def definition(self, node_id: str) -> NodeDefinition | None:
         return self.definitions.get(self.prompt[node_id]["class_type"]) if self.definitions else None
 
-    def inputs(self, node_id: str) -> dict[str, Any]:
-        """The inputs of a node of this run's own: nodes are copied when they are first changed."""
+    def copy_node(self, node_id: str) -> dict[str, Any]:
+        """Return the inputs of this run's own copy of a node: nodes are copied when they are first changed."""
         if node_id not in self.changed:
             node = self.workflow.prompt[node_id]
             self.prompt[node_id] = {**node, "inputs": dict(node["inputs"])}
             self.changed.add(node_id)
         inputs: dict[str, Any] = self.prompt[node_id]["inputs"]
         return inputs
+
+    def set_input(self, node_id: str, name: str, value: Any) -> None:
+        """Put a value into the prompt."""
+        self.copy_node(node_id)[name] = self.inputs[node_id, name] = value
 
     def note_seed(self, name: str, slot: Slot, value: int) -> None:
         """One name, one number: a target that keeps another one is noted by its address."""

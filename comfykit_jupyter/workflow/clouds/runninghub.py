@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from comfykit_jupyter.workflow.editor.values import changes
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line
 from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
 from comfykit_jupyter.workflow.tolerant import list_of, mapping
@@ -126,20 +125,25 @@ def task_page(site: str, task_id: str) -> str:
 
 
 def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
-    """`nodeInfoList`: the values that differ from the saved workflow's, and every seed, which the site draws anew else.
+    """Build `nodeInfoList`: the values that differ from the saved workflow's, and every seed.
+
+    The site draws a seed that it is not sent again. An app is sent all its values.
 
     Raises:
-        ParameterError: a value is for an input that the saved workflow has not, or that is linked.
+        ParameterError: A value is for an input that the saved workflow lacks, or that is linked there.
     """
     problems, given = [], {}
-    for (id_, field), (before, after) in changes(workflow.prompt, binding.prompt).items():
+    for (id_, field), value in binding.inputs.items():
         inputs = workflow.prompt[id_]["inputs"]
-        if field not in inputs or is_link(before):
+        saved = inputs.get(field)
+        if value == saved:
+            continue
+        if field not in inputs or is_link(saved):
             what = "is linked to another node" if field in inputs else "is not in the workflow"
             where = f"{one_line(field)} ({workflow.title(id_)}, node {one_line(id_)})"
             message = f"{where}: the input {what}, and RunningHub sets only values that were saved there"
             problems.append(Problem(workflow.address(id_, field), message, id_, workflow.title(id_), field=field))
-        given[id_, field] = after
+        given[id_, field] = value
     if problems:
         raise ParameterError(problems)
     app = workflow.hosted is not None and workflow.hosted.app

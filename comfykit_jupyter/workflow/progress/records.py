@@ -34,7 +34,7 @@ def recorded(workflow: Workflow) -> Binding:
             value = node["inputs"][field]
             if type(value) is int and (node_id, field) not in named:
                 seeds[workflow.address(node_id, field)] = value
-    return Binding(dict(workflow.prompt), params, seeds, ())
+    return Binding(dict(workflow.prompt), params, seeds, (), {})
 
 
 def queued_ids(items: Any) -> set[str]:

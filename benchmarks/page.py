@@ -45,20 +45,20 @@ def offer(self, preview, original=Previews.offer):
     came[id(self)] = time.time()
     original(self, preview)
 
-def again(self, original=Previews.again):
+def again(self, original=Previews.resend):
     content, data = self._newest
     sent.append((id(self), content["seq"], time.time(), len(data), self.came))
     original(self)
 
-def show(self, original=Previews._show):
+def show(self, original=Previews._send_next):
     self.came = came.pop(id(self), None)
     original(self)
 
-def tell(self, sequence, original=Previews.painted):
+def tell(self, sequence, original=Previews.acknowledge):
     painted.append((id(self), sequence, time.time()))
     original(self, sequence)
 
-Previews.offer, Previews.again, Previews._show, Previews.painted = offer, again, show, tell
+Previews.offer, Previews.resend, Previews._send_next, Previews.acknowledge = offer, again, show, tell
 
 def told(since):
     arrived = {{(view, number): at for view, number, _, _, at in sent}}

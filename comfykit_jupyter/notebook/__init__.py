@@ -1,1 +1,1 @@
-"""What a notebook sees: the widget, the `%comfykit` magic, and the outputs that stay. This room alone knows Jupyter."""
+"""The notebook side: the widget, the `%comfykit` magic, and static outputs. Only this package imports Jupyter."""

@@ -1,6 +1,7 @@
-"""Where a form was made, in twelve digits: the same cell, run again after the kernel has restarted, has the same.
+"""Identify the cell that made a form, across restarts of the kernel.
 
-The runs of a form carry them at the end of their ids, so that the form can find them on the server.
+The identifier has twelve hexadecimal digits and is the same when the same cell runs again. The run ids of a form end
+with it, so that the form finds its runs on the server.
 """
 
 from __future__ import annotations
@@ -15,33 +16,36 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_made: tuple[Any, Counter[str]] = (None, Counter())
-"""The execution that is under way, and how many forms of each workflow it has made."""
+LENGTH = 12
+"""Digits of an identifier: those of the last part of a UUID."""
+
+_forms: tuple[Any, Counter[str]] = (None, Counter())
+"""The number of the current execution, and how many forms of each workflow it has made."""
 
 
-def mark(storage: str) -> str:
-    """The mark of a form that is made now, in the cell that runs.
+def identify_form(storage: str) -> str:
+    """Return the identifier of a form that is made now, in the running cell.
 
     Args:
-        storage: what names the form's workflow.
+        storage: The name of the form's workflow in the browser's storage.
     """
-    global _made
-    execution, cell = _cell()
-    if _made[0] != execution or execution is None:
-        _made = (execution, Counter())
-    _made[1][storage] += 1
-    where = [socket.gethostname(), _user(), str(Path.cwd()), os.environ.get("JPY_SESSION_NAME"), cell]
-    text = json.dumps([*where, storage, _made[1][storage]])
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+    global _forms
+    execution, cell = _find_cell()
+    if _forms[0] != execution or execution is None:
+        _forms = (execution, Counter())
+    _forms[1][storage] += 1
+    where = [socket.gethostname(), _find_user(), str(Path.cwd()), os.environ.get("JPY_SESSION_NAME"), cell]
+    text = json.dumps([*where, storage, _forms[1][storage]])
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:LENGTH]
 
 
-def prompt_id(mark: str) -> str:
-    """A new id for a run, which ends with a mark."""
-    return f"{str(uuid.uuid4())[:-12]}{mark}"
+def create_run_id(cell_id: str) -> str:
+    """Create a run id that ends with an identifier."""
+    return f"{str(uuid.uuid4())[:-LENGTH]}{cell_id}"
 
 
-def _cell() -> tuple[Any, str]:
-    """The execution that is under way, and the id that the page gave its cell."""
+def _find_cell() -> tuple[Any, str]:
+    """Return the number of the current execution, and the id that the page gave its cell."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -52,8 +56,8 @@ def _cell() -> tuple[Any, str]:
     return shell.execution_count, str(metadata.get("cellId", "")) if isinstance(metadata, dict) else ""
 
 
-def _user() -> str:
+def _find_user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # nobody is known by this number, as in some containers
+    except (OSError, KeyError):  # in some containers the user's number has no name
         return ""

@@ -1,4 +1,4 @@
-"""`%load_ext comfykit_jupyter`: the magic, its completion, and `asyncio.run` in cells."""
+"""Load and unload the IPython extension: the magic, its completion, and `asyncio.run` in cells."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def load(shell: InteractiveShell) -> None:
     magics = ComfyKitMagics(shell)
     shell.register_magics(magics)
     if shell.Completer is not None:
-        shell.Completer.custom_matchers.append(Completion(magics).matcher)
+        shell.Completer.custom_matchers.append(Completion(magics).match)
     _allow_nested_loops()
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magic and its completion away. `asyncio.run` goes on working: other code may rely on it by now."""
+    """Remove the magic and its completion. `asyncio.run` keeps working in cells: other code may rely on it."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("comfykit", None)
     shell.magics_manager.registry.pop(ComfyKitMagics.__name__, None)
@@ -35,13 +35,14 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _allow_nested_loops() -> None:
-    """Nothing of ours needs it: it is for `asyncio.run(main())` in the user's own cells."""
+    """Apply `nest_asyncio2`, so that `asyncio.run(main())` works in the user's cells; this package does not need it."""
     import nest_asyncio2
 
     if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
         print(
-            "comfykit: nest_asyncio was applied before, and with it cells queued behind an asyncio.run may be lost "
-            "(ipykernel 7): restart the kernel and leave nest_asyncio.apply() out; this extension does its work."
+            "comfykit: nest_asyncio was applied before this extension, and on ipykernel 7 it can lose cells that are "
+            "queued behind an asyncio.run. Restart the kernel and remove nest_asyncio.apply(): this extension makes "
+            "asyncio.run work."
         )
         return
     nest_asyncio2.apply()

@@ -1,4 +1,4 @@
-"""The embedded server as a child process of the kernel, which ends with it, however it ends."""
+"""Run the embedded server as a child process of the kernel, which ends however the kernel ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CODE = """
 import os, signal, sys, threading
 
 def end_with_parent():
-    sys.stdin.buffer.read()  # comes back when the parent's end of the pipe is closed: when the parent is gone
+    sys.stdin.buffer.read()  # returns when the parent is gone, which closes its end of the pipe
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=end_with_parent, daemon=True).start()
@@ -22,44 +22,46 @@ from comfykit_jupyter.sandbox.__main__ import main
 sys.exit(main(["--port", "0"]))
 """
 
-_child: tuple[subprocess.Popen[str], str] | None = None
+_sandbox: tuple[subprocess.Popen[str], str] | None = None
+"""The process, and the server's URL."""
 
 
-def sandbox_url() -> str:
-    """The address of this process's embedded server, which is started when it does not run.
+def start_sandbox() -> str:
+    """Start the embedded server of this process unless it runs, and return its URL.
 
     Raises:
-        ServerError: it can't be started; the message says why.
+        ServerError: The server cannot be started; the message says why.
     """
-    global _child
-    if _child is None or _child[0].poll() is not None:
-        _child = _start()
-    return _child[1]
+    global _sandbox
+    if _sandbox is None or _sandbox[0].poll() is not None:
+        _sandbox = _start()
+    return _sandbox[1]
 
 
 def _start() -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
+    process = subprocess.Popen(  # noqa: S603 - the command is constant
         [sys.executable, "-c", _CODE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # the ■ of a cell interrupts the kernel's whole group: not this one
+        start_new_session=True,  # ■ interrupts the kernel's whole process group, which must not stop the server
     )
     output = process.stdout
     if output is None:
-        raise ServerError("the embedded server can't be started: its output is closed")
-    said = ""
+        raise ServerError("the embedded server cannot be started: its output is closed")
+    last_line = ""
     for line in output:
         if found := re.search(r"http://\S+", line):
             threading.Thread(target=_drain, args=(output,), daemon=True).start()
             return process, found.group()
-        said = line.strip() or said
+        last_line = line.strip() or last_line
     process.wait()
-    raise ServerError(f"the embedded server does not start: {said or f'it ended with code {process.returncode}'}")
+    reason = last_line or f"it ended with code {process.returncode}"
+    raise ServerError(f"the embedded server did not start: {reason}")
 
 
 def _drain(output: IO[str]) -> None:
-    """Read on, so that the child never waits for a full pipe."""
+    """Discard the rest of the output, so that the server never blocks on a full pipe."""
     for _ in output:
         pass

@@ -20,9 +20,9 @@ class ComfyKitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it, and nothing else asks for: the user's own frames, and none of ours."""
-        from comfykit_jupyter.notebook.tracebacks import rendered
+        from comfykit_jupyter.notebook.tracebacks import format_error
 
-        return rendered(self)
+        return format_error(self)
 
 
 def strip_traceback(error: BaseException) -> None:

@@ -85,7 +85,7 @@ def test_cancel_in_a_cell_that_shows_a_run_leaves_it_where_the_kernel_hears_noth
     expect(shown.get_by_role("progressbar")).to_be_visible()
     shown.get_by_role("button", name="Cancel", exact=True).click()
     notebook.ended(1)
-    expect(shown).to_contain_text(re.compile("goes on"))
+    expect(shown).to_contain_text(re.compile("keeps running"))
     assert notebook.run(2).strip() == "running 1"
     notebook.run(3)
 

@@ -121,7 +121,7 @@ def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
         ("run rh-app:1904", "it has no such app"),
         ("form 1904", "it has no such workflow"),
         ("params 1904", "it has no such workflow"),
-        ("cancel 1904", "no run of this kernel"),
+        ("cancel 1904", "no unfinished run of this kernel"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line_and_costs_nothing(

@@ -66,7 +66,7 @@ def test_errors_that_follow_each_other_are_told_without_our_frames(page: Page) -
 def test_all_frames_are_shown_to_whoever_asks_for_them(whole: str, page: Page) -> None:
     assert OURS not in shown(page.run("kit.run('broken.json')"))
     try:
-        assert f"{OURS}client/run.py" in re.sub(r"\x1b\[[0-9;]*m", "", page.run(whole).error)
+        assert f"{OURS}client/running/run.py" in re.sub(r"\x1b\[[0-9;]*m", "", page.run(whole).error)
     finally:
         page.run("%xmode Context\n%xmode --hide")
     assert OURS not in shown(page.run("kit.run('broken.json')"))

@@ -135,12 +135,14 @@ def test_the_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Pa
         assert page.run("%comfykit run picture.json -o there").status == "ok"
         assert page.value("there.status, ComfyKit().comfyui_url == there.server") == "('completed', True)"
         child = int(
-            page.value("__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._child[0].pid")
+            page.value(
+                "__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._sandbox[0].pid"
+            )
         )
         page.interrupt()
         assert page.run("%comfykit connect sandbox").status == "ok"
         assert page.value(
-            "__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._child[0].pid"
+            "__import__('comfykit_jupyter.notebook.sandbox_process').notebook.sandbox_process._sandbox[0].pid"
         ) == str(child)
         page.process.send_signal(signal.SIGKILL)
         page.process.wait()

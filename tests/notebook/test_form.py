@@ -118,7 +118,7 @@ def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page:
     page.ask(model, "remove", run=run["id"])
     assert model.state["runs"] == []
     answer, _ = page.ask(model, "media", run=run["id"], key=item["key"], size="full", offset=0)
-    assert "no longer there" in answer["error"]
+    assert "no longer available" in answer["error"]
 
 
 def test_large_outputs_come_in_pieces(page: Page) -> None:

@@ -189,7 +189,7 @@ def test_a_number_of_runs_that_makes_no_sense_is_refused(page: Page, times: Any)
 @pytest.mark.parametrize("kind", ["apply", "code"])
 def test_a_run_that_is_not_there_is_told(page: Page, kind: str) -> None:
     model = shown(page, 'kit.form("picture.json")')
-    assert "no longer there" in page.ask(model, kind, run="?")[0]["error"]
+    assert "no longer available" in page.ask(model, kind, run="?")[0]["error"]
 
 
 def test_forms_of_one_workflow_share_the_name_of_their_storage_and_others_do_not(page: Page, folder: Path) -> None:

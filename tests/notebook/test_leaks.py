@@ -7,8 +7,8 @@ from .kernels import Page
 MAKE = """
 import gc, threading, weakref
 from ipywidgets.widgets.widget import _instances as widgets
-from comfykit_jupyter.client.running.run import unfinished
-from comfykit_jupyter.notebook import sync
+from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.notebook.widget.writer import writer
 
 def cycle(count, run):
     for _ in range(count):
@@ -20,7 +20,7 @@ def cycle(count, run):
         form.close()
 
 def left():
-    sync.writer.drain(20)
+    writer.drain(20)
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.cancel()
@@ -50,7 +50,7 @@ def test_two_hundred_forms_leave_nothing_behind(page: Page) -> None:
     assert page.value("left()") == "0"
     after, before = page.value("kept()"), page.value("before")
     assert after == before
-    assert page.value("len(sync.writer._offers), len(sync.writer._ran)") == "(0, 0)"
+    assert page.value("len(writer._offers), len(writer._ran)") == "(0, 0)"
 
 
 def test_forms_that_have_run_leave_their_outputs_in_the_notebook_and_nothing_else(page: Page) -> None:
@@ -60,4 +60,4 @@ def test_forms_that_have_run_leave_their_outputs_in_the_notebook_and_nothing_els
     page.wait(lambda: cell.html.count("data:image/webp") >= 10)
     page.run("__import__('time')")
     assert page.value("left()") == "0"
-    assert page.value("len(unfinished())") == "0"
+    assert page.value("len(find_unfinished_runs())") == "0"

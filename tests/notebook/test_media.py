@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.notebook.widget import media
-from comfykit_jupyter.notebook.widget.media import Inbox, piece
+from comfykit_jupyter.notebook.widget.media import Inbox, read_piece
 from comfykit_jupyter.notebook.widget.values import from_wire, to_wire
 
 Factory = pytest.TempPathFactory
@@ -69,7 +69,7 @@ def test_uploads_that_are_never_finished_make_room(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     for number in range(100):
         inbox.receive(f"key{number}", "name", 10, 0, b"abc")
-    assert len(list(inbox.folder.iterdir())) <= media.UPLOADS
+    assert len(list(inbox.folder.iterdir())) <= media.MAX_UPLOADS
 
 
 @given(st.integers(0, 5000), st.integers(1, 700))
@@ -79,22 +79,22 @@ def test_pieces_put_together_are_the_file(tmp_path_factory: Factory, size: int, 
     path = inbox.keep(data, "file.bin")
     got = b""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(media, "PIECE", length)
+        patch.setattr(media, "PIECE_BYTES", length)
         while True:
-            about, (part,) = piece(path, "application/octet-stream", "full", len(got))
+            about, (part,) = read_piece(path, "application/octet-stream", "full", len(got))
             assert about["total"] == size
             if not part:
                 break
             got += part
     assert got == data
-    with pytest.raises(ComfyKitError, match="nothing begins"):
-        piece(path, "x/y", "full", size + 1)
+    with pytest.raises(ComfyKitError, match="is outside of its"):
+        read_piece(path, "x/y", "full", size + 1)
 
 
 def test_there_is_no_thumbnail_of_what_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ComfyKitError, match=r"clip\.mp4"):
-        piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)
+        read_piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)
 
 
 @given(st.integers(-(2**70), 2**70))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from comfykit_jupyter.client.backends.preview import Preview
 from comfykit_jupyter.notebook.widget import previews as module
-from comfykit_jupyter.notebook.widget.previews import BLIND_BYTES, PAINTED_BYTES, Previews
+from comfykit_jupyter.notebook.widget.previews import ACKNOWLEDGED_BYTES, UNACKNOWLEDGED_BYTES, Previews
 from comfykit_jupyter.notebook.widget.writer import writer
 
 
@@ -48,7 +48,7 @@ def noise(width: int, height: int) -> bytes:
 
 
 def paint(previews: Previews, sequence: int) -> None:
-    writer.post(lambda: previews.painted(sequence))
+    writer.post(lambda: previews.acknowledge(sequence))
     assert writer.drain(20)
 
 
@@ -56,8 +56,8 @@ def paint(previews: Previews, sequence: int) -> None:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes only by patience never comes."""
     monkeypatch.setattr(module, "PATIENCE", 1000.0)
-    monkeypatch.setattr(module, "BLIND_INTERVAL", 1000.0)
-    monkeypatch.setattr(module, "PAINTED_INTERVAL", 0.001)
+    monkeypatch.setattr(module, "UNACKNOWLEDGED_SECONDS", 1000.0)
+    monkeypatch.setattr(module, "ACKNOWLEDGED_SECONDS", 0.001)
 
 
 @pytest.mark.usefixtures("patient")
@@ -122,7 +122,7 @@ def test_a_view_that_comes_later_gets_the_newest_and_after_the_end_nothing_is_se
     previews = Previews(page)
     previews.offer(frame(1))
     page.wait(1)
-    previews.again()
+    previews.resend()
     assert page.frames[0] == page.frames[1]
     previews.end()
     previews.offer(frame(2))
@@ -145,9 +145,9 @@ def test_previews_of_all_runs_together_keep_the_budget(many: int) -> None:
         page.wait(2)
     for page in pages:
         blind, painted = (len(sent) for _, sent in page.frames[:2])
-        assert blind <= BLIND_BYTES
-        assert painted <= PAINTED_BYTES
-        assert painted <= max(module.LEAST_BYTES, module.RATE * module.BLIND_INTERVAL / many)
+        assert blind <= UNACKNOWLEDGED_BYTES
+        assert painted <= ACKNOWLEDGED_BYTES
+        assert painted <= max(module.MIN_BYTES, module.BYTES_PER_SECOND * module.UNACKNOWLEDGED_SECONDS / many)
         assert max(Image.open(io.BytesIO(page.frames[1][1])).size) <= 512
     for previews in offered:
         previews.end()

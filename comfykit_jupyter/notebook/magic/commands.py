@@ -1,8 +1,8 @@
-"""What can be said after `%comfykit`: the commands with their options, and how a line becomes values."""
+"""Parse what follows `%comfykit`: the commands with their options, and the values of a line in their types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,38 +16,47 @@ from comfykit_jupyter.workflow.params import nearest
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
+Evaluate = Callable[[str], Any]
+"""Returns the object of a Python expression in braces."""
+
+NAME_LENGTH = 60
+"""Characters of what the user typed in a message."""
+NUMBER_LENGTH = 100
+"""Characters of a number; a longer text is not read as one."""
+
 HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS] [--dry-run] [--url URL]
-    runs a workflow; the cell ends with the run, shows it meanwhile, and fails if it failed;
-    --dry-run: sends nothing, and tells what would be sent, as a diff to the file
+    Run a workflow and show it in the cell. The cell ends with the run, and fails if the run fails.
+    --timeout cancels the run after so many seconds. --dry-run sends nothing: it shows what would be sent,
+    as differences from the file.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
-    a form of its parameters
+    Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--url URL]
-    its parameters: kinds, values, bounds, choices
+    List the parameters of a workflow: types, values, bounds, choices.
 %comfykit connect URL
-    the server of all this, and of ComfyKit() without an address; `connect sandbox` starts the embedded one
+    Use this server in all cells, and in ComfyKit() without an address. `connect sandbox` starts the embedded server.
 %comfykit status [WORKFLOW]
-    the server, or the cloud where this workflow lies, its queue, and this kernel's runs
+    Show the server (or the cloud that hosts this workflow), its queue, and the unfinished runs of this kernel.
 %comfykit queue [--url URL]
-    the jobs of the server that run and wait
-%comfykit history [N] [--url URL]
-    the N jobs of the server that ended last; 10 if nothing is said
+    List the running and queued jobs of the server.
+%comfykit history [LIMIT] [--url URL]
+    List the last jobs of the server, 10 by default.
 %comfykit models [FOLDER] [--url URL]
-    the models that the server has in a folder; without one, its folders
+    List the server's models in a folder, or its folders.
 %comfykit attach PROMPT_ID [-o RESULT] [--url URL]
-    shows a run that was begun elsewhere, or before the kernel restarted, to its end; ■ leaves it, and it goes on
+    Show a run that was started elsewhere, or before the kernel restarted. ■ stops watching; the run continues.
 %comfykit cancel [PROMPT_ID]
-    cancels this kernel's runs, or that one
+    Cancel all runs of this kernel, or one of them.
 %comfykit keep [off | links | thumbnails [KILOBYTES]]
-    what stays of a run in the notebook; 150 kB of thumbnails, values and texts where nothing is said
+    Set how much of a run the notebook keeps. The default is thumbnails, with values and texts, in 150 kB.
 
-A WORKFLOW is a file, a URL, or in braces a Python object: {graph}, {result.image}. So are values: image={picture}.
-Those with spaces go in quotes: prompt="a cat". A seed may be `random`. `-o NAME` binds the result; so does
-`result = %comfykit run …`.
+WORKFLOW is a file, a URL, or a Python object in braces: {graph}, {result.image}. Values can be Python objects
+too: image={picture}. Quote a value that contains spaces: prompt="a cat". A seed can be `random`.
+`-o NAME` assigns the result to a variable; so does `result = %comfykit run …`.
 
-One that lies on RunningHub is named by its ID: 1904…, an app by rh-app:1937…; or by the address of its page. It runs
-there, with the key of RUNNINGHUB_API_KEY; PROMPT_ID is the ID of the task then.
+Name a workflow on RunningHub by its ID (1904…), an app by rh-app:1937…, or either by the address of its page.
+It runs there, with the key in RUNNINGHUB_API_KEY. Its PROMPT_ID is the ID of the task.
 
-With two signs, values go in the lines below (or are one JSON object):
+With %%comfykit, give the values in the lines below, or as one JSON object:
     %%comfykit run portrait.json -o fox
     prompt: |
         a red fox in the snow,
@@ -58,7 +67,16 @@ With two signs, values go in the lines below (or are one JSON object):
 
 @dataclass(frozen=True)
 class Command:
-    """One command: whether it takes a workflow and values, its options, flags (without a value), what else it takes."""
+    """What one command accepts.
+
+    Attributes:
+        workflow: Whether its first argument is a workflow.
+        values: Whether it accepts `name=value`.
+        options: Its options with a value.
+        flags: Its options without one.
+        argument: What its argument is, if it has one that is not a workflow.
+        arguments: How many arguments it accepts at most.
+    """
 
     workflow: bool = False
     values: bool = False
@@ -75,7 +93,7 @@ COMMANDS: Mapping[str, Command] = {
     "connect": Command(argument="URL, or sandbox"),
     "status": Command(argument="WORKFLOW"),
     "queue": Command(options=("--url",)),
-    "history": Command(argument="N", options=("--url",)),
+    "history": Command(argument="LIMIT", options=("--url",)),
     "models": Command(argument="FOLDER", options=("--url",)),
     "attach": Command(argument="PROMPT_ID", options=("-o", "--url")),
     "cancel": Command(argument="PROMPT_ID"),
@@ -85,9 +103,13 @@ COMMANDS: Mapping[str, Command] = {
 
 @dataclass
 class Call:
-    """A line that was understood, and the body below it. `arguments` are objects where the line has `{expression}`.
+    """A parsed line, and the body below it.
 
-    A value is a `Token`, or what a JSON body has.
+    Attributes:
+        command: The name of the command.
+        arguments: Its arguments: texts, and objects where the line has `{expression}`.
+        values: The workflow's values by name: a `Token`, or whatever a JSON body holds.
+        options: The values of its options by name.
     """
 
     command: str
@@ -96,16 +118,16 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def understand(line: str, evaluate: Callable[[str], Any], body: str = "") -> Call | None:
-    """The call of a line; None when it asks for help.
+def parse_call(line: str, evaluate: Evaluate, body: str = "") -> Call | None:
+    """Parse the line of a magic; return None when it asks for help.
 
     Args:
-        line: what stands behind `%comfykit`.
-        body: the lines below `%%comfykit`.
-        evaluate: gives the object of an expression in braces.
+        line: The text after `%comfykit`.
+        evaluate: Returns the object of an expression in braces.
+        body: The lines below `%%comfykit`.
 
     Raises:
-        UsageError: it is no such call; the message says what is wrong, and what was probably meant.
+        UsageError: The line or the body is wrong; the message says what, and what was probably meant.
     """
     try:
         tokens = split(line)
@@ -115,66 +137,82 @@ def understand(line: str, evaluate: Callable[[str], Any], body: str = "") -> Cal
         return None
     name = tokens[0].text
     if name not in COMMANDS or tokens[0].name is not None:
-        raise UsageError(f"no command {name[:60]!r}{_meant(name, COMMANDS)}")
+        raise UsageError(f"unknown command {name[:NAME_LENGTH]!r}{_suggest(name, COMMANDS)}")
     call, command = Call(name), COMMANDS[name]
     rest = iter(tokens[1:])
     for token in rest:
         option = token.name or token.text
         if option.startswith("-") and not token.quoted and len(option) > 1:
-            if option in command.flags and token.name is None:
-                call.options[option] = True
-                continue
-            if option not in command.options:
-                known = (*command.options, *command.flags)
-                hint = ": it has no value" if option in command.flags else _meant(option, known)
-                raise UsageError(f"{name}: no option {option[:60]}{hint}")
-            value = token if token.name is not None else next(rest, None)
-            if value is None:
-                raise UsageError(f"{name}: {option} needs a value")
-            call.options[option] = evaluate(value.text) if value.expression else value.text
+            _add_option(call, command, token, rest, evaluate)
         elif token.name is not None and command.values and (call.arguments or not command.workflow):
             call.values[token.name] = token
         else:
-            whole = token.text if token.name is None else f"{token.name}={token.text}"
-            call.arguments.append(evaluate(whole) if token.expression else whole)
-    _count(call, command)
+            text = token.text if token.name is None else f"{token.name}={token.text}"
+            call.arguments.append(evaluate(text) if token.expression else text)
+    _check_arguments(call, command)
     if body.strip():
-        _take(call, command, body)
+        _add_body(call, command, body)
     return call
 
 
-def _take(call: Call, command: Command, body: str) -> None:
-    """The values of a body, added to those of the line."""
+def _add_option(call: Call, command: Command, token: Token, rest: Iterator[Token], evaluate: Evaluate) -> None:
+    """Add an option to a call; its value is in the token itself, or the next one."""
+    option = token.name or token.text
+    if option in command.flags:
+        if token.name is not None:
+            raise UsageError(f"{call.command}: {option} takes no value")
+        call.options[option] = True
+        return
+    if option not in command.options:
+        known = (*command.options, *command.flags)
+        raise UsageError(f"{call.command}: unknown option {option[:NAME_LENGTH]}{_suggest(option, known)}")
+    value = token if token.name is not None else next(rest, None)
+    if value is None:
+        raise UsageError(f"{call.command}: {option} needs a value")
+    call.options[option] = evaluate(value.text) if value.expression else value.text
+
+
+def _check_arguments(call: Call, command: Command) -> None:
+    allowed = command.arguments if command.workflow or command.argument else 0
+    if command.workflow and not call.arguments:
+        raise UsageError(f"{call.command}: give a workflow: %comfykit {call.command} workflow.json")
+    if len(call.arguments) > allowed:
+        hint = "; give values as name=value, and quote those that contain spaces" if command.values else ""
+        unexpected = str(call.arguments[allowed])[:NAME_LENGTH]
+        raise UsageError(f"{call.command}: unexpected argument {unexpected!r}{hint}")
+
+
+def _add_body(call: Call, command: Command, body: str) -> None:
+    """Add the values of a body to those of the line."""
     if not command.values:
-        raise UsageError(f"{call.command} takes no values: leave out the lines below it, and one of the two %")
+        raise UsageError(f"{call.command} takes no values: remove the lines below it, and one of the two %")
     try:
         found = read_body(body)
     except BodyError as error:
         raise UsageError(str(error)) from None
     if twice := next((name for name in found if name in call.values), None):
-        raise UsageError(f"{twice[:60]!r} is given in the first line and below: leave one of them out")
+        raise UsageError(f"{twice[:NAME_LENGTH]!r} is given both in the first line and below it")
     call.values |= found
 
 
-def _count(call: Call, command: Command) -> None:
-    most = command.arguments if command.workflow or command.argument else 0
-    if command.workflow and not call.arguments:
-        raise UsageError(f"{call.command}: say which workflow: %comfykit {call.command} workflow.json")
-    if len(call.arguments) > most:
-        hint = ": values are given as name=value, those with spaces in quotes" if command.values else ""
-        raise UsageError(f"{call.command}: {str(call.arguments[most])[:60]!r} is one word too many{hint}")
+def _suggest(name: str, names: Collection[str]) -> str:
+    """Return the end of a message about an unknown name: the closest known one, or all of them."""
+    close = nearest(name, names)
+    if close is not None:
+        return f": did you mean {close}?"
+    return f"; choose from {', '.join(names)}" if names else "; it takes no options"
 
 
-def typed(
-    tokens: Mapping[str, Any],
-    workflow: Workflow,
-    fields: Sequence[Field],
-    evaluate: Callable[[str], Any],
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def convert_values(
+    tokens: Mapping[str, Any], workflow: Workflow, fields: Sequence[Field], evaluate: Evaluate
 ) -> dict[str, Any]:
-    """The values of a call, in the types that the workflow's parameters have; those of JSON have theirs.
+    """Convert the values of a call to the types of the workflow's parameters; values from JSON keep their types.
 
     Raises:
-        ParameterError: the workflow has no such parameter.
+        ParameterError: The workflow has no such parameter.
     """
     known = {field.name: field for field in fields}
     values = {}
@@ -184,42 +222,35 @@ def typed(
         elif token.expression:
             values[name] = evaluate(token.text)
         elif name in known:
-            values[name] = _read(token.text, known[name].kind, known[name].choices)
+            values[name] = _convert(token.text, known[name].kind, known[name].choices)
         else:
             default = workflow.parameter(name).targets[0].default
             kind = "" if default is MISSING else Input.inferred(name, default).kind
-            values[name] = _read(token.text, kind, None)
+            values[name] = _convert(token.text, kind, None)
     return values
 
 
-def _read(text: str, kind: str, choices: Sequence[Any] | None) -> Any:
-    """A text as what the kind of its parameter takes; as it stands where it is none, for the check to say so."""
+def _convert(text: str, kind: str, choices: Sequence[Any] | None) -> Any:
+    """Convert a text to the type of its parameter; a text that does not fit stays a text, and the check rejects it."""
     if kind in ("integer", "seed"):
-        return _number(text, int)
+        return _parse_number(text, int)
     if kind == "number":
-        number = _number(text, int)
-        return _number(text, float) if isinstance(number, str) else number
+        number = _parse_number(text, int)
+        return _parse_number(text, float) if isinstance(number, str) else number
     if kind == "toggle":
-        return _TRUTH.get(text.casefold(), text)
+        return _BOOLEANS.get(text.casefold(), text)
     if kind == "choice":
         return next((choice for choice in choices or () if str(choice) == text), text)
     if kind:
         return text
-    return _TRUTH[text.casefold()] if text.casefold() in ("true", "false") else _read(text, "number", None)
+    return _BOOLEANS[text.casefold()] if text.casefold() in ("true", "false") else _convert(text, "number", None)
 
 
-_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def _number(text: str, number: type[int | float]) -> Any:
+def _parse_number(text: str, number: type[int | float]) -> Any:
     try:
-        return number(text) if len(text) < 100 and "_" not in text else text
+        return number(text) if len(text) < NUMBER_LENGTH and "_" not in text else text
     except ValueError:
         return text
-
-
-def _meant(name: str, names: Any) -> str:
-    close = nearest(name, names)
-    if close is not None:
-        return f": did you mean {close}?"
-    return f": there are {', '.join(names)}" if names else ": it takes none"

@@ -1,13 +1,14 @@
-"""Tab after `%comfykit`, and below it: commands, options, workflow files, the file's parameters with their choices.
+"""Complete `%comfykit` and the lines below it: commands, options, workflow files, parameters and their choices.
 
-What only a server knows is offered once it was told: nothing is asked while somebody types.
+A key press must not wait, so no server is asked. What only a server knows is offered once a command has listed it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -20,8 +21,6 @@ from comfykit_jupyter.workflow.hosted import Hosted
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics
 
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%?%comfykit\s+(?P<rest>.*)", re.DOTALL)
@@ -32,28 +31,35 @@ _SUFFIXES = frozenset(
         ".m4a",
     }
 )  # fmt: skip
-_FILES = 200
-_FILE_BYTES = 4_000_000
-"""Files that are offered, and bytes of a workflow that is read for its parameters: a key press must not wait."""
+MAX_ENTRIES = 5000
+"""Entries of a folder that are looked at."""
+MAX_FILES = 200
+"""Files that are offered."""
+MAX_FILE_BYTES = 4_000_000
+"""Bytes of a JSON file that is read for its parameters."""
 
 
 class Completion:
-    """The completer of one shell's magic."""
+    """The completer of one shell's `%comfykit`.
+
+    Args:
+        magics: Knows what the commands have listed.
+    """
 
     def __init__(self, magics: ComfyKitMagics) -> None:
         self._magics = magics
 
     @context_matcher()  # type: ignore[untyped-decorator]
-    def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
-        """What can stand where the cursor is."""
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Return what can be typed at the cursor."""
         lines = context.full_text.split("\n")
         line = lines[context.cursor_line][: context.cursor_position]
         if found := _LINE.fullmatch(line):
-            before, fragment = _cut(found["rest"])
-            texts = self._texts(before, fragment)
+            before, fragment = _split_at_cursor(found["rest"])
+            texts = self._complete_line(before, fragment)
         elif context.cursor_line > 0 and (found := _BODY.fullmatch(lines[0])):
             fragment = line
-            texts = self._below(found["rest"], lines[1:])
+            texts = self._complete_body(found["rest"], lines[1:])
         else:
             return {"completions": [], "suppress": False}
         texts = sorted(text for text in texts if text.startswith(fragment))
@@ -63,60 +69,63 @@ class Completion:
             "suppress": True,
         }
 
-    def _texts(self, before: list[Token], fragment: str) -> Iterable[str]:
+    def _complete_line(self, before: list[Token], fragment: str) -> Iterable[str]:
+        """Return the tokens that can follow those before the cursor."""
         if not before:
             return COMMANDS
-        command = COMMANDS.get(before[0].text)
+        name = before[0].text
+        command = COMMANDS.get(name)
         if command is None:
             return ()
         if before[-1].text in command.options and before[-1].name is None:
-            return ()  # its value: nobody knows
-        if before[0].text == "connect":
+            return ()  # the value of an option can be anything
+        if name == "connect":
             return ("sandbox",)
-        if before[0].text in ("models", "attach", "cancel"):
-            return self._known(before[0].text) if len(before) == 1 else command.options
-        if before[0].text == "keep":
+        if name in ("models", "attach", "cancel"):
+            return self._complete_argument(name) if len(before) == 1 else command.options
+        if name == "keep":
             return get_args(KeepMode) if len(before) == 1 else ()
         if not command.workflow:
             return command.options
         if len(before) == 1:
-            return [*_files(fragment), *(source for source in self._magics.fields if Hosted.of(source, ""))]
-        given = {token.name for token in before}
+            return [*_find_files(fragment), *(source for source in self._magics.fields if Hosted.of(source, ""))]
         texts = {token.text for token in before}
         options = [option for option in (*command.options, *command.flags) if option not in texts]
         if not command.values:
             return options
-        return [*options, *self._parameters(before[1].text, fragment, given)]
+        given = {token.name for token in before}
+        return [*options, *self._complete_parameter(before[1].text, fragment, given)]
 
-    def _known(self, command: str) -> Iterable[str]:
+    def _complete_argument(self, command: str) -> Iterable[str]:
         if command == "models":
             return self._magics.folders
-        going = [run.prompt_id for run in find_unfinished_runs()]
-        return going if command == "cancel" else [*going, *self._magics.prompt_ids]
+        unfinished_ids = [run.prompt_id for run in find_unfinished_runs()]
+        return unfinished_ids if command == "cancel" else [*unfinished_ids, *self._magics.prompt_ids]
 
-    def _below(self, rest: str, lines: list[str]) -> list[str]:
-        """Names that begin a line of the body."""
-        before, last = _cut(rest)
+    def _complete_body(self, rest: str, lines: list[str]) -> list[str]:
+        """Return the parameter names that can begin a line of the body."""
+        before, last = _split_at_cursor(rest)
         words = [token.text for token in before] + ([last] if last else [])
         if len(words) < 2:
             return []
         given: set[str | None] = {line.partition(":")[0] for line in lines if ":" in line}
         given |= {token.name for token in before}
-        return [f"{name.rstrip('=')}: " for name in self._parameters(words[1], "", given)]
+        return [f"{name.rstrip('=')}: " for name in self._complete_parameter(words[1], "", given)]
 
-    def _parameters(self, source: str, fragment: str, given: set[str | None]) -> Iterable[str]:
+    def _complete_parameter(self, source: str, fragment: str, given: set[str | None]) -> Iterable[str]:
+        """Return the names that are not given yet, each with a `=`; after the `=`, the choices of the parameter."""
         name, separator, begun = fragment.partition("=")
         fields = self._magics.fields.get(source)
         if separator:
             field = next((field for field in fields or () if field.name == name), None)
             choices = ("true", "false") if field and field.kind == "toggle" else field.choices if field else None
-            return [f"{name}={_alike(str(choice), begun)}" for choice in choices or ()]
-        names = [field.name for field in fields] if fields is not None else _names(source)
+            return [f"{name}={_quote_like(str(choice), begun)}" for choice in choices or ()]
+        names = [field.name for field in fields] if fields is not None else _read_names(source)
         return [f"{name}=" for name in names if name not in given]
 
 
-def _cut(rest: str) -> tuple[list[Token], str]:
-    """The tokens before the one at the cursor, and what there is of that one."""
+def _split_at_cursor(rest: str) -> tuple[list[Token], str]:
+    """Return the complete tokens before the cursor, and the beginning of the token at the cursor."""
     for closing in ("", '"', "'"):
         try:
             tokens = split(rest + closing)
@@ -128,12 +137,12 @@ def _cut(rest: str) -> tuple[list[Token], str]:
     return [], rest
 
 
-def _files(fragment: str) -> list[str]:
-    """Folders and files that may be a workflow or carry one, and begin so; hidden ones are not offered."""
+def _find_files(fragment: str) -> list[str]:
+    """Return the visible folders, and the files that may carry a workflow, in the folder that the fragment names."""
     begun = fragment.lstrip("\"'")
     folder = begun.rpartition("/")[0] + "/" if "/" in begun else ""
     try:
-        entries = sorted(Path(folder or ".").expanduser().iterdir())[:5000]
+        entries = sorted(Path(folder or ".").expanduser().iterdir())[:MAX_ENTRIES]
     except OSError:
         return []
     found = [
@@ -141,13 +150,14 @@ def _files(fragment: str) -> list[str]:
         for entry in entries
         if not entry.name.startswith(".") and (entry.suffix.lower() in _SUFFIXES or entry.is_dir())
     ]
-    return [_alike(path, fragment) for path in found[:_FILES]]
+    return [_quote_like(path, fragment) for path in found[:MAX_FILES]]
 
 
-def _names(source: str) -> list[str]:
+def _read_names(source: str) -> list[str]:
+    """Read the names of a workflow file's parameters; none where that fails or takes long."""
     try:
         path = Path(source).expanduser()
-        if path.suffix.lower() == ".json" and path.stat().st_size > _FILE_BYTES:
+        if path.suffix.lower() == ".json" and path.stat().st_size > MAX_FILE_BYTES:
             return []
         with path.open("rb") as file:
             return list(Workflow.parse(file).parameters)
@@ -155,10 +165,10 @@ def _names(source: str) -> list[str]:
         return []
 
 
-def _alike(text: str, begun: str) -> str:
-    """A text quoted as the one that was begun, or as it needs to be."""
+def _quote_like(text: str, begun: str) -> str:
+    """Quote a text with the quote that was begun, or where it needs quotes."""
     if begun[:1] == '"':
-        escaped: Any = text.replace("\\", "\\\\").replace('"', '\\"')
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if begun[:1] == "'" and "'" not in text:
         return f"'{text}'"

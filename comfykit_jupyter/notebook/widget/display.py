@@ -1,7 +1,7 @@
-"""What stays in the saved notebook: outputs that can be replaced, wherever and whenever their cell has run.
+"""Display outputs in cells, and replace them later from any thread.
 
-A run in a cell has one output: the live view, and at its end the static result in its place. A form's cell has two: the
-widget, and behind it a static list of its last runs, which the page hides while the widget beside it is alive.
+A run in a cell has one output: the live view, which its static result replaces at the end. A form's cell has two: the
+widget, and after it the static output of its last runs, which the page hides while the widget is alive.
 """
 
 from __future__ import annotations
@@ -15,86 +15,78 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.client.results.wording import format_result
-from comfykit_jupyter.notebook.widget.media import work
+from comfykit_jupyter.notebook.widget.media import run_in_background
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.notebook.widget.view import RunView
 
-KEPT = 3
-"""Runs of a form that its cell keeps; they share the room of one."""
+STATIC_RUNS = 3
+"""Runs in the static output of a form; they share the space of one."""
 
 
-class Output:
-    """One output of a cell. It can be shown in several cells, and replaced in all of them."""
+class CellOutput:
+    """One output of a cell. It can be displayed in several cells, and is replaced in all of them."""
 
     def __init__(self) -> None:
         self.display_id = uuid.uuid4().hex
-        self.shown = False
+        self.is_displayed = False
 
     def show(self, content: object) -> None:
-        """Show an object, or a mime bundle, in the cell that runs."""
+        """Display an object or a MIME bundle in the running cell."""
         from IPython.display import display
 
-        self.shown = True
+        self.is_displayed = True
         display(content, raw=isinstance(content, dict), display_id=self.display_id)
 
     def replace(self, bundle: Mapping[str, Any]) -> None:
-        """Put a mime bundle in its place. From any thread."""
+        """Replace the content by a MIME bundle. Can be called from any thread."""
         from IPython.display import update_display
 
-        if self.shown:
+        if self.is_displayed:
             update_display(dict(bundle), raw=True, display_id=self.display_id)
 
 
-class Keepsake:
-    """The last runs of a form as static output, in the form's cell."""
+class StaticOutput:
+    """The last runs of a form, as the HTML that stays in its cell.
 
-    def __init__(self, about: Callable[[], str]) -> None:
-        self._about = about
-        self._output = Output()
-        self._runs: deque[ExecuteResult] = deque(maxlen=KEPT)
+    Args:
+        describe: Returns the line that is shown before the first run.
+    """
+
+    def __init__(self, describe: Callable[[], str]) -> None:
+        self._describe = describe
+        self._output = CellOutput()
+        self._runs: deque[ExecuteResult] = deque(maxlen=STATIC_RUNS)
         self._lock = threading.Lock()
 
     def show(self) -> None:
-        """Show it in the cell that runs."""
-        self._output.show(self._bundle())
+        """Display it in the running cell."""
+        self._output.show(self._build_bundle())
 
     def add(self, result: ExecuteResult) -> None:
-        """A run has ended. Returns at once."""
+        """Add a run that has ended. Returns at once; the cell is updated in the background."""
         self._runs.appendleft(result)
-        if self._output.shown:
-            work(self._refresh)
+        if self._output.is_displayed:
+            run_in_background(self._refresh)
 
     def _refresh(self) -> None:
-        with self._lock:  # the last to come shows the newest
-            self._output.replace(self._bundle())
+        with self._lock:  # so that an older bundle never replaces a newer one
+            self._output.replace(self._build_bundle())
 
-    def _bundle(self) -> dict[str, Any]:
-        runs = [build_result_bundle(result, 1 / KEPT) for result in list(self._runs)]
+    def _build_bundle(self) -> dict[str, Any]:
+        runs = [build_result_bundle(result, 1 / STATIC_RUNS) for result in list(self._runs)]
         if not runs:
-            about = self._about()
-            runs = [{"text/plain": about, "text/html": f"<p>{html.escape(about)}</p>"}]
+            line = self._describe()
+            runs = [{"text/plain": line, "text/html": f"<p>{html.escape(line)}</p>"}]
         parts = "".join(run["text/html"] for run in runs)
         text = "\n".join(run["text/plain"] for run in runs)
         return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}
 
 
-def show_widget(widget: RunView, keepsake: Keepsake) -> None:
-    """Show a form in the cell that runs: the widget, as long as it is open, and what stays of it."""
-    from IPython.display import display
-
-    bundle = widget._repr_mimebundle_() if widget.comm is not None else None
-    if bundle is not None:
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        display(data, metadata=metadata, raw=True)
-    keepsake.show()
-
-
-def static_bundle(result: ExecuteResult) -> dict[str, Any]:
-    """A run's result as it stays in its cell."""
+def build_static_bundle(result: ExecuteResult) -> dict[str, Any]:
+    """Build the MIME bundle of a run that stays in its cell."""
     try:
         return build_result_bundle(result)
-    except KeyboardInterrupt:  # a ■ that came too late to stop the run: what there is stays all the same
+    except KeyboardInterrupt:  # ■ came after the run had ended: keep at least its text
         text = format_result(result)
         return {"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}

@@ -1,4 +1,4 @@
-"""The fields of a form as its page gets them: what a server says of them, within bounds."""
+"""Build the trait `fields`: the fields of a form, with texts and choices from the server cut to size."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from comfykit_jupyter.notebook.widget.values import initial, to_wire
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field
 
-CHOICES_ROOM = 20_000
-"""Bytes of all choices that go along with the fields; of the others the page asks when somebody looks at them."""
-TEXT_LENGTH, LABEL_LENGTH = 600, 60
-"""Characters of a tooltip, and of what a toggle's two states are called."""
+CHOICES_BYTES = 20_000
+"""Bytes of all choices in the trait. The page requests the others when a control is opened."""
+TEXT_LENGTH = 600
+"""Characters of a tooltip."""
+LABEL_LENGTH = 60
+"""Characters of the names of a toggle's two states."""
 
 
-def describe_fields(fields: Iterable[Field]) -> list[dict[str, Any]]:
-    """The trait `fields`."""
-    left = CHOICES_ROOM
-    described = []
+def build_fields_trait(fields: Iterable[Field]) -> list[dict[str, Any]]:
+    """Return the trait `fields`."""
+    left = CHOICES_BYTES
+    trait = []
     for field in fields:
-        told = {**field.to_json(), "default": to_wire(initial(field))}
-        told["tooltip"] = field.tooltip[:TEXT_LENGTH]
-        told["class_type"] = field.class_type[:TEXT_LENGTH]
-        told["label_on"], told["label_off"] = field.label_on[:LABEL_LENGTH], field.label_off[:LABEL_LENGTH]
-        if told["choices"] is not None:
-            size = len(json.dumps(told["choices"], ensure_ascii=False).encode("utf-8", "replace"))
+        entry = {**field.to_json(), "default": to_wire(initial(field))}
+        entry["tooltip"] = field.tooltip[:TEXT_LENGTH]
+        entry["class_type"] = field.class_type[:TEXT_LENGTH]
+        entry["label_on"], entry["label_off"] = field.label_on[:LABEL_LENGTH], field.label_off[:LABEL_LENGTH]
+        if entry["choices"] is not None:
+            size = len(json.dumps(entry["choices"], ensure_ascii=False).encode("utf-8", "replace"))
             if size > left:
-                told["choices"] = None
+                entry["choices"] = None
             else:
                 left -= size
-        described.append(told)
-    return described
+        trait.append(entry)
+    return trait

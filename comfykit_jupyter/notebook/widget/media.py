@@ -1,6 +1,6 @@
-"""Bytes for the browser, which never talks to the server: pictures and files in pieces.
+"""Exchange files with the page in pieces: the browser never talks to the server.
 
-And the other way: what a page uploads, and what Python puts into a form, becomes a file in a private folder.
+What a page uploads, and what Python puts into a form, becomes a file in a private folder.
 """
 
 from __future__ import annotations
@@ -24,36 +24,44 @@ from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 
 logger = logging.getLogger(__name__)
 
-PIECE = 1024 * 1024
-"""Bytes of a piece, in both directions: a notebook's socket loses frames of ten times as much."""
+PIECE_BYTES = 1024 * 1024
+"""Bytes of a piece, in both directions: a notebook's socket loses frames of ten times the size."""
 THUMBNAIL_SIDE = 512
-"""Pixels: a tile of 256 on a screen of double density."""
-UPLOAD_BYTES, UPLOADS = 2 * 1024**3, 16
-"""Bytes of one upload, and uploads that may be under way at once."""
+"""Pixels of a thumbnail's longer side: a tile of 256 on a screen with double density."""
+MAX_UPLOAD_BYTES = 2 * 1024**3
+"""Bytes of one upload."""
+MAX_UPLOADS = 16
+"""Uploads in progress at once; a new one replaces the oldest."""
 
 
 @cache
-def _workers() -> ThreadPoolExecutor:
+def _get_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(4, thread_name_prefix="comfykit-media")
 
 
-def work(job: Callable[[], object]) -> None:
-    """Run what takes time, such as fetching, decoding, telling the server to cancel, in a thread. Returns at once."""
-    _workers().submit(_logged, job)
+def run_in_background(job: Callable[[], object]) -> None:
+    """Run a slow job (a download, a thumbnail, a request to the server) in a worker thread. Returns at once."""
+    _get_workers().submit(_run_logged, job)
 
 
-def _logged(job: Callable[[], object]) -> None:
+def _run_logged(job: Callable[[], object]) -> None:
     try:
         job()
     except Exception:
-        logger.exception("what a widget had done in the background failed")
+        logger.exception("a background job of a widget failed")
 
 
-def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any], list[bytes]]:
-    """The answer to a page that asks for a file: its thumbnail as a whole, or a piece of the file itself.
+def read_piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any], list[bytes]]:
+    """Answer a page that requests a file: with the whole thumbnail, or with one piece of the file.
+
+    Args:
+        path: The local file.
+        mime: Its MIME type.
+        size: `thumb` for the thumbnail; anything else means the file itself.
+        offset: Where the piece begins, in bytes.
 
     Raises:
-        ComfyKitError: the offset is none, or there is no thumbnail of such a file.
+        ComfyKitError: The offset is outside of the file, or a thumbnail cannot be made.
     """
     if size == "thumb":
         try:
@@ -64,19 +72,25 @@ def piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str, Any]
         return {**about, "width": small.original[0], "height": small.original[1]}, [small.data]
     total = path.stat().st_size
     if not 0 <= offset <= total:
-        raise ComfyKitError(f"{path.name} has {total} bytes: nothing begins at {offset}")
+        raise ComfyKitError(f"{path.name}: offset {offset} is outside of its {total} bytes")
     with path.open("rb") as file:
         file.seek(offset)
-        return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE)]
+        return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE_BYTES)]
 
 
 def guess_mime(path: Path) -> str:
-    """The MIME type by suffix."""
+    """Guess the MIME type of a file by its suffix."""
     return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
 class Upload:
-    """A file that arrives in pieces, in any order."""
+    """A file that arrives in pieces, in any order.
+
+    Args:
+        folder: Where it is kept.
+        name: Its name, as the page sent it.
+        size: Its bytes.
+    """
 
     def __init__(self, folder: Path, name: str, size: int) -> None:
         self.name, self.size = to_safe_name(name), size
@@ -87,14 +101,16 @@ class Upload:
         self.path = Path(path)
 
     def put(self, offset: int, data: bytes) -> int:
-        """Keep a piece; returns how many bytes are there now.
+        """Write a piece, and return how many bytes have arrived.
 
         Raises:
-            ComfyKitError: the piece lies outside of the file.
-            OSError: it can't be written, as when the upload was given up.
+            ComfyKitError: The piece is outside of the file.
+            OSError: The piece cannot be written, for example because the upload was dropped.
         """
-        if not 0 <= offset <= self.size - len(data) or len(data) > PIECE:
-            raise ComfyKitError(f"{self.name}: a piece at {offset} does not fit in {self.size} bytes")
+        if not 0 <= offset <= self.size - len(data) or len(data) > PIECE_BYTES:
+            raise ComfyKitError(
+                f"{self.name}: a piece of {len(data)} bytes at {offset} does not fit in {self.size} bytes"
+            )
         with self._lock:
             with self.path.open("r+b") as file:
                 file.seek(offset)
@@ -104,7 +120,11 @@ class Upload:
 
 
 class Inbox:
-    """A folder of files by content: the same bytes are there once."""
+    """A folder of files by content: the same bytes are kept once.
+
+    Args:
+        folder: The folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,23 +132,30 @@ class Inbox:
         self._uploads: dict[str, Upload] = {}
 
     def keep(self, data: bytes, name: str) -> Path:
-        """The file of these bytes, under this name."""
-        path = self._place(hashlib.sha256(data).hexdigest(), name)
+        """Keep a file, and return its path."""
+        path = self._make_path(hashlib.sha256(data).hexdigest(), name)
         path.write_bytes(data)
         return path
 
     def receive(self, key: str, name: str, size: int, offset: int, data: bytes) -> tuple[int, Path | None]:
-        """Take a piece of an upload. Returns the bytes received so far, and the file once it is complete.
+        """Receive a piece of an upload; return the bytes received so far, and the path once the file is complete.
+
+        Args:
+            key: Identifies the upload.
+            name: The name of the file.
+            size: Its bytes.
+            offset: Where the piece begins.
+            data: The piece.
 
         Raises:
-            ComfyKitError: too large, or the piece does not fit.
+            ComfyKitError: The file is empty or too large, or the piece does not fit.
         """
-        if not 0 < size <= UPLOAD_BYTES:
-            raise ComfyKitError(f"{to_safe_name(name)}: {size} bytes; an upload holds 1 to {UPLOAD_BYTES} bytes")
+        if not 0 < size <= MAX_UPLOAD_BYTES:
+            raise ComfyKitError(f"{to_safe_name(name)}: an upload must have 1 to {MAX_UPLOAD_BYTES} bytes, not {size}")
         with self._lock:
             upload = self._uploads.get(key)
             if upload is None:
-                if len(self._uploads) >= UPLOADS:
+                if len(self._uploads) >= MAX_UPLOADS:
                     self._uploads.pop(next(iter(self._uploads))).path.unlink(missing_ok=True)
                 upload = self._uploads[key] = Upload(self.folder, name, size)
         received = upload.put(offset, data)
@@ -138,21 +165,21 @@ class Inbox:
             self._uploads.pop(key, None)
         with upload.path.open("rb") as file:
             digest = hashlib.sha256()
-            while block := file.read(PIECE):
+            while block := file.read(PIECE_BYTES):
                 digest.update(block)
-        path = self._place(digest.hexdigest(), upload.name)
+        path = self._make_path(digest.hexdigest(), upload.name)
         upload.path.replace(path)
         return received, path
 
-    def _place(self, digest: str, name: str) -> Path:
+    def _make_path(self, digest: str, name: str) -> Path:
         folder = self.folder / digest[:16]
         folder.mkdir(exist_ok=True)
         return folder / to_safe_name(name)
 
 
 @cache
-def inbox() -> Inbox:
-    """The inbox of this process."""
+def get_inbox() -> Inbox:
+    """Return the inbox of this process."""
     folder = get_local_folder() / "inbox"
     folder.mkdir(exist_ok=True)
     return Inbox(folder)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ServerError, WorkflowError
-from comfykit_jupyter.notebook.widget.field_traits import describe_fields
+from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
 from comfykit_jupyter.notebook.widget.values import initial
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Parameters:
 
     def described(self) -> list[dict[str, Any]]:
         """The trait `fields`."""
-        return describe_fields(self.fields.values())
+        return build_fields_trait(self.fields.values())
 
     def storage(self) -> str:
         """The trait `storage`."""

@@ -1,8 +1,8 @@
-"""The previews of runs on their way to the page: the newest wins, and the channel is never filled.
+"""Send the previews of runs to the page: always the newest, and never more than the connection carries.
 
-A page says which preview it has painted. While it does, the next one goes as soon as the last ones were painted; while
-it does not (its messages wait behind a busy cell, or nobody looks), few and small ones go. All previews of this process
-share one budget, so that many runs at once get smaller pictures and no longer queue.
+A page acknowledges the previews that it has painted. While it does, the next preview is sent as soon as the last ones
+are painted. While it does not (its messages wait behind a busy cell, or the page is hidden), few and small previews are
+sent. All previews of this process share one budget: with more runs, previews get smaller, and do not queue up.
 """
 
 from __future__ import annotations
@@ -19,103 +19,116 @@ from comfykit_jupyter.notebook.widget.writer import writer
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.preview import Preview
 
-RATE = 900_000
-"""Bytes a second of all previews together: below what Jupyter's servers let pass by default."""
-PAINTED_INTERVAL, BLIND_INTERVAL = 1 / 12, 1 / 5
-"""Seconds between two previews of a run at least: while the page tells what it paints, and while it does not."""
-PAINTED_BYTES, BLIND_BYTES = 60_000, 30_000
-"""Bytes of one preview at most, in both cases."""
-LEAST_BYTES = 8_000
-"""Bytes of a preview that can be made out: where the budget has less for each, they go less often."""
-AHEAD = 2
-"""Previews that may be under way to a page that paints."""
+BYTES_PER_SECOND = 900_000
+"""The budget of all previews together: less than Jupyter's servers let pass by default."""
+ACKNOWLEDGED_SECONDS = 1 / 12
+"""Time between two previews of a run, at least, while the page acknowledges them."""
+UNACKNOWLEDGED_SECONDS = 1 / 5
+"""Time between two previews of a run, at least, while it does not."""
+ACKNOWLEDGED_BYTES = 60_000
+"""Size of a preview, at most, while the page acknowledges them."""
+UNACKNOWLEDGED_BYTES = 30_000
+"""Size of a preview, at most, while it does not."""
+MIN_BYTES = 8_000
+"""Size of a preview that is still recognizable. Where the budget allows less, previews are sent less often."""
+MAX_UNPAINTED = 2
+"""Previews that may be on their way to a page that acknowledges them."""
 PATIENCE = 1.0
-"""Seconds without a word after which a page counts as one that does not tell."""
+"""Seconds after which a page that has acknowledged nothing counts as one that does not."""
 LEVELS = ((512, 75), (512, 60), (512, 45), (384, 50), (320, 40), (256, 35), (192, 30), (128, 30))
-"""Pixels of the longer side and quality of a preview that has to be made smaller, from the best to the least."""
+"""The longer side in pixels and the JPEG quality to which a large preview is reduced, from best to worst."""
 
 Send = Callable[[dict[str, Any], Sequence[Any] | None], None]
 
-_lively: WeakSet[Previews] = WeakSet()
-_lively_lock = threading.Lock()
+_active: WeakSet[Previews] = WeakSet()
+_active_lock = threading.Lock()
 
 
 class Previews:
-    """The previews of one run. They are offered by the background loop, and sent and acknowledged by the writer."""
+    """The previews of one run. The background loop offers them; the writer sends and acknowledges them.
+
+    Args:
+        send: Sends a message with buffers to the page.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._waiting: Preview | None = None
         self._newest: tuple[dict[str, Any], bytes] | None = None
         self._sequence = 0
-        self._painted = 0
-        self._painted_at = float("-inf")
+        self._acknowledged = 0
+        self._acknowledged_at = float("-inf")
         self._level: tuple[int, int] = (0, 0)
         self._ended = False
 
     def offer(self, preview: Preview) -> None:
-        """A new preview: it takes the place of one that still waits. Returns at once."""
+        """Send a preview when there is room, in place of one that still waits. Returns at once."""
         if not self._ended:
             self._waiting = preview
-            with _lively_lock:
-                _lively.add(self)
-            writer.offer(self, self._show, self._pause())
+            with _active_lock:
+                _active.add(self)
+            writer.offer(self, self._send_next, self._get_pause())
 
-    def painted(self, sequence: int) -> None:
-        """The page has painted the preview of this number, and with it all before."""
-        if self._painted < sequence <= self._sequence:
-            self._painted, self._painted_at = sequence, time.monotonic()
+    def acknowledge(self, sequence: int) -> None:
+        """Note that the page has painted the preview with this number, and all before it."""
+        if self._acknowledged < sequence <= self._sequence:
+            self._acknowledged, self._acknowledged_at = sequence, time.monotonic()
             if self._waiting is not None and not self._ended:
-                writer.offer(self, self._show, self._pause())
+                writer.offer(self, self._send_next, self._get_pause())
 
-    def again(self) -> None:
-        """Send the newest once more: a view has come that has seen none."""
+    def resend(self) -> None:
+        """Send the newest preview again, to a page that has just loaded."""
         if self._newest is not None:
             content, data = self._newest
             self._send(content, [data])
 
     def end(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._ended = True
         self._waiting = None
-        with _lively_lock:
-            _lively.discard(self)
+        with _active_lock:
+            _active.discard(self)
         writer.drop(self)
 
     @property
-    def _seen(self) -> bool:
-        """Whether a page tells what it paints."""
-        return time.monotonic() - self._painted_at < PATIENCE
+    def _is_acknowledged(self) -> bool:
+        """Whether a page acknowledges previews."""
+        return time.monotonic() - self._acknowledged_at < PATIENCE
 
-    def _pause(self) -> float:
-        """Seconds from the last preview to the next one."""
-        if self._seen and self._sequence - self._painted >= AHEAD:
+    def _get_pause(self) -> float:
+        """Return the seconds from the last preview to the next one."""
+        if self._is_acknowledged and self._sequence - self._acknowledged >= MAX_UNPAINTED:
             return PATIENCE
-        return self._interval()
+        return self._get_interval()
 
-    def _interval(self) -> float:
-        """Seconds between two previews, as far as the budget allows."""
-        return max(PAINTED_INTERVAL if self._seen else BLIND_INTERVAL, LEAST_BYTES / _share())
+    def _get_interval(self) -> float:
+        """Return the seconds between two previews that the budget allows."""
+        return max(ACKNOWLEDGED_SECONDS if self._is_acknowledged else UNACKNOWLEDGED_SECONDS, MIN_BYTES / _get_share())
 
-    def _show(self) -> None:
+    def _send_next(self) -> None:
         preview, self._waiting = self._waiting, None
         if preview is None or self._ended:
             return
-        fitting = self._fitted(preview)
+        fitting = self._fit(preview)
         if fitting is None:
             return
         data, mime = fitting
         self._sequence += 1
         content = {"kind": "preview", "prompt_id": preview.prompt_id, "node_id": preview.node_id, "step": preview.step}
         self._newest = ({**content, "mime": mime, "seq": self._sequence}, data)
-        self.again()
+        self.resend()
 
-    def _fitted(self, preview: Preview) -> tuple[bytes, str] | None:
-        """The preview in the bytes that it may take now; None when it is no picture."""
-        room = int(min(PAINTED_BYTES if self._seen else BLIND_BYTES, _share() * self._interval()))
+    def _fit(self, preview: Preview) -> tuple[bytes, str] | None:
+        """Return the preview and its MIME type, made small enough; None if it is not an image."""
+        room = int(
+            min(
+                ACKNOWLEDGED_BYTES if self._is_acknowledged else UNACKNOWLEDGED_BYTES,
+                _get_share() * self._get_interval(),
+            )
+        )
         if len(preview.data) <= room:
             return preview.data, preview.mime
-        kept, level = self._level  # frames of one run are alike: what fitted last is tried first
+        kept, level = self._level  # the previews of a run are alike: try first what fitted last
         first = level if kept == room else 0
         for index in range(first, len(LEVELS)):
             side, quality = LEVELS[index]
@@ -129,7 +142,7 @@ class Previews:
         return small.data, small.mime
 
 
-def _share() -> float:
-    """Bytes a second that each run with previews may take."""
-    with _lively_lock:
-        return RATE / max(1, len(_lively))
+def _get_share() -> float:
+    """Return the bytes per second that each run with previews may use."""
+    with _active_lock:
+        return BYTES_PER_SECOND / max(1, len(_active))

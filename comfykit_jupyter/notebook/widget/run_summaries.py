@@ -1,7 +1,7 @@
-"""Runs that have ended, in brief: what the trait `runs` tells of them, and what it has no room for.
+"""Summarize ended runs for the page: the trait `runs`, and the messages with what the trait has no room for.
 
-All traits of a widget are sent and may be saved as a whole. So the newest runs are told with all of their outputs, as
-far as some tens of kilobytes go; the outputs of the others come by messages, and the longest texts are cut.
+All traits of a widget are sent, and may be saved, as a whole. So only the newest runs carry all their outputs in the
+trait, up to some tens of kilobytes. The outputs of the others are sent as messages, and the longest texts are cut.
 """
 
 from __future__ import annotations
@@ -17,114 +17,127 @@ from comfykit_jupyter.notebook.widget.values import to_wire
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
 
-ROOM = 48_000
-"""Bytes that the trait may take."""
-TEXT_LENGTH, TEXTS_LENGTH = 20_000, 500_000
-"""Characters of a text output, and of all of a run's, that go to the page."""
-VALUE_LENGTH, MESSAGE_LENGTH, TRACEBACK_LENGTH = 200, 2_000, 8_000
-"""Characters of a changed value or a name, of an error's message, and of a traceback."""
-LATELY, SHORT_LENGTH = 20, 40
-"""Runs whose values are told in their length; characters of those of older ones."""
+TRAIT_BYTES = 48_000
+"""Bytes of the trait, at most."""
+TEXT_LENGTH = 20_000
+"""Characters of a text output that is sent to the page."""
+ALL_TEXTS_LENGTH = 500_000
+"""Characters of all text outputs of a run."""
+VALUE_LENGTH = 200
+"""Characters of a changed value, or of a name."""
+MESSAGE_LENGTH = 2_000
+"""Characters of an error's message."""
+TRACEBACK_LENGTH = 8_000
+"""Characters of a traceback."""
+RECENT_RUNS = 20
+"""Runs whose values are not cut further."""
+OLD_VALUE_LENGTH = 40
+"""Characters of a changed value of an older run."""
 
 Send = Callable[[dict[str, Any]], None]
 
 
-class Briefs:
-    """The runs of one widget that have ended, newest first."""
+class RunSummaries:
+    """The ended runs of one widget, newest first.
+
+    Args:
+        send: Sends a message to the page.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._runs: dict[str, dict[str, Any]] = {}
-        """All that is told, by id, oldest first."""
-        self._beside: set[str] = set()
-        """Those whose items have no room in the trait."""
+        """The complete summaries by run id, oldest first."""
+        self._left_out: set[str] = set()
+        """The runs whose items are not in the trait."""
         self._sent: set[str] = set()
 
-    def with_(self, id_: str, result: ExecuteResult) -> list[dict[str, Any]]:
-        """The trait with one run more."""
-        self._runs.pop(id_, None)
-        self._runs[id_] = describe(id_, result)
-        self._sent.discard(id_)
-        return self._trait()
+    def add(self, run_id: str, result: ExecuteResult) -> list[dict[str, Any]]:
+        """Add a run, and return the new value of the trait."""
+        self._runs.pop(run_id, None)
+        self._runs[run_id] = summarize(run_id, result)
+        self._sent.discard(run_id)
+        return self._build_trait()
 
-    def without(self, id_: str) -> list[dict[str, Any]]:
-        """The trait without a run."""
-        self._runs.pop(id_, None)
-        self._sent.discard(id_)
-        return self._trait()
+    def remove(self, run_id: str) -> list[dict[str, Any]]:
+        """Remove a run, and return the new value of the trait."""
+        self._runs.pop(run_id, None)
+        self._sent.discard(run_id)
+        return self._build_trait()
 
-    def send(self) -> None:
-        """Send the items that have no room in the trait, and were not sent before."""
-        for id_ in self._runs:
-            if id_ in self._beside - self._sent:
-                self._sent.add(id_)
-                self._send({"kind": "items", "run": id_, "items": self._runs[id_]["items"]})
+    def send_items(self) -> None:
+        """Send the items that are not in the trait and were not sent before."""
+        for run_id in self._runs:
+            if run_id in self._left_out - self._sent:
+                self._sent.add(run_id)
+                self._send({"kind": "items", "run": run_id, "items": self._runs[run_id]["items"]})
 
-    def again(self) -> None:
-        """Send all of them once more: a view has come that has seen none."""
+    def resend_items(self) -> None:
+        """Send the items again, to a page that has just loaded."""
         self._sent.clear()
-        self.send()
+        self.send_items()
 
-    def _trait(self) -> list[dict[str, Any]]:
+    def _build_trait(self) -> list[dict[str, Any]]:
         newest = list(reversed(self._runs.values()))
-        told = [_short_of(run, old=index >= LATELY) for index, run in enumerate(newest)]
-        left = ROOM - sum(_size(brief) + 2 for brief in told) - 2
-        self._beside = set()
-        for run, brief in zip(newest, told, strict=True):
+        summaries = [_shorten(run, old=index >= RECENT_RUNS) for index, run in enumerate(newest)]
+        left = TRAIT_BYTES - sum(_count_bytes(summary) + 2 for summary in summaries) - 2
+        self._left_out = set()
+        for run, summary in zip(newest, summaries, strict=True):
             trace = run["error"] and run["error"]["traceback"]
-            if trace and (left := left - _size(trace)) >= 0:
-                brief["error"] = run["error"]
-            left -= _size(run["items"])
+            if trace and (left := left - _count_bytes(trace)) >= 0:
+                summary["error"] = run["error"]
+            left -= _count_bytes(run["items"])
             if left >= 0:
-                brief["items"] = run["items"]
+                summary["items"] = run["items"]
             elif run["items"]:
-                self._beside.add(run["id"])
-        return told
+                self._left_out.add(run["id"])
+        return summaries
 
 
-def _short_of(run: dict[str, Any], *, old: bool) -> dict[str, Any]:
-    """A run without what is long."""
+def _shorten(run: dict[str, Any], *, old: bool) -> dict[str, Any]:
+    """Copy a summary without items and traceback; the texts of an old run are cut further."""
     short = {**run, "items": []}
     if run["error"] is not None:
         short["error"] = {**run["error"], "traceback": ""}
         if old:
             short["error"]["message"] = _cut(run["error"]["message"], VALUE_LENGTH)
     if old:
-        short["changed"] = {name: _cut(value, SHORT_LENGTH) for name, value in run["changed"].items()}
+        short["changed"] = {name: _cut(value, OLD_VALUE_LENGTH) for name, value in run["changed"].items()}
     return short
 
 
-def _size(value: Any) -> int:
+def _count_bytes(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def describe(prompt_id: str, result: ExecuteResult) -> dict[str, Any]:
-    """A run that has ended, with all that is told of it; what can be fetched when it is looked at is left out."""
+def summarize(run_id: str, result: ExecuteResult) -> dict[str, Any]:
+    """Summarize an ended run for the page, without what the page requests when it is looked at."""
     return {
-        "id": prompt_id,
-        "status": outcome(result),
+        "id": run_id,
+        "status": get_final_status(result),
         "seconds": result.duration,
         "cost": format_cost(result.cost),
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
-        "changed": {name: _told(value) for name, value in result.changed.items()},
-        "error": _error(result),
-        "items": _items(result),
+        "changed": {name: _format_value(value) for name, value in result.changed.items()},
+        "error": _summarize_error(result),
+        "items": _list_items(result),
         "workflow": result.workflow_name,
         "server": result.server,
     }
 
 
-def outcome(result: ExecuteResult) -> str:
-    """`completed`, `failed` or `cancelled`."""
+def get_final_status(result: ExecuteResult) -> str:
+    """Return `completed`, `failed` or `cancelled`."""
     return "cancelled" if result.error is not None and result.error.stopped else result.status
 
 
-def _items(result: ExecuteResult) -> list[dict[str, Any]]:
+def _list_items(result: ExecuteResult) -> list[dict[str, Any]]:
+    """List the outputs of a run: media first, then texts."""
     items = [
         {
             "key": str(index),
             "kind": media.kind,
-            "name": media.name[-VALUE_LENGTH:],  # the suffix stays
+            "name": media.name[-VALUE_LENGTH:],  # the end has the suffix
             "node": _cut(media.node, VALUE_LENGTH),
             "var": _cut(media.var, VALUE_LENGTH),
             "temp": media.temp,
@@ -133,17 +146,16 @@ def _items(result: ExecuteResult) -> list[dict[str, Any]]:
         for index, media in enumerate(result.media)
     ]
     texts = [(var, text) for var, found in result.texts_by_var.items() for text in found]
-    left = TEXTS_LENGTH
+    left = ALL_TEXTS_LENGTH
     for index, (var, text) in enumerate(texts):
         cut = _cut(text, min(TEXT_LENGTH, max(left, VALUE_LENGTH)))
         left -= len(cut)
-        about = {"key": f"text{index}", "kind": "text", "temp": False}
-        about |= dict.fromkeys(("name", "node", "var"), _cut(var, VALUE_LENGTH))
-        items.append({**about, "mime": "text/plain", "text": cut})
+        item = {"key": f"text{index}", "kind": "text", "temp": False, "mime": "text/plain", "text": cut}
+        items.append(item | dict.fromkeys(("name", "node", "var"), _cut(var, VALUE_LENGTH)))
     return items
 
 
-def _error(result: ExecuteResult) -> dict[str, Any] | None:
+def _summarize_error(result: ExecuteResult) -> dict[str, Any] | None:
     error = result.error
     if error is None:
         return None
@@ -157,7 +169,7 @@ def _error(result: ExecuteResult) -> dict[str, Any] | None:
     }
 
 
-def _told(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
     return _cut(format_value(value) if isinstance(value, str) else to_wire(value), VALUE_LENGTH)
 
 

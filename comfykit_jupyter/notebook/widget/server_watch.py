@@ -1,51 +1,53 @@
-"""Looking at something again and again, soon at first and then seldom, for as long as that is wanted."""
+"""Check a server repeatedly: soon at first, then less and less often."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-FIRST, MOST = 1.0, 60.0
-"""Seconds between two looks: the first, and the most as they double."""
+FIRST_SECONDS = 1.0
+"""Time to the first check; it doubles with each check."""
+MAX_SECONDS = 60.0
+"""Time between two checks, at most."""
 
 
-class Watch:
-    """Looks in a thread of its own, as what is looked at may not answer.
+class ServerWatch:
+    """Calls a check in a thread of its own, since the server may not answer.
 
     Args:
-        look: called for each look, never twice at once; it tells whether to look again.
+        check: Called for each check, never twice at once. Returns whether to check again.
     """
 
-    def __init__(self, look: Callable[[], bool]) -> None:
-        self._look = look
-        self._looking = threading.Lock()
+    def __init__(self, check: Callable[[], bool]) -> None:
+        self._check = check
+        self._checking = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._pause = FIRST
+        self._pause = FIRST_SECONDS
 
-    def begin(self) -> None:
-        """Look in a while."""
-        self._look_in(self._pause)
+    def start(self) -> None:
+        """Schedule the first check."""
+        self._schedule(self._pause)
 
-    def now(self) -> None:
-        """Look at once, and as often as in the beginning."""
-        self._pause = FIRST
-        self._look_in(0)
+    def check_now(self) -> None:
+        """Check at once, and often again from now on."""
+        self._pause = FIRST_SECONDS
+        self._schedule(0)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look_in(self, seconds: float) -> None:
-        """Look after some seconds, and not before."""
+    def _schedule(self, seconds: float) -> None:
+        """Check after some seconds, and not before."""
         self.stop()
-        self._timer = threading.Timer(seconds, self._once)
+        self._timer = threading.Timer(seconds, self._run)
         self._timer.daemon = True
         self._timer.start()
 
-    def _once(self) -> None:
-        with self._looking:  # what is told last was seen last
-            again = self._look()
+    def _run(self) -> None:
+        with self._checking:  # so that reports come in the order of the checks
+            again = self._check()
         if again:
-            self._look_in(self._pause)
-            self._pause = min(2 * self._pause, MOST)
+            self._schedule(self._pause)
+            self._pause = min(2 * self._pause, MAX_SECONDS)

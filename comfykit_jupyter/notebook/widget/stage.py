@@ -1,62 +1,89 @@
-"""The runs of one widget: which of them is on the stage, which wait behind it, and what is left of those that ended.
+"""Keep track of the runs of one widget: which one is on the stage, which ones wait, and which ones have ended.
 
-Runs report on the background loop; everything here but `add`, `find` and `latest` happens on the writer's thread.
+Runs report on the background loop. Everything here except `add`, `find` and `latest` happens on the writer's thread.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.widget.previews import Previews
-from comfykit_jupyter.notebook.widget.run_summaries import Briefs, outcome
+from comfykit_jupyter.notebook.widget.run_summaries import RunSummaries, get_final_status
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.notebook.widget.view import RunView
     from comfykit_jupyter.workflow.progress.progress import Progress
 
-PACE = 0.2
-"""Seconds between two updates of a run's progress: as long as the page's bar takes to follow one."""
+PROGRESS_SECONDS = 0.2
+"""Time between two updates of a run's progress: as long as the page's bar takes to follow one."""
 NAME_LENGTH = 200
 """Characters of a node's name, and of a note."""
-KEPT = 100
-"""Runs whose outputs a widget offers; the oldest make room."""
+MAX_RUNS = 100
+"""Ended runs whose outputs a widget offers; the oldest are dropped."""
+MAX_KNOWN_IDS = 10_000
+"""Ids of runs that a kernel remembers to have shown."""
 
-
-_known: deque[str] = deque(maxlen=10_000)
+_known_ids: deque[str] = deque(maxlen=MAX_KNOWN_IDS)
 
 
 def is_known(prompt_id: str) -> bool:
-    """Whether a form or cell of this kernel has shown the run that a server calls so."""
-    return prompt_id in _known or any(run.prompt_id == prompt_id for run in find_unfinished_runs())
+    """Return whether a form or cell of this kernel has shown the run with this prompt ID."""
+    return prompt_id in _known_ids or any(run.prompt_id == prompt_id for run in find_unfinished_runs())
+
+
+class StageView(Protocol):
+    """The widget of a stage: the traits that the stage sets, and what it calls."""
+
+    status: Any
+    progress: Any
+    waiting: Any
+    runs: Any
+    result: Any
+
+    def send(self, content: Any, buffers: Sequence[Any] | None = None) -> None:
+        """Send a message to the page."""
+
+    def hold_changes(self) -> AbstractContextManager[None]:
+        """Send the traits that change inside as one message."""
+
+    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
+        """Handle the end of a run, after the traits have changed."""
 
 
 class Stage:
-    """What the traits `status`, `progress`, `waiting`, `runs` and `result` of a view are made of."""
+    """The runs behind the traits `status`, `progress`, `waiting`, `runs` and `result` of a view.
 
-    def __init__(self, view: RunView) -> None:
+    Args:
+        view: The widget.
+
+    Attributes:
+        results: The results of ended runs by run id, oldest first.
+        latest: The result of the run that ended last.
+    """
+
+    def __init__(self, view: StageView) -> None:
         self.results: dict[str, ExecuteResult] = {}
-        """By the run's id, oldest first."""
         self.latest: ExecuteResult | None = None
-        """That of the run that ended last."""
-        self._briefs = Briefs(view.send)
+        self._summaries = RunSummaries(view.send)
         self._view = view
         self._runs: list[Run] = []
         self._progress: dict[str, Progress] = {}
         self._previews: dict[str, Previews] = {}
 
     def add(self, run: Run) -> None:
-        """Show a run from now to its end. From any thread."""
-        _known.append(run.id)
+        """Show a run until it ends. Can be called from any thread."""
+        _known_ids.append(run.id)
         key = (id(self), run.id)
         previews = Previews(self._view.send)
 
-        def ended(result: ExecuteResult) -> None:
+        def finish(result: ExecuteResult) -> None:
             previews.end()
             self.latest = result
             writer.settle(key)
@@ -64,91 +91,96 @@ class Stage:
 
         writer.post(partial(self._begin, run, previews))
         run.subscribe(
-            progress=lambda progress: writer.offer(key, partial(self._advance, progress), PACE),
+            progress=lambda progress: writer.offer(key, partial(self._advance, progress), PROGRESS_SECONDS),
             preview=previews.offer,
-            done=ended,
+            done=finish,
         )
 
     def find(self, prompt_id: str | None) -> Run | None:
-        """The run of this id that has not ended; without an id the one on the stage."""
+        """Return the unfinished run with this id, or the one on the stage if no id is given."""
         runs = list(self._runs)
         if prompt_id is None:
-            return self._on_stage(runs)
+            return self._select(runs)
         return next((run for run in runs if run.id == prompt_id), None)
 
-    def unfinished(self) -> list[Run]:
+    @property
+    def unfinished_runs(self) -> list[Run]:
         """The runs that have not ended, in the order they were added."""
         return list(self._runs)
 
-    def greet(self) -> None:
-        """A view has mounted: it gets the newest preview of the run on the stage, and what no trait has room for."""
-        self._briefs.again()
-        run = self._on_stage(self._runs)
+    def resend(self) -> None:
+        """Send a page that has just loaded what is not in the traits: outputs, and the newest preview."""
+        self._summaries.resend_items()
+        run = self._select(self._runs)
         if run is not None:
-            self._previews[run.id].again()
+            self._previews[run.id].resend()
 
-    def painted(self, prompt_id: str, sequence: int) -> None:
-        """The page has painted a preview."""
+    def acknowledge(self, prompt_id: str, sequence: int) -> None:
+        """Note that the page has painted a preview."""
         if prompt_id in self._previews:
-            self._previews[prompt_id].painted(sequence)
+            self._previews[prompt_id].acknowledge(sequence)
 
     def remove(self, prompt_id: str) -> None:
-        """Take a run's outputs away."""
+        """Remove an ended run with its outputs."""
         if self.results.pop(prompt_id, None) is not None:
-            self._view.runs = self._briefs.without(prompt_id)
+            self._view.runs = self._summaries.remove(prompt_id)
 
     def clear(self) -> None:
-        """Forget everything that has ended."""
+        """Remove all ended runs."""
         self.results.clear()
-        self._briefs = Briefs(self._view.send)
-        with self._view.written():
+        self._summaries = RunSummaries(self._view.send)
+        with self._view.hold_changes():
             self._view.runs, self._view.progress, self._view.status = [], {}, "idle"
 
     def _begin(self, run: Run, previews: Previews) -> None:
         self._runs.append(run)
         self._previews[run.id] = previews
-        with self._view.written():
-            self._show()
+        with self._view.hold_changes():
+            self._update_view()
 
     def _advance(self, progress: Progress) -> None:
         self._progress[progress.prompt_id] = progress
-        if progress.status in ("queued", "running"):  # an end is shown together with its result
-            with self._view.written():
-                self._show()
+        if progress.status in ("queued", "running"):  # the end is shown together with the result
+            with self._view.hold_changes():
+                self._update_view()
 
     def _end(self, run: Run, result: ExecuteResult) -> None:
-        _known.append(run.prompt_id)
+        _known_ids.append(run.prompt_id)
         last = self._progress.pop(run.id, None)
         self._runs = [other for other in self._runs if other is not run]
         self._previews.pop(run.id, None)
         self.results[run.id] = result
-        for oldest in list(self.results)[:-KEPT]:
-            self._briefs.without(oldest)
+        for oldest in list(self.results)[:-MAX_RUNS]:
+            self._summaries.remove(oldest)
             del self.results[oldest]
-        with self._view.written():
+        with self._view.hold_changes():
             self._view.result = result
-            self._view.runs = self._briefs.with_(run.id, result)
+            self._view.runs = self._summaries.add(run.id, result)
             if self._runs:
-                self._show()
+                self._update_view()
             else:
                 self._view.waiting = []
-                self._view.status = outcome(result)
-                self._view.progress = {} if last is None else _progress(last)
-        self._briefs.send()
-        self._view.ended(run, result)
+                self._view.status = get_final_status(result)
+                self._view.progress = {} if last is None else _progress_to_json(last)
+        self._summaries.send_items()
+        self._view.on_run_ended(run, result)
 
-    def _on_stage(self, runs: list[Run]) -> Run | None:
-        """The first that runs; while none does, the first that waits."""
+    def _select(self, runs: list[Run]) -> Run | None:
+        """Return the run that belongs on the stage: the first that has started, else the first in the queue."""
         started = (run for run in runs if (seen := self._progress.get(run.id)) and seen.status != "queued")
         return next(started, runs[0] if runs else None)
 
-    def _show(self) -> None:
-        run = self._on_stage(self._runs)
+    def _update_view(self) -> None:
+        """Set the traits about unfinished runs."""
+        run = self._select(self._runs)
         if run is None:
             return
         progress = self._progress.get(run.id)
         self._view.status = "queued" if progress is None else progress.status
-        self._view.progress = {"prompt_id": run.id, "status": "queued"} if progress is None else _progress(progress)
+        if progress is None:
+            self._view.progress = {"prompt_id": run.id, "status": "queued"}
+        else:
+            self._view.progress = _progress_to_json(progress)
         waiting = []
         for other in self._runs:
             if other is not run:
@@ -157,13 +189,28 @@ class Stage:
         self._view.waiting = waiting
 
 
-def _progress(progress: Progress) -> dict[str, Any]:
-    names = (
-        "prompt_id status node_id node_title step steps nodes_done nodes_total nodes_cached queue_position "
-        "elapsed remaining fraction note"
-    )
-    told = {name: getattr(progress, name) for name in names.split()}
-    for name in ("node_id", "node_title", "note"):  # as the server has them
-        told[name] = told[name] and told[name][:NAME_LENGTH]
-    told["note"] = told["note"][:1].upper() + told["note"][1:]  # it stands by itself
-    return {**told, "text": str(progress)}
+_PROGRESS_NAMES = (
+    "prompt_id",
+    "status",
+    "node_id",
+    "node_title",
+    "step",
+    "steps",
+    "nodes_done",
+    "nodes_total",
+    "nodes_cached",
+    "queue_position",
+    "elapsed",
+    "remaining",
+    "fraction",
+    "note",
+)
+
+
+def _progress_to_json(progress: Progress) -> dict[str, Any]:
+    """Return the trait `progress`; names from the server are cut."""
+    values = {name: getattr(progress, name) for name in _PROGRESS_NAMES}
+    for name in ("node_id", "node_title", "note"):
+        values[name] = values[name] and values[name][:NAME_LENGTH]
+    values["note"] = values["note"][:1].upper() + values["note"][1:]  # the page shows it as a sentence
+    return {**values, "text": str(progress)}

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.notebook.widget.media import inbox
+from comfykit_jupyter.notebook.widget.media import get_inbox
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Input
 from comfykit_jupyter.workflow.params import check_value
 from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
@@ -141,7 +141,9 @@ def _file(field: Field, value: Any) -> Any:
     if not isinstance(sent, LocalFile):
         return sent.name
     return str(
-        inbox().keep(sent.content, f"{field.name}{sent.suffix}") if isinstance(sent.content, bytes) else sent.content
+        get_inbox().keep(sent.content, f"{field.name}{sent.suffix}")
+        if isinstance(sent.content, bytes)
+        else sent.content
     )
 
 

@@ -17,13 +17,13 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_values
 from comfykit_jupyter.client.running.run import find_unfinished_runs
-from comfykit_jupyter.notebook.cell_id import mark, prompt_id
+from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.widget.code import as_code
-from comfykit_jupyter.notebook.widget.display import Keepsake, show_widget
-from comfykit_jupyter.notebook.widget.media import guess_mime, inbox, work
+from comfykit_jupyter.notebook.widget.display import StaticOutput
+from comfykit_jupyter.notebook.widget.media import get_inbox, guess_mime, run_in_background
 from comfykit_jupyter.notebook.widget.parameters import Parameters
 from comfykit_jupyter.notebook.widget.seeds import seed_rows
-from comfykit_jupyter.notebook.widget.server_watch import Watch
+from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage import is_known
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, check_all, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
@@ -68,13 +68,13 @@ class WorkflowWidget(RunView):
     values: Any = ValuesTrait()
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
-        self._watch = Watch(self._look)
+        self._watch = ServerWatch(self._look)
         self._kit = get_current_kit() if kit is None else kit
         self._parameters = Parameters(self._kit, workflow)
         self._refused: dict[str, str] = {}
         server = self._parameters.ask()
         first = check_all(values or {}, self._parameters.fields, self._parameters.workflow)
-        self._keepsake = Keepsake(lambda: about(self._parameters.workflow.name, self._values()))
+        self._static_output = StaticOutput(lambda: about(self._parameters.workflow.name, self._values()))
         super().__init__(
             view="form",
             title=self._parameters.workflow.name,
@@ -89,23 +89,29 @@ class WorkflowWidget(RunView):
             "use": (writer.post, self._on_use),
             "code": (writer.post, self._on_code),
             "choices": (writer.post, self._on_choices),
-            "upload": (work, self._on_upload),
+            "upload": (run_in_background, self._on_upload),
         }
         self._trait().put(self, {**self._parameters.initial(), **first})
-        self._mark = mark(self.storage)
+        self._cell_id = identify_form(self.storage)
         for run in find_unfinished_runs():
-            if run.id.endswith(self._mark):  # of the form that this cell made before
+            if run.id.endswith(self._cell_id):  # of the form that this cell made before
                 self.show(run)
         if server.reachable:
-            work(self._find_again)
+            run_in_background(self._find_again)
         else:
-            self._watch.begin()
+            self._watch.start()
 
     def __repr__(self) -> str:
         return f"<WorkflowWidget {about(self._parameters.workflow.name, self._values())}: {self.status}>"
 
     def _ipython_display_(self) -> None:
-        show_widget(self, self._keepsake)
+        from IPython.display import display
+
+        bundle = self._repr_mimebundle_() if self.comm is not None else None
+        if bundle is not None:
+            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+            display(data, metadata=metadata, raw=True)
+        self._static_output.show()
 
     def run(self) -> Run:
         """Run the workflow with the values of the form, as its button does. Returns at once.
@@ -115,7 +121,7 @@ class WorkflowWidget(RunView):
         return self._submit({})
 
     def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        run = self._kit.submit_as(prompt_id(self._mark), self._parameters.workflow, {**self.given(), **seeds})
+        run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, {**self.given(), **seeds})
         self.show(run)
         return run
 
@@ -139,7 +145,7 @@ class WorkflowWidget(RunView):
     def _find_again(self) -> None:
         """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
         with contextlib.suppress(ComfyKitError):
-            for found in self._kit.find(self._mark, self._parameters.workflow):
+            for found in self._kit.find(self._cell_id, self._parameters.workflow):
                 if not is_known(found):
                     self.attach(found)
 
@@ -194,7 +200,7 @@ class WorkflowWidget(RunView):
     # -- the page ------------------------------------------------------------------------------------------------------
 
     def _on_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
-        self._watch.now()
+        self._watch.check_now()
         return super()._on_hello(content, buffers)
 
     def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
@@ -242,7 +248,7 @@ class WorkflowWidget(RunView):
 
     def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
-        media = self.media(content["run"], content["key"])
+        media = self.find_media(content["run"], content["key"])
         field = self._parameters.fields.get(name)
         if field is None or field.kind not in (media.kind, "file"):
             raise ComfyKitError(f"{name[:60]} takes no {media.kind}")
@@ -257,7 +263,7 @@ class WorkflowWidget(RunView):
     def _ended(self, run: str) -> ExecuteResult:
         result = self.stage.results.get(run)
         if result is None:
-            raise ComfyKitError("this run is no longer there: run the cell again")
+            raise ComfyKitError("this run is no longer available: run the cell again")
         return result
 
     def _known(self, run: str) -> ExecuteResult:
@@ -277,7 +283,7 @@ class WorkflowWidget(RunView):
         if name not in self._parameters.fields or self._parameters.fields[name].kind not in MEDIA_KINDS:
             raise ComfyKitError(f"the form has no field {name[:60]!r} that takes a file")
         key = f"{self.model_id}:{content['upload']}"
-        received, path = inbox().receive(
+        received, path = get_inbox().receive(
             key, str(content["file"]), int(content["size"]), int(content["offset"]), bytes(buffers[0])
         )
         if path is None:
@@ -285,10 +291,10 @@ class WorkflowWidget(RunView):
         writer.post(lambda: self.change_values({name: str(path)}))
         return {"received": received, "value": str(path)}, ()
 
-    def file(self, run: str, key: str) -> tuple[Path, str]:
+    def find_file(self, run: str, key: str) -> tuple[Path, str]:
         """As in `RunView`; the run `input` stands for the form's own media values."""
         if run != "input":
-            return super().file(run, key)
+            return super().find_file(run, key)
         field, value = self._parameters.fields[key], self._values().get(key)
         if field.kind not in MEDIA_KINDS or not isinstance(value, str):
             raise ComfyKitError(f"{key}: there is nothing to show of it here")
@@ -306,7 +312,7 @@ class WorkflowWidget(RunView):
 
     # -- runs and the server -------------------------------------------------------------------------------------------
 
-    def ended(self, run: Run, result: ExecuteResult) -> None:
+    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
         """Point at the fields that were wrong, and keep the outputs in the notebook."""
         lines: dict[str, str] = {}
         try:
@@ -318,14 +324,14 @@ class WorkflowWidget(RunView):
         if lines:
             with self.lock:
                 self.errors = {**self.errors, **{name: line[:LINE_LENGTH] for name, line in lines.items()}}
-        self._keepsake.add(result)
+        self._static_output.add(result)
 
     @traitlets.observe("status")
     def _follow_status(self, change: Any) -> None:
         if change.new == "running":
             self.server = {**self.server, "state": "busy"}
         elif change.new in ("completed", "failed", "cancelled"):
-            self._watch.now()
+            self._watch.check_now()
 
     def _look(self) -> bool:
         """Look at the server; whether it is away or busy, so that it is worth another look."""

@@ -1,7 +1,7 @@
-"""The one writer of traits: a thread of its own, between the runs on the background loop and the widgets.
+"""Write traits in one thread, between the runs on the background loop and the widgets.
 
-The loop must not wait for a widget, and traitlets is not made for several threads. So whatever changes a widget comes
-here as a job, and the jobs run one after the other. Of what changes many times a second only the newest is kept.
+The loop must not wait for a widget, and traitlets is not thread-safe. So every change of a widget is posted here as a
+job, and the jobs run one after the other. Of what changes many times a second, only the newest job is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Job = Callable[[], None]
 
 
 class Writer:
-    """Runs jobs in order in one daemon thread, which is started with the first of them."""
+    """Runs jobs in order in one daemon thread, which starts with the first job."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -28,58 +28,58 @@ class Writer:
         self._thread: threading.Thread | None = None
 
     def post(self, job: Job) -> None:
-        """Run a job, after those posted before it. From any thread; returns at once."""
+        """Run a job after those posted before it. Can be called from any thread; returns at once."""
         with self._changed:
             self._jobs.append(job)
-            self._wake()
+            self._wake_thread()
 
     def offer(self, key: Hashable, job: Job, interval: float) -> None:
         """Run a job, unless a newer one of the same key comes first.
 
         Args:
-            key: what the job is about: a newer offer of the same key takes its place.
-            job: as for `post`.
-            interval: seconds between two jobs of this key, at least.
+            key: What the job updates. A newer offer with the same key replaces it.
+            job: The job.
+            interval: Seconds between two jobs with this key, at least.
         """
         with self._changed:
             self._offers[key] = (self._ran.get(key, 0.0) + interval, job)
-            self._wake()
+            self._wake_thread()
 
     def settle(self, key: Hashable) -> None:
-        """Let the offer of a key run now, as if it had been posted, and forget the key."""
+        """Post the job that was offered for a key, if any, and forget the key."""
         with self._changed:
             self._ran.pop(key, None)
             if (offered := self._offers.pop(key, None)) is not None:
                 self._jobs.append(offered[1])
-                self._wake()
+                self._wake_thread()
 
     def drop(self, key: Hashable) -> None:
-        """Forget a key, and what was offered for it."""
+        """Forget a key, and the job that was offered for it."""
         with self._changed:
             self._ran.pop(key, None)
             self._offers.pop(key, None)
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all that was posted before has run; False when that took longer than `timeout` seconds."""
+        """Wait until all jobs posted before have run; return False if that takes longer than `timeout` seconds."""
         done = threading.Event()
         self.post(done.set)
         return done.wait(timeout)
 
-    def _wake(self) -> None:
+    def _wake_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._serve, name="comfykit-writer", daemon=True)
+            self._thread = threading.Thread(target=self._run_jobs, name="comfykit-writer", daemon=True)
             self._thread.start()
         self._changed.notify_all()
 
-    def _serve(self) -> None:
+    def _run_jobs(self) -> None:
         while True:
-            job = self._next()
+            job = self._wait_for_job()
             try:
                 job()
             except Exception:
-                logger.exception("an observer, or the writer of a widget, failed")
+                logger.exception("an observer, or an update of a widget, failed")
 
-    def _next(self) -> Job:
+    def _wait_for_job(self) -> Job:
         with self._changed:
             while True:
                 if self._jobs:

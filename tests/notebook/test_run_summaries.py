@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.notebook.widget.run_summaries import ROOM, Briefs
+from comfykit_jupyter.notebook.widget.run_summaries import TRAIT_BYTES, RunSummaries
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 
@@ -67,40 +67,40 @@ def size(trait: list[dict[str, Any]]) -> int:
 @pytest.mark.parametrize(("runs", "pictures"), [(1, 1000), (100, 10), (10, 100), (3, 2)])
 def test_a_thousand_items_leave_the_state_small_and_the_page_has_them_all(runs: int, pictures: int) -> None:
     page = Page()
-    briefs = Briefs(page)
+    summaries = RunSummaries(page)
     for number in range(runs):
-        trait = briefs.with_(f"run{number}", result(pictures, prompt="a cat " * 100))
-        briefs.send()
-    assert size(trait) <= ROOM
+        trait = summaries.add(f"run{number}", result(pictures, prompt="a cat " * 100))
+        summaries.send_items()
+    assert size(trait) <= TRAIT_BYTES
     assert [run["id"] for run in trait] == [f"run{number}" for number in reversed(range(runs))]
     assert {len(items) for items in page.of(trait).values()} == {pictures}
     if runs * pictures <= 10:
         assert page.items == {}
     late = Page()
-    briefs._send = late
-    briefs.again()
+    summaries._send = late
+    summaries.resend_items()
     assert late.of(trait) == page.of(trait)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3), st.integers(0, 20_000)), max_size=12))
 def test_whatever_the_runs_gave_the_state_keeps_its_room(runs: list[tuple[int, int, int]]) -> None:
     page = Page()
-    briefs = Briefs(page)
+    summaries = RunSummaries(page)
     trait: list[dict[str, Any]] = []
     for number, (pictures, texts, trace) in enumerate(runs):
-        trait = briefs.with_(f"run{number}", result(pictures, texts, trace))
-        briefs.send()
-        assert size(trait) <= ROOM
+        trait = summaries.add(f"run{number}", result(pictures, texts, trace))
+        summaries.send_items()
+        assert size(trait) <= TRAIT_BYTES
         assert {id_: len(items) for id_, items in page.of(trait).items()} == {
             f"run{index}": pictures + texts for index, (pictures, texts, _) in enumerate(runs[: number + 1])
         }
     if runs:
-        assert [run["id"] for run in briefs.without("run0")] == [run["id"] for run in trait][:-1]
+        assert [run["id"] for run in summaries.remove("run0")] == [run["id"] for run in trait][:-1]
 
 
 def test_the_newest_failure_is_told_with_its_traceback() -> None:
-    briefs = Briefs(Page())
+    summaries = RunSummaries(Page())
     for number in range(20):
-        trait = briefs.with_(f"run{number}", result(0, trace=8_000))
+        trait = summaries.add(f"run{number}", result(0, trace=8_000))
     assert len(trait[0]["error"]["traceback"]) == 8_000
-    assert size(trait) <= ROOM
+    assert size(trait) <= TRAIT_BYTES

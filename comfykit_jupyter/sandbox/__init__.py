@@ -1,11 +1,6 @@
-"""A small server that speaks ComfyUI's protocol, with nodes that do real work on the CPU: for trials and for tests.
+"""The embedded server: a small ComfyUI-compatible server with real CPU nodes, for trying things out and for tests.
 
-    from comfykit_jupyter.sandbox import Sandbox
-
-    with Sandbox() as server:
-        print(server.url)
-
-On the command line: `python -m comfykit_jupyter.sandbox --port 8188`.
+In Python, use `Sandbox`. On the command line, use `python -m comfykit_jupyter.sandbox --port 8188`.
 """
 
 from __future__ import annotations
@@ -29,6 +24,6 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise ImportError(
-            f'The sandbox needs {error.name}, which is not installed: pip install "comfykit-jupyter[sandbox]"'
+            f'the sandbox needs {error.name}, which is not installed: pip install "comfykit-jupyter[sandbox]"'
         ) from None
     return Sandbox

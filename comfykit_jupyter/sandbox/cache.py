@@ -1,4 +1,4 @@
-"""Results of nodes, kept from one prompt to the next: what has the same inputs, all the way up, runs once."""
+"""The result cache: a node whose inputs have not changed, all the way up, does not run again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from comfykit_jupyter.sandbox.graph import Prompt, is_link, unwrap_value
 from comfykit_jupyter.sandbox.node import NODES, Folders, Output
 
 MAX_RESULTS = 1_000
+"""Number of results that the cache keeps."""
+
 MAX_BYTES = 1024**3
+"""Total size of the results that the cache keeps, in bytes."""
 
 
 class ResultCache:
-    """Results by signature; those not used for longest go first. May be used by any thread."""
+    """Results by signature; the least recently used are dropped first. Thread-safe."""
 
     def __init__(self, max_results: int = MAX_RESULTS, max_bytes: int = MAX_BYTES) -> None:
         self._max_results = max_results
@@ -31,7 +34,7 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def get(self, signature: str) -> Output | None:
-        """The result with this signature, if it is kept."""
+        """Return the result with this signature, or None."""
         with self._lock:
             if signature not in self._results:
                 return None
@@ -39,7 +42,7 @@ class ResultCache:
             return self._results[signature][0]
 
     def put(self, signature: str, output: Output) -> None:
-        """Keep a result, as long as there is room."""
+        """Add a result, dropping older ones to make room."""
         size = _measure_size(output.values)
         with self._lock:
             self._remove(signature)
@@ -49,7 +52,7 @@ class ResultCache:
                 self._remove(next(iter(self._results)))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all results."""
         with self._lock:
             self._results.clear()
             self._bytes = 0
@@ -62,15 +65,16 @@ class ResultCache:
 def compute_fingerprints(
     prompt: Prompt, nodes: Iterable[str], folders: Folders, definitions: Definitions
 ) -> dict[str, Any]:
-    """What nodes depend on besides their inputs, such as the bytes of a file; for those whose class says so.
+    """Return what nodes depend on besides their inputs, such as a file's content, for nodes with a fingerprint.
 
-    One that the prompt brings along as `is_changed` is believed: a picture's prompt carries those of its own run.
+    Like ComfyUI, trust a fingerprint that the prompt has in `is_changed`: the prompt in an image carries those of its
+    own run.
 
     Args:
-        prompt: a prompt that was found valid.
-        nodes: the nodes that are asked about.
-        folders: the server's folders.
-        definitions: the nodes' inputs.
+        prompt: A valid prompt.
+        nodes: IDs of the nodes to fingerprint.
+        folders: The server's folders.
+        definitions: The nodes' definitions.
     """
     found: dict[str, Any] = {}
     for node_id in nodes:
@@ -91,7 +95,7 @@ def compute_fingerprints(
             found[node_id] = [
                 fingerprint(folders, **{name: values[name] for name in find_accepted_inputs(fingerprint, values)})
             ]
-        except Exception:  # noqa: BLE001 - such as a file that is gone: the node itself will say so
+        except Exception:  # noqa: BLE001 - for example a missing file; the node itself will report it
             found[node_id] = [float("nan")]
     return found
 
@@ -99,13 +103,13 @@ def compute_fingerprints(
 def compute_signatures(
     prompt: Prompt, nodes: Iterable[str], prints: Mapping[str, Any], definitions: Definitions
 ) -> dict[str, str]:
-    """For each node what its result depends on: its class, its values, its fingerprint, and the same of all above it.
+    """Return a hash of everything a node's result depends on: class, values, fingerprint and the nodes above it.
 
     Args:
-        prompt: a prompt that was found valid.
-        nodes: the nodes that are asked about, each after those it depends on.
-        prints: their fingerprints.
-        definitions: the nodes' inputs.
+        prompt: A valid prompt.
+        nodes: IDs of the nodes to hash, each after those it depends on.
+        prints: The nodes' fingerprints.
+        definitions: The nodes' definitions.
     """
     found: dict[str, str] = {}
     for node_id in nodes:
@@ -121,7 +125,7 @@ def compute_signatures(
 
 
 def is_uncacheable(fingerprint: Any) -> bool:
-    """Whether a fingerprint says that its node is to run each time: it holds NaN."""
+    """Return whether a fingerprint holds NaN, which makes its node run every time."""
     parts = fingerprint if isinstance(fingerprint, list) else [fingerprint]
     return any(part != part for part in parts)
 
@@ -131,7 +135,7 @@ def _format_fingerprint(fingerprint: Any) -> str:
 
 
 def _measure_size(value: Any, depth: int = 4) -> int:
-    """Bytes of the arrays in a value, roughly."""
+    """Return the approximate size of the arrays in a value, in bytes."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if isinstance(value, (bytes, str)):

@@ -1,4 +1,4 @@
-"""What `/object_info` says of a node, and which inputs it declares."""
+"""Node definitions: the entries of `/object_info`, and the inputs that a node declares."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ DYNAMIC_CHOICE = "COMFY_DYNAMICCOMBO_V3"
 
 
 class Definitions:
-    """The nodes' inputs as they are now: choices may be files, so that one of these serves one request only."""
+    """The nodes' current definitions. Choices may be files, so create a new object for each request."""
 
     def __init__(self, folders: Folders) -> None:
         self._folders = folders
         self._specs: dict[str, tuple[Specs, Specs]] = {}
 
     def get_specs(self, class_type: str) -> tuple[Specs, Specs]:
-        """A node's required and optional inputs."""
+        """Return a node's required and optional inputs."""
         if class_type not in self._specs:
             self._specs[class_type] = NODES[class_type].build_specs(self._folders)
         return self._specs[class_type]
 
     def list_inputs(self, class_type: str, given: Mapping[str, Any] | None = None) -> dict[str, Spec]:
-        """All inputs that a node declares, the required ones first, then what the given choices bring along.
+        """Return a node's inputs: required, optional, then those added by the dynamic choices in `given`.
 
-        What a dynamic choice `format` brings is named `format.codec`, and may be left out.
+        A dynamic choice `format` adds inputs such as `format.codec`, which may be omitted.
         """
         required, optional = self.get_specs(class_type)
         found = {**required, **optional}
-        unseen = list(found.items())
-        while unseen:
-            name, spec = unseen.pop()
+        pending = list(found.items())
+        while pending:
+            name, spec = pending.pop()
             if get_input_type(spec) != DYNAMIC_CHOICE:
                 continue
             for option in get_input_options(spec).get("options", ()):
                 if given is not None and option["key"] == given.get(name):
                     sections = option.get("inputs", {}).values()
-                    brought = {f"{name}.{key}": tuple(part) for section in sections for key, part in section.items()}
-                    found.update(brought)
-                    unseen += brought.items()
+                    added = {f"{name}.{key}": tuple(part) for section in sections for key, part in section.items()}
+                    found.update(added)
+                    pending += added.items()
         return found
 
     def build_object_info(self, class_type: str) -> dict[str, Any]:
-        """A node's entry in `/object_info`."""
+        """Return a node's entry in `/object_info`."""
         node = NODES[class_type]
         required, optional = self.get_specs(class_type)
         sections = {"required": required, **({"optional": optional} if optional else {})}
@@ -74,7 +74,7 @@ class Definitions:
 
 
 def get_choices(spec: Spec) -> list[Any] | None:
-    """The values that an input may have, if it is a choice."""
+    """Return an input's choices, or None if it takes any value of its type."""
     kind, options = get_input_type(spec), get_input_options(spec)
     if isinstance(kind, (list, tuple)):
         return list(kind)
@@ -86,34 +86,34 @@ def get_choices(spec: Spec) -> list[Any] | None:
 
 
 def get_input_type(spec: Spec) -> Any:
-    """The name of an input's type, or the list of its choices."""
+    """Return the name of an input's type, or its list of choices."""
     return spec[0]
 
 
 def get_input_options(spec: Spec) -> Mapping[str, Any]:
-    """The options of an input, such as its default."""
+    """Return an input's options, such as its default."""
     return spec[1] if len(spec) > 1 else {}
 
 
 def find_accepted_inputs(function: Callable[..., object] | None, names: Mapping[str, object]) -> list[str]:
-    """Which of these inputs a node's function takes besides its first argument; all of them if it takes `**inputs`.
+    """Return the names that a node's function accepts after its first argument; all of them if it has `**inputs`.
 
-    What a dynamic choice brings has a dot in its name, so that only `**inputs` can take it.
+    The inputs that a dynamic choice adds have a dot in their names, so only `**inputs` can accept them.
     """
     if function is None:
         return []
-    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the context, or the folders
+    parameters = list(inspect.signature(function).parameters.values())[1:]  # the first is the context or the folders
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return list(names)
-    taken = {parameter.name for parameter in parameters}
-    return [name for name in names if name in taken]
+    accepted = {parameter.name for parameter in parameters}
+    return [name for name in names if name in accepted]
 
 
 def get_return_type(node: Node, slot: int) -> str:
-    """The type of one of a node's outputs.
+    """Return the type of a node's output.
 
     Raises:
-        IndexError: it has no such output.
+        IndexError: The node has no such output.
     """
     if slot < 0:
         raise IndexError(f"{node.class_type} has no output {slot}")

@@ -1,4 +1,4 @@
-"""The server inside another program: in a thread of its own, for scripts, tests and notebooks."""
+"""`Sandbox`: the embedded server in a thread of its own, for scripts, tests and notebooks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,33 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """A ComfyUI-compatible server for as long as a `with` block lasts, or from `start()` to `stop()`.
+    """A small ComfyUI-compatible server in this process, running in a thread of its own.
 
-        with Sandbox() as server:
-            kit = ComfyKit(server.url)
+    It runs for the length of a `with` block, or from `start()` to `stop()`. Its nodes do real work on the CPU, but
+    there is no diffusion model: it is for trying workflows out and for tests.
 
     Args:
-        port: to listen on; 0 takes a free one.
-        folder: where `input`, `output`, `temp` and `models` are; without one a temporary folder, removed at the end.
-        host: to listen on.
-        allow_remote: needed for a host that other machines can reach.
-        max_upload_size: bytes of an upload at most.
+        port: Port to listen on; 0 picks a free one.
+        folder: Folder that holds `input`, `output`, `temp` and `models`. By default a temporary folder, which is
+            removed when the server stops.
+        host: Address to listen on.
+        allow_remote: Allow a `host` that other machines can reach. They can then run any workflow here.
+        max_upload_size: Largest accepted upload, in bytes.
 
     Raises:
-        ValueError: the host is not this machine only, and `allow_remote` was not given.
+        ValueError: `host` is not a loopback address and `allow_remote` is false, or `port` is not a port number.
+
+    Example:
+        >>> from comfykit_jupyter import ComfyKit
+        >>> from comfykit_jupyter.sandbox import Sandbox
+        >>> workflow = {
+        ...     "1": {"class_type": "PrimitiveString", "inputs": {"value": "a cat"}},
+        ...     "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+        ... }
+        >>> with Sandbox() as server:
+        ...     result = ComfyKit(server.url).run(workflow)
+        >>> result.text
+        'a cat'
     """
 
     def __init__(
@@ -48,10 +61,10 @@ class Sandbox:
         self._remove_folder: Callable[[], object] | None = None
         if folder is None:
             folder = tempfile.mkdtemp(prefix="comfyui-sandbox-")
-            # Also when the program ends, or nobody has the server any more, without stop().
+            # This also removes the folder if the object is collected, or the program ends, without stop().
             self._remove_folder = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.folder = Path(folder).resolve()
-        """The folder of the server's files."""
+        """Folder that holds the server's files."""
         self._server = Server(
             self.folder, host=host, port=port, allow_remote=allow_remote, max_upload_size=max_upload_size
         )
@@ -61,18 +74,18 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The server's address, such as `http://127.0.0.1:8188`, once it has been started."""
+        """Address of the started server, such as `http://127.0.0.1:8188`."""
         return self._server.url
 
     def start(self) -> Sandbox:
-        """Start the server, and return it when it listens.
+        """Start the server and return it once it accepts connections.
 
         Raises:
-            OSError: the address cannot be listened on, for example because the port is taken.
-            RuntimeError: it was started before.
+            OSError: The server cannot listen on its address, for example because the port is in use.
+            RuntimeError: The sandbox has been started before.
         """
         if self._thread is not None:
-            raise RuntimeError("This sandbox was started before: make another one.")
+            raise RuntimeError("a sandbox can be started only once: create a new one")
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run_loop, args=(started,), name="sandbox-server", daemon=True)
         self._thread.start()
@@ -80,9 +93,12 @@ class Sandbox:
         return self
 
     def stop(self) -> None:
-        """Stop the server, and remove its folder if it was a temporary one; nothing if it does not run."""
+        """Stop the server and remove its temporary folder, if it has one.
+
+        Stopping a server that is not running does nothing.
+        """
         if self._thread is not None and self._loop is not None and self._stopping is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it could not start, or was stopped before
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server never started or has stopped
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         if self._remove_folder is not None:
@@ -108,7 +124,7 @@ class Sandbox:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         try:
             await self._server.start()
-        except BaseException as error:  # noqa: BLE001 - is raised by start(), in the thread that waits there
+        except BaseException as error:  # noqa: BLE001 - start() raises it in its own thread
             started.set_exception(error)
             return
         started.set_result(None)

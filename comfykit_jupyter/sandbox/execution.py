@@ -1,4 +1,4 @@
-"""Running prompts, one at a time, in a thread of its own: what happens, what the clients are told, what is kept."""
+"""The executor: runs prompts one at a time in its own thread, sends progress and records results."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_GRACE = 0.01
-"""Seconds that a client gets to open its socket after its first POST: a real server's nodes take that long."""
-_MAX_SHOWN = 2_000  # characters of an input in an error
+_CONNECT_GRACE = 0.01
+"""Seconds that a client has to open its socket after its first POST; on a real server the nodes take that long."""
+
+_MAX_INPUT = 2_000
+"""Characters of an input that an error reports."""
 
 
 class Executor:
-    """The thread that takes jobs from the queue, runs them, and puts what became of them into the history."""
+    """The thread that takes jobs from the queue, runs them and adds them to the history."""
 
     def __init__(self, queue: PromptQueue, folders: Folders, sockets: Sockets) -> None:
         self.cache = ResultCache()
@@ -41,15 +43,15 @@ class Executor:
         self._thread = threading.Thread(target=self._work, name="sandbox-executor", daemon=True)
 
     def start(self) -> None:
-        """Begin to take jobs."""
+        """Start running jobs."""
         self._thread.start()
 
     def join(self, timeout: float) -> None:
-        """Wait, at most so many seconds, until the thread has ended; the queue is to be closed before."""
+        """Wait at most `timeout` seconds for the thread to end. Close the queue first."""
         self._thread.join(timeout)
 
     def find_executing_node(self, client_id: str) -> str | None:
-        """The node that runs for this client now, if any: what a client that comes back is told."""
+        """Return the ID of the node that is running for this client, for a client that reconnects."""
         run = self._run
         return run.node_id if run is not None and run.job.client_id == client_id else None
 
@@ -57,12 +59,12 @@ class Executor:
         while (job := self._queue.get()) is not None:
             run = self._run = Run(job, self._folders, self.cache, self._sockets)
             if job.client_id is not None:
-                self._sockets.wait_for_client(job.client_id, _GRACE)
+                self._sockets.wait_for_client(job.client_id, _CONNECT_GRACE)
             try:
                 run.execute()
-            except Exception:  # noqa: BLE001 - one prompt must not stop the others
-                _log.exception("prompt %s ended by an error of the server itself", job.prompt_id)
-                run.fail(None, RuntimeError("the server failed: its log says more"), "")
+            except Exception:  # noqa: BLE001 - one failing prompt must not stop the others
+                _log.exception("internal error while running prompt %s", job.prompt_id)
+                run.fail(None, RuntimeError("internal server error: see the server's log"), "")
             self._run = None
             self._queue.finish(job, run.to_history())
             run.send("executing", {"node": None, "prompt_id": job.prompt_id})
@@ -70,16 +72,16 @@ class Executor:
 
 @dataclass
 class Run:
-    """One run of one job."""
+    """The execution of one job."""
 
     job: Job
     folders: Folders
     cache: ResultCache
     sockets: Sockets
     node_id: str | None = None
-    """The node that runs now."""
+    """ID of the node that is running."""
     node_prompt: Mapping[str, Any] = field(default_factory=dict)
-    """The prompt as nodes are given it: with fingerprints, as `is_changed`."""
+    """The prompt as nodes see it, with fingerprints in `is_changed`."""
     _results: dict[str, Output] = field(default_factory=dict)
     _progress: dict[str, dict[str, Any]] = field(default_factory=dict)
     _executed: list[str] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Run:
     _status: str = "error"
 
     def execute(self) -> None:
-        """Run the job's nodes to the end, to the first error, or until it is cancelled."""
+        """Run the job's nodes until all are done, one fails, or the job is cancelled."""
         prompt = self.job.prompt
         self._log("execution_start")
         definitions = Definitions(self.folders)
@@ -96,7 +98,7 @@ class Run:
         nodes, _ = walk_postorder(prompt, self.job.outputs, declared)
         prints = compute_fingerprints(prompt, nodes, self.folders, definitions)
         keys = compute_signatures(prompt, nodes, prints, definitions)
-        # What nodes see, and write into pictures, is more than what the history shows: so it is with ComfyUI.
+        # As in ComfyUI, the prompt that nodes see, and write into images, has more keys than the history's.
         self.node_prompt = prompt | {
             node_id: {**prompt[node_id], "is_changed": fingerprint}
             for node_id, fingerprint in prints.items()
@@ -124,7 +126,7 @@ class Run:
                 about = {"node_id": node_id, "node_type": node.class_type, "executed": list(self._executed)}
                 self._log("execution_interrupted", **about)
                 return
-            except Exception as error:  # noqa: BLE001 - whatever a node raises ends the run, and is told
+            except Exception as error:  # noqa: BLE001 - any error in a node ends the run and is reported
                 self.fail(node_id, error, node.class_type, inputs)
                 return
             self._results[node_id] = result
@@ -139,7 +141,7 @@ class Run:
     def fail(
         self, node_id: str | None, error: Exception, node_type: str, inputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Say that a node failed."""
+        """Report that a node failed."""
         kind = type(error)
         self._log(
             "execution_error",
@@ -156,7 +158,7 @@ class Run:
         )
 
     def to_history(self) -> dict[str, Any]:
-        """The run as `/history` shows it."""
+        """Return the run in the format of `/history`."""
         return {
             "prompt": self.job.to_item(),
             "outputs": self._outputs,
@@ -172,12 +174,12 @@ class Run:
         }
 
     def send(self, event: str, data: Mapping[str, Any]) -> None:
-        """Send a message to the client whose job it is, if there is one."""
+        """Send a message to the client that submitted the job, if any."""
         if self.job.client_id is not None:
             self.sockets.send(event, data, self.job.client_id)
 
     def report_progress(self, node_id: str, value: float, maximum: float, state: str) -> None:
-        """Note how far a node is, and send how far all are that have begun."""
+        """Record a node's progress and send the progress of all nodes that have started."""
         self._progress[node_id] = {
             "value": value,
             "max": maximum,
@@ -188,12 +190,12 @@ class Run:
             "parent_node_id": None,
             "real_node_id": node_id,
         }
-        # Of a run that is nobody's, everybody is told this much: so does ComfyUI.
+        # Like ComfyUI, send this message to all clients if the job has no client ID.
         about = {"prompt_id": self.job.prompt_id, "nodes": self._progress}
         self.sockets.send("progress_state", about, self.job.client_id)
 
     def _collect_inputs(self, node_id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a node's inputs: those that stand in the prompt, and those that come along links."""
+        """Return the values of a node's inputs, taken from the prompt or from the nodes they are linked to."""
         given: dict[str, Any] = self.job.prompt[node_id]["inputs"]
         return {
             name: self._results[value[0]].values[value[1]] if is_link(value) else unwrap_value(value)
@@ -218,14 +220,14 @@ class Run:
         self.send("executed", about)
 
     def _log(self, event: str, **data: Any) -> None:
-        """Send a message that the history keeps too."""
+        """Send a message and keep it for the history."""
         message = {"prompt_id": self.job.prompt_id, **data, "timestamp": int(time.time() * 1000)}
         self._messages.append([event, message])
         self.send(event, message)
 
 
 class RunContext:
-    """What a running node is given: see `node.Context`."""
+    """The context of a running node; implements `node.Context`."""
 
     def __init__(self, run: Run, node_id: str) -> None:
         self._run = run
@@ -237,21 +239,21 @@ class RunContext:
         self.folders = run.folders
 
     def raise_if_interrupted(self) -> None:
-        """Raise `Interrupted` if the run was cancelled."""
+        """Raise `Interrupted` if the job was cancelled."""
         if self._run.job.cancelled.is_set():
             raise Interrupted
 
     def report_progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
-        """Tell the client: step `value` of `total`, and how it looks by now.
+        """Send progress to the client: step `value` of `total`, with an optional preview.
 
         Raises:
-            Interrupted: the run was cancelled; let it pass.
+            Interrupted: The job was cancelled. Do not catch it.
         """
         self.raise_if_interrupted()
         run, client_id = self._run, self._run.job.client_id
         run.report_progress(self.node_id, value, total, "running")
         about = {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id}
-        # A preview without metadata belongs to the step that was told before it; one with metadata comes first.
+        # A preview without metadata belongs to the progress message before it; one with metadata is sent first.
         if client_id is not None and run.sockets.accepts_metadata(client_id):
             self._send_preview(preview, client_id)
             run.send("progress", about)
@@ -272,14 +274,14 @@ class RunContext:
         self._run.sockets.send_preview(encode_jpeg(preview), about, client_id)
 
     def show_text(self, text: str) -> None:
-        """Show a line of text on the node while it runs."""
+        """Send a line of text to display on the node while it runs."""
         client_id = self._run.job.client_id
         if client_id is not None:
             self._run.sockets.send_text(text, self.node_id, client_id)
 
 
 def _shorten(value: Any) -> Any:
-    """An input as an error shows it."""
+    """Return an input's value in a form that fits into an error message."""
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    return str(value)[:_MAX_SHOWN]
+    return str(value)[:_MAX_INPUT]

@@ -1,4 +1,4 @@
-"""The routes that take files in and give them out: `/upload/image`, `/upload/mask`, `/view`."""
+"""The routes for files: `/upload/image`, `/upload/mask` and `/view`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,27 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
+from comfykit_jupyter.sandbox.hashing import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CHUNK = 1024 * 1024
-_MAX_FIELD = 64 * 1024  # bytes of a field that is no file
+_CHUNK_SIZE = 1024 * 1024
+"""Bytes read at a time."""
+
+_MAX_FIELD = 64 * 1024
+"""Largest form field that is not a file, in bytes."""
+
 _MAX_PARTS = 16
+"""Number of parts read from a multipart body."""
+
 _MAX_NAMESAKES = 10_000
+"""Number of names tried for an upload whose name is in use, such as `cat (1).png`."""
 
 
 @dataclass
 class _Upload:
-    """One multipart body: a file, which lies in the folder of incoming ones, and fields."""
+    """A multipart body: one file, stored in the folder `incoming`, and the form fields."""
 
     file: Path
     name: str
@@ -39,11 +47,11 @@ class _Upload:
 
 
 class FileRoutes:
-    """Uploads and views.
+    """The handlers of the routes for files.
 
     Args:
-        folders: where the files are.
-        max_upload_size: bytes of a request's body at most.
+        folders: The server's folders.
+        max_upload_size: Largest request body, in bytes.
     """
 
     def __init__(self, folders: ServerFolders, max_upload_size: int) -> None:
@@ -52,20 +60,20 @@ class FileRoutes:
         self._placing = asyncio.Lock()
 
     async def upload_image(self, request: web.Request) -> web.Response:
-        """Take a file in: as it is named, or as `cat (1).png` where another file has the name already."""
+        """Store an uploaded file, as `cat (1).png` if a different file is already called `cat.png`."""
         with self._open_incoming() as temporary:
             upload = await self._receive(request, temporary)
             return await self._place(upload)
 
     async def upload_mask(self, request: web.Request) -> web.Response:
-        """Take in a picture whose alpha channel becomes that of an earlier one, named by `original_ref`."""
+        """Store a copy of the image `original_ref` with the alpha channel of the uploaded mask."""
         with self._open_incoming() as temporary:
             upload = await self._receive(request, temporary)
             original = self._find_original(upload.fields.get("original_ref", ""))
             try:
                 upload.digest = await asyncio.to_thread(_put_alpha, original, upload.file)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise web.HTTPBadRequest(text="the mask or its original is no picture") from error
+                raise web.HTTPBadRequest(text="the mask or its original is not an image") from error
             return await self._place(upload)
 
     def _find_original(self, reference: str) -> Path:
@@ -74,9 +82,9 @@ class FileRoutes:
             folder = self._folders.get_folder(about.get("type") or "output")
             path = resolve_inside(folder, about.get("subfolder") or "", about["filename"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise web.HTTPBadRequest(text="original_ref names no file") from error
+            raise web.HTTPBadRequest(text="original_ref must name a file") from error
         if not path.is_file():
-            raise web.HTTPNotFound(text="original_ref names no file")
+            raise web.HTTPNotFound(text="the file named by original_ref does not exist")
         return path
 
     @contextlib.contextmanager
@@ -89,16 +97,16 @@ class FileRoutes:
             Path(name).unlink(missing_ok=True)
 
     async def _receive(self, request: web.Request, temporary: Path) -> _Upload:
-        """Read a multipart body, its file straight to the disk."""
+        """Read a multipart body, writing its file straight to the disk."""
         if request.content_length is not None and request.content_length > self._max_upload_size:
             raise web.HTTPRequestEntityTooLarge(self._max_upload_size, request.content_length)
         upload = _Upload(temporary, "", "", {})
         try:
             await self._read_parts(await request.multipart(), upload)
-        except (ValueError, AssertionError, KeyError) as error:  # aiohttp's, for a body that is malformed
+        except (ValueError, AssertionError, KeyError) as error:  # what aiohttp raises for a malformed body
             raise web.HTTPBadRequest(text="the body is not multipart/form-data") from error
         if not upload.name:
-            raise web.HTTPBadRequest(text="there is no file named `image` in the body")
+            raise web.HTTPBadRequest(text="the body has no file in the field `image`")
         return upload
 
     async def _read_parts(self, reader: MultipartReader, upload: _Upload) -> None:
@@ -107,7 +115,7 @@ class FileRoutes:
             if part is None:
                 return
             if not isinstance(part, BodyPartReader):
-                raise web.HTTPBadRequest(text="a part of the body is multipart itself")
+                raise web.HTTPBadRequest(text="nested multipart bodies are not supported")
             if part.filename is not None and part.name == "image":
                 upload.name, upload.digest = part.filename, await self._save(part, upload.file)
             elif part.name is not None:
@@ -120,8 +128,8 @@ class FileRoutes:
 
     async def _save(self, part: BodyPartReader, target: Path) -> str:
         digest, size = hashlib.sha256(), 0
-        with target.open("wb") as file:  # a chunk goes to the page cache in no time
-            while chunk := await part.read_chunk(_CHUNK):
+        with target.open("wb") as file:  # writing a chunk to the page cache does not block the event loop for long
+            while chunk := await part.read_chunk(_CHUNK_SIZE):
                 size += len(chunk)
                 if size > self._max_upload_size:
                     raise web.HTTPRequestEntityTooLarge(self._max_upload_size, size)
@@ -130,7 +138,7 @@ class FileRoutes:
         return digest.hexdigest()
 
     async def _place(self, upload: _Upload) -> web.Response:
-        """Give an upload its name, and say which."""
+        """Move an upload to its place and answer with its name."""
         kind = upload.fields.get("type") or "input"
         subfolder = upload.fields.get("subfolder", "")
         overwrite = upload.fields.get("overwrite") in {"true", "1"}
@@ -138,7 +146,7 @@ class FileRoutes:
             base = self._folders.get_folder(kind)
             folder = resolve_inside(base, subfolder)
             if Path(upload.name).name != upload.name or upload.name == "..":
-                raise ValueError("the name of the file is a path")
+                raise ValueError("the file name is a path")
             resolve_inside(folder, upload.name)
         except ValueError:
             return web.Response(status=400)
@@ -150,9 +158,9 @@ class FileRoutes:
         return web.json_response({"name": name, "subfolder": subfolder, "type": kind})
 
     async def view(self, request: web.Request) -> web.StreamResponse:
-        """Give a file out, or a smaller picture of it (`preview=webp;75`), or some of its channels.
+        """Serve a file, a compressed copy of an image (`preview=webp;75`), or some of its channels.
 
-        As with ComfyUI, a refusal has no body: clients show a body as if it were the file, or as the error's text.
+        As in ComfyUI, an error has an empty body: clients would take a body for the file or for the error's text.
         """
         query = request.query
         filename = query.get("filename", "")
@@ -182,7 +190,7 @@ class FileRoutes:
         try:
             body, content_type = await asyncio.to_thread(_reencode, path, query.get("preview"), channel)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise web.HTTPBadRequest(text="the file is no picture") from error
+            raise web.HTTPBadRequest(text="the file is not an image") from error
         return web.Response(body=body, content_type=content_type, headers=headers)
 
 
@@ -192,7 +200,7 @@ def _format_disposition(name: str) -> str:
 
 
 def _move(upload: _Upload, folder: Path, overwrite: bool) -> str:
-    """Move an upload to where it belongs, unless the same bytes are there already; the name that it has."""
+    """Move an upload to its folder, unless the same file is there already; return its final name."""
     folder.mkdir(parents=True, exist_ok=True)
     size = upload.file.stat().st_size
     stem, suffix = Path(upload.name).stem, Path(upload.name).suffix
@@ -203,22 +211,17 @@ def _move(upload: _Upload, folder: Path, overwrite: bool) -> str:
             upload.file.chmod(0o644)
             upload.file.replace(path)
             return name
-        if path.is_file() and path.stat().st_size == size and _digest(path) == upload.digest:
+        if path.is_file() and path.stat().st_size == size and hash_file(path) == upload.digest:
             return name
         name = f"{stem} ({number}){suffix}"
     raise OSError("too many files have this name")
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _put_alpha(original: Path, mask: Path) -> str:
-    """Replace a mask's file by its original with the mask's alpha, the original's texts kept; its new hash."""
+    """Overwrite the mask's file with its original plus the mask's alpha channel; return the new hash.
+
+    The original's text metadata is kept.
+    """
     with Image.open(mask) as given:
         alpha = given.convert("RGBA").getchannel("A")
     with Image.open(original) as picture:
@@ -231,11 +234,11 @@ def _put_alpha(original: Path, mask: Path) -> str:
         alpha = alpha.resize(result.size)
     result.putalpha(alpha)
     result.save(mask, "PNG", pnginfo=texts, compress_level=4)
-    return _digest(mask)
+    return hash_file(mask)
 
 
 def _reencode(path: Path, preview: str | None, channel: str) -> tuple[bytes, str]:
-    """A picture as a smaller file (`webp;75`, `jpeg;80`), or as a PNG of its colours (`rgb`) or its alpha (`a`)."""
+    """Encode an image as a preview (`webp;75`, `jpeg;80`), or as a PNG of its colours (`rgb`) or its alpha (`a`)."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         if preview is not None:

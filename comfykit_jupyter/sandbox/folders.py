@@ -1,4 +1,4 @@
-"""The folders below the server's `--dir`, and which file a name from outside means: never one outside of them."""
+"""The server's folders, and safe paths: a name from a client never leads out of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import time
 from pathlib import Path
 
 from comfykit_jupyter.sandbox.node import MODELS, SaveTarget
+
+_MAX_NAME = 255
+"""Longest file name, in bytes."""
+
+_MAX_PREFIX_NAME = 200
+"""Longest name in a prefix, in bytes: a counter and a suffix are added to it."""
 
 MODEL_FOLDERS = (
     "checkpoints",
@@ -23,7 +29,7 @@ MODEL_FOLDERS = (
     "vae",
 )
 
-_MEDIA_TYPES = mimetypes.MimeTypes()  # the module's own table: the same on every machine
+_MEDIA_TYPES = mimetypes.MimeTypes()  # an own table, so that it is the same on every machine
 for _suffix, _type in {
     ".avif": "image/avif",
     ".flac": "audio/flac",
@@ -38,9 +44,9 @@ for _suffix, _type in {
 
 
 def guess_media_type(name: str) -> str:
-    """The media type of a file as its suffix says, such as `image/png`; `application/octet-stream` if it says none.
+    """Return the media type for a file's suffix, such as `image/png`, or `application/octet-stream` if unknown.
 
-    Everything in which a browser would run a script (HTML, SVG, JavaScript, XML) is `application/octet-stream` too.
+    Types in which a browser would run a script (HTML, SVG, JavaScript, XML) are `application/octet-stream` as well.
     """
     guessed, encoding = _MEDIA_TYPES.guess_type(f"file{Path(name).suffix.lower()}")
     harmless = guessed is not None and (
@@ -52,25 +58,25 @@ def guess_media_type(name: str) -> str:
 
 
 def resolve_inside(folder: Path, *parts: str) -> Path:
-    """The path of a name below a folder, symlinks followed. Neither need exist.
+    """Return the path of a name below a folder, with symlinks resolved. Neither has to exist.
 
     Raises:
-        ValueError: it leads out of the folder: by `..`, as an absolute path, or along a symlink; or is no name at all.
+        ValueError: The path leads out of the folder (by `..`, an absolute path or a symlink), or is not a valid name.
     """
     for part in parts:
-        if "\0" in part or "\\" in part or any(len(os.fsencode(name)) > 255 for name in part.split("/")):
-            raise ValueError(f"{part[:80]!r} is not a file name")
+        if "\0" in part or "\\" in part or any(len(os.fsencode(name)) > _MAX_NAME for name in part.split("/")):
+            raise ValueError(f"{part[:80]!r} is not a valid file name")
     try:
         path = folder.joinpath(*parts).resolve()
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks, before Python 3.13
-        raise ValueError(f"{'/'.join(parts)[:80]!r} is not a file name") from error
+        raise ValueError(f"{'/'.join(parts)[:80]!r} is not a valid file name") from error
     if not path.is_relative_to(folder):
         raise ValueError(f"{'/'.join(parts)[:80]!r} leads out of the folder {folder.name!r}")
     return path
 
 
 class ServerFolders:
-    """`input`, `output`, `temp` and `models` below one folder; made where they are missing."""
+    """The folders `input`, `output`, `temp` and `models` below one root; created if missing."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -78,7 +84,7 @@ class ServerFolders:
         self.output = self._make_folder("output")
         self.temp = self._make_folder("temp")
         self.incoming = self._make_folder("incoming")
-        """Uploads that are not complete yet: no route serves this folder."""
+        """Incomplete uploads. No route serves this folder."""
         self._models = self._make_folder("models")
         for name in MODEL_FOLDERS:
             self._make_folder(f"models/{name}")
@@ -89,41 +95,41 @@ class ServerFolders:
         return folder.resolve()
 
     def get_folder(self, kind: str) -> Path:
-        """The folder that a protocol's `type` names: `input`, `output` or `temp`.
+        """Return the folder for the protocol's `type`: `input`, `output` or `temp`.
 
         Raises:
-            ValueError: there is no such type.
+            ValueError: There is no such type.
         """
         folders = {"input": self.input, "output": self.output, "temp": self.temp}
         if kind not in folders:
-            raise ValueError(f"{kind[:80]!r} is not a type of folder: input, output or temp")
+            raise ValueError(f"type must be input, output or temp, not {kind[:80]!r}")
         return folders[kind]
 
     def list_files(self, kind: str) -> list[str]:
-        """Names, sorted, of the files in `input` of one kind: `image`, `video` or `audio`."""
+        """Return the sorted names of the files in `input` of one kind: `image`, `video` or `audio`."""
         with os.scandir(self.input) as entries:
             return sorted(e.name for e in entries if e.is_file() and guess_media_type(e.name).startswith(f"{kind}/"))
 
     def list_model_folders(self) -> list[str]:
-        """Names of the folders of models, sorted."""
+        """Return the sorted names of the model folders."""
         with os.scandir(self._models) as entries:
             return sorted({*MODELS, *(entry.name for entry in entries if entry.is_dir())})
 
     def list_models(self, folder: str) -> list[str]:
-        """Names, sorted, of the models in a folder such as `checkpoints` or `loras`; none if there is no such folder.
+        """Return the sorted names of the models in a folder such as `checkpoints`; empty if it does not exist.
 
         Raises:
-            ValueError: the name leads out of the folders of models.
+            ValueError: The name leads out of the model folders.
         """
         base = resolve_inside(self._models, folder)
         found = (Path(at, name).relative_to(base) for at, _, names in os.walk(base) for name in names)
         return sorted({*MODELS.get(folder, ()), *(path.as_posix() for path in found)})
 
     def find_file(self, name: str) -> Path:
-        """The file that a name such as `sub/cat.png` or `cat.png [output]` means; it need not exist.
+        """Return the path for a name such as `sub/cat.png` or `cat.png [output]`; it does not have to exist.
 
         Raises:
-            ValueError: the name leads out of its folder.
+            ValueError: The name leads out of its folder.
         """
         annotated = re.fullmatch(r"(.+?) ?\[(input|output|temp)\]", name, re.DOTALL)
         if annotated:
@@ -131,12 +137,12 @@ class ServerFolders:
         return resolve_inside(self.input, name)
 
     def choose_save_target(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SaveTarget:
-        """Where files with a prefix such as `sub/cat` go next; makes the folder.
+        """Return the folder and the first free number for a prefix such as `sub/cat`; create the folder.
 
         `%width%`, `%height%` (pixels), `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%` and `%second%` are filled in.
 
         Raises:
-            ValueError: the prefix leads out of the folder.
+            ValueError: The prefix leads out of the folder.
         """
         now = time.localtime()
         values = {
@@ -153,8 +159,8 @@ class ServerFolders:
         subfolder, name = os.path.split(filled)
         resolve_inside(folder, filled)
         target = resolve_inside(folder, subfolder)
-        if name in {"", ".", ".."} or len(os.fsencode(name)) > 200:  # a counter and a suffix are still to come
-            raise ValueError(f"{prefix[:80]!r} is not a prefix of a file name")
+        if name in {"", ".", ".."} or len(os.fsencode(name)) > _MAX_PREFIX_NAME:
+            raise ValueError(f"{prefix[:80]!r} is not a valid file name prefix")
         target.mkdir(parents=True, exist_ok=True)
         numbered = re.compile(rf"{re.escape(name)}_(\d{{1,9}})(?=[_.])")
         with os.scandir(target) as entries:

@@ -1,4 +1,4 @@
-"""The graph that a prompt is: its links, and the order in which its nodes run."""
+"""The graph of a prompt: its links, its cycles and the order in which its nodes run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from comfykit_jupyter.sandbox.node import NODES
 
 Prompt = dict[str, dict[str, Any]]
-"""Nodes by id: `{"class_type": …, "inputs": {name: value or link}}`."""
+"""Nodes by ID: `{"class_type": …, "inputs": {name: value or link}}`."""
 
 Declared = Mapping[str, Collection[str]]
-"""For each node of a prompt the names of its inputs; what a node is given beyond them is left alone."""
+"""The input names of each node in a prompt. Other keys of a node's `inputs` are ignored."""
 
 
 def is_link(value: object) -> bool:
-    """Whether an input's value is a link `[node id, slot]`."""
+    """Return whether an input's value is a link: `[node ID, slot]`."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -27,12 +27,12 @@ def is_link(value: object) -> bool:
 
 
 def unwrap_value(value: Any) -> Any:
-    """The value of an input that is no link: `{"__value__": […]}` is how a list is told from a link."""
+    """Return an input's value; `{"__value__": […]}` wraps a list so that it is not mistaken for a link."""
     return value["__value__"] if isinstance(value, dict) and set(value) == {"__value__"} else value
 
 
 def find_upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[str]:
-    """The nodes that a node's declared inputs come from, in the order of the prompt."""
+    """Yield the IDs of the nodes that a node's inputs are linked to, in the prompt's order."""
     for name, value in prompt[node_id]["inputs"].items():
         if name in declared[node_id] and is_link(value) and value[0] in prompt:
             yield value[0]
@@ -41,7 +41,7 @@ def find_upstream(prompt: Prompt, node_id: str, declared: Declared) -> Iterator[
 def walk_postorder(
     prompt: Prompt, outputs: Iterable[str], declared: Declared
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """The outputs and all they depend on, each node after its inputs; and the cycles, by one node of each."""
+    """Return the outputs and all they depend on, each node after its inputs, and the cycles by one of their nodes."""
     found: dict[str, None] = {}
     cycles: dict[str, list[str]] = {}
     for output in outputs:
@@ -64,17 +64,17 @@ def walk_postorder(
 
 
 def order_nodes(prompt: Prompt, outputs: Iterable[str], cached: Collection[str], declared: Declared) -> list[str]:
-    """The nodes that have to run for these outputs, in the order in which they run.
+    """Return the nodes to run for these outputs, in execution order.
 
-    A node runs after those it depends on. Among the ready ones, one that is an output comes first, then one that
-    feeds an output directly, then one that does so through one more node: so something can be seen early. What is
-    cached hides everything above it, and is listed only if it is an output itself.
+    A node runs after those it depends on. Among the nodes that are ready, outputs come first, then nodes that feed an
+    output directly, then nodes one step further away, so that users see something early. A cached node hides all nodes
+    it depends on, and is included only if it is an output.
 
     Args:
-        prompt: a prompt that was found valid.
-        outputs: ids of output nodes.
-        cached: ids of nodes whose results are known.
-        declared: see `Declared`.
+        prompt: A valid prompt.
+        outputs: IDs of output nodes.
+        cached: IDs of nodes whose results are cached.
+        declared: The nodes' input names.
     """
     found: dict[str, None] = {}
     waits_for: dict[str, set[str]] = {}

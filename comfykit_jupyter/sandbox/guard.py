@@ -1,4 +1,4 @@
-"""Who may speak to the server: no page of another origin, and, while it serves this machine only, no borrowed name."""
+"""Protection against other sites' pages: requests of another origin and DNS rebinding are rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine only."""
+    """Return whether a host name or address is a loopback one."""
     if host.lower() == "localhost":
         return True
     try:
@@ -23,24 +23,24 @@ def is_loopback(host: str) -> bool:
 
 
 def make_guard(*, allow_remote: bool) -> Middleware:
-    """The middleware that answers 403 to requests from other sites' pages.
+    """Return the middleware that answers 403 to requests from other sites' pages.
 
-    A page can send a request to 127.0.0.1 as anybody can: its `Origin` tells it from the server's own page. If its own
-    name was made to mean 127.0.0.1 (DNS rebinding), `Host` tells: it is no name of this machine.
+    Any page can send requests to 127.0.0.1. Its `Origin` header shows that it is not the server's own page. If the
+    page's name was made to resolve to 127.0.0.1 (DNS rebinding), its `Host` header is not a name of this machine.
 
     Args:
-        allow_remote: the server is there for other machines as well, under whatever name.
+        allow_remote: Whether the server also serves other machines, under any host name.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         host = _parse_url(f"//{request.headers.get(hdrs.HOST, '')}")
         if not allow_remote and not (host is not None and is_loopback(host.hostname or "")):
-            raise web.HTTPForbidden(text="The host of the request is not this machine.")
+            raise web.HTTPForbidden(text="The Host header does not name this machine.")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and not _is_same_origin(_parse_url(origin), host):
             raise web.HTTPForbidden(text="The request comes from a page of another origin.")
-        # A link that somebody follows is no danger: it changes nothing, and the other page does not see the answer.
+        # Following a link is harmless: it changes nothing, and the other page cannot read the response.
         followed = request.method == hdrs.METH_GET and request.headers.get("Sec-Fetch-Mode") == "navigate"
         if request.headers.get("Sec-Fetch-Site") == "cross-site" and not followed:
             raise web.HTTPForbidden(text="The request comes from a page of another site.")
@@ -52,7 +52,7 @@ def make_guard(*, allow_remote: bool) -> Middleware:
 def _parse_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # is checked when it is asked for
+        _ = parts.port  # the port is parsed, and may raise, only when accessed
     except ValueError:
         return None
     return parts

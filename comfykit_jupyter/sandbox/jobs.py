@@ -1,4 +1,4 @@
-"""Jobs as `/api/jobs` shows them: one list of what waits, runs and has run."""
+"""The jobs API (`/api/jobs`): queued, running and finished jobs in one list."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
 
 
 def list_jobs(queue: PromptQueue, query: Mapping[str, str]) -> dict[str, Any]:
-    """Jobs, newest first: `status` (some, by comma), `workflow_id`, `sort_by`, `sort_order`, `limit`, `offset`.
+    """Return one page of jobs, by default newest first.
+
+    Args:
+        queue: The queue and history to read.
+        query: `status` (comma-separated), `workflow_id`, `sort_by`, `sort_order`, `limit` and `offset`.
 
     Raises:
-        ValueError: a parameter has a value that it cannot have.
+        ValueError: A query parameter has an invalid value.
     """
     wanted = [status for status in query.get("status", "").split(",") if status]
     for status in wanted:
@@ -49,7 +53,7 @@ def list_jobs(queue: PromptQueue, query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def find_job(queue: PromptQueue, prompt_id: str) -> dict[str, Any] | None:
-    """One job with its prompt and its outputs; None if there is none."""
+    """Return a job with its prompt and outputs, or None if it is unknown."""
     waiting, running, history = queue.take_snapshot()
     for status, jobs in (("in_progress", running), ("pending", waiting)):
         for job in jobs:
@@ -68,14 +72,14 @@ def find_job(queue: PromptQueue, prompt_id: str) -> dict[str, Any] | None:
 
 
 def cancel_jobs(queue: PromptQueue, prompt_ids: Iterable[str]) -> bool:
-    """Drop jobs that wait and interrupt those that run; False if there was nothing to do."""
+    """Remove queued jobs and interrupt running ones; return whether there were any."""
     ids = set(prompt_ids)
     dropped = queue.delete(ids)
     return any([dropped, *(queue.interrupt(prompt_id) for prompt_id in ids)])
 
 
 def is_known_job(queue: PromptQueue, prompt_id: str) -> bool:
-    """Whether a job waits, runs, or has run."""
+    """Return whether a job is queued, running or in the history."""
     waiting, running, history = queue.take_snapshot()
     return prompt_id in history or any(job.prompt_id == prompt_id for job in (*waiting, *running))
 
@@ -85,7 +89,7 @@ def _parse_count(query: Mapping[str, str], name: str, least: int) -> int | None:
         return None
     text = query[name]
     if not text.isdecimal() or len(text) > 9 or int(text) < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}")
+        raise ValueError(f"{name} must be an integer of at least {least}, not {text[:80]!r}")
     return int(text)
 
 
@@ -134,14 +138,14 @@ def _format_finished(entry: Mapping[str, Any]) -> dict[str, Any]:
     if "execution_error" in messages:
         job["execution_error"] = messages["execution_error"]
     files = list(_find_files(entry["outputs"]))
-    shown = [
+    previewable = [
         file
         for file in files
         if guess_media_type(file["filename"]).split("/")[0] in {"image", "video", "audio", "model"}
     ]
     job["outputs_count"] = len(files)
-    job["previewable_outputs_count"] = len(shown)
-    saved_first = sorted(shown, key=lambda file: file["type"] != "output")
+    job["previewable_outputs_count"] = len(previewable)
+    saved_first = sorted(previewable, key=lambda file: file["type"] != "output")
     if saved_first:
         job["preview_output"] = saved_first[0]
     return job

@@ -1,23 +1,18 @@
-"""What a node of the embedded server is: its definition, what it is given when it runs, what it returns.
+"""The interface of a node: the `@node` decorator, the context it runs in and the output it returns.
 
-A node is a function with a `@node(...)` in front of it. The decorator says what `/object_info` says of it; the
-function gets a `Context` and, by name, those of the node's inputs that it takes, and returns an `Output`. What a
-dynamic choice brings along, such as `format.codec`, reaches a function that takes `**inputs`.
+A node is a function decorated with `@node(...)`. The decorator describes the node for `/object_info`. The function
+gets a `Context`, then the inputs it names as keyword arguments, and returns an `Output`. The inputs that a dynamic
+choice adds, such as `format.codec`, are passed only to a function that has `**inputs`.
 
-    @node("ImageInvert", display_name="Invert Image", category="image",
-          required={"image": ("IMAGE", {})}, returns=("IMAGE",))
-    def image_invert(context: Context, image: Image) -> Output:
-        return Output((1.0 - image,))
-
-Values that travel along links:
+Values on links:
 
 =========  =====================================================================================
 IMAGE      `numpy.ndarray`, float32, shape (batch, height, width, 3), 0…1
 MASK       `numpy.ndarray`, float32, shape (batch, height, width), 0…1; 1 is masked
-LATENT     `dict` with `samples`: float32, shape (batch, 4, height / 8, width / 8), and what sampled it
+LATENT     `dict` with `samples`: float32, shape (batch, 4, height / 8, width / 8), see `nodes/values.py`
 AUDIO      `dict` with `waveform`: float32, shape (batch, channels, samples), -1…1, and `sample_rate` in Hz
-VIDEO      an object with `save_to(path, …)`, see `nodes/video.py`
-others     whatever the nodes that share the type agree on
+VIDEO      an object with `get_components()` and `save_to(path, …)`, see `nodes/video.py`
+others     any object that the nodes sharing the type agree on
 =========  =====================================================================================
 """
 
@@ -33,43 +28,43 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Spec = tuple[Any, dict[str, Any]]
-"""One input as `/object_info` gives it: its type (or the list of its choices) and its options."""
+"""An input as in `/object_info`: its type (or its list of choices) and its options."""
 
 Specs = Mapping[str, Spec]
-"""Inputs by name, in the order of the widgets."""
+"""Inputs by name, in the order in which an editor displays them."""
 
 
 class Folders(Protocol):
-    """The server's folders: `input`, `output`, `temp` and `models`, all below its `--dir`."""
+    """The server's folders `input`, `output`, `temp` and `models`."""
 
     input: Path
     output: Path
     temp: Path
 
     def list_files(self, kind: str) -> list[str]:
-        """Names, sorted, of the files in `input` of one kind: `image`, `video` or `audio`."""
+        """Return the sorted names of the files in `input` of one kind: `image`, `video` or `audio`."""
 
     def list_models(self, folder: str) -> list[str]:
-        """Names, sorted, of the models in a folder such as `checkpoints` or `loras`."""
+        """Return the sorted names of the models in a folder such as `checkpoints` or `loras`."""
 
     def find_file(self, name: str) -> Path:
-        """The file that a name such as `sub/cat.png` or `cat.png [output]` means; never outside the folders.
+        """Return the path for a name such as `sub/cat.png` or `cat.png [output]`, never outside the folders.
 
         Raises:
-            ValueError: the name leads out of its folder.
+            ValueError: The name leads out of its folder.
         """
 
     def choose_save_target(self, prefix: str, folder: Path, width: int = 0, height: int = 0) -> SaveTarget:
-        """Where files with a prefix such as `sub/cat` go next; makes the folder.
+        """Return the folder and the first free number for a prefix such as `sub/cat`; create the folder.
 
         Raises:
-            ValueError: the prefix leads out of the folder.
+            ValueError: The prefix leads out of the folder.
         """
 
 
 @dataclass(frozen=True)
 class SaveTarget:
-    """A folder and the first free counter in it, for names such as `cat_00001_.png`."""
+    """A folder and the first free number in it, for names such as `cat_00001_.png`."""
 
     folder: Path
     name: str
@@ -78,34 +73,34 @@ class SaveTarget:
 
 
 class Context(Protocol):
-    """What a running node may know and do."""
+    """The context that a node runs in: its prompt, the server's folders and its progress."""
 
     node_id: str
     prompt_id: str
     prompt: Mapping[str, Any]
-    """The whole API prompt, as it goes into the metadata of saved files."""
+    """The whole prompt, as written into the metadata of saved files."""
     extra_pnginfo: Mapping[str, Any]
-    """What the client asked to be put beside it, such as the editor's `workflow`."""
+    """More metadata from the client, such as the `workflow` in editor format."""
     folders: Folders
 
     def report_progress(self, value: int, total: int, preview: Image.Image | None = None) -> None:
-        """Tell the clients: step `value` of `total`, and how it looks by now.
+        """Send progress to the client: step `value` of `total`, with an optional preview.
 
         Raises:
-            Interrupted: the run was cancelled; let it pass.
+            Interrupted: The job was cancelled. Do not catch it.
         """
 
     def show_text(self, text: str) -> None:
-        """Show a line of text on the node while it runs (binary event 3)."""
+        """Send a line of text to display on the node while it runs (binary event 3)."""
 
 
 class Interrupted(Exception):
-    """The run was cancelled."""
+    """The job was cancelled."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a node made: a value for each of its outputs, and what is shown of it (`executed`, history)."""
+    """A node's result: a value for each output, and the part that clients see (`executed`, history)."""
 
     values: tuple[Any, ...] = ()
     ui: Mapping[str, Any] | None = None
@@ -113,7 +108,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Node:
-    """A node's definition, and the function that does its work."""
+    """A node's definition and the function that does its work."""
 
     class_type: str
     run: Callable[..., Output]
@@ -121,30 +116,30 @@ class Node:
     category: str
     description: str
     build_specs: Callable[[Folders], tuple[Specs, Specs]]
-    """Required and optional inputs: a function of the folders, because choices may be files."""
+    """Returns the required and the optional inputs. It takes the folders, because choices may be files."""
     returns: tuple[str, ...]
     return_names: tuple[str, ...]
     output_node: bool
     fingerprint: Callable[..., object] | None
-    """A value that differs when the node must run again although its inputs don't, such as a file's hash.
+    """Returns a value, such as a file's hash, that changes when the node must run again despite equal inputs.
 
-    Called as `fingerprint(folders, **inputs)` with those inputs that it names and that are no links. NaN: always run.
+    It is called as `fingerprint(folders, **inputs)` with the inputs it names, except links. NaN: run every time.
     """
     validate: Callable[..., str | None] | None
-    """One line that says what is wrong with the inputs, or None.
+    """Returns one line that says what is wrong with the inputs, or None.
 
-    Called as `validate(folders, **inputs)` with those inputs that it names and that are no links. The inputs that it
-    names are checked by it alone: neither against the list of choices nor against min and max.
+    It is called as `validate(folders, **inputs)` with the inputs it names, except links. For these inputs it replaces
+    the checks against choices, min and max.
     """
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further keys of its `/object_info` entry."""
+    """More keys of the node's entry in `/object_info`."""
 
 
 NODES: dict[str, Node] = {}
-"""Every node that the server has, by class."""
+"""All nodes of the server, by class."""
 
 MODELS: dict[str, tuple[str, ...]] = {}
-"""Models that are built in and have no file, by folder (`checkpoints`): `Folders.models` lists them with the files."""
+"""Built-in models, which have no file, by folder (`checkpoints`). `Folders.list_models` includes them."""
 
 
 def node(
@@ -162,7 +157,7 @@ def node(
     validate: Callable[..., str | None] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[..., Output]], Callable[..., Output]]:
-    """Add a node to `NODES`: the decorator of the function that does its work."""
+    """Return a decorator that adds a node to `NODES`, with the decorated function doing its work."""
 
     def build_specs(folders: Folders) -> tuple[Specs, Specs]:
         both = (part(folders) if callable(part) else part or {} for part in (required, optional))

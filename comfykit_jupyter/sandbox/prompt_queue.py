@@ -1,4 +1,4 @@
-"""The queue of prompts and the history of those that ran, behind one lock: a job is always in exactly one of them."""
+"""The job queue and the history, behind one lock: a job is always in exactly one of them."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 MAX_HISTORY = 10_000
+"""Number of finished jobs that the history keeps."""
 
 
 @dataclass(eq=False)
 class Job:
-    """One prompt that was accepted. A job is itself and no other, even with the same `prompt_id`."""
+    """An accepted prompt. Two jobs are different even if they have the same `prompt_id`."""
 
     number: float
-    """Its place in the queue: smaller numbers run first."""
+    """Position in the queue: smaller numbers run first."""
     prompt_id: str
     prompt: dict[str, Any]
     extra_data: dict[str, Any]
     outputs: list[str]
-    """The output nodes that are to run."""
+    """IDs of the output nodes to run."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
     def client_id(self) -> str | None:
-        """The client that is told how the run goes."""
+        """ID of the client that gets the messages about this job."""
         client_id = self.extra_data.get("client_id")
         return client_id if isinstance(client_id, str) else None
 
     def to_item(self) -> list[Any]:
-        """The job as `/queue` and `/history` show it."""
+        """Return the job in the format of `/queue` and `/history`."""
         return [self.number, self.prompt_id, self.prompt, self.extra_data, self.outputs]
 
 
 class PromptQueue:
-    """Jobs that wait, the one that runs, and what became of the last 10,000. All methods may be called by any thread.
+    """The queued jobs, the running job and the history. All methods are thread-safe.
 
     Args:
-        changed: called with the number of jobs that wait or run, whenever it may have changed, and in that order.
+        on_change: Called, in order, with the number of queued and running jobs whenever it may have changed.
     """
 
     def __init__(self, on_change: Callable[[int], None]) -> None:
@@ -55,14 +56,14 @@ class PromptQueue:
         self._closed = False
 
     def put(self, job: Job) -> None:
-        """Let a job wait for its turn."""
+        """Add a job to the queue."""
         with self._condition:
             heapq.heappush(self._waiting, (job.number, next(self._arrivals), job))
             self._notify()
             self._condition.notify()
 
     def get(self) -> Job | None:
-        """Wait for the next job, which is running from then on; None when the queue is closed."""
+        """Wait for the next job and mark it as running; return None when the queue is closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
@@ -73,7 +74,7 @@ class PromptQueue:
             return job
 
     def finish(self, job: Job, entry: dict[str, Any]) -> None:
-        """Move a job from the running ones to the history."""
+        """Move a running job to the history."""
         with self._condition:
             self._running.remove(job)
             self._history.pop(job.prompt_id, None)
@@ -83,7 +84,7 @@ class PromptQueue:
             self._notify()
 
     def close(self) -> None:
-        """Let nothing start any more, and interrupt what runs."""
+        """Start no more jobs and interrupt the running one."""
         with self._condition:
             self._closed = True
             for job in self._running:
@@ -91,26 +92,26 @@ class PromptQueue:
             self._condition.notify_all()
 
     def count_remaining(self) -> int:
-        """How many jobs wait or run."""
+        """Return the number of queued and running jobs."""
         with self._condition:
             return len(self._waiting) + len(self._running)
 
     def list_running(self) -> list[Job]:
-        """The jobs that run: one or none."""
+        """Return the running jobs: one or none."""
         with self._condition:
             return list(self._running)
 
     def list_waiting(self) -> list[Job]:
-        """The jobs that wait, in no particular order."""
+        """Return the queued jobs in no particular order."""
         with self._condition:
             return [job for _, _, job in self._waiting]
 
     def delete(self, prompt_ids: Collection[str]) -> bool:
-        """Drop jobs that wait; False if there was none of them."""
+        """Remove queued jobs; return whether there were any."""
         return self._drop(lambda job: job.prompt_id in prompt_ids)
 
     def clear(self) -> None:
-        """Drop all jobs that wait."""
+        """Remove all queued jobs."""
         self._drop(lambda _: True)
 
     def _drop(self, unwanted: Callable[[Job], bool]) -> bool:
@@ -124,7 +125,7 @@ class PromptQueue:
             return dropped
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
-        """Interrupt the job with this id if it runs, or without an id whatever runs; False if there is none."""
+        """Interrupt the running job if it has this ID, or any job without one; return whether there was one."""
         with self._condition:
             targets = [job for job in self._running if prompt_id in {None, job.prompt_id}]
             for job in targets:
@@ -132,7 +133,12 @@ class PromptQueue:
             return bool(targets)
 
     def list_history(self, max_items: int | None = None, offset: int = -1) -> dict[str, dict[str, Any]]:
-        """What became of jobs, oldest first: `max_items` of them from `offset` on, or the newest without an offset."""
+        """Return history entries by prompt ID, oldest first.
+
+        Args:
+            max_items: Number of entries; by default all.
+            offset: Index of the first entry; if negative, the newest entries are returned.
+        """
         with self._condition:
             ids = list(self._history)
             if offset < 0:
@@ -141,17 +147,17 @@ class PromptQueue:
             return {prompt_id: self._history[prompt_id] for prompt_id in ids[offset:end]}
 
     def find_history(self, prompt_id: str) -> dict[str, Any] | None:
-        """What became of one job; None if it is not known, or has not ended."""
+        """Return one job's history entry, or None if the job is unknown or not finished."""
         with self._condition:
             return self._history.get(prompt_id)
 
     def take_snapshot(self) -> tuple[list[Job], list[Job], dict[str, dict[str, Any]]]:
-        """The jobs that wait, those that run, and the history, all at one moment."""
+        """Return the queued jobs, the running jobs and the history, all at one moment."""
         with self._condition:
             return [job for _, _, job in self._waiting], list(self._running), dict(self._history)
 
     def forget(self, prompt_ids: Collection[str] | None = None) -> None:
-        """Drop jobs, or without ids all of them, from the history."""
+        """Remove these jobs, or all of them, from the history."""
         with self._condition:
             for prompt_id in list(self._history) if prompt_ids is None else prompt_ids:
                 self._history.pop(prompt_id, None)

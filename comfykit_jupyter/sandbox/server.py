@@ -1,4 +1,4 @@
-"""The server: the routes of ComfyUI's protocol, each also below `/api`, and what stands behind them."""
+"""The HTTP server: the routes of ComfyUI's protocol, each also below `/api`."""
 
 from __future__ import annotations
 
@@ -32,37 +32,46 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COMFYUI_VERSION = "0.33.0"
-"""The version whose protocol is spoken."""
+"""The ComfyUI version whose protocol this server speaks."""
 
 MAX_UPLOAD_SIZE = 100 * 1024 * 1024
+"""Default limit of an upload, in bytes."""
+
 _MAX_JSON = 32 * 1024 * 1024
+"""Largest JSON body, in bytes."""
+
 _MAX_DEPTH = 200
-_STOP_WITHIN = 5.0  # seconds that a running node gets to notice that the server stops
+"""Deepest nesting of a JSON body, in levels."""
+
+_STOP_TIMEOUT = 5.0
+"""Seconds that a running node has to notice that the server is stopping."""
+
 _SECRETS = ("api_key_comfy_org", "auth_token_comfy_org")
+"""Keys of `extra_data` that are never stored."""
 
 _json_response = functools.partial(web.json_response, dumps=functools.partial(json.dumps, allow_nan=False))
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>ComfyUI sandbox</title>
 <h1>ComfyUI sandbox</h1>
-<p>A small server that speaks the protocol of ComfyUI {version}. Its nodes do real work on the CPU, but no diffusion
-model runs here: it is for trying workflows out.</p>
+<p>A small server that speaks the protocol of ComfyUI {version}. Its nodes do real work on the CPU, but it has no
+diffusion model: use it to try workflows out.</p>
 <p><a href="/object_info">nodes</a> · <a href="/queue">queue</a> · <a href="/history">history</a> ·
 <a href="/system_stats">system</a></p></html>
 """
 
 
 class Server:
-    """One server on one event loop.
+    """A server on one event loop.
 
     Args:
-        folder: where its files are; made if it is missing.
-        host: the address to listen on.
-        port: 0 for a free one.
-        allow_remote: without it nothing but loopback is listened on.
-        max_upload_size: bytes of an upload at most.
+        folder: Folder that holds its files; created if missing.
+        host: Address to listen on.
+        port: Port to listen on; 0 picks a free one.
+        allow_remote: Allow a `host` that is not a loopback address.
+        max_upload_size: Largest accepted upload, in bytes.
 
     Raises:
-        ValueError: the host is not this machine only, and `allow_remote` was not given; or the port is none.
+        ValueError: `host` is not a loopback address and `allow_remote` is false, or `port` is not a port number.
     """
 
     def __init__(
@@ -76,10 +85,11 @@ class Server:
     ) -> None:
         if not allow_remote and not is_loopback(host):
             raise ValueError(
-                f"{host} can be reached by other machines, which could run anything here: --allow-remote allows it"
+                f"other machines can reach host {host!r} and could run any workflow here:"
+                " pass allow_remote=True (--allow-remote) to allow it"
             )
         if not 0 <= port <= 65_535:
-            raise ValueError(f"{port} is not a port: 0 to 65535")
+            raise ValueError(f"port must be between 0 and 65535, not {port}")
         self.folders = ServerFolders(folder)
         self._host, self._port = host, port
         self._allow_remote = allow_remote
@@ -96,14 +106,14 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address of the server, without a slash at its end; once it has been started."""
+        """Address of the started server, without a trailing slash."""
         return f"http://[{self._host}]:{self._port}" if ":" in self._host else f"http://{self._host}:{self._port}"
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: the address cannot be listened on, for example because the port is taken.
+            OSError: The server cannot listen on its address, for example because the port is in use.
         """
         self._sockets = Sockets(asyncio.get_running_loop(), self._build_greeting, self._features)
         self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _format_status(remaining)))
@@ -124,21 +134,22 @@ class Server:
         self._executor.start()
 
     async def stop(self) -> None:
-        """Interrupt what runs, say goodbye, and close everything."""
+        """Interrupt the running job, close all connections and stop listening."""
         self._queue.close()
-        await asyncio.to_thread(self._executor.join, _STOP_WITHIN)
+        await asyncio.to_thread(self._executor.join, _STOP_TIMEOUT)
         await self._runner.cleanup()
 
     def _build_greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
-        hello: list[tuple[str, Mapping[str, Any]]] = [
-            ("status", {**_format_status(self._queue.count_remaining()), "sid": client_id})
-        ]
+        status = {**_format_status(self._queue.count_remaining()), "sid": client_id}
+        greeting: list[tuple[str, Mapping[str, Any]]] = [("status", status)]
         node_id = self._executor.find_executing_node(client_id)
-        return [*hello, ("executing", {"node": node_id})] if node_id is not None else hello
+        if node_id is not None:
+            greeting.append(("executing", {"node": node_id}))
+        return greeting
 
     def _build_routes(self) -> list[web.RouteDef]:
         files = FileRoutes(self.folders, self._max_upload_size)
-        everywhere = [
+        routes = [
             web.get("/ws", self._sockets.handle),
             web.get("/prompt", self._get_prompt),
             web.post("/prompt", self._post_prompt),
@@ -163,8 +174,8 @@ class Server:
         ]
         return [
             web.get("/", self._get_page),
-            *everywhere,
-            *(web.route(route.method, f"/api{route.path}", route.handler) for route in everywhere),
+            *routes,
+            *(web.route(route.method, f"/api{route.path}", route.handler) for route in routes),
             web.get("/api/jobs", self._get_jobs),
             web.post("/api/jobs/cancel", self._cancel_jobs),
             web.get("/api/jobs/{prompt_id}", self._get_job),
@@ -190,11 +201,10 @@ class Server:
                 number = -number if body.get("front") else number
                 self._number += 1
         except (TypeError, ValueError):
-            return _reject(
-                build_problem("invalid_prompt", "The number of a prompt is a number", str(body["number"])[:80])
-            )
+            return _reject(build_problem("invalid_prompt", "number must be a number", str(body["number"])[:80]))
         targets = body.get("partial_execution_targets")
-        verdict = validate(body["prompt"], self.folders, None if targets is None else {str(one) for one in targets})
+        target_ids = None if targets is None else {str(node_id) for node_id in targets}
+        verdict = validate(body["prompt"], self.folders, target_ids)
         if verdict.error is not None:
             return _reject(verdict.error, verdict.node_errors)
         given = body.get("extra_data")
@@ -222,7 +232,7 @@ class Server:
     async def _post_interrupt(self, request: web.Request) -> web.Response:
         try:
             body = await _read_body(request)
-        except web.HTTPInternalServerError:  # whatever is no JSON means: whatever runs
+        except web.HTTPInternalServerError:  # like ComfyUI: without a JSON body, interrupt whatever is running
             body = {}
         prompt_id = body.get("prompt_id")
         self._queue.interrupt(None if prompt_id is None else str(prompt_id))
@@ -233,7 +243,7 @@ class Server:
             max_items = int(request.query["max_items"]) if "max_items" in request.query else None
             offset = int(request.query.get("offset", "-1"))
         except ValueError as error:
-            raise web.HTTPBadRequest(text="max_items and offset are whole numbers") from error
+            raise web.HTTPBadRequest(text="max_items and offset must be integers") from error
         return _json_response(self._queue.list_history(None if max_items is None else max(max_items, 0), offset))
 
     async def _get_history_entry(self, request: web.Request) -> web.Response:
@@ -254,8 +264,9 @@ class Server:
 
     async def _get_node_info(self, request: web.Request) -> web.Response:
         class_type = request.match_info["class_type"]
-        known = class_type in NODES
-        return _json_response({class_type: Definitions(self.folders).build_object_info(class_type)} if known else {})
+        if class_type not in NODES:
+            return _json_response({})
+        return _json_response({class_type: Definitions(self.folders).build_object_info(class_type)})
 
     async def _get_models(self, _: web.Request) -> web.Response:
         return _json_response(self.folders.list_model_folders())
@@ -325,16 +336,16 @@ class Server:
     async def _cancel_jobs(self, request: web.Request) -> web.Response:
         body = await _read_body(request)
         ids = body.get("job_ids")
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            return _json_response({"error": "job_ids is a list of ids"}, status=400)
-        unknown = [one for one in ids if not is_known_job(self._queue, one)]
-        if unknown:  # all or nothing
+        if not isinstance(ids, list) or not all(isinstance(job_id, str) for job_id in ids):
+            return _json_response({"error": "job_ids must be a list of strings"}, status=400)
+        unknown = [job_id for job_id in ids if not is_known_job(self._queue, job_id)]
+        if unknown:  # cancel all of them or none
             return _json_response({"error": "Job not found", "job_ids": unknown}, status=404)
         return _json_response({"cancelled": cancel_jobs(self._queue, ids)})
 
 
 async def _read_body(request: web.Request) -> dict[str, Any]:
-    """The JSON object in a request's body; what is none is answered as ComfyUI answers it."""
+    """Return the JSON object in a request's body, or answer like ComfyUI if the body is anything else."""
     try:
         body = json.loads(await request.read(), parse_constant=_reject_constant, parse_float=_parse_float)
     except (ValueError, RecursionError):
@@ -345,7 +356,7 @@ async def _read_body(request: web.Request) -> dict[str, Any]:
 
 
 def _is_shallow(value: Any) -> bool:
-    """Whether a JSON value is nested little enough that it can be written as JSON again, inside the history."""
+    """Return whether a JSON value is shallow enough to be written as JSON again, inside the history."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         parts = [value.values() if isinstance(value, dict) else value for value in level]
@@ -356,13 +367,13 @@ def _is_shallow(value: Any) -> bool:
 
 
 def _reject_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _parse_float(text: str) -> float:
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"{text[:80]} is too large a number")
+        raise ValueError(f"number too large: {text[:80]}")
     return number
 
 
@@ -371,7 +382,7 @@ def _reject(error: Mapping[str, Any], node_errors: Mapping[str, Any] | None = No
 
 
 def _parse_ids(value: Any) -> set[str]:
-    return {str(one) for one in value} if isinstance(value, list) else set()
+    return {str(prompt_id) for prompt_id in value} if isinstance(value, list) else set()
 
 
 def _format_status(remaining: int) -> dict[str, Any]:
@@ -379,9 +390,9 @@ def _format_status(remaining: int) -> dict[str, Any]:
 
 
 def _read_memory() -> tuple[int, int]:
-    """Bytes of memory that the machine has, and that are free; 0 where it does not say."""
+    """Return the machine's total and free memory in bytes, or zeros if unknown."""
     try:
         page = os.sysconf("SC_PAGE_SIZE")
         return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows; no free pages on macOS
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf; macOS has no count of free pages
         return 0, 0

@@ -1,6 +1,6 @@
-"""The clients' web sockets: what is sent to whom, in the order in which it was said, by whichever thread.
+"""The clients' web sockets: messages are sent in order, from any thread.
 
-A socket that is replaced by another one with the same client id gets nothing more, but stays open.
+If a client opens a second socket with the same client ID, the first one stays open but gets no more messages.
 """
 
 from __future__ import annotations
@@ -22,20 +22,35 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PREVIEW_SIZE = 512
-"""The longer side of a preview, pixels at most."""
-PREVIEW_QUALITY = 95
+"""Longest side of a preview, in pixels."""
 
-_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
+PREVIEW_QUALITY = 95
+"""JPEG quality of a preview, 1 to 100."""
+
+# Types of binary messages, and the image format inside a preview.
+_PREVIEW = 1
+_TEXT = 3
+_PREVIEW_WITH_METADATA = 4
 _JPEG = 1
-_MAX_INCOMING = 64 * 1024  # bytes; clients only ever send their feature flags
-_GOODBYE = 1.0  # seconds that a client gets to answer a goodbye
-_MAX_ABSENT = 1000  # client ids that are remembered
-_MAX_WAITING_TRANSIENT = 16 * 1024 * 1024  # bytes that a client has not read yet: from here on it gets no previews
-_MAX_WAITING = 64 * 1024 * 1024  # … and from here on it is let go
+
+_MAX_INCOMING = 64 * 1024
+"""Largest message from a client, in bytes; clients only send their feature flags."""
+
+_CLOSE_TIMEOUT = 1.0
+"""Seconds that a client has to answer a close frame."""
+
+_MAX_ABSENT = 1000
+"""Number of remembered client IDs that never connected."""
+
+_MAX_WAITING_TRANSIENT = 16 * 1024 * 1024
+"""Unread bytes beyond which a client gets no more previews and progress."""
+
+_MAX_WAITING = 64 * 1024 * 1024
+"""Unread bytes beyond which a client is disconnected."""
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
-    """A preview frame: at most 512 pixels long and wide, smaller images as they are."""
+    """Encode a preview as JPEG, scaled down to `PREVIEW_SIZE` if it is larger."""
     if max(image.size) > PREVIEW_SIZE:
         image = image.copy()
         image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
@@ -45,7 +60,7 @@ def encode_jpeg(image: Image.Image) -> bytes:
 
 
 class _Client:
-    """One open socket, and what is still to be sent on it."""
+    """An open socket and the frames that wait to be sent on it."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self.socket = socket
@@ -55,7 +70,7 @@ class _Client:
         self.overrun = asyncio.Event()
 
     def send(self, frame: str | bytes, *, transient: bool) -> None:
-        """Let a frame wait; a transient one, that the next of its kind replaces, only if not too much waits already."""
+        """Queue a frame. Drop it if it is transient (soon outdated) and too much is waiting already."""
         if transient and self.waiting_bytes > _MAX_WAITING_TRANSIENT:
             return
         if self.waiting_bytes > _MAX_WAITING:
@@ -65,7 +80,7 @@ class _Client:
         self.waiting.put_nowait(frame)
 
     async def write(self) -> None:
-        """Send what is waiting, until the task is cancelled or the connection is gone."""
+        """Send the queued frames until the task is cancelled or the connection is lost."""
         while True:
             frame = await self.waiting.get()
             self.waiting_bytes -= len(frame)
@@ -79,12 +94,12 @@ class _Client:
 
 
 class Sockets:
-    """All open sockets, by client id. All but `handle` and `close` may be called by any thread.
+    """All open sockets, by client ID. Every method except `handle` and `close` is thread-safe.
 
     Args:
-        loop: the event loop that the sockets live on.
-        greeting: given a client id, the messages with which its connection begins.
-        features: what the server answers to a client's feature flags.
+        loop: Event loop that the sockets belong to.
+        greeting: Returns the first messages for a new connection, given its client ID.
+        features: The server's feature flags.
     """
 
     def __init__(
@@ -102,18 +117,19 @@ class Sockets:
         self._absent: dict[str, None] = {}
 
     def is_connected(self, client_id: str | None) -> bool:
-        """Whether anybody hears what is sent to this client."""
+        """Return whether this client has an open socket."""
         return client_id in self._clients
 
     def accepts_metadata(self, client_id: str) -> bool:
-        """Whether this client is there and takes previews with their metadata."""
+        """Return whether this client is connected and accepts previews with metadata."""
         client = self._clients.get(client_id)
         return client is not None and client.accepts_metadata
 
     def wait_for_client(self, client_id: str, timeout: float) -> bool:
-        """Wait until this client is there, at most so many seconds; False if it did not come.
+        """Wait at most `timeout` seconds for this client to connect; return whether it is connected.
 
-        It is not waited for again then, until it has been there: a client that only asks would lose time in every run.
+        A client that did not connect in time is not waited for again until it connects. Otherwise a client that only
+        polls would lose time in every run.
         """
         with self._joined:
             if client_id in self._absent or self._joined.wait_for(lambda: self.is_connected(client_id), timeout):
@@ -124,19 +140,19 @@ class Sockets:
             return False
 
     def send(self, event: str, data: Mapping[str, Any], client_id: str | None = None) -> None:
-        """Send a message to one client, or to everybody."""
+        """Send a message to one client, or to all."""
         if client_id in self._clients or (client_id is None and self._clients):
             self._schedule(_format_message(event, data), client_id, transient=event == "progress_state")
 
     def send_text(self, text: str, node_id: str, client_id: str) -> None:
-        """Send a text that a running node shows."""
+        """Send a text that a running node displays."""
         name = node_id.encode()
         self._schedule(
             struct.pack(f">II{len(name)}s", _TEXT, len(name), name) + text.encode(), client_id, transient=True
         )
 
     def send_preview(self, image: bytes, metadata: Mapping[str, Any], client_id: str) -> None:
-        """Send a JPEG of how a node's picture looks by now, with its metadata if the client takes them."""
+        """Send a JPEG preview of a node's image, with its metadata if the client accepts it."""
         client = self._clients.get(client_id)
         if client is None:
             return
@@ -149,7 +165,7 @@ class Sockets:
             self._schedule(struct.pack(">II", _PREVIEW, _JPEG) + image, client_id, transient=True)
 
     def _schedule(self, frame: str | bytes, client_id: str | None, *, transient: bool) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped, a node has not
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server stopped before the node did
             self._loop.call_soon_threadsafe(self._deliver, frame, client_id, transient)
 
     def _deliver(self, frame: str | bytes, client_id: str | None, transient: bool) -> None:
@@ -160,9 +176,9 @@ class Sockets:
             self._clients[client_id].send(frame, transient=transient)
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
-        """The `/ws` route."""
-        # Previews are compressed already, and the rest is small: deflating it would only take time.
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_INCOMING, timeout=_GOODBYE)
+        """Serve the `/ws` route."""
+        # Previews are already compressed and everything else is small, so compression would only cost time.
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_INCOMING, timeout=_CLOSE_TIMEOUT)
         await socket.prepare(request)
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         client = _Client(socket)
@@ -190,7 +206,7 @@ class Sockets:
         return socket
 
     async def _read(self, client: _Client) -> None:
-        """Read what the client sends: its first message may be its feature flags."""
+        """Read the client's messages; the first one may hold its feature flags."""
         first = True
         async for message in client.socket:
             if message.type is WSMsgType.TEXT and first and (flags := _parse_feature_flags(message.data)) is not None:
@@ -199,9 +215,10 @@ class Sockets:
             first = False
 
     async def close(self) -> None:
-        """Tell every client that the server goes away."""
-        goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"The server stops") for socket in self._open]
-        await asyncio.gather(*goodbyes, return_exceptions=True)
+        """Close every socket, with the reason that the server is going away."""
+        reason = b"The server is stopping"
+        closing = [socket.close(code=WSCloseCode.GOING_AWAY, message=reason) for socket in self._open]
+        await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _format_message(event: str, data: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""Whether a prompt can run: all that is wrong with it, in ComfyUI's own error types and shape.
+"""Validation of prompts, with ComfyUI's own error types, messages and format.
 
-A prompt is accepted in part: the outputs that nothing is wrong with run, the others are left out.
+As in ComfyUI, a prompt can be accepted in part: outputs without problems run, the others are left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Problem = dict[str, Any]
 
 def _parse_finite(value: Any) -> float:
     number = float(value)
-    if not math.isfinite(number):  # JSON has no word for it: nobody could read the history
+    if not math.isfinite(number):  # JSON cannot represent it, so the history would not be readable
         raise ValueError(f"{value} is not a finite number")
     return number
 
@@ -40,7 +40,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": _parse_fin
 
 @dataclass
 class Verdict:
-    """What was found: the outputs that may run, and either an error or none."""
+    """The result of a validation: the outputs that can run, and the errors."""
 
     outputs: list[str] = field(default_factory=list)
     error: Problem | None = None
@@ -48,7 +48,7 @@ class Verdict:
 
 
 def build_problem(kind: str, message: str, details: str, **extra_info: Any) -> Problem:
-    """An error in the protocol's shape."""
+    """Build an error in the protocol's format."""
     return {"type": kind, "message": message, "details": details, "extra_info": extra_info}
 
 
@@ -56,9 +56,9 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
     """Check a prompt, and convert its values to the types of their inputs (`"12"` to 12) in place.
 
     Args:
-        prompt: what the client sent: anything that JSON can say.
-        folders: the server's folders.
-        targets: the only outputs that are wanted, if not all.
+        prompt: Any JSON value that a client sent.
+        folders: The server's folders.
+        targets: IDs of the outputs to run; by default all.
     """
     malformed = _find_malformed(prompt)
     if malformed is not None:
@@ -77,7 +77,7 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
     for node_id in checked:
         try:
             found = _find_node_problems(prompt, node_id, definitions, folders, inner=node_id not in outputs)
-        except Exception as error:  # noqa: BLE001 - a node's own code fails as it likes
+        except Exception as error:  # noqa: BLE001 - a node's own code may raise anything
             found = [_describe_exception(error, inner=node_id not in outputs)]
         if node_id in cycles:
             found.append(build_problem("dependency_cycle", "Dependency cycle detected", " -> ".join(cycles[node_id])))
@@ -87,7 +87,7 @@ def validate(prompt: Any, folders: Folders, targets: Collection[str] | None = No
 
 
 def _find_malformed(prompt: Any) -> Problem | None:
-    """What keeps a prompt from being looked at node by node."""
+    """Return the problem that prevents a prompt from being checked node by node, if any."""
     if not isinstance(prompt, dict):
         return build_problem("invalid_prompt", "The prompt is not an object of nodes by id", type(prompt).__name__)
     for node_id, node in prompt.items():
@@ -111,7 +111,7 @@ def _find_malformed(prompt: Any) -> Problem | None:
 def _find_node_problems(
     prompt: Prompt, node_id: str, definitions: Definitions, folders: Folders, *, inner: bool
 ) -> list[Problem]:
-    """What is wrong with one node's inputs. Converts the values that stand in it."""
+    """Return the problems of one node's inputs, and convert its values in place."""
     class_type = prompt[node_id]["class_type"]
     inputs: dict[str, Any] = prompt[node_id]["inputs"]
     node = NODES[class_type]
@@ -193,7 +193,7 @@ def _convert(inputs: dict[str, Any], name: str, spec: Spec) -> Problem | None:
 
 
 def _find_value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
-    """Whether a value that has its type is out of bounds, or not among the choices."""
+    """Return the problem of a converted value that is out of bounds or not one of the choices."""
     options: Mapping[str, Any] = get_input_options(spec)
     config: dict[str, Any] = {"input_name": name, "input_config": list(spec), "received_value": value}
     allowed = get_choices(spec)
@@ -219,7 +219,7 @@ def _find_value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
 
 
 def _describe_exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:
-    """What went wrong while a node was looked at: an inner one, that is no output."""
+    """Build the problem for an exception during validation; `inner` means that the node is not an output."""
     return build_problem(
         "exception_during_inner_validation" if inner else "exception_during_validation",
         "Exception when validating inner node" if inner else "Exception when validating node",
@@ -232,7 +232,7 @@ def _describe_exception(error: Exception, *, inner: bool, **extra_info: Any) -> 
 
 
 def _build_verdict(prompt: Prompt, outputs: list[str], errors: dict[str, list[Problem]], declared: Declared) -> Verdict:
-    """Which outputs are left, and the error if none is."""
+    """Build the verdict from the problems of each node."""
     feeds: dict[str, set[str]] = {}
     for node_id in prompt:
         for source in find_upstream(prompt, node_id, declared):

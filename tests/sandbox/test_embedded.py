@@ -145,13 +145,13 @@ def test_the_command_line_refuses_a_taken_port_in_one_line() -> None:
         port = server.url.rpartition(":")[2]
         done = finished("--port", port)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"sandbox: port {port} is taken: give another one by --port, 0 for any that is free\n"
+    assert done.stderr == f"sandbox: port {port} is already in use: choose another --port (0 for any free port)\n"
 
 
 def test_a_command_that_is_nowhere_is_told_in_one_line() -> None:
     done = finished("--", "no-such-command")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == ["sandbox: there is no no-such-command"]
+    assert done.stderr.splitlines()[1:] == ["sandbox: no-such-command does not exist"]
 
 
 def test_a_command_finds_the_server_and_gives_its_exit_code() -> None:

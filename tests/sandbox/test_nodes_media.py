@@ -79,7 +79,7 @@ def test_the_inputs_that_a_format_brings_decide_the_codec(run: NodeRun) -> None:
 def test_what_a_format_cannot_hold_is_refused(run: NodeRun, form: str, brought: dict[str, Any]) -> None:
     video = run.value("CreateVideo", images=frames(), fps=8.0)
     run.prompt = {"1": {"inputs": brought}}
-    with pytest.raises(ValueError, match=r"cannot be encoded as|has to be a number"):
+    with pytest.raises(ValueError, match=r"codec of a .* must be one of|crf must be a number"):
         run.run("SaveVideo", video=video, filename_prefix="v", format=form)
 
 
@@ -155,7 +155,7 @@ def test_a_file_without_sound_says_so(run: NodeRun) -> None:
     video = run.value("CreateVideo", images=frames(), fps=8.0)
     path = run.saved(run.run("SaveVideo", video=video, filename_prefix="v", format="auto", codec="auto"))[0]
     path.rename(run.folders.input / "v.mp4")
-    with pytest.raises(ValueError, match=r"v\.mp4 has no sound"):
+    with pytest.raises(ValueError, match=r"v\.mp4 has no audio"):
         run.value("LoadAudio", audio="v.mp4")
 
 
@@ -173,7 +173,7 @@ def test_a_part_of_a_sound(run: NodeRun) -> None:
     assert np.array_equal(part["waveform"], audio["waveform"][:, :, RATE // 2 : RATE // 2 + RATE])
     end = run.value("TrimAudioDuration", audio=audio, start_index=-0.5, duration=60.0)
     assert end["waveform"].shape[2] == RATE // 2
-    with pytest.raises(ValueError, match="nothing is left of the sound: it lasts 2 s"):
+    with pytest.raises(ValueError, match="the trimmed audio would be empty: it lasts 2 s"):
         run.value("TrimAudioDuration", audio=audio, start_index=5.0, duration=1.0)
 
 
@@ -207,7 +207,7 @@ def test_channels_split_and_joined_are_what_they_were(run: NodeRun) -> None:
     left, right = run.run("SplitAudioChannels", audio=audio).values
     joined = run.value("JoinAudioChannels", audio_left=left, audio_right=right)
     assert np.array_equal(joined["waveform"], audio["waveform"])
-    with pytest.raises(ValueError, match="only a stereo sound"):
+    with pytest.raises(ValueError, match="only stereo audio"):
         run.run("SplitAudioChannels", audio=left)
 
 
@@ -251,7 +251,7 @@ def test_a_playlist_is_not_followed(run: NodeRun, content: str, name: str) -> No
     made = run.saved(run.run("SaveVideo", video=video, filename_prefix="v", format="auto", codec="auto"))[0]
     made.rename(run.folders.input / "other.mp4")
     (run.folders.input / name).write_text(content.format("other.mp4"))
-    with pytest.raises(ValueError, match="cannot be read as sound or video"):
+    with pytest.raises(ValueError, match="is not a supported audio or video file"):
         run.value("LoadAudio", audio=name)
-    with pytest.raises(ValueError, match="cannot be read as sound or video"):
+    with pytest.raises(ValueError, match="is not a supported audio or video file"):
         run.value("GetVideoComponents", video=run.value("LoadVideo", file=name))

@@ -287,7 +287,7 @@ def test_a_socket_replaced_by_another_gets_nothing_more(server: Sandbox, client:
 def test_a_client_that_opens_its_socket_after_its_prompt_hears_of_the_whole_run(
     server: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "_GRACE", TIMEOUT)
+    monkeypatch.setattr(execution, "_CONNECT_GRACE", TIMEOUT)
     prompt_id = client.submit(count("socket after prompt"), client_id="late")
     with Client(server.url, "late", metadata=False) as late:
         assert {"execution_start", "executed", "execution_success"} <= set(types(late.until_end(prompt_id)))
@@ -305,7 +305,7 @@ def test_a_client_that_opens_no_socket_is_waited_for_once(
 ) -> None:
     client.submit(count("asks"), client_id="asks-only")
     client.run(count("behind the first"))
-    monkeypatch.setattr(execution, "_GRACE", 3 * TIMEOUT)
+    monkeypatch.setattr(execution, "_CONNECT_GRACE", 3 * TIMEOUT)
     client.submit(count("asks again"), client_id="asks-only")
     client.run(count("behind the second"))
 

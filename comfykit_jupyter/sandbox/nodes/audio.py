@@ -1,4 +1,4 @@
-"""Sound made and changed: silence, cuts, volumes, mixes."""
+"""Audio nodes: create silence, trim, adjust, join and mix audio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIXES: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 def resample(waveform: Floats, old_rate: int, new_rate: int) -> Floats:
-    """A waveform at another rate (Hz): linear between its samples, averaged first when the rate falls."""
+    """Resample a waveform to another rate (Hz) by linear interpolation, smoothing it first if the rate falls."""
     if old_rate == new_rate or not waveform.shape[-1]:
         return waveform
     length = max(1, round(waveform.shape[-1] * new_rate / old_rate))
@@ -37,13 +37,13 @@ def resample(waveform: Floats, old_rate: int, new_rate: int) -> Floats:
 
 
 def _match(first: Audio, second: Audio) -> tuple[Floats, Floats, int]:
-    """Two sounds at the higher of their rates, with as many channels and of as many batches as the larger one."""
+    """Bring two audio values to the higher sample rate, and to the larger number of channels and batch size."""
     rate = max(first["sample_rate"], second["sample_rate"])
     a, b = (resample(audio["waveform"], audio["sample_rate"], rate) for audio in (first, second))
     batch, channels = max(len(a), len(b)), max(a.shape[1], b.shape[1])
     for size in (len(a), len(b)):
         if size not in (1, batch):
-            raise ValueError(f"sounds of {len(a)} and {len(b)} in a batch do not go together")
+            raise ValueError(f"audio batches of {len(a)} and {len(b)} cannot be combined: use equal sizes, or one of 1")
     return (
         np.broadcast_to(a, (batch, channels, a.shape[2])),
         np.broadcast_to(b, (batch, channels, b.shape[2])),
@@ -63,7 +63,7 @@ def _match(first: Audio, second: Audio) -> tuple[Floats, Floats, int]:
     returns=("AUDIO",),
 )
 def empty_audio(_: Context, duration: float, sample_rate: int, channels: int) -> Output:
-    """Silence; the duration is in seconds."""
+    """Create silence of a duration in seconds."""
     samples = round(duration * sample_rate)
     check_samples(samples * channels)
     waveform = np.zeros((1, channels, samples), dtype=np.float32)
@@ -85,15 +85,15 @@ def empty_audio(_: Context, duration: float, sample_rate: int, channels: int) ->
     returns=("AUDIO",),
 )
 def trim_audio_duration(_: Context, audio: Audio, start_index: float, duration: float) -> Output:
-    """A part of a sound, in seconds; a negative start counts from its end."""
+    """Trim audio to a part, in seconds; a negative start counts from the end."""
     rate, length = audio["sample_rate"], audio["waveform"].shape[2]
     first = round(start_index * rate) + (length if start_index < 0 else 0)
     first = max(0, min(first, length))
     last = min(first + round(duration * rate), length)
     if last <= first:
         raise ValueError(
-            f"nothing is left of the sound: it lasts {length / rate:g} s, and the part of {duration:g} s"
-            f" is to begin at {start_index:g} s"
+            f"the trimmed audio would be empty: it lasts {length / rate:g} s, and a part of {duration:g} s"
+            f" starting at {start_index:g} s was requested"
         )
     return Output((Audio(waveform=audio["waveform"][:, :, first:last], sample_rate=rate),))
 
@@ -106,7 +106,7 @@ def trim_audio_duration(_: Context, audio: Audio, start_index: float, duration: 
     returns=("AUDIO",),
 )
 def audio_adjust_volume(_: Context, audio: Audio, volume: int) -> Output:
-    """A sound louder or softer by some decibels."""
+    """Change the volume by a number of decibels."""
     waveform = audio["waveform"] * np.float32(10 ** (volume / 20))
     return Output((Audio(waveform=waveform, sample_rate=audio["sample_rate"]),))
 
@@ -123,7 +123,7 @@ def audio_adjust_volume(_: Context, audio: Audio, volume: int) -> Output:
     returns=("AUDIO",),
 )
 def audio_concat(_: Context, audio1: Audio, audio2: Audio, direction: str) -> Output:
-    """The second sound after the first, or before it."""
+    """Join two audio values, the second after or before the first."""
     first, second, rate = _match(audio1, audio2)
     check_samples(first.size + second.size)
     parts = (first, second) if direction == "after" else (second, first)
@@ -142,7 +142,7 @@ def audio_concat(_: Context, audio1: Audio, audio2: Audio, direction: str) -> Ou
     returns=("AUDIO",),
 )
 def audio_merge(_: Context, audio1: Audio, audio2: Audio, merge_method: str) -> Output:
-    """Two sounds at once, as long as the first; what would be too loud is scaled down."""
+    """Mix two audio values to the length of the first, scaled down if too loud."""
     first, second, rate = _match(audio1, audio2)
     length = first.shape[2]
     silence = ((0, 0), (0, 0), (0, max(0, length - second.shape[2])))
@@ -161,10 +161,10 @@ def audio_merge(_: Context, audio1: Audio, audio2: Audio, merge_method: str) -> 
     return_names=("left", "right"),
 )
 def split_audio_channels(_: Context, audio: Audio) -> Output:
-    """The two channels of a stereo sound, each as a sound of one channel."""
+    """Split stereo audio into two mono ones."""
     waveform, rate = audio["waveform"], audio["sample_rate"]
     if waveform.shape[1] != 2:
-        raise ValueError(f"only a stereo sound can be split: this one has {waveform.shape[1]} channel(s)")
+        raise ValueError(f"only stereo audio can be split: this has {waveform.shape[1]} channel(s)")
     return Output(tuple(Audio(waveform=waveform[:, side : side + 1], sample_rate=rate) for side in (0, 1)))
 
 
@@ -177,7 +177,7 @@ def split_audio_channels(_: Context, audio: Audio) -> Output:
     return_names=("audio",),
 )
 def join_audio_channels(_: Context, audio_left: Audio, audio_right: Audio) -> Output:
-    """A stereo sound of two; it is as long as the shorter one."""
+    """Join two audio values into a stereo one, as long as the shorter."""
     left, right, rate = _match(audio_left, audio_right)
     length = min(left.shape[2], right.shape[2])
     sides = [side.mean(axis=1, keepdims=True)[:, :, :length] for side in (left, right)]

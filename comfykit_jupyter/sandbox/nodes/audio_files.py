@@ -1,4 +1,4 @@
-"""Sound read from `input`, and saved: FLAC, MP3 and Opus, with the prompt inside."""
+"""Nodes that load audio, and save FLAC, MP3 and Opus files with the prompt inside."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from comfykit_jupyter.sandbox.hashing import hash_file
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
-from comfykit_jupyter.sandbox.nodes.image_files import content_hash, find_missing_file
+from comfykit_jupyter.sandbox.nodes.image_files import find_missing_file
 from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
@@ -18,39 +19,42 @@ from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
 _AUDIO: Spec = ("AUDIO", {})
 _PREFIX: Spec = ("STRING", {"default": "audio/ComfyUI", "multiline": False})
 _CODECS = {"flac": "flac", "mp3": "libmp3lame", "opus": "libopus"}
+# Sample rates, in Hz, of the codecs that do not support any rate.
 _RATES = {
     "opus": (8000, 12000, 16000, 24000, 48000),
     "mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
 _BLOCK = 4096
+"""Samples encoded at a time."""
+
 MAX_SAMPLES = MAX_PIXELS
-"""Samples that one sound may have, all channels and the batch together."""
+"""Largest size of a batch of audio, in samples, all channels together."""
 
 
 def check_samples(samples: int) -> None:
-    """Refuse what would exhaust the memory.
+    """Reject audio that would exhaust the memory.
 
     Raises:
-        ValueError: there are more than `MAX_SAMPLES` samples.
+        ValueError: There are more than `MAX_SAMPLES` samples.
     """
     if samples > MAX_SAMPLES:
         raise ValueError(
-            f"{samples:,} samples of sound are too many for the embedded server: take a shorter duration"
-            f" (at most {MAX_SAMPLES:,} samples, all channels together)"
+            f"{samples:,} audio samples are too many for the embedded server: use a shorter duration"
+            f" (at most {MAX_SAMPLES:,} samples in all channels)"
         )
 
 
 def read_audio(path: Path) -> Audio:
-    """The first sound of a file, at its own rate.
+    """Read the first audio stream of a file, at its own sample rate.
 
     Raises:
-        ValueError: the file has no sound, or too much of it.
-        av.FFmpegError: the file is damaged.
+        ValueError: The file has no audio, or too much of it.
+        av.FFmpegError: The file is damaged.
     """
     blocks: list[Floats] = []
     with open_media(path) as container:
         if not container.streams.audio:
-            raise ValueError(f"{path.name} has no sound")
+            raise ValueError(f"{path.name} has no audio")
         stream = container.streams.audio[0]
         resampler = av.AudioResampler(format="fltp")
         read = 0
@@ -70,7 +74,7 @@ def encode_audio(
     waveform: Floats,
     sample_rate: int,
 ) -> None:
-    """Write a sound of shape (channels, samples) into a stream, in the stream's own rate and format."""
+    """Write a waveform of shape (channels, samples) to a stream, in the stream's own rate and format."""
     layout = "mono" if len(waveform) == 1 else "stereo"
     codec = stream.codec_context
     resampler = av.AudioResampler(
@@ -96,14 +100,14 @@ def _choose_rate(ending: str, wanted: int) -> int:
 
 
 def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mapping[str, str]) -> None:
-    """One sound of a batch as a file.
+    """Write one item of a batch to a file.
 
     Args:
-        path: its suffix decides the format: `.flac`, `.mp3` or `.opus`.
-        audio: the batch.
-        index: which of the batch.
-        quality: bits a second such as `128k`, `V0` for MP3 of the best variable rate, or nothing for FLAC.
-        texts: metadata, by key.
+        path: Path whose suffix decides the format: `.flac`, `.mp3` or `.opus`.
+        audio: The batch.
+        index: Index in the batch.
+        quality: Bits per second such as `128k`, `V0` for the best variable rate of MP3, or empty for FLAC.
+        texts: Metadata by key.
     """
     ending = path.suffix[1:]
     waveform = audio["waveform"][index]
@@ -120,12 +124,12 @@ def write_audio(path: Path, audio: Audio, index: int, quality: str, texts: Mappi
 def _save(context: Context, audio: Audio, prefix: str | None, ending: str, quality: str = "") -> Output:
     files = Files(context, prefix)
     for index in range(len(audio["waveform"])):
-        write_audio(files.next(f".{ending}"), audio, index, quality, build_metadata(context))
+        write_audio(files.add(f".{ending}"), audio, index, quality, build_metadata(context))
     return Output((audio,), {"audio": files.saved})
 
 
 def _fingerprint(folders: Folders, audio: str) -> str:
-    return content_hash(folders.find_file(audio))
+    return hash_file(folders.find_file(audio))
 
 
 def _validate(folders: Folders, audio: str) -> str | None:
@@ -147,7 +151,7 @@ def _build_load_audio_specs(folders: Folders) -> Specs:
     validate=_validate,
 )
 def load_audio(context: Context, audio: str) -> Output:
-    """The sound of a file, be it a video's."""
+    """Load the audio of an audio or video file."""
     return Output((read_audio(context.folders.find_file(audio)),))
 
 
@@ -162,7 +166,7 @@ def load_audio(context: Context, audio: str) -> Output:
     options={"deprecated": True},
 )
 def save_audio(context: Context, audio: Audio, filename_prefix: str) -> Output:
-    """FLAC files below `output`."""
+    """Save audio as FLAC files in `output`."""
     return _save(context, audio, filename_prefix, "flac")
 
 
@@ -181,7 +185,7 @@ def save_audio(context: Context, audio: Audio, filename_prefix: str) -> Output:
     options={"deprecated": True},
 )
 def save_audio_mp3(context: Context, audio: Audio, filename_prefix: str, quality: str) -> Output:
-    """MP3 files below `output`."""
+    """Save audio as MP3 files in `output`."""
     return _save(context, audio, filename_prefix, "mp3", quality)
 
 
@@ -203,7 +207,7 @@ def save_audio_mp3(context: Context, audio: Audio, filename_prefix: str, quality
     options={"deprecated": True},
 )
 def save_audio_opus(context: Context, audio: Audio, filename_prefix: str, quality: str) -> Output:
-    """Opus files below `output`."""
+    """Save audio as Opus files in `output`."""
     return _save(context, audio, filename_prefix, "opus", quality)
 
 
@@ -217,5 +221,5 @@ def save_audio_opus(context: Context, audio: Audio, filename_prefix: str, qualit
     output_node=True,
 )
 def preview_audio(context: Context, audio: Audio) -> Output:
-    """FLAC files below `temp`."""
+    """Save audio as FLAC files in `temp`."""
     return _save(context, audio, None, "flac")

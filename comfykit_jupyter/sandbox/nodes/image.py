@@ -1,4 +1,4 @@
-"""Pictures made and changed: sizes, colours, blends, batches."""
+"""Image nodes: create, scale, crop, blend, blur and batch images."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _METHOD: Spec = (["nearest-exact", "bilinear", "area", "bicubic", "lanczos"], {}
 
 
 def resize_planes(planes: Floats, width: int, height: int, method: str = "bicubic", center: bool = False) -> Floats:
-    """Planes of any number, shape (…, height, width), at another size.
+    """Resize planes of shape (…, height, width).
 
     Args:
-        planes: what to resize.
-        width: in pixels.
-        height: in pixels.
-        method: one of the upscale methods of the nodes.
-        center: cut the planes to the new proportions, around their centre, instead of distorting them.
+        planes: The planes to resize.
+        width: New width in pixels.
+        height: New height in pixels.
+        method: One of the nodes' upscale methods.
+        center: Crop the planes around their centre to the new proportions, instead of distorting them.
     """
     old_height, old_width = planes.shape[-2:]
     box = (0.0, 0.0, float(old_width), float(old_height))
@@ -45,7 +45,7 @@ def resize_planes(planes: Floats, width: int, height: int, method: str = "bicubi
 
 
 def resize(images: Floats, width: int, height: int, method: str = "bicubic", center: bool = False) -> Floats:
-    """A batch of images, shape (batch, height, width, 3), at another size; see `resize_planes`."""
+    """Resize a batch of images of shape (batch, height, width, 3); see `resize_planes`."""
     check_pixels(width, height, len(images))
     if images.shape[1:3] == (height, width):
         return images
@@ -54,7 +54,7 @@ def resize(images: Floats, width: int, height: int, method: str = "bicubic", cen
 
 
 def fit_size(old: tuple[int, int], width: int, height: int) -> tuple[int, int]:
-    """The size meant by `width` and `height` where 0 stands for "in proportion": both 0 is the old size."""
+    """Return the new size in pixels; a side of 0 follows from the other in proportion, and two zeros keep the size."""
     old_width, old_height = old
     if not width and not height:
         return old
@@ -77,7 +77,7 @@ def fit_size(old: tuple[int, int], width: int, height: int) -> tuple[int, int]:
     returns=("IMAGE",),
 )
 def empty_image(_: Context, width: int, height: int, batch_size: int = 1, color: int = 0) -> Output:
-    """Images of one colour, 0xRRGGBB."""
+    """Create images of one colour, 0xRRGGBB."""
     check_pixels(width, height, batch_size)
     rgb = np.array([color >> 16 & 255, color >> 8 & 255, color & 255], dtype=np.float32) / 255
     return Output((np.tile(rgb, (batch_size, height, width, 1)),))
@@ -97,7 +97,7 @@ def empty_image(_: Context, width: int, height: int, batch_size: int = 1, color:
     returns=("IMAGE",),
 )
 def image_scale(_: Context, image: Floats, upscale_method: str, width: int, height: int, crop: str) -> Output:
-    """Images at a given size; a side of 0 follows the other in proportion."""
+    """Scale images to a size; a side of 0 follows from the other in proportion."""
     new_width, new_height = fit_size((image.shape[2], image.shape[1]), width, height)
     return Output((resize(image, new_width, new_height, upscale_method, crop == "center"),))
 
@@ -114,7 +114,7 @@ def image_scale(_: Context, image: Floats, upscale_method: str, width: int, heig
     returns=("IMAGE",),
 )
 def image_scale_by(_: Context, image: Floats, upscale_method: str, scale_by: float) -> Output:
-    """Images at a multiple of their size."""
+    """Scale images by a factor."""
     width, height = (max(1, round(side * scale_by)) for side in (image.shape[2], image.shape[1]))
     return Output((resize(image, width, height, upscale_method),))
 
@@ -127,7 +127,7 @@ def image_scale_by(_: Context, image: Floats, upscale_method: str, scale_by: flo
     returns=("IMAGE",),
 )
 def image_invert(_: Context, image: Floats) -> Output:
-    """The negatives."""
+    """Invert the colours of images."""
     return Output((1 - image,))
 
 
@@ -150,7 +150,7 @@ def image_invert(_: Context, image: Floats) -> Output:
     returns=("IMAGE",),
 )
 def image_blend(_: Context, image1: Floats, image2: Floats, blend_factor: float, blend_mode: str) -> Output:
-    """Two images mixed; the second takes the size of the first, cut around its centre."""
+    """Blend two images; the second is cropped and scaled to the size of the first."""
     second = resize(image2, image1.shape[2], image1.shape[1], center=True)
     mixed = image1 + (_blend(image1, second, blend_mode) - image1) * np.float32(blend_factor)
     return Output((mixed.clip(0, 1),))
@@ -183,7 +183,7 @@ def _blend(a: Floats, b: Floats, mode: str) -> Floats:
     returns=("IMAGE",),
 )
 def image_blur(_: Context, image: Floats, blur_radius: int, sigma: float) -> Output:
-    """A Gaussian blur; the radius is in pixels, the borders are mirrored."""
+    """Apply a Gaussian blur with a radius in pixels; the borders are mirrored."""
     distance = np.arange(-blur_radius, blur_radius + 1, dtype=np.float32)
     kernel = np.exp(-(distance**2) / (2 * sigma**2), dtype=np.float32)
     kernel /= kernel.sum()
@@ -214,7 +214,7 @@ def image_blur(_: Context, image: Floats, blur_radius: int, sigma: float) -> Out
     options={"deprecated": True},
 )
 def image_crop(_: Context, image: Floats, width: int, height: int, x: int, y: int) -> Output:
-    """A part of the images; what reaches past their borders is left out."""
+    """Crop images; the part outside their borders is ignored."""
     left, top = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
     return Output((image[:, top : top + height, left : left + width],))
 
@@ -228,7 +228,7 @@ def image_crop(_: Context, image: Floats, width: int, height: int, x: int, y: in
     options={"deprecated": True},
 )
 def image_batch(_: Context, image1: Floats, image2: Floats) -> Output:
-    """One batch of two; the second takes the size of the first, cut around its centre."""
+    """Join two batches; the second is cropped and scaled to the size of the first."""
     check_pixels(image1.shape[2], image1.shape[1], len(image1) + len(image2))
     second = resize(image2, image1.shape[2], image1.shape[1], "bilinear", center=True)
     return Output((np.concatenate((image1, second)),))
@@ -246,7 +246,7 @@ def image_batch(_: Context, image1: Floats, image2: Floats) -> Output:
     returns=("IMAGE",),
 )
 def image_from_batch(_: Context, image: Floats, batch_index: int, length: int) -> Output:
-    """A run of images out of a batch; a negative index counts from its end."""
+    """Take consecutive images from a batch; a negative index counts from its end."""
     first = max(0, min(batch_index if batch_index >= 0 else len(image) + batch_index, len(image) - 1))
     return Output((image[first : first + length],))
 
@@ -259,6 +259,6 @@ def image_from_batch(_: Context, image: Floats, batch_index: int, length: int) -
     returns=("IMAGE",),
 )
 def repeat_image_batch(_: Context, image: Floats, amount: int) -> Output:
-    """The batch, several times over."""
+    """Repeat a batch of images."""
     check_pixels(image.shape[2], image.shape[1], len(image) * amount)
     return Output((np.tile(image, (amount, 1, 1, 1)),))

@@ -1,35 +1,31 @@
-"""Pictures read from `input`, and saved: PNG, animated WebP and PNG, with the prompt inside."""
+"""Nodes that load images, and save PNG, animated PNG and animated WebP files with the prompt inside."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
+from comfykit_jupyter.sandbox.hashing import hash_file
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
 
 _IMAGES: Spec = ("IMAGE", {})
 _NO_MASK = (64, 64)
+"""Height and width, in pixels, of the mask of an image without that channel; the same as ComfyUI's."""
+
 _WEBP_METHODS = {"default": 4, "fastest": 0, "slowest": 6}
-_EXIF_MODEL, _EXIF_MAKE = 0x0110, 0x010F
 
-
-def content_hash(path: Path) -> str:
-    """The SHA-256 of a file: the fingerprint of a node that reads it."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+# The EXIF tags in which ComfyUI keeps the prompt and other metadata.
+_EXIF_MODEL = 0x0110
+_EXIF_MAKE = 0x010F
 
 
 def find_missing_file(folders: Folders, name: str, kind: str) -> str | None:
-    """The complaint about a name that is no file below the server's folders; `kind` is `image`, `video` or `audio`."""
+    """Return ComfyUI's message for a missing file, or None if it exists; `kind` is `image`, `video` or `audio`."""
     try:
         exists = folders.find_file(name).is_file()
     except ValueError:
@@ -38,7 +34,7 @@ def find_missing_file(folders: Folders, name: str, kind: str) -> str | None:
 
 
 def _fingerprint(folders: Folders, image: str) -> str:
-    return content_hash(folders.find_file(image))
+    return hash_file(folders.find_file(image))
 
 
 def _validate(folders: Folders, image: str) -> str | None:
@@ -46,10 +42,10 @@ def _validate(folders: Folders, image: str) -> str | None:
 
 
 def read_frames(path: Path) -> list[Image.Image]:
-    """The frames of a picture, upright; those whose size differs from the first one's are left out.
+    """Read the frames of an image, upright; frames whose size differs from the first one's are skipped.
 
     Raises:
-        ValueError: the frames have too many pixels together.
+        ValueError: The frames have too many pixels in total.
     """
     frames: list[Image.Image] = []
     with Image.open(path) as picture:
@@ -59,7 +55,7 @@ def read_frames(path: Path) -> list[Image.Image]:
             if not frames or upright.size == frames[0].size:
                 frames.append(upright.copy())
                 check_pixels(*upright.size, len(frames))
-            if picture.format == "MPO":  # further frames are other views of the same picture
+            if picture.format == "MPO":  # the other frames are other views of the same image
                 break
     return frames
 
@@ -69,15 +65,15 @@ def _convert_to_rgb(frame: Image.Image) -> Image.Image:
 
 
 def to_image(frame: Image.Image) -> Floats:
-    """A frame as floats of shape (height, width, 3), 0…1."""
-    if frame.mode.startswith("I"):  # grey of 16 bits
+    """Convert a frame to floats of shape (height, width, 3), 0…1."""
+    if frame.mode.startswith("I"):  # 16-bit grey
         grey = np.asarray(frame, dtype=np.float32) / 65535
         return np.repeat(grey[:, :, None], 3, axis=2).clip(0, 1)
     return np.asarray(frame.convert("RGB"), dtype=np.float32) / 255
 
 
 def to_mask(frame: Image.Image, channel: str) -> Floats:
-    """One channel of a frame, shape (height, width), 0…1: of `alpha` what is transparent is 1."""
+    """Convert a channel of a frame to a mask of shape (height, width), 0…1; transparent pixels of `alpha` are 1."""
     colours = _convert_to_rgb(frame)
     band = channel[0].upper()
     if band not in colours.getbands():
@@ -87,7 +83,7 @@ def to_mask(frame: Image.Image, channel: str) -> Floats:
 
 
 def to_picture(image: Floats) -> Image.Image:
-    """A Pillow picture of floats of shape (height, width, 3), 0…1."""
+    """Convert floats of shape (height, width, 3), 0…1, to a Pillow image."""
     return Image.fromarray((image * 255).clip(0, 255).astype(np.uint8))
 
 
@@ -109,7 +105,7 @@ def _build_load_image_specs(folders: Folders) -> Specs:
     validate=_validate,
 )
 def load_image(context: Context, image: str) -> Output:
-    """The frames of a picture, and what is transparent in them."""
+    """Load the frames of an image, and masks of their transparent parts."""
     frames = read_frames(context.folders.find_file(image))
     return Output(
         (
@@ -133,7 +129,7 @@ def _build_load_mask_specs(folders: Folders) -> Specs:
     validate=_validate,
 )
 def load_image_mask(context: Context, image: str, channel: str) -> Output:
-    """One channel of a picture."""
+    """Load one channel of an image as a mask."""
     return Output((to_mask(read_frames(context.folders.find_file(image))[0], channel)[None],))
 
 
@@ -143,7 +139,7 @@ def _save_png(context: Context, images: Floats, prefix: str | None, compress_lev
         info.add_text(key, text)
     files = Files(context, prefix, images.shape[2], images.shape[1])
     for image in images:
-        to_picture(image).save(files.next("_.png"), "PNG", pnginfo=info, compress_level=compress_level)
+        to_picture(image).save(files.add("_.png"), "PNG", pnginfo=info, compress_level=compress_level)
     return Output((images,), {"images": files.saved})
 
 
@@ -157,7 +153,7 @@ def _save_png(context: Context, images: Floats, prefix: str | None, compress_lev
     output_node=True,
 )
 def save_image(context: Context, images: Floats, filename_prefix: str = "ComfyUI") -> Output:
-    """PNG files below `output`."""
+    """Save images as PNG files in `output`."""
     return _save_png(context, images, filename_prefix, compress_level=4)
 
 
@@ -171,7 +167,7 @@ def save_image(context: Context, images: Floats, filename_prefix: str = "ComfyUI
     output_node=True,
 )
 def preview_image(context: Context, images: Floats) -> Output:
-    """PNG files below `temp`."""
+    """Save images as PNG files in `temp`."""
     return _save_png(context, images, None, compress_level=1)
 
 
@@ -194,14 +190,14 @@ def preview_image(context: Context, images: Floats) -> Output:
 def save_animated_webp(
     context: Context, images: Floats, filename_prefix: str, fps: float, lossless: bool, quality: int, method: str
 ) -> Output:
-    """One WebP that moves."""
+    """Save images as one animated WebP file in `output`."""
     exif = Image.Exif()
     for index, (key, text) in enumerate(build_metadata(context).items()):
         exif[_EXIF_MODEL if key == "prompt" else _EXIF_MAKE - index + 1] = f"{key}:{text}"
     files = Files(context, filename_prefix, images.shape[2], images.shape[1])
     first, *others = [to_picture(image) for image in images]
     first.save(
-        files.next("_.webp"),
+        files.add("_.webp"),
         save_all=True,
         append_images=others,
         duration=round(1000 / fps),
@@ -231,15 +227,15 @@ def save_animated_webp(
 def save_animated_png(
     context: Context, images: Floats, filename_prefix: str, fps: float, compress_level: int
 ) -> Output:
-    """One PNG that moves."""
+    """Save images as one animated PNG file in `output`."""
     info = PngInfo()
     for key, text in build_metadata(context).items():
-        # not a text chunk: readers look for this one in animations
+        # ComfyUI keeps the metadata of animations in this chunk, not in a text chunk.
         info.add(b"comf", key.encode("latin-1", "replace") + b"\0" + text.encode("latin-1", "replace"), True)
     files = Files(context, filename_prefix, images.shape[2], images.shape[1])
     first, *others = [to_picture(image) for image in images]
     first.save(
-        files.next("_.png"),
+        files.add("_.png"),
         save_all=True,
         append_images=others,
         duration=round(1000 / fps),

@@ -1,4 +1,4 @@
-"""Pictures in the making: empty ones, those made of images, their size and number, and the way back to images."""
+"""Latent nodes: empty latents, encoding and decoding images, scaling and batches."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ from comfykit_jupyter.sandbox.nodes.values import Floats, Latent, check_pixels
 
 _LATENT: Spec = ("LATENT", {})
 _SHRINK = 8
+"""Pixels of an image's side for each cell of a latent."""
+
 _MAX_PIXELS = 2**25
-"""Pixels that a latent may stand for: sampling needs several times the memory of the pictures."""
+"""Largest size of a latent's batch, in image pixels: sampling needs several times the memory of the images."""
+
+# The four channels are scaled to about -2…2 as (value - centre) × range.
 _RANGE = np.array([5.0, 18.0, 18.0, 8.0], dtype=np.float32)[:, None, None]
 _CENTRE = np.array([0.55, 0.0, 0.0, 0.0], dtype=np.float32)[:, None, None]
 
 
 def encode(images: Floats) -> Floats:
-    """The `samples` of images: the colours of each 8 × 8 pixels in OKLab, and their contrast, about -2…2.
+    """Encode images as `samples`: the mean OKLab colour and the contrast of each 8 × 8 pixels, about -2…2.
 
     Args:
-        images: shape (batch, height, width, 3), 0…1.
+        images: Array of shape (batch, height, width, 3), 0…1.
     """
     height, width = (max(1, side // _SHRINK) for side in images.shape[1:3])
     samples = np.empty((len(images), 4, height, width), dtype=np.float32)
-    for picture, image in zip(samples, images, strict=True):
+    for sample, image in zip(samples, images, strict=True):
         planes = np.moveaxis(image, 2, 0)
         grey = planes.mean(axis=0)
         small = resize_planes(np.stack([*planes, grey, grey * grey]), width, height, "area")
-        picture[:3] = from_rgb(small[:3])
-        picture[3] = np.sqrt((small[4] - small[3] ** 2).clip(0))
+        sample[:3] = from_rgb(small[:3])
+        sample[3] = np.sqrt((small[4] - small[3] ** 2).clip(0))
     return (samples - _CENTRE) * _RANGE
 
 
 def shift_colours(image: Floats, change: Floats) -> Floats:
-    """An image, shape (height, width, 3), with the colours changed by as much as its samples were."""
+    """Shift the colours of an image of shape (height, width, 3) by a change of its samples."""
     lab = from_rgb(np.ascontiguousarray(np.moveaxis(image, 2, 0)))
     lab += resize_planes(change[:3] / _RANGE[:3], image.shape[1], image.shape[0])
     return np.moveaxis(to_rgb(lab), 0, 2)
 
 
 def decode(latent: Latent) -> Floats:
-    """The images of a latent, shape (batch, height, width, 3), 0…1.
+    """Decode a latent to images of shape (batch, height, width, 3), 0…1.
 
-    They are its canvas, moved by as much as `samples` differs from it: noise that is left shows.
+    The result is the canvas, with its colours shifted to match `samples`, so that remaining noise is visible.
     """
     samples = latent["samples"]
     height, width = (side * _SHRINK for side in samples.shape[2:])
@@ -59,7 +63,7 @@ def decode(latent: Latent) -> Floats:
 
 
 def is_empty(latent: Latent) -> bool:
-    """Whether nothing has been drawn yet."""
+    """Return whether a latent has not been sampled or encoded yet."""
     return "canvas" not in latent and not latent["samples"].any()
 
 
@@ -75,7 +79,7 @@ def is_empty(latent: Latent) -> bool:
     returns=("LATENT",),
 )
 def empty_latent_image(_: Context, width: int, height: int, batch_size: int = 1) -> Output:
-    """Nothing yet; sides are in pixels, and rounded down to eights."""
+    """Create an empty latent; its sides are in pixels, rounded down to multiples of 8."""
     check_pixels(width, height, batch_size, _MAX_PIXELS)
     shape = (batch_size, 4, height // _SHRINK, width // _SHRINK)
     return Output((Latent(samples=np.zeros(shape, dtype=np.float32)),))
@@ -88,8 +92,8 @@ def empty_latent_image(_: Context, width: int, height: int, batch_size: int = 1)
     required={"pixels": ("IMAGE", {}), "vae": ("VAE", {})},
     returns=("LATENT",),
 )
-def vae_encode(_: Context, pixels: Floats, vae: Vae) -> Output:  # noqa: ARG001  # all hands see alike
-    """Images as a latent; what their sides have over a multiple of eight is cut off evenly."""
+def vae_encode(_: Context, pixels: Floats, vae: Vae) -> Output:  # noqa: ARG001  # every VAE encodes alike
+    """Encode images as a latent; sides are cropped evenly to multiples of 8."""
     height, width = (max(_SHRINK, side // _SHRINK * _SHRINK) for side in pixels.shape[1:3])
     check_pixels(width, height, len(pixels), _MAX_PIXELS)
     if pixels.shape[1] < height or pixels.shape[2] < width:
@@ -108,7 +112,7 @@ def vae_encode(_: Context, pixels: Floats, vae: Vae) -> Output:  # noqa: ARG001 
     returns=("IMAGE",),
 )
 def vae_decode(_: Context, samples: Latent, vae: Vae) -> Output:  # noqa: ARG001
-    """A latent as images."""
+    """Decode a latent to images."""
     return Output((decode(samples),))
 
 
@@ -126,7 +130,7 @@ def vae_decode(_: Context, samples: Latent, vae: Vae) -> Output:  # noqa: ARG001
     returns=("LATENT",),
 )
 def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> Output:
-    """A latent at another size, in pixels; a side of 0 follows the other in proportion."""
+    """Scale a latent to a size in pixels; a side of 0 follows from the other in proportion."""
     small = samples["samples"]
     wide, high = fit_size((small.shape[3] * _SHRINK, small.shape[2] * _SHRINK), width, height)
     wide, high = (max(_SHRINK * 2, side // _SHRINK * _SHRINK) for side in (wide, high))
@@ -134,7 +138,7 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
     center = crop == "center"
     larger = Latent(samples=resize_planes(small, wide // _SHRINK, high // _SHRINK, upscale_method, center))
     if "canvas" in samples:
-        # what the canvas holds beyond the samples grows with them; the rest is what was changed in the samples alone
+        # Scale the canvas in full, then add the change that exists only in the samples.
         change = resize_planes(
             small - encode(samples["canvas"]), wide // _SHRINK, high // _SHRINK, upscale_method, center
         )
@@ -151,7 +155,7 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
     returns=("LATENT",),
 )
 def repeat_latent_batch(_: Context, samples: Latent, amount: int) -> Output:
-    """The batch, several times over."""
+    """Repeat a batch of latents."""
     small = samples["samples"]
     check_pixels(small.shape[3] * _SHRINK, small.shape[2] * _SHRINK, len(small) * amount, _MAX_PIXELS)
     repeated = Latent(samples=np.tile(small, (amount, 1, 1, 1)))

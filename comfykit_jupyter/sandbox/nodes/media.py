@@ -1,4 +1,4 @@
-"""Opening files with sound or moving pictures: those that somebody has uploaded, and those that are made."""
+"""Opening audio and video files safely, and creating reproducible ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import av
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
+# Formats of files that can be opened.
 _FORMATS = (
     "aac", "aiff", "avi", "flac", "flv", "gif", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mp3", "mpeg", "mpegts",
     "ogg", "wav",
@@ -17,26 +18,26 @@ _FORMATS = (
 
 
 def open_media(path: Path) -> InputContainer:
-    """A file's container, ready to be read.
+    """Open an audio or video file for reading.
 
-    Formats that only name other files or addresses, as playlists do, are refused: they would be fetched.
+    Formats that refer to other files or addresses, such as playlists, are rejected: the library would fetch them.
 
     Raises:
-        ValueError: the file is none of the formats that are read here.
+        ValueError: The file has an unsupported format.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
     try:
         return av.open(f"file:{path}", options=options)
     except av.FFmpegError as error:
-        raise ValueError(f"{path.name} cannot be read as sound or video ({error.strerror})") from error
+        raise ValueError(f"{path.name} is not a supported audio or video file ({error.strerror})") from error
 
 
 def create_media(path: Path, form: str) -> OutputContainer:
-    """A new file of a container's format, such as `mp4`: the same content gives the same bytes.
+    """Create a file in a container format such as `mp4`, so that equal content gives equal bytes.
 
-    Without being told so, the library writes random ids into WebM and Ogg.
+    By default, the library would write random IDs into WebM and Ogg files.
     """
     options = {"fflags": "+bitexact"}
     if form == "mp4":
-        options["movflags"] = "use_metadata_tags"  # else it drops what it has no name for
+        options["movflags"] = "use_metadata_tags"  # otherwise unknown metadata keys are dropped
     return av.open(str(path), "w", format=form, options=options)

@@ -1,4 +1,4 @@
-"""The models, which are no diffusion models: a painter's hand, text for it to read, LoRAs for its palette and brush."""
+"""Loader nodes for the built-in models, which are not diffusion models: they choose how the painter paints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from comfykit_jupyter.sandbox.node import MODELS, Context, Folders, Output, Specs, node
 
+# Each model is a "hand": a manner in which the painter paints.
 _HANDS = {
     "procedural-dreams (no diffusion model).safetensors": "dreams",
     "procedural-ink (no diffusion model).safetensors": "ink",
@@ -19,12 +20,12 @@ MODELS["checkpoints"] = tuple(_HANDS)
 MODELS["loras"] = tuple(_LOOKS)
 
 Looks = tuple[tuple[str, float], ...]
-"""Changes by name, each with its strength."""
+"""Names of LoRA effects, each with its strength."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """The value of a MODEL link: who paints, and how that was changed."""
+    """The value of a MODEL link: the painter's hand and the LoRAs applied to it."""
 
     hand: str
     looks: Looks = ()
@@ -32,7 +33,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Clip:
-    """The value of a CLIP link: who reads the text."""
+    """The value of a CLIP link: the hand that it belongs to and the LoRAs applied to it."""
 
     hand: str
     looks: Looks = ()
@@ -40,14 +41,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Vae:
-    """The value of a VAE link."""
+    """The value of a VAE link: the hand that it belongs to."""
 
     hand: str
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """The value of a CONDITIONING link: a text, and who has read it."""
+    """The value of a CONDITIONING link: a prompt text and the CLIP that encoded it."""
 
     text: str
     clip: Clip
@@ -56,8 +57,7 @@ class Conditioning:
 def _find_hand(name: str) -> str:
     if name not in _HANDS:
         raise ValueError(
-            f"{name!r} cannot be run on the embedded server, which has no diffusion models:"
-            f" choose one of {list(_HANDS)}"
+            f"{name!r} cannot run on the embedded server, which has no diffusion models: choose one of {list(_HANDS)}"
         )
     return _HANDS[name]
 
@@ -74,7 +74,7 @@ def _build_checkpoint_specs(folders: Folders) -> Specs:
     returns=("MODEL", "CLIP", "VAE"),
 )
 def checkpoint_loader_simple(_: Context, ckpt_name: str) -> Output:
-    """A painter, its reader, and its eye."""
+    """Load one of the built-in models."""
     hand = _find_hand(ckpt_name)
     return Output((Model(hand), Clip(hand), Vae(hand)))
 
@@ -100,9 +100,9 @@ def _build_lora_specs(folders: Folders) -> Specs:
 def lora_loader(
     _: Context, model: Model, clip: Clip, lora_name: str, strength_model: float, strength_clip: float
 ) -> Output:
-    """The painter with another palette or brush; a strength of 0 changes nothing."""
+    """Change the painter's palette or brush; a strength of 0 changes nothing."""
     if lora_name not in _LOOKS:
-        raise ValueError(f"{lora_name!r} cannot be run on the embedded server: choose one of {list(_LOOKS)}")
+        raise ValueError(f"{lora_name!r} cannot run on the embedded server: choose one of {list(_LOOKS)}")
     look = _LOOKS[lora_name]
     if strength_model:
         model = replace(model, looks=(*model.looks, (look, strength_model)))
@@ -119,5 +119,5 @@ def lora_loader(
     returns=("CONDITIONING",),
 )
 def clip_text_encode(_: Context, text: str, clip: Clip) -> Output:
-    """A text, ready for the painter."""
+    """Encode a prompt text for the painter."""
     return Output((Conditioning(text, clip),))

@@ -1,9 +1,8 @@
-"""The samplers: from noise to a picture in real steps, with a picture of each of them.
+"""Sampling nodes: they go from noise to an image in real steps, with a preview of each step.
 
-There is no neural network. `painter` paints the picture that the prompt and the seed ask for, and the steps lead to
-it as a diffusion model's do: at each, the noise in the latent falls to the scheduler's next level, and finer
-structure of the picture shows. On their way they push the picture about, so that steps, sampler and scheduler
-decide, as they do elsewhere, where exactly things come to lie.
+There is no neural network. `painter` paints the target image for the prompt text and the seed. The steps approach it
+as a diffusion model's do: at each step the noise falls to the scheduler's next level, and finer structure appears.
+The steps also distort the image slightly, so that steps, sampler and scheduler affect the result.
 """
 
 from __future__ import annotations
@@ -28,14 +27,15 @@ from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, comput
 from comfykit_jupyter.sandbox.nodes.values import Floats, Latent
 
 _SKETCH = 512
-"""Pixels of the longer side of what the steps work on; the full size is only touched before and after them."""
+"""Longest side, in pixels, of the copies that the steps work on; the full size is used only before and after them."""
+
 _DRIFT = 0.02
-"""How far the steps may push the picture, in heights."""
+"""How far the steps can push the image, as a share of its height."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What the sampling nodes have in common."""
+    """The settings that the sampling nodes have in common."""
 
     model: Model
     seed: int
@@ -48,22 +48,22 @@ class _Task:
     levels: Floats
     add_noise: bool = True
 
-    def brief(self) -> Brief:
-        """What to paint, from both texts and the LoRAs of all who had a say."""
+    def build_brief(self) -> Brief:
+        """Build the painter's brief from both prompt texts and all LoRAs."""
         brief = parse_brief(self.positive.text, self.negative.text)
         looks: dict[str, float] = {}
-        # a LoRA on the reader counts less than one on the painter: it has changed what was read, not how it is painted
-        for listed, share in (
+        # A LoRA on CLIP counts less than one on the model: it changes how the text is read, not how it is painted.
+        for clip_looks, share in (
             (self.model.looks, 1.0),
             (self.positive.clip.looks, 0.35),
             (self.negative.clip.looks, -0.1),
         ):
-            for name, strength in listed:
+            for name, strength in clip_looks:
                 looks[name] = looks.get(name, 0.0) + share * strength
         return replace(brief, looks=tuple(sorted(looks.items())))
 
-    def key(self, index: int) -> int:
-        """A number that depends on everything that may be chosen."""
+    def derive_key(self, index: int) -> int:
+        """Return a number that depends on all settings."""
         return derive_seed(
             self.model, self.seed, self.cfg, self.sampler, self.scheduler, self.positive, self.negative,
             self.levels.tolist(), self.add_noise, index,
@@ -71,14 +71,14 @@ class _Task:
 
 
 def _paint_targets(task: _Task, brief: Brief) -> Floats:
-    """The pictures that the steps lead to, shape (batch, height, width, 3): painted, or made of those given.
+    """Return the target images, shape (batch, height, width, 3), which are painted or derived from the given latent.
 
-    The more noise there is to begin with, the less is left of what was given: first its colours go, then its shapes.
+    The more noise at the start, the less remains of the given images: first their colours change, then their shapes.
     """
     samples = task.latent["samples"]
     height, width = samples.shape[2] * 8, samples.shape[3] * 8
     strength = float(task.levels[0])
-    # without noise of its own the sampler goes on with that of another one, towards a picture of the same kind
+    # Without its own noise, the sampler continues the work of another one, towards the same kind of image.
     given = decode(task.latent) if task.add_noise and not is_empty(task.latent) else None
     share = float(smoothstep(0.25, 1.0, np.array(strength, dtype=np.float32))) if given is not None else 1.0
     pictures = np.empty((len(samples), height, width, 3), dtype=np.float32)
@@ -94,17 +94,17 @@ def _paint_targets(task: _Task, brief: Brief) -> Floats:
             seed = derive_seed(task.seed, index) if index else task.seed
             painted = from_rgb(paint(brief, task.model.hand, width, height, seed, task.cfg))
             lab += np.float32(share) * (painted - lab)
-        # too little to be seen: it tells pictures apart whose settings differ by too little to be seen either
-        grain = make_generator(task.key(index)).standard_normal((height, width), dtype=np.float32)
+        # Invisible grain, so that images differ even if their settings differ too little to be seen.
+        grain = make_generator(task.derive_key(index)).standard_normal((height, width), dtype=np.float32)
         lab[0] += grain * np.float32(0.006)
         picture[:] = np.moveaxis(to_rgb(lab), 0, 2)
     return pictures
 
 
 class _Drift:
-    """Where the steps have pushed one picture so far: a smooth field of offsets, in heights.
+    """How far the steps have pushed one image: a smooth field of offsets, in heights.
 
-    It goes round in a circle with the index in the batch, so that a batch made of one picture moves without a break.
+    The direction turns in a circle over the batch, so that a batch of one image forms a seamless loop.
     """
 
     def __init__(self, task: _Task, brief: Brief, index: int, count: int, size: tuple[int, int]) -> None:
@@ -116,8 +116,8 @@ class _Drift:
         self._task = task
         self.offsets: Floats = np.zeros((2, self._field.height, self._field.width), dtype=np.float32)
 
-    def step(self, number: int, before: float, after: float) -> None:
-        """Push once more, the further the more noise the step takes away."""
+    def push(self, number: int, before: float, after: float) -> None:
+        """Add one step's push, which is larger the more noise the step removes."""
         for look in range(self._order):
             name = (number, look, self._task.sampler if self._order > 1 else "")
             cos, sin = np.cos(self._phase + number), np.sin(self._phase + number)
@@ -128,8 +128,8 @@ class _Drift:
                 reach = _DRIFT * (before - after) ** 0.75 * (1 + get_churn(self._task.sampler)) / self._order
                 self.offsets[axis] += np.float32(reach) * push.astype(np.float32)
 
-    def applied(self, image: Floats) -> Floats:
-        """An image, shape (height, width, 3), as far as it is pushed."""
+    def apply(self, image: Floats) -> Floats:
+        """Return an image of shape (height, width, 3) with the offsets applied."""
         height, width = image.shape[:2]
         right, down = (
             np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC))
@@ -141,7 +141,7 @@ class _Drift:
 
 
 def _predict(sketch: Floats, noise: float) -> Floats:
-    """What can be made out of a picture at a level of noise: the more of it, the coarser."""
+    """Return the prediction at a noise level: the image, blurred more the higher the level."""
     radius = 0.09 * len(sketch) * noise**1.5
     if radius < 1:
         return sketch
@@ -155,15 +155,15 @@ def _shrink(pictures: Floats) -> Floats:
 
 
 def _run_steps(context: Context, task: _Task) -> Latent:
-    """The latent after all steps.
+    """Run all steps and return the resulting latent.
 
     Raises:
-        Interrupted: the run was cancelled.
+        Interrupted: The job was cancelled.
     """
     steps = len(task.levels) - 1
     if steps < 1 or not task.levels[0]:
         return task.latent
-    brief = task.brief()
+    brief = task.build_brief()
     start = task.latent["samples"]
     count = len(start)
     pictures = _paint_targets(task, brief)
@@ -179,26 +179,26 @@ def _run_steps(context: Context, task: _Task) -> Latent:
     for step, (before, after) in enumerate(zip(task.levels, task.levels[1:], strict=False)):
         predicted = np.empty_like(sketches)
         for index, drift in enumerate(drifts):
-            drift.step(step, float(before), float(after))
-            predicted[index] = _predict(drift.applied(sketches[index]), float(after))
+            drift.push(step, float(before), float(after))
+            predicted[index] = _predict(drift.apply(sketches[index]), float(after))
         aim = _resize_samples(encode(predicted), start.shape)
-        # towards the prediction, as far as the noise falls; some samplers put fresh noise in place of the old
+        # Move towards the prediction by as much as the noise falls. Some samplers replace old noise with fresh noise.
         x = aim + (after / before) * (x - aim) if before else aim
         if stir and after:
             fresh = np.stack([draw.standard_normal(start.shape[1:], dtype=np.float32) for draw in random])
             x += np.float32(stir * after) * (fresh - (x - aim) / max(after, np.float32(1e-6))) * np.float32(0.5)
-        # the noise is dimmed in the preview, which is there to show what it will be
+        # Dim the noise in the preview, so that the image to come is visible.
         preview = shift_colours(predicted[0], (x[0] - aim[0]) * np.float32(0.4))
         context.report_progress(step + 1, steps, to_picture(preview))
     if task.levels[-1]:
         canvas = resize(predicted, size[0], size[1])
         return Latent(samples=x - aim + encode(canvas), canvas=canvas)
-    canvas = np.stack([drift.applied(picture) for drift, picture in zip(drifts, pictures, strict=True)]).clip(0, 1)
+    canvas = np.stack([drift.apply(picture) for drift, picture in zip(drifts, pictures, strict=True)]).clip(0, 1)
     return Latent(samples=encode(canvas), canvas=canvas)
 
 
 def _resize_samples(samples: Floats, shape: Sequence[int]) -> Floats:
-    """Samples of a sketch at the size of the latent."""
+    """Resize the samples of a sketch to the shape of the latent."""
     if samples.shape == tuple(shape):
         return samples
     height, width = shape[2:]
@@ -246,7 +246,7 @@ def ksampler(
     latent_image: Latent,
     denoise: float = 1.0,
 ) -> Output:
-    """A picture for a prompt; `denoise` below 1 keeps that much less of the noise, and more of what was there."""
+    """Sample an image; a `denoise` below 1 adds less noise and keeps more of the given latent."""
     if denoise <= 0:
         return Output((latent_image,))
     noise = compute_levels(scheduler, steps, denoise)
@@ -289,7 +289,7 @@ def ksampler_advanced(
     end_at_step: int,
     return_with_leftover_noise: str,
 ) -> Output:
-    """Some of the steps to a picture; the noise that is left can be kept for a sampler that goes on."""
+    """Run some of the steps; the remaining noise can be kept for another sampler to continue."""
     noise = compute_levels(scheduler, steps)[start_at_step : end_at_step + 1].copy()
     if len(noise) > 1 and return_with_leftover_noise == "disable":
         noise[-1] = 0.0

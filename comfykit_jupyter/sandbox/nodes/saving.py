@@ -1,4 +1,4 @@
-"""Where results go: names made from a prefix, the metadata that is written into files, what `executed` says of them."""
+"""Saving outputs: file names from a prefix, and the metadata written into files."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _UNSAFE = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 
 
 def build_metadata(context: Context) -> dict[str, str]:
-    """What is written into a saved file: the prompt and what the client gave with it, each as JSON, by key."""
+    """Return the metadata for a saved file: the prompt and the client's `extra_pnginfo`, each as JSON, by key."""
     texts = {"prompt": json.dumps(context.prompt)}
     texts.update({key: json.dumps(value) for key, value in context.extra_pnginfo.items()})
     return texts
 
 
 def expand_prefix(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
-    """A prefix with its `%date:FORMAT%` and `%Node.widget%` patterns replaced.
+    """Replace the patterns `%date:FORMAT%` and `%Node.widget%` in a prefix.
 
-    A node is named by its title or its class. What a pattern stands for cannot add a folder, and a pattern that
-    stands for nothing stays as it is.
+    A node is named by its title or its class. A replacement cannot add a folder, and an unknown pattern is left
+    unchanged.
 
-    >>> expand("%date:yyyy-MM-dd%/%KSampler.seed%", {"3": {"class_type": "KSampler", "inputs": {"seed": 7}}},
-    ...        datetime(2025, 1, 2))
+    >>> prompt = {"3": {"class_type": "KSampler", "inputs": {"seed": 7}}}
+    >>> expand_prefix("%date:yyyy-MM-dd%/%KSampler.seed%", prompt, datetime(2025, 1, 2))
     '2025-01-02/7'
     """
 
-    def value(match: re.Match[str]) -> str:
+    def find_value(match: re.Match[str]) -> str:
         pattern = match[1]
         if pattern == "date" or pattern.startswith("date:"):
             return _format_date(pattern[5:] or "yyyyMMddhhmmss", now)
@@ -51,28 +51,28 @@ def expand_prefix(prefix: str, prompt: Mapping[str, Any], now: datetime) -> str:
                     return _UNSAFE.sub("_", str(found))
         return match[0]
 
-    return re.sub(r"%([^%]+)%", value, prefix)
+    return re.sub(r"%([^%]+)%", find_value, prefix)
 
 
 def _format_date(layout: str, now: datetime) -> str:
-    def part(match: re.Match[str]) -> str:
+    def format_part(match: re.Match[str]) -> str:
         text = now.strftime(_DATE_PARTS[match[0]])
         return str(int(text)) if len(match[0]) == 1 else text
 
-    return _UNSAFE.sub("_", _DATE_PART.sub(part, layout))
+    return _UNSAFE.sub("_", _DATE_PART.sub(format_part, layout))
 
 
 class Files:
-    """The files that one run of a node saves: numbered names below `output`, or random ones below `temp`.
+    """The files that a node saves in one run: numbered files in `output`, or previews with a random name in `temp`.
 
     Args:
-        context: of the node that saves.
-        prefix: as the user gave it, patterns included; without one the files are previews and go to `temp`.
-        width: of the pictures in pixels, for `%width%`; 0 when there are none.
-        height: of the pictures in pixels, for `%height%`.
+        context: Context of the node.
+        prefix: The user's prefix, which may have patterns, or None for previews.
+        width: Width of the images in pixels, for `%width%`; 0 if there are none.
+        height: Height of the images in pixels, for `%height%`.
 
     Raises:
-        ValueError: the prefix leads out of the folder.
+        ValueError: The prefix leads out of the folder.
     """
 
     def __init__(self, context: Context, prefix: str | None, width: int = 0, height: int = 0) -> None:
@@ -87,10 +87,10 @@ class Files:
         self._folder, self._name, self._subfolder = place.folder, place.name, place.subfolder
         self._counter = place.counter
         self.saved: list[dict[str, str]] = []
-        """The files so far, as `executed` and the history list them."""
+        """The files so far, in the format of `executed` and the history."""
 
-    def next(self, ending: str) -> Path:
-        """The path of the next file; `ending` is what follows the number, such as `_.png`."""
+    def add(self, ending: str) -> Path:
+        """Add a file and return its path; `ending` follows the number, such as `_.png`."""
         while True:
             name = f"{self._name.replace('%batch_num%', str(len(self.saved)))}_{self._counter:05}{ending}"
             self._counter += 1

@@ -1,4 +1,4 @@
-"""How much noise is left at each step: the schedulers, and what sets the samplers apart."""
+"""Schedulers and samplers: the noise level at each step, and what distinguishes the samplers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ SAMPLERS = (
     "res_multistep_ancestral_cfg_pp", "gradient_estimation", "gradient_estimation_cfg_pp", "er_sde", "seeds_2",
     "seeds_3", "sa_solver", "sa_solver_pece", "ddim", "uni_pc", "uni_pc_bh2",
 )  # fmt: skip
+"""Names of ComfyUI's samplers."""
+
 _LEAST = 0.02
-"""The smallest noise before none."""
+"""Smallest noise level above 0."""
+
 _CURVES: dict[str, Callable[[Floats], Floats]] = {
     "simple": lambda t: (1 - t) * (0.99 + 0.01 * (1 - t)),
     "sgm_uniform": lambda t: (1 - t) * (1 - _LEAST) + _LEAST,
@@ -31,14 +34,15 @@ _CURVES: dict[str, Callable[[Floats], Floats]] = {
     "kl_optimal": lambda t: np.tan((1 - t) * np.arctan(1.0) + t * np.arctan(_LEAST)),
 }
 SCHEDULERS = tuple(_CURVES)
+"""Names of ComfyUI's schedulers."""
 
 
 def compute_levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
-    """The part of noise before each step and after the last: `steps` + 1 numbers that fall to 0.
+    """Return the noise level, 0…1, before each step and after the last: `steps` + 1 numbers that fall to 0.
 
-    A `denoise` below 1 begins that much later on the scheduler's curve.
+    A `denoise` below 1 starts correspondingly later on the scheduler's curve.
 
-    >>> levels("normal", 4).tolist()
+    >>> compute_levels("normal", 4).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
     t = 1 - denoise * np.linspace(1, 0, steps + 1)[:-1]
@@ -46,7 +50,7 @@ def compute_levels(scheduler: str, steps: int, denoise: float = 1.0) -> Floats:
 
 
 def get_churn(sampler: str) -> float:
-    """How much fresh noise a sampler adds at each step, 0…1."""
+    """Return how much fresh noise a sampler adds at each step, 0…1."""
     if sampler in ("lcm", "ddpm"):
         return 0.9
     if "sde" in sampler or sampler in ("seeds_2", "seeds_3"):
@@ -55,7 +59,7 @@ def get_churn(sampler: str) -> float:
 
 
 def get_order(sampler: str) -> int:
-    """How often a sampler looks at a step before it takes it: 1, 2 or 3."""
+    """Return a sampler's order: the number of evaluations for each step, 1 to 3."""
     if "3" in sampler:
         return 3
     return 2 if any(part in sampler for part in ("2", "heun", "multistep", "pece", "uni_pc", "deis", "ipndm")) else 1

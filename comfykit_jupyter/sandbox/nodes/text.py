@@ -1,4 +1,4 @@
-"""Values typed in by the user, and text shown."""
+"""Nodes for text and primitive values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from comfykit_jupyter.sandbox.node import Context, Output, node
 
-_MOST = 9223372036854775807
+_MAX_VALUE = 9223372036854775807
+"""Largest value of a primitive number; the same as ComfyUI's."""
 
 
 def _pass_through(_: Context, value: Any) -> Output:
@@ -24,8 +25,8 @@ def _add_primitive(class_type: str, display_name: str, kind: str, options: dict[
     )(_pass_through)
 
 
-_add_primitive("PrimitiveInt", "Int", "INT", {"min": -_MOST, "max": _MOST, "control_after_generate": "fixed"})
-_add_primitive("PrimitiveFloat", "Float", "FLOAT", {"min": -_MOST, "max": _MOST, "step": 0.1})
+_add_primitive("PrimitiveInt", "Int", "INT", {"min": -_MAX_VALUE, "max": _MAX_VALUE, "control_after_generate": "fixed"})
+_add_primitive("PrimitiveFloat", "Float", "FLOAT", {"min": -_MAX_VALUE, "max": _MAX_VALUE, "step": 0.1})
 _add_primitive("PrimitiveString", "Text", "STRING", {"multiline": False})
 _add_primitive("PrimitiveStringMultiline", "Text (Multiline)", "STRING", {"multiline": True})
 _add_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
@@ -43,7 +44,7 @@ _add_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
     returns=("STRING",),
 )
 def string_concatenate(_: Context, string_a: str, string_b: str, delimiter: str) -> Output:
-    """Two texts with a delimiter between them."""
+    """Join two texts with a delimiter."""
     return Output((string_a + delimiter + string_b,))
 
 
@@ -56,7 +57,7 @@ def string_concatenate(_: Context, string_a: str, string_b: str, delimiter: str)
     output_node=True,
 )
 def preview_any(_: Context, source: Any = None) -> Output:
-    """Any value as text: numbers as they are, everything else as JSON where it can be."""
+    """Display any value as text: strings and numbers unchanged, everything else as JSON if possible."""
     if isinstance(source, str):
         text = source
     elif source is None or isinstance(source, (int, float)):

@@ -1,1 +1,1 @@
-"""The painter: procedural pictures for prompts, from words to pixels. There is no neural network in it."""
+"""The painter: procedural images for prompt texts, without a neural network."""

@@ -1,4 +1,4 @@
-"""Scenes without a horizon, and the city: silk, space, flowers, fire, streets at night."""
+"""Scenes other than landscapes: silk, space, fire, flowers, a city. Each function returns OKLab planes for a brief."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def paint_silk(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Cloth in folds: a smooth height, lit from a side."""
+    """Paint folded cloth: a smooth surface, lit from one side."""
     random = field.make_generator("silk")
     turn = random.uniform(-0.9, 0.9)
     along = np.cos(turn) * field.x + np.sin(turn) * field.y
@@ -52,7 +52,7 @@ _NEBULA = ("0b1038", "3a2c8c", "c2408a", "f08a5a", "fff0d0")
 
 
 def _choose_cloth_colours(brief: Brief, palette: Palette) -> Floats:
-    """The colours of a cloth: those named, from their shade to their light, or the palette's."""
+    """Return a cloth's colours: the named ones from dark to light, or the palette's."""
     if not brief.colours:
         return palette.accents
     dyes = [find_colour(colour) for colour in brief.colours]
@@ -62,7 +62,7 @@ def _choose_cloth_colours(brief: Brief, palette: Palette) -> Floats:
 
 
 def paint_space(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """A nebula among stars, and sometimes a planet in front of it."""
+    """Paint a nebula among stars, sometimes with a planet in front."""
     random = field.make_generator("space")
     lab = np.empty((3, field.height, field.width), dtype=np.float32)
     lab[:] = parse_hexes("05060f")[0][:, None, None]
@@ -93,7 +93,7 @@ def paint_space(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def _paint_planet(lab: Floats, field: Field, palette: Palette, random: np.random.Generator) -> None:
-    """A banded planet, lit from a side."""
+    """Paint a banded planet, lit from one side."""
     radius = random.uniform(0.13, 0.24)
     centre = (field.aspect * random.uniform(0.22, 0.78), random.uniform(0.3, 0.72))
     dx, dy = (field.x - centre[0]) / radius, (field.y - centre[1]) / radius
@@ -111,7 +111,7 @@ def _paint_planet(lab: Floats, field: Field, palette: Palette, random: np.random
 
 
 def paint_fire(field: Field, brief: Brief, _: Palette) -> Floats:
-    """Flames that rise out of the dark, and sparks."""
+    """Paint flames and sparks in the dark."""
     rise = 1 - field.y
     bend = field.make_noise("bend", 1.7, 4, stretch=(1, 1.6))
     base = field.make_noise("flame", 2.4, 6, 0.55, stretch=(0.75, 2.4))
@@ -131,7 +131,7 @@ def paint_fire(field: Field, brief: Brief, _: Palette) -> Floats:
 
 
 def paint_flower(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Blossoms before a soft garden."""
+    """Paint blossoms in front of a blurred garden."""
     random = field.make_generator("flower")
     leaf = parse_hexes("1f3d2b", "3f6b45", "8fae74")
     backdrop = apply_gradient(
@@ -195,7 +195,7 @@ def _paint_blossom(
 
 
 def paint_city(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Towers with lit windows and signs, and a wet street that mirrors them."""
+    """Paint towers with lit windows and signs, and their reflection in a wet street."""
     random = field.make_generator("city")
     street = random.uniform(0.72, 0.8)
     lab = paint_sky(field, palette, street)
@@ -240,7 +240,7 @@ def _paint_towers(
     middle = np.abs(edges / field.aspect - 0.5)
     tall = random.uniform(0.2, 0.5, len(edges)) * (1.0 - 0.45 * t) * (1.1 - 0.55 * t * (1 - 2 * middle.clip(0, 0.5)))
     tall += np.where(random.random(len(edges)) < 0.14, 0.16 * (1 - 0.5 * t), 0)
-    if row >= 3:  # the nearest stand at the sides, and leave a view between them
+    if row >= 3:  # the nearest towers stand at the sides, to keep the view open
         tall = np.where(middle < 0.24 + 0.08 * (row - 3), 0.02, tall * 1.9 + 0.15)
     house = np.searchsorted(edges, field.x[0]).clip(0, len(edges) - 1)
     left = np.concatenate(([0.0], edges))[house].astype(np.float32)
@@ -307,8 +307,10 @@ def _paint_wet_street(lab: Floats, field: Field, palette: Palette, street: float
     puddles = smoothstep(-0.5, 0.5, field.make_noise("puddles", 3, 4, stretch=(3.5, 1)))
     stretched = street - deep * 1.35 - ripple * 0.02 * near
     soft = np.stack([blur(plane, 0.006 * field.height) for plane in lab])
-    shown = sample(soft, (field.x + ripple * 0.018 * near) * field.height, stretched.clip(0.004, street) * field.height)
-    shown[0] *= 0.55 + 0.35 * puddles
+    reflection = sample(
+        soft, (field.x + ripple * 0.018 * near) * field.height, stretched.clip(0.004, street) * field.height
+    )
+    reflection[0] *= 0.55 + 0.35 * puddles
     asphalt = palette.near * np.array([0.9, 1, 1], dtype=np.float32)
-    shown += (0.42 - 0.3 * puddles) * (asphalt[:, None, None] - shown)
-    cover(lab, shown, mask_below(field, np.full(field.width, street, dtype=np.float32)))
+    reflection += (0.42 - 0.3 * puddles) * (asphalt[:, None, None] - reflection)
+    cover(lab, reflection, mask_below(field, np.full(field.width, street, dtype=np.float32)))

@@ -1,4 +1,4 @@
-"""What a prompt asks the painter for: words become a scene, a light, a ground, figures, a style and colours."""
+"""The painter's brief: words of the prompt text become a scene, a light, a ground, figures, a style and colours."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _OTHER_LIGHTS = ("sunset", "dawn", "day", "mist", "night", "sunset", "dawn")
 
 @dataclass(frozen=True)
 class Brief:
-    """What is to be painted."""
+    """The description of what to paint."""
 
     scene: str
     light: str
@@ -86,19 +86,19 @@ class Brief:
     figures: tuple[str, ...]
     style: str | None
     colours: tuple[str, ...]
-    """Named colours, the most important first; they tint the scene."""
+    """Named colours that tint the scene, the most important first."""
     coat: str | None
     """The colour named just before an animal."""
     key: int
-    """Differs from text to text, whatever the words mean."""
+    """A number that differs for every text, whatever its words mean."""
     turn: float
-    """Radians by which the negative prompt turns the hues."""
+    """Rotation of the hues by the negative prompt text, in radians."""
     looks: tuple[tuple[str, float], ...] = ()
-    """Further changes by name (`golden`, `brush`), each with its strength."""
+    """Names of LoRA effects (`golden`, `brush`), each with its strength."""
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a prompt in lower case, without weights and punctuation."""
+    """Return the words of a prompt text in lower case, without weights and punctuation."""
     words: list[str] = []
     for word in re.findall(r"[^\W\d_]+", text.lower()):
         if word.isascii():
@@ -117,7 +117,7 @@ def _find_meanings(words: list[str], kind: str) -> list[str]:
 
 
 def parse_brief(positive: str, negative: str = "") -> Brief:
-    """The brief of a prompt. What the negative prompt names is left out; what no word decides, a hash does."""
+    """Return the brief for a prompt text, without what the negative one names. A hash decides what no word does."""
     words, unwanted = split_words(positive), split_words(negative)
     choose = make_generator("brief", words)
 

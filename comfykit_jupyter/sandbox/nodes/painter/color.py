@@ -1,6 +1,6 @@
-"""Colour as the eye sees it: OKLab, in which gradients stay clean, and its way to and from sRGB.
+"""OKLab, a perceptual colour space with clean gradients, and its conversion from and to sRGB.
 
-Pictures are planes here, shape (3, height, width): lightness 0…1, then green-red and blue-yellow.
+Images are planes of shape (3, height, width) here: lightness 0…1, then green-red and blue-yellow.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ _TO_LAB = np.array(
 _FROM_LMS = np.linalg.inv(_TO_LMS.astype(np.float64)).astype(np.float32)
 _FROM_LAB = np.linalg.inv(_TO_LAB.astype(np.float64)).astype(np.float32)
 _STEPS = 4096
+"""Number of steps in the conversion tables."""
+
 _ROOT = np.linspace(0, 1, _STEPS + 1) ** 2
 _ENCODE = np.where(_ROOT <= 0.0031308, 12.92 * _ROOT, 1.055 * _ROOT ** (1 / 2.4) - 0.055).astype(np.float32)
-"""The sRGB curve at the squares of 0…1: evenly spaced it would be coarse between its dark values."""
+"""The sRGB curve at the squares of 0…1: with even spacing, dark values would be too coarse."""
+
 _CODES = np.linspace(0, 1, _STEPS + 1)
 _DECODE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def _multiply(matrix: Floats, planes: Floats) -> Floats:
-    """`matrix @ planes` without the threads of a BLAS, which are slower than the sum where cores are few."""
+    """Return `matrix @ planes`, without BLAS threads, which are slower on a machine with few cores."""
     out = np.empty_like(planes)
     for row, plane in zip(matrix, out, strict=True):
         np.multiply(planes[0], row[0], out=plane)
@@ -46,13 +49,13 @@ def _multiply(matrix: Floats, planes: Floats) -> Floats:
 
 
 def from_rgb(rgb: Floats) -> Floats:
-    """OKLab planes of sRGB planes 0…1; any shape behind the first axis."""
+    """Convert sRGB planes 0…1 to OKLab planes; the axes after the first one are free."""
     linear = _DECODE.take((rgb.reshape(3, -1) * _STEPS + 0.5).astype(np.int32), mode="clip")
     return _multiply(_TO_LAB, np.cbrt(_multiply(_TO_LMS, linear))).reshape(rgb.shape)
 
 
 def to_rgb(lab: Floats) -> Floats:
-    """Planes of sRGB 0…1 for OKLab planes; what lies outside sRGB is clipped."""
+    """Convert OKLab planes to sRGB planes 0…1; colours outside sRGB are clipped."""
     cone = _multiply(_FROM_LAB, lab.reshape(3, -1))
     linear = _multiply(_FROM_LMS, cone * cone * cone).clip(0, 1)
     at = np.sqrt(linear) * _STEPS
@@ -61,13 +64,13 @@ def to_rgb(lab: Floats) -> Floats:
 
 
 def parse_hexes(*codes: str) -> Floats:
-    """OKLab colours, shape (count, 3), of codes such as `"e2725b"`."""
+    """Return the OKLab colours, shape (count, 3), for codes such as `"e2725b"`."""
     rgb = np.array([[int(code[i : i + 2], 16) for i in (0, 2, 4)] for code in codes], dtype=np.float32) / 255
     return np.ascontiguousarray(from_rgb(np.ascontiguousarray(rgb.T)).T)
 
 
 def apply_gradient(stops: Floats, at: Floats) -> Floats:
-    """Planes coloured by a gradient: its evenly spaced stops, shape (count, 3), read where `at` (0…1) says."""
+    """Return planes coloured by a gradient of evenly spaced stops, shape (count, 3), at the positions `at` (0…1)."""
     places = np.linspace(0, 1, len(stops))
     fine = np.linspace(0, 1, 1024)
     table = np.stack([np.interp(fine, places, stops[:, plane]) for plane in range(3)])
@@ -80,13 +83,13 @@ def apply_gradient(stops: Floats, at: Floats) -> Floats:
 
 
 def mix(colour: Floats, other: Floats, share: float) -> Floats:
-    """A colour on the way from one to another: at `share` (0…1) of it."""
+    """Mix two colours; `share` (0…1) is that of the second."""
     mixed: Floats = (colour + (other - colour) * share).astype(np.float32)
     return mixed
 
 
 def turn_hue(colours: Floats, hue: float, chroma: float = 1.0) -> Floats:
-    """Colours, shape (…, 3), with their hue turned by some radians and their chroma scaled."""
+    """Rotate the hue of colours, shape (…, 3), by an angle in radians, and scale their chroma."""
     cos, sin = np.cos(hue) * chroma, np.sin(hue) * chroma
     a, b = colours[..., 1], colours[..., 2]
     return np.stack([colours[..., 0], a * cos - b * sin, a * sin + b * cos], axis=-1).astype(np.float32)

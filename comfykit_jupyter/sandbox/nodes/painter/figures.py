@@ -1,4 +1,4 @@
-"""A few figures, drawn as outlines: a fox, a cat, a boat, a house, birds."""
+"""Figures drawn from outlines: a fox, a cat, a boat, a house, birds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, draw_mask,
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette, find_colour
 from comfykit_jupyter.sandbox.nodes.values import Floats
 
-# Points in a square of 1, y down, the ground at 1; a point given twice is a corner.
+# Points in a unit square, y down, with the ground at 1; a repeated point makes a corner.
 _FOX_BODY = [
     (0.30, 0.20), (0.255, 0.055), (0.255, 0.055), (0.345, 0.135), (0.40, 0.135), (0.455, 0.04), (0.455, 0.04),
     (0.475, 0.19), (0.475, 0.25), (0.52, 0.34), (0.60, 0.47), (0.66, 0.62), (0.675, 0.80), (0.66, 0.93), (0.62, 0.99),
@@ -66,12 +66,12 @@ _COATS = {"fox": "d2602a", "cat": "2b2730"}
 
 
 def _double_points(*points: tuple[float, float]) -> list[tuple[float, float]]:
-    """An outline with straight sides."""
+    """Repeat each point, which makes an outline with straight sides."""
     return [point for point in points for _ in range(2)]
 
 
 def _dim(colour: Floats, brief: Brief, palette: Palette) -> Floats:
-    """A colour in the light of the scene."""
+    """Dim a colour to the light of the scene."""
     level = {"night": 0.62, "aurora": 0.6, "storm": 0.8}.get(brief.light, 1.0)
     out = colour * np.array([level, 0.95, 0.95], dtype=np.float32)
     return (mix(out, palette.haze, 0.1)).astype(np.float32)
@@ -80,7 +80,7 @@ def _dim(colour: Floats, brief: Brief, palette: Palette) -> Floats:
 def paint_sitting_animal(
     lab: Floats, field: Field, brief: Brief, palette: Palette, animal: str, across: float, outline: Floats
 ) -> None:
-    """A fox or a cat that sits on the ground and looks away into the picture."""
+    """Paint a fox or a cat that sits on the ground."""
     random = field.make_generator("sitting", animal)
     size = random.uniform(0.34, 0.42) if animal == "fox" else random.uniform(0.36, 0.43)
     size *= min(1.0, field.aspect)
@@ -125,7 +125,7 @@ def paint_sitting_animal(
         eye = draw_mask([_trace_circle(0.285, 0.232, 0.0135)], field, centre, size, flip)
         nose = draw_mask([_trace_circle(0.138, 0.312, 0.016)], field, centre, size, flip)
         cover(lab, parse_hexes("160f10")[0], np.maximum(eye, nose))
-    if brief.ground == "snow":  # it sinks in a little
+    if brief.ground == "snow":  # the animal sinks in a little
         edge = centre[1] - 0.022 * size + 0.03 * size * field.make_noise("paws", 9, 3)
         bank = smoothstep(-0.012, 0.02, field.y - edge) * np.exp(-(((field.x - across) / (0.62 * size)) ** 4))
         snow = lab[:, min(field.height - 1, int((centre[1] + 0.06 * size) * field.height)), :].mean(axis=1)
@@ -138,7 +138,7 @@ def _trace_circle(x: float, y: float, radius: float) -> list[tuple[float, float]
 
 
 def paint_boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], size: float) -> None:
-    """A sailing boat, with its likeness in the water."""
+    """Paint a sailing boat and its reflection in the water."""
     random = field.make_generator("boat")
     flip = bool(random.random() < 0.5)
     cloth = mix(palette.sun, palette.haze, 0.25)
@@ -161,7 +161,7 @@ def paint_boat(lab: Floats, field: Field, palette: Palette, centre: tuple[float,
 
 
 def paint_house(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Floats, across: float) -> None:
-    """A small house with a light in its window, and smoke."""
+    """Paint a small house with lit windows and smoke."""
     size = 0.24
     base = float(outline[int(np.clip(across * field.height, 0, field.width - 1))]) - 0.01
     centre = (across, base)
@@ -211,7 +211,7 @@ def paint_house(lab: Floats, field: Field, brief: Brief, palette: Palette, outli
 
 
 def paint_birds(lab: Floats, field: Field, palette: Palette) -> None:
-    """A few birds far off."""
+    """Paint a few distant birds."""
     random = field.make_generator("birds")
     start, height = field.aspect * random.uniform(0.25, 0.7), random.uniform(0.14, 0.34)
     for number in range(int(random.integers(5, 10))):

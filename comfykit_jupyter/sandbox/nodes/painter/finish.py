@@ -1,4 +1,4 @@
-"""The last layer: the look of a model, brush and paper, depth of colour, vignette and grain."""
+"""The last layer of an image: brush, paper or ink, depth of colour, vignette and grain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def apply_brush(lab: Floats, field: Field, strength: float) -> Floats:
-    """Strokes along the edges of the picture, with the relief of thick paint."""
+    """Return the image with brush strokes along its edges, in the relief of thick paint."""
     guide = blur(lab[0], 0.035 * field.height)
     down, right = np.gradient(guide)
     bend = field.make_noise("strokes", 1.4, 2)
@@ -42,13 +42,13 @@ def apply_brush(lab: Floats, field: Field, strength: float) -> Floats:
 
 
 def make_paper(field: Field) -> Floats:
-    """The tooth of paper, about -1…1."""
+    """Return the texture of paper, about -1…1."""
     tooth: Floats = 0.7 * field.make_noise("tooth", 70, 3, 0.8) + 0.3 * field.make_noise("pulp", 5, 3)
     return tooth
 
 
 def apply_watercolour(lab: Floats, field: Field) -> Floats:
-    """Washes that run, dry darker at their edges, and leave the paper's rim white."""
+    """Return the image as a watercolour: washes with darker edges, and a white border of paper."""
     run_x, run_y = (field.make_noise(("run", axis), 7, 4, 0.55) * np.float32(0.012) for axis in "xy")
     soft = np.stack([blur(plane, 0.008 * field.height) for plane in lab])
     ran = sample(soft, (field.x + run_x) * field.height, (field.y + run_y) * field.height)
@@ -71,7 +71,7 @@ def apply_watercolour(lab: Floats, field: Field) -> Floats:
 
 
 def apply_ink(lab: Floats, field: Field, palette: Palette) -> Floats:
-    """Ink on rice paper; what is most colourful keeps a breath of its colour."""
+    """Return the image as ink on rice paper; the most colourful parts keep a little colour."""
     run = field.make_noise("bleed", 9, 4, 0.6) * np.float32(0.006)
     soft = np.stack([blur(plane, 0.006 * field.height) for plane in lab])
     low, high = np.quantile(soft[0][::8, ::8], (0.02, 0.94))
@@ -95,7 +95,7 @@ def apply_ink(lab: Floats, field: Field, palette: Palette) -> Floats:
 
 
 def finish(lab: Floats, field: Field, brief: Brief, palette: Palette, cfg: float, ink: bool) -> Floats:
-    """A scene as a picture: its style, the depth that `cfg` gives it (7 is neutral), vignette and grain."""
+    """Finish a scene: its style, the depth of colour for `cfg` (7 is neutral), vignette and grain."""
     looks = dict(brief.looks)
     if not ink and brief.style not in ("ink", "watercolor", "neon"):
         add_bloom(lab, field, 0.74, 0.5)

@@ -1,4 +1,4 @@
-"""What scenes are put together from: skies, suns, stars, clouds, ridges, water. Each paints over what is there."""
+"""The layers of scenes: skies, suns, stars, clouds, ridges, water. Each is painted over the planes `lab` in place."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def cover(lab: Floats, colour: Floats, mask: Floats) -> None:
-    """Paint a colour, shape (3,) or planes, where the mask (0…1) says."""
+    """Paint a colour, shape (3,) or planes, through a mask (0…1)."""
     planes = colour[:, None, None] if colour.ndim == 1 else colour
     lab += mask * (planes - lab)
 
 
 def add_light(lab: Floats, colour: Floats, amount: Floats) -> None:
-    """Add light of a colour: what is dark takes more of it, and nothing is burnt out."""
+    """Add coloured light, more of it in dark areas, without overexposing any."""
     lab[0] += amount * (1.02 - lab[0]).clip(0) * colour[0]
     weight = amount.clip(0, 1)
     lab[1] += weight * (colour[1] - lab[1]) * 0.8
@@ -25,13 +25,13 @@ def add_light(lab: Floats, colour: Floats, amount: Floats) -> None:
 
 
 def paint_sky(field: Field, palette: Palette, horizon: float) -> Floats:
-    """A sky down to the horizon, and the horizon's colour below it."""
+    """Return a sky down to the horizon, with the horizon's colour below it."""
     at = field.y / horizon + field.make_noise("sky", 1.3, 3, stretch=(2.5, 1)) * 0.045
     return apply_gradient(palette.sky, at)
 
 
 def measure_distance(field: Field, centre: tuple[float, float]) -> Floats:
-    """How far each pixel is from a place, in heights."""
+    """Return the distance of each pixel from a point, in heights."""
     away: Floats = np.hypot(field.x - centre[0], field.y - centre[1])
     return away
 
@@ -39,7 +39,7 @@ def measure_distance(field: Field, centre: tuple[float, float]) -> Floats:
 def paint_sun(
     lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], radius: float, glow: float = 1.0
 ) -> None:
-    """A sun or a moon with the glow around it."""
+    """Paint a sun or a moon with a glow around it."""
     away = measure_distance(field, centre)
     add_light(lab, palette.sun, (0.55 * np.exp(-away / 0.42) + 0.4 * np.exp(-away / 0.1)) * glow)
     disc = smoothstep(radius + 1.5 * field.pixel, radius - 1.5 * field.pixel, away)
@@ -47,7 +47,7 @@ def paint_sun(
 
 
 def paint_moon(lab: Floats, field: Field, palette: Palette, centre: tuple[float, float], radius: float) -> None:
-    """A full moon with its seas."""
+    """Paint a full moon with its seas."""
     paint_sun(lab, field, palette, centre, radius, 0.55)
     away = measure_distance(field, centre)
     disc = smoothstep(radius + 1.5 * field.pixel, radius - 1.5 * field.pixel, away)
@@ -58,7 +58,7 @@ def paint_moon(lab: Floats, field: Field, palette: Palette, centre: tuple[float,
 
 
 def paint_stars(lab: Floats, field: Field, horizon: float, count: int = 420, strength: float = 1.0) -> None:
-    """Stars, many faint ones and a few bright ones; fewer towards the horizon."""
+    """Paint stars: many faint and a few bright ones, fainter towards the horizon."""
     random = field.make_generator("stars")
     number = round(count * max(field.aspect, 2.5))
     places = random.random((number, 2))
@@ -82,7 +82,7 @@ def paint_stars(lab: Floats, field: Field, horizon: float, count: int = 420, str
 def paint_clouds(
     lab: Floats, field: Field, palette: Palette, horizon: float, sun_at: tuple[float, float], amount: float = 0.5
 ) -> None:
-    """Clouds that lie flatter the nearer they are to the horizon, lit from where the sun is."""
+    """Paint clouds, flatter towards the horizon and lit by the sun."""
     depth = (horizon * 1.06 - field.y).clip(0.02, None)
     u = mirror((field.x - field.aspect / 2) * (0.34 / (depth + 0.2)) + field.aspect / 2, field.aspect)
     v = 1.25 * depth / (depth + 0.3)
@@ -100,7 +100,7 @@ def paint_clouds(
 
 
 def mask_below(field: Field, outline: Floats, soft: float = 1.2) -> Floats:
-    """What lies below an outline, one height for each column, 0…1."""
+    """Return a mask (0…1) of the area below an outline, which has one height per column."""
     return ((field.y - outline) / (soft * field.pixel) + 0.5).clip(0, 1)
 
 
@@ -116,22 +116,19 @@ def paint_ridges(
     white: float = 0.0,
     mist: float = 0.75,
 ) -> list[Floats]:
-    """Rows of hills or mountains, one behind the other, each paler than the one before it.
+    """Paint rows of hills or mountains, paler with distance, and return their outlines, farthest first.
 
     Args:
-        lab: painted over.
-        field: of the picture.
-        palette: from its `far` to its `near`.
-        top: where the farthest row stands, in heights.
-        bottom: where the nearest row stands.
-        count: of rows.
-        rugged: 0.3 for rolling hills, 0.6 for rocks.
-        height: of the farthest row's peaks.
-        white: how much snow lies on them, 0…1.
-        mist: how much haze lies in the valleys, 0…1.
-
-    Returns:
-        The outlines, farthest first.
+        lab: Planes to paint over.
+        field: Field of the image.
+        palette: Palette, used from `far` to `near`.
+        top: Position of the farthest row, in heights.
+        bottom: Position of the nearest row, in heights.
+        count: Number of rows.
+        rugged: Roughness: 0.3 for rolling hills, 0.6 for rocks.
+        height: Height of the farthest row's peaks.
+        white: Amount of snow on them, 0…1.
+        mist: Amount of haze in the valleys, 0…1.
     """
     outlines = []
     for row in range(count):
@@ -164,7 +161,7 @@ def paint_ridges(
 
 
 def _slope_flanks(field: Field, outline: Floats, under: Floats, rough: Floats) -> Floats:
-    """How the sides of peaks face, about -1…1: the outline's slope, carried down and outwards from each peak."""
+    """Return the slope of the sides of peaks, about -1…1: the outline's slope, continued down and outwards."""
     window = np.hanning(max(3, round(0.05 * field.height)))
     slope = np.convolve(np.gradient(outline) / field.pixel, window / window.sum(), "same")
     lean = 0.34 * np.sign(field.make_noise("lean", 2.4, 2)) + 0.1
@@ -176,7 +173,7 @@ def _slope_flanks(field: Field, outline: Floats, under: Floats, rough: Floats) -
 def paint_conifers(
     lab: Floats, field: Field, name: object, outline: Floats, colour: Floats, size: float, count: int
 ) -> None:
-    """A row of firs along an outline: spires with ragged sides."""
+    """Paint a row of firs with ragged sides along an outline."""
     random = field.make_generator("firs", name)
     wide = max(field.aspect, 2.5)
     across = field.x[0]
@@ -197,7 +194,7 @@ def paint_conifers(
 def paint_water(
     lab: Floats, field: Field, palette: Palette, horizon: float, sun_at: tuple[float, float] | None, rough: float = 0.5
 ) -> None:
-    """Water from the horizon down: what is above it, upside down and broken by waves, and the sun's glitter."""
+    """Paint water below the horizon: the upper part mirrored and broken by waves, and the sun's glitter."""
     row = int(horizon * field.height)
     if row >= field.height - 2:
         return
@@ -208,18 +205,18 @@ def paint_water(
     u = (field.x - field.aspect / 2) / (0.35 + 0.65 * near) * 0.8 + field.aspect / 2
     wave = sample(base, mirror(u, field.aspect) * field.height, spread * 0.98 * field.height)
     above = horizon - deep * (1.0 + 0.1 * rough) - wave * (0.02 + 0.10 * near) * rough
-    shown = sample(
+    reflection = sample(
         lab,
         (field.x + wave * 0.03 * rough * near) * field.height,
         above.clip(0.004, horizon - 2 * field.pixel) * field.height,
     )
     tint = palette.near + (palette.sky[1] - palette.near) * np.float32(0.5)
-    # not where it is brightest: half a sun and half the deep would be green
-    depth = (0.14 + 0.34 * near) * smoothstep(0.97, 0.82, shown[0])
-    shown += depth * (tint[:, None, None] - shown)
-    shown[0] += wave * (0.025 + 0.05 * near) * rough
+    # The brightest parts are not tinted: a mix of sunlight and deep water would turn green.
+    depth = (0.14 + 0.34 * near) * smoothstep(0.97, 0.82, reflection[0])
+    reflection += depth * (tint[:, None, None] - reflection)
+    reflection[0] += wave * (0.025 + 0.05 * near) * rough
     mask = mask_below(field, np.full(field.width, horizon, dtype=np.float32))
-    cover(lab, shown, mask)
+    cover(lab, reflection, mask)
     if sun_at is not None:
         width = 0.03 + 0.20 * near
         column = np.exp(-(((field.x - sun_at[0] - wave * 0.06 * near) / width) ** 2))
@@ -230,7 +227,7 @@ def paint_water(
 
 
 def add_bloom(lab: Floats, field: Field, threshold: float, amount: float, radius: float = 0.05) -> None:
-    """Let what is brighter than the threshold glow over what is beside it."""
+    """Let parts brighter than the threshold glow over their surroundings."""
     excess = (lab[0] - threshold).clip(0)
     for spread, weight in ((radius * 0.3, 0.6), (radius, 0.4)):
         pixels = spread * field.height

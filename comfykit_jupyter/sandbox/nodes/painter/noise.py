@@ -1,4 +1,4 @@
-"""Random fields that look like nature's: smooth noise of many octaves, warped and stretched, the same at every size."""
+"""Random fields that look natural: smooth noise of many octaves, warped and stretched, the same at every size."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def derive_seed(*parts: object) -> int:
-    """A number for a random generator that depends on all the parts, and is the same in every process."""
+    """Return a seed that depends on all parts and is the same in every process."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
 
 
 def make_generator(*parts: object) -> np.random.Generator:
-    """A random generator that depends on all the parts."""
+    """Return a random generator whose seed depends on all parts."""
     return np.random.Generator(np.random.PCG64(derive_seed(*parts)))
 
 
 def smoothstep(low: float | Floats, high: float | Floats, value: Floats) -> Floats:
-    """0 below `low`, 1 above `high`, and a soft rise between them; falls if `low` is above `high`."""
+    """Return 0 below `low`, 1 above `high` and a soft rise between; it falls if `low` is above `high`."""
     t = ((value - low) / (high - low)).clip(0, 1)
     eased: Floats = t * t * (3 - 2 * t)
     return eased
@@ -31,13 +31,13 @@ def smoothstep(low: float | Floats, high: float | Floats, value: Floats) -> Floa
 def resize_plane(
     plane: Floats, width: int, height: int, box: tuple[float, float, float, float] | None = None
 ) -> Floats:
-    """A plane at another size, smoothly; `box` is the part of it to take, in its own pixels."""
+    """Resize a plane smoothly; `box` selects a part of it, in its own pixels."""
     picture = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box))
 
 
 def blur(plane: Floats, radius: float) -> Floats:
-    """A plane softened over about `radius` pixels: made small and large again."""
+    """Blur a plane over about `radius` pixels, by scaling it down and up again."""
     height, width = plane.shape
     if radius < 1:
         return plane
@@ -48,13 +48,13 @@ def blur(plane: Floats, radius: float) -> Floats:
 
 
 def mirror(value: Floats, end: float) -> Floats:
-    """Values folded back into 0…`end`, so that what lies outside is what lies inside, mirrored."""
+    """Fold values into 0…`end`, so that the outside mirrors the inside."""
     folded: Floats = end - np.abs(value % (2 * end) - end)
     return folded
 
 
 def sample(planes: Floats, x: Floats, y: Floats) -> Floats:
-    """Planes, shape (…, height, width), read at places between their pixels; outside is what is on the border."""
+    """Read planes of shape (…, height, width) at positions between pixels; outside, the border is repeated."""
     height, width = planes.shape[-2:]
     x, y = x.clip(0, width - 1.001), y.clip(0, height - 1.001)
     left, top = x.astype(np.int32), y.astype(np.int32)
@@ -72,12 +72,12 @@ def sample(planes: Floats, x: Floats, y: Floats) -> Floats:
 
 
 class Field:
-    """A rectangle of pixels with its coordinates, and the noise on it. The height is 1; `x` and `y` go right and down.
+    """A rectangle of pixels with its coordinates and its noise. Its height is 1; `x` goes right and `y` down.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        seed: whatever the noise depends on.
+        width: Width in pixels.
+        height: Height in pixels.
+        seed: Values that the noise depends on.
     """
 
     def __init__(self, width: int, height: int, *seed: object) -> None:
@@ -90,7 +90,7 @@ class Field:
         self.y: Floats = np.broadcast_to(down[:, None], (height, width))
 
     def make_generator(self, *name: object) -> np.random.Generator:
-        """A generator of its own for everything that has a name."""
+        """Return the random generator for a name."""
         return make_generator(*self.seed, *name)
 
     def make_noise(
@@ -102,22 +102,22 @@ class Field:
         stretch: tuple[float, float] = (1.0, 1.0),
         shift: tuple[float, float] = (0.0, 0.0),
     ) -> Floats:
-        """Smooth noise, about -1…1.
+        """Return smooth noise, about -1…1.
 
         Args:
-            name: tells this noise from others with the same seed.
-            scale: waves of the first octave in a height.
-            octaves: each has twice the waves; those finer than the pixels are left out.
-            gain: how strong an octave is beside the one before it.
-            stretch: how much longer the waves are in x and in y.
-            shift: moves the noise, in heights.
+            name: Distinguishes this noise from others with the same seed.
+            scale: Waves of the first octave per height.
+            octaves: Number of octaves, each with twice the waves; those finer than a pixel are skipped.
+            gain: Strength of an octave relative to the one before it.
+            stretch: Factors for the length of the waves in x and y.
+            shift: Offset of the noise, in heights.
         """
         random = self.make_generator("noise", name)
         total = np.zeros((self.height, self.width), dtype=np.float32)
         weight, most = 1.0, 0.0
         for octave in range(octaves):
             waves_x, waves_y = (scale * 2**octave / part for part in stretch)
-            # as large as the widest picture, so that a seed means the same noise whatever the proportions
+            # Large enough for the widest image, so that a seed gives the same noise at all proportions.
             cells_x, cells_y = int(waves_x * max(self.aspect, 2.5)) + 6, int(waves_y) + 6
             if (octave and max(waves_x, waves_y) > self.height / 2) or cells_x * cells_y > 1 << 22:
                 break
@@ -131,13 +131,13 @@ class Field:
         return total
 
     def warp(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
-        """A plane read at places moved by `dx` and `dy`, in heights."""
+        """Read a plane at positions moved by `dx` and `dy`, in heights."""
         return sample(
             plane, self.x * self.height - 0.5 + dx * self.height, self.y * self.height - 0.5 + dy * self.height
         )
 
     def bend(self, plane: Floats, dx: Floats, dy: Floats) -> Floats:
-        """As `warped`, but squeezed towards the middle, so that nothing is wanted from outside of the plane."""
+        """Warp a plane, squeezed towards its centre so that nothing outside of it is needed."""
         across, down = (self.x + dx) / self.aspect - 0.5, self.y + dy - 0.5
         x, y = ((0.5 + 0.5 * np.tanh(2 * part)) * side for part, side in ((across, self.width), (down, self.height)))
         return sample(plane, x - 0.5, y - 0.5)
@@ -145,7 +145,7 @@ class Field:
     def make_swirls(
         self, name: object, scale: float, strength: float = 0.3, stretch: tuple[float, float] = (1.0, 1.0)
     ) -> Floats:
-        """Noise bent by noise: marble, clouds, silk; about -1…1."""
+        """Return noise bent by noise, about -1…1, as in marble, clouds and silk."""
         bend_x, bend_y = (
             self.make_noise((name, axis), scale * 0.7, 3, stretch=stretch) * np.float32(strength * stretch[axis == "y"])
             for axis in ("x", "y")
@@ -153,7 +153,7 @@ class Field:
         return self.bend(self.make_noise((name, "base"), scale, 6, stretch=stretch), bend_x, bend_y)
 
     def make_line(self, name: object, scale: float, octaves: int = 6, gain: float = 0.5) -> Floats:
-        """Noise along x only, shape (width,), about -1…1: the outline of hills."""
+        """Return noise along x only, shape (width,), about -1…1, as in the outline of hills."""
         random = self.make_generator("line", name)
         across = self.x[0]
         total = np.zeros(self.width, dtype=np.float32)
@@ -171,7 +171,7 @@ class Field:
 
 
 def _interpolate_spline(knots: Floats, at: Floats) -> Floats:
-    """A Catmull-Rom spline through evenly spaced knots."""
+    """Interpolate evenly spaced knots with a Catmull-Rom spline."""
     index = at.astype(np.int32).clip(1, len(knots) - 3)
     t = at - index
     a, b, c, d = (knots.take(index + offset) for offset in (-1, 0, 1, 2))
@@ -186,14 +186,14 @@ def draw_mask(
     size: float,
     flip: bool = False,
 ) -> Floats:
-    """How much of each pixel lies inside closed curves, 0…1.
+    """Return the share of each pixel, 0…1, that lies inside smooth closed curves.
 
     Args:
-        outlines: points of each curve in a square of 1, y down; the curve through them is smooth.
-        field: where to draw.
-        centre: of the square's bottom edge, in heights.
-        size: of the square, in heights.
-        flip: mirror it.
+        outlines: Points of each curve in a unit square, y down.
+        field: Field to draw on.
+        centre: Centre of the square's bottom edge, in heights.
+        size: Side of the square, in heights.
+        flip: Whether to mirror the curves.
     """
     fine = 3
     side = max(4, round(size * field.height * 1.2))
@@ -217,7 +217,7 @@ def draw_mask(
 
 
 def trace_closed_spline(points: Sequence[tuple[float, float]], fine: int = 12) -> Floats:
-    """A smooth closed curve through points, shape (count × fine, 2). A point given twice in a row is a corner."""
+    """Return a smooth closed curve through points, shape (count × fine, 2); a repeated point makes a corner."""
     knots = np.array(points)
     a, b, c, d = (np.roll(knots, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
     t = np.linspace(0, 1, fine, endpoint=False)[None, :, None]

@@ -1,4 +1,4 @@
-"""A picture for a brief: the scene, its finish, and nothing left to chance that the seed does not decide."""
+"""The painter's entry point: paints and finishes the scene of a brief, reproducibly for a seed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SCENES = {
 
 
 def paint(brief: Brief, hand: str, width: int, height: int, seed: int, cfg: float = 7.0) -> Floats:
-    """A picture, shape (3, height, width), sRGB 0…1; the same for the same arguments.
+    """Paint an image of shape (3, height, width), sRGB 0…1; equal arguments give equal images.
 
     Args:
-        brief: what to paint.
-        hand: who paints: `dreams` as the brief says, `ink` on paper, `silk` always cloth.
-        width: in pixels.
-        height: in pixels.
-        seed: decides all that the brief leaves open.
-        cfg: how far colours and contrasts are driven; 7 is neutral.
+        brief: What to paint.
+        hand: Manner of painting: `dreams` follows the brief, `ink` paints on paper, `silk` always paints cloth.
+        width: Width in pixels.
+        height: Height in pixels.
+        seed: Decides everything that the brief leaves open.
+        cfg: Strength of colours and contrasts; 7 is neutral.
     """
     field = Field(width, height, seed, brief.key)
     palette = choose_palette(brief)

@@ -1,4 +1,4 @@
-"""Colours that go together: one palette for each light, tinted by what the prompt names."""
+"""Palettes: matching colours for each light, tinted by the colours that the prompt text names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from comfykit_jupyter.sandbox.nodes.values import Floats
 
 @dataclass(frozen=True)
 class Palette:
-    """OKLab colours, each of shape (3,); `sky` has several, from the zenith to the horizon, and so has `accents`."""
+    """OKLab colours of shape (3,); `sky` has several from zenith to horizon, `accents` several from dark to light."""
 
     sky: Floats
     haze: Floats
@@ -25,7 +25,7 @@ class Palette:
 
 
 _LIGHTS = {
-    # the sky from the zenith to the horizon; haze, far, near, sun; accents from dark to light
+    # The sky from zenith to horizon; haze, far, near, sun; accents from dark to light.
     "day": (
         "1f5fae 5a9fdc a9d4ea f3ead4", "cfe0e4", "86aabb", "234236", "fff6da",
         "1b3a5c 2f7f8f f2c14e e8694a fff3dc",
@@ -62,13 +62,13 @@ COLOURS = {
 
 
 def find_colour(colour: str) -> Floats:
-    """The OKLab colour, shape (3,), of a name in `COLOURS`."""
+    """Return the OKLab colour, shape (3,), for a name in `COLOURS`."""
     lab: Floats = parse_hexes(COLOURS[colour])[0]
     return lab
 
 
 def choose_palette(brief: Brief) -> Palette:
-    """The palette of a light, its hues turned a little by the words, and drawn to the colours they name."""
+    """Return the palette for a brief: that of its light, with hues shifted by its words and colours."""
     sky, haze, far, near, sun, accents = (parse_hexes(*codes.split()) for codes in _LIGHTS[brief.light])
     turn = float(make_generator("palette", brief.key).normal(0, 0.07)) + brief.turn
     sky, haze, far, near, sun, accents = (turn_hue(part, turn) for part in (sky, haze, far, near, sun, accents))

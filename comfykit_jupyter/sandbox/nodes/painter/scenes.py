@@ -1,4 +1,4 @@
-"""Scenes in the open: mountains, hills, sea, dunes, forest. Each returns OKLab planes for a brief."""
+"""Landscapes: mountains, hills, sea, dunes, forest. Each function returns OKLab planes for a brief."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SNOW = parse_hexes("f6f5f2", "cfd9e8", "9fb2cf")
 
 
 def paint_heaven(field: Field, brief: Brief, palette: Palette, horizon: float) -> tuple[Floats, tuple[float, float]]:
-    """A sky with what belongs into it, and where its light is."""
+    """Return a sky with sun or moon, stars and clouds, and the position of its light."""
     random = field.make_generator("heaven")
     lab = paint_sky(field, palette, horizon)
     side = random.uniform(0.22, 0.78)
@@ -66,7 +66,7 @@ def _paint_aurora(lab: Floats, field: Field, palette: Palette, horizon: float) -
 
 
 def choose_ground_colour(brief: Brief, palette: Palette) -> Floats:
-    """The colour of the earth in front."""
+    """Return the colour of the ground in front."""
     if brief.ground == "snow":
         dim = {"night": 0.62, "aurora": 0.6, "storm": 0.78, "sunset": 0.86}.get(brief.light, 1.0)
         colour: Floats = _SNOW[0] * np.array([dim, 1, 1], dtype=np.float32)
@@ -86,7 +86,7 @@ def choose_ground_colour(brief: Brief, palette: Palette) -> Floats:
 def paint_foreground(
     lab: Floats, field: Field, brief: Brief, palette: Palette, base: float, tufts: bool = True
 ) -> Floats:
-    """The earth in front, with snow or grass on it; returns its outline."""
+    """Paint the ground in front, with snow or grass, and return its outline."""
     outline = base - 0.05 * field.make_line("front", 0.8, 4, 0.4)
     colour = choose_ground_colour(brief, palette)
     mask = mask_below(field, outline)
@@ -108,7 +108,7 @@ def paint_foreground(
 
 
 def add_figures(lab: Floats, field: Field, brief: Brief, palette: Palette, outline: Floats) -> None:
-    """The house, the animal and the birds of a brief; what stands, stands on the outline."""
+    """Paint a brief's house, animals and birds; all but the birds stand on the outline."""
     random = field.make_generator("figures")
     if "birds" in brief.figures:
         paint_birds(lab, field, palette)
@@ -121,7 +121,7 @@ def add_figures(lab: Floats, field: Field, brief: Brief, palette: Palette, outli
 
 
 def paint_mountains(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """A range of mountains, often above a lake."""
+    """Paint a mountain range, often above a lake."""
     random = field.make_generator("mountains")
     horizon = random.uniform(0.52, 0.62)
     lab, at = paint_heaven(field, brief, palette, horizon + 0.06)
@@ -147,7 +147,7 @@ def paint_mountains(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def paint_hills(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Rolling hills, a line of trees, and a meadow or snow in front with room for figures."""
+    """Paint rolling hills, a line of trees, and a meadow or snow in front with room for figures."""
     random = field.make_generator("hills")
     horizon = random.uniform(0.5, 0.58)
     lab, _ = paint_heaven(field, brief, palette, horizon + 0.05)
@@ -170,7 +170,7 @@ def paint_hills(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def paint_sea(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Open water under a wide sky."""
+    """Paint open water under a wide sky."""
     random = field.make_generator("sea")
     horizon = random.uniform(0.5, 0.64)
     lab, at = paint_heaven(field, brief, palette, horizon)
@@ -189,7 +189,7 @@ def paint_sea(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def paint_dunes(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Dunes, each with a side in the light and one in the shade."""
+    """Paint dunes, each with a lit and a shaded side."""
     random = field.make_generator("dunes")
     horizon = random.uniform(0.44, 0.54)
     lab, at = paint_heaven(field, brief, palette, horizon + 0.04)
@@ -220,7 +220,7 @@ def paint_dunes(field: Field, brief: Brief, palette: Palette) -> Floats:
 
 
 def paint_forest(field: Field, brief: Brief, palette: Palette) -> Floats:
-    """Trunks behind trunks in the mist, and light that falls between them."""
+    """Paint rows of trunks in the mist, with light between them."""
     random = field.make_generator("forest")
     at = (field.aspect * random.uniform(0.3, 0.7), random.uniform(0.2, 0.42))
     glow = np.exp(-measure_distance(field, at) / 0.5)

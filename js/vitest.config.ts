@@ -1,3 +1,4 @@
+/** Runs the tests in a simulated browser. */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({

@@ -21,6 +21,7 @@ export interface FormProps {
   uid: string;
 }
 
+/** The form of a view. A file or output dropped anywhere on it goes to the first field of its kind. */
 export function Form({ session, uid }: FormProps) {
   const fields = session.get("fields");
   const errors = session.get("errors");
@@ -174,7 +175,7 @@ function RunButtons({ session }: { session: Session }) {
         ×
         <input
           type="number"
-          class="ck-input ck-times"
+          class="ck-input ck-run-count"
           aria-label="Number of runs"
           min={1}
           max={MAX_RUNS}

@@ -46,6 +46,11 @@ export function getFileName(path: string): string {
   return path.split(/[/\\]/).at(-1) ?? path;
 }
 
+/** Return a path without its last part, with the separator at its end. */
+export function getFolder(path: string): string {
+  return path.slice(0, path.length - getFileName(path).length);
+}
+
 /** Shorten a local path to its file name; leave any other text unchanged. */
 export function shortenPath(text: string): string {
   return /^(\/|[a-z]:\\).*\.\w{1,5}$/i.test(text) ? getFileName(text) : text;

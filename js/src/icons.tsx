@@ -1,4 +1,4 @@
-/** Icons in the colour of the text, and buttons that show an icon. */
+/** Icons in the color of the text, and buttons that show an icon. */
 
 import type { ComponentType, JSX } from "preact";
 
@@ -35,6 +35,7 @@ export interface IconButtonProps extends ButtonAttributes {
   showLabel?: boolean;
 }
 
+/** A button that shows an icon, and its label if asked. */
 export function IconButton({ icon: Icon, label, title = label, showLabel, children, ...attributes }: IconButtonProps) {
   return (
     <button type="button" class="ck-button ck-square" aria-label={label} title={title} {...attributes}>

@@ -12,6 +12,7 @@ import { Session } from "./session/session";
 import "./style.css";
 import { Widget } from "./widget";
 
+/** Create the state of one model, and return what anywidget calls. */
 export default function createWidget() {
   let session: Session | undefined;
 

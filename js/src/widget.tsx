@@ -15,6 +15,7 @@ export interface WidgetProps {
   uid: string;
 }
 
+/** The widget. With a form, Ctrl+Enter runs it. */
 export function Widget({ session, uid }: WidgetProps) {
   useTopics(session, "state");
   const [opened, setOpened] = useState<Opened | null>(null);
@@ -33,7 +34,7 @@ export function Widget({ session, uid }: WidgetProps) {
       <TitleLine session={session} />
       {closed && (
         <p class="ck-note ck-disconnected" role="status">
-          Kernel disconnected. Run the cell again to continue: the form keeps what you typed.
+          Kernel disconnected. Run the cell again to continue{hasForm && "; what you typed will be restored"}.
         </p>
       )}
       <div class={`ck-body${hasForm ? "" : " ck-single"}`}>

@@ -1,3 +1,5 @@
+/** Tests of the form: its fields, errors, drops and several runs. */
+
 import { describe, expect, it, vi } from "vitest";
 import { acceptAll, makeField, makeRun, settle } from "./model";
 import { findButton, findControl, setUpPage, typeText } from "./page";

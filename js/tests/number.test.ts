@@ -1,3 +1,5 @@
+/** Tests of integers on their way to the kernel, steps, bounds and random numbers. */
+
 import { describe, expect, it } from "vitest";
 import { addSteps, clamp, drawInteger, toInteger, toWire } from "../src/number";
 import { generateNumbers } from "./numbers";

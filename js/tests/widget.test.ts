@@ -1,3 +1,5 @@
+/** Tests of the widget as a whole: runs, Cancel, several views. */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import createWidget from "../src/index";
 import { acceptAll, makeField, makeRun, settle, TestModel } from "./model";

@@ -1,7 +1,7 @@
 /** Chooses one value of a list, or several: a native select for few choices, a filtered list for many. */
 
 import { useState } from "preact/hooks";
-import { getFileName } from "../format";
+import { getFileName, getFolder } from "../format";
 import { CloseIcon, IconButton } from "../icons";
 import { getErrorMessage } from "../session/channel";
 import { isEqual, type Value } from "../session/protocol";
@@ -14,6 +14,7 @@ const MAX_SELECT = 20;
 const MIN_ROWS = 2;
 const MAX_ROWS = 6;
 
+/** A control for one choice, or several. */
 export function ChoiceControl({ session, field, id, value, error }: ControlProps) {
   const { multiselect } = field;
   const many = field.choices === null || field.choices.length > MAX_SELECT;
@@ -116,7 +117,7 @@ function Select({ choices, value, missing, multiple, attributes, onChoose }: Sel
   return (
     <select
       multiple={multiple}
-      class={`ck-input ${multiple ? "ck-several" : "ck-select"}${missing ? " ck-missing" : ""}`}
+      class={`ck-input ${multiple ? "ck-multiple" : "ck-select"}${missing ? " ck-missing" : ""}`}
       size={multiple ? Math.min(MAX_ROWS, Math.max(MIN_ROWS, choices.length)) : 1}
       onChange={(event) => {
         const texts = Array.from(event.currentTarget.selectedOptions, (option) => option.value);
@@ -147,8 +148,7 @@ function Select({ choices, value, missing, multiple, attributes, onChoose }: Sel
 function groupByFolder(choices: readonly Value[]): Map<string, Value[]> {
   const folders = new Map<string, Value[]>();
   for (const choice of choices) {
-    const text = toText(choice);
-    const folder = text.slice(0, text.length - getFileName(text).length);
+    const folder = getFolder(toText(choice));
     folders.set(folder, [...(folders.get(folder) ?? []), choice]);
   }
   return folders;

@@ -1,7 +1,7 @@
 /** Chooses one of many: an input that filters, and a list (the combobox pattern of WAI-ARIA). */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { getFileName } from "../format";
+import { getFileName, getFolder } from "../format";
 import { clamp } from "../number";
 import type { Value } from "../session/protocol";
 import { type ControlAttributes, toText } from "./control";
@@ -43,6 +43,7 @@ export function filterChoices(choices: readonly Value[], query: string): Value[]
   return [...found.filter(startsWithFirst), ...found.filter((choice) => !startsWithFirst(choice))];
 }
 
+/** An input that filters a list of choices and takes one of them. */
 export function Combobox(props: ComboboxProps) {
   const { choices, count, value, missing, attributes } = props;
   const [open, setOpen] = useState(false);
@@ -161,11 +162,10 @@ export function Combobox(props: ComboboxProps) {
 
 /** A path with its folders muted. */
 function Path({ text }: { text: string }) {
-  const name = getFileName(text);
   return (
     <>
-      <span class="ck-muted">{text.slice(0, text.length - name.length)}</span>
-      {name}
+      <span class="ck-muted">{getFolder(text)}</span>
+      {getFileName(text)}
     </>
   );
 }

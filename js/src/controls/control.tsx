@@ -14,10 +14,14 @@ export interface ControlProps {
 }
 
 /** The attributes that connect a control with its label, its error and its note. */
-export type ControlAttributes = ReturnType<typeof buildAttributes>;
+export interface ControlAttributes {
+  id: string;
+  "aria-invalid": boolean;
+  "aria-describedby"?: string;
+}
 
-/** Build the attributes that connect a control with its label, its error and its note. */
-export function buildAttributes(id: string, error: string | undefined, hasNote = false) {
+/** Build the attributes of a control, with or without an error and a note. */
+export function buildAttributes(id: string, error: string | undefined, hasNote = false): ControlAttributes {
   const describedBy = [error && `${id}-error`, hasNote && `${id}-note`].filter(Boolean).join(" ");
   return { id, "aria-invalid": Boolean(error), ...(describedBy && { "aria-describedby": describedBy }) };
 }

@@ -7,6 +7,9 @@ import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
 import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
+const PLACEHOLDER = "drop or paste a file, path or URL";
+
+/** A control for a media file: it uploads files and accepts outputs of the gallery. */
 export function MediaControl({ session, field, id, value, error }: ControlProps) {
   useTopics(session, "uploads");
   const [dragging, setDragging] = useState(false);
@@ -31,7 +34,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: the button does the same as dropping and pasting
     <div
-      class={`ck-media-field${dragging ? " ck-over" : ""}`}
+      class={`ck-media-field${dragging ? " ck-dragging" : ""}`}
       onDragOver={(event) => {
         event.preventDefault();
         setDragging(true);
@@ -70,10 +73,10 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
             value={editing ? text : shortenPath(text)}
             onFocus={() => setEditing(true)}
             onBlur={() => setEditing(false)}
-            title={text}
+            title={text || PLACEHOLDER}
             autocomplete="off"
             spellcheck={false}
-            placeholder="drop or paste a file, or type a path or URL"
+            placeholder={PLACEHOLDER}
             aria-required={field.required}
             onChange={(event) => setPath(event.currentTarget.value)}
             onKeyDown={(event) => event.key === "Enter" && setPath(event.currentTarget.value)}

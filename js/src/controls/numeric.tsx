@@ -50,10 +50,12 @@ function createNumberStepper(field: Field): Stepper {
   };
 }
 
+/** A control for an integer, exact at any size. */
 export function IntegerControl(props: ControlProps) {
   return <SliderInput {...props} stepper={createIntegerStepper(props.field)} />;
 }
 
+/** A control for a number. */
 export function NumberControl(props: ControlProps) {
   return <SliderInput {...props} stepper={createNumberStepper(props.field)} />;
 }
@@ -94,6 +96,7 @@ interface NumberInputProps extends ControlProps {
   after?: ComponentChildren;
 }
 
+/** A text input for numbers. It commits on Enter or when it loses the focus, and shows errors while typing. */
 export function NumberInput(props: NumberInputProps) {
   const { session, field, id, value, error, stepper, placeholder, display } = props;
   // The text being typed; null while the input shows the value.

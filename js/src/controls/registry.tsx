@@ -1,4 +1,8 @@
-/** The table of controls: one component for each kind of field. */
+/**
+ * The table of controls: one component for each kind of field.
+ *
+ * A new kind needs a component, a line here, its name in `FieldKind`, and the kernel's field traits.
+ */
 
 import type { ComponentType } from "preact";
 import type { FieldKind } from "../session/protocol";

@@ -8,6 +8,7 @@ import { createIntegerStepper, NumberInput } from "./numeric";
 
 type SeedMode = "fixed" | "random" | "increment";
 
+/** A control for a seed, with the last seed used. */
 export function SeedControl(props: ControlProps) {
   const { session, field, value } = props;
   const random = value === "random";

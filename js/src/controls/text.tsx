@@ -6,6 +6,7 @@ import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control
 /** Milliseconds after the last key press until the text is sent. */
 const TYPING_DELAY = 300;
 
+/** A control for a text. It is sent while the user types. */
 export function TextControl({ session, field, id, value, error }: ControlProps) {
   const area = useRef<HTMLTextAreaElement>(null);
   const text = toText(value);

@@ -2,6 +2,7 @@
 
 import { buildAttributes, type ControlProps, ErrorLine } from "./control";
 
+/** A control for a boolean, with the label of its state. */
 export function ToggleControl({ session, field, id, value, error }: ControlProps) {
   const on = value === true;
   const label = on ? field.label_on : field.label_off;

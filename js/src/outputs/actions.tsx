@@ -22,6 +22,7 @@ export interface ActionsProps {
   onFormChange?(): void;
 }
 
+/** The buttons of an output, or of a failed run. */
 export function Actions(props: ActionsProps) {
   const { session, run, item, showLabels = false, infoOpen, onInfo, onFormChange } = props;
   const hasForm = session.get("view") === "form";

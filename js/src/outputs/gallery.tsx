@@ -25,6 +25,7 @@ export interface GalleryProps {
   onOpen(opened: Opened): void;
 }
 
+/** The gallery, unless there is nothing to show but the stage. */
 export function Gallery({ session, onOpen }: GalleryProps) {
   const staged = findStagedRun(session);
   // The error of the run on the stage is shown there already.

@@ -10,7 +10,7 @@ import type { Session } from "../session/session";
 import { Actions } from "./actions";
 import { OutputView, type OutputViewProps } from "./outputViews";
 import { getOutputKey, isVisual, type RunOutput } from "./runs";
-import { useZoom } from "./zoom";
+import { useZoom, type Zoom } from "./zoom";
 
 /** The output to open. */
 export interface Opened {
@@ -45,6 +45,7 @@ const SHORTCUTS: readonly [string, string][] = [
   ["Esc", "close"],
 ];
 
+/** The lightbox, as a modal dialog. */
 export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [panel, setPanel] = useState<PanelKind | null>(opened.info ? "info" : null);
@@ -159,7 +160,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
           {session.notice}
         </p>
       )}
-      <div class="ck-look">
+      <div class="ck-lightbox-body">
         <IconButton
           icon={BackIcon}
           class="ck-button ck-side-button"
@@ -239,7 +240,7 @@ interface CanvasProps {
   /** One output, or two to compare. */
   shown: readonly RunOutput[];
   slider: boolean;
-  zoom: ReturnType<typeof useZoom>;
+  zoom: Zoom;
 }
 
 /** The outputs, side by side or one over the other with a slider between them. */
@@ -247,7 +248,7 @@ function Canvas({ session, shown, slider, zoom }: CanvasProps) {
   const [position, setPosition] = useState(50);
   const fields = session.get("fields");
   return (
-    <div class={`ck-canvas${slider ? " ck-slide" : ""}`} style={{ "--ck-at": position / 100 }}>
+    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`} style={{ "--ck-at": position / 100 }}>
       {shown.map((output, index) => {
         const { run, item } = output;
         const props = { session, run, item, alt: formatAltText(item, run, fields) };

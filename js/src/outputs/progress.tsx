@@ -15,6 +15,7 @@ const STATUS_INTERVAL = 1000;
 /** Seconds below which a failed or cancelled run does not say when it ended. */
 const MIN_SECONDS = 0.05;
 
+/** The status in words, the progress bar and the waiting runs. */
 export function ProgressPanel({ session }: { session: Session }) {
   useTopics(session, "progress");
   const active = session.active && !session.channel.closed;

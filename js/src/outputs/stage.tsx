@@ -21,6 +21,7 @@ export interface StageProps {
   onOpen(opened: Opened): void;
 }
 
+/** The stage of a view. */
 export function Stage({ session, onOpen }: StageProps) {
   useTopics(session, "progress", "preview");
   const staged = findStagedRun(session);

@@ -22,6 +22,8 @@ const PINCH_SPEED = 0.01;
 /** Pixels that a finger must move sideways to go to the next image. */
 const SWIPE = 60;
 
+export type Zoom = ReturnType<typeof useZoom>;
+
 /** Hold a view that starts with the whole image for each key. A swipe calls `onSwipe` with 1 (next) or -1 (previous). */
 export function useZoom(key: string, onSwipe: (by: number) => void) {
   const [view, setView] = useState(WHOLE);

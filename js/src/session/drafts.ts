@@ -14,6 +14,7 @@ export interface DraftForm {
   getDraftKey(): string;
 }
 
+/** The draft of one form. */
 export class Drafts {
   /** The names of the restored values, until they are run. */
   restored: string[] = [];

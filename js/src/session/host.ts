@@ -7,6 +7,7 @@ interface WidgetManager {
   context?: { localPath: string; pathChanged?: Record<"connect" | "disconnect", (callback: () => void) => unknown> };
 }
 
+/** The notebook application around the widget. */
 export class Host {
   readonly #model: Model;
 

@@ -2,6 +2,7 @@
 
 import { formatBytes } from "../format";
 import { type Bytes, type Channel, getErrorMessage, isAbortError } from "./channel";
+import { isSafeMedia } from "./mimeTypes";
 import type { Item, Run } from "./protocol";
 
 export type Size = "thumb" | "full";
@@ -43,14 +44,12 @@ const MAX_CONCURRENT_THUMBNAILS = 6;
 
 const WRONG_SIZE = "the kernel sent data of the wrong size";
 
-// A blob with scripts, opened in a tab, would run them in the notebook's origin: other types become plain data.
-const SAFE_TYPES = /^(image\/(png|jpeg|webp|gif|avif|bmp)|(video|audio)\/[a-z0-9.+-]+)$/;
-
 /** Return the reference to an output of a run, in the given size. */
 export function toMediaRef(run: Run, item: Item, size: Size): MediaRef {
   return { run: run.id, key: item.key, size };
 }
 
+/** The media files of one model, fetched once for all components that show them. */
 export class MediaCache {
   readonly #channel: Channel;
   // In the order of use, the oldest first.
@@ -177,7 +176,7 @@ async function fetchMedia(
     }
   };
   await Promise.all(Array.from({ length: MAX_CONCURRENT_CHUNKS }, fetchRest));
-  const blob = new Blob(chunks, { type: SAFE_TYPES.test(mime) ? mime : "application/octet-stream" });
+  const blob = new Blob(chunks, { type: isSafeMedia(mime) ? mime : "application/octet-stream" });
   const [width, height] = [Number(content.width), Number(content.height)];
   return width > 0 && height > 0 ? { blob, width, height } : { blob };
 }

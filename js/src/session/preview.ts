@@ -6,14 +6,14 @@
  */
 
 import type { Bytes } from "./channel";
+import { isSafeImage } from "./mimeTypes";
 
 /** A decoded image. */
 export type Frame = Pick<ImageBitmap, "width" | "height" | "close">;
 
 type Decode = (data: Blob) => Promise<Frame>;
 
-const MIME_TYPES = /^image\/(png|jpeg|webp|gif|avif|bmp)$/;
-
+/** The preview of the current run. */
 export class Preview {
   readonly #onChange: () => void;
   readonly #onPaint: (info: Record<string, unknown>) => void;
@@ -42,7 +42,7 @@ export class Preview {
 
   /** Decode and show a frame, in place of one that still waits. */
   push(mime: string, data: Bytes, info: Record<string, unknown> = {}): void {
-    if (!MIME_TYPES.test(mime)) return;
+    if (!isSafeImage(mime)) return;
     this.#next = { blob: new Blob([data], { type: mime }), info };
     if (!this.#decoding) void this.#decodeQueued();
   }

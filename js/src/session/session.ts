@@ -32,6 +32,7 @@ export type Topic = "state" | "progress" | "preview" | "uploads";
 /** Milliseconds in which the kernel must answer a cancel before the running cell is interrupted. */
 const CANCEL_TIMEOUT = 300;
 
+/** One model with everything that its views share. */
 export class Session {
   readonly channel: Channel;
   readonly values: Values;

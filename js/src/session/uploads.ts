@@ -18,6 +18,7 @@ interface Upload extends UploadState {
   controller: AbortController;
 }
 
+/** The uploads of one form, at most one for each field. */
 export class Uploads {
   readonly #channel: Channel;
   readonly #onChange: () => void;

@@ -23,6 +23,7 @@ interface Edit {
 /** Milliseconds in which the trait follows an accepted value. */
 const TRAIT_DELAY = 500;
 
+/** The values of one form. */
 export class Values {
   /** The names of the parameters that were set in this page and not run yet. */
   readonly edited = new Set<string>();

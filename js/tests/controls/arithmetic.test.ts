@@ -1,3 +1,5 @@
+/** Tests of arithmetic in number inputs. */
+
 import { describe, expect, it } from "vitest";
 import { evaluate, parseInteger, parseNumber } from "../../src/controls/arithmetic";
 import { generateNumbers } from "../numbers";

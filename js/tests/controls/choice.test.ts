@@ -1,3 +1,5 @@
+/** Tests of choices: few, many, several, missing. */
+
 import { describe, expect, it } from "vitest";
 import { acceptAll, makeField, settle } from "../model";
 import { findButton, findControl, pressKey, setUpPage } from "../page";

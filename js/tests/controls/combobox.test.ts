@@ -1,3 +1,5 @@
+/** Tests of the filter of a combobox. */
+
 import { describe, expect, it } from "vitest";
 import { filterChoices } from "../../src/controls/combobox";
 

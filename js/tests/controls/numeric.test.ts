@@ -1,3 +1,5 @@
+/** Tests of number inputs. */
+
 import { describe, expect, it } from "vitest";
 import { acceptAll, makeField, settle } from "../model";
 import { findButton, findControl, pressKey, setUpPage, typeText } from "../page";

@@ -1,3 +1,5 @@
+/** Tests of seeds: fixed, random, incremented. */
+
 import { describe, expect, it } from "vitest";
 import { acceptAll, makeField, makeRun, settle } from "../model";
 import { findButton, findControl, pressKey, setUpPage, typeText } from "../page";

@@ -1,3 +1,5 @@
+/** Tests of the buttons of an output. */
+
 import { describe, expect, it, vi } from "vitest";
 import { makeField, makeRun, settle } from "../model";
 import { findButton, pressKey, setUpPage } from "../page";

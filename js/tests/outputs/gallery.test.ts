@@ -1,3 +1,5 @@
+/** Tests of the gallery and its captions. */
+
 import { describe, expect, it } from "vitest";
 import { makeField, makeRun } from "../model";
 import { setUpPage } from "../page";

@@ -1,3 +1,5 @@
+/** Tests of the layout of the gallery. */
+
 import { describe, expect, it } from "vitest";
 import { layOutRuns } from "../../src/outputs/galleryLayout";
 import type { Item, Run } from "../../src/session/protocol";

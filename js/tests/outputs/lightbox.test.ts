@@ -1,3 +1,5 @@
+/** Tests of the lightbox and comparison. */
+
 import { describe, expect, it, vi } from "vitest";
 import { makeRun, settle } from "../model";
 import { pressKey, setUpPage } from "../page";

@@ -1,3 +1,5 @@
+/** Tests of progress, status and waiting runs. */
+
 import { describe, expect, it, vi } from "vitest";
 import { makeRun, settle } from "../model";
 import { findButton, setUpPage } from "../page";

@@ -1,3 +1,5 @@
+/** Tests of requests to the kernel and their answers. */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Channel } from "../../src/session/channel";
 import { TestModel } from "../model";

@@ -1,3 +1,5 @@
+/** Tests of drafts and their storage. */
+
 import { beforeEach, describe, expect, it } from "vitest";
 import { writeDraft } from "../../src/session/draftStorage";
 import { acceptAll, makeField, settle } from "../model";

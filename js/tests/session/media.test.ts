@@ -1,3 +1,5 @@
+/** Tests of media files: chunks, sharing, bounds, types. */
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Channel } from "../../src/session/channel";
 import { MediaCache } from "../../src/session/media";

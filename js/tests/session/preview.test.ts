@@ -1,3 +1,5 @@
+/** Tests of previews: decoding, order, memory. */
+
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Bytes } from "../../src/session/channel";
 import { type Frame, Preview } from "../../src/session/preview";

@@ -1,3 +1,5 @@
+/** Tests of the state that the views share. */
+
 import { expect, it } from "vitest";
 import type { Item } from "../../src/session/protocol";
 import { Session } from "../../src/session/session";

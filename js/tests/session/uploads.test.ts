@@ -1,3 +1,5 @@
+/** Tests of uploads in chunks. */
+
 import { beforeEach, describe, expect, it } from "vitest";
 import { Channel } from "../../src/session/channel";
 import { uploadFile } from "../../src/session/uploads";

@@ -1,3 +1,5 @@
+/** Tests of values that are edited while the kernel changes them. */
+
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Session } from "../../src/session/session";
 import { TestModel } from "../model";

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow
-from comfykit_jupyter.workflow.binding import Binding, Slot
+from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
-from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.spelling import nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -149,12 +150,12 @@ class _Check:
         if not _is_model(value) or problem.node_id is None:
             return problem
         for target in self.workflow.parameter(problem.parameter, self.definitions).targets:
-            slot = Slot.of(self.workflow, target, self.definitions)
-            if slot.node_id == problem.node_id and slot.spec.choices is not None and value not in slot.spec.choices:
-                class_type = self.workflow.prompt[slot.node_id]["class_type"]
-                reason = await self._missing_model(class_type, slot.field, value, slot.spec.choices)
+            found = NodeInput.of(self.workflow, target, self.definitions)
+            if found.node_id == problem.node_id and found.spec.choices is not None and value not in found.spec.choices:
+                class_type = self.workflow.prompt[found.node_id]["class_type"]
+                reason = await self._missing_model(class_type, found.field, value, found.spec.choices)
                 message = f"{one_line(problem.parameter)} ({problem.node_title}): {reason}"
-                return replace(problem, kind="missing_model", message=message, field=slot.field)
+                return replace(problem, kind="missing_model", message=message, field=found.field)
         return problem
 
     async def _media(self, upload: Upload) -> list[Problem]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.dry_run import DryRun
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 B = TypeVar("B", bound=Backend)
@@ -292,6 +293,14 @@ class ComfyKit:
     async def _fields(self, workflow: Any) -> tuple[Field, ...]:
         read = await self._load(workflow)
         return read.fields(await self._where(read).definitions(read.classes, fresh=True))
+
+    def definitions(self, workflow: Workflow) -> Definitions:
+        """Return what the server says about the node classes of a workflow.
+
+        Raises:
+            ServerError: the server is away.
+        """
+        return loop.call(self._where(workflow).definitions(workflow.classes, fresh=True))
 
     def server(self, workflow: Any = None) -> Server:
         """The server as it is now: version, jobs in its queue; `reachable` is False for one that is away.

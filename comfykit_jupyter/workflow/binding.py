@@ -1,41 +1,26 @@
-"""Putting values into a workflow: which input gets what, which seeds are drawn, which files are to be uploaded."""
+"""Put checked values into a workflow's prompt, draw its seeds, and list the files to upload."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
-from comfykit_jupyter.workflow.nodes import (
-    KNOWN_LOADERS,
-    MEDIA_KINDS,
-    MISSING,
-    SEED_NAMES,
-    Definitions,
-    Input,
-    Kind,
-    NodeDefinition,
-    is_link,
-    unwrapped,
-)
-from comfykit_jupyter.workflow.params import check_value, nearest, plain_scalar
+from comfykit_jupyter.workflow.inputs import NodeInput, seed_bounds
+from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from comfykit_jupyter.workflow.parameters import Parameter, Target
+    from comfykit_jupyter.workflow.parameters import Parameter
+    from comfykit_jupyter.workflow.values import CheckedValue
     from comfykit_jupyter.workflow.workflow import Workflow
-
-RANDOM = "random"
-_LARGEST_SEED = 2**53 - 1
-"""The largest that is drawn: the editor is a page, and past this it would show, and send, another number."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A media value that must be on the server before the run: `Binding.place` takes the name it got there.
+    """A media value that must be on the server before the run: `Binding.place` sets the name it got there.
 
-    `choices` are the names the server has already (an uploaded name needs no file); `value` is as it was given.
+    `choices` are the names that the server already has (such a name needs no file); `value` is as it was given.
     """
 
     parameter: str
@@ -49,11 +34,11 @@ class Upload:
 
 @dataclass
 class Binding:
-    """One run's prompt and what went into it.
+    """The prompt of one run, and what went into it.
 
-    `prompt` shares the nodes that are not changed with the workflow: change it by `place` only.
-    `params` are the values of all parameters, given or not; `seeds` is every seed that is used, by parameter,
-    or by address ("KSampler.seed") where no parameter names it.
+    `prompt` shares unchanged nodes with the workflow: change it by `place` only.
+    `params` are the values of all parameters, given or not; `seeds` are all seeds in use, by parameter,
+    or by address ("KSampler.seed") where no parameter names them.
     """
 
     prompt: dict[str, Any]
@@ -64,65 +49,12 @@ class Binding:
     """The inputs that were set, by node ID and name, with what the prompt has there now."""
 
     def place(self, upload: Upload, name: str) -> None:
-        """Sets the input that `upload` is for to the name of the file on the server."""
+        """Set the input of an upload to the name of the file on the server."""
         self.prompt[upload.node_id]["inputs"][upload.field] = name
         self.inputs[upload.node_id, upload.field] = name
         given = self.params.get(upload.parameter)
-        if not isinstance(given, str):  # bytes or a picture: nothing that a result could keep
+        if not isinstance(given, str):  # a result can't keep bytes or an image
             self.params[upload.parameter] = str(given) if hasattr(given, "__fspath__") else name
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One input of one node, as far as it is known: its definition, or what its value shows, and what goes there."""
-
-    node_id: str
-    field: str
-    spec: Input
-    defined: bool
-    media: Kind | None
-    upload: bool
-    default: Any
-
-    @classmethod
-    def of(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> Slot:
-        """Finds the input of a parameter's target.
-
-        A marker on a node that loads one file means that file, whatever it says, unless the node has such an input.
-        """
-        node = workflow.prompt[target.node_id]
-        class_type: str = node["class_type"]
-        definition = definitions.get(class_type) if definitions else None
-        field, default = target.field, target.default
-        if field not in node["inputs"] and (definition is None or field not in definition.inputs):
-            field = _upload_field(class_type, definition) or field
-            value = node["inputs"].get(field, MISSING)
-            default = MISSING if is_link(value) else value
-        spec = definition.inputs.get(field) if definition is not None else None
-        media: Kind | None = None
-        if spec is not None:
-            media = spec.kind if spec.kind in MEDIA_KINDS else None
-        elif class_type in KNOWN_LOADERS and KNOWN_LOADERS[class_type][0] == field:
-            media = KNOWN_LOADERS[class_type][1]
-        inferred = spec if spec is not None else Input.inferred(field, default)
-        return cls(
-            target.node_id, field, inferred, spec is not None, media, target.upload or media is not None, default
-        )
-
-    def is_seed(self, parameter: str) -> bool:
-        """Whether the input is a seed: by definition, or a whole number whose field or parameter is called so."""
-        if self.defined and self.spec.kind != "integer":
-            return False
-        named = self.field in SEED_NAMES or parameter in SEED_NAMES
-        whole = self.spec.kind == "integer" or (not self.defined and (self.default is MISSING or self.default == "0"))
-        return self.spec.seed or (named and whole)
-
-
-def _upload_field(class_type: str, definition: NodeDefinition | None) -> str | None:
-    if definition is not None:
-        sole = definition.upload_field()
-        return None if sole is None else sole.name
-    return KNOWN_LOADERS[class_type][0] if class_type in KNOWN_LOADERS else None
 
 
 def bind(
@@ -131,11 +63,11 @@ def bind(
     definitions: Definitions | None,
     draw: Callable[[int, int], int] | None,
 ) -> Binding:
-    """See `Workflow.bind`."""
-    return _Binder(workflow, definitions, draw or _draw).bind(values)
+    """Put values into the prompt as `Workflow.bind` does."""
+    return _Binder(workflow, definitions, draw or _draw_seed).bind(values)
 
 
-def _draw(low: int, high: int) -> int:
+def _draw_seed(low: int, high: int) -> int:
     from random import SystemRandom
 
     return SystemRandom().randint(low, high)
@@ -152,97 +84,72 @@ class _Binder:
         self.params: dict[str, Any] = {}
         self.seeds: dict[str, int] = {}
         self.uploads: list[Upload] = []
-        self.problems: list[Problem] = []
-        self.given: dict[tuple[str, str], str] = {}  # the inputs that a value was given for, and under which name
-        self.settled: set[tuple[str, str]] = set()  # the seed inputs that are dealt with
+        self.given: set[tuple[str, str]] = set()  # the inputs that a value was given for
+        self.noted: set[tuple[str, str]] = set()  # the seed inputs that are in `seeds`
 
     def bind(self, values: Mapping[str, Any]) -> Binding:
-        for name, value in values.items():
-            parameter = self.find(name if isinstance(name, str) else short_repr(name))
-            if parameter is not None:
-                self.give(parameter, value)
+        checked = self.workflow.check(values, self.definitions)
+        self.given = {target.place for value in checked.values() for target, _ in value.inputs}
+        for value in checked.values():
+            self.set_value(value)
         declared = self.workflow.parameters
         for parameter in declared.values():
-            if parameter.name not in values:
-                self.leave(parameter)
-        if self.problems:
-            raise ParameterError(self.problems)
+            if parameter.name not in checked:
+                self.keep_default(parameter)
         self.settle_seeds()
         ordered = {name: self.params.pop(name) for name in declared if name in self.params}
         return Binding(self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads), self.inputs)
 
-    def find(self, name: str) -> Parameter | None:
-        try:
-            return self.workflow.parameter(name, self.definitions)
-        except ParameterError as error:
-            self.problems.extend(error.problems)
-            return None
-
-    def give(self, parameter: Parameter, value: Any) -> None:
-        """A value was given: it goes to all the parameter's targets, or is reported for each that can't take it."""
-        given, value = value, plain_scalar(value)
-        slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
-        if isinstance(value, str) and value == RANDOM and all(slot.is_seed(parameter.name) for slot in slots):
-            value = self.draw(*_limits(slots))
-        for slot in slots:
-            other = self.given.setdefault((slot.node_id, slot.field), parameter.name)
-            if other != parameter.name:
-                reason = f"given twice, also as {short_repr(other)}: leave one of them out"
-                self.problems.append(self.problem(parameter, slot, reason))
+    def set_value(self, checked: CheckedValue) -> None:
+        """Set all inputs of a parameter to a value that was given; only note the files to upload."""
+        name = checked.parameter.name
+        drawn = self.draw_seed([target.spec for target, _ in checked.inputs]) if checked.random else None
+        self.params[name] = checked.value if drawn is None else drawn
+        for target, own in checked.inputs:
+            if target.upload:
+                self.copy_node(target.node_id)
+                self.uploads.append(self.upload(name, target, own))
                 continue
-            self.put(parameter, slot, given if slot.upload else value)  # a file may be text that knows more
+            value = own if drawn is None else drawn
+            is_list = target.spec.multiselect and isinstance(value, list)
+            self.set_input(target.node_id, target.field, {"__value__": value} if is_list else value)
+            if target.is_seed(name) and type(value) is int:
+                self.note_seed(name, target, value)
 
-    def put(self, parameter: Parameter, slot: Slot, value: Any) -> None:
-        """One target gets its value; media only has its place made ready."""
-        try:
-            checked = self.check(parameter, slot, value)
-        except ParameterError as error:
-            self.problems.extend(error.problems)
-            return
-        self.params.setdefault(parameter.name, checked)
-        if slot.upload:
-            self.copy_node(slot.node_id)
-            title = self.workflow.title(slot.node_id, self.definitions)
-            choices = tuple(choice for choice in slot.spec.choices or () if isinstance(choice, str))
-            self.uploads.append(Upload(parameter.name, slot.node_id, title, slot.field, slot.media, value, choices))
-            return
-        listed = slot.spec.multiselect and isinstance(checked, list)
-        self.set_input(slot.node_id, slot.field, {"__value__": checked} if listed else checked)
-        if slot.is_seed(parameter.name) and type(checked) is int:
-            self.note_seed(parameter.name, slot, checked)
+    def upload(self, parameter: str, target: NodeInput, value: Any) -> Upload:
+        title = self.workflow.title(target.node_id, self.definitions)
+        choices = tuple(choice for choice in target.spec.choices or () if isinstance(choice, str))
+        return Upload(parameter, target.node_id, title, target.field, target.media, value, choices)
 
-    def leave(self, parameter: Parameter) -> None:
-        """No value was given: the workflow's own stay, each where it is, but for a seed that nobody ever set."""
-        slots = [Slot.of(self.workflow, target, self.definitions) for target in parameter.targets]
-        slots = [slot for slot in slots if (slot.node_id, slot.field) not in self.given]
-        if parameter.required and slots:
-            self.problems.append(self.problem(parameter, slots[0], "required, and no value was given"))
-            return
-        seeds = [slot for slot in slots if slot.is_seed(parameter.name)]
-        unset = [slot for slot in seeds if _is_untouched(slot.default)]
+    def keep_default(self, parameter: Parameter) -> None:
+        """Keep the workflow's own values where none was given; draw seeds that were never set."""
+        targets = [NodeInput.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        targets = [target for target in targets if target.place not in self.given]
+        unset = [each for each in targets if each.is_seed(parameter.name) and _is_untouched(each.default)]
         if unset:
-            drawn = self.draw(*_limits(unset))
-            for slot in unset:
-                self.set_input(slot.node_id, slot.field, drawn)
-        inputs = ((slot, self.prompt[slot.node_id]["inputs"].get(slot.field, MISSING)) for slot in slots)
-        values = [(slot, unwrapped(value)) for slot, value in inputs if value is not MISSING and not is_link(value)]
-        for slot, value in values:
+            drawn = self.draw_seed([target.spec for target in unset])
+            for target in unset:
+                self.set_input(target.node_id, target.field, drawn)
+        for target in targets:
+            wrapped = self.prompt[target.node_id]["inputs"].get(target.field, MISSING)
+            if wrapped is MISSING or is_link(wrapped):
+                continue
+            value = unwrapped(wrapped)
             self.params.setdefault(parameter.name, value)
-            if type(value) is int and slot.is_seed(parameter.name):
-                self.note_seed(parameter.name, slot, value)
+            if type(value) is int and target.is_seed(parameter.name):
+                self.note_seed(parameter.name, target, value)
 
     def settle_seeds(self) -> None:
-        """The seeds that no parameter names: drawn where untouched, and noted."""
-        for node_id, field, spec in list(self.other_seeds()):
+        """Draw the untouched seeds that no parameter names, and note them all."""
+        for node_id, field, spec in list(self.find_other_seeds()):
             value = self.prompt[node_id]["inputs"][field]
             if _is_untouched(value) and (node_id, field) not in self.given:
-                slot = Slot(node_id, field, spec, True, None, False, value)
-                value = self.draw(*_limits([slot]))
+                value = self.draw_seed([spec])
                 self.set_input(node_id, field, value)
             if type(value) is int:
                 self.seeds.setdefault(self.workflow.address(node_id, field), value)
 
-    def other_seeds(self) -> Iterator[tuple[str, str, Input]]:
+    def find_other_seeds(self) -> Iterator[tuple[str, str, Input]]:
         for node_id, node in self.prompt.items():
             definition = self.definitions.get(node["class_type"]) if self.definitions else None
             for field, value in node["inputs"].items():
@@ -250,35 +157,17 @@ class _Binder:
                     continue
                 spec = definition.inputs.get(field) if definition is not None else None
                 seed = spec.seed if spec is not None else field in SEED_NAMES
-                if seed and (node_id, field) not in self.settled:
+                if seed and (node_id, field) not in self.noted:
                     yield node_id, field, spec or Input.inferred(field, 0)
 
-    def check(self, parameter: Parameter, slot: Slot, value: Any) -> Any:
-        if value is None:
-            reason = "None is no value: leave it out to keep the workflow's"
-            raise ParameterError([self.problem(parameter, slot, reason)])
-        if slot.upload:
-            return value
-        definition = self.definition(slot.node_id)
-        if not slot.defined and definition is not None and not _may_have(definition, slot):
-            names = list(definition.inputs)
-            example = f"${one_line(parameter.name)}.{one_line(nearest(slot.field, names) or 'FIELD')}"
-            known = ", ".join(one_line(each) for each in names[:10])
-            reason = f"the node has no input {short_repr(slot.field)}: write {example} in its title (it has {known})"
-            raise ParameterError([self.problem(parameter, slot, reason)])
-        spec = slot.spec if slot.defined else _lenient(slot, value)
-        title = self.workflow.title(slot.node_id, self.definitions)
-        return check_value(value, spec, parameter=parameter.name, node_id=slot.node_id, node_title=title)
+    def draw_seed(self, specs: list[Input]) -> int:
+        return self.draw(*seed_bounds(specs))
 
-    def problem(self, parameter: Parameter, slot: Slot, reason: str) -> Problem:
-        title = self.workflow.title(slot.node_id, self.definitions)
-        return Problem(parameter.name, f"{one_line(parameter.name)} ({title}): {reason}", slot.node_id, title)
-
-    def definition(self, node_id: str) -> NodeDefinition | None:
-        return self.definitions.get(self.prompt[node_id]["class_type"]) if self.definitions else None
+    def set_input(self, node_id: str, name: str, value: Any) -> None:
+        self.copy_node(node_id)[name] = self.inputs[node_id, name] = value
 
     def copy_node(self, node_id: str) -> dict[str, Any]:
-        """Return the inputs of this run's own copy of a node: nodes are copied when they are first changed."""
+        """Return the inputs of this run's own copy of a node, which is made when the node is first changed."""
         if node_id not in self.changed:
             node = self.workflow.prompt[node_id]
             self.prompt[node_id] = {**node, "inputs": dict(node["inputs"])}
@@ -286,42 +175,13 @@ class _Binder:
         inputs: dict[str, Any] = self.prompt[node_id]["inputs"]
         return inputs
 
-    def set_input(self, node_id: str, name: str, value: Any) -> None:
-        """Put a value into the prompt."""
-        self.copy_node(node_id)[name] = self.inputs[node_id, name] = value
-
-    def note_seed(self, name: str, slot: Slot, value: int) -> None:
-        """One name, one number: a target that keeps another one is noted by its address."""
-        self.settled.add((slot.node_id, slot.field))
+    def note_seed(self, name: str, target: NodeInput, value: int) -> None:
+        """Note one seed by its parameter's name, and an input that keeps another value by its address."""
+        self.noted.add(target.place)
         if self.seeds.setdefault(name, value) != value:
-            self.seeds[self.workflow.address(slot.node_id, slot.field)] = value
-
-
-def _limits(slots: list[Slot]) -> tuple[int, int]:
-    """The numbers to draw from: those that all these seeds can take, and the editor as well."""
-    low = max(int(slot.spec.min) if slot.spec.min is not None else 0 for slot in slots)
-    high = min([_LARGEST_SEED, *(int(slot.spec.max) for slot in slots if slot.spec.max is not None)])
-    return (low, high) if low <= high else (low, low)
+            self.seeds[self.workflow.address(target.node_id, target.field)] = value
 
 
 def _is_untouched(value: Any) -> bool:
-    """A seed of 0 (false is none) is what a new node has: nobody chose it."""
+    """Return whether a seed is 0 (but not false), as in a new node: nobody chose it."""
     return value == "0" or (type(value) is int and value == 0)
-
-
-def _may_have(definition: NodeDefinition, slot: Slot) -> bool:
-    """A node may take what its definition doesn't list: what the workflow has there, and parts of inputs (`a.b`)."""
-    return slot.default is not MISSING or slot.field.split(".", 1)[0] in definition.inputs
-
-
-def _lenient(slot: Slot, value: Any) -> Input:
-    """What to hold a value against that only the workflow's own is known for. A file says 8 where it means 8.0."""
-    if slot.default is MISSING:
-        return Input(slot.field, "*", "link")
-    if slot.spec.kind == "integer" and not slot.spec.seed and isinstance(value, float):
-        return Input(slot.field, "FLOAT", "number")
-    if slot.spec.kind == "number" and type(value) is int:
-        return Input(slot.field, "INT", "integer")
-    if slot.spec.kind == "text" and slot.default == "0" and slot.field in SEED_NAMES:
-        return Input(slot.field, "INT", "integer")
-    return slot.spec

@@ -13,7 +13,7 @@ from typing import Any
 
 from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions, Input, NodeDefinition
-from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 _CONVERSIONS: Mapping[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
-from comfykit_jupyter.workflow.binding import Slot
+from comfykit_jupyter.workflow.inputs import NodeInput
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
 from comfykit_jupyter.workflow.obvious import obvious
 
@@ -18,7 +19,6 @@ FieldKind = Literal[
     "integer", "number", "seed", "choice", "toggle", "text", "multiline", "image", "video", "audio", "file"
 ]
 
-_LARGEST_EXACT = 2**53 - 1  # past that a browser's number is not the number that was sent
 _MOST_CHOICES = 200  # more are asked for when they are looked at
 _MOST_STOPS = 1000  # a slider with more can't be set to what one wants
 
@@ -65,7 +65,7 @@ class Field:
 
 def json_safe(value: Any) -> Any:
     """A value as a browser can hold it: an integer that it would round becomes its digits."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_EXACT:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT:
         return str(value)
     return value
 
@@ -79,7 +79,7 @@ def describe(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
 
 def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -> Field | None:
     """The field of a parameter, as its first target is; None when that takes no value but a link."""
-    slot = Slot.of(workflow, parameter.targets[0], definitions)
+    slot = NodeInput.of(workflow, parameter.targets[0], definitions)
     spec = slot.spec
     if spec.kind == "link" and slot.default is not MISSING:
         spec = Input.inferred(slot.field, slot.default)  # a kind of its own with a plain value
@@ -110,7 +110,7 @@ def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -
     )
 
 
-def _kind(spec: Input, slot: Slot, *, seed: bool) -> FieldKind | None:
+def _kind(spec: Input, slot: NodeInput, *, seed: bool) -> FieldKind | None:
     if slot.media is not None and slot.media != "link":
         return _media(slot.media)
     if slot.upload:

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.editor.convert import is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
+from comfykit_jupyter.workflow.json_values import plain_json
 from comfykit_jupyter.workflow.nodes import is_link
-from comfykit_jupyter.workflow.params import plain_json
 
 WORKFLOW_LIMIT = 64 * 1024 * 1024
 """Bytes of JSON that are read before it is refused. Media may be larger: only what they carry is read."""

@@ -14,6 +14,8 @@ Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio"
 MediaKind = Literal["image", "audio", "video", "file"]
 MEDIA_KINDS: Final[frozenset[str]] = frozenset(get_args(MediaKind))
 SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
+RANDOM: Final = "random"
+"""The value of a seed that is drawn for each run."""
 _PROSE: Final = frozenset({"text", "prompt"})
 """Inputs that hold what people write, where nobody says so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.workflow.binding import Slot
+from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Definitions, reachable
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def _ranked(workflow: Workflow, definitions: Definitions) -> Iterator[tuple[int,
         if node_id not in needed:
             continue
         for field in node["inputs"]:
-            slot = Slot.of(workflow, workflow.target(node_id, field), definitions)
+            slot = NodeInput.of(workflow, workflow.target(node_id, field), definitions)
             rank = None if slot.default is MISSING else _rank(slot, node["class_type"])
             if rank is not None:
                 yield rank, node_id, field
 
 
-def _rank(slot: Slot, class_type: str) -> int | None:
+def _rank(slot: NodeInput, class_type: str) -> int | None:
     """How early an input comes; None for one that is not obvious."""
     kind, field = slot.spec.kind, slot.field
     if slot.media in MEDIA_KINDS:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 
 
 def mapping(value: Any) -> Mapping[Any, Any]:
@@ -47,7 +48,7 @@ def identity(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value) if value.bit_length() < 64 else None
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else None
+        return str(int(value)) if value.is_integer() and abs(value) <= LARGEST_EXACT else None
     return value if isinstance(value, str) and len(value) <= 64 else None
 
 

@@ -19,13 +19,15 @@ from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowEr
 from comfykit_jupyter.workflow.fields import Field, describe
 from comfykit_jupyter.workflow.formats import recognise
 from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.json_values import plain_json
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrapped
 from comfykit_jupyter.workflow.obvious import obvious
 from comfykit_jupyter.workflow.parameters import Parameter, Target
-from comfykit_jupyter.workflow.params import nearest, plain_json
+from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.titles import Title, parse_title
+from comfykit_jupyter.workflow.values import CheckedValue, check_values
 
-__all__ = ["Binding", "Field", "Parameter", "Target", "Upload", "Workflow"]
+__all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
 _LONGEST_ADDRESS = 500  # characters
 _LONGEST_TITLE = 120
@@ -234,6 +236,29 @@ class Workflow:
         Where nothing is declared they are the obvious inputs, under the names by which `bind` takes them.
         """
         return describe(self, definitions)
+
+    def check(
+        self, values: Mapping[str, Any], definitions: Definitions | None = None, *, partial: bool = False
+    ) -> dict[str, CheckedValue]:
+        """Check values against every input that they set.
+
+        Args:
+            values: by parameter name or address, as for `bind`.
+            definitions: the server's; without them only the workflow's own values tell what fits.
+            partial: whether required parameters may be missing, as in a form that is not filled in yet.
+
+        Returns:
+            The values as they are sent, by parameter name.
+
+        Raises:
+            ParameterError: with all that is wrong, not only the first problem.
+
+        Example:
+            >>> node = {"class_type": "KSampler", "inputs": {"steps": 20}, "_meta": {"title": "$steps"}}
+            >>> Workflow.parse({"1": node}).check({"steps": 8})["steps"].value
+            8
+        """
+        return check_values(self, values, definitions, partial=partial)
 
     def bind(
         self,

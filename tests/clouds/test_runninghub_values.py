@@ -51,7 +51,7 @@ def test_an_input_without_a_title_is_given_by_its_address(kit: ComfyKit, cloud: 
         ({"widht": 48}, "did you mean 'width'"),
         ({"width": "48"}, "width (Canvas): '48' is text: give an integer"),
         ({"width": True}, "width (Canvas)"),
-        ({"width": None}, "None is no value"),
+        ({"width": None}, "None is not a value"),
         ({"name": "x", "color": "red"}, "color (Canvas): 'red' is text"),
         ({"2.images": "a picture"}, "images (SaveImage, node 2): the input is linked to another node"),
         ({"2.quality": 9}, "quality"),

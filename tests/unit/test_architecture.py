@@ -35,7 +35,10 @@ LAYERS = [
     ["client/*"],
     ["workflow/clouds/*"],
     ["workflow/progress/*"],
-    [f"workflow/{name}" for name in ("workflow", "app", "binding", "checking", "fields", "formats", "obvious")],
+    [
+        f"workflow/{name}"
+        for name in ("workflow", "app", "binding", "checking", "fields", "formats", "inputs", "obvious", "values")
+    ],
     ["workflow/hosted", "workflow/parameters"],
     ["workflow/embedded/*"],
     ["workflow/editor/*"],

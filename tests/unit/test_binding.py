@@ -122,7 +122,7 @@ def test_one_input_given_under_two_names_is_refused() -> None:
 
 def test_none_is_refused() -> None:
     [message] = refusals(SAMPLER, {"steps": None})
-    assert "None is no value" in message
+    assert "None is not a value" in message
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:

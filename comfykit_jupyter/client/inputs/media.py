@@ -16,7 +16,7 @@ from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
-from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Upload
 
 _MAGIC = (

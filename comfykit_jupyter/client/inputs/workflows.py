@@ -15,7 +15,7 @@ from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from comfykit_jupyter.notebook.magic.body import BodyError, read_body
 from comfykit_jupyter.notebook.magic.line import LineError, Token, split
 from comfykit_jupyter.workflow.nodes import MISSING, Input
-from comfykit_jupyter.workflow.params import nearest
+from comfykit_jupyter.workflow.spelling import nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow

@@ -16,15 +16,14 @@ from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call
-from comfykit_jupyter.notebook.widget.values import check_all
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 HISTORY_LIMIT = 10
@@ -100,24 +99,24 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             self._kits[url] = ComfyKit(url)
         return self._kits[url]
 
-    def _load(self, kit: ComfyKit, call: Call) -> tuple[Workflow, tuple[Field, ...]]:
-        """Load the workflow that the line names, and its fields as the server defines them."""
+    def _load(self, kit: ComfyKit, call: Call) -> tuple[Workflow, tuple[Field, ...], Definitions]:
+        """Load the workflow that the line names, its fields, and the server's definitions of its nodes."""
         source = call.arguments[0]
         workflow = kit.load(source)
-        fields = kit.fields(workflow)
+        definitions = kit.definitions(workflow)
+        fields = workflow.fields(definitions)
         if isinstance(source, str):
             self.fields[source] = fields
-        return workflow, fields
+        return workflow, fields, definitions
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def _run(self, call: Call) -> ExecuteResult | None:
         kit = self._get_kit(call)
         name = _parse_variable(call)
-        workflow, fields = self._load(kit, call)
+        workflow, fields, definitions = self._load(kit, call)
         values = convert_values(call.values, workflow, fields, self._evaluate)
-        checked = {field.name: field for field in fields if field.kind not in MEDIA_KINDS}
-        check_all({name: value for name, value in values.items() if name in checked}, checked, workflow)
+        workflow.check(values, definitions, partial=True)
         if "--timeout" in call.options:
             kit = kit.options(timeout=_parse_timeout(call.options["--timeout"]))
         if "--dry-run" in call.options:
@@ -172,7 +171,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         kit = self._get_kit(call)
         note = ""
         try:
-            workflow, fields = self._load(kit, call)
+            workflow, fields, _ = self._load(kit, call)
         except ServerError as error:
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({})

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ServerError, WorkflowError
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
-from comfykit_jupyter.notebook.widget.values import initial
+from comfykit_jupyter.notebook.widget.values import check_all, initial
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field
 
 
@@ -33,6 +35,8 @@ class Parameters:
         self.workflow = kit.read(source)
         self.fields: dict[str, Field] = {}
         """By name."""
+        self.definitions: Definitions = {}
+        """Of the workflow's node classes; none while the server is away."""
         self.complete = False
         """Whether the server was there to define them."""
 
@@ -46,7 +50,8 @@ class Parameters:
         if server.reachable and not self.complete:
             with contextlib.suppress(ServerError):
                 self.workflow = self._kit.load(self.workflow)
-                self.fields = {field.name: field for field in self._kit.fields(self.workflow)}
+                self.definitions = self._kit.definitions(self.workflow)
+                self.fields = {field.name: field for field in self.workflow.fields(self.definitions)}
                 self.complete = True
         if not self.fields and self.workflow.resolved:  # what the editor saved has none before the server is there
             self.fields = {field.name: field for field in self.workflow.fields({})}
@@ -58,6 +63,14 @@ class Parameters:
             return self.ask()
         except WorkflowError as error:
             return replace(self._kit.server(self.workflow), reachable=False, message=str(error))
+
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values as the form keeps them.
+
+        Raises:
+            ParameterError: with all that is wrong.
+        """
+        return check_all(values, self.fields, self.workflow, self.definitions)
 
     def described(self) -> list[dict[str, Any]]:
         """The trait `fields`."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.notebook.widget.values import EXACT, RANDOM
-from comfykit_jupyter.workflow.nodes import SEED_NAMES
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+from comfykit_jupyter.workflow.nodes import RANDOM, SEED_NAMES
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -37,7 +37,7 @@ def seed_rows(
     for name, (own, low, high) in _seeds(workflow, fields).items():
         value = values.get(name, own)
         whole = isinstance(value, int) and not isinstance(value, bool)
-        counters[name] = (value if whole else SystemRandom().randint(low, min(high, EXACT)), low, high)
+        counters[name] = (value if whole else SystemRandom().randint(low, min(high, LARGEST_EXACT)), low, high)
     return [
         {name: low + (first - low + index) % (high - low + 1) for name, (first, low, high) in counters.items()}
         for index in range(times)

@@ -16,13 +16,9 @@ from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import get_inbox
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Input
-from comfykit_jupyter.workflow.params import check_value
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, RANDOM, Definitions
 from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
-
-RANDOM = "random"
-EXACT = 2**53 - 1
-"""The largest integer that JavaScript's numbers hold; larger ones cross as strings."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
@@ -48,7 +44,7 @@ def to_wire(value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):
-        return value if abs(value) <= EXACT else str(value)
+        return value if abs(value) <= LARGEST_EXACT else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
@@ -73,59 +69,31 @@ def initial(field: Field) -> Any:
     return RANDOM if field.kind == "seed" and field.default in (0, "0") else field.default
 
 
-def check(field: Field, value: Any) -> Any:
-    """A value as a form keeps it.
+def check_all(
+    values: Mapping[str, Any], fields: Mapping[str, Field], workflow: Workflow, definitions: Definitions
+) -> dict[str, Any]:
+    """Return values as a form keeps them.
 
-    Bytes, pictures, arrays and the like become files in a private folder, and the value is the file's path.
-
-    Raises:
-        ParameterError: it does not fit the field.
-    """
-    if field.kind == "seed" and value == RANDOM:
-        return RANDOM
-    if field.kind in MEDIA_KINDS:
-        return _file(field, value)
-    spec = Input(
-        field.name,
-        "*",
-        _KINDS.get(field.kind, field.kind),  # type: ignore[arg-type]
-        min=field.min,
-        max=field.max,
-        choices=field.choices,
-        multiselect=field.multiselect,
-    )
-    return check_value(value, spec, parameter=field.name, node_id=field.node_id, node_title=field.node)
-
-
-def check_all(values: Mapping[str, Any], fields: Mapping[str, Field], workflow: Workflow) -> dict[str, Any]:
-    """All of these values as a form keeps them; those of inputs that have no field are told by their address.
+    Bytes, images, arrays and the like become files in a private folder, and the value is the file's path.
 
     Raises:
-        ParameterError: all that is wrong with them, at once.
+        ParameterError: with all that is wrong.
     """
-    checked: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in values.items():
+        field = fields.get(name)
         try:
-            field = fields.get(name)
-            checked[name] = _check_addressed(name, value, workflow) if field is None else check(field, value)
-        except ParameterError as error:  # noqa: PERF203 - all of them are told at once
+            kept[name] = value if field is None or field.kind not in MEDIA_KINDS else _file(field, value)
+        except ParameterError as error:
             problems += error.problems
+    try:
+        checked = workflow.check(kept, definitions, partial=True)
+    except ParameterError as error:
+        problems += error.problems
     if problems:
         raise ParameterError(problems)
-    return checked
-
-
-def _check_addressed(name: str, value: Any, workflow: Workflow) -> Any:
-    parameter = workflow.parameter(name)
-    target = parameter.targets[0]
-    spec = Input.inferred(target.field, None if target.default is MISSING else target.default)
-    if spec.seed and value == RANDOM:
-        return RANDOM
-    return check_value(value, spec, parameter=name, node_id=target.node_id, node_title=parameter.node_title)
-
-
-_KINDS = {"seed": "integer", "multiline": "text"}
+    return {name: each.value for name, each in checked.items()}
 
 
 def _file(field: Field, value: Any) -> Any:

@@ -25,7 +25,7 @@ from comfykit_jupyter.notebook.widget.parameters import Parameters
 from comfykit_jupyter.notebook.widget.seeds import seed_rows
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage import is_known
-from comfykit_jupyter.notebook.widget.values import ValuesTrait, check_all, from_wire, initial, to_wire
+from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
@@ -73,7 +73,7 @@ class WorkflowWidget(RunView):
         self._parameters = Parameters(self._kit, workflow)
         self._refused: dict[str, str] = {}
         server = self._parameters.ask()
-        first = check_all(values or {}, self._parameters.fields, self._parameters.workflow)
+        first = self._parameters.check(values or {})
         self._static_output = StaticOutput(lambda: about(self._parameters.workflow.name, self._values()))
         super().__init__(
             view="form",
@@ -176,7 +176,7 @@ class WorkflowWidget(RunView):
         Raises:
             ParameterError: a name or value is wrong; nothing was changed.
         """
-        checked = check_all(changes, self._parameters.fields, self._parameters.workflow)
+        checked = self._parameters.check(changes)
         with self.lock:
             before = self._parameters.initial() if whole else self._values()
             self._trait().put(self, {**before, **checked})

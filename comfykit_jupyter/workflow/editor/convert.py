@@ -17,11 +17,11 @@ from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.subgraphs import Promotion, leaves_first
 from comfykit_jupyter.workflow.editor.widgets import Widget, rounded, unknown, unmade
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
 
-_LARGEST_EXACT = 2**53
 _PAGE_ONLY: Final = {"LOAD_3D": "a view of its scene", "WEBCAM": "a picture", "AUDIO_RECORD": "a recording"}
 _EDITOR_NAMES: Final[Mapping[tuple[str, str], str]] = {
     ("ByteDance2ReferenceNode", "ByteDance Seedance 2.5 Reference to Video (Legacy)"): (
@@ -231,7 +231,7 @@ def _wrapped(value: Any, widget: Widget | None = None) -> Any:
     if isinstance(value, list):
         curve = widget is not None and widget.spec is not None and widget.spec.type == "CURVE"
         return {"__type__": "CURVE", "__value__": value} if curve else {"__value__": value}
-    if type(value) is int and _LARGEST_EXACT < abs(value) < 10**300:
+    if type(value) is int and LARGEST_EXACT < abs(value) < 10**300:
         return _as_page(value)
     return value
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.widgets import Slot, Widget
 from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, plain_json
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.params import plain_json
 from comfykit_jupyter.workflow.tolerant import identities, identity, list_of, mapping, objects, slot_index, text
 
 INPUT_NODE: Final = "-10"
@@ -288,7 +288,7 @@ def _proxies(raw: Any) -> list[Proxy]:
 def _renumber(root: Graph, subgraphs: Mapping[str, Graph], last: list[Any]) -> None:
     """Gives each node in a subgraph an id that no other graph has, counting on from the last that was given."""
     used = set(root.nodes)
-    highest = max((each for each in last if isinstance(each, int) and each < 2**53), default=0)
+    highest = max((each for each in last if isinstance(each, int) and each <= LARGEST_EXACT), default=0)
     changed: dict[str, dict[str, str]] = {}
     for id_, graph in subgraphs.items():
         names: dict[str, str] = {}

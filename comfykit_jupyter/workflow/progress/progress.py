@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.progress.state import Progress, RunError, RunState, Status
 
 __all__ = ["Progress", "RunError", "RunState", "Status", "from_history", "from_queue", "reduce"]
@@ -303,4 +304,4 @@ def _whole(value: Any) -> int | None:
     """A count: a non-negative number of a sane size, as an integer."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if 0 <= value < 2**53 else None  # also refuses NaN
+    return int(value) if 0 <= value <= LARGEST_EXACT else None  # also refuses NaN

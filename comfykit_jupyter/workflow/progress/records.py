@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.binding import Binding, Slot
+from comfykit_jupyter.workflow.binding import Binding
+from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -22,7 +23,7 @@ def recorded(workflow: Workflow) -> Binding:
     seeds: dict[str, int] = {}
     named: set[tuple[str, str]] = set()
     for parameter in workflow.parameters.values():
-        for slot in (Slot.of(workflow, target, None) for target in parameter.targets):
+        for slot in (NodeInput.of(workflow, target, None) for target in parameter.targets):
             if slot.default is MISSING:
                 continue
             params.setdefault(parameter.name, slot.default)

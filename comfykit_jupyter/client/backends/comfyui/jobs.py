@@ -9,8 +9,8 @@ from urllib.parse import quote
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.params import nearest
 from comfykit_jupyter.workflow.progress.records import queued_items
+from comfykit_jupyter.workflow.spelling import nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI

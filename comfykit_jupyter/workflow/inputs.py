@@ -1,0 +1,97 @@
+"""Find the node input that a parameter sets, and what is known of it: its definition, its media kind, its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+from comfykit_jupyter.workflow.nodes import (
+    KNOWN_LOADERS,
+    MEDIA_KINDS,
+    MISSING,
+    SEED_NAMES,
+    Definitions,
+    Input,
+    Kind,
+    NodeDefinition,
+    is_link,
+)
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.parameters import Target
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class NodeInput:
+    """An input of a node of a workflow.
+
+    `spec` is its definition, or is inferred from its value where there is none (`defined` is False then).
+    `default` is the workflow's own value: MISSING if it is absent or a link. `upload` inputs take a file.
+    """
+
+    node_id: str
+    field: str
+    spec: Input
+    defined: bool
+    media: Kind | None
+    upload: bool
+    default: Any
+
+    @classmethod
+    def of(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> NodeInput:
+        """Find the input that a parameter's target means.
+
+        A marker on a node that loads one file means that file, unless the node has an input of the marker's name.
+        """
+        node = workflow.prompt[target.node_id]
+        class_type: str = node["class_type"]
+        definition = definitions.get(class_type) if definitions else None
+        field, default = target.field, target.default
+        if field not in node["inputs"] and (definition is None or field not in definition.inputs):
+            field = _find_upload_field(class_type, definition) or field
+            value = node["inputs"].get(field, MISSING)
+            default = MISSING if is_link(value) else value
+        spec = definition.inputs.get(field) if definition is not None else None
+        media: Kind | None = None
+        if spec is not None:
+            media = spec.kind if spec.kind in MEDIA_KINDS else None
+        elif class_type in KNOWN_LOADERS and KNOWN_LOADERS[class_type][0] == field:
+            media = KNOWN_LOADERS[class_type][1]
+        return cls(
+            node_id=target.node_id,
+            field=field,
+            spec=spec if spec is not None else Input.inferred(field, default),
+            defined=spec is not None,
+            media=media,
+            upload=target.upload or media is not None,
+            default=default,
+        )
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The node's ID and the name of the input."""
+        return self.node_id, self.field
+
+    def is_seed(self, parameter: str) -> bool:
+        """Return whether the input is a seed: by definition, or an integer that is called so, or whose parameter is."""
+        if self.defined and self.spec.kind != "integer":
+            return False
+        named = self.field in SEED_NAMES or parameter in SEED_NAMES
+        whole = self.spec.kind == "integer" or (not self.defined and (self.default is MISSING or self.default == "0"))
+        return self.spec.seed or (named and whole)
+
+
+def seed_bounds(specs: list[Input]) -> tuple[int, int]:
+    """Return the smallest and largest seed that all these inputs accept, and the editor keeps exactly."""
+    low = max(int(spec.min) if spec.min is not None else 0 for spec in specs)
+    high = min([LARGEST_EXACT, *(int(spec.max) for spec in specs if spec.max is not None)])
+    return (low, high) if low <= high else (low, low)
+
+
+def _find_upload_field(class_type: str, definition: NodeDefinition | None) -> str | None:
+    if definition is not None:
+        sole = definition.upload_field()
+        return None if sole is None else sole.name
+    return KNOWN_LOADERS[class_type][0] if class_type in KNOWN_LOADERS else None

@@ -1,0 +1,71 @@
+"""Copy values into plain types of JSON; integers that JavaScript keeps exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
+
+from comfykit_jupyter.workflow.errors import kind_of, short_repr
+
+LARGEST_EXACT: Final = 2**53 - 1
+"""The largest integer that JavaScript's numbers hold exactly, as do all that are smaller."""
+
+MAX_BITS: Final = 1024
+"""The size of the largest integer that is accepted: a larger one is an attack, and Python refuses to print it."""
+
+_ATOMS = frozenset({str, bool, type(None)})
+
+
+def plain_scalar(value: Any) -> Any:
+    """A scalar of numpy or torch, or a subclass of str or int, as the plain Python value; anything else as it is."""
+    if type(value) in (str, int, float, bool):
+        return value
+    for base in (bool, int, float, str):
+        if isinstance(value, base):
+            return base.__str__(value) if base is str else base(value)
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return value.item()
+    return value
+
+
+def plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
+    """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one.
+
+    `lenient`: NaN and the infinities become None, as JavaScript writes them.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is int:
+        if value.bit_length() > MAX_BITS:
+            raise ValueError(f"an integer of {value.bit_length()} bits is too large")
+        return value
+    if kind is float:
+        if isfinite(value):
+            return value
+        if lenient:
+            return None
+        raise ValueError(f"{value} is not a finite number")
+    if depth == 0:
+        raise ValueError("the value is nested too deeply")
+    # The atoms are looked at here, not by a call of their own: they are most of a workflow.
+    if isinstance(value, (list, tuple)):
+        return [each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient) for each in value]
+    if kind is dict or isinstance(value, Mapping):
+        return {
+            key if type(key) is str else _key(key): (
+                each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient)
+            )
+            for key, each in value.items()
+        }
+    scalar = plain_scalar(value)
+    if type(scalar) is kind:
+        raise ValueError(f"{kind_of(value)} is not a value of JSON")
+    return plain_json(scalar, depth - 1, lenient=lenient)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"the key {short_repr(key)} is {kind_of(key)}, not text")  # noqa: TRY004 - see plain_json
+    return str.__str__(key)

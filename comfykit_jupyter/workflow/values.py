@@ -1,0 +1,250 @@
+"""Check values against every input that they set. Forms, magics, `kit.check` and runs all check here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, one_line, short_repr
+from comfykit_jupyter.workflow.inputs import NodeInput, seed_bounds
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, plain_json, plain_scalar
+from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, NodeDefinition
+from comfykit_jupyter.workflow.spelling import nearest
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.parameters import Parameter
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class CheckedValue:
+    """A value that fits all inputs of its parameter.
+
+    Attributes:
+        parameter: the parameter that it was given for.
+        value: the value in plain types of JSON; media as it was given; `"random"` for a seed to draw.
+        inputs: the inputs to set, each with the value that it gets.
+        random: whether a seed is to be drawn for these inputs.
+    """
+
+    parameter: Parameter
+    value: Any
+    inputs: tuple[tuple[NodeInput, Any], ...]
+    random: bool
+
+
+def check_values(
+    workflow: Workflow, values: Mapping[str, Any], definitions: Definitions | None, *, partial: bool
+) -> dict[str, CheckedValue]:
+    """Check values as `Workflow.check` does."""
+    return _Checker(workflow, definitions).check(values, partial=partial)
+
+
+class _Checker:
+    def __init__(self, workflow: Workflow, definitions: Definitions | None) -> None:
+        self.workflow = workflow
+        self.definitions = definitions
+        self.problems: list[Problem] = []
+        self.checked: dict[str, CheckedValue] = {}
+        self.given: dict[tuple[str, str], str] = {}  # the inputs that have got a value, and the name it was given by
+
+    def check(self, values: Mapping[str, Any], *, partial: bool) -> dict[str, CheckedValue]:
+        for name, value in values.items():
+            parameter = self.find_parameter(name if isinstance(name, str) else short_repr(name))
+            if parameter is not None:
+                self.check_parameter(parameter, value)
+        if not partial:
+            for parameter in self.workflow.parameters.values():
+                if parameter.required and parameter.name not in values:
+                    self.check_given(parameter)
+        if self.problems:
+            raise ParameterError(self.problems)
+        return self.checked
+
+    def find_parameter(self, name: str) -> Parameter | None:
+        try:
+            return self.workflow.parameter(name, self.definitions)
+        except ParameterError as error:
+            self.problems.extend(error.problems)
+            return None
+
+    def check_parameter(self, parameter: Parameter, given: Any) -> None:
+        """Check a value for all inputs of its parameter; report a problem for each that can't accept it."""
+        value = plain_scalar(given)
+        inputs = self.find_inputs(parameter)
+        random = isinstance(value, str) and value == RANDOM and all(each.is_seed(parameter.name) for each in inputs)
+        if random:
+            value, _ = seed_bounds([each.spec for each in inputs])  # if any seed fits, the smallest does
+        checked = []
+        for each in inputs:
+            other = self.given.setdefault(each.place, parameter.name)
+            if other != parameter.name:
+                reason = f"given twice, also as {short_repr(other)}: leave one of them out"
+                self.problems.append(self.problem(parameter, each, reason))
+                continue
+            try:
+                # A file keeps its own type: a `Media` is text that also knows its server.
+                checked.append((each, self.check_input(parameter, each, given if each.upload else value)))
+            except ParameterError as error:
+                self.problems.extend(error.problems)
+        if checked:
+            kept = RANDOM if random else checked[0][1]
+            self.checked[parameter.name] = CheckedValue(parameter, kept, tuple(checked), random)
+
+    def check_given(self, parameter: Parameter) -> None:
+        """Report a required parameter of which an input got no value, not even by its address."""
+        missing = [each for each in self.find_inputs(parameter) if each.place not in self.given]
+        if missing:
+            self.problems.append(self.problem(parameter, missing[0], "required, and no value was given"))
+
+    def check_input(self, parameter: Parameter, target: NodeInput, value: Any) -> Any:
+        if value is None:
+            reason = "None is not a value: leave it out to keep the workflow's"
+            raise ParameterError([self.problem(parameter, target, reason)])
+        if target.upload:
+            return value
+        definition = self.definition(target.node_id)
+        if not target.defined and definition is not None and not _may_have(definition, target):
+            names = list(definition.inputs)
+            example = f"${one_line(parameter.name)}.{one_line(nearest(target.field, names) or 'FIELD')}"
+            known = ", ".join(one_line(each) for each in names[:10])
+            reason = f"the node has no input {short_repr(target.field)}: write {example} in its title (it has {known})"
+            raise ParameterError([self.problem(parameter, target, reason)])
+        spec = target.spec if target.defined else _relax(target, value)
+        title = self.workflow.title(target.node_id, self.definitions)
+        return check_value(value, spec, parameter=parameter.name, node_id=target.node_id, node_title=title)
+
+    def find_inputs(self, parameter: Parameter) -> list[NodeInput]:
+        return [NodeInput.of(self.workflow, target, self.definitions) for target in parameter.targets]
+
+    def problem(self, parameter: Parameter, target: NodeInput, reason: str) -> Problem:
+        title = self.workflow.title(target.node_id, self.definitions)
+        return Problem(parameter.name, f"{one_line(parameter.name)} ({title}): {reason}", target.node_id, title)
+
+    def definition(self, node_id: str) -> NodeDefinition | None:
+        return self.definitions.get(self.workflow.prompt[node_id]["class_type"]) if self.definitions else None
+
+
+def _may_have(definition: NodeDefinition, target: NodeInput) -> bool:
+    """Return whether a node may accept an input that its definition lacks.
+
+    It accepts what the workflow already sets, and parts of its inputs (`a.b`).
+    """
+    return target.default is not MISSING or target.field.split(".", 1)[0] in definition.inputs
+
+
+def _relax(target: NodeInput, value: Any) -> Input:
+    """Return what to check a value against if only the workflow's own value is known: a file has 8 for 8.0."""
+    if target.default is MISSING:
+        return Input(target.field, "*", "link")
+    if target.spec.kind == "integer" and not target.spec.seed and isinstance(value, float):
+        return Input(target.field, "FLOAT", "number")
+    if target.spec.kind == "number" and type(value) is int:
+        return Input(target.field, "INT", "integer")
+    if target.spec.kind == "text" and target.default == "0" and target.field in SEED_NAMES:
+        return Input(target.field, "INT", "integer")
+    return target.spec
+
+
+def check_value(
+    value: Any, spec: Input, *, parameter: str | None = None, node_id: str | None = None, node_title: str | None = None
+) -> Any:
+    """Returns `value` as it is sent to the server, in plain types of JSON.
+
+    An integer is fine where a number is wanted and becomes a float; numpy scalars become Python's.
+    Raises ParameterError with the one problem found, told with the parameter's name and the node's title.
+
+    >>> from comfykit_jupyter.workflow.nodes import Input
+    >>> check_value(0, Input("steps", "INT", "integer", min=1), node_title="KSampler")
+    Traceback (most recent call last):
+    comfykit_jupyter.workflow.errors.ParameterError: steps (KSampler): 0 is below the minimum 1
+    """
+    name = parameter if parameter is not None else spec.name
+    where = f"{one_line(name)} ({one_line(node_title)})" if node_title else one_line(name)
+
+    def refuse(reason: str) -> NoReturn:
+        raise ParameterError([Problem(name, f"{where}: {reason}", node_id, node_title)])
+
+    value = plain_scalar(value)
+    if spec.kind == "integer":
+        return _integer(value, spec, refuse)
+    if spec.kind == "number":
+        return _number(value, spec, refuse)
+    if spec.kind == "toggle":
+        return (
+            value if isinstance(value, bool) else refuse(f"{short_repr(value)} is {kind_of(value)}: give True or False")
+        )
+    if spec.kind == "choice":
+        return _choice(value, spec, refuse)
+    if spec.kind == "link":
+        return _json(value, refuse)
+    if not isinstance(value, str):
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give text")
+    return value
+
+
+def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT:
+        refuse(f"{value!r} is a number with a point: give {int(value)}")
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give an integer")
+    if value.bit_length() > MAX_BITS:
+        refuse(f"the integer is too large ({value.bit_length()} bits)")
+    _within(value, spec, refuse)
+    return value
+
+
+def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        refuse(f"the number is too large ({int(value).bit_length()} bits)")
+    if not isfinite(number):
+        refuse(f"{number} is not a finite number")
+    _within(number, spec, refuse)
+    return number
+
+
+def _within(value: float, spec: Input, refuse: Callable[[str], NoReturn]) -> None:
+    if spec.min is not None and value < spec.min:
+        refuse(f"{value!r} is below the minimum {spec.min}")
+    if spec.max is not None and value > spec.max:
+        refuse(f"{value!r} is above the maximum {spec.max}")
+
+
+def _choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+    if spec.multiselect and isinstance(value, (list, tuple)):
+        return [_one_choice(plain_scalar(each), spec, refuse) for each in value]
+    return _one_choice(value, spec, refuse)
+
+
+def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+    if not isinstance(value, (str, int, float)):
+        refuse(f"{short_repr(value)} is {kind_of(value)}: give one of the choices")
+    if spec.choices is None:
+        return value
+    for choice in spec.choices:
+        # 1 == True, and a choice between them is not a choice between equals
+        if choice == value and isinstance(choice, bool) is isinstance(value, bool):
+            return choice
+    if not spec.choices:
+        refuse(f"{short_repr(value)} can't be chosen: the server has nothing to choose from here")
+    meant = nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
+    if len(spec.choices) == 1:
+        refuse(f"{short_repr(value)} can't be chosen: there is only {short_repr(spec.choices[0])}")
+    if meant is not None:
+        refuse(f"{short_repr(value)} is not one of the {len(spec.choices)} choices: did you mean {short_repr(meant)}?")
+    some = ", ".join(short_repr(choice) for choice in spec.choices[:5])
+    more = f" and {len(spec.choices) - 5} more" if len(spec.choices) > 5 else ""
+    return refuse(f"{short_repr(value)} is not one of the choices: {some}{more}")
+
+
+def _json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
+    try:
+        return plain_json(value)
+    except ValueError as error:
+        refuse(str(error))

@@ -1,1 +1,1 @@
-"""What a run costs: see `python -m benchmarks --help`."""
+"""Benchmarks: `python -m benchmarks` measures runs, `python -m benchmarks.page` the page."""

@@ -1,9 +1,9 @@
-"""Measures what the page does, in a real JupyterLab in Chromium; prints a table.
+"""Measure the page in a real JupyterLab in Chromium, and print a table.
 
-Previews: how many a second are painted and how old they are then, from their arrival in the kernel until the page's
-word that it has painted them is back; one form, four at once, a busy cell on each kernel. Memory over 10,000 frames.
-The longest task while a gallery of 1,000 pictures is scrolled. The servers, which would be on other machines, run at
-the lowest priority; the page and the kernel share this machine with JupyterLab.
+Previews: how many are painted per second and how old they are, from their arrival in the kernel until the page
+confirms that it has painted them; for one form, for four at once, and in a busy cell on each kernel. Memory over
+10,000 frames. The longest task while a gallery of 1,000 images is scrolled. The servers, which would be on other
+machines, run at the lowest priority; the page and the kernel share this machine with JupyterLab.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.browser.conftest import CHROMIUM_OPTIONS
 from tests.browser.lab import KERNELS, Lab, Notebook, running_lab
 
 ROOT = Path(__file__).parents[1]
-FRAMES_A_SECOND = 25
-"""Of what the servers show: as a fast GPU does."""
+FRAMES_PER_SECOND = 25
+"""Previews per second that each server sends, like a fast GPU."""
 
 WORKFLOW = {
     "1": {"class_type": "BenchFrames", "inputs": {"steps": 100_000, "seed": 0}, "_meta": {"title": "$seed"}},
@@ -39,28 +39,28 @@ import json, time
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.notebook.widget.previews import Previews
 
-came, sent, painted = {{}}, [], []
+arrivals, sent, painted = {{}}, [], []
 
 def offer(self, preview, original=Previews.offer):
-    came[id(self)] = time.time()
+    arrivals[id(self)] = time.time()
     original(self, preview)
 
-def again(self, original=Previews.resend):
+def resend(self, original=Previews.resend):
     content, data = self._newest
-    sent.append((id(self), content["seq"], time.time(), len(data), self.came))
+    sent.append((id(self), content["seq"], time.time(), len(data), self.arrival))
     original(self)
 
-def show(self, original=Previews._send_next):
-    self.came = came.pop(id(self), None)
+def send_next(self, original=Previews._send_next):
+    self.arrival = arrivals.pop(id(self), None)
     original(self)
 
-def tell(self, sequence, original=Previews.acknowledge):
+def acknowledge(self, sequence, original=Previews.acknowledge):
     painted.append((id(self), sequence, time.time()))
     original(self, sequence)
 
-Previews.offer, Previews.resend, Previews._send_next, Previews.acknowledge = offer, again, show, tell
+Previews.offer, Previews.resend, Previews._send_next, Previews.acknowledge = offer, resend, send_next, acknowledge
 
-def told(since):
+def summarize(since):
     arrived = {{(view, number): at for view, number, _, _, at in sent}}
     frames = [frame for frame in sent if frame[2] > since]
     seen = [frame for frame in painted if frame[2] > since and arrived.get(frame[:2])]
@@ -94,27 +94,27 @@ URLS = """() => {
 
 
 def serve(number: int) -> None:
-    """So many servers in this process, whose only node shows a picture that moves."""
+    """Run servers in this process whose only node sends moving previews, until standard input ends."""
     from PIL import Image, ImageChops
 
     from comfykit_jupyter.sandbox import Sandbox
     from comfykit_jupyter.sandbox.node import Context, Output, node
 
-    picture = Image.effect_mandelbrot((512, 512), (-2.2, -1.4, 0.8, 1.4), 60).convert("L")
+    image = Image.effect_mandelbrot((512, 512), (-2.2, -1.4, 0.8, 1.4), 60).convert("L")
     noise = Image.effect_noise((512, 512), 6)
-    picture = Image.merge("RGB", (picture, ImageChops.add(picture, noise, 2), picture.rotate(90)))
-    shown = [ImageChops.offset(picture, 8 * step, 0) for step in range(64)]
+    image = Image.merge("RGB", (image, ImageChops.add(image, noise, 2), image.rotate(90)))
+    previews = [ImageChops.offset(image, 8 * step, 0) for step in range(64)]
 
     @node(
         "BenchFrames", display_name="Frames", category="bench", returns=("IMAGE",),
         required={"steps": ("INT", {"default": 9, "max": 1_000_000}), "seed": ("INT", {"default": 0, "max": 2**53})},
     )  # fmt: skip
-    def frames(context: Context, steps: int, seed: int) -> Output:
+    def bench_frames(context: Context, steps: int, seed: int) -> Output:
         import numpy as np
 
         for step in range(steps):
-            time.sleep(1 / FRAMES_A_SECOND)
-            context.progress(step + 1, steps, shown[(step + seed) % len(shown)])
+            time.sleep(1 / FRAMES_PER_SECOND)
+            context.report_progress(step + 1, steps, previews[(step + seed) % len(previews)])
         return Output((np.zeros((1, 8, 8, 3), dtype=np.float32),))
 
     servers = [Sandbox().start() for _ in range(number)]
@@ -125,8 +125,8 @@ def serve(number: int) -> None:
 
 
 @contextmanager
-def serving(number: int) -> Iterator[list[str]]:
-    """The addresses of servers in a process of their own."""
+def run_servers(number: int) -> Iterator[list[str]]:
+    """Run servers in another process; yield their addresses."""
     process = subprocess.Popen(
         ["nice", "-n", "19", sys.executable, "-m", "benchmarks.page", "--serve", str(number)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -138,8 +138,8 @@ def serving(number: int) -> Iterator[list[str]]:
         process.communicate()
 
 
-def opened(lab: Lab, page: Page, cells: Sequence[str], kernel: str = "python3") -> Notebook:
-    """A new notebook, in its page."""
+def open_notebook(lab: Lab, page: Page, cells: Sequence[str], kernel: str = "python3") -> Notebook:
+    """Write a notebook, open it in the page and run its first cell."""
     name = f"bench-{len(list(lab.notebooks.iterdir()))}.ipynb"
     lab.write(name, cells, kernel)
     notebook = Notebook(lab, page, name).open()
@@ -148,36 +148,36 @@ def opened(lab: Lab, page: Page, cells: Sequence[str], kernel: str = "python3") 
     return notebook
 
 
-def said(notebook: Notebook, index: int) -> dict[str, Any]:
-    """What a cell prints."""
+def read_summary(notebook: Notebook, index: int) -> dict[str, Any]:
+    """Run a cell and return the JSON that it prints."""
     notebook.run(index)
     line = notebook.output(index).locator(".jp-OutputArea-output").first
     line.wait_for()
-    return dict(json.loads(line.text_content() or ""))  # also where it is out of sight
+    return dict(json.loads(line.text_content() or ""))  # unlike inner_text(), also if it is not visible
 
 
-def report(title: str, seconds: float, told: dict[str, Any], page: Page) -> None:
-    """A line of the table."""
-    ages = sorted(1000 * age for age in told["ages"])
-    views = max(1, told["views"])
+def print_row(title: str, seconds: float, summary: dict[str, Any], page: Page) -> None:
+    """Print a line of the table."""
+    ages = sorted(1000 * age for age in summary["ages"])
+    views = max(1, summary["views"])
     painted = len(ages) / seconds / views
     age = f"{ages[len(ages) // 2]:5.0f} {ages[len(ages) * 95 // 100]:5.0f}" if ages else " " * 11
     urls = page.evaluate("window.urls")
     print(
-        f"{title:34} {told['sent'] / seconds / views:7.1f} {painted:8.1f} {age} {told['largest'] / 1000:9.1f}"
-        f" {told['bytes'] / seconds / 1000:8.0f} {urls['most']:6}",
+        f"{title:34} {summary['sent'] / seconds / views:7.1f} {painted:8.1f} {age} {summary['largest'] / 1000:9.1f}"
+        f" {summary['bytes'] / seconds / 1000:8.0f} {urls['most']:6}",
         flush=True,
     )
 
 
-def forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> None:
-    """So many forms, each with a run on a server of its own."""
-    made = f"forms = [ComfyKit(url).form(workflow) for url in {list(urls)!r}]"
-    shown = [f"forms[{index}]" for index in range(len(urls))]
-    notebook = opened(
+def measure_forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> None:
+    """Measure the previews of one form per server, each with a run."""
+    create = f"forms = [ComfyKit(url).form(workflow) for url in {list(urls)!r}]"
+    display = [f"forms[{index}]" for index in range(len(urls))]
+    notebook = open_notebook(
         lab, page,
-        [SETUP + made, *shown, "runs = [form.run() for form in forms]", "since = time.time()",
-         "print(told(since))\nfor run in runs:\n    run.cancel()"],
+        [SETUP + create, *display, "runs = [form.run() for form in forms]", "since = time.time()",
+         "print(summarize(since))\nfor run in runs:\n    run.cancel()"],
     )  # fmt: skip
     for index in range(len(urls) + 1):
         notebook.run(1 + index)
@@ -185,13 +185,13 @@ def forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> None:
     notebook.run(len(urls) + 2)
     began = time.time()
     time.sleep(seconds)
-    told = said(notebook, len(urls) + 3)
-    report(f"{len(urls)} form{'s' * (len(urls) > 1)}", time.time() - began, told, page)
+    summary = read_summary(notebook, len(urls) + 3)
+    print_row(f"{len(urls)} form{'s' * (len(urls) > 1)}", time.time() - began, summary, page)
     notebook.command("notebook:shutdown-kernel")
 
 
-def busy(lab: Lab, page: Page, url: str, kernel: str, seconds: float) -> None:
-    """A cell that is busy; on some kernels the page is not heard meanwhile."""
+def measure_busy_cell(lab: Lab, page: Page, url: str, kernel: str, seconds: float) -> None:
+    """Measure the previews while a cell is busy; some kernels do not read the page's messages meanwhile."""
     cell = f"""
 form = ComfyKit({url!r}).form(workflow)
 run = form.run()
@@ -199,53 +199,53 @@ display(form)
 time.sleep(2)
 since = time.time()
 time.sleep({seconds})
-line = told(since)
+line = summarize(since)
 run.cancel()"""
-    notebook = opened(lab, page, [SETUP, cell, "print(line)"], kernel)
+    notebook = open_notebook(lab, page, [SETUP, cell, "print(line)"], kernel)
     notebook.run(1, timeout=seconds + 30)
-    report(f"busy cell, {kernel}", seconds, said(notebook, 2), page)
+    print_row(f"busy cell, {kernel}", seconds, read_summary(notebook, 2), page)
     notebook.command("notebook:shutdown-kernel")
 
 
-def memory(lab: Lab, page: Page, url: str, frames: int) -> None:
-    """What the page holds after a tenth of the frames, and after all."""
+def measure_memory(lab: Lab, page: Page, url: str, frames: int) -> None:
+    """Measure the page's memory after a tenth of the frames, and after all of them."""
     send = """
 def send(number):
     for index in range(number):
-        form.send(dict(kind="preview", prompt_id="bench", mime="image/jpeg", seq=0), [pictures[index % len(pictures)]])
+        form.send(dict(kind="preview", prompt_id="bench", mime="image/jpeg", seq=0), [images[index % len(images)]])
         time.sleep(0.01)"""
     setup = f"""
 import io, random
 from PIL import Image
-pictures = []
+images = []
 for seed in range(20):
     out = io.BytesIO()
     Image.frombytes("RGB", (64, 64), random.Random(seed).randbytes(12288)).resize((512, 512)).save(out, "JPEG")
-    pictures.append(out.getvalue())
+    images.append(out.getvalue())
 form = ComfyKit({url!r}).form(workflow)
 {send}
 form.status, form.progress = "running", dict(prompt_id="bench")
 form"""
-    notebook = opened(lab, page, [SETUP, setup, f"send({frames // 10})", f"send({frames})"])
+    notebook = open_notebook(lab, page, [SETUP, setup, f"send({frames // 10})", f"send({frames})"])
     notebook.run(1)
     devtools = page.context.new_cdp_session(page)
     devtools.send("Performance.enable")
 
-    def held() -> dict[str, float]:
+    def read_metrics() -> dict[str, float]:
         for _ in range(3):
             devtools.send("HeapProfiler.collectGarbage")
         metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
         return {name: metrics[name] for name in ("JSHeapUsedSize", "Nodes", "JSEventListeners")}
 
     notebook.run(2, timeout=600)
-    before = held()
+    before = read_metrics()
     notebook.run(3, timeout=600)
-    after = held()
+    after = read_metrics()
     urls = page.evaluate("window.urls")
     print(
-        f"{frames} frames, {urls['drawn']} of all drawn: heap {before['JSHeapUsedSize'] / 1e6:.1f} → "
+        f"{frames} frames, {urls['drawn']} drawn in total: heap {before['JSHeapUsedSize'] / 1e6:.1f} → "
         f"{after['JSHeapUsedSize'] / 1e6:.1f} MB, nodes {before['Nodes']:.0f} → {after['Nodes']:.0f}, listeners "
-        f"{before['JSEventListeners']:.0f} → {after['JSEventListeners']:.0f}, URLs at once {urls['most']}",
+        f"{before['JSEventListeners']:.0f} → {after['JSEventListeners']:.0f}, at most {urls['most']} object URLs",
         flush=True,
     )
     notebook.command("notebook:shutdown-kernel")
@@ -255,7 +255,7 @@ GALLERY = """
 import io, random
 from pathlib import Path
 from PIL import Image
-folder = Path("pictures")
+folder = Path("images")
 folder.mkdir()
 for number in range(1000):
     colours = random.Random(number).randbytes(192)
@@ -273,7 +273,7 @@ SCROLL = """async (seconds) => {
   new PerformanceObserver((list) => tasks.push(...list.getEntries())).observe({ type: "longtask" });
   const began = performance.now();
   const gaps = [];
-  let [most, pictures, last] = [0, 0, began];
+  let [most, images, last] = [0, 0, began];
   for (;;) {
     const now = await new Promise(requestAnimationFrame);
     gaps.push(now - last);
@@ -283,18 +283,18 @@ SCROLL = """async (seconds) => {
     // Down and up again, twice.
     box.scrollTop = (box.scrollHeight - box.clientHeight) * (1 - Math.abs(1 - ((part * 4) % 2)));
     most = Math.max(most, document.querySelectorAll(".ck-root *").length);
-    pictures = Math.max(pictures, document.querySelectorAll(".ck-gallery img").length);
+    images = Math.max(images, document.querySelectorAll(".ck-gallery img").length);
   }
   gaps.sort((a, b) => a - b);
   const durations = tasks.filter(({ startTime }) => startTime > began).map(({ duration }) => duration);
-  return { tasks: durations.length, longest: Math.max(0, ...durations), most, pictures, urls: window.urls.live,
+  return { tasks: durations.length, longest: Math.max(0, ...durations), most, images, urls: window.urls.live,
            gap: gaps[Math.floor(gaps.length * 0.95)] };
 }"""
 
 
 @contextmanager
-def processor_times(page: Page) -> Iterator[list[float]]:
-    """The processor's milliseconds of each task of the page's main thread during the block, after it."""
+def trace_processor_times(page: Page) -> Iterator[list[float]]:
+    """Trace the page's main thread; after the block, the yielded list holds each task's processor time in ms."""
     devtools = page.context.new_cdp_session(page)
     events: list[dict[str, Any]] = []
     ends: list[object] = []
@@ -315,20 +315,20 @@ def processor_times(page: Page) -> Iterator[list[float]]:
     ]
 
 
-def gallery(lab: Lab, page: Page, url: str, seconds: float) -> None:
-    """1,000 pictures of a megapixel, scrolled through."""
-    notebook = opened(lab, page, [SETUP, GALLERY % url, "form.runs = runs"])
+def measure_gallery(lab: Lab, page: Page, url: str, seconds: float) -> None:
+    """Measure scrolling through 1,000 images of one megapixel."""
+    notebook = open_notebook(lab, page, [SETUP, GALLERY % url, "form.runs = runs"])
     notebook.run(1, timeout=120)
     notebook.run(2)
     page.locator(".ck-gallery .ck-open img").first.wait_for()
     page.locator(".ck-gallery").scroll_into_view_if_needed()
-    with processor_times(page) as times:
+    with trace_processor_times(page) as times:
         found = page.evaluate(SCROLL, seconds)
     print(
-        f"1,000 pictures scrolled: {found['tasks']} tasks over 50 ms by the clock, the longest {found['longest']:.0f} "
-        f"ms, {max(times):.0f} ms by the processor, which others use as well; 95 % of frames within "
-        f"{found['gap']:.0f} ms; at most {found['most']} elements, {found['pictures']} pictures; "
-        f"{found['urls']} URLs held at the end"
+        f"1,000 images scrolled: {found['tasks']} tasks took over 50 ms; the longest task took "
+        f"{found['longest']:.0f} ms by the clock and {max(times):.0f} ms of processor time; 95 % of frames within "
+        f"{found['gap']:.0f} ms; at most {found['most']} elements and {found['images']} images; "
+        f"{found['urls']} object URLs at the end"
     )
     notebook.command("notebook:shutdown-kernel")
 
@@ -336,28 +336,30 @@ def gallery(lab: Lab, page: Page, url: str, seconds: float) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=15, help="that each takes (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=10_000, help="of the look at memory (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=15, help="duration of each measurement (default: %(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=10_000, help="frames of the memory measurement (default: %(default)s)"
+    )
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
         return serve(options.serve)
     kernels = ["python3", *(f"ipykernel-{folder.name}" for folder in sorted(KERNELS.glob("*")))]
-    with serving(4) as urls, tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with run_servers(4) as urls, tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         environment = {"COMFYUI_BASE_URL": urls[0], "PYTHONPATH": str(ROOT)}
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_OPTIONS)
         with running_lab(Path(folder) / "lab", environment) as lab:
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             heads = ("", "sent/s", "painted/s", "age p50", "p95", "largest kB", "kB/s", "URLs")
             print("{:34} {:>7} {:>8} {} {} {} {} {:>6}".format(*heads))
-            forms(lab, page, urls[:1], options.seconds)
-            forms(lab, page, urls, options.seconds)
+            measure_forms(lab, page, urls[:1], options.seconds)
+            measure_forms(lab, page, urls, options.seconds)
             for kernel in kernels:
-                busy(lab, page, urls[0], kernel, options.seconds)
-            memory(lab, page, urls[0], options.frames)
-            gallery(lab, page, urls[0], options.seconds)
+                measure_busy_cell(lab, page, urls[0], kernel, options.seconds)
+            measure_memory(lab, page, urls[0], options.frames)
+            measure_gallery(lab, page, urls[0], options.seconds)
             limits = (Path(folder) / "lab/lab.log").read_text().count("rate exceeded")
-            print(f"Rate limits of JupyterLab that were hit: {limits}")
+            print(f"JupyterLab's rate limit was exceeded {limits} times")
         browser.close()
     return None
 

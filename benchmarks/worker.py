@@ -1,6 +1,6 @@
-"""One way of running a workflow, in a process of its own: reads how many runs to make, prints how long each took.
+"""A worker process: run a workflow in one way, as often as each input line says, and print how long each run took.
 
-It is started with the server's address and the name of the way, and by whatever Python has the packages for it.
+It is started with the server's address and the name of the way, by a Python that has the packages for it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Once = Callable[[int], Awaitable["float | None"]]
-"""Makes one run; gives the seconds that it took, where not all of it counts."""
+RunOnce = Callable[[int], Awaitable["float | None"]]
+"""Makes one run. It returns the seconds to count, or None to count all of them."""
+
+MANY = 200
+"""Number of runs at once."""
+
+LARGE_FILE = 30_000_000
+"""Size of an uploaded file, in bytes."""
 
 
-def workflow(color: int) -> dict[str, Any]:
-    """About 5 ms of work, never the same twice: nothing is taken from a cache."""
+def build_workflow(color: int) -> dict[str, Any]:
+    """Build a workflow of about 5 ms; a different colour each time keeps the server from using its cache."""
     return {
         "1": {
             "class_type": "EmptyImage",
@@ -35,8 +41,8 @@ def workflow(color: int) -> dict[str, Any]:
     }
 
 
-async def bare(url: str) -> Once:
-    """As little as can be: one connection, one socket; POST, wait for the end, read the history."""
+async def prepare_bare(url: str) -> RunOnce:
+    """Run with a minimal script: one connection, one socket; POST, wait for the end, read the history."""
     import httpx
     from websockets.asyncio.client import connect
 
@@ -45,7 +51,7 @@ async def bare(url: str) -> Once:
     socket = await connect(f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}", max_size=None)
 
     async def once(color: int) -> None:
-        answer = await client.post("/prompt", json={"prompt": workflow(color), "client_id": client_id})
+        answer = await client.post("/prompt", json={"prompt": build_workflow(color), "client_id": client_id})
         prompt_id = answer.json()["prompt_id"]
         while True:
             frame = await socket.recv()
@@ -60,8 +66,8 @@ async def bare(url: str) -> Once:
     return once
 
 
-async def execute(url: str, executor_type: str) -> Once:
-    """`await kit.execute(…)`, of this project or of the package whose interface it has."""
+async def prepare_execute(url: str, executor_type: str) -> RunOnce:
+    """Run with `await kit.execute(…)`, of this package or of `comfykit`, whose interface it shares."""
     if executor_type.startswith("comfykit-"):
         from comfykit import ComfyKit  # type: ignore[import-not-found, unused-ignore]
     else:
@@ -70,7 +76,7 @@ async def execute(url: str, executor_type: str) -> Once:
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "workflow.json"
-    path.write_text(json.dumps(workflow(0)))
+    path.write_text(json.dumps(build_workflow(0)))
 
     async def once(color: int) -> None:
         result = await kit.execute(str(path), {"color": color})
@@ -79,90 +85,90 @@ async def execute(url: str, executor_type: str) -> Once:
     return once
 
 
-async def run(url: str) -> Once:
-    """`kit.run(…)`, as in a script."""
+async def prepare_run(url: str) -> RunOnce:
+    """Run with `kit.run(…)`, as in a script."""
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit(url)
 
     async def once(color: int) -> None:
-        assert kit.run(workflow(0), color=color).images
+        assert kit.run(build_workflow(0), color=color).images
 
     return once
 
 
-async def toolkit(url: str) -> Once:
-    """comfy-toolkit: submit, follow by its socket, read the history."""
+async def prepare_toolkit(url: str) -> RunOnce:
+    """Run with comfy-toolkit: submit, follow over its socket, read the history."""
     from comfy_toolkit import ComfyClient  # type: ignore[import-not-found, unused-ignore]
 
     client = ComfyClient(url)
 
     async def once(color: int) -> None:
-        assert client.submit_and_track(workflow(color), expect="any")
+        assert client.submit_and_track(build_workflow(color), expect="any")
 
     return once
 
 
-async def cancel(url: str) -> Once:
-    """`run.cancel()` of a job that runs: back when the server has been told."""
+async def prepare_cancel(url: str) -> RunOnce:
+    """Measure `run.cancel()` of a running job, which returns when the server has confirmed it."""
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit(url, raise_on_error=False)
 
     async def once(_: int) -> float:
-        began = threading.Event()
-        run = kit.submit(long_workflow())
-        run.subscribe(progress=lambda progress: began.set() if progress.status == "running" else None)
-        began.wait(20)
-        took = timed(run.cancel)
+        started = threading.Event()
+        run = kit.submit(build_long_workflow())
+        run.subscribe(progress=lambda progress: started.set() if progress.status == "running" else None)
+        started.wait(20)
+        seconds = measure(run.cancel)
         run.result()
-        return took
+        return seconds
 
     return once
 
 
-def timed(function: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
+def measure(function: Callable[[], object]) -> float:
+    """Call a function and return the seconds that it took."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
-def long_workflow() -> dict[str, Any]:
-    """Minutes of work."""
-    shelf = Path(__file__).parents[1] / "notebooks/workflows/text_to_image.json"
-    graph: dict[str, Any] = json.loads(shelf.read_text())
+def build_long_workflow() -> dict[str, Any]:
+    """Build a workflow that takes minutes."""
+    path = Path(__file__).parents[1] / "notebooks/workflows/text_to_image.json"
+    graph: dict[str, Any] = json.loads(path.read_text())
     sampler = next(node for node in graph.values() if node["class_type"] == "KSampler")
     sampler["inputs"].update(steps=10_000, seed=uuid.uuid4().int % 10**9)
     return graph
 
 
 @contextmanager
-def large_file() -> Iterator[Path]:
-    """A file of 30 MB, never the same twice."""
+def create_large_file() -> Iterator[Path]:
+    """Create a temporary file of 30 MB, different each time."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.png"
         path.write_bytes(uuid.uuid4().bytes)
-        os.truncate(path, 30_000_000)
+        os.truncate(path, LARGE_FILE)
         yield path
 
 
-async def bare_upload(url: str) -> Once:
-    """30 MB posted by httpx."""
+async def prepare_bare_upload(url: str) -> RunOnce:
+    """Upload 30 MB with httpx."""
     import httpx
 
     client = httpx.Client(base_url=url, timeout=60)
 
     async def once(_: int) -> float:
-        with large_file() as path, path.open("rb") as content:
+        with create_large_file() as path, path.open("rb") as content:
             files = {"image": (f"{uuid.uuid4().hex}.png", content)}
-            return timed(lambda: client.post("/upload/image", files=files).raise_for_status())
+            return measure(lambda: client.post("/upload/image", files=files).raise_for_status())
 
     return once
 
 
-async def upload(url: str, *, again: bool = False) -> Once:
-    """30 MB as the value of a parameter; or the same ones `again`. They are no picture: the run itself ends at once."""
+async def prepare_upload(url: str, *, again: bool = False) -> RunOnce:
+    """Run with a 30 MB file as a value, `again` with one sent before; it is not an image, so the run fails at once."""
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit(url, raise_on_error=False)
@@ -172,34 +178,30 @@ async def upload(url: str, *, again: bool = False) -> Once:
     }
 
     async def once(_: int) -> float:
-        with large_file() as path:
+        with create_large_file() as path:
             if again:
                 kit.run(graph, image=path)
-            return timed(lambda: kit.run(graph, image=path))
+            return measure(lambda: kit.run(graph, image=path))
 
     return once
 
 
-MANY = 200
-"""Runs at once."""
-
-
-async def submit(url: str) -> Once:
-    """So many `kit.submit(…)` at once."""
+async def prepare_submit(url: str) -> RunOnce:
+    """Make `MANY` runs at once with `kit.submit(…)`."""
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit(url)
 
     async def once(color: int) -> None:
-        runs = [kit.submit(workflow(0), color=color * MANY % 16_000_000 + number) for number in range(MANY)]
-        for each in runs:
-            assert (await each).images
+        runs = [kit.submit(build_workflow(0), color=color * MANY % 16_000_000 + number) for number in range(MANY)]
+        for run in runs:
+            assert (await run).images
 
     return once
 
 
-async def bare_many(url: str) -> Once:
-    """So many prompts posted by the bare script at once."""
+async def prepare_bare_many(url: str) -> RunOnce:
+    """Make `MANY` runs at once with the minimal script."""
     import httpx
     from websockets.asyncio.client import connect
 
@@ -210,7 +212,7 @@ async def bare_many(url: str) -> Once:
     async def once(color: int) -> None:
         posts = [
             client.post(
-                "/prompt", json={"prompt": workflow(color * MANY % 16_000_000 + number), "client_id": client_id}
+                "/prompt", json={"prompt": build_workflow(color * MANY % 16_000_000 + number), "client_id": client_id}
             )
             for number in range(MANY)
         ]
@@ -229,42 +231,42 @@ async def bare_many(url: str) -> Once:
     return once
 
 
-WAYS: dict[str, Callable[[str], Awaitable[Once]]] = {
-    "bare": bare,
-    "bare-many": bare_many,
-    "bare-upload": bare_upload,
-    "cancel": cancel,
-    "comfy-toolkit": toolkit,
-    "run": run,
-    "submit": submit,
-    "upload": upload,
-    "upload-again": lambda url: upload(url, again=True),
+WAYS: dict[str, Callable[[str], Awaitable[RunOnce]]] = {
+    "bare": prepare_bare,
+    "bare-many": prepare_bare_many,
+    "bare-upload": prepare_bare_upload,
+    "cancel": prepare_cancel,
+    "comfy-toolkit": prepare_toolkit,
+    "run": prepare_run,
+    "submit": prepare_submit,
+    "upload": prepare_upload,
+    "upload-again": lambda url: prepare_upload(url, again=True),
     **{
-        name: lambda url, name=name: execute(url, name)  # type: ignore[misc]
+        name: lambda url, name=name: prepare_execute(url, name)  # type: ignore[misc]
         for name in ("websocket", "http", "comfykit-websocket", "comfykit-http")
     },
 }
 
 
 async def main(url: str, way: str) -> None:
-    """Make runs as they are asked for, one number a line, until there are no more lines."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # some clients print
+    """For each input line, a number, make that many runs and print their times."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # keep what other clients print out of the answers
     once = await WAYS[way](url)
-    colors = _colors()
-    await once(next(colors))  # what is imported, opened and asked for on the first run only
+    colors = generate_colors()
+    await once(next(colors))  # the first run imports modules and opens connections, so it is not counted
     print(json.dumps([]), file=answers, flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
             color = next(colors)
             began = time.perf_counter()
-            took = await once(color)
-            times.append(time.perf_counter() - began if took is None else took)
+            seconds = await once(color)
+            times.append(time.perf_counter() - began if seconds is None else seconds)
         print(json.dumps(times), file=answers, flush=True)
 
 
-def _colors() -> Iterator[int]:
-    """Colours that no other worker takes."""
+def generate_colors() -> Iterator[int]:
+    """Yield colours, starting at random so that two workers hardly ever use the same one."""
     color = uuid.uuid4().int % 150_000
     while True:
         yield color

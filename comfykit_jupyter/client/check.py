@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
@@ -15,14 +14,15 @@ from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.inputs import NodeInput
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.nodes import Definitions
+from comfykit_jupyter.workflow.obvious import MODEL_SUFFIXES
 from comfykit_jupyter.workflow.spelling import nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.workflow.workflow import Upload, Workflow
 
-_MODELS = frozenset({".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft", ".onnx"})
 _FOLDERS: Mapping[str, str] = {
     "ckpt_name": "checkpoints",
     "lora_name": "loras",
@@ -247,4 +247,4 @@ class _Check:
 
 def _is_model(value: Any) -> TypeGuard[str]:
     """Whether a value is the name of a model's file."""
-    return isinstance(value, str) and PurePosixPath(value.replace("\\", "/")).suffix.lower() in _MODELS
+    return isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)

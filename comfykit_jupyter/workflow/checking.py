@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, Definitions, Input, NodeDefinition
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.nodes import Definitions, Input, NodeDefinition
 from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 

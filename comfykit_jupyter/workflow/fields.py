@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
 from comfykit_jupyter.workflow.obvious import obvious
 
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter
     from comfykit_jupyter.workflow.workflow import Workflow
 
-FieldKind = Literal[
-    "integer", "number", "seed", "choice", "toggle", "text", "multiline", "image", "video", "audio", "file"
-]
+FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 
 _MOST_CHOICES = 200  # more are asked for when they are looked at
 _MOST_STOPS = 1000  # a slider with more can't be set to what one wants
@@ -125,7 +124,7 @@ def _kind(spec: Input, slot: NodeInput, *, seed: bool) -> FieldKind | None:
 
 
 def _media(kind: str) -> FieldKind:
-    return kind if kind in ("image", "audio", "video") else "file"  # type: ignore[return-value]
+    return kind if kind in MEDIA_KINDS else "file"  # type: ignore[return-value]
 
 
 def _suits(value: Any, kind: FieldKind) -> bool:

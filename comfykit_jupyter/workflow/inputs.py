@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
-from comfykit_jupyter.workflow.nodes import (
-    KNOWN_LOADERS,
-    MEDIA_KINDS,
-    MISSING,
-    SEED_NAMES,
-    Definitions,
-    Input,
-    Kind,
-    NodeDefinition,
-    is_link,
-)
+from comfykit_jupyter.workflow.media_kinds import LOADERS, MEDIA_KINDS
+from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, NodeDefinition, is_link
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Target
@@ -57,8 +48,8 @@ class NodeInput:
         media: Kind | None = None
         if spec is not None:
             media = spec.kind if spec.kind in MEDIA_KINDS else None
-        elif class_type in KNOWN_LOADERS and KNOWN_LOADERS[class_type][0] == field:
-            media = KNOWN_LOADERS[class_type][1]
+        elif class_type in LOADERS and LOADERS[class_type][0] == field:
+            media = LOADERS[class_type][1]
         return cls(
             node_id=target.node_id,
             field=field,
@@ -94,4 +85,4 @@ def _find_upload_field(class_type: str, definition: NodeDefinition | None) -> st
     if definition is not None:
         sole = definition.upload_field()
         return None if sole is None else sole.name
-    return KNOWN_LOADERS[class_type][0] if class_type in KNOWN_LOADERS else None
+    return LOADERS[class_type][0] if class_type in LOADERS else None

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
+from comfykit_jupyter.workflow.media_kinds import BUTTON_FLAGS, MEDIA_KINDS, UPLOAD_FLAGS, MediaKind
 from comfykit_jupyter.workflow.tolerant import is_list, mapping, text
 
-Kind = Literal["integer", "number", "text", "toggle", "choice", "image", "audio", "video", "file", "link"]
-MediaKind = Literal["image", "audio", "video", "file"]
-MEDIA_KINDS: Final[frozenset[str]] = frozenset(get_args(MediaKind))
+Kind = Literal["integer", "number", "text", "toggle", "choice", "link", MediaKind]
 SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
 RANDOM: Final = "random"
 """The value of a seed that is drawn for each run."""
@@ -40,28 +39,8 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "COMFY_DYNAMICCOMBO_V3": "choice",
     "COLOR": "text",
 }
-_UPLOADS: Final[tuple[tuple[str, MediaKind], ...]] = (
-    ("video_upload", "video"),
-    ("audio_upload", "audio"),
-    ("image_upload", "image"),
-    ("animated_image_upload", "image"),
-    ("image_folder", "image"),
-    ("file_upload", "file"),
-)
-
-_BUTTONS: Final = ("image_upload", "video_upload", "animated_image_upload")
 _DEEPEST: Final = 8  # inputs that choices bring along, which have choices, and so on
 _MOST_GROWN: Final = 100
-
-# The loaders everybody has, for the time when no server can be asked: class -> its upload field and what that holds.
-KNOWN_LOADERS: Final[Mapping[str, tuple[str, MediaKind]]] = {
-    "LoadImage": ("image", "image"),
-    "LoadImageMask": ("image", "image"),
-    "LoadAudio": ("audio", "audio"),
-    "LoadVideo": ("file", "video"),
-    "VHS_LoadAudioUpload": ("audio", "audio"),
-    "VHS_LoadVideo": ("video", "video"),
-}
 
 
 @dataclass(frozen=True)
@@ -204,7 +183,7 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
     kind: Kind = _KINDS.get(type_, "link")
     choices = _choices(listed) if kind == "choice" else None
     if kind in ("choice", "text"):
-        kind = next((media for flag, media in _UPLOADS if options.get(flag)), kind)
+        kind = next((media for flag, media in UPLOAD_FLAGS.items() if options.get(flag)), kind)
     low, high = (_bound(options.get(key), whole=type_ == "INT") for key in ("min", "max"))
     if low is not None and high is not None and low > high:
         low = high = None
@@ -234,7 +213,7 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         force_input=options.get("forceInput") is True,
         slot_type=text(mapping(options.get("template")).get("allowed_types")) or slot_type,
         control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
-        button=type_ == "COMBO" and any(options.get(flag) is True for flag in _BUTTONS),
+        button=type_ == "COMBO" and any(options.get(flag) is True for flag in BUTTON_FLAGS),
         dynamic=options.get("dynamicPrompts") is True,
         remote=bool(options.get("remote")),
         refreshed=bool(mapping(options.get("remote")).get("refresh_button")),

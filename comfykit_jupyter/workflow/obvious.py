@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.workflow.inputs import NodeInput
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, MISSING, Definitions, reachable
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, reachable
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter
@@ -26,7 +27,7 @@ _SIZES = frozenset(
     }
 )  # fmt: skip
 _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "strength_model"})
-_MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
+MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
 def obvious(workflow: Workflow, definitions: Definitions) -> list[Parameter]:
@@ -62,6 +63,6 @@ def _rank(slot: NodeInput, class_type: str) -> int | None:
         return 3
     if field in _SAMPLING and kind in ("integer", "number"):
         return 4
-    if isinstance(slot.default, str) and slot.default.lower().endswith(_MODEL_SUFFIXES):
+    if isinstance(slot.default, str) and slot.default.lower().endswith(MODEL_SUFFIXES):
         return 5
     return None

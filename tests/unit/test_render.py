@@ -377,14 +377,14 @@ def test_a_playlist_that_is_called_a_video_is_not_followed(name: str, tmp_path: 
     film(tmp_path / "secret.mp4", "mp4", "mpeg4")
     for text in ("#EXTM3U\n#EXTINF:1,\nsecret.mp4\n", "ffconcat version 1.0\nfile secret.mp4\n"):
         (tmp_path / name).write_text(text)
-        with pytest.raises(ValueError, match="no video"):
+        with pytest.raises(ValueError, match="the video can't be read"):
             make_thumbnail(tmp_path / name, 32)
 
 
 def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"film")
-    with pytest.raises(ValueError, match="PyAV is not installed"):
+    with pytest.raises(ValueError, match="needs PyAV: pip install av"):
         make_thumbnail(tmp_path / "clip.mp4", 32)
 
 
@@ -392,7 +392,7 @@ def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pyte
 def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path: Path) -> None:
     if not name.startswith("gone"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="no ") as caught:
+    with pytest.raises(ValueError, match="can't be read") as caught:
         make_thumbnail(tmp_path / name, 32)
     assert str(tmp_path) not in str(caught.value)
 
@@ -400,5 +400,5 @@ def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path:
 @given(st.binary(max_size=200))
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff"):
-        with pytest.raises(ValueError, match="picture"):
+        with pytest.raises(ValueError, match="the image"):
             make_thumbnail(start + data, 10)

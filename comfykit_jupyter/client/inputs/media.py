@@ -16,24 +16,9 @@ from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
+from comfykit_jupyter.workflow.media_kinds import find_suffix
 from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Upload
-
-_MAGIC = (
-    (b"\x89PNG", ".png"),
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"GIF8", ".gif"),
-    (b"fLaC", ".flac"),
-    (b"ID3", ".mp3"),
-    (b"\xff\xfb", ".mp3"),
-    (b"OggS", ".ogg"),
-    (b"\x1aE\xdf\xa3", ".webm"),
-    (b"BM", ".bmp"),
-)
-
-
-_SUFFIXES = {"image": ".png", "video": ".mp4", "audio": ".wav"}
-"""The suffix of bytes that say nothing of themselves, by the kind of their parameter."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +52,7 @@ async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | Loc
     if isinstance(value, Media):
         if server is not None and value.origin.url == server.url and (name := server.reference_to(value)) is not None:
             return RemoteFile(name)
-        return LocalFile(await value.origin.fetch(value), _suffix(value.name, upload))
+        return LocalFile(await value.origin.fetch(value), _choose_suffix(value.name, upload))
     if isinstance(value, (str, os.PathLike)):
         return await _read_named(os.fspath(value), upload, server)
     return await asyncio.to_thread(_encode, value, upload)
@@ -80,10 +65,10 @@ async def _read_named(text: str, upload: Upload, server: Backend | None) -> Remo
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
         return LocalFile(
-            copy, _suffix(urlsplit(text).path, upload, await asyncio.to_thread(_head, copy)), temporary=True
+            copy, _choose_suffix(urlsplit(text).path, upload, await asyncio.to_thread(_read_head, copy)), temporary=True
         )
     if (path := await asyncio.to_thread(_local, text)) is not None:
-        return LocalFile(path, _suffix(path.name, upload))
+        return LocalFile(path, _choose_suffix(path.name, upload))
     if known is not None or text in upload.choices:
         return RemoteFile(known or text)
     similar = nearest(text, upload.choices)
@@ -106,7 +91,7 @@ def _encode(value: Any, upload: Upload) -> LocalFile:
     """An object as the bytes of a file."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
-        return LocalFile(data, _suffix("", upload, data))
+        return LocalFile(data, _choose_suffix("", upload, data))
     if hasattr(value, "savefig"):
         buffer = io.BytesIO()
         value.savefig(buffer, format="png")
@@ -134,7 +119,7 @@ def _copy(file: Any, upload: Upload) -> LocalFile:
         raise _wrong(upload, "the file is open as text: open it with mode 'rb'")
     if not piece:
         raise _wrong(upload, "the open file has nothing left to read: open it anew")
-    suffix = _suffix(str(getattr(file, "name", "")), upload, piece)
+    suffix = _choose_suffix(str(getattr(file, "name", "")), upload, piece)
     path = get_local_folder() / uuid.uuid4().hex
     with path.open("wb") as copy:
         while piece:
@@ -164,22 +149,11 @@ def _from_array(value: Any, upload: Upload) -> Any:
     return Image.fromarray(value)
 
 
-def _suffix(name: str, upload: Upload, data: bytes = b"") -> str:
-    """The suffix of a name; where it has none, what the first bytes say."""
-    suffix = Path(name).suffix.lower()
-    if suffix and len(suffix) <= 6 and suffix[1:].isalnum():
-        return suffix
-    for magic, known in _MAGIC:
-        if data.startswith(magic):
-            return known
-    if data[:4] == b"RIFF":
-        return ".webp" if data[8:12] == b"WEBP" else ".wav"
-    if data[4:8] == b"ftyp":
-        return ".mp4"
-    return _SUFFIXES.get(upload.kind or "image", ".bin")
+def _choose_suffix(name: str, upload: Upload, head: bytes = b"") -> str:
+    return find_suffix(name, head, upload.kind or "image")
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
 

@@ -5,42 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Coroutine, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-MediaKind = Literal["image", "video", "audio", "file"]
-
-_MIMES: dict[str, tuple[MediaKind, str]] = {
-    "png": ("image", "image/png"),
-    "jpg": ("image", "image/jpeg"),
-    "jpeg": ("image", "image/jpeg"),
-    "webp": ("image", "image/webp"),
-    "bmp": ("image", "image/bmp"),
-    "tif": ("image", "image/tiff"),
-    "tiff": ("image", "image/tiff"),
-    "avif": ("image", "image/avif"),
-    "gif": ("video", "image/gif"),
-    "mp4": ("video", "video/mp4"),
-    "m4v": ("video", "video/mp4"),
-    "mov": ("video", "video/quicktime"),
-    "avi": ("video", "video/x-msvideo"),
-    "mkv": ("video", "video/x-matroska"),
-    "webm": ("video", "video/webm"),
-    "mp3": ("audio", "audio/mpeg"),
-    "wav": ("audio", "audio/wav"),
-    "flac": ("audio", "audio/flac"),
-    "ogg": ("audio", "audio/ogg"),
-    "opus": ("audio", "audio/ogg"),
-    "aac": ("audio", "audio/aac"),
-    "m4a": ("audio", "audio/mp4"),
-    "wma": ("audio", "audio/x-ms-wma"),
-}
-"""Kind and MIME type by suffix: all that a server tells of a file is its name. `.gif` is a video, as in `comfykit`."""
 
 
 class Origin(Protocol):
@@ -92,8 +64,8 @@ class Media(str):
         self.origin, self.query, self.local = origin, query, None
         self.name = PurePosixPath(query["filename"].replace("\\", "/")).name or "file"
         self.node, self.var, self.temp, self.animated = node, var, query.get("type") == "temp", animated
-        suffix = self.name.rpartition(".")[2].lower()
-        self.kind, self.mime = _MIMES.get(suffix, ("file", "application/octet-stream"))
+        self.kind, found = find_format(self.name)
+        self.mime = found.mime
         return self
 
     @classmethod

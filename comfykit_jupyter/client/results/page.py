@@ -23,6 +23,7 @@ from comfykit_jupyter.client.results.wording import (
     format_value,
 )
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.media_kinds import find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media
@@ -32,8 +33,6 @@ MEGABYTES = 500
 """Megabytes of media that a page holds, where nothing else was said."""
 _PIECE = 3 * 256 * 1024
 """Bytes that are encoded at a time: a multiple of 3, so that the pieces of base64 join."""
-_SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/avif"})
-"""Pictures that browsers show; others are there to be saved."""
 _HEAD = """<!doctype html>
 <html lang="en">
 <head>
@@ -124,10 +123,11 @@ def _write_media(media: Media, file: IO[str], room: int) -> int:
 
 def _element(media: Media, caption: str) -> tuple[str, str]:
     """What stands before and after the address of an output's bytes."""
-    if media.mime in _SHOWN:
+    element = find_format(media.name)[1].element
+    if element == "img":
         return '<img src="', f'" alt="{caption}">'
-    if media.kind in ("video", "audio"):
-        return f'<{media.kind} controls src="', f'"></{media.kind}>'
+    if element is not None:
+        return f'<{element} controls src="', f'"></{element}>'
     return f'<a download="{html.escape(one_line(media.name, 300))}" href="', f'">Save {caption}</a>'
 
 

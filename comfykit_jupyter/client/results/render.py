@@ -31,10 +31,10 @@ from comfykit_jupyter.client.results.wording import (
     strip_controls,
     truncate,
 )
+from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 
 SIDE, SMALL_SIDE, MANY = 256, 128, 12
 """Pixels of a thumbnail's longer side, and of the smaller one when there are more than `MANY` pictures."""
-VISUAL = ("image", "video")
 MOST_PICTURES = 48
 """Pictures of one run that are fetched for the notebook, and outputs that are named there."""
 PNG_BYTES = 60_000
@@ -45,6 +45,14 @@ PATIENCE = 5.0
 """Seconds that all pictures of a result may take to arrive."""
 LARGE_SIDE, PLAYED_BYTES = 768, 3_000_000
 """Pixels of a picture shown by itself, and bytes of a video or sound that is played where it stands."""
+
+
+_ELEMENTS = {
+    "img": '<img src="{address}" alt="{name}">',
+    "video": '<video controls loop muted src="{address}">{name}</video>',
+    "audio": '<audio controls src="{address}">{name}</audio>',
+}
+"""How a file that is played where it stands is shown, by the element of its format."""
 
 
 def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, 
     if keep.mode == "links":
         return {"text/plain": text, "text/html": _wrapped([*html, _links(result.media, room // 3)])}
     left = room - sum(map(_size, html)) - _size(text) - 300  # what is around them
-    picked = _evenly([media for media in result.media if media.kind in VISUAL], MOST_PICTURES)
+    picked = _evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MOST_PICTURES)
     pictures = _thumbnails(picked)
     bundle: dict[str, Any] = {"text/plain": text}
     if pictures and (
@@ -84,9 +92,8 @@ def build_media_bundle(media: Media) -> dict[str, Any]:
         picture = _thumbnails([media], LARGE_SIDE).get(media)
         if picture is not None:
             bundle["text/html"] = _image(media, picture)
-    elif media.kind in ("video", "audio") and (data := _played(media)) is not None:
-        loop = " loop muted" if media.kind == "video" else ""
-        bundle["text/html"] = f'<{media.kind} controls{loop} src="{_data_url(media.mime, data)}">{name}</{media.kind}>'
+    elif (element := find_format(media.name)[1].element) and (data := _played(media)) is not None:
+        bundle["text/html"] = _ELEMENTS[element].format(address=_data_url(media.mime, data), name=name)
     bundle.setdefault("text/html", f"<p>{name} ({_escape(media.kind)})</p>")
     return bundle
 
@@ -131,7 +138,7 @@ def _gallery(
     if not images:
         return _listed([_named(each) for each in media])
     parts = [f"<p>{' '.join(images.values())}</p>"]
-    visual = sum(each.kind in VISUAL for each in media)
+    visual = sum(KINDS[each.kind].has_thumbnail for each in media)
     if len(images) + len(missing) < visual:
         parts.append(f"<p>{len(images)} of {visual} pictures</p>")
     return [*parts, *names]

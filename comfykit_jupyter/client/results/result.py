@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
-from comfykit_jupyter.client.results.media import Media, MediaKind, Origin
+from comfykit_jupyter.client.results.media import Media, Origin
 from comfykit_jupyter.client.results.wording import format_cost
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
@@ -80,13 +81,8 @@ class ExecuteResult:
         took = (
             "" if self.duration is None else f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
         )
-        lists = {
-            "image": self.images,
-            "video": self.videos,
-            "audio": self.audios,
-            "text": self.texts,
-            "file": self.files,
-        }
+        lists: dict[str, list[str]] = {kind.name: getattr(self, kind.plural) for kind in KINDS.values()}
+        lists |= {"text": self.texts}
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
         told = [*([one_line(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
         told += [price] if (price := format_cost(self.cost)) else []
@@ -185,13 +181,6 @@ def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, 
     Nothing is dropped, and one odd entry never spoils the rest: what can't be understood stays in `outputs`.
     """
     result.outputs = {node: dict(output) for node, output in state.outputs.items()}
-    lists = {"image": result.images, "video": result.videos, "audio": result.audios, "file": result.files}
-    by_var = {
-        "image": result.images_by_var,
-        "video": result.videos_by_var,
-        "audio": result.audios_by_var,
-        "file": result.files_by_var,
-    }
     for node, output in state.outputs.items():
         shown = state.display.get(node, node)
         var = names.get(node) or names.get(shown) or shown
@@ -200,8 +189,9 @@ def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, 
         for entry in _entries(output):
             media = Media(origin, entry, node=shown, var=var, animated=moving)
             result.media.append(media)
-            lists[media.kind].append(media)
-            by_var[media.kind].setdefault(var, []).append(media)
+            plural = KINDS[media.kind].plural
+            getattr(result, plural).append(media)
+            getattr(result, f"{plural}_by_var").setdefault(var, []).append(media)
         for text in _texts(output):
             result.texts.append(text)
             result.texts_by_var.setdefault(var, []).append(text)

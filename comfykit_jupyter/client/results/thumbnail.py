@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.results.poster import is_video, read_first_frame
+from comfykit_jupyter.client.results.first_frame import is_video, read_first_frame
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,10 +50,10 @@ def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
                 return _small(picture, side, form, quality)
     except UnidentifiedImageError:  # its message has the path
-        raise ValueError("no picture that can be read") from None
+        raise ValueError("the image can't be read") from None
     except (OSError, SyntaxError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"no picture that can be read: {reason}") from None
+        raise ValueError(f"the image can't be read: {reason}") from None
 
 
 def _small(picture: Image.Image, side: int, form: str, quality: int) -> Thumbnail:
@@ -61,7 +61,7 @@ def _small(picture: Image.Image, side: int, form: str, quality: int) -> Thumbnai
 
     original = picture.size
     if original[0] * original[1] > PIXELS:
-        raise ValueError(f"a picture of {original[0]} × {original[1]} pixels is too large to be shown")
+        raise ValueError(f"the image is too large to show: {original[0]} × {original[1]} pixels")
     picture.draft("RGB", (side, side))  # JPEG only: decodes at a fraction of the size
     small = ImageOps.exif_transpose(picture)
     clear = small.mode in ("RGBA", "LA", "PA") or "transparency" in small.info

@@ -18,6 +18,7 @@ from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
 from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
 from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -25,12 +26,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%?%comfykit\s+(?P<rest>.*)", re.DOTALL)
 _BODY = re.compile(r"\s*%%comfykit\s+(?P<rest>(?:run|form)\s.*)")
-_SUFFIXES = frozenset(
-    {
-        ".json", ".png", ".webp", ".jpg", ".jpeg", ".mp4", ".mov", ".webm", ".mkv", ".flac", ".mp3", ".opus", ".ogg",
-        ".m4a",
-    }
-)  # fmt: skip
+_SUFFIXES = WORKFLOW_SUFFIXES | {".json"}
 MAX_ENTRIES = 5000
 """Entries of a folder that are looked at."""
 MAX_FILES = 200

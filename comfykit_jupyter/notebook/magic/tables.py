@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.results.wording import format_value
 from comfykit_jupyter.notebook.widget.values import to_wire
 from comfykit_jupyter.workflow.errors import one_line, short_repr
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import mimetypes
 import os
 import tempfile
 import threading
@@ -76,11 +75,6 @@ def read_piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str,
     with path.open("rb") as file:
         file.seek(offset)
         return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE_BYTES)]
-
-
-def guess_mime(path: Path) -> str:
-    """Guess the MIME type of a file by its suffix."""
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
 class Upload:

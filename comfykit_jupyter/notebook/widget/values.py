@@ -17,7 +17,8 @@ from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import get_inbox
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS, RANDOM, Definitions
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.nodes import RANDOM, Definitions
 from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")

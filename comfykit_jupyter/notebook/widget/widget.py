@@ -20,7 +20,7 @@ from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.widget.code import as_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
-from comfykit_jupyter.notebook.widget.media import get_inbox, guess_mime, run_in_background
+from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.parameters import Parameters
 from comfykit_jupyter.notebook.widget.seeds import seed_rows
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
@@ -28,7 +28,7 @@ from comfykit_jupyter.notebook.widget.stage import is_known
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, initial, to_wire
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
 from comfykit_jupyter.notebook.widget.writer import writer
-from comfykit_jupyter.workflow.nodes import MEDIA_KINDS
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -302,9 +302,10 @@ class WorkflowWidget(RunView):
             return value.path, value.mime
         path = Path(value).expanduser()
         if value != initial(field) and path.is_file():  # a workflow from elsewhere opens no files here
-            if guess_mime(path).partition("/")[0] not in MEDIA_KINDS:
+            kind, found = find_format(path.name)
+            if kind == "file":
                 raise ComfyKitError(f"{key}: there is nothing to show of it here")
-            return path, guess_mime(path)
+            return path, found.mime
         if value.startswith(("http://", "https://")):
             raise ComfyKitError(f"{key}: what is behind an address is seen when it has run")
         there = self._kit.input(value, self._parameters.workflow)

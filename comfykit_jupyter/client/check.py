@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
-from comfykit_jupyter.client.inputs.workflows import convert_workflow
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -87,7 +87,7 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
     """See `ComfyKit.check`."""
     name = "workflow"
     try:
-        workflow = await server.read(source)
+        workflow = await read_workflow(source, server)
         name = workflow.name
         definitions = await server.definitions(workflow.classes, fresh=True)
         workflow = await convert_workflow(workflow, server)

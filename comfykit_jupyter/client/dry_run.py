@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
-from comfykit_jupyter.client.inputs.workflows import convert_workflow
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.editor.values import changes
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
@@ -64,7 +64,7 @@ class DryRun:
 
 async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> DryRun:
     """See `ComfyKit.dry_run`."""
-    workflow = await convert_workflow(await server.read(source), server)
+    workflow = await convert_workflow(await read_workflow(source, server), server)
     drawn: set[int] = set()
 
     def draw(low: int, high: int) -> int:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Backend, Server
-from comfykit_jupyter.client.backends.routing import backend_for, backend_of
+from comfykit_jupyter.client.backends.routing import find_backend, find_backend_of_job
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.inputs.workflows import convert_workflow, take_snapshot
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow, take_snapshot
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, Settings, resolve_settings
@@ -117,9 +117,14 @@ class ComfyKit:
         made = self._backends.get(kind) or self._backends.setdefault(kind, kind(self._settings))
         return cast("B", made)
 
-    def _where(self, source: Any = None) -> Backend:
-        """Where a workflow that is named so runs; None: the server of `comfyui_url`."""
-        return self._made(backend_for(source, self._settings))
+    def _locate(self, workflow: Any) -> tuple[Any, Backend]:
+        """Return a snapshot of a workflow, and where it runs; None stands for the server of `comfyui_url`."""
+        source = take_snapshot(workflow, self._settings)
+        return source, self._made(find_backend(source, self._settings))
+
+    def _where(self, workflow: Any = None) -> Backend:
+        """Return where a workflow runs; None stands for the server of `comfyui_url`."""
+        return self._locate(workflow)[1]
 
     def __repr__(self) -> str:
         return f"ComfyKit({self.comfyui_url!r}, executor_type={self.executor_type!r})"
@@ -184,7 +189,7 @@ class ComfyKit:
             raise ComfyKitError(f"attach: give the prompt_id of a run, as text, not {short_repr(prompt_id)}")
         from comfykit_jupyter.client.running.attached import AttachedRun
 
-        server = self._made(backend_of(id_, self._settings))
+        server = self._made(find_backend_of_job(id_, self._settings))
         return AttachedRun(server, id_, raise_on_error=self._settings.raise_on_error).find()
 
     def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - what it is
@@ -192,8 +197,7 @@ class ComfyKit:
         return self._start(workflow, dict(values), listen=True, id=id)
 
     def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, id: str | None = None) -> Run:  # noqa: A002
-        source = take_snapshot(workflow)
-        server = self._where(source)
+        source, server = self._locate(workflow)
         run = Run(
             server,
             values,
@@ -202,7 +206,7 @@ class ComfyKit:
             raise_on_error=self._settings.raise_on_error,
             id=id,
         )
-        return run.start(lambda: server.read(source))
+        return run.start(lambda: read_workflow(source, server))
 
     def options(self, **options: Any) -> ComfyKit:
         """A kit like this one with other settings: `kit.options(timeout=600).run("wf.json", timeout=3)`.
@@ -244,8 +248,8 @@ class ComfyKit:
         """
         from comfykit_jupyter.client.check import check
 
-        source = take_snapshot(workflow)
-        return await loop.await_on_loop(check(self._where(source), source, dict(params or {})))
+        source, server = self._locate(workflow)
+        return await loop.await_on_loop(check(server, source, dict(params or {})))
 
     def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
         """What `run` would send, told by what differs from the workflow's file: nothing is sent.
@@ -259,7 +263,8 @@ class ComfyKit:
         """
         from comfykit_jupyter.client.dry_run import dry_run
 
-        return loop.call(dry_run(self._where(workflow), workflow, {**(values or {}), **more}))
+        source, server = self._locate(workflow)
+        return loop.call(dry_run(server, source, {**(values or {}), **more}))
 
     def read(self, workflow: Any) -> Workflow:
         """As `load`, but what the editor saved stays as it is: a server is asked only for a workflow that lies there.
@@ -267,7 +272,7 @@ class ComfyKit:
         Raises:
             SourceError, WorkflowError, ServerError: as `load`.
         """
-        return loop.call(self._where(workflow).read(workflow))
+        return loop.call(read_workflow(*self._locate(workflow)))
 
     def load(self, workflow: Any) -> Workflow:
         """Read a workflow: its parameters, its nodes.
@@ -279,8 +284,8 @@ class ComfyKit:
         return loop.call(self._load(workflow))
 
     async def _load(self, workflow: Any) -> Workflow:
-        server = self._where(workflow)
-        return await convert_workflow(await server.read(workflow), server)
+        source, server = self._locate(workflow)
+        return await convert_workflow(await read_workflow(source, server), server)
 
     def fields(self, workflow: Any) -> tuple[Field, ...]:
         """The parameters of a workflow as a form shows them: with the bounds and choices of this server.

@@ -51,7 +51,6 @@ UPWARDS = {
     ("client/kit", "__init__"),  # kit.form: a notebook asks for it
     ("client/kit", "notebook/widget/widget"),  # its type
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
-    ("client/backends/base", "client/inputs/workflows"),
 }
 """The steps upwards that are taken: none of them when a module is loaded."""
 

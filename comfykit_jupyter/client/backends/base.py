@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError
+from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.workflow.hosted import Hosted
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -187,26 +188,18 @@ class Backend(ABC):
     last_turn: asyncio.Event | None = None
     """Set when the newest submission has been posted, or never will be: the next one waits for it."""
 
-    @classmethod
-    @abstractmethod
-    def handles(cls, source: Any, settings: Settings) -> bool:
-        """Whether a workflow that is named so runs there. None: one that names nothing."""
-
-    @classmethod
-    def handles_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003 - for those that tell by the id
-        """Whether a job of this id is there."""
-        return cls.handles(None, settings)
-
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
-    async def read(self, source: Any) -> Workflow:
-        """The workflow that is named so; see `sources.read_workflow` for the errors raised."""
-        from comfykit_jupyter.client.inputs.workflows import read_workflow
+    async def read_hosted(self, hosted: Hosted) -> Workflow:
+        """Read a workflow that is stored in this cloud; see `Route.find_hosted`.
 
-        return await read_workflow(source)
+        Raises:
+            SourceError: There is no such workflow. ServerError: The cloud can't be reached, or rejects the key.
+        """
+        raise SourceError(f"{hosted.name} is not a workflow of {self.url}")
 
     @abstractmethod
     async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:

@@ -1,25 +1,40 @@
-"""Where a workflow runs: the first of these that takes it."""
+"""Where a workflow runs: on the first backend whose route handles it. Only that one is imported."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.backends.comfyapi.backend import ComfyAPI
-from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
-from comfykit_jupyter.client.backends.runninghub.backend import RunningHub
+from comfykit_jupyter.client.backends.comfyapi.route import ComfyAPIRoute
+from comfykit_jupyter.client.backends.comfyui.route import ComfyUIRoute
+from comfykit_jupyter.client.backends.runninghub.route import RunningHubRoute
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.client.backends.route import Route
     from comfykit_jupyter.client.settings import Settings
+    from comfykit_jupyter.workflow.hosted import Hosted
 
-BACKENDS: tuple[type[Backend], ...] = (RunningHub, ComfyAPI, ComfyUI)
+ROUTES: tuple[Route, ...] = (
+    RunningHubRoute(),
+    ComfyAPIRoute(),
+    ComfyUIRoute(),
+)
 
 
-def backend_for(source: Any, settings: Settings) -> type[Backend]:
-    """The kind of server that runs a workflow which is named so; None for `source`: that of `comfyui_url`."""
-    return next(each for each in BACKENDS if each.handles(source, settings))
+def find_hosted(source: Any, settings: Settings) -> Hosted | None:
+    """Return the workflow of a cloud that a source names; None for any other source.
+
+    Raises:
+        WorkflowError: The source refers to such a workflow, and does not say to which.
+    """
+    return next((hosted for route in ROUTES if (hosted := route.find_hosted(source, settings)) is not None), None)
 
 
-def backend_of(prompt_id: str, settings: Settings) -> type[Backend]:
-    """The kind of server that has a job of this id."""
-    return next(each for each in BACKENDS if each.handles_job(prompt_id, settings))
+def find_backend(source: Any, settings: Settings) -> type[Backend]:
+    """Return the kind of backend that runs a workflow, by its snapshot; None for that of the kit's own server."""
+    return next(route for route in ROUTES if route.handles(source, settings)).load()
+
+
+def find_backend_of_job(prompt_id: str, settings: Settings) -> type[Backend]:
+    """Return the kind of backend that has a job with this prompt ID."""
+    return next(route for route in ROUTES if route.handles_job(prompt_id, settings)).load()

@@ -11,43 +11,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.backends.routing import find_hosted
 from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.hosted import Hosted
 from comfykit_jupyter.workflow.spelling import nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-
-FEW = 10
-"""Keys of a dict that only refers to a workflow."""
+    from comfykit_jupyter.client.settings import Settings
 
 
-def take_snapshot(source: Any) -> Any:
-    """A workflow's source as it is now: the owner of a dict may change it while the run is made ready."""
-    if not isinstance(source, Mapping):
-        return source
+def take_snapshot(source: Any, settings: Settings) -> Any:
+    """Return a workflow's source as it is now: the owner of a dict may change it while the run is prepared.
+
+    Returns:
+        A `Workflow` for a dict, `Hosted` for one that is stored in a cloud, the error for one that can't be read.
+        Other sources, such as paths, are returned as they are.
+    """
+    failure = None
     try:
-        return Workflow.parse(source)
+        if isinstance(source, Mapping):
+            return Workflow.parse(source)
     except WorkflowError as error:
-        return dict(source) if len(source) < FEW else error  # it may refer to one that lies elsewhere
+        failure = error  # it may be a reference
+    try:
+        return find_hosted(source, settings) or failure or source
+    except WorkflowError as error:
+        return error
 
 
-async def read_workflow(source: Any) -> Workflow:
-    """Read the workflow that a path, URL, dict, output of a run or snapshot names; `convert_workflow` is next.
+async def read_workflow(source: Any, server: Backend) -> Workflow:
+    """Read the workflow that a snapshot names; `convert_workflow` is next.
+
+    Args:
+        source: See `take_snapshot`.
+        server: Where the workflow runs.
 
     Raises:
-        SourceError: it can't be read. WorkflowError: it was read, and is no workflow.
-        ServerError: the server of an output is away, or no longer has it.
+        SourceError: It can't be read.
+        WorkflowError: It was read, and is not a workflow.
+        ServerError: The server of an output can't be reached, or no longer has it.
     """
     if isinstance(source, Workflow):
         return source
     if isinstance(source, WorkflowError):
         raise source
-    if isinstance(source, Mapping):
-        return Workflow.parse(source)
+    if isinstance(source, Hosted):
+        return await server.read_hosted(source)
     if isinstance(source, (bytes, bytearray)):
         return await asyncio.to_thread(Workflow.parse, bytes(source))
     if isinstance(source, io.IOBase):

@@ -18,7 +18,7 @@ from PIL import Image
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
 from comfykit_jupyter.client.backends.comfyapi.backend import ComfyAPI
 from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
-from comfykit_jupyter.client.backends.routing import backend_for
+from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.settings import resolve_settings
 from tests.client import workflows
 from tests.client.conftest import Jobs, MakeKit
@@ -57,7 +57,7 @@ def colored(picture: Image.Image) -> tuple[Any, Any]:
     ],
 )
 def test_the_address_tells_what_a_server_speaks_unless_one_is_told(url: str, api: str | None, kind: type) -> None:
-    assert backend_for(None, resolve_settings({"comfyui_url": url, "api": api})) is kind
+    assert find_backend(None, resolve_settings({"comfyui_url": url, "api": api})) is kind
 
 
 def test_what_nobody_speaks_is_refused() -> None:

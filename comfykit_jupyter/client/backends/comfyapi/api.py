@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
+from comfykit_jupyter.client.backends.comfyapi.route import PREFIX
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.results.media import to_encodable
 from comfykit_jupyter.client.settings import Settings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PREFIX = "/api/v2"
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection."""
 ANSWER_LIMIT = 64 * 1024 * 1024

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.base import (
     Accepted,
@@ -25,7 +24,7 @@ from comfykit_jupyter.client.backends.base import (
     Server,
     TryAgain,
 )
-from comfykit_jupyter.client.backends.comfyapi.api import PREFIX, Answer, Api, Busy, insist, job_path
+from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api, Busy, insist, job_path
 from comfykit_jupyter.client.backends.comfyapi.assets import Assets, content_path, download
 from comfykit_jupyter.client.backends.comfyapi.follow import Known, TaskPoller, links_of, recorded
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
@@ -58,15 +57,6 @@ class ComfyAPI(Backend):
 
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
-
-    @classmethod
-    def handles(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003 - whatever the workflow
-        """Whether the kit's address is that of such a server."""
-        if settings.api is not None:
-            return settings.api == "v2"
-        parts = urlsplit(settings.comfyui_url)
-        host = (parts.hostname or "").lower()
-        return host == "cloud.comfy.org" or host.endswith(".run.comfy.app") or parts.path.endswith(PREFIX)
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url

@@ -46,11 +46,6 @@ POOL = 16
 class ComfyUI(Backend):
     """One server. Lives on the background loop; made without contacting it."""
 
-    @classmethod
-    def handles(cls, source: Any, settings: Settings) -> bool:  # noqa: ARG003
-        """Whatever no other server takes."""
-        return True
-
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
         self._settings = settings

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import random
 import re
 import time
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.binding import Upload
     from comfykit_jupyter.workflow.nodes import Definitions
 
-REFERENCE_LIMIT = 4096
-"""Bytes of a file that only says which workflow is meant."""
 GRAPH_LIFE = 60.0
 """Seconds for which a workflow that was read is believed: its author may change it."""
 
@@ -68,19 +64,6 @@ class RunningHub(Backend):
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
 
-    @classmethod
-    def handles(cls, source: Any, settings: Settings) -> bool:
-        """Whether it is an ID, a page of the site, or refers to one: an app or a workflow of RunningHub."""
-        try:
-            return _named(source, settings.runninghub_url) is not None
-        except WorkflowError:  # it refers to one, and does not say which: to be told when it is read
-            return True
-
-    @classmethod
-    def handles_job(cls, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG003
-        """Whether it is a number: no other server's are."""
-        return prompt_id.isascii() and prompt_id.isdigit()
-
     def __init__(self, settings: Settings) -> None:
         self.url = settings.runninghub_url
         self.settings = settings
@@ -97,21 +80,18 @@ class RunningHub(Backend):
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
-    async def read(self, source: Any) -> Workflow:
-        """The workflow: its graph, or, of an app, the inputs that may be set.
+    async def read_hosted(self, hosted: Hosted) -> Workflow:
+        """Read a workflow: its graph, or, of an app, the inputs that may be set.
 
         Raises:
-            ServerError: the site is away, or refuses the key. SourceError: it has none such, or does not give it.
+            SourceError: The site does not have it, or does not give it.
+            ServerError: The site can't be reached, or rejects the key.
         """
-        if isinstance(source, Workflow):
-            return source
-        hosted = _named(source, self.url)
-        if hosted is None:
-            raise SourceError(f"{one_line(str(source), 200)} names no workflow of RunningHub")
         if hosted.is_elsewhere(self.url):
+            site = one_line(hosted.site, 60)
             raise SourceError(
-                f"the page is of {one_line(hosted.site, 60)}, and this kit is for {self.url}: the sites share no keys "
-                f"and no workflows; with a key of that one, give runninghub_url={one_line(hosted.site, 60)!r}"
+                f"the page is on {site}, and this kit uses {self.url}: the sites share no keys and no workflows; "
+                f"with a key of that site, give runninghub_url={site!r}"
             )
         return (await self._read(Hosted(hosted.id, hosted.app)))[0]
 
@@ -355,33 +335,6 @@ class RunningHub(Backend):
 def lengthen(pause: float, attempt: int) -> float:
     """Return the seconds before the next attempt: half as many more each time, and not the same for all runs."""
     return min(pause * 1.5 ** min(attempt, 20), words.BACK_OFF_MOST) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
-
-
-def _named(source: Any, site: str) -> Hosted | None:
-    """The workflow of RunningHub that is named so; None if it is none. A file of that name is a file."""
-    if isinstance(source, Workflow):
-        return source.hosted
-    if isinstance(source, Mapping):
-        return Hosted.referred(source)
-    if isinstance(source, Media) or not isinstance(source, (str, os.PathLike)):
-        return None
-    text = os.fspath(source)
-    hosted = Hosted.of(text, site) if isinstance(text, str) else None
-    if hosted is not None and (hosted.site or not Path(text).exists()):
-        return hosted
-    return _referred(Path(text)) if isinstance(text, str) and "://" not in text else None
-
-
-def _referred(path: Path) -> Hosted | None:
-    """The workflow that a small file refers to; None if it is anything else."""
-    try:
-        path = path.expanduser()
-        if path.stat().st_size > REFERENCE_LIMIT or not path.is_file():
-            return None
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RuntimeError, RecursionError):
-        return None
-    return Hosted.referred(content)
 
 
 def _id(value: Any) -> str:

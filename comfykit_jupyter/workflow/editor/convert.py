@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
-from comfykit_jupyter.workflow.editor.file import BYPASSED, MUTED, VIRTUAL, File, Graph, Node, is_editor_graph, read
+from comfykit_jupyter.workflow.editor.file import BYPASSED, MUTED, File, Graph, Node, is_editor_graph, read
 from comfykit_jupyter.workflow.editor.flatten import Sources, Step, Value, unfold
 from comfykit_jupyter.workflow.editor.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.editor.layout import Layout
+from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES, NO_QUIRK, NODES, WIDGET_TYPES
 from comfykit_jupyter.workflow.editor.subgraphs import Promotion, leaves_first
 from comfykit_jupyter.workflow.editor.widgets import Widget, rounded, unknown, unmade
 from comfykit_jupyter.workflow.errors import one_line
@@ -21,22 +22,6 @@ from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 
 __all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
-
-_PAGE_ONLY: Final = {"LOAD_3D": "a view of its scene", "WEBCAM": "a picture", "AUDIO_RECORD": "a recording"}
-_EDITOR_NAMES: Final[Mapping[tuple[str, str], str]] = {
-    ("ByteDance2ReferenceNode", "ByteDance Seedance 2.5 Reference to Video (Legacy)"): (
-        "ByteDance Seedance 2.5 Reference to Video"
-    ),
-    ("ByteDanceSeedreamNode", "ByteDance Seedream 4.5"): "ByteDance Seedream 4",
-    ("ByteDanceSeedreamNodeV2", "ByteDance Seedream 4.5 & 5.0 (Legacy)"): "ByteDance Seedream 4.5 & 5.0",
-    ("FluxKontextMultiReferenceLatentMethod", "Edit Model Reference Method"): "FluxKontextMultiReferenceLatentMethod",
-    ("IdeogramPImage", "Ideogram & Pruna P-Image"): "Ideogram P-Image",
-    ("LTXVConcatAVLatent", "Concat AV Latent"): "LTXVConcatAVLatent",
-    ("LTXVSeparateAVLatent", "Separate AV Latent"): "LTXVSeparateAVLatent",
-    ("Mahiro", "Mahiro CFG"): "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
-    ("TopazImageEnhance", "Topaz Image Enhance (Legacy)"): "Topaz Image Enhance",
-}
-"""The editor has names of its own for the core's classes. These differ from what servers say, by class and that."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,7 @@ def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozense
     groups = read_groups(graph, name)
     graphs = [*file.graphs(), *(group.graph for group in groups.values())]
     found = {node.type for each in graphs for node in each.nodes.values()}
-    return frozenset(found - VIRTUAL - file.subgraphs.keys() - groups.keys())
+    return frozenset(found - EDITOR_CLASSES - file.subgraphs.keys() - groups.keys())
 
 
 def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
@@ -142,7 +127,7 @@ def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool
 def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
     definition = definitions.get(node.type)
     if definition is None:
-        if node.type not in VIRTUAL:
+        if node.type not in EDITOR_CLASSES:
             node.widgets = unknown(node.values, recent=recent)
         return
     node.definition = definition
@@ -190,7 +175,7 @@ def _runs(step: Step, file: File) -> bool:
     node = step.node
     if node.mode in (MUTED, BYPASSED) or node.type in file.subgraphs:
         return False
-    return node.definition is not None or node.type not in VIRTUAL
+    return node.definition is not None or node.type not in EDITOR_CLASSES
 
 
 def _sorted(steps: list[Step]) -> Iterator[Step]:
@@ -222,15 +207,18 @@ def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | Non
     definition = node.definition
     if definition is None:
         return {"inputs": inputs, "class_type": None, "_meta": {"title": node.title or None}}
-    shown = _EDITOR_NAMES.get((definition.class_type, definition.display_name), definition.display_name)
-    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": node.title or shown}}
+    titles = NODES.get(definition.class_type, NO_QUIRK).titles
+    name = titles.get(definition.display_name, definition.display_name)
+    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": node.title or name}}
 
 
 def _wrapped(value: Any, widget: Widget | None = None) -> Any:
     """A value as a prompt has it: a list would be a link, and a page knows no integer past 2**53 exactly."""
     if isinstance(value, list):
-        curve = widget is not None and widget.spec is not None and widget.spec.type == "CURVE"
-        return {"__type__": "CURVE", "__value__": value} if curve else {"__value__": value}
+        spec = widget.spec if widget is not None else None
+        if spec is not None and WIDGET_TYPES[spec.type].tagged:
+            return {"__type__": spec.type, "__value__": value}
+        return {"__value__": value}
     if type(value) is int and LARGEST_EXACT < abs(value) < 10**300:
         return _as_page(value)
     return value
@@ -254,8 +242,8 @@ def _scene(node: Node) -> dict[str, Any]:
 def _notes(steps: list[Step], called: str) -> Iterator[str]:
     for step in steps:
         for widget in step.node.widgets:
-            what = _PAGE_ONLY.get(widget.spec.type) if widget.spec is not None else None
-            if what is not None and widget.name != "viewport_state":
+            what = WIDGET_TYPES[widget.spec.type].supplies if widget.spec is not None else ""
+            if what and widget.name != "viewport_state":
                 where = f"{one_line(step.node.title or step.node.type)} ({one_line(step.id)})"
                 yield f'{called}: {where} takes {what} in the page of the editor: open it there, use "Export (API)"'
 

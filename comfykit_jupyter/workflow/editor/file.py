@@ -21,8 +21,6 @@ INPUT_NODE: Final = "-10"
 """The id by which the links of a subgraph name its own inputs as their origin."""
 MUTED: Final = 2
 BYPASSED: Final = 4
-VIRTUAL: Final = frozenset({"Note", "MarkdownNote", "PrimitiveNode", "Reroute"})
-"""The classes that only the editor knows: they never run."""
 
 
 @dataclass(slots=True)

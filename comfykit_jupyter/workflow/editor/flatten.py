@@ -10,7 +10,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from comfykit_jupyter.workflow.editor.file import BYPASSED, INPUT_NODE, MUTED, VIRTUAL, File, Graph, Node
+from comfykit_jupyter.workflow.editor.file import BYPASSED, INPUT_NODE, MUTED, File, Graph, Node
+from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 
 _MOST_NODES: Final = 100_000
@@ -140,7 +141,7 @@ class Sources:
             return _Place(step, outwards=False, at=_passed(node, index, wanted), wanted="")
         if step.inner is not None:
             return self._behind_output(step.inner, index, wanted)
-        if node.type in VIRTUAL and node.definition is None:
+        if node.type in EDITOR_CLASSES and node.definition is None:
             return _Place(step, outwards=False, at=index, wanted=wanted)
         return step.id, index
 

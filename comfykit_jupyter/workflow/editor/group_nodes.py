@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from comfykit_jupyter.workflow.editor.file import INPUT_NODE, File, Graph, Link, Node, Port, read_graph
 from comfykit_jupyter.workflow.editor.layout import Layout
+from comfykit_jupyter.workflow.editor.quirks import PRIMITIVE_VALUES
 from comfykit_jupyter.workflow.editor.widgets import Slot
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
@@ -20,8 +21,6 @@ from comfykit_jupyter.workflow.tolerant import list_of, mapping, objects, slot_i
 
 _MOST_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"
-_PRIMITIVE_VALUES: Final = {"INT": 2, "FLOAT": 2, "COMBO": 3}
-"""How many values a primitive node of a type has: its own, and what controls it."""
 
 
 @dataclass
@@ -151,7 +150,7 @@ class _Unpacked:
         if output is None or not output.links:
             return
         self._name(inner, "value")
-        count = _PRIMITIVE_VALUES.get(output.type, 1)
+        count = PRIMITIVE_VALUES.get(output.type, 1)
         inner.values = [value for _ in range(count) if (value := next(self._values, MISSING)) is not MISSING]
 
     def _reroute(self, inner: Node) -> None:

@@ -8,10 +8,10 @@ those that come and go with a value (dynamic choices) or a link (inputs that gro
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
+from comfykit_jupyter.workflow.editor.quirks import NO_QUIRK, NODES, WIDGET_TYPES, NodeQuirk
 from comfykit_jupyter.workflow.editor.widgets import (
-    BLANK,
     Slot,
     Widget,
     has_widget,
@@ -24,33 +24,24 @@ from comfykit_jupyter.workflow.editor.widgets import (
 )
 from comfykit_jupyter.workflow.nodes import MISSING, Input, NodeDefinition
 
-_PLAYERS: Final = frozenset({"LoadAudio", "SaveAudio", "PreviewAudio", "SaveAudioMP3", "SaveAudioOpus"})
-_SAMPLERS: Final = frozenset({"KSampler", "KSamplerAdvanced"})
-_VIEWERS: Final = frozenset({"Preview3D", "SaveGLB"})
-_BUTTONS_3D: Final = (
-    ("upload 3d model", "upload3dmodel"),
-    ("upload extra resources", "uploadExtraResources"),
-    ("clear", "clear"),
-)
-
 
 class Layout:
     """The slots and widgets of one node of a known class: made by its definition, then filled from a file."""
 
     def __init__(self, definition: NodeDefinition) -> None:
-        self.class_type = definition.class_type
+        self.quirk = NODES.get(definition.class_type, NO_QUIRK)
         self.recent = definition.recent
         self.slots: list[Slot] = []
         self.widgets: list[Widget] = []
         self._growing: dict[str, Input] = {}
-        self._inputs = (*definition.inputs.values(), *_extras(definition))
+        self._inputs = (*definition.inputs.values(), *_extra_inputs(definition, self.quirk))
         for spec in self._inputs:
             if not has_widget(spec):
                 self._add_socket(spec, spec.name)
         for spec in self._inputs:
             if has_widget(spec):
                 self._add_widget(spec, spec.name)
-        self._add_others(definition.class_type)
+        self._add_further_widgets()
 
     def connect(self, saved: Iterable[Slot]) -> None:
         """Takes over the links of a file's slots, by name; further slots are kept behind the class's own."""
@@ -100,8 +91,8 @@ class Layout:
         for widget in self.widgets:
             if (first := unmade(widget)) is not MISSING:
                 self.set(widget, first)
-            if widget.name == "sampler_name" and self.class_type in _SAMPLERS and isinstance(widget.value, str):
-                widget.value = widget.value.removeprefix("sample_")  # as files of early 2023 have it
+            if widget.name in self.quirk.prefixes and isinstance(widget.value, str):
+                widget.value = widget.value.removeprefix(self.quirk.prefixes[widget.name])
         names = {widget.name for widget in self.widgets}
         self.slots[:] = [
             each for each in self.slots if each.widget is None or each.widget in names or self._grown(each)
@@ -115,7 +106,7 @@ class Layout:
             if widget.name.startswith("option"):
                 self._add_option(widget)
             return
-        if spec.type in BLANK or widget.read is not None:
+        if WIDGET_TYPES[spec.type].blank or widget.read is not None:
             return
         put(widget, value)
         if spec.variants is not None:
@@ -137,21 +128,20 @@ class Layout:
             self._add_grown(name, spec, ordinal)
 
     def _add_widget(self, spec: Input, name: str) -> None:
-        if spec.type == "LOAD_3D" and self.class_type == "Load3D":
-            self.widgets += [Widget(label, value) for label, value in _BUTTONS_3D]
-        widget = Widget(name, initial(spec), spec=spec, shared=not self.recent and is_page(spec))
+        type_ = WIDGET_TYPES[spec.type]
+        if spec.type == "LOAD_3D":
+            self.widgets += [Widget(label, value) for label, value in self.quirk.buttons]
+        widget = Widget(
+            name,
+            initial(spec),
+            sent=type_.sent == "always" or (type_.sent == "older" and not self.recent),
+            saved=type_.saved,
+            spec=spec,
+            shared=not self.recent and is_page(spec),
+        )
         self.widgets.append(widget)
-        if spec.type in ("IMAGEUPLOAD", "AUDIOUPLOAD"):
-            widget.sent = False
-        elif spec.type == "AUDIO_UI":
-            widget.sent, widget.saved = not self.recent, False
-        elif spec.type == "IMAGECOMPARE":
-            widget.saved = False
-        elif spec.type == "AUDIO_RECORD":
-            self.widgets.append(Widget(name, sent=False))
-        elif spec.type == "BOUNDING_BOX":
-            self.widgets.extend(Widget(side, sent=False) for side in ("x", "y", "width", "height"))
-        elif spec.variants is not None:
+        self.widgets.extend(Widget(follower or name, sent=False) for follower in type_.followers)
+        if spec.variants is not None:
             self._choose(widget, spec.variants)
         if spec.remote:
             self.widgets.append(Widget("Auto-refresh after generation", sent=False))
@@ -224,11 +214,11 @@ class Layout:
         at = places[-1] + 1 if places else len(kept)
         self.slots[:] = [*kept[:at], *added, *kept[at:]]
 
-    def _add_others(self, class_type: str) -> None:
-        """The widgets that the editor adds to single classes."""
-        if class_type == "PreviewAny" and not self.recent:
-            self.widgets += [Widget("preview", "", saved=False), Widget("previewMode", False)]
-        elif class_type == "CustomCombo":
+    def _add_further_widgets(self) -> None:
+        """Add the widgets that the editor has for this class alone."""
+        if not self.recent:
+            self.widgets += [Widget(name, value, saved=saved) for name, value, saved in self.quirk.older_widgets]
+        if self.quirk.grows_options:
             if self.recent:
                 choice = self.widgets[0] if self.widgets else None
                 self.widgets.append(Widget("index", read=lambda: self._position(choice)))
@@ -245,13 +235,12 @@ class Layout:
         self.widgets.append(Widget(f"option{len(self.widgets) - 1}", ""))
 
 
-def _extras(definition: NodeDefinition) -> Iterable[Input]:
-    """The inputs that the editor itself adds to a class: players, viewers, the buttons for an upload."""
+def _extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator[Input]:
+    """Return the inputs that the editor itself adds to a class: players, viewers, upload buttons."""
+    if quirk.extra_input is not None:
+        name, type_ = quirk.extra_input
+        yield Input(name, type_, "link", slot_type=type_)
     required = [each for each in definition.inputs.values() if each.required]
-    if definition.class_type in _PLAYERS:
-        yield Input("audioUI", "AUDIO_UI", "link", slot_type="AUDIO_UI")
-    if definition.class_type in _VIEWERS:
-        yield Input("image", "PREVIEW_3D", "link", slot_type="PREVIEW_3D")
     if any(each.button for each in required):
         yield Input("upload", "IMAGEUPLOAD", "link", slot_type="IMAGEUPLOAD")
     elif any(each.name == "audio" and each.kind == "audio" for each in required):

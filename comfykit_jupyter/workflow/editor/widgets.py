@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from math import floor, log10
-from typing import Any, Final
+from typing import Any
 
+from comfykit_jupyter.workflow.editor.quirks import WIDGET_TYPES
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input
 
 
@@ -40,41 +41,6 @@ class Widget:
     spec: Input | None = None
     shared: bool = False
     read: Callable[[], Any] | None = None
-
-
-_DEFAULTS: Final[Mapping[str, Any]] = {
-    "INT": 0,
-    "FLOAT": 0,
-    "BOOLEAN": False,
-    "STRING": "",
-    "COMBO": MISSING,
-    "COMFY_DYNAMICCOMBO_V3": MISSING,
-    "COLOR": "#000000",
-    "COLORS": [],
-    "MARKDOWN": "",
-    "TEXTAREA": "",
-    "PAINTER": "",
-    "CHART": {},
-    "GALLERIA": [],
-    "COMPOSITOR": {},
-    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
-    "RANGE": {"min": 0.0, "max": 1.0},
-    "VIDEO_EDIT": {"trim": {"start_time": 0, "duration": 0}, "crop": {"x": 0, "y": 0, "width": 0, "height": 0}},
-    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
-    "BOUNDING_BOXES": [],
-    "IMAGECOMPARE": ["", ""],
-    "LOAD_3D": "",
-    "PREVIEW_3D": "",
-    "AUDIO_UI": "",
-    "AUDIO_RECORD": "",
-    "WEBCAM": "",
-    "IMAGEUPLOAD": "",
-    "AUDIOUPLOAD": "",
-}
-"""The types of inputs that have a widget, and the value of each where the definition gives none."""
-
-BLANK: Final = frozenset({"LOAD_3D", "PREVIEW_3D", "AUDIO_UI", "AUDIO_RECORD", "WEBCAM"})
-"""The widgets whose value lives in the page only: what a file has in their place is not read."""
 
 
 def unknown(values: Any, *, recent: bool) -> list[Widget]:
@@ -135,7 +101,7 @@ def _rounded(spec: Input, value: float) -> float:
 
 def has_widget(spec: Input) -> bool:
     """Whether the editor draws a widget for an input, or only a socket."""
-    return spec.type in _DEFAULTS and not spec.force_input
+    return spec.type in WIDGET_TYPES and not spec.force_input
 
 
 def is_controlled(spec: Input, name: str) -> bool:
@@ -147,7 +113,7 @@ def is_controlled(spec: Input, name: str) -> bool:
 
 def is_page(spec: Input) -> bool:
     """Whether the widget is an element of the page, not drawn by the editor."""
-    return spec.type in BLANK or spec.type == "MARKDOWN" or (spec.type == "STRING" and spec.multiline)
+    return WIDGET_TYPES[spec.type].in_page or (spec.type == "STRING" and spec.multiline)
 
 
 def _choices(spec: Input) -> tuple[Any, ...]:
@@ -161,7 +127,7 @@ def initial(spec: Input) -> Any:
         return choices[0] if choices else MISSING
     if spec.type == "COMBO":
         return spec.default if spec.default is not MISSING and spec.default else choices[0] if choices else MISSING
-    value = _DEFAULTS[spec.type] if spec.default is MISSING else spec.default
+    value = WIDGET_TYPES[spec.type].default if spec.default is MISSING else spec.default
     return deepcopy(value) if isinstance(value, (list, dict)) else value
 
 

@@ -167,11 +167,16 @@ def test_imports_are_seen_however_they_are_written(tmp_path: Path, monkeypatch: 
 
 def modules_after(statement: str) -> set[str]:
     """The top-level modules that a fresh interpreter has after a statement, beyond what it starts with."""
+    return {name.partition(".")[0] for name in submodules_after(statement)}
+
+
+def submodules_after(statement: str) -> set[str]:
+    """All modules that a fresh interpreter has after a statement, by their full names."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent, timeout=60
     )
-    return {name.partition(".")[0] for name in run.stdout.split()}
+    return set(run.stdout.split())
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -181,6 +186,15 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_the_client_needs_no_notebook() -> None:
     assert not modules_after(f"import {PACKAGE}.client.kit") & NOTEBOOK_PACKAGES
+
+
+def test_a_kit_loads_no_backend_until_one_is_needed() -> None:
+    found = submodules_after(f"from {PACKAGE} import ComfyKit; ComfyKit()")
+    heavy = {"httpx", "websockets", "PIL", "numpy", "av", "aiohttp", "platformdirs", *NOTEBOOK_PACKAGES}
+    assert not {name.partition(".")[0] for name in found} & heavy
+    backends = {name for name in found if fnmatch(name, f"{PACKAGE}.client.backends.*.*")}
+    assert all(name.endswith(".route") for name in backends)
+    assert not {name for name in found if name.startswith((f"{PACKAGE}.notebook", f"{PACKAGE}.sandbox"))}
 
 
 def test_the_workflow_room_needs_only_light_modules() -> None:

@@ -1,4 +1,4 @@
-"""A real server, named by COMFYUI_BASE_URL, and kits of both executor types for it."""
+"""Fixtures: the real server in COMFYUI_BASE_URL, and a kit of each executor type."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def kit(url: str, request: pytest.FixtureRequest) -> Iterator[ComfyKit]:
 
 @pytest.fixture
 def shelf(kit: ComfyKit) -> Shelf:
-    """A function that gives a workflow of the shelf, or skips where the server lacks a node of it."""
+    """Return a function that returns an example workflow, or skips the test if the server lacks one of its nodes."""
 
     def find(name: str) -> Path:
         path = SHELF / name
@@ -64,7 +64,7 @@ def model(kit: ComfyKit, shelf: Shelf) -> str:
 
 @pytest.fixture(scope="session")
 def beep() -> bytes:
-    """Half a second of a rising tone, as a WAV file."""
+    """Return half a second of a rising tone, as a WAV file."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)

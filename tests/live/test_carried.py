@@ -1,4 +1,4 @@
-"""What a real server saved is run again, from the file: pictures, animations and videos."""
+"""Files that a real server saved are run again: images, animations, audio and videos."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SAVERS: dict[str, dict[str, Any]] = {
 }
 
 
-def drawn(saver: str) -> dict[str, Any]:
-    """What the node saves: another picture, or another length of silence, each time."""
+def build_source(saver: str) -> dict[str, Any]:
+    """Return nodes that create something to save: random images, or silence of a random length."""
     color, duration = random.randrange(1 << 24), round(random.uniform(0.1, 1), 3)
     if "Audio" in saver:
         source = {"class_type": "EmptyAudio", "inputs": {"duration": duration, "sample_rate": 44100, "channels": 1}}
@@ -37,8 +37,8 @@ def drawn(saver: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("saver", SAVERS)
-def test_a_saved_file_is_run_again(saver: str, kit: ComfyKit) -> None:
-    graph = drawn(saver)
+def test_a_saved_file_runs_again(saver: str, kit: ComfyKit) -> None:
+    graph = build_source(saver)
     field = "video" if saver == "SaveVideo" else "audio" if "Audio" in saver else "images"
     inputs = {field: [list(graph)[-1], 0], "filename_prefix": "comfykit/carried", **SAVERS[saver]}
     graph["9"] = {"class_type": saver, "inputs": inputs}
@@ -49,6 +49,6 @@ def test_a_saved_file_is_run_again(saver: str, kit: ComfyKit) -> None:
     read = kit.load(first.media[0].path)
     assert read.prompt == graph
     assert read.editor == EDITOR
-    again = kit.run(first.media[0], what=drawn(saver)["1"]["inputs"][read.parameters["what"].targets[0].field])
+    again = kit.run(first.media[0], what=build_source(saver)["1"]["inputs"][read.parameters["what"].targets[0].field])
     assert again.status == "completed"
     assert kit.load(again.media[0]).prompt == again.prompt

@@ -1,4 +1,4 @@
-"""`kit.check` says what the real server says, on prompts made wrong by means of its own definitions."""
+"""`kit.check` reports what the real server reports, for prompts made wrong with its own definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.client.verdicts import Server
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_it_finds_what_the_server_finds(seed: int, url: str) -> None:
+def test_check_finds_the_same_problems_as_the_server(seed: int, url: str) -> None:
     judge = Server(url, strict=False)
     found = [json.loads(path.read_text()) for path in SHELF]
     found += [json.loads(path.read_text())["api"] for path in sorted(TEMPLATES.glob("*.json"))]

@@ -1,4 +1,4 @@
-"""The main scenarios on a real server: the workflows of the shelf, both executor types."""
+"""The main scenarios on a real server: the example workflows, with both executor types."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ SMALL = {"width": 64, "height": 64, "steps": 2, "prompt": "a red fox in the snow
 
 
 def picture(size: tuple[int, int] = (48, 32)) -> Image.Image:
-    """Another one each time: nothing is taken from the server's cache."""
+    """Return a random image, which the server cannot have in its cache."""
     noise = np.frombuffer(uuid.uuid4().bytes * (size[0] * size[1] * 3 // 16 + 1), np.uint8)
     return Image.fromarray(noise[: size[0] * size[1] * 3].reshape(size[1], size[0], 3).copy())
 
 
-def queued(kit: ComfyKit) -> set[str]:
-    """The ids of all jobs that the server has not ended."""
+def list_unfinished_jobs(kit: ComfyKit) -> set[str]:
+    """Return the IDs of the server's unfinished jobs."""
     queue: dict[str, Any] = loop.call(kit._made(ComfyUI).request("GET", "/queue")).json()
     return {item[1] for part in ("queue_running", "queue_pending") for item in queue[part]}
 
 
-async def test_text_becomes_a_picture_and_again_from_the_cache(kit: ComfyKit, shelf: Shelf, model: str) -> None:
+async def test_text_to_image_and_again_from_the_cache(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     workflow = shelf("text_to_image.json")
     drawn = await kit.execute(workflow, {**SMALL, "model": model, "seed": "random"})
     assert drawn.status == "completed", drawn.msg
@@ -48,14 +48,14 @@ async def test_text_becomes_a_picture_and_again_from_the_cache(kit: ComfyKit, sh
     assert again.server_version
 
 
-async def test_a_picture_that_is_sent_becomes_another(kit: ComfyKit, shelf: Shelf, model: str) -> None:
+async def test_image_to_image(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     values = {**SMALL, "model": model, "image": picture(), "denoise": 0.5}
     result = await kit.execute(shelf("image_to_image.json"), values)
     assert result.status == "completed", result.msg
     assert result.image.pil().size == (64, 64)
 
 
-async def test_a_picture_goes_there_and_comes_back_inverted(kit: ComfyKit) -> None:
+async def test_an_uploaded_image_comes_back_inverted(kit: ComfyKit) -> None:
     graph = {
         "1": {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "$image.~image!"}},
         "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
@@ -71,7 +71,7 @@ async def test_a_picture_goes_there_and_comes_back_inverted(kit: ComfyKit) -> No
     assert np.abs(np.asarray(back.image.pil()).astype(int) - np.asarray(sent)).max() <= 2
 
 
-async def test_a_clip_is_made(kit: ComfyKit, shelf: Shelf, model: str) -> None:
+async def test_video(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     values = {**SMALL, "model": model, "frames": 3, "seed": "random"}
     result = await kit.execute(shelf("video.json"), values)
     assert result.status == "completed", result.msg
@@ -80,7 +80,7 @@ async def test_a_clip_is_made(kit: ComfyKit, shelf: Shelf, model: str) -> None:
         assert sum(1 for _ in container.decode(video=0)) == 3
 
 
-async def test_a_sound_is_cut(kit: ComfyKit, shelf: Shelf, beep: bytes) -> None:
+async def test_audio_is_trimmed(kit: ComfyKit, shelf: Shelf, beep: bytes) -> None:
     result = await kit.execute(shelf("audio.json"), {"audio": beep, "duration": 0.25})
     assert result.status == "completed", result.msg
     with av.open(io.BytesIO(result.audio.read())) as container:
@@ -88,7 +88,7 @@ async def test_a_sound_is_cut(kit: ComfyKit, shelf: Shelf, beep: bytes) -> None:
         assert container.duration / av.time_base == pytest.approx(0.25, abs=0.15)
 
 
-async def test_texts_are_put_together(kit: ComfyKit, shelf: Shelf) -> None:
+async def test_texts_are_joined(kit: ComfyKit, shelf: Shelf) -> None:
     result = await kit.execute(shelf("text.json"), {"subject": "a fox", "style": "in ink"})
     assert result.status == "completed", result.msg
     assert result.text.startswith("a fox")
@@ -96,7 +96,7 @@ async def test_texts_are_put_together(kit: ComfyKit, shelf: Shelf) -> None:
     assert result["text"] == [result.text]
 
 
-async def test_what_the_server_refuses_is_told_with_node_and_field(kit: ComfyKit, shelf: Shelf) -> None:
+async def test_a_prompt_rejected_by_the_server_names_node_and_input(kit: ComfyKit, shelf: Shelf) -> None:
     shelf("text.json")
     graph = {
         "1": {"class_type": "PrimitiveString", "inputs": {"value": "x"}},
@@ -107,7 +107,7 @@ async def test_what_the_server_refuses_is_told_with_node_and_field(kit: ComfyKit
     assert (result.error.kind, result.error.node_title, result.error.field) == ("refused", "Nothing to show", "source")
 
 
-async def test_a_wrong_choice_is_refused_before_it_is_sent(kit: ComfyKit, shelf: Shelf, model: str) -> None:
+async def test_a_wrong_choice_is_rejected_before_sending(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     result = await kit.execute(shelf("text_to_image.json"), {"model": f"{model}x", "steps": 0})
     assert result.error is not None
     assert (result.error.kind, result.prompt_id) == ("invalid", None)
@@ -116,7 +116,7 @@ async def test_a_wrong_choice_is_refused_before_it_is_sent(kit: ComfyKit, shelf:
 
 
 @pytest.mark.parametrize("way", ["cancel", "task"])
-async def test_a_running_job_is_cancelled_and_another_one_is_left_alone(
+async def test_cancelling_a_running_job_leaves_another_one_alone(
     way: str, kit: ComfyKit, shelf: Shelf, model: str
 ) -> None:
     workflow, long = shelf("text_to_image.json"), {**SMALL, "model": model, "steps": 1000}
@@ -133,10 +133,10 @@ async def test_a_running_job_is_cancelled_and_another_one_is_left_alone(
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await run.wait_for_result()  # a server stops between two steps: that may take longer than leaving does
+        await run.wait_for_result()  # a server stops between two steps, which can take longer than cancel() waits
     assert run.status == "cancelled"
     assert (await after).status == "completed"
-    assert run.prompt_id not in await asyncio.to_thread(queued, kit)
+    assert run.prompt_id not in await asyncio.to_thread(list_unfinished_jobs, kit)
 
 
 async def until_running(run: Run) -> None:
@@ -152,7 +152,7 @@ async def until_running(run: Run) -> None:
     stop()
 
 
-async def test_progress_and_previews_come_while_it_samples(kit: ComfyKit, shelf: Shelf, model: str) -> None:
+async def test_progress_and_previews_arrive_while_sampling(kit: ComfyKit, shelf: Shelf, model: str) -> None:
     run = kit.submit(shelf("text_to_image.json"), {**SMALL, "model": model, "steps": 6, "seed": "random"})
     told: list[Any] = []
     previews: list[Any] = []
@@ -162,6 +162,6 @@ async def test_progress_and_previews_come_while_it_samples(kit: ComfyKit, shelf:
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions)
     assert told[-1].status == "completed"
-    for preview in previews:  # a server may be told to make none
+    for preview in previews:  # a server can be configured to send none
         assert preview.node_id == "3"
         Image.open(io.BytesIO(preview.data)).load()

@@ -1,4 +1,4 @@
-"""A bare client of the protocol: what goes over the sockets, as it is."""
+"""A minimal client of ComfyUI's protocol, which returns messages unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 20.0
 
 
 class Client:
-    """One HTTP connection and one web socket."""
+    """An HTTP connection and a web socket."""
 
     def __init__(self, url: str, client_id: str | None = None, *, metadata: bool = True) -> None:
         self.id = client_id or uuid.uuid4().hex
@@ -38,12 +38,12 @@ class Client:
         self._open.close()
 
     def frame(self) -> Message | bytes:
-        """The next frame, whatever it is."""
+        """Return the next frame of any kind."""
         frame = self.socket.recv(timeout=TIMEOUT)
         return frame if isinstance(frame, bytes) else dict(json.loads(frame))
 
     def next(self, kind: str | None = None) -> Message:
-        """The next message, or the next of one type."""
+        """Return the next message, or the next one of a type."""
         while True:
             frame = self.frame()
             if isinstance(frame, dict) and kind in {None, frame["type"]}:
@@ -53,13 +53,13 @@ class Client:
         return self.http.post("/prompt", json={"prompt": prompt, "client_id": self.id, **fields})
 
     def submit(self, prompt: Any, **fields: Any) -> str:
-        """Send a prompt that has to be accepted; its id."""
+        """Send a prompt that must be accepted, and return its ID."""
         response = self.post(prompt, **fields)
         assert response.status_code == 200, response.text
         return str(response.json()["prompt_id"])
 
     def until_end(self, prompt_id: str) -> list[Message | bytes]:
-        """The frames up to the end of a run."""
+        """Return the frames up to the end of a run."""
         frames: list[Message | bytes] = []
         while True:
             frame = self.frame()
@@ -76,9 +76,9 @@ class Client:
         return dict(self.http.get(f"/history/{prompt_id}").json()[prompt_id])
 
 
-def of_type(frames: list[Message | bytes], kind: str) -> list[Message]:
+def filter_by_type(frames: list[Message | bytes], kind: str) -> list[Message]:
     return [frame["data"] for frame in frames if isinstance(frame, dict) and frame["type"] == kind]
 
 
-def types(frames: list[Message | bytes]) -> list[str]:
+def list_types(frames: list[Message | bytes]) -> list[str]:
     return [frame["type"] if isinstance(frame, dict) else "binary" for frame in frames]

@@ -1,4 +1,4 @@
-"""A server and a client of its protocol for each test."""
+"""Fixtures: a server and a client of its protocol."""
 
 from __future__ import annotations
 

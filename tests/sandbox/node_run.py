@@ -1,4 +1,4 @@
-"""Running a node on its own: what the server would give it, on real folders."""
+"""`NodeRun`: run a node without a server, on real folders."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DREAMS = "procedural-dreams (no diffusion model).safetensors"
 
 
 class NodeRun:
-    """What a node may know and do while it runs; keeps what it reports.
+    """A node's context, which records what the node reports.
 
     Args:
-        root: the server's folder.
-        stop_at: the step at which the run is cancelled.
+        root: The server's folder.
+        stop_at: Step at which the run is cancelled.
     """
 
     def __init__(self, root: Path, stop_at: int | None = None) -> None:
@@ -50,7 +50,7 @@ class NodeRun:
         return self.run(class_type, **inputs).values[0]
 
     def saved(self, output: Output, key: str = "images") -> list[Path]:
-        """The files that a node says it has saved."""
+        """Return the files that a node reports as saved."""
         assert output.ui is not None
         roots = {"output": self.folders.output, "temp": self.folders.temp}
         return [roots[entry["type"]] / entry["subfolder"] / entry["filename"] for entry in output.ui[key]]

@@ -1,4 +1,4 @@
-"""Nodes that only tests need: one that takes steps, one that fails, one that waits, one that counts its runs."""
+"""Nodes for tests: they make steps, fail, wait or count their runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from comfykit_jupyter.sandbox.node import Context, Output, node
 
 
 class Gate:
-    """Where a run waits: `reached` says that it is there, `open` lets it go."""
+    """A gate at which a run waits: it sets `reached`, and continues once the test sets `open`."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()

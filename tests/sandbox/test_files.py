@@ -1,4 +1,4 @@
-"""Uploads and views, and that neither leads out of the server's folders."""
+"""Uploads and views never lead out of the server's folders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def view(http: httpx.Client, filename: str, **query: Any) -> httpx.Response:
     return http.get("/view", params={"filename": filename, "type": "input", **query}, headers=headers)
 
 
-def test_an_upload_keeps_its_name_unless_other_bytes_have_it(http: httpx.Client) -> None:
+def test_an_upload_keeps_its_name_unless_a_different_file_has_it(http: httpx.Client) -> None:
     red, blue = png(), png((0, 0, 255))
     assert upload(http, "cat.png", red).json() == {"name": "cat.png", "subfolder": "", "type": "input"}
     assert upload(http, "cat.png", red).json()["name"] == "cat.png"
@@ -49,14 +49,14 @@ def test_an_upload_keeps_its_name_unless_other_bytes_have_it(http: httpx.Client)
     assert view(http, "cat.png").content == blue
 
 
-def test_an_upload_can_go_to_a_subfolder_or_another_type(http: httpx.Client) -> None:
+def test_an_upload_can_choose_subfolder_and_type(http: httpx.Client) -> None:
     given = {"name": "x.png", "subfolder": "a/b", "type": "temp"}
     assert upload(http, "x.png", png(), subfolder="a/b", type="temp").json() == given
     assert view(http, "x.png", subfolder="a/b", type="temp").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["ü x&y#+.png", "日本.png", 'a"b.png', "no suffix"])
-def test_names_of_all_kinds_come_back(http: httpx.Client, name: str) -> None:
+def test_unusual_file_names_round_trip(http: httpx.Client, name: str) -> None:
     kept = upload(http, name, png()).json()["name"]
     assert view(http, kept).content == png()
 
@@ -76,7 +76,7 @@ def test_names_of_all_kinds_come_back(http: httpx.Client, name: str) -> None:
         ("x.png", {"type": "models"}),
     ],
 )
-def test_an_upload_that_leads_elsewhere_is_refused(
+def test_an_upload_outside_the_folders_is_rejected(
     server: Sandbox, http: httpx.Client, name: str, fields: dict[str, str]
 ) -> None:
     before = sorted(server.folder.rglob("*"))
@@ -84,7 +84,9 @@ def test_an_upload_that_leads_elsewhere_is_refused(
     assert sorted(server.folder.rglob("*")) == before
 
 
-def test_a_symlink_leads_nowhere(server: Sandbox, http: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_symlink_out_of_the_folder_is_not_followed(
+    server: Sandbox, http: httpx.Client, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     secret = tmp_path_factory.mktemp("outside")
     (secret / "secret.png").write_bytes(png())
     (server.folder / "input" / "link.png").symlink_to(secret / "secret.png")
@@ -97,7 +99,7 @@ def test_a_symlink_leads_nowhere(server: Sandbox, http: httpx.Client, tmp_path_f
     assert [path.name for path in secret.iterdir()] == ["secret.png"]
 
 
-def test_an_upload_that_is_too_large_is_refused_and_leaves_nothing() -> None:
+def test_a_too_large_upload_is_rejected_and_leaves_no_file() -> None:
     with Sandbox(max_upload_size=10_000) as small, httpx.Client(base_url=small.url, trust_env=False) as http:
         assert upload(http, "large.bin", bytes(20_000)).status_code == 413
         assert upload(http, "small.bin", bytes(5_000)).status_code == 200
@@ -105,7 +107,7 @@ def test_an_upload_that_is_too_large_is_refused_and_leaves_nothing() -> None:
         assert sorted(path.name for path in small.folder.rglob("*") if path.is_file()) == ["small.bin"]
 
 
-def test_an_upload_of_unknown_length_is_cut_off_at_the_limit() -> None:
+def test_an_upload_of_unknown_length_is_stopped_at_the_limit() -> None:
     def body() -> Iterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="image"; filename="x.bin"\r\n\r\n'
         for _ in range(50):
@@ -127,11 +129,11 @@ def test_an_upload_of_unknown_length_is_cut_off_at_the_limit() -> None:
         {"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
     ],
 )
-def test_a_body_without_an_image_is_refused(http: httpx.Client, request_: dict[str, Any]) -> None:
+def test_a_body_without_an_image_is_rejected(http: httpx.Client, request_: dict[str, Any]) -> None:
     assert http.post("/upload/image", **request_).status_code == 400
 
 
-def test_a_mask_becomes_the_alpha_of_its_original(http: httpx.Client) -> None:
+def test_a_mask_becomes_the_alpha_channel_of_its_original(http: httpx.Client) -> None:
     upload(http, "original.png", png(text='{"1": {}}'))
     reference = json.dumps({"filename": "original.png", "subfolder": "", "type": "input"})
     mask = png((0, 0, 0, 77), "RGBA")
@@ -145,11 +147,11 @@ def test_a_mask_becomes_the_alpha_of_its_original(http: httpx.Client) -> None:
     ("reference", "status"),
     [("", 400), ("[]", 400), ('{"filename": "../x.png"}', 400), ('{"filename": "none.png", "type": "input"}', 404)],
 )
-def test_a_mask_of_nothing_is_refused(http: httpx.Client, reference: str, status: int) -> None:
+def test_a_mask_without_an_original_is_rejected(http: httpx.Client, reference: str, status: int) -> None:
     assert upload(http, "m.png", png(), "/upload/mask", original_ref=reference).status_code == status
 
 
-def test_a_view_says_what_the_file_is(http: httpx.Client) -> None:
+def test_view_sends_the_media_type(http: httpx.Client) -> None:
     upload(http, "cat.png", png())
     response = view(http, "cat.png")
     assert response.headers["content-type"] == "image/png"
@@ -158,12 +160,12 @@ def test_a_view_says_what_the_file_is(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.svg", "a.js", "a.xhtml", "a.xml", "a.css", "a.SVG", "a.html.gz", "a"])
-def test_nothing_is_served_that_a_browser_would_run(http: httpx.Client, name: str) -> None:
+def test_view_never_sends_a_type_that_a_browser_runs(http: httpx.Client, name: str) -> None:
     upload(http, name, b"<script>alert(1)</script>")
     assert view(http, name).headers["content-type"] == "application/octet-stream"
 
 
-def test_a_part_of_a_file_can_be_asked_for(http: httpx.Client) -> None:
+def test_view_supports_range_requests(http: httpx.Client) -> None:
     data = bytes(range(256))
     upload(http, "clip.mp4", data)
     response = view(http, "clip.mp4", headers={"Range": "bytes=10-19"})
@@ -185,7 +187,7 @@ def test_a_part_of_a_file_can_be_asked_for(http: httpx.Client) -> None:
         ({"channel": "a"}, "PNG"),
     ],
 )
-def test_a_view_can_be_encoded_anew(http: httpx.Client, query: dict[str, str], encoding: str) -> None:
+def test_view_can_reencode_an_image(http: httpx.Client, query: dict[str, str], encoding: str) -> None:
     upload(http, "alpha.png", png((9, 9, 9, 77), "RGBA"))
     response = view(http, "alpha.png", **query)
     with Image.open(io.BytesIO(response.content)) as picture:
@@ -193,7 +195,7 @@ def test_a_view_can_be_encoded_anew(http: httpx.Client, query: dict[str, str], e
     assert response.headers["content-type"] == f"image/{encoding.lower()}"
 
 
-def test_a_preview_of_what_is_no_picture_is_refused(http: httpx.Client) -> None:
+def test_a_preview_of_a_file_that_is_not_an_image_is_rejected(http: httpx.Client) -> None:
     upload(http, "notes.txt", b"no picture")
     assert view(http, "notes.txt", preview="webp").status_code == 400
 
@@ -212,7 +214,7 @@ def test_a_preview_of_what_is_no_picture_is_refused(http: httpx.Client) -> None:
         ({"filename": "."}, 404),
     ],
 )
-def test_a_view_of_what_is_not_there_is_refused(http: httpx.Client, query: dict[str, str], status: int) -> None:
+def test_view_rejects_missing_files(http: httpx.Client, query: dict[str, str], status: int) -> None:
     response = http.get("/view", params=query)
     assert (response.status_code, response.content) == (status, b"")
     assert "content-type" not in response.headers

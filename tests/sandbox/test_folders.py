@@ -1,4 +1,4 @@
-"""Names from outside, of all kinds."""
+"""File names from clients, of all kinds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "ü", "~", "C:", "\
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NAMES | st.text(), NAMES)
-def test_a_name_is_inside_its_folder_or_refused(tmp_path: Path, first: str, second: str) -> None:
+def test_a_name_is_resolved_inside_its_folder_or_rejected(tmp_path: Path, first: str, second: str) -> None:
     base = tmp_path.resolve()
     try:
         path = resolve_inside(base, first, second)
@@ -28,7 +28,7 @@ def test_a_name_is_inside_its_folder_or_refused(tmp_path: Path, first: str, seco
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NAMES | st.text())
-def test_a_prefix_makes_a_name_inside_the_folder_or_is_refused(tmp_path: Path, prefix: str) -> None:
+def test_a_prefix_gives_a_name_inside_the_folder_or_is_rejected(tmp_path: Path, prefix: str) -> None:
     folders = ServerFolders(tmp_path)
     try:
         place = folders.choose_save_target(prefix, folders.output)
@@ -41,7 +41,7 @@ def test_a_prefix_makes_a_name_inside_the_folder_or_is_refused(tmp_path: Path, p
     assert not saved.exists()
 
 
-def test_the_counter_goes_on_after_the_highest_number_whatever_the_suffix(tmp_path: Path) -> None:
+def test_the_counter_continues_after_the_highest_number(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
     for name in ("cat_00001_.png", "cat_00007_.webp", "cat_00009.mp3", "cats_00050_.png", "cat_x_.png", "00099_.png"):
         (folders.output / name).touch()
@@ -49,14 +49,14 @@ def test_the_counter_goes_on_after_the_highest_number_whatever_the_suffix(tmp_pa
     assert folders.choose_save_target("dog", folders.output).counter == 1
 
 
-def test_a_prefix_may_name_sizes_and_dates(tmp_path: Path) -> None:
+def test_a_prefix_can_contain_sizes_and_dates(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
     place = folders.choose_save_target("%year%/%width%x%height%-%other%", folders.output, 64, 48)
     assert place.name == "64x48-%other%"
     assert len(place.subfolder) == 4
 
 
-def test_a_name_may_say_which_folder_it_is_in(tmp_path: Path) -> None:
+def test_a_name_can_be_annotated_with_its_folder(tmp_path: Path) -> None:
     folders = ServerFolders(tmp_path)
     assert folders.find_file("sub/cat.png") == folders.input / "sub/cat.png"
     assert folders.find_file("cat.png [output]") == folders.output / "cat.png"
@@ -85,6 +85,6 @@ def test_models_are_listed_with_their_subfolders(tmp_path: Path) -> None:
 
 
 @given(st.text())
-def test_every_name_has_a_media_type_that_no_browser_runs(name: str) -> None:
+def test_no_media_type_is_one_that_a_browser_runs(name: str) -> None:
     assert guess_media_type(name).split("/")[0] in {"image", "video", "audio", "model", "text", "application"}
     assert guess_media_type(name) not in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"}

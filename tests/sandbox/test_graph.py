@@ -1,4 +1,4 @@
-"""The order in which nodes run, for graphs of all kinds."""
+"""The execution order, for generated graphs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from comfykit_jupyter.sandbox.graph import order_nodes, walk_postorder
 from tests.sandbox import probes
 
 DECLARED = {str(number): ["a", "b", "c"] for number in range(12)}
-assert probes.RUNS is not None  # the nodes are there
+assert probes.RUNS is not None  # registers the nodes
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
-    """Nodes that depend on earlier ones, in any order in the prompt; and those of them that are outputs."""
+def build_graphs(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
+    """Generate a prompt without cycles, its nodes in any order, and the IDs of its outputs."""
     size = draw(st.integers(1, 12))
     nodes: dict[str, Any] = {}
     for number in range(size):
@@ -29,31 +29,35 @@ def graphs(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
     return shuffled, outputs
 
 
-def above(prompt: dict[str, Any], node_id: str) -> set[str]:
+def find_upstream_nodes(prompt: dict[str, Any], node_id: str) -> set[str]:
     return {link[0] for link in prompt[node_id]["inputs"].values()}
 
 
-def needed(prompt: dict[str, Any], outputs: list[str]) -> set[str]:
+def find_needed_nodes(prompt: dict[str, Any], outputs: list[str]) -> set[str]:
     found: set[str] = set()
     frontier = list(outputs)
     while frontier:
         node_id = frontier.pop()
         found.add(node_id)
-        frontier += above(prompt, node_id) - found
+        frontier += find_upstream_nodes(prompt, node_id) - found
     return found
 
 
-@given(graphs())
-def test_each_node_that_is_needed_runs_once_after_those_it_depends_on(graph: tuple[dict[str, Any], list[str]]) -> None:
+@given(build_graphs())
+def test_each_needed_node_runs_once_after_its_dependencies(graph: tuple[dict[str, Any], list[str]]) -> None:
     prompt, outputs = graph
     for found in (order_nodes(prompt, outputs, (), DECLARED), walk_postorder(prompt, outputs, DECLARED)[0]):
         assert len(found) == len(set(found))
-        assert set(found) == needed(prompt, outputs)
-        assert all(found.index(source) < found.index(node_id) for node_id in found for source in above(prompt, node_id))
+        assert set(found) == find_needed_nodes(prompt, outputs)
+        assert all(
+            found.index(source) < found.index(node_id)
+            for node_id in found
+            for source in find_upstream_nodes(prompt, node_id)
+        )
 
 
-@given(graphs(), st.data())
-def test_what_is_cached_and_no_output_does_not_run(
+@given(build_graphs(), st.data())
+def test_a_cached_node_runs_only_if_it_is_an_output(
     graph: tuple[dict[str, Any], list[str]], data: st.DataObject
 ) -> None:
     prompt, outputs = graph
@@ -62,23 +66,23 @@ def test_what_is_cached_and_no_output_does_not_run(
     assert not set(found) & (cached - set(outputs))
     assert set(outputs) <= set(found)
     for node_id in set(found) - cached:
-        assert above(prompt, node_id) <= set(found) | cached
+        assert find_upstream_nodes(prompt, node_id) <= set(found) | cached
 
 
-@given(graphs())
-def test_a_graph_without_cycles_has_none(graph: tuple[dict[str, Any], list[str]]) -> None:
+@given(build_graphs())
+def test_no_cycle_is_reported_for_an_acyclic_graph(graph: tuple[dict[str, Any], list[str]]) -> None:
     prompt, outputs = graph
     assert walk_postorder(prompt, outputs, DECLARED)[1] == {}
 
 
-@given(graphs(), st.data())
+@given(build_graphs(), st.data())
 def test_a_cycle_is_found_and_named(graph: tuple[dict[str, Any], list[str]], data: st.DataObject) -> None:
     prompt, outputs = graph
     last = data.draw(st.sampled_from(outputs))
-    first = data.draw(st.sampled_from(sorted(needed(prompt, [last]))))
+    first = data.draw(st.sampled_from(sorted(find_needed_nodes(prompt, [last]))))
     prompt[first]["inputs"]["c"] = [last, 0]
     _, cycles = walk_postorder(prompt, outputs, DECLARED)
     assert cycles
     for path in cycles.values():
         assert path[0] == path[-1]
-        assert all(source in above(prompt, node_id) for node_id, source in itertools.pairwise(path))
+        assert all(source in find_upstream_nodes(prompt, node_id) for node_id, source in itertools.pairwise(path))

@@ -1,4 +1,4 @@
-"""Which requests are let in."""
+"""The protection against other sites' pages, and basic routes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def http(server: Sandbox) -> Iterator[httpx.Client]:
         {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
     ],
 )
-def test_pages_of_other_origins_are_kept_out(http: httpx.Client, headers: dict[str, str]) -> None:
+def test_pages_of_other_origins_are_rejected(http: httpx.Client, headers: dict[str, str]) -> None:
     assert http.get("/queue", headers=headers).status_code == 403
     assert http.post("/queue", headers=headers, json={"clear": True}).status_code == 403
 
 
-def test_the_servers_own_page_and_programs_are_let_in(server: Sandbox, http: httpx.Client) -> None:
+def test_the_servers_own_page_and_programs_are_accepted(server: Sandbox, http: httpx.Client) -> None:
     port = server.url.rpartition(":")[2]
     own = {"Origin": server.url, "Sec-Fetch-Site": "same-origin"}
     local = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
@@ -53,7 +53,7 @@ def test_a_link_on_another_page_can_be_followed_but_changes_nothing(http: httpx.
     assert http.post("/queue", headers=followed, json={}).status_code == 403
 
 
-def test_sockets_are_guarded_too(server: Sandbox) -> None:
+def test_sockets_are_protected_too(server: Sandbox) -> None:
     address = f"{server.url.replace('http', 'ws')}/ws"
     with (
         pytest.raises(InvalidStatus),
@@ -62,11 +62,11 @@ def test_sockets_are_guarded_too(server: Sandbox) -> None:
         pass
 
 
-def test_a_body_of_json_has_a_limit(http: httpx.Client) -> None:
+def test_a_json_body_has_a_size_limit(http: httpx.Client) -> None:
     assert http.post("/prompt", content=b" " * (33 * 1024 * 1024)).status_code == 413
 
 
-def test_what_is_no_route_is_404(http: httpx.Client) -> None:
+def test_an_unknown_route_is_404(http: httpx.Client) -> None:
     for path in ("/nope", "/api/nope", "/manager/version", "/internal/logs", "/models/nope"):
         assert http.get(path).status_code == 404
 
@@ -80,7 +80,7 @@ def test_every_route_is_also_below_api(http: httpx.Client, path: str) -> None:
     assert plain.json().keys() == prefixed.json().keys() if isinstance(plain.json(), dict) else True
 
 
-def test_the_server_says_what_it_is(http: httpx.Client) -> None:
+def test_the_server_describes_itself(http: httpx.Client) -> None:
     stats = http.get("/system_stats").json()
     assert stats["system"]["comfyui_version"] == "0.33.0"
     assert "sandbox" in stats["system"]["deploy_environment"]

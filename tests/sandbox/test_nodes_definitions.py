@@ -1,4 +1,4 @@
-"""The embedded server's nodes have the names, types, defaults and bounds of ComfyUI's."""
+"""The nodes have ComfyUI's names, types, defaults and bounds."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ FILES = {
 
 
 @cache
-def recorded() -> dict[str, Any]:
+def read_recorded_definitions() -> dict[str, Any]:
     if not RECORDED.is_file():
         pytest.skip("the recorded /object_info is not here")
     loaded: dict[str, Any] = json.loads(RECORDED.read_text(encoding="utf-8"))
     return loaded
 
 
-def plain(spec: Any) -> Any:
-    """A specification without its texts, and without empty options."""
+def strip_texts(spec: Any) -> Any:
+    """Return an input's specification without its texts."""
     if isinstance(spec, dict):
-        return {key: plain(value) for key, value in spec.items() if key not in TEXTS}
+        return {key: strip_texts(value) for key, value in spec.items() if key not in TEXTS}
     if isinstance(spec, (list, tuple)):
-        return [plain(value) for value in spec]
+        return [strip_texts(value) for value in spec]
     return spec
 
 
-def inputs(info: dict[str, Any], section: str) -> dict[str, Any]:
+def get_inputs(info: dict[str, Any], section: str) -> dict[str, Any]:
     found = {}
     for name, spec in info["input"].get(section, {}).items():
         kind, options = (*spec, {})[:2]
-        if (info["name"], name) in FILES:  # the choices are files of the machine
+        if (info["name"], name) in FILES:  # the choices are files, which differ between machines
             kind = "FILES" if isinstance(kind, (list, tuple)) else kind
             options = {key: value for key, value in options.items() if key != "options"}
-        found[name] = plain([kind, options])
+        found[name] = strip_texts([kind, options])
     return found
 
 
 @pytest.mark.parametrize(
     "class_type", sorted(name for name, node in NODES.items() if node.run.__module__.startswith("comfykit_jupyter."))
 )
-def test_a_definition_agrees_with_comfyui(class_type: str, tmp_path: Path) -> None:
-    theirs = recorded()[class_type]
+def test_a_definition_matches_comfyui(class_type: str, tmp_path: Path) -> None:
+    theirs = read_recorded_definitions()[class_type]
     ours = Definitions(ServerFolders(tmp_path)).build_object_info(class_type)
     for section in ("required", "optional"):
-        assert inputs(ours, section) == inputs(theirs, section)
+        assert get_inputs(ours, section) == get_inputs(theirs, section)
         assert ours["input_order"].get(section, []) == theirs["input_order"].get(section, [])
     for key in ("output", "output_name", "display_name", "category", "output_node"):
         assert ours[key] == theirs[key]
@@ -67,9 +67,9 @@ def test_a_definition_agrees_with_comfyui(class_type: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_of_the_shelf_has_only_what_comfyui_knows(path: Path) -> None:
+def test_the_example_workflows_use_only_nodes_and_values_of_comfyui(path: Path) -> None:
     for node in json.loads(path.read_text(encoding="utf-8")).values():
-        info = recorded()[node["class_type"]]
+        info = read_recorded_definitions()[node["class_type"]]
         known = {**info["input"]["required"], **info["input"].get("optional", {})}
         assert set(info["input"]["required"]) <= set(node["inputs"]) <= set(known)
         for name, value in node["inputs"].items():
@@ -83,7 +83,7 @@ def test_a_workflow_of_the_shelf_has_only_what_comfyui_knows(path: Path) -> None
                 assert options.get("min", value) <= value <= options.get("max", value)
 
 
-def test_loaders_offer_the_files_of_the_input_folder_and_the_built_in_models(tmp_path: Path) -> None:
+def test_loaders_list_input_files_and_built_in_models(tmp_path: Path) -> None:
     run = NodeRun(tmp_path)
     for name in ("a.png", "b.mp4", "c.flac", "d.txt"):
         (run.folders.input / name).write_bytes(b"x")
@@ -101,13 +101,13 @@ def test_loaders_offer_the_files_of_the_input_folder_and_the_built_in_models(tmp
     [("LoadImage", "image", "image"), ("LoadAudio", "audio", "audio"), ("LoadVideo", "file", "video")],
 )
 @pytest.mark.parametrize("name", ["nowhere.png", "../outside.png", "/etc/passwd"])
-def test_a_name_that_is_no_file_is_refused(class_type: str, field: str, kind: str, name: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(class_type: str, field: str, kind: str, name: str, tmp_path: Path) -> None:
     validate = NODES[class_type].validate
     assert validate is not None
     assert validate(NodeRun(tmp_path).folders, **{field: name}) == f"Invalid {kind} file: {name}"
 
 
-def test_a_file_is_read_again_when_its_content_is_another(tmp_path: Path) -> None:
+def test_a_file_is_read_again_when_its_content_changes(tmp_path: Path) -> None:
     run = NodeRun(tmp_path)
     fingerprint = NODES["LoadImage"].fingerprint
     assert fingerprint is not None

@@ -1,4 +1,4 @@
-"""Pictures: what the nodes do to them, and what is in the files that they save."""
+"""The image nodes, and the files that they save."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def run(tmp_path: Path) -> NodeRun:
     return NodeRun(tmp_path)
 
 
-def test_an_empty_image_has_the_colour_asked_for(run: NodeRun) -> None:
+def test_an_empty_image_has_the_requested_colour(run: NodeRun) -> None:
     image = run.value("EmptyImage", width=3, height=2, batch_size=4, color=0xFF8000)
     assert image.shape == (4, 2, 3, 3)
     assert np.allclose(image, [1, 128 / 255, 0])
 
 
-def test_inverting_twice_changes_nothing(run: NodeRun) -> None:
+def test_inverting_twice_restores_the_image(run: NodeRun) -> None:
     image = picture()
     once = run.value("ImageInvert", image=image)
     assert np.allclose(run.value("ImageInvert", image=once), image, atol=1e-6)
@@ -49,7 +49,7 @@ def test_inverting_twice_changes_nothing(run: NodeRun) -> None:
     method=st.sampled_from(["nearest-exact", "bilinear", "area", "bicubic", "lanczos"]),
     crop=st.sampled_from(["disabled", "center"]),
 )
-def test_scaling_gives_the_size_asked_for(
+def test_scaling_gives_the_requested_size(
     run: NodeRun, old: tuple[int, int], new: tuple[int, int], method: str, crop: str
 ) -> None:
     scaled = run.value("ImageScale", image=picture(*old), upscale_method=method, width=new[0], height=new[1], crop=crop)
@@ -58,7 +58,7 @@ def test_scaling_gives_the_size_asked_for(
     assert scaled.max() <= 1
 
 
-def test_a_side_of_zero_follows_in_proportion(run: NodeRun) -> None:
+def test_a_side_of_zero_follows_from_the_other(run: NodeRun) -> None:
     def size(width: int, height: int) -> tuple[int, ...]:
         scaled = run.value(
             "ImageScale", image=picture(24, 16), upscale_method="area", width=width, height=height, crop="disabled"
@@ -89,14 +89,14 @@ def test_a_blend_factor_of_zero_keeps_the_first_image(run: NodeRun, mode: str) -
 
 @quick
 @given(radius=st.integers(1, 5), sigma=st.floats(0.1, 10))
-def test_blurring_keeps_what_is_even_and_calms_what_is_not(run: NodeRun, radius: int, sigma: float) -> None:
+def test_blurring_keeps_even_areas_and_smooths_others(run: NodeRun, radius: int, sigma: float) -> None:
     even = np.full((1, 12, 12, 3), 0.4, dtype=np.float32)
     assert np.allclose(run.value("ImageBlur", image=even, blur_radius=radius, sigma=sigma), even, atol=1e-5)
     noisy = picture(20, 20)
     assert run.value("ImageBlur", image=noisy, blur_radius=radius, sigma=sigma).std() <= noisy.std() + 1e-6
 
 
-def test_a_crop_is_that_part_of_the_image(run: NodeRun) -> None:
+def test_a_crop_is_a_part_of_the_image(run: NodeRun) -> None:
     image = picture(24, 16)
     assert np.array_equal(run.value("ImageCrop", image=image, width=5, height=4, x=3, y=2), image[:, 2:6, 3:8])
     assert run.value("ImageCrop", image=image, width=50, height=40, x=20, y=10).shape[1:3] == (6, 4)
@@ -110,12 +110,12 @@ def test_a_batch_takes_the_size_of_its_first_image(run: NodeRun) -> None:
 
 
 @pytest.mark.parametrize("size", [(16384, 16384, 2), (512, 512, 4096)])
-def test_a_batch_too_large_for_memory_is_refused(run: NodeRun, size: tuple[int, int, int]) -> None:
+def test_a_batch_too_large_for_memory_is_rejected(run: NodeRun, size: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="too many for the embedded server"):
         run.value("EmptyImage", width=size[0], height=size[1], batch_size=size[2], color=0)
 
 
-def test_a_saved_png_is_the_image_and_carries_the_prompt(run: NodeRun) -> None:
+def test_a_saved_png_contains_the_image_and_the_prompt(run: NodeRun) -> None:
     image = picture()
     output = run.run("SaveImage", images=image, filename_prefix="sub/ü x&y")
     paths = run.saved(output)
@@ -145,7 +145,7 @@ def test_a_prefix_cannot_leave_the_output_folder(run: NodeRun, prefix: str) -> N
         run.run("SaveImage", images=picture(), filename_prefix=prefix)
 
 
-def test_an_animated_webp_moves_at_its_rate(run: NodeRun) -> None:
+def test_an_animated_webp_has_the_requested_frame_rate(run: NodeRun) -> None:
     output = run.run(
         "SaveAnimatedWEBP", images=picture(batch=5), filename_prefix="w", fps=8.0, lossless=True, quality=80,
         method="fastest",
@@ -162,7 +162,7 @@ def test_an_animated_webp_moves_at_its_rate(run: NodeRun) -> None:
         assert saved.info["duration"] == 125
 
 
-def test_an_animated_png_moves(run: NodeRun) -> None:
+def test_an_animated_png_has_all_frames(run: NodeRun) -> None:
     output = run.run("SaveAnimatedPNG", images=picture(batch=5), filename_prefix="p", fps=8.0, compress_level=4)
     path = run.saved(output)[0]
     with Image.open(path) as saved:
@@ -170,11 +170,11 @@ def test_an_animated_png_moves(run: NodeRun) -> None:
     assert b"prompt\0" + json.dumps(run.prompt).encode() in path.read_bytes()
 
 
-def test_a_loaded_picture_is_upright_and_its_transparency_is_the_mask(run: NodeRun) -> None:
+def test_a_loaded_image_is_upright_and_its_transparency_is_the_mask(run: NodeRun) -> None:
     pixels = Image.new("RGBA", (4, 2), (255, 0, 0, 255))
     pixels.putpixel((0, 0), (0, 255, 0, 0))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
+    exif[0x0112] = 6  # EXIF orientation: rotate by 90 degrees clockwise
     pixels.save(run.folders.input / "a.png", exif=exif)
     image, mask = run.run("LoadImage", image="a.png").values
     assert image.shape == (1, 4, 2, 3)
@@ -187,7 +187,7 @@ def test_a_loaded_picture_is_upright_and_its_transparency_is_the_mask(run: NodeR
     assert red.sum() == 7
 
 
-def test_a_picture_without_transparency_has_an_empty_mask(run: NodeRun) -> None:
+def test_an_image_without_transparency_has_an_empty_mask(run: NodeRun) -> None:
     Image.new("L", (8, 8), 51).save(run.folders.input / "grey.png")
     image, mask = run.run("LoadImage", image="grey.png").values
     assert np.allclose(image, 0.2)
@@ -225,17 +225,17 @@ PROMPT = {
         ("100%", "100%"),
     ],
 )
-def test_patterns_in_a_prefix(prefix: str, expanded: str) -> None:
+def test_patterns_in_a_prefix_are_replaced(prefix: str, expanded: str) -> None:
     assert expand_prefix(prefix, PROMPT, NOW) == expanded
 
 
 @given(st.text(max_size=40))
-def test_what_a_pattern_stands_for_adds_no_folder(text: str) -> None:
+def test_a_replaced_pattern_adds_no_folder(text: str) -> None:
     prompt = {"1": {"class_type": "Text", "inputs": {"value": text}}}
     assert not set(expand_prefix("%Text.value%", prompt, NOW)) & set('/\\:*?"<>|\0')
 
 
-def test_a_picture_too_large_for_memory_is_refused_before_it_is_unpacked(run: NodeRun) -> None:
+def test_an_image_too_large_for_memory_is_rejected_before_decoding(run: NodeRun) -> None:
     Image.new("1", (9000, 9000)).save(run.folders.input / "large.png")
     with pytest.raises(ValueError, match="too many for the embedded server"):
         run.value("LoadImage", image="large.png")

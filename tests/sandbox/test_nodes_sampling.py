@@ -1,4 +1,4 @@
-"""From a prompt to a picture: the same for the same inputs, another for any other, in steps that can be stopped."""
+"""The sampling nodes: reproducible images, in steps that can be interrupted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BASE: dict[str, Any] = {
 
 
 def sample(run: NodeRun, **changed: Any) -> Any:
-    """The images of a whole text-to-image, or image-to-image, workflow."""
+    """Run a text-to-image or image-to-image workflow and return its images."""
     at = {**BASE, **changed}
     model, clip, vae = run.run("CheckpointLoaderSimple", ckpt_name=at["ckpt"]).values
     if at["lora"]:
@@ -43,7 +43,7 @@ def sample(run: NodeRun, **changed: Any) -> Any:
     return run.value("VAEDecode", samples=samples, vae=vae)
 
 
-def stripes(width: int = 96, height: int = 64) -> Any:
+def make_stripes(width: int = 96, height: int = 64) -> Any:
     image = np.zeros((1, height, width, 3), dtype=np.float32)
     image[:, :, ::16] = 1
     image[:, :, 1::16] = 1
@@ -77,22 +77,22 @@ def test_the_same_inputs_give_the_same_bytes(run: NodeRun, tmp_path: Path) -> No
         {"ckpt": "procedural-silk (no diffusion model).safetensors"},
         {"lora": "procedural-golden-hour (no diffusion model).safetensors"},
         {"lora": "procedural-brush (no diffusion model).safetensors"},
-        {"given": stripes(), "denoise": 0.5},
+        {"given": make_stripes(), "denoise": 0.5},
     ],
     ids=str,
 )
-def test_any_other_input_gives_another_picture(run: NodeRun, changed: dict[str, Any]) -> None:
+def test_any_change_of_an_input_changes_the_image(run: NodeRun, changed: dict[str, Any]) -> None:
     assert not np.array_equal(sample(run, **changed), sample(run))
 
 
-def test_all_samplers_and_schedulers_give_pictures_of_their_own(run: NodeRun) -> None:
+def test_every_sampler_and_scheduler_gives_a_different_image(run: NodeRun) -> None:
     pictures = {sample(run, sampler=name).tobytes() for name in SAMPLERS}
     assert len(pictures) == len(SAMPLERS)
     pictures = {sample(run, scheduler=name).tobytes() for name in SCHEDULERS}
     assert len(pictures) == len(SCHEDULERS)
 
 
-def test_a_lora_changes_more_the_stronger_it_is_and_nothing_at_all_at_zero(run: NodeRun) -> None:
+def test_a_lora_changes_the_image_in_proportion_to_its_strength(run: NodeRun) -> None:
     lora = MODELS["loras"][1]
     plain = sample(run)
     assert np.array_equal(sample(run, lora=lora, strength=0.0), plain)
@@ -100,7 +100,7 @@ def test_a_lora_changes_more_the_stronger_it_is_and_nothing_at_all_at_zero(run: 
     assert 0 < weak < strong
 
 
-def test_each_picture_of_a_batch_is_another_and_the_first_is_the_seeds(run: NodeRun) -> None:
+def test_the_images_of_a_batch_differ_and_the_first_is_that_of_the_seed(run: NodeRun) -> None:
     batch = sample(run, batch=3)
     assert batch.shape == (3, 64, 96, 3)
     assert np.abs(batch[0] - batch[1]).mean() > 0.01
@@ -108,7 +108,7 @@ def test_each_picture_of_a_batch_is_another_and_the_first_is_the_seeds(run: Node
 
 
 @pytest.mark.parametrize(("width", "height"), [(16, 16), (24, 200), (200, 24), (520, 264)])
-def test_pictures_have_the_size_of_their_latent(run: NodeRun, width: int, height: int) -> None:
+def test_images_have_the_size_of_their_latent(run: NodeRun, width: int, height: int) -> None:
     image = sample(run, width=width, height=height, steps=2)
     assert image.shape == (1, height, width, 3)
     assert np.isfinite(image).all()
@@ -121,18 +121,18 @@ def test_pictures_have_the_size_of_their_latent(run: NodeRun, width: int, height
     ["", "a cat", "sea boat", "mountain lake birds", "forest", "neon city", "galaxy", "rose", "fire", "desert", "silk",
      "house at night", "watercolor hills", "oil portrait", "ink mountains", "aurora", "狐狸 雪", "🦊", "storm sea sun"],
 )  # fmt: skip
-def test_every_prompt_gives_a_picture_with_light_and_shade(run: NodeRun, text: str) -> None:
+def test_every_prompt_gives_an_image_with_contrast(run: NodeRun, text: str) -> None:
     image = sample(run, text=text, steps=1)
     assert np.isfinite(image).all()
     assert image.std() > 0.02
 
 
 @given(st.text(max_size=200), st.text(max_size=60))
-def test_any_text_can_be_read(positive: str, negative: str) -> None:
+def test_any_prompt_text_gives_a_brief(positive: str, negative: str) -> None:
     assert parse_brief(positive, negative) == parse_brief(positive, negative)
 
 
-def test_words_choose_what_is_painted() -> None:
+def test_words_choose_the_scene() -> None:
     brief = parse_brief("a (red fox:1.2) in the snow, morning")
     assert (brief.scene, brief.light, brief.ground, brief.figures, brief.coat) == (
         "hills", "dawn", "snow", ("fox",), "red",
@@ -141,7 +141,7 @@ def test_words_choose_what_is_painted() -> None:
     assert "fox" not in parse_brief("a fox and a cat", "fox").figures
 
 
-def test_every_step_is_reported_with_a_picture_that_comes_nearer(run: NodeRun) -> None:
+def test_every_step_reports_a_preview_closer_to_the_result(run: NodeRun) -> None:
     final = sample(run, steps=6)[0]
     assert run.steps == [(step, 6) for step in range(1, 7)]
     distances = [float(np.abs(np.asarray(preview) / 255 - final).mean()) for preview in run.previews]
@@ -149,20 +149,20 @@ def test_every_step_is_reported_with_a_picture_that_comes_nearer(run: NodeRun) -
     assert distances[0] > distances[2] > distances[5]
 
 
-def test_previews_of_large_pictures_are_small(run: NodeRun) -> None:
+def test_previews_of_large_images_are_small(run: NodeRun) -> None:
     sample(run, width=1024, height=256, steps=1)
     assert run.previews[0].size == (512, 128)
 
 
-def test_a_cancelled_run_stops_at_once(tmp_path: Path) -> None:
+def test_a_cancelled_run_stops_immediately(tmp_path: Path) -> None:
     run = NodeRun(tmp_path, stop_at=3)
     with pytest.raises(Interrupted):
         sample(run, steps=10)
     assert run.steps == [(1, 10), (2, 10)]
 
 
-def test_the_lower_the_denoise_the_more_of_the_given_picture_stays(run: NodeRun) -> None:
-    image = stripes()
+def test_a_lower_denoise_keeps_more_of_the_given_image(run: NodeRun) -> None:
+    image = make_stripes()
     distances = [float(np.abs(sample(run, given=image, denoise=part) - image).mean()) for part in (0.2, 0.5, 0.8, 1.0)]
     assert distances == sorted(distances)
     kept = sample(run, given=image, denoise=0.5)[0]
@@ -170,12 +170,12 @@ def test_the_lower_the_denoise_the_more_of_the_given_picture_stays(run: NodeRun)
     assert columns[::16].mean() > columns[8::16].mean() + 0.1
 
 
-def test_a_denoise_of_zero_keeps_the_picture(run: NodeRun) -> None:
-    image = stripes()
+def test_a_denoise_of_zero_keeps_the_image(run: NodeRun) -> None:
+    image = make_stripes()
     assert np.allclose(sample(run, given=image, denoise=0.0), image, atol=1e-3)
 
 
-def test_what_is_encoded_is_decoded_again(run: NodeRun) -> None:
+def test_decoding_restores_an_encoded_image(run: NodeRun) -> None:
     image = np.random.default_rng(1).random((2, 64, 96, 3), dtype=np.float32)
     latent = run.value("VAEEncode", pixels=image, vae=None)
     assert latent["samples"].shape == (2, 4, 8, 12)
@@ -184,23 +184,23 @@ def test_what_is_encoded_is_decoded_again(run: NodeRun) -> None:
     assert run.value("VAEDecode", samples=cut, vae=None).shape == (2, 56, 88, 3)
 
 
-def test_what_is_changed_in_the_samples_alone_shows_in_the_picture(run: NodeRun) -> None:
+def test_a_change_of_the_samples_is_visible_in_the_image(run: NodeRun) -> None:
     latent = run.value("VAEEncode", pixels=np.full((1, 64, 64, 3), 0.4, dtype=np.float32), vae=None)
     brighter = {**latent, "samples": latent["samples"] + np.array([1, 0, 0, 0], dtype=np.float32)[:, None, None]}
     assert run.value("VAEDecode", samples=brighter, vae=None).mean() > 0.5
 
 
-def test_a_latent_grows_with_its_picture(run: NodeRun) -> None:
-    latent = run.value("VAEEncode", pixels=stripes(), vae=None)
+def test_upscaling_a_latent_scales_its_image(run: NodeRun) -> None:
+    latent = run.value("VAEEncode", pixels=make_stripes(), vae=None)
     larger = run.value("LatentUpscale", samples=latent, upscale_method="bislerp", width=192, height=0, crop="disabled")
     assert larger["samples"].shape == (1, 4, 16, 24)
     image = run.value("VAEDecode", samples=larger, vae=None)
     assert image.shape == (1, 128, 192, 3)
-    assert image.mean() == pytest.approx(stripes().mean(), abs=0.05)
+    assert image.mean() == pytest.approx(make_stripes().mean(), abs=0.05)
     assert run.value("RepeatLatentBatch", samples=latent, amount=3)["samples"].shape[0] == 3
 
 
-def test_two_samplers_in_a_row_give_what_one_would_have_begun(run: NodeRun) -> None:
+def test_two_samplers_in_a_row_continue_each_other(run: NodeRun) -> None:
     model, clip, vae = run.run("CheckpointLoaderSimple", ckpt_name=DREAMS).values
     common = {
         "model": model, "noise_seed": 1, "steps": 8, "cfg": 7.0, "sampler_name": "euler", "scheduler": "normal",
@@ -228,7 +228,7 @@ def test_two_samplers_in_a_row_give_what_one_would_have_begun(run: NodeRun) -> N
 
 
 @given(scheduler=st.sampled_from(SCHEDULERS), steps=st.integers(1, 60), denoise=st.floats(0.01, 1.0))
-def test_noise_falls_to_nothing_in_as_many_steps_as_asked(scheduler: str, steps: int, denoise: float) -> None:
+def test_noise_falls_to_zero_in_the_requested_steps(scheduler: str, steps: int, denoise: float) -> None:
     noise = compute_levels(scheduler, steps, denoise)
     assert len(noise) == steps + 1
     assert noise[-1] == 0
@@ -237,6 +237,6 @@ def test_noise_falls_to_nothing_in_as_many_steps_as_asked(scheduler: str, steps:
 
 
 @pytest.mark.parametrize("name", ["sd_xl_base_1.0.safetensors", "../x.safetensors"])
-def test_a_real_checkpoint_is_refused_with_the_reason(run: NodeRun, name: str) -> None:
+def test_a_real_checkpoint_is_rejected_with_the_reason(run: NodeRun, name: str) -> None:
     with pytest.raises(ValueError, match="no diffusion models"):
         run.run("CheckpointLoaderSimple", ckpt_name=name)

@@ -1,4 +1,4 @@
-"""Colours there and back, and none of them a warning."""
+"""The colour conversions, without NumPy warnings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLANES = st.lists(st.floats(-2, 3, width=32), min_size=3, max_size=3)
 
 
 @given(PLANES)
-def test_any_colour_becomes_one_that_can_be_shown(planes: list[float]) -> None:
+def test_any_colour_converts_to_valid_srgb(planes: list[float]) -> None:
     rgb = np.array(planes, dtype=np.float32).reshape(3, 1, 1)
     with np.errstate(all="raise", under="ignore"):
         back = to_rgb(from_rgb(rgb))

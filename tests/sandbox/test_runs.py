@@ -1,4 +1,4 @@
-"""Queue, runs, caching, interruption, previews, and who is told what."""
+"""Queue, runs, caching, interruption, previews and messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from comfykit_jupyter.sandbox import Sandbox, execution
 from tests.sandbox import probes
-from tests.sandbox.client import TIMEOUT, Client, of_type, types
+from tests.sandbox.client import TIMEOUT, Client, filter_by_type, list_types
 
 
 def wait(seed: int) -> dict[str, Any]:
@@ -32,29 +32,29 @@ def steps(number: int, *, size: int = 64, delay: float = 0.0) -> dict[str, Any]:
     }
 
 
-def test_history_is_complete_when_the_client_hears_of_the_end(client: Client) -> None:
+def test_the_history_is_complete_when_the_end_is_announced(client: Client) -> None:
     prompt_id, frames = client.run(count("history"))
     entry = client.find_history(prompt_id)
     assert entry["outputs"] == {"1": {"text": ["history"]}}
     assert entry["status"]["completed"] is True
-    assert types(frames)[-3:] == ["execution_success", "status", "executing"]
+    assert list_types(frames)[-3:] == ["execution_success", "status", "executing"]
 
 
-def test_a_prompt_id_of_the_clients_own_is_kept(client: Client) -> None:
+def test_a_prompt_id_chosen_by_the_client_is_kept(client: Client) -> None:
     assert client.run(count("own id"), prompt_id="my-own")[0] == "my-own"
     assert "my-own" in client.http.get("/api/history/my-own").json()
 
 
-def test_what_ran_with_the_same_inputs_does_not_run_again(client: Client) -> None:
+def test_a_node_with_unchanged_inputs_does_not_run_again(client: Client) -> None:
     client.run(count("once"))
     prompt_id, frames = client.run(count("once"))
     assert probes.RUNS.count("once") == 1
-    assert of_type(frames, "execution_cached")[0]["nodes"] == ["1"]
-    assert of_type(frames, "executed")[0]["output"] == {"text": ["once"]}
+    assert filter_by_type(frames, "execution_cached")[0]["nodes"] == ["1"]
+    assert filter_by_type(frames, "executed")[0]["output"] == {"text": ["once"]}
     assert client.find_history(prompt_id)["outputs"] == {"1": {"text": ["once"]}}
 
 
-def test_a_node_runs_again_when_what_is_above_it_changed(client: Client) -> None:
+def test_a_node_runs_again_when_a_node_above_it_changed(client: Client) -> None:
     def chain(first: str) -> dict[str, Any]:
         node = {"class_type": "ProbeCount", "inputs": {"name": "below", "after": ["1", 0]}}
         return {**count(first), "2": node}
@@ -64,20 +64,20 @@ def test_a_node_runs_again_when_what_is_above_it_changed(client: Client) -> None
     assert probes.RUNS.count("below") == 2
 
 
-def test_a_fingerprint_that_is_never_the_same_makes_a_node_run_each_time(client: Client) -> None:
+def test_a_fingerprint_of_nan_makes_a_node_run_every_time(client: Client) -> None:
     client.run(count("always"))
     client.run(count("always"))
     assert probes.RUNS.count("always") == 2
 
 
-def test_freed_memory_forgets_results(client: Client) -> None:
+def test_freeing_memory_clears_the_cache(client: Client) -> None:
     client.run(count("freed"))
     client.http.post("/free", json={"unload_models": True, "free_memory": True})
     client.run(count("freed"))
     assert probes.RUNS.count("freed") == 2
 
 
-def test_a_picture_that_was_saved_is_not_saved_again(server: Sandbox, client: Client) -> None:
+def test_a_saved_image_is_not_saved_again(server: Sandbox, client: Client) -> None:
     prompt = {
         "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 5}},
         "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "once"}},
@@ -103,21 +103,21 @@ def upload(client: Client, colour: tuple[int, int, int]) -> None:
 
 
 def saved(client: Client, prompt: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """The colour of the picture that a prompt makes, and the prompt that the picture carries."""
+    """Run a prompt; return the colour of its image and the prompt stored in it."""
     prompt_id, _ = client.run(prompt)
     file = client.find_history(prompt_id)["outputs"]["3"]["images"][0]
     with Image.open(io.BytesIO(client.http.get("/view", params=file).content)) as picture:
         return picture.getpixel((0, 0)), json.loads(picture.info["prompt"])
 
 
-def test_a_file_that_changed_under_its_name_is_read_again(client: Client) -> None:
+def test_a_replaced_file_is_read_again(client: Client) -> None:
     upload(client, (255, 0, 0))
     assert saved(client, invert())[0] == (0, 255, 255)
     upload(client, (0, 0, 255))
     assert saved(client, invert())[0] == (255, 255, 0)
 
 
-def test_a_picture_carries_what_its_files_were_and_the_history_does_not(client: Client) -> None:
+def test_an_image_contains_file_fingerprints_but_the_history_does_not(client: Client) -> None:
     upload(client, (255, 0, 0))
     _, carried = saved(client, invert())
     (fingerprint,) = carried["1"].pop("is_changed")
@@ -127,7 +127,7 @@ def test_a_picture_carries_what_its_files_were_and_the_history_does_not(client: 
     assert entry["prompt"][2] == invert()
 
 
-def test_a_prompt_that_says_what_its_files_were_is_believed(client: Client) -> None:
+def test_fingerprints_in_the_prompt_are_trusted(client: Client) -> None:
     upload(client, (255, 0, 0))
     colour, carried = saved(client, invert())
     upload(client, (0, 0, 255))
@@ -135,7 +135,7 @@ def test_a_prompt_that_says_what_its_files_were_is_believed(client: Client) -> N
     assert saved(client, invert(is_changed=["anything"]))[0] == (255, 255, 0)
 
 
-def test_one_job_runs_and_the_others_wait_in_their_order(client: Client, gate: probes.Gate) -> None:
+def test_one_job_runs_while_the_others_wait_in_order(client: Client, gate: probes.Gate) -> None:
     running = client.submit(wait(1))
     assert gate.reached.wait(TIMEOUT)
     later = client.submit(count("later"), number=1000)
@@ -150,7 +150,7 @@ def test_one_job_runs_and_the_others_wait_in_their_order(client: Client, gate: p
     assert list(client.http.get("/history").json()) == [running, front, sooner, later]
 
 
-def test_a_waiting_job_can_be_deleted(client: Client, gate: probes.Gate) -> None:
+def test_a_queued_job_can_be_deleted(client: Client, gate: probes.Gate) -> None:
     running = client.submit(wait(2))
     assert gate.reached.wait(TIMEOUT)
     deleted, kept = client.submit(count("deleted")), client.submit(count("kept"))
@@ -161,36 +161,36 @@ def test_a_waiting_job_can_be_deleted(client: Client, gate: probes.Gate) -> None
     assert "deleted" not in probes.RUNS
 
 
-def test_interrupting_by_id_stops_that_job_only(client: Client, gate: probes.Gate) -> None:
+def test_interrupt_with_an_id_stops_only_that_job(client: Client, gate: probes.Gate) -> None:
     running = client.submit(wait(3))
     assert gate.reached.wait(TIMEOUT)
     client.http.post("/interrupt", json={"prompt_id": "another"})
     assert [item[1] for item in client.http.get("/queue").json()["queue_running"]] == [running]
     client.http.post("/interrupt", json={"prompt_id": running})
     frames = client.until_end(running)
-    assert types(frames)[-3:] == ["execution_interrupted", "status", "executing"]
+    assert list_types(frames)[-3:] == ["execution_interrupted", "status", "executing"]
     status = client.find_history(running)["status"]
     assert (status["status_str"], status["completed"]) == ("error", False)
     assert status["messages"][-1][0] == "execution_interrupted"
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"no json"])
-def test_interrupting_without_an_id_stops_whatever_runs(client: Client, gate: probes.Gate, body: bytes) -> None:
+def test_interrupt_without_an_id_stops_any_running_job(client: Client, gate: probes.Gate, body: bytes) -> None:
     running = client.submit(wait(4))
     assert gate.reached.wait(TIMEOUT)
     assert client.http.post("/interrupt", content=body).status_code == 200
-    assert "execution_interrupted" in types(client.until_end(running))
+    assert "execution_interrupted" in list_types(client.until_end(running))
 
 
-def test_a_run_can_be_cancelled_within_a_step_of_many(client: Client) -> None:
+def test_a_run_can_be_interrupted_between_steps(client: Client) -> None:
     prompt_id = client.submit(steps(5_000, delay=0.005))
     client.next("progress")
     client.http.post(f"/api/jobs/{prompt_id}/cancel")
-    assert "execution_interrupted" in types(client.until_end(prompt_id))
+    assert "execution_interrupted" in list_types(client.until_end(prompt_id))
     assert client.http.get(f"/api/jobs/{prompt_id}").json()["status"] == "cancelled"
 
 
-def test_a_failed_node_is_told_and_what_came_before_is_kept(client: Client) -> None:
+def test_a_failed_node_is_reported_and_earlier_outputs_are_kept(client: Client) -> None:
     prompt = {
         "1": {"class_type": "ProbeCount", "inputs": {"name": "before the failure"}},
         "2": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 5}},
@@ -198,7 +198,7 @@ def test_a_failed_node_is_told_and_what_came_before_is_kept(client: Client) -> N
         "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
     }
     prompt_id, frames = client.run(prompt)
-    (error,) = of_type(frames, "execution_error")
+    (error,) = filter_by_type(frames, "execution_error")
     assert (error["node_id"], error["node_type"], error["exception_type"]) == ("3", "ProbeFail", "ValueError")
     assert error["exception_message"] == "boom\n"
     assert error["current_inputs"]["message"] == ["boom"]
@@ -207,7 +207,7 @@ def test_a_failed_node_is_told_and_what_came_before_is_kept(client: Client) -> N
     assert client.run(count("after the failure"))[1]
 
 
-def test_previews_carry_metadata_only_for_clients_that_take_them(server: Sandbox) -> None:
+def test_previews_have_metadata_only_for_clients_that_accept_it(server: Sandbox) -> None:
     with Client(server.url) as modern:
         prompt_id, frames = modern.run(steps(2))
         first = next(frame for frame in frames if isinstance(frame, bytes))
@@ -224,12 +224,12 @@ def test_previews_carry_metadata_only_for_clients_that_take_them(server: Sandbox
 
 
 @pytest.mark.parametrize(("metadata", "order"), [(True, ["binary", "progress"]), (False, ["progress", "binary"])])
-def test_a_preview_without_metadata_comes_after_its_step_one_with_metadata_before(
+def test_a_preview_follows_its_step_or_precedes_it_if_it_has_metadata(
     server: Sandbox, metadata: bool, order: list[str]
 ) -> None:
     with Client(server.url, metadata=metadata) as client:
         _, frames = client.run(steps(3))
-    assert [kind for kind in types(frames) if kind in {"binary", "progress"}] == 3 * order
+    assert [kind for kind in list_types(frames) if kind in {"binary", "progress"}] == 3 * order
 
 
 def test_a_preview_is_at_most_512_pixels_long(client: Client) -> None:
@@ -239,35 +239,37 @@ def test_a_preview_is_at_most_512_pixels_long(client: Client) -> None:
     assert Image.open(io.BytesIO(preview[8 + length :])).size == (512, 512)
 
 
-def test_a_node_can_show_text_while_it_runs(client: Client, gate: probes.Gate) -> None:
+def test_a_node_can_display_text_while_it_runs(client: Client, gate: probes.Gate) -> None:
     gate.open.set()
     _, frames = client.run(wait(5))
     (text,) = [frame for frame in frames if isinstance(frame, bytes)]
     assert text == struct.pack(">II", 3, 1) + b"1" + b"through the gate"
 
 
-def test_only_the_submitting_client_hears_of_a_run(server: Sandbox, client: Client) -> None:
+def test_only_the_submitting_client_gets_a_runs_messages(server: Sandbox, client: Client) -> None:
     with Client(server.url) as other:
         prompt_id, _ = client.run(count("private"))
         other_id, frames = other.run(count("of the other"))
     assert other_id != prompt_id
     assert all(
-        data.get("prompt_id") in {None, other_id} for kind in set(types(frames)) for data in of_type(frames, kind)
+        data.get("prompt_id") in {None, other_id}
+        for kind in set(list_types(frames))
+        for data in filter_by_type(frames, kind)
     )
 
 
-def test_a_run_of_nobody_tells_everybody_its_progress_and_no_more(client: Client) -> None:
+def test_a_run_without_a_client_sends_only_progress_to_all(client: Client) -> None:
     response = client.http.post("/prompt", json={"prompt": count("nobody's")})
     frames: list[Any] = []
     while response.json()["prompt_id"] not in client.http.get("/history").json():
         frames.append(client.frame())
     _, more = client.run(count("a mark"))
-    ours = more[: types(more).index("execution_start")]
-    assert "progress_state" in types(frames + ours)
-    assert not {"executing", "executed", "execution_success"} & set(types(frames + ours))
+    ours = more[: list_types(more).index("execution_start")]
+    assert "progress_state" in list_types(frames + ours)
+    assert not {"executing", "executed", "execution_success"} & set(list_types(frames + ours))
 
 
-def test_the_first_message_counts_the_jobs_at_that_moment(server: Sandbox, client: Client, gate: probes.Gate) -> None:
+def test_the_first_message_has_the_current_number_of_jobs(server: Sandbox, client: Client, gate: probes.Gate) -> None:
     client.submit(wait(6))
     assert gate.reached.wait(TIMEOUT)
     client.submit(count("waits"))
@@ -276,31 +278,31 @@ def test_the_first_message_counts_the_jobs_at_that_moment(server: Sandbox, clien
         assert late.greeting["data"]["sid"] == late.id
 
 
-def test_a_socket_replaced_by_another_gets_nothing_more(server: Sandbox, client: Client) -> None:
+def test_a_replaced_socket_gets_no_more_messages(server: Sandbox, client: Client) -> None:
     with Client(server.url, client.id) as newer:
         _, frames = newer.run(count("replaced"))
-        assert "executed" in types(frames)
+        assert "executed" in list_types(frames)
         with pytest.raises(TimeoutError):
             client.socket.recv(timeout=0.05)
 
 
-def test_a_client_that_opens_its_socket_after_its_prompt_hears_of_the_whole_run(
+def test_a_client_that_connects_after_its_post_gets_all_messages(
     server: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "_CONNECT_GRACE", TIMEOUT)
     prompt_id = client.submit(count("socket after prompt"), client_id="late")
     with Client(server.url, "late", metadata=False) as late:
-        assert {"execution_start", "executed", "execution_success"} <= set(types(late.until_end(prompt_id)))
+        assert {"execution_start", "executed", "execution_success"} <= set(list_types(late.until_end(prompt_id)))
 
 
-def test_a_client_that_opens_no_socket_is_not_waited_for_long(server: Sandbox, client: Client) -> None:
+def test_the_wait_for_a_socket_is_short(server: Sandbox, client: Client) -> None:
     client.submit(count("no socket"), client_id="never there")
     prompt_id, _ = client.run(count("has a socket"))
     assert len(client.http.get("/history").json()) == 2
     assert client.find_history(prompt_id)["status"]["completed"] is True
 
 
-def test_a_client_that_opens_no_socket_is_waited_for_once(
+def test_the_wait_for_a_socket_happens_only_once(
     server: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.submit(count("asks"), client_id="asks-only")
@@ -310,27 +312,27 @@ def test_a_client_that_opens_no_socket_is_waited_for_once(
     client.run(count("behind the second"))
 
 
-def test_closing_the_replaced_socket_leaves_the_newer_one_listening(server: Sandbox) -> None:
+def test_closing_a_replaced_socket_keeps_the_newer_one(server: Sandbox) -> None:
     with Client(server.url, "same") as older, Client(server.url, "same") as newer:
         older.socket.close()
-        assert "executed" in types(newer.run(count("older closed"))[1])
+        assert "executed" in list_types(newer.run(count("older closed"))[1])
 
 
-def test_a_client_that_comes_back_is_told_which_node_runs(server: Sandbox, client: Client, gate: probes.Gate) -> None:
+def test_a_reconnecting_client_gets_the_running_node(server: Sandbox, client: Client, gate: probes.Gate) -> None:
     client.submit(wait(7))
     assert gate.reached.wait(TIMEOUT)
     with Client(server.url, client.id, metadata=False) as again:
         assert again.next("executing")["data"] == {"node": "1"}
 
 
-def test_secrets_of_a_client_are_not_shown_to_others(client: Client) -> None:
+def test_a_clients_secrets_are_not_stored(client: Client) -> None:
     prompt_id, _ = client.run(count("secret"), extra_data={"api_key_comfy_org": "hush", "extra_pnginfo": {"a": 1}})
     extra = client.find_history(prompt_id)["prompt"][3]
     assert "hush" not in json.dumps(extra)
     assert extra["extra_pnginfo"] == {"a": 1}
 
 
-def test_history_can_be_paged_and_forgotten(client: Client) -> None:
+def test_the_history_can_be_paged_and_cleared(client: Client) -> None:
     ids = [client.run(count(f"page {number}"))[0] for number in range(5)]
 
     def pages(query: str) -> list[str]:
@@ -345,7 +347,7 @@ def test_history_can_be_paged_and_forgotten(client: Client) -> None:
     assert client.http.get("/history/unknown").json() == {}
 
 
-def test_jobs_lists_what_waits_runs_and_has_run(client: Client, gate: probes.Gate) -> None:
+def test_jobs_lists_queued_running_and_finished_jobs(client: Client, gate: probes.Gate) -> None:
     done, _ = client.run(steps(1))
     running = client.submit(wait(8))
     assert gate.reached.wait(TIMEOUT)
@@ -367,7 +369,7 @@ def test_jobs_lists_what_waits_runs_and_has_run(client: Client, gate: probes.Gat
     assert set(detail["outputs"]) == {"2"}
 
 
-def test_jobs_are_cancelled_all_or_none(client: Client, gate: probes.Gate) -> None:
+def test_cancelling_jobs_is_all_or_nothing(client: Client, gate: probes.Gate) -> None:
     running = client.submit(wait(9))
     assert gate.reached.wait(TIMEOUT)
     waiting = client.submit(count("cancelled"))
@@ -383,7 +385,7 @@ def test_jobs_are_cancelled_all_or_none(client: Client, gate: probes.Gate) -> No
     assert client.http.post("/api/jobs/unknown/cancel").json() == {"cancelled": False}
 
 
-def test_many_clients_at_once_each_get_their_own_run(server: Sandbox) -> None:
+def test_many_clients_at_once_get_only_their_own_runs(server: Sandbox) -> None:
     ended: list[str] = []
 
     def run(number: int) -> None:
@@ -391,7 +393,7 @@ def test_many_clients_at_once_each_get_their_own_run(server: Sandbox) -> None:
             for turn in range(5):
                 name = f"client {number}, turn {turn}"
                 _, frames = one.run(count(name))
-                ended.extend(data["output"]["text"][0] for data in of_type(frames, "executed"))
+                ended.extend(data["output"]["text"][0] for data in filter_by_type(frames, "executed"))
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""The recordings of a real server, replayed: the same messages, in the same order, of the same shape."""
+"""Replayed recordings of a real server: the messages are the same, in order and structure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUN_BEFORE = {"image_save_cached_rerun": "image_save", "webm_save": "video_save"
 INTERRUPT_AFTER = {"interrupt_running": 5}  # steps
 
 if not NAMES:
-    pytest.skip("the recordings of a real server are not here", allow_module_level=True)
+    pytest.skip("the recordings of a real server are missing", allow_module_level=True)
 
 
 @pytest.fixture(params=NAMES)
@@ -30,11 +30,11 @@ def recording(name: str) -> list[dict[str, Any]]:
     return list(json.loads((RECORDINGS / f"{name}.json").read_text()))
 
 
-def request_of(entries: list[dict[str, Any]], checkpoint: str) -> dict[str, Any]:
-    """The recorded POST, its nodes in the order in which the real server, which orders by chance, ran the outputs."""
+def find_request(entries: list[dict[str, Any]], checkpoint: str) -> dict[str, Any]:
+    """Return the recorded POST, with its nodes in the order in which the real server happened to run the outputs."""
     body = next(entry["request"]["body"] for entry in entries if entry["kind"] == "http" and "body" in entry["request"])
     prompt = body["prompt"]
-    order = [key for entry in entries if entry["kind"] == "http" for key in outputs_in(entry.get("response"))]
+    order = [key for entry in entries if entry["kind"] == "http" for key in list_outputs(entry.get("response"))]
     nodes = {**{key: node for key, node in prompt.items() if key not in order}, **{key: prompt[key] for key in order}}
     for node in nodes.values():
         if "ckpt_name" in node["inputs"]:
@@ -42,80 +42,86 @@ def request_of(entries: list[dict[str, Any]], checkpoint: str) -> dict[str, Any]
     return {key: value for key, value in body.items() if key != "client_id"} | {"prompt": nodes}
 
 
-def outputs_in(response: Any) -> list[str]:
+def list_outputs(response: Any) -> list[str]:
     entries = response.values() if isinstance(response, dict) else ()
     return [key for entry in entries if isinstance(entry, dict) and "prompt" in entry for key in entry["prompt"][4]]
 
 
-def essence(message: dict[str, Any]) -> Any:
-    """What a message says, without ids, times and names of files."""
+def simplify(message: dict[str, Any]) -> Any:
+    """Return a message's content without IDs, times and file names."""
     data = message["data"]
     match message["type"]:
         case "status":
             return "status", data["status"]["exec_info"]["queue_remaining"]
         case "progress_state":
             nodes = {key: (node["value"], node["max"], node["state"]) for key, node in data["nodes"].items()}
-            return "progress_state", nodes, shape(data["nodes"])
+            return "progress_state", nodes, describe_shape(data["nodes"])
         case "execution_cached":
-            return "execution_cached", data["nodes"], shape(data)
+            return "execution_cached", data["nodes"], describe_shape(data)
         case "executed":
-            return "executed", data["node"], shape(data)
+            return "executed", data["node"], describe_shape(data)
         case "executing" | "progress":
-            return message["type"], {key: value for key, value in data.items() if key != "prompt_id"}, shape(data)
+            return (
+                message["type"],
+                {key: value for key, value in data.items() if key != "prompt_id"},
+                describe_shape(data),
+            )
         case kind:
-            return kind, shape(data)
+            return kind, describe_shape(data)
 
 
-def shape(value: Any) -> Any:
-    """The structure of a JSON value: keys and types, an array as the different shapes of its elements."""
+def describe_shape(value: Any) -> Any:
+    """Return the structure of a JSON value: keys and types, and for an array the distinct shapes of its elements."""
     if isinstance(value, dict):
-        return {key: shape(part) for key, part in value.items()}
+        return {key: describe_shape(part) for key, part in value.items()}
     if isinstance(value, list):
-        return sorted({json.dumps(shape(part), sort_keys=True) for part in value})
+        return sorted({json.dumps(describe_shape(part), sort_keys=True) for part in value})
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__
 
 
-def recorded_run(entries: list[dict[str, Any]]) -> list[Any]:
-    """What the recorded client was told of the run."""
+def read_recorded_run(entries: list[dict[str, Any]]) -> list[Any]:
+    """Return the messages that the recorded client got."""
     told: list[Any] = []
     for entry in entries:
         if entry["kind"] == "ws_text" and entry["message"]["type"] != "feature_flags":
-            told.append(essence(entry["message"]))
+            told.append(simplify(entry["message"]))
         elif entry["kind"] == "ws_binary":
-            told.append(("preview", entry["event"], shape(entry["metadata"])))
+            told.append(("preview", entry["event"], describe_shape(entry["metadata"])))
     return told[1:]
 
 
-def told_run(client: Client, frames: list[Any]) -> list[Any]:
+def read_messages(client: Client, frames: list[Any]) -> list[Any]:
     told: list[Any] = []
     for frame in frames:
         if isinstance(frame, bytes):
             length = int.from_bytes(frame[4:8], "big")
-            told.append(("preview", int.from_bytes(frame[:4], "big"), shape(json.loads(frame[8 : 8 + length]))))
+            told.append(
+                ("preview", int.from_bytes(frame[:4], "big"), describe_shape(json.loads(frame[8 : 8 + length])))
+            )
         else:
-            told.append(essence(frame))
+            told.append(simplify(frame))
     return told
 
 
-def test_a_recorded_request_gets_the_recorded_answer_and_messages(name: str, server: Sandbox, client: Client) -> None:
+def test_a_recorded_request_gets_the_recorded_response_and_messages(name: str, server: Sandbox, client: Client) -> None:
     entries = recording(name)
     checkpoint = client.http.get("/models/checkpoints").json()[0]
-    body = request_of(entries, checkpoint)
+    body = find_request(entries, checkpoint)
     missing = {node["class_type"] for node in body["prompt"].values()} - {*NODES, "NoSuchNode"}
     if missing:
         pytest.skip(f"the server has no {missing}")
     if name in RUN_BEFORE:
-        client.run(**request_of(recording(RUN_BEFORE[name]), checkpoint))
+        client.run(**find_request(recording(RUN_BEFORE[name]), checkpoint))
     expected = next(entry for entry in entries if entry["kind"] == "http" and entry["request"]["path"] == "/prompt")
     response = client.post(**body)
 
     assert response.status_code == expected["status"]
     answer = response.json()
     if response.status_code == 400:
-        assert without_help(answer) == without_help(expected["response"])
+        assert strip_help(answer) == strip_help(expected["response"])
         return
-    assert shape(answer) == shape(expected["response"])
-    assert without_help(answer["node_errors"]) == without_help(expected["response"]["node_errors"])
+    assert describe_shape(answer) == describe_shape(expected["response"])
+    assert strip_help(answer["node_errors"]) == strip_help(expected["response"]["node_errors"])
 
     frames: list[Any] = []
     prompt_id = answer["prompt_id"]
@@ -124,23 +130,23 @@ def test_a_recorded_request_gets_the_recorded_answer_and_messages(name: str, ser
             frames.append(client.frame())
         client.http.post("/interrupt", json={"prompt_id": prompt_id})
     frames += client.until_end(prompt_id)
-    assert told_run(client, frames) == recorded_run(entries)
+    assert read_messages(client, frames) == read_recorded_run(entries)
 
     history = next(e for e in entries if e["kind"] == "http" and e["request"]["path"].startswith("/history/"))
     (kept,) = history["response"].values()
     ours = client.find_history(prompt_id)
-    assert shape(ours) == shape(kept)
+    assert describe_shape(ours) == describe_shape(kept)
     assert ours["prompt"][4] == kept["prompt"][4]
 
 
-def without_help(value: Any) -> Any:
-    """An answer without the texts that a real server's inputs carry as help."""
+def strip_help(value: Any) -> Any:
+    """Return a response without the help texts of a real server's inputs."""
     if isinstance(value, dict):
-        return {key: without_help(part) for key, part in value.items() if key != "tooltip"}
-    return [without_help(part) for part in value] if isinstance(value, list) else value
+        return {key: strip_help(part) for key, part in value.items() if key != "tooltip"}
+    return [strip_help(part) for part in value] if isinstance(value, list) else value
 
 
-def test_uploads_and_other_requests_get_the_recorded_answers(client: Client) -> None:
+def test_uploads_and_other_requests_get_the_recorded_responses(client: Client) -> None:
     pictures = iter([b"red", b"red", b"blue", b"blue", *[b"other"] * 4])
     for entry in recording("http_misc"):
         if "fields" in entry:

@@ -1,4 +1,4 @@
-"""Prompts that are refused, or accepted in part."""
+"""Prompts that are rejected, or accepted in part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox import probes
-from tests.sandbox.client import Client, of_type
+from tests.sandbox.client import Client, filter_by_type
 
 DEEP = b'{"prompt": ' + b"[" * 300 + b"]" * 300 + b"}"
 
@@ -59,7 +59,7 @@ def count(name: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_wrong_is_told_by_node_in_comfyuis_own_types(
+def test_problems_are_reported_by_node_with_comfyuis_types(
     client: Client, prompt: dict[str, Any], errors: dict[str, list[str]]
 ) -> None:
     response = client.post(prompt)
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_told_by_node_in_comfyuis_own_types(
         (None, "invalid_prompt"),
     ],
 )
-def test_what_is_no_prompt_is_refused_as_a_whole(client: Client, prompt: Any, kind: str) -> None:
+def test_a_malformed_prompt_is_rejected(client: Client, prompt: Any, kind: str) -> None:
     response = client.post(prompt)
     assert response.status_code == 400
     assert response.json()["error"]["type"] == kind
@@ -97,24 +97,24 @@ def test_what_is_no_prompt_is_refused_as_a_whole(client: Client, prompt: Any, ki
 @pytest.mark.parametrize(
     "body", [b"no json", b"", b"[]", b"NaN", b'{"prompt": NaN}', b'{"prompt": 1e999}', b"[" * 100_000, DEEP]
 )
-def test_a_body_that_is_no_json_object_is_answered_as_comfyui_does(client: Client, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_gets_comfyuis_response(client: Client, body: bytes) -> None:
     response = client.http.post("/prompt", content=body)
     assert response.status_code == 500
     assert response.text == "500 Internal Server Error\n\nServer got itself in trouble"
 
 
-def test_values_are_converted_to_the_types_of_their_inputs(client: Client) -> None:
+def test_values_are_converted_to_their_inputs_types(client: Client) -> None:
     prompt_id, _ = client.run({"1": image(width="12", height=9.7), "2": preview("1", 0)})
     inputs = client.find_history(prompt_id)["prompt"][2]["1"]["inputs"]
     assert (inputs["width"], inputs["height"]) == (12, 9)
 
 
-def test_a_number_without_end_is_refused(client: Client) -> None:
+def test_an_infinite_number_is_rejected(client: Client) -> None:
     response = client.post({"1": steps(delay="inf"), "2": preview("1", 0)})
     assert response.json()["node_errors"]["1"]["errors"][0]["type"] == "invalid_input_type"
 
 
-def test_what_is_right_runs_and_what_is_wrong_is_told(client: Client) -> None:
+def test_a_prompt_is_accepted_in_part(client: Client) -> None:
     response = client.post({"1": count("right"), "2": count(""), "3": image(width=0), "4": preview("3", 0)})
     assert response.status_code == 200
     answer = response.json()
@@ -123,35 +123,35 @@ def test_what_is_right_runs_and_what_is_wrong_is_told(client: Client) -> None:
         "3": ["4"],
     }
     frames = client.until_end(answer["prompt_id"])
-    assert [data["node"] for data in of_type(frames, "executed")] == ["1"]
+    assert [data["node"] for data in filter_by_type(frames, "executed")] == ["1"]
 
 
-def test_only_the_wanted_outputs_run(client: Client) -> None:
+def test_only_the_requested_outputs_run(client: Client) -> None:
     prompt = {"1": count("wanted"), "2": count("not wanted")}
     client.run(prompt, partial_execution_targets=["1"])
     assert "wanted" in probes.RUNS
     assert "not wanted" not in probes.RUNS
 
 
-def test_what_a_node_does_not_declare_is_left_alone(client: Client) -> None:
+def test_undeclared_inputs_are_ignored(client: Client) -> None:
     prompt = {"1": {"class_type": "ProbeCount", "inputs": {"name": "undeclared", "unknown": ["9", 0], "extra": 3}}}
     _, frames = client.run(prompt)
-    assert of_type(frames, "executed")
+    assert filter_by_type(frames, "executed")
 
 
-def test_a_list_that_is_a_value_is_no_link(client: Client) -> None:
+def test_a_wrapped_list_is_not_a_link(client: Client) -> None:
     inputs = {"source": {"__value__": ["1", 0]}}
     prompt_id, _ = client.run({"1": {"class_type": "PreviewAny", "inputs": inputs}})
     assert '"1"' in client.find_history(prompt_id)["outputs"]["1"]["text"][0].replace("'", '"')
 
 
-def test_a_very_deep_graph_is_no_trouble(client: Client) -> None:
+def test_a_very_deep_graph_runs(client: Client) -> None:
     chain = {str(number): invert(str(number - 1), 0) for number in range(1, 3_000)}
     response = client.post({"0": image(width=0), **chain, "end": preview("2999", 0)})
     assert list(response.json()["node_errors"]) == ["0"]
 
 
-def test_what_a_choice_brings_along_is_checked_and_used(client: Client) -> None:
+def test_the_inputs_added_by_a_choice_are_checked_and_used(client: Client) -> None:
     def prompt(codec: str) -> dict[str, Any]:
         frames = image(width=64, height=64, batch_size=2)
         video = {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 8.0}}

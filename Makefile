@@ -4,7 +4,11 @@
 #   make lab         open the same notebook in JupyterLab
 #   make cloud       run notebooks/cloud.ipynb likewise, on stand-ins for RunningHub and Comfy API v2
 #   make setup       all that development needs, and the checks that git runs before each commit
-#   make test        everything: linters, types, front end, kernels, browsers
+#   make check       linters, types, front end, and the tests of the workflow room and of the client: what one runs all day
+#   make test        all tests but the slow ones: also clouds, notebook kernels, browsers
+#   make slow        the slow tests: every supported kernel, the wheel in a clean environment
+#   make all         make test and make slow in one go, as CI does
+#   make fuzz        the property tests, with other and many more examples each time
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
 #   make js          build the front end anew after a change in js/src
@@ -24,7 +28,12 @@ NOTEBOOK ?= quickstart.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
-.PHONY: demo cloud lab setup test test-live lint js js-check chromium bench clean
+# Two workers, each with servers and kernels of its own. The tests of a file stay together, and so do all browser tests.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+ALL := --doctest-modules comfykit_jupyter tests
+OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
+
+.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -56,15 +65,35 @@ lab: .venv/.package $(if $(filter cloud.ipynb,$(NOTEBOOK)),.venv/.comfy-api)
 setup: .venv/.tools js/node_modules/.package-lock.json
 	@test ! -e .git || $(BIN)/pre-commit install
 
-test: lint js-check chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
-	$(BIN)/python -m pytest
+check: static .venv/.comfykit
+	$(PYTEST) -m "not slow" --doctest-modules comfykit_jupyter tests/unit tests/client
+
+test: static $(OTHERS)
+	$(PYTEST) -m "not slow" $(ALL)
+
+slow: $(OTHERS)
+	$(PYTEST) -m slow tests
+
+all: static $(OTHERS)
+	$(PYTEST) $(ALL)
+
+fuzz: .venv/.tools
+	$(PYTEST) --dist load -m hypothesis --hypothesis-profile=fuzz tests
 
 test-live: .venv/.tools
 	$(BIN)/python -m pytest tests/live
 
-lint: .venv/.tools
+# Whatever runs no Python test, side by side.
+static: .venv/.tools js/node_modules/.package-lock.json
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target mypy ruff js-check
+
+lint: ruff mypy
+
+ruff: .venv/.tools
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+mypy: .venv/.tools
 	$(BIN)/mypy
 
 js-check: js/node_modules/.package-lock.json

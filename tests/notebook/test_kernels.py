@@ -14,7 +14,10 @@ from .test_extension import EXAMPLE
 from .test_run_magic import LONG, nothing_runs, running
 
 VERSIONS = sorted(folder.name for folder in KERNELS.glob("*"))
-pytestmark = pytest.mark.skipif(not VERSIONS, reason=f"no older kernels in {KERNELS}: `make test` installs them")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not VERSIONS, reason=f"no older kernels in {KERNELS}: `make slow` installs them"),
+]
 
 
 @pytest.fixture(scope="module", params=VERSIONS)

@@ -16,7 +16,8 @@ from .kernels import KERNELS, Page, kernel
 from .test_errors import OURS, shown
 from .test_run_magic import nothing_runs
 
-VERSIONS = ["installed", *sorted(folder.name for folder in KERNELS.glob("*"))]
+OLDER = sorted(folder.name for folder in KERNELS.glob("*"))
+VERSIONS = ["installed", *(pytest.param(version, marks=pytest.mark.slow) for version in OLDER)]
 LONG = '"text_to_image.json", {"steps": 3000, "width": 256, "height": 256}'
 
 

@@ -17,7 +17,9 @@ from comfykit_jupyter.sandbox.nodes.saving import expand_prefix
 from tests.sandbox.node_run import NodeRun
 
 ANY_SIZE = st.integers(1, 40)
-quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=settings().max_examples * 2 // 5, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def picture(width: int = 24, height: int = 16, batch: int = 2, seed: int = 0) -> Any:

@@ -76,7 +76,7 @@ def resolved(data: Any, known: Definitions) -> tuple[Workflow | None, str]:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 3 // 2)
 def test_damaged_templates_are_workflows_or_refused_in_a_line(data: st.DataObject) -> None:
     pair = load(f"ui_to_api/{data.draw(st.sampled_from(PAIRS or ['none']))}.json")
     kind = data.draw(st.sampled_from(["ui", "api", "both", "job"]))

@@ -142,7 +142,7 @@ def damaged(value: Any, chance: random.Random) -> Any:
 
 
 @pytest.mark.skipif(not _FILES, reason="the recordings are not here")
-@settings(max_examples=300)
+@settings(max_examples=settings().max_examples * 3)
 @given(st.sampled_from(_FILES), st.integers(0, 2**32))
 def test_damaged_files_are_refused_in_one_line(path: Path, number: int) -> None:
     ui = json.loads(path.read_text(encoding="utf-8"))["ui"]

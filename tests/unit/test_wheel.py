@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
 LARGEST_BUNDLE, LARGEST_STYLE = 100_000, 20_000
 
 

@@ -75,14 +75,18 @@ class ParameterError(ComfyKitError):
         return "; ".join(problem.message for problem in self.problems)
 
 
+def truncate(text: str, limit: int) -> str:
+    """Return at most `limit` characters of a text; if it is cut, the last one is `…`."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def one_line(text: str, limit: int = 60) -> str:
-    r"""`text` on one line for a message: at most `limit` characters, control characters escaped (`\n`, `\x1b`)."""
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
+    r"""Return a text as one line of a message: at most `limit` characters, control characters escaped (`\n`)."""
+    text = truncate(text, limit)
     if text.isprintable():
         return text
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
+    return truncate(escaped, limit)
 
 
 def short_repr(value: object, limit: int = 60) -> str:

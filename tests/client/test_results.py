@@ -192,11 +192,11 @@ async def test_a_file_is_fetched_once_and_one_that_is_gone_is_told(kit: ComfyKit
 
 def test_the_one_of_a_kind_is_asked_for_by_name_when_there_are_more() -> None:
     several = collected({"1": {"images": [entry("a.png"), entry("b.png")]}, "2": {"text": ["x"]}}, {"1": "pair"})
-    with pytest.raises(ComfyKitError, match="2 outputs are images"):
+    with pytest.raises(ComfyKitError, match="this run has 2 images"):
         _ = several.image
-    with pytest.raises(ComfyKitError, match="no video; there are 'pair', '2'"):
+    with pytest.raises(ComfyKitError, match="this run has no video: it has 'pair', '2'"):
         _ = several.video
-    with pytest.raises(KeyError, match="no output 'pear'; there are 'pair', '2'"):
+    with pytest.raises(KeyError, match="no output 'pear'; this run has 'pair', '2'"):
         _ = several["pear"]
     saved = collected({"1": {"images": [entry("a.png", "temp")]}, "2": {"images": [entry("b.png")]}})
     assert saved.image.name == "b.png"

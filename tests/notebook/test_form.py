@@ -270,7 +270,7 @@ def test_a_file_of_this_machine_that_only_the_workflow_names_is_not_read(page: P
     (folder / "nosy.json").write_text(json.dumps(workflow))
     model = shown(page, 'kit.form("nosy.json")')
     answer, buffers = page.ask(model, "media", run="input", key="image", size="full", offset=0)
-    assert "is no name of a file on the server" in answer["error"]
+    assert "is not a valid file name on the server" in answer["error"]
     assert buffers == []
 
 

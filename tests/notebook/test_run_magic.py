@@ -208,7 +208,7 @@ def test_what_stays_is_set_for_all_runs(page: Page) -> None:
         (bundle,) = page.run("kit.run('picture.json')").bundles
         assert set(bundle) == {"text/plain", "text/html"}
         assert "href" not in bundle["text/html"]
-        assert "none of off, links, thumbnails" in page.run("%comfykit keep pictures").error
+        assert "must be one of off, links, thumbnails" in page.run("%comfykit keep pictures").error
         assert "kilobytes" in page.run("%comfykit keep thumbnails many").error
     finally:
         assert page.run("%comfykit keep thumbnails 150").stdout.strip() == "thumbnails, 150 kB a run"

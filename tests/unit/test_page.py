@@ -93,7 +93,7 @@ def test_what_does_not_fit_or_is_gone_is_named(tmp_path: Path) -> None:
     where = made(tmp_path, "long.mp4", "gone.png", "short.mp4").to_html(tmp_path / "page.html", megabytes=1)
     read = Reader(where)
     assert len(read.content("video")) == 500_000
-    assert "long.mp4 (2.0 MB: more than this page holds)" in read.text
+    assert "long.mp4 (2.0 MB: too large for this page)" in read.text
     assert "gone.png is gone" in read.text
     with pytest.raises(SettingsError):
         made(tmp_path).to_html(tmp_path / "x.html", megabytes=-1)

@@ -23,7 +23,7 @@ from PIL import Image
 from comfykit_jupyter.client.errors import ServerError, SettingsError
 from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results import render, wording
-from comfykit_jupyter.client.results.keep import KILOBYTES, Keep, keep
+from comfykit_jupyter.client.results.keep import DEFAULT_KILOBYTES, Keep, keep
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
@@ -136,7 +136,7 @@ def made(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
 @pytest.fixture(autouse=True)
 def as_ever() -> Iterator[None]:
     yield
-    keep("thumbnails", KILOBYTES)
+    keep("thumbnails", DEFAULT_KILOBYTES)
 
 
 def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_an_output_given_as_a_value_is_told_by_its_file_name(tmp_path: Path) -> 
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 200 pictures."""
+    """A folder of 200 images."""
     folder = tmp_path_factory.mktemp("batch")
     for index in range(200):
         photo(folder, f"picture{index:03}.png")
@@ -184,7 +184,7 @@ def test_of_a_large_batch_as_many_pictures_stay_as_fit_evenly_picked_and_counted
     assert size(bundle) <= kilobytes * 1000
     found = tags(bundle["text/html"])
     shown = [int(re.findall(r"picture(\d+)", str(each["alt"]))[0]) for tag, each in found.found if tag == "img"]
-    assert f"{len(shown)} of 200 pictures" in found.text
+    assert f"{len(shown)} of 200 images" in found.text
     assert (shown[0], shown[-1]) == (0, 199) if len(shown) > 1 else shown == [0]
     steps = [later - earlier for earlier, later in pairwise(shown)]
     assert max(steps, default=0) - min(steps, default=0) <= 5
@@ -198,7 +198,7 @@ def test_pictures_that_are_too_large_together_are_made_smaller_before_any_is_lef
     for name in names:
         noise(tmp_path, name)
     bundle = render.build_result_bundle(made(tmp_path, *names))
-    assert size(bundle) <= KILOBYTES * 1000
+    assert size(bundle) <= DEFAULT_KILOBYTES * 1000
     assert len([tag for tag, _ in tags(bundle["text/html"]).found if tag == "img"]) == 10
 
 
@@ -226,7 +226,7 @@ def test_what_cannot_be_kept_is_refused(mode: Any, kilobytes: Any) -> None:
 
 
 def test_what_does_not_arrive_is_named_and_nobody_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "PATIENCE", 0.2)
+    monkeypatch.setattr(render, "FETCH_TIMEOUT", 0.2)
     noise(tmp_path, "there.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     found = tags(
@@ -243,7 +243,7 @@ def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(
     html = render.build_result_bundle(made(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))["text/html"]
     found = tags(html)
     ((_, poster),) = [each for each in found.found if each[0] == "img"]
-    assert poster["alt"] == "cover: clip.mp4, 64 × 48, first picture"
+    assert poster["alt"] == "cover: clip.mp4, 64 × 48, first frame"
     assert found.text.endswith(
         "cover: clip.mp4 (video) · cover: broken.webm (video) · cover: song.flac (audio) · cover: shape.glb (file)"
     )
@@ -253,9 +253,9 @@ def test_texts_are_whole_up_to_a_bound_and_then_cut_with_a_count(tmp_path: Path)
     short, long = "one\n  two <b>", "x" * 5_000
     text = tags(render.build_result_bundle(made(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]).text
     assert short in text
-    assert "x" * render.TEXT_LENGTH in text
-    assert "x" * (render.TEXT_LENGTH + 1) not in text
-    assert "3,000 characters more" in text
+    assert "x" * render.MAX_TEXT_LENGTH in text
+    assert "x" * (render.MAX_TEXT_LENGTH + 1) not in text
+    assert "3,000 more characters" in text
 
 
 def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_whatever_a_server_or_file_says_is_only_text(
 def test_one_picture_by_itself_is_large_and_a_short_clip_plays_where_it_stands(tmp_path: Path) -> None:
     noise(tmp_path, "cat.png", 1000)
     (tmp_path / "clip.mp4").write_bytes(b"not really a film")
-    (tmp_path / "long.mp4").write_bytes(bytes(render.PLAYED_BYTES + 1))
+    (tmp_path / "long.mp4").write_bytes(bytes(render.MAX_PLAYED_BYTES + 1))
     cat, clip, long = made(tmp_path, "cat.png", "clip.mp4", "long.mp4").media
     ((_, image),) = tags(render.build_media_bundle(cat)["text/html"]).found
     assert image["width"] == str(render.LARGE_SIDE)

@@ -1,1 +1,1 @@
-"""What a run produced, and how it is shown and kept."""
+"""What a run produced: the values users get, and what notebooks and pages show of them."""

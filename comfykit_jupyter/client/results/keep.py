@@ -1,4 +1,4 @@
-"""How much of a run stays in the notebook: set once for all of this process, whoever shows the result."""
+"""How much of a run the notebook keeps: one setting for the whole process."""
 
 from __future__ import annotations
 
@@ -6,53 +6,66 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from comfykit_jupyter.client.errors import SettingsError
+from comfykit_jupyter.workflow.errors import short_repr
 
 KeepMode = Literal["off", "links", "thumbnails"]
-KILOBYTES, LEAST, MOST = 150, 10, 20_000
-"""Kilobytes that a run takes in the notebook: where nothing else was said, at least, and at the most."""
+
+DEFAULT_KILOBYTES = 150
+MIN_KILOBYTES = 10
+MAX_KILOBYTES = 20_000
 
 
 @dataclass(frozen=True)
 class Keep:
-    """What stays of a run.
+    """What a notebook keeps of each run; see `keep`.
 
-    `off`: a line that says what was run and how it ended. `links`: that, its texts, and links to its files on the
-    server. `thumbnails`: small pictures as well, all of it together in so many kilobytes.
+    Attributes:
+        mode: `off`, `links` or `thumbnails`.
+        kilobytes: What one run may take in the notebook's file.
     """
 
     mode: KeepMode = "thumbnails"
-    kilobytes: int = KILOBYTES
+    kilobytes: int = DEFAULT_KILOBYTES
 
 
-_kept = Keep()
+_current = Keep()
 
 
 def get_keep() -> Keep:
-    """What stays of a run now."""
-    return _kept
+    """Return what is kept now."""
+    return _current
 
 
 def keep(mode: KeepMode | None = None, kilobytes: int | None = None) -> Keep:
-    """Set what stays of a run in the notebook, for all runs shown from now on in this process; returns it.
-
-        keep("links")
-        keep("thumbnails", kilobytes=400)
+    """Set what the notebook keeps of every run from now on, in this process.
 
     Args:
-        mode: `off`, `links` or `thumbnails`; None leaves it as it is.
-        kilobytes: for one run, 10 to 20000; None means 150.
+        mode: `off` keeps one line: what ran and how it ended. `links` adds texts, and links to the files on the server.
+            `thumbnails` adds small images, within `kilobytes`. None leaves the mode unchanged.
+        kilobytes: The most that one run takes in the notebook's file, 10 to 20000. None means 150.
+
+    Returns:
+        The setting in force; without arguments nothing changes.
 
     Raises:
-        SettingsError: it is none of these.
+        SettingsError: The mode or the number is not allowed.
+
+    Example:
+        >>> keep("thumbnails", kilobytes=400)
+        Keep(mode='thumbnails', kilobytes=400)
+        >>> keep("thumbnails")
+        Keep(mode='thumbnails', kilobytes=150)
     """
-    global _kept
+    global _current
     if mode is None and kilobytes is None:
-        return _kept
+        return _current
     modes: tuple[Any, ...] = get_args(KeepMode)
     if mode is not None and mode not in modes:
-        raise SettingsError(f"keep: {str(mode)[:60]!r} is none of {', '.join(modes)}")
-    size = KILOBYTES if kilobytes is None else kilobytes
-    if isinstance(size, bool) or not isinstance(size, int) or not LEAST <= size <= MOST:
-        raise SettingsError(f"keep: {str(size)[:60]} is no number of kilobytes between {LEAST} and {MOST}")
-    _kept = Keep(mode or _kept.mode, size)
-    return _kept
+        raise SettingsError(f"keep: mode must be one of {', '.join(modes)}, not {short_repr(mode)}")
+    size = DEFAULT_KILOBYTES if kilobytes is None else kilobytes
+    if isinstance(size, bool) or not isinstance(size, int) or not MIN_KILOBYTES <= size <= MAX_KILOBYTES:
+        raise SettingsError(
+            f"keep: kilobytes must be an integer between {MIN_KILOBYTES} and {MAX_KILOBYTES}, not {short_repr(size)}"
+        )
+    _current = Keep(mode or _current.mode, size)
+    return _current

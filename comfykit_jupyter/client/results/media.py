@@ -1,14 +1,16 @@
-"""`Media`: one picture, video, sound or other file that a run made."""
+"""`Media`: one image, video, audio or other file that a run produced."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.loop import call
+from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
 
 if TYPE_CHECKING:
@@ -16,49 +18,60 @@ if TYPE_CHECKING:
 
 
 class Origin(Protocol):
-    """Where media come from: it alone has the address and the secrets to fetch them."""
+    """Where media come from. Only it has the address and the secrets to fetch them."""
 
     url: str
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """The address of a file, and what `fetch` needs to have it, from its entry in a record."""
+        """Return the address of a file, and what `fetch` needs to get it, from its entry in a record."""
 
     async def fetch(self, media: Media) -> Path:
-        """A local copy of the file, made on the first call."""
+        """Return a local copy of the file, downloaded on the first call."""
 
 
 class Media(str):
-    """One picture, video, sound or other file that a run made.
+    """One image, video, audio or other file that a run produced; in a notebook cell it shows itself.
 
-    It is a string, the address on its server, and knows more: in a notebook cell it shows itself.
+    It is a string: the file's address on the server. A run returns them in `ExecuteResult.images` and the like; given
+    as a value of another run on the same server, the file is not uploaded again.
 
-        result.image.save("cat.png")
-        result.image.pil().resize((64, 64))
+    Attributes:
+        kind: `image`, `video`, `audio` or `file`.
+        name: File name, without folders.
+        mime: MIME type.
+        node: ID of the node that produced it.
+        var: Name of the output in the workflow (`$output.NAME`), else the node's ID.
+        temp: Whether it is a preview that the server does not keep.
+        animated: Whether the node said that it is animated; for `.webp` and `.png` only this says so.
+        origin: The server that has it.
+        query: What identifies it there: `filename`, on a ComfyUI server also `subfolder` and `type`.
+        local: The local copy, once there is one.
+
+    Example:
+        >>> result = kit.run("text_to_image.json", width=64, height=64, steps=1)
+        >>> result.image.kind, result.image.mime
+        ('image', 'image/png')
+        >>> result.image.pil().size
+        (64, 64)
+        >>> result.image.save("/tmp/")  # doctest: +SKIP
+        PosixPath('/tmp/ComfyUI_00001_.png')
     """
 
     kind: MediaKind
     node: str
-    """The id of the node that made it."""
     var: str
-    """The name of the output in the workflow (`$output.name`), else the node's id."""
     name: str
-    """Its file name, without folders."""
     temp: bool
-    """A preview that the server does not keep."""
     mime: str
     animated: bool
-    """The node said that it moves; for a `.webp` or `.png` only that tells."""
     origin: Origin
-    """The server that has it."""
     query: dict[str, str]
-    """What names it there: `filename`, on a ComfyUI server also `subfolder` and `type`."""
     local: Path | None
-    """Its local copy, once there is one."""
 
     __slots__ = ("animated", "kind", "local", "mime", "name", "node", "origin", "query", "temp", "var")
 
     def __new__(cls, origin: Origin, entry: Mapping[str, Any], *, node: str, var: str, animated: bool = False) -> Media:
-        """Made from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
+        """Create it from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
         address, query = origin.locate(entry)
         self = super().__new__(cls, address)
         self.origin, self.query, self.local = origin, query, None
@@ -70,40 +83,59 @@ class Media(str):
 
     @classmethod
     def from_name(cls, origin: Origin, name: str) -> Media:
-        """A file that the server has, by the name that its nodes know: `cat.png`, `cats/cat.png [output]`.
+        """Return a file that a ComfyUI server has, by the name that its nodes use.
+
+        Args:
+            origin: The server.
+            name: Such as `cat.png` in the input folder, or `cats/cat.png [output]`.
 
         Raises:
-            ComfyKitError: it is no name of a file in the server's folders.
+            ComfyKitError: The name is not valid.
         """
         path, folder = name, "input"
         if found := re.fullmatch(r"(.+) \[(input|output|temp)\]", name):
             path, folder = found[1], found[2]
         parts = path.split("/")
         if not all(parts) or ".." in parts or "\\" in path or len(path) > 1000:
-            raise ComfyKitError(f"{name[:200]!r} is no name of a file on the server")
+            raise ComfyKitError(f"{short_repr(name, 200)} is not a valid file name on the server")
         entry = {"filename": parts[-1], "subfolder": "/".join(parts[:-1]), "type": folder}
         return cls(origin, entry, node="", var="")
 
     @property
     def server_name(self) -> str:
-        """The name by which nodes of a ComfyUI server know it, the other way round of `named`; else its address."""
+        """The name that nodes of a ComfyUI server use for it, as in `from_name`; in a cloud its address."""
         return format_annotated_name(self.query) if "type" in self.query else str(self)
 
     @property
     def path(self) -> Path:
-        """A local copy, fetched once and kept as long as this process.
+        """A local copy, downloaded once and kept while this process runs.
 
         Raises:
-            ServerError: the server is away, or no longer has it.
+            ServerError: The server is unreachable, or no longer has the file.
         """
-        return _wait(self.origin.fetch(self))
+        return call(self.origin.fetch(self))
 
     def read(self) -> bytes:
-        """Its bytes. Raises as `path`."""
+        """Return its bytes.
+
+        Raises:
+            ServerError: The server is unreachable, or no longer has the file.
+        """
         return self.path.read_bytes()
 
     def save(self, path: str | Path) -> Path:
-        """Copy it to a file, or into a folder under its own name; returns where. Raises as `path`, and OSError."""
+        """Copy it to a file, or into a folder under its own name; missing folders are created.
+
+        Args:
+            path: A file, an existing folder, or a folder with a `/` at the end.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ServerError: The server is unreachable, or no longer has the file.
+            OSError: The file can't be written.
+        """
         import shutil
 
         target = Path(path)
@@ -116,19 +148,20 @@ class Media(str):
         return target
 
     def pil(self) -> Image:
-        """It as a Pillow picture.
+        """Return it as a Pillow image.
 
         Raises:
-            ComfyKitError: it is no picture. And as `path`.
+            ComfyKitError: Pillow can't read it as an image.
+            ServerError: The server is unreachable, or no longer has the file.
         """
         from PIL import Image, UnidentifiedImageError
 
         try:
-            picture = Image.open(self.path)
-            picture.load()
+            image = Image.open(self.path)
+            image.load()
         except UnidentifiedImageError:
-            raise ComfyKitError(f"{self.name} is no picture that Pillow can read ({self.mime})") from None
-        return picture
+            raise ComfyKitError(f"{self.name} is not an image that Pillow can read ({self.mime})") from None
+        return image
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.client.results.render import build_media_bundle
@@ -136,28 +169,28 @@ class Media(str):
         return build_media_bundle(self)
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return (str, (str(self),))  # a copy in another process has no server behind it: it is the address
+        return (str, (str(self),))  # another process has no connection to the server: the copy is its address
 
 
 FILE = {"filename": "", "subfolder": "", "type": "output"}
-"""What names a file on a ComfyUI server, and what is meant where an entry does not say it."""
+"""What identifies a file on a ComfyUI server, with the defaults for what an entry leaves out."""
 
 
 def build_view_url(url: str, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """The address of a file on a ComfyUI server, and what names it there."""
-    query = {key: to_encodable(entry.get(key) or meant) for key, meant in FILE.items()}
+    """Return the address of a file on a ComfyUI server, and its query."""
+    query = {key: to_encodable(entry.get(key) or default) for key, default in FILE.items()}
     return f"{url}/view?{urlencode({key: part for key, part in query.items() if part})}", query
 
 
 def format_annotated_name(query: Mapping[str, str]) -> str:
-    """The name by which a node of a ComfyUI server finds a file in one of the server's folders."""
+    """Format the name by which a node of a ComfyUI server finds a file: `cats/cat.png [output]`."""
     name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
     folder = query.get("type") or "output"
     return name if folder == "input" else f"{name} [{folder}]"
 
 
 def to_safe_name(name: str) -> str:
-    """A server's file name as the name of a file in a folder of ours: it can't lead out, nor hide, nor be too long."""
+    """Return a server's file name as a name in a folder of ours: not leading out of it, hidden or too long."""
     base = to_encodable(name.replace("\\", "/").rpartition("/")[2])
     clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
     stem, dot, suffix = clean.rpartition(".")
@@ -167,11 +200,5 @@ def to_safe_name(name: str) -> str:
 
 
 def to_encodable(value: object) -> str:
-    """Text without what JSON can hold and UTF-8 can't: halves of characters."""
+    """Return a text without lone surrogates, which JSON can contain and UTF-8 can't."""
     return str(value).encode("utf-8", "replace").decode()
-
-
-def _wait(coroutine: Coroutine[Any, Any, Path]) -> Path:
-    from comfykit_jupyter.client.loop import call
-
-    return call(coroutine)

@@ -1,12 +1,13 @@
-"""Results and media as mime bundles: what a cell shows of them, and what stays in the saved notebook.
+"""Mime bundles of results and media: what a cell shows, and what the saved notebook keeps.
 
-The HTML has no script, no style and no id, as an untrusted notebook loses them: paragraphs, pictures as `data:`
-addresses, `<pre>` and `<details>`. All of it is escaped and bounded. Pictures come from the server within a few
-seconds; of those that don't the name is shown.
+The HTML contains no script, style or id, as an untrusted notebook loses them: only paragraphs, images as `data:`
+addresses, `<pre>` and `<details>`. Everything is escaped and bounded. Images are fetched from the server within a few
+seconds; an image that does not arrive in time is listed by name.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import json
@@ -21,6 +22,7 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.thumbnail import Thumbnail, make_thumbnail
 from comfykit_jupyter.client.results.wording import (
+    MAX_LINE_LENGTH,
     MAX_NAME_LENGTH,
     MAX_NAMES,
     format_failure,
@@ -29,95 +31,110 @@ from comfykit_jupyter.client.results.wording import (
     format_result,
     shorten,
     strip_controls,
-    truncate,
 )
+from comfykit_jupyter.workflow.errors import truncate
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 
-SIDE, SMALL_SIDE, MANY = 256, 128, 12
-"""Pixels of a thumbnail's longer side, and of the smaller one when there are more than `MANY` pictures."""
-MOST_PICTURES = 48
-"""Pictures of one run that are fetched for the notebook, and outputs that are named there."""
-PNG_BYTES = 60_000
-"""Characters of the picture for viewers that show no HTML."""
-TEXT_LENGTH, TRACEBACK_LENGTH = 2_000, 8_000
-"""Characters of a text output, of a name or value, and of a traceback."""
-PATIENCE = 5.0
-"""Seconds that all pictures of a result may take to arrive."""
-LARGE_SIDE, PLAYED_BYTES = 768, 3_000_000
-"""Pixels of a picture shown by itself, and bytes of a video or sound that is played where it stands."""
+SIDE = 256
+"""Pixels of a thumbnail's longer side."""
+SMALL_SIDE = 128
+"""The same when there are more than `MANY_IMAGES`, or larger ones do not fit."""
+MANY_IMAGES = 12
+PNG_SIDES = (256, 192, 128, 64)
+"""Pixels that the PNG for viewers without HTML may have, the largest that fits."""
+LARGE_SIDE = 768
+"""Pixels of an image that is shown by itself."""
 
+MAX_IMAGES = 48
+"""Images of one run that are fetched for the notebook."""
+MAX_PNG_LENGTH = 60_000
+"""Base64 characters of the PNG for viewers without HTML."""
+MAX_HEADLINE_LENGTH = 2_000
+"""Characters of the headline."""
+MAX_TEXT_LENGTH = 2_000
+"""Characters of a text output."""
+MAX_TRACEBACK_LENGTH = 8_000
+"""Characters of a traceback."""
+MAX_WARNINGS = 20
+MAX_PLAYED_BYTES = 3_000_000
+"""Bytes of a video or audio file that a cell plays."""
+FRAME_BYTES = 300
+"""Bytes of the HTML around a result."""
+FETCH_TIMEOUT = 5.0
+"""Seconds in which all images of a result must arrive."""
 
 _ELEMENTS = {
     "img": '<img src="{address}" alt="{name}">',
     "video": '<video controls loop muted src="{address}">{name}</video>',
     "audio": '<audio controls src="{address}">{name}</audio>',
 }
-"""How a file that is played where it stands is shown, by the element of its format."""
+"""The HTML that shows a file in full, by the element of its format."""
 
 
 def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
-    """What a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first picture.
+    """Build what a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first image.
 
     Args:
-        result: a run's result.
-        share: the part of what `keep` says that it may take.
+        result: The result of a run.
+        share: The part of the kilobytes set by `keep` that it may use.
     """
     keep = get_keep()
     room = int(keep.kilobytes * 1000 * share)
     text = format_result(result)
     if keep.mode == "off":
-        return {"text/plain": truncate(text, 2_000), "text/html": _wrapped(_told(result))}
+        return {"text/plain": truncate(text, MAX_HEADLINE_LENGTH), "text/html": _wrap(_render_outcome(result))}
     text = truncate(text, room // 10)
-    html = _without_pictures(result, room // 3)
+    parts = _render_texts(result, room // 3)
     if keep.mode == "links":
-        return {"text/plain": text, "text/html": _wrapped([*html, _links(result.media, room // 3)])}
-    left = room - sum(map(_size, html)) - _size(text) - 300  # what is around them
-    picked = _evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MOST_PICTURES)
-    pictures = _thumbnails(picked)
+        return {"text/plain": text, "text/html": _wrap([*parts, *_render_links(result.media, room // 3)])}
+    left = room - sum(map(_count_bytes, parts)) - _count_bytes(text) - FRAME_BYTES
+    picked = _pick_evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MAX_IMAGES)
+    thumbnails = _make_thumbnails(picked)
     bundle: dict[str, Any] = {"text/plain": text}
-    if pictures and (
-        png := _png(next(iter(pictures.values())).data, min(PNG_BYTES, left // (2 if len(pictures) == 1 else 4)))
-    ):
-        bundle["image/png"] = png
-        left -= len(png)
-    bundle["text/html"] = _wrapped([*html, *_gallery(result.media, picked, pictures, left)])
+    if thumbnails:
+        png_room = min(MAX_PNG_LENGTH, left // (2 if len(thumbnails) == 1 else 4))
+        if png := _encode_png(next(iter(thumbnails.values())).data, png_room):
+            bundle["image/png"] = png
+            left -= len(png)
+    bundle["text/html"] = _wrap([*parts, *_render_gallery(result.media, picked, thumbnails, left)])
     return bundle
 
 
 def build_media_bundle(media: Media) -> dict[str, Any]:
-    """What a cell shows of one picture, video or sound: itself, when it can be had, else its name."""
+    """Build what a cell shows of one output: the output itself if it can be fetched, else its name."""
     bundle: dict[str, Any] = {"text/plain": repr(str(media))}
     name = _escape(media.name)
+    element = find_format(media.name)[1].element
     if media.kind == "image":
-        picture = _thumbnails([media], LARGE_SIDE).get(media)
-        if picture is not None:
-            bundle["text/html"] = _image(media, picture)
-    elif (element := find_format(media.name)[1].element) and (data := _played(media)) is not None:
-        bundle["text/html"] = _ELEMENTS[element].format(address=_data_url(media.mime, data), name=name)
+        thumbnail = _make_thumbnails([media], LARGE_SIDE).get(media)
+        if thumbnail is not None:
+            bundle["text/html"] = _render_image(media, thumbnail)
+    elif element is not None and (data := _read_small(media)) is not None:
+        bundle["text/html"] = _ELEMENTS[element].format(address=_build_data_url(media.mime, data), name=name)
     bundle.setdefault("text/html", f"<p>{name} ({_escape(media.kind)})</p>")
     return bundle
 
 
-def _told(result: ExecuteResult) -> list[str]:
-    """What was run and how it ended."""
-    parts = [f"<p>{_escape(format_headline(result), 2_000)}</p>"]
+def _render_outcome(result: ExecuteResult) -> list[str]:
+    """Render what ran and how it ended."""
+    parts = [f"<p>{_escape(format_headline(result), MAX_HEADLINE_LENGTH)}</p>"]
     if result.error is not None:
-        parts.append(f"<p><strong>{_escape(format_failure(result), 500)}</strong></p>")
+        parts.append(f"<p><strong>{_escape(format_failure(result), MAX_LINE_LENGTH)}</strong></p>")
     return parts
 
 
-def _without_pictures(result: ExecuteResult, room: int) -> list[str]:
-    """All of a result but its media, in about `room` bytes."""
-    parts = _told(result)
+def _render_texts(result: ExecuteResult, room: int) -> list[str]:
+    """Render everything of a result except its media, in about `room` bytes."""
+    parts = _render_outcome(result)
     if result.error is not None and (trace := "\n".join(line.rstrip("\n") for line in result.error.traceback)):
-        cut = _cut(trace, min(TRACEBACK_LENGTH, room))
+        cut = _escape_lines(trace, min(MAX_TRACEBACK_LENGTH, room))
         parts.append(f"<details><summary>Traceback</summary><pre>{cut}</pre></details>")
-    parts += [f"<p>{_escape(warning, 500)}</p>" for warning in result.warnings[:20]]
+    parts += [f"<p>{_escape(warning, MAX_LINE_LENGTH)}</p>" for warning in result.warnings[:MAX_WARNINGS]]
     texts = [(variable, text) for variable, found in result.texts_by_var.items() for text in found]
-    left = room - sum(map(_size, parts))
+    left = room - sum(map(_count_bytes, parts))
     for index, (variable, text) in enumerate(texts):
-        part = f"<p>{_escape(variable)}</p><pre>{_cut(text, TEXT_LENGTH)}</pre>"
-        left -= _size(part)
+        part = f"<p>{_escape(variable)}</p><pre>{_escape_lines(text, MAX_TEXT_LENGTH)}</pre>"
+        left -= _count_bytes(part)
         if left < 0:
             parts.append(f"<p>and {len(texts) - index} more texts</p>")
             break
@@ -125,148 +142,147 @@ def _without_pictures(result: ExecuteResult, room: int) -> list[str]:
     return parts
 
 
-def _gallery(
-    media: Sequence[Media], picked: Sequence[Media], pictures: Mapping[Media, Thumbnail], room: int
+def _render_gallery(
+    media: Sequence[Media], picked: Sequence[Media], thumbnails: Mapping[Media, Thumbnail], room: int
 ) -> list[str]:
-    """Of the pictures picked as many as fit into so many bytes; how many there are; and the names of what is not seen.
+    """Render as many thumbnails as fit into `room` bytes, how many there are, and the names of the rest.
 
-    `pictures` are the thumbnails of those `picked` that could be had.
+    `thumbnails` are those of the outputs in `picked` that could be fetched.
     """
-    missing = [each for each in picked if each not in pictures]
-    names = _listed([_named(each) for each in media if each in missing or each.kind != "image"])
-    images = _fitting(pictures, room - sum(map(_size, names)) - MAX_NAME_LENGTH)
+    missing = [each for each in picked if each not in thumbnails]
+    names = _render_names([_render_name(each) for each in media if each in missing or each.kind != "image"])
+    images = _fit_images(thumbnails, room - sum(map(_count_bytes, names)) - MAX_NAME_LENGTH)
     if not images:
-        return _listed([_named(each) for each in media])
+        return _render_names([_render_name(each) for each in media])
     parts = [f"<p>{' '.join(images.values())}</p>"]
     visual = sum(KINDS[each.kind].has_thumbnail for each in media)
     if len(images) + len(missing) < visual:
-        parts.append(f"<p>{len(images)} of {visual} pictures</p>")
+        parts.append(f"<p>{len(images)} of {visual} images</p>")
     return [*parts, *names]
 
 
-def _named(media: Media) -> str:
+def _render_name(media: Media) -> str:
     return f"{_escape(format_label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
 
 
-def _links(media: Sequence[Media], room: int) -> str:
+def _render_links(media: Sequence[Media], room: int) -> list[str]:
     links: list[str] = []
     for each in media:
         link = f'{_escape(format_label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
-        room -= _size(link)
+        room -= _count_bytes(link)
         if room < 0:
             break
         links.append(link)
-    return "".join(_listed(links, len(media)))
+    return _render_names(links, len(media))
 
 
-def _listed(names: Sequence[str], count: int | None = None) -> list[str]:
-    shown = list(names[:MAX_NAMES])
-    more = (len(names) if count is None else count) - len(shown)
+def _render_names(names: Sequence[str], count: int | None = None) -> list[str]:
+    listed = list(names[:MAX_NAMES])
+    more = (len(names) if count is None else count) - len(listed)
     if more > 0:
-        shown.append(f"and {more} more")
-    return [f"<p>{' · '.join(shown)}</p>"] if shown else []
+        listed.append(f"and {more} more")
+    return [f"<p>{' · '.join(listed)}</p>"] if listed else []
 
 
-def _fitting(pictures: Mapping[Media, Thumbnail], room: int) -> dict[Media, str]:
-    """Thumbnails as elements: all of them, or smaller ones, or as many as fit, picked evenly."""
-    images = {media: _image(media, picture) for media, picture in pictures.items()}
-    if sum(map(_size, images.values())) > room:
-        images = {media: _image(media, _smaller(picture)) for media, picture in pictures.items()}
-    sizes = {media: _size(image) for media, image in images.items()}
+def _fit_images(thumbnails: Mapping[Media, Thumbnail], room: int) -> dict[Media, str]:
+    """Render thumbnails: all of them, or smaller ones, or as many as fit, picked evenly."""
+    images = {media: _render_image(media, thumbnail) for media, thumbnail in thumbnails.items()}
+    if sum(map(_count_bytes, images.values())) > room:
+        images = {media: _render_image(media, _shrink(thumbnail)) for media, thumbnail in thumbnails.items()}
+    sizes = {media: _count_bytes(image) for media, image in images.items()}
     for count in range(len(images), 0, -1):
-        picked = _evenly(list(images), count)
+        picked = _pick_evenly(list(images), count)
         if sum(sizes[media] for media in picked) <= room:
             return {media: images[media] for media in picked}
     return {}
 
 
-def _evenly(media: Sequence[Media], most: int) -> list[Media]:
-    """At most so many of them, the first and the last among them, at even distances."""
-    if len(media) <= most:
+def _pick_evenly(media: Sequence[Media], limit: int) -> list[Media]:
+    """Return at most `limit` of them at even distances, with the first and the last."""
+    if len(media) <= limit:
         return list(media)
-    return [media[index * (len(media) - 1) // max(1, most - 1)] for index in range(most)]
+    return [media[index * (len(media) - 1) // max(1, limit - 1)] for index in range(limit)]
 
 
-def _thumbnails(pictures: Sequence[Media], side: int | None = None) -> dict[Media, Thumbnail]:
-    """Thumbnails of those pictures that arrive in time and can be read."""
-    side = side or (SIDE if len(pictures) <= MANY else SMALL_SIDE)
-    made = {media: _thumbnail(path, side) for media, path in _files(pictures).items()}
-    return {media: small for media, small in made.items() if small is not None}
+def _make_thumbnails(media: Sequence[Media], side: int | None = None) -> dict[Media, Thumbnail]:
+    """Make thumbnails of the outputs that arrive in time and can be read."""
+    side = side or (SIDE if len(media) <= MANY_IMAGES else SMALL_SIDE)
+    made = {each: _try_thumbnail(path, side) for each, path in _fetch(media).items()}
+    return {each: thumbnail for each, thumbnail in made.items() if thumbnail is not None}
 
 
-def _thumbnail(path: Path, side: int) -> Thumbnail | None:
+def _try_thumbnail(path: Path, side: int) -> Thumbnail | None:
     try:
         return make_thumbnail(path, side)
     except ValueError:
         return None
 
 
-def _smaller(picture: Thumbnail) -> Thumbnail:
-    return replace(make_thumbnail(picture.data, SMALL_SIDE), original=picture.original)
+def _shrink(thumbnail: Thumbnail) -> Thumbnail:
+    return replace(make_thumbnail(thumbnail.data, SMALL_SIDE), original=thumbnail.original)
 
 
-def _played(media: Media) -> bytes | None:
-    """The bytes of a video or sound that is small enough to stand in a notebook."""
-    path = _files([media]).get(media)
-    return path.read_bytes() if path is not None and path.stat().st_size <= PLAYED_BYTES else None
+def _read_small(media: Media) -> bytes | None:
+    """Read a file that is small enough to be part of a notebook."""
+    path = _fetch([media]).get(media)
+    return path.read_bytes() if path is not None and path.stat().st_size <= MAX_PLAYED_BYTES else None
 
 
-def _files(media: Sequence[Media]) -> dict[Media, Path]:
-    """The local files of those that arrive in time, fetched side by side; the others are left out."""
+def _fetch(media: Sequence[Media]) -> dict[Media, Path]:
+    """Fetch files side by side; those that do not arrive in time are left out."""
     if not media or is_loop_thread():
         return {}
-    return call(_fetch(media))
+    return call(_fetch_all(media))
 
 
-async def _fetch(media: Sequence[Media]) -> dict[Media, Path]:
-    import asyncio
-
-    tasks = {one: asyncio.ensure_future(one.origin.fetch(one)) for one in dict.fromkeys(media)}
-    done, late = await asyncio.wait(tasks.values(), timeout=PATIENCE)
+async def _fetch_all(media: Sequence[Media]) -> dict[Media, Path]:
+    tasks = {each: asyncio.ensure_future(each.origin.fetch(each)) for each in dict.fromkeys(media)}
+    done, late = await asyncio.wait(tasks.values(), timeout=FETCH_TIMEOUT)
     for task in late:
         task.cancel()
-    return {one: task.result() for one, task in tasks.items() if task in done and not task.exception()}
+    return {each: task.result() for each, task in tasks.items() if task in done and not task.exception()}
 
 
-def _png(data: bytes, room: int) -> str | None:
-    """A picture as PNG in base64, small enough to stand beside its thumbnail."""
-    for side in (SIDE, 192, 128, 64):
+def _encode_png(data: bytes, room: int) -> str | None:
+    """Encode an image as PNG in base64, in at most `room` characters."""
+    for side in PNG_SIDES:
         text = base64.b64encode(make_thumbnail(data, side, "PNG").data).decode("ascii")
         if len(text) <= room:
             return text
     return None
 
 
-def _image(media: Media, picture: Thumbnail) -> str:
-    width, height = picture.original
-    about = f"{format_label(media)}: {shorten(media.name)}, {width} × {height}"
+def _render_image(media: Media, thumbnail: Thumbnail) -> str:
+    width, height = thumbnail.original
+    description = f"{format_label(media)}: {shorten(media.name)}, {width} × {height}"
     if media.kind == "video":
-        about += ", first picture"
+        description += ", first frame"
+    text = _escape(description, 2 * MAX_NAME_LENGTH)
     return (
-        f'<img src="{_data_url(picture.mime, picture.data)}" width="{picture.width}" height="{picture.height}"'
-        f' alt="{_escape(about, 2 * MAX_NAME_LENGTH)}" title="{_escape(about, 2 * MAX_NAME_LENGTH)}">'
+        f'<img src="{_build_data_url(thumbnail.mime, thumbnail.data)}"'
+        f' width="{thumbnail.width}" height="{thumbnail.height}" alt="{text}" title="{text}">'
     )
 
 
-def _data_url(mime: str, data: bytes) -> str:
+def _build_data_url(mime: str, data: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _escape(text: str, length: int = MAX_NAME_LENGTH) -> str:
-    return html.escape(shorten(text, length))
+def _escape(text: str, limit: int = MAX_NAME_LENGTH) -> str:
+    return html.escape(shorten(text, limit))
 
 
-def _wrapped(parts: Sequence[str]) -> str:
+def _escape_lines(text: str, limit: int) -> str:
+    """Escape the first `limit` characters of a text of many lines, and say how many are left out."""
+    kept = "\n".join(strip_controls(line.replace("\t", "    ")) for line in text[:limit].split("\n"))
+    rest = len(text) - limit
+    return html.escape(kept) + (f"\n… and {rest:,} more characters" if rest > 0 else "")
+
+
+def _wrap(parts: Sequence[str]) -> str:
     return f'<div class="ck-result">{"".join(parts)}</div>'
 
 
-def _size(text: str) -> int:
-    """Bytes that a text takes in a notebook's file."""
+def _count_bytes(text: str) -> int:
+    """Count the bytes that a text takes in a notebook's file."""
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _cut(text: str, length: int) -> str:
-    """A text of many lines: whole up to `length` characters, then cut, with the number of those left out."""
-    shown = "\n".join(strip_controls(line.replace("\t", "    ")) for line in text[:length].split("\n"))
-    rest = len(text) - length
-    return html.escape(shown) + (f"\n… and {rest:,} characters more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""What a run gave: `ExecuteResult`."""
+"""`ExecuteResult`: everything that a run produced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
 from comfykit_jupyter.client.results.media import Media, Origin
-from comfykit_jupyter.client.results.wording import format_cost
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING
@@ -19,32 +18,51 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Workflow
 
 TEXT_KEYS = ("text", "string")
-"""Keys of a node's output whose values are texts to be read."""
+"""Keys of a node's output whose values are texts to read."""
 
 
 @dataclass(repr=False)
 class ExecuteResult:
-    """What a run gave. In a notebook cell it shows its pictures, videos, sounds and texts.
+    """Everything that a run produced; in a notebook cell it shows its images, videos, audio and texts.
 
     Attributes:
-        status: `completed` or `failed` (`error.kind` tells cancelled, timed out, refused… apart).
-        prompt_id: the server's name for the run; there whenever one was sent.
-        duration: seconds from sending the prompt to its end.
-        images, videos, audios, texts: all of the kind. The media are strings (addresses) that know more: `Media`.
-        images_by_var, …: the same by output name (`$output.name`), else by node id.
-        outputs: the nodes' raw outputs by node id.
-        msg: one line that says why it failed.
-        files, files_by_var: whatever is neither picture, video nor sound: 3D, SVG, latents…
-        media: images, videos, audios and files in the order of the nodes.
-        error: the same as `msg`, in parts.
-        warnings: one line each: what the server left out, what only the editor's page supplies, a cancel that the
-            server did not confirm.
-        params: the values used, by name. seeds: those of them that are seeds, drawn ones included.
-        changed: those of `params` that differ from the workflow's own, seeds left out.
-        prompt: the exact API graph that was sent.
-        node_times: seconds by node id. cached_nodes: ids of nodes that did not run, since nothing had changed.
-        cost: what a cloud took for it, where it tells: `coins`, `money`, `seconds` that were paid.
-        workflow_name, server, server_version: what was run, and where.
+        status: `completed` or `failed`; `error.kind` says whether it was cancelled, rejected or timed out.
+        prompt_id: The server's ID of the job; None if nothing was sent.
+        duration: Seconds from sending the prompt to its end; None if nothing was sent.
+        images: The images, as `Media`: strings (addresses) that also have `.save()`, `.path`, `.pil()`.
+        images_by_var: The same by output name (`$output.NAME`), else by node ID.
+        audios: The audio files.
+        audios_by_var: The same by output name.
+        videos: The videos.
+        videos_by_var: The same by output name.
+        texts: The texts.
+        texts_by_var: The same by output name.
+        outputs: The raw outputs of the nodes, by node ID.
+        msg: One line that says why the run failed.
+        files: Outputs of other kinds: 3D models, SVG, latents, …
+        files_by_var: The same by output name.
+        media: Images, videos, audio and files together, in the order of the nodes.
+        error: What `msg` says, in parts.
+        warnings: One line each, about what is worth knowing and did not make the run fail.
+        params: The values used, by parameter name.
+        seeds: Those of them that are seeds, including seeds that were drawn.
+        changed: Those of `params` that differ from the workflow's own values, without seeds.
+        prompt: The API-format graph that was sent.
+        node_times: Seconds that each node took, by node ID.
+        cached_nodes: IDs of the nodes that did not run again, because their inputs were the same.
+        cost: What a cloud charged, if it says so: `coins`, `money`, and the `seconds` that were charged.
+        workflow_name: Name of the workflow, usually that of its file.
+        server: Address of the server.
+        server_version: Version of ComfyUI there, if known.
+
+    Example:
+        >>> result = kit.run("text.json", subject="a cat")
+        >>> result.status, result.text
+        ('completed', 'a cat, watercolor, morning light')
+        >>> result["text"]
+        ['a cat, watercolor, morning light']
+        >>> result.changed
+        {'subject': 'a cat'}
     """
 
     status: Literal["completed", "failed"]
@@ -62,76 +80,85 @@ class ExecuteResult:
     msg: str | None = None
     files: list[str] = field(default_factory=list)
     files_by_var: dict[str, list[str]] = field(default_factory=dict)
-    media: list[Media] = field(default_factory=list, repr=False)
+    media: list[Media] = field(default_factory=list)
     error: RunError | None = None
     warnings: list[str] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, Any] = field(default_factory=dict, repr=False)
-    prompt: dict[str, Any] = field(default_factory=dict, repr=False)
-    node_times: dict[str, float] = field(default_factory=dict, repr=False)
-    cached_nodes: list[str] = field(default_factory=list, repr=False)
-    cost: dict[str, float] = field(default_factory=dict, repr=False)
+    changed: dict[str, Any] = field(default_factory=dict)
+    prompt: dict[str, Any] = field(default_factory=dict)
+    node_times: dict[str, float] = field(default_factory=dict)
+    cached_nodes: list[str] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
     workflow_name: str = ""
     server: str = ""
     server_version: str | None = None
 
     def __repr__(self) -> str:
-        """One line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`; where that is told, with what it cost."""
-        took = (
-            "" if self.duration is None else f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
-        )
+        """Return one line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`, with its cost if known."""
+        spent = ""
+        if self.duration is not None:
+            spent = f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
         lists: dict[str, list[str]] = {kind.name: getattr(self, kind.plural) for kind in KINDS.values()}
         lists |= {"text": self.texts}
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]
-        told = [*([one_line(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
-        told += [price] if (price := format_cost(self.cost)) else []
-        return f"<ExecuteResult {self.status}{took}: {'; '.join(told)}>"
+        facts = [*([one_line(self.msg, 500)] if self.msg else []), ", ".join(counts) or "no outputs"]
+        facts += [cost] if (cost := format_cost(self.cost)) else []
+        return f"<ExecuteResult {self.status}{spent}: {'; '.join(facts)}>"
 
     @property
     def image(self) -> Media:
-        """The one picture: the saved one, where previews were made as well.
+        """The only image; the saved one, if there are previews as well.
 
         Raises:
-            ComfyKitError: there is none, or more than one. `video`, `audio` and `text` are alike.
+            ComfyKitError: There is no image, or more than one.
         """
-        return self._one("image")
+        return self._find_one("image")
 
     @property
     def video(self) -> Media:
-        """The one video."""
-        return self._one("video")
+        """The only video; the saved one, if there are previews as well.
+
+        Raises:
+            ComfyKitError: There is no video, or more than one.
+        """
+        return self._find_one("video")
 
     @property
     def audio(self) -> Media:
-        """The one sound."""
-        return self._one("audio")
+        """The only audio file; the saved one, if there are previews as well.
+
+        Raises:
+            ComfyKitError: There is no audio, or more than one.
+        """
+        return self._find_one("audio")
 
     @property
     def text(self) -> str:
-        """The one text."""
-        return str(self._only(self.texts, "text"))
-
-    def __getitem__(self, var: str) -> list[Any]:
-        """Everything that the output of this name gave, in order: media, then texts.
+        """The only text.
 
         Raises:
-            KeyError: there is no such output; the message names those that are there.
+            ComfyKitError: There is no text, or more than one.
+        """
+        return str(self._take_only(self.texts, "text", "texts"))
+
+    def __getitem__(self, var: str) -> list[Any]:
+        """Return all that the output of this name produced: its media, then its texts.
+
+        Raises:
+            KeyError: There is no such output; the message lists those that there are.
         """
         found: list[Any] = [media for media in self.media if media.var == var]
         found += self.texts_by_var.get(var, [])
         if not found:
-            raise KeyError(f"no output {var!r}; there are {', '.join(map(repr, self._vars())) or 'none'}")
+            raise KeyError(f"no output {var!r}; this run has {self._list_outputs()}")
         return found
 
-    def _vars(self) -> list[str]:
-        return list(dict.fromkeys([*(media.var for media in self.media), *self.texts_by_var]))
-
     def raise_for_status(self) -> ExecuteResult:
-        """Itself, if it completed.
+        """Raise an error if the run failed; else return the result itself.
 
         Raises:
-            RunFailed: it did not; the error holds this result.
+            RunFailed: The run failed; `.result` of the error is this result.
         """
         if self.status != "completed":
             failure = RunFailed(self.msg or "the run failed")
@@ -140,34 +167,43 @@ class ExecuteResult:
         return self
 
     def to_html(self, path: str | Path, megabytes: int = 500) -> Path:
-        """Write it as one file that needs nothing else: its media in full, texts, values, seeds, and the prompt.
+        """Write the result as one self-contained HTML file: media in full, texts, values, seeds and the prompt.
 
         Args:
-            path: the file; its folder is made.
-            megabytes: of media that it may hold; what does not fit is named.
+            path: The file; missing folders are created.
+            megabytes: The most media that it may contain. What does not fit is listed by name.
 
         Returns:
-            Where it is.
+            The path of the file.
 
         Raises:
-            OSError: it can't be written. An output that the server no longer has is named, and is no error.
+            SettingsError: `megabytes` is not a number of megabytes.
+            OSError: The file can't be written. An output that the server no longer has is listed, and not an error.
+
+        Example:
+            >>> result = kit.run("text.json")
+            >>> result.to_html("/tmp/text.html")  # doctest: +SKIP
+            PosixPath('/tmp/text.html')
         """
         from comfykit_jupyter.client.results.page import write_page
 
         return write_page(self, path, megabytes)
 
-    def _one(self, kind: MediaKind) -> Media:
+    def _find_one(self, kind: MediaKind) -> Media:
         found = [media for media in self.media if media.kind == kind]
-        one: Media = self._only([media for media in found if not media.temp] or found, kind)
+        one: Media = self._take_only([media for media in found if not media.temp] or found, kind, KINDS[kind].plural)
         return one
 
-    def _only(self, found: list[Any], kind: str) -> Any:
+    def _take_only(self, found: list[Any], kind: str, plural: str) -> Any:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ComfyKitError(f"{len(found)} outputs are {kind}s: take one of result.{kind}s, or one by its name")
-        why = f": {self.msg}" if self.msg else f"; there are {', '.join(map(repr, self._vars())) or 'no outputs'}"
-        raise ComfyKitError(f"this run gave no {kind}{why}")
+            raise ComfyKitError(f"this run has {len(found)} {plural}: use result.{plural}, or result[name]")
+        raise ComfyKitError(f"this run has no {kind}: {self.msg or f'it has {self._list_outputs()}'}")
+
+    def _list_outputs(self) -> str:
+        names = dict.fromkeys([*(media.var for media in self.media), *self.texts_by_var])
+        return ", ".join(map(repr, names)) or "no outputs"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.client.results.render import build_result_bundle
@@ -176,23 +212,23 @@ class ExecuteResult:
 
 
 def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, str], origin: Origin) -> None:
-    """Fill a result with the outputs of a run: what each node gave, told apart by its shape and suffix.
+    """Fill a result with the outputs of a run, recognised by their shape and suffix.
 
-    Nothing is dropped, and one odd entry never spoils the rest: what can't be understood stays in `outputs`.
+    One odd entry never spoils the rest: what can't be understood is kept in `outputs` only.
     """
     result.outputs = {node: dict(output) for node, output in state.outputs.items()}
     for node, output in state.outputs.items():
         shown = state.display.get(node, node)
         var = names.get(node) or names.get(shown) or shown
-        animated = output.get("animated")
-        moving = isinstance(animated, (list, tuple)) and any(animated)
-        for entry in _entries(output):
-            media = Media(origin, entry, node=shown, var=var, animated=moving)
+        flags = output.get("animated")
+        animated = isinstance(flags, (list, tuple)) and any(flags)
+        for entry in _find_files(output):
+            media = Media(origin, entry, node=shown, var=var, animated=animated)
             result.media.append(media)
             plural = KINDS[media.kind].plural
             getattr(result, plural).append(media)
             getattr(result, f"{plural}_by_var").setdefault(var, []).append(media)
-        for text in _texts(output):
+        for text in _find_texts(output):
             result.texts.append(text)
             result.texts_by_var.setdefault(var, []).append(text)
 
@@ -200,32 +236,39 @@ def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, 
 def find_changed_values(
     params: Mapping[str, Any], seeds: Mapping[str, int], workflow: Workflow | None
 ) -> dict[str, Any]:
-    """The values of a run that differ from the workflow's own; its seeds are told apart from them."""
-    mine = {name: value for name, value in params.items() if name not in seeds}
-    return {name: value for name, value in mine.items() if not _same(value, _own(name, workflow))}
+    """Return the values of a run that differ from the workflow's own, without its seeds."""
+    values = {name: value for name, value in params.items() if name not in seeds}
+    return {name: value for name, value in values.items() if not _is_same(value, _find_default(name, workflow))}
 
 
-def _same(value: Any, own: Any) -> bool:
-    """Whether two values are equal; what was to be sent as a file, an array say, is none that a workflow has."""
-    return isinstance(value, (str, int, float, list, dict, tuple)) and bool(value == own)
+def format_cost(cost: Mapping[str, float]) -> str:
+    """Format what a run cost: `17 coins`; empty if unknown."""
+    units = {"coins": "coins", "money": "in money", "third_party_money": "in money for third-party services"}
+    amounts = [f"{cost[name]:.10g} {unit}" for name, unit in units.items() if name in cost]
+    return ", ".join("1 coin" if amount == "1 coins" else amount for amount in amounts)
 
 
-def _own(name: str, workflow: Workflow | None) -> Any:
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether two values are equal; a file to upload, such as an array, never equals a workflow's value."""
+    return isinstance(value, (str, int, float, list, dict, tuple)) and bool(value == default)
+
+
+def _find_default(name: str, workflow: Workflow | None) -> Any:
     try:
         return workflow.parameter(name).targets[0].default if workflow is not None else MISSING
     except ParameterError:
         return MISSING
 
 
-def _entries(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Everything that names a file, whatever its key."""
+def _find_files(output: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield everything that names a file, whatever its key."""
     for value in output.values():
         for item in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(item, Mapping) and isinstance(item.get("filename"), str) and item["filename"]:
                 yield item
 
 
-def _texts(output: Mapping[str, Any]) -> Iterator[str]:
+def _find_texts(output: Mapping[str, Any]) -> Iterator[str]:
     for key in TEXT_KEYS:
         value = output.get(key)
         for item in value if isinstance(value, (list, tuple)) else [] if value is None else [value]:

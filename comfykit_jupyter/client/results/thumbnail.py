@@ -1,4 +1,4 @@
-"""Small pictures of large ones, and of videos: what a notebook keeps, and what a page shows until one looks closer."""
+"""Small images of large ones and of videos: what a notebook keeps, and what the page shows first."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from comfykit_jupyter.client.results.first_frame import is_video, read_first_fra
 if TYPE_CHECKING:
     from PIL import Image
 
-PIXELS = 200_000_000
-"""Pixels of a picture that is opened at all: more would take gigabytes to decode."""
+MAX_PIXELS = 200_000_000
+"""Pixels of an image that is decoded: more would take gigabytes of memory."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An encoded picture. `width` and `height` are its own, `original` those of the picture it was made from."""
+    """An encoded image; `original` is the width and height in pixels of what it was made from."""
 
     data: bytes
     mime: str
@@ -29,43 +29,43 @@ class Thumbnail:
 
 
 def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality: int = 80) -> Thumbnail:
-    """The picture within `side` × `side` pixels; of an animation or a video its first frame; never enlarged.
+    """Make a thumbnail within `side` × `side` pixels; of an animation or a video its first frame. Never enlarges.
 
     Args:
-        source: the encoded picture, or the file of a picture or video.
-        side: pixels of the longer side, at most.
+        source: The encoded image, or the file of an image or video.
+        side: The most pixels of the longer side.
         form: Pillow's name of the format: WEBP, PNG or JPEG.
-        quality: of WEBP and JPEG, 1 to 100.
+        quality: The quality of WEBP and JPEG, 1 to 100.
 
     Raises:
-        ValueError: it is nothing that can be read, or far too large. The message names no path.
+        ValueError: The file can't be read, or the image is too large. The message contains no path.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is ours
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
             if isinstance(source, Path) and is_video(source):
-                return _small(read_first_frame(source, PIXELS), side, form, quality)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-                return _small(picture, side, form, quality)
-    except UnidentifiedImageError:  # its message has the path
+                return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return _shrink(image, side, form, quality)
+    except UnidentifiedImageError:  # its message contains the path
         raise ValueError("the image can't be read") from None
     except (OSError, SyntaxError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ValueError(f"the image can't be read: {reason}") from None
 
 
-def _small(picture: Image.Image, side: int, form: str, quality: int) -> Thumbnail:
+def _shrink(image: Image.Image, side: int, form: str, quality: int) -> Thumbnail:
     from PIL import Image, ImageOps
 
-    original = picture.size
-    if original[0] * original[1] > PIXELS:
+    original = image.size
+    if original[0] * original[1] > MAX_PIXELS:
         raise ValueError(f"the image is too large to show: {original[0]} × {original[1]} pixels")
-    picture.draft("RGB", (side, side))  # JPEG only: decodes at a fraction of the size
-    small = ImageOps.exif_transpose(picture)
-    clear = small.mode in ("RGBA", "LA", "PA") or "transparency" in small.info
-    small = small.convert("RGBA" if clear and form != "JPEG" else "RGB")
+    image.draft("RGB", (side, side))  # JPEG only: decodes at a fraction of the size
+    small = ImageOps.exif_transpose(image)
+    transparent = small.mode in ("RGBA", "LA", "PA") or "transparency" in small.info
+    small = small.convert("RGBA" if transparent and form != "JPEG" else "RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     small.save(out, form, quality=quality)

@@ -1,38 +1,41 @@
-"""A run, its values and its outputs in words: headlines, labels, and why it failed."""
+"""Results in words: headlines, labels, values, and why a run failed. Everything is bounded and safe to print."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_plus
 
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
+from comfykit_jupyter.workflow.errors import truncate
 
 MAX_NAMES = 50
-"""Outputs that are named."""
+"""Outputs that are listed by name."""
 MAX_NAME_LENGTH = 120
 """Characters of a name or value."""
+MAX_LINE_LENGTH = 500
+"""Characters of a warning or an error."""
+MAX_VALUES_LENGTH = 2_000
+"""Characters of a workflow and its values in one line."""
 
-
-def format_cost(cost: Mapping[str, float]) -> str:
-    """What a run cost, in words: `17 coins`. Empty where that is not told."""
-    names = {"coins": "coins", "money": "in money", "third_party_money": "in money for services of others"}
-    told = [f"{cost[name]:.10g} {words}" for name, words in names.items() if name in cost]
-    return ", ".join("1 coin" if each == "1 coins" else each for each in told)
+_OUTPUT = re.compile(r"https?://[^\s?]+/view\?filename=([^&\s]+)")
+"""The address of an output on a ComfyUI server."""
+_CONTROLS = ("Cc", "Cs")
+"""Unicode categories that control a terminal, or are not characters."""
+_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Unicode classes that change the direction of the text that follows."""
 
 
 def format_result(result: ExecuteResult) -> str:
-    """A result in a few lines of plain text."""
+    """Format a result as a few lines of plain text."""
     lines = [format_headline(result)]
     if result.error is not None:
         lines.append(format_failure(result))
-    lines += [f"warning: {shorten(warning, 500)}" for warning in result.warnings]
+    lines += [f"warning: {shorten(warning, MAX_LINE_LENGTH)}" for warning in result.warnings]
     lines += [f"  {format_label(media)}  {media.kind}  {shorten(media.name)}" for media in result.media[:MAX_NAMES]]
     if len(result.media) > MAX_NAMES:
         lines.append(f"  and {len(result.media) - MAX_NAMES} more")
@@ -42,32 +45,33 @@ def format_result(result: ExecuteResult) -> str:
 
 
 def format_headline(result: ExecuteResult) -> str:
-    """One line: the workflow, how it ended, after how long and at what cost, its seeds and changed values, on what."""
+    """Format one line: workflow, status, duration, cost, seeds, changed values, version of ComfyUI."""
     status = "cancelled" if result.error is not None and result.error.stopped else result.status
-    spent = (
-        "" if result.duration is None else f" {'in' if status == 'completed' else 'after'} {_seconds(result.duration)}"
-    )
-    unnamed = f"run {result.prompt_id}" if result.prompt_id else "workflow"  # one attached, that nobody has on record
-    facts = [f"{shorten(result.workflow_name or unnamed)}: {status}{spent}"]
-    facts += [price] if (price := format_cost(result.cost)) else []
+    spent = ""
+    if result.duration is not None:
+        spent = f" {'in' if status == 'completed' else 'after'} {_format_seconds(result.duration)}"
+    # the workflow of an attached run may be unknown
+    name = result.workflow_name or (f"run {result.prompt_id}" if result.prompt_id else "workflow")
+    facts = [f"{shorten(name)}: {status}{spent}"]
+    facts += [cost] if (cost := format_cost(result.cost)) else []
     facts += [f"{shorten(name)} {seed}" for name, seed in result.seeds.items()]
-    facts += [f"{shorten(name)} = {shorten(format_value(value), 60)}" for name, value in result.changed.items()]
+    facts += _format_pairs(result.changed)
     if result.server_version:
         facts.append(f"ComfyUI {shorten(result.server_version, 40)}")
     return " · ".join(facts)
 
 
 def format_values(name: str, values: Mapping[str, Any]) -> str:
-    """A workflow and its values in one line."""
-    facts = [f"{shorten(each)} = {shorten(format_value(value), 60)}" for each, value in values.items()]
-    return truncate(" · ".join([shorten(name), *facts]), 2_000)
+    """Format a workflow's name and values in one line."""
+    return truncate(" · ".join([shorten(name), *_format_pairs(values)]), MAX_VALUES_LENGTH)
 
 
-_OUTPUT = re.compile(r"https?://[^\s?]+/view\?filename=([^&\s]+)")
+def _format_pairs(values: Mapping[str, Any]) -> list[str]:
+    return [f"{shorten(name)} = {shorten(format_value(value), 60)}" for name, value in values.items()]
 
 
 def format_value(value: Any) -> str:
-    """A value in a caption: of a file its name."""
+    """Format a value for a caption: a file by its name, without the folder or the server."""
     if isinstance(value, Media):
         return value.name
     text = str(value)
@@ -77,44 +81,31 @@ def format_value(value: Any) -> str:
 
 
 def format_failure(result: ExecuteResult) -> str:
-    """One line: where a run failed, and why; empty for a run that did not."""
+    """Format one line that says where and why a run failed; empty if it did not."""
     error = result.error
     if error is None:
         return ""
     where = error.node_title or error.class_type
     message = error.message or result.msg or error.kind
-    return shorten(f"{where}: {message}" if where and where not in message else message, 500)
+    return shorten(f"{where}: {message}" if where and where not in message else message, MAX_LINE_LENGTH)
 
 
 def format_label(media: Media) -> str:
-    """What a person calls the output: the name given in the workflow, else the node's number."""
+    """Return the name that an output has in the workflow, else the number of its node."""
     return shorten(media.var if media.var != media.node else f"node {media.node}")
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
-
-
-def shorten(text: str, length: int = MAX_NAME_LENGTH) -> str:
-    """One line of at most `length` characters, without those that control or reorder what stands around them."""
-    line = strip_controls("".join(" " if c.isspace() else c for c in text[: 2 * length + 100]))
-    return line if len(line) <= length else f"{line[: length - 1]}…"
+def shorten(text: str, limit: int = MAX_NAME_LENGTH) -> str:
+    """Return a text as one readable line of at most `limit` characters, for captions; messages use `one_line`."""
+    return truncate(strip_controls("".join(" " if c.isspace() else c for c in text[: 2 * limit + 100])), limit)
 
 
 def strip_controls(text: str) -> str:
-    """Remove characters that control a terminal or turn the direction of what follows."""
+    """Remove characters that control a terminal or change the direction of the text around them."""
     return "".join(
-        c for c in text if unicodedata.category(c) not in _CONTROLS and unicodedata.bidirectional(c) not in _TURNS
+        c for c in text if unicodedata.category(c) not in _CONTROLS and unicodedata.bidirectional(c) not in _DIRECTIONS
     )
 
 
-_CONTROLS = ("Cc", "Cs")
-
-
-_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-"""Characters that control a terminal or are none, and those that turn the direction of what follows."""
-
-
-def truncate(text: str, length: int) -> str:
-    """Cut a text of any number of lines to `length` characters."""
-    return text if len(text) <= length else f"{text[:length]}…"
+def _format_seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"

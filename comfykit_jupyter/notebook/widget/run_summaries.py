@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.local_files import strip_folders
-from comfykit_jupyter.client.results.wording import format_cost, format_failure, format_value
+from comfykit_jupyter.client.results.result import format_cost
+from comfykit_jupyter.client.results.wording import format_failure, format_value
 from comfykit_jupyter.notebook.widget.values import to_wire
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ _MODEL = "procedural-dreams (no diffusion model).safetensors"
 # Workflows
 
 
-def test_a_graph_comes_as_json_in_a_text_with_its_titles_and_odd_inputs(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_is_sent_as_json_text_with_titles_and_unusual_inputs(cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows["7"] = sampled()
     answer = ask("getJsonApiFormat", workflowId="7")
     assert (answer["code"], answer["msg"]) == (0, "SUCCESS")
@@ -74,7 +74,7 @@ def test_a_graph_comes_as_json_in_a_text_with_its_titles_and_odd_inputs(cloud: R
         ("8", 810, "WORKFLOW_NOT_SAVED_OR_NOT_RUNNING"),
     ],
 )
-def test_a_workflow_that_is_not_there_is_refused(
+def test_an_unknown_workflow_is_rejected(
     cloud: RunningHub, ask: Asking, name: str, workflow_id: str | None, code: int, msg: str
 ) -> None:
     cloud.workflows["8"] = workflows.picture()
@@ -95,18 +95,18 @@ def test_a_workflow_that_is_not_there_is_refused(
         ("v2/upload", {"code": 401, "message": "ApiKey verification failed: API Key不存在", "data": None}),
     ],
 )
-def test_a_wrong_key_is_refused_by_each_endpoint_in_its_own_way(ask: Asking, name: str, answer: dict[str, Any]) -> None:
+def test_each_endpoint_rejects_a_wrong_key_with_its_own_code(ask: Asking, name: str, answer: dict[str, Any]) -> None:
     ask.key = "0" * 32
     assert ask(name, workflowId=WORKFLOW, taskId="1") == answer
 
 
-def test_a_wrong_key_gets_no_status_of_v2(ask: Asking) -> None:
+def test_a_wrong_key_gets_no_v2_task_status(ask: Asking) -> None:
     ask.key = "0" * 32
     answer = ask("v2/query", taskId="1")
     assert (answer["status"], answer["errorCode"]) == ("", "806")
 
 
-def test_the_key_of_another_cloud_is_a_wrong_one(sandbox: Sandbox, cloud: RunningHub, ask: Asking) -> None:
+def test_a_key_of_another_cloud_is_rejected(sandbox: Sandbox, cloud: RunningHub, ask: Asking) -> None:
     with RunningHub(sandbox.url) as other:
         other.wrong_key = 806
         ask.url = other.url
@@ -114,7 +114,7 @@ def test_the_key_of_another_cloud_is_a_wrong_one(sandbox: Sandbox, cloud: Runnin
         assert ask("v2/query", taskId="1")["errorCode"] == "806"
 
 
-def test_a_key_in_the_body_is_enough_for_v1_unless_both_are_wanted(cloud: RunningHub) -> None:
+def test_v1_accepts_a_key_in_the_body_unless_both_places_are_required(cloud: RunningHub) -> None:
     where, body = f"{cloud.url}/uc/openapi/accountStatus", {"apikey": cloud.key}
     assert httpx.post(where, json=body).json()["code"] == 0
     cloud.requires_bearer = True
@@ -125,7 +125,7 @@ def test_a_key_in_the_body_is_enough_for_v1_unless_both_are_wanted(cloud: Runnin
 
 
 @pytest.mark.parametrize("headers", [{}, {"Host": "www.runninghub.cn"}])
-def test_an_unknown_path_and_a_host_set_by_hand_are_refused_by_412(cloud: RunningHub, headers: dict[str, str]) -> None:
+def test_an_unknown_path_or_wrong_host_header_gets_412(cloud: RunningHub, headers: dict[str, str]) -> None:
     path = "/uc/openapi/accountStatus" if headers else "/task/openapi/nothing"
     answer = httpx.post(cloud.url + path, json={"apikey": cloud.key}, headers=headers)
     assert answer.status_code == 200
@@ -133,12 +133,12 @@ def test_an_unknown_path_and_a_host_set_by_hand_are_refused_by_412(cloud: Runnin
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"'])
-def test_a_body_that_is_no_object_holds_no_key(cloud: RunningHub, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_has_no_key(cloud: RunningHub, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     assert httpx.post(f"{cloud.url}/task/openapi/create", content=body, headers=headers).json()["code"] == 802
 
 
-def test_the_account_says_its_numbers_as_texts(cloud: RunningHub, ask: Asking) -> None:
+def test_the_account_has_numbers_as_strings(cloud: RunningHub, ask: Asking) -> None:
     ask.create()
     assert ask("accountStatus") == {
         "code": 0,
@@ -160,7 +160,7 @@ def test_the_account_says_its_numbers_as_texts(cloud: RunningHub, ask: Asking) -
     }
 
 
-def test_without_coins_nothing_is_looked_at(cloud: RunningHub, ask: Asking) -> None:
+def test_without_coins_a_task_is_rejected_before_it_is_checked(cloud: RunningHub, ask: Asking) -> None:
     cloud.account["remainCoins"] = "0"
     assert ask("create", workflowId="")["code"] == 416
 
@@ -168,7 +168,7 @@ def test_without_coins_nothing_is_looked_at(cloud: RunningHub, ask: Asking) -> N
 # Values and seeds
 
 
-def test_seeds_are_drawn_anew_unless_they_are_given(cloud: RunningHub, ask: Asking) -> None:
+def test_seeds_are_random_unless_given(cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows[WORKFLOW], cloud.concurrency = sampled(), 3
     ask.create(("3", "steps", "1"))
     assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
@@ -190,12 +190,12 @@ def test_seeds_are_drawn_anew_unless_they_are_given(cloud: RunningHub, ask: Aski
         {"1": {"width": 5}},
     ],
 )
-def test_values_for_what_is_not_there_refuse_the_whole_task(cloud: RunningHub, ask: Asking, given: object) -> None:
+def test_a_value_for_a_missing_node_or_field_rejects_the_task(cloud: RunningHub, ask: Asking, given: object) -> None:
     assert ask("create", workflowId=WORKFLOW, nodeInfoList=given)["code"] == 803
     assert not cloud.tasks
 
 
-def test_a_graph_in_the_request_takes_the_saved_ones_place_but_for_the_names(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_in_the_request_replaces_the_saved_one(cloud: RunningHub, ask: Asking) -> None:
     cloud.concurrency = 3
     graph = json.dumps(workflows.picture(prefix="other"))
     assert ask("create", workflowId="1", workflow=graph)["code"] == 0
@@ -207,7 +207,7 @@ def test_a_graph_in_the_request_takes_the_saved_ones_place_but_for_the_names(clo
     assert ask("create", workflowId=WORKFLOW, workflow=graph, nodeInfoList=value)["code"] == 0
 
 
-def test_more_about_a_value_is_tolerated(cloud: RunningHub, ask: Asking) -> None:
+def test_extra_keys_of_a_value_are_ignored(cloud: RunningHub, ask: Asking) -> None:
     value = {"nodeId": "1", "fieldName": "width", "fieldValue": 8, "nodeName": "EmptyImage", "fieldType": "INT"}
     assert ask("create", workflowId=WORKFLOW, nodeInfoList=[value])["code"] == 0
 
@@ -215,7 +215,7 @@ def test_more_about_a_value_is_tolerated(cloud: RunningHub, ask: Asking) -> None
 # Apps
 
 
-def test_an_app_tells_its_parameters_as_texts(cloud: RunningHub, ask: Asking) -> None:
+def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows[WORKFLOW] = sampled()
     cloud.apps[APP] = App(
         "雪",
@@ -256,7 +256,7 @@ def test_an_app_tells_its_parameters_as_texts(cloud: RunningHub, ask: Asking) ->
         ("VIDEO", "a.mp4"),
     ],
 )
-def test_a_parameter_of_an_app_takes_its_own_text_for_its_value(
+def test_a_parameter_of_an_app_accepts_its_own_default(
     cloud: RunningHub, ask: Asking, kind: str, original: object
 ) -> None:
     cloud.workflows[WORKFLOW]["1"]["inputs"]["other"] = original  # an input that ComfyUI does not look at
@@ -268,7 +268,7 @@ def test_a_parameter_of_an_app_takes_its_own_text_for_its_value(
     assert cloud.task.graph["1"]["inputs"]["other"] == original
 
 
-def test_an_app_runs_by_its_id_with_its_password(cloud: RunningHub, ask: Asking) -> None:
+def test_an_app_runs_by_id_with_its_password(cloud: RunningHub, ask: Asking) -> None:
     cloud.apps[APP] = App("picture", WORKFLOW, [Field("1", "width", "INT")], password="open sesame")
     assert ask("ai-app/run", webappId=int(APP))["code"] == 301
     assert ask("ai-app/run", webappId=int(APP), nodeInfoList=[])["code"] == 301
@@ -284,7 +284,7 @@ def test_an_app_runs_by_its_id_with_its_password(cloud: RunningHub, ask: Asking)
 
 
 @pytest.mark.parametrize("v2", [False, True])
-def test_an_upload_is_named_by_its_content_and_found_by_the_nodes(cloud: RunningHub, ask: Asking, v2: bool) -> None:
+def test_an_upload_is_named_by_its_hash_and_found_by_nodes(cloud: RunningHub, ask: Asking, v2: bool) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (5, 4), "red").save(buffer, "PNG")
     first = ask.upload("cat.png", buffer.getvalue(), v2=v2)["data"]
@@ -296,7 +296,7 @@ def test_an_upload_is_named_by_its_content_and_found_by_the_nodes(cloud: Running
     assert Image.open(io.BytesIO(httpx.get(results[0]["url"]).content)).size == (5, 4)
 
 
-def test_uploads_answer_in_the_documents_shapes(cloud: RunningHub, ask: Asking) -> None:
+def test_uploads_have_the_documented_responses(cloud: RunningHub, ask: Asking) -> None:
     answer = ask.upload("a.png", b"abc")
     assert answer == {
         "code": 0,
@@ -311,7 +311,7 @@ def test_uploads_answer_in_the_documents_shapes(cloud: RunningHub, ask: Asking) 
     assert "." not in ask.upload("a.zip", b"abc")["data"]["fileName"]
 
 
-def test_too_large_or_odd_files_are_refused_by_the_old_endpoint(cloud: RunningHub, ask: Asking) -> None:
+def test_the_old_upload_rejects_large_and_unsupported_files(cloud: RunningHub, ask: Asking) -> None:
     cloud.upload_limit = 10
     assert ask.upload("a.png", b"x" * 11) == {"code": 809, "msg": "APIKEY_FILE_SIZE_EXCEEDED", "data": None}
     assert ask.upload("a.exe", b"x")["code"] == 808

@@ -58,7 +58,7 @@ def told(name: str, answer: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_every_endpoint_refuses_by_every_code_in_its_own_shape(cloud: RunningHub, ask: Asking, name: str) -> None:
+def test_every_endpoint_sends_every_code_in_its_own_format(cloud: RunningHub, ask: Asking, name: str) -> None:
     for code, identifier in IDENTIFIERS.items():
         cloud.answer(name, code)
         cloud.answer(name, Refusal(str(code), changes.HOSTILE))
@@ -67,7 +67,7 @@ def test_every_endpoint_refuses_by_every_code_in_its_own_shape(cloud: RunningHub
         assert told(name, ask(name)) == (str(code), changes.HOSTILE)
 
 
-def test_answers_come_in_their_order_so_many_times_and_then_the_truth(cloud: RunningHub, ask: Asking) -> None:
+def test_scripted_responses_come_in_order_then_normal_ones(cloud: RunningHub, ask: Asking) -> None:
     cloud.answer("create", 421, times=2)
     cloud.answer("create", page(429, {"Retry-After": "3"}))
     assert [ask.create()["code"] for _ in range(2)] == [421, 421]
@@ -83,13 +83,13 @@ def test_answers_come_in_their_order_so_many_times_and_then_the_truth(cloud: Run
     assert ask("status", taskId=cloud.task.id)["code"] == 0
 
 
-def test_an_endpoint_that_is_not_there_cannot_be_told_to_answer(cloud: RunningHub) -> None:
+def test_an_unknown_endpoint_cannot_be_scripted(cloud: RunningHub) -> None:
     with pytest.raises(ValueError, match="no endpoint 'creat'"):
         cloud.answer("creat", 421)
 
 
 @pytest.mark.parametrize(("reply", "tasks"), [(DROPPED, 0), (LOST, 1)])
-def test_a_connection_breaks_before_or_after_a_task_was_made(
+def test_a_connection_can_break_before_or_after_the_task_is_created(
     cloud: RunningHub, ask: Asking, reply: Reply, tasks: int
 ) -> None:
     cloud.answer("create", reply)
@@ -98,7 +98,7 @@ def test_a_connection_breaks_before_or_after_a_task_was_made(
     assert len(cloud.tasks) == tasks
 
 
-def test_an_answer_breaks_off_in_the_middle(cloud: RunningHub, ask: Asking) -> None:
+def test_a_response_can_break_off(cloud: RunningHub, ask: Asking) -> None:
     cloud.answer("create", CUT)
     with pytest.raises(httpx.RemoteProtocolError):
         ask.create()
@@ -106,7 +106,7 @@ def test_an_answer_breaks_off_in_the_middle(cloud: RunningHub, ask: Asking) -> N
 
 
 @pytest.mark.parametrize(("reply", "tasks"), [(HANGING, 0), (LOST_HANGING, 1)])
-def test_an_answer_never_comes(cloud: RunningHub, ask: Asking, reply: Reply, tasks: int) -> None:
+def test_a_response_can_never_arrive(cloud: RunningHub, ask: Asking, reply: Reply, tasks: int) -> None:
     cloud.answer("create", reply)
     ask.http.timeout = httpx.Timeout(20, read=0.5)
     with pytest.raises(httpx.ReadTimeout):
@@ -115,7 +115,7 @@ def test_an_answer_never_comes(cloud: RunningHub, ask: Asking, reply: Reply, tas
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_the_true_answer_is_held_until_the_test_lets_it_go(cloud: RunningHub, ask: Asking, done: bool) -> None:
+def test_a_response_can_be_held_back(cloud: RunningHub, ask: Asking, done: bool) -> None:
     event = threading.Event()
     cloud.answer("create", Held(event, done=done))
     with ThreadPoolExecutor() as threads:
@@ -128,13 +128,13 @@ def test_the_true_answer_is_held_until_the_test_lets_it_go(cloud: RunningHub, as
 
 
 @pytest.mark.parametrize("reply", [EMPTY, NO_JSON, page(502)])
-def test_what_comes_is_no_json(cloud: RunningHub, ask: Asking, reply: Reply) -> None:
+def test_a_response_can_be_invalid_json(cloud: RunningHub, ask: Asking, reply: Reply) -> None:
     cloud.answer("outputs", reply)
     with pytest.raises(json.JSONDecodeError):
         ask("outputs", taskId="1")
 
 
-def test_answers_are_huge_or_endless(cloud: RunningHub, ask: Asking) -> None:
+def test_responses_can_be_huge_or_endless(cloud: RunningHub, ask: Asking) -> None:
     cloud.answer("outputs", huge(3_000_000))
     assert len(ask.send("outputs", taskId="1").content) > 3_000_000
     cloud.answer("outputs", FLOOD)
@@ -147,7 +147,7 @@ def test_answers_are_huge_or_endless(cloud: RunningHub, ask: Asking) -> None:
     assert ask("accountStatus")["code"] == 0
 
 
-def test_endpoints_may_be_missing_by_http_200(cloud: RunningHub, ask: Asking) -> None:
+def test_endpoints_can_be_missing_with_http_200(cloud: RunningHub, ask: Asking) -> None:
     cloud.answer("v2/upload", NOT_FOUND)
     cloud.answer("v2/query", WRONG_PATH)
     assert ask.upload("a.png", b"abc", v2=True) == {"code": 404, "msg": "NOT_FOUND"}
@@ -156,7 +156,7 @@ def test_endpoints_may_be_missing_by_http_200(cloud: RunningHub, ask: Asking) ->
 
 
 @pytest.mark.parametrize("reply", [page(500, done=True), Refusal(500, done=True)])
-def test_an_error_may_come_of_what_was_done(cloud: RunningHub, ask: Asking, reply: Reply | Refusal) -> None:
+def test_an_error_can_follow_a_completed_action(cloud: RunningHub, ask: Asking, reply: Reply | Refusal) -> None:
     cloud.answer("create", reply)
     assert "500" in ask.send("create", workflowId=WORKFLOW).text
     assert len(cloud.tasks) == 1
@@ -191,7 +191,7 @@ VARIANTS: list[tuple[changes.Change, Callable[[Any], bool]]] = [
 
 
 @pytest.mark.parametrize(("change", "holds"), VARIANTS)
-def test_what_was_created_is_told_in_other_shapes(
+def test_created_tasks_have_other_known_formats(
     cloud: RunningHub, ask: Asking, change: changes.Change, holds: Callable[[Any], bool]
 ) -> None:
     cloud.answer("create", change)
@@ -199,7 +199,7 @@ def test_what_was_created_is_told_in_other_shapes(
     assert len(cloud.tasks) == 1
 
 
-def test_outputs_that_are_not_there_yet_are_told_by_code_0(cloud: RunningHub, ask: Asking) -> None:
+def test_missing_outputs_can_have_code_0(cloud: RunningHub, ask: Asking) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.wait(task_id)
     cloud.answer("outputs", changes.legacy_running)
@@ -210,7 +210,7 @@ def test_outputs_that_are_not_there_yet_are_told_by_code_0(cloud: RunningHub, as
     assert ask("outputs", taskId=task_id)["data"]
 
 
-def test_running_may_have_no_socket(cloud: RunningHub, ask: Asking) -> None:
+def test_a_running_task_can_lack_a_socket(cloud: RunningHub, ask: Asking) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.wait(task_id)
     cloud.task.polls = 1
@@ -218,7 +218,7 @@ def test_running_may_have_no_socket(cloud: RunningHub, ask: Asking) -> None:
     assert ask("outputs", taskId=task_id)["data"] == {"netWssUrl": None}
 
 
-def test_states_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> None:
+def test_states_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.answer("status", changes.state_as_object)
     cloud.answer("status", changes.with_state(""))
@@ -232,7 +232,7 @@ def test_states_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> None
     assert ask("v2/query", taskId=task_id)["data"]["taskId"] == task_id
 
 
-def test_results_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> None:
+def test_results_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
     cloud.fates.append(Fate(outputs=[Output("9", "a.png", b"")]))
     task_id = ask.create()["data"]["taskId"]
     ask.ended(cloud, task_id)
@@ -243,7 +243,7 @@ def test_results_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> Non
     assert ask("v2/query", taskId=task_id)["results"] is None
 
 
-def test_failures_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> None:
+def test_failures_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
     cloud.fates.append(Fate("FAILED", reason=REASON))
     task_id = ask.create()["data"]["taskId"]
     assert ask.ended(cloud, task_id)["failedReason"] == REASON
@@ -259,7 +259,7 @@ def test_failures_are_told_in_other_shapes(cloud: RunningHub, ask: Asking) -> No
     assert ask("outputs", taskId=task_id)["data"]["failedReason"]["traceback"] == REASON["traceback"]
 
 
-def test_a_graph_may_be_an_object(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_can_be_an_object(cloud: RunningHub, ask: Asking) -> None:
     cloud.answer("getJsonApiFormat", changes.graph_as_object)
     assert ask("getJsonApiFormat", workflowId=WORKFLOW)["data"]["prompt"] == workflows.picture()
 
@@ -268,7 +268,7 @@ def test_a_graph_may_be_an_object(cloud: RunningHub, ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (404, "NoSuchKey")])
-def test_addresses_expire_as_those_of_object_stores_do(cloud: RunningHub, ask: Asking, status: int, code: str) -> None:
+def test_file_urls_expire_like_those_of_an_object_store(cloud: RunningHub, ask: Asking, status: int, code: str) -> None:
     (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
     cloud.files.expired = status
     answer = httpx.get(result["url"])
@@ -276,7 +276,7 @@ def test_addresses_expire_as_those_of_object_stores_do(cloud: RunningHub, ask: A
     assert f"<Code>{code}</Code>" in answer.text
 
 
-def test_a_file_may_break_off_or_be_elsewhere(cloud: RunningHub, ask: Asking) -> None:
+def test_a_download_can_break_off_or_redirect(cloud: RunningHub, ask: Asking) -> None:
     (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
     cloud.answer("file", CUT)
     cloud.answer("file", Reply(status=302, headers={"Location": f"{cloud.url}/elsewhere"}))
@@ -286,14 +286,14 @@ def test_a_file_may_break_off_or_be_elsewhere(cloud: RunningHub, ask: Asking) ->
     assert httpx.get(result["url"]).headers["Content-Type"] == "image/png"
 
 
-def test_files_have_any_names(cloud: RunningHub, ask: Asking) -> None:
+def test_files_can_have_any_name(cloud: RunningHub, ask: Asking) -> None:
     cloud.files.name = lambda name: f"ü x&y #1%?\n<b>{name}"
     (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
     assert httpx.get(result["url"]).headers["Content-Type"] == "image/png"
 
 
 @pytest.mark.parametrize("where", ["authorization", "cookie", "header", "query", "body"])
-def test_secrets_that_come_to_the_files_are_noted(cloud: RunningHub, ask: Asking, where: str) -> None:
+def test_secrets_sent_to_the_file_server_are_recorded(cloud: RunningHub, ask: Asking, where: str) -> None:
     (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
     httpx.get(result["url"])
     assert cloud.files.leaks == []
@@ -304,7 +304,7 @@ def test_secrets_that_come_to_the_files_are_noted(cloud: RunningHub, ask: Asking
     assert cloud.files.leaks
 
 
-def test_the_api_sets_a_cookie_that_is_for_itself_alone(cloud: RunningHub, ask: Asking) -> None:
+def test_the_api_sets_a_cookie_for_itself_only(cloud: RunningHub, ask: Asking) -> None:
     (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
     assert ask.http.cookies["acw_tc"] == cloud.cookie
     assert ask.http.get(result["url"]).status_code == 200

@@ -52,7 +52,7 @@ def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def test_a_run_is_heard_from_its_beginning_to_its_end(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_gets_a_run_from_start_to_end(cloud: RunningHub, ask: Asking) -> None:
     GATES["heard"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("heard")
     with listening(ask) as socket:
@@ -65,12 +65,12 @@ def test_a_run_is_heard_from_its_beginning_to_its_end(cloud: RunningHub, ask: As
     cloud.wait(cloud.task.id)
 
 
-def test_there_are_frames_that_no_comfyui_sends(cloud: RunningHub, ask: Asking) -> None:
+def test_sockets_also_send_frames_unknown_to_comfyui(cloud: RunningHub, ask: Asking) -> None:
     with listening(ask) as socket:
         assert {*heard(socket)} >= {*cloud.sockets.noise}
 
 
-def test_who_comes_late_has_missed_what_was_told(cloud: RunningHub, ask: Asking) -> None:
+def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows[WORKFLOW] = workflows.gated("late")
     cloud.waits_for_socket = False
     url = ask.create()["data"]["netWssUrl"]
@@ -86,7 +86,7 @@ def test_who_comes_late_has_missed_what_was_told(cloud: RunningHub, ask: Asking)
     assert "execution_success" in kinds
 
 
-def test_a_task_that_has_ended_has_nothing_to_tell(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_of_a_finished_task_gets_no_frames(cloud: RunningHub, ask: Asking) -> None:
     url = ask.create()["data"]["netWssUrl"]
     with connect(url) as socket:
         heard(socket)
@@ -95,7 +95,7 @@ def test_a_task_that_has_ended_has_nothing_to_tell(cloud: RunningHub, ask: Askin
         assert events(heard(socket)) == []
 
 
-def test_a_preview_is_fetched_with_the_credential_of_the_socket(cloud: RunningHub, ask: Asking) -> None:
+def test_a_preview_is_downloaded_with_the_sockets_credential(cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows[WORKFLOW]["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
     with listening(ask) as socket:
         frames = events(heard(socket))
@@ -107,7 +107,7 @@ def test_a_preview_is_fetched_with_the_credential_of_the_socket(cloud: RunningHu
 
 
 @pytest.mark.parametrize("how", ["refused", "credential", "client"])
-def test_a_socket_is_refused(cloud: RunningHub, ask: Asking, how: str) -> None:
+def test_a_socket_can_be_rejected(cloud: RunningHub, ask: Asking, how: str) -> None:
     url = ask.create()["data"]["netWssUrl"]
     if how == "refused":
         cloud.sockets.treatment = "refuse"
@@ -120,14 +120,14 @@ def test_a_socket_is_refused(cloud: RunningHub, ask: Asking, how: str) -> None:
     assert not cloud.task.started
 
 
-def test_a_socket_breaks_in_the_middle_and_the_run_goes_on(cloud: RunningHub, ask: Asking) -> None:
+def test_a_run_continues_when_its_socket_breaks(cloud: RunningHub, ask: Asking) -> None:
     cloud.sockets.cut_after = 3
     with listening(ask) as socket, pytest.raises(ConnectionClosedError):
         heard(socket)
     assert ask.ended(cloud, cloud.task.id)["status"] == "SUCCESS"
 
 
-def test_a_socket_gets_no_answer_or_says_nothing(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_can_hang_or_stay_silent(cloud: RunningHub, ask: Asking) -> None:
     cloud.sockets.treatment = "hang"
     url = ask.create()["data"]["netWssUrl"]
     with pytest.raises(TimeoutError), connect(url, open_timeout=0.5):
@@ -138,7 +138,7 @@ def test_a_socket_gets_no_answer_or_says_nothing(cloud: RunningHub, ask: Asking)
     assert not cloud.task.started
 
 
-def test_success_may_be_told_of_a_single_node(cloud: RunningHub, ask: Asking) -> None:
+def test_execution_success_can_come_early(cloud: RunningHub, ask: Asking) -> None:
     GATES["early"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("early")
     cloud.sockets.early_success = True
@@ -149,7 +149,7 @@ def test_success_may_be_told_of_a_single_node(cloud: RunningHub, ask: Asking) ->
     assert frames[kinds.index("execution_success")][1]["node"]
 
 
-async def test_the_command_line_runs_a_command_beside_a_filled_cloud() -> None:
+async def test_the_command_line_runs_a_command_with_a_filled_cloud() -> None:
     code = (
         "import os, httpx;"
         "url, key = os.environ['RUNNINGHUB_BASE_URL'], os.environ['RUNNINGHUB_API_KEY'];"

@@ -19,7 +19,7 @@ from .runninghub import FLOOD, HANGING, NO_JSON, App, Field, Reply, RunningHub, 
 CN, AI = "https://www.runninghub.cn", "https://www.runninghub.ai"
 
 
-def test_the_account_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_status_reports_the_account(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.account |= {"remainMoney": "12.50", "currency": "CNY"}
     server = kit.server(WORKFLOW)
     assert (server.url, server.reachable) == (cloud.url, True)
@@ -29,14 +29,14 @@ def test_the_account_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
 
 
 @pytest.mark.parametrize("data", [None, {}, [], "x", {"remainCoins": None}, {"currentTaskCounts": "many"}], ids=str)
-def test_what_is_not_told_of_it_is_left_out(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_missing_account_values_are_omitted(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("accountStatus", Reply({"code": 0, "msg": "success", "data": data}))
     server = kit.server(WORKFLOW)
     assert (server.reachable, server.running) == (True, 0)
 
 
 @pytest.mark.parametrize("answer", [802, 1003, NO_JSON, page(502), page(429), Reply([])], ids=str)
-def test_an_account_that_can_not_be_looked_at_is_out_of_reach(
+def test_an_account_that_cannot_be_read_is_unreachable(
     answer: changes.Change, kit: ComfyKit, cloud: RunningHub
 ) -> None:
     cloud.answer("accountStatus", answer)
@@ -46,7 +46,7 @@ def test_an_account_that_can_not_be_looked_at_is_out_of_reach(
     assert "\n" not in server.message
 
 
-async def test_a_workflow_is_checked_as_far_as_it_can_be(kit: ComfyKit, cloud: RunningHub) -> None:
+async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit, cloud: RunningHub) -> None:
     report = await kit.check(WORKFLOW, {"width": 48})
     assert report.ok
     report = await kit.check(WORKFLOW, {"widht": 48, "height": "16"})
@@ -70,7 +70,7 @@ def test_a_dry_run_sends_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
     assert not cloud.asked("ai-app/run")
 
 
-def test_a_form_is_made_of_its_parameters(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_form_has_the_workflows_parameters(kit: ComfyKit, cloud: RunningHub) -> None:
     fields = kit.fields(WORKFLOW)
     assert [(field.name, field.kind, field.default) for field in fields] == [
         ("width", "integer", 32),
@@ -117,7 +117,7 @@ def test_a_key_or_workflow_of_the_other_site_is_explained(
 
 
 @pytest.mark.parametrize(("own", "other"), [(CN, AI), (AI, CN), (AI, "https://runninghub.cn")])
-def test_a_page_of_the_other_site_is_not_asked_for(own: str, other: str, make_kit: MakeKit, sites: Site) -> None:
+def test_a_page_of_the_other_site_is_not_requested(own: str, other: str, make_kit: MakeKit, sites: Site) -> None:
     kit = make_kit(runninghub_url=own, proxy=sites.url, raise_on_error=False)
     result = kit.run(f"{other}/workflow/{WORKFLOW}")
     assert result.status == "failed"
@@ -125,7 +125,7 @@ def test_a_page_of_the_other_site_is_not_asked_for(own: str, other: str, make_ki
     assert sites.hosts == []
 
 
-def test_no_other_site_is_named_where_there_is_none(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_no_other_site_is_suggested_without_one(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", 802)
     assert "runninghub_url" not in str(kit.run(WORKFLOW).msg)
 
@@ -134,7 +134,7 @@ def test_no_other_site_is_named_where_there_is_none(kit: ComfyKit, cloud: Runnin
 
 
 @pytest.mark.parametrize("endpoint", ["getJsonApiFormat", "apiCallDemo", "accountStatus"])
-def test_an_answer_is_not_waited_for_for_ever(
+def test_the_wait_for_a_response_has_a_limit(
     endpoint: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.1)
@@ -146,9 +146,7 @@ def test_an_answer_is_not_waited_for_for_ever(
         assert "no answer from" in str(kit.run("rh-app:12" if endpoint == "apiCallDemo" else WORKFLOW).msg)
 
 
-async def test_an_answer_that_trickles_is_not_waited_for_for_ever(
-    make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_wait_for_a_slow_response_has_a_limit(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.3)
 
     async def trickle(request: web.Request) -> web.StreamResponse:
@@ -164,7 +162,7 @@ async def test_an_answer_that_trickles_is_not_waited_for_for_ever(
     assert "no answer from" in str(result.msg)
 
 
-def test_an_endless_answer_is_not_read_to_its_end(
+def test_an_endless_response_is_not_read_to_its_end(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_api, "ANSWER_LIMIT", 1 << 20)

@@ -67,7 +67,7 @@ LOSSES: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_when_nobody_knows_whether_it_runs_it_is_not_sent_again(
+def test_a_task_that_may_exist_is_not_sent_again(
     loss: str, kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.3)
@@ -84,7 +84,7 @@ def test_when_nobody_knows_whether_it_runs_it_is_not_sent_again(
     assert result.prompt_id is None
 
 
-def test_the_error_of_a_lost_answer_has_the_result(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_the_error_of_a_lost_response_has_the_result(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.answer("create", LOST)
     with pytest.raises(ServerError, match="not sent again, since it would be paid twice") as caught:
         make_kit().run(WORKFLOW, width=48)
@@ -95,7 +95,7 @@ def test_the_error_of_a_lost_answer_has_the_result(make_kit: MakeKit, cloud: Run
 
 
 @pytest.mark.parametrize("code", [421, 415, 1520, 804, "421"])
-def test_where_there_is_no_room_it_waits_for_its_turn(code: int | str, make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_a_run_waits_while_the_account_is_at_its_limit(code: int | str, make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.answer("create", Refusal(code), times=5)
     notes: set[str] = set()
     run = make_kit(runninghub_retry_count=0).submit(WORKFLOW)
@@ -106,9 +106,7 @@ def test_where_there_is_no_room_it_waits_for_its_turn(code: int | str, make_kit:
 
 
 @pytest.mark.parametrize("trouble", [1003, 1010, 1011, page(429), Reply({"msg": "slow down"}, 429)], ids=str)
-def test_what_the_site_can_not_do_now_is_offered_again_a_few_times(
-    trouble: Answer, make_kit: MakeKit, cloud: RunningHub
-) -> None:
+def test_a_temporary_rejection_is_retried_a_few_times(trouble: Answer, make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.answer("create", trouble, times=2)
     kit = make_kit(raise_on_error=False, runninghub_retry_count=2)
     assert kit.run(WORKFLOW).status == "completed"
@@ -123,7 +121,7 @@ def test_what_the_site_can_not_do_now_is_offered_again_a_few_times(
     assert len(cloud.asked("create")) == 3
 
 
-def test_the_site_says_how_long_to_wait(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_retry_after_is_respected(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", page(429, {"Retry-After": "0"}))
     told: list[str] = []
     run = kit.submit(WORKFLOW)
@@ -132,7 +130,7 @@ def test_the_site_says_how_long_to_wait(kit: ComfyKit, cloud: RunningHub) -> Non
     assert any("asked too often" in note for note in told)
 
 
-def test_pauses_grow_and_have_an_end() -> None:
+def test_retry_pauses_grow_up_to_a_limit() -> None:
     for seconds in words.BACK_OFF.values():
         for times in (0, 1, 2, 30):
             pause = runninghub_backend.lengthen(seconds, times)
@@ -140,9 +138,7 @@ def test_pauses_grow_and_have_an_end() -> None:
             assert base <= pause <= 1.2 * base
 
 
-def test_a_site_that_is_not_there_is_tried_a_few_times_and_nothing_was_sent(
-    sandbox: Sandbox, make_kit: MakeKit, cloud: RunningHub
-) -> None:
+def test_an_unreachable_site_is_retried_a_few_times(sandbox: Sandbox, make_kit: MakeKit, cloud: RunningHub) -> None:
     with RunningHub(sandbox.url) as other:
         other.workflows[WORKFLOW] = cloud.workflows[WORKFLOW]
         kit = make_kit(runninghub_url=other.url, runninghub_api_key=other.key, raise_on_error=False)
@@ -157,7 +153,7 @@ def test_a_site_that_is_not_there_is_tried_a_few_times_and_nothing_was_sent(
 FATAL = sorted(IDENTIFIERS.keys() - {200, 500, 1005, 813} - words.BACK_OFF.keys())
 
 
-def test_any_other_refusal_is_told_and_nothing_is_sent_again(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_any_other_rejection_is_reported_without_a_retry(kit: ComfyKit, cloud: RunningHub) -> None:
     for code in FATAL:
         for refusal in (Refusal(code), Refusal(str(code), changes.HOSTILE)):
             cloud.requests.clear()
@@ -184,7 +180,7 @@ def test_any_other_refusal_is_told_and_nothing_is_sent_again(kit: ComfyKit, clou
         (814, "wait for some to end"),
     ],
 )
-def test_a_refusal_says_what_to_do(code: int, what: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_rejection_says_what_to_do(code: int, what: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", code)
     assert what in str(kit.run(WORKFLOW).msg)
 
@@ -200,7 +196,7 @@ def refused(kit: ComfyKit, **values: Any) -> ExecuteResult:
     return result
 
 
-def test_a_prompt_that_comfyui_refuses_names_its_node_and_input(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_prompt_rejected_by_comfyui_names_node_and_input(kit: ComfyKit, cloud: RunningHub) -> None:
     result = refused(kit, width=-5)
     assert result.error is not None
     assert (result.error.node_id, result.error.node_title, result.error.field) == ("1", "Canvas", "width")
@@ -233,12 +229,14 @@ NODE_ERRORS = {"1": {"errors": [{"type": "x", "message": "too wide", "extra_info
     ],
     ids=str,
 )
-def test_a_prompt_is_refused_in_many_shapes(data: Any, what: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_rejected_prompt_is_understood_in_every_format(
+    data: Any, what: str, kit: ComfyKit, cloud: RunningHub
+) -> None:
     cloud.answer("create", Refusal(433, data=data))
     assert what in str(refused(kit).msg)
 
 
-def test_kit_check_is_not_named_for_what_the_site_lacks_since_it_can_not_tell(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_missing_node_does_not_suggest_check(kit: ComfyKit, cloud: RunningHub) -> None:
     errors = {"1": {"errors": [{"type": "value_not_in_list", "message": "Value not in list"}]}}
     cloud.answer("create", Refusal(433, data={"promptTips": {"node_errors": errors}}))
     message = str(refused(kit).msg)
@@ -246,14 +244,14 @@ def test_kit_check_is_not_named_for_what_the_site_lacks_since_it_can_not_tell(ki
     assert "kit.check" not in message
 
 
-def test_the_reason_may_stand_in_the_message(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_the_reason_can_be_in_the_message(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", Refusal(433, json.dumps({"node_errors": NODE_ERRORS})))
     assert "Canvas (node 1): too wide" in str(refused(kit).msg)
     cloud.answer("create", Refusal(433, "Node 12 lacks a model"))
     assert "not valid: Node 12 lacks a model (code 433)" in str(refused(kit).msg)
 
 
-def test_a_task_that_failed_as_it_was_created_was_refused(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_task_that_fails_on_creation_is_a_rejected_prompt(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.failed_at_once)
     result = refused(kit)
     assert "Prompt outputs failed validation" in str(result.msg)
@@ -270,7 +268,7 @@ def test_a_task_that_failed_as_it_was_created_was_refused(kit: ComfyKit, cloud: 
     ],
     ids=str,
 )
-def test_a_task_of_a_refused_prompt_is_not_left_to_run(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_task_of_a_rejected_prompt_is_cancelled(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.with_prompt_tips(json.dumps(tips)))
     result = refused(kit)
     assert result.prompt_id == cloud.task.id
@@ -295,20 +293,20 @@ def test_a_task_of_a_refused_prompt_is_not_left_to_run(tips: Any, kit: ComfyKit,
     ],
     ids=repr,
 )
-def test_what_says_nothing_of_the_prompt_is_no_refusal(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_empty_prompt_tips_are_not_a_rejection(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.with_prompt_tips(tips))
     result = kit.run(WORKFLOW)
     assert (result.status, result.warnings) == ("completed", [])
 
 
-def test_what_is_said_of_it_in_plain_words_is_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_plain_text_prompt_tips_are_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.with_prompt_tips("node 107 is slow"))
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert [line for line in result.warnings if "node 107 is slow" in line] == result.warnings != []
 
 
-def test_a_prompt_that_is_taken_in_part_is_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_partly_accepted_prompt_is_a_warning(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.with_node_errors(**{"1": {"errors": ["bad"]}}))
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
@@ -329,16 +327,14 @@ def test_a_prompt_that_is_taken_in_part_is_a_warning(kit: ComfyKit, cloud: Runni
         changes.with_message(changes.HOSTILE),
     ],
 )
-def test_a_task_is_taken_in_many_shapes(change: changes.Change, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_created_task_is_understood_in_every_format(change: changes.Change, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", change)
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert result.prompt_id == cloud.task.id
 
 
-def test_the_kind_of_machine_is_asked_for(
-    make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_instance_type_is_sent(make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
     make_kit(runninghub_instance_type="plus").run(WORKFLOW)
     assert cloud.task.instance_type == "plus"
     monkeypatch.setenv("RUNNINGHUB_INSTANCE_TYPE", "ultra")
@@ -358,7 +354,7 @@ def held_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_task_that_was_left_while_it_was_created_is_cancelled(done: bool, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_task_is_cancelled_if_the_caller_leaves_during_creation(done: bool, kit: ComfyKit, cloud: RunningHub) -> None:
     from .runninghub import Held
 
     event = threading.Event()
@@ -373,7 +369,7 @@ def test_a_task_that_was_left_while_it_was_created_is_cancelled(done: bool, kit:
     assert result.prompt_id == cloud.task.id
 
 
-def test_one_who_left_is_told_that_the_answer_was_lost(
+def test_leaving_during_creation_reports_a_lost_response(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.2)
@@ -385,7 +381,7 @@ def test_one_who_left_is_told_that_the_answer_was_lost(
     assert len(cloud.asked("create")) == 1
 
 
-def test_one_who_left_before_it_was_taken_has_nothing_to_pay(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_leaving_before_a_task_is_accepted_costs_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", 421, times=None)
     run = kit.submit(WORKFLOW)
     cloud.wait_for(lambda: len(cloud.asked("create")) > 1)

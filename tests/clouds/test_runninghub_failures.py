@@ -28,7 +28,7 @@ REASON = {
 
 
 @pytest.mark.parametrize("route", ["newer", "older"])
-def test_a_node_that_fails_is_named(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_failed_node_is_named(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = workflows.failing()
     if route == "older":
         cloud.answer("v2/query", NOT_FOUND, times=None)
@@ -62,7 +62,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_reason_has_many_shapes(shape: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_failure_is_understood_in_every_format(shape: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate("FAILED", reason=REASON, error_code="805"))
     change = SHAPES[shape]
 
@@ -90,7 +90,7 @@ def test_a_reason_has_many_shapes(shape: str, kit: ComfyKit, cloud: RunningHub) 
     [None, {}, "", "{}", [], 7, {"exception_message": None}, {"exception_message": ["x"], "traceback": 7}],
     ids=repr,
 )
-def test_where_there_is_no_reason_the_code_is_told(reason: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_without_a_reason_the_code_is_reported(reason: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate("FAILED", error_code="1501", error_message="content moderation failed"))
     cloud.answer("v2/query", lambda body: {**body, "failedReason": reason}, times=None)
     cloud.answer("outputs", changes.without_reason, times=None)
@@ -101,20 +101,20 @@ def test_where_there_is_no_reason_the_code_is_told(reason: Any, kit: ComfyKit, c
     assert "(code 1501)" in str(result.msg)
 
 
-def test_a_reason_may_be_a_text(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_reason_can_be_a_string(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate("FAILED"))
     cloud.answer("v2/query", lambda body: {**body, "failedReason": "out of memory"}, times=None)
     assert "out of memory" in str(kit.run(WORKFLOW).msg)
 
 
-def test_a_reason_may_name_a_node_and_say_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_reason_can_name_a_node_without_a_message(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate("FAILED", reason={"node_id": "1"}))
     result = kit.run(WORKFLOW)
     assert str(result.msg).startswith("Canvas: the task failed: it failed, and does not say why")
     assert "(code 1000)" in str(result.msg)
 
 
-def test_hostile_reasons_are_but_text(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_hostile_reasons_are_treated_as_text(kit: ComfyKit, cloud: RunningHub) -> None:
     reason: dict[str, Any] = {
         **REASON,
         "exception_message": changes.HOSTILE,
@@ -130,7 +130,7 @@ def test_hostile_reasons_are_but_text(kit: ComfyKit, cloud: RunningHub) -> None:
     assert "\x1b" not in repr(result)
 
 
-def test_what_was_made_before_the_failure_is_kept(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_outputs_before_a_failure_are_kept(kit: ComfyKit, cloud: RunningHub) -> None:
     made = [Output("2", "picture.png", b"\x89PNG")]
     cloud.fates.append(Fate(outputs=made))
     cloud.answer(
@@ -143,9 +143,7 @@ def test_what_was_made_before_the_failure_is_kept(kit: ComfyKit, cloud: RunningH
     assert len(result["cover"]) == 1
 
 
-def test_a_failure_of_somebody_elses_task_names_the_class_of_its_node(
-    kit: ComfyKit, cloud: RunningHub, ask: Asking
-) -> None:
+def test_a_failure_of_an_attached_task_names_the_node_class(kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
     cloud.workflows[WORKFLOW] = workflows.failing()
     again = kit.attach(ask.create()["data"]["taskId"]).result()
     assert again.error is not None
@@ -154,7 +152,7 @@ def test_a_failure_of_somebody_elses_task_names_the_class_of_its_node(
     assert "kaboom over 1 picture" in str(again.msg)
 
 
-def test_the_workflow_of_the_error_is_that_of_the_run(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_an_error_names_the_workflow_of_its_run(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = workflows.failing()
     run = make_kit(raise_on_error=False).submit(WORKFLOW, width=40)
     result = run.result()
@@ -166,7 +164,7 @@ def test_the_workflow_of_the_error_is_that_of_the_run(make_kit: MakeKit, cloud: 
 # Cancelled by somebody else
 
 
-def test_a_task_that_somebody_cancelled_says_so(
+def test_a_task_cancelled_elsewhere_is_reported_as_cancelled(
     kit: ComfyKit, cloud: RunningHub, ask: Asking, gate: tuple[str, Gate]
 ) -> None:
     name, its = gate
@@ -181,7 +179,7 @@ def test_a_task_that_somebody_cancelled_says_so(
     assert run.status == "cancelled"
 
 
-def test_the_older_route_tells_of_a_cancelled_task_as_of_a_failed_one(
+def test_the_older_route_reports_a_cancelled_task_as_failed(
     kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate]
 ) -> None:
     name, its = gate
@@ -194,9 +192,7 @@ def test_the_older_route_tells_of_a_cancelled_task_as_of_a_failed_one(
     assert run.status == "cancelled"
 
 
-def test_a_task_that_succeeded_and_then_is_said_to_be_gone_has_no_outputs_to_wait_for(
-    kit: ComfyKit, cloud: RunningHub
-) -> None:
+def test_a_succeeded_task_that_disappears_has_no_outputs_to_wait_for(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", changes.without_results, times=None)
     cloud.answer("outputs", 807, times=None)
     result = kit.run(WORKFLOW)

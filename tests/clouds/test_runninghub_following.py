@@ -67,7 +67,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_states_may_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_states_can_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.pace = Polls(queued=0, running=0)
     cloud.fates.append(Fate(outputs=[PICTURE]))
     for state in order.split():
@@ -101,7 +101,7 @@ TROUBLES: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_five_looks_in_a_row_may_go_wrong_and_the_sixth_may_not(
+def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
     trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if trouble == "silence":  # all the other answers must still come in time
@@ -126,7 +126,7 @@ def test_five_looks_in_a_row_may_go_wrong_and_the_sixth_may_not(
 
 
 @pytest.mark.parametrize("code", [301, 401, 801, 802, 806, 811, 1002, 1014])
-def test_a_key_that_is_no_longer_valid_ends_it_at_once(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_invalid_key_ends_the_run_immediately(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[PICTURE]))
     cloud.answer("v2/query", code, times=None)
     message = failed(kit.run(WORKFLOW), "unreachable")
@@ -140,7 +140,7 @@ MISSING = {807, 423, 1004}
 
 
 @pytest.mark.parametrize("endpoint", ["v2/query", "outputs"])
-def test_every_code_ends_the_wait_or_is_borne_for_a_while(
+def test_every_code_ends_the_run_or_is_tolerated_for_a_while(
     endpoint: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_follow, "SETTLING", 0)
@@ -158,7 +158,7 @@ def test_every_code_ends_the_wait_or_is_borne_for_a_while(
         cloud.task.polls = 99
 
 
-def test_a_code_may_stand_for_a_state(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_code_can_mean_a_state(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates += [Fate(outputs=[PICTURE]), Fate()]
     cloud.answer("v2/query", 813, times=4)
     cloud.answer("v2/query", 804, times=9)
@@ -168,7 +168,7 @@ def test_a_code_may_stand_for_a_state(kit: ComfyKit, cloud: RunningHub) -> None:
     assert "(code 805)" in failed(kit.run(WORKFLOW), "node_error")
 
 
-def test_a_task_that_was_just_created_may_not_be_known_yet(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_new_task_can_be_unknown_at_first(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[PICTURE]))
     for code in (1004, 807, 423):
         cloud.answer("v2/query", code, times=3)
@@ -177,7 +177,7 @@ def test_a_task_that_was_just_created_may_not_be_known_yet(kit: ComfyKit, cloud:
 
 
 @pytest.mark.parametrize("code", [1004, 807, 423])
-def test_one_that_is_gone_is_not_waited_for(
+def test_a_deleted_task_is_not_waited_for(
     code: int, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_follow, "SETTLING", 0)
@@ -210,7 +210,7 @@ def counted(run: Callable[[], ExecuteResult], cloud: RunningHub) -> float:
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "CREATE"])
-def test_looks_are_never_hot(state: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polls_always_pause(state: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
     paced(monkeypatch)
     cloud.fates.append(Fate())
     cloud.answer("v2/query", changes.with_state(state), times=None)
@@ -219,7 +219,7 @@ def test_looks_are_never_hot(state: str, make_kit: MakeKit, cloud: RunningHub, m
     assert counted(lambda: kit.run(WORKFLOW), cloud) < 1 / 0.05
 
 
-def test_nor_when_the_socket_gives_reason_after_reason(
+def test_polls_pause_even_if_the_socket_keeps_reporting_success(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paced(monkeypatch)
@@ -244,7 +244,7 @@ def test_nor_when_the_socket_gives_reason_after_reason(
     assert rate < 1 / 0.05
 
 
-def test_nor_is_the_socket_sought_for_ever(
+def test_the_search_for_the_socket_has_a_limit(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.sockets.told = False
@@ -253,14 +253,14 @@ def test_nor_is_the_socket_sought_for_ever(
     assert len(cloud.asked("outputs")) == follow.SOCKET_TRIES
 
 
-def test_nobody_waits_for_the_address_of_the_socket(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_following_does_not_wait_for_the_socket_url(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.sockets.told = False
     cloud.answer("outputs", HANGING, times=None)
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=3)
     assert make_kit().submit(WORKFLOW).result(20).status == "completed"
 
 
-def test_one_answer_of_another_shape_does_not_end_the_newer_route(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_one_malformed_response_does_not_abandon_the_newer_route(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.pace = Polls(queued=2, running=2)
     cloud.answer("v2/query", Reply({"code": 0, "msg": "success", "data": None}))
     assert kit.run(WORKFLOW).status == "completed"
@@ -271,7 +271,7 @@ def test_one_answer_of_another_shape_does_not_end_the_newer_route(kit: ComfyKit,
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "no"}, 404)], ids=str)
-def test_without_the_newer_route_the_older_one_tells(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_without_the_newer_route_the_older_one_is_used(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", answer, times=None)
     result = kit.run(WORKFLOW, width=48)
     assert result["cover"][0].pil().size == (48, 16)
@@ -282,7 +282,9 @@ def test_without_the_newer_route_the_older_one_tells(answer: Reply, kit: ComfyKi
     "change",
     [changes.legacy_running, changes.legacy_running_in_chinese, changes.code_as_text, changes.with_socket(None)],
 )
-def test_the_older_route_has_many_shapes(change: changes.Change, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_the_older_route_is_understood_in_every_format(
+    change: changes.Change, kit: ComfyKit, cloud: RunningHub
+) -> None:
     def running(body: dict[str, Any]) -> Any:
         return change(body) if body["code"] in (804, 813) or change is changes.code_as_text else body
 
@@ -293,14 +295,14 @@ def test_the_older_route_has_many_shapes(change: changes.Change, kit: ComfyKit, 
 
 
 @pytest.mark.parametrize("code", [412, 404, 301, 802])
-def test_without_either_route_it_says_so(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_run_without_either_route_fails_with_a_reason(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.answer("outputs", code, times=None)
     assert "kit.attach(" in failed(kit.run(WORKFLOW), "unreachable")
     assert len(cloud.asked("outputs")) == 1
 
 
-def test_an_answer_may_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_response_can_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", changes.in_envelope, times=None)
     assert kit.run(WORKFLOW).image.pil().size == (32, 16)
     assert kit.attach("1904").result().status == "failed"
@@ -311,7 +313,7 @@ def test_an_answer_may_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> No
 
 @pytest.mark.parametrize("change", [changes.without_results, changes.without_node_ids])
 @pytest.mark.parametrize("hidden", [0, 4])
-def test_outputs_may_be_told_late_and_by_the_older_route_only(
+def test_outputs_can_come_late_and_from_the_older_route_only(
     hidden: int, change: changes.Change, kit: ComfyKit, cloud: RunningHub
 ) -> None:
     cloud.hidden = hidden
@@ -321,7 +323,7 @@ def test_outputs_may_be_told_late_and_by_the_older_route_only(
     assert result.warnings == []
 
 
-def test_outputs_whose_nodes_are_not_told_are_there_all_the_same(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_outputs_without_node_ids_are_kept(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", changes.without_node_ids, times=None)
     cloud.answer("outputs", 802, times=None)
     result = kit.run(WORKFLOW)
@@ -329,7 +331,7 @@ def test_outputs_whose_nodes_are_not_told_are_there_all_the_same(kit: ComfyKit, 
     assert result.warnings == ["RunningHub does not tell which nodes the outputs are of"]
 
 
-def test_outputs_that_do_not_come_can_be_had_later(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_outputs_that_do_not_arrive_can_be_fetched_later(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.hidden = 99
     cloud.answer("v2/query", changes.without_results, times=None)
     result = kit.run(WORKFLOW)
@@ -341,7 +343,7 @@ def test_outputs_that_do_not_come_can_be_had_later(kit: ComfyKit, cloud: Running
     assert kit.attach(cloud.task.id).result().image.pil().size == (32, 16)
 
 
-def test_a_task_may_give_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_task_can_have_no_outputs(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates += [Fate(), Fate()]
     result = kit.run(WORKFLOW)
     assert (result.status, result.media, result.warnings) == ("completed", [], [])
@@ -350,7 +352,7 @@ def test_a_task_may_give_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
 
 
 @pytest.mark.parametrize("node", [7, "7"])
-def test_the_id_of_a_node_may_be_a_number(node: int | str, kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
+def test_a_node_id_can_be_a_number(node: int | str, kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
     cloud.fates.append(Fate(outputs=[PICTURE]))
     cloud.answer("v2/query", lambda body: with_node(body, node), times=None)
     assert list(kit.run(WORKFLOW).images_by_var) == ["7"]
@@ -371,7 +373,7 @@ def with_node(body: dict[str, Any], node: int | str) -> dict[str, Any]:
         [{"url": f"http://x/{'x' * 9000}", "nodeId": "2"}],
     ],
 )
-def test_results_that_make_no_sense_are_left_out(results: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_malformed_results_are_ignored(results: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate())
     cloud.answer("v2/query", lambda body: {**body, "results": results}, times=None)
     cloud.answer("outputs", Refusal(802), times=None)

@@ -32,7 +32,7 @@ def held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
     return run
 
 
-def test_what_is_turned_down_after_it_was_cancelled_is_not_offered_again(
+def test_a_rejected_task_is_not_retried_after_cancel(
     kit: ComfyKit, cloud: RunningHub, answered: threading.Event
 ) -> None:
     cloud.concurrency = 0
@@ -49,7 +49,7 @@ def test_what_is_turned_down_after_it_was_cancelled_is_not_offered_again(
     assert not cloud.tasks
 
 
-def test_a_task_is_cancelled_though_the_answer_comes_when_nobody_waits_for_it(
+def test_a_task_is_cancelled_even_if_its_response_comes_too_late(
     make_kit: MakeKit, cloud: RunningHub, answered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
@@ -64,7 +64,7 @@ def test_a_task_is_cancelled_though_the_answer_comes_when_nobody_waits_for_it(
     cloud.wait_for(lambda: cloud.task.cancels == 1)
 
 
-def test_whoever_leaves_by_an_interrupt_is_told_that_the_task_may_run(
+def test_an_interrupt_warns_that_the_task_may_be_running(
     kit: ComfyKit,
     cloud: RunningHub,
     answered: threading.Event,
@@ -79,9 +79,7 @@ def test_whoever_leaves_by_an_interrupt_is_told_that_the_task_may_run(
     cloud.wait_for(lambda: cloud.task.cancels == 1)
 
 
-def test_whoever_cancels_while_outputs_are_fetched_waits_no_longer_and_has_their_addresses(
-    kit: ComfyKit, cloud: RunningHub
-) -> None:
+def test_cancel_during_downloads_returns_the_outputs_urls(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("file", HANGING)
     run = kit.submit(WORKFLOW)
     fetching = threading.Event()

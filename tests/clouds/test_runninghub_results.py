@@ -22,9 +22,7 @@ def output(name: str, content: bytes = b"content", node: str = "2", text: str | 
     return Output(node, name, content, text)
 
 
-def test_outputs_are_there_when_the_run_ends_whatever_becomes_of_their_addresses(
-    kit: ComfyKit, cloud: RunningHub, tmp_path: Path
-) -> None:
+def test_outputs_are_downloaded_when_the_run_ends(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
     result = kit.run(WORKFLOW, width=48)
     cloud.files.expired = 404
     assert result.image.startswith(cloud.files_url)
@@ -33,7 +31,7 @@ def test_outputs_are_there_when_the_run_ends_whatever_becomes_of_their_addresses
     assert len(cloud.files.requests) == 1
 
 
-def test_they_are_fetched_with_no_secret(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_downloads_carry_no_secret(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[output(f"{number}.png") for number in range(9)]))
     assert len(kit.run(WORKFLOW).images) == 9
     assert len(cloud.files.requests) == 9
@@ -41,7 +39,7 @@ def test_they_are_fetched_with_no_secret(kit: ComfyKit, cloud: RunningHub) -> No
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_one_that_is_gone_is_a_warning_and_no_failure(status: int, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_deleted_output_is_a_warning_not_a_failure(status: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.files.expired = status
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
@@ -56,7 +54,7 @@ def test_one_that_is_gone_is_a_warning_and_no_failure(status: int, kit: ComfyKit
 
 
 @pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
-def test_one_that_did_not_arrive_is_asked_for_again(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_failed_download_is_retried(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("file", trouble)
     result = kit.run(WORKFLOW)
     assert (result.status, result.warnings) == ("completed", [])
@@ -64,14 +62,14 @@ def test_one_that_did_not_arrive_is_asked_for_again(trouble: Reply, kit: ComfyKi
 
 
 @pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
-def test_one_that_can_not_be_fetched_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_output_that_cannot_be_downloaded_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[output("a.png"), output("b.png")]))
     cloud.answer("file", trouble, times=None)
     result = kit.run(WORKFLOW)
     assert (result.status, len(result.images), len(result.warnings)) == ("completed", 2, 2)
 
 
-def test_what_is_fetched_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_downloads_are_reported_as_progress(kit: ComfyKit, cloud: RunningHub) -> None:
     event = threading.Event()
     cloud.answer("file", Held(event))
     run = kit.submit(WORKFLOW)
@@ -91,7 +89,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("route", ["newer", "older"])
-def test_files_of_every_kind_are_told_apart(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_files_have_the_right_kind(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
     if route == "older":
         cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.fates.append(Fate(outputs=[output(name, name.encode()) for name in KINDS]))
@@ -110,7 +108,7 @@ def test_outputs_of_several_nodes_keep_their_names(kit: ComfyKit, cloud: Running
 
 
 @pytest.mark.parametrize("route", ["newer", "newer, as files", "older", "without nodes"])
-def test_texts_are_read(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_text_outputs_are_read(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = workflows.text()
     cloud.texts_as_files = route == "newer, as files"
     if route == "older":
@@ -124,7 +122,7 @@ def test_texts_are_read(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
     assert cloud.files.leaks == []
 
 
-def test_a_text_that_is_none_is_shown_as_well_as_can_be(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_undecodable_text_is_shown_as_well_as_possible(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.texts_as_files = True
     cloud.fates.append(Fate(outputs=[output("a.TXT", b"\xff\xfe<b>", text="x"), output("b.txt", b"", text="")]))
     result = kit.run(WORKFLOW)
@@ -136,7 +134,7 @@ NAMES = ["..", "a/../../b.png", "a b#1&x+ü%20.png", "<img src=x>.png", "x" * 30
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_hostile_names_lead_nowhere(name: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_hostile_file_names_stay_inside_the_folder(name: str, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.files.name = lambda _: name
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
@@ -147,7 +145,7 @@ def test_hostile_names_lead_nowhere(name: str, kit: ComfyKit, cloud: RunningHub)
     assert "\n" not in repr(result)
 
 
-async def test_what_it_cost_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
+async def test_the_cost_is_reported(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates += [Fate(outputs=[output("a.png")], seconds=83)] * 2
     result = await kit.execute(WORKFLOW)
     assert result.cost == {"coins": 17, "seconds": 83}
@@ -156,7 +154,7 @@ async def test_what_it_cost_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
     assert "17 coins" in repr(result)
 
 
-def test_nonsense_is_no_cost(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_malformed_cost_is_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
     usage = {"consumeCoins": "many", "consumeMoney": -1, "taskCostTime": True, "thirdPartyConsumeMoney": 10**400}
     for told in (usage, None, 7, "x", {"consumeMoney": "0.25"}):
         cloud.fates.append(Fate(outputs=[output("a.png")]))
@@ -169,7 +167,7 @@ def with_usage(told: object) -> changes.Change:
     return lambda body: {**body, "usage": told}
 
 
-def test_a_task_that_was_paid_is_not_failed_by_a_full_disk(
+def test_a_full_disk_does_not_fail_a_paid_task(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, target: object) -> Path:
@@ -181,7 +179,7 @@ def test_a_task_that_was_paid_is_not_failed_by_a_full_disk(
     assert "No space left" in result.warnings[0]
 
 
-async def test_many_are_there_at_once(make_kit: MakeKit, cloud: RunningHub) -> None:
+async def test_many_outputs_are_downloaded_at_once(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.concurrency = 4
     kit = make_kit(runninghub_concurrency=4)
     results = await asyncio.gather(*(kit.execute(WORKFLOW, {"color": number}) for number in range(8)))

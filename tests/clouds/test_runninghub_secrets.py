@@ -60,7 +60,7 @@ def told(result: Any) -> list[Any]:
     return [result, *(getattr(result, field.name) for field in dataclasses.fields(result))]
 
 
-def test_they_show_nowhere(
+def test_secrets_appear_nowhere(
     make_kit: MakeKit, cloud: RunningHub, gate: tuple[str, Gate], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     for name in ("", "httpx", "httpcore", "websockets", "websockets.client", "asyncio", "comfykit_jupyter"):
@@ -107,7 +107,7 @@ def test_they_show_nowhere(
         assert not path.is_file() or not [each for each in secrets(cloud) if each.encode() in path.read_bytes()], path
 
 
-def test_they_are_in_no_form(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_a_form_contains_no_secrets(make_kit: MakeKit, cloud: RunningHub) -> None:
     form = make_kit().form(WORKFLOW)
     form.run().result()
     state = str(form.get_state())
@@ -118,7 +118,7 @@ def test_they_are_in_no_form(make_kit: MakeKit, cloud: RunningHub) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("endpoint", ["getJsonApiFormat", "apiCallDemo", "create", "v2/query", "v2/upload", "cancel"])
-def test_no_redirect_takes_the_key_elsewhere(
+def test_a_redirect_never_gets_the_key(
     endpoint: str, status: int, kit: ComfyKit, cloud: RunningHub, elsewhere: Elsewhere, gate: tuple[str, Gate]
 ) -> None:
     cloud.workflows[WORKFLOW] = workflows.inverted()
@@ -141,7 +141,7 @@ def test_no_redirect_takes_the_key_elsewhere(
     assert len(cloud.asked("create")) <= 1
 
 
-def test_other_hosts_get_nothing(kit: ComfyKit, cloud: RunningHub, elsewhere: Elsewhere) -> None:
+def test_other_hosts_get_no_secrets(kit: ComfyKit, cloud: RunningHub, elsewhere: Elsewhere) -> None:
     cloud.workflows[WORKFLOW] = workflows.inverted()
     cloud.fates.append(Fate())
     results = [{"url": f"{elsewhere.url}/a.png", "nodeId": "3"}, {"url": f"{elsewhere.url}/b.txt", "nodeId": "3"}]
@@ -153,9 +153,7 @@ def test_other_hosts_get_nothing(kit: ComfyKit, cloud: RunningHub, elsewhere: El
     assert "Authorization" not in str(elsewhere.seen)
 
 
-def test_the_comfyui_server_does_not_get_the_key_nor_the_site_that_of_the_server(
-    make_kit: MakeKit, cloud: RunningHub, elsewhere: Elsewhere
-) -> None:
+def test_each_server_gets_only_its_own_key(make_kit: MakeKit, cloud: RunningHub, elsewhere: Elsewhere) -> None:
     kit = make_kit(
         comfyui_url=elsewhere.url, api_key="key-of-comfyui", cookies="a=cookie-of-comfyui", raise_on_error=False
     )
@@ -170,7 +168,7 @@ def test_the_comfyui_server_does_not_get_the_key_nor_the_site_that_of_the_server
 @pytest.mark.parametrize(
     "key", ["two\nlines-secret", "schlüssel-secret", "with space-secret", "“secret”", "a\x00secret"]
 )
-def test_a_key_that_can_not_be_sent_is_refused_and_not_shown(
+def test_a_key_that_cannot_be_sent_is_rejected_without_showing_it(
     key: str, make_kit: MakeKit, cloud: RunningHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -181,7 +179,7 @@ def test_a_key_that_can_not_be_sent_is_refused_and_not_shown(
     assert not cloud.requests
 
 
-def test_a_key_that_was_pasted_with_a_line_end_works(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_a_key_pasted_with_a_newline_works(make_kit: MakeKit, cloud: RunningHub) -> None:
     assert make_kit(runninghub_api_key=f" {cloud.key}\n").run(WORKFLOW).status == "completed"
 
 

@@ -28,20 +28,20 @@ def with_status(body: Any) -> Any:
 
 
 @pytest.mark.parametrize("change", [flat, with_status])
-def test_a_task_is_not_lost_for_the_shape_of_the_answer(change: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_task_is_not_lost_to_a_malformed_response(change: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", change)
     result = kit.run(WORKFLOW)
     assert result.status == "completed", result.msg
     assert result.prompt_id == cloud.task.id
 
 
-def test_nor_for_a_byte_order_mark(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_byte_order_mark_is_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
     account = {"code": 0, "msg": "success", "data": {"remainCoins": "7", "currentTaskCounts": "0"}}
     cloud.answer("accountStatus", Reply(f"\ufeff{json.dumps(account)}"))
     assert kit.server(WORKFLOW).message == "RunningHub, 7 coins"
 
 
-def test_a_key_that_is_echoed_in_another_spelling_is_hidden(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_key_echoed_in_another_encoding_is_hidden(kit: ComfyKit, cloud: RunningHub) -> None:
     spelt = "".join(f"\\u{ord(each):04x}" for each in cloud.key)
     cloud.answer("create", Reply(f'{{"code": 433, "msg": "not for {spelt}", "data": {{"{spelt}": "{spelt}"}}}}'))
     result = kit.run(WORKFLOW)
@@ -50,7 +50,7 @@ def test_a_key_that_is_echoed_in_another_spelling_is_hidden(kit: ComfyKit, cloud
 
 
 @pytest.mark.parametrize("ask", [ComfyKit.run, ComfyKit.load])
-def test_the_frames_and_requests_behind_an_error_are_not_kept_with_it(
+def test_an_error_keeps_no_frames_or_requests(
     ask: Callable[[ComfyKit, str], Any], make_kit: MakeKit, cloud: RunningHub
 ) -> None:
     cloud.answer("create" if ask is ComfyKit.run else "getJsonApiFormat", LOST, times=None)

@@ -65,14 +65,14 @@ def test_progress_and_previews_arrive(when: str, kit: ComfyKit, cloud: RunningHu
     assert cloud.key not in str(request)
 
 
-def test_http_needs_no_socket(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_the_http_executor_opens_no_socket(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.waits_for_socket = False
     assert asyncio.run(kit.execute(WORKFLOW)).status == "completed"
     assert not cloud.sockets.requests
 
 
 @pytest.mark.parametrize("treatment", ["refuse", "hang", "silent", "cut", "early", "untold"])
-def test_a_socket_that_is_of_no_use_does_no_harm(
+def test_an_unusable_socket_does_no_harm(
     treatment: str, kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "OPEN_TIMEOUT", 0.2)
@@ -90,7 +90,7 @@ def test_a_socket_that_is_of_no_use_does_no_harm(
     assert result.image.pil().size == (32, 16)
 
 
-def test_what_the_socket_says_is_no_end(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_the_socket_alone_does_not_end_a_run(kit: ComfyKit, cloud: RunningHub) -> None:
     frames = [
         {"type": "execution_error", "data": {"node_id": "3", "exception_message": "no"}},
         {"type": "execution_interrupted", "data": {}},
@@ -143,7 +143,7 @@ def test_hostile_frames_do_no_harm(kit: ComfyKit, cloud: RunningHub, caplog: pyt
     ],
     ids=str,
 )
-def test_a_socket_of_somebody_else_is_not_opened(address: object, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_socket_on_another_host_is_not_opened(address: object, kit: ComfyKit, cloud: RunningHub) -> None:
     seen: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -161,7 +161,7 @@ def test_a_socket_of_somebody_else_is_not_opened(address: object, kit: ComfyKit,
     assert seen == []
 
 
-def test_a_socket_takes_nobody_elsewhere(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_socket_does_not_follow_redirects(kit: ComfyKit, cloud: RunningHub) -> None:
     seen: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:

@@ -50,14 +50,14 @@ async def test_a_workflow_runs_by_its_id(name: str, kit: ComfyKit, cloud: Runnin
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_page_of_a_workflow_names_it(page: str, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_page_url_names_its_workflow(page: str, kit: ComfyKit, cloud: RunningHub) -> None:
     for site in (cloud.url, *SITES):
         assert kit.load(f"{site}/{page.format(WORKFLOW)}").prompt["1"]["class_type"] == "EmptyImage"
     assert {request.body["workflowId"] for request in cloud.asked("getJsonApiFormat")} == {WORKFLOW}
 
 
 @pytest.mark.parametrize("page", APP_PAGES)
-def test_the_page_of_an_app_names_the_app(page: str, kit: ComfyKit, cloud: RunningHub, app: App) -> None:
+def test_a_page_url_names_its_app(page: str, kit: ComfyKit, cloud: RunningHub, app: App) -> None:
     for site in (cloud.url, *SITES):
         assert list(kit.load(f"{site}/{page.format(APP)}").parameters) == ["width", "height"]
     assert cloud.asked("apiCallDemo")
@@ -81,7 +81,7 @@ REFERENCES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-async def test_a_file_or_dict_may_refer_to_a_workflow(
+async def test_a_file_or_dict_can_refer_to_a_workflow(
     reference: dict[str, Any], kit: ComfyKit, cloud: RunningHub, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.json"
@@ -92,16 +92,14 @@ async def test_a_file_or_dict_may_refer_to_a_workflow(
     assert [request.body["workflowId"] for request in cloud.asked("create")] == [WORKFLOW] * 4
 
 
-def test_a_file_may_refer_to_an_app(kit: ComfyKit, cloud: RunningHub, app: App, tmp_path: Path) -> None:
+def test_a_file_can_refer_to_an_app(kit: ComfyKit, cloud: RunningHub, app: App, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"_source": "runninghub", "webapp_id": APP}))
     assert kit.run(path, width=40).image.pil().size == (40, 16)
 
 
 @pytest.mark.parametrize("reference", [{"_source": "runninghub"}, {"source": "runninghub", "workflow_id": "none"}])
-def test_one_that_refers_to_nothing_fails_and_says_what_it_lacks(
-    reference: dict[str, Any], kit: ComfyKit, tmp_path: Path
-) -> None:
+def test_an_incomplete_reference_says_what_is_missing(reference: dict[str, Any], kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(reference))
     for source in (reference, path):
@@ -110,7 +108,7 @@ def test_one_that_refers_to_nothing_fails_and_says_what_it_lacks(
         assert '"workflow_id": "1904' in str(result.msg)
 
 
-def test_an_address_of_a_file_that_refers_says_what_to_give(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_url_of_a_reference_file_says_what_to_pass(kit: ComfyKit, cloud: RunningHub) -> None:
     async def serve(_: web.Request) -> web.StreamResponse:
         return web.json_response(REFERENCES[0])
 
@@ -121,7 +119,7 @@ def test_an_address_of_a_file_that_refers_says_what_to_give(kit: ComfyKit, cloud
     assert not cloud.requests
 
 
-def test_a_page_of_another_host_is_a_file_there(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_similar_url_on_another_host_is_a_file(kit: ComfyKit, cloud: RunningHub) -> None:
     seen: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -136,7 +134,7 @@ def test_a_page_of_another_host_is_a_file_there(kit: ComfyKit, cloud: RunningHub
     assert not cloud.requests
 
 
-async def test_a_file_that_is_called_like_an_id_is_a_file(
+async def test_a_file_named_like_an_id_is_a_file(
     make_kit: MakeKit, cloud: RunningHub, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -148,7 +146,7 @@ async def test_a_file_that_is_called_like_an_id_is_a_file(
     assert make_kit().run("rh:12345").server == cloud.url
 
 
-def test_what_is_no_id_is_not_asked_for(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_invalid_id_is_not_requested(kit: ComfyKit, cloud: RunningHub) -> None:
     for name in NO_IDS:
         result = kit.run(name)
         assert result.status == "failed"
@@ -156,7 +154,7 @@ def test_what_is_no_id_is_not_asked_for(kit: ComfyKit, cloud: RunningHub) -> Non
     assert not cloud.requests
 
 
-def test_a_workflow_is_read_once_in_a_while(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_workflow_is_cached_for_a_while(kit: ComfyKit, cloud: RunningHub) -> None:
     for _ in range(2):
         kit.run(WORKFLOW)
     assert len(cloud.asked("getJsonApiFormat")) == 1
@@ -164,7 +162,7 @@ def test_a_workflow_is_read_once_in_a_while(kit: ComfyKit, cloud: RunningHub) ->
     assert len(cloud.asked("getJsonApiFormat")) == 1
 
 
-def test_what_the_site_adds_to_a_graph_is_left_alone(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_inputs_added_by_the_site_are_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
     graph = cloud.workflows[WORKFLOW]
     graph["1"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
     graph["1"]["_meta"]["title"] = "Leinwand 画布 🎨, $width"
@@ -184,7 +182,7 @@ NO_GRAPHS: list[Any] = [
 ]
 
 
-def test_a_graph_that_is_none_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_malformed_graph_is_reported(kit: ComfyKit, cloud: RunningHub) -> None:
     for answer in NO_GRAPHS:
         cloud.answer("getJsonApiFormat", Reply(answer))
         result = kit.run(WORKFLOW)
@@ -192,7 +190,7 @@ def test_a_graph_that_is_none_is_told(kit: ComfyKit, cloud: RunningHub) -> None:
         assert f"gives no graph of the workflow {WORKFLOW}" in str(result.msg)
 
 
-def test_a_workflow_that_is_refused_is_asked_for_once(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_rejected_workflow_is_requested_once(kit: ComfyKit, cloud: RunningHub) -> None:
     codes = sorted(IDENTIFIERS.keys() - {200, 808, 1003, 1005, 1010, 1011})
     for code in codes:
         for endpoint, name in (("getJsonApiFormat", WORKFLOW), ("apiCallDemo", f"rh-app:{APP}")):
@@ -204,7 +202,7 @@ def test_a_workflow_that_is_refused_is_asked_for_once(kit: ComfyKit, cloud: Runn
     assert len(cloud.requests) == 2 * len(codes)
 
 
-def test_a_refusal_says_what_to_do(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_rejection_says_what_to_do(kit: ComfyKit, cloud: RunningHub) -> None:
     for code, what in {
         380: "it has no such workflow",
         810: "run once, on the site",
@@ -215,7 +213,7 @@ def test_a_refusal_says_what_to_do(kit: ComfyKit, cloud: RunningHub) -> None:
         assert what in str(kit.run(WORKFLOW).msg)
 
 
-def test_a_moment_of_weakness_passes(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_temporary_error_is_retried(kit: ComfyKit, cloud: RunningHub) -> None:
     for code in (1003, 1005, 1010):
         cloud.answer("getJsonApiFormat", code)
     assert kit.load(WORKFLOW).parameters
@@ -225,7 +223,7 @@ def test_a_moment_of_weakness_passes(kit: ComfyKit, cloud: RunningHub) -> None:
     assert len(cloud.asked("getJsonApiFormat")) == 6
 
 
-async def test_without_a_key_nothing_is_asked(make_kit: MakeKit, cloud: RunningHub) -> None:
+async def test_without_a_key_nothing_is_requested(make_kit: MakeKit, cloud: RunningHub) -> None:
     kit = make_kit(runninghub_api_key=None, api_key="that-of-comfyui")
     result = await kit.execute(WORKFLOW)
     assert result.status == "failed"

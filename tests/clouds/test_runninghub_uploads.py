@@ -55,7 +55,7 @@ def uploads(cloud: RunningHub) -> list[str]:
     return [request.endpoint for request in cloud.requests if "upload" in request.endpoint]
 
 
-def test_a_picture_is_sent_and_comes_back_inverted(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+def test_an_uploaded_image_comes_back_inverted(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(png())
     result = kit.run(WORKFLOW, image=tmp_path / "cat.png")
     assert result["negative"][0].pil().getpixel((0, 0)) == (0, 255, 255)
@@ -68,7 +68,7 @@ def test_a_picture_is_sent_and_comes_back_inverted(kit: ComfyKit, cloud: Running
     assert uploads(cloud) == ["v2/upload"]
 
 
-def test_pictures_may_be_bytes_open_files_and_addresses(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+def test_images_can_be_bytes_open_files_and_urls(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
     async def serve(request: web.Request) -> web.StreamResponse:
         assert cloud.key not in f"{request.headers}"
         return web.Response(body=png(3), content_type="image/png")
@@ -81,7 +81,7 @@ def test_pictures_may_be_bytes_open_files_and_addresses(kit: ComfyKit, cloud: Ru
     assert [*cloud.uploads.values()][:3] == [png(2), png(1), png(3)]
 
 
-def test_the_same_content_is_sent_once(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
+def test_the_same_content_is_uploaded_once(kit: ComfyKit, cloud: RunningHub, tmp_path: Path) -> None:
     for name in ("one.png", "two.png"):
         (tmp_path / name).write_bytes(png())
         assert kit.run(WORKFLOW, image=tmp_path / name).status == "completed"
@@ -89,7 +89,7 @@ def test_the_same_content_is_sent_once(kit: ComfyKit, cloud: RunningHub, tmp_pat
     assert uploads(cloud) == ["v2/upload"]
 
 
-def test_at_the_same_time_too(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_simultaneous_runs_upload_once(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.concurrency = 3
     kit = make_kit(runninghub_concurrency=3)
     runs = [kit.submit(WORKFLOW, image=png()) for _ in range(3)]
@@ -97,7 +97,7 @@ def test_at_the_same_time_too(make_kit: MakeKit, cloud: RunningHub) -> None:
     assert uploads(cloud) == ["v2/upload"]
 
 
-def test_also_when_it_is_the_first_that_a_kit_sends(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_simultaneous_first_uploads_of_a_kit_upload_once(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.apps["12"] = App("Invert", WORKFLOW, [Field("1", "image", "IMAGE")])
     cloud.concurrency = 3
     held = threading.Event()
@@ -115,9 +115,7 @@ def test_also_when_it_is_the_first_that_a_kit_sends(make_kit: MakeKit, cloud: Ru
     assert uploads(cloud) == ["v2/upload"]
 
 
-def test_what_was_sent_long_ago_is_sent_again(
-    kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_upload_is_repeated(kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
     kit.run(WORKFLOW, image=png())
     monkeypatch.setattr(runninghub_files, "UPLOAD_LIFE", 0)
     kit.run(WORKFLOW, image=png())
@@ -125,7 +123,7 @@ def test_what_was_sent_long_ago_is_sent_again(
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "NOT_FOUND"}, 404)], ids=str)
-def test_without_the_new_route_the_old_one_is_taken(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_without_the_new_route_the_old_one_is_used(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", answer, times=None)
     assert kit.run(WORKFLOW, image=png()).status == "completed"
     assert uploads(cloud) == ["v2/upload", "upload"]
@@ -135,14 +133,14 @@ def test_without_the_new_route_the_old_one_is_taken(answer: Reply, kit: ComfyKit
     assert request.body["apiKey"] == cloud.key
 
 
-def test_with_neither_nothing_is_created(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_without_an_upload_route_no_task_is_created(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", NOT_FOUND, times=None)
     cloud.answer("upload", page(404), times=None)
     assert "no route by which files are sent" in str(kit.run(WORKFLOW, image=png()).msg)
     assert not cloud.asked("create")
 
 
-def test_the_old_route_takes_no_more_than_it_does(
+def test_the_old_routes_limits_are_checked_before_uploading(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runninghub_files, "UPLOAD_LIMIT", 2 << 20)
@@ -158,7 +156,7 @@ def test_the_old_route_takes_no_more_than_it_does(
     assert files.UPLOAD_LIMIT == 30 << 20
 
 
-def test_a_file_that_is_too_large_there_is_told_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_too_large_file_is_reported_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", 809)
     result = kit.run(WORKFLOW, image=png())
     assert "the file for image: the file is too large: 30 MB at the most (code 809)" in str(result.msg)
@@ -166,13 +164,13 @@ def test_a_file_that_is_too_large_there_is_told_with_the_limit(kit: ComfyKit, cl
 
 
 @pytest.mark.parametrize("trouble", [DROPPED, LOST, NO_JSON, page(502), page(429), 808, 1003, 1010], ids=str)
-def test_a_file_that_did_not_arrive_is_sent_again(trouble: Reply | int, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_failed_upload_is_retried(trouble: Reply | int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", trouble, times=2)
     assert kit.run(WORKFLOW, image=png()).status == "completed"
     assert uploads(cloud) == ["v2/upload"] * 3
 
 
-def test_not_for_ever(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_upload_retries_have_a_limit(make_kit: MakeKit, cloud: RunningHub) -> None:
     for trouble in (page(502), 808, DROPPED):
         cloud.requests.clear()
         cloud.answer("v2/upload", trouble, times=None)
@@ -184,7 +182,7 @@ def test_not_for_ever(make_kit: MakeKit, cloud: RunningHub) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 301, 802, 1014, 500, 1])
-def test_a_file_that_is_refused_is_sent_once(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_rejected_upload_is_not_retried(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", code, times=None)
     result = kit.run(WORKFLOW, image=png())
     assert result.status == "failed"
@@ -193,13 +191,13 @@ def test_a_file_that_is_refused_is_sent_once(code: int, kit: ComfyKit, cloud: Ru
 
 
 @pytest.mark.parametrize("data", [None, {}, {"fileName": ""}, {"fileName": None}, {"fileName": 7}, [], "x"], ids=str)
-def test_an_answer_without_a_name_is_no_success(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_response_without_a_file_name_is_an_error(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", Reply({"code": 0, "message": "success", "data": data}), times=None)
     assert kit.run(WORKFLOW, image=png()).status == "failed"
     assert not cloud.asked("create")
 
 
-def test_a_name_that_the_site_gave_passes(kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path) -> None:
+def test_a_file_name_from_the_site_is_accepted(kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path) -> None:
     names = [
         ask.upload("cat.png", png())["data"]["fileName"],
         ask.upload("cat.png", png(), v2=True)["data"]["fileName"],
@@ -213,14 +211,14 @@ def test_a_name_that_the_site_gave_passes(kit: ComfyKit, cloud: RunningHub, ask:
     assert str(names[0]) in str(kit.dry_run(WORKFLOW, image=names[0]))
 
 
-def test_a_file_that_is_nowhere_is_refused(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_missing_file_is_rejected(kit: ComfyKit, cloud: RunningHub) -> None:
     for name in ("nowhere.png", "apis/x.png", "/api/x.png", "api/"):
         result = kit.run(WORKFLOW, image=name)
         assert "there is no file" in str(result.msg)
     assert not cloud.asked("create")
 
 
-def test_a_default_is_not_sent(
+def test_a_default_file_is_not_uploaded(
     kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ask.upload("cat.png", png(0), v2=True)["data"]["fileName"]
@@ -237,7 +235,7 @@ def test_a_default_is_not_sent(
     assert not uploads(cloud)
 
 
-def test_an_output_of_an_earlier_task_is_sent_again(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_output_of_an_earlier_task_is_uploaded(kit: ComfyKit, cloud: RunningHub) -> None:
     first = kit.run(WORKFLOW, image=png())
     cloud.files.expired = 404  # by now: its copy is what is sent
     cloud.requests.clear()
@@ -249,7 +247,7 @@ def test_an_output_of_an_earlier_task_is_sent_again(kit: ComfyKit, cloud: Runnin
     assert kit.attach(str(second.prompt_id)).result().image.pil().getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_a_run_that_is_cancelled_while_a_file_is_sent_was_never_sent(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_run_cancelled_during_an_upload_was_never_submitted(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", HANGING)
     run = kit.submit(WORKFLOW, image=png())
     told = threading.Event()

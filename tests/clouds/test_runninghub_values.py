@@ -31,7 +31,7 @@ def seeded(**seeds: Any) -> workflows.Graph:
     return graph
 
 
-def test_only_what_differs_is_sent(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_only_changed_values_are_sent(kit: ComfyKit, cloud: RunningHub) -> None:
     kit.run(WORKFLOW, width=48, height=16, color=7)
     assert sent(cloud) == {("1", "width"): 48, ("1", "color"): 7}
     (request,) = cloud.asked("create")
@@ -40,7 +40,7 @@ def test_only_what_differs_is_sent(kit: ComfyKit, cloud: RunningHub) -> None:
     assert request.body["apiKey"] == cloud.key
 
 
-def test_an_input_without_a_title_is_given_by_its_address(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_untitled_input_is_set_by_node_and_name(kit: ComfyKit, cloud: RunningHub) -> None:
     assert kit.run(WORKFLOW, {"2.filename_prefix": "mine", "Canvas.width": 40}).image.name.startswith("mine")
     assert sent(cloud) == {("2", "filename_prefix"): "mine", ("1", "width"): 40}
 
@@ -60,7 +60,7 @@ def test_an_input_without_a_title_is_given_by_its_address(kit: ComfyKit, cloud: 
     ],
     ids=str,
 )
-def test_what_does_not_fit_is_refused_and_no_task_is_created(
+def test_an_invalid_value_is_rejected_before_a_task_is_created(
     values: dict[str, Any], what: str, kit: ComfyKit, cloud: RunningHub
 ) -> None:
     result = kit.run(WORKFLOW, values)
@@ -78,7 +78,7 @@ def test_a_required_value_must_be_given(make_kit: MakeKit, cloud: RunningHub) ->
     assert make_kit().run(WORKFLOW, width=48, height=24).image.pil().size == (48, 24)
 
 
-def test_a_name_on_two_nodes_fills_both(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_parameter_on_two_nodes_sets_both(kit: ComfyKit, cloud: RunningHub) -> None:
     graph = cloud.workflows[WORKFLOW]
     graph["3"] = {**graph["1"], "_meta": {"title": "$width"}}
     kit.run(WORKFLOW, width=40)
@@ -88,7 +88,7 @@ def test_a_name_on_two_nodes_fills_both(kit: ComfyKit, cloud: RunningHub) -> Non
 # Seeds
 
 
-def test_every_seed_is_sent_also_those_that_nobody_changed(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_every_seed_is_sent_even_if_unchanged(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = seeded(seed=5, noise_seed=7)
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
@@ -100,7 +100,7 @@ def test_every_seed_is_sent_also_those_that_nobody_changed(kit: ComfyKit, cloud:
     assert sorted(result.seeds.values()) == [5, 7]
 
 
-def test_a_seed_that_nobody_set_is_drawn_here_and_told(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_unset_seed_is_drawn_locally_and_reported(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = seeded(seed=0, noise_seed="0")
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
@@ -110,7 +110,7 @@ def test_a_seed_that_nobody_set_is_drawn_here_and_told(kit: ComfyKit, cloud: Run
     assert result.prompt["3"]["inputs"]["seed"] == cloud.task.graph["3"]["inputs"]["seed"] == seed
 
 
-def test_a_seed_that_was_given_is_that(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_given_seed_is_used(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = seeded(seed=5)
     cloud.workflows[WORKFLOW]["3"]["_meta"]["title"] = "$seed"
     cloud.fates += [Fate(), Fate()]
@@ -119,7 +119,7 @@ def test_a_seed_that_was_given_is_that(kit: ComfyKit, cloud: RunningHub) -> None
     assert kit.run(WORKFLOW, seed="random").seeds["seed"] == cloud.task.graph["3"]["inputs"]["seed"]
 
 
-def test_a_seed_that_is_linked_is_left_alone(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_a_linked_seed_is_not_changed(kit: ComfyKit, cloud: RunningHub) -> None:
     graph = seeded(seed=["4", 0])
     graph["4"] = {"class_type": "PrimitiveInt", "inputs": {"value": 3}}
     cloud.workflows[WORKFLOW] = graph
@@ -206,9 +206,7 @@ def test_the_fields_of_an_app_are_parameters_of_their_types(kit: ComfyKit, field
     assert shown["text"].tooltip == "about text"
 
 
-def test_an_app_is_given_all_its_values_as_its_site_has_them(
-    kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]
-) -> None:
+def test_an_app_gets_all_its_values(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
     result = kit.run(f"rh-app:{APP}", steps=8, cfg=1.5, tile=True, mode=2, text="ein Fuchs", image=b"\x89PNG one")
     assert result.status == "completed", result.msg
     values = {field: value for (_, field), value in sent(cloud).items()}
@@ -240,7 +238,7 @@ def test_an_app_is_given_all_its_values_as_its_site_has_them(
     ],
     ids=str,
 )
-def test_a_value_that_an_app_does_not_take_is_refused_before_anything_is_sent(
+def test_an_invalid_app_value_is_rejected_before_sending(
     values: dict[str, Any], what: str, kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]
 ) -> None:
     result = kit.run(f"rh-app:{APP}", values)
@@ -272,7 +270,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_said_of_a_field_may_have_any_shape(
+def test_a_malformed_field_description_is_tolerated(
     shape: str, kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]
 ) -> None:
     data, kind = SHAPES[shape]
@@ -284,7 +282,7 @@ def test_what_is_said_of_a_field_may_have_any_shape(
     assert sent(cloud)["3", "steps"] == "1"
 
 
-def test_the_values_of_an_app_may_be_of_any_kind(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
+def test_app_values_can_have_any_type(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
     for value, shown in ((None, ""), (20, "20"), (20.5, "20.5"), ("many", "many"), ("", ""), (True, "true")):
         fields["steps"] = ("3", "KSampler", "INT", value, None)
         cloud.requests.clear()
@@ -292,7 +290,7 @@ def test_the_values_of_an_app_may_be_of_any_kind(kit: ComfyKit, cloud: RunningHu
         assert sent(cloud).get(("3", "steps"), "") == shown
 
 
-def test_two_nodes_may_have_an_input_of_one_name(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
+def test_two_nodes_can_have_the_same_input_name(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
     cloud.normal("apiCallDemo")
     graph = workflows.picture()
     graph["3"] = {"class_type": "EmptyImage", "inputs": dict(graph["1"]["inputs"])}
@@ -303,7 +301,7 @@ def test_two_nodes_may_have_an_input_of_one_name(kit: ComfyKit, cloud: RunningHu
     assert sent(cloud) == {("1", "width"): "32", ("3", "width"): "40"}
 
 
-def test_two_apps_of_the_same_nodes_keep_their_own_inputs(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_two_apps_with_the_same_nodes_keep_their_own_inputs(kit: ComfyKit, cloud: RunningHub) -> None:
     for app_id, name in (("11", "width"), ("12", "height")):
         cloud.apps[app_id] = App(name, WORKFLOW, [Field("1", name, "INT")])
     for app_id, name in (("11", "width"), ("12", "height"), ("11", "width")):
@@ -312,14 +310,14 @@ def test_two_apps_of_the_same_nodes_keep_their_own_inputs(kit: ComfyKit, cloud: 
 
 
 @pytest.mark.parametrize("told", [None, {}, {"nodeInfoList": None}, {"nodeInfoList": [None, 7, {"nodeId": "1"}]}])
-def test_an_app_that_has_no_inputs_is_told(told: Any, kit: ComfyKit, cloud: RunningHub) -> None:
+def test_an_app_without_inputs_is_reported(told: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("apiCallDemo", lambda _: {"code": 0, "data": told})
     result = kit.run(f"rh-app:{APP}")
     assert result.status == "failed"
     assert "has no inputs that may be set" in str(result.msg)
 
 
-def test_hostile_names_of_an_app_are_but_names(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
+def test_hostile_app_names_are_treated_as_text(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
     fields["steps"] = ("3", "<b>$x.y, $output.z\x1b[31m", "INT", "20", None)
     fields["$text!"] = ("6", "CLIPTextEncode", "STRING", "x", None)
     workflow = kit.load(f"rh-app:{APP}")

@@ -54,7 +54,7 @@ def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> 
     assert cloud.task.state == "CANCEL"
 
 
-async def test_cancelling_the_awaiting_task_stops_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+async def test_cancelling_the_awaiting_task_cancels_the_run(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     waiting = asyncio.ensure_future(kit.execute(WORKFLOW))
     await asyncio.to_thread(running, cloud, its)
     waiting.cancel()
@@ -63,7 +63,7 @@ async def test_cancelling_the_awaiting_task_stops_it(kit: ComfyKit, cloud: Runni
     assert cloud.task.cancels == 1
 
 
-def test_a_kits_time_limit_stops_it(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_the_kits_timeout_cancels_the_task(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     result = make_kit(timeout=0.5, raise_on_error=False).run(WORKFLOW)
     assert result.error is not None
     assert result.error.kind == "timeout"
@@ -91,7 +91,7 @@ def environment(cloud: RunningHub) -> dict[str, str]:
     }
 
 
-def test_ctrl_c_in_a_script_stops_it(cloud: RunningHub, its: Gate) -> None:
+def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> None:
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, WORKFLOW], env=environment(cloud), stdout=subprocess.PIPE, text=True
     )
@@ -103,9 +103,7 @@ def test_ctrl_c_in_a_script_stops_it(cloud: RunningHub, its: Gate) -> None:
 
 
 @pytest.mark.parametrize("code", [807, 423, 1004])
-def test_what_has_ended_meanwhile_can_not_be_stopped_and_that_is_no_error(
-    code: int, kit: ComfyKit, cloud: RunningHub, its: Gate
-) -> None:
+def test_cancelling_a_finished_task_is_not_an_error(code: int, kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     run = kit.submit(WORKFLOW)
     running(cloud, its)
     cloud.answer("cancel", code)
@@ -114,7 +112,7 @@ def test_what_has_ended_meanwhile_can_not_be_stopped_and_that_is_no_error(
     assert run.result().status == "completed"
 
 
-def test_one_that_can_not_be_stopped_says_that_it_may_go_on(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_a_failed_cancel_warns_that_the_task_may_continue(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     cloud.answer("cancel", 802, times=None)
     result = make_kit(timeout=0.3, raise_on_error=False).run(WORKFLOW)
     assert result.error is not None
@@ -127,7 +125,7 @@ def test_one_that_can_not_be_stopped_says_that_it_may_go_on(make_kit: MakeKit, c
 
 
 @pytest.mark.parametrize("route", ["newer", "older"])
-def test_past_its_own_time_limit_a_task_goes_on_and_can_be_taken_up(
+def test_after_the_clouds_timeout_a_task_can_be_attached(
     route: str, make_kit: MakeKit, cloud: RunningHub, its: Gate
 ) -> None:
     if route == "older":
@@ -145,7 +143,7 @@ def test_past_its_own_time_limit_a_task_goes_on_and_can_be_taken_up(
     assert run.result().image.pil().size == (48, 16)
 
 
-def test_the_time_in_the_queue_does_not_count(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_time_in_the_queue_does_not_count_as_runtime(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[Output("2", "a.png", b"png")]))
     cloud.answer("v2/query", changes.with_state("QUEUED"), times=80)
     kit = make_kit(runninghub_timeout=1)
@@ -153,14 +151,14 @@ def test_the_time_in_the_queue_does_not_count(make_kit: MakeKit, cloud: RunningH
     assert len(cloud.asked("v2/query")) > 80
 
 
-def test_no_time_limit_is_none(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_a_timeout_of_none_means_no_limit(make_kit: MakeKit, cloud: RunningHub) -> None:
     assert make_kit(runninghub_timeout=0).run(WORKFLOW).status == "completed"
 
 
 # Taking up again
 
 
-def test_a_task_is_taken_up_by_another_kit(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_another_kit_can_attach_to_a_task(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     first = kit.submit(WORKFLOW)
     running(cloud, its)
     second = make_kit().attach(cloud.task.id)
@@ -172,7 +170,7 @@ def test_a_task_is_taken_up_by_another_kit(kit: ComfyKit, make_kit: MakeKit, clo
     assert one.image.read() == two.image.read()
 
 
-def test_a_task_is_taken_up_by_another_process(kit: ComfyKit, cloud: RunningHub) -> None:
+def test_another_process_can_attach_to_a_task(kit: ComfyKit, cloud: RunningHub) -> None:
     result = kit.run(WORKFLOW, width=48)
     code = "from comfykit_jupyter import ComfyKit; print(ComfyKit().attach({!r}).result().image.pil().size)"
     done = subprocess.run(
@@ -182,7 +180,9 @@ def test_a_task_is_taken_up_by_another_process(kit: ComfyKit, cloud: RunningHub)
     assert done.stdout == "(48, 16)\n", done.stderr
 
 
-async def test_leaving_the_wait_for_an_attached_one_leaves_it(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
+async def test_cancelling_the_wait_for_an_attached_task_keeps_it_running(
+    kit: ComfyKit, cloud: RunningHub, its: Gate
+) -> None:
     run = kit.submit(WORKFLOW)
     await asyncio.to_thread(running, cloud, its)
 
@@ -201,7 +201,7 @@ async def test_leaving_the_wait_for_an_attached_one_leaves_it(kit: ComfyKit, clo
     assert (await attached).status == (await run).status == "completed"
 
 
-def test_an_attached_one_can_be_stopped(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     task_id = ask.create()["data"]["taskId"]
     running(cloud, its)
     run = kit.attach(task_id)
@@ -211,7 +211,9 @@ def test_an_attached_one_can_be_stopped(kit: ComfyKit, cloud: RunningHub, ask: A
     assert cloud.task.cancels == 1
 
 
-def test_what_was_cancelled_long_ago_is_interrupted(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_an_attached_task_that_was_cancelled_is_interrupted(
+    kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate
+) -> None:
     task_id = ask.create()["data"]["taskId"]
     running(cloud, its)
     ask("cancel", taskId=task_id)
@@ -221,12 +223,12 @@ def test_what_was_cancelled_long_ago_is_interrupted(kit: ComfyKit, cloud: Runnin
 
 
 @pytest.mark.parametrize("name", ["", "  "])
-def test_no_id_is_no_task(name: str, kit: ComfyKit) -> None:
+def test_an_invalid_task_id_is_rejected(name: str, kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="attach: give the prompt_id"):
         kit.attach(name)
 
 
-def test_attaching_without_a_key_says_so(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_attach_without_a_key_is_an_error(make_kit: MakeKit, cloud: RunningHub) -> None:
     with pytest.raises(RunFailed, match="RUNNINGHUB_API_KEY"):
         make_kit(runninghub_api_key=None).attach("1904136902449209346").result()
     assert not cloud.requests
@@ -235,7 +237,7 @@ def test_attaching_without_a_key_says_so(make_kit: MakeKit, cloud: RunningHub) -
 # How many at a time
 
 
-def test_one_runs_at_a_time_whichever_kit_it_is_of(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kits = [make_kit() for _ in range(3)]
     first = kits[0].submit(WORKFLOW)
     running(cloud, its)
@@ -253,7 +255,7 @@ def test_one_runs_at_a_time_whichever_kit_it_is_of(make_kit: MakeKit, cloud: Run
     assert len(cloud.asked("create")) == 3  # none was ever turned down
 
 
-def test_many_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_many_runs_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) -> None:
     kit = make_kit()
     runs = [kit.submit(WORKFLOW, color=number) for number in range(1, 6)]
     assert [run.result().status for run in runs] == ["completed"] * 5
@@ -261,7 +263,7 @@ def test_many_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) 
     assert len(cloud.asked("create")) == 5
 
 
-def test_more_may_run_if_one_says_so(
+def test_the_concurrency_can_be_raised(
     make_kit: MakeKit, cloud: RunningHub, its: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.concurrency = 2
@@ -284,7 +286,7 @@ def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHu
     assert first.result().status == "completed"
 
 
-def test_one_that_waits_can_be_cancelled_and_was_never_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit(raise_on_error=False)
     first = kit.submit(WORKFLOW)
     running(cloud, its)
@@ -299,7 +301,7 @@ def test_one_that_waits_can_be_cancelled_and_was_never_sent(make_kit: MakeKit, c
     assert not cloud.asked("cancel")
 
 
-def test_a_place_is_free_again_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub) -> None:
+def test_a_slot_is_freed_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub) -> None:
     kit = make_kit(raise_on_error=False)
     for answer in (433, 500, changes.failed_at_once, changes.without_data):
         cloud.answer("create", answer)
@@ -310,7 +312,7 @@ def test_a_place_is_free_again_however_a_run_ends(make_kit: MakeKit, cloud: Runn
     assert kit.run(WORKFLOW).status == "completed"
 
 
-def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_a_run_waits_for_a_task_of_another_client(make_kit: MakeKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     ask.create()
     running(cloud, its)
     run = make_kit().submit(WORKFLOW)
@@ -320,14 +322,14 @@ def test_a_task_of_somebody_else_is_waited_for(make_kit: MakeKit, cloud: Running
     assert run.result().status == "completed"
 
 
-def test_a_task_of_somebody_else_can_be_taken_up(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
     its.open()
     result = kit.attach(ask.create()["data"]["taskId"]).result()
     assert result.image.pil().size == (32, 16)
     assert result.images_by_var == {"2": result.images}  # what it ran, its site does not tell
 
 
-def test_a_closed_kit_leaves_its_tasks(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
+def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit()
     run = kit.submit(WORKFLOW)
     running(cloud, its)

@@ -36,7 +36,7 @@ def a_picture(color: str) -> bytes:
 
 
 @pytest.mark.parametrize("redirects", [True, False], ids=["elsewhere", "there"])
-def test_outputs_of_every_kind_are_there(redirects: bool, double: Double, cloud_kit: ComfyKit) -> None:
+def test_outputs_of_every_kind_are_in_the_result(redirects: bool, double: Double, cloud_kit: ComfyKit) -> None:
     double.redirects = redirects
     double.plan = [to("running"), to("succeeded", outputs=OUTPUTS)]
     result = cloud_kit.run(workflows.picture())
@@ -57,7 +57,7 @@ def test_outputs_of_every_kind_are_there(redirects: bool, double: Double, cloud_
         assert KEY not in str(seen)
 
 
-def test_a_signed_address_is_in_nothing_that_stays(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+def test_a_signed_url_is_never_stored(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
     double.plan = [to("succeeded", outputs=OUTPUTS)]
     result = cloud_kit.run(workflows.picture())
     page = result.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_a_signed_address_is_in_nothing_that_stays(double: Double, cloud_kit: Co
     [(b"x" * 101, None), (b"short", Reply(404, "not_found")), (b"short", Reply(500, "upstream_error"))],
     ids=["long", "gone", "away"],
 )
-def test_a_text_that_can_not_be_read_stays_a_file(
+def test_an_unreadable_text_stays_a_file(
     content: bytes, reply: Reply | None, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "TEXT_LIMIT", 100)
@@ -83,7 +83,7 @@ def test_a_text_that_can_not_be_read_stays_a_file(
     assert (result.texts, file.kind, file.read()) == ([], "file", content)
 
 
-def test_a_file_whose_time_is_over_is_said_to_be_gone(double: Double, cloud_kit: ComfyKit) -> None:
+def test_an_expired_file_is_reported_as_expired(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("succeeded", outputs=OUTPUTS[:2])]
     first, second = cloud_kit.run(workflows.picture()).media
     assert first.read() == b"an image"
@@ -101,7 +101,7 @@ def test_a_file_whose_time_is_over_is_said_to_be_gone(double: Double, cloud_kit:
 @pytest.mark.parametrize(
     "target", ["ftp://x/y", "http://", "http://127.0.0.1:1/x?secret=1", "//[", "/api/v2/assets/a/content"]
 )
-def test_a_redirect_to_nowhere_is_an_error_in_a_line(target: str, double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_broken_redirect_is_a_one_line_error(target: str, double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
     image = cloud_kit.run(workflows.picture()).image
     double.fail("GET /assets/{id}/content", *[Reply(302, headers={"Location": target})] * 3)
@@ -112,9 +112,7 @@ def test_a_redirect_to_nowhere_is_an_error_in_a_line(target: str, double: Double
 
 
 @pytest.mark.parametrize("links", ["absolute", "relative"])
-def test_an_output_that_is_only_where_its_job_says_is_found_there(
-    links: Any, double: Double, cloud_kit: ComfyKit
-) -> None:
+def test_an_output_is_downloaded_from_the_url_in_its_job(links: Any, double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
     image = cloud_kit.run(workflows.picture()).image
     double.fail("GET /assets/{id}/content", Reply(404, "not_found"))
@@ -127,7 +125,7 @@ def test_an_output_that_is_only_where_its_job_says_is_found_there(
 # -- files that are sent -----------------------------------------------------------------------------------------------
 
 
-def test_a_content_is_sent_once(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+def test_the_same_content_is_uploaded_once(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(a_picture("red"))
     graph = workflows.inverted()
@@ -142,13 +140,13 @@ def test_a_content_is_sent_once(double: Double, cloud_kit: ComfyKit, tmp_path: P
     assert name.endswith(".png")
 
 
-async def test_many_runs_at_once_send_it_once(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_many_runs_at_once_upload_once(double: Double, cloud_kit: ComfyKit) -> None:
     picture = a_picture("blue")
     await asyncio.gather(*(cloud_kit.execute(workflows.inverted(), {"image": picture}) for _ in range(5)))
     assert double.count("POST /assets") == 1
 
 
-def test_what_the_server_forgot_is_sent_again(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_file_that_the_server_lost_is_uploaded_again(double: Double, cloud_kit: ComfyKit) -> None:
     picture = a_picture("green")
     cloud_kit.run(workflows.inverted(), image=picture)
     double.call(double.assets.clear)
@@ -156,7 +154,7 @@ def test_what_the_server_forgot_is_sent_again(double: Double, cloud_kit: ComfyKi
     assert double.count("POST /assets") == 2
 
 
-def test_an_output_of_an_earlier_run_is_named_and_not_sent(double: Double, cloud_kit: ComfyKit) -> None:
+def test_an_output_of_an_earlier_run_is_referenced_not_uploaded(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("succeeded", outputs=[Output("2", "a.png", "image", "image/png", a_picture("red"))])]
     image = cloud_kit.run(workflows.picture()).image
     for value in (image, str(image)):
@@ -166,7 +164,7 @@ def test_an_output_of_an_earlier_run_is_named_and_not_sent(double: Double, cloud
     assert job.workflow["1"]["inputs"]["image"]["info"]["id"] == OUTPUTS[0].id or image.query["id"] in str(job.workflow)
 
 
-def test_an_output_of_another_server_is_fetched_and_sent(
+def test_an_output_of_another_server_is_downloaded_and_uploaded(
     double: Double, cloud_kit: ComfyKit, sandbox: Sandbox, make_kit: MakeKit
 ) -> None:
     image = make_kit(sandbox.url).run(workflows.picture()).image
@@ -184,7 +182,7 @@ def test_an_output_of_another_server_is_fetched_and_sent(
     ],
     ids=["large", "refused", "nonsense"],
 )
-async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_rejected_upload_is_reported(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /assets", reply)
     result = await cloud_kit.execute(workflows.inverted(), {"image": a_picture("red")})
     assert result.status == "failed"
@@ -203,7 +201,7 @@ async def test_a_file_that_is_not_taken_is_told(reply: Reply, told: str, double:
     ids=["cut", "lost", "away", "busy"],
 )
 @pytest.mark.parametrize("kind", ["bytes", "path"])
-async def test_a_file_that_did_not_arrive_is_sent_again(
+async def test_a_failed_upload_is_retried(
     kind: str, reply: Reply, double: Double, cloud_kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assets, "SEND_AGAIN", (0.01, 0.02))
@@ -219,7 +217,7 @@ async def test_a_file_that_did_not_arrive_is_sent_again(
     assert "broke" in str(result.msg)
 
 
-def test_a_media_value_that_is_nowhere_is_refused(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_missing_file_is_rejected(double: Double, cloud_kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match=r"there is no file 'nowhere\.png'"):
         cloud_kit.run(workflows.inverted(), image="nowhere.png")
     assert not double.jobs
@@ -231,7 +229,7 @@ def odd_outputs() -> list[Any]:
     ]
 
 
-def test_names_of_any_kind_lead_nowhere(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
+def test_hostile_file_names_stay_inside_the_folder(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
     double.plan = [to("succeeded", outputs=odd_outputs())]
     result = cloud_kit.run(workflows.picture())
     for media in result.media:

@@ -38,7 +38,7 @@ def several() -> workflows.Graph:
     [workflows.picture(), several(), workflows.clip(), workflows.sound(), workflows.text(), workflows.failing()],
     ids=["picture", "several", "clip", "sound", "text", "failing"],
 )
-def test_the_same_job_gives_the_same(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
+def test_a_job_gives_the_same_result_as_the_official_client(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
     theirs = proxied.official(workflow)
     while theirs["status"] == "expired":  # the proxy says so when a job ends between its looks at the server
         theirs = proxied.official(workflow)
@@ -47,7 +47,7 @@ def test_the_same_job_gives_the_same(workflow: Any, kit: ComfyKit, proxied: Prox
     assert ours(kit, workflow) == theirs
 
 
-def test_the_same_file_gives_the_same(kit: ComfyKit, proxied: Proxied, tmp_path: Path) -> None:
+def test_a_file_gives_the_same_result_as_the_official_client(kit: ComfyKit, proxied: Proxied, tmp_path: Path) -> None:
     path = tmp_path / "given.png"
     Image.new("RGB", (5, 6), (1, 2, 3)).save(path)
     found = ours(kit, workflows.inverted(), image=str(path))
@@ -58,6 +58,6 @@ def test_the_same_file_gives_the_same(kit: ComfyKit, proxied: Proxied, tmp_path:
 @pytest.mark.parametrize(
     "workflow", [{"1": {"class_type": "NoSuchNode", "inputs": {}}}, {"1": {"class_type": "SaveImage", "inputs": {}}}]
 )
-def test_the_same_is_refused(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
+def test_the_same_prompt_is_rejected(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
     assert proxied.official(workflow) == {"refused": "invalid_workflow"}
     assert ours(kit, workflow) == {"refused": True}

@@ -34,7 +34,7 @@ def found_in(shown: Any) -> list[str]:
     return [secret for secret in PLANTED if secret in str(shown)]
 
 
-async def test_every_request_to_the_server_carries_them(double: Double, make_kit: MakeKit, quick: None) -> None:
+async def test_every_request_to_the_server_carries_the_secrets(double: Double, make_kit: MakeKit, quick: None) -> None:
     double.plan = [to("running"), to("succeeded", outputs=[PICTURE])]
     kit = make_kit(double.base, executor_type="websocket", **SECRETS)
     result = await kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})
@@ -48,7 +48,7 @@ async def test_every_request_to_the_server_carries_them(double: Double, make_kit
     assert not found_in(body["workflow"])
 
 
-async def test_without_a_key_none_is_sent(make_kit: MakeKit, quick: None) -> None:
+async def test_without_a_key_no_secret_is_sent(make_kit: MakeKit, quick: None) -> None:
     with Double(key=None) as double:
         assert (await make_kit(double.base).execute(workflows.picture())).status == "completed"
         assert not any("Authorization" in seen.headers for seen in double.seen)
@@ -60,7 +60,7 @@ async def test_without_a_key_none_is_sent(make_kit: MakeKit, quick: None) -> Non
 @pytest.mark.parametrize(
     "route", ["POST /jobs", "GET /jobs/{id}", "GET /jobs/{id}/events", "POST /assets", "POST /jobs/{id}/cancel"]
 )
-async def test_no_redirect_takes_them_elsewhere(
+async def test_a_redirect_never_gets_the_secrets(
     route: str, status: int, double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None
 ) -> None:
     double.plan = [to("running")] * 10 + [to("succeeded")]
@@ -78,7 +78,7 @@ async def test_no_redirect_takes_them_elsewhere(
 
 
 @pytest.mark.parametrize("kind", ["302", "asset elsewhere"])
-async def test_a_file_that_is_elsewhere_is_fetched_without_them(
+async def test_a_file_on_another_host_is_downloaded_without_secrets(
     kind: str, double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None
 ) -> None:
     double.plan = [to("succeeded", outputs=[PICTURE])]
@@ -91,7 +91,7 @@ async def test_a_file_that_is_elsewhere_is_fetched_without_them(
     assert bool(elsewhere.seen) == (kind == "302")
 
 
-async def test_links_to_elsewhere_are_not_followed(
+async def test_links_to_other_hosts_are_not_followed(
     double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = double._told
@@ -106,7 +106,7 @@ async def test_links_to_elsewhere_are_not_followed(
     assert not elsewhere.seen
 
 
-async def test_they_show_nowhere(
+async def test_secrets_appear_nowhere(
     double: Double, make_kit: MakeKit, quick: None, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     shown: list[Any] = []
@@ -152,7 +152,7 @@ def _without_servers(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(told)
 
 
-def test_a_form_does_not_hold_them(double: Double, make_kit: MakeKit, quick: None) -> None:
+def test_a_form_contains_no_secrets(double: Double, make_kit: MakeKit, quick: None) -> None:
     double.plan = [to("succeeded", outputs=[PICTURE])]
     form = make_kit(double.base, **SECRETS).form(workflows.picture())
     form.run().result()

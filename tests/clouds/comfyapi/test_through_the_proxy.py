@@ -56,16 +56,16 @@ def colored(picture: Image.Image) -> tuple[Any, Any]:
         ("https://cloud.comfy.org", "comfyui", ComfyUI),
     ],
 )
-def test_the_address_tells_what_a_server_speaks_unless_one_is_told(url: str, api: str | None, kind: type) -> None:
+def test_the_url_chooses_the_protocol_unless_api_is_given(url: str, api: str | None, kind: type) -> None:
     assert find_backend(None, resolve_settings({"comfyui_url": url, "api": api})) is kind
 
 
-def test_what_nobody_speaks_is_refused() -> None:
+def test_an_unknown_api_is_rejected() -> None:
     with pytest.raises(ComfyKitError, match="api must be 'comfyui' or 'v2', not 'v3'"):
         ComfyKit(api="v3")  # type: ignore[arg-type]
 
 
-async def test_a_workflow_runs_and_its_outputs_are_there(either: ComfyKit, jobs: Jobs) -> None:
+async def test_a_workflow_runs_and_returns_its_outputs(either: ComfyKit, jobs: Jobs) -> None:
     result = await either.execute(workflows.picture(), {"width": 40})
     assert (result.status, result.msg, result.warnings) == ("completed", None, [])
     assert result.params == {"width": 40, "height": 16, "color": 255}
@@ -82,7 +82,7 @@ async def test_a_workflow_runs_and_its_outputs_are_there(either: ComfyKit, jobs:
     [(workflows.clip(), "video", ".mp4"), (workflows.sound(), "audio", ".flac")],
     ids=["video", "sound"],
 )
-async def test_outputs_of_every_kind_are_told_apart(
+async def test_outputs_have_the_right_kind(
     workflow: Any, kind: str, suffix: str, either: ComfyKit, sandbox: Any
 ) -> None:
     result = await either.execute(workflow)
@@ -92,7 +92,7 @@ async def test_outputs_of_every_kind_are_told_apart(
     assert await asyncio.to_thread(media.read) == stored.read_bytes()
 
 
-def test_a_picture_is_sent_once_and_comes_back_changed(kit: ComfyKit, tmp_path: Path) -> None:
+def test_an_image_is_uploaded_once_and_comes_back_changed(kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     Image.new("RGB", (9, 7), (255, 0, 0)).save(path)
     first = kit.run(workflows.inverted(), image=str(path))
@@ -101,12 +101,12 @@ def test_a_picture_is_sent_once_and_comes_back_changed(kit: ComfyKit, tmp_path: 
     assert first.prompt["1"]["inputs"]["image"] == again.prompt["1"]["inputs"]["image"]
 
 
-def test_an_output_may_go_into_the_next_run(kit: ComfyKit) -> None:
+def test_an_output_can_be_an_input_of_the_next_run(kit: ComfyKit) -> None:
     made = kit.run(workflows.picture(), color=0).image
     assert kit.run(workflows.inverted(), image=made).image.pil().getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_progress_goes_forward_with_previews_and_the_end_comes_last(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+def test_progress_increases_with_previews_and_the_end_comes_last(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     name, its = gate
     run = kit.submit(workflows.gated(name, steps=5))
     watcher = Watcher(run)
@@ -148,7 +148,7 @@ def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     assert Image.open(io.BytesIO(seen[0].data)).size == (16, 16)
 
 
-def test_a_waiting_job_knows_its_place(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+def test_a_queued_job_knows_its_position(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     name, its = gate
     first = kit.submit(workflows.gated(name))
     its.wait()
@@ -163,7 +163,7 @@ def test_a_waiting_job_knows_its_place(kit: ComfyKit, gate: tuple[str, Gate]) ->
         assert run.result().status == "completed"
 
 
-def test_a_failure_names_its_node_and_keeps_what_was_made(kit: ComfyKit) -> None:
+def test_a_failure_names_its_node_and_keeps_earlier_outputs(kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match=r"^The bomb: kaboom over 1 picture$") as caught:
         kit.run(workflows.failing())
     result = caught.value.result
@@ -171,7 +171,7 @@ def test_a_failure_names_its_node_and_keeps_what_was_made(kit: ComfyKit) -> None
     assert [media.var for media in result.media] == ["cover"]
 
 
-async def test_a_refused_prompt_names_node_and_input(either: ComfyKit) -> None:
+async def test_a_rejected_prompt_names_node_and_input(either: ComfyKit) -> None:
     graph = workflows.picture()
     graph["1"]["inputs"]["batch_size"] = "many"
     result = await either.execute(graph)
@@ -181,7 +181,7 @@ async def test_a_refused_prompt_names_node_and_input(either: ComfyKit) -> None:
     assert result.prompt_id is None
 
 
-async def test_a_node_that_is_not_there_is_named(either: ComfyKit) -> None:
+async def test_a_missing_node_is_named(either: ComfyKit) -> None:
     result = await either.execute({"1": {"class_type": "NoSuchNode", "inputs": {}}})
     assert result.error is not None
     assert result.error.kind == "refused"
@@ -191,7 +191,7 @@ async def test_a_node_that_is_not_there_is_named(either: ComfyKit) -> None:
 # -- cancelling --------------------------------------------------------------------------------------------------------
 
 
-def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+def test_a_running_job_is_cancelled(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, its = gate
     run = kit.submit(workflows.gated(name))
     its.wait()
@@ -202,7 +202,7 @@ def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: J
     jobs.expect()
 
 
-def test_a_queued_job_is_taken_out_and_the_others_go_on(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+def test_cancelling_a_queued_job_keeps_the_others(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, its = gate
     first = kit.submit(workflows.gated(name))
     its.wait()
@@ -217,7 +217,9 @@ def test_a_queued_job_is_taken_out_and_the_others_go_on(kit: ComfyKit, gate: tup
     assert {first.result().status, other.result().status} == {"completed"}
 
 
-async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+async def test_cancelling_the_awaiting_task_cancels_the_job(
+    either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
     name, its = gate
     task = asyncio.ensure_future(either.execute(workflows.gated(name)))
     await asyncio.to_thread(its.wait)
@@ -227,14 +229,16 @@ async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate
     jobs.expect()
 
 
-async def test_a_timeout_stops_the_job(proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+async def test_a_timeout_cancels_the_job(
+    proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
     result = await make_kit(proxied.url, timeout=0.5).execute(workflows.gated(gate[0]))
     assert result.error is not None
     assert result.error.kind == "timeout"
     jobs.expect()
 
 
-def test_what_others_stop_is_interrupted(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
+def test_an_interrupt_from_elsewhere_is_reported(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
     name, its = gate
     run = kit.submit(workflows.gated(name))
     its.wait()
@@ -244,7 +248,7 @@ def test_what_others_stop_is_interrupted(kit: ComfyKit, gate: tuple[str, Gate], 
     assert caught.value.result.error.kind == "interrupted"
 
 
-def test_ctrl_c_in_a_script_stops_the_job(proxied: Proxied, gate: tuple[str, Gate], jobs: Jobs) -> None:
+def test_ctrl_c_in_a_script_cancels_the_job(proxied: Proxied, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, its = gate
     code = f"from comfykit_jupyter import ComfyKit; ComfyKit({proxied.url!r}).run({workflows.gated(name)!r})"
     script = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
@@ -255,7 +259,7 @@ def test_ctrl_c_in_a_script_stops_the_job(proxied: Proxied, gate: tuple[str, Gat
     jobs.expect()
 
 
-def test_a_job_that_others_removed_is_gone(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
+def test_a_job_removed_elsewhere_is_gone(kit: ComfyKit, gate: tuple[str, Gate], sandbox: Any) -> None:
     name, its = gate
     first = kit.submit(workflows.gated(name))
     its.wait()
@@ -269,7 +273,7 @@ def test_a_job_that_others_removed_is_gone(kit: ComfyKit, gate: tuple[str, Gate]
     first.result()
 
 
-def test_a_proxy_that_restarts_loses_no_run(sandbox: Any, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+def test_a_restart_of_the_proxy_loses_no_run(sandbox: Any, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
     name, its = gate
     with Proxied(sandbox.url) as proxied:
         run = make_kit(proxied.url).submit(workflows.gated(name))
@@ -283,7 +287,7 @@ def test_a_proxy_that_restarts_loses_no_run(sandbox: Any, make_kit: MakeKit, gat
 # -- found again -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_has_ended_gives_its_result_again(kit: ComfyKit, proxied: Proxied, make_kit: MakeKit) -> None:
+def test_attach_to_a_finished_run_returns_its_result(kit: ComfyKit, proxied: Proxied, make_kit: MakeKit) -> None:
     first = kit.run(workflows.picture(), width=24)
     again = make_kit(proxied.url).attach(str(first.prompt_id)).result()
     assert [str(media) for media in again.media] == [str(media) for media in first.media]
@@ -291,7 +295,7 @@ def test_a_run_that_has_ended_gives_its_result_again(kit: ComfyKit, proxied: Pro
     assert list(again.images_by_var) == ["cover"]
 
 
-def test_a_running_one_is_followed_to_its_end_and_leaving_it_does_not_stop_it(
+def test_attach_follows_a_running_job_and_leaving_does_not_cancel_it(
     kit: ComfyKit, proxied: Proxied, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
     name, its = gate
@@ -309,7 +313,7 @@ def test_a_running_one_is_followed_to_its_end_and_leaving_it_does_not_stop_it(
 @pytest.mark.parametrize(
     "id_", ["00000000-0000-0000-0000-00000000abcd", "no id at all", "../../x?y#z", "\ud800", "x" * 9000]
 )
-def test_one_that_the_server_does_not_know_is_gone(id_: str, kit: ComfyKit) -> None:
+def test_attach_to_an_unknown_job_fails(id_: str, kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match="does not know the job") as caught:
         kit.attach(id_).result()
     assert caught.value.result.error.kind == "gone"
@@ -318,7 +322,7 @@ def test_one_that_the_server_does_not_know_is_gone(id_: str, kit: ComfyKit) -> N
 # -- knowing -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_server_is_known(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> None:
+def test_status_describes_the_server(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> None:
     assert (kit.server().reachable, kit.server().message) == (True, "Comfy API v2")
     away = make_kit("http://127.0.0.1:1/api/v2").server()
     assert not away.reachable
@@ -328,7 +332,7 @@ def test_the_server_is_known(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> 
     assert "does not speak Comfy API v2" in other.message
 
 
-def test_what_it_ran_is_told(kit: ComfyKit) -> None:
+def test_history_lists_finished_jobs(kit: ComfyKit) -> None:
     done = kit.run(workflows.picture(), width=13)
     with pytest.raises(RunFailed):
         kit.run(workflows.failing())
@@ -338,20 +342,20 @@ def test_what_it_ran_is_told(kit: ComfyKit) -> None:
     assert (failed.status, failed.message) == ("failed", "kaboom over 1 picture")
 
 
-def test_what_it_does_not_tell_is_said_in_a_line(kit: ComfyKit) -> None:
+def test_unsupported_requests_are_reported_in_one_line(kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="does not tell which models it has"):
         kit.models()
     with pytest.raises(ComfyKitError, match="knows files by their ids only"):
         kit.input("cat.png")
 
 
-def test_a_form_has_what_the_workflow_tells(kit: ComfyKit) -> None:
+def test_a_form_has_the_workflows_parameters(kit: ComfyKit) -> None:
     form = kit.form(workflows.picture(), width=48)
     assert form.run().result().image.pil().size == (48, 16)
     form.close()
 
 
-def test_an_output_may_go_into_a_form(kit: ComfyKit) -> None:
+def test_an_output_can_be_a_value_of_a_form(kit: ComfyKit) -> None:
     made = kit.run(workflows.picture(), color=0).image
     form = kit.form(workflows.inverted(), image=made)
     told = form.get_state()["values"]["image"]
@@ -362,12 +366,12 @@ def test_an_output_may_go_into_a_form(kit: ComfyKit) -> None:
     form.close()
 
 
-def test_what_the_editor_saved_needs_a_server_that_describes_nodes(kit: ComfyKit) -> None:
+def test_editor_format_needs_a_server_with_object_info(kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="export it in API format"):
         kit.run(EDITOR)
 
 
-async def test_a_check_finds_what_can_be_found_without_the_server(kit: ComfyKit) -> None:
+async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit) -> None:
     assert (await kit.check(workflows.picture(), {"width": 20})).ok
     (problem,) = (await kit.check(workflows.picture(), {"widht": 20})).problems
     assert "did you mean" in problem.message
@@ -389,13 +393,13 @@ async def test_many_runs_at_once_share_a_few_streams(kit: ComfyKit) -> None:
     assert len({result.prompt_id for result in results}) == 30
 
 
-async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
+async def test_a_closed_kit_can_be_reused(kit: ComfyKit) -> None:
     await kit.execute(workflows.text())
     await kit.close()
     assert (await kit.execute(workflows.text())).status == "completed"
 
 
-async def test_a_key_is_asked_for_and_given(sandbox: Any, make_kit: MakeKit) -> None:
+async def test_a_required_key_is_reported_and_sent(sandbox: Any, make_kit: MakeKit) -> None:
     with Proxied(sandbox.url, token="the-token") as guarded:
         for key, told in ((None, "give the kit its key, api_key="), ("wrong", "check api_key=")):
             refused = await make_kit(guarded.url, api_key=key).execute(workflows.text())

@@ -50,7 +50,7 @@ def kind_of(result: ExecuteResult) -> str:
     ],
     ids=lambda value: value.code or str(value.status) if isinstance(value, Reply) else None,
 )
-async def test_a_job_that_is_turned_down_is_not_sent_again(
+async def test_a_rejected_job_is_not_retried(
     reply: Reply, kind: str, told: str, double: Double, cloud_kit: ComfyKit
 ) -> None:
     double.fail("POST /jobs", reply)
@@ -63,7 +63,7 @@ async def test_a_job_that_is_turned_down_is_not_sent_again(
         assert result.error.exception_type == reply.code
 
 
-async def test_what_is_wrong_is_told_by_node_and_input(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_problems_are_reported_by_node_and_input(double: Double, cloud_kit: ComfyKit) -> None:
     problems = [{"field": "width", "reason": "missing_input"}, {"field": "x", "reason": "odd_one"}]
     details = {"node_errors": {"1": problems}}
     double.fail("POST /jobs", Reply(422, "invalid_workflow", "Node 1: …", details=details))
@@ -75,7 +75,7 @@ async def test_what_is_wrong_is_told_by_node_and_input(double: Double, cloud_kit
 
 
 @pytest.mark.parametrize("code", ["queue_full", "deployment_not_ready", "rate_limited"])
-def test_a_server_without_room_is_asked_again_when_it_says(code: str, double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_full_server_is_retried_after_its_pause(code: str, double: Double, cloud_kit: ComfyKit) -> None:
     full = Reply(429, code, "come back later", {"Retry-After": "1"})
     double.fail("POST /jobs", full, full)
     run = cloud_kit.submit(workflows.picture())
@@ -85,7 +85,7 @@ def test_a_server_without_room_is_asked_again_when_it_says(code: str, double: Do
     assert (double.count("POST /jobs"), len(double.jobs)) == (3, 1)
 
 
-async def test_it_is_not_asked_for_ever(double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retries_have_a_limit(double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "ROOM", 0.5)
     double.fail("POST /jobs", Reply(429, "queue_full", "the queue is full", {"Retry-After": "3600"}))
     result = await cloud_kit.execute(workflows.picture())
@@ -94,7 +94,7 @@ async def test_it_is_not_asked_for_ever(double: Double, cloud_kit: ComfyKit, mon
     assert double.count("POST /jobs") == 1
 
 
-def test_who_is_tired_of_waiting_for_room_leaves_no_job(double: Double, cloud_kit: ComfyKit) -> None:
+def test_cancelling_the_wait_for_a_full_server_leaves_no_job(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /jobs", *[Reply(429, "queue_full", "full", {"Retry-After": "100"})] * 9)
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: "full" in str(run.progress))
@@ -105,7 +105,7 @@ def test_who_is_tired_of_waiting_for_room_leaves_no_job(double: Double, cloud_ki
     assert (double.jobs, double.count("POST /jobs")) == ({}, 1)
 
 
-def test_a_server_that_goes_on_when_it_was_told_to_stop_is_told_of(
+def test_a_server_that_ignores_a_cancel_is_reported(
     double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "DEAF", 0.0)
@@ -132,7 +132,9 @@ LOST = [
 
 @pytest.mark.parametrize("listing", ["full", "light"])
 @pytest.mark.parametrize("lost", LOST, ids=lambda reply: f"{reply.status}-{reply.code}")
-async def test_it_is_found_and_never_sent_again(lost: Reply, listing: Any, double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_job_with_a_lost_response_is_found_not_resent(
+    lost: Reply, listing: Any, double: Double, cloud_kit: ComfyKit
+) -> None:
     double.listing = listing
     double.fail("POST /jobs", lost)
     result = await cloud_kit.execute(workflows.picture())
@@ -148,7 +150,7 @@ async def test_it_is_found_and_never_sent_again(lost: Reply, listing: Any, doubl
         ("full", Reply(500, "upstream_error"), "it is not in the list of jobs"),
     ],
 )
-async def test_what_nobody_can_tell_is_said_to_be_unknown_with_what_to_do(
+async def test_an_unknown_outcome_is_reported_with_advice(
     listing: Any, reply: Reply, told: str, double: Double, cloud_kit: ComfyKit
 ) -> None:
     double.listing = listing
@@ -160,7 +162,7 @@ async def test_what_nobody_can_tell_is_said_to_be_unknown_with_what_to_do(
     assert double.count("POST /jobs") == 1
 
 
-async def test_it_is_found_when_the_server_is_back(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_lost_job_is_found_when_the_server_returns(double: Double, cloud_kit: ComfyKit) -> None:
     away = [Reply(0), Reply(503, "upstream_unreachable"), Reply(429, "rate_limited", headers={"Retry-After": "1"})] * 2
     double.fail("POST /jobs", Reply(0, after=True))
     double.fail("GET /jobs", *away)
@@ -168,7 +170,7 @@ async def test_it_is_found_when_the_server_is_back(double: Double, cloud_kit: Co
     assert (len(double.jobs), double.count("POST /jobs")) == (1, 1)
 
 
-async def test_one_whose_server_stays_away_is_unknown(double: Double, make_kit: MakeKit, quick: None) -> None:
+async def test_a_lost_job_of_an_unreachable_server_is_unknown(double: Double, make_kit: MakeKit, quick: None) -> None:
     double.fail("POST /jobs", Reply(0, after=True))
     double.fail("GET /jobs", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 100)
     result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
@@ -176,7 +178,7 @@ async def test_one_whose_server_stays_away_is_unknown(double: Double, make_kit: 
     assert "its list of jobs can't be read: " in str(result.msg)
 
 
-async def test_an_older_job_or_another_one_is_not_taken_for_it(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_an_older_or_different_job_is_not_mistaken_for_the_lost_one(double: Double, cloud_kit: ComfyKit) -> None:
     await cloud_kit.execute(workflows.picture())
     (old,) = double.jobs.values()
     old.created = old.created.replace(year=2020)
@@ -185,14 +187,14 @@ async def test_an_older_job_or_another_one_is_not_taken_for_it(double: Double, c
     assert kind_of(await cloud_kit.execute(workflows.picture())) == "unknown"
 
 
-async def test_two_of_them_that_are_alike_are_told_apart(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_two_identical_lost_jobs_are_distinguished(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /jobs", Reply(0, after=True), Reply(0, after=True))
     results = await asyncio.gather(*(cloud_kit.execute(workflows.picture()) for _ in range(2)))
     assert {result.prompt_id for result in results} == double.jobs.keys()
     assert len(double.jobs) == 2
 
 
-async def test_one_with_a_file_in_it_is_found(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_lost_job_with_a_file_is_found(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /jobs", Reply(0, after=True))
     assert (await cloud_kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})).status == "completed"
 
@@ -214,7 +216,7 @@ async def test_one_with_a_file_in_it_is_found(double: Double, cloud_kit: ComfyKi
     ],
     ids=lambda reply: f"{reply.status}-{reply.code}",
 )
-async def test_bad_answers_are_got_over(
+async def test_bad_responses_are_tolerated(
     reply: Reply, listen: Any, double: Double, make_kit: MakeKit, quick: None
 ) -> None:
     double.fail("GET /jobs/{id}", reply, reply if reply.status != 429 else Reply(500))
@@ -222,12 +224,12 @@ async def test_bad_answers_are_got_over(
     assert result.status == "completed"
 
 
-async def test_who_only_looks_opens_no_stream(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_the_http_executor_opens_no_stream(double: Double, cloud_kit: ComfyKit) -> None:
     assert (await cloud_kit.execute(workflows.picture())).status == "completed"
     assert double.count("GET /jobs/{id}/events") == 0
 
 
-async def test_a_server_that_stays_away_is_given_up_in_the_end(double: Double, make_kit: MakeKit, quick: None) -> None:
+async def test_an_unreachable_server_is_given_up_eventually(double: Double, make_kit: MakeKit, quick: None) -> None:
     double.fail("GET /jobs/{id}", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 1000)
     result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
     assert kind_of(result) == "unreachable"
@@ -235,7 +237,7 @@ async def test_a_server_that_stays_away_is_given_up_in_the_end(double: Double, m
     assert [result.prompt_id] == list(double.jobs)
 
 
-async def test_a_key_that_is_no_good_any_more_ends_the_wait_at_once(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_an_invalid_key_ends_the_run_immediately(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("GET /jobs/{id}", Reply(401, "unauthorized", "revoked"))
     result = await cloud_kit.execute(workflows.picture())
     assert kind_of(result) == "unreachable"
@@ -243,7 +245,7 @@ async def test_a_key_that_is_no_good_any_more_ends_the_wait_at_once(double: Doub
 
 
 @pytest.mark.parametrize("events", ["follow", "none", "break", "silent", "endless", "nonsense"])
-def test_whatever_a_stream_does_the_run_ends_well(
+def test_a_run_succeeds_whatever_its_stream_does(
     events: Events, double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "LIMIT", 1_000_000)
@@ -255,14 +257,14 @@ def test_whatever_a_stream_does_the_run_ends_well(
     assert run.result().status == "completed"
 
 
-def test_no_stream_is_left_open_or_asked_for_in_a_loop(double: Double, cloud_kit: ComfyKit) -> None:
+def test_streams_are_closed_and_not_reopened_in_a_loop(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("GET /jobs/{id}/events", *[Reply(429, "too_many_streams", headers={"Retry-After": "100"})] * 50)
     double.plan = [*[to("running")] * 20, to("succeeded")]
     assert cloud_kit.submit(workflows.picture()).result().status == "completed"
     assert double.count("GET /jobs/{id}/events") == 1
 
 
-def test_a_stream_shows_previews_and_progress(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_stream_gives_previews_and_progress(double: Double, cloud_kit: ComfyKit) -> None:
     progress = {"value": 0.4, "nodes_done": 1, "nodes_total": 2, "current_node": "2", "step": 4, "steps": 10}
     double.plan = [to("running", progress=progress)] * 5
     run = cloud_kit.submit(workflows.picture())
@@ -276,24 +278,24 @@ def test_a_stream_shows_previews_and_progress(double: Double, cloud_kit: ComfyKi
     assert [(preview.node_id, preview.data) for preview in watcher.previews][:1] == [("1", b"a preview")]
 
 
-def test_a_job_that_seems_to_be_gone_for_a_moment_is_looked_for(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_job_missing_for_a_moment_is_polled_again(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running"), to("expired"), to("expired"), to("running"), to("succeeded")]
     assert cloud_kit.run(workflows.picture()).status == "completed"
 
 
-def test_a_job_that_is_gone_is_said_to_be(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_missing_job_is_reported_as_gone(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running"), to("expired")]
     with pytest.raises(RunFailed) as caught:
         cloud_kit.run(workflows.picture())
     assert kind_of(caught.value.result) == "gone"
 
 
-async def test_states_of_tomorrow_do_no_harm(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_unknown_states_do_no_harm(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("paused"), to("rewinding"), to("succeeded")]
     assert (await cloud_kit.execute(workflows.picture())).status == "completed"
 
 
-def test_one_that_takes_its_time_to_stop_is_waited_for(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_slow_cancel_is_waited_for(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running")]
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: run.status == "running")
@@ -303,7 +305,7 @@ def test_one_that_takes_its_time_to_stop_is_waited_for(double: Double, cloud_kit
     assert (kind_of(caught.value.result), double.count("POST /jobs/{id}/cancel")) == ("cancelled", 1)
 
 
-def test_a_cancellation_that_was_not_heard_is_told_again(double: Double, cloud_kit: ComfyKit) -> None:
+def test_a_failed_cancel_is_retried(double: Double, cloud_kit: ComfyKit) -> None:
     busy = Reply(429, "rate_limited", headers={"Retry-After": "1"})
     double.fail("POST /jobs/{id}/cancel", Reply(0), Reply(503, "upstream_error"), busy)
     double.plan = [to("running")]
@@ -316,7 +318,7 @@ def test_a_cancellation_that_was_not_heard_is_told_again(double: Double, cloud_k
     assert {job.status for job in double.jobs.values()} == {"canceled"}
 
 
-def test_one_that_is_cancelled_while_its_answer_is_under_way_is_stopped(double: Double, cloud_kit: ComfyKit) -> None:
+def test_cancel_during_submission_cancels_the_job(double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("running")]
     answered = threading.Event()
     submit = double._submit
@@ -339,7 +341,7 @@ def test_one_that_is_cancelled_while_its_answer_is_under_way_is_stopped(double: 
     assert {job.status for job in double.jobs.values()} == {"canceled"}
 
 
-async def test_a_failure_has_all_that_the_server_tells(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_failure_has_all_the_servers_details(double: Double, cloud_kit: ComfyKit) -> None:
     kept = Output("1", "half.png", "image", "image/png", b"half")
     double.plan = [to("running"), to("failed", error=NODE_ERROR, outputs=[kept])]
     result = await cloud_kit.execute(workflows.picture())
@@ -350,7 +352,7 @@ async def test_a_failure_has_all_that_the_server_tells(double: Double, cloud_kit
 
 
 @pytest.mark.parametrize("error", [None, {}, 7, {"code": "worker_lost", "message": "it is gone"}, {"message": []}])
-async def test_a_failure_of_any_shape_is_one(error: Any, double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_failure_of_any_format_is_understood(error: Any, double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [to("failed", error=error)]
     result = await cloud_kit.execute(workflows.picture())
     assert kind_of(result) == "node_error"
@@ -362,7 +364,7 @@ async def test_a_failure_of_any_shape_is_one(error: Any, double: Double, cloud_k
 
 @pytest.mark.parametrize("links", ["absolute", "relative", "foreign"])
 @pytest.mark.parametrize("prefix", ["", "/deployment/dep-1"])
-def test_links_are_followed_on_the_servers_own_origin(
+def test_links_are_followed_on_the_servers_origin_only(
     links: Links, prefix: str, make_kit: MakeKit, quick: None
 ) -> None:
     with Double(prefix=prefix) as double:
@@ -384,7 +386,7 @@ def _picture() -> Output:
     return Output("2", "picture_00001_.png", "image", "image/png", b"picture")
 
 
-async def test_a_server_that_lists_nothing_says_so(double: Double, cloud_kit: ComfyKit) -> None:
+async def test_a_server_that_cannot_list_jobs_is_reported(double: Double, cloud_kit: ComfyKit) -> None:
     double.listing = "none"
     server = await asyncio.to_thread(cloud_kit.server)
     assert (server.reachable, server.running, server.pending) == (True, 0, 0)
@@ -393,7 +395,7 @@ async def test_a_server_that_lists_nothing_says_so(double: Double, cloud_kit: Co
             await asyncio.to_thread(ask)
 
 
-def test_the_jobs_of_a_server_are_told(double: Double, cloud_kit: ComfyKit) -> None:
+def test_history_lists_the_servers_jobs(double: Double, cloud_kit: ComfyKit) -> None:
     for job in (Job({}, "a"), Job({}, "b"), Job({}, "c"), Job({}, "d")):
         double.jobs[job.id] = job
     to("succeeded", outputs=[_picture()])(double.jobs["a"])
@@ -411,12 +413,12 @@ def test_the_jobs_of_a_server_are_told(double: Double, cloud_kit: ComfyKit) -> N
 
 
 @pytest.mark.parametrize("most", [0, -1, 1001, "10", None, True, 1.5])
-def test_a_history_of_no_number_is_refused(most: Any, cloud_kit: ComfyKit) -> None:
+def test_an_invalid_history_limit_is_rejected(most: Any, cloud_kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="is no number of runs"):
         cloud_kit.history(most)
 
 
-def test_a_key_that_is_missing_is_asked_for(double: Double, make_kit: MakeKit) -> None:
+def test_a_missing_key_is_reported(double: Double, make_kit: MakeKit) -> None:
     server = make_kit(double.base).server()
     assert not server.reachable
     assert "give the kit its key, api_key=" in server.message

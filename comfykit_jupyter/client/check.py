@@ -11,13 +11,13 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Proble
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.binding import Binding
-from comfykit_jupyter.workflow.checking import check_prompt, is_elsewhere
+from comfykit_jupyter.workflow.checking import check_prompt, is_unlisted_file
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.obvious import MODEL_SUFFIXES
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -140,7 +140,7 @@ class _Check:
         meant: set[tuple[str, str]] = set()
         for problem in problems:
             with contextlib.suppress(ParameterError):  # no such parameter
-                targets = self.workflow.parameter(problem.parameter, self.definitions).targets
+                targets = self.workflow.find_parameter(problem.parameter, self.definitions).targets
                 meant |= {(target.node_id, target.field) for target in targets}
         return meant
 
@@ -149,8 +149,8 @@ class _Check:
         value = values.get(problem.parameter)
         if not _is_model(value) or problem.node_id is None:
             return problem
-        for target in self.workflow.parameter(problem.parameter, self.definitions).targets:
-            found = NodeInput.of(self.workflow, target, self.definitions)
+        for target in self.workflow.find_parameter(problem.parameter, self.definitions).targets:
+            found = NodeInput.find(self.workflow, target, self.definitions)
             if found.node_id == problem.node_id and found.spec.choices is not None and value not in found.spec.choices:
                 class_type = self.workflow.prompt[found.node_id]["class_type"]
                 reason = await self._missing_model(class_type, found.field, value, found.spec.choices)
@@ -182,7 +182,7 @@ class _Check:
         """A problem, said better where more can be known: models, files, classes."""
         if problem.kind == "missing_node_type" and problem.node_id is not None:
             class_type = prompt[problem.node_id]["class_type"]
-            meant = nearest(class_type, await self.server.classes(), likeness=0.8)
+            meant = find_nearest(class_type, await self.server.classes(), likeness=0.8)
             hint = f" (did you mean {one_line(meant)}?)" if meant else ""
             return [replace(problem, message=f"{problem.message}{hint}")]
         if problem.kind != "value_not_in_list" or problem.node_id is None or problem.field is None:
@@ -208,7 +208,7 @@ class _Check:
         """What to do about an input that names a model which is not among the server's."""
         folder = await self._folder(class_type, field, choices)
         place = f"put it into models/{one_line(folder)} there" if folder else "put it among the server's models"
-        meant = nearest(value, [str(choice) for choice in choices])
+        meant = find_nearest(value, [str(choice) for choice in choices])
         hint = f", or give {short_repr(meant)}, which it has" if meant else ""
         return f"the server has no model {short_repr(value)}: {place}{hint}"
 
@@ -231,18 +231,18 @@ class _Check:
             definition = self.definitions.get(node["class_type"])
             for field, spec in definition.inputs.items() if definition is not None else ():
                 value = node["inputs"].get(field)
-                if spec.kind in MEDIA_KINDS and is_elsewhere(value, spec) and (id_, field) not in given:
+                if spec.kind in MEDIA_KINDS and is_unlisted_file(value, spec) and (id_, field) not in given:
                     found.append((id_, field, value))
         return found
 
     async def _own_file(self, id_: str, field: str, value: str) -> list[Problem]:
         if await self.server.has(value):
             return []
-        title = self.workflow.title(id_, self.definitions)
+        title = self.workflow.get_title(id_, self.definitions)
         message = (
             f"{one_line(field)} ({title}, node {one_line(id_)}): the server has no file {short_repr(value)}: give one"
         )
-        return [Problem(self.workflow.address(id_, field), message, id_, title, "missing_file", field)]
+        return [Problem(self.workflow.build_address(id_, field), message, id_, title, "missing_file", field)]
 
 
 def _is_model(value: Any) -> TypeGuard[str]:

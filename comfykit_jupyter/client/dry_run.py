@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
-from comfykit_jupyter.workflow.editor.values import changes
+from comfykit_jupyter.workflow.editor.values import find_changes
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
 
@@ -76,9 +76,9 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> Dr
 
     definitions = await server.definitions(workflow.classes)
     binding = workflow.bind(values, definitions, draw=draw)
-    titles = {id_: workflow.title(id_, definitions) for id_ in workflow.prompt}
+    titles = {id_: workflow.get_title(id_, definitions) for id_ in workflow.prompt}
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for (id_, field), (before, after) in changes(workflow.prompt, binding.prompt).items():
+    for (id_, field), (before, after) in find_changes(workflow.prompt, binding.prompt).items():
         anew = type(after) is int and after in drawn and after in binding.seeds.values()
         told = (_own(workflow, titles, id_, field, before), "a seed drawn for each run" if anew else _told(after))
         found[id_, field] = told if anew else _shortened(*told)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.editor.file import File, Graph, read
+from comfykit_jupyter.workflow.editor.file import File, Graph, read_file
 from comfykit_jupyter.workflow.errors import WorkflowError
 
 _MOST = 1000
@@ -18,7 +18,7 @@ Place = tuple[str, str]
 """One input of a prompt: node id and field."""
 
 
-def app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[tuple[str, tuple[Place, ...]]]:
+def find_app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[tuple[str, tuple[Place, ...]]]:
     """The inputs that the app shows: the widget's name, and what it fills in the prompt. Never fails."""
     entries = [each for each in _entries(graph, "inputs") if isinstance(each, list) and len(each) > 1]
     # The nodes of subgraphs may have got other ids on the way to the prompt: see `read`.
@@ -33,7 +33,7 @@ def app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[tupl
     return shown
 
 
-def app_outputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[str]:
+def find_app_outputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[str]:
     """The ids of the nodes whose outputs the app shows. Never fails."""
     return [str(id_) for id_ in _entries(graph, "outputs") if isinstance(id_, (str, int)) and str(id_) in prompt]
 
@@ -47,7 +47,7 @@ def _entries(graph: Mapping[str, Any], key: str) -> list[Any]:
 
 def _read(graph: Mapping[str, Any], *, renumber: bool) -> File | None:
     try:
-        return read(graph, "workflow", renumber=renumber)
+        return read_file(graph, "workflow", renumber=renumber)
     except WorkflowError:
         return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.inputs import NodeInput, seed_bounds
-from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrapped
+from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
+from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -117,13 +117,13 @@ class _Binder:
                 self.note_seed(name, target, value)
 
     def upload(self, parameter: str, target: NodeInput, value: Any) -> Upload:
-        title = self.workflow.title(target.node_id, self.definitions)
+        title = self.workflow.get_title(target.node_id, self.definitions)
         choices = tuple(choice for choice in target.spec.choices or () if isinstance(choice, str))
         return Upload(parameter, target.node_id, title, target.field, target.media, value, choices)
 
     def keep_default(self, parameter: Parameter) -> None:
         """Keep the workflow's own values where none was given; draw seeds that were never set."""
-        targets = [NodeInput.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        targets = [NodeInput.find(self.workflow, target, self.definitions) for target in parameter.targets]
         targets = [target for target in targets if target.place not in self.given]
         unset = [each for each in targets if each.is_seed(parameter.name) and _is_untouched(each.default)]
         if unset:
@@ -134,7 +134,7 @@ class _Binder:
             wrapped = self.prompt[target.node_id]["inputs"].get(target.field, MISSING)
             if wrapped is MISSING or is_link(wrapped):
                 continue
-            value = unwrapped(wrapped)
+            value = unwrap(wrapped)
             self.params.setdefault(parameter.name, value)
             if type(value) is int and target.is_seed(parameter.name):
                 self.note_seed(parameter.name, target, value)
@@ -147,7 +147,7 @@ class _Binder:
                 value = self.draw_seed([spec])
                 self.set_input(node_id, field, value)
             if type(value) is int:
-                self.seeds.setdefault(self.workflow.address(node_id, field), value)
+                self.seeds.setdefault(self.workflow.build_address(node_id, field), value)
 
     def find_other_seeds(self) -> Iterator[tuple[str, str, Input]]:
         for node_id, node in self.prompt.items():
@@ -158,10 +158,10 @@ class _Binder:
                 spec = definition.inputs.get(field) if definition is not None else None
                 seed = spec.seed if spec is not None else field in SEED_NAMES
                 if seed and (node_id, field) not in self.noted:
-                    yield node_id, field, spec or Input.inferred(field, 0)
+                    yield node_id, field, spec or Input.infer(field, 0)
 
     def draw_seed(self, specs: list[Input]) -> int:
-        return self.draw(*seed_bounds(specs))
+        return self.draw(*find_seed_bounds(specs))
 
     def set_input(self, node_id: str, name: str, value: Any) -> None:
         self.copy_node(node_id)[name] = self.inputs[node_id, name] = value
@@ -179,7 +179,7 @@ class _Binder:
         """Note one seed by its parameter's name, and an input that keeps another value by its address."""
         self.noted.add(target.place)
         if self.seeds.setdefault(name, value) != value:
-            self.seeds[self.workflow.address(target.node_id, target.field)] = value
+            self.seeds[self.workflow.build_address(target.node_id, target.field)] = value
 
 
 def _is_untouched(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions, Input, NodeDefinition
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 _CONVERSIONS: Mapping[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
@@ -96,7 +96,7 @@ class _Checker:
     def _node(self, id_: str) -> Iterator[Problem]:
         node = self.prompt[id_]
         inputs = node["inputs"]
-        for name, spec in declared_inputs(self._definition(node), inputs).items():
+        for name, spec in find_declared_inputs(self._definition(node), inputs).items():
             if name not in inputs:
                 if spec.required:
                     yield self._problem(id_, name, "required_input_missing", "required, and there is nothing")
@@ -121,13 +121,13 @@ class _Checker:
         self.sources[id_].append(source)
         outputs = self._definition(self.prompt[source]).outputs
         if type(slot) is not int or not -len(outputs) <= slot < len(outputs):
-            title = self.workflow.title(source, self.definitions)
+            title = self.workflow.get_title(source, self.definitions)
             reason = f"linked to output {short_repr(slot)} of {title}, which has {len(outputs)}"
             yield self._problem(id_, name, "linked_output_missing", reason)
             return
         received = outputs[slot]
-        if not fits(received, spec.slot_type):
-            title = self.workflow.title(source, self.definitions)
+        if not is_compatible(received, spec.slot_type):
+            title = self.workflow.get_title(source, self.definitions)
             reason = f"takes {one_line(spec.slot_type)}, and is linked to {one_line(received)} of {title}"
             yield self._problem(id_, name, "return_type_mismatch", reason)
 
@@ -152,7 +152,7 @@ class _Checker:
                 id_, name, "value_bigger_than_max", f"{short_repr(value)} is above the maximum {spec.max}"
             )
         elif spec.choices is not None and not _is_chosen(value, spec):
-            meant = nearest(str(value)[:200], [choice for choice in spec.choices if isinstance(choice, str)])
+            meant = find_nearest(str(value)[:200], [choice for choice in spec.choices if isinstance(choice, str)])
             hint = f": did you mean {short_repr(meant)}?" if meant else f" (there are {len(spec.choices)})"
             reason = f"{short_repr(value)} is not one of the choices{hint}"
             yield self._problem(id_, name, "value_not_in_list", reason)
@@ -180,13 +180,13 @@ class _Checker:
         return self._problem(id_, None, "missing_node_type", reason)
 
     def _problem(self, id_: str, field: str | None, kind: str, reason: str) -> Problem:
-        title = self.workflow.title(id_, self.definitions)
+        title = self.workflow.get_title(id_, self.definitions)
         where = f"{one_line(field)} ({title}, node {one_line(id_)})" if field else f"{title} (node {one_line(id_)})"
-        parameter = self.workflow.address(id_, field) if field else title
+        parameter = self.workflow.build_address(id_, field) if field else title
         return Problem(parameter, f"{where}: {reason}", id_, title, kind, field)
 
 
-def declared_inputs(definition: NodeDefinition, given: Mapping[str, Any]) -> dict[str, Input]:
+def find_declared_inputs(definition: NodeDefinition, given: Mapping[str, Any]) -> dict[str, Input]:
     """All inputs of a node: its own, and those that the choices in it bring along (`format.codec`), which may lack."""
     found = dict(definition.inputs)
     unseen = list(found.items())
@@ -201,19 +201,19 @@ def declared_inputs(definition: NodeDefinition, given: Mapping[str, Any]) -> dic
     return {name: spec for name, spec in found.items() if spec.template is None}
 
 
-def fits(received: str, wanted: str) -> bool:
+def is_compatible(received: str, wanted: str) -> bool:
     """Whether an output of one type may go into an input of another; each may be several, with commas between."""
     types = [{part.strip() for part in each.split(",")} for each in (received, wanted)]
     return "*" in types[0] | types[1] or bool(types[0] & types[1])
 
 
-def is_elsewhere(value: Any, spec: Input) -> bool:
+def is_unlisted_file(value: Any, spec: Input) -> bool:
     """Whether a media value names a file that no list of choices tells of: one in a folder, or of an earlier run."""
     return isinstance(value, str) and ("/" in value or value.endswith("]")) and value not in (spec.choices or ())
 
 
 def _is_chosen(value: Any, spec: Input) -> bool:
-    if spec.kind in MEDIA_KINDS and is_elsewhere(value, spec):
+    if spec.kind in MEDIA_KINDS and is_unlisted_file(value, spec):
         return True  # whether it is there, the server tells
     chosen = value if isinstance(value, list) and spec.multiselect else [value]
     return all(any(one == choice for choice in spec.choices or ()) for one in chosen)

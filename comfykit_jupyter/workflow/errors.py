@@ -101,7 +101,7 @@ def short_repr(value: object, limit: int = 60) -> str:
     return one_line(text, limit)
 
 
-def kind_of(value: Any) -> str:
+def describe_type(value: Any) -> str:
     """What a value is, in the words of a message: "a number", "text", "a list", else the name of its type."""
     words = {bool: "true or false", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a dict"}
     if value is None:

@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
-from comfykit_jupyter.workflow.obvious import obvious
+from comfykit_jupyter.workflow.obvious import suggest_parameters
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter
@@ -53,35 +53,35 @@ class Field:
         """The field for a browser: integers past 2**53 - 1 as strings, long lists of choices left out but counted."""
         plain = dict(vars(self))
         for key in ("default", "min", "max", "step"):
-            plain[key] = json_safe(plain[key])
+            plain[key] = to_exact(plain[key])
         choices = self.choices
         plain["choices"] = (
-            [json_safe(each) for each in choices] if choices is not None and len(choices) <= _MOST_CHOICES else None
+            [to_exact(each) for each in choices] if choices is not None and len(choices) <= _MOST_CHOICES else None
         )
         plain["choice_count"] = 0 if choices is None else len(choices)
         return plain
 
 
-def json_safe(value: Any) -> Any:
+def to_exact(value: Any) -> Any:
     """A value as a browser can hold it: an integer that it would round becomes its digits."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT:
         return str(value)
     return value
 
 
-def describe(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
+def build_fields(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
     """See `Workflow.fields`."""
-    offered = list(workflow.parameters.values()) or obvious(workflow, definitions)
+    offered = list(workflow.parameters.values()) or suggest_parameters(workflow, definitions)
     described = (_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
 
 
 def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -> Field | None:
     """The field of a parameter, as its first target is; None when that takes no value but a link."""
-    slot = NodeInput.of(workflow, parameter.targets[0], definitions)
+    slot = NodeInput.find(workflow, parameter.targets[0], definitions)
     spec = slot.spec
     if spec.kind == "link" and slot.default is not MISSING:
-        spec = Input.inferred(slot.field, slot.default)  # a kind of its own with a plain value
+        spec = Input.infer(slot.field, slot.default)  # a kind of its own with a plain value
     kind = _kind(spec, slot, seed=slot.is_seed(parameter.name))
     if kind is None:
         return None
@@ -90,8 +90,8 @@ def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -
     return Field(
         name=parameter.name,
         kind=kind,
-        node=workflow.title(slot.node_id, definitions),
-        group=workflow.heading(slot.node_id),
+        node=workflow.get_title(slot.node_id, definitions),
+        group=workflow.get_heading(slot.node_id),
         node_id=slot.node_id,
         class_type=workflow.prompt[slot.node_id]["class_type"],
         tooltip=spec.tooltip,

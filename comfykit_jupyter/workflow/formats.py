@@ -13,8 +13,8 @@ from io import IOBase, TextIOBase
 from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.editor.convert import is_editor_graph
-from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
-from comfykit_jupyter.workflow.json_values import plain_json
+from comfykit_jupyter.workflow.errors import WorkflowError, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import is_link
 
 WORKFLOW_LIMIT = 64 * 1024 * 1024
@@ -40,7 +40,7 @@ _FILES = (
 
 
 @dataclass(frozen=True)
-class Recognised:
+class Recognized:
     """A workflow that was recognised: the nodes of its prompt (None: only the editor's graph is there to make one of).
 
     `extra_pnginfo["workflow"]` is the editor's graph, where there is one. Both are copies in plain types of JSON.
@@ -50,7 +50,7 @@ class Recognised:
     extra_pnginfo: dict[str, Any] | None
 
 
-def recognise(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, called: str) -> Recognised:
+def recognize(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, called: str) -> Recognized:
     """The workflow in `data`, which messages name `called`. Raises WorkflowError."""
     if isinstance(data, (Mapping, list)):  # a list may be a job of the queue, as in JSON
         return _unwrap(data, None, called, _WRAPPERS)
@@ -58,7 +58,7 @@ def recognise(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, call
     if isinstance(source, IOBase) and (isinstance(source, TextIOBase) or not source.seekable()):
         source = source.read(WORKFLOW_LIMIT + 1)  # nothing to jump about in: as good as what it holds
     if not isinstance(source, (str, bytes)) and not hasattr(source, "seek"):
-        raise WorkflowError(f"{called} is {kind_of(source)}, not a workflow: {_WANTED}")
+        raise WorkflowError(f"{called} is {describe_type(source)}, not a workflow: {_WANTED}")
     carried = None if isinstance(source, str) else _carried(source, called)
     if carried is not None:
         return carried
@@ -68,7 +68,7 @@ def recognise(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, call
     return _unwrap(_decode(text, called), None, called, _WRAPPERS)
 
 
-def _carried(data: bytes | BinaryIO, called: str) -> Recognised | None:
+def _carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
     """What a media file carries; None when it is none.
 
     `prompt` wins where both are there: it is exactly what ran, with the seeds that were drawn, and needs no server to
@@ -134,7 +134,7 @@ def _no_number(_: str) -> None:
     """NaN and Infinity, which Python writes and JSON lacks, are null, as in the editor."""
 
 
-def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
+def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
     """Takes off what is around a workflow, one layer a call; `editor` is the editor's graph found on the way."""
     if depth == 0:
         raise WorkflowError(f"{called} is nested too deeply to be a workflow")
@@ -142,7 +142,7 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
         # a job, as the queue and the history have it: number, id, prompt, extra data, outputs
         data = {"prompt": data[2], "extra_data": data[3] if len(data) > 3 else None}
     if not isinstance(data, Mapping):
-        raise WorkflowError(f"{called} is {kind_of(data)}, not a workflow: {_WANTED}")
+        raise WorkflowError(f"{called} is {describe_type(data)}, not a workflow: {_WANTED}")
     if "runninghub" in (data.get("_source"), data.get("source")):
         id_ = data.get("workflow_id")
         named = isinstance(id_, (str, int))
@@ -153,14 +153,14 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognised:
     if is_editor_graph(data):
         if not data["nodes"]:
             raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")
-        return Recognised(None, {"workflow": _copied(data, "the workflow", called)})
+        return Recognized(None, {"workflow": _copied(data, "the workflow", called)})
     editor = _editor_beside(data) or editor
     if not any(isinstance(each, Mapping) and "class_type" in each for each in data.values()):
         inner = _inside(data, called)
         if inner is not None:
             return _unwrap(inner, editor, called, depth - 1)
     extra = {"workflow": _copied(editor, "the editor's workflow", called)} if is_editor_graph(editor) else None
-    return Recognised(_nodes(data, called), extra)
+    return Recognized(_nodes(data, called), extra)
 
 
 def _inside(data: Mapping[Any, Any], called: str) -> Any:
@@ -212,7 +212,7 @@ def _is_beside(id_: Any, node: Any) -> bool:
 
 def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
     if not isinstance(id_, str) and type(id_) is not int:
-        raise WorkflowError(f"{called}: the node id {short_repr(id_)} is {kind_of(id_)}, not text")
+        raise WorkflowError(f"{called}: the node id {short_repr(id_)} is {describe_type(id_)}, not text")
     if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
         raise WorkflowError(
             f"{called}: node {one_line(str(id_))} has no class, because it was not installed where the workflow was "
@@ -248,7 +248,7 @@ def _name_links(nodes: dict[str, Any]) -> None:
 
 def _copied(value: Mapping[Any, Any], what: str, called: str) -> dict[str, Any]:
     try:
-        copied: dict[str, Any] = plain_json(value, lenient=True)
+        copied: dict[str, Any] = to_plain_json(value, lenient=True)
     except ValueError as error:
         raise WorkflowError(f"{called}: {what}: {error}") from None
     return copied

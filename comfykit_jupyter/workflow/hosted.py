@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
-from comfykit_jupyter.workflow.tolerant import identity, list_of, mapping
+from comfykit_jupyter.workflow.tolerant import parse_id, to_list, to_mapping
 
 _ID = re.compile(r"[0-9]{1,25}")
 _NAMED = re.compile(r"(rh|rh-app):([0-9]{1,25})")
@@ -51,7 +51,7 @@ class Hosted:
         """What a person gives to name it."""
         return f"{'rh-app' if self.app else 'rh'}:{self.id}"
 
-    def is_elsewhere(self, site: str) -> bool:
+    def is_on_other_site(self, site: str) -> bool:
         """Whether the page that named it is of the other one of the two public sites.
 
         Args:
@@ -61,7 +61,7 @@ class Hosted:
         return named in _SITES and own in _SITES and named != own
 
     @classmethod
-    def of(cls, text: str, site: str) -> Hosted | None:
+    def parse(cls, text: str, site: str) -> Hosted | None:
         """The workflow that a text names: `1904136902449209346`, `rh:ID`, `rh-app:ID`, the address of its page.
 
         Args:
@@ -87,12 +87,12 @@ class Hosted:
         return cls(page["id"], page["page"].lower() in _APPS, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
 
     @classmethod
-    def referred(cls, content: Any) -> Hosted | None:
+    def from_reference(cls, content: Any) -> Hosted | None:
         """The workflow that a file refers to: `{"_source": "runninghub", "workflow_id": "…"}`, or a `webapp_id`."""
         if not isinstance(content, Mapping) or "runninghub" not in (content.get("_source"), content.get("source")):
             return None
         for key, app in (("workflow_id", False), ("webapp_id", True)):
-            id_ = (identity(content.get(key)) or "").strip()
+            id_ = (parse_id(content.get(key)) or "").strip()
             if _ID.fullmatch(id_):
                 return cls(id_, app)
         raise WorkflowError('it refers to RunningHub, and names no workflow: give it "workflow_id": "1904…"')
@@ -102,7 +102,7 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "").lower().removeprefix("www.")
 
 
-def app_prompt(demo: Mapping[str, Any], hosted: Hosted, called: str) -> tuple[dict[str, Any], Definitions]:
+def build_app_prompt(demo: Mapping[str, Any], hosted: Hosted, called: str) -> tuple[dict[str, Any], Definitions]:
     """What is known of an app as a prompt: its nodes with the inputs that may be set, and the definitions of these.
 
     The titles declare each of these inputs as a parameter: by its name, or with the node's id where two have the same.
@@ -116,7 +116,7 @@ def app_prompt(demo: Mapping[str, Any], hosted: Hosted, called: str) -> tuple[di
     Raises:
         WorkflowError: there is nothing that may be set.
     """
-    fields = [field for field in list_of(demo.get("nodeInfoList")) if _is_field(field)]
+    fields = [field for field in to_list(demo.get("nodeInfoList")) if _is_field(field)]
     if not fields:
         raise WorkflowError(f"{called} has no inputs that may be set: its author has to choose them on the site")
     counts = Counter(field["fieldName"] for field in fields)
@@ -155,7 +155,7 @@ def _spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
     kind = str(field.get("fieldType") or "").upper()
     told = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _told(field.get("fieldData"))
     spec = told or _TYPES.get(kind) or ["STRING", {"multiline": True}]
-    options = mapping(spec[1]) if len(spec) > 1 else {}
+    options = to_mapping(spec[1]) if len(spec) > 1 else {}
     tooltip = one_line(str(field.get("description") or field.get("descriptionEn") or ""), 500)
     return [spec[0], {**options, "tooltip": tooltip}], _typed(field.get("fieldValue"), spec[0])
 
@@ -189,9 +189,9 @@ def _told(data: Any) -> list[Any]:
             data = json.loads(data)
         except (ValueError, RecursionError):
             return []
-    found = list_of(data)
+    found = to_list(data)
     if found and isinstance(found[0], Mapping):
-        found = [[choice for each in found if (choice := mapping(each).get("index")) is not None]]
+        found = [[choice for each in found if (choice := to_mapping(each).get("index")) is not None]]
     if not found or not isinstance(found[0], (str, list)):
         return []
     if isinstance(found[0], list) and not all(isinstance(each, (str, int, float)) for each in found[0]):

@@ -31,7 +31,7 @@ class NodeInput:
     default: Any
 
     @classmethod
-    def of(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> NodeInput:
+    def find(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> NodeInput:
         """Find the input that a parameter's target means.
 
         A marker on a node that loads one file means that file, unless the node has an input of the marker's name.
@@ -53,7 +53,7 @@ class NodeInput:
         return cls(
             node_id=target.node_id,
             field=field,
-            spec=spec if spec is not None else Input.inferred(field, default),
+            spec=spec if spec is not None else Input.infer(field, default),
             defined=spec is not None,
             media=media,
             upload=target.upload or media is not None,
@@ -74,7 +74,7 @@ class NodeInput:
         return self.spec.seed or (named and whole)
 
 
-def seed_bounds(specs: list[Input]) -> tuple[int, int]:
+def find_seed_bounds(specs: list[Input]) -> tuple[int, int]:
     """Return the smallest and largest seed that all these inputs accept, and the editor keeps exactly."""
     low = max(int(spec.min) if spec.min is not None else 0 for spec in specs)
     high = min([LARGEST_EXACT, *(int(spec.max) for spec in specs if spec.max is not None)])
@@ -83,6 +83,6 @@ def seed_bounds(specs: list[Input]) -> tuple[int, int]:
 
 def _find_upload_field(class_type: str, definition: NodeDefinition | None) -> str | None:
     if definition is not None:
-        sole = definition.upload_field()
+        sole = definition.find_upload_field()
         return None if sole is None else sole.name
     return LOADERS[class_type][0] if class_type in LOADERS else None

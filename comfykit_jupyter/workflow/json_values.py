@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
 
-from comfykit_jupyter.workflow.errors import kind_of, short_repr
+from comfykit_jupyter.workflow.errors import describe_type, short_repr
 
 LARGEST_EXACT: Final = 2**53 - 1
 """The largest integer that JavaScript's numbers hold exactly, as do all that are smaller."""
@@ -17,7 +17,7 @@ MAX_BITS: Final = 1024
 _ATOMS = frozenset({str, bool, type(None)})
 
 
-def plain_scalar(value: Any) -> Any:
+def to_plain_scalar(value: Any) -> Any:
     """A scalar of numpy or torch, or a subclass of str or int, as the plain Python value; anything else as it is."""
     if type(value) in (str, int, float, bool):
         return value
@@ -29,7 +29,7 @@ def plain_scalar(value: Any) -> Any:
     return value
 
 
-def plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
+def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
     """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one.
 
     `lenient`: NaN and the infinities become None, as JavaScript writes them.
@@ -51,21 +51,21 @@ def plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
         raise ValueError("the value is nested too deeply")
     # The atoms are looked at here, not by a call of their own: they are most of a workflow.
     if isinstance(value, (list, tuple)):
-        return [each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient) for each in value]
+        return [each if type(each) in _ATOMS else to_plain_json(each, depth - 1, lenient=lenient) for each in value]
     if kind is dict or isinstance(value, Mapping):
         return {
             key if type(key) is str else _key(key): (
-                each if type(each) in _ATOMS else plain_json(each, depth - 1, lenient=lenient)
+                each if type(each) in _ATOMS else to_plain_json(each, depth - 1, lenient=lenient)
             )
             for key, each in value.items()
         }
-    scalar = plain_scalar(value)
+    scalar = to_plain_scalar(value)
     if type(scalar) is kind:
-        raise ValueError(f"{kind_of(value)} is not a value of JSON")
-    return plain_json(scalar, depth - 1, lenient=lenient)
+        raise ValueError(f"{describe_type(value)} is not a value of JSON")
+    return to_plain_json(scalar, depth - 1, lenient=lenient)
 
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise ValueError(f"the key {short_repr(key)} is {kind_of(key)}, not text")  # noqa: TRY004 - see plain_json
+        raise ValueError(f"the key {short_repr(key)} is {describe_type(key)}, not text")  # noqa: TRY004 - see plain_json
     return str.__str__(key)

@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
 from comfykit_jupyter.workflow.media_kinds import BUTTON_FLAGS, MEDIA_KINDS, UPLOAD_FLAGS, MediaKind
-from comfykit_jupyter.workflow.tolerant import is_list, mapping, text
+from comfykit_jupyter.workflow.tolerant import is_list, to_mapping, to_text
 
 Kind = Literal["integer", "number", "text", "toggle", "choice", "link", MediaKind]
 SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
@@ -102,7 +102,7 @@ class Input:
     template: Template | None = None
 
     @classmethod
-    def inferred(cls, name: str, value: Any) -> Input:
+    def infer(cls, name: str, value: Any) -> Input:
         """An input that only its value is known of: the kind is that of the value, and there are no bounds."""
         if isinstance(value, bool):
             return cls(name, "BOOLEAN", "toggle", default=value)
@@ -138,14 +138,14 @@ class NodeDefinition:
         types = [output if isinstance(output, str) else "COMBO" for output in outputs] if is_list(outputs) else []
         return cls(
             class_type=class_type,
-            display_name=text(raw.get("display_name")) or class_type,
+            display_name=to_text(raw.get("display_name")) or class_type,
             inputs=inputs,
             outputs=tuple(types),
             output_node=raw.get("output_node") is True,
             recent="search_aliases" in raw,
         )
 
-    def upload_field(self) -> Input | None:
+    def find_upload_field(self) -> Input | None:
         """The one input that takes an uploaded file; None when there is none, or more than one."""
         found = [each for each in self.inputs.values() if each.kind in MEDIA_KINDS]
         return found[0] if len(found) == 1 else None
@@ -156,10 +156,10 @@ Definitions: TypeAlias = Mapping[str, NodeDefinition]
 
 def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
     """Reads `{"required": {...}, "optional": {...}}`; no name twice."""
-    groups, orders = mapping(raw), mapping(order)
+    groups, orders = to_mapping(raw), to_mapping(order)
     seen: set[str] = set()
     for group in ("required", "optional"):
-        specs = mapping(groups.get(group))
+        specs = to_mapping(groups.get(group))
         listed = orders.get(group)
         wanted = [name for name in listed if isinstance(name, str)] if is_list(listed) else []
         for name in dict.fromkeys([*wanted, *specs]):
@@ -172,14 +172,14 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
     if not is_list(spec) or not spec:
         return Input(name, "*", "link", required)
     head = spec[0]
-    options = mapping(spec[1]) if len(spec) > 1 else {}
+    options = to_mapping(spec[1]) if len(spec) > 1 else {}
     type_: str
     listed: Any
     if is_list(head):
         type_, slot_type, listed = "COMBO", "COMBO", head
     else:
-        slot_type = text(head) or "*"
-        type_, listed = text(options.get("widgetType")) or slot_type, options.get("options")
+        slot_type = to_text(head) or "*"
+        type_, listed = to_text(options.get("widgetType")) or slot_type, options.get("options")
     kind: Kind = _KINDS.get(type_, "link")
     choices = _choices(listed) if kind == "choice" else None
     if kind in ("choice", "text"):
@@ -204,19 +204,19 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         choices=choices,
         multiselect=bool(options.get("multiselect")) or "multi_select" in options,
         multiline=options.get("multiline") is True,
-        tooltip=text(options.get("tooltip"))[:2000],
+        tooltip=to_text(options.get("tooltip"))[:2000],
         advanced=options.get("advanced") is True,
-        label_on=text(options.get("label_on"))[:100],
-        label_off=text(options.get("label_off"))[:100],
+        label_on=to_text(options.get("label_on"))[:100],
+        label_off=to_text(options.get("label_off"))[:100],
         seed=kind == "integer" and (drawn or name in SEED_NAMES),
-        display=text(options.get("display")) or None,
+        display=to_text(options.get("display")) or None,
         force_input=options.get("forceInput") is True,
-        slot_type=text(mapping(options.get("template")).get("allowed_types")) or slot_type,
+        slot_type=to_text(to_mapping(options.get("template")).get("allowed_types")) or slot_type,
         control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
         button=type_ == "COMBO" and any(options.get(flag) is True for flag in BUTTON_FLAGS),
         dynamic=options.get("dynamicPrompts") is True,
         remote=bool(options.get("remote")),
-        refreshed=bool(mapping(options.get("remote")).get("refresh_button")),
+        refreshed=bool(to_mapping(options.get("remote")).get("refresh_button")),
         variants=_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
         template=_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
     )
@@ -244,7 +244,7 @@ def _template(raw: Any, depth: int) -> Template | None:
     most = len(names) if names is not None else _MOST_GROWN if most is None else most
     least = 1 if least is None else least
     least, most = (max(0, min(int(each), _MOST_GROWN)) for each in (least, most))
-    return Template(inputs, names, text(raw.get("prefix")), least, most)
+    return Template(inputs, names, to_text(raw.get("prefix")), least, most)
 
 
 def _choices(listed: Any) -> tuple[Any, ...] | None:
@@ -272,19 +272,19 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
 
 
-def unwrapped(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """An input's value; a list stands in a prompt as `{"__value__": […]}`, so that it is told from a link."""
     return value["__value__"] if isinstance(value, dict) and list(value) == ["__value__"] else value
 
 
-def links(node: Mapping[str, Any]) -> Iterator[str]:
+def find_sources(node: Mapping[str, Any]) -> Iterator[str]:
     """The ids of the nodes that a node of a prompt takes its inputs from."""
     for value in node["inputs"].values():
         if is_link(value):
             yield value[0]
 
 
-def reachable(prompt: Mapping[str, Any], definitions: Definitions | None = None) -> frozenset[str]:
+def find_reachable(prompt: Mapping[str, Any], definitions: Definitions | None = None) -> frozenset[str]:
     """The ids of the nodes that the outputs of `prompt` need: what a run has to do.
 
     Outputs are the nodes whose class says so; without definitions (or with none that says so) every node counts.
@@ -296,7 +296,7 @@ def reachable(prompt: Mapping[str, Any], definitions: Definitions | None = None)
         return frozenset(prompt)
     seen = set(found)
     while found:
-        for source in links(prompt[found.pop()]):
+        for source in find_sources(prompt[found.pop()]):
             if source in prompt and source not in seen:
                 seen.add(source)
                 found.append(source)

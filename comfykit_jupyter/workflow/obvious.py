@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions, reachable
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter
@@ -30,19 +30,19 @@ _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "stren
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
-def obvious(workflow: Workflow, definitions: Definitions) -> list[Parameter]:
+def suggest_parameters(workflow: Workflow, definitions: Definitions) -> list[Parameter]:
     """Media and prompts first, then seeds, sizes, sampling, models; each under its address, such as `KSampler.cfg`."""
     ranked = sorted(_ranked(workflow, definitions), key=lambda each: each[0])
-    return [workflow.parameter(workflow.address(node_id, field)) for _, node_id, field in ranked[:_MOST]]
+    return [workflow.find_parameter(workflow.build_address(node_id, field)) for _, node_id, field in ranked[:_MOST]]
 
 
 def _ranked(workflow: Workflow, definitions: Definitions) -> Iterator[tuple[int, str, str]]:
-    needed = reachable(workflow.prompt, definitions)
+    needed = find_reachable(workflow.prompt, definitions)
     for node_id, node in workflow.prompt.items():
         if node_id not in needed:
             continue
         for field in node["inputs"]:
-            slot = NodeInput.of(workflow, workflow.target(node_id, field), definitions)
+            slot = NodeInput.find(workflow, workflow.build_target(node_id, field), definitions)
             rank = None if slot.default is MISSING else _rank(slot, node["class_type"])
             if rank is not None:
                 yield rank, node_id, field

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | None:
+def find_nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | None:
     """The one of `names` that was most likely meant by `name`; None when none is close: 0 is any, 1 the same.
 
     A suffix that both have makes them no more alike: `x.png` does not mean `cat.png`.

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from comfykit_jupyter.workflow.errors import WorkflowError, kind_of
+from comfykit_jupyter.workflow.errors import WorkflowError, describe_type
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 
 
-def mapping(value: Any) -> Mapping[Any, Any]:
+def to_mapping(value: Any) -> Mapping[Any, Any]:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
-def list_of(value: Any) -> list[Any]:
+def to_list(value: Any) -> list[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
-def text(value: Any) -> str:
+def to_text(value: Any) -> str:
     """The value if it is text, else no text."""
     return value if isinstance(value, str) else ""
 
@@ -29,19 +29,19 @@ def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, (list, tuple))
 
 
-def objects(value: Any, what: str) -> Iterator[Mapping[str, Any]]:
+def read_objects(value: Any, what: str) -> Iterator[Mapping[str, Any]]:
     """The objects of a list; none for None. Raises WorkflowError, about `what`, for anything else."""
     if value is None:
         return
     if not isinstance(value, list):
-        raise WorkflowError(f"{what} was looked for in {kind_of(value)}, not in a list")
+        raise WorkflowError(f"{what} was looked for in {describe_type(value)}, not in a list")
     for each in value:
         if not isinstance(each, Mapping):
-            raise WorkflowError(f"{what} is {kind_of(each)}, not an object")
+            raise WorkflowError(f"{what} is {describe_type(each)}, not an object")
         yield each
 
 
-def identity(value: Any) -> str | None:
+def parse_id(value: Any) -> str | None:
     """The id of a node or a link as text (files have it as a number, or as text); None if it can't be one."""
     if isinstance(value, bool):
         return None
@@ -52,12 +52,12 @@ def identity(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= 64 else None
 
 
-def identities(value: Any) -> list[str]:
+def parse_ids(value: Any) -> list[str]:
     """The ids in a list."""
-    return [id_ for id_ in map(identity, list_of(value)) if id_ is not None]
+    return [id_ for id_ in map(parse_id, to_list(value)) if id_ is not None]
 
 
-def slot_index(value: Any) -> int | None:
+def parse_slot_index(value: Any) -> int | None:
     """The index of a slot (some files have it as text); None if it can't be one."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6:
         return int(value)

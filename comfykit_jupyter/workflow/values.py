@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from comfykit_jupyter.workflow.errors import ParameterError, Problem, kind_of, one_line, short_repr
-from comfykit_jupyter.workflow.inputs import NodeInput, seed_bounds
-from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, plain_json, plain_scalar
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, to_plain_json, to_plain_scalar
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, NodeDefinition
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter
@@ -65,18 +65,18 @@ class _Checker:
 
     def find_parameter(self, name: str) -> Parameter | None:
         try:
-            return self.workflow.parameter(name, self.definitions)
+            return self.workflow.find_parameter(name, self.definitions)
         except ParameterError as error:
             self.problems.extend(error.problems)
             return None
 
     def check_parameter(self, parameter: Parameter, given: Any) -> None:
         """Check a value for all inputs of its parameter; report a problem for each that can't accept it."""
-        value = plain_scalar(given)
+        value = to_plain_scalar(given)
         inputs = self.find_inputs(parameter)
         random = isinstance(value, str) and value == RANDOM and all(each.is_seed(parameter.name) for each in inputs)
         if random:
-            value, _ = seed_bounds([each.spec for each in inputs])  # if any seed fits, the smallest does
+            value, _ = find_seed_bounds([each.spec for each in inputs])  # if any seed fits, the smallest does
         checked = []
         for each in inputs:
             other = self.given.setdefault(each.place, parameter.name)
@@ -108,19 +108,19 @@ class _Checker:
         definition = self.definition(target.node_id)
         if not target.defined and definition is not None and not _may_have(definition, target):
             names = list(definition.inputs)
-            example = f"${one_line(parameter.name)}.{one_line(nearest(target.field, names) or 'FIELD')}"
+            example = f"${one_line(parameter.name)}.{one_line(find_nearest(target.field, names) or 'FIELD')}"
             known = ", ".join(one_line(each) for each in names[:10])
             reason = f"the node has no input {short_repr(target.field)}: write {example} in its title (it has {known})"
             raise ParameterError([self.problem(parameter, target, reason)])
         spec = target.spec if target.defined else _relax(target, value)
-        title = self.workflow.title(target.node_id, self.definitions)
+        title = self.workflow.get_title(target.node_id, self.definitions)
         return check_value(value, spec, parameter=parameter.name, node_id=target.node_id, node_title=title)
 
     def find_inputs(self, parameter: Parameter) -> list[NodeInput]:
-        return [NodeInput.of(self.workflow, target, self.definitions) for target in parameter.targets]
+        return [NodeInput.find(self.workflow, target, self.definitions) for target in parameter.targets]
 
     def problem(self, parameter: Parameter, target: NodeInput, reason: str) -> Problem:
-        title = self.workflow.title(target.node_id, self.definitions)
+        title = self.workflow.get_title(target.node_id, self.definitions)
         return Problem(parameter.name, f"{one_line(parameter.name)} ({title}): {reason}", target.node_id, title)
 
     def definition(self, node_id: str) -> NodeDefinition | None:
@@ -167,21 +167,23 @@ def check_value(
     def refuse(reason: str) -> NoReturn:
         raise ParameterError([Problem(name, f"{where}: {reason}", node_id, node_title)])
 
-    value = plain_scalar(value)
+    value = to_plain_scalar(value)
     if spec.kind == "integer":
         return _integer(value, spec, refuse)
     if spec.kind == "number":
         return _number(value, spec, refuse)
     if spec.kind == "toggle":
         return (
-            value if isinstance(value, bool) else refuse(f"{short_repr(value)} is {kind_of(value)}: give True or False")
+            value
+            if isinstance(value, bool)
+            else refuse(f"{short_repr(value)} is {describe_type(value)}: give True or False")
         )
     if spec.kind == "choice":
         return _choice(value, spec, refuse)
     if spec.kind == "link":
         return _json(value, refuse)
     if not isinstance(value, str):
-        refuse(f"{short_repr(value)} is {kind_of(value)}: give text")
+        refuse(f"{short_repr(value)} is {describe_type(value)}: give text")
     return value
 
 
@@ -189,7 +191,7 @@ def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
     if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT:
         refuse(f"{value!r} is a number with a point: give {int(value)}")
     if isinstance(value, bool) or not isinstance(value, int):
-        refuse(f"{short_repr(value)} is {kind_of(value)}: give an integer")
+        refuse(f"{short_repr(value)} is {describe_type(value)}: give an integer")
     if value.bit_length() > MAX_BITS:
         refuse(f"the integer is too large ({value.bit_length()} bits)")
     _within(value, spec, refuse)
@@ -198,7 +200,7 @@ def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
 
 def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        refuse(f"{short_repr(value)} is {kind_of(value)}: give a number")
+        refuse(f"{short_repr(value)} is {describe_type(value)}: give a number")
     try:
         number = float(value)
     except OverflowError:
@@ -218,13 +220,13 @@ def _within(value: float, spec: Input, refuse: Callable[[str], NoReturn]) -> Non
 
 def _choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
     if spec.multiselect and isinstance(value, (list, tuple)):
-        return [_one_choice(plain_scalar(each), spec, refuse) for each in value]
+        return [_one_choice(to_plain_scalar(each), spec, refuse) for each in value]
     return _one_choice(value, spec, refuse)
 
 
 def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
     if not isinstance(value, (str, int, float)):
-        refuse(f"{short_repr(value)} is {kind_of(value)}: give one of the choices")
+        refuse(f"{short_repr(value)} is {describe_type(value)}: give one of the choices")
     if spec.choices is None:
         return value
     for choice in spec.choices:
@@ -233,7 +235,7 @@ def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> A
             return choice
     if not spec.choices:
         refuse(f"{short_repr(value)} can't be chosen: the server has nothing to choose from here")
-    meant = nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
+    meant = find_nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])
     if len(spec.choices) == 1:
         refuse(f"{short_repr(value)} can't be chosen: there is only {short_repr(spec.choices[0])}")
     if meant is not None:
@@ -245,6 +247,6 @@ def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> A
 
 def _json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
     try:
-        return plain_json(value)
+        return to_plain_json(value)
     except ValueError as error:
         refuse(str(error))

@@ -11,19 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from comfykit_jupyter.workflow.app import app_inputs, app_outputs
+from comfykit_jupyter.workflow.app import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
-from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, editor_classes, is_editor_graph
-from comfykit_jupyter.workflow.editor.values import changes, with_values
+from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
+from comfykit_jupyter.workflow.editor.values import apply_values, find_changes
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, one_line, short_repr
-from comfykit_jupyter.workflow.fields import Field, describe
-from comfykit_jupyter.workflow.formats import recognise
+from comfykit_jupyter.workflow.fields import Field, build_fields
+from comfykit_jupyter.workflow.formats import recognize
 from comfykit_jupyter.workflow.hosted import Hosted
-from comfykit_jupyter.workflow.json_values import plain_json
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrapped
-from comfykit_jupyter.workflow.obvious import obvious
+from comfykit_jupyter.workflow.json_values import to_plain_json
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrap
+from comfykit_jupyter.workflow.obvious import suggest_parameters
 from comfykit_jupyter.workflow.parameters import Parameter, Target
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.titles import Title, parse_title
 from comfykit_jupyter.workflow.values import CheckedValue, check_values
 
@@ -76,7 +76,7 @@ class Workflow:
         Raises:
             WorkflowError: it is something else; the message says what, and what to do.
         """
-        found = recognise(data, one_line(name))
+        found = recognize(data, one_line(name))
         return cls(name, found.prompt, found.extra_pnginfo)
 
     @property
@@ -118,11 +118,11 @@ class Workflow:
             )
         return Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
 
-    def pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
+    def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
         """`extra_pnginfo` for a run with this prompt, one of `bind`: the editor's graph has its values, too."""
         if self.extra_pnginfo is None or self.editor is None:
             return self.extra_pnginfo
-        graph = with_values(self.editor, changes(self.prompt, prompt), definitions)
+        graph = apply_values(self.editor, find_changes(self.prompt, prompt), definitions)
         return {**self.extra_pnginfo, "workflow": graph}
 
     def to_api(self, definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Workflow:
             WorkflowError: the graph is broken.
         """
         prompt = self._prompt if self._prompt is not None else self._convert(_parsed(definitions, self.classes)).prompt
-        copied: dict[str, Any] = plain_json(prompt)
+        copied: dict[str, Any] = to_plain_json(prompt)
         return copied
 
     def save(self, path: str | Path, *, editor: bool = False) -> Path:
@@ -170,35 +170,35 @@ class Workflow:
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
         """What titles declare; where none does, what the workflow's app shows."""
-        return MappingProxyType(self._declared() or self._namesin_app())
+        return MappingProxyType(self._declared() or self._read_app_parameters())
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:
         """The names of outputs by node id: by title; where none has one, what the workflow's app shows."""
         named = {id_: title.output for id_, title in self._titles.items() if title.output is not None}
-        return MappingProxyType(named or self._app_outputs())
+        return MappingProxyType(named or self._read_app_outputs())
 
     @cached_property
     def classes(self) -> frozenset[str]:
         """The node classes in use: what a server is asked the definitions of."""
         if self._prompt is None:
-            return editor_classes(self.editor or {}, one_line(self.name))
+            return find_classes(self.editor or {}, one_line(self.name))
         return frozenset(node["class_type"] for node in self.prompt.values())
 
-    def title(self, node_id: str, definitions: Definitions | None = None) -> str:
+    def get_title(self, node_id: str, definitions: Definitions | None = None) -> str:
         """What to call a node: the display text of its title, else its class's display name, if known, or its class."""
-        text = self.heading(node_id)
+        text = self.get_heading(node_id)
         if not text:
             text = self.prompt[node_id]["class_type"]
             definition = definitions.get(text) if definitions else None
             text = definition.display_name if definition is not None else text
         return one_line(text, _LONGEST_TITLE)
 
-    def heading(self, node_id: str) -> str:
+    def get_heading(self, node_id: str) -> str:
         """The display text of a node's title: what stands over its parameters. Empty when it has none."""
         return one_line(self._titles[node_id].text, _LONGEST_TITLE)
 
-    def parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
+    def find_parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
         """The parameter of a title, or any input by its address: "3.cfg", or "KSampler.cfg" if one node is called so.
 
         Raises ParameterError when there is none, with the name that was probably meant.
@@ -209,18 +209,18 @@ class Workflow:
         for at in _dots(name):
             ids = self._called(name[:at])
             if len(ids) == 1 and self._has(ids[0], name[at + 1 :], definitions):
-                target = self.target(ids[0], name[at + 1 :])
+                target = self.build_target(ids[0], name[at + 1 :])
                 return self._parameter(name, [target], required=False)
             if ids and not found:
                 head, found = name[:at], at
         raise ParameterError([self._unknown(name, head, name[found + 1 :], definitions)])
 
-    def target(self, node_id: str, field: str, *, upload: bool = False) -> Target:
+    def build_target(self, node_id: str, field: str, *, upload: bool = False) -> Target:
         """One input of one node."""
         value = self.prompt[node_id]["inputs"].get(field, MISSING)
-        return Target(node_id, field, upload, MISSING if is_link(value) else unwrapped(value))
+        return Target(node_id, field, upload, MISSING if is_link(value) else unwrap(value))
 
-    def address(self, node_id: str, field: str) -> str:
+    def build_address(self, node_id: str, field: str) -> str:
         """The name of one input for `parameter`: with the node's title or class if only it is called so, else its id.
 
         A title of several words is not used: a name can be typed, also after `%comfykit run`.
@@ -235,7 +235,7 @@ class Workflow:
 
         Where nothing is declared they are the obvious inputs, under the names by which `bind` takes them.
         """
-        return describe(self, definitions)
+        return build_fields(self, definitions)
 
     def check(
         self, values: Mapping[str, Any], definitions: Definitions | None = None, *, partial: bool = False
@@ -284,30 +284,30 @@ class Workflow:
         required: set[str] = set()
         for id_, title in self._titles.items():
             for marker in title.markers:
-                targets.setdefault(marker.name, []).append(self.target(id_, marker.field, upload=marker.upload))
+                targets.setdefault(marker.name, []).append(self.build_target(id_, marker.field, upload=marker.upload))
                 if marker.required:
                     required.add(marker.name)
         return {name: self._parameter(name, found, required=name in required) for name, found in targets.items()}
 
-    def _namesin_app(self) -> dict[str, Parameter]:
+    def _read_app_parameters(self) -> dict[str, Parameter]:
         """The inputs of the workflow's app, by the names of their widgets; by address where two have the same."""
-        shown = app_inputs(self.editor, self.prompt) if self.editor is not None else []
+        shown = find_app_inputs(self.editor, self.prompt) if self.editor is not None else []
         counts = Counter(name for name, _ in shown)
         parameters: dict[str, Parameter] = {}
         for widget, places in shown:
-            name = widget if counts[widget] == 1 else self.address(*places[0])
-            parameters[name] = self._parameter(name, [self.target(*place) for place in places], required=False)
+            name = widget if counts[widget] == 1 else self.build_address(*places[0])
+            parameters[name] = self._parameter(name, [self.build_target(*place) for place in places], required=False)
         return parameters
 
-    def _app_outputs(self) -> dict[str, str]:
+    def _read_app_outputs(self) -> dict[str, str]:
         """The outputs of the workflow's app, by the titles of their nodes, or by id where two have the same."""
-        shown = app_outputs(self.editor, self.prompt) if self.editor is not None else []
-        titles = {id_: self.title(id_) for id_ in shown}
+        shown = find_app_outputs(self.editor, self.prompt) if self.editor is not None else []
+        titles = {id_: self.get_title(id_) for id_ in shown}
         return {id_: title if self._called(title) == [id_] else id_ for id_, title in titles.items()}
 
     def _parameter(self, name: str, targets: list[Target], *, required: bool) -> Parameter:
         first = targets[0].node_id
-        return Parameter(name, tuple(targets), required, self.title(first), self.prompt[first]["class_type"])
+        return Parameter(name, tuple(targets), required, self.get_title(first), self.prompt[first]["class_type"])
 
     @cached_property
     def _ids(self) -> Mapping[str, list[str]]:
@@ -335,12 +335,12 @@ class Workflow:
             ways = " or ".join(f'"{one_line(id_)}.{one_line(field)}"' for id_ in ids[:3])
             return Problem(name, f"{one_line(name)}: {len(ids)} nodes are called {one_line(called)}: say {ways}")
         if ids:
-            title = self.title(ids[0], definitions)
+            title = self.get_title(ids[0], definitions)
             names = self._inputs(ids[0], definitions)
             message = f"{one_line(name)}: {one_line(title)} has no input {short_repr(field)}{_guess(field, names)}"
             return Problem(name, message, ids[0], title)
         node, dot, rest = name.rpartition(".")
-        if dot and (meant := nearest(node, self._ids)) is not None:
+        if dot and (meant := find_nearest(node, self._ids)) is not None:
             meant = short_repr(f"{meant}.{rest}")
             return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such node: did you mean {meant}?")
         if self.parameters:
@@ -354,7 +354,7 @@ class Workflow:
 
     def _examples(self, name: str, definitions: Definitions | None) -> list[str]:
         """Some addresses: those of obvious inputs that are called so, else of the first ones, else of any."""
-        offered = [parameter.name for parameter in obvious(self, definitions or {})]
+        offered = [parameter.name for parameter in suggest_parameters(self, definitions or {})]
         if offered:
             return [each for each in offered if each.endswith(f".{name}")][:5] or offered[:5]
         pairs = (
@@ -364,7 +364,7 @@ class Workflow:
             if not is_link(value)
         )
         id_, key = next(pairs, ("3", "seed"))
-        return [self.address(id_, key) if id_ in self.prompt else f"{id_}.{key}"]
+        return [self.build_address(id_, key) if id_ in self.prompt else f"{id_}.{key}"]
 
 
 def _packs(missing: Iterable[MissingNode]) -> str:
@@ -396,7 +396,7 @@ def _dots(name: str) -> list[int]:
 
 
 def _guess(name: str, names: list[str]) -> str:
-    meant = nearest(name, names)
+    meant = find_nearest(name, names)
     if meant is not None:
         return f": did you mean {short_repr(meant)}?"
     some = ", ".join(one_line(each) for each in names[:10])

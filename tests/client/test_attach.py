@@ -76,7 +76,7 @@ def test_a_running_one_is_followed_to_its_end(kit: ComfyKit, make_kit: MakeKit, 
     found = make_kit().attach(run.prompt_id)
     wait_for(found, "running")
     assert found.workflow is not None
-    assert found.workflow.title("3") == "The gate"
+    assert found.workflow.get_title("3") == "The gate"
     its.open()
     assert found.result().images == run.result().images
 

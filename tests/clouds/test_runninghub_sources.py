@@ -167,7 +167,7 @@ def test_inputs_added_by_the_site_are_ignored(kit: ComfyKit, cloud: RunningHub) 
     graph["1"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
     graph["1"]["_meta"]["title"] = "Leinwand 画布 🎨, $width"
     cloud.answer("getJsonApiFormat", changes.graph_as_object)
-    assert kit.load(WORKFLOW).title("1") == "Leinwand 画布 🎨"
+    assert kit.load(WORKFLOW).get_title("1") == "Leinwand 画布 🎨"
     assert kit.run(WORKFLOW, width=40).image.pil().size == (40, 16)
 
 

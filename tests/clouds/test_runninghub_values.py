@@ -323,5 +323,5 @@ def test_hostile_app_names_are_treated_as_text(kit: ComfyKit, cloud: RunningHub,
     workflow = kit.load(f"rh-app:{APP}")
     assert "$text!" not in workflow.parameters
     assert not workflow.outputs
-    assert "\x1b" not in workflow.title("3")
+    assert "\x1b" not in workflow.get_title("3")
     assert json.dumps([field.to_json() for field in kit.fields(workflow)])

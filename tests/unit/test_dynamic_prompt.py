@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
+from comfykit_jupyter.workflow.editor.dynamic_prompt import choose_alternatives
 
 
 @pytest.mark.parametrize(
@@ -24,23 +24,23 @@ from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
     ],
 )
 def test_one_alternative_is_chosen(text: str, first: str, last: str) -> None:
-    assert chosen(text, lambda low, high: low) == first
-    assert chosen(text, lambda low, high: high) == last
+    assert choose_alternatives(text, lambda low, high: low) == first
+    assert choose_alternatives(text, lambda low, high: high) == last
 
 
 def test_a_choice_is_by_chance_where_nobody_draws() -> None:
-    assert {chosen("{a|b}") for _ in range(100)} == {"a", "b"}
+    assert {choose_alternatives("{a|b}") for _ in range(100)} == {"a", "b"}
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="{}|\\/")))
 def test_text_without_choices_stays_as_it_is(text: str) -> None:
-    assert chosen(text) == text
+    assert choose_alternatives(text) == text
 
 
 @given(st.text(alphabet="{}|\\/*a\n"))
 def test_no_text_is_too_odd(text: str) -> None:
-    assert isinstance(chosen(text), str)
+    assert isinstance(choose_alternatives(text), str)
 
 
 def test_very_many_braces_take_no_longer_than_they_are() -> None:
-    assert chosen("{" * 100_000) == ""
+    assert choose_alternatives("{" * 100_000) == ""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.editor.values import with_values
+from comfykit_jupyter.workflow.editor.values import apply_values
 from comfykit_jupyter.workflow.fields import Field
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -39,7 +39,7 @@ def kept(editor: dict[str, Any], values: dict[str, Any]) -> Any:
     """The editor's graph as it goes along with a run."""
     before = copy.deepcopy(editor)
     workflow = Workflow.parse(editor).resolve(KNOWN)
-    info = workflow.pnginfo(workflow.bind(values, KNOWN).prompt, KNOWN)
+    info = workflow.build_pnginfo(workflow.bind(values, KNOWN).prompt, KNOWN)
     assert editor == before
     assert workflow.editor == before
     assert info is not None
@@ -54,7 +54,7 @@ def test_a_changed_value_is_in_the_widget_past_those_that_are_no_inputs() -> Non
 def test_a_drawn_seed_is_there_too() -> None:
     workflow = Workflow.parse(graph([0, "randomize", 20, ""])).resolve(KNOWN)
     binding = workflow.bind({}, KNOWN, draw=lambda low, high: 77)
-    info = workflow.pnginfo(binding.prompt, KNOWN)
+    info = workflow.build_pnginfo(binding.prompt, KNOWN)
     assert info == {"workflow": graph([77, "randomize", 20, ""])}
 
 
@@ -83,7 +83,7 @@ def test_a_value_that_a_primitive_node_gives_is_changed_there() -> None:
 
 def test_where_the_file_has_something_else_nothing_is_changed() -> None:
     editor = graph([5, "fixed", 20, "a"])
-    assert with_values(editor, {("3", "steps"): (99, 8), ("77", "x"): (1, 2), ("3", "y"): (1, 2)}, KNOWN) is editor
+    assert apply_values(editor, {("3", "steps"): (99, 8), ("77", "x"): (1, 2), ("3", "y"): (1, 2)}, KNOWN) is editor
 
 
 odd = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=3)
@@ -92,7 +92,7 @@ odd = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), 
 @given(odd, st.lists(odd, max_size=3), odd)
 def test_odd_graphs_are_left_as_they_are(values: Any, nodes: list[Any], links: Any) -> None:
     for editor in ({**graph(values), "links": links}, {"nodes": nodes, "links": []}):
-        with_values(editor, {("3", "steps"): (20, 8)}, KNOWN)
+        apply_values(editor, {("3", "steps"): (20, 8)}, KNOWN)
 
 
 def _other(field: Field) -> list[int]:
@@ -112,7 +112,7 @@ def test_an_official_template_with_changed_values_makes_the_prompt_that_ran(name
     fields = [each for each in workflow.fields(known) if each.kind in ("integer", "seed") and ":" not in each.node_id]
     numbers = {field.name: others[0] for field in fields if (others := _other(field))}
     prompt = workflow.bind(numbers, known).prompt
-    info = workflow.pnginfo(prompt, known)
+    info = workflow.build_pnginfo(prompt, known)
     assert info is not None
     again = Workflow.parse(info["workflow"]).resolve(known).prompt
     length = {str(node["id"]): len(node.get("widgets_values") or ()) for node in info["workflow"]["nodes"]}

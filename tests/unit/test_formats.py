@@ -61,7 +61,7 @@ def use(data: Any) -> None:
         return
     fields = workflow.fields(known)
     for field in fields:
-        workflow.parameter(field.name, known)
+        workflow.find_parameter(field.name, known)
     workflow.bind({}, known)
     json.dumps([field.to_json() for field in fields])
     json.dumps(workflow.to_api(known), allow_nan=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter.workflow.editor.convert import convert, editor_classes, is_editor_graph, to_api
+from comfykit_jupyter.workflow.editor.convert import convert, find_classes, is_editor_graph, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
 from tests.unit.editor_files import Draft, definition, definitions
 
@@ -250,7 +250,7 @@ def test_the_classes_that_a_server_is_asked_about() -> None:
     draft = Draft()
     for type_ in ("Load", "Note", "Reroute", "PrimitiveNode", "Odd"):
         draft.add(type_)
-    assert editor_classes(draft.save()) == {"Load", "Odd"}
+    assert find_classes(draft.save()) == {"Load", "Odd"}
 
 
 def test_the_file_is_not_changed_and_the_prompt_is_its_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.editor.convert import convert, editor_classes, to_api
+from comfykit_jupyter.workflow.editor.convert import convert, find_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from tests.unit.editor_files import Draft, definition, definitions
@@ -85,7 +85,7 @@ def refused_or_converted(file: Any, known: dict[str, NodeDefinition]) -> None:
     """Nothing but a WorkflowError of one line may come of it, and what comes is JSON."""
     message = ""
     try:
-        editor_classes(file)
+        find_classes(file)
         json.dumps(convert(file, known).prompt)
     except WorkflowError as error:
         message = str(error)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter.workflow.editor.convert import convert, editor_classes
+from comfykit_jupyter.workflow.editor.convert import convert, find_classes
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 _DATA = Path(__file__).parents[2] / "../shared/data/comfyui"
@@ -26,7 +26,7 @@ def all_definitions(version: str) -> dict[str, NodeDefinition]:
 def test_a_template_is_converted_as_the_editor_does(pair: str) -> None:
     data = json.loads((_DATA / pair).read_text(encoding="utf-8"))
     known = all_definitions(pair.partition("/")[0])
-    wanted = {class_type: known[class_type] for class_type in editor_classes(data["ui"]) if class_type in known}
+    wanted = {class_type: known[class_type] for class_type in find_classes(data["ui"]) if class_type in known}
     found = convert(data["ui"], wanted)
     drawn = [id_ for id_, node in data["api"].items() if node["class_type"] == "Load3D"]
     for id_ in drawn:  # the editor has uploaded pictures of the scene, under names with the time in them

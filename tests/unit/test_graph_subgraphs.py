@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter.workflow.editor.convert import editor_classes, to_api
+from comfykit_jupyter.workflow.editor.convert import find_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
 from tests.unit.editor_files import Draft, Inside, definitions
 
@@ -125,7 +125,7 @@ def test_inner_ids_that_are_used_elsewhere_are_changed_as_newer_editors_do() -> 
 
 
 def test_classes_inside_are_asked_for() -> None:
-    assert editor_classes(nested().save()) == {"Sample", "Filter", "Save"}
+    assert find_classes(nested().save()) == {"Sample", "Filter", "Save"}
 
 
 def test_a_subgraph_that_holds_itself_is_refused() -> None:
@@ -199,7 +199,7 @@ def test_group_nodes_are_unfolded_with_their_values_and_links(mark: str) -> None
 
 
 def test_classes_in_groups_are_asked_for() -> None:
-    assert editor_classes(grouped().save()) == {"Load", "Sample", "Filter", "Save"}
+    assert find_classes(grouped().save()) == {"Load", "Sample", "Filter", "Save"}
 
 
 def test_ten_thousand_nodes_and_long_chains_take_no_longer_than_they_are() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
-from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
+from comfykit_jupyter.workflow.hosted import Hosted, build_app_prompt
 from comfykit_jupyter.workflow.workflow import Workflow
 
 AI, CN, OWN = "https://www.runninghub.ai", "https://www.runninghub.cn", "http://127.0.0.1:8080"
@@ -39,7 +39,7 @@ TYPES = ("STRING", "INT", "FLOAT", "LIST", "SWITCH", "BOOLEAN", "IMAGE", "AUDIO"
     ],
 )
 def test_names_of_workflows_and_apps(text: str, hosted: Hosted) -> None:
-    assert Hosted.of(text, OWN) == hosted
+    assert Hosted.parse(text, OWN) == hosted
 
 
 @pytest.mark.parametrize(
@@ -54,38 +54,38 @@ def test_names_of_workflows_and_apps(text: str, hosted: Hosted) -> None:
     ],
 )  # fmt: skip
 def test_what_names_none(text: str) -> None:
-    assert Hosted.of(text, OWN) is None
+    assert Hosted.parse(text, OWN) is None
 
 
 def test_the_other_site_is_elsewhere_but_for_what_stands_before_both() -> None:
-    page = Hosted.of(f"{CN}/workflow/1904", AI)
+    page = Hosted.parse(f"{CN}/workflow/1904", AI)
     assert page is not None
-    assert page.is_elsewhere(AI)
-    assert page.is_elsewhere("http://runninghub.ai")
-    assert not page.is_elsewhere("https://runninghub.cn")
-    assert not page.is_elsewhere(OWN)
-    assert not Hosted("1904").is_elsewhere(AI)
+    assert page.is_on_other_site(AI)
+    assert page.is_on_other_site("http://runninghub.ai")
+    assert not page.is_on_other_site("https://runninghub.cn")
+    assert not page.is_on_other_site(OWN)
+    assert not Hosted("1904").is_on_other_site(AI)
 
 
 @given(st.text() | st.from_regex(r"(https?://)?[a-z.@:\[\]/]{0,9}runninghub\.(ai|cn)[a-z0-9/#?@:\[\].-]{0,30}"))
 def test_whatever_is_given_names_one_or_none(text: str) -> None:
-    hosted = Hosted.of(text, OWN)
+    hosted = Hosted.parse(text, OWN)
     assert hosted is None or hosted.id.isascii()
-    assert hosted is None or Hosted.of(hosted.name, OWN) == Hosted(hosted.id, hosted.app)
+    assert hosted is None or Hosted.parse(hosted.name, OWN) == Hosted(hosted.id, hosted.app)
 
 
 def test_what_a_file_refers_to() -> None:
-    assert Hosted.referred({"_source": "runninghub", "workflow_id": 1904}) == Hosted("1904")
-    assert Hosted.referred({"source": "runninghub", "webapp_id": "1904 "}) == Hosted("1904", app=True)
-    assert Hosted.referred({"1": {"class_type": "A", "inputs": {}}}) is None
+    assert Hosted.from_reference({"_source": "runninghub", "workflow_id": 1904}) == Hosted("1904")
+    assert Hosted.from_reference({"source": "runninghub", "webapp_id": "1904 "}) == Hosted("1904", app=True)
+    assert Hosted.from_reference({"1": {"class_type": "A", "inputs": {}}}) is None
     for lacking in ({}, {"workflow_id": None}, {"workflow_id": True}, {"workflow_id": 10**5000}, {"webapp_id": "²"}):
         with pytest.raises(WorkflowError, match="names no workflow"):
-            Hosted.referred({"_source": "runninghub", **lacking})
+            Hosted.from_reference({"_source": "runninghub", **lacking})
 
 
 @given(ANYTHING)
 def test_whatever_a_file_holds_is_a_reference_or_none(content: Any) -> None:
-    assert Hosted.referred(content) is None
+    assert Hosted.from_reference(content) is None
 
 
 FIELD = st.fixed_dictionaries(
@@ -106,7 +106,7 @@ FIELD = st.fixed_dictionaries(
 def test_whatever_is_told_of_an_app_is_a_form_or_an_error_in_words(told: Any) -> None:
     hosted = Hosted("1904", app=True)
     try:
-        prompt, definitions = app_prompt({"nodeInfoList": told}, hosted, "the app")
+        prompt, definitions = build_app_prompt({"nodeInfoList": told}, hosted, "the app")
     except WorkflowError:
         return
     workflow = Workflow("the app", prompt, hosted=hosted)

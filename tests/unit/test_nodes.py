@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.nodes import MISSING, NodeDefinition, is_link, reachable
+from comfykit_jupyter.workflow.nodes import MISSING, NodeDefinition, find_reachable, is_link
 from tests.unit.recorded import definitions
 
 json_like = st.recursive(
@@ -113,7 +113,7 @@ def test_every_class_of_a_real_server_is_read() -> None:
     assert sampler.inputs["seed"].max == 2**64 - 1
     assert found["LoadImage"].inputs["image"].kind == "image"
     assert found["LoadVideo"].inputs["file"].kind == "video"
-    assert found["LoadAudio"].upload_field() is not None
+    assert found["LoadAudio"].find_upload_field() is not None
     assert not found["PrimitiveInt"].inputs["value"].seed
     assert found["SaveImage"].output_node
 
@@ -151,17 +151,17 @@ def test_only_what_the_outputs_need_is_reachable() -> None:
         "3": node("Save", x=["2", 0], y=["1", 0]),
         "4": node("Make", x=["1", 0]),
     }
-    assert reachable(prompt, known) == {"1", "2", "3"}
-    assert reachable(prompt) == {"1", "2", "3", "4"}
+    assert find_reachable(prompt, known) == {"1", "2", "3"}
+    assert find_reachable(prompt) == {"1", "2", "3", "4"}
 
 
 def test_a_circle_of_links_ends() -> None:
     known = {"Save": NodeDefinition("Save", "Save", {}, output_node=True)}
     prompt = {"1": node("Save", x=["2", 0]), "2": node("Save", x=["1", 0])}
-    assert reachable(prompt, known) == {"1", "2"}
+    assert find_reachable(prompt, known) == {"1", "2"}
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:
     known = {"Save": NodeDefinition("Save", "Save", {}, output_node=True)}
     prompt = {str(i): node("Make", x=[str(i + 1), 0]) for i in range(10_000)} | {"-1": node("Save", x=["0", 0])}
-    assert len(reachable(prompt, known)) == 10_001
+    assert len(find_reachable(prompt, known)) == 10_001

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.app import app_inputs, app_outputs
+from comfykit_jupyter.workflow.app import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
@@ -117,7 +117,7 @@ def test_titles_win_over_an_app() -> None:
 
 def test_newer_editors_name_a_widget_by_its_graph_its_node_and_itself() -> None:
     graph = editor([["a-b-c:3:steps", "steps"]], [], id="a-b-c")
-    assert app_inputs(graph, PROMPT) == [("steps", (("3", "steps"),))]
+    assert find_app_inputs(graph, PROMPT) == [("steps", (("3", "steps"),))]
 
 
 def test_the_widget_of_a_primitive_node_is_all_the_inputs_that_it_feeds() -> None:
@@ -129,7 +129,7 @@ def test_the_widget_of_a_primitive_node_is_all_the_inputs_that_it_feeds() -> Non
     ]
     links = [[1, 20, 0, 5, 0, "INT"], {"id": 2, "origin_id": 20, "origin_slot": 0, "target_id": 3, "target_slot": 0}]
     graph = editor([["20", "value"]], [], nodes=nodes, links=links)
-    assert app_inputs(graph, PROMPT) == [("value", (("5", "width"), ("3", "steps")))]
+    assert find_app_inputs(graph, PROMPT) == [("value", (("5", "width"), ("3", "steps")))]
     workflow = Workflow.parse({"prompt": PROMPT, "workflow": graph})
     bound = workflow.bind({"value": 64}).prompt
     assert (bound["5"]["inputs"]["width"], bound["3"]["inputs"]["steps"]) == (64, 64)
@@ -146,7 +146,7 @@ def test_the_widget_of_a_subgraph_is_the_one_inside_that_it_shows() -> None:
     outer = {"id": 30, "type": "sub", "properties": {"proxyWidgets": [["3", "cfg"]]}}
     graph = editor([["30", "how long"], ["30", "cfg"]], [], nodes=[outer], definitions={"subgraphs": [inner]})
     prompt = {"30:3": PROMPT["3"]}
-    assert app_inputs(graph, prompt) == [("how long", (("30:3", "steps"),)), ("cfg", (("30:3", "cfg"),))]
+    assert find_app_inputs(graph, prompt) == [("how long", (("30:3", "steps"),)), ("cfg", (("30:3", "cfg"),))]
 
 
 odd = st.recursive(
@@ -162,8 +162,8 @@ odd = st.recursive(
 @given(odd, odd, odd)
 def test_an_app_of_any_shape_is_read_or_left_out(extra: Any, inputs: Any, outputs: Any) -> None:
     for graph in ({"nodes": [], "extra": extra}, {"nodes": [], "extra": {"linearData": {"inputs": inputs}}}):
-        assert isinstance(app_inputs(graph, PROMPT), list)
-    assert isinstance(app_outputs({"nodes": [], "extra": {"linearData": {"outputs": outputs}}}, PROMPT), list)
+        assert isinstance(find_app_inputs(graph, PROMPT), list)
+    assert isinstance(find_app_outputs({"nodes": [], "extra": {"linearData": {"outputs": outputs}}}, PROMPT), list)
 
 
 def test_subgraphs_that_multiply_end() -> None:
@@ -179,7 +179,7 @@ def test_subgraphs_that_multiply_end() -> None:
         for depth in range(40)
     ]
     nodes = [{"id": 1, "type": "s0", "properties": {"proxyWidgets": [["1", "w"], ["2", "w"]]}}]
-    assert app_inputs(editor([["1", "w"]], [], nodes=nodes, definitions={"subgraphs": subgraphs}), PROMPT) == []
+    assert find_app_inputs(editor([["1", "w"]], [], nodes=nodes, definitions={"subgraphs": subgraphs}), PROMPT) == []
 
 
 @pytest.mark.parametrize("name", PAIRS or ["none"])
@@ -194,6 +194,6 @@ def test_every_official_template_has_a_form_that_runs_take(name: str) -> None:
     fields = workflow.fields(known)
     assert fields
     for field in fields:
-        parameter = workflow.parameter(field.name, known)
+        parameter = workflow.find_parameter(field.name, known)
         assert all(target.field in workflow.prompt[target.node_id]["inputs"] for target in parameter.targets)
     json.dumps([field.to_json() for field in fields])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.nodes import reachable
-from comfykit_jupyter.workflow.progress.progress import Progress, RunState, from_history, from_queue, reduce
+from comfykit_jupyter.workflow.nodes import find_reachable
+from comfykit_jupyter.workflow.progress.progress import Progress, RunState, apply_event, apply_history, apply_queue
 from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import RUNS, definitions, transcript
 
@@ -23,7 +23,7 @@ GRAPH = {
 
 
 def begin(total: int | None = None) -> RunState:
-    return RunState.new(ID, GRAPH, {"2": "Sampler"}, 0.0, total)
+    return RunState.create(ID, GRAPH, {"2": "Sampler"}, 0.0, total)
 
 
 def event(kind: str, **data: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def states(**nodes: Any) -> dict[str, Any]:
 
 def follow(state: RunState, events: Iterable[Mapping[str, Any]], step: float = 1.0) -> RunState:
     for number, each in enumerate(events, 1):
-        state = reduce(state, each, number * step)
+        state = apply_event(state, each, number * step)
     return state
 
 
@@ -65,14 +65,14 @@ class Recording:
 
     def begin(self) -> RunState:
         prompt = self.workflow.prompt
-        titles = {id_: self.workflow.title(id_) for id_ in prompt}
-        total = len(reachable(prompt, definitions()))
-        return RunState.new(self.id, prompt, titles, self.sent, total)
+        titles = {id_: self.workflow.get_title(id_) for id_ in prompt}
+        total = len(find_reachable(prompt, definitions()))
+        return RunState.create(self.id, prompt, titles, self.sent, total)
 
     def end(self) -> RunState:
         state = self.begin()
         for at, message in self.messages:
-            state = reduce(state, message, at)
+            state = apply_event(state, message, at)
         return state
 
 
@@ -93,7 +93,7 @@ def test_a_replayed_run_ends_as_the_history_says(recording: Recording) -> None:
     if failed is not None:
         assert state.error is not None
         assert state.error.node_id == failed["node_id"]
-        assert state.error.node_title == recording.workflow.title(failed["node_id"])
+        assert state.error.node_title == recording.workflow.get_title(failed["node_id"])
         assert state.error.class_type == failed["node_type"]
         assert state.error.exception_type == failed["exception_type"]
         assert state.error.message == failed["exception_message"].strip()
@@ -102,24 +102,24 @@ def test_a_replayed_run_ends_as_the_history_says(recording: Recording) -> None:
 
 def test_the_history_alone_tells_the_same_end(recording: Recording) -> None:
     seen = recording.end()
-    told = from_history(recording.begin(), {recording.id: recording.entry}, 20.0)
-    assert from_history(recording.begin(), recording.entry, 20.0) == told
+    told = apply_history(recording.begin(), {recording.id: recording.entry}, 20.0)
+    assert apply_history(recording.begin(), recording.entry, 20.0) == told
     for name in ("status", "outputs", "error", "cached", "finished"):
         assert getattr(told, name) == getattr(seen, name)
-    assert told.progress(99.0).fraction == seen.progress(99.0).fraction or told.status != "completed"
-    assert told.progress(99.0).elapsed == pytest.approx(seen.progress(99.0).elapsed, abs=0.5)
+    assert told.build_progress(99.0).fraction == seen.build_progress(99.0).fraction or told.status != "completed"
+    assert told.build_progress(99.0).elapsed == pytest.approx(seen.build_progress(99.0).elapsed, abs=0.5)
 
 
 def test_the_history_confirms_what_was_seen(recording: Recording) -> None:
     seen = recording.end()
-    told = from_history(seen, recording.entry, 20.0)
+    told = apply_history(seen, recording.entry, 20.0)
     assert (told.status, told.outputs, told.error, told.ended) == (seen.status, seen.outputs, seen.error, seen.ended)
 
 
 def test_messages_that_come_twice_change_nothing(recording: Recording) -> None:
     state = recording.begin()
     for at, message in recording.messages:
-        state = reduce(reduce(state, message, at), message, at)
+        state = apply_event(apply_event(state, message, at), message, at)
     once = recording.end()
     for name in ("status", "outputs", "error", "cached", "done", "node_times", "reached", "finished"):
         assert getattr(state, name) == getattr(once, name)
@@ -130,7 +130,7 @@ def test_either_form_of_progress_is_enough(recording: Recording, missing: str) -
     state = recording.begin()
     for at, message in recording.messages:
         if message["type"] != missing:
-            state = reduce(state, message, at)
+            state = apply_event(state, message, at)
     once = recording.end()
     for name in ("status", "outputs", "error", "cached", "finished"):
         assert getattr(state, name) == getattr(once, name)
@@ -141,8 +141,8 @@ def test_either_form_of_progress_is_enough(recording: Recording, missing: str) -
 def test_the_fraction_never_falls_and_a_completed_run_is_whole(recording: Recording) -> None:
     state, last = recording.begin(), 0.0
     for at, message in recording.messages:
-        state = reduce(state, message, at)
-        progress = state.progress(at)
+        state = apply_event(state, message, at)
+        progress = state.build_progress(at)
         assert last <= progress.fraction <= 1.0
         assert progress.nodes_done <= progress.nodes_total
         assert str(progress).isprintable()
@@ -153,7 +153,7 @@ def test_the_fraction_never_falls_and_a_completed_run_is_whole(recording: Record
 def test_the_messages_of_another_run_are_none_of_ours(recording: Recording) -> None:
     state = begin()
     for at, message in recording.messages:
-        assert reduce(state, message, at) is state
+        assert apply_event(state, message, at) is state
 
 
 def test_a_run_that_was_accepted_in_part_counts_what_is_left() -> None:
@@ -167,9 +167,9 @@ def test_steps_and_the_time_left_are_told_while_a_sampler_runs() -> None:
     state = recording.begin()
     lines: list[str] = []
     for at, message in recording.messages:
-        state = reduce(state, message, at)
+        state = apply_event(state, message, at)
         if state.step == 4 and not lines:
-            progress = state.progress(at)
+            progress = state.build_progress(at)
             assert (progress.node_title, progress.step, progress.steps) == ("Sampler", 4, 6)
             assert progress.remaining == pytest.approx(2 * 1.4, abs=0.5)
             lines.append(str(progress))
@@ -183,7 +183,7 @@ def test_success_is_noted_but_the_run_ends_only_when_nothing_executes() -> None:
     state = follow(begin(), [event("execution_start"), event("execution_success")])
     assert state.succeeded
     assert not state.finished
-    ended = reduce(state, event("executing", node=None), 9.0)
+    ended = apply_event(state, event("executing", node=None), 9.0)
     assert (ended.status, ended.finished, ended.ended) == ("completed", True, 9.0)
 
 
@@ -198,11 +198,11 @@ def test_after_an_error_nothing_makes_the_run_completed(kind: str, status: str) 
 
 
 def test_a_missing_node_is_not_the_end() -> None:
-    assert not reduce(begin(), event("executing"), 1.0).finished
+    assert not apply_event(begin(), event("executing"), 1.0).finished
 
 
 def test_any_word_about_its_execution_means_that_a_run_runs() -> None:
-    state = reduce(begin(), event("executing", node="1", display_node="1"), 5.0)
+    state = apply_event(begin(), event("executing", node="1", display_node="1"), 5.0)
     assert (state.status, state.started, state.seen_start) == ("running", 5.0, False)
 
 
@@ -217,13 +217,13 @@ def test_nodes_that_a_node_expands_to_count_as_that_node() -> None:
             event("progress", node="2:7", value=3, max=10),
         ],
     )
-    assert (state.title(state.current), state.step, state.steps) == ("Sampler", 3, 10)
-    state = reduce(state, event("progress_state", nodes={"2:7": finished}), 4.0)
-    state = reduce(state, event("executed", node="2:7", display_node="2", output={"images": []}), 5.0)
+    assert (state.get_title(state.current), state.step, state.steps) == ("Sampler", 3, 10)
+    state = apply_event(state, event("progress_state", nodes={"2:7": finished}), 4.0)
+    state = apply_event(state, event("executed", node="2:7", display_node="2", output={"images": []}), 5.0)
     assert state.done == set()
     assert state.outputs == {"2:7": {"images": []}}
     assert state.display == {"2:7": "2"}
-    assert reduce(state, states(n2=(1, 1, "finished")), 6.0).done == {"2"}
+    assert apply_event(state, states(n2=(1, 1, "finished")), 6.0).done == {"2"}
 
 
 def test_an_older_server_says_only_which_node_executes() -> None:
@@ -236,7 +236,7 @@ def test_an_older_server_says_only_which_node_executes() -> None:
             event("executing", node="3", display_node="3"),
         ],
     )
-    progress = state.progress(4.0)
+    progress = state.build_progress(4.0)
     assert (progress.nodes_done, progress.nodes_cached, progress.nodes_total) == (2, 1, 4)
     assert progress.fraction == 0.5
     assert state.node_times == {"2": 2.0}
@@ -244,51 +244,55 @@ def test_an_older_server_says_only_which_node_executes() -> None:
 
 def test_a_part_of_the_running_node_counts() -> None:
     state = follow(begin(), [event("execution_cached", nodes=["1"]), states(n2=(5, 10, "running"))])
-    assert state.progress(2.0).fraction == pytest.approx(1.5 / 4)
+    assert state.build_progress(2.0).fraction == pytest.approx(1.5 / 4)
 
 
 def test_a_second_pass_over_the_steps_makes_no_fraction_fall() -> None:
     state = follow(begin(), [states(n2=(9, 10, "running")), states(n2=(1, 10, "running"))])
     assert state.step == 1
-    assert state.progress(2.0).fraction == pytest.approx(0.9 / 4)
+    assert state.build_progress(2.0).fraction == pytest.approx(0.9 / 4)
 
 
 def test_the_node_that_is_shown_stays_while_others_run_beside_it() -> None:
     one, two = {"n2": (1, 10, "running")}, {"n3": (1, 5, "running")}
     state = follow(begin(), [states(**one), states(**one, **two)])
     assert state.current == "2"
-    assert reduce(state, states(n2=(10, 10, "finished"), **two), 3.0).current == "3"
+    assert apply_event(state, states(n2=(10, 10, "finished"), **two), 3.0).current == "3"
 
 
 def test_the_time_left_follows_the_pace_of_the_steps() -> None:
     state = begin()
     for step in range(1, 6):
-        state = reduce(state, states(n2=(step, 20, "running")), 30.0 + 2.0 * step)  # 30 s of loading before them
-        assert (state.progress(40.0).remaining is None) is (step == 1)
-    assert state.progress(40.0).remaining == pytest.approx(30.0)
-    assert state.progress(41.0).remaining == pytest.approx(29.0)
-    assert state.progress(4000.0).remaining == 0.0
-    assert reduce(state, states(n2=(20, 20, "running")), 42.0).progress(42.0).remaining is None
+        state = apply_event(state, states(n2=(step, 20, "running")), 30.0 + 2.0 * step)  # 30 s of loading before them
+        assert (state.build_progress(40.0).remaining is None) is (step == 1)
+    assert state.build_progress(40.0).remaining == pytest.approx(30.0)
+    assert state.build_progress(41.0).remaining == pytest.approx(29.0)
+    assert state.build_progress(4000.0).remaining == 0.0
+    assert apply_event(state, states(n2=(20, 20, "running")), 42.0).build_progress(42.0).remaining is None
 
 
 def test_only_our_place_in_the_queue_counts() -> None:
     queue = {"queue_running": [[0, "other"]], "queue_pending": [[9, "late"], [5, ID], [3, "early"], [-1, "front"]]}
-    state = from_queue(begin(), queue, 1.0)
+    state = apply_queue(begin(), queue, 1.0)
     assert (state.status, state.queue_position) == ("queued", 3)
-    assert str(state.progress(2.0)) == "queued · 3 before this · 0:02"
-    running = from_queue(state, {"queue_running": [[5, ID, {}, {}, []]], "queue_pending": []}, 3.0)
-    assert (running.status, running.progress(4.0).queue_position) == ("running", None)
-    assert from_queue(running, queue, 5.0) is running
-    assert from_queue(state, {"queue_running": [], "queue_pending": []}, 6.0) is state
+    assert str(state.build_progress(2.0)) == "queued · 3 before this · 0:02"
+    running = apply_queue(state, {"queue_running": [[5, ID, {}, {}, []]], "queue_pending": []}, 3.0)
+    assert (running.status, running.build_progress(4.0).queue_position) == ("running", None)
+    assert apply_queue(running, queue, 5.0) is running
+    assert apply_queue(state, {"queue_running": [], "queue_pending": []}, 6.0) is state
 
 
 def test_a_history_entry_without_a_status_is_a_completed_run() -> None:
-    state = from_history(begin(), {"outputs": {"3": {"images": []}}, "status": None}, 5.0)
-    assert (state.status, state.outputs, state.progress(5.0).fraction) == ("completed", {"3": {"images": []}}, 1.0)
+    state = apply_history(begin(), {"outputs": {"3": {"images": []}}, "status": None}, 5.0)
+    assert (state.status, state.outputs, state.build_progress(5.0).fraction) == (
+        "completed",
+        {"3": {"images": []}},
+        1.0,
+    )
 
 
 def test_an_error_that_only_the_history_knows_is_told_even_without_its_reason() -> None:
-    state = from_history(begin(), {"outputs": {}, "status": {"status_str": "error", "messages": []}}, 5.0)
+    state = apply_history(begin(), {"outputs": {}, "status": {"status_str": "error", "messages": []}}, 5.0)
     assert state.status == "failed"
     assert state.error is not None
     assert state.error.message
@@ -296,13 +300,13 @@ def test_an_error_that_only_the_history_knows_is_told_even_without_its_reason() 
 
 def test_the_history_has_the_last_word() -> None:
     lost = follow(begin(), [event("execution_interrupted", node_id="2")])
-    assert from_history(lost, {"outputs": {}, "status": {"status_str": "success"}}, 5.0).status == "completed"
+    assert apply_history(lost, {"outputs": {}, "status": {"status_str": "success"}}, 5.0).status == "completed"
 
 
 @pytest.mark.parametrize("entry", [{}, None, [], {ID: None}, {"outputs": []}, {"status": {"status_str": "error"}}])
 def test_what_is_no_history_changes_nothing(entry: Any) -> None:
     state = begin()
-    assert from_history(state, entry, 5.0) is state
+    assert apply_history(state, entry, 5.0) is state
 
 
 @pytest.mark.parametrize(
@@ -378,11 +382,11 @@ events = st.fixed_dictionaries({"type": kinds, "data": data | junk}) | junk
 def test_nothing_that_comes_raises_or_revives_a_finished_run(messages: list[Any], total: int | None) -> None:
     state, last = begin(total), 0.0
     for number, message in enumerate(messages):
-        after = reduce(state, message, float(number))
+        after = apply_event(state, message, float(number))
         if state.finished:
             assert after is state
         state = after
-        progress = state.progress(float(number))
+        progress = state.build_progress(float(number))
         assert last <= progress.fraction <= 1.0
         last = progress.fraction
         assert str(progress).isprintable()
@@ -394,14 +398,14 @@ def test_nothing_that_comes_raises_or_revives_a_finished_run(messages: list[Any]
     junk | st.fixed_dictionaries({"outputs": junk, "status": junk, "meta": junk}), st.sampled_from(["wrapped", "plain"])
 )
 def test_no_history_raises(entry: Any, form: str) -> None:
-    state = from_history(begin(), {ID: entry} if form == "wrapped" else entry, 1.0)
-    assert str(state.progress(2.0))
+    state = apply_history(begin(), {ID: entry} if form == "wrapped" else entry, 1.0)
+    assert str(state.build_progress(2.0))
 
 
 @given(st.lists(st.tuples(kinds, data), max_size=4))
 def test_no_messages_of_a_history_raise(messages: list[Any]) -> None:
     entry = {"outputs": {}, "status": {"status_str": "error", "messages": [list(each) for each in messages]}}
-    assert from_history(begin(), entry, 1.0).finished
+    assert apply_history(begin(), entry, 1.0).finished
 
 
 rows = st.lists(st.lists(st.just(ID) | junk, max_size=3) | junk, max_size=4)
@@ -409,12 +413,12 @@ rows = st.lists(st.lists(st.just(ID) | junk, max_size=3) | junk, max_size=4)
 
 @given(st.fixed_dictionaries({"queue_running": rows | junk, "queue_pending": rows | junk}) | junk)
 def test_no_queue_raises(queue: Any) -> None:
-    assert from_queue(begin(), queue, 1.0).status in ("queued", "running")
+    assert apply_queue(begin(), queue, 1.0).status in ("queued", "running")
 
 
 def test_the_prompt_of_an_attached_run_may_be_anything() -> None:
     prompt: Any = {"1": None, "2": {"class_type": 7}, "3": []}
-    assert RunState.new(ID, prompt, {}, 0.0).title("1") == "1"
+    assert RunState.create(ID, prompt, {}, 0.0).get_title("1") == "1"
 
 
 def test_a_shuffled_run_still_has_its_outputs_and_ends_once() -> None:
@@ -434,4 +438,4 @@ def test_a_shuffled_run_still_has_its_outputs_and_ends_once() -> None:
         assert state.outputs == {"3": {"images": [1]}, "4": {"images": [2]}}
         assert state.status == "completed"
         assert state.cached == {"1"}
-        assert state.progress(99.0).fraction == 1.0
+        assert state.build_progress(99.0).fraction == 1.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.progress.progress import RunState, from_history
+from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -44,21 +44,21 @@ RESULT = odd(url="http://x/a.png", fileUrl="http://x/a.png", nodeId="9", outputT
     ],
 )  # fmt: skip
 def test_codes_may_be_numbers_or_texts(value: Any, code: int | None) -> None:
-    assert words.code_of(value) == code
+    assert words.parse_code(value) == code
 
 
 def test_a_reason_says_what_the_code_means_and_what_the_site_says_where_that_tells_more() -> None:
-    assert words.reason(421, "TASK_QUEUE_MAXED") == "the account runs as many tasks as it may (code 421)"
-    assert words.reason(433, "no such model") == "the workflow is not valid: no such model (code 433)"
-    assert words.reason(4711, "whatever") == "whatever (code 4711)"
-    assert words.reason(4711) == "it does not say why (code 4711)"
-    assert words.reason(None, "") == "it does not say why (no code)"
-    assert "\x1b" not in words.reason(1, "\x1b[31m")
+    assert words.format_reason(421, "TASK_QUEUE_MAXED") == "the account runs as many tasks as it may (code 421)"
+    assert words.format_reason(433, "no such model") == "the workflow is not valid: no such model (code 433)"
+    assert words.format_reason(4711, "whatever") == "whatever (code 4711)"
+    assert words.format_reason(4711) == "it does not say why (code 4711)"
+    assert words.format_reason(None, "") == "it does not say why (no code)"
+    assert "\x1b" not in words.format_reason(1, "\x1b[31m")
 
 
 @given(ANYTHING, ANYTHING | st.text())
 def test_a_reason_is_one_line(code: Any, told: Any) -> None:
-    line = words.reason(words.code_of(code), told)
+    line = words.format_reason(words.parse_code(code), told)
     assert line.isprintable()
     assert len(line) < 500
 
@@ -75,10 +75,10 @@ def test_a_prompt_that_runs_in_part_is_not_refused() -> None:
 
 @given(TIPS | ANYTHING | TIPS.map(json.dumps) | st.text())
 def test_whatever_is_said_of_a_prompt_is_a_refusal_as_comfyui_has_them(told: Any) -> None:
-    found = words.tips(told)
+    found = words.parse_tips(told)
     assert isinstance(words.is_refused(found, "QUEUED"), bool)
-    assert words.remark(told).isprintable()
-    refusal = words.refusal(433, told, told)
+    assert words.find_remark(told).isprintable()
+    refusal = words.build_refusal(433, told, told)
     assert refusal["error"]["message"]
     for about in refusal["node_errors"].values():
         assert about["errors"]
@@ -87,18 +87,18 @@ def test_whatever_is_said_of_a_prompt_is_a_refusal_as_comfyui_has_them(told: Any
 
 @given(REASON | ANYTHING | REASON.map(json.dumps) | st.text(), st.lists(RESULT | ANYTHING, max_size=4) | ANYTHING)
 def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> None:
-    found = words.results_of(results)
-    error = words.failure(reason)
-    state = RunState.new("1", {"1": {"class_type": "A", "inputs": {}}}, {}, 0)
+    found = words.parse_results(results)
+    error = words.parse_failure(reason)
+    state = RunState.create("1", {"1": {"class_type": "A", "inputs": {}}}, {}, 0)
     for record in (
-        words.record(found, seconds=3),
-        words.record(found, interrupted=True),
-        words.record(found, error=error or {"exception_message": "no"}),
+        words.build_record(found, seconds=3),
+        words.build_record(found, interrupted=True),
+        words.build_record(found, error=error or {"exception_message": "no"}),
     ):
-        ended = from_history(state, record, 1)
+        ended = apply_history(state, record, 1)
         assert ended.finished
         assert set(ended.outputs) == {each["node"] for each in found}
-    assert from_history(state, words.record(found, error=error), 1).status == "failed"
+    assert apply_history(state, words.build_record(found, error=error), 1).status == "failed"
     assert all("text" in each or each["url"].startswith(("http://", "https://")) for each in found)
 
 
@@ -114,7 +114,7 @@ def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> Non
     ],
 )  # fmt: skip
 def test_a_failure_has_many_shapes(told: Any, error: dict[str, Any]) -> None:
-    found = words.failure(told)
+    found = words.parse_failure(told)
     assert {name: found.get(name) for name in error} == error
     assert bool(found) == bool(error)
 
@@ -134,9 +134,9 @@ def test_a_failure_has_many_shapes(told: Any, error: dict[str, Any]) -> None:
     ],
 )
 def test_files_are_called_by_their_addresses_and_kinds(url: str, suffix: Any, name: str) -> None:
-    assert words.file_name(url, suffix) == name
+    assert words.build_file_name(url, suffix) == name
 
 
 @given(odd(consumeCoins="17", consumeMoney=None, taskCostTime="83", thirdPartyConsumeMoney=0.5) | ANYTHING)
 def test_a_cost_is_of_sane_numbers(told: Any) -> None:
-    assert all(0 < number < 1e12 for number in words.cost(told).values())
+    assert all(0 < number < 1e12 for number in words.parse_cost(told).values())

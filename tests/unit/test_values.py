@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import Input
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.values import check_value
 
 INTEGER = Input("steps", "INT", "integer", min=1, max=100)
@@ -152,17 +152,17 @@ def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
 
 
 def test_the_nearest_name_is_found_whatever_its_case() -> None:
-    assert nearest("promt", ["negative", "prompt"]) == "prompt"
-    assert nearest("PROMPT", ["negative", "prompt"]) == "prompt"
-    assert nearest("zzz", ["negative", "prompt"]) is None
-    assert nearest("x", []) is None
+    assert find_nearest("promt", ["negative", "prompt"]) == "prompt"
+    assert find_nearest("PROMPT", ["negative", "prompt"]) == "prompt"
+    assert find_nearest("zzz", ["negative", "prompt"]) is None
+    assert find_nearest("x", []) is None
 
 
 def test_a_suffix_makes_no_file_the_nearest() -> None:
-    assert nearest("nofile.png", ["ic.png"]) is None
-    assert nearest("foxx.png", ["cat.png", "fox.png", "fox.jpg"]) == "fox.png"
-    assert nearest("fox.png", ["fox.jpg"]) == "fox.jpg"
-    assert nearest("tiny-random.safetens", ["tiny-random.safetensors"]) == "tiny-random.safetensors"
+    assert find_nearest("nofile.png", ["ic.png"]) is None
+    assert find_nearest("foxx.png", ["cat.png", "fox.png", "fox.jpg"]) == "fox.png"
+    assert find_nearest("fox.png", ["fox.jpg"]) == "fox.jpg"
+    assert find_nearest("tiny-random.safetens", ["tiny-random.safetensors"]) == "tiny-random.safetensors"
 
 
 def test_an_error_with_all_its_problems_survives_pickling() -> None:

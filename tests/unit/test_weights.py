@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.progress.progress import RunState, reduce
-from comfykit_jupyter.workflow.progress.weights import expected, learned
+from comfykit_jupyter.workflow.progress.progress import RunState, apply_event
+from comfykit_jupyter.workflow.progress.weights import estimate_times, measure_times
 
 PROMPT: dict[str, Any] = {
     "1": {"class_type": "Load", "inputs": {}},
@@ -22,11 +22,13 @@ SECONDS = {"Load": 10.0, "Sample": 0.5, "Decode": 2.0, "Save": 1.0}
 
 
 def begin(weights: dict[str, float] | None = None) -> RunState:
-    return RunState.new("id", PROMPT, {}, 0.0, weights=expected(PROMPT, SECONDS) if weights is None else weights)
+    return RunState.create(
+        "id", PROMPT, {}, 0.0, weights=estimate_times(PROMPT, SECONDS) if weights is None else weights
+    )
 
 
 def told(state: RunState, at: float, kind: str, **data: Any) -> RunState:
-    return reduce(state, {"type": kind, "data": {"prompt_id": "id", **data}}, at)
+    return apply_event(state, {"type": kind, "data": {"prompt_id": "id", **data}}, at)
 
 
 def run_through(state: RunState, cached: list[str]) -> list[tuple[float, RunState]]:
@@ -48,25 +50,25 @@ def run_through(state: RunState, cached: list[str]) -> list[tuple[float, RunStat
 
 
 def test_a_node_counts_by_the_time_that_its_class_took_for_as_many_steps() -> None:
-    assert expected(PROMPT, SECONDS) == {"1": 10.0, "2": 10.0, "3": 2.0, "4": 1.0}
+    assert estimate_times(PROMPT, SECONDS) == {"1": 10.0, "2": 10.0, "3": 2.0, "4": 1.0}
 
 
 def test_a_class_never_seen_counts_as_the_quickest_and_without_any_nothing_is_expected() -> None:
-    assert expected(PROMPT, {"Load": 10.0, "Decode": 2.0}) == {"1": 10.0, "2": 2.0, "3": 2.0, "4": 2.0}
-    assert expected(PROMPT, {}) == {}
+    assert estimate_times(PROMPT, {"Load": 10.0, "Decode": 2.0}) == {"1": 10.0, "2": 2.0, "3": 2.0, "4": 2.0}
+    assert estimate_times(PROMPT, {}) == {}
 
 
 def test_what_nodes_took_is_learned_and_the_next_run_goes_by_it() -> None:
     *_, (_, state) = run_through(begin({}), [])
     assert state.status == "completed"
-    assert learned(PROMPT, state) == pytest.approx(SECONDS)
+    assert measure_times(PROMPT, state) == pytest.approx(SECONDS)
     *_, (_, state) = run_through(begin({}), ["1"])
-    assert learned(PROMPT, state).keys() == {"Sample", "Decode", "Save"}
+    assert measure_times(PROMPT, state).keys() == {"Sample", "Decode", "Save"}
 
 
 def test_a_node_that_failed_teaches_nothing() -> None:
     state = told(told(begin({}), 0, "executing", node="1"), 5, "execution_error", node_id="1", exception_message="no")
-    assert learned(PROMPT, state) == {}
+    assert measure_times(PROMPT, state) == {}
 
 
 @pytest.mark.parametrize("cached", [[], ["1"], ["1", "2"]])
@@ -74,18 +76,18 @@ def test_the_fraction_is_the_part_of_the_time_and_the_time_left_is_right(cached:
     seen = run_through(begin(), cached)
     end = seen[-1][0]
     for at, state in seen[1:-1]:
-        progress = state.progress(at)
+        progress = state.build_progress(at)
         assert progress.fraction == pytest.approx(at / end, abs=0.02)
         assert progress.remaining == pytest.approx(end - at, abs=0.6)
-    assert seen[-1][1].progress(end).fraction == 1.0
+    assert seen[-1][1].build_progress(end).fraction == 1.0
 
 
 def test_a_node_without_steps_comes_on_by_its_time_and_waits_short_of_its_end() -> None:
     state = told(begin(), 0.0, "executing", node="1")
-    assert state.progress(5.0).fraction == pytest.approx(5 / 23)
-    assert state.progress(5.0).remaining == pytest.approx(18)
-    assert state.progress(500.0).fraction < 10 / 23
-    assert state.progress(500.0).remaining == pytest.approx(13)
+    assert state.build_progress(5.0).fraction == pytest.approx(5 / 23)
+    assert state.build_progress(5.0).remaining == pytest.approx(18)
+    assert state.build_progress(500.0).fraction < 10 / 23
+    assert state.build_progress(500.0).remaining == pytest.approx(13)
 
 
 EVENTS = st.one_of(
@@ -105,13 +107,13 @@ EVENTS = st.one_of(
 def test_whatever_comes_and_whenever_one_looks_the_fraction_never_falls(
     events: list[tuple[dict[str, Any], float]], seen: dict[str, float]
 ) -> None:
-    state, at, shown = begin(expected(PROMPT, seen)), 0.0, 0.0
+    state, at, shown = begin(estimate_times(PROMPT, seen)), 0.0, 0.0
     for event, pause in events:
         for look in (0.0, pause / 2, pause):
-            fraction = state.progress(at + look).fraction
+            fraction = state.build_progress(at + look).fraction
             assert shown <= fraction <= 1
             shown = fraction
         at += pause
         data = {name: value for name, value in event.items() if name != "type"}
         state = told(state, at, event["type"], **data)
-        assert state.progress(at).fraction >= shown
+        assert state.build_progress(at).fraction >= shown

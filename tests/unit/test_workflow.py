@@ -199,7 +199,7 @@ nodes_like = st.fixed_dictionaries(
 def test_anything_is_a_workflow_or_refused(data: Any) -> None:
     workflow = parsed(data)
     if workflow is not None and workflow.resolved:
-        assert all(workflow.title(id_).isprintable() for id_ in workflow.prompt)
+        assert all(workflow.get_title(id_).isprintable() for id_ in workflow.prompt)
         required = any(parameter.required for parameter in workflow.parameters.values())
         with pytest.raises(ParameterError) if required else nullcontext():
             workflow.bind({})
@@ -261,7 +261,7 @@ def test_one_name_on_several_nodes_is_one_parameter() -> None:
     ],
 )
 def test_an_input_without_a_marker_has_an_address(address: str, node_id: str, field: str) -> None:
-    [target] = Workflow.parse(GRAPH).parameter(address).targets
+    [target] = Workflow.parse(GRAPH).find_parameter(address).targets
     assert (target.node_id, target.field) == (node_id, field)
 
 
@@ -269,7 +269,7 @@ def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
     graph = {"12:3": node("Resize", "v1.5 resize", **{"mode.width": 512})}
     workflow = Workflow.parse(graph)
     for address in ("12:3.mode.width", "v1.5 resize.mode.width", "Resize.mode.width"):
-        assert workflow.parameter(address).targets[0].field == "mode.width"
+        assert workflow.find_parameter(address).targets[0].field == "mode.width"
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
 )
 def test_a_name_nobody_knows_is_refused_with_what_was_meant(name: str, reason: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        Workflow.parse(GRAPH).parameter(name)
+        Workflow.parse(GRAPH).find_parameter(name)
     assert reason in str(caught.value)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
@@ -295,14 +295,14 @@ def test_a_name_nobody_knows_is_refused_with_what_was_meant(name: str, reason: s
 
 def test_a_workflow_without_titles_says_how_to_name_its_inputs() -> None:
     with pytest.raises(ParameterError, match=r'"KSampler\.steps"'):
-        Workflow.parse({"3": node("KSampler", steps=20)}).parameter("steps")
+        Workflow.parse({"3": node("KSampler", steps=20)}).find_parameter("steps")
 
 
 def test_every_input_is_found_by_its_address() -> None:
     workflow = Workflow.parse(GRAPH)
     for id_, each in GRAPH.items():
         for field in each["inputs"]:
-            [target] = workflow.parameter(workflow.address(id_, field)).targets
+            [target] = workflow.find_parameter(workflow.build_address(id_, field)).targets
             assert (target.node_id, target.field) == (id_, field)
 
 
@@ -315,7 +315,7 @@ def test_an_address_is_a_word_that_names_one_node() -> None:
         "5": node("VAEDecode", "2", tiles=1),
     }
     workflow = Workflow.parse(graph)
-    addresses = [workflow.address(id_, next(iter(each["inputs"]))) for id_, each in graph.items()]
+    addresses = [workflow.build_address(id_, next(iter(each["inputs"]))) for id_, each in graph.items()]
     assert addresses == ["Positive.text", "2.text", "EmptyImage.width", "4.factor", "VAEDecode.tiles"]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.workflow.progress.progress import RunState, from_history
-from comfykit_jupyter.workflow.progress.records import recorded
+from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
+from comfykit_jupyter.workflow.progress.records import read_binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
 MOST = 1000
@@ -58,7 +58,7 @@ def from_item(item: Any, status: str, place: int | None = None, **known: Any) ->
     known = {"prompt_id": str(item[1]) if len(item) > 1 else "", **known}
     try:
         workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
-        went_in = recorded(workflow)
+        went_in = read_binding(workflow)
     except ComfyKitError:
         return Job(status=status, place=place, **known)
     values = {**went_in.params, **went_in.seeds}
@@ -70,7 +70,7 @@ def from_record(prompt_id: str, entry: Mapping[str, Any]) -> Job:
     item = entry.get("prompt")
     prompt = item[2] if isinstance(item, list) and len(item) > 2 and isinstance(item[2], dict) else {}
     classes = {id_: node for id_, node in prompt.items() if isinstance(node, dict) and "class_type" in node}
-    state = from_history(RunState.new(prompt_id, classes, {}, 0.0), entry, 0.0)
+    state = apply_history(RunState.create(prompt_id, classes, {}, 0.0), entry, 0.0)
     error = state.error
     return from_item(
         item,

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.media_kinds import find_suffix
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Upload
 
 
@@ -71,7 +71,7 @@ async def _read_named(text: str, upload: Upload, server: Backend | None) -> Remo
         return LocalFile(path, _choose_suffix(path.name, upload))
     if known is not None or text in upload.choices:
         return RemoteFile(known or text)
-    similar = nearest(text, upload.choices)
+    similar = find_nearest(text, upload.choices)
     hint = (
         f"; did you mean {similar!r}, which the server has?" if similar else " (a path, a URL, or a name on the server)"
     )

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted import Hosted
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _missing(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"no folder {folder} (looked from {Path.cwd()})"
-    similar = nearest(path.name, [entry.name for entry in folder.iterdir()][:10_000])
+    similar = find_nearest(path.name, [entry.name for entry in folder.iterdir()][:10_000])
     hint = f"; did you mean {similar}?" if similar else ""
     return f"no file {path.name} in {folder.resolve()}{hint}"
 

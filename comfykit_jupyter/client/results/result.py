@@ -255,7 +255,7 @@ def _is_same(value: Any, default: Any) -> bool:
 
 def _find_default(name: str, workflow: Workflow | None) -> Any:
     try:
-        return workflow.parameter(name).targets[0].default if workflow is not None else MISSING
+        return workflow.find_parameter(name).targets[0].default if workflow is not None else MISSING
     except ParameterError:
         return MISSING
 

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.progress.records import queued_items, recorded
+from comfykit_jupyter.workflow.progress.records import find_queued_items, read_binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
 
@@ -64,7 +64,7 @@ class AttachedRun(Run):
     def on_queue(self, queue: Mapping[str, Any]) -> None:
         """The queue, with this run in it: what runs is told there as well."""
         if self.workflow is None:
-            items = [*queued_items(queue.get("queue_running")), *queued_items(queue.get("queue_pending"))]
+            items = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
             self._recall(next((item for item in items if item[1] == self.prompt_id), []))
         super().on_queue(queue)
 
@@ -93,4 +93,4 @@ class AttachedRun(Run):
             workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
         except WorkflowError:
             return  # its outputs can be had all the same
-        self._know(workflow, recorded(workflow))
+        self._know(workflow, read_binding(workflow))

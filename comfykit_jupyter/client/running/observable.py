@@ -18,9 +18,9 @@ from comfykit_jupyter.workflow.progress.progress import (
     RunError,
     RunState,
     Status,
-    from_history,
-    from_queue,
-    reduce,
+    apply_event,
+    apply_history,
+    apply_queue,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ObservableRun:
         self.id = id
         self.trusted = False
         self.changed_at = 0.0
-        self._state = RunState.new(id, {}, {}, time.monotonic())
+        self._state = RunState.create(id, {}, {}, time.monotonic())
         self._result: ExecuteResult | None = None
         self._cancelling = False
         self._doubt = asyncio.Event()
@@ -54,7 +54,7 @@ class ObservableRun:
     @property
     def progress(self) -> Progress:
         """What it does now."""
-        return self._state.progress(time.monotonic())
+        return self._state.build_progress(time.monotonic())
 
     @property
     def done(self) -> bool:
@@ -111,7 +111,7 @@ class ObservableRun:
 
     def on_event(self, event: Mapping[str, Any]) -> None:
         """A message of the server."""
-        state = reduce(self._state, event, time.monotonic())
+        state = apply_event(self._state, event, time.monotonic())
         if state.finished and not self.trusted and not self._state.finished:
             self._raise_doubt()  # something was missed before: the history has all of it
         else:
@@ -133,11 +133,11 @@ class ObservableRun:
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """The server's own record of it."""
-        self._become(from_history(self._state, entry, time.monotonic()))
+        self._become(apply_history(self._state, entry, time.monotonic()))
 
     def on_queue(self, queue: Mapping[str, Any]) -> None:
         """The queue, with this run in it."""
-        self._become(from_queue(self._state, queue, time.monotonic()))
+        self._become(apply_queue(self._state, queue, time.monotonic()))
 
     def on_note(self, note: str) -> None:
         """What is waited for, in a few words; "" for nothing."""

@@ -46,7 +46,7 @@ def format_node_errors(state: RunState, node_errors: Mapping[str, Any], *, has_o
     lines = []
     for node, problem in found:
         what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
-        lines.append(f"{state.title(node)} (node {node}): {what}")
+        lines.append(f"{state.get_title(node)} (node {node}): {what}")
     if lines and has_object_info:
         lines[-1] += _advice(problem for _, problem in found)
     return lines
@@ -64,7 +64,7 @@ def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunErro
             field = extra.get("input_name") if isinstance(extra, Mapping) else None
             class_type = state.classes.get(str(node))
             return RunError(
-                "refused", message, str(node), state.title(str(node)), class_type, str(field) if field else None
+                "refused", message, str(node), state.get_title(str(node)), class_type, str(field) if field else None
             )
     return RunError("refused", message)
 

@@ -230,9 +230,9 @@ class Run(ObservableRun):
     def _know(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
         """From now on it is known what runs: its prompt, what its nodes are called."""
         self.workflow, self._binding = workflow, binding
-        titles = {node: workflow.title(node, definitions) for node in workflow.prompt}
+        titles = {node: workflow.get_title(node, definitions) for node in workflow.prompt}
         weights = timings.estimate_weights(self._server.url, binding.prompt)
-        self._become(RunState.new(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
+        self._become(RunState.create(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""

@@ -110,7 +110,7 @@ class Submission:
         Raises:
             Refused, ServerError: As `Backend.post`.
         """
-        extra = workflow.pnginfo(binding.prompt, self.known)
+        extra = workflow.build_pnginfo(binding.prompt, self.known)
         if self._before is not None:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
                 await loop.wait_for(self._before.wait(), TURN)

@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from comfykit_jupyter.notebook.magic.body import BodyError, read_body
 from comfykit_jupyter.notebook.magic.line import LineError, Token, split
 from comfykit_jupyter.workflow.nodes import MISSING, Input
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -197,7 +197,7 @@ def _add_body(call: Call, command: Command, body: str) -> None:
 
 def _suggest(name: str, names: Collection[str]) -> str:
     """Return the end of a message about an unknown name: the closest known one, or all of them."""
-    close = nearest(name, names)
+    close = find_nearest(name, names)
     if close is not None:
         return f": did you mean {close}?"
     return f"; choose from {', '.join(names)}" if names else "; it takes no options"
@@ -224,8 +224,8 @@ def convert_values(
         elif name in known:
             values[name] = _convert(token.text, known[name].kind, known[name].choices)
         else:
-            default = workflow.parameter(name).targets[0].default
-            kind = "" if default is MISSING else Input.inferred(name, default).kind
+            default = workflow.find_parameter(name).targets[0].default
+            kind = "" if default is MISSING else Input.infer(name, default).kind
             values[name] = _convert(token.text, kind, None)
     return values
 

@@ -84,7 +84,7 @@ class Completion:
         if not command.workflow:
             return command.options
         if len(before) == 1:
-            return [*_find_files(fragment), *(source for source in self._magics.fields if Hosted.of(source, ""))]
+            return [*_find_files(fragment), *(source for source in self._magics.fields if Hosted.parse(source, ""))]
         texts = {token.text for token in before}
         options = [option for option in (*command.options, *command.flags) if option not in texts]
         if not command.values:

@@ -79,7 +79,7 @@ def _value(name: str, value: Any, result: ExecuteResult, workflow: Workflow) -> 
 
 def _name_on_server(name: str, result: ExecuteResult, workflow: Workflow) -> str | None:
     try:
-        targets = workflow.parameter(name).targets
+        targets = workflow.find_parameter(name).targets
     except ParameterError:
         return None
     for target in targets:

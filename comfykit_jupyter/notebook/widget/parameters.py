@@ -94,6 +94,6 @@ class Parameters:
         return {
             name: error.message
             for name in self.fields
-            for target in self.workflow.parameter(name).targets
+            for target in self.workflow.find_parameter(name).targets
             if (target.node_id, target.field) == (error.node_id, error.field)
         }

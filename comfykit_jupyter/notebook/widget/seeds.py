@@ -54,7 +54,7 @@ def _seeds(workflow: Workflow, fields: Sequence[Field]) -> dict[str, tuple[Any, 
     if found:
         return found
     return {
-        workflow.address(id_, name): (value or None, 0, LARGEST)
+        workflow.build_address(id_, name): (value or None, 0, LARGEST)
         for id_, node in workflow.prompt.items()
         for name, value in node["inputs"].items()
         if name in SEED_NAMES and isinstance(value, int) and not isinstance(value, bool)

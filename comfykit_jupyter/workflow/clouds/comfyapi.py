@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeGuard
 
-from comfykit_jupyter.workflow.nodes import links
+from comfykit_jupyter.workflow.nodes import find_sources
 
 ENDED = frozenset({"succeeded", "failed", "canceled"})
 """States with an outcome. One that is `expired` is over as well, and nothing is left of it."""
@@ -25,7 +25,7 @@ _REASONS = {
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 
 
-def queue(job: Mapping[str, Any], id_: str, prompt: Mapping[str, Any] | None) -> dict[str, Any]:
+def build_queue(job: Mapping[str, Any], id_: str, prompt: Mapping[str, Any] | None) -> dict[str, Any]:
     """A job that waits or runs as `/queue` would tell it; `id_` is what it is called here."""
     item = [_MOST_BEFORE, id_, *([prompt] if prompt is not None else [])]
     if job.get("status") != "queued":
@@ -36,7 +36,7 @@ def queue(job: Mapping[str, Any], id_: str, prompt: Mapping[str, Any] | None) ->
     return {"queue_running": [], "queue_pending": [*[[0, ""]] * max(0, min(position, _MOST_BEFORE)), item]}
 
 
-def record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
+def build_record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
     """A job that has ended as `/history` would tell it.
 
     Args:
@@ -44,7 +44,7 @@ def record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapp
         prompt: what it ran, if that is known.
         texts: those of its outputs that are texts and were read, by the ids of these outputs.
     """
-    started, ended = (moment(job.get(key)) for key in ("started_at", "completed_at"))
+    started, ended = (parse_time(job.get(key)) for key in ("started_at", "completed_at"))
     times = [{"timestamp": round(at * 1000)} for at in (started, ended) if started is not None and at is not None]
     messages: list[Any] = [["execution_start", time] for time in times[:1]]
     last = times[-1] if times else {}
@@ -58,18 +58,18 @@ def record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapp
     told = "success" if status == "succeeded" else "error"
     return {
         "prompt": [0, str(job.get("id")), *([prompt] if prompt is not None else [])],
-        "outputs": outputs(job.get("outputs"), texts, job.get("id")),
+        "outputs": build_outputs(job.get("outputs"), texts, job.get("id")),
         "status": {"status_str": told, "completed": status == "succeeded", "messages": messages},
     }
 
 
-def outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dict[str, list[Any]]]:
+def build_outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dict[str, list[Any]]]:
     """Outputs by node id, as ComfyUI tells them; `texts`: those that are texts, by the ids of the outputs.
 
     Their addresses are left out: they are signed, and good for a while only.
     """
     found: dict[str, dict[str, list[Any]]] = {}
-    for output in each(listed):
+    for output in filter_objects(listed):
         node, id_, name = (output.get(key) for key in ("node_id", "id", "name"))
         if not isinstance(node, str) or not is_id(id_):
             continue
@@ -90,12 +90,12 @@ def is_id(told: Any) -> TypeGuard[str]:
     return isinstance(told, str) and 0 < len(told) <= _LONGEST_ID and told.isascii() and told.isprintable()
 
 
-def each(listed: Any) -> list[Mapping[str, Any]]:
+def filter_objects(listed: Any) -> list[Mapping[str, Any]]:
     """The objects of a list; none where it is no list."""
     return [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
 
 
-def events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
+def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
     """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
 
     Which nodes are done is not told, but shows by the one that runs: those that it needs are. How far the whole has
@@ -115,26 +115,26 @@ def events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterabl
         yield {"type": "progress_overall", "data": {"prompt_id": id_, "fraction": progress.get("value")}}
 
 
-def refusal(code: str, message: str, details: Any) -> dict[str, Any]:
+def build_refusal(code: str, message: str, details: Any) -> dict[str, Any]:
     """An error that a job was refused with, in the form of ComfyUI's refusals: what is wrong, by node and input."""
     node_errors = details.get("node_errors") if isinstance(details, Mapping) else None
     told: dict[str, Any] = {}
     for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
         if isinstance(about, Mapping):
             told[str(node)] = about  # some servers pass on what ComfyUI said
-        elif problems := each(about):
+        elif problems := filter_objects(about):
             told[str(node)] = {"errors": [_problem(problem) for problem in problems]}
     return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": told}
 
 
-def prompt(told: Any) -> Mapping[str, Any] | None:
+def parse_prompt(told: Any) -> Mapping[str, Any] | None:
     """A prompt in API format that a server tells; None for what is none."""
     nodes = told.values() if isinstance(told, Mapping) else ()
     fine = all(isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping) for node in nodes)
     return told if nodes and fine else None
 
 
-def same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
+def is_same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
     """Whether a server's record is of our prompt; files may have got other names in it than we gave them."""
     if not isinstance(theirs, Mapping) or ours.keys() != theirs.keys():
         return False
@@ -151,7 +151,7 @@ def same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
     return True
 
 
-def asset(id_: str, hash_: Any = None, name: Any = None) -> dict[str, Any]:
+def build_asset(id_: str, hash_: Any = None, name: Any = None) -> dict[str, Any]:
     """What stands in a prompt for a file."""
     hints = {key: value for key, value in (("hash", hash_), ("file_path", name)) if isinstance(value, str) and value}
     return {"__type": "core/ASSET", "info": {"id": id_, **hints}}
@@ -162,7 +162,7 @@ def is_asset(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("__type") == "core/ASSET"
 
 
-def moment(told: Any) -> float | None:
+def parse_time(told: Any) -> float | None:
     """A time such as `2026-01-31T12:00:00.25Z`, in seconds since 1970; None for what is none."""
     match = _TIME.fullmatch(told) if isinstance(told, str) and len(told) < 60 else None
     if match is None:
@@ -180,7 +180,7 @@ def _needed(node: str, prompt: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
     left = [node] if node in prompt else []
     while left:
-        sources = {source for source in links(prompt[left.pop()]) if source in prompt} - found
+        sources = {source for source in find_sources(prompt[left.pop()]) if source in prompt} - found
         found |= sources
         left += sources
     return found - {node}

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line
 from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
-from comfykit_jupyter.workflow.tolerant import list_of, mapping
+from comfykit_jupyter.workflow.tolerant import to_list, to_mapping
 from comfykit_jupyter.workflow.workflow import Binding, Workflow
 
 State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL", ""]
@@ -90,7 +90,7 @@ OTHER_SITE = frozenset({301, 380, 802, 806, 901, 1002, 401})
 _TASK_PAGE = "/call-api/call-record-detail/"
 
 
-def code_of(value: Any) -> int | None:
+def parse_code(value: Any) -> int | None:
     """A code, which may come as text; None where there is none."""
     if isinstance(value, bool):
         return None
@@ -104,12 +104,12 @@ def is_success(code: int | None) -> bool:
     return code in (0, 200)
 
 
-def meaning(code: int) -> str:
+def describe_code(code: int) -> str:
     """What a code means."""
     return _REASONS.get(code, f"code {code}")
 
 
-def reason(code: int | None, told: Any = "") -> str:
+def format_reason(code: int | None, told: Any = "") -> str:
     """Why the site says no, in one line: what the code means, and what it says itself where that tells more."""
     meant = _REASONS.get(code) if code is not None else None
     words = one_line(str(told or ""), 300)
@@ -119,12 +119,12 @@ def reason(code: int | None, told: Any = "") -> str:
     return f"{meant}: {says} ({number})" if meant and says else f"{meant or words or 'it does not say why'} ({number})"
 
 
-def task_page(site: str, task_id: str) -> str:
+def build_task_url(site: str, task_id: str) -> str:
     """Where the site shows a task to its owner."""
     return f"{site}{_TASK_PAGE}{task_id}"
 
 
-def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
+def build_node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
     """Build `nodeInfoList`: the values that differ from the saved workflow's, and every seed.
 
     The site draws a seed that it is not sent again. An app is sent all its values.
@@ -140,9 +140,11 @@ def node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]]:
             continue
         if field not in inputs or is_link(saved):
             what = "is linked to another node" if field in inputs else "is not in the workflow"
-            where = f"{one_line(field)} ({workflow.title(id_)}, node {one_line(id_)})"
+            where = f"{one_line(field)} ({workflow.get_title(id_)}, node {one_line(id_)})"
             message = f"{where}: the input {what}, and RunningHub sets only values that were saved there"
-            problems.append(Problem(workflow.address(id_, field), message, id_, workflow.title(id_), field=field))
+            problems.append(
+                Problem(workflow.build_address(id_, field), message, id_, workflow.get_title(id_), field=field)
+            )
         given[id_, field] = value
     if problems:
         raise ParameterError(problems)
@@ -164,9 +166,9 @@ def _sent(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) else value
 
 
-def tips(told: Any) -> Mapping[str, Any]:
+def parse_tips(told: Any) -> Mapping[str, Any]:
     """`promptTips`: ComfyUI's account of the prompt, as JSON or an object; see `remark` for a text that is neither."""
-    return mapping(_json(told))
+    return to_mapping(_json(told))
 
 
 def _json(told: Any) -> Any:
@@ -177,23 +179,23 @@ def _json(told: Any) -> Any:
         return None
 
 
-def remark(told: Any) -> str:
+def find_remark(told: Any) -> str:
     """What `promptTips`, or a reason, says in plain words, where it does so."""
     words = told.strip() if isinstance(told, str) and _json(told) is None else ""
     return "" if words == "null" else one_line(words, 500)
 
 
-def node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
+def build_node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
     """The `node_errors` of `tips` in the one shape in which ComfyUI has them; some are but texts."""
     errors = {}
-    for id_, about in mapping(found.get("node_errors")).items():
+    for id_, about in to_mapping(found.get("node_errors")).items():
         listed = about.get("errors") if isinstance(about, Mapping) else about
         told = [
             each if isinstance(each, Mapping) else {"message": str(each)}
             for each in (listed if isinstance(listed, list) else [listed])
             if each
         ]
-        errors[str(id_)] = {**mapping(about), "errors": told or [{"message": "it does not say what is wrong"}]}
+        errors[str(id_)] = {**to_mapping(about), "errors": told or [{"message": "it does not say what is wrong"}]}
     return errors
 
 
@@ -204,19 +206,19 @@ def is_refused(found: Mapping[str, Any], status: str) -> bool:
     return "outputs_to_execute" in found and not found["outputs_to_execute"] and bool(found.get("node_errors"))
 
 
-def refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
+def build_refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
     """Why a task was refused, as ComfyUI tells it: `{"error": …, "node_errors": …}`."""
-    found = tips(prompt_tips) or tips(told)
+    found = parse_tips(prompt_tips) or parse_tips(told)
     error = found.get("error")
-    said = mapping(error).get("message") or (error if isinstance(error, str) else "") or remark(prompt_tips)
+    said = to_mapping(error).get("message") or (error if isinstance(error, str) else "") or find_remark(prompt_tips)
     said = str(said or ("" if found else told) or "")
-    message = one_line(said, 500) if is_success(code) else reason(code, said)
-    return {"error": {"message": message}, "node_errors": node_errors(found)}
+    message = one_line(said, 500) if is_success(code) else format_reason(code, said)
+    return {"error": {"message": message}, "node_errors": build_node_errors(found)}
 
 
-def failure(told: Any) -> dict[str, Any]:
+def parse_failure(told: Any) -> dict[str, Any]:
     """`failedReason` as ComfyUI's `execution_error`; empty where there is none."""
-    found = mapping(_json(told)) or {"exception_message": remark(told)}
+    found = to_mapping(_json(told)) or {"exception_message": find_remark(told)}
     trace = found.get("traceback")
     lines = _json(trace)
     error = {
@@ -233,7 +235,7 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def record(
+def build_record(
     results: Iterable[Mapping[str, Any]],
     *,
     error: Mapping[str, Any] | None = None,
@@ -270,23 +272,23 @@ def record(
     }
 
 
-def results_of(answer: Any) -> list[dict[str, Any]]:
+def parse_results(answer: Any) -> list[dict[str, Any]]:
     """What a task gave, from either of the answers that tell it: `node` ("" where it is not told), `url`, `text`."""
     found = []
-    for each in list_of(answer):
-        told = mapping(each)
+    for each in to_list(answer):
+        told = to_mapping(each)
         url, text = told.get("url") or told.get("fileUrl"), told.get("text")
         node = told.get("nodeId")
         about: dict[str, Any] = {"node": str(node) if isinstance(node, (str, int)) else ""}
         if isinstance(url, str) and url.startswith(("http://", "https://")) and len(url) < 8000:
             suffix = told.get("outputType") or told.get("fileType")
-            found.append({**about, "url": url, "name": file_name(url, suffix)})
+            found.append({**about, "url": url, "name": build_file_name(url, suffix)})
         elif isinstance(text, str):
             found.append({**about, "text": text})
     return found
 
 
-def file_name(url: str, suffix: Any) -> str:
+def build_file_name(url: str, suffix: Any) -> str:
     """What to call the file at an address, by that, and by what the site says of its kind."""
     try:
         name = PurePosixPath(unquote(urlsplit(url).path)).name
@@ -298,7 +300,7 @@ def file_name(url: str, suffix: Any) -> str:
     return name or "file"
 
 
-def cost(answer: Any) -> dict[str, float]:
+def parse_cost(answer: Any) -> dict[str, float]:
     """What a task cost, of `coins` and `money`, and how many `seconds` were paid; what is not told is left out."""
     names = {
         "coins": "consumeCoins",
@@ -308,7 +310,7 @@ def cost(answer: Any) -> dict[str, float]:
     }
     found = {}
     for name, key in names.items():
-        number = _number(mapping(answer).get(key))
+        number = _number(to_mapping(answer).get(key))
         if number > 0:
             found[name] = number
     return found

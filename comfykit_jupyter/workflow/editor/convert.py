@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from comfykit_jupyter.workflow.editor.dynamic_prompt import chosen
-from comfykit_jupyter.workflow.editor.file import BYPASSED, MUTED, File, Graph, Node, is_editor_graph, read
+from comfykit_jupyter.workflow.editor.dynamic_prompt import choose_alternatives
+from comfykit_jupyter.workflow.editor.file import BYPASSED, MUTED, File, Graph, Node, is_editor_graph, read_file
 from comfykit_jupyter.workflow.editor.flatten import Sources, Step, Value, unfold
 from comfykit_jupyter.workflow.editor.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES, NO_QUIRK, NODES, WIDGET_TYPES
-from comfykit_jupyter.workflow.editor.subgraphs import Promotion, leaves_first
-from comfykit_jupyter.workflow.editor.widgets import Widget, rounded, unknown, unmade
+from comfykit_jupyter.workflow.editor.subgraphs import Promotion, sort_leaves_first
+from comfykit_jupyter.workflow.editor.widgets import Widget, build_unknown_widgets, find_default_choice, round_to_step
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
 
-__all__ = ["Converted", "MissingNode", "convert", "editor_classes", "is_editor_graph", "to_api"]
+__all__ = ["Converted", "MissingNode", "convert", "find_classes", "is_editor_graph", "to_api"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
-def editor_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
+def find_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
     """The node classes of an editor's file, subgraphs included: what a server is asked the definitions of.
 
     Raises WorkflowError when `graph` is not such a file.
     """
-    file = read(graph, name, renumber=False)
+    file = read_file(graph, name, renumber=False)
     groups = read_groups(graph, name)
     graphs = [*file.graphs(), *(group.graph for group in groups.values())]
     found = {node.type for each in graphs for node in each.nodes.values()}
@@ -82,7 +82,7 @@ def convert(
         WorkflowError: it is not such a file, or its links or subgraphs go in circles.
     """
     recent = not definitions or any(definition.recent for definition in definitions.values())
-    file = read(graph, name, renumber=recent)
+    file = read_file(graph, name, renumber=recent)
     ungroup(file, read_groups(graph, name), definitions, name)
     _assemble(file, definitions, name, recent=recent)
     steps = unfold(file, name, recent=recent)
@@ -100,7 +100,7 @@ def convert(
 def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
     """Gives all nodes their slots and widgets, with the values of the file."""
     promotion = Promotion(file, called, recent)
-    for graph in (*leaves_first(file, called), file.root):
+    for graph in (*sort_leaves_first(file, called), file.root):
         for node in graph.nodes.values():
             if node.type in file.subgraphs:
                 promotion.host(node)
@@ -116,7 +116,7 @@ def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool
             if node.layout is not None:
                 node.layout.settle()
             for slot in node.slots:
-                if slot.promoted is not None and (first := unmade(slot.promoted)) is not MISSING:
+                if slot.promoted is not None and (first := find_default_choice(slot.promoted)) is not MISSING:
                     slot.promoted.value = first
     for graph in file.graphs():
         for node in graph.nodes.values():
@@ -128,7 +128,7 @@ def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
     definition = definitions.get(node.type)
     if definition is None:
         if node.type not in EDITOR_CLASSES:
-            node.widgets = unknown(node.values, recent=recent)
+            node.widgets = build_unknown_widgets(node.values, recent=recent)
         return
     node.definition = definition
     node.layout = Layout(definition)
@@ -153,7 +153,7 @@ def _apply_primitive(node: Node, graph: Graph) -> None:
     value = _bounded(value, [widget for _, widget in targets])
     for target, widget in targets:
         if target.layout is not None:
-            target.layout.set(widget, rounded(widget, value))
+            target.layout.set(widget, round_to_step(widget, value))
         else:
             widget.value = value
 
@@ -193,10 +193,10 @@ def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | Non
         value = widget.read() if widget.read is not None else widget.value
         if widget.sent and widget.name and value is not MISSING:
             if widget.spec is not None and widget.spec.dynamic and "." not in widget.name and isinstance(value, str):
-                value = chosen(value, draw)
+                value = choose_alternatives(value, draw)
             inputs[widget.name] = _wrapped(value, widget)
     for index, slot in enumerate(node.slots):
-        found = sources.of(step, index) if slot.link is not None else None
+        found = sources.find(step, index) if slot.link is not None else None
         if isinstance(found, Value):
             if found.value is not MISSING:
                 inputs[slot.name] = _wrapped(found.value)

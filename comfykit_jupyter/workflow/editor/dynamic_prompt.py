@@ -11,7 +11,7 @@ _TOKEN: Final = re.compile(r"\\.?|[{}|]|[^\\{}|]+", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\([{}|])")
 
 
-def chosen(text: str, draw: Callable[[int, int], int] | None = None) -> str:
+def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None) -> str:
     r"""The text with one alternative of each `{a|b|c}`, without `//` and `/* */` comments; `\{` is a brace.
 
     Args:

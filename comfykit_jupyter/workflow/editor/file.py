@@ -12,10 +12,18 @@ from typing import Any, Final
 
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.widgets import Slot, Widget
-from comfykit_jupyter.workflow.errors import WorkflowError, kind_of, one_line, short_repr
-from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, plain_json
+from comfykit_jupyter.workflow.errors import WorkflowError, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, to_plain_json
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.tolerant import identities, identity, list_of, mapping, objects, slot_index, text
+from comfykit_jupyter.workflow.tolerant import (
+    parse_id,
+    parse_ids,
+    parse_slot_index,
+    read_objects,
+    to_list,
+    to_mapping,
+    to_text,
+)
 
 INPUT_NODE: Final = "-10"
 """The id by which the links of a subgraph name its own inputs as their origin."""
@@ -140,7 +148,7 @@ def is_editor_graph(data: Any) -> bool:
     return isinstance(data, Mapping) and isinstance(data.get("nodes"), list)
 
 
-def read(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
+def read_file(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
     """Reads the editor's file.
 
     Args:
@@ -155,14 +163,14 @@ def read(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
         raise WorkflowError(f'{called} is not a workflow of the editor (it has no list of "nodes")')
     raw: dict[str, Mapping[str, Any]] = {}
     for definition in _definitions(data, called):
-        id_ = identity(definition.get("id"))
+        id_ = parse_id(definition.get("id"))
         if id_ is None:
-            raise WorkflowError(f"{called}: a subgraph has {kind_of(definition.get('id'))} for an id")
+            raise WorkflowError(f"{called}: a subgraph has {describe_type(definition.get('id'))} for an id")
         raw.setdefault(id_, definition)
     root = read_graph("", data, called)
     subgraphs = {id_: read_graph(id_, each, called) for id_, each in raw.items()}
     if renumber:
-        _renumber(root, subgraphs, [data.get("last_node_id"), mapping(data.get("state")).get("lastNodeId")])
+        _renumber(root, subgraphs, [data.get("last_node_id"), to_mapping(data.get("state")).get("lastNodeId")])
     return File(root, subgraphs)
 
 
@@ -170,18 +178,18 @@ def _definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, 
     """The definitions of subgraphs, those in other definitions last."""
     waiting = [data]
     while waiting:
-        definitions = mapping(waiting.pop(0).get("definitions"))
-        for each in objects(definitions.get("subgraphs"), f"{called}: a subgraph"):
+        definitions = to_mapping(waiting.pop(0).get("definitions"))
+        for each in read_objects(definitions.get("subgraphs"), f"{called}: a subgraph"):
             yield each
             waiting.append(each)
 
 
 def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
     """Reads one graph: the workflow has no id, a subgraph has."""
-    name = text(data.get("name")) or id_
+    name = to_text(data.get("name")) or id_
     where = f"{called}: subgraph {one_line(name)}" if id_ else called
     nodes: dict[str, Node] = {}
-    for raw in objects(data.get("nodes"), f"{where}: a node"):
+    for raw in read_objects(data.get("nodes"), f"{where}: a node"):
         node = _node(raw, where)
         if node.id in nodes:
             raise WorkflowError(f"{where}: two nodes have the id {one_line(node.id)}: open and save it in the editor")
@@ -197,36 +205,36 @@ def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
 
 
 def _node(raw: Mapping[str, Any], where: str) -> Node:
-    id_ = identity(raw.get("id"))
+    id_ = parse_id(raw.get("id"))
     if id_ is None:
-        raise WorkflowError(f"{where}: a node has {kind_of(raw.get('id'))} for an id")
+        raise WorkflowError(f"{where}: a node has {describe_type(raw.get('id'))} for an id")
     type_ = raw.get("type")
     if not isinstance(type_, str):
         raise WorkflowError(f"{where}: node {one_line(id_)} has no class ({short_repr(type_)})")
     mode = raw.get("mode")
     called = f"{where}: node {one_line(id_)} ({one_line(type_)})"
     try:
-        values = plain_json(raw.get("widgets_values"))
+        values = to_plain_json(raw.get("widgets_values"))
     except ValueError as error:
         raise WorkflowError(f"{called}: {error}") from None
-    properties = mapping(raw.get("properties"))
+    properties = to_mapping(raw.get("properties"))
     slots = [
         Slot(
-            text(each.get("name")),
+            to_text(each.get("name")),
             _type(each.get("type")),
-            identity(each.get("link")),
-            text(mapping(each.get("widget")).get("name")) or None,
+            parse_id(each.get("link")),
+            to_text(to_mapping(each.get("widget")).get("name")) or None,
         )
-        for each in objects(raw.get("inputs"), f"{called}: an input")
+        for each in read_objects(raw.get("inputs"), f"{called}: an input")
     ]
     outputs = [
-        Output(_type(each.get("type")), identities(each.get("links")))
-        for each in objects(raw.get("outputs"), f"{called}: an output")
+        Output(_type(each.get("type")), parse_ids(each.get("links")))
+        for each in read_objects(raw.get("outputs"), f"{called}: an output")
     ]
     return Node(
         id=id_,
         type=type_,
-        title=text(raw.get("title")),
+        title=to_text(raw.get("title")),
         mode=mode if isinstance(mode, int) else 0,
         slots=slots,
         outputs=outputs,
@@ -241,7 +249,7 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
     if raw is None:
         return
     if not isinstance(raw, list):
-        raise WorkflowError(f'{where}: "links" is {kind_of(raw)}, not a list')
+        raise WorkflowError(f'{where}: "links" is {describe_type(raw)}, not a list')
     for each in raw:
         if isinstance(each, list) and len(each) >= 5:
             id_, origin, slot, target = each[:4]
@@ -251,8 +259,8 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
             continue
         else:
             raise WorkflowError(f"{where}: {short_repr(each)} is no link")
-        names = [identity(id_), identity(origin), identity(target)]
-        index = slot_index(slot)
+        names = [parse_id(id_), parse_id(origin), parse_id(target)]
+        index = parse_slot_index(slot)
         if names[0] is None or names[1] is None or names[2] is None or index is None:
             raise WorkflowError(f"{where}: {short_repr(each)} is no link")
         yield names[0], Link(names[1], index, names[2])
@@ -260,8 +268,8 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
 
 def _ports(data: Mapping[str, Any], key: str) -> list[Port]:
     return [
-        Port(text(each.get("name")), _type(each.get("type")), identities(each.get("linkIds")))
-        for each in list_of(data.get(key))
+        Port(to_text(each.get("name")), _type(each.get("type")), parse_ids(each.get("linkIds")))
+        for each in to_list(data.get(key))
         if isinstance(each, Mapping)
     ]
 

@@ -65,7 +65,7 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
     root = Scope(file.root)
     found: list[Step] = []
     inputs = 0
-    waiting = deque(Step(node.id, node, root) for node in execution_order(file.root))
+    waiting = deque(Step(node.id, node, root) for node in sort_nodes(file.root))
     for step in waiting:
         root.steps[step.node.id] = step
     while waiting:
@@ -86,7 +86,7 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
     return found
 
 
-def execution_order(graph: Graph) -> list[Node]:
+def sort_nodes(graph: Graph) -> list[Node]:
     """The nodes of a graph, each behind those it is linked to; what is in a circle comes last."""
     waiting = {id_: sum(slot.link is not None for slot in node.slots) for id_, node in graph.nodes.items()}
     ready = deque(node for id_, node in graph.nodes.items() if not waiting[id_])
@@ -114,7 +114,7 @@ class Sources:
         self._recent = recent
         self._known: dict[_Place, Source] = {}
 
-    def of(self, step: Step, index: int) -> Source:
+    def find(self, step: Step, index: int) -> Source:
         """Where the input at `index` of a node comes from. Raises WorkflowError for a circle of what doesn't run."""
         place: _Place | Source = _Place(step, outwards=False, at=index, wanted="")
         passed: dict[_Place, None] = {}
@@ -180,7 +180,7 @@ def _passed(node: Node, index: int, wanted: str) -> int:
     if not 0 <= index < len(node.outputs):
         return -1
     own = node.outputs[index].type
-    fitting = [at for at, each in enumerate(types) if fits(each, own) and fits(each, wanted)]
+    fitting = [at for at, each in enumerate(types) if is_linkable(each, own) and is_linkable(each, wanted)]
     if index in fitting:
         return index
     if wanted in types:
@@ -188,7 +188,7 @@ def _passed(node: Node, index: int, wanted: str) -> int:
     return fitting[0] if fitting else -1
 
 
-def fits(one: str, other: str) -> bool:
+def is_linkable(one: str, other: str) -> bool:
     """Whether slots of these types can be linked: "*" and "" are any type, "A,B" either of them."""
     if one in ("", "*") or other in ("", "*") or one == other:
         return True

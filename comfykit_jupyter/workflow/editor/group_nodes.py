@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.editor.quirks import PRIMITIVE_VALUES
 from comfykit_jupyter.workflow.editor.widgets import Slot
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
-from comfykit_jupyter.workflow.tolerant import list_of, mapping, objects, slot_index, text
+from comfykit_jupyter.workflow.tolerant import parse_slot_index, read_objects, to_list, to_mapping, to_text
 
 _MOST_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"
@@ -39,7 +39,7 @@ class Group:
 
 def read_groups(data: Mapping[str, Any], called: str) -> dict[str, Group]:
     """The definitions of group nodes in an editor's file, by their class. Raises WorkflowError for what is none."""
-    groups = mapping(mapping(data.get("extra")).get("groupNodes"))
+    groups = to_mapping(to_mapping(data.get("extra")).get("groupNodes"))
     read = {name: _read(name, raw, called) for name, raw in groups.items()}
     return {f"workflow{mark}{name}": group for name, group in read.items() for mark in "/>"}
 
@@ -61,8 +61,8 @@ def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, c
 
 def _read(name: Any, raw: Any, called: str) -> Group:
     where = f"{called}: group {short_repr(name)}"
-    data = mapping(raw)
-    listed = list(objects(data.get("nodes"), f"{where}: a node"))
+    data = to_mapping(raw)
+    listed = list(read_objects(data.get("nodes"), f"{where}: a node"))
     graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(listed)]}, where)
     nodes = list(graph.nodes.values())
     for node in nodes:  # the links that they had where the group was made
@@ -70,8 +70,10 @@ def _read(name: Any, raw: Any, called: str) -> Group:
             slot.link = None
         for output in node.outputs:
             output.links = []
-    for at, each in enumerate(list_of(data.get("links"))):
-        places = [slot_index(place) for place in each[:4]] if isinstance(each, list) and len(each) >= 4 else [None] * 4
+    for at, each in enumerate(to_list(data.get("links"))):
+        places = (
+            [parse_slot_index(place) for place in each[:4]] if isinstance(each, list) and len(each) >= 4 else [None] * 4
+        )
         origin, origin_slot, target, target_slot = places
         if origin is None or origin_slot is None or target is None or target_slot is None:
             continue  # a link from or to the outside
@@ -82,19 +84,19 @@ def _read(name: Any, raw: Any, called: str) -> Group:
         if origin_slot < len(nodes[origin].outputs):
             nodes[origin].outputs[origin_slot].links.append(str(at))
     group = Group(graph, set(), {}, {})
-    for each in list_of(data.get("external")):
-        if isinstance(each, list) and len(each) >= 2 and (index := slot_index(each[1])) is not None:
+    for each in to_list(data.get("external")):
+        if isinstance(each, list) and len(each) >= 2 and (index := parse_slot_index(each[1])) is not None:
             group.external.add((str(each[0]), index))
     for node, saved in zip(nodes, listed, strict=True):
-        for each in objects(saved.get("inputs"), f"{where}: an input"):
-            if label := text(each.get("label")):
-                group.labels[node.id, text(each.get("name"))] = label
-        config = mapping(mapping(data.get("config")).get(node.id))
+        for each in read_objects(saved.get("inputs"), f"{where}: an input"):
+            if label := to_text(each.get("label")):
+                group.labels[node.id, to_text(each.get("name"))] = label
+        config = to_mapping(to_mapping(data.get("config")).get(node.id))
         for kind in ("input", "output"):
-            for key, each in mapping(config.get(kind)).items():
-                if isinstance(mapping(each).get("visible"), bool):
+            for key, each in to_mapping(config.get(kind)).items():
+                if isinstance(to_mapping(each).get("visible"), bool):
                     group.shown[node.id, kind, str(key)] = each["visible"]
-                if label := text(mapping(each).get("name")):
+                if label := to_text(to_mapping(each).get("name")):
                     group.labels[node.id, str(key)] = label
     return group
 

@@ -14,13 +14,13 @@ from comfykit_jupyter.workflow.editor.quirks import NO_QUIRK, NODES, WIDGET_TYPE
 from comfykit_jupyter.workflow.editor.widgets import (
     Slot,
     Widget,
+    find_default_choice,
+    find_initial_value,
+    format_value,
     has_widget,
-    initial,
     is_controlled,
     is_page,
-    put,
-    text,
-    unmade,
+    set_value,
 )
 from comfykit_jupyter.workflow.nodes import MISSING, Input, NodeDefinition
 
@@ -89,7 +89,7 @@ class Layout:
     def settle(self) -> None:
         """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
         for widget in self.widgets:
-            if (first := unmade(widget)) is not MISSING:
+            if (first := find_default_choice(widget)) is not MISSING:
                 self.set(widget, first)
             if widget.name in self.quirk.prefixes and isinstance(widget.value, str):
                 widget.value = widget.value.removeprefix(self.quirk.prefixes[widget.name])
@@ -108,7 +108,7 @@ class Layout:
             return
         if WIDGET_TYPES[spec.type].blank or widget.read is not None:
             return
-        put(widget, value)
+        set_value(widget, value)
         if spec.variants is not None:
             self._choose(widget, spec.variants)
 
@@ -133,7 +133,7 @@ class Layout:
             self.widgets += [Widget(label, value) for label, value in self.quirk.buttons]
         widget = Widget(
             name,
-            initial(spec),
+            find_initial_value(spec),
             sent=type_.sent == "always" or (type_.sent == "older" and not self.recent),
             saved=type_.saved,
             spec=spec,
@@ -163,7 +163,7 @@ class Layout:
             del self._growing[group]
         slots, widgets = list(self.slots), list(self.widgets)
         self.slots[:], self.widgets[:] = [], []
-        for spec in variants.get(text(widget.value), ()):
+        for spec in variants.get(format_value(widget.value), ()):
             self._add_input(spec, prefix + spec.name)
         added = list(self.widgets)
         at = next(index for index, each in enumerate(widgets) if each is widget) + 1

@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any
 
 from comfykit_jupyter.workflow.editor.file import INPUT_NODE, End, File, Graph, Link, Node, Port, Proxy
-from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, put
+from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, set_value
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import MISSING
 
@@ -24,7 +24,7 @@ _BYPASS_MARK = "proxyBypassedToSubgraphInput"
 _PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
 
 
-def leaves_first(file: File, called: str) -> list[Graph]:
+def sort_leaves_first(file: File, called: str) -> list[Graph]:
     """The subgraphs, each behind all those that it has instances of. Raises WorkflowError for a circle."""
     depth: dict[str, int] = {}
     for start in file.subgraphs:
@@ -79,7 +79,7 @@ class Promotion:
         for slot, value in zip(shown, [*values, *[MISSING] * len(shown)], strict=False):
             value = held.get(slot.name, value)
             if slot.promoted is not None and value is not MISSING:
-                put(slot.promoted, value)
+                set_value(slot.promoted, value)
         if not self.recent:
             self._fill_listed(node, values)
 
@@ -109,7 +109,7 @@ class Promotion:
             elif slot is None and source == "-1":
                 slot = next((each for each in node.slots if each.name == name), None)
             if slot is not None and slot.promoted is not None and value is not MISSING:
-                put(slot.promoted, value)
+                set_value(slot.promoted, value)
         for source, entries in primitives.items():
             self._replace_primitive(node, graph, graph.nodes[source], entries)
 
@@ -126,7 +126,7 @@ class Promotion:
         for proxy, value in zip(node.proxies, values, strict=False):
             slot = next((each for each in node.slots if each.name == proxy.widget and each.promoted), None)
             if proxy.source == "-1" and value is not None and slot is not None and slot.promoted is not None:
-                put(slot.promoted, value)
+                set_value(slot.promoted, value)
 
     def _shown(self, node: Node, graph: Graph) -> dict[tuple[str, str], Slot]:
         """The slots of an instance that show a widget, by the inner node and what is shown of it."""
@@ -185,7 +185,7 @@ class Promotion:
         shown = self._add_slots(node, graph, port)
         value = next((value for _, value in entries if value is not MISSING), MISSING)
         if shown is not None and shown.promoted is not None and value is not MISSING:
-            put(shown.promoted, value)
+            set_value(shown.promoted, value)
 
     def _add_port(self, graph: Graph, name: str, type_: str) -> Port:
         names = {port.name for port in graph.inputs}

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.editor.file import File, Node, read
+from comfykit_jupyter.workflow.editor.file import File, Node, read_file
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, Any]]:
+def find_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, Any]]:
     """The values that differ between two prompts of the same nodes: by node id and field, before and after."""
     found: dict[tuple[str, str], tuple[Any, Any]] = {}
     for id_, node in after.items():
@@ -29,7 +29,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tuple[s
     return found
 
 
-def with_values(
+def apply_values(
     graph: Mapping[str, Any], changed: Mapping[tuple[str, str], tuple[Any, Any]], definitions: Definitions
 ) -> Mapping[str, Any]:
     """A graph of the editor with these values in its widgets; itself where there are none. Never fails.
@@ -40,7 +40,7 @@ def with_values(
         definitions: of the classes of the nodes.
     """
     try:
-        file = read(graph, "workflow", renumber=False) if changed else None
+        file = read_file(graph, "workflow", renumber=False) if changed else None
     except WorkflowError:
         file = None
     if file is None:

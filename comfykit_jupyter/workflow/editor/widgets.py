@@ -43,7 +43,7 @@ class Widget:
     read: Callable[[], Any] | None = None
 
 
-def unknown(values: Any, *, recent: bool) -> list[Widget]:
+def build_unknown_widgets(values: Any, *, recent: bool) -> list[Widget]:
     """The widgets of a node whose class the server doesn't have: the editor shows its values without their names."""
     if not isinstance(values, list):
         return []
@@ -58,21 +58,21 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def unmade(widget: Widget) -> Any:
+def find_default_choice(widget: Widget) -> Any:
     """What becomes of a choice that was never made: the first; MISSING if there is nothing to do."""
     if widget.spec is None or (widget.value is not None and widget.value is not MISSING):
         return MISSING
     return next(iter(_choices(widget.spec)), MISSING)
 
 
-def put(widget: Widget, value: Any) -> None:
+def set_value(widget: Widget, value: Any) -> None:
     """Sets the value alone: nothing follows from it."""
     if widget.spec is not None and widget.spec.type == "STRING" and widget.spec.multiline:
-        value = "" if value is None else text(value) if widget.shared else value
+        value = "" if value is None else format_value(value) if widget.shared else value
     widget.value = value
 
 
-def rounded(widget: Widget, value: Any) -> Any:
+def round_to_step(widget: Widget, value: Any) -> Any:
     """A number as a widget keeps it when it is changed (and not merely loaded): on its steps, inside its bounds."""
     spec = widget.spec
     if spec is None or isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -120,7 +120,7 @@ def _choices(spec: Input) -> tuple[Any, ...]:
     return tuple(spec.variants) if spec.variants is not None else spec.choices or ()
 
 
-def initial(spec: Input) -> Any:
+def find_initial_value(spec: Input) -> Any:
     """The value of a new widget."""
     choices = _choices(spec)
     if spec.variants is not None:
@@ -131,7 +131,7 @@ def initial(spec: Input) -> Any:
     return deepcopy(value) if isinstance(value, (list, dict)) else value
 
 
-def text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as text, as a page writes it."""
     if value is MISSING or value is None:
         return ""

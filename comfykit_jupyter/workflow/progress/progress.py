@@ -14,12 +14,12 @@ from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.progress.state import Progress, RunError, RunState, Status
 
-__all__ = ["Progress", "RunError", "RunState", "Status", "from_history", "from_queue", "reduce"]
+__all__ = ["Progress", "RunError", "RunState", "Status", "apply_event", "apply_history", "apply_queue"]
 
 _SMOOTHING = 0.3  # the share of the newest step in the pace
 
 
-def reduce(state: RunState, event: Mapping[str, Any], at: float) -> RunState:
+def apply_event(state: RunState, event: Mapping[str, Any], at: float) -> RunState:
     """The state after one message `{type, data}` of the server.
 
     Returns `state` itself when the message is about another run, nonsense, or comes after the end. Never raises.
@@ -34,10 +34,10 @@ def reduce(state: RunState, event: Mapping[str, Any], at: float) -> RunState:
     if step is None:
         return state
     after = step(state, data, at)
-    return state if after is state else _counted(after, state.come(at), at)
+    return state if after is state else _counted(after, state.compute_fraction(at), at)
 
 
-def from_history(state: RunState, entry: Mapping[str, Any], at: float) -> RunState:
+def apply_history(state: RunState, entry: Mapping[str, Any], at: float) -> RunState:
     """The state as `/history/ID` tells it: the truth after any doubt, also about a state that was thought finished.
 
     `entry` is the answer itself (`{ID: {...}}`) or the entry in it. What is no entry changes nothing.
@@ -72,7 +72,7 @@ def from_history(state: RunState, entry: Mapping[str, Any], at: float) -> RunSta
     return _counted(state, state.reached, at)
 
 
-def from_queue(state: RunState, queue: Mapping[str, Any], at: float) -> RunState:
+def apply_queue(state: RunState, queue: Mapping[str, Any], at: float) -> RunState:
     """The state as `/queue` tells it: running, or how many are before it. What isn't in there changes nothing."""
     if state.finished or not isinstance(queue, Mapping):
         return state
@@ -216,7 +216,7 @@ _STEPS = {
 def _where(state: RunState, data: Mapping[str, Any], kind: str, message: str) -> RunError:
     id_ = _string(data, "node_id", 200) or None
     class_type = _string(data, "node_type", 200) or (state.classes.get(id_) if id_ else None)
-    title = state.title(id_)
+    title = state.get_title(id_)
     return RunError(kind, message, id_, class_type or title if title == id_ else title, class_type)
 
 
@@ -267,7 +267,7 @@ def _ended(state: RunState, status: Status, at: float) -> RunState:
 
 def _counted(state: RunState, reached: float, at: float) -> RunState:
     """Notes how far the run has come; never less than was `reached` before."""
-    fraction = max(reached, state.come(at))
+    fraction = max(reached, state.compute_fraction(at))
     return replace(state, reached=fraction) if fraction > state.reached else state
 
 

@@ -11,7 +11,7 @@ from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.workflow import Workflow
 
 
-def recorded(workflow: Workflow) -> Binding:
+def read_binding(workflow: Workflow) -> Binding:
     """The values that a prompt was sent with. Nothing is drawn, nothing is changed.
 
     >>> node = {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20}, "_meta": {"title": "$steps"}}
@@ -23,7 +23,7 @@ def recorded(workflow: Workflow) -> Binding:
     seeds: dict[str, int] = {}
     named: set[tuple[str, str]] = set()
     for parameter in workflow.parameters.values():
-        for slot in (NodeInput.of(workflow, target, None) for target in parameter.targets):
+        for slot in (NodeInput.find(workflow, target, None) for target in parameter.targets):
             if slot.default is MISSING:
                 continue
             params.setdefault(parameter.name, slot.default)
@@ -34,20 +34,20 @@ def recorded(workflow: Workflow) -> Binding:
         for field in SEED_NAMES & node["inputs"].keys():
             value = node["inputs"][field]
             if type(value) is int and (node_id, field) not in named:
-                seeds[workflow.address(node_id, field)] = value
+                seeds[workflow.build_address(node_id, field)] = value
     return Binding(dict(workflow.prompt), params, seeds, (), {})
 
 
-def queued_ids(items: Any) -> set[str]:
+def find_queued_ids(items: Any) -> set[str]:
     """The prompt ids in one half of `/queue`."""
-    return {str(item[1]) for item in queued_items(items)}
+    return {str(item[1]) for item in find_queued_items(items)}
 
 
-def queued_items(items: Any) -> list[list[Any]]:
+def find_queued_items(items: Any) -> list[list[Any]]:
     """The items of one half of `/queue`: `[number, prompt_id, prompt, extra_data, outputs]`."""
     return [item for item in items if isinstance(item, list) and len(item) > 1] if isinstance(items, list) else []
 
 
 def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
     """Whether a job waits or runs."""
-    return any(prompt_id in queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))
+    return any(prompt_id in find_queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))

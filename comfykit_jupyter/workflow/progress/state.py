@@ -127,7 +127,7 @@ class RunState:
     weights: Mapping[str, float] = field(default_factory=dict)  # seconds that nodes are likely to take, if known
 
     @classmethod
-    def new(
+    def create(
         cls,
         prompt_id: str,
         prompt: Mapping[str, Any],
@@ -150,14 +150,14 @@ class RunState:
         count = len(prompt) if total is None else total
         return cls(prompt_id, at, titles, classes, count, weights=weights or {})
 
-    def title(self, node_id: str | None) -> str | None:
+    def get_title(self, node_id: str | None) -> str | None:
         """What to call a node; None for None."""
         if node_id is None:
             return None
         shown = self.display.get(node_id, node_id)
         return self.titles.get(shown) or self.classes.get(shown) or shown
 
-    def progress(self, at: float) -> Progress:
+    def build_progress(self, at: float) -> Progress:
         """What to tell a person at the moment `at`."""
         since = self.created if self.started is None else self.started
         until = at if self.ended is None else self.ended
@@ -168,7 +168,7 @@ class RunState:
             prompt_id=self.prompt_id,
             queue_position=self.queue_position if self.status == "queued" else None,
             node_id=None if completed else self.current,
-            node_title=None if completed else self.title(self.current),
+            node_title=None if completed else self.get_title(self.current),
             step=self.step if running else None,
             steps=self.steps if running else None,
             nodes_done=self.total if completed else min(len(self.done), self.total),
@@ -176,11 +176,11 @@ class RunState:
             nodes_cached=min(len(self.cached), self.total),
             elapsed=max(0.0, until - since),
             remaining=self._remaining(at) if running else None,
-            fraction=1.0 if completed else max(self.reached, self.come(until)),
+            fraction=1.0 if completed else max(self.reached, self.compute_fraction(until)),
             note=self.note if self.status in ("queued", "running") else "",
         )
 
-    def come(self, at: float) -> float:
+    def compute_fraction(self, at: float) -> float:
         """How far it has come at the moment `at`, 0…1: by time, as far as that is known of its nodes, else by nodes."""
         if not self.weights:
             return min(1.0, (len(self.done) + self._part(at)) / max(1, self.total))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 10_000
 
 
-def expected(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, float]:
+def estimate_times(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, float]:
     """The seconds that each node is likely to take, by node id; empty when nothing is known of any.
 
     Args:
@@ -25,7 +25,7 @@ def expected(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, 
     return {id_: known.get(id_, least) for id_ in prompt} if least > 0 else {}
 
 
-def learned(prompt: Mapping[str, Any], state: RunState) -> dict[str, float]:
+def measure_times(prompt: Mapping[str, Any], state: RunState) -> dict[str, float]:
     """The seconds that nodes took in a run, by class; for classes that do a number of steps, the seconds of one."""
     found: dict[str, list[float]] = {}
     for id_, seconds in state.node_times.items():

@@ -69,7 +69,7 @@ class Assets:
         async with self._api.connection.moving(name):
             found = await insist(lambda: self._have(name, source), SEND_AGAIN)
             self._sent[name] = found
-        return words.asset(found["id"], found.get("hash"), found.get("file_path"))
+        return words.build_asset(found["id"], found.get("hash"), found.get("file_path"))
 
     async def _have(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
         """Have a file on the server; sent twice, it is one file there."""
@@ -152,7 +152,7 @@ async def _told(api: Api, media: Media) -> str:
         ServerError: it tells none.
     """
     answer = await api.request("GET", job_path(media.query["job"]))
-    found = words.each(answer.body.get("outputs")) if isinstance(answer.body, dict) else []
+    found = words.filter_objects(answer.body.get("outputs")) if isinstance(answer.body, dict) else []
     told = next((output.get("url") for output in found if output.get("id") == media.query["id"]), None)
     if not isinstance(told, str) or not told:
         raise ServerError(f"{api.url} does not tell where {media.name} is", status=404)

@@ -77,7 +77,7 @@ class ComfyAPI(Backend):
     def find_remote_file(self, text: str) -> Any:
         """What stands in a prompt for a file of this server, given by its address."""
         found = re.fullmatch(rf"{re.escape(self._api.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
-        return words.asset(found[1]) if found else None
+        return words.build_asset(found[1]) if found else None
 
     def reference_to(self, media: Media) -> Any:
         """What stands in a prompt for an output; None where it can't be referred to.
@@ -85,7 +85,7 @@ class ComfyAPI(Backend):
         The proxy for one's own server names outputs by something else than a UUID, and its nodes can't have them.
         """
         id_ = media.query["id"]
-        return words.asset(id_, name=media.name) if _is_uuid(id_) else None
+        return words.build_asset(id_, name=media.name) if _is_uuid(id_) else None
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> dict[str, Any]:  # noqa: ARG002
         """Send a file, unless the server has it already; returns what stands in a prompt for it."""
@@ -109,7 +109,7 @@ class ComfyAPI(Backend):
         try:
             answer = await self._api.request("POST", "/jobs", content=content, headers=headers)
         except Busy as busy:
-            failure = Refused(words.refusal(busy.code, f"{busy}, for {ROOM / 60:.0f} minutes", None))
+            failure = Refused(words.build_refusal(busy.code, f"{busy}, for {ROOM / 60:.0f} minutes", None))
             raise TryAgain(busy.pause, busy.why, failure, within=ROOM) from None
         if answer.code == "idempotency_key_reuse":  # something on the way sent it twice
             raise ServerError(answer.message, sent=True)
@@ -119,7 +119,7 @@ class ComfyAPI(Backend):
             return self._accepted(answer.body, order)
         if not answer.code:
             raise self._api.unexpected(answer, "a job")
-        raise Refused(words.refusal(answer.code, _refusal(answer), answer.details))
+        raise Refused(words.build_refusal(answer.code, _refusal(answer), answer.details))
 
     async def find_lost(self, order: Order, error: ServerError, note: Note) -> Accepted:
         """Find the job of an order whose answer was lost, in the server's list of jobs.
@@ -157,11 +157,11 @@ class ComfyAPI(Backend):
         return Accepted(job["id"])
 
     async def _is_ours(self, job: Mapping[str, Any], order: Order, since: float) -> bool:
-        created = words.moment(job.get("created_at") or job.get("create_time"))
+        created = words.parse_time(job.get("created_at") or job.get("create_time"))
         if job["id"] in self._taken or created is None or created < since - _CLOCKS:
             return False
         prompt = await recorded(self._api, job["id"])
-        return words.same_prompt(order.binding.prompt, prompt) and job["id"] not in self._taken
+        return words.is_same_prompt(order.binding.prompt, prompt) and job["id"] not in self._taken
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Stay with a run until its outcome is known."""
@@ -246,7 +246,7 @@ class ComfyAPI(Backend):
         most = how_many(most)
         found = [job for job in await self._list(unfinished=False) if job.get("status") in words.ENDED][:most]
         prompts = await self._recorded(found)
-        return [from_record(job["id"], words.record(job, prompts.get(job["id"]), {})) for job in found]
+        return [from_record(job["id"], words.build_record(job, prompts.get(job["id"]), {})) for job in found]
 
     async def _list(self, *, unfinished: bool) -> list[Mapping[str, Any]]:
         answer = await self._jobs(unfinished=unfinished)
@@ -286,7 +286,7 @@ def _refusal(answer: Answer) -> str:
 
 def _listed(answer: Answer) -> list[Mapping[str, Any]]:
     body = answer.body if isinstance(answer.body, dict) else {}
-    return [job for job in words.each(body.get("jobs")) if words.is_id(job.get("id"))]
+    return [job for job in words.filter_objects(body.get("jobs")) if words.is_id(job.get("id"))]
 
 
 def _clock_ahead(answer: Answer) -> float:

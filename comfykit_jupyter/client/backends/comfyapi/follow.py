@@ -146,7 +146,7 @@ class TaskPoller:
         self._expired = self._expired + 1 if status == "expired" else 0
         if status in words.ENDED:
             texts = {} if run.ended else await self._texts(job)
-            run.on_history(words.record(job, self._known.prompt, texts))
+            run.on_history(words.build_record(job, self._known.prompt, texts))
         elif status == "expired":
             if self._expired >= EXPIRED_LOOKS:
                 run.on_missing()
@@ -155,12 +155,12 @@ class TaskPoller:
         else:
             if status == "canceling":
                 self._pause = min(self._pause, LOOK_CANCELING)
-            run.on_queue(words.queue(job, run.id, self._known.prompt))
+            run.on_queue(words.build_queue(job, run.id, self._known.prompt))
             if status == "running":
                 self._notice_deafness()
             if status != "queued":
                 self._on_progress(job.get("progress"))
-            for output in words.each(job.get("outputs")):
+            for output in words.filter_objects(job.get("outputs")):
                 self._on_output(output)
 
     def _notice_deafness(self) -> None:
@@ -186,7 +186,7 @@ class TaskPoller:
     async def _texts(self, job: Mapping[str, Any]) -> dict[str, str]:
         """The texts among the outputs of a job, by the ids of these outputs; one that can't be had stays a file."""
         found: dict[str, str] = {}
-        for output in words.each(job.get("outputs")):
+        for output in words.filter_objects(job.get("outputs")):
             id_ = output.get("id")
             if output.get("type") != "text" or not words.is_id(id_):
                 continue
@@ -254,7 +254,7 @@ class TaskPoller:
         elif event.name == "preview":
             self._on_preview(data)
         elif event.name == "status" and data.get("status") in ("queued", "running"):
-            self._run.on_queue(words.queue(data, self._run.id, self._known.prompt))
+            self._run.on_queue(words.build_queue(data, self._run.id, self._known.prompt))
         return event.name == "status" and data.get("status") in (*words.ENDED, "expired")
 
     def _look_now(self) -> None:
@@ -262,7 +262,7 @@ class TaskPoller:
         self._run.on_break()
 
     def _on_progress(self, progress: Any) -> None:
-        for event in words.events(progress, self._run.id, self._known.prompt):
+        for event in words.build_events(progress, self._run.id, self._known.prompt):
             self._run.on_event(event)
 
     def _on_output(self, output: Mapping[str, Any]) -> None:
@@ -273,7 +273,7 @@ class TaskPoller:
         known = self._outputs.setdefault(node, [])
         if all(each.get("id") != id_ for each in known):
             known.append(output)
-            told = words.outputs(known, {}, None).get(node, {})
+            told = words.build_outputs(known, {}, None).get(node, {})
             self._run.on_event({"type": "executed", "data": {"prompt_id": self._run.id, "node": node, "output": told}})
 
     def _on_preview(self, preview: Mapping[str, Any]) -> None:
@@ -302,4 +302,4 @@ async def recorded(api: Api, job_id: str) -> Mapping[str, Any] | None:
     """
     answer = await api.request("GET", f"{job_path(job_id)}/workflow")
     told = answer.body if answer.status == 200 and isinstance(answer.body, dict) else {}
-    return words.prompt(told.get("workflow")) if told.get("format") != "save" else None
+    return words.parse_prompt(told.get("workflow")) if told.get("format") != "save" else None

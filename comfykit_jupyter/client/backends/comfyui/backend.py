@@ -25,7 +25,7 @@ from comfykit_jupyter.client.transport.connection import Connection
 from comfykit_jupyter.client.transport.credentials import secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import queued_ids, queued_items
+from comfykit_jupyter.workflow.progress.records import find_queued_ids, find_queued_items
 
 if TYPE_CHECKING:
     import httpx
@@ -295,7 +295,7 @@ class ComfyUI(Backend):
             self._json("GET", "/history", params={"max_items": HISTORY_LOOKED_AT}), self._json("GET", "/queue")
         )
         queue = queue if isinstance(queue, dict) else {}
-        unfinished = [*queued_items(queue.get("queue_running")), *queued_items(queue.get("queue_pending"))]
+        unfinished = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
         going = [item[1] for item in unfinished if isinstance(item[1], str) and item[1].endswith(ending)]
         ended = [id_ for id_ in history if id_.endswith(ending)] if isinstance(history, dict) else []
         return [*ended[-1:], *(id_ for id_ in going if id_ not in ended[-1:])]
@@ -354,10 +354,10 @@ class ComfyUI(Backend):
         found = False
         for _ in range(3):  # it may begin to run between the look and the request
             queue = await self.queue()
-            if prompt_id in queued_ids(queue.get("queue_pending")):
+            if prompt_id in find_queued_ids(queue.get("queue_pending")):
                 await self.request("POST", "/queue", json={"delete": [prompt_id]})
                 found = True
-            elif prompt_id in queued_ids(queue.get("queue_running")):
+            elif prompt_id in find_queued_ids(queue.get("queue_running")):
                 # a server that ignores the id stops what runs: by the look before, that is ours
                 await self.request("POST", "/interrupt", json={"prompt_id": prompt_id})
                 return True

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.progress.records import queued_items
-from comfykit_jupyter.workflow.spelling import nearest
+from comfykit_jupyter.workflow.progress.records import find_queued_items
+from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 async def queued(server: ComfyUI) -> list[Job]:
     """See `ComfyKit.queue`."""
     queue = await server.queue()
-    running = [from_item(item, "running") for item in queued_items(queue.get("queue_running"))]
-    waiting = sorted(queued_items(queue.get("queue_pending")), key=_number)
+    running = [from_item(item, "running") for item in find_queued_items(queue.get("queue_running"))]
+    waiting = sorted(find_queued_items(queue.get("queue_pending")), key=_number)
     return [*running, *(from_item(item, "queued", place) for place, item in enumerate(waiting, 1))]
 
 
@@ -43,7 +43,7 @@ async def models(server: ComfyUI, folder: str | None) -> list[str]:
         return await server.names("/models")
     folders, found = await asyncio.gather(server.names("/models"), server.names(f"/models/{quote(folder, safe='')}"))
     if not found and folder not in folders:
-        meant = nearest(folder, folders)
+        meant = find_nearest(folder, folders)
         hint = (
             f": did you mean {one_line(meant)}?" if meant else f": there are {', '.join(map(one_line, folders[:40]))}"
         )

@@ -23,7 +23,7 @@ from comfykit_jupyter.client.transport.connection import Connection, retry_after
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.tolerant import mapping
+from comfykit_jupyter.workflow.tolerant import to_mapping
 
 if TYPE_CHECKING:
     import httpx
@@ -60,7 +60,7 @@ class Answer:
     @property
     def code(self) -> int | None:
         """The code; None where there is none."""
-        return words.code_of(self.body.get("code"))
+        return words.parse_code(self.body.get("code"))
 
     @property
     def said(self) -> str:
@@ -128,7 +128,7 @@ class Api:
                 answer = await send()
                 if answer.code not in words.PASSING:
                     return answer
-                failure: ServerError = Busy(f"{self.url}: {words.reason(answer.code, answer.said)}", answer.code)
+                failure: ServerError = Busy(f"{self.url}: {words.format_reason(answer.code, answer.said)}", answer.code)
             except ServerError as error:
                 if error.status in (301, 302, 303, 307, 308, 401, 403, 404):
                     raise
@@ -216,7 +216,7 @@ class Api:
 
     def line(self, answer: Answer, what: str) -> str:
         """One line that says why the site does not do what it was asked for."""
-        return f"{self.url} refuses {what}: {words.reason(answer.code, answer.said)}{self.hint(answer.code)}"
+        return f"{self.url} refuses {what}: {words.format_reason(answer.code, answer.said)}{self.hint(answer.code)}"
 
     def hint(self, code: int | None) -> str:
         """That the other site may be meant, where that is a likely cause."""
@@ -256,4 +256,4 @@ def _without(told: Any, key: str) -> Any:
 
 def told_of(answer: Answer) -> Mapping[str, Any]:
     """The object that was asked for, in its envelope or without one."""
-    return mapping(answer.data) if "data" in answer.body and "status" not in answer.body else answer.body
+    return to_mapping(answer.data) if "data" in answer.body and "status" not in answer.body else answer.body

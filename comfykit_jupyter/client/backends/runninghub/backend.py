@@ -36,8 +36,8 @@ from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, 
 from comfykit_jupyter.client.results.media import Media, to_encodable
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.hosted import Hosted, app_prompt
-from comfykit_jupyter.workflow.tolerant import mapping
+from comfykit_jupyter.workflow.hosted import Hosted, build_app_prompt
+from comfykit_jupyter.workflow.tolerant import to_mapping
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class RunningHub(Backend):
             SourceError: The site does not have it, or does not give it.
             ServerError: The site can't be reached, or rejects the key.
         """
-        if hosted.is_elsewhere(self.url):
+        if hosted.is_on_other_site(self.url):
             site = one_line(hosted.site, 60)
             raise SourceError(
                 f"the page is on {site}, and this kit uses {self.url}: the sites share no keys and no workflows; "
@@ -107,10 +107,10 @@ class RunningHub(Backend):
         answer = await self.api.ask("/api/openapi/getJsonApiFormat", {"workflowId": hosted.id})
         if not words.is_success(answer.code):
             raise self._refuses(answer, f"the workflow {hosted.id}")
-        graph: Any = mapping(answer.data).get("prompt")
+        graph: Any = to_mapping(answer.data).get("prompt")
         try:
             found = await asyncio.to_thread(
-                Workflow.parse, graph if isinstance(graph, str) else mapping(graph), hosted.id
+                Workflow.parse, graph if isinstance(graph, str) else to_mapping(graph), hosted.id
             )
             return Workflow(hosted.id, found.prompt, found.extra_pnginfo, hosted=hosted), {}
         except WorkflowError as error:
@@ -120,9 +120,9 @@ class RunningHub(Backend):
         answer = await self.api.app_demo(hosted.id)
         if not words.is_success(answer.code):
             raise self._refuses(answer, f"the app {hosted.id}")
-        told = mapping(answer.data)
+        told = to_mapping(answer.data)
         name = one_line(str(told.get("webappName") or hosted.id), 80)
-        prompt, definitions = app_prompt(told, hosted, f"the app {name}")
+        prompt, definitions = build_app_prompt(told, hosted, f"the app {name}")
         return Workflow(name, prompt, hosted=hosted), definitions
 
     def _refuses(self, answer: Answer, what: str) -> ComfyKitError:
@@ -195,8 +195,8 @@ class RunningHub(Backend):
             if error.status is None:  # no connection: nothing was sent
                 raise self._try_again(order, error, RECONNECT) from None
             raise
-        told = mapping(answer.data) or told_of(answer)
-        code = answer.code if "code" in answer.body else words.code_of(told.get("errorCode") or 0)
+        told = to_mapping(answer.data) or told_of(answer)
+        code = answer.code if "code" in answer.body else words.parse_code(told.get("errorCode") or 0)
         task_id = _id(told.get("taskId"))
         if task_id and (words.is_success(code) or code in words.PENDING):
             return await self._accepted(task_id, told)
@@ -204,22 +204,27 @@ class RunningHub(Backend):
             failure = ServerError(self.api.line(answer, "the task"), status=429)
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
         if code is None or words.is_success(code) or code in words.UNKNOWN:
-            raise self._unknown(order.id, f"{self.url} answers without a task: {words.reason(code, answer.said)}")
-        refusal = words.refusal(code, answer.said, told.get("promptTips"))
+            raise self._unknown(
+                order.id, f"{self.url} answers without a task: {words.format_reason(code, answer.said)}"
+            )
+        refusal = words.build_refusal(code, answer.said, told.get("promptTips"))
         refusal["error"]["message"] += self.api.hint(code)
         raise Refused(refusal)
 
     def _try_again(self, order: Order, failure: ServerError, pause: float, code: int | None = None) -> TryAgain:
         """Return the exception for a task that was not created. Waiting behind other tasks has no limit."""
         retries = None if code in words.QUEUES else max(0, self.settings.runninghub_retry_count)
-        why = one_line(str(failure), 100) if code is None else words.meaning(code)
+        why = one_line(str(failure), 100) if code is None else words.describe_code(code)
         return TryAgain(lengthen(pause, order.attempt), why, failure, retries=retries)
 
     def _request(self, order: Order) -> tuple[str, dict[str, Any]]:
         hosted = order.workflow.hosted
         if hosted is None:
             raise ComfyKitError(f"{one_line(order.workflow.name)} is no workflow of RunningHub")
-        body: dict[str, Any] = {"apiKey": self.api.key, "nodeInfoList": words.node_info(order.workflow, order.binding)}
+        body: dict[str, Any] = {
+            "apiKey": self.api.key,
+            "nodeInfoList": words.build_node_info(order.workflow, order.binding),
+        }
         if hosted.app:
             path, body["webappId"] = "/task/openapi/ai-app/run", int(hosted.id)
         else:
@@ -237,20 +242,20 @@ class RunningHub(Backend):
         self._lost.pop(run.id, None)
 
     async def _accepted(self, task_id: str, told: Mapping[str, Any]) -> Accepted:
-        tips = words.tips(told.get("promptTips"))
+        tips = words.parse_tips(told.get("promptTips"))
         state = str(told.get("taskStatus") or told.get("status") or "").upper()
         if tips and words.is_refused(tips, state):
             if state != "FAILED":  # nothing of it is of use, and it would be paid
                 with contextlib.suppress(ServerError):
                     await self.cancel(task_id)
-            raise Refused(words.refusal(0, "", told.get("promptTips")), task_id)
+            raise Refused(words.build_refusal(0, "", told.get("promptTips")), task_id)
         socket = told.get("netWssUrl")
         self.tasks[task_id] = CloudTask(
-            socket if isinstance(socket, str) and socket else None, words.remark(told.get("promptTips"))
+            socket if isinstance(socket, str) and socket else None, words.find_remark(told.get("promptTips"))
         )
         while len(self.tasks) > MOST_TASKS:
             self.tasks.popitem(last=False)
-        return Accepted(task_id, words.node_errors(tips))
+        return Accepted(task_id, words.build_node_errors(tips))
 
     def _unknown(self, id_: str, why: str) -> ServerError:
         error = ServerError(
@@ -324,7 +329,7 @@ class RunningHub(Backend):
             )
             if told.get(key)
         ]
-        running = words.code_of(told.get("currentTaskCounts")) or 0
+        running = words.parse_code(told.get("currentTaskCounts")) or 0
         return Server(self.url, True, None, f"RunningHub, {' and '.join(has) or 'no balance told'}", running)
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.tolerant import mapping
+from comfykit_jupyter.workflow.tolerant import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.binding import Upload
@@ -77,7 +77,7 @@ class Files:
             answer = await self._send_by(_OLD_UPLOAD, content, name, {"apiKey": self._api.key, "fileType": "input"})
         if answer is None:
             raise ServerError(f"{self._api.url} has no route by which files are sent")
-        stored = mapping(answer.data).get("fileName")
+        stored = to_mapping(answer.data).get("fileName")
         if not words.is_success(answer.code) or not isinstance(stored, str) or not stored:
             raise ServerError(self._api.line(answer, f"the file for {needed.parameter}"))
         return stored

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.tolerant import mapping
+from comfykit_jupyter.workflow.tolerant import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower
@@ -80,7 +80,7 @@ async def look_new(api: Api, task_id: str) -> Look | None:
         raise
     told = told_of(answer)
     state = str(told.get("status") or told.get("taskStatus") or "").upper()
-    code = words.code_of(told.get("errorCode")) or answer.code
+    code = words.parse_code(told.get("errorCode")) or answer.code
     said = str(told.get("errorMessage") or answer.said or "")
     state = state or _BY_CODE.get(code or 0, "")
     if not state:
@@ -89,10 +89,12 @@ async def look_new(api: Api, task_id: str) -> Look | None:
         _judge(api, code, said)
         if "status" not in told and (code is None or words.is_success(code)):
             return await look_old(api, task_id)  # of another shape, this time
-        why = f": {words.reason(code, said)}" if code is not None and not words.is_success(code) else ""
+        why = f": {words.format_reason(code, said)}" if code is not None and not words.is_success(code) else ""
         raise ServerError(f"{api.url} does not say what the task does{why}", sent=True)
-    results = words.results_of(told["results"]) if isinstance(told.get("results"), list) else None
-    return Look(state, results, words.failure(told.get("failedReason")), code, said, words.cost(told.get("usage")))
+    results = words.parse_results(told["results"]) if isinstance(told.get("results"), list) else None
+    return Look(
+        state, results, words.parse_failure(told.get("failedReason")), code, said, words.parse_cost(told.get("usage"))
+    )
 
 
 async def look_old(api: Api, task_id: str) -> Look:
@@ -103,22 +105,24 @@ async def look_old(api: Api, task_id: str) -> Look:
     """
     answer = await api.ask("/task/openapi/outputs", {"taskId": task_id}, again=0)
     code, data = answer.code, answer.data
-    socket = mapping(data).get("netWssUrl")
+    socket = to_mapping(data).get("netWssUrl")
     if code in words.PENDING or (words.is_success(code) and not isinstance(data, list)):
         queued = code == 813 or "QUEUED" in answer.said.upper()
         return Look("QUEUED" if queued else "RUNNING", socket=socket if isinstance(socket, str) else None)
     if words.is_success(code):
-        results = words.results_of(data)
+        results = words.parse_results(data)
         cost: dict[str, float] = {}
         for each in data:
-            cost |= words.cost(each)  # every file tells the cost of the whole task
+            cost |= words.parse_cost(each)  # every file tells the cost of the whole task
         return Look("SUCCESS", results, cost=cost)
     if code == 805:
-        return Look("FAILED", reason=words.failure(mapping(data).get("failedReason")), code=code, said=answer.said)
+        return Look(
+            "FAILED", reason=words.parse_failure(to_mapping(data).get("failedReason")), code=code, said=answer.said
+        )
     _judge(api, code, answer.said)
     if code in words.NO_SUCH_ROUTE or answer.status == 404:
         raise Hopeless(f"{api.url} does not tell of the task: it has no such route", status=404)
-    raise ServerError(f"{api.url} does not say what the task does: {words.reason(code, answer.said)}", sent=True)
+    raise ServerError(f"{api.url} does not say what the task does: {words.format_reason(code, answer.said)}", sent=True)
 
 
 def _judge(api: Api, code: int | None, said: str) -> None:
@@ -126,7 +130,7 @@ def _judge(api: Api, code: int | None, said: str) -> None:
     if code in words.MISSING:
         raise Missing
     if code in words.KEY:
-        raise Hopeless(f"{api.url} refuses us: {words.reason(code, said)}{api.hint(code)}", status=401)
+        raise Hopeless(f"{api.url} refuses us: {words.format_reason(code, said)}{api.hint(code)}", status=401)
 
 
 class TaskPoller:
@@ -243,7 +247,7 @@ class TaskPoller:
 
     def _may_go_on(self, why: str, *, surely: bool = False) -> str:
         id_ = self._run.prompt_id
-        page = words.task_page(self._api.url, id_)
+        page = words.build_task_url(self._api.url, id_)
         return (
             f"{why}; task {id_} {'goes' if surely else 'may go'} on: kit.attach({id_!r}) finds it, and {page} shows it"
         )
@@ -258,7 +262,7 @@ class TaskPoller:
         if look.state == "SUCCESS":
             record = await self._succeeded(look)
         elif look.state == "CANCEL":
-            record = words.record(await self._partial(look), interrupted=True)
+            record = words.build_record(await self._partial(look), interrupted=True)
         else:
             record = await self._failed(look)
         self._run.on_history(record)
@@ -280,7 +284,7 @@ class TaskPoller:
                 )
         self._run.on_cost(look.cost)
         fetched = await self._fetch(results)
-        return words.record(fetched, seconds=look.cost.get("seconds", 0))
+        return words.build_record(fetched, seconds=look.cost.get("seconds", 0))
 
     async def _outputs(self) -> Look | None:
         """The outputs by the older route, which tells their nodes; they may be there a while after the end."""
@@ -308,10 +312,10 @@ class TaskPoller:
                 error, said, code = older.reason, said or older.said, code or older.code
         stopped = not error or "InterruptProcessing" in error["exception_type"]
         if stopped and self._run.prompt_id in self._cloud.cancelled:
-            return words.record(await self._partial(look), interrupted=True)
+            return words.build_record(await self._partial(look), interrupted=True)
         if not error.get("exception_message"):
-            error = {**error, "exception_message": f"the task failed: {words.reason(code, said)}"}
-        return words.record(await self._partial(look), error=error)
+            error = {**error, "exception_message": f"the task failed: {words.format_reason(code, said)}"}
+        return words.build_record(await self._partial(look), error=error)
 
     async def _partial(self, look: Look) -> list[dict[str, Any]]:
         """What a task gave that did not end well."""

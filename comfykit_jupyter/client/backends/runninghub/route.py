@@ -39,13 +39,13 @@ class RunningHubRoute(Route):
             WorkflowError: The source refers to RunningHub, and does not name a workflow.
         """
         if isinstance(source, Mapping):
-            return Hosted.referred(source)
+            return Hosted.from_reference(source)
         if isinstance(source, Media) or not isinstance(source, (str, os.PathLike)):
             return None
         text = os.fspath(source)
         if not isinstance(text, str):
             return None
-        hosted = Hosted.of(text, settings.runninghub_url)
+        hosted = Hosted.parse(text, settings.runninghub_url)
         if hosted is not None and (hosted.site or not Path(text).exists()):  # a file of that name is a file
             return hosted
         return _read_reference(Path(text)) if "://" not in text else None
@@ -66,4 +66,4 @@ def _read_reference(path: Path) -> Hosted | None:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RuntimeError, RecursionError):
         return None
-    return Hosted.referred(content)
+    return Hosted.from_reference(content)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,7 @@ LAYERS = [
     ["client/running/*"],
     ["client/inputs/*"],
     ["client/backends/routing"],
-    ["client/backends/comfyui/*"],
-    ["client/backends/comfyapi/*"],
-    ["client/backends/runninghub/*"],
+    ["client/backends/*/*"],
     ["client/backends/*"],
     ["client/results/*"],
     ["client/transport/*"],
@@ -54,10 +53,10 @@ UPWARDS = {
 }
 """The steps upwards that are taken: none of them when a module is loaded."""
 
+BACKENDS = sorted(file.parent.name for file in ROOT.glob("client/backends/*/route.py"))
+
 STRANGERS = [
-    ("client/backends/comfyui/*", "client/backends/comfyapi/*"),
-    ("client/backends/comfyui/*", "client/backends/runninghub/*"),
-    ("client/backends/comfyapi/*", "client/backends/runninghub/*"),
+    *((f"client/backends/{one}/*", f"client/backends/{other}/*") for one, other in combinations(BACKENDS, 2)),
     ("sandbox/*", "client/*"),
     ("sandbox/*", "workflow/*"),
     ("sandbox/*", "notebook/*"),

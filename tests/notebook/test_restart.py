@@ -93,6 +93,6 @@ def test_a_run_is_attached_by_its_id(first: Page) -> None:
 
 
 def test_forms_made_in_one_cell_are_told_apart(first: Page) -> None:
-    cell = first.run("forms = [kit.form('picture.json') for _ in range(3)]\nmarks = {form._mark for form in forms}")
+    cell = first.run("forms = [kit.form('picture.json') for _ in range(3)]\nmarks = {form._cell_id for form in forms}")
     assert cell.status == "ok", cell.error
     assert first.value("len(marks)") == "3"

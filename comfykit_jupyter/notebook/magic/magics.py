@@ -157,7 +157,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         source = call.arguments[0]
         form = WorkflowWidget(source, kit=kit)
         try:
-            form.values.update(convert_values(call.values, kit.load(source), form.described, self._evaluate))
+            form.values.update(convert_values(call.values, kit.load(source), form.get_fields(), self._evaluate))
         except (ComfyKitError, UsageError):
             form.close()
             raise

@@ -1,4 +1,4 @@
-"""What a form's parameters are: as the server defines them, and while it is away as the workflow shows them."""
+"""Load the parameters of a form: as the server defines them or, while it is away, as the workflow shows them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field
 
 
-class Parameters:
+class FormParameters:
     """The parameters of one form.
 
     Args:
-        kit: whose server it is.
-        source: the workflow, as it was given. Raises `ComfyKitError` where it can't be read.
+        kit: Where the workflow runs.
+        source: The workflow, as the user named it.
+
+    Attributes:
+        workflow: The workflow.
+        fields: Its fields by name.
+        definitions: The server's definitions of its node classes; empty while the server is away.
+        is_complete: Whether the server has defined the fields.
+
+    Raises:
+        ComfyKitError: The workflow cannot be read.
     """
 
     def __init__(self, kit: ComfyKit, source: Any) -> None:
@@ -34,60 +43,57 @@ class Parameters:
         self.source = source
         self.workflow = kit.read(source)
         self.fields: dict[str, Field] = {}
-        """By name."""
         self.definitions: Definitions = {}
-        """Of the workflow's node classes; none while the server is away."""
-        self.complete = False
-        """Whether the server was there to define them."""
+        self.is_complete = False
 
-    def ask(self) -> Server:
-        """Look at the server, and get the fields as it defines them.
+    def load(self) -> Server:
+        """Load the fields, from the server if it is there, and return the state of the server.
 
         Raises:
-            WorkflowError: it lacks nodes of a file that only it can read.
+            WorkflowError: The server lacks nodes of a workflow in editor format.
         """
         server = self._kit.server(self.workflow)
-        if server.reachable and not self.complete:
+        if server.reachable and not self.is_complete:
             with contextlib.suppress(ServerError):
                 self.workflow = self._kit.load(self.workflow)
                 self.definitions = self._kit.definitions(self.workflow)
                 self.fields = {field.name: field for field in self.workflow.fields(self.definitions)}
-                self.complete = True
-        if not self.fields and self.workflow.resolved:  # what the editor saved has none before the server is there
+                self.is_complete = True
+        if not self.fields and self.workflow.resolved:  # in editor format there are none without the server
             self.fields = {field.name: field for field in self.workflow.fields({})}
         return server
 
-    def ask_again(self) -> Server:
-        """As `ask`; a server that lacks nodes counts as one that is away: they may be installed."""
+    def reload(self) -> Server:
+        """Load the fields again; a server that lacks nodes counts as away, since they may be installed later."""
         try:
-            return self.ask()
+            return self.load()
         except WorkflowError as error:
             return replace(self._kit.server(self.workflow), reachable=False, message=str(error))
 
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values as the form keeps them.
+        """Check values, and return them as the form keeps them.
 
         Raises:
-            ParameterError: with all that is wrong.
+            ParameterError: Some values do not fit.
         """
         return check_all(values, self.fields, self.workflow, self.definitions)
 
-    def described(self) -> list[dict[str, Any]]:
-        """The trait `fields`."""
+    def build_trait(self) -> list[dict[str, Any]]:
+        """Return the trait `fields`."""
         return build_fields_trait(self.fields.values())
 
-    def storage(self) -> str:
-        """The trait `storage`."""
+    def get_storage_name(self) -> str:
+        """Return the trait `storage`, from the names of the workflow and its parameters."""
         names = json.dumps([self.workflow.name, sorted(self.fields)])
         return f"{self.workflow.name[:60]}-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
 
-    def initial(self) -> dict[str, Any]:
-        """The values that a form begins with."""
-        first = {name: initial(field) for name, field in self.fields.items()}
-        return {name: value for name, value in first.items() if value is not None}
+    def get_defaults(self) -> dict[str, Any]:
+        """Return the values that a form begins with."""
+        defaults = {name: initial(field) for name, field in self.fields.items()}
+        return {name: value for name, value in defaults.items() if value is not None}
 
-    def blamed(self, result: ExecuteResult) -> dict[str, str]:
-        """The fields that a server has refused, each with what it said."""
+    def find_rejected(self, result: ExecuteResult) -> dict[str, str]:
+        """Return the server's message for each field that it has rejected."""
         error = result.error
         if error is None or error.kind != "refused":
             return {}

@@ -1,4 +1,4 @@
-"""New seeds for several runs of one form."""
+"""Choose the seeds of several runs of one form."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 LARGEST = 2**64 - 1
-"""The largest seed where nobody says otherwise."""
+"""The largest seed where the server does not define a maximum."""
 
 
-def seed_rows(
+def choose_seeds(
     workflow: Workflow, fields: Sequence[Field], values: Mapping[str, Any], mode: str, times: int
 ) -> list[dict[str, Any]]:
-    """The seeds of each of so many runs, by the names that a run takes.
+    """Return the seeds of each run by parameter name.
 
     Args:
-        workflow: whose seeds they are. Where the form has no field of one, those of its nodes are meant.
-        fields: of the form.
-        values: of the form.
-        mode: `random` draws one for each run; `increment` counts up from the form's value, or from one that is drawn
-            when that is none; anything else leaves them as they are.
-        times: how many runs.
+        workflow: The workflow. Where the form has no field for a seed, the seeds of its nodes are used.
+        fields: The fields of the form.
+        values: The values of the form.
+        mode: `random` draws a seed for each run. `increment` counts up from the form's seed, or from a random one if
+            the form has none. Anything else leaves the seeds as they are.
+        times: The number of runs.
     """
     if mode == RANDOM:
-        return [dict.fromkeys(_seeds(workflow, fields), RANDOM) for _ in range(times)]
+        return [dict.fromkeys(_find_seeds(workflow, fields), RANDOM) for _ in range(times)]
     if mode != "increment":
         return [{} for _ in range(times)]
     counters = {}
-    for name, (own, low, high) in _seeds(workflow, fields).items():
-        value = values.get(name, own)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        counters[name] = (value if whole else SystemRandom().randint(low, min(high, LARGEST_EXACT)), low, high)
+    for name, (default, low, high) in _find_seeds(workflow, fields).items():
+        value = values.get(name, default)
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        counters[name] = (value if is_integer else SystemRandom().randint(low, min(high, LARGEST_EXACT)), low, high)
     return [
         {name: low + (first - low + index) % (high - low + 1) for name, (first, low, high) in counters.items()}
         for index in range(times)
     ]
 
 
-def _seeds(workflow: Workflow, fields: Sequence[Field]) -> dict[str, tuple[Any, int, int]]:
-    """The value and the bounds of each seed, by name."""
+def _find_seeds(workflow: Workflow, fields: Sequence[Field]) -> dict[str, tuple[Any, int, int]]:
+    """Return the value and the bounds of each seed by parameter name."""
     found = {
         field.name: (field.default, int(field.min or 0), int(LARGEST if field.max is None else field.max))
         for field in fields

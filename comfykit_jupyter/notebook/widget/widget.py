@@ -1,10 +1,9 @@
-"""`WorkflowWidget`: the form of a workflow, which runs it and shows what comes of it."""
+"""`WorkflowWidget`: the form of a workflow, which runs it and shows its outputs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,22 +12,20 @@ import traitlets
 from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
-from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_values
 from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
-from comfykit_jupyter.notebook.widget.code import as_code
+from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
-from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
-from comfykit_jupyter.notebook.widget.parameters import Parameters
-from comfykit_jupyter.notebook.widget.seeds import seed_rows
+from comfykit_jupyter.notebook.widget.form import FormView
+from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.parameters import FormParameters
+from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage import is_known
-from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, initial, to_wire
-from comfykit_jupyter.notebook.widget.view import Reply, RunView
+from comfykit_jupyter.notebook.widget.view import Reply
 from comfykit_jupyter.notebook.widget.writer import writer
-from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -37,72 +34,68 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.workflow.workflow import Field
 
-RUNS_AT_ONCE = 100
-"""Runs that one message of the page may ask for."""
-LINE_LENGTH = 500
-"""Characters of what is told at a field to be wrong."""
+MAX_RUNS_AT_ONCE = 100
+"""Runs that one message of the page may start."""
 
 
-class WorkflowWidget(RunView):
+class WorkflowWidget(FormView):
     """A form of a workflow's parameters, with Run, Cancel, live progress and previews, and the outputs of its runs.
 
-        form = kit.form("portrait.json", steps=30)
-        form                                    # shows it
-        form.values["prompt"] = "a cat"         # checked; the page follows, as this follows the page
-        run = form.run()                        # as the button; run.result() waits
-        form.observe(print, names="result")     # also: values, status, progress
-
-    `values` holds all parameters; integers are exact. What differs from the workflow is what a run is given, so that a
-    seed nobody touched is drawn. Observers are called on a thread of their own; those of `values` where it was set.
+    A seed that was not touched is drawn for each run. A server that is away is not an error, unless it hosts the
+    workflow: the form says so, and connects when the server is back.
 
     Args:
-        workflow: a path, a URL, a dict, a `Workflow`, or media that carries one.
-        values: first values, by name.
-        kit: whose server it runs on; else that of `%comfykit connect`.
+        workflow: A path, a URL, a dict, a `Workflow`, or media that carries a workflow.
+        values: The first values by name.
+        kit: Where the workflow runs. The default is the kit of `%comfykit connect`.
+
+    Attributes:
+        values (MutableMapping[str, Any]): The values of all parameters by name. Assigned values are checked, and
+            integers are exact.
+        status (str): `idle`, `queued`, `running`, `completed`, `failed` or `cancelled`.
+        progress (dict[str, Any]): How far the shown run is: `fraction` (0 to 1), `elapsed` and `remaining` (seconds),
+            `node_title`, `step`, `steps`, and others.
+        result (ExecuteResult | None): The result of the run that ended last.
+
+    All four can be observed. Observers are called on a thread of their own; those of `values` on the thread that sets
+    a value.
 
     Raises:
-        ComfyKitError: the workflow can't be read, or a value does not fit. A server that is away is no error, unless
-            the workflow lies there: the form shows that it is, and looks for it again.
+        WorkflowError: The workflow cannot be read.
+        ParameterError: A value does not fit.
+        ServerError: The server that hosts the workflow is away.
+
+    Example:
+        form = kit.form("portrait.json", steps=30)
+        form                                    # shows the form
+        form.values["prompt"] = "a cat"         # checked, and shown in the page
+        run = form.run()                        # the same as the Run button
+        run.result()                            # waits for the run
+        form.observe(print, names="result")     # called at the end of each run
     """
 
-    values: Any = ValuesTrait()
-
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
-        self._watch = ServerWatch(self._look)
-        self._kit = get_current_kit() if kit is None else kit
-        self._parameters = Parameters(self._kit, workflow)
-        self._refused: dict[str, str] = {}
-        server = self._parameters.ask()
-        first = self._parameters.check(values or {})
-        self._static_output = StaticOutput(lambda: about(self._parameters.workflow.name, self._values()))
-        super().__init__(
-            view="form",
-            title=self._parameters.workflow.name,
-            fields=self._parameters.described(),
-            storage=self._parameters.storage(),
-            server=_server(server),
-        )
+        kit = get_current_kit() if kit is None else kit
+        parameters = FormParameters(kit, workflow)
+        self._watch = ServerWatch(self._check_server)
+        self._static_output = StaticOutput(self._format_values)
+        server = parameters.load()
+        super().__init__(kit, parameters, values or {}, server=_build_server_trait(server))
         self.handlers |= {
-            "set": (writer.post, self._on_set),
             "run": (writer.post, self._on_run),
-            "apply": (writer.post, self._on_apply),
-            "use": (writer.post, self._on_use),
             "code": (writer.post, self._on_code),
-            "choices": (writer.post, self._on_choices),
-            "upload": (run_in_background, self._on_upload),
         }
-        self._trait().put(self, {**self._parameters.initial(), **first})
         self._cell_id = identify_form(self.storage)
         for run in find_unfinished_runs():
-            if run.id.endswith(self._cell_id):  # of the form that this cell made before
+            if run.id.endswith(self._cell_id):  # a run of the form that this cell made before
                 self.show(run)
         if server.reachable:
-            run_in_background(self._find_again)
+            run_in_background(self._attach_earlier_runs)
         else:
             self._watch.start()
 
     def __repr__(self) -> str:
-        return f"<WorkflowWidget {about(self._parameters.workflow.name, self._values())}: {self.status}>"
+        return f"<WorkflowWidget {self._format_values()}: {self.status}>"
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -113,219 +106,127 @@ class WorkflowWidget(RunView):
             display(data, metadata=metadata, raw=True)
         self._static_output.show()
 
-    def run(self) -> Run:
-        """Run the workflow with the values of the form, as its button does. Returns at once.
+    def _format_values(self) -> str:
+        """Format the workflow and its values in one line."""
+        name, values = self._parameters.workflow.name, self._get_values()
+        return format_values(name, values) if values else f"{name}: no parameters"
 
-        What is wrong with the values or the run is told by `run.result()`, and shown in the form.
+    def run(self) -> Run:
+        """Run the workflow with the values of the form, as the Run button does.
+
+        Returns:
+            The run, at once. `run.result()` waits for it, and raises the errors of values and of the run; the form
+            shows them too.
+
+        Example:
+            result = form.run().result()
         """
         return self._submit({})
 
-    def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, {**self.given(), **seeds})
-        self.show(run)
-        return run
-
     def attach(self, prompt_id: str) -> Run:
-        """Show a run that was begun elsewhere, or before the kernel restarted, and its outputs when it has ended.
+        """Show a run that was started elsewhere, or before the kernel restarted.
 
-        A form finds its own unfinished runs, and the one that ended last, when its cell runs again.
+        A form attaches its own unfinished runs, and its last one, when its cell runs again.
+
+        Args:
+            prompt_id: The server's ID of the run.
+
+        Returns:
+            The run, at once.
 
         Raises:
-            ComfyKitError: it is no prompt_id.
+            ComfyKitError: This cannot be a prompt ID.
+
+        Example:
+            form.attach("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
         """
         run = self._kit.attach(prompt_id)
         run.subscribe(done=self._compare)
         self.show(run)
         return run
 
-    def _compare(self, result: ExecuteResult) -> None:
-        """What differs in an attached run is told by this form's workflow: the server has but the prompt."""
-        result.changed.update(find_changed_values(result.params, result.seeds, self._parameters.workflow))
+    def get_fields(self) -> tuple[Field, ...]:
+        """Return the fields of the form, with bounds and choices if the server could be asked.
 
-    def _find_again(self) -> None:
-        """Show the runs of this form on the server that this kernel knows nothing of: it has restarted meanwhile."""
-        with contextlib.suppress(ComfyKitError):
-            for found in self._kit.find(self._cell_id, self._parameters.workflow):
-                if not is_known(found):
-                    self.attach(found)
+        Returns:
+            One `Field` for each parameter, in the order of the form.
 
-    def given(self) -> dict[str, Any]:
-        """The values that differ from the workflow's own: what a run is given."""
-        first = self._parameters.initial()
-        return {
-            name: value
-            for name, value in self._values().items()
-            if name not in first or first[name] != value or type(first[name]) is not type(value)
-        }
-
-    @property
-    def described(self) -> tuple[Field, ...]:
-        """The workflow's parameters, with bounds and choices where the server is there to give them."""
+        Example:
+            [field.name for field in form.get_fields()]
+        """
         return tuple(self._parameters.fields.values())
 
     def close(self) -> None:
-        """Take the form out of the page. Runs go on; what they gave stays in the notebook."""
+        """Remove the form from the page. Its runs continue, and its static output stays in the notebook."""
         self._watch.stop()
         super().close()
 
-    # -- values --------------------------------------------------------------------------------------------------------
+    # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
-        """Check and set values; `whole`: all others go back to the workflow's own.
+    def _submit(self, seeds: Mapping[str, Any]) -> Run:
+        values = {**self._find_changed_values(), **seeds}
+        run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, values)
+        self.show(run)
+        return run
 
-        Raises:
-            ParameterError: a name or value is wrong; nothing was changed.
-        """
-        checked = self._parameters.check(changes)
+    def _find_changed_values(self) -> dict[str, Any]:
+        """Return the values that differ from the workflow's own: only they are sent with a run."""
+        defaults = self._parameters.get_defaults()
+        return {
+            name: value
+            for name, value in self._get_values().items()
+            if name not in defaults or defaults[name] != value or type(defaults[name]) is not type(value)
+        }
+
+    def _compare(self, result: ExecuteResult) -> None:
+        """Find the changed values of an attached run by this form's workflow: the server has only the prompt."""
+        result.changed.update(find_changed_values(result.params, result.seeds, self._parameters.workflow))
+
+    def _attach_earlier_runs(self) -> None:
+        """Attach the runs of this form that the server has and this kernel does not: the kernel was restarted."""
+        with contextlib.suppress(ComfyKitError):
+            for prompt_id in self._kit.find(self._cell_id, self._parameters.workflow):
+                if not is_known(prompt_id):
+                    self.attach(prompt_id)
+
+    def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Start one or several runs."""
+        times = int(content.get("times") or 1)
+        if not 1 <= times <= MAX_RUNS_AT_ONCE:
+            raise ComfyKitError(f"times must be between 1 and {MAX_RUNS_AT_ONCE}, not {times}")
+        if self._rejected:
+            raise ComfyKitError("; ".join(self._rejected.values()))
         with self.lock:
-            before = self._parameters.initial() if whole else self._values()
-            self._trait().put(self, {**before, **checked})
-            self._forgive(list(self._refused) if whole else list(checked))
+            self.errors = {}
+        seeds = choose_seeds(
+            self._parameters.workflow, self.get_fields(), self._get_values(), str(content.get("seed") or ""), times
+        )
+        ids = [self._submit(each).id for each in seeds]
+        return {"prompt_id": ids[0], "prompt_ids": ids}, ()
 
-    def _values(self) -> dict[str, Any]:
-        return dict(self._trait_values["values"])
+    def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the code that repeats a run."""
+        result = self._find_result(content["run"])
+        return {"code": build_code(self._parameters.source, result, self._parameters.workflow, self._kit)}, ()
 
-    def _trait(self) -> ValuesTrait:
-        trait: ValuesTrait = type(self).values
-        return trait
+    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
+        """Show the errors of values at their fields, and add the run to the static output."""
+        errors: dict[str, str] = {}
+        try:
+            run.result(1.0)
+        except ParameterError as error:
+            errors = {problem.parameter: strip_folders(problem.message) for problem in error.problems}
+        except (ComfyKitError, TimeoutError):
+            errors = self._parameters.find_rejected(result)
+        if errors:
+            self._show_errors(errors)
+        self._static_output.add(result)
 
-    def _forgive(self, names: Sequence[str]) -> None:
-        """These have a value again that fits."""
-        for name in names:
-            self._refused.pop(name, None)
-        left = {name: line for name, line in self.errors.items() if name not in names}
-        if left != self.errors:
-            self.errors = left
-
-    # -- the page ------------------------------------------------------------------------------------------------------
+    # -- the server ----------------------------------------------------------------------------------------------------
 
     def _on_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         self._watch.check_now()
         return super()._on_hello(content, buffers)
-
-    def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        name = str(content["name"])
-        if name not in self._parameters.fields:
-            raise ComfyKitError(f"the form has no field {name[:60]!r}")
-        try:
-            if content.get("reset") is True:
-                self._reset(name)
-            else:
-                self.change_values({name: from_wire(content["value"], self._parameters.fields[name].kind)})
-        except ParameterError as error:
-            self._refused[name] = strip_folders(str(error))[:LINE_LENGTH]
-            with self.lock:
-                self.errors = {**self.errors, name: self._refused[name]}
-            raise
-        return {}, ()
-
-    def _reset(self, name: str) -> None:
-        with self.lock:
-            values, first = self._values(), self._parameters.initial()
-            values.pop(name, None)
-            self._trait().put(self, {**values, **({name: first[name]} if name in first else {})})
-            self._forgive([name])
-
-    def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        times = int(content.get("times") or 1)
-        if not 1 <= times <= RUNS_AT_ONCE:
-            raise ComfyKitError(f"{times} runs at once: 1 to {RUNS_AT_ONCE} can be asked for")
-        if self._refused:
-            raise ComfyKitError("; ".join(self._refused.values()))
-        with self.lock:
-            self.errors = {}
-        rows = seed_rows(
-            self._parameters.workflow, self.described, self._values(), str(content.get("seed") or ""), times
-        )
-        ids = [self._submit(seeds).id for seeds in rows]
-        return {"prompt_id": ids[0], "prompt_ids": ids}, ()
-
-    def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        result = self._known(content["run"])
-        seeds = {name: seed for name, seed in result.seeds.items() if name in self._parameters.fields}
-        self.change_values({**result.params, **seeds}, whole=True)
-        return {}, ()
-
-    def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        name = str(content["name"])
-        media = self.find_media(content["run"], content["key"])
-        field = self._parameters.fields.get(name)
-        if field is None or field.kind not in (media.kind, "file"):
-            raise ComfyKitError(f"{name[:60]} takes no {media.kind}")
-        self.change_values({name: media})
-        return {}, ()
-
-    def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        return {
-            "code": as_code(self._parameters.source, self._known(content["run"]), self._parameters.workflow, self._kit)
-        }, ()
-
-    def _ended(self, run: str) -> ExecuteResult:
-        result = self.stage.results.get(run)
-        if result is None:
-            raise ComfyKitError("this run is no longer available: run the cell again")
-        return result
-
-    def _known(self, run: str) -> ExecuteResult:
-        """A run of which it is known what was run."""
-        result = self._ended(run)
-        if not result.workflow_name:  # attached, and nobody has its prompt on record
-            where = urlsplit(result.server).netloc
-            raise ComfyKitError(f"with which values this run was made is not known: {where} tells its outputs only")
-        return result
-
-    def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        field = self._parameters.fields.get(str(content["name"]))
-        return {"choices": to_wire(list(field.choices or ())) if field else []}, ()
-
-    def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
-        name = str(content["name"])
-        if name not in self._parameters.fields or self._parameters.fields[name].kind not in MEDIA_KINDS:
-            raise ComfyKitError(f"the form has no field {name[:60]!r} that takes a file")
-        key = f"{self.model_id}:{content['upload']}"
-        received, path = get_inbox().receive(
-            key, str(content["file"]), int(content["size"]), int(content["offset"]), bytes(buffers[0])
-        )
-        if path is None:
-            return {"received": received}, ()
-        writer.post(lambda: self.change_values({name: str(path)}))
-        return {"received": received, "value": str(path)}, ()
-
-    def find_file(self, run: str, key: str) -> tuple[Path, str]:
-        """As in `RunView`; the run `input` stands for the form's own media values."""
-        if run != "input":
-            return super().find_file(run, key)
-        field, value = self._parameters.fields[key], self._values().get(key)
-        if field.kind not in MEDIA_KINDS or not isinstance(value, str):
-            raise ComfyKitError(f"{key}: there is nothing to show of it here")
-        if isinstance(value, Media):
-            return value.path, value.mime
-        path = Path(value).expanduser()
-        if value != initial(field) and path.is_file():  # a workflow from elsewhere opens no files here
-            kind, found = find_format(path.name)
-            if kind == "file":
-                raise ComfyKitError(f"{key}: there is nothing to show of it here")
-            return path, found.mime
-        if value.startswith(("http://", "https://")):
-            raise ComfyKitError(f"{key}: what is behind an address is seen when it has run")
-        there = self._kit.input(value, self._parameters.workflow)
-        return there.path, there.mime
-
-    # -- runs and the server -------------------------------------------------------------------------------------------
-
-    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
-        """Point at the fields that were wrong, and keep the outputs in the notebook."""
-        lines: dict[str, str] = {}
-        try:
-            run.result(1.0)
-        except ParameterError as error:
-            lines = {problem.parameter: strip_folders(problem.message) for problem in error.problems}
-        except (ComfyKitError, TimeoutError):
-            lines = self._parameters.blamed(result)
-        if lines:
-            with self.lock:
-                self.errors = {**self.errors, **{name: line[:LINE_LENGTH] for name, line in lines.items()}}
-        self._static_output.add(result)
 
     @traitlets.observe("status")
     def _follow_status(self, change: Any) -> None:
@@ -334,30 +235,26 @@ class WorkflowWidget(RunView):
         elif change.new in ("completed", "failed", "cancelled"):
             self._watch.check_now()
 
-    def _look(self) -> bool:
-        """Look at the server; whether it is away or busy, so that it is worth another look."""
+    def _check_server(self) -> bool:
+        """Check the server; return whether it is away or busy, and should be checked again."""
         if self.comm is None:
             return False
-        complete = self._parameters.complete
-        server = self._parameters.ask_again()
-        found = self._parameters.complete and not complete
-        writer.post(lambda: self._tell(server, found=found))
+        was_complete = self._parameters.is_complete
+        server = self._parameters.reload()
+        found = self._parameters.is_complete and not was_complete
+        writer.post(lambda: self._show_server(server, found=found))
         return not server.reachable or bool(server.running)
 
-    def _tell(self, server: Server, *, found: bool) -> None:
+    def _show_server(self, server: Server, *, found: bool) -> None:
+        """Show the state of the server; `found`: it has defined the fields that the form did not have before."""
         with self.lock, self.hold_sync():
-            self.server = _server(server)
+            self.server = _build_server_trait(server)
             if found:
-                self.fields, self.storage = self._parameters.described(), self._parameters.storage()
-                self._trait().put(self, {**self._parameters.initial(), **self._values()})
+                self.fields, self.storage = self._parameters.build_trait(), self._parameters.get_storage_name()
+                self._set_values({**self._parameters.get_defaults(), **self._get_values()})
 
 
-def about(name: str, values: Mapping[str, Any]) -> str:
-    """A form in one line: the workflow, and what its parameters are."""
-    return format_values(name, values) if values else f"{name}: no parameters"
-
-
-def _server(server: Server) -> dict[str, Any]:
+def _build_server_trait(server: Server) -> dict[str, Any]:
     state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
     return {
         "address": urlsplit(server.url).netloc,

@@ -1,0 +1,204 @@
+"""Show the form of a workflow in the page: its fields, their values and errors, and the files that it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
+from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
+from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, initial, to_wire
+from comfykit_jupyter.notebook.widget.view import Reply, RunView
+from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+
+NAME_LENGTH = 60
+"""Characters of a name from the page in a message."""
+ERROR_LENGTH = 500
+"""Characters of an error at a field."""
+
+
+class FormView(RunView):
+    """A form with its values. `WorkflowWidget` adds what runs it.
+
+    Args:
+        kit: Where its files are.
+        parameters: The parameters of its workflow.
+        values: The first values by name.
+        traits: Further traits.
+
+    Raises:
+        ParameterError: A value does not fit.
+    """
+
+    values: Any = ValuesTrait()
+
+    def __init__(self, kit: ComfyKit, parameters: FormParameters, values: Mapping[str, Any], **traits: Any) -> None:
+        self._kit = kit
+        self._parameters = parameters
+        self._rejected: dict[str, str] = {}
+        """The errors of values that the page sent and the form does not have, by field."""
+        checked = parameters.check(values)
+        super().__init__(
+            view="form",
+            title=parameters.workflow.name,
+            fields=parameters.build_trait(),
+            storage=parameters.get_storage_name(),
+            **traits,
+        )
+        self.handlers |= {
+            "set": (writer.post, self._on_set),
+            "apply": (writer.post, self._on_apply),
+            "use": (writer.post, self._on_use),
+            "choices": (writer.post, self._on_choices),
+            "upload": (run_in_background, self._on_upload),
+        }
+        self._set_values({**parameters.get_defaults(), **checked})
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
+        """Check and set values.
+
+        Args:
+            changes: The values by name.
+            whole: Whether all other values return to the workflow's own.
+
+        Raises:
+            ParameterError: A name or value is wrong; nothing was changed.
+        """
+        checked = self._parameters.check(changes)
+        with self.lock:
+            before = self._parameters.get_defaults() if whole else self._get_values()
+            self._set_values({**before, **checked})
+            self._clear_errors(list(self._rejected) if whole else list(checked))
+
+    def _get_values(self) -> dict[str, Any]:
+        return dict(self._trait_values["values"])
+
+    def _set_values(self, values: dict[str, Any]) -> None:
+        """Set values that have been checked."""
+        trait: ValuesTrait = type(self).values
+        trait.put(self, values)
+
+    def _reset_value(self, name: str) -> None:
+        """Return a parameter to the workflow's own value."""
+        with self.lock:
+            values, defaults = self._get_values(), self._parameters.get_defaults()
+            values.pop(name, None)
+            if name in defaults:
+                values[name] = defaults[name]
+            self._set_values(values)
+            self._clear_errors([name])
+
+    def _reject_value(self, name: str, error: ParameterError) -> None:
+        """Show an error at a field; the form cannot run until the field has a value that fits."""
+        self._rejected[name] = strip_folders(str(error))[:ERROR_LENGTH]
+        self._show_errors({name: self._rejected[name]})
+
+    def _show_errors(self, errors: Mapping[str, str]) -> None:
+        with self.lock:
+            self.errors = {**self.errors, **{name: error[:ERROR_LENGTH] for name, error in errors.items()}}
+
+    def _clear_errors(self, names: Sequence[str]) -> None:
+        """Remove the errors of fields that have a value that fits."""
+        for name in names:
+            self._rejected.pop(name, None)
+        left = {name: error for name, error in self.errors.items() if name not in names}
+        if left != self.errors:
+            self.errors = left
+
+    # -- messages of the page ------------------------------------------------------------------------------------------
+
+    def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        name = str(content["name"])
+        if name not in self._parameters.fields:
+            raise ComfyKitError(f"the form has no field {name[:NAME_LENGTH]!r}")
+        try:
+            if content.get("reset") is True:
+                self._reset_value(name)
+            else:
+                self.change_values({name: from_wire(content["value"], self._parameters.fields[name].kind)})
+        except ParameterError as error:
+            self._reject_value(name, error)
+            raise
+        return {}, ()
+
+    def _on_apply(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Set the form to the values and seeds of a run."""
+        result = self._find_result(content["run"])
+        seeds = {name: seed for name, seed in result.seeds.items() if name in self._parameters.fields}
+        self.change_values({**result.params, **seeds}, whole=True)
+        return {}, ()
+
+    def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Set a field to an output of a run."""
+        name = str(content["name"])
+        media = self.find_media(content["run"], content["key"])
+        field = self._parameters.fields.get(name)
+        if field is None or field.kind not in (media.kind, "file"):
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use this {media.kind} here")
+        self.change_values({name: media})
+        return {}, ()
+
+    def _find_result(self, run: str) -> ExecuteResult:
+        """Return the result of an ended run whose values are known.
+
+        Raises:
+            ComfyKitError: There is no such run, or its values are not known.
+        """
+        result = self.stage.results.get(run)
+        if result is None:
+            raise ComfyKitError("this run is no longer available: run the cell again")
+        if not result.workflow_name:  # an attached run whose prompt is not on record
+            server = urlsplit(result.server).netloc
+            raise ComfyKitError(f"the values of this run are not known: {server} gives back only its outputs")
+        return result
+
+    def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the choices of a field that the trait has no room for."""
+        field = self._parameters.fields.get(str(content["name"]))
+        return {"choices": to_wire(list(field.choices or ())) if field else []}, ()
+
+    def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+        """Receive a piece of a file, and set its field once the file is complete."""
+        name = str(content["name"])
+        if name not in self._parameters.fields or self._parameters.fields[name].kind not in MEDIA_KINDS:
+            raise ComfyKitError(f"the form has no file field {name[:NAME_LENGTH]!r}")
+        key = f"{self.model_id}:{content['upload']}"
+        received, path = get_inbox().receive(
+            key, str(content["file"]), int(content["size"]), int(content["offset"]), bytes(buffers[0])
+        )
+        if path is None:
+            return {"received": received}, ()
+        writer.post(lambda: self.change_values({name: str(path)}))
+        return {"received": received, "value": str(path)}, ()
+
+    def find_file(self, run: str, key: str) -> tuple[Path, str]:
+        """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values."""
+        if run != "input":
+            return super().find_file(run, key)
+        field, value = self._parameters.fields[key], self._get_values().get(key)
+        if field.kind not in MEDIA_KINDS or not isinstance(value, str):
+            raise ComfyKitError(f"{key}: this value cannot be shown")
+        if isinstance(value, Media):
+            return value.path, value.mime
+        path = Path(value).expanduser()
+        if value != initial(field) and path.is_file():  # the default of a foreign workflow opens no local file
+            kind, found = find_format(path.name)
+            if kind == "file":
+                raise ComfyKitError(f"{key}: this file cannot be shown")
+            return path, found.mime
+        if value.startswith(("http://", "https://")):
+            raise ComfyKitError(f"{key}: the file at a URL cannot be shown before a run")
+        media = self._kit.input(value, self._parameters.workflow)
+        return media.path, media.mime

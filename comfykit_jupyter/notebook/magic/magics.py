@@ -154,10 +154,11 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
 
         kit = self._get_kit(call)
         name = _parse_variable(call)
-        source = call.arguments[0]
-        form = WorkflowWidget(source, kit=kit)
+        form = WorkflowWidget(call.arguments[0], kit=kit)
         try:
-            form.values.update(convert_values(call.values, kit.load(source), form.get_fields(), self._evaluate))
+            if call.values:
+                values = convert_values(call.values, kit.load(form.workflow), form.get_fields(), self._evaluate)
+                form.values.update(values)
         except (ComfyKitError, UsageError):
             form.close()
             raise

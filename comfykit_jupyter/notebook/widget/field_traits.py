@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.notebook.widget.values import initial, to_wire
+from comfykit_jupyter.notebook.widget.values import get_initial_value, to_wire
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Field
@@ -24,7 +24,7 @@ def build_fields_trait(fields: Iterable[Field]) -> list[dict[str, Any]]:
     left = CHOICES_BYTES
     trait = []
     for field in fields:
-        entry = {**field.to_json(), "default": to_wire(initial(field))}
+        entry = {**field.to_json(), "default": to_wire(get_initial_value(field))}
         entry["tooltip"] = field.tooltip[:TEXT_LENGTH]
         entry["class_type"] = field.class_type[:TEXT_LENGTH]
         entry["label_on"], entry["label_off"] = field.label_on[:LABEL_LENGTH], field.label_off[:LABEL_LENGTH]

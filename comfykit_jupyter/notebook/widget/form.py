@@ -11,7 +11,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
-from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, initial, to_wire
+from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 NAME_LENGTH = 60
 """Characters of a name from the page in a message."""
@@ -63,6 +64,11 @@ class FormView(RunView):
             "upload": (run_in_background, self._on_upload),
         }
         self._set_values({**parameters.get_defaults(), **checked})
+
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow of the form."""
+        return self._parameters.workflow
 
     # -- values --------------------------------------------------------------------------------------------------------
 
@@ -193,7 +199,9 @@ class FormView(RunView):
         if isinstance(value, Media):
             return value.path, value.mime
         path = Path(value).expanduser()
-        if value != initial(field) and path.is_file():  # the default of a foreign workflow opens no local file
+        if (
+            value != get_initial_value(field) and path.is_file()
+        ):  # a foreign default opens no local file
             kind, found = find_format(path.name)
             if kind == "file":
                 raise ComfyKitError(f"{key}: this file cannot be shown")

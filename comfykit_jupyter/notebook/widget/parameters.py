@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ServerError, WorkflowError
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
-from comfykit_jupyter.notebook.widget.values import check_all, initial
+from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -76,7 +76,7 @@ class FormParameters:
         Raises:
             ParameterError: Some values do not fit.
         """
-        return check_all(values, self.fields, self.workflow, self.definitions)
+        return check_form_values(values, self.fields, self.workflow, self.definitions)
 
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""
@@ -89,7 +89,7 @@ class FormParameters:
 
     def get_defaults(self) -> dict[str, Any]:
         """Return the values that a form begins with."""
-        defaults = {name: initial(field) for name, field in self.fields.items()}
+        defaults = {name: get_initial_value(field) for name, field in self.fields.items()}
         return {name: value for name, value in defaults.items() if value is not None}
 
     def find_rejected(self, result: ExecuteResult) -> dict[str, str]:

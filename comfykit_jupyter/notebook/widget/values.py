@@ -1,4 +1,4 @@
-"""Workflow values on their way between Python and the page: exact integers, and a mapping that tells of changes."""
+"""Keep a form's values: check them, convert them for the page, and notify when they change."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
-class Owner(Protocol):
-    """What has the values (a widget): it checks them, and keeps the values under one lock."""
+class ValuesOwner(Protocol):
+    """The widget that has the values, and changes them under one lock."""
 
     def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
-        """Check and set these values; `whole`: and no others.
+        """Check and set values; with `whole`, all others return to the workflow's own.
 
         Raises:
-            ParameterError: a name or value is wrong; nothing was changed.
+            ParameterError: A name or value is wrong; nothing was changed.
         """
 
 
 def to_wire(value: Any) -> Any:
-    """A value as JSON that JavaScript reads exactly: integers past 2^53 are strings, and so is all that JSON lacks.
+    """Convert a value to JSON that JavaScript reads exactly.
 
-    An output of a run is told by its name on the server.
+    An integer beyond 2^53 becomes a string, and so does anything that JSON lacks. An output of a run becomes its name
+    on the server.
     """
     if isinstance(value, Media):
         return value.server_name
@@ -56,7 +57,7 @@ def to_wire(value: Any) -> Any:
 
 
 def from_wire(value: Any, kind: str) -> Any:
-    """A value as the page sent it, for a field of this kind: the other way round of `to_wire`."""
+    """Convert a value that the page sent for a field of this kind: the inverse of `to_wire`."""
     if kind in ("integer", "seed"):
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             return int(value)
@@ -65,27 +66,27 @@ def from_wire(value: Any, kind: str) -> Any:
     return value
 
 
-def initial(field: Field) -> Any:
-    """What a form begins with: the workflow's value. A seed of 0 is one that nobody chose: it is drawn for each run."""
+def get_initial_value(field: Field) -> Any:
+    """Return the value a form begins with: the workflow's own. A seed of 0 was not chosen: it is drawn for each run."""
     return RANDOM if field.kind == "seed" and field.default in (0, "0") else field.default
 
 
-def check_all(
+def check_form_values(
     values: Mapping[str, Any], fields: Mapping[str, Field], workflow: Workflow, definitions: Definitions
 ) -> dict[str, Any]:
-    """Return values as a form keeps them.
+    """Check values, and return them as a form keeps them.
 
-    Bytes, images, arrays and the like become files in a private folder, and the value is the file's path.
+    Bytes, images, arrays and the like become files in a private folder; the value is the path of the file.
 
     Raises:
-        ParameterError: with all that is wrong.
+        ParameterError: Some values do not fit; it has all problems.
     """
     kept: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in values.items():
         field = fields.get(name)
         try:
-            kept[name] = value if field is None or field.kind not in MEDIA_KINDS else _file(field, value)
+            kept[name] = value if field is None or field.kind not in MEDIA_KINDS else _keep_file(field, value)
         except ParameterError as error:
             problems += error.problems
     try:
@@ -97,29 +98,34 @@ def check_all(
     return {name: each.value for name, each in checked.items()}
 
 
-def _file(field: Field, value: Any) -> Any:
+def _keep_file(field: Field, value: Any) -> Any:
+    """Return the path or the name of a media value; content without a file gets one in a private folder."""
     if isinstance(value, str) and value:
         return value
     if isinstance(value, os.PathLike):
         return str(Path(value).expanduser())
     if value is None or value == "":
-        message = f"{field.name} ({field.node}): give a file, a picture, a URL, or a name that the server has"
+        message = f"{field.name} ({field.node}): give a file, an image, a URL, or the name of a file on the server"
         raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
     kind: Any = field.kind
-    sent = call(read_media(Upload(field.name, field.node_id, field.node, field.name, kind, value), None))
-    if not isinstance(sent, LocalFile):
-        return sent.name
-    return str(
-        get_inbox().keep(sent.content, f"{field.name}{sent.suffix}")
-        if isinstance(sent.content, bytes)
-        else sent.content
-    )
+    upload = Upload(field.name, field.node_id, field.node, field.name, kind, value)
+    media = call(read_media(upload, None))
+    if not isinstance(media, LocalFile):
+        return media.name
+    if isinstance(media.content, bytes):
+        return str(get_inbox().keep(media.content, f"{field.name}{media.suffix}"))
+    return str(media.content)
 
 
 class Values(MutableMapping[str, Any]):
-    """The values of a form, by parameter: `form.values["steps"] = 20` checks the value, sets it, and shows it."""
+    """The values of a form by parameter name: `form.values["steps"] = 20` checks the value and shows it in the page.
 
-    def __init__(self, owner: Owner, read: Callable[[], Mapping[str, Any]]) -> None:
+    Args:
+        owner: The widget.
+        read: Returns its current values.
+    """
+
+    def __init__(self, owner: ValuesOwner, read: Callable[[], Mapping[str, Any]]) -> None:
         self._owner = owner
         self._read = read
 
@@ -141,7 +147,7 @@ class Values(MutableMapping[str, Any]):
         return len(self._read())
 
     def update(self, other: Any = (), /, **values: Any) -> None:
-        """Set several values at once: all of them, or none if one is wrong."""
+        """Set several values at once, or none of them if one is wrong."""
         self._owner.change_values({**dict(other), **values})
 
     def __eq__(self, other: object) -> bool:
@@ -154,9 +160,9 @@ class Values(MutableMapping[str, Any]):
 
 
 class ValuesTrait(traitlets.TraitType[Any, Any]):
-    """The trait of `values`: read, it is the live mapping; assigned, it is checked as a whole.
+    """The trait `values`: reading returns the live mapping; assigning checks the values and replaces all of them.
 
-    What is kept inside, and what observers get as `change.new` and `change.old`, are plain dicts that never change.
+    It stores plain dicts that are never modified. Observers get these as `change.new` and `change.old`.
     """
 
     info_text = "a mapping of parameter names to values"
@@ -166,16 +172,16 @@ class ValuesTrait(traitlets.TraitType[Any, Any]):
         self.tag(sync=True, to_json=lambda values, _owner: to_wire(values))
 
     def get(self, obj: Any, cls: Any = None) -> Any:
-        """The live mapping."""
-        super().get(obj, cls)  # the default, on first reading
-        return Values(obj, lambda: obj._trait_values[self.name])  # noqa: SLF001 - traitlets keeps it nowhere else
+        """Return the live mapping."""
+        super().get(obj, cls)  # sets the default on first reading
+        return Values(obj, lambda: obj._trait_values[self.name])  # noqa: SLF001 - traitlets has no public way
 
     def set(self, obj: Any, value: Any) -> None:
-        """Replace all values."""
+        """Check the values, and replace all of them."""
         if not isinstance(value, Mapping):
             self.error(obj, value)
         obj.change_values(dict(value), whole=True)
 
     def put(self, obj: Any, value: dict[str, Any]) -> None:
-        """Keep values that have been checked, and notify."""
+        """Store values that have been checked, and notify observers."""
         super().set(obj, value)

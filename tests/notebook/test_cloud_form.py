@@ -177,7 +177,7 @@ def test_code_of_a_run_with_a_file_names_what_was_sent_and_of_a_key_that_was_giv
         code = other.ask(model, "code", run=run)[0]["code"]
         made = other.value(HASH)
         assert cloud.key not in known_to(other)
-    assert "# it needs runninghub_api_key= as well" in code
+    assert "# also needs runninghub_api_key=" in code
     assert "ComfyKit(runninghub_instance_type='plus')" in code
     assert "image='openapi/" in code
     assert again(page, code) == made

@@ -199,9 +199,7 @@ class FormView(RunView):
         if isinstance(value, Media):
             return value.path, value.mime
         path = Path(value).expanduser()
-        if (
-            value != get_initial_value(field) and path.is_file()
-        ):  # a foreign default opens no local file
+        if value != get_initial_value(field) and path.is_file():  # a foreign default opens no local file
             kind, found = find_format(path.name)
             if kind == "file":
                 raise ComfyKitError(f"{key}: this file cannot be shown")

@@ -6,14 +6,17 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.sandbox import Sandbox
 
+WORKFLOWS = Path(__file__).parent / "notebooks" / "workflows"
 BROWSER = "tests/browser/"
 LONGEST = (BROWSER, "tests/notebook/", "tests/clouds/", "tests/client/")
 
@@ -38,6 +41,17 @@ def sandbox() -> Iterator[Sandbox]:
     """One embedded server for the whole session."""
     with Sandbox() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def doctest_names(
+    request: pytest.FixtureRequest, doctest_namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give the examples in docstrings a `kit` on the embedded `server`, in the folder of the example workflows."""
+    if isinstance(request.node, pytest.DoctestItem):
+        server = request.getfixturevalue("sandbox")
+        monkeypatch.chdir(WORKFLOWS)
+        doctest_namespace |= {"server": server, "kit": ComfyKit(server.url)}
 
 
 # How a parallel run is divided: what takes longest begins first, and no two browser tests run at once.

@@ -121,7 +121,7 @@ def test_spaces_around_an_id_are_none_of_it(kit: ComfyKit) -> None:
 
 @pytest.mark.parametrize("prompt_id", ["", " ", None, 5])
 def test_what_is_no_prompt_id_is_refused_at_once(prompt_id: Any, kit: ComfyKit) -> None:
-    with pytest.raises(ComfyKitError, match="give the prompt_id of a run"):
+    with pytest.raises(ComfyKitError, match="prompt_id must be the ID of a job"):
         kit.attach(prompt_id)
 
 

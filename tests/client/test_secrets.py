@@ -102,7 +102,7 @@ async def test_a_url_on_another_port_gets_none_of_them(elsewhere: Elsewhere, pro
 async def test_media_of_another_server_are_fetched_with_its_own_secrets_only(
     proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
 ) -> None:
-    origin = make_kit(elsewhere.url)._where()
+    origin = make_kit(elsewhere.url)._find_backend()
     media = Media(origin, {"filename": "cat.png"}, node="1", var="1")
     await make_kit(proxy.url, **SECRETS).execute(workflows.inverted(), {"image": media})
     assert [seen["path"] for seen in elsewhere.seen] == ["/view?filename=cat.png&type=output"]
@@ -132,7 +132,7 @@ async def test_they_show_nowhere(proxy: Proxy, make_kit: MakeKit, caplog: pytest
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
         kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
-        shown += [kit, kit._settings, kit._where(), kit.server(), kit.options(timeout=3)]
+        shown += [kit, kit._settings, kit._find_backend(), kit.server(), kit.options(timeout=3)]
         run = kit.submit(workflows.picture())
         result = await run
         shown += [run, run.progress, result.image]
@@ -209,7 +209,7 @@ def test_the_environments_key_goes_to_the_server_of_the_kit(
 ) -> None:
     monkeypatch.setenv("COMFYUI_API_KEY", "from-environment")
     kit = make_kit(proxy.url)
-    loop.call(kit._where().status())
+    loop.call(kit._find_backend().status())
     assert {seen.headers["Authorization"] for seen in proxy.seen} == {"Bearer from-environment"}
 
 

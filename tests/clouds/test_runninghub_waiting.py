@@ -224,7 +224,7 @@ def test_an_attached_task_that_was_cancelled_is_interrupted(
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_an_invalid_task_id_is_rejected(name: str, kit: ComfyKit) -> None:
-    with pytest.raises(ComfyKitError, match="attach: give the prompt_id"):
+    with pytest.raises(ComfyKitError, match="attach: prompt_id must be"):
         kit.attach(name)
 
 
@@ -334,7 +334,7 @@ def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: Running
     run = kit.submit(WORKFLOW)
     running(cloud, its)
     cloud.wait_for(lambda: cloud.asked("v2/query"))
-    loop.call(kit._where(WORKFLOW).close())
+    loop.call(kit._find_backend(WORKFLOW).close())
     assert cloud.task.cancels == 0
     its.open()
     assert run.result().status == "completed"

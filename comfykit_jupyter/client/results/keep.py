@@ -51,6 +51,7 @@ def keep(mode: KeepMode | None = None, kilobytes: int | None = None) -> Keep:
         SettingsError: The mode or the number is not allowed.
 
     Example:
+        >>> from comfykit_jupyter import keep
         >>> keep("thumbnails", kilobytes=400)
         Keep(mode='thumbnails', kilobytes=400)
         >>> keep("thumbnails")

@@ -30,8 +30,8 @@ class AttachedRun(Run):
         super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
         self.changed_at = time.monotonic()  # an older look at the queue, for another run, may not have it yet
 
-    def find(self) -> AttachedRun:
-        """Begin to look for it. Returns itself."""
+    def begin(self) -> AttachedRun:
+        """Begin to follow the job, and return the run itself."""
         self._begin(self._stay)
         return self
 

@@ -117,7 +117,15 @@ async def test_secrets_appear_nowhere(
             to("succeeded", outputs=[PICTURE, Output("3", "t.txt", "text", "text/plain", b"t")]),
         ]
         kit = make_kit(double.base, executor_type="websocket", patience=0, **SECRETS)
-        shown += [kit, kit._settings, kit._where(), kit.server(), kit.queue(), kit.history(), kit.options(timeout=3)]
+        shown += [
+            kit,
+            kit._settings,
+            kit._find_backend(),
+            kit.server(),
+            kit.queue(),
+            kit.history(),
+            kit.options(timeout=3),
+        ]
         run = kit.submit(workflows.inverted(), image=b"\x89PNG a picture")
         results = [await run]
         await asyncio.to_thread(results[0].image.read)

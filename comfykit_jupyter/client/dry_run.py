@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
-from comfykit_jupyter.workflow.editor.values import find_changes
+from comfykit_jupyter.workflow.editor.apply_values import find_changes
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, is_link
 

@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
-from comfykit_jupyter.workflow.obvious import suggest_parameters
+from comfykit_jupyter.workflow.suggestions import suggest_parameters
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.parameters import Parameter

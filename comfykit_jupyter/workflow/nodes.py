@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
 
 from comfykit_jupyter.workflow.media_kinds import BUTTON_FLAGS, MEDIA_KINDS, UPLOAD_FLAGS, MediaKind
-from comfykit_jupyter.workflow.tolerant import is_list, to_mapping, to_text
+from comfykit_jupyter.workflow.untrusted_json import is_list, to_mapping, to_text
 
 Kind = Literal["integer", "number", "text", "toggle", "choice", "link", MediaKind]
 SEED_NAMES: Final = frozenset({"seed", "noise_seed"})

@@ -11,19 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from comfykit_jupyter.workflow.app import find_app_inputs, find_app_outputs
+from comfykit_jupyter.workflow.app_mode import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.binding import Binding, Upload, bind
+from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_changes
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
-from comfykit_jupyter.workflow.editor.values import apply_values, find_changes
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, WorkflowError, one_line, short_repr
 from comfykit_jupyter.workflow.fields import Field, build_fields
 from comfykit_jupyter.workflow.formats import recognize
-from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition, is_link, unwrap
-from comfykit_jupyter.workflow.obvious import suggest_parameters
 from comfykit_jupyter.workflow.parameters import Parameter, Target
 from comfykit_jupyter.workflow.spelling import find_nearest
+from comfykit_jupyter.workflow.suggestions import suggest_parameters
 from comfykit_jupyter.workflow.titles import Title, parse_title
 from comfykit_jupyter.workflow.values import CheckedValue, check_values
 
@@ -52,7 +52,7 @@ class Workflow:
         prompt: Mapping[str, Any] | None,
         extra_pnginfo: Mapping[str, Any] | None = None,
         notes: tuple[str, ...] = (),
-        hosted: Hosted | None = None,
+        hosted: HostedWorkflow | None = None,
     ) -> None:
         """Takes a graph that is known to be one: use `parse`."""
         self.name = name

@@ -36,9 +36,19 @@ LAYERS = [
     ["workflow/progress/*"],
     [
         f"workflow/{name}"
-        for name in ("workflow", "app", "binding", "checking", "fields", "formats", "inputs", "obvious", "values")
+        for name in (
+            "workflow",
+            "app_mode",
+            "binding",
+            "fields",
+            "formats",
+            "inputs",
+            "prompt_check",
+            "suggestions",
+            "values",
+        )
     ],
-    ["workflow/hosted", "workflow/parameters"],
+    ["workflow/hosted_workflow", "workflow/parameters"],
     ["workflow/embedded/*"],
     ["workflow/editor/*"],
     ["workflow/*"],

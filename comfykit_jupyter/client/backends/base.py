@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.binding import Binding, Upload
-    from comfykit_jupyter.workflow.hosted import Hosted
+    from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -193,7 +193,7 @@ class Backend(ABC):
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
-    async def read_hosted(self, hosted: Hosted) -> Workflow:
+    async def read_hosted(self, hosted: HostedWorkflow) -> Workflow:
         """Read a workflow that is stored in this cloud; see `Route.find_hosted`.
 
         Raises:

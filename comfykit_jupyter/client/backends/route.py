@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.settings import Settings
-    from comfykit_jupyter.workflow.hosted import Hosted
+    from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 
 
 class Route(ABC):
@@ -27,7 +27,7 @@ class Route(ABC):
         """Return whether a job with this prompt ID is there."""
         return self.handles(None, settings)
 
-    def find_hosted(self, source: Any, settings: Settings) -> Hosted | None:  # noqa: ARG002 - most host none
+    def find_hosted(self, source: Any, settings: Settings) -> HostedWorkflow | None:  # noqa: ARG002 - most host none
         """Return the workflow that is stored in the cloud, if the source names one; see `Backend.read_hosted`.
 
         Raises:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.backends.route import Route
     from comfykit_jupyter.client.settings import Settings
-    from comfykit_jupyter.workflow.hosted import Hosted
+    from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 
 ROUTES: tuple[Route, ...] = (
     RunningHubRoute(),
@@ -21,7 +21,7 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def find_hosted(source: Any, settings: Settings) -> Hosted | None:
+def find_hosted(source: Any, settings: Settings) -> HostedWorkflow | None:
     """Return the workflow of a cloud that a source names; None for any other source.
 
     Raises:

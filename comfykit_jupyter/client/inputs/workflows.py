@@ -16,7 +16,7 @@ from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -29,7 +29,7 @@ def take_snapshot(source: Any, settings: Settings) -> Any:
     """Return a workflow's source as it is now: the owner of a dict may change it while the run is prepared.
 
     Returns:
-        A `Workflow` for a dict, `Hosted` for one that is stored in a cloud, the error for one that can't be read.
+        A `Workflow` for a dict, a `HostedWorkflow` for one stored in a cloud, the error for one that can't be read.
         Other sources, such as paths, are returned as they are.
     """
     failure = None
@@ -60,7 +60,7 @@ async def read_workflow(source: Any, server: Backend) -> Workflow:
         return source
     if isinstance(source, WorkflowError):
         raise source
-    if isinstance(source, Hosted):
+    if isinstance(source, HostedWorkflow):
         return await server.read_hosted(source)
     if isinstance(source, (bytes, bytearray)):
         return await asyncio.to_thread(Workflow.parse, bytes(source))

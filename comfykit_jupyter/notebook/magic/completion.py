@@ -17,7 +17,7 @@ from comfykit_jupyter.client.results.keep import KeepMode
 from comfykit_jupyter.client.running.run import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
 from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
-from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -84,7 +84,10 @@ class Completion:
         if not command.workflow:
             return command.options
         if len(before) == 1:
-            return [*_find_files(fragment), *(source for source in self._magics.fields if Hosted.parse(source, ""))]
+            return [
+                *_find_files(fragment),
+                *(source for source in self._magics.fields if HostedWorkflow.parse(source, "")),
+            ]
         texts = {token.text for token in before}
         options = [option for option in (*command.options, *command.flags) if option not in texts]
         if not command.values:

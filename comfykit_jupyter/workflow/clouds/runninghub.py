@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line
 from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
-from comfykit_jupyter.workflow.tolerant import to_list, to_mapping
+from comfykit_jupyter.workflow.untrusted_json import to_list, to_mapping
 from comfykit_jupyter.workflow.workflow import Binding, Workflow
 
 State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL", ""]

@@ -15,7 +15,7 @@ from comfykit_jupyter.workflow.editor.widgets import Slot, Widget
 from comfykit_jupyter.workflow.errors import WorkflowError, describe_type, one_line, short_repr
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, to_plain_json
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.tolerant import (
+from comfykit_jupyter.workflow.untrusted_json import (
     parse_id,
     parse_ids,
     parse_slot_index,

@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.editor.quirks import PRIMITIVE_VALUES
 from comfykit_jupyter.workflow.editor.widgets import Slot
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
-from comfykit_jupyter.workflow.tolerant import parse_slot_index, read_objects, to_list, to_mapping, to_text
+from comfykit_jupyter.workflow.untrusted_json import parse_slot_index, read_objects, to_list, to_mapping, to_text
 
 _MOST_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from comfykit_jupyter.workflow.embedded.audio import read_flac, read_mp3, read_ogg
 from comfykit_jupyter.workflow.embedded.binary import HEAD, TEXT_LIMIT, Damaged, Reader, Texts
+from comfykit_jupyter.workflow.embedded.images import read_jpeg, read_png, read_svg, read_webp
 from comfykit_jupyter.workflow.embedded.models import read_glb, read_safetensors
-from comfykit_jupyter.workflow.embedded.pictures import read_jpeg, read_png, read_svg, read_webp
-from comfykit_jupyter.workflow.embedded.sounds import read_flac, read_mp3, read_ogg
 from comfykit_jupyter.workflow.embedded.videos import read_matroska, read_mp4
 
 __all__ = ["TEXT_LIMIT", "Carried", "read_carried"]

@@ -23,7 +23,7 @@ from comfykit_jupyter.client.transport.connection import Connection, retry_after
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.tolerant import to_mapping
+from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
     import httpx

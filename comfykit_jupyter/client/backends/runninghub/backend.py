@@ -35,9 +35,10 @@ from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media, to_encodable
 from comfykit_jupyter.workflow.clouds import runninghub as words
+from comfykit_jupyter.workflow.clouds.runninghub_app import build_app_prompt
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.hosted import Hosted, build_app_prompt
-from comfykit_jupyter.workflow.tolerant import to_mapping
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
+from comfykit_jupyter.workflow.untrusted_json import to_mapping
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -73,14 +74,14 @@ class RunningHub(Backend):
         """What was told of tasks when they were created, by their ids."""
         self.cancelled: set[str] = set()
         """Tasks that somebody here wants cancelled."""
-        self._workflows: dict[Hosted, tuple[float, Workflow, Definitions]] = {}
+        self._workflows: dict[HostedWorkflow, tuple[float, Workflow, Definitions]] = {}
         self._holding: dict[str, asyncio.Semaphore] = {}
         self._lost: dict[str, ServerError] = {}
         """By run: whether its task was created is not known."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
-    async def read_hosted(self, hosted: Hosted) -> Workflow:
+    async def read_hosted(self, hosted: HostedWorkflow) -> Workflow:
         """Read a workflow: its graph, or, of an app, the inputs that may be set.
 
         Raises:
@@ -93,9 +94,9 @@ class RunningHub(Backend):
                 f"the page is on {site}, and this kit uses {self.url}: the sites share no keys and no workflows; "
                 f"with a key of that site, give runninghub_url={site!r}"
             )
-        return (await self._read(Hosted(hosted.id, hosted.app)))[0]
+        return (await self._read(HostedWorkflow(hosted.id, hosted.app)))[0]
 
-    async def _read(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+    async def _read(self, hosted: HostedWorkflow) -> tuple[Workflow, Definitions]:
         async with self.api.connection.moving(hosted.name):
             at, workflow, definitions = self._workflows.get(hosted, (float("-inf"), None, {}))
             if workflow is None or time.monotonic() - at > GRAPH_LIFE:
@@ -103,7 +104,7 @@ class RunningHub(Backend):
                 self._workflows[hosted] = (time.monotonic(), workflow, definitions)
         return workflow, definitions
 
-    async def _graph(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+    async def _graph(self, hosted: HostedWorkflow) -> tuple[Workflow, Definitions]:
         answer = await self.api.ask("/api/openapi/getJsonApiFormat", {"workflowId": hosted.id})
         if not words.is_success(answer.code):
             raise self._refuses(answer, f"the workflow {hosted.id}")
@@ -116,7 +117,7 @@ class RunningHub(Backend):
         except WorkflowError as error:
             raise SourceError(f"{self.url} gives no graph of the workflow {hosted.id}: {error}") from None
 
-    async def _app(self, hosted: Hosted) -> tuple[Workflow, Definitions]:
+    async def _app(self, hosted: HostedWorkflow) -> tuple[Workflow, Definitions]:
         answer = await self.api.app_demo(hosted.id)
         if not words.is_success(answer.code):
             raise self._refuses(answer, f"the app {hosted.id}")

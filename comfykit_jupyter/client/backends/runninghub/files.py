@@ -18,7 +18,7 @@ from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.client.transport.tls import tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.tolerant import to_mapping
+from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.binding import Upload

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.tolerant import to_mapping
+from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower

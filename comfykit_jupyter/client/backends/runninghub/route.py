@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.route import Route
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.workflow.hosted import Hosted
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -26,26 +26,26 @@ class RunningHubRoute(Route):
 
     def handles(self, source: Any, settings: Settings) -> bool:  # noqa: ARG002
         """Return whether it is a workflow or an AI app of RunningHub."""
-        return isinstance(source, Hosted) or (isinstance(source, Workflow) and source.hosted is not None)
+        return isinstance(source, HostedWorkflow) or (isinstance(source, Workflow) and source.hosted is not None)
 
     def handles_job(self, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG002
         """Return whether the prompt ID is a number: no other server has such IDs."""
         return prompt_id.isascii() and prompt_id.isdigit()
 
-    def find_hosted(self, source: Any, settings: Settings) -> Hosted | None:
+    def find_hosted(self, source: Any, settings: Settings) -> HostedWorkflow | None:
         """Return the workflow or AI app that a source names.
 
         Raises:
             WorkflowError: The source refers to RunningHub, and does not name a workflow.
         """
         if isinstance(source, Mapping):
-            return Hosted.from_reference(source)
+            return HostedWorkflow.from_reference(source)
         if isinstance(source, Media) or not isinstance(source, (str, os.PathLike)):
             return None
         text = os.fspath(source)
         if not isinstance(text, str):
             return None
-        hosted = Hosted.parse(text, settings.runninghub_url)
+        hosted = HostedWorkflow.parse(text, settings.runninghub_url)
         if hosted is not None and (hosted.site or not Path(text).exists()):  # a file of that name is a file
             return hosted
         return _read_reference(Path(text)) if "://" not in text else None
@@ -57,7 +57,7 @@ class RunningHubRoute(Route):
         return RunningHub
 
 
-def _read_reference(path: Path) -> Hosted | None:
+def _read_reference(path: Path) -> HostedWorkflow | None:
     """Return the workflow that a small file refers to; None if the file is anything else."""
     try:
         path = path.expanduser()
@@ -66,4 +66,4 @@ def _read_reference(path: Path) -> Hosted | None:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RuntimeError, RecursionError):
         return None
-    return Hosted.from_reference(content)
+    return HostedWorkflow.from_reference(content)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.clouds.runninghub_app import build_app_prompt
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
-from comfykit_jupyter.workflow.hosted import Hosted, build_app_prompt
+from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.workflow import Workflow
 
 AI, CN, OWN = "https://www.runninghub.ai", "https://www.runninghub.cn", "http://127.0.0.1:8080"
@@ -26,20 +27,20 @@ TYPES = ("STRING", "INT", "FLOAT", "LIST", "SWITCH", "BOOLEAN", "IMAGE", "AUDIO"
 @pytest.mark.parametrize(
     ("text", "hosted"),
     [
-        ("1904", Hosted("1904")),
-        ("rh:1904", Hosted("1904")),
-        ("rh-app:1904", Hosted("1904", app=True)),
-        (f"{AI}/workflow/1904", Hosted("1904", site=AI)),
-        (f"{CN}/post/1904?x=1", Hosted("1904", site=CN)),
-        (f"{AI}/zh-CN/ai-detail/1904", Hosted("1904", app=True, site=AI)),
-        (f"{AI}/AI-Detail/1904/", Hosted("1904", app=True, site=AI)),
-        (f"{OWN}/run/ai-app/1904", Hosted("1904", app=True, site=OWN)),
-        ("http://user:secret@runninghub.ai/app/1904", Hosted("1904", app=True, site="http://runninghub.ai")),
-        ("https://WWW.RunningHub.AI/app/1904", Hosted("1904", app=True, site="https://WWW.RunningHub.AI")),
+        ("1904", HostedWorkflow("1904")),
+        ("rh:1904", HostedWorkflow("1904")),
+        ("rh-app:1904", HostedWorkflow("1904", app=True)),
+        (f"{AI}/workflow/1904", HostedWorkflow("1904", site=AI)),
+        (f"{CN}/post/1904?x=1", HostedWorkflow("1904", site=CN)),
+        (f"{AI}/zh-CN/ai-detail/1904", HostedWorkflow("1904", app=True, site=AI)),
+        (f"{AI}/AI-Detail/1904/", HostedWorkflow("1904", app=True, site=AI)),
+        (f"{OWN}/run/ai-app/1904", HostedWorkflow("1904", app=True, site=OWN)),
+        ("http://user:secret@runninghub.ai/app/1904", HostedWorkflow("1904", app=True, site="http://runninghub.ai")),
+        ("https://WWW.RunningHub.AI/app/1904", HostedWorkflow("1904", app=True, site="https://WWW.RunningHub.AI")),
     ],
 )
-def test_names_of_workflows_and_apps(text: str, hosted: Hosted) -> None:
-    assert Hosted.parse(text, OWN) == hosted
+def test_names_of_workflows_and_apps(text: str, hosted: HostedWorkflow) -> None:
+    assert HostedWorkflow.parse(text, OWN) == hosted
 
 
 @pytest.mark.parametrize(
@@ -54,38 +55,40 @@ def test_names_of_workflows_and_apps(text: str, hosted: Hosted) -> None:
     ],
 )  # fmt: skip
 def test_what_names_none(text: str) -> None:
-    assert Hosted.parse(text, OWN) is None
+    assert HostedWorkflow.parse(text, OWN) is None
 
 
 def test_the_other_site_is_elsewhere_but_for_what_stands_before_both() -> None:
-    page = Hosted.parse(f"{CN}/workflow/1904", AI)
+    page = HostedWorkflow.parse(f"{CN}/workflow/1904", AI)
     assert page is not None
     assert page.is_on_other_site(AI)
     assert page.is_on_other_site("http://runninghub.ai")
     assert not page.is_on_other_site("https://runninghub.cn")
     assert not page.is_on_other_site(OWN)
-    assert not Hosted("1904").is_on_other_site(AI)
+    assert not HostedWorkflow("1904").is_on_other_site(AI)
 
 
 @given(st.text() | st.from_regex(r"(https?://)?[a-z.@:\[\]/]{0,9}runninghub\.(ai|cn)[a-z0-9/#?@:\[\].-]{0,30}"))
 def test_whatever_is_given_names_one_or_none(text: str) -> None:
-    hosted = Hosted.parse(text, OWN)
+    hosted = HostedWorkflow.parse(text, OWN)
     assert hosted is None or hosted.id.isascii()
-    assert hosted is None or Hosted.parse(hosted.name, OWN) == Hosted(hosted.id, hosted.app)
+    assert hosted is None or HostedWorkflow.parse(hosted.name, OWN) == HostedWorkflow(hosted.id, hosted.app)
 
 
 def test_what_a_file_refers_to() -> None:
-    assert Hosted.from_reference({"_source": "runninghub", "workflow_id": 1904}) == Hosted("1904")
-    assert Hosted.from_reference({"source": "runninghub", "webapp_id": "1904 "}) == Hosted("1904", app=True)
-    assert Hosted.from_reference({"1": {"class_type": "A", "inputs": {}}}) is None
+    assert HostedWorkflow.from_reference({"_source": "runninghub", "workflow_id": 1904}) == HostedWorkflow("1904")
+    assert HostedWorkflow.from_reference({"source": "runninghub", "webapp_id": "1904 "}) == HostedWorkflow(
+        "1904", app=True
+    )
+    assert HostedWorkflow.from_reference({"1": {"class_type": "A", "inputs": {}}}) is None
     for lacking in ({}, {"workflow_id": None}, {"workflow_id": True}, {"workflow_id": 10**5000}, {"webapp_id": "²"}):
         with pytest.raises(WorkflowError, match="names no workflow"):
-            Hosted.from_reference({"_source": "runninghub", **lacking})
+            HostedWorkflow.from_reference({"_source": "runninghub", **lacking})
 
 
 @given(ANYTHING)
 def test_whatever_a_file_holds_is_a_reference_or_none(content: Any) -> None:
-    assert Hosted.from_reference(content) is None
+    assert HostedWorkflow.from_reference(content) is None
 
 
 FIELD = st.fixed_dictionaries(
@@ -104,7 +107,7 @@ FIELD = st.fixed_dictionaries(
 
 @given(st.lists(FIELD | ANYTHING, max_size=5) | ANYTHING)
 def test_whatever_is_told_of_an_app_is_a_form_or_an_error_in_words(told: Any) -> None:
-    hosted = Hosted("1904", app=True)
+    hosted = HostedWorkflow("1904", app=True)
     try:
         prompt, definitions = build_app_prompt({"nodeInfoList": told}, hosted, "the app")
     except WorkflowError:

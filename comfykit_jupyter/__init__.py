@@ -6,7 +6,7 @@
     form = kit.form("workflow.json")                       # in a notebook: a form, Run, Cancel, the outputs
     result = kit.run("workflow.json", prompt="a cat")      # anywhere: a value
 
-In a notebook `%load_ext comfykit_jupyter` adds the magic `%comfykit`; `%comfykit?` tells what it does.
+In a notebook `%load_ext comfykit_jupyter` adds the magic `%comfykit`; `%comfykit?` shows its commands.
 Everything is imported when it is first used, so that importing this module costs next to nothing.
 """
 

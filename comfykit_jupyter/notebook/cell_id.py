@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 LENGTH = 12
-"""Digits of an identifier: those of the last part of a UUID."""
+"""Digits of an identifier, as many as the last part of a UUID has."""
 
 _forms: tuple[Any, Counter[str]] = (None, Counter())
 """The number of the current execution, and how many forms of each workflow it has made."""

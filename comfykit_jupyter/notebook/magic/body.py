@@ -158,7 +158,7 @@ def _count_block_lines(lines: list[str]) -> int:
 
 
 def _join_block(lines: list[str], number: int) -> str:
-    """Join the lines of a text without their indent; `number` is that of the line with the `|`."""
+    """Join the lines of a text without their indent; `number` is the number of the line with the `|`."""
     while lines and not lines[-1].strip():
         lines.pop()
     first = next((line for line in lines if line.strip()), "")

@@ -183,7 +183,7 @@ def _check_arguments(call: Call, command: Command) -> None:
 
 
 def _add_body(call: Call, command: Command, body: str) -> None:
-    """Add the values of a body to those of the line."""
+    """Add the values of a body to the values of the line."""
     if not command.values:
         raise UsageError(f"{call.command} takes no values: remove the lines below it, and one of the two %")
     try:

@@ -34,7 +34,7 @@ MIN_BYTES = 8_000
 MAX_UNPAINTED = 2
 """Previews that may be on their way to a page that acknowledges them."""
 PATIENCE = 1.0
-"""Seconds after which a page that has acknowledged nothing counts as one that does not."""
+"""Seconds without an acknowledgement after which a page counts as not acknowledging."""
 LEVELS = ((512, 75), (512, 60), (512, 45), (384, 50), (320, 40), (256, 35), (192, 30), (128, 30))
 """The longer side in pixels and the JPEG quality to which a large preview is reduced, from best to worst."""
 

@@ -28,7 +28,7 @@ NAME_LENGTH = 200
 MAX_RUNS = 100
 """Ended runs whose outputs a widget offers; the oldest are dropped."""
 MAX_KNOWN_IDS = 10_000
-"""Ids of runs that a kernel remembers to have shown."""
+"""Ids of shown runs that a kernel remembers."""
 
 _known_ids: deque[str] = deque(maxlen=MAX_KNOWN_IDS)
 

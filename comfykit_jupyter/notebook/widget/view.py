@@ -55,9 +55,27 @@ class LatestResult(traitlets.Any):
 
 
 class RunView(anywidget.AnyWidget):
-    """Progress, previews, Cancel and outputs of runs. `WorkflowWidget` adds the form of a workflow."""
+    """Progress, previews, Cancel and outputs of runs. `FormView` adds the form of a workflow.
 
-    # as texts: given files, anywidget would keep every widget alive, to update it when the files change
+    Attributes:
+        view: `run`, or `form` with a form.
+        title: The name of the workflow.
+        server: The server's address, state, message and version.
+        fields: The fields of the form.
+        values: The values of the form by name.
+        errors: The errors at the fields by name.
+        status: `idle`, or the status of the run on the stage.
+        progress: How far the run on the stage is.
+        runs: The summaries of ended runs, newest first.
+        waiting: The runs that wait behind the one on the stage, with their positions in the queue.
+        storage: The name of the form's drafts in the browser: the same for every form of the same workflow.
+        result: The `ExecuteResult` of the run that ended last. It is not sent to the page.
+        lock: Held while traits change.
+        stage: The runs of this widget.
+        handlers: What handles each kind of message from the page, and on which thread.
+    """
+
+    # These are texts: given paths, anywidget would keep every widget alive, to update it when the files change.
     _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
     _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
 
@@ -72,9 +90,7 @@ class RunView(anywidget.AnyWidget):
     runs: Any = traitlets.List().tag(sync=True)
     waiting: Any = traitlets.List().tag(sync=True)
     storage = traitlets.Unicode("").tag(sync=True)
-    """The name of a form's drafts in the browser: the same for every form of the same workflow."""
     result: Any = LatestResult()
-    """The `ExecuteResult` of the run that ended last. It is not sent to the page."""
 
     def __init__(self, **traits: Any) -> None:
         self.lock = threading.RLock()
@@ -99,7 +115,7 @@ class RunView(anywidget.AnyWidget):
         layout.close()
 
     def show(self, run: Run) -> None:
-        """Show a run, after those shown before."""
+        """Show a run, after the runs shown before."""
         self.stage.add(run)
 
     def cancel(self, prompt_id: str | None = None) -> None:
@@ -154,7 +170,7 @@ class RunView(anywidget.AnyWidget):
         return {}, ()
 
     def _on_cancel(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        # answer before the server knows: a page without an answer interrupts the kernel soon
+        # Answer before the server knows: a page that has no answer soon interrupts the kernel.
         run = self.stage.find(content.get("prompt_id"))
         if run is not None:
             run_in_background(partial(_cancel, run))
@@ -187,7 +203,7 @@ class RunView(anywidget.AnyWidget):
         return media.path, media.mime
 
     def find_media(self, run: str, key: str) -> Media:
-        """Return an output of a run; arguments and errors are those of `find_file`."""
+        """Return an output of a run; arguments and errors are the same as for `find_file`."""
         result = self.stage.results.get(run)
         if result is None or not key.isdecimal() or int(key) >= len(result.media):
             raise ComfyKitError("this output is no longer available: run the cell again")

@@ -57,8 +57,8 @@ class WorkflowWidget(FormView):
             `node_title`, `step`, `steps`, and others.
         result (ExecuteResult | None): The result of the run that ended last.
 
-    All four can be observed. Observers are called on a thread of their own; those of `values` on the thread that sets
-    a value.
+    All four can be observed. Observers of `values` are called on the thread that sets a value, all others on a thread
+    of their own.
 
     Raises:
         WorkflowError: The workflow cannot be read.

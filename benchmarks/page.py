@@ -45,7 +45,7 @@ def offer(self, preview, original=Previews.offer):
     arrivals[id(self)] = time.time()
     original(self, preview)
 
-def resend(self, original=Previews.resend):
+def resend(self, original=Previews.send_newest):
     content, data = self._newest
     sent.append((id(self), content["seq"], time.time(), len(data), self.arrival))
     original(self)
@@ -58,7 +58,7 @@ def acknowledge(self, sequence, original=Previews.acknowledge):
     painted.append((id(self), sequence, time.time()))
     original(self, sequence)
 
-Previews.offer, Previews.resend, Previews._send_next, Previews.acknowledge = offer, resend, send_next, acknowledge
+Previews.offer, Previews.send_newest, Previews._send_next, Previews.acknowledge = offer, resend, send_next, acknowledge
 
 def summarize(since):
     arrived = {{(view, number): at for view, number, _, _, at in sent}}

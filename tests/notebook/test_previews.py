@@ -122,7 +122,7 @@ def test_a_view_that_comes_later_gets_the_newest_and_after_the_end_nothing_is_se
     previews = Previews(page)
     previews.offer(frame(1))
     page.wait(1)
-    previews.resend()
+    previews.send_newest()
     assert page.frames[0] == page.frames[1]
     previews.end()
     previews.offer(frame(2))

@@ -76,8 +76,8 @@ class Previews:
             if self._waiting is not None and not self._ended:
                 writer.offer(self, self._send_next, self._get_pause())
 
-    def resend(self) -> None:
-        """Send the newest preview again, to a page that has just loaded."""
+    def send_newest(self) -> None:
+        """Send the newest preview, which a page that has just loaded has not received."""
         if self._newest is not None:
             content, data = self._newest
             self._send(content, [data])
@@ -103,29 +103,26 @@ class Previews:
 
     def _get_interval(self) -> float:
         """Return the seconds between two previews that the budget allows."""
-        return max(ACKNOWLEDGED_SECONDS if self._is_acknowledged else UNACKNOWLEDGED_SECONDS, MIN_BYTES / _get_share())
+        interval = ACKNOWLEDGED_SECONDS if self._is_acknowledged else UNACKNOWLEDGED_SECONDS
+        return max(interval, MIN_BYTES / _get_share())
 
     def _send_next(self) -> None:
         preview, self._waiting = self._waiting, None
         if preview is None or self._ended:
             return
-        fitting = self._fit(preview)
-        if fitting is None:
+        reduced = self._fit(preview)
+        if reduced is None:
             return
-        data, mime = fitting
+        data, mime = reduced
         self._sequence += 1
         content = {"kind": "preview", "prompt_id": preview.prompt_id, "node_id": preview.node_id, "step": preview.step}
         self._newest = ({**content, "mime": mime, "seq": self._sequence}, data)
-        self.resend()
+        self.send_newest()
 
     def _fit(self, preview: Preview) -> tuple[bytes, str] | None:
         """Return the preview and its MIME type, made small enough; None if it is not an image."""
-        room = int(
-            min(
-                ACKNOWLEDGED_BYTES if self._is_acknowledged else UNACKNOWLEDGED_BYTES,
-                _get_share() * self._get_interval(),
-            )
-        )
+        limit = ACKNOWLEDGED_BYTES if self._is_acknowledged else UNACKNOWLEDGED_BYTES
+        room = int(min(limit, _get_share() * self._get_interval()))
         if len(preview.data) <= room:
             return preview.data, preview.mime
         kept, level = self._level  # the previews of a run are alike: try first what fitted last

@@ -113,7 +113,7 @@ class Stage:
         self._summaries.resend_items()
         run = self._select(self._runs)
         if run is not None:
-            self._previews[run.id].resend()
+            self._previews[run.id].send_newest()
 
     def acknowledge(self, prompt_id: str, sequence: int) -> None:
         """Note that the page has painted a preview."""

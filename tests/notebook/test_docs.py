@@ -84,6 +84,14 @@ def test_all_links_between_pages_lead_somewhere() -> None:
     assert not wrong
 
 
+def test_contributing_names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]+\.(?:py|tsx?|md|toml|ipynb))`", text))
+    old = [path for path in sorted(named) if "NAME" not in path and path != "js/src/controls/color.tsx"]  # files to add
+    folders = [ROOT, ROOT / "comfykit_jupyter", ROOT / "js/src"]
+    assert not [path for path in old if not any((folder / path).exists() for folder in folders)]
+
+
 def read_anchors(page: Path) -> set[str]:
     """Return the anchors that a forge makes of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)

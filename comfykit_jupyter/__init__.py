@@ -1,13 +1,13 @@
-"""ComfyUI workflows in a notebook: a form of the parameters, live progress with previews, results to look at and reuse.
+"""ComfyUI workflows in notebooks: a form of the parameters, live progress with previews, results to look at and reuse.
 
     from comfykit_jupyter import ComfyKit
 
     kit = ComfyKit()
-    form = kit.form("workflow.json")                       # in a notebook: a form, Run, Cancel, the outputs
+    form = kit.form("workflow.json")                       # in a notebook: a form with Run, Cancel and the outputs
     result = kit.run("workflow.json", prompt="a cat")      # anywhere: a value
 
-In a notebook `%load_ext comfykit_jupyter` adds the magic `%comfykit`; `%comfykit?` shows its commands.
-Everything is imported when it is first used, so that importing this module costs next to nothing.
+In a notebook `%load_ext comfykit_jupyter` adds the magic `%comfykit`; `%comfykit?` explains it.
+Everything is imported when it is first used, so that importing this module costs almost nothing.
 """
 
 from __future__ import annotations
@@ -18,41 +18,96 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed, ServerError, WorkflowError
+    from comfykit_jupyter.client.backends.base import Server
+    from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.backends.preview import Preview
+    from comfykit_jupyter.client.check import Report
+    from comfykit_jupyter.client.dry_run import Change, DryRun
+    from comfykit_jupyter.client.errors import (
+        ComfyKitError,
+        ParameterError,
+        Problem,
+        RunFailed,
+        ServerError,
+        SettingsError,
+        SourceError,
+        WorkflowError,
+    )
     from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.results.keep import keep
-    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.client.results.keep import Keep, keep
+    from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.workflow.fields import Field
+    from comfykit_jupyter.workflow.parameters import Parameter, Target
+    from comfykit_jupyter.workflow.progress.state import Progress, RunError
     from comfykit_jupyter.workflow.workflow import Workflow
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Binding": "workflow.binding",
+    "Change": "client.dry_run",
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
+    "DryRun": "client.dry_run",
     "ExecuteResult": "client.results.result",
+    "Field": "workflow.fields",
+    "Job": "client.backends.jobs",
+    "Keep": "client.results.keep",
     "Media": "client.results.media",
+    "Origin": "client.results.media",
+    "Parameter": "workflow.parameters",
     "ParameterError": "client.errors",
+    "Preview": "client.backends.preview",
+    "Problem": "client.errors",
+    "Progress": "workflow.progress.state",
+    "Report": "client.check",
     "Run": "client.running.run",
+    "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
+    "Server": "client.backends.base",
     "ServerError": "client.errors",
+    "SettingsError": "client.errors",
+    "SourceError": "client.errors",
+    "Target": "workflow.parameters",
+    "Upload": "workflow.binding",
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",
     "keep": "client.results.keep",
 }
+"""The module of each public name."""
 
 __all__ = [
+    "Binding",
+    "Change",
     "ComfyKit",
     "ComfyKitError",
+    "DryRun",
     "ExecuteResult",
+    "Field",
+    "Job",
+    "Keep",
     "Media",
+    "Origin",
+    "Parameter",
     "ParameterError",
+    "Preview",
+    "Problem",
+    "Progress",
+    "Report",
     "Run",
+    "RunError",
     "RunFailed",
+    "Server",
     "ServerError",
+    "SettingsError",
+    "SourceError",
+    "Target",
+    "Upload",
     "Workflow",
     "WorkflowError",
     "WorkflowWidget",
@@ -74,14 +129,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """`%load_ext comfykit_jupyter`: the `%comfykit` magic, and `asyncio.run` in cells."""
+    """Add the `%comfykit` magic, and make `asyncio.run` work in cells: `%load_ext comfykit_jupyter`."""
     from comfykit_jupyter.notebook.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """`%unload_ext comfykit_jupyter`: takes the magic and its completion away again."""
+    """Remove the magic and its completion: `%unload_ext comfykit_jupyter`."""
     from comfykit_jupyter.notebook.extension import unload
 
     unload(shell)

@@ -1,4 +1,4 @@
-"""The errors of everything that can be known without a server, and how a message shows a value that may be hostile."""
+"""Errors that need no server, and safe one-line texts of untrusted values for messages."""
 
 from __future__ import annotations
 
@@ -13,44 +13,67 @@ if TYPE_CHECKING:
 
 
 class ComfyKitError(Exception):
-    """The base of every error this package raises on purpose."""
+    """Base class of the errors that this package raises on purpose.
+
+    Attributes:
+        result: The failed `ExecuteResult` if there was a run, else None.
+
+    Example:
+        try:
+            result = kit.run("portrait.json", prompt="a fox")
+        except ComfyKitError as error:
+            print(error)  # one line: what is wrong, and what to do
+    """
 
     result: Any = None
-    """The failed `ExecuteResult`, where there was a run."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it, and nothing else asks for: the user's own frames, and none of ours."""
+        """Return the traceback that IPython shows: the user's own frames, without this package's."""
         from comfykit_jupyter.notebook.tracebacks import format_error
 
         return format_error(self)
 
 
 def strip_traceback(error: BaseException) -> None:
-    """Have an error of ours be its line and no more: what led to it are frames and requests with secrets in them.
+    """Drop the traceback and the causes of one of this package's errors: their frames may hold credentials.
 
-    Whoever has the values of frames shown (`%xmode Verbose`) would have them in a notebook.
+    `%xmode Verbose` would show the values in them, and save them with the notebook.
     """
     if isinstance(error, ComfyKitError):
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        error.__suppress_context__ = False  # as a new one: what its caller handles meanwhile is shown
+        error.__suppress_context__ = False  # a caller that handles another error shows that one, as for a new error
 
 
 def hide_frames(error: BaseException) -> None:
-    """Have IPython show an error that is none of our own, such as an interrupt that passes by, as it shows ours."""
+    """Make IPython show an error of another package, such as KeyboardInterrupt, without this package's frames."""
     if "IPython" in sys.modules:
         error._render_traceback_ = MethodType(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined]
 
 
 class WorkflowError(ComfyKitError):
-    """What was given is not a workflow that can be run; the message says what it is instead and what to do."""
+    """Something is not a workflow that can run. The message says what it is instead, and what to do.
+
+    Example:
+        >>> from comfykit_jupyter import Workflow
+        >>> Workflow.parse("[]")
+        Traceback (most recent call last):
+        comfykit_jupyter.workflow.errors.WorkflowError: workflow is a list, not a workflow: give a ComfyUI workflow \
+(JSON, or a media file that carries one)
+    """
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one parameter. `message` is a whole line: where, what, and what to do.
+    """One thing that is wrong with a workflow or a value.
 
-    `kind` is `value` for a value that was given; for what a server would say of a prompt it is the server's own type of
-    error, such as `required_input_missing`.
+    Attributes:
+        parameter: The name of the parameter or, for an input without one, its address such as `KSampler.cfg`.
+        message: One line: where, what, and what to do.
+        node_id: The node, if it is about one.
+        node_title: The node's title, or what its class is called.
+        kind: `value` for a value that does not fit. For what a server would say of a prompt, the server's own type
+            of error, such as `required_input_missing`.
+        field: The name of the node's input, if it is known.
     """
 
     parameter: str
@@ -62,9 +85,17 @@ class Problem:
 
 
 class ParameterError(ComfyKitError):
-    """Values that do not fit the workflow: an unknown name, a wrong type, out of bounds, not a choice, missing.
+    """Values do not fit the workflow: an unknown name, a wrong type, out of bounds, not a choice, missing.
 
-    `problems` holds all of them, not only the first; `str()` is their messages on one line.
+    Attributes:
+        problems: All that is wrong, as `Problem`s, not only the first. `str()` joins their messages on one line.
+
+    Example:
+        >>> from comfykit_jupyter import Workflow
+        >>> node = {"class_type": "KSampler", "inputs": {"steps": 20}, "_meta": {"title": "Sampler, $steps"}}
+        >>> Workflow.parse({"1": node}).bind({"steps": "many"})
+        Traceback (most recent call last):
+        comfykit_jupyter.workflow.errors.ParameterError: steps (Sampler): 'many' is text: give an integer
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -81,7 +112,11 @@ def truncate(text: str, limit: int) -> str:
 
 
 def one_line(text: str, limit: int = 60) -> str:
-    r"""Return a text as one line of a message: at most `limit` characters, control characters escaped (`\n`)."""
+    r"""Return text on one line of at most `limit` characters, with control characters escaped (`\n`, `\x1b`).
+
+    >>> one_line("two\nlines")
+    'two\\nlines'
+    """
     text = truncate(text, limit)
     if text.isprintable():
         return text
@@ -90,7 +125,7 @@ def one_line(text: str, limit: int = 60) -> str:
 
 
 def short_repr(value: object, limit: int = 60) -> str:
-    """The `repr` of any value for a message: at most `limit` characters, printable, never raises."""
+    """Return the `repr` of any value on one line of at most `limit` printable characters; never raise."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = limit
     short.maxlevel = 2
@@ -102,7 +137,7 @@ def short_repr(value: object, limit: int = 60) -> str:
 
 
 def describe_type(value: Any) -> str:
-    """What a value is, in the words of a message: "a number", "text", "a list", else the name of its type."""
+    """Return the type of a value in words: "a number", "text", "a list", or the name of its class."""
     words = {bool: "true or false", int: "an integer", float: "a number", str: "text", list: "a list", dict: "a dict"}
     if value is None:
         return "None"

@@ -21,7 +21,7 @@ WORKFLOW_LIMIT = 64 * 1024 * 1024
 """Bytes of JSON that are read before it is refused. Media may be larger: only what they carry is read."""
 
 _WRAPPERS = 6  # one inside the other; real ones are three
-_WANTED = "give a ComfyUI workflow (JSON, or a picture that carries one)"
+_WANTED = "give a ComfyUI workflow (JSON, or a media file that carries one)"
 
 # What people export beside the nodes of an API file; everything else there must be a node.
 _BESIDE = frozenset(

@@ -1,4 +1,4 @@
-"""What a server says about its nodes (`/object_info`), as far as values and forms need it; the links of a prompt."""
+"""Parse what a server says about its nodes (`/object_info`), and follow the links of a prompt."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SEED_NAMES: Final = frozenset({"seed", "noise_seed"})
 RANDOM: Final = "random"
 """The value of a seed that is drawn for each run."""
 _PROSE: Final = frozenset({"text", "prompt"})
-"""Inputs that hold what people write, where nobody says so."""
+"""Inputs that hold long text, where no definition says so."""
 
 
 class _Missing(Enum):
-    """The type of MISSING: None is a value of JSON, so "there is no value" needs one of its own."""
+    """The type of `MISSING`: None is a value of JSON, so the absence of a value needs its own."""
 
     MISSING = "MISSING"
 
@@ -39,15 +39,22 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "COMFY_DYNAMICCOMBO_V3": "choice",
     "COLOR": "text",
 }
-_DEEPEST: Final = 8  # inputs that choices bring along, which have choices, and so on
-_MOST_GROWN: Final = 100
+_MAX_DEPTH: Final = 8
+"""How deep choices may add inputs that have choices themselves."""
+_MAX_GROWN: Final = 100
+"""The most inputs that an input which grows may have."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """What an input that grows repeats: `inputs` once for each of `names`, or numbered from 0 behind `prefix`.
+    """The inputs that an input which grows repeats.
 
-    The editor shows `least` of them at first, and never more than `most`.
+    Attributes:
+        inputs: One repetition.
+        names: The names of the repetitions; None if they are numbered from 0 behind `prefix`.
+        prefix: What stands before the number.
+        least: How many the editor shows at first.
+        most: How many there may be.
     """
 
     inputs: tuple[Input, ...]
@@ -56,8 +63,8 @@ class Template:
     least: int
     most: int
 
-    def name(self, ordinal: int, spec: Input) -> str:
-        """The name of one of the inputs in the repetition `ordinal`; "" past the last of `names`."""
+    def build_name(self, ordinal: int, spec: Input) -> str:
+        """Return the name of an input in the repetition `ordinal`, or "" past the last of `names`."""
         if self.names is not None:
             return self.names[ordinal] if ordinal < len(self.names) else ""
         return f"{self.prefix if len(self.inputs) == 1 else spec.name}{ordinal}"
@@ -65,12 +72,40 @@ class Template:
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a node class. `default` is MISSING and bounds are None where the server gives none (or nonsense).
+    """The definition of one input of a node class.
 
-    The last fields are for the editor's files: the type of the input's slot (`type` is that of its value), whether
-    there is a control of what comes after a run (None: not said), a button for uploads, a text with `{a|b}` in it,
-    a list of choices that is fetched (with a button for that);
-    `variants` are the further inputs that each choice brings along, `template` those that come with use.
+    Attributes:
+        name: The input's name.
+        type: The type of its value, as the server calls it: `INT`, `COMBO`, …
+        kind: The kind of its value; `link` for one that only another node can supply.
+        required: Whether the node doesn't run without it.
+        default: The value of a new node; MISSING if the server gives none.
+        min: The smallest value; None if the server gives none, or nonsense. So are `max`, `step` and `round`.
+        max: The largest value.
+        step: The step of a slider.
+        round: What the editor rounds a number to.
+        choices: The allowed values; None if they are not known.
+        multiselect: Whether several choices may be made.
+        multiline: Whether a text may have several lines.
+        tooltip: The server's explanation.
+        advanced: Whether the server counts it among the inputs for experts.
+        label_on: What a toggle says when it is on.
+        label_off: What a toggle says when it is off.
+        seed: Whether it is a seed.
+        display: How the server wants it shown: `slider`, `number`, …
+
+    The others matter for the editor's files only:
+
+    Attributes:
+        force_input: Whether it is a socket although its type has a widget.
+        slot_type: The type of the input's slot; `type` is the type of its value.
+        control: Whether a control of the value after a run stands beside it; None if the server doesn't say.
+        button: Whether an upload button stands beside it.
+        dynamic: Whether a text may have alternatives such as `{red|blue}`.
+        remote: Whether the list of choices is fetched.
+        refreshed: Whether a button fetches it again.
+        variants: The further inputs that each choice adds.
+        template: The further inputs that are added with use.
     """
 
     name: str
@@ -103,7 +138,7 @@ class Input:
 
     @classmethod
     def infer(cls, name: str, value: Any) -> Input:
-        """An input that only its value is known of: the kind is that of the value, and there are no bounds."""
+        """Infer the definition of an input from its value: a kind, and no bounds."""
         if isinstance(value, bool):
             return cls(name, "BOOLEAN", "toggle", default=value)
         if isinstance(value, int):
@@ -118,9 +153,20 @@ class Input:
 
 @dataclass(frozen=True)
 class NodeDefinition:
-    """A node class as the server describes it; `inputs` are in the order of the widgets, without the hidden ones.
+    """A node class as a server defines it.
 
-    `recent` tells which editor the server has: its definitions name search aliases since the beginning of 2026.
+    Attributes:
+        class_type: The name of the class.
+        display_name: What the server calls the class for people.
+        inputs: The inputs by name, in the order of the editor's widgets, without hidden ones.
+        outputs: The types of the outputs.
+        output_node: Whether the node is one that a run is made for, such as SaveImage.
+        recent: Whether the server has an editor of 2026 or later: since then definitions name search aliases.
+
+    Example:
+        >>> raw = {"input": {"required": {"steps": ["INT", {"min": 1, "max": 100}]}}, "output": ["LATENT"]}
+        >>> NodeDefinition.parse("KSampler", raw).inputs["steps"].max
+        100
     """
 
     class_type: str
@@ -132,7 +178,12 @@ class NodeDefinition:
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> NodeDefinition:
-        """Reads one entry of `/object_info`. Tolerant: an input it can't read is kept with the kind "link"."""
+        """Parse one entry of `/object_info`; an input that makes no sense is kept with the kind `link`.
+
+        Args:
+            class_type: The name of the class.
+            raw: The entry as the server sends it.
+        """
         inputs = {each.name: each for each in _parse_inputs(raw.get("input"), raw.get("input_order"))}
         outputs = raw.get("output")
         types = [output if isinstance(output, str) else "COMBO" for output in outputs] if is_list(outputs) else []
@@ -146,7 +197,7 @@ class NodeDefinition:
         )
 
     def find_upload_field(self) -> Input | None:
-        """The one input that takes an uploaded file; None when there is none, or more than one."""
+        """Return the input that takes an uploaded file, or None if there is none or more than one."""
         found = [each for each in self.inputs.values() if each.kind in MEDIA_KINDS]
         return found[0] if len(found) == 1 else None
 
@@ -155,7 +206,7 @@ Definitions: TypeAlias = Mapping[str, NodeDefinition]
 
 
 def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
-    """Reads `{"required": {...}, "optional": {...}}`; no name twice."""
+    """Parse `{"required": {...}, "optional": {...}}`; yield no name twice."""
     groups, orders = to_mapping(raw), to_mapping(order)
     seen: set[str] = set()
     for group in ("required", "optional"):
@@ -171,26 +222,12 @@ def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:
 def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
     if not is_list(spec) or not spec:
         return Input(name, "*", "link", required)
-    head = spec[0]
     options = to_mapping(spec[1]) if len(spec) > 1 else {}
-    type_: str
-    listed: Any
-    if is_list(head):
-        type_, slot_type, listed = "COMBO", "COMBO", head
-    else:
-        slot_type = to_text(head) or "*"
-        type_, listed = to_text(options.get("widgetType")) or slot_type, options.get("options")
-    kind: Kind = _KINDS.get(type_, "link")
-    choices = _choices(listed) if kind == "choice" else None
-    if kind in ("choice", "text"):
-        kind = next((media for flag, media in UPLOAD_FLAGS.items() if options.get(flag)), kind)
-    low, high = (_bound(options.get(key), whole=type_ == "INT") for key in ("min", "max"))
-    if low is not None and high is not None and low > high:
-        low = high = None
-    step, rounding = (_bound(options.get(key), whole=type_ == "INT") for key in ("step", "round"))
-    # "fixed" is a plain number with a control beside it: a 0 there means 0.
-    drawn = options.get("control_after_generate") not in (None, False, "fixed")
-    default = options.get("default", MISSING)
+    type_, slot_type, listed = _parse_type(spec[0], options)
+    kind = _find_kind(type_, options)
+    low, high = _parse_bounds(options, whole=type_ == "INT")
+    control = options.get("control_after_generate")
+    default = options.get("default")
     return Input(
         name=name,
         type=type_,
@@ -199,31 +236,57 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         default=MISSING if default is None else default,
         min=low,
         max=high,
-        step=step if step is not None and step > 0 else None,
-        round=rounding if rounding is not None and rounding > 0 else None,
-        choices=choices,
+        step=_parse_step(options.get("step"), whole=type_ == "INT"),
+        round=_parse_step(options.get("round"), whole=type_ == "INT"),
+        choices=_parse_choices(listed) if _KINDS.get(type_) == "choice" else None,
         multiselect=bool(options.get("multiselect")) or "multi_select" in options,
         multiline=options.get("multiline") is True,
         tooltip=to_text(options.get("tooltip"))[:2000],
         advanced=options.get("advanced") is True,
         label_on=to_text(options.get("label_on"))[:100],
         label_off=to_text(options.get("label_off"))[:100],
-        seed=kind == "integer" and (drawn or name in SEED_NAMES),
+        # "fixed" is a plain number with a control beside it: a 0 there means 0.
+        seed=kind == "integer" and (control not in (None, False, "fixed") or name in SEED_NAMES),
         display=to_text(options.get("display")) or None,
         force_input=options.get("forceInput") is True,
         slot_type=to_text(to_mapping(options.get("template")).get("allowed_types")) or slot_type,
-        control=bool(options["control_after_generate"]) if options.get("control_after_generate") is not None else None,
+        control=None if control is None else bool(control),
         button=type_ == "COMBO" and any(options.get(flag) is True for flag in BUTTON_FLAGS),
         dynamic=options.get("dynamicPrompts") is True,
         remote=bool(options.get("remote")),
         refreshed=bool(to_mapping(options.get("remote")).get("refresh_button")),
-        variants=_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
-        template=_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
+        variants=_parse_variants(listed, depth) if type_ == "COMFY_DYNAMICCOMBO_V3" else None,
+        template=_parse_template(options.get("template"), depth) if type_ == "COMFY_AUTOGROW_V3" else None,
     )
 
 
-def _variants(listed: Any, depth: int) -> Mapping[str, tuple[Input, ...]] | None:
-    if not is_list(listed) or depth >= _DEEPEST:
+def _parse_type(head: Any, options: Mapping[Any, Any]) -> tuple[str, str, Any]:
+    """Return the type of an input's value, the type of its slot, and its list of choices, if any."""
+    if is_list(head):  # older definitions have the choices in the place of the type
+        return "COMBO", "COMBO", head
+    slot_type = to_text(head) or "*"
+    return to_text(options.get("widgetType")) or slot_type, slot_type, options.get("options")
+
+
+def _find_kind(type_: str, options: Mapping[Any, Any]) -> Kind:
+    kind: Kind = _KINDS.get(type_, "link")
+    if kind in ("choice", "text"):
+        return next((media for flag, media in UPLOAD_FLAGS.items() if options.get(flag)), kind)
+    return kind
+
+
+def _parse_bounds(options: Mapping[Any, Any], *, whole: bool) -> tuple[int | float | None, int | float | None]:
+    low, high = _parse_number(options.get("min"), whole=whole), _parse_number(options.get("max"), whole=whole)
+    return (None, None) if low is not None and high is not None and low > high else (low, high)
+
+
+def _parse_step(value: Any, *, whole: bool) -> int | float | None:
+    step = _parse_number(value, whole=whole)
+    return step if step is not None and step > 0 else None
+
+
+def _parse_variants(listed: Any, depth: int) -> Mapping[str, tuple[Input, ...]] | None:
+    if not is_list(listed) or depth >= _MAX_DEPTH:
         return None
     return {
         str(each["key"]): tuple(_parse_inputs(each.get("inputs"), None, depth + 1))
@@ -232,30 +295,30 @@ def _variants(listed: Any, depth: int) -> Mapping[str, tuple[Input, ...]] | None
     }
 
 
-def _template(raw: Any, depth: int) -> Template | None:
-    if not isinstance(raw, Mapping) or depth >= _DEEPEST:
+def _parse_template(raw: Any, depth: int) -> Template | None:
+    if not isinstance(raw, Mapping) or depth >= _MAX_DEPTH:
         return None
     inputs = tuple(_parse_inputs(raw.get("input"), None, depth + 1))
     if not inputs:
         return None
     listed = raw.get("names")
     names = tuple(map(str, listed)) if is_list(listed) else None
-    least, most = (_bound(raw.get(key), whole=True) for key in ("min", "max"))
-    most = len(names) if names is not None else _MOST_GROWN if most is None else most
+    least, most = (_parse_number(raw.get(key), whole=True) for key in ("min", "max"))
+    most = len(names) if names is not None else _MAX_GROWN if most is None else most
     least = 1 if least is None else least
-    least, most = (max(0, min(int(each), _MOST_GROWN)) for each in (least, most))
+    least, most = (max(0, min(int(each), _MAX_GROWN)) for each in (least, most))
     return Template(inputs, names, to_text(raw.get("prefix")), least, most)
 
 
-def _choices(listed: Any) -> tuple[Any, ...] | None:
-    """The values of a choice; None when the list is not known (the server fetches it only for its own editor)."""
+def _parse_choices(listed: Any) -> tuple[Any, ...] | None:
+    """Return the allowed values, or None if the list is not known: the server fetches it for its own editor only."""
     if not is_list(listed):
         return None
     keys = (choice.get("key") if isinstance(choice, Mapping) else choice for choice in listed)
     return tuple(key for key in keys if isinstance(key, (str, int, float)))
 
 
-def _bound(value: Any, *, whole: bool) -> int | float | None:
+def _parse_number(value: Any, *, whole: bool) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, int):
@@ -268,26 +331,26 @@ def _bound(value: Any, *, whole: bool) -> int | float | None:
 
 
 def is_link(value: Any) -> bool:
-    """Whether an input's value is a link `[node id, output slot]`. A list of choices is none."""
+    """Return whether an input's value is a link, `[node ID, output index]`; a list of choices is not."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
 
 
 def unwrap(value: Any) -> Any:
-    """An input's value; a list stands in a prompt as `{"__value__": […]}`, so that it is told from a link."""
+    """Return an input's value: a prompt has a list as `{"__value__": […]}`, to tell it from a link."""
     return value["__value__"] if isinstance(value, dict) and list(value) == ["__value__"] else value
 
 
 def find_sources(node: Mapping[str, Any]) -> Iterator[str]:
-    """The ids of the nodes that a node of a prompt takes its inputs from."""
+    """Yield the IDs of the nodes that a node of a prompt is linked to."""
     for value in node["inputs"].values():
         if is_link(value):
             yield value[0]
 
 
 def find_reachable(prompt: Mapping[str, Any], definitions: Definitions | None = None) -> frozenset[str]:
-    """The ids of the nodes that the outputs of `prompt` need: what a run has to do.
+    """Return the IDs of the nodes that the output nodes of a prompt need: what a run has to execute.
 
-    Outputs are the nodes whose class says so; without definitions (or with none that says so) every node counts.
+    Without definitions, or without an output node among them, return all nodes.
     """
     if definitions is None:
         return frozenset(prompt)

@@ -200,7 +200,7 @@ class Layout:
         slots = list(self.slots)
         self.slots[:] = []
         for each in template.inputs:
-            self._add_input(each, f"{group}.{template.name(ordinal, each)}")
+            self._add_input(each, f"{group}.{template.build_name(ordinal, each)}")
         added = list(self.slots)
         names = {slot.name: slot for slot in added}
         kept = []
@@ -209,7 +209,7 @@ class Layout:
                 names[slot.name].link = names[slot.name].link or slot.link
             else:
                 kept.append(slot)
-        before = f"{group}.{template.name(ordinal - 1, template.inputs[-1])}" if ordinal else f"{group}."
+        before = f"{group}.{template.build_name(ordinal - 1, template.inputs[-1])}" if ordinal else f"{group}."
         places = [index for index, slot in enumerate(kept) if slot.name.startswith(before)]
         at = places[-1] + 1 if places else len(kept)
         self.slots[:] = [*kept[:at], *added, *kept[at:]]

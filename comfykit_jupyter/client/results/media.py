@@ -151,16 +151,19 @@ class Media(str):
         """Return it as a Pillow image.
 
         Raises:
-            ComfyKitError: Pillow can't read it as an image.
+            ComfyKitError: It is not an image in a known format, is broken, or is too large to decode.
             ServerError: The server is unreachable, or no longer has the file.
         """
-        from PIL import Image, UnidentifiedImageError
+        import io
 
+        from comfykit_jupyter.client.results.images import describe_failure, open_image
+
+        content = io.BytesIO(self.path.read_bytes())
         try:
-            image = Image.open(self.path)
+            image = open_image(content)
             image.load()
-        except UnidentifiedImageError:
-            raise ComfyKitError(f"{self.name} is not an image that Pillow can read ({self.mime})") from None
+        except (ValueError, OSError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+            raise ComfyKitError(f"{self.name} can't be read as an image: {describe_failure(error)}") from None
         return image
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.results.first_frame import is_video, read_first_frame
+from comfykit_jupyter.client.results.images import MAX_PIXELS, describe_failure, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MAX_PIXELS = 200_000_000
-"""Pixels of an image that is decoded: more would take gigabytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -40,28 +37,19 @@ def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality:
     Raises:
         ValueError: The file can't be read, or the image is too large. The message contains no path.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
-            if isinstance(source, Path) and is_video(source):
-                return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                return _shrink(image, side, form, quality)
-    except UnidentifiedImageError:  # its message contains the path
-        raise ValueError("the image can't be read") from None
-    except (OSError, SyntaxError, TypeError, OverflowError, MemoryError, Image.DecompressionBombError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"the image can't be read: {reason}") from None
+        if isinstance(source, Path) and is_video(source):
+            return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
+        with open_image(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return _shrink(image, side, form, quality)
+    except (ValueError, OSError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"the image can't be read: {describe_failure(error)}") from None
 
 
 def _shrink(image: Image.Image, side: int, form: str, quality: int) -> Thumbnail:
     from PIL import Image, ImageOps
 
     original = image.size
-    if original[0] * original[1] > MAX_PIXELS:
-        raise ValueError(f"the image is too large to show: {original[0]} × {original[1]} pixels")
     image.draft("RGB", (side, side))  # JPEG only: decodes at a fraction of the size
     small = ImageOps.exif_transpose(image)
     transparent = small.mode in ("RGBA", "LA", "PA") or "transparency" in small.info

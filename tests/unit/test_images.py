@@ -1,0 +1,76 @@
+"""Images from a server: only the formats that browsers and ComfyUI know are opened, and no program is started."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKitError
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.results.thumbnail import make_thumbnail
+
+from .test_render import Folder
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n{} loop\nshowpage\n%%EOF\n"
+
+
+def build_png(width: int, height: int, data: bytes = b"") -> bytes:
+    """Build a PNG that says how large it is, whatever its data."""
+
+    def build_chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = build_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + build_chunk(b"IDAT", data) + build_chunk(b"IEND", b"")
+
+
+def make_media(folder: Path, content: bytes) -> Media:
+    (folder / "cat.png").write_bytes(content)
+    return Media(Folder(folder), {"filename": "cat.png", "subfolder": "", "type": "output"}, node="9", var="9")
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that appears when somebody starts Ghostscript."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    marker = tmp_path / "started"
+    script = programs / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {marker}\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    return marker
+
+
+def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path, started: Path) -> None:
+    media = make_media(tmp_path, POSTSCRIPT)
+    with pytest.raises(ComfyKitError, match=r"cat\.png can't be read as an image"):
+        media.pil()
+    with pytest.raises(ValueError, match="can't be read"):
+        make_thumbnail(POSTSCRIPT, 64)
+    assert not started.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [build_png(60_000, 60_000), build_png(8, 8, b"junk"), build_png(8, 8)[:40], b"", b"no image"],
+    ids=["too large", "broken", "cut", "empty", "text"],
+)
+def test_a_broken_image_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ComfyKitError, match=r"cat\.png"):
+        make_media(tmp_path, content).pil()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_the_formats_of_outputs_are_read(tmp_path: Path, form: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7), (255, 0, 0)).save(buffer, form)
+    assert make_media(tmp_path, buffer.getvalue()).pil().size == (9, 7)
+    assert make_thumbnail(buffer.getvalue(), 64).original == (9, 7)

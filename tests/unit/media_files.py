@@ -1,4 +1,4 @@
-"""Media files that carry texts, each as ComfyUI or a tool that is common beside it writes them."""
+"""Builders of media files with embedded texts, as ComfyUI and common tools write them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Texts = Mapping[str, str]
 Make = Callable[[Texts], bytes]
 
 
-def _picture() -> Image.Image:
+def _make_image() -> Image.Image:
     return Image.new("RGB", (8, 8), "red")
 
 
-def _saved(picture: Image.Image, form: str, **options: Any) -> bytes:
+def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()
@@ -35,28 +35,28 @@ def png(texts: Texts) -> bytes:
     info = PngInfo()
     for key, text in texts.items():
         info.add_text(key, text)
-    return _saved(_picture(), "PNG", pnginfo=info)
+    return _encode(_make_image(), "PNG", pnginfo=info)
 
 
 def png_packed(texts: Texts) -> bytes:
     info = PngInfo()
     for key, text in texts.items():
         info.add_text(key, text, zip=True)
-    return _saved(_picture(), "PNG", pnginfo=info)
+    return _encode(_make_image(), "PNG", pnginfo=info)
 
 
 def png_international(texts: Texts) -> bytes:
     info = PngInfo()
     for number, (key, text) in enumerate(texts.items()):
         info.add_itxt(key, text, "en", key, zip=number == 0)
-    return _saved(_picture(), "PNG", pnginfo=info)
+    return _encode(_make_image(), "PNG", pnginfo=info)
 
 
 def animated_png(texts: Texts) -> bytes:
     info = PngInfo()
     for key, text in texts.items():
         info.add(b"comf", key.encode() + b"\0" + text.encode("latin-1"), True)
-    return _saved(_picture(), "PNG", pnginfo=info, save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    return _encode(_make_image(), "PNG", pnginfo=info, save_all=True, append_images=[Image.new("RGB", (8, 8))])
 
 
 def _exif(texts: Texts) -> Image.Exif:
@@ -67,29 +67,29 @@ def _exif(texts: Texts) -> Image.Exif:
 
 
 def webp(texts: Texts) -> bytes:
-    return _saved(_picture(), "WEBP", exif=_exif(texts))
+    return _encode(_make_image(), "WEBP", exif=_exif(texts))
 
 
 def animated_webp(texts: Texts) -> bytes:
-    return _saved(_picture(), "WEBP", exif=_exif(texts), save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    return _encode(_make_image(), "WEBP", exif=_exif(texts), save_all=True, append_images=[Image.new("RGB", (8, 8))])
 
 
 def jpeg(texts: Texts) -> bytes:
-    return _saved(_picture(), "JPEG", exif=_exif(texts))
+    return _encode(_make_image(), "JPEG", exif=_exif(texts))
 
 
 def jpeg_user_comment(texts: Texts) -> bytes:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + json.dumps(dict(texts)).encode("utf-16-be")
-    return _saved(_picture(), "JPEG", exif=exif)
+    return _encode(_make_image(), "JPEG", exif=exif)
 
 
 def jpeg_comment(texts: Texts) -> bytes:
-    return _saved(_picture(), "JPEG", comment=json.dumps(dict(texts)).encode())
+    return _encode(_make_image(), "JPEG", comment=json.dumps(dict(texts)).encode())
 
 
-def _video(form: str, codec: str, texts: Texts, **options: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:  # some are read again while they are written
+def _make_video(form: str, codec: str, texts: Texts, **options: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:  # some formats are read back while they are written
         path = Path(folder) / "file"
         _write_video(str(path), form, codec, texts, options)
         return path.read_bytes()
@@ -108,38 +108,38 @@ def _write_video(path: str, form: str, codec: str, texts: Texts, options: dict[s
 
 
 def mp4(texts: Texts) -> bytes:
-    return _video("mp4", "libx264", texts, movflags="use_metadata_tags")
+    return _make_video("mp4", "libx264", texts, movflags="use_metadata_tags")
 
 
 def mp4_for_the_web(texts: Texts) -> bytes:
-    return _video("mp4", "libx264", texts, movflags="use_metadata_tags+faststart")
+    return _make_video("mp4", "libx264", texts, movflags="use_metadata_tags+faststart")
 
 
 def mp4_fragmented(texts: Texts) -> bytes:
-    return _video("mp4", "libx264", texts, movflags="use_metadata_tags+frag_keyframe+empty_moov")
+    return _make_video("mp4", "libx264", texts, movflags="use_metadata_tags+frag_keyframe+empty_moov")
 
 
 def mov(texts: Texts) -> bytes:
-    return _video("mov", "libx264", texts, movflags="use_metadata_tags")
+    return _make_video("mov", "libx264", texts, movflags="use_metadata_tags")
 
 
 def mp4_comment(texts: Texts) -> bytes:
-    return _video("mp4", "libx264", {"comment": json.dumps(dict(texts))})
+    return _make_video("mp4", "libx264", {"comment": json.dumps(dict(texts))})
 
 
 def webm(texts: Texts) -> bytes:
-    return _video("webm", "libvpx-vp9", texts)
+    return _make_video("webm", "libvpx-vp9", texts)
 
 
 def webm_live(texts: Texts) -> bytes:
-    return _video("webm", "libvpx-vp9", texts, live="1")
+    return _make_video("webm", "libvpx-vp9", texts, live="1")
 
 
 def mkv(texts: Texts) -> bytes:
-    return _video("matroska", "libx264", texts)
+    return _make_video("matroska", "libx264", texts)
 
 
-def _sound(form: str, codec: str, texts: Texts, **options: str) -> bytes:
+def _make_audio(form: str, codec: str, texts: Texts, **options: str) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=form, options=options) as container:
         container.metadata.update(texts)
@@ -155,41 +155,41 @@ def _sound(form: str, codec: str, texts: Texts, **options: str) -> bytes:
 
 
 def flac(texts: Texts) -> bytes:
-    return _sound("flac", "flac", texts)
+    return _make_audio("flac", "flac", texts)
 
 
 def mp3(texts: Texts) -> bytes:
-    return _sound("mp3", "libmp3lame", texts)
+    return _make_audio("mp3", "libmp3lame", texts)
 
 
 def mp3_old(texts: Texts) -> bytes:
-    return _sound("mp3", "libmp3lame", texts, id3v2_version="3")
+    return _make_audio("mp3", "libmp3lame", texts, id3v2_version="3")
 
 
 def opus(texts: Texts) -> bytes:
-    return _sound("ogg", "libopus", texts)
+    return _make_audio("ogg", "libopus", texts)
 
 
 def vorbis(texts: Texts) -> bytes:
-    """The headers of a Vorbis stream, page by page."""
+    """Return the headers of a Vorbis stream, page by page."""
     comments = [f"{key}={text}".encode() for key, text in texts.items()]
     block = struct.pack("<I4sI", 4, b"test", len(comments))
     block += b"".join(struct.pack("<I", len(each)) + each for each in comments)
-    pages = [_page(b"\x01vorbis" + bytes(23))]
+    pages = [_make_page(b"\x01vorbis" + bytes(23))]
     packet, most = b"\x03vorbis" + block + b"\x01", 255 * 255
     while len(packet) >= most:
-        pages.append(_page(packet[:most], ends=False))
+        pages.append(_make_page(packet[:most], ends=False))
         packet = packet[most:]
-    return b"".join([*pages, _page(packet), _page(b"\x05vorbis")])
+    return b"".join([*pages, _make_page(packet), _make_page(b"\x05vorbis")])
 
 
-def _page(data: bytes, *, ends: bool = True) -> bytes:
+def _make_page(data: bytes, *, ends: bool = True) -> bytes:
     sizes = [255] * (len(data) // 255) + ([len(data) % 255] if ends else [])
     return b"OggS" + bytes(10) + b"one!" + bytes(8) + bytes([len(sizes), *sizes]) + data
 
 
 def m4a(texts: Texts) -> bytes:
-    return _sound("ipod", "aac", texts, movflags="use_metadata_tags")
+    return _make_audio("ipod", "aac", texts, movflags="use_metadata_tags")
 
 
 def svg(texts: Texts) -> bytes:
@@ -216,6 +216,6 @@ KINDS: tuple[Make, ...] = (
 )  # fmt: skip
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG."""
+def make_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a PNG chunk."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""What real servers said: recordings that not every checkout has. Without them a test is skipped, and says so."""
+"""Recordings of real servers, which not every checkout has. Tests that need them are skipped without them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ RUNS = [path.stem for path in sorted((_DATA / "transcripts").glob("*.json")) if 
 
 
 def load(path: str) -> Any:
-    """The JSON of one recording."""
+    """Return the JSON of one recording."""
     file = _DATA / path
     if not file.is_file():
-        pytest.skip(f"the recordings are not here ({path})")
+        pytest.skip(f"recording not found: {path}")
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def transcript(name: str) -> list[dict[str, Any]]:
-    """One run: what came over the socket and by HTTP, in order."""
+def load_transcript(name: str) -> list[dict[str, Any]]:
+    """Return one run: its socket messages and HTTP exchanges, in order."""
     entries: list[dict[str, Any]] = load(f"transcripts/{name}.json")
     return entries
 
@@ -37,6 +37,6 @@ def _definitions() -> dict[str, NodeDefinition]:
     return {class_type: NodeDefinition.parse(class_type, each) for class_type, each in raw.items()}
 
 
-def definitions() -> dict[str, NodeDefinition]:
-    """All node classes of a real server."""
+def load_definitions() -> dict[str, NodeDefinition]:
+    """Return all node classes of a real server."""
     return _definitions()

@@ -1,4 +1,4 @@
-"""The arrows between the rooms of the package, and what an import costs."""
+"""Test which parts of the package may import which, and what importing it loads."""
 
 from __future__ import annotations
 
@@ -54,31 +54,31 @@ LAYERS = [
     ["workflow/*"],
     ["sandbox/*"],
 ]
-"""From top to bottom: a file imports from its own layer and those below. The first pattern that fits counts."""
+"""From top to bottom: a file may import from its own layer and those below. The first matching pattern counts."""
 
 UPWARDS = {
     ("client/kit", "__init__"),  # kit.form: a notebook asks for it
     ("client/kit", "notebook/widget/widget"),  # its type
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
-"""The steps upwards that are taken: none of them when a module is loaded."""
+"""The imports that go up: all are made inside functions, none at load time."""
 
 BACKENDS = sorted(file.parent.name for file in ROOT.glob("client/backends/*/route.py"))
 
-STRANGERS = [
+INDEPENDENT = [
     *((f"client/backends/{one}/*", f"client/backends/{other}/*") for one, other in combinations(BACKENDS, 2)),
     ("sandbox/*", "client/*"),
     ("sandbox/*", "workflow/*"),
     ("sandbox/*", "notebook/*"),
 ]
-"""Rooms that know nothing of each other."""
+"""Folders that must not import each other."""
 
-FOREIGN = {
+FORBIDDEN = {
     "workflow/*": {*NOTEBOOK_PACKAGES, "asyncio", "httpx", "websockets", "time", "socket", "threading", "PIL", "numpy"},
     "client/*": NOTEBOOK_PACKAGES,
     "sandbox/*": {*NOTEBOOK_PACKAGES, "httpx", "websockets"},
 }
-"""Packages that a room must not import."""
+"""Packages that a folder must not import."""
 
 LONGEST_FILE = 450  # lines
 LARGEST_FOLDER = 20  # files
@@ -90,7 +90,7 @@ def name_of(file: Path) -> str:
 
 
 def read_imports(file: Path) -> set[str]:
-    """The full names of all that a file imports, anywhere in it, also for types only."""
+    """Return the full names of everything a file imports, including inside functions and for types only."""
     module = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     parts = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
     found: set[str] = set()
@@ -106,8 +106,8 @@ def read_imports(file: Path) -> set[str]:
 
 
 @cache
-def read_arrows() -> dict[str, set[str]]:
-    """The files of the package that each of its files imports, by their names within it."""
+def read_import_graph() -> dict[str, set[str]]:
+    """Map each file of the package to the files of the package that it imports."""
     files = {name_of(file): file for file in sorted(ROOT.rglob("*.py"))}
     modules = {f"{PACKAGE}.{name.replace('/', '.')}".removesuffix(".__init__"): name for name in files}
     return {name: {modules[each] for each in read_imports(file) if each in modules} for name, file in files.items()}
@@ -117,42 +117,42 @@ def layer_of(name: str) -> int:
     return next(number for number, layer in enumerate(LAYERS) if any(fnmatch(name, each) for each in layer))
 
 
-def test_imports_go_downwards() -> None:
+def test_imports_only_go_down() -> None:
     wrong = [
         f"{name} imports {target}"
-        for name, targets in read_arrows().items()
+        for name, targets in read_import_graph().items()
         for target in sorted(targets)
         if not target.endswith("/__init__") and layer_of(target) < layer_of(name) and (name, target) not in UPWARDS
     ]
     assert not wrong
 
 
-def test_rooms_that_know_nothing_of_each_other() -> None:
+def test_independent_folders_do_not_import_each_other() -> None:
     wrong = [
         f"{name} imports {target}"
-        for name, targets in read_arrows().items()
+        for name, targets in read_import_graph().items()
         for target in sorted(targets)
-        for pair in STRANGERS
+        for pair in INDEPENDENT
         for one, other in (pair, pair[::-1])
         if fnmatch(name, one) and fnmatch(target, other)
     ]
     assert not wrong
 
 
-def test_no_room_imports_packages_that_are_not_its_business() -> None:
+def test_no_folder_imports_a_forbidden_package() -> None:
     wrong = [
         f"{name_of(file)} imports {each}"
         for file in sorted(ROOT.rglob("*.py"))
-        for room, packages in FOREIGN.items()
+        for room, packages in FORBIDDEN.items()
         for each in sorted(read_imports(file))
         if fnmatch(name_of(file), room) and each.partition(".")[0] in packages
     ]
     assert not wrong
 
 
-def test_a_file_has_one_subject_and_a_folder_can_be_seen_at_a_glance() -> None:
+def test_files_and_folders_stay_small_and_have_specific_names() -> None:
     files = sorted(ROOT.rglob("*.py"))
-    wrong = [f"{name_of(file)}: says nothing" for file in files if file.stem in VAGUE]
+    wrong = [f"{name_of(file)}: vague name" for file in files if file.stem in VAGUE]
     for file in files:
         lines = len(file.read_text(encoding="utf-8").splitlines())
         if lines > LONGEST_FILE:
@@ -164,7 +164,7 @@ def test_a_file_has_one_subject_and_a_folder_can_be_seen_at_a_glance() -> None:
     assert not wrong
 
 
-def test_imports_are_seen_however_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_form_of_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path / PACKAGE)
     file = tmp_path / PACKAGE / "workflow" / "titles.py"
     file.parent.mkdir(parents=True)
@@ -174,13 +174,13 @@ def test_imports_are_seen_however_they_are_written(tmp_path: Path, monkeypatch: 
     }  # fmt: skip
 
 
-def modules_after(statement: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has after a statement, beyond what it starts with."""
-    return {name.partition(".")[0] for name in submodules_after(statement)}
+def find_loaded_packages(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter loads for a statement."""
+    return {name.partition(".")[0] for name in find_loaded_modules(statement)}
 
 
-def submodules_after(statement: str) -> set[str]:
-    """All modules that a fresh interpreter has after a statement, by their full names."""
+def find_loaded_modules(statement: str) -> set[str]:
+    """Return the full names of all modules that a fresh interpreter loads for a statement."""
     code = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent, timeout=60
@@ -188,17 +188,17 @@ def submodules_after(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
+def test_importing_the_package_loads_no_heavy_dependency() -> None:
     heavy = {"httpx", "aiohttp", "numpy", "av", "PIL", "websockets", "asyncio", *NOTEBOOK_PACKAGES}
-    assert not modules_after(f"import {PACKAGE}") & heavy
+    assert not find_loaded_packages(f"import {PACKAGE}") & heavy
 
 
-def test_the_client_needs_no_notebook() -> None:
-    assert not modules_after(f"import {PACKAGE}.client.kit") & NOTEBOOK_PACKAGES
+def test_client_loads_no_notebook_package() -> None:
+    assert not find_loaded_packages(f"import {PACKAGE}.client.kit") & NOTEBOOK_PACKAGES
 
 
-def test_a_kit_loads_no_backend_until_one_is_needed() -> None:
-    found = submodules_after(f"from {PACKAGE} import ComfyKit; ComfyKit()")
+def test_creating_a_kit_loads_no_backend() -> None:
+    found = find_loaded_modules(f"from {PACKAGE} import ComfyKit; ComfyKit()")
     heavy = {"httpx", "websockets", "PIL", "numpy", "av", "aiohttp", "platformdirs", *NOTEBOOK_PACKAGES}
     assert not {name.partition(".")[0] for name in found} & heavy
     backends = {name for name in found if fnmatch(name, f"{PACKAGE}.client.backends.*.*")}
@@ -206,6 +206,6 @@ def test_a_kit_loads_no_backend_until_one_is_needed() -> None:
     assert not {name for name in found if name.startswith((f"{PACKAGE}.notebook", f"{PACKAGE}.sandbox"))}
 
 
-def test_the_workflow_room_needs_only_light_modules() -> None:
-    found = modules_after(f"import {PACKAGE}.workflow.workflow, {PACKAGE}.workflow.progress.progress")
+def test_workflow_folder_loads_no_heavy_module() -> None:
+    found = find_loaded_packages(f"import {PACKAGE}.workflow.workflow, {PACKAGE}.workflow.progress.progress")
     assert not found & {"httpx", "aiohttp", "numpy", "av", "PIL", "asyncio", "random", "difflib", *NOTEBOOK_PACKAGES}

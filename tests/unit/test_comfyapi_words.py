@@ -1,4 +1,4 @@
-"""Jobs of Comfy API v2 in ComfyUI's words: whatever a server tells, a run can make sense of."""
+"""Test that jobs of Comfy API v2 are translated to ComfyUI's events and records, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def odd(**known: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects that have what they should, or anything in its place."""
+def optional_fields(**known: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw objects whose fields are as expected, missing, or arbitrary."""
     return st.fixed_dictionaries({}, optional={name: st.just(value) | ANYTHING for name, value in known.items()})
 
 
-OUTPUT = odd(
+OUTPUT = optional_fields(
     node_id="4", name="a.png", type="image", content_type="image/png", size_bytes=3, id="x", hash="h", url="/u"
 )
-PROGRESS = odd(value=0.5, nodes_done=1, nodes_total=4, current_node="2", step=3, steps=20)
-ERROR = odd(code="node_execution_error", message="no", node_id="2", class_type="Sample", traceback="a\nb")
-JOB = odd(
+PROGRESS = optional_fields(value=0.5, nodes_done=1, nodes_total=4, current_node="2", step=3, steps=20)
+ERROR = optional_fields(code="node_execution_error", message="no", node_id="2", class_type="Sample", traceback="a\nb")
+JOB = optional_fields(
     id="j", status="running", started_at="2026-01-01T00:00:00Z", completed_at="2026-01-01T00:00:09Z", queue_position=2,
 ).flatmap(
     lambda job: st.fixed_dictionaries(
@@ -43,13 +43,13 @@ JOB = odd(
 )  # fmt: skip
 
 
-def new() -> RunState:
+def new_state() -> RunState:
     return RunState.create("run", PROMPT, {}, 0.0)
 
 
 @given(JOB, st.sampled_from(["queued", "running", "canceling", "what"]))
-def test_a_job_of_any_shape_waits_or_runs(job: dict[str, Any], status: str) -> None:
-    state = apply_queue(new(), words.build_queue({**job, "status": status}, "run", PROMPT), 1.0)
+def test_malformed_active_job_is_queued_or_running(job: dict[str, Any], status: str) -> None:
+    state = apply_queue(new_state(), words.build_queue({**job, "status": status}, "run", PROMPT), 1.0)
     assert state.status == ("queued" if status == "queued" else "running")
     for event in words.build_events(job["progress"], "run", PROMPT):
         state = apply_event(state, event, 2.0)
@@ -58,58 +58,61 @@ def test_a_job_of_any_shape_waits_or_runs(job: dict[str, Any], status: str) -> N
 
 
 @given(JOB, st.sampled_from(["succeeded", "failed", "canceled"]))
-def test_a_job_of_any_shape_ends(job: dict[str, Any], status: str) -> None:
-    state = apply_history(new(), words.build_record({**job, "status": status}, PROMPT, {"x": "text"}), 1.0)
+def test_malformed_finished_job_has_ended(job: dict[str, Any], status: str) -> None:
+    state = apply_history(new_state(), words.build_record({**job, "status": status}, PROMPT, {"x": "text"}), 1.0)
     assert state.finished
     assert state.status == {"succeeded": "completed", "failed": "failed", "canceled": "cancelled"}[status]
     assert (state.error is None) == (status == "succeeded")
 
 
-@given(ANYTHING | st.fixed_dictionaries({"node_errors": odd(**{"1": [{"field": "a", "reason": "b"}]})}), st.text())
-def test_a_refusal_of_any_shape_is_told(details: Any, message: str) -> None:
-    told = words.build_refusal("invalid_workflow", message, details)
-    assert told["error"]["message"]
-    assert all("errors" in about or isinstance(about, dict) for about in told["node_errors"].values())
+@given(
+    ANYTHING | st.fixed_dictionaries({"node_errors": optional_fields(**{"1": [{"field": "a", "reason": "b"}]})}),
+    st.text(),
+)
+def test_malformed_rejection_has_a_message(details: Any, message: str) -> None:
+    refusal = words.build_refusal("invalid_workflow", message, details)
+    assert refusal["error"]["message"]
+    assert all("errors" in about or isinstance(about, dict) for about in refusal["node_errors"].values())
 
 
 @given(ANYTHING)
-def test_nothing_but_a_prompt_is_one(told: Any) -> None:
-    found = words.parse_prompt(told)
+def test_only_a_prompt_is_read_as_a_prompt(value: Any) -> None:
+    found = words.parse_prompt(value)
     assert found is None or all("inputs" in node for node in found.values())
-    assert not words.is_same_prompt(PROMPT, told)
+    assert not words.is_same_prompt(PROMPT, value)
 
 
-def test_the_place_in_a_queue_is_how_many_are_before() -> None:
+def test_queue_position_counts_the_jobs_ahead() -> None:
     for position in (0, 1, 7):
         job = {"status": "queued", "queue_position": position}
-        assert apply_queue(new(), words.build_queue(job, "run", None), 1.0).queue_position == position
+        assert apply_queue(new_state(), words.build_queue(job, "run", None), 1.0).queue_position == position
     unknown = words.build_queue({"status": "queued", "queue_position": None}, "run", PROMPT)
-    assert apply_queue(new(), unknown, 1.0).queue_position is None
+    assert apply_queue(new_state(), unknown, 1.0).queue_position is None
     assert unknown["queue_pending"][0][1:] == ["run", PROMPT]
 
 
-def test_what_a_node_needs_is_done_when_it_runs() -> None:
-    state = new()
+def test_nodes_before_the_current_node_are_done() -> None:
+    state = new_state()
     for event in words.build_events({"current_node": "4", "step": 2, "steps": 5}, "run", PROMPT):
         state = apply_event(state, event, 1.0)
     assert (sorted(state.done), state.current, state.step, state.steps) == (["1", "2"], "4", 2, 5)
 
 
-def test_how_far_the_whole_has_come_is_believed_of_servers_that_count_all_nodes() -> None:
+def test_server_fraction_is_used_only_if_it_counts_all_nodes() -> None:
     for total, fraction in ((4, 0.9), (7, 0.9), (3, 0.5), (0, 0.5), ("4", 0.5), (None, 0.5)):
-        state = new()
-        told = {"current_node": "2", "step": 20, "steps": 20, "nodes_total": total, "value": 0.9}
-        for event in words.build_events(told, "run", PROMPT):
+        state = new_state()
+        progress = {"current_node": "2", "step": 20, "steps": 20, "nodes_total": total, "value": 0.9}
+        for event in words.build_events(progress, "run", PROMPT):
             state = apply_event(state, event, 1.0)
         assert state.build_progress(1.0).fraction == fraction
     for value in (None, "1", -1, 2, float("nan"), True):
-        state = new()
+        state = new_state()
         for event in words.build_events({"nodes_total": 4, "value": value}, "run", PROMPT):
             state = apply_event(state, event, 1.0)
         assert state.build_progress(1.0).fraction in (0.0, 1.0)
 
 
-def test_a_circle_of_nodes_does_no_harm() -> None:
+def test_cycle_of_nodes_is_harmless() -> None:
     around = {"1": {"class_type": "A", "inputs": {"x": ["2", 0]}}, "2": {"class_type": "B", "inputs": {"x": ["1", 0]}}}
     assert [
         event["data"]["node"]
@@ -118,20 +121,20 @@ def test_a_circle_of_nodes_does_no_harm() -> None:
     ]
 
 
-def test_the_time_of_a_run_is_the_servers() -> None:
+def test_run_time_is_measured_by_the_server() -> None:
     job = {
         "status": "succeeded",
         "started_at": "2026-01-31T12:00:00Z",
         "completed_at": "2026-01-31T12:00:02.500000000Z",
     }
-    state = apply_history(new(), words.build_record(job, None, {}), 10.0)
+    state = apply_history(new_state(), words.build_record(job, None, {}), 10.0)
     assert state.started is not None
     assert state.ended is not None
     assert state.ended - state.started == 2.5
 
 
 @pytest.mark.parametrize(
-    ("told", "at"),
+    ("text", "seconds"),
     [
         ("1970-01-01T00:00:01Z", 1.0),
         ("1970-01-01T00:00:01", 1.0),
@@ -143,11 +146,11 @@ def test_the_time_of_a_run_is_the_servers() -> None:
         (None, None),
     ],
 )
-def test_times_are_read(told: Any, at: float | None) -> None:
-    assert words.parse_time(told) == at
+def test_timestamp_is_parsed(text: Any, seconds: float | None) -> None:
+    assert words.parse_time(text) == seconds
 
 
-def test_outputs_keep_their_nodes_and_kinds() -> None:
+def test_outputs_keep_node_and_kind() -> None:
     listed = [
         {
             "node_id": "9",
@@ -176,7 +179,7 @@ def test_outputs_keep_their_nodes_and_kinds() -> None:
     }
 
 
-def test_a_prompt_is_known_again_by_its_nodes_and_values() -> None:
+def test_same_prompt_compares_nodes_and_values() -> None:
     sent = {**PROMPT, "1": {"class_type": "Load", "inputs": {"image": words.build_asset("id-1"), "steps": 1}}}
 
     def recorded(image: Any, **more: Any) -> dict[str, Any]:

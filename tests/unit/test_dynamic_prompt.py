@@ -1,3 +1,5 @@
+"""Test the choice of alternatives in dynamic prompts such as `{red|blue}`."""
+
 from __future__ import annotations
 
 import pytest
@@ -28,19 +30,19 @@ def test_one_alternative_is_chosen(text: str, first: str, last: str) -> None:
     assert choose_alternatives(text, lambda low, high: high) == last
 
 
-def test_a_choice_is_by_chance_where_nobody_draws() -> None:
+def test_choice_is_random_by_default() -> None:
     assert {choose_alternatives("{a|b}") for _ in range(100)} == {"a", "b"}
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="{}|\\/")))
-def test_text_without_choices_stays_as_it_is(text: str) -> None:
+def test_text_without_alternatives_is_unchanged(text: str) -> None:
     assert choose_alternatives(text) == text
 
 
 @given(st.text(alphabet="{}|\\/*a\n"))
-def test_no_text_is_too_odd(text: str) -> None:
+def test_any_text_gives_text(text: str) -> None:
     assert isinstance(choose_alternatives(text), str)
 
 
-def test_very_many_braces_take_no_longer_than_they_are() -> None:
+def test_many_braces_are_handled_in_linear_time() -> None:
     assert choose_alternatives("{" * 100_000) == ""

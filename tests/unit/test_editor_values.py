@@ -1,4 +1,4 @@
-"""The editor's graph with the values of a run."""
+"""Test that the editor graph sent with a run has the values of that run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from comfykit_jupyter.workflow.editor.apply_values import apply_values
 from comfykit_jupyter.workflow.fields import Field
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import PAIRS, definitions, load
+from tests.unit.recorded import PAIRS, load, load_definitions
 
 SAMPLER = {
     "input": {
@@ -31,12 +31,12 @@ SAMPLER = {
 KNOWN = {"Sampler": NodeDefinition.parse("Sampler", SAMPLER)}
 
 
-def graph(values: Any, **more: Any) -> dict[str, Any]:
+def make_graph(values: Any, **more: Any) -> dict[str, Any]:
     return {"nodes": [{"id": 3, "type": "Sampler", "widgets_values": values, **more}], "links": [], "version": 0.4}
 
 
-def kept(editor: dict[str, Any], values: dict[str, Any]) -> Any:
-    """The editor's graph as it goes along with a run."""
+def bind_graph(editor: dict[str, Any], values: dict[str, Any]) -> Any:
+    """Bind the values and return the editor graph that is sent with the run."""
     before = copy.deepcopy(editor)
     workflow = Workflow.parse(editor).resolve(KNOWN)
     info = workflow.build_pnginfo(workflow.bind(values, KNOWN).prompt, KNOWN)
@@ -46,43 +46,45 @@ def kept(editor: dict[str, Any], values: dict[str, Any]) -> Any:
     return info["workflow"]
 
 
-def test_a_changed_value_is_in_the_widget_past_those_that_are_no_inputs() -> None:
-    made = kept(graph([5, "randomize", 20, "a cat"]), {"3.steps": 8, "3.text": "a dog"})
-    assert made == graph([5, "randomize", 8, "a dog"])
+def test_changed_value_skips_widgets_that_are_not_inputs() -> None:
+    saved = bind_graph(make_graph([5, "randomize", 20, "a cat"]), {"3.steps": 8, "3.text": "a dog"})
+    assert saved == make_graph([5, "randomize", 8, "a dog"])
 
 
-def test_a_drawn_seed_is_there_too() -> None:
-    workflow = Workflow.parse(graph([0, "randomize", 20, ""])).resolve(KNOWN)
+def test_random_seed_is_saved_in_the_graph() -> None:
+    workflow = Workflow.parse(make_graph([0, "randomize", 20, ""])).resolve(KNOWN)
     binding = workflow.bind({}, KNOWN, draw=lambda low, high: 77)
     info = workflow.build_pnginfo(binding.prompt, KNOWN)
-    assert info == {"workflow": graph([77, "randomize", 20, ""])}
+    assert info == {"workflow": make_graph([77, "randomize", 20, ""])}
 
 
-def test_a_run_without_changes_has_the_graph_as_it_was() -> None:
-    assert kept(graph([5, "fixed", 20, "a cat"]), {}) == graph([5, "fixed", 20, "a cat"])
+def test_run_without_changes_keeps_the_graph() -> None:
+    assert bind_graph(make_graph([5, "fixed", 20, "a cat"]), {}) == make_graph([5, "fixed", 20, "a cat"])
 
 
-def test_a_text_with_choices_gives_way_to_the_one_that_was_given() -> None:
-    assert kept(graph([5, "fixed", 20, "{red|blue}"]), {"3.text": "green"}) == graph([5, "fixed", 20, "green"])
+def test_dynamic_prompt_is_replaced_by_a_given_text() -> None:
+    assert bind_graph(make_graph([5, "fixed", 20, "{red|blue}"]), {"3.text": "green"}) == make_graph(
+        [5, "fixed", 20, "green"]
+    )
 
 
-def test_values_by_name_are_changed_by_name() -> None:
+def test_values_saved_by_name_are_changed_by_name() -> None:
     saved = {"seed": 5, "steps": 20, "text": "a"}
-    assert kept(graph(saved), {"3.steps": 8}) == graph({**saved, "steps": 8})
+    assert bind_graph(make_graph(saved), {"3.steps": 8}) == make_graph({**saved, "steps": 8})
 
 
-def test_a_value_that_a_primitive_node_gives_is_changed_there() -> None:
+def test_value_from_a_primitive_node_is_changed_in_that_node() -> None:
     slot = {"name": "steps", "type": "INT", "widget": {"name": "steps"}, "link": 1}
-    editor = graph([5, "fixed", 20, "a"], inputs=[slot])
+    editor = make_graph([5, "fixed", 20, "a"], inputs=[slot])
     output = {"name": "INT", "type": "INT", "widget": {"name": "steps"}, "links": [1]}
     editor["nodes"].append({"id": 4, "type": "PrimitiveNode", "outputs": [output], "widgets_values": [20, "fixed"]})
     editor["links"] = [[1, 4, 0, 3, 0, "INT"]]
-    made = kept(editor, {"3.steps": 8})
-    assert [node["widgets_values"] for node in made["nodes"]] == [[5, "fixed", 20, "a"], [8, "fixed"]]
+    saved = bind_graph(editor, {"3.steps": 8})
+    assert [node["widgets_values"] for node in saved["nodes"]] == [[5, "fixed", 20, "a"], [8, "fixed"]]
 
 
-def test_where_the_file_has_something_else_nothing_is_changed() -> None:
-    editor = graph([5, "fixed", 20, "a"])
+def test_graph_that_does_not_match_is_unchanged() -> None:
+    editor = make_graph([5, "fixed", 20, "a"])
     assert apply_values(editor, {("3", "steps"): (99, 8), ("77", "x"): (1, 2), ("3", "y"): (1, 2)}, KNOWN) is editor
 
 
@@ -90,33 +92,33 @@ odd = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), 
 
 
 @given(odd, st.lists(odd, max_size=3), odd)
-def test_odd_graphs_are_left_as_they_are(values: Any, nodes: list[Any], links: Any) -> None:
-    for editor in ({**graph(values), "links": links}, {"nodes": nodes, "links": []}):
+def test_malformed_graphs_are_accepted(values: Any, nodes: list[Any], links: Any) -> None:
+    for editor in ({**make_graph(values), "links": links}, {"nodes": nodes, "links": []}):
         apply_values(editor, {("3", "steps"): (20, 8)}, KNOWN)
 
 
-def _other(field: Field) -> list[int]:
-    """Another number within the field's bounds that a page can hold, if there is one."""
+def _find_other_values(field: Field) -> list[int]:
+    """Return other numbers within the field's bounds that JavaScript can represent, if any."""
     return [
         each for each in (field.min, field.max) if type(each) is int and each != field.default and abs(each) < 2**53
     ]
 
 
 @pytest.mark.parametrize("name", PAIRS or ["none"])
-def test_an_official_template_with_changed_values_makes_the_prompt_that_ran(name: str) -> None:
-    known = definitions()
+def test_changed_template_converts_to_the_prompt_that_ran(name: str) -> None:
+    known = load_definitions()
     workflow = Workflow.parse(load(f"ui_to_api/{name}.json")["ui"])
     if not workflow.classes <= known.keys():
-        pytest.skip("the server lacks nodes of it")
+        pytest.skip("the server lacks some of its nodes")
     workflow = workflow.resolve(known)
     fields = [each for each in workflow.fields(known) if each.kind in ("integer", "seed") and ":" not in each.node_id]
-    numbers = {field.name: others[0] for field in fields if (others := _other(field))}
+    numbers = {field.name: others[0] for field in fields if (others := _find_other_values(field))}
     prompt = workflow.bind(numbers, known).prompt
     info = workflow.build_pnginfo(prompt, known)
     assert info is not None
     again = Workflow.parse(info["workflow"]).resolve(known).prompt
     length = {str(node["id"]): len(node.get("widgets_values") or ()) for node in info["workflow"]["nodes"]}
     for id_ in {field.node_id for field in fields}:
-        made, wanted = again[id_]["inputs"], prompt[id_]["inputs"]
+        actual, wanted = again[id_]["inputs"], prompt[id_]["inputs"]
         short = length[id_] < len([each for each in wanted.values() if not isinstance(each, list)])
-        assert made == wanted or short  # a value that the file does not have yet stays its default
+        assert actual == wanted or short  # a value that the file lacks keeps its default

@@ -1,4 +1,4 @@
-"""Workflows that media files carry."""
+"""Test reading the workflows that media files carry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit import media_files
-from tests.unit.media_files import KINDS, Make, chunk
+from tests.unit.media_files import KINDS, Make, make_chunk
 
 PROMPT: dict[str, Any] = {
     "3": {"class_type": "KSampler", "inputs": {"seed": 2**63, "model": ["4", 0]}, "_meta": {"title": "$seed ü 🙂"}},
@@ -49,7 +49,7 @@ UNESCAPED = ("png_international", "mp4", "mov", "mp4_comment", "webm", "mkv", "f
 
 
 @pytest.mark.parametrize("name", UNESCAPED)
-def test_texts_need_not_be_escaped(name: str) -> None:
+def test_texts_with_unescaped_unicode_are_found(name: str) -> None:
     texts = {"prompt": json.dumps(PROMPT, ensure_ascii=False), "workflow": json.dumps(EDITOR, ensure_ascii=False)}
     carried = read_carried(getattr(media_files, name)(texts))
     assert carried is not None
@@ -57,7 +57,7 @@ def test_texts_need_not_be_escaped(name: str) -> None:
     assert json.loads(carried.workflow or "") == EDITOR
 
 
-def test_texts_that_fill_many_pages_are_found(make: Make) -> None:
+def test_long_texts_are_found(make: Make) -> None:
     if make.__name__.startswith("jpeg"):
         pytest.skip("a segment of a JPEG holds 64 KB")
     prompt = {**PROMPT, "5": {"class_type": "X", "inputs": {"text": "long " * 60_000}}}
@@ -67,26 +67,26 @@ def test_texts_that_fill_many_pages_are_found(make: Make) -> None:
     assert json.loads(carried.workflow or "") == EDITOR
 
 
-def test_the_prompt_that_ran_wins_and_the_editors_graph_goes_along(make: Make) -> None:
+def test_prompt_is_preferred_and_the_editor_graph_kept(make: Make) -> None:
     workflow = Workflow.parse(make(TEXTS))
     assert workflow.prompt == PROMPT
     assert workflow.editor == EDITOR
     assert Workflow.parse(make({"prompt": TEXTS["prompt"]})).editor is None
 
 
-def test_the_editors_graph_is_taken_where_there_is_no_prompt(make: Make) -> None:
+def test_editor_graph_is_used_without_a_prompt(make: Make) -> None:
     for texts in ({"workflow": TEXTS["workflow"]}, {"prompt": '"a cat"', "workflow": TEXTS["workflow"]}):
         workflow = Workflow.parse(make(texts))
         assert not workflow.resolved
         assert workflow.editor == EDITOR
 
 
-def test_media_without_a_workflow_say_what_they_are(make: Make) -> None:
+def test_media_without_a_workflow_is_rejected_by_kind(make: Make) -> None:
     with pytest.raises(WorkflowError, match=r"fox is an? .* that carries no workflow"):
         Workflow.parse(make({}), "fox")
 
 
-def test_a_file_is_read_where_it_stands_and_left_so(make: Make, tmp_path: Path) -> None:
+def test_open_file_is_read_and_its_position_restored(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "no-suffix"
     path.write_bytes(make(TEXTS))
     with path.open("rb") as file:
@@ -95,8 +95,8 @@ def test_a_file_is_read_where_it_stands_and_left_so(make: Make, tmp_path: Path) 
 
 
 @given(st.data())
-def test_damaged_files_give_something_or_nothing(data: st.DataObject) -> None:
-    whole = bytearray(_made(data.draw(st.sampled_from(KINDS))))
+def test_damaged_files_do_not_crash(data: st.DataObject) -> None:
+    whole = bytearray(_make_once(data.draw(st.sampled_from(KINDS))))
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(0, max(0, len(whole) - 1)))
         how = data.draw(st.sampled_from(["byte", "length", "cut", "twice", "gone"]))
@@ -115,11 +115,11 @@ def test_damaged_files_give_something_or_nothing(data: st.DataObject) -> None:
         Workflow.parse(bytes(whole))
 
 
-_MADE: dict[str, bytes] = {}
+_CACHE: dict[str, bytes] = {}
 
 
-def _made(make: Make) -> bytes:
-    return _MADE.setdefault(make.__name__, make(TEXTS))
+def _make_once(make: Make) -> bytes:
+    return _CACHE.setdefault(make.__name__, make(TEXTS))
 
 
 BEGINNINGS = [_make(TEXTS)[:32] for _make in (media_files.png, media_files.webp, media_files.flac, media_files.glb)] + [
@@ -129,16 +129,16 @@ BEGINNINGS = [_make(TEXTS)[:32] for _make in (media_files.png, media_files.webp,
 
 
 @given(st.sampled_from(BEGINNINGS), st.binary(max_size=400))
-def test_what_only_begins_as_a_media_file_gives_nothing(head: bytes, rest: bytes) -> None:
+def test_truncated_media_files_do_not_crash(head: bytes, rest: bytes) -> None:
     read_carried(head + rest)
 
 
 class CountingFile(io.RawIOBase):
-    """A file of zeros, of any size, with something written at some places; counts the bytes that are read of it."""
+    """A file of zeros of any size with some parts filled in; it counts the bytes read from it."""
 
     def __init__(self, size: int, parts: dict[int, bytes]) -> None:
         self._size, self._parts, self._at = size, parts, 0
-        self.taken = 0
+        self.bytes_read = 0
 
     def seekable(self) -> bool:
         return True
@@ -157,25 +157,25 @@ class CountingFile(io.RawIOBase):
             for index in range(max(offset, self._at), min(offset + len(part), self._at + size)):
                 data[index - self._at] = part[index - offset]
         self._at += size
-        self.taken += size
+        self.bytes_read += size
         return bytes(data)
 
 
-def test_of_a_large_video_little_is_read() -> None:
-    made = media_files.mp4(TEXTS)
-    at = made.index(b"moov") - 4
+def test_little_of_a_large_mp4_is_read() -> None:
+    video = media_files.mp4(TEXTS)
+    at = video.index(b"moov") - 4
     gigabytes = 3 << 30
-    head = made[: made.index(b"mdat") - 4] + struct.pack(">I4sQ", 1, b"mdat", gigabytes)
+    head = video[: video.index(b"mdat") - 4] + struct.pack(">I4sQ", 1, b"mdat", gigabytes)
     file: Any = CountingFile(
-        len(head) - 16 + gigabytes + len(made) - at, {0: head, len(head) - 16 + gigabytes: made[at:]}
+        len(head) - 16 + gigabytes + len(video) - at, {0: head, len(head) - 16 + gigabytes: video[at:]}
     )
     carried = read_carried(file)
     assert carried is not None
     assert carried.prompt == TEXTS["prompt"]
-    assert file.taken < 100_000
+    assert file.bytes_read < 100_000
 
 
-def test_of_a_large_matroska_little_is_read() -> None:
+def test_little_of_a_large_matroska_is_read() -> None:
     def element(kind: bytes, content: bytes) -> bytes:
         return kind + struct.pack(">Q", 1 << 56 | len(content)) + content
 
@@ -188,18 +188,18 @@ def test_of_a_large_matroska_little_is_read() -> None:
     carried = read_carried(file)
     assert carried is not None
     assert carried.prompt == TEXTS["prompt"]
-    assert file.taken < 100_000
+    assert file.bytes_read < 100_000
 
 
-def test_a_packed_text_that_would_fill_the_memory_is_refused() -> None:
+def test_decompression_bomb_is_ignored() -> None:
     bomb = zlib.compress(b"\0" * (100 << 20), 9)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"zTXt", b"prompt\0\0" + bomb) + chunk(b"IEND", b"")
+    data = b"\x89PNG\r\n\x1a\n" + make_chunk(b"zTXt", b"prompt\0\0" + bomb) + make_chunk(b"IEND", b"")
     carried = read_carried(data)
     assert carried is not None
     assert carried.prompt is None
 
 
-def test_a_length_that_no_file_has_allocates_nothing() -> None:
+def test_impossible_length_allocates_no_memory() -> None:
     for data in (
         b"\x89PNG\r\n\x1a\n\xff\xff\xff\xfftEXtprompt\0",
         b"RIFF\xff\xff\xff\xffWEBPEXIF\xff\xff\xff\xffII*\0",
@@ -212,21 +212,21 @@ def test_a_length_that_no_file_has_allocates_nothing() -> None:
         assert carried is None or carried.prompt is None
 
 
-def test_a_file_of_endless_pieces_is_given_up() -> None:
-    pieces = b"\x89PNG\r\n\x1a\n" + chunk(b"tIME", b"") * 300_000
-    carried = read_carried(pieces + chunk(b"tEXt", b"prompt\0{}"))
+def test_file_with_too_many_chunks_is_abandoned() -> None:
+    pieces = b"\x89PNG\r\n\x1a\n" + make_chunk(b"tIME", b"") * 300_000
+    carried = read_carried(pieces + make_chunk(b"tEXt", b"prompt\0{}"))
     assert carried is not None
     assert carried.prompt is None
 
 
-def test_exif_that_points_at_itself_ends() -> None:
+def test_self_referencing_exif_ends() -> None:
     loop = struct.pack("<4sIHHHIII", b"II*\0", 8, 1, 0x8769, 4, 1, 8, 8)
     carried = read_carried(b"RIFF\0\0\0\0WEBPEXIF" + struct.pack("<I", len(loop)) + loop)
     assert carried is not None
     assert carried.prompt is None
 
 
-def test_entries_of_exif_that_lie_on_top_of_each_other_are_read_once_at_most() -> None:
+def test_overlapping_exif_entries_are_read_at_most_once() -> None:
     size = 32 << 20
     entries = b"".join(struct.pack("<HHII", 0x0110, 2, size, 8 + 2 + 12 * 900) for _ in range(900))
     exif = b"II*\0" + struct.pack("<IH", 8, 900) + entries + bytes(size)
@@ -236,6 +236,6 @@ def test_entries_of_exif_that_lie_on_top_of_each_other_are_read_once_at_most() -
 
 
 @given(st.integers(0, 2**32))
-def test_random_bytes_are_refused_in_a_line(seed: int) -> None:
+def test_random_bytes_are_rejected(seed: int) -> None:
     with pytest.raises(WorkflowError):
         Workflow.parse(random.Random(seed).randbytes(200))

@@ -1,3 +1,5 @@
+"""Test the fields that a form shows for a workflow's parameters."""
+
 from __future__ import annotations
 
 import json
@@ -8,7 +10,7 @@ import pytest
 from comfykit_jupyter.workflow.fields import Field
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import definitions, load, transcript
+from tests.unit.recorded import load, load_definitions, load_transcript
 
 KEYS = {
     "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step",
@@ -16,7 +18,7 @@ KEYS = {
 }  # fmt: skip
 
 
-def field(spec: Any, value: Any = None, title: str = "$x", name: str = "x") -> Field | None:
+def make_field(spec: Any, value: Any = None, title: str = "$x", name: str = "x") -> Field | None:
     known = {"Node": NodeDefinition.parse("Node", {"display_name": "A node", "input": {"required": {name: spec}}})}
     inputs = {} if value is None else {name: value}
     workflow = Workflow.parse({"1": {"class_type": "Node", "inputs": inputs, "_meta": {"title": title}}})
@@ -42,45 +44,45 @@ def field(spec: Any, value: Any = None, title: str = "$x", name: str = "x") -> F
         (["OWN_WIDGET", {}], 7, "integer"),
     ],
 )
-def test_the_kind_is_that_of_the_input(spec: Any, value: Any, kind: str) -> None:
-    found = field(spec, value)
+def test_field_kind_follows_the_input(spec: Any, value: Any, kind: str) -> None:
+    found = make_field(spec, value)
     assert found is not None
     assert (found.kind, found.default) == (kind, value)
     assert found.node == "A node"
 
 
 @pytest.mark.parametrize(("title", "group"), [("Sampler, $x", "Sampler"), ("$x", "")])
-def test_the_group_is_what_the_node_was_titled(title: str, group: str) -> None:
-    found = field(["INT", {}], 3, title)
+def test_group_is_the_title_of_the_node(title: str, group: str) -> None:
+    found = make_field(["INT", {}], 3, title)
     assert found is not None
     assert found.group == group
 
 
-def test_an_input_that_takes_only_links_has_no_field() -> None:
-    assert field(["MODEL", {}], ["2", 0]) is None
-    assert field(["MODEL", {}]) is None
+def test_input_that_accepts_only_links_has_no_field() -> None:
+    assert make_field(["MODEL", {}], ["2", 0]) is None
+    assert make_field(["MODEL", {}]) is None
 
 
-def test_a_marked_upload_is_a_file_when_nothing_says_what_it_holds() -> None:
-    found = field(["STRING", {}], "a.bin", "$~x")
+def test_upload_of_unknown_kind_is_a_file() -> None:
+    found = make_field(["STRING", {}], "a.bin", "$~x")
     assert found is not None
     assert found.kind == "file"
 
 
-def test_a_linked_input_begins_empty() -> None:
-    found = field(["STRING", {"default": "d"}], ["2", 0])
+def test_linked_input_has_no_default() -> None:
+    found = make_field(["STRING", {"default": "d"}], ["2", 0])
     assert found is not None
     assert found.default is None
 
 
-def test_a_required_parameter_begins_empty() -> None:
-    found = field(["STRING", {}], "a", "$x!")
+def test_required_parameter_has_no_default() -> None:
+    found = make_field(["STRING", {}], "a", "$x!")
     assert found is not None
     assert (found.required, found.default) == (True, None)
 
 
-def test_a_default_that_the_form_could_not_show_is_none() -> None:
-    found = field(["INT", {}], "many")
+def test_default_of_the_wrong_type_is_none() -> None:
+    found = make_field(["INT", {}], "many")
     assert found is not None
     assert found.default is None
 
@@ -101,33 +103,33 @@ def test_a_default_that_the_form_could_not_show_is_none() -> None:
         (["INT", {"min": 1, "max": 8, "control_after_generate": True}], False),
     ],
 )
-def test_a_slider_is_for_sane_bounds(spec: Any, slider: bool) -> None:
-    found = field(spec, 1)
+def test_slider_needs_reasonable_bounds(spec: Any, slider: bool) -> None:
+    found = make_field(spec, 1)
     assert found is not None
     assert found.slider is slider
 
 
-def test_integers_that_a_browser_would_round_are_strings() -> None:
-    found = field(["INT", {"min": -(2**63), "max": 2**64 - 1}], 2**53)
+def test_integers_beyond_javascript_precision_are_strings() -> None:
+    found = make_field(["INT", {"min": -(2**63), "max": 2**64 - 1}], 2**53)
     assert found is not None
     plain = found.to_json()
     assert (plain["min"], plain["max"]) == ("-9223372036854775808", "18446744073709551615")
     assert plain["default"] == "9007199254740992"
-    small = field(["INT", {"max": 2**53 - 1}], 1)
+    small = make_field(["INT", {"max": 2**53 - 1}], 1)
     assert small is not None
     assert small.to_json()["max"] == 2**53 - 1
 
 
-def test_a_long_list_of_choices_is_only_counted() -> None:
+def test_long_list_of_choices_is_only_counted() -> None:
     for count, listed in ((200, True), (201, False)):
-        found = field([[str(i) for i in range(count)]], "1")
+        found = make_field([[str(i) for i in range(count)]], "1")
         assert found is not None
         plain = found.to_json()
         assert plain["choice_count"] == count
         assert (plain["choices"] is not None) is listed
 
 
-def test_fields_come_in_the_order_of_the_titles() -> None:
+def test_fields_follow_the_order_of_the_titles() -> None:
     graph = {
         "2": {"class_type": "A", "inputs": {"b": 1, "a": 2}, "_meta": {"title": "$b, $a"}},
         "1": {"class_type": "A", "inputs": {"c": "x\ny"}, "_meta": {"title": "Text, $c"}},
@@ -140,9 +142,9 @@ def test_fields_come_in_the_order_of_the_titles() -> None:
     ]
 
 
-def test_the_fields_of_a_recorded_workflow_are_plain_json() -> None:
-    [post] = [entry for entry in transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
-    fields = Workflow.parse(post["request"]["body"]["prompt"]).fields(definitions())
+def test_fields_of_a_recorded_workflow_are_plain_json() -> None:
+    [post] = [entry for entry in load_transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
+    fields = Workflow.parse(post["request"]["body"]["prompt"]).fields(load_definitions())
     plain = [each.to_json() for each in fields]
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
     assert all(set(each) == KEYS for each in plain)
@@ -153,10 +155,10 @@ def test_the_fields_of_a_recorded_workflow_are_plain_json() -> None:
     }  # fmt: skip
 
 
-def test_every_input_of_a_real_server_can_be_a_field() -> None:
+def test_every_input_of_a_real_server_makes_a_field() -> None:
     for class_type, raw in load("object_info.json").items():
         names = [name for group in ("required", "optional") for name in raw["input"].get(group, {})]
         title = ", ".join(f"$p{i}.{name}" for i, name in enumerate(names))
         workflow = Workflow.parse({"1": {"class_type": class_type, "inputs": {}, "_meta": {"title": title}}})
-        for each in workflow.fields(definitions()):
+        for each in workflow.fields(load_definitions()):
             json.dumps(each.to_json(), allow_nan=False)

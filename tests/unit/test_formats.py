@@ -1,4 +1,4 @@
-"""Files of every kind, damaged in every way: a workflow, or one line."""
+"""Test that a damaged workflow file is read, or rejected with a one-line message."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import PAIRS, definitions, load
+from tests.unit.recorded import PAIRS, load, load_definitions
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 2**70, 1.5, float("nan"), "", "1", "-10", "[1]", [], [1], [[1]], {}, {"id": 1}, {"1": {}}]
 )
 
 
-def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The places in a JSON value, all of them."""
+def find_paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the paths to all parts of a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at, *(path for key, each in inner for path in paths(each, (*at, key)))]
+    return [at, *(path for key, each in inner for path in find_paths(each, (*at, key)))]
 
 
-def damaged(data: st.DataObject, whole: Any) -> Any:
-    """The value with some of its parts gone, odd, doubled, or in each other's place."""
+def damage(data: st.DataObject, whole: Any) -> Any:
+    """Return the value with some parts removed, replaced, duplicated or swapped."""
     whole = copy.deepcopy(whole)
     for _ in range(data.draw(st.integers(1, 4))):
-        places = paths(whole)
+        places = find_paths(whole)
         if len(places) < 2:
             return whole
         *way, key = places[data.draw(st.integers(1, len(places) - 1))]
@@ -51,12 +51,12 @@ def damaged(data: st.DataObject, whole: Any) -> Any:
     return whole
 
 
-def use(data: Any) -> None:
-    """All that is done with a workflow before it is sent."""
-    known = {} if not PAIRS else definitions()
-    workflow, told = resolved(data, known)
-    assert told.isprintable()
-    assert len(told) < 1000
+def use_workflow(data: Any) -> None:
+    """Do everything that is done with a workflow before it is sent."""
+    known = {} if not PAIRS else load_definitions()
+    workflow, message = resolve(data, known)
+    assert message.isprintable()
+    assert len(message) < 1000
     if workflow is None:
         return
     fields = workflow.fields(known)
@@ -67,8 +67,8 @@ def use(data: Any) -> None:
     json.dumps(workflow.to_api(known), allow_nan=False)
 
 
-def resolved(data: Any, known: Definitions) -> tuple[Workflow | None, str]:
-    """The workflow, or what is said of it."""
+def resolve(data: Any, known: Definitions) -> tuple[Workflow | None, str]:
+    """Return the workflow, or the message of its rejection."""
     try:
         return Workflow.parse(data, "damaged").resolve(known), ""
     except WorkflowError as error:
@@ -77,21 +77,21 @@ def resolved(data: Any, known: Definitions) -> tuple[Workflow | None, str]:
 
 @given(st.data())
 @settings(max_examples=settings().max_examples * 3 // 2)
-def test_damaged_templates_are_workflows_or_refused_in_a_line(data: st.DataObject) -> None:
+def test_damaged_templates_are_read_or_rejected_in_one_line(data: st.DataObject) -> None:
     pair = load(f"ui_to_api/{data.draw(st.sampled_from(PAIRS or ['none']))}.json")
     kind = data.draw(st.sampled_from(["ui", "api", "both", "job"]))
     whole: Any = pair[kind] if kind in pair else {"prompt": pair["api"], "workflow": pair["ui"]}
     if kind == "job":
         extra = {"extra_pnginfo": {"workflow": pair["ui"]}}
         whole = {"id": {"prompt": [1, "id", pair["api"], extra, ["9"]], "outputs": {}}}
-    use(damaged(data, whole))
+    use_workflow(damage(data, whole))
 
 
 @given(st.data())
-def test_damaged_text_is_a_workflow_or_refused_in_a_line(data: st.DataObject) -> None:
+def test_damaged_text_is_read_or_rejected_in_one_line(data: st.DataObject) -> None:
     text = json.dumps(load(f"ui_to_api/{data.draw(st.sampled_from((PAIRS or ['none'])[:20]))}.json")["ui"])
     at = data.draw(st.integers(0, len(text) - 1))
-    use(
+    use_workflow(
         text[:at]
         + data.draw(st.sampled_from(["", "[", "{", '"', "\0", "NaN", "\ud800", "é", "1e999"]))
         + text[at + 1 :]
@@ -110,5 +110,5 @@ shapes = st.recursive(
 
 
 @given(shapes, st.lists(st.dictionaries(st.sampled_from(["id", "type", "inputs", "outputs", "mode"]), shapes)))
-def test_what_has_the_words_of_a_workflow_is_one_or_refused_in_a_line(value: Any, nodes: list[Any]) -> None:
-    use(value if isinstance(value, dict) else {"nodes": nodes, "links": value})
+def test_random_graphs_are_read_or_rejected_in_one_line(value: Any, nodes: list[Any]) -> None:
+    use_workflow(value if isinstance(value, dict) else {"nodes": nodes, "links": value})

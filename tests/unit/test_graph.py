@@ -1,4 +1,4 @@
-"""The editor's rules, one by one, on small graphs: what is expected follows from the rule."""
+"""Test each rule of the editor's conversion to the API format on a small graph."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from comfykit_jupyter.workflow.editor.convert import convert, find_classes, is_editor_graph, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
-from tests.unit.editor_files import Draft, definition, definitions
+from tests.unit.editor_files import Draft, make_definition, make_definitions
 
 
 @pytest.mark.parametrize("objects", [False, True])
-def test_both_forms_of_the_link_table_are_read(objects: bool) -> None:
+def test_both_link_formats_are_read(objects: bool) -> None:
     draft = Draft(objects=objects)
     load, save = draft.add("Load", ["b", 0.5]), draft.add("Save", ["fox"])
     draft.link(load, 0, save, "images")
@@ -22,19 +22,19 @@ def test_both_forms_of_the_link_table_are_read(objects: bool) -> None:
     }
 
 
-def test_titles_carry_over() -> None:
+def test_titles_are_kept() -> None:
     draft = Draft()
     draft.add("Load", ["a", 1], title="$name!")
     assert draft.prompt()["1"]["_meta"] == {"title": "$name!"}
 
 
-def test_the_control_beside_a_seed_takes_a_value_and_sends_none() -> None:
+def test_control_after_generate_takes_a_value_but_is_not_sent() -> None:
     draft = Draft()
     draft.add("Sample", [42, "randomize", 8])
     assert draft.inputs(1) == {"seed": 42, "steps": 8}
 
 
-def test_values_that_are_missing_are_those_of_the_definition() -> None:
+def test_missing_values_come_from_the_definition() -> None:
     draft = Draft()
     draft.add("Sample", [42])
     draft.add("Load", None)
@@ -42,26 +42,26 @@ def test_values_that_are_missing_are_those_of_the_definition() -> None:
     assert draft.inputs(2) == {"name": "a", "strength": 0}
 
 
-def test_values_by_name_are_taken_by_name() -> None:
+def test_values_saved_by_name_are_read_by_name() -> None:
     draft = Draft()
     draft.add("Sample", {"steps": 3, "seed": 9})
     assert draft.inputs(1) == {"seed": 9, "steps": 3}
 
 
-def test_a_choice_that_nobody_made_is_the_first() -> None:
+def test_missing_choice_is_the_first_one() -> None:
     draft = Draft()
     draft.add("Load", [None, 1])
     assert draft.inputs(1)["name"] == "a"
 
 
-def test_a_linked_widget_takes_its_link_and_keeps_its_place_among_the_values() -> None:
+def test_linked_widget_sends_the_link_but_uses_up_its_value() -> None:
     draft = Draft()
     number, sample = draft.add("Filter", [3]), draft.add("Sample", [42, "fixed", 8])
     draft.link(number, 0, sample, "seed", "INT", widget=True)
     assert draft.inputs(sample) == {"seed": ["1", 0], "steps": 8}
 
 
-def test_an_input_of_a_widget_that_is_no_more_is_dropped_and_other_unknown_inputs_are_kept() -> None:
+def test_removed_widget_input_is_dropped_but_unknown_link_is_kept() -> None:
     draft = Draft()
     load, save = draft.add("Load", ["a", 1]), draft.add("Save", ["x"])
     draft.link(load, 0, save, "gone", widget=True)
@@ -69,13 +69,13 @@ def test_an_input_of_a_widget_that_is_no_more_is_dropped_and_other_unknown_input
     assert draft.inputs(save) == {"prefix": "x", "added": ["1", 0]}
 
 
-def test_a_list_of_values_is_no_link() -> None:
+def test_list_value_is_wrapped_so_that_it_does_not_look_like_a_link() -> None:
     draft = Draft()
     draft.add("Text", [["1", 0]])
     assert draft.inputs(1) == {"text": {"__value__": ["1", 0]}}
 
 
-def test_integers_past_a_page_are_as_a_page_has_them() -> None:
+def test_large_integers_are_rounded_as_in_javascript() -> None:
     draft = Draft()
     draft.add("Sample", [2**64 - 1, "fixed", 2**53])
     assert draft.inputs(1) == {"seed": 18446744073709552000, "steps": 2**53}
@@ -87,13 +87,13 @@ def test_one_alternative_of_a_dynamic_prompt_is_sent() -> None:
     assert draft.inputs(1) == {"text": "a blue cat "}
 
 
-def test_a_date_in_a_name_is_left_to_the_server() -> None:
+def test_date_placeholder_is_sent_unchanged() -> None:
     draft = Draft()
     draft.add("Save", ["%date:yyyy%/x"])
     assert draft.inputs(1)["prefix"] == "%date:yyyy%/x"
 
 
-def test_reroutes_are_followed_and_notes_left_out() -> None:
+def test_reroutes_are_followed_and_notes_omitted() -> None:
     draft = Draft()
     load = draft.add("Load", ["a", 1])
     first, second = (draft.add("Reroute", inputs=[("", "*")], outputs=["*"]) for _ in range(2))
@@ -107,7 +107,7 @@ def test_reroutes_are_followed_and_notes_left_out() -> None:
     assert draft.inputs(save)["images"] == ["1", 1]
 
 
-def test_native_reroutes_change_nothing() -> None:
+def test_native_reroutes_are_ignored() -> None:
     draft = Draft()
     load, save = draft.add("Load", ["a", 1]), draft.add("Save", ["x"])
     draft.link(load, 0, save, "images")
@@ -115,7 +115,7 @@ def test_native_reroutes_change_nothing() -> None:
     assert draft.inputs(save)["images"] == ["1", 0]
 
 
-def test_a_primitive_node_writes_its_value_where_it_is_linked() -> None:
+def test_primitive_node_sets_the_inputs_it_is_linked_to() -> None:
     draft = Draft()
     primitive = draft.add("PrimitiveNode", [7, "fixed"], outputs=["INT"])
     first, second = draft.add("Sample", [1, "fixed", 2]), draft.add("Sample", [3, "fixed", 4])
@@ -125,9 +125,9 @@ def test_a_primitive_node_writes_its_value_where_it_is_linked() -> None:
     assert (draft.inputs(first), draft.inputs(second)) == ({"seed": 1, "steps": 7}, {"seed": 7, "steps": 4})
 
 
-def test_a_primitive_value_is_put_on_the_steps_of_its_target() -> None:
+def test_primitive_value_is_rounded_to_the_step_of_its_target() -> None:
     draft = Draft()
-    known = {"Size": definition("Size", {"width": ["INT", {"min": 16, "max": 512, "step": 8}]}, "INT")}
+    known = {"Size": make_definition("Size", {"width": ["INT", {"min": 16, "max": 512, "step": 8}]}, "INT")}
     primitive = draft.add("PrimitiveNode", [101, "fixed"], outputs=["INT"])
     size, wide = draft.add("Size", [64]), draft.add("Size", [64])
     draft.link(primitive, 0, size, "width", "INT", widget=True)
@@ -137,7 +137,7 @@ def test_a_primitive_value_is_put_on_the_steps_of_its_target() -> None:
     assert [node["inputs"]["width"] for node in to_api(draft.save(), known).values()] == [512, 512]
 
 
-def test_muted_nodes_and_links_to_them_are_left_out() -> None:
+def test_muted_nodes_and_their_links_are_omitted() -> None:
     draft = Draft()
     load, save = draft.add("Load", ["a", 1], mode=2), draft.add("Save", ["x"])
     draft.link(load, 0, save, "images")
@@ -145,7 +145,7 @@ def test_muted_nodes_and_links_to_them_are_left_out() -> None:
     assert draft.inputs(save) == {"prefix": "x"}
 
 
-def test_a_bypassed_node_passes_on_the_input_of_the_same_type() -> None:
+def test_bypassed_node_passes_on_the_input_of_the_same_type() -> None:
     draft = Draft()
     load = draft.add("Load", ["a", 1])
     bypassed = draft.add("Filter", [1], mode=4, outputs=["IMAGE"])
@@ -156,14 +156,14 @@ def test_a_bypassed_node_passes_on_the_input_of_the_same_type() -> None:
     assert draft.inputs(save)["images"] == ["1", 0]
 
 
-def test_a_bypassed_node_without_such_an_input_passes_on_nothing() -> None:
+def test_bypassed_node_without_a_matching_input_passes_on_nothing() -> None:
     draft = Draft()
     bypassed, save = draft.add("Sample", [1], mode=4), draft.add("Save", ["x"])
     draft.link(bypassed, 0, save, "images")
     assert draft.inputs(save) == {"prefix": "x"}
 
 
-def test_a_choice_brings_its_inputs_along_with_their_values_and_links() -> None:
+def test_dynamic_choice_adds_its_inputs() -> None:
     draft = Draft()
     load, dynamic = draft.add("Load", ["a", 1]), draft.add("Dynamic", ["sized", 8, 3])
     draft.add("Dynamic", ["plain", 4])
@@ -172,7 +172,7 @@ def test_a_choice_brings_its_inputs_along_with_their_values_and_links() -> None:
     assert draft.inputs(3) == {"mode": "plain", "last": 4}
 
 
-def test_inputs_that_grow_keep_all_their_links() -> None:
+def test_growing_inputs_keep_all_links() -> None:
     draft = Draft()
     load, batch = draft.add("Load", ["a", 1]), draft.add("Batch")
     for at in range(3):
@@ -180,43 +180,43 @@ def test_inputs_that_grow_keep_all_their_links() -> None:
     assert draft.inputs(batch) == {f"images.i{at}": ["1", 0] for at in range(3)}
 
 
-def test_buttons_take_a_value_and_send_none() -> None:
-    known = {"Up": definition("Up", {"image": [["x.png"], {"image_upload": True}], "n": ["INT", {}]}, "IMAGE")}
+def test_button_takes_a_value_but_is_not_sent() -> None:
+    known = {"Up": make_definition("Up", {"image": [["x.png"], {"image_upload": True}], "n": ["INT", {}]}, "IMAGE")}
     draft = Draft()
     draft.add("Up", ["y.png", 5, "image"])
     assert to_api(draft.save(), known)["1"]["inputs"] == {"image": "y.png", "n": 5}
 
 
-def test_the_options_of_a_custom_choice_are_sent_with_the_place_of_the_chosen_one() -> None:
-    known = {"CustomCombo": definition("CustomCombo", {"choice": ["COMBO", {"options": []}]}, "STRING")}
+def test_custom_combo_sends_its_options_and_the_chosen_index() -> None:
+    known = {"CustomCombo": make_definition("CustomCombo", {"choice": ["COMBO", {"options": []}]}, "STRING")}
     draft = Draft()
     draft.add("CustomCombo", ["b", 0, "a", "b", ""])
     options = {"option1": "a", "option2": "b", "option3": ""}
     assert to_api(draft.save(), known)["1"]["inputs"] == {"choice": "b", "index": 1, **options}
 
 
-def test_a_box_keeps_its_sides_in_the_file_only() -> None:
-    known = {"Crop": definition("Crop", {"region": ["BOUNDING_BOX", {}], "n": ["INT", {}]}, "IMAGE")}
+def test_bounding_box_sides_are_not_sent_separately() -> None:
+    known = {"Crop": make_definition("Crop", {"region": ["BOUNDING_BOX", {}], "n": ["INT", {}]}, "IMAGE")}
     draft = Draft()
     box = {"x": 1, "y": 2, "width": 3, "height": 4}
     draft.add("Crop", [box, 1, 2, 3, 4, 5])
     assert to_api(draft.save(), known)["1"]["inputs"] == {"region": box, "n": 5}
 
 
-def test_values_of_inputs_that_are_links_now_are_passed_over() -> None:
-    known = {"Old": definition("Old", {"a": ["INT", {"forceInput": True}], "b": ["INT", {}]}, "IMAGE")}
+def test_values_of_inputs_that_became_links_are_skipped() -> None:
+    known = {"Old": make_definition("Old", {"a": ["INT", {"forceInput": True}], "b": ["INT", {}]}, "IMAGE")}
     draft = Draft()
     draft.add("Old", [1, 2])
     draft.add("Old", [3])
     assert [node["inputs"] for node in to_api(draft.save(), known).values()] == [{"b": 2}, {"b": 3}]
 
 
-def test_a_class_that_the_server_lacks_is_kept_without_a_class_and_named_with_its_pack() -> None:
+def test_missing_class_is_kept_without_class_type_and_reported_with_its_pack() -> None:
     draft = Draft()
     load = draft.add("Load", ["a", 1])
     odd = draft.add("Odd", ["x", 3, None], title="Mine", properties={"aux_id": "someone/pack"}, inputs=["image"])
     draft.link(load, 0, odd, "image")
-    found = convert(draft.save(), definitions())
+    found = convert(draft.save(), make_definitions())
     values = {"UNKNOWN": "x", "UNKNOWN_1": 3, "UNKNOWN_2": "null", "image": ["1", 0]}
     assert found.prompt["2"] == {"inputs": values, "class_type": None, "_meta": {"title": "Mine"}}
     assert [(each.node_id, each.class_type, each.title, each.pack) for each in found.missing] == [
@@ -224,50 +224,50 @@ def test_a_class_that_the_server_lacks_is_kept_without_a_class_and_named_with_it
     ]
 
 
-def test_before_2026_all_values_of_an_unknown_class_had_one_name() -> None:
+def test_older_editors_gave_all_unknown_values_one_name() -> None:
     draft = Draft()
     draft.add("Load", ["a", 1])
     draft.add("Odd", ["x", 3])
     assert draft.inputs(2, recent=False) == {"UNKNOWN": 3}
 
 
-def test_what_a_page_must_supply_is_noted() -> None:
+def test_input_that_needs_the_browser_is_noted() -> None:
     draft = Draft()
     draft.add("Scene", ["a"], title="My scene")
-    found = convert(draft.save(), {"Scene": definition("Scene", {"image": ["LOAD_3D", {}]}, "IMAGE")}, "stage")
+    found = convert(draft.save(), {"Scene": make_definition("Scene", {"image": ["LOAD_3D", {}]}, "IMAGE")}, "stage")
     assert len(found.notes) == 1
     assert "My scene (1)" in found.notes[0]
 
 
-def test_nodes_are_in_the_order_of_an_exported_file() -> None:
+def test_nodes_are_ordered_as_in_an_exported_file() -> None:
     draft = Draft()
     for id_ in (10, 9, 2):
         draft.add("Load", ["a", 1], id=id_)
     assert list(draft.prompt()) == ["2", "9", "10"]
 
 
-def test_the_classes_that_a_server_is_asked_about() -> None:
+def test_editor_classes_omit_virtual_nodes() -> None:
     draft = Draft()
     for type_ in ("Load", "Note", "Reroute", "PrimitiveNode", "Odd"):
         draft.add(type_)
     assert find_classes(draft.save()) == {"Load", "Odd"}
 
 
-def test_the_file_is_not_changed_and_the_prompt_is_its_own() -> None:
+def test_prompt_shares_no_data_with_the_file() -> None:
     draft = Draft()
     draft.add("Text", [{"a": [1]}])
     file = draft.save()
-    prompt = to_api(file, definitions())
+    prompt = to_api(file, make_definitions())
     prompt["1"]["inputs"]["text"]["a"].append(2)
     assert file["nodes"][0]["widgets_values"] == [{"a": [1]}]
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "nodes", {"nodes": {}}, {"1": {"class_type": "X", "inputs": {}}}])
-def test_what_is_no_editor_file_is_told_apart(data: Any) -> None:
+def test_other_data_is_not_an_editor_graph(data: Any) -> None:
     assert not is_editor_graph(data)
 
 
-def circle() -> dict[str, Any]:
+def make_cycle() -> dict[str, Any]:
     draft = Draft()
     first, second = (draft.add("Reroute", inputs=[("", "*")], outputs=["*"]) for _ in range(2))
     save = draft.add("Save", ["x"])
@@ -293,12 +293,12 @@ def circle() -> dict[str, Any]:
         {"nodes": [], "links": [[1, 2]]},
         {"nodes": [], "definitions": {"subgraphs": [{"id": 1.5}]}},
         {"nodes": [], "extra": {"groupNodes": {"g": {"nodes": [1]}}}},
-        circle(),
+        make_cycle(),
     ],
 )
-def test_an_odd_file_is_one_line(file: Any) -> None:
+def test_malformed_file_is_rejected_in_one_line(file: Any) -> None:
     with pytest.raises(WorkflowError) as caught:
-        convert(file, definitions(), "my file")
+        convert(file, make_definitions(), "my file")
     message = str(caught.value)
     assert message.startswith("my file")
     assert "\n" not in message

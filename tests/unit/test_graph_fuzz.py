@@ -1,4 +1,4 @@
-"""Made-up files: those that are made from a prompt give it back, and those that are damaged are refused in one line."""
+"""Test the conversion on random files: valid ones give their prompt back, damaged ones are rejected in one line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from comfykit_jupyter.workflow.editor.convert import convert, find_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from tests.unit.editor_files import Draft, definition, definitions
+from tests.unit.editor_files import Draft, make_definition, make_definitions
 
 _DATA = Path(__file__).parents[2] / "../shared/data/comfyui/0.33.0"
 _FILES = sorted((_DATA / "ui_to_api").glob("*.json"))
 _KNOWN = {
-    "Make": definition("Make", {"seed": ["INT", {}], "text": ["STRING", {}], "pick": [["a", "b"]]}, "IMAGE", "MASK"),
-    "Mix": definition("Mix", {"one": ["IMAGE"], "two": ["IMAGE"], "ratio": ["FLOAT"], "on": ["BOOLEAN"]}, "IMAGE"),
-    "Keep": definition("Keep", {"images": ["IMAGE"], "prefix": ["STRING", {}], "count": ["INT", {}]}),
-}  # fmt: skip
+    "Make": make_definition(
+        "Make", {"seed": ["INT", {}], "text": ["STRING", {}], "pick": [["a", "b"]]}, "IMAGE", "MASK"
+    ),
+    "Mix": make_definition("Mix", {"one": ["IMAGE"], "two": ["IMAGE"], "ratio": ["FLOAT"], "on": ["BOOLEAN"]}, "IMAGE"),
+    "Keep": make_definition("Keep", {"images": ["IMAGE"], "prefix": ["STRING", {}], "count": ["INT", {}]}),
+}
 _WIDGETS = {"Make": ("seed", "text", "pick"), "Mix": ("ratio", "on"), "Keep": ("prefix", "count")}
 _LINKS = {"Make": (), "Mix": ("one", "two"), "Keep": ("images",)}
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -39,7 +41,7 @@ json_values = st.recursive(
 
 @st.composite
 def prompts(draw: st.DrawFn) -> dict[str, Any]:
-    """A prompt of classes that are known, its links going back only."""
+    """Draw a prompt of known classes whose links only point back."""
     prompt: dict[str, Any] = {}
     images: list[str] = []
     for id_ in draw(st.lists(st.integers(1, 10**6), unique=True, max_size=12).map(sorted)):
@@ -55,7 +57,9 @@ def prompts(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(prompts(), st.booleans(), st.randoms(use_true_random=False))
-def test_a_file_made_from_a_prompt_gives_it_back(prompt: dict[str, Any], objects: bool, chance: random.Random) -> None:
+def test_file_built_from_a_prompt_converts_back_to_it(
+    prompt: dict[str, Any], objects: bool, chance: random.Random
+) -> None:
     draft = Draft(objects=objects)
     for id_, node in prompt.items():
         values: list[Any] = []
@@ -68,7 +72,7 @@ def test_a_file_made_from_a_prompt_gives_it_back(prompt: dict[str, Any], objects
         chance.shuffle(links)
         for name, (origin, slot) in links:
             through, at = int(origin), slot
-            for _ in range(chance.randrange(3)):  # a way round, by what does not run
+            for _ in range(chance.randrange(3)):  # a detour through reroutes and bypassed nodes
                 if name not in _LINKS[node["class_type"]] or chance.random() < 0.5:
                     on = draft.add("Reroute", id=2 * 10**6 + len(draft.nodes), inputs=[("", "*")], outputs=["*"])
                     draft.link(through, at, on, "", "*")
@@ -81,8 +85,8 @@ def test_a_file_made_from_a_prompt_gives_it_back(prompt: dict[str, Any], objects
     assert to_api(draft.save(), _KNOWN) == prompt
 
 
-def refused_or_converted(file: Any, known: dict[str, NodeDefinition]) -> None:
-    """Nothing but a WorkflowError of one line may come of it, and what comes is JSON."""
+def convert_or_reject(file: Any, known: dict[str, NodeDefinition]) -> None:
+    """Convert the file to JSON, or fail with a one-line WorkflowError."""
     message = ""
     try:
         find_classes(file)
@@ -94,8 +98,8 @@ def refused_or_converted(file: Any, known: dict[str, NodeDefinition]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["nodes", "links", "definitions", "extra", "last_node_id"]), json_values))
-def test_nonsense_is_refused_in_one_line(file: dict[str, Any]) -> None:
-    refused_or_converted({"nodes": [], **file}, definitions())
+def test_random_file_is_rejected_in_one_line(file: dict[str, Any]) -> None:
+    convert_or_reject({"nodes": [], **file}, make_definitions())
 
 
 types = st.sampled_from(["Load", "Batch", "Dynamic", "Odd", "Reroute", "PrimitiveNode", "s"])
@@ -106,13 +110,13 @@ odd_nodes = st.fixed_dictionaries(
 
 
 @given(st.lists(odd_nodes, max_size=5), json_values)
-def test_nodes_of_nonsense_are_refused_in_one_line(nodes: list[Any], links: Any) -> None:
+def test_random_nodes_are_rejected_in_one_line(nodes: list[Any], links: Any) -> None:
     inside = {"id": "s", "nodes": nodes, "links": links, "inputs": [{"name": "a", "linkIds": [1]}], "outputs": links}
-    refused_or_converted({"nodes": nodes, "links": links, "definitions": {"subgraphs": [inside]}}, definitions())
+    convert_or_reject({"nodes": nodes, "links": links, "definitions": {"subgraphs": [inside]}}, make_definitions())
 
 
-def damaged(value: Any, chance: random.Random) -> Any:
-    """A copy with one thing in it replaced, left out, doubled, or exchanged with another."""
+def damage(value: Any, chance: random.Random) -> Any:
+    """Return a copy with some parts replaced, removed, duplicated or swapped."""
     value = copy.deepcopy(value)
     places: list[tuple[Any, Any]] = []
     waiting = [value]
@@ -137,19 +141,19 @@ def damaged(value: Any, chance: random.Random) -> Any:
                 case _:
                     where[key], other[name] = other[name], where[key]
         except (KeyError, IndexError):
-            continue  # it went with something else
+            continue  # removed together with another part
     return value
 
 
-@pytest.mark.skipif(not _FILES, reason="the recordings are not here")
+@pytest.mark.skipif(not _FILES, reason="recordings not found")
 @settings(max_examples=settings().max_examples * 3)
 @given(st.sampled_from(_FILES), st.integers(0, 2**32))
-def test_damaged_files_are_refused_in_one_line(path: Path, number: int) -> None:
+def test_damaged_files_are_rejected_in_one_line(path: Path, number: int) -> None:
     ui = json.loads(path.read_text(encoding="utf-8"))["ui"]
-    refused_or_converted(damaged(ui, random.Random(number)), server())
+    convert_or_reject(damage(ui, random.Random(number)), load_definitions())
 
 
-def server() -> dict[str, NodeDefinition]:
+def load_definitions() -> dict[str, NodeDefinition]:
     if not _CACHE:
         raw = json.loads((_DATA / "object_info.json").read_text(encoding="utf-8"))
         _CACHE.update((class_type, NodeDefinition.parse(class_type, each)) for class_type, each in raw.items())
@@ -160,6 +164,6 @@ _CACHE: dict[str, NodeDefinition] = {}
 
 
 @given(st.dictionaries(st.sampled_from(["required", "optional"]), st.dictionaries(st.text(max_size=4), json_values)))
-def test_definitions_of_nonsense_break_nothing(raw: Any) -> None:
+def test_random_definitions_do_not_crash(raw: Any) -> None:
     known = {"Load": NodeDefinition.parse("Load", {"input": raw, "output": ["IMAGE"]})}
-    refused_or_converted({"nodes": [{"id": 1, "type": "Load", "widgets_values": [1, "a", None]}]}, known)
+    convert_or_reject({"nodes": [{"id": 1, "type": "Load", "widgets_values": [1, "a", None]}]}, known)

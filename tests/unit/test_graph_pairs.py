@@ -1,4 +1,4 @@
-"""Official templates as the official editor exports them, from two versions of it: each is reproduced exactly."""
+"""Test that official templates convert exactly as two versions of the official editor export them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _PAIRS = sorted(path.relative_to(_DATA).as_posix() for path in _DATA.glob("*/ui_
 
 
 @cache
-def all_definitions(version: str) -> dict[str, NodeDefinition]:
+def load_definitions(version: str) -> dict[str, NodeDefinition]:
     raw = json.loads((_DATA / version / "object_info.json").read_text(encoding="utf-8"))
     return {class_type: NodeDefinition.parse(class_type, each) for class_type, each in raw.items()}
 
 
-@pytest.mark.parametrize("pair", _PAIRS or [pytest.param("", marks=pytest.mark.skip("the recordings are not here"))])
-def test_a_template_is_converted_as_the_editor_does(pair: str) -> None:
+@pytest.mark.parametrize("pair", _PAIRS or [pytest.param("", marks=pytest.mark.skip("recordings not found"))])
+def test_template_is_converted_as_by_the_editor(pair: str) -> None:
     data = json.loads((_DATA / pair).read_text(encoding="utf-8"))
-    known = all_definitions(pair.partition("/")[0])
+    known = load_definitions(pair.partition("/")[0])
     wanted = {class_type: known[class_type] for class_type in find_classes(data["ui"]) if class_type in known}
     found = convert(data["ui"], wanted)
     drawn = [id_ for id_, node in data["api"].items() if node["class_type"] == "Load3D"]
-    for id_ in drawn:  # the editor has uploaded pictures of the scene, under names with the time in them
-        without_view(found.prompt[id_])
-        without_view(data["api"][id_])
+    for id_ in drawn:  # the editor uploaded images of the scene under names with timestamps
+        remove_view(found.prompt[id_])
+        remove_view(data["api"][id_])
     assert found.prompt == data["api"]
     assert list(found.prompt) == list(data["api"])
     assert len(found.notes) == len(drawn)
 
 
-def without_view(node: dict[str, Any]) -> None:
-    """Takes out what a page that draws is needed for; where the camera stood must be there all the same."""
+def remove_view(node: dict[str, Any]) -> None:
+    """Remove what only a rendering browser can supply, but check that the camera position is there."""
     view = node["inputs"]["image"]
     camera = view.pop("camera_info")
     assert view.keys() == {"image", "mask", "normal", "recording", "model_3d_info"}

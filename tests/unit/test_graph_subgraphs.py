@@ -1,4 +1,4 @@
-"""Subgraphs, what instances show of them, and group nodes: what is expected follows from the rules."""
+"""Test the conversion of subgraphs, of the widgets that their instances show, and of group nodes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from comfykit_jupyter.workflow.editor.convert import find_classes, to_api
 from comfykit_jupyter.workflow.errors import WorkflowError
-from tests.unit.editor_files import Draft, Inside, definitions
+from tests.unit.editor_files import Draft, Inside, make_definitions
 
 
-def sampler() -> Inside:
-    """A subgraph that samples: `steps` goes to a widget, `pixels` into a filter behind it, `IMAGE` comes out."""
+def make_sampler_subgraph() -> Inside:
+    """Return a subgraph in which `steps` sets a widget, `pixels` enters a filter, and `IMAGE` leaves it."""
     inside = Inside(inputs=("steps", "pixels"), outputs=("IMAGE",))
     sample = inside.add("Sample", [5, "fixed", 6], id=11)
     blend = inside.add("Filter", [1], id=12)
@@ -23,8 +23,8 @@ def sampler() -> Inside:
     return inside
 
 
-def outside(inside: Inside, values: Any = None, **more: Any) -> tuple[Draft, int]:
-    """A workflow with one instance of a subgraph, whose output is saved."""
+def make_workflow(inside: Inside, values: Any = None, **more: Any) -> tuple[Draft, int]:
+    """Return a workflow that saves the output of one instance of the subgraph, and the instance's id."""
     draft = Draft()
     draft.subgraphs.append(inside.save())
     instance = draft.add(inside.id, values, outputs=["IMAGE"], **more)
@@ -33,29 +33,29 @@ def outside(inside: Inside, values: Any = None, **more: Any) -> tuple[Draft, int
     return draft, instance
 
 
-def test_inner_nodes_have_the_ids_of_their_instance_before_their_own() -> None:
-    draft, _ = outside(sampler(), [30])
+def test_inner_node_ids_are_prefixed_with_the_instance_id() -> None:
+    draft, _ = make_workflow(make_sampler_subgraph(), [30])
     prompt = draft.prompt()
     assert list(prompt) == ["2", "1:11", "1:12"]
     assert prompt["2"]["inputs"]["images"] == ["1:12", 0]
     assert prompt["1:12"]["inputs"] == {"amount": 1, "image": ["1:11", 0]}
 
 
-def test_an_instance_has_its_own_value_of_a_widget_that_it_shows() -> None:
-    draft, _ = outside(sampler(), [30])
+def test_each_instance_has_its_own_widget_values() -> None:
+    draft, _ = make_workflow(make_sampler_subgraph(), [30])
     second = draft.add("inside", [40], outputs=["IMAGE"])
     prompt = draft.prompt()
     assert prompt["1:11"]["inputs"] == {"seed": 5, "steps": 30}
     assert prompt[f"{second}:11"]["inputs"]["steps"] == 40
 
 
-def test_without_a_value_of_its_own_the_inner_one_stays() -> None:
-    draft, _ = outside(sampler())
+def test_instance_without_a_value_keeps_the_inner_value() -> None:
+    draft, _ = make_workflow(make_sampler_subgraph())
     assert draft.inputs("1:11")["steps"] == 6
 
 
-def test_a_link_to_an_instance_goes_inside() -> None:
-    draft, instance = outside(sampler(), [30])
+def test_link_to_an_instance_is_passed_to_its_inner_node() -> None:
+    draft, instance = make_workflow(make_sampler_subgraph(), [30])
     load = draft.add("Load", ["a", 1])
     draft.link(load, 1, instance, "pixels", "MASK")
     draft.link(load, 0, instance, "steps", "INT")
@@ -64,8 +64,8 @@ def test_a_link_to_an_instance_goes_inside() -> None:
 
 
 @pytest.mark.parametrize("mode", [2, 4])
-def test_the_inside_of_a_muted_or_bypassed_instance_is_left_out(mode: int) -> None:
-    draft, instance = outside(sampler(), [30], mode=mode)
+def test_inner_nodes_of_a_muted_or_bypassed_instance_are_omitted(mode: int) -> None:
+    draft, instance = make_workflow(make_sampler_subgraph(), [30], mode=mode)
     load = draft.add("Load", ["a", 1])
     draft.link(load, 0, instance, "pixels")
     for port, type_ in zip(draft.subgraphs[0]["inputs"], ("INT", "IMAGE"), strict=True):
@@ -74,61 +74,61 @@ def test_the_inside_of_a_muted_or_bypassed_instance_is_left_out(mode: int) -> No
     assert draft.inputs(2) == ({"prefix": "x"} if mode == 2 else {"prefix": "x", "images": ["3", 0]})
 
 
-def nested() -> Draft:
+def make_nested_workflow() -> Draft:
     middle = Inside("middle", inputs=("amount",), outputs=("IMAGE",))
     inner = middle.add("inside", [17], outputs=["IMAGE"], id=21)
     middle.take(0, inner, "steps", "INT", widget=True)
     middle.give(inner, 0, 0)
-    draft, _ = outside(middle, [50])
-    draft.subgraphs.append(sampler().save())
+    draft, _ = make_workflow(middle, [50])
+    draft.subgraphs.append(make_sampler_subgraph().save())
     return draft
 
 
-def test_subgraphs_in_subgraphs_hand_values_and_links_through() -> None:
-    prompt = nested().prompt()
+def test_nested_subgraphs_pass_values_and_links() -> None:
+    prompt = make_nested_workflow().prompt()
     assert prompt["2"]["inputs"]["images"] == ["1:21:12", 0]
     assert prompt["1:21:11"]["inputs"]["steps"] == 50
 
 
-def test_an_input_that_goes_straight_to_an_output_is_passed_through() -> None:
+def test_input_linked_directly_to_an_output_is_passed_through() -> None:
     inside = Inside(inputs=("image",), outputs=("IMAGE",))
     inside.give(-10, 0, 0)
-    draft, instance = outside(inside)
+    draft, instance = make_workflow(inside)
     load = draft.add("Load", ["a", 1])
     draft.link(load, 0, instance, "image")
     assert draft.inputs(2)["images"] == [str(load), 0]
 
 
-def test_a_widget_that_is_shown_without_an_input_gets_the_value_of_the_instance() -> None:
+def test_proxy_widget_without_an_input_takes_the_instance_value() -> None:
     properties = {"proxyWidgets": [["11", "seed"], ["-1", "steps"], ["12", "$$preview"], ["99", "gone"]]}
-    draft, _ = outside(sampler(), [70, 80, None, None], properties=properties)
+    draft, _ = make_workflow(make_sampler_subgraph(), [70, 80, None, None], properties=properties)
     assert draft.inputs("1:11") == {"seed": 70, "steps": 80}
     assert draft.inputs("1:11", recent=False) == {"seed": 5, "steps": 80}
 
 
-def test_a_primitive_node_that_is_shown_hands_its_value_on() -> None:
-    inside = sampler()
+def test_proxy_widget_of_a_primitive_node_passes_its_value_on() -> None:
+    inside = make_sampler_subgraph()
     primitive = inside.add("PrimitiveNode", [9, "fixed"], id=13, outputs=["INT"])
     inside.link(primitive, 0, 12, "amount", "INT", widget=True)
-    shown, _ = outside(inside, [90], properties={"proxyWidgets": [["13", "value"]]})
-    hidden, _ = outside(inside, [30])
+    shown, _ = make_workflow(inside, [90], properties={"proxyWidgets": [["13", "value"]]})
+    hidden, _ = make_workflow(inside, [30])
     assert shown.inputs("1:12")["amount"] == 90
     assert hidden.inputs("1:12")["amount"] == 9
 
 
-def test_inner_ids_that_are_used_elsewhere_are_changed_as_newer_editors_do() -> None:
+def test_conflicting_inner_ids_are_renumbered_as_in_newer_editors() -> None:
     inside = Inside(outputs=("IMAGE",))
     inside.give(inside.add("Load", ["b", 1], id=2), 0, 0)
-    draft, _ = outside(inside)
+    draft, _ = make_workflow(inside)
     assert list(draft.prompt()) == ["2", "1:3"]
     assert list(draft.prompt(recent=False)) == ["2", "1:2"]
 
 
-def test_classes_inside_are_asked_for() -> None:
-    assert find_classes(nested().save()) == {"Sample", "Filter", "Save"}
+def test_editor_classes_include_subgraphs() -> None:
+    assert find_classes(make_nested_workflow().save()) == {"Sample", "Filter", "Save"}
 
 
-def test_a_subgraph_that_holds_itself_is_refused() -> None:
+def test_recursive_subgraph_is_rejected() -> None:
     first, second = Inside("first"), Inside("second")
     first.add("second")
     second.add("first")
@@ -139,7 +139,7 @@ def test_a_subgraph_that_holds_itself_is_refused() -> None:
         draft.prompt()
 
 
-def test_subgraphs_that_multiply_beyond_measure_are_refused() -> None:
+def test_exponentially_many_subgraphs_are_rejected() -> None:
     draft = Draft()
     for level in range(24):
         inside = Inside(f"level{level}")
@@ -151,7 +151,7 @@ def test_subgraphs_that_multiply_beyond_measure_are_refused() -> None:
         draft.prompt()
 
 
-def test_subgraphs_that_are_nested_beyond_measure_are_refused() -> None:
+def test_too_deeply_nested_subgraphs_are_rejected() -> None:
     draft = Draft()
     for level in range(40):
         inside = Inside(f"level{level}")
@@ -162,8 +162,8 @@ def test_subgraphs_that_are_nested_beyond_measure_are_refused() -> None:
         draft.prompt()
 
 
-def grouped() -> Draft:
-    """A group of a sampler and a filter behind it, with their values in one list, and a slot for the filter's mask."""
+def make_group_workflow() -> Draft:
+    """Return a workflow with a group node of a sampler and a filter, their values in one list."""
     nodes = [
         {
             "type": "Sample",
@@ -189,8 +189,8 @@ def grouped() -> Draft:
 
 
 @pytest.mark.parametrize("mark", ["/", ">"])
-def test_group_nodes_are_unfolded_with_their_values_and_links(mark: str) -> None:
-    draft = grouped()
+def test_group_nodes_are_expanded_with_values_and_links(mark: str) -> None:
+    draft = make_group_workflow()
     draft.node(2)["type"] = f"workflow{mark}Both"
     prompt = draft.prompt()
     assert prompt["2:0"]["inputs"] == {"seed": 10, "steps": 20}
@@ -198,11 +198,11 @@ def test_group_nodes_are_unfolded_with_their_values_and_links(mark: str) -> None
     assert prompt["3"]["inputs"]["images"] == ["2:1", 0]
 
 
-def test_classes_in_groups_are_asked_for() -> None:
-    assert find_classes(grouped().save()) == {"Load", "Sample", "Filter", "Save"}
+def test_editor_classes_include_group_nodes() -> None:
+    assert find_classes(make_group_workflow().save()) == {"Load", "Sample", "Filter", "Save"}
 
 
-def test_ten_thousand_nodes_and_long_chains_take_no_longer_than_they_are() -> None:
+def test_ten_thousand_nodes_and_long_chains_are_converted() -> None:
     draft = Draft()
     last = draft.add("Load", ["a", 1])
     for _ in range(3000):
@@ -216,6 +216,6 @@ def test_ten_thousand_nodes_and_long_chains_take_no_longer_than_they_are() -> No
         slot = {"name": "images", "type": "IMAGE", "link": len(draft.links) + 1}
         draft.nodes.append({"id": id_, "type": "Save", "inputs": [slot], "outputs": [], "widgets_values": ["x"]})
         draft.links.append([len(draft.links) + 1, last, 0, id_, 0, "IMAGE"])
-    prompt = to_api(draft.save(), definitions())
+    prompt = to_api(draft.save(), make_definitions())
     assert len(prompt) == 7001
     assert all(node["inputs"]["images"] == ["1", 0] for node in prompt.values() if node["class_type"] == "Save")

@@ -1,4 +1,4 @@
-"""What names a workflow of a cloud, and what an app's site tells of its inputs: whatever is given, nothing breaks."""
+"""Test how RunningHub workflows and apps are named, and how an app's inputs become a form."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TYPES = ("STRING", "INT", "FLOAT", "LIST", "SWITCH", "BOOLEAN", "IMAGE", "AUDIO"
         ("https://WWW.RunningHub.AI/app/1904", HostedWorkflow("1904", app=True, site="https://WWW.RunningHub.AI")),
     ],
 )
-def test_names_of_workflows_and_apps(text: str, hosted: HostedWorkflow) -> None:
+def test_ids_prefixes_and_urls_name_workflows_and_apps(text: str, hosted: HostedWorkflow) -> None:
     assert HostedWorkflow.parse(text, OWN) == hosted
 
 
@@ -54,11 +54,11 @@ def test_names_of_workflows_and_apps(text: str, hosted: HostedWorkflow) -> None:
         "ftp://www.runninghub.ai/workflow/1904", "file:///workflow/1904", "www.runninghub.ai/workflow/1904",
     ],
 )  # fmt: skip
-def test_what_names_none(text: str) -> None:
+def test_other_text_names_no_workflow(text: str) -> None:
     assert HostedWorkflow.parse(text, OWN) is None
 
 
-def test_the_other_site_is_elsewhere_but_for_what_stands_before_both() -> None:
+def test_other_site_is_elsewhere_unless_a_proxy_serves_both() -> None:
     page = HostedWorkflow.parse(f"{CN}/workflow/1904", AI)
     assert page is not None
     assert page.is_on_other_site(AI)
@@ -69,13 +69,13 @@ def test_the_other_site_is_elsewhere_but_for_what_stands_before_both() -> None:
 
 
 @given(st.text() | st.from_regex(r"(https?://)?[a-z.@:\[\]/]{0,9}runninghub\.(ai|cn)[a-z0-9/#?@:\[\].-]{0,30}"))
-def test_whatever_is_given_names_one_or_none(text: str) -> None:
+def test_any_text_names_a_workflow_or_none(text: str) -> None:
     hosted = HostedWorkflow.parse(text, OWN)
     assert hosted is None or hosted.id.isascii()
     assert hosted is None or HostedWorkflow.parse(hosted.name, OWN) == HostedWorkflow(hosted.id, hosted.app)
 
 
-def test_what_a_file_refers_to() -> None:
+def test_file_can_refer_to_a_workflow() -> None:
     assert HostedWorkflow.from_reference({"_source": "runninghub", "workflow_id": 1904}) == HostedWorkflow("1904")
     assert HostedWorkflow.from_reference({"source": "runninghub", "webapp_id": "1904 "}) == HostedWorkflow(
         "1904", app=True
@@ -87,7 +87,7 @@ def test_what_a_file_refers_to() -> None:
 
 
 @given(ANYTHING)
-def test_whatever_a_file_holds_is_a_reference_or_none(content: Any) -> None:
+def test_other_file_content_is_not_a_reference(content: Any) -> None:
     assert HostedWorkflow.from_reference(content) is None
 
 
@@ -106,10 +106,10 @@ FIELD = st.fixed_dictionaries(
 
 
 @given(st.lists(FIELD | ANYTHING, max_size=5) | ANYTHING)
-def test_whatever_is_told_of_an_app_is_a_form_or_an_error_in_words(told: Any) -> None:
+def test_malformed_app_gives_a_form_or_an_error(inputs: Any) -> None:
     hosted = HostedWorkflow("1904", app=True)
     try:
-        prompt, definitions = build_app_prompt({"nodeInfoList": told}, hosted, "the app")
+        prompt, definitions = build_app_prompt({"nodeInfoList": inputs}, hosted, "the app")
     except WorkflowError:
         return
     workflow = Workflow("the app", prompt, hosted=hosted)

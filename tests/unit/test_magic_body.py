@@ -1,4 +1,4 @@
-"""The body of `%%comfykit`: JSON, or a small part of YAML."""
+"""Test the parser for the body of `%%comfykit`: JSON, or a small subset of YAML."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ NAMES = st.from_regex(r"[A-Za-z_][\w.~-]{0,15}", fullmatch=True)
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=30)
 
 
-def texts(body: str) -> dict[str, str]:
+def read_texts(body: str) -> dict[str, str]:
     found = read_body(body)
     assert all(isinstance(token, Token) and not token.expression for token in found.values())
     return {name: token.text for name, token in found.items()}
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 @given(st.dictionaries(NAMES, LINES))
-def test_quoted_values_come_back_under_their_names(values: dict[str, str]) -> None:
-    body = "\n\n".join(f"{name}: {quoted(text)}" for name, text in values.items())
-    assert texts(f"# a comment\n{body}\n") == values
+def test_quoted_values_round_trip(values: dict[str, str]) -> None:
+    body = "\n\n".join(f"{name}: {quote(text)}" for name, text in values.items())
+    assert read_texts(f"# a comment\n{body}\n") == values
 
 
 @given(st.dictionaries(NAMES, st.lists(LINES, min_size=1).map("\n".join).filter(lambda text: text.strip())))
-def test_texts_of_several_lines_come_back_without_their_indent(values: dict[str, str]) -> None:
+def test_multiline_texts_round_trip_without_indent(values: dict[str, str]) -> None:
     blocks = ["\n".join([f"{name}: |", *(f"  {line}" for line in text.split("\n"))]) for name, text in values.items()]
     expected = {}
     for name, text in values.items():
@@ -48,7 +48,7 @@ def test_texts_of_several_lines_come_back_without_their_indent(values: dict[str,
                 read_body("\n".join(blocks))
             return
         expected[name] = "\n".join(line[indent:] if line.strip() else "" for line in lines)
-    assert texts("\n".join(blocks)) == expected
+    assert read_texts("\n".join(blocks)) == expected
 
 
 @given(
@@ -57,12 +57,12 @@ def test_texts_of_several_lines_come_back_without_their_indent(values: dict[str,
         st.integers() | st.text() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.none(),
     )
 )
-def test_json_is_taken_as_it_is(values: dict[str, Any]) -> None:
+def test_json_is_read_unchanged(values: dict[str, Any]) -> None:
     assert read_body("\n" + json.dumps(values, indent=2)) == values
 
 
 @given(st.text(max_size=80) | st.text(alphabet="ab:|#{}\"'\\ \n\t-[]0", max_size=40))
-def test_any_body_is_read_or_refused_in_one_line(body: str) -> None:
+def test_any_body_is_read_or_rejected_in_one_line(body: str) -> None:
     refused = ""
     try:
         read_body(body)
@@ -71,7 +71,7 @@ def test_any_body_is_read_or_refused_in_one_line(body: str) -> None:
     assert "\n" not in refused
 
 
-def test_a_body_of_the_guide_is_understood() -> None:
+def test_body_of_the_guide_is_parsed() -> None:
     found = read_body(
         "prompt: |\n    a red fox in the snow,\n\n      soft: light # yes\n"
         "seed: 42\nKSampler.cfg: 7.5\n57:8.steps: 3\n\n# a comment\nimage: {picture}\n"
@@ -89,7 +89,7 @@ def test_a_body_of_the_guide_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("a: 1\na: 2", "line 3: 'a' is given twice"),
         ("width=3", "line 2: expected `name: value`, not 'width=3'"),
@@ -114,7 +114,7 @@ def test_a_body_of_the_guide_is_understood() -> None:
         ('{"a": ' + "9" * 5000 + "}", "too many digits"),
     ],
 )
-def test_what_is_not_clear_is_refused_with_its_line(body: str, told: str) -> None:
+def test_invalid_body_is_rejected_with_its_line(body: str, message: str) -> None:
     with pytest.raises(BodyError) as caught:
         read_body(body)
-    assert told in str(caught.value)
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""How the line of a magic is split into tokens."""
+"""Test how the line of a magic is split into tokens."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NAMES = st.from_regex(r"[A-Za-z_][\w.~-]{0,15}", fullmatch=True)
 
 
-def words(line: str) -> list[tuple[str | None, str]]:
+def read_words(line: str) -> list[tuple[str | None, str]]:
     return [(token.name, token.text) for token in split(line)]
 
 
 @given(st.lists(TEXTS))
-def test_quoted_texts_come_back_as_they_were(texts: list[str]) -> None:
+def test_quoted_texts_round_trip(texts: list[str]) -> None:
     assert [token.text for token in split(" ".join(quote(text) for text in texts))] == texts
 
 
 @given(st.dictionaries(NAMES, TEXTS))
-def test_quoted_values_come_back_under_their_names(values: dict[str, str]) -> None:
+def test_quoted_values_round_trip(values: dict[str, str]) -> None:
     line = " ".join(f"{name}={quote(text)}" for name, text in values.items())
-    assert words(line) == list(values.items())
+    assert read_words(line) == list(values.items())
     assert not any(token.expression for token in split(line))
 
 
 @given(st.text(max_size=60))
-def test_any_line_is_split_or_refused(line: str) -> None:
+def test_any_line_is_split_or_rejected(line: str) -> None:
     try:
         tokens = split(line)
     except LineError:
@@ -40,9 +40,9 @@ def test_any_line_is_split_or_refused(line: str) -> None:
         assert line[before : token.start].strip() == ""
 
 
-def test_a_line_of_the_guide_is_understood() -> None:
+def test_line_of_the_guide_is_split() -> None:
     line = 'run wf.json prompt="a cat" seed=42 image={picture} -o cover --timeout=5'
-    assert words(line) == [
+    assert read_words(line) == [
         (None, "run"),
         (None, "wf.json"),
         ("prompt", "a cat"),
@@ -64,7 +64,7 @@ def test_a_line_of_the_guide_is_understood() -> None:
         ('{"} "}', '"} "'),
     ],
 )
-def test_a_value_that_is_wholly_in_braces_is_an_expression(token: str, expression: str) -> None:
+def test_value_in_braces_is_an_expression(token: str, expression: str) -> None:
     (found,) = split(f"image={token}")
     assert (found.name, found.text, found.expression) == ("image", expression, True)
     (alone,) = split(token)
@@ -87,23 +87,23 @@ def test_other_braces_and_dollars_are_text(value: str, text: str) -> None:
     assert found.text == text
 
 
-def test_paths_of_windows_keep_their_backslashes() -> None:
-    assert words(r"run C:\work\new.json 'C:\My files\a.json'") == [
+def test_windows_paths_keep_their_backslashes() -> None:
+    assert read_words(r"run C:\work\new.json 'C:\My files\a.json'") == [
         (None, "run"),
         (None, r"C:\work\new.json"),
         (None, r"C:\My files\a.json"),
     ]
 
 
-def test_a_backslash_keeps_a_space_or_quote_together() -> None:
-    assert words(r"my\ file.json it\'s") == [(None, "my file.json"), (None, "it's")]
+def test_backslash_escapes_a_space_or_quote() -> None:
+    assert read_words(r"my\ file.json it\'s") == [(None, "my file.json"), (None, "it's")]
 
 
-def test_a_name_may_have_spaces_within_quotes() -> None:
+def test_quoted_name_can_contain_spaces() -> None:
     assert split('"My sampler.cfg"=7') == [Token("7", "My sampler.cfg", start=0, end=18)]
 
 
 @pytest.mark.parametrize("line", ["prompt=it's", 'prompt="a cat', "'"])
-def test_a_quote_that_is_never_closed_is_refused(line: str) -> None:
+def test_unclosed_quote_is_rejected(line: str) -> None:
     with pytest.raises(LineError, match="never closed"):
         split(line)

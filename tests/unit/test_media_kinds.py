@@ -1,4 +1,4 @@
-"""The table of media kinds: files are recognised by their suffix and first bytes, inputs by their flags."""
+"""Test the table of media kinds: files are recognised by suffix and first bytes, inputs by flags."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind, find_format,
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 
-def test_every_kind_has_a_row_and_lists_in_a_result() -> None:
+def test_every_kind_has_a_row_and_result_lists() -> None:
     assert tuple(KINDS) == get_args(MediaKind)
     result = ExecuteResult("completed")
     for kind in KINDS.values():
         assert (getattr(result, kind.plural), getattr(result, f"{kind.plural}_by_var")) == ([], {})
 
 
-def test_no_suffix_stands_twice() -> None:
+def test_suffixes_are_unique() -> None:
     suffixes = [suffix for kind in KINDS.values() for each in kind.formats for suffix in each.suffixes]
     assert len(suffixes) == len(set(suffixes))
     assert all(find_format(f"a{suffix.upper()}") == find_format(f"b{suffix}") for suffix in suffixes)
@@ -34,7 +34,7 @@ def test_no_suffix_stands_twice() -> None:
         ("", "file", "application/octet-stream"),
     ],
 )
-def test_a_file_is_known_by_its_suffix(name: str, kind: str, mime: str) -> None:
+def test_kind_is_found_by_suffix(name: str, kind: str, mime: str) -> None:
     found, format_ = find_format(name)
     assert (found, format_.mime) == (kind, mime)
 
@@ -56,9 +56,7 @@ def test_a_file_is_known_by_its_suffix(name: str, kind: str, mime: str) -> None:
         ("", b"\x89P", "link", ".bin"),
     ],
 )
-def test_a_suffix_comes_from_the_name_else_the_bytes_else_the_kind(
-    name: str, head: bytes, kind: str, suffix: str
-) -> None:
+def test_suffix_comes_from_the_name_or_bytes_or_kind(name: str, head: bytes, kind: str, suffix: str) -> None:
     assert find_suffix(name, head, kind) == suffix
 
 
@@ -73,6 +71,6 @@ def test_a_suffix_comes_from_the_name_else_the_bytes_else_the_kind(
         ({"image_upload": False}, "choice"),
     ],
 )
-def test_an_input_is_known_by_its_flags(options: dict[str, Any], kind: str) -> None:
+def test_input_kind_is_found_by_flags(options: dict[str, Any], kind: str) -> None:
     definition = NodeDefinition.parse("Load", {"input": {"required": {"file": [["a"], options]}}})
     assert definition.inputs["file"].kind == kind

@@ -1,3 +1,5 @@
+"""Test parsing of node definitions from `/object_info`, and which nodes of a prompt its outputs need."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.nodes import MISSING, NodeDefinition, find_reachable, is_link
-from tests.unit.recorded import definitions
+from tests.unit.recorded import load_definitions
 
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -16,7 +18,7 @@ json_like = st.recursive(
 )
 
 
-def input_of(spec: Any, name: str = "x") -> Any:
+def parse_input(spec: Any, name: str = "x") -> Any:
     return NodeDefinition.parse("Node", {"input": {"required": {name: spec}}}).inputs[name]
 
 
@@ -44,12 +46,12 @@ def input_of(spec: Any, name: str = "x") -> Any:
         ([7, {}], "link"),
     ],
 )
-def test_the_kind_follows_from_the_spec(spec: Any, kind: str) -> None:
-    assert input_of(spec).kind == kind
+def test_input_kind_follows_from_the_spec(spec: Any, kind: str) -> None:
+    assert parse_input(spec).kind == kind
 
 
-def test_bounds_of_integers_are_exact() -> None:
-    found = input_of(["INT", {"default": 0, "min": -(2**63), "max": 2**64 - 1, "step": 8.0}])
+def test_integer_bounds_are_exact() -> None:
+    found = parse_input(["INT", {"default": 0, "min": -(2**63), "max": 2**64 - 1, "step": 8.0}])
     assert (found.min, found.max, found.step) == (-(2**63), 18446744073709551615, 8)
     assert all(type(bound) is int for bound in (found.min, found.max, found.step))
 
@@ -64,8 +66,8 @@ def test_bounds_of_integers_are_exact() -> None:
         {"min": 10**400, "max": -(10**400)},
     ],
 )
-def test_bounds_that_make_no_sense_are_none(options: dict[str, Any]) -> None:
-    found = input_of(["FLOAT", options])
+def test_invalid_bounds_are_none(options: dict[str, Any]) -> None:
+    found = parse_input(["FLOAT", options])
     assert (found.min, found.max) == (None, None)
 
 
@@ -81,11 +83,11 @@ def test_bounds_that_make_no_sense_are_none(options: dict[str, Any]) -> None:
         ("seed", ["STRING", {}], False),
     ],
 )
-def test_a_seed_is_an_integer_that_is_called_so_or_drawn_anew(name: str, spec: Any, seed: bool) -> None:
-    assert input_of(spec, name).seed is seed
+def test_seed_is_an_integer_with_a_seed_name_or_a_control(name: str, spec: Any, seed: bool) -> None:
+    assert parse_input(spec, name).seed is seed
 
 
-def test_inputs_keep_the_order_of_the_widgets_without_the_hidden_ones() -> None:
+def test_inputs_are_in_widget_order_without_hidden_ones() -> None:
     raw = {
         "input": {
             "required": {"b": ["INT"], "a": ["INT"]},
@@ -99,13 +101,13 @@ def test_inputs_keep_the_order_of_the_widgets_without_the_hidden_ones() -> None:
     assert [each.required for each in definition.inputs.values()] == [True, True, False]
 
 
-def test_a_missing_default_is_told_from_an_empty_one() -> None:
-    assert input_of(["STRING", {}]).default is MISSING
-    assert input_of(["STRING", {"default": ""}]).default == ""
+def test_missing_default_differs_from_an_empty_one() -> None:
+    assert parse_input(["STRING", {}]).default is MISSING
+    assert parse_input(["STRING", {"default": ""}]).default == ""
 
 
-def test_every_class_of_a_real_server_is_read() -> None:
-    found = definitions()
+def test_every_class_of_a_real_server_is_parsed() -> None:
+    found = load_definitions()
     assert len(found) > 800
     sampler = found["KSampler"]
     assert list(sampler.inputs)[:4] == ["model", "seed", "steps", "cfg"]
@@ -119,12 +121,12 @@ def test_every_class_of_a_real_server_is_read() -> None:
 
 
 @given(json_like)
-def test_any_spec_is_read(spec: Any) -> None:
-    assert input_of(spec).name == "x"
+def test_any_spec_is_parsed(spec: Any) -> None:
+    assert parse_input(spec).name == "x"
 
 
 @given(st.dictionaries(st.sampled_from(["input", "input_order", "output", "display_name", "output_node"]), json_like))
-def test_any_definition_is_read(raw: dict[str, Any]) -> None:
+def test_any_definition_is_parsed(raw: dict[str, Any]) -> None:
     assert NodeDefinition.parse("Node", raw).class_type == "Node"
 
 
@@ -132,36 +134,38 @@ def test_any_definition_is_read(raw: dict[str, Any]) -> None:
     ("value", "link"),
     [(["3", 0], True), (["a", "b"], False), (["3", True], False), ([3, 0], False), (["3"], False), ("30", False)],
 )
-def test_a_link_is_told_from_a_list_of_choices(value: Any, link: bool) -> None:
+def test_link_differs_from_a_list_of_choices(value: Any, link: bool) -> None:
     assert is_link(value) is link
 
 
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+def make_node(class_type: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": class_type, "inputs": inputs}
 
 
-def test_only_what_the_outputs_need_is_reachable() -> None:
+def test_only_nodes_that_outputs_need_are_reachable() -> None:
     known = {
         "Save": NodeDefinition("Save", "Save", {}, output_node=True),
         "Make": NodeDefinition("Make", "Make", {}),
     }
     prompt = {
-        "1": node("Make"),
-        "2": node("Make", x=["1", 0], gone=["99", 0]),
-        "3": node("Save", x=["2", 0], y=["1", 0]),
-        "4": node("Make", x=["1", 0]),
+        "1": make_node("Make"),
+        "2": make_node("Make", x=["1", 0], gone=["99", 0]),
+        "3": make_node("Save", x=["2", 0], y=["1", 0]),
+        "4": make_node("Make", x=["1", 0]),
     }
     assert find_reachable(prompt, known) == {"1", "2", "3"}
     assert find_reachable(prompt) == {"1", "2", "3", "4"}
 
 
-def test_a_circle_of_links_ends() -> None:
+def test_cycle_of_links_ends() -> None:
     known = {"Save": NodeDefinition("Save", "Save", {}, output_node=True)}
-    prompt = {"1": node("Save", x=["2", 0]), "2": node("Save", x=["1", 0])}
+    prompt = {"1": make_node("Save", x=["2", 0]), "2": make_node("Save", x=["1", 0])}
     assert find_reachable(prompt, known) == {"1", "2"}
 
 
-def test_a_long_chain_needs_no_deep_stack() -> None:
+def test_long_chain_does_not_recurse_deeply() -> None:
     known = {"Save": NodeDefinition("Save", "Save", {}, output_node=True)}
-    prompt = {str(i): node("Make", x=[str(i + 1), 0]) for i in range(10_000)} | {"-1": node("Save", x=["0", 0])}
+    prompt = {str(i): make_node("Make", x=[str(i + 1), 0]) for i in range(10_000)} | {
+        "-1": make_node("Save", x=["0", 0])
+    }
     assert len(find_reachable(prompt, known)) == 10_001

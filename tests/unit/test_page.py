@@ -1,4 +1,4 @@
-"""`result.to_html`: one file that stands alone, whatever a server put into the result."""
+"""Test `result.to_html`: one self-contained file, safe whatever a server put into the result."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "s
 ALLOWED |= {"video", "audio", "a", "dl", "dt", "dd", "details", "summary", "pre"}
 
 
-class Reader(HTMLParser):
-    """A page as a browser takes it in."""
+class PageReader(HTMLParser):
+    """A parsed page, checked for tags, attributes and addresses that are not allowed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -46,23 +46,23 @@ class Reader(HTMLParser):
         self.text += data
 
     def content(self, tag: str) -> bytes:
-        """The bytes in the one element of this kind."""
+        """Return the bytes embedded in the only element with this tag."""
         ((attributes),) = [attributes for found, attributes in self.found if found == tag]
         return base64.b64decode(str(attributes.get("src") or attributes.get("href")).partition(",")[2])
 
 
-def made(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
+def make_result(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
     media = [Media(Folder(folder), {"filename": name}, node="9", var="cover") for name in names]
     return ExecuteResult("completed", "id", 1.25, workflow_name="portrait", media=media, **fields)
 
 
-def test_everything_of_a_result_is_in_the_file(tmp_path: Path) -> None:
+def test_file_contains_the_whole_result(tmp_path: Path) -> None:
     noise(tmp_path, "cat.png")
     film = random.Random(1).randbytes(2_000_001)
     (tmp_path / "clip.mp4").write_bytes(film)
     (tmp_path / "song.flac").write_bytes(b"song")
     (tmp_path / "shape.glb").write_bytes(b"shape")
-    result = made(
+    result = make_result(
         tmp_path,
         "cat.png",
         "clip.mp4",
@@ -77,7 +77,7 @@ def test_everything_of_a_result_is_in_the_file(tmp_path: Path) -> None:
     where = result.to_html(tmp_path / "out" / "cat.html")
     assert where == tmp_path / "out" / "cat.html"
     assert [path.name for path in where.parent.iterdir()] == ["cat.html"]
-    read = Reader(where)
+    read = PageReader(where)
     assert read.content("img") == (tmp_path / "cat.png").read_bytes()
     assert hashlib.sha256(read.content("video")).digest() == hashlib.sha256(film).digest()
     assert read.content("audio") == b"song"
@@ -87,21 +87,21 @@ def test_everything_of_a_result_is_in_the_file(tmp_path: Path) -> None:
     assert "default-src 'none'" in where.read_text()
 
 
-def test_what_does_not_fit_or_is_gone_is_named(tmp_path: Path) -> None:
+def test_omitted_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "long.mp4").write_bytes(bytes(2_000_000))
     (tmp_path / "short.mp4").write_bytes(bytes(500_000))
-    where = made(tmp_path, "long.mp4", "gone.png", "short.mp4").to_html(tmp_path / "page.html", megabytes=1)
-    read = Reader(where)
+    where = make_result(tmp_path, "long.mp4", "gone.png", "short.mp4").to_html(tmp_path / "page.html", megabytes=1)
+    read = PageReader(where)
     assert len(read.content("video")) == 500_000
     assert "long.mp4 (2.0 MB: too large for this page)" in read.text
     assert "gone.png is gone" in read.text
     with pytest.raises(SettingsError):
-        made(tmp_path).to_html(tmp_path / "x.html", megabytes=-1)
+        make_result(tmp_path).to_html(tmp_path / "x.html", megabytes=-1)
 
 
-def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise(tmp_path, "cat.png")
-    where = made(tmp_path).to_html(tmp_path / "page.html")
+    where = make_result(tmp_path).to_html(tmp_path / "page.html")
     before = where.read_bytes()
 
     def fail(_: object) -> bytes:
@@ -109,13 +109,13 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(base64, "b64encode", fail)
     with pytest.raises(OSError, match="No space"):
-        made(tmp_path, "cat.png").to_html(where)
+        make_result(tmp_path, "cat.png").to_html(where)
     assert where.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cat.png", "page.html"]
 
 
 @given(st.data())
-def test_whatever_a_server_says_is_only_text(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_hostile_server_text_is_escaped(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     def draw() -> str:
         return data.draw(HOSTILE)
 
@@ -137,4 +137,4 @@ def test_whatever_a_server_says_is_only_text(tmp_path_factory: pytest.TempPathFa
         server=draw(),
         server_version=draw(),
     )
-    Reader(result.to_html(tmp_path_factory.mktemp("page") / "page.html"))
+    PageReader(result.to_html(tmp_path_factory.mktemp("page") / "page.html"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from comfykit_jupyter.workflow.nodes import find_reachable
 from comfykit_jupyter.workflow.progress.progress import Progress, RunState, apply_event, apply_history, apply_queue
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import RUNS, definitions, transcript
+from tests.unit.recorded import RUNS, load_definitions, load_transcript
 
 ID = "run-1"
 GRAPH = {
@@ -53,7 +53,7 @@ class Recording:
     """One recorded run: the POST, the messages about it, and what /history said in the end."""
 
     def __init__(self, name: str) -> None:
-        entries = transcript(name)
+        entries = load_transcript(name)
         posts = [each for each in entries if each.get("request", {}).get("path") == "/prompt"]
         self.workflow = Workflow.parse(posts[0]["request"]["body"]["prompt"])
         self.id: str = posts[0]["response"]["prompt_id"]
@@ -66,7 +66,7 @@ class Recording:
     def begin(self) -> RunState:
         prompt = self.workflow.prompt
         titles = {id_: self.workflow.get_title(id_) for id_ in prompt}
-        total = len(find_reachable(prompt, definitions()))
+        total = len(find_reachable(prompt, load_definitions()))
         return RunState.create(self.id, prompt, titles, self.sent, total)
 
     def end(self) -> RunState:

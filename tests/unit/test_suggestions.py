@@ -1,4 +1,4 @@
-"""What a form offers where no title declares anything: the inputs of the workflow's app, or the obvious ones."""
+"""Test which inputs a form offers for workflows without titles: those of the workflow's app, or the obvious ones."""
 
 from __future__ import annotations
 
@@ -13,69 +13,71 @@ from comfykit_jupyter.workflow.app_mode import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import PAIRS, definitions, load
+from tests.unit.recorded import PAIRS, load, load_definitions
 
 Graph = dict[str, Any]
 
 
-def node(class_type: str, title: str = "", **inputs: Any) -> Graph:
+def make_node(class_type: str, title: str = "", **inputs: Any) -> Graph:
     return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
 
 
 PROMPT: Graph = {
-    "3": node("KSampler", seed=5, steps=20, cfg=8.0, sampler_name="euler", denoise=1.0, model=["4", 0]),
-    "4": node("CheckpointLoaderSimple", ckpt_name="sd15.safetensors"),
-    "5": node("EmptyLatentImage", width=512, height=512, batch_size=1),
-    "6": node("CLIPTextEncode", "CLIP Text Encode (Prompt)", text="a cat", clip=["4", 1]),
-    "7": node("CLIPTextEncode", "CLIP Text Encode (Prompt)", text="blurry", clip=["4", 1]),
-    "8": node("LoadImage", image="cat.png"),
-    "9": node("SaveImage", images=["3", 0], filename_prefix="x"),
-    "10": node("PrimitiveFloat", "Zoom", value=2.0),
-    "11": node("RegexExtract", string=["6", 0], regex_pattern="a" * 100, mode="First Match"),
+    "3": make_node("KSampler", seed=5, steps=20, cfg=8.0, sampler_name="euler", denoise=1.0, model=["4", 0]),
+    "4": make_node("CheckpointLoaderSimple", ckpt_name="sd15.safetensors"),
+    "5": make_node("EmptyLatentImage", width=512, height=512, batch_size=1),
+    "6": make_node("CLIPTextEncode", "CLIP Text Encode (Prompt)", text="a cat", clip=["4", 1]),
+    "7": make_node("CLIPTextEncode", "CLIP Text Encode (Prompt)", text="blurry", clip=["4", 1]),
+    "8": make_node("LoadImage", image="cat.png"),
+    "9": make_node("SaveImage", images=["3", 0], filename_prefix="x"),
+    "10": make_node("PrimitiveFloat", "Zoom", value=2.0),
+    "11": make_node("RegexExtract", string=["6", 0], regex_pattern="a" * 100, mode="First Match"),
 }
 
 
-def names(prompt: Graph, defined: dict[str, NodeDefinition] | None = None) -> list[str]:
+def list_field_names(prompt: Graph, defined: dict[str, NodeDefinition] | None = None) -> list[str]:
     return [field.name for field in Workflow.parse(prompt).fields(defined or {})]
 
 
-def test_the_obvious_inputs_are_those_that_anybody_would_change_media_and_prompts_first() -> None:
-    assert names(PROMPT) == [
+def test_obvious_inputs_start_with_media_and_prompt_texts() -> None:
+    assert list_field_names(PROMPT) == [
         "LoadImage.image", "6.text", "7.text", "Zoom.value", "KSampler.seed", "EmptyLatentImage.width",
         "EmptyLatentImage.height", "EmptyLatentImage.batch_size", "KSampler.steps", "KSampler.cfg", "KSampler.denoise",
         "CheckpointLoaderSimple.ckpt_name",
     ]  # fmt: skip
 
 
-def test_their_names_are_those_that_bind_takes() -> None:
+def test_bind_accepts_the_names_of_obvious_inputs() -> None:
     workflow = Workflow.parse(PROMPT)
     fields = [field for field in workflow.fields({}) if field.kind != "image"]
     bound = workflow.bind({field.name: field.default for field in fields})
     assert bound.prompt == PROMPT
 
 
-def test_one_title_that_declares_a_parameter_is_enough_for_nothing_else_to_be_offered() -> None:
-    assert names({**PROMPT, "3": {**PROMPT["3"], "_meta": {"title": "$steps"}}}) == ["steps"]
+def test_one_declared_parameter_replaces_the_obvious_inputs() -> None:
+    assert list_field_names({**PROMPT, "3": {**PROMPT["3"], "_meta": {"title": "$steps"}}}) == ["steps"]
     named = {**PROMPT, "9": {**PROMPT["9"], "_meta": {"title": "$output.cover"}}}
-    assert names(named) == names(PROMPT)
+    assert list_field_names(named) == list_field_names(PROMPT)
 
 
 SAVING = {"SaveImage": NodeDefinition.parse("SaveImage", {"input": {}, "output_node": True})}
 
 
-def test_what_no_output_needs_is_not_offered_where_the_server_tells_the_outputs() -> None:
-    offered = names(PROMPT, SAVING)
+def test_inputs_of_nodes_that_no_output_needs_are_not_offered() -> None:
+    offered = list_field_names(PROMPT, SAVING)
     assert "Zoom.value" not in offered
     assert "KSampler.seed" in offered
 
 
-def test_inputs_that_are_linked_are_not_offered() -> None:
-    assert "EmptyLatentImage.width" not in names({**PROMPT, "5": node("EmptyLatentImage", width=["10", 0], height=8)})
+def test_linked_inputs_are_not_offered() -> None:
+    assert "EmptyLatentImage.width" not in list_field_names(
+        {**PROMPT, "5": make_node("EmptyLatentImage", width=["10", 0], height=8)}
+    )
 
 
-def test_a_form_of_a_huge_workflow_has_an_end() -> None:
-    graph = {str(id_): node("CLIPTextEncode", text="a cat") for id_ in range(10_000)}
-    assert len(names(graph)) == 100
+def test_number_of_offered_inputs_is_limited() -> None:
+    graph = {str(id_): make_node("CLIPTextEncode", text="a cat") for id_ in range(10_000)}
+    assert len(list_field_names(graph)) == 100
 
 
 @pytest.mark.parametrize(
@@ -86,41 +88,39 @@ def test_a_form_of_a_huge_workflow_has_an_end() -> None:
         ("cfg", '"KSampler.cfg"'),
     ],
 )
-def test_whoever_takes_a_workflow_without_titles_for_one_with_is_told_its_obvious_inputs(
-    name: str, examples: str
-) -> None:
+def test_unknown_parameter_of_an_untitled_workflow_lists_its_obvious_inputs(name: str, examples: str) -> None:
     with pytest.raises(ParameterError) as caught:
         Workflow.parse(PROMPT).bind({name: 5})
     assert str(caught.value).endswith(f"no parameters by title: name an input by its node, as {examples}")
     with pytest.raises(ParameterError, match=r'name an input by its node, as "SaveAnything\.prefix"'):
-        Workflow.parse({"1": node("SaveAnything", prefix="x")}).bind({name: 5})
+        Workflow.parse({"1": make_node("SaveAnything", prefix="x")}).bind({name: 5})
 
 
-def editor(inputs: list[Any], outputs: list[Any], **more: Any) -> Graph:
+def make_editor_graph(inputs: list[Any], outputs: list[Any], **more: Any) -> Graph:
     return {"nodes": [{"id": 1, "type": "X"}], "extra": {"linearData": {"inputs": inputs, "outputs": outputs}}, **more}
 
 
-def test_an_app_declares_parameters_by_the_names_of_its_widgets() -> None:
+def test_app_declares_parameters_named_by_its_widgets() -> None:
     shown = [[3, "steps"], ["6", "text", {"height": 120}], ["7", "text"], ["4", "gone"], [77, "cfg"], [5, "width"]]
-    workflow = Workflow.parse({"prompt": PROMPT, "workflow": editor(shown, [9, "77"])})
+    workflow = Workflow.parse({"prompt": PROMPT, "workflow": make_editor_graph(shown, [9, "77"])})
     assert list(workflow.parameters) == ["steps", "6.text", "7.text", "width"]
     assert [field.name for field in workflow.fields({})] == ["steps", "6.text", "7.text", "width"]
     assert workflow.outputs == {"9": "SaveImage"}
     assert workflow.bind({"steps": 7}).prompt["3"]["inputs"]["steps"] == 7
 
 
-def test_titles_win_over_an_app() -> None:
+def test_titles_take_precedence_over_an_app() -> None:
     titled = {**PROMPT, "3": {**PROMPT["3"], "_meta": {"title": "$cfg"}}}
-    workflow = Workflow.parse({"prompt": titled, "workflow": editor([["3", "steps"]], [])})
+    workflow = Workflow.parse({"prompt": titled, "workflow": make_editor_graph([["3", "steps"]], [])})
     assert list(workflow.parameters) == ["cfg"]
 
 
-def test_newer_editors_name_a_widget_by_its_graph_its_node_and_itself() -> None:
-    graph = editor([["a-b-c:3:steps", "steps"]], [], id="a-b-c")
+def test_newer_widget_names_with_graph_and_node_are_read() -> None:
+    graph = make_editor_graph([["a-b-c:3:steps", "steps"]], [], id="a-b-c")
     assert find_app_inputs(graph, PROMPT) == [("steps", (("3", "steps"),))]
 
 
-def test_the_widget_of_a_primitive_node_is_all_the_inputs_that_it_feeds() -> None:
+def test_widget_of_a_primitive_node_sets_all_linked_inputs() -> None:
     slot = {"type": "INT", "widget": {"name": "width"}}
     nodes: list[Graph] = [
         {"id": 20, "type": "PrimitiveNode", "outputs": [{"name": "INT", "type": "INT", "links": [1, 2]}]},
@@ -128,14 +128,14 @@ def test_the_widget_of_a_primitive_node_is_all_the_inputs_that_it_feeds() -> Non
         {"id": 3, "type": "KSampler", "inputs": [{"name": "steps", "link": 2, "type": "INT"}]},
     ]
     links = [[1, 20, 0, 5, 0, "INT"], {"id": 2, "origin_id": 20, "origin_slot": 0, "target_id": 3, "target_slot": 0}]
-    graph = editor([["20", "value"]], [], nodes=nodes, links=links)
+    graph = make_editor_graph([["20", "value"]], [], nodes=nodes, links=links)
     assert find_app_inputs(graph, PROMPT) == [("value", (("5", "width"), ("3", "steps")))]
     workflow = Workflow.parse({"prompt": PROMPT, "workflow": graph})
     bound = workflow.bind({"value": 64}).prompt
     assert (bound["5"]["inputs"]["width"], bound["3"]["inputs"]["steps"]) == (64, 64)
 
 
-def test_the_widget_of_a_subgraph_is_the_one_inside_that_it_shows() -> None:
+def test_widget_of_a_subgraph_sets_the_inner_widget() -> None:
     inner = {
         "id": "sub",
         "name": "Sampling",
@@ -144,7 +144,9 @@ def test_the_widget_of_a_subgraph_is_the_one_inside_that_it_shows() -> None:
         "inputs": [{"id": "p", "name": "how long", "type": "INT", "linkIds": [1]}],
     }
     outer = {"id": 30, "type": "sub", "properties": {"proxyWidgets": [["3", "cfg"]]}}
-    graph = editor([["30", "how long"], ["30", "cfg"]], [], nodes=[outer], definitions={"subgraphs": [inner]})
+    graph = make_editor_graph(
+        [["30", "how long"], ["30", "cfg"]], [], nodes=[outer], definitions={"subgraphs": [inner]}
+    )
     prompt = {"30:3": PROMPT["3"]}
     assert find_app_inputs(graph, prompt) == [("how long", (("30:3", "steps"),)), ("cfg", (("30:3", "cfg"),))]
 
@@ -160,14 +162,14 @@ odd = st.recursive(
 
 
 @given(odd, odd, odd)
-def test_an_app_of_any_shape_is_read_or_left_out(extra: Any, inputs: Any, outputs: Any) -> None:
+def test_malformed_app_is_read_or_ignored(extra: Any, inputs: Any, outputs: Any) -> None:
     for graph in ({"nodes": [], "extra": extra}, {"nodes": [], "extra": {"linearData": {"inputs": inputs}}}):
         assert isinstance(find_app_inputs(graph, PROMPT), list)
     assert isinstance(find_app_outputs({"nodes": [], "extra": {"linearData": {"outputs": outputs}}}, PROMPT), list)
 
 
-def test_subgraphs_that_multiply_end() -> None:
-    """Each shows a widget of two instances of the next: unfolded there would be 2**40."""
+def test_exponentially_many_subgraphs_end() -> None:
+    """Each subgraph shows widgets of two instances of the next: 2**40 in total."""
     subgraphs = [
         {
             "id": f"s{depth}",
@@ -179,12 +181,15 @@ def test_subgraphs_that_multiply_end() -> None:
         for depth in range(40)
     ]
     nodes = [{"id": 1, "type": "s0", "properties": {"proxyWidgets": [["1", "w"], ["2", "w"]]}}]
-    assert find_app_inputs(editor([["1", "w"]], [], nodes=nodes, definitions={"subgraphs": subgraphs}), PROMPT) == []
+    assert (
+        find_app_inputs(make_editor_graph([["1", "w"]], [], nodes=nodes, definitions={"subgraphs": subgraphs}), PROMPT)
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", PAIRS or ["none"])
-def test_every_official_template_has_a_form_that_runs_take(name: str) -> None:
-    known = definitions()
+def test_every_official_template_has_usable_fields(name: str) -> None:
+    known = load_definitions()
     workflow = Workflow.parse(load(f"ui_to_api/{name}.json")["ui"])
     if not workflow.classes <= known.keys():
         with pytest.raises(WorkflowError, match="needs nodes that the server lacks"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.workflow import Workflow
-from tests.unit.recorded import PAIRS, load, transcript
+from tests.unit.recorded import PAIRS, load, load_transcript
 
 
 def node(class_type: str, title: Any = None, **inputs: Any) -> dict[str, Any]:
@@ -343,7 +343,7 @@ def test_the_official_templates_are_recognised_in_both_formats(name: str) -> Non
 
 
 def test_a_recorded_prompt_is_read() -> None:
-    [post] = [entry for entry in transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
+    [post] = [entry for entry in load_transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
     workflow = Workflow.parse(post["request"]["body"])
     assert set(workflow.parameters) >= {"seed", "steps", "cfg", "sampler", "model", "prompt", "negative"}
     assert workflow.outputs == {"9": "cover"}

@@ -1,4 +1,4 @@
-"""`check`: all that can be known to be wrong with a workflow before a GPU is touched, in a `Report`. Sends nothing."""
+"""`ComfyKit.check`: find everything that can be known to be wrong before a workflow runs. Sends nothing."""
 
 from __future__ import annotations
 
@@ -38,30 +38,31 @@ _FOLDERS: Mapping[str, str] = {
     "CLIPVisionLoader.clip_name": "clip_vision",
     "ModelPatchLoader.name": "model_patches",
 }
-"""The folder of a model, by the name of its input, or by class and input, where several folders have the same files."""
+"""The folder of a model by the name of its input, or by class and input: used when several folders list its file."""
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What `kit.check` found.
+    """What `ComfyKit.check` found.
 
-        report = await kit.check("portrait.json", {"prompt": "a fox"})
-        print(report)              # portrait: fine for http://127.0.0.1:8188; or a line for each problem
-        if not report.ok: …
+    Choices of newer nodes are checked as newer servers do; servers up to 0.3.64 let them pass, and the node fails. What
+    the code of a custom node rejects, or accepts beyond its list of choices, is not known. An empty file name is
+    reported here, and rejected by servers when the file is read.
 
     Attributes:
-        workflow: its name. server: the address that was asked.
-        problems: each with `message` (a line: where, what, what to do), `kind`, `node_id`, `node_title`, `field`.
-        outputs: ids of the output nodes that would run; where there are some and problems as well, the server would
-            run these and leave out the others.
+        workflow: Name of the workflow.
+        server: Address of the server that was asked.
+        problems: Each with `message` (one line: where, what, what to do), `kind`, `node_id`, `node_title` and `field`.
+            `kind` is `value`, `missing_model`, `missing_file`, `missing_node_type`, `workflow` (it can't be read),
+            `unreachable`, or the server's own type of error, such as `required_input_missing`.
+        outputs: IDs of the output nodes that would run. If there are problems as well, the server would run these and
+            leave out the rest.
 
-    `kind` is the server's own type of error (`required_input_missing`, `value_not_in_list`, `return_type_mismatch`, …)
-    or `value` (given, and does not fit), `missing_model`, `missing_file`, `missing_node_type`, `workflow` (can't be
-    read), `unreachable`.
-
-    Where it and a server disagree: choices of newer nodes are checked here as by newer servers, while those up to
-    0.3.64 let them pass, for the node to fail; what a custom node's own code refuses is not known, nor what it allows
-    beyond its list of choices; an empty file name is refused here, and by servers when it is to be read.
+    Example:
+        report = await kit.check("text.json", {"subject": "a fox"})
+        print(report)  # text: no problems found for http://127.0.0.1:8188; or one line for each problem
+        if not report.ok:
+            print(report.problems[0].message)
     """
 
     workflow: str
@@ -71,12 +72,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no problem was found."""
         return not self.problems
 
     def __str__(self) -> str:
         if self.ok:
-            return f"{one_line(self.workflow)}: fine for {self.server}"
+            return f"{one_line(self.workflow)}: no problems found for {self.server}"
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         return "\n".join([f"{one_line(self.workflow)}: {count}", *(f"  {each.message}" for each in self.problems)])
 
@@ -84,7 +85,7 @@ class Report:
 
 
 async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Report:
-    """See `ComfyKit.check`."""
+    """Check a workflow with its values; see `ComfyKit.check`."""
     name = "workflow"
     try:
         workflow = await read_workflow(source, server)
@@ -99,31 +100,33 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
 
 
 class _Check:
+    """One check: a workflow, the server that it would run on, and what that says about its nodes."""
+
     def __init__(self, server: Backend, workflow: Workflow, definitions: Definitions) -> None:
         self.server = server
         self.workflow = workflow
         self.definitions = definitions
 
     async def report(self, values: Mapping[str, Any]) -> Report:
-        binding, wrong = self._bound(values)
-        problems = [await self._explained(problem, values) for problem in wrong]
+        binding, wrong = self._bind(values)
+        problems = [await self._explain_value(problem, values) for problem in wrong]
         for upload in binding.uploads:
-            problems += await self._media(upload)
-        sent = not problems  # with a value that does not fit nothing is
-        given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._meant(problems)
+            problems += await self._check_upload(upload)
+        sent = not problems  # nothing is sent if a value does not fit
+        given = {(upload.node_id, upload.field) for upload in binding.uploads} | self._find_inputs(problems)
         problems += await self.server.preflight(self.workflow)
         if not self.server.has_object_info:
             return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)))
         verdict = check_prompt(self.workflow, self.definitions, binding.prompt, given)
         for problem in verdict.problems:
-            problems += await self._looked_into(problem, binding.prompt)
-        for place in self._own_files(binding.prompt, given):
-            problems += await self._own_file(*place)
+            problems += await self._explain(problem, binding.prompt)
+        for place in self._find_unlisted_files(binding.prompt, given):
+            problems += await self._check_unlisted_file(*place)
         outputs = verdict.outputs if sent else ()
         return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs)
 
-    def _bound(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
-        """The prompt with the values; without those that do not fit, so that the rest is looked at all the same."""
+    def _bind(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
+        """Bind the values that fit, so that the rest is checked as well, and return the problems of the others."""
         try:
             return self.workflow.bind(values, self.definitions), []
         except ParameterError as error:
@@ -135,17 +138,17 @@ class _Check:
         except ParameterError:
             return Binding(dict(self.workflow.prompt), {}, {}, (), {}), problems
 
-    def _meant(self, problems: list[Problem]) -> set[tuple[str, str]]:
-        """The inputs that values were given for which do not fit: what the workflow has there is not of interest."""
-        meant: set[tuple[str, str]] = set()
+    def _find_inputs(self, problems: list[Problem]) -> set[tuple[str, str]]:
+        """Return the inputs that the wrong values were meant for: what the workflow has there does not matter."""
+        inputs: set[tuple[str, str]] = set()
         for problem in problems:
             with contextlib.suppress(ParameterError):  # no such parameter
                 targets = self.workflow.find_parameter(problem.parameter, self.definitions).targets
-                meant |= {(target.node_id, target.field) for target in targets}
-        return meant
+                inputs |= {(target.node_id, target.field) for target in targets}
+        return inputs
 
-    async def _explained(self, problem: Problem, values: Mapping[str, Any]) -> Problem:
-        """A value that does not fit, said better where it is a model that the server has not."""
+    async def _explain_value(self, problem: Problem, values: Mapping[str, Any]) -> Problem:
+        """Say more about a value that does not fit, if it is a model that the server does not have."""
         value = values.get(problem.parameter)
         if not _is_model(value) or problem.node_id is None:
             return problem
@@ -153,17 +156,17 @@ class _Check:
             found = NodeInput.find(self.workflow, target, self.definitions)
             if found.node_id == problem.node_id and found.spec.choices is not None and value not in found.spec.choices:
                 class_type = self.workflow.prompt[found.node_id]["class_type"]
-                reason = await self._missing_model(class_type, found.field, value, found.spec.choices)
+                reason = await self._explain_missing_model(class_type, found.field, value, found.spec.choices)
                 message = f"{one_line(problem.parameter)} ({problem.node_title}): {reason}"
                 return replace(problem, kind="missing_model", message=message, field=found.field)
         return problem
 
-    async def _media(self, upload: Upload) -> list[Problem]:
-        """What is wrong with a media value that was given. What is behind a URL is not looked at."""
+    async def _check_upload(self, upload: Upload) -> list[Problem]:
+        """Check a media value that was given. A URL is not opened, and an open file not read: it can be read once."""
         if isinstance(upload.value, str) and upload.value.startswith(("http://", "https://")):
-            return []  # an output of an earlier run as well: it is an address
+            return []  # this includes outputs of earlier runs
         if hasattr(upload.value, "read"):
-            return []  # an open file can be read once
+            return []
         try:
             source = await read_media(upload, self.server)
         except ParameterError as error:
@@ -178,42 +181,41 @@ class _Check:
             return [Problem(upload.parameter, message, upload.node_id, upload.node_title, "missing_file", upload.field)]
         return []
 
-    async def _looked_into(self, problem: Problem, prompt: Mapping[str, Any]) -> list[Problem]:
-        """A problem, said better where more can be known: models, files, classes."""
-        if problem.kind == "missing_node_type" and problem.node_id is not None:
-            class_type = prompt[problem.node_id]["class_type"]
-            meant = find_nearest(class_type, await self.server.classes(), likeness=0.8)
-            hint = f" (did you mean {one_line(meant)}?)" if meant else ""
-            return [replace(problem, message=f"{problem.message}{hint}")]
-        if problem.kind != "value_not_in_list" or problem.node_id is None or problem.field is None:
+    async def _explain(self, problem: Problem, prompt: Mapping[str, Any]) -> list[Problem]:
+        """Say more about a problem of the prompt: which model, file or class is missing, and what to do."""
+        if problem.node_id is None:
             return [problem]
         node = prompt[problem.node_id]
+        if problem.kind == "missing_node_type":
+            nearest = find_nearest(node["class_type"], await self.server.classes(), likeness=0.8)
+            hint = f" (did you mean {one_line(nearest)}?)" if nearest else ""
+            return [replace(problem, message=f"{problem.message}{hint}")]
+        if problem.kind != "value_not_in_list" or problem.field is None:
+            return [problem]
         value = node["inputs"][problem.field]
         spec = self.definitions[node["class_type"]].inputs.get(problem.field)
         where = f"{one_line(problem.field)} ({problem.node_title}, node {one_line(problem.node_id)})"
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
-            message = f"{where}: the server has no file {short_repr(value)}: give one"
-            return (
-                []
-                if value and await self.server.has(value)
-                else [replace(problem, kind="missing_file", message=message)]
-            )
+            if value and await self.server.has(value):
+                return []
+            message = f"{where}: {_explain_missing_file(value)}"
+            return [replace(problem, kind="missing_file", message=message)]
         if _is_model(value):
             choices = (spec.choices or ()) if spec is not None else ()
-            reason = await self._missing_model(node["class_type"], problem.field, value, choices)
+            reason = await self._explain_missing_model(node["class_type"], problem.field, value, choices)
             return [replace(problem, kind="missing_model", message=f"{where}: {reason}")]
         return [problem]
 
-    async def _missing_model(self, class_type: str, field: str, value: str, choices: tuple[Any, ...]) -> str:
-        """What to do about an input that names a model which is not among the server's."""
-        folder = await self._folder(class_type, field, choices)
-        place = f"put it into models/{one_line(folder)} there" if folder else "put it among the server's models"
-        meant = find_nearest(value, [str(choice) for choice in choices])
-        hint = f", or give {short_repr(meant)}, which it has" if meant else ""
+    async def _explain_missing_model(self, class_type: str, field: str, value: str, choices: tuple[Any, ...]) -> str:
+        """Say what to do about a model that the server does not have."""
+        folder = await self._find_folder(class_type, field, choices)
+        place = f"put it into models/{one_line(folder)} there" if folder else "put it into its folder of models"
+        nearest = find_nearest(value, [str(choice) for choice in choices])
+        hint = f", or use {short_repr(nearest)}, which it has" if nearest else ""
         return f"the server has no model {short_repr(value)}: {place}{hint}"
 
-    async def _folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
-        """The folder of `models/` that an input takes its files from: the one that lists the same files."""
+    async def _find_folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
+        """Find the folder of `models/` that an input takes its files from: the one that lists the same files."""
         folders = await self.server.models(None)
         known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
         if known is None and field.startswith("clip_name"):
@@ -224,8 +226,10 @@ class _Check:
         same = [folder for folder in folders if files & {*await self.server.models(folder)}]
         return same[0] if len(same) == 1 else None
 
-    def _own_files(self, prompt: Mapping[str, Any], given: set[tuple[str, str]]) -> list[tuple[str, str, str]]:
-        """The workflow's own media values that no list of choices tells of: in a folder, or of an earlier run."""
+    def _find_unlisted_files(
+        self, prompt: Mapping[str, Any], given: set[tuple[str, str]]
+    ) -> list[tuple[str, str, str]]:
+        """Find the workflow's own media values that no list of choices contains: in folders, or of earlier runs."""
         found = []
         for id_, node in prompt.items():
             definition = self.definitions.get(node["class_type"])
@@ -235,16 +239,18 @@ class _Check:
                     found.append((id_, field, value))
         return found
 
-    async def _own_file(self, id_: str, field: str, value: str) -> list[Problem]:
+    async def _check_unlisted_file(self, id_: str, field: str, value: str) -> list[Problem]:
         if await self.server.has(value):
             return []
         title = self.workflow.get_title(id_, self.definitions)
-        message = (
-            f"{one_line(field)} ({title}, node {one_line(id_)}): the server has no file {short_repr(value)}: give one"
-        )
+        message = f"{one_line(field)} ({title}, node {one_line(id_)}): {_explain_missing_file(value)}"
         return [Problem(self.workflow.build_address(id_, field), message, id_, title, "missing_file", field)]
 
 
+def _explain_missing_file(name: str) -> str:
+    return f"the server has no file {short_repr(name)}: choose another one, or upload it"
+
+
 def _is_model(value: Any) -> TypeGuard[str]:
-    """Whether a value is the name of a model's file."""
+    """Whether a value is the name of a model file."""
     return isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)

@@ -1,4 +1,4 @@
-"""`DryRun`: what a run would send, told by what differs from the workflow's file. Nothing is sent."""
+"""`ComfyKit.dry_run`: find out what a run would send, and how it differs from the workflow's file. Sends nothing."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
-LENGTH = 120
-"""Characters of a value that are told."""
-_AROUND = 20
-"""Characters that are told before the place where two long values begin to differ."""
+MAX_LENGTH = 120
+"""Characters of a value in a `Change`."""
+_CONTEXT = 20
+"""Characters before the place where two long values begin to differ."""
+_RANDOM_SEED = "a seed drawn for each run"
 
 
 @dataclass(frozen=True)
 class Change:
-    """One input that a run would be given otherwise than the file says; `before` and `after` are one line each."""
+    """One input that a run would change.
+
+    Attributes:
+        node_id: ID of the node.
+        node_title: Title of the node.
+        field: Name of the input.
+        before: Its value in the file, on one line.
+        after: The value that would be sent, on one line.
+    """
 
     node_id: str
     node_title: str
@@ -38,9 +47,20 @@ class Change:
 
 @dataclass(frozen=True, repr=False)
 class DryRun:
-    """What `kit.dry_run` found: where the prompt would go, and what differs in it from the workflow's file.
+    """What `ComfyKit.dry_run` found; printed, it is a headline and a line for each change.
 
-    `prompt` is the whole of it, in API format; files that would be sent have no name in it yet.
+    Attributes:
+        server: Address of the server that the prompt would go to.
+        workflow: Name of the workflow.
+        changes: The inputs that differ from the workflow's file.
+        prompt: The whole prompt, in API format. Files that would be uploaded have no name in it yet.
+
+    Example:
+        >>> found = kit.dry_run("text.json", subject="a cat")
+        >>> [(change.field, change.before, change.after) for change in found.changes]
+        [('value', '"a red fox in the snow"', '"a cat"')]
+        >>> found.prompt["1"]["inputs"]
+        {'value': 'a cat'}
     """
 
     server: str
@@ -52,8 +72,8 @@ class DryRun:
     def headline(self) -> str:
         """One line: what would go where."""
         count = len(self.changes)
-        differ = "as the file is" if not count else "with 1 input changed" if count == 1 else f"with {count} changed"
-        return f"nothing was sent: {one_line(self.workflow)} would go to {self.server} {differ}"
+        changed = "unchanged" if not count else "with 1 input changed" if count == 1 else f"with {count} inputs changed"
+        return f"nothing was sent: {one_line(self.workflow)} would go to {self.server} {changed}"
 
     def __str__(self) -> str:
         lines = (f"  {each.node_title}  {each.field}: {each.before} → {each.after}" for each in self.changes)
@@ -63,7 +83,7 @@ class DryRun:
 
 
 async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> DryRun:
-    """See `ComfyKit.dry_run`."""
+    """Find out what a run would send; see `ComfyKit.dry_run`."""
     workflow = await convert_workflow(await read_workflow(source, server), server)
     drawn: set[int] = set()
 
@@ -79,73 +99,74 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> Dr
     titles = {id_: workflow.get_title(id_, definitions) for id_ in workflow.prompt}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for (id_, field), (before, after) in find_changes(workflow.prompt, binding.prompt).items():
-        anew = type(after) is int and after in drawn and after in binding.seeds.values()
-        told = (_own(workflow, titles, id_, field, before), "a seed drawn for each run" if anew else _told(after))
-        found[id_, field] = told if anew else _shortened(*told)
+        own = _format_own(workflow, titles, id_, field, before)
+        is_drawn = type(after) is int and after in drawn and after in binding.seeds.values()
+        found[id_, field] = (own, _RANDOM_SEED) if is_drawn else _shorten_pair(own, _format_value(after))
     for upload in binding.uploads:
-        own = _own(workflow, titles, upload.node_id, upload.field)
-        found[upload.node_id, upload.field] = (one_line(own, LENGTH), one_line(await _file(upload, server), LENGTH))
+        own = _format_own(workflow, titles, upload.node_id, upload.field)
+        after = await _describe_upload(upload, server)
+        found[upload.node_id, upload.field] = (one_line(own, MAX_LENGTH), one_line(after, MAX_LENGTH))
     order = {id_: index for index, id_ in enumerate(workflow.prompt)}
-    told_changes = tuple(
-        Change(id_, _title(titles, id_), one_line(field), *found[id_, field])
+    changes = tuple(
+        Change(id_, _format_title(titles, id_), one_line(field), *found[id_, field])
         for id_, field in sorted(found, key=lambda place: order[place[0]])
     )
-    return DryRun(server.url, workflow.name, told_changes, _prompt(binding))
+    return DryRun(server.url, workflow.name, changes, _copy_prompt(binding))
 
 
-def _prompt(binding: Binding) -> Mapping[str, Any]:
+def _copy_prompt(binding: Binding) -> Mapping[str, Any]:
     return {id_: {**node, "inputs": dict(node["inputs"])} for id_, node in binding.prompt.items()}
 
 
-def _title(titles: Mapping[str, str], node_id: str) -> str:
-    """The node's title, with its id where two are called so."""
+def _format_title(titles: Mapping[str, str], node_id: str) -> str:
+    """Return a node's title, with its ID if another node has the same title."""
     title = titles[node_id]
-    alike = sum(each == title for each in titles.values())
-    return one_line(title if alike == 1 else f"{title} ({node_id})")
+    same = sum(each == title for each in titles.values())
+    return one_line(title if same == 1 else f"{title} ({node_id})")
 
 
-def _own(workflow: Workflow, titles: Mapping[str, str], node_id: str, field: str, value: Any = None) -> str:
-    """What the file has there."""
+def _format_own(workflow: Workflow, titles: Mapping[str, str], node_id: str, field: str, value: Any = None) -> str:
+    """Format what the workflow's file has in an input."""
     value = workflow.prompt[node_id]["inputs"].get(field, MISSING) if value is None else value
     if value is MISSING:
         return "nothing"
     if is_link(value) and value[0] in workflow.prompt:
         return f"a link from {titles[value[0]]}"
-    return _told(value)
+    return _format_value(value)
 
 
-def _told(value: Any) -> str:
-    """A value in one line: texts in quotes, so that 7 is told from "7"."""
+def _format_value(value: Any) -> str:
+    """Format a value on one line; a text has quotes, so that "7" differs from 7."""
     if isinstance(value, str):
         return json.dumps(str(value), ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _shortened(before: str, after: str) -> tuple[str, str]:
-    """Two values cut to what can be told; of long ones the place where they begin to differ is among it."""
+def _shorten_pair(before: str, after: str) -> tuple[str, str]:
+    """Shorten two values so that the place where they begin to differ is still in them."""
     start = 0
-    if max(len(before), len(after)) > LENGTH:
+    if max(len(before), len(after)) > MAX_LENGTH:
         same = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), 0)
-        start = max(0, (same or min(len(before), len(after))) - _AROUND)
+        start = max(0, (same or min(len(before), len(after))) - _CONTEXT)
     cut = [f"…{text[start:]}" if start and len(text) > start else text for text in (before, after)]
-    return one_line(cut[0], LENGTH), one_line(cut[1], LENGTH)
+    return one_line(cut[0], MAX_LENGTH), one_line(cut[1], MAX_LENGTH)
 
 
-async def _file(upload: Upload, server: Backend) -> str:
-    """What would be sent for a media value: it is looked for, and read no further than that takes.
+async def _describe_upload(upload: Upload, server: Backend) -> str:
+    """Describe what would be sent for a media value. A file must exist; nothing is downloaded.
 
     Raises:
-        ParameterError: there is no such file.
+        ParameterError: There is no such file.
     """
     value = upload.value
-    address = isinstance(value, str) and value.startswith(("http://", "https://"))
-    if address and server.find_remote_file(value) is None:
-        parts = urlsplit(value)  # without the query, in which there may be a secret
-        return f"upload of what is at {parts.scheme}://{parts.hostname}{parts.path}"
+    is_url = isinstance(value, str) and value.startswith(("http://", "https://"))
+    if is_url and server.find_remote_file(value) is None:
+        parts = urlsplit(value)  # the query is left out: it may contain a secret
+        return f"upload of {parts.scheme}://{parts.hostname}{parts.path}"
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         return f"upload of a {type(value).__name__}"
     source = await read_media(upload, server)
     if isinstance(source, RemoteFile):
-        return f"{_told(source.name)}, which the server has"
+        return f"{_format_value(source.name)}, which the server has"
     size = source.content.stat().st_size if isinstance(source.content, Path) else len(source.content)
     return f"upload of {Path(str(value)).name}, {size:,} bytes"

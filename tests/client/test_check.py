@@ -37,7 +37,7 @@ async def test_a_workflow_that_is_fine_is_said_so(kit: ComfyKit) -> None:
     assert report.ok
     assert report.problems == ()
     assert report.outputs == ("2",)
-    assert str(report) == f"workflow: fine for {kit.comfyui_url}"
+    assert str(report) == f"workflow: no problems found for {kit.comfyui_url}"
 
 
 async def test_nothing_is_sent_to_the_server(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_pictures_of_every_mode_are_taken(mode: str, kit: ComfyKit) -> Non
         [1],
         {},
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 async def test_what_is_no_picture_is_refused(value: Any, kit: ComfyKit) -> None:
     with pytest.raises(ParameterError, match="image"):

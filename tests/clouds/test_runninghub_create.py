@@ -18,6 +18,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 
 from .asking import WORKFLOW
+from .clock import advance
 from .conftest import MakeKit
 from .runninghub import (
     CUT,
@@ -373,8 +374,9 @@ def test_leaving_during_creation_reports_a_lost_response(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.2)
-    kit = kit.options(timeout=0.2)
-    result = held_create(kit, cloud, HANGING).result()
+    run = held_create(kit.options(timeout=20), cloud, HANGING)
+    advance(20)
+    result = run.result()
     assert result.error is not None
     assert result.error.kind == "timeout"
     assert any("may still run" in line for line in result.warnings)

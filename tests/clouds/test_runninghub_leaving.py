@@ -12,6 +12,7 @@ from comfykit_jupyter.client.running import run as runs
 from comfykit_jupyter.client.running.run import Run
 
 from .asking import WORKFLOW
+from .clock import advance
 from .conftest import MakeKit
 from .runninghub import HANGING, Held, RunningHub
 
@@ -53,15 +54,16 @@ def test_a_task_is_cancelled_even_if_its_response_comes_too_late(
     make_kit: MakeKit, cloud: RunningHub, answered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
-    kit = make_kit(raise_on_error=False, timeout=0.5)
-    kit.load(WORKFLOW)
-    result = held(kit, cloud, answered).result()
+    kit = make_kit(raise_on_error=False, timeout=20)
+    run = held(kit, cloud, answered)
+    advance(20)
+    result = run.result()
     assert result.error is not None
     assert (result.error.kind, result.prompt_id) == ("timeout", None)
     assert "it may still run" in result.error.message
     assert len(result.warnings) == 1
     answered.set()
-    cloud.wait_for(lambda: cloud.task.cancels == 1)
+    cloud.wait_for(lambda: cloud.tasks and cloud.task.cancels == 1)
 
 
 def test_an_interrupt_warns_that_the_task_may_be_running(
@@ -76,15 +78,14 @@ def test_an_interrupt_warns_that_the_task_may_be_running(
     run._leave(run._started())
     assert "it may still run" in caplog.text
     answered.set()
-    cloud.wait_for(lambda: cloud.task.cancels == 1)
+    cloud.wait_for(lambda: cloud.tasks and cloud.task.cancels == 1)
 
 
 def test_cancel_during_downloads_returns_the_outputs_urls(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("file", HANGING)
     run = kit.submit(WORKFLOW)
-    fetching = threading.Event()
-    run.subscribe(progress=lambda progress: fetching.set() if "fetching" in progress.note else None)
-    assert fetching.wait(20)
+    cloud.wait_for(lambda: cloud.files.requests)
+    assert "fetching" in run.progress.note
     run.cancel()
     result = run.result(20)
     assert result.status == "completed"

@@ -1,4 +1,4 @@
-"""`%comfykit` with the ID of a workflow that lies on RunningHub, in real kernels, against the local double."""
+"""Test `%comfykit` with workflows on RunningHub, in real kernels against the local double."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ import pytest
 from comfykit_jupyter.sandbox import Sandbox
 from tests.clouds.runninghub import Fate, Output, RunningHub
 
-from .cloud_kernels import APP, LONG, PICTURE, REPAINT, SMALL, TEXT, begun, cloud_kernel, known_to, running, shelf
+from .cloud_kernels import (
+    APP,
+    LONG,
+    PICTURE,
+    REPAINT,
+    SMALL,
+    TEXT,
+    begin_run,
+    cloud_kernel,
+    collect_received,
+    start_cloud,
+    wait_until_running,
+)
 from .kernels import WIDGET, Page
 
 HASH = "__import__('hashlib').sha256({}.image.pil().tobytes()).hexdigest()"
@@ -18,7 +30,7 @@ HASH = "__import__('hashlib').sha256({}.image.pil().tobytes()).hexdigest()"
 
 @pytest.fixture(scope="module")
 def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
-    with shelf(sandbox) as cloud:
+    with start_cloud(sandbox) as cloud:
         yield cloud
 
 
@@ -26,7 +38,7 @@ def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
 def page(cloud: RunningHub, folder: Path) -> Iterator[Page]:
     with cloud_kernel(cloud, folder) as page:
         yield page
-        assert cloud.key not in known_to(page)
+        assert cloud.key not in collect_received(page)
         assert not cloud.files.leaks
 
 
@@ -38,14 +50,14 @@ def test_an_id_runs_as_the_file_does_and_leaves_a_static_picture(
     (bundle,) = cell.bundles
     assert WIDGET not in bundle
     assert 'src="data:image/webp;base64,' in bundle["text/html"]
-    for told in (PICTURE, f"seed {2**63 + 1}", "prompt = a fox"):
-        assert told in bundle["text/html"]
+    for text in (PICTURE, f"seed {2**63 + 1}", "prompt = a fox"):
+        assert text in bundle["text/html"]
     assert page.value("fox.prompt_id, fox.status") == repr((cloud.task.id, "completed"))
     page.run(f"file = ComfyKit({sandbox.url!r}).run('text_to_image.json', fox.params | fox.seeds)")
     assert page.value(f"{HASH.format('fox')} == {HASH.format('file')}") == "True"
 
 
-def test_what_a_run_cost_is_told_where_its_outputs_are(page: Page, cloud: RunningHub) -> None:
+def test_the_cost_of_a_run_is_shown_with_its_outputs(page: Page, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[Output("9", "fox.txt", b"a fox", "a fox")], seconds=83))
     cell = page.run(f"%comfykit run {PICTURE} -o fox")
     assert cell.status == "ok", cell.error
@@ -65,11 +77,11 @@ def test_a_cell_shows_the_task_while_it_runs_and_previews_come(page: Page, cloud
     page.wait(lambda: cell.ended)
     assert cell.status == "ok", cell.error
     assert any(state.get("server", {}).get("address") == cloud.url.partition("://")[2] for state in model.history)
-    told = [state["progress"].get("fraction", 0) for state in model.history if state.get("progress")]
-    assert any(0 < fraction < 1 for fraction in told)
+    fractions = [state["progress"].get("fraction", 0) for state in model.history if state.get("progress")]
+    assert any(0 < fraction < 1 for fraction in fractions)
 
 
-def test_a_text_an_app_and_an_earlier_output_run_alike(page: Page, cloud: RunningHub) -> None:
+def test_a_text_an_app_and_an_earlier_output_run_the_same_way(page: Page, cloud: RunningHub) -> None:
     page.run(f'%comfykit run {TEXT} subject="a cat" style=ink -o written')
     assert page.value("written.text") == "'a cat, ink'"
     cell = page.run(f'%comfykit run {APP} text="a fox" steps=2 seed=5 -o painted')
@@ -82,13 +94,13 @@ def test_a_text_an_app_and_an_earlier_output_run_alike(page: Page, cloud: Runnin
     assert f"image = {page.value('painted.image.name')[1:-1]}" in cell.html
 
 
-def test_values_may_stand_below_the_line(page: Page, cloud: RunningHub) -> None:
+def test_values_can_be_given_below_the_line(page: Page, cloud: RunningHub) -> None:
     cell = page.run(f"%%comfykit run {TEXT} -o written\nsubject: |\n    one\n    two\nstyle: ink")
     assert cell.status == "ok", cell.error
     assert page.value("written.text") == r"'one\ntwo, ink'"
 
 
-def test_the_parameters_are_told_and_completed_once_they_are_known(page: Page) -> None:
+def test_parameters_are_listed_and_then_completed(page: Page) -> None:
     line = f"%comfykit run {REPAINT}"
     assert page.complete("%comfykit run 19041369024492093470 den") == []
     cell = page.run(f"%comfykit params {REPAINT}")
@@ -111,7 +123,7 @@ def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (f"run {PICTURE} stepz=3", "did you mean 'steps'?"),
         (f"run {PICTURE} steps=many", "steps (Sampler): 'many' is text"),
@@ -124,13 +136,13 @@ def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
         ("cancel 1904", "no unfinished run of this kernel"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line_and_costs_nothing(
-    page: Page, cloud: RunningHub, line: str, told: str
+def test_a_mistake_is_reported_in_one_line_and_costs_nothing(
+    page: Page, cloud: RunningHub, line: str, message: str
 ) -> None:
     before = len(cloud.tasks)
     cell = page.run(f"%comfykit {line}")
     assert cell.status == "error"
-    assert told in cell.error
+    assert message in cell.error
     assert len(cell.error.strip().splitlines()) == 1
     assert len(cloud.tasks) == before
 
@@ -146,8 +158,8 @@ def test_a_task_that_fails_binds_its_result_and_fails_the_cell_with_the_node(pag
     assert "<b>" not in cell.html
 
 
-def test_status_tells_the_account_and_what_runs_which_is_cancelled_by_its_task(page: Page, cloud: RunningHub) -> None:
-    task = begun(page, cloud)
+def test_status_shows_the_account_and_the_task_by_which_its_run_is_cancelled(page: Page, cloud: RunningHub) -> None:
+    task = begin_run(page, cloud)
     cell = page.run(f"%comfykit status {PICTURE}")
     assert f"RunningHub, 177814 coins at {cloud.url}: 1 running" in cell.stdout, cell.error
     assert task in cell.stdout
@@ -165,7 +177,7 @@ def test_status_tells_the_account_and_what_runs_which_is_cancelled_by_its_task(p
 
 def test_the_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None:
     cell = page.start(LONG)
-    running(page, cell)
+    wait_until_running(page, cell)
     page.interrupt()
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
@@ -174,7 +186,7 @@ def test_the_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None
 
 
 def test_a_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) -> None:
-    begun(page, cloud)
+    begin_run(page, cloud)
     before = len(cloud.tasks)
     cell = page.start(f"%comfykit run {PICTURE} {SMALL}")
     model = page.model(cell)
@@ -189,7 +201,7 @@ def test_a_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) ->
 
 def test_after_a_restart_a_task_is_attached_by_its_id(page: Page, cloud: RunningHub, folder: Path) -> None:
     with cloud_kernel(cloud, folder) as first:
-        task = begun(first, cloud, steps=400)
+        task = begin_run(first, cloud, steps=400)
         first.process.kill()
     before = len(cloud.tasks)
     with cloud_kernel(cloud, folder) as second:
@@ -202,7 +214,7 @@ def test_after_a_restart_a_task_is_attached_by_its_id(page: Page, cloud: Running
     assert "does not know the job" in cell.error
 
 
-def test_without_a_key_one_line_says_what_to_do_and_a_key_of_the_environment_helps_at_once(
+def test_without_a_key_one_line_says_what_to_do_and_a_key_in_the_environment_works_at_once(
     cloud: RunningHub, folder: Path
 ) -> None:
     with cloud_kernel(cloud, folder, key="") as page:
@@ -216,5 +228,5 @@ def test_without_a_key_one_line_says_what_to_do_and_a_key_of_the_environment_hel
         assert page.run(f"%comfykit run {TEXT}").status == "ok"
 
 
-def test_the_help_says_how_a_workflow_of_runninghub_is_named(page: Page) -> None:
+def test_the_help_says_how_to_name_a_workflow_on_runninghub(page: Page) -> None:
     assert "rh-app:" in page.run("%comfykit").stdout

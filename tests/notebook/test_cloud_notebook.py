@@ -1,4 +1,4 @@
-"""The notebook of the clouds, run on the double of RunningHub and the official proxy of Comfy API v2."""
+"""Run the notebook about clouds on the double of RunningHub and the official proxy of Comfy API v2."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nbclient import NotebookClient
 from comfykit_jupyter.sandbox import Sandbox
 from tests.clouds.comfyapi.proxied import Proxied
 
-from .cloud_kernels import shelf
+from .cloud_kernels import start_cloud
 from .kernels import ROOT, WIDGET
 
 
-def test_the_notebook_runs_and_keeps_pictures_costs_and_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_notebook_runs_and_keeps_images_and_costs_but_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "notebooks/workflows")
     book = nbformat.read(ROOT / "notebooks/cloud.ipynb", as_version=4)
     client = NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
-    with shelf(sandbox) as cloud, Proxied(sandbox.url) as proxied:
+    with start_cloud(sandbox) as cloud, Proxied(sandbox.url) as proxied:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         there = {"COMFYUI_BASE_URL": proxied.url, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": cloud.key}
         asyncio.run(client.async_execute(env={**os.environ, "PYTHONPATH": path, **there}))

@@ -1,4 +1,4 @@
-"""`%comfykit` and the form on a server that speaks Comfy API v2: the official proxy before the embedded server."""
+"""Test `%comfykit` and the form on a Comfy API v2 server: the official proxy in front of the embedded server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.clouds.comfyapi.proxied import Proxied
 
 from .kernels import Page, kernel
-from .test_form import shown
-from .test_form_runs import HASH, again, ran
+from .test_form import show_form
+from .test_form_runs import HASH, run_code, run_form
 
 SMALL = "width=128 height=128 steps=2"
 
@@ -44,7 +44,7 @@ def test_a_file_runs_live_and_leaves_a_static_picture(page: Page) -> None:
     assert page.value("there.image.read() == fox.image.read()") == "True"
 
 
-def test_the_jobs_and_what_can_not_be_told_are_told(page: Page, proxied: Proxied) -> None:
+def test_jobs_are_listed_and_unsupported_commands_say_so(page: Page, proxied: Proxied) -> None:
     page.run(f"%comfykit run text_to_image.json {SMALL} seed=11")
     assert f"Comfy API v2 at {proxied.url}" in page.run("%comfykit status").stdout
     page.run("run = kit.submit('text_to_image.json', steps=3000, width=256, height=256)")
@@ -54,9 +54,9 @@ def test_the_jobs_and_what_can_not_be_told_are_told(page: Page, proxied: Proxied
     )
     for command in ("queue", "history"):
         cell = page.run(f"%comfykit {command}")
-        told = cell.html if cell.status == "ok" else cell.error
-        assert proxied.url in told, told
-        assert cell.status == "ok" or "kit.attach" in told
+        text = cell.html if cell.status == "ok" else cell.error
+        assert proxied.url in text, text
+        assert cell.status == "ok" or "kit.attach" in text
     cell = page.run("%comfykit models")
     assert cell.status == "error"
     assert "does not tell which models it has" in cell.error
@@ -65,17 +65,17 @@ def test_the_jobs_and_what_can_not_be_told_are_told(page: Page, proxied: Proxied
     assert page.value("run.status") == "'cancelled'"
 
 
-def test_a_form_runs_and_its_run_as_code_makes_the_same_picture_again(page: Page, proxied: Proxied) -> None:
-    model = shown(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
+def test_a_form_runs_and_the_code_of_its_run_makes_the_same_image(page: Page, proxied: Proxied) -> None:
+    model = show_form(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
     assert model.state["server"]["state"] == "ready"
     assert proxied.url.partition("://")[2].startswith(model.state["server"]["address"])
-    (run,) = ran(page, model)
+    (run,) = run_form(page, model)
     made = page.value(HASH)
-    assert again(page, page.ask(model, "code", run=run)[0]["code"]) == made
+    assert run_code(page, page.ask(model, "code", run=run)[0]["code"]) == made
     page.run("kit = ComfyKit(kit.comfyui_url.replace('127.0.0.1', 'localhost').removesuffix('/api/v2'), api='v2')")
-    model = shown(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
-    (run,) = ran(page, model)
+    model = show_form(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
+    (run,) = run_form(page, model)
     code = page.ask(model, "code", run=run)[0]["code"]
     assert "api='v2'" in code
     made = page.value(HASH)
-    assert again(page, code) == made
+    assert run_code(page, code) == made

@@ -1,4 +1,4 @@
-"""Tab after `%comfykit`, as a kernel answers it."""
+"""Test what Tab offers after `%comfykit` in a kernel."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from .kernels import Page
         ("%comfykit keep l", ["%comfykit keep links"]),
     ],
 )
-def test_what_can_stand_there_is_offered(page: Page, line: str, offered: list[str]) -> None:
+def test_completion_offers_what_can_follow(page: Page, line: str, offered: list[str]) -> None:
     assert page.complete(line) == offered
 
 
-def test_choices_are_offered_once_the_server_has_told_them(page: Page) -> None:
+def test_choices_are_offered_once_they_were_listed(page: Page) -> None:
     page.run("%comfykit params text_to_image.json")
     offered = page.complete("%comfykit run text_to_image.json sampler_name=eul")
     assert "%comfykit run text_to_image.json sampler_name=euler" in offered
@@ -68,7 +68,7 @@ def test_other_lines_are_left_alone(page: Page) -> None:
     assert "print" in [line.rstrip("(") for line in page.complete("prin")]
 
 
-def test_folders_and_prompt_ids_are_offered_once_they_were_told(page: Page) -> None:
+def test_folders_and_prompt_ids_are_offered_once_they_were_listed(page: Page) -> None:
     page.run("%comfykit run picture.json -o first\n%comfykit history\n%comfykit models")
     prompt_id = page.value("first.prompt_id").strip("'")
     assert page.complete(f"%comfykit attach {prompt_id[:8]}") == [f"%comfykit attach {prompt_id}"]

@@ -14,7 +14,7 @@ import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
 
-from .cloud_kernels import shelf
+from .cloud_kernels import start_cloud
 from .kernels import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,7 +53,7 @@ def shrink(graph: dict[str, Any]) -> None:
 def test_the_code_of_a_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -> None:
     copy_workflows(tmp_path)  # the pages in docs/ say that they run there
     copy_workflows(tmp_path / "notebooks/workflows")
-    with shelf(sandbox) as cloud:
+    with start_cloud(sandbox) as cloud:
         for graph in cloud.workflows.values():
             shrink(graph)
         env = {

@@ -1,4 +1,4 @@
-"""Files of the editor, and pictures that carry their workflow, in a notebook."""
+"""Test workflows in editor format, and images that carry their workflow, in a notebook."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EDITOR: dict[str, Any] = {
     "links": [[1, 1, 0, 2, 0, "IMAGE"]],
     "version": 0.4,
 }
-"""A picture, with no title that declares anything."""
+"""A workflow that makes an image; none of its titles names a parameter."""
 
 
 @pytest.fixture(autouse=True)
@@ -38,15 +38,15 @@ def _files(folder: Path) -> None:
     (folder / "editor.json").write_text(json.dumps(EDITOR))
 
 
-def test_a_file_of_the_editor_runs_with_the_names_that_it_offers(page: Page) -> None:
-    told = page.run("%comfykit params editor.json")
-    assert "EmptyImage.width" in told.html
+def test_a_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Page) -> None:
+    cell = page.run("%comfykit params editor.json")
+    assert "EmptyImage.width" in cell.html
     cell = page.run("%comfykit run editor.json EmptyImage.width=32 1.height=24 -o made")
     assert cell.status == "ok", cell.error
     assert page.value("made.image.pil().size") == "(32, 24)"
 
 
-def test_a_picture_is_run_again_and_is_a_form(page: Page) -> None:
+def test_an_image_that_carries_its_workflow_runs_and_makes_a_form(page: Page) -> None:
     page.run("%comfykit run picture.json width=20 -o made")
     assert page.run("_ = made.image.save('made.png')").status == "ok"
     cell = page.run("%comfykit run made.png height=30 -o again")
@@ -57,7 +57,7 @@ def test_a_picture_is_run_again_and_is_a_form(page: Page) -> None:
     assert page.complete("%comfykit run ./made.png hei") == ["%comfykit run ./made.png height="]
 
 
-def test_a_form_of_a_file_of_the_editor_has_the_obvious_fields(page: Page) -> None:
+def test_a_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page) -> None:
     cell = page.run('form = kit.form("editor.json")\nform')
     model = page.model(cell)
     fields = {field["name"]: field for field in model.state["fields"]}
@@ -68,7 +68,7 @@ def test_a_form_of_a_file_of_the_editor_has_the_obvious_fields(page: Page) -> No
     assert page.value("form.result.image.pil().size") == "(16, 48)"
 
 
-def test_a_form_of_it_without_a_server_gets_its_fields_when_that_comes(folder: Path) -> None:
+def test_a_form_of_it_without_a_server_gets_its_fields_when_the_server_is_back(folder: Path) -> None:
     with Sandbox() as server:
         url = server.url
     with kernel(folder, COMFYUI_BASE_URL=url) as page:

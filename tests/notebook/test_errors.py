@@ -1,4 +1,4 @@
-"""What a cell shows of an error of ours: the user's own lines and what is wrong, not how we found out."""
+"""Test what a cell shows of the package's errors: the user's own lines and the message, not the package's frames."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ WRONG = {
 }
 
 
-def shown(cell: Cell) -> str:
-    """The error as it can be read, without its colours."""
+def read_error(cell: Cell) -> str:
+    """Return the error of a cell without colours."""
     assert cell.status == "error"
     return re.sub(r"\x1b\[[0-9;]*m", "", cell.error).rstrip()
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_an_error_shows_the_users_line_and_what_is_wrong_and_no_frame_of_ours(name: str, page: Page) -> None:
-    code, told = WRONG[name]
-    error = shown(page.run(code))
+def test_an_error_shows_the_users_line_and_what_is_wrong_without_frames_of_the_package(name: str, page: Page) -> None:
+    code, message = WRONG[name]
+    error = read_error(page.run(code))
     page.run("%comfykit cancel")
     assert f"----> 1 {code}" in error
-    assert error.splitlines()[-1].startswith(told)
+    assert error.splitlines()[-1].startswith(message)
     assert "File" not in error
     assert len(error.splitlines()) == 6
 
 
 def test_the_frames_between_a_cell_and_the_call_stay(page: Page) -> None:
     page.run("def fetch():\n    return kit.run('broken.json')")
-    error = shown(page.run("print('first')\nfetch()"))
+    error = read_error(page.run("print('first')\nfetch()"))
     assert "----> 2 fetch()" in error
     assert "----> 2     return kit.run('broken.json')" in error
     assert OURS not in error
 
 
-def test_errors_that_follow_each_other_are_told_without_our_frames(page: Page) -> None:
-    error = shown(
+def test_chained_errors_are_shown_without_frames_of_the_package(page: Page) -> None:
+    error = read_error(
         page.run(
             "from comfykit_jupyter import RunFailed\n"
             "try:\n    kit.run('broken.json')\nexcept RunFailed:\n    kit.run('picture.json', widht=3)"
@@ -63,13 +63,13 @@ def test_errors_that_follow_each_other_are_told_without_our_frames(page: Page) -
 
 
 @pytest.mark.parametrize("whole", ["%tb Verbose", "%xmode Verbose\n%tb", "%xmode --show\n%tb"])
-def test_all_frames_are_shown_to_whoever_asks_for_them(whole: str, page: Page) -> None:
-    assert OURS not in shown(page.run("kit.run('broken.json')"))
+def test_all_frames_are_shown_on_request(whole: str, page: Page) -> None:
+    assert OURS not in read_error(page.run("kit.run('broken.json')"))
     try:
         assert f"{OURS}client/running/run.py" in re.sub(r"\x1b\[[0-9;]*m", "", page.run(whole).error)
     finally:
         page.run("%xmode Context\n%xmode --hide")
-    assert OURS not in shown(page.run("kit.run('broken.json')"))
+    assert OURS not in read_error(page.run("kit.run('broken.json')"))
 
 
 def test_the_whole_traceback_stays_on_the_error(page: Page) -> None:

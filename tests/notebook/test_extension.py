@@ -1,4 +1,4 @@
-"""`%load_ext`, the reference's usage example in a cell, whole notebooks, and kernels that end."""
+"""Test `%load_ext`, comfykit's usage example in a cell, whole notebooks, and kernels that end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ asyncio.run(main())
 """
 
 
-def notebook(*cells: str) -> nbformat.NotebookNode:
+def build_notebook(*cells: str) -> nbformat.NotebookNode:
     made: dict[str, Any] = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     code: dict[str, Any] = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
     made["cells"] = [{**code, "id": f"cell{index}", "source": cell} for index, cell in enumerate(cells)]
@@ -73,7 +73,7 @@ def test_the_extension_can_be_loaded_again_and_unloaded(folder: Path, sandbox: S
         assert "%comfykit params" not in page.complete("%comfykit par")
 
 
-def test_an_older_nest_asyncio_that_was_applied_before_is_told_in_one_line(folder: Path) -> None:
+def test_an_older_nest_asyncio_that_was_applied_before_is_reported_in_one_line(folder: Path) -> None:
     with kernel(folder) as page:
         page.run("import asyncio\nasyncio._nest_patched = True  # what nest_asyncio leaves behind")
         cell = page.run("%load_ext comfykit_jupyter")
@@ -89,8 +89,8 @@ def test_an_import_patches_no_event_loop(folder: Path) -> None:
         assert "cannot be called from a running event loop" in cell.error
 
 
-def test_a_notebook_runs_as_a_whole_and_keeps_pictures_instead_of_widgets(folder: Path, sandbox: Sandbox) -> None:
-    book = notebook(
+def test_a_notebook_runs_as_a_whole_and_keeps_images_instead_of_widgets(folder: Path, sandbox: Sandbox) -> None:
+    book = build_notebook(
         "%load_ext comfykit_jupyter",
         "%comfykit run picture.json width=40 -o first",
         "%comfykit run picture.json width=41 -o second",
@@ -107,7 +107,7 @@ def test_a_notebook_runs_as_a_whole_and_keeps_pictures_instead_of_widgets(folder
 
 
 def test_a_notebook_stops_at_a_run_that_fails(folder: Path, sandbox: Sandbox) -> None:
-    book = notebook("%load_ext comfykit_jupyter", "%comfykit run broken.json", "print('never')")
+    book = build_notebook("%load_ext comfykit_jupyter", "%comfykit run broken.json", "print('never')")
     with pytest.raises(CellExecutionError, match="RunFailed"):
         execute(book, folder, sandbox)
     assert any("failed" in output.get("data", {}).get("text/html", "") for output in book.cells[1].outputs)
@@ -115,7 +115,7 @@ def test_a_notebook_stops_at_a_run_that_fails(folder: Path, sandbox: Sandbox) ->
 
 
 def test_a_notebook_of_a_form_keeps_what_it_ran(folder: Path, sandbox: Sandbox) -> None:
-    book = notebook(
+    book = build_notebook(
         "from comfykit_jupyter import ComfyKit",
         "form = ComfyKit().form('picture.json', width=40)\nform",
         "import threading\nended = threading.Event()\n"
@@ -130,8 +130,8 @@ def test_a_notebook_of_a_form_keeps_what_it_ran(folder: Path, sandbox: Sandbox) 
 def test_the_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Path) -> None:
     with kernel(folder, COMFYUI_BASE_URL="http://127.0.0.1:9") as page:
         page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit")
-        told = page.run("%comfykit connect sandbox")
-        assert "the embedded server: it ends with this kernel" in told.stdout, told.error
+        cell = page.run("%comfykit connect sandbox")
+        assert "the embedded server: it ends with this kernel" in cell.stdout, cell.error
         assert page.run("%comfykit run picture.json -o there").status == "ok"
         assert page.value("there.status, ComfyKit().comfyui_url == there.server") == "('completed', True)"
         child = int(
@@ -146,11 +146,11 @@ def test_the_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Pa
         ) == str(child)
         page.process.send_signal(signal.SIGKILL)
         page.process.wait()
-    assert ended(child)
+    assert wait_for_end(child)
 
 
-def ended(pid: int) -> bool:
-    """Wait for a process that is not ours to end."""
+def wait_for_end(pid: int) -> bool:
+    """Wait for a process that is not a child to end; return whether it has."""
     wait = (
         "import os,sys,select; fd = os.pidfd_open(int(sys.argv[1])); sys.exit(not select.select([fd], [], [], 20)[0])"
     )
@@ -159,11 +159,11 @@ def ended(pid: int) -> bool:
 
 def test_connect_changes_the_server_of_everything_that_names_none(page: Page, folder: Path) -> None:
     with Sandbox() as other:
-        told = page.run(f"%comfykit connect {other.url}")
-        assert "ComfyUI" in told.stdout
-        assert other.url in told.stdout
+        cell = page.run(f"%comfykit connect {other.url}")
+        assert "ComfyUI" in cell.stdout
+        assert other.url in cell.stdout
         page.run("%comfykit run picture.json -o elsewhere")
         assert page.value("elsewhere.server, ComfyKit().comfyui_url") == f"('{other.url}', '{other.url}')"
-    told = page.run(f"%comfykit connect {other.url}")
-    assert told.stdout.startswith("not connected yet: no ComfyUI server at"), told.error
+    cell = page.run(f"%comfykit connect {other.url}")
+    assert cell.stdout.startswith("not connected yet: no ComfyUI server at"), cell.error
     page.run("from comfykit_jupyter.client.current import connect\nconnect(None)")

@@ -1,4 +1,4 @@
-"""A form in a real kernel, driven from Python and by the messages that a page sends."""
+"""Test the form in a real kernel, driven from Python and by the messages of a page."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from comfykit_jupyter.sandbox import Sandbox
 from .kernels import WIDGET, Model, Page, kernel
 
 
-def shown(page: Page, code: str) -> Model:
-    """The form that a cell makes and shows; it is called `form` in the kernel."""
+def show_form(page: Page, code: str) -> Model:
+    """Run a cell that makes and shows a form; the kernel calls it `form`."""
     cell = page.run(f"form = {code}\nform")
     assert cell.status == "ok", cell.error
     return page.model(cell)
 
 
-def settled(page: Page, model: Model, status: str) -> dict[str, object]:
-    """Wait for the newest run to have ended so; returns what the page knows of it."""
+def wait_for_run(page: Page, model: Model, status: str) -> dict[str, object]:
+    """Wait for the newest run to end with a status; return its summary in the page."""
     page.wait(lambda: model.state["status"] == status and not model.state["waiting"])
     run: dict[str, object] = model.state["runs"][0]
     return run
 
 
-def png(width: int, height: int) -> bytes:
+def make_png(width: int, height: int) -> bytes:
     out = io.BytesIO()
     Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, "PNG")
     return out.getvalue()
 
 
 def test_a_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", steps=12)')
+    model = show_form(page, 'kit.form("text_to_image.json", steps=12)')
     fields = {field["name"]: field for field in model.state["fields"]}
     assert fields["steps"]["min"] == 1
     assert fields["seed"]["kind"] == "seed"
@@ -49,7 +49,7 @@ def test_a_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(pag
 
 
 def test_a_value_set_in_python_shows_in_the_page_and_a_value_set_in_the_page_in_python(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json")')
+    model = show_form(page, 'kit.form("text_to_image.json")')
     assert page.run("form.values['steps'] = 7\nform.values['seed'] = 2**64 - 3").status == "ok"
     page.wait(lambda: model.state["values"]["steps"] == 7)
     assert model.state["values"]["seed"] == str(2**64 - 3)
@@ -60,7 +60,7 @@ def test_a_value_set_in_python_shows_in_the_page_and_a_value_set_in_the_page_in_
 
 
 def test_several_values_are_set_all_or_none(page: Page) -> None:
-    shown(page, 'kit.form("picture.json", width=10)')
+    show_form(page, 'kit.form("picture.json", width=10)')
     cell = page.run("form.values.update(width=20, height=-1, colour=3)")
     assert cell.status == "error"
     assert "below the minimum" in cell.error
@@ -72,8 +72,8 @@ def test_several_values_are_set_all_or_none(page: Page) -> None:
     assert page.value("form.values['height']") == "48"
 
 
-def test_observers_are_told_of_values_with_what_was_there_before(page: Page) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+def test_observers_get_the_new_and_the_old_values(page: Page) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
     page.run("seen = []")
     page.run("form.observe(lambda change: seen.append((change.old['width'], change.new['width'])), 'values')")
     page.run("form.values['width'] = 11\nform.values['width'] = 11")
@@ -82,8 +82,8 @@ def test_observers_are_told_of_values_with_what_was_there_before(page: Page) -> 
     assert page.value("seen") == "[(64, 11), (11, 12), (12, 64)]"
 
 
-def test_a_wrong_value_of_the_page_is_refused_told_at_its_field_and_kept_from_running(page: Page) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+def test_a_wrong_value_from_the_page_is_rejected_shown_at_its_field_and_never_run(page: Page) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
     answer, _ = page.ask(model, "set", name="width", value="many")
     assert "give an integer" in answer["error"]
     assert "give an integer" in model.state["errors"]["width"]
@@ -93,7 +93,7 @@ def test_a_wrong_value_of_the_page_is_refused_told_at_its_field_and_kept_from_ru
     page.ask(model, "set", name="width", value=20)
     assert model.state["errors"] == {}
     assert "error" not in page.ask(model, "run")[0]
-    settled(page, model, "completed")
+    wait_for_run(page, model, "completed")
 
 
 def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: Page) -> None:
@@ -101,7 +101,7 @@ def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page:
     model = page.model(cell)
     assert [WIDGET in bundle for bundle in cell.bundles] == [True, False]
     answer, _ = page.ask(model, "run")
-    run = settled(page, model, "completed")
+    run = wait_for_run(page, model, "completed")
     assert run["id"] == answer["prompt_id"]
     assert run["changed"] == {"width": 40}
     (item,) = model.state["runs"][0]["items"]
@@ -121,10 +121,10 @@ def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page:
     assert "no longer available" in answer["error"]
 
 
-def test_large_outputs_come_in_pieces(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", width=1024, height=1024, steps=1, seed=1)')
+def test_large_outputs_are_sent_in_pieces(page: Page) -> None:
+    model = show_form(page, 'kit.form("text_to_image.json", width=1024, height=1024, steps=1, seed=1)')
     page.ask(model, "run")
-    run = settled(page, model, "completed")
+    run = wait_for_run(page, model, "completed")
     data, total = b"", 1
     while len(data) < total:
         answer, (piece,) = page.ask(model, "media", run=run["id"], key="0", size="full", offset=len(data))
@@ -136,10 +136,10 @@ def test_large_outputs_come_in_pieces(page: Page) -> None:
 
 
 def test_python_runs_what_the_page_shows_and_the_page_follows(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", steps=20, width=128, height=128, seed=1)')
+    model = show_form(page, 'kit.form("text_to_image.json", steps=20, width=128, height=128, seed=1)')
     page.run("seen = []\nform.observe(lambda change: seen.append((change.new, form.result)), 'status')")
     page.run("result = form.run().result()")
-    settled(page, model, "completed")
+    wait_for_run(page, model, "completed")
     assert page.value("result.status, result.seeds") == "('completed', {'seed': 1})"
     assert any(message[0]["kind"] == "preview" for message in model.messages)
     assert page.value("seen[0][0] in ('queued', 'running'), seen[-1][0]") == "(True, 'completed')"
@@ -147,7 +147,7 @@ def test_python_runs_what_the_page_shows_and_the_page_follows(page: Page) -> Non
 
 
 def test_runs_wait_behind_the_one_on_the_stage_and_are_cancelled_alone(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
+    model = show_form(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
     first = page.ask(model, "run")[0]["prompt_id"]
     page.wait(lambda: model.state["status"] == "running")
     second = page.ask(model, "run")[0]["prompt_id"]
@@ -158,13 +158,13 @@ def test_runs_wait_behind_the_one_on_the_stage_and_are_cancelled_alone(page: Pag
     assert model.state["status"] == "running"
     assert (model.state["runs"][0]["id"], model.state["runs"][0]["status"]) == (second, "cancelled")
     page.ask(model, "cancel", prompt_id=None)
-    run = settled(page, model, "cancelled")
+    run = wait_for_run(page, model, "cancelled")
     assert run["id"] == first
     assert page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
 
 
-def test_a_view_that_comes_later_gets_the_newest_preview(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
+def test_a_view_that_loads_later_gets_the_newest_preview(page: Page) -> None:
+    model = show_form(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
     page.ask(model, "run")
     page.wait(lambda: any(message[0]["kind"] == "preview" for message in model.messages))
     page.wait(lambda: model.state["server"]["state"] == "busy")
@@ -172,13 +172,13 @@ def test_a_view_that_comes_later_gets_the_newest_preview(page: Page) -> None:
     page.ask(model, "hello")
     assert model.messages[0][0]["kind"] == "preview"
     page.ask(model, "cancel", prompt_id=None)
-    settled(page, model, "cancelled")
+    wait_for_run(page, model, "cancelled")
     page.wait(lambda: model.state["server"]["state"] == "ready")
 
 
-def test_a_picture_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:
-    data = png(300, 200) + b"\0" * (2 * 1024 * 1024)
-    model = shown(page, 'kit.form("image_to_image.json", steps=2)')
+def test_an_image_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:
+    data = make_png(300, 200) + b"\0" * (2 * 1024 * 1024)
+    model = show_form(page, 'kit.form("image_to_image.json", steps=2)')
     value = None
     for offset in (0, 2 * 1024 * 1024, 1024 * 1024):
         piece = data[offset : offset + 1024 * 1024]
@@ -193,22 +193,22 @@ def test_a_picture_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> N
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
     assert (answer["width"], answer["height"]) == (300, 200)
     page.ask(model, "run")
-    settled(page, model, "completed")
+    wait_for_run(page, model, "completed")
 
 
-def test_a_picture_set_in_python_becomes_a_file_that_the_page_can_show(page: Page) -> None:
+def test_an_image_set_in_python_becomes_a_file_that_the_page_can_show(page: Page) -> None:
     page.run("from PIL import Image\npicture = Image.linear_gradient('L').resize((90, 60))")
-    model = shown(page, 'kit.form("image_to_image.json", image=picture, steps=2)')
+    model = show_form(page, 'kit.form("image_to_image.json", image=picture, steps=2)')
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
     assert (answer["width"], answer["height"]) == (90, 60)
     page.run("form.run().result()")
-    settled(page, model, "completed")
+    wait_for_run(page, model, "completed")
 
 
-def test_a_picture_that_the_server_has_is_shown_by_its_name_there(page: Page) -> None:
+def test_an_image_on_the_server_is_shown_by_its_name_there(page: Page) -> None:
     page.run("from PIL import Image\nred = Image.new('RGB', (90, 60), 'red')")
     page.run("name = kit.run('image_to_image.json', image=red, steps=1).params['image']")
-    model = shown(page, 'kit.form("image_to_image.json", image=name)')
+    model = show_form(page, 'kit.form("image_to_image.json", image=name)')
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
     assert (answer["width"], answer["height"]) == (90, 60)
     for name in ("no such file.png", "../secret.png", "http://127.0.0.1:9/x.png"):
@@ -218,7 +218,7 @@ def test_a_picture_that_the_server_has_is_shown_by_its_name_there(page: Page) ->
         assert buffers == []
 
 
-def test_a_form_that_has_not_run_says_what_it_is_without_a_kernel(page: Page) -> None:
+def test_a_form_that_has_not_run_has_a_static_description(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json", width=40)\nform')
     widget, static = cell.bundles
     for text in (widget["text/plain"], static["text/plain"], static["text/html"]):
@@ -227,8 +227,8 @@ def test_a_form_that_has_not_run_says_what_it_is_without_a_kernel(page: Page) ->
     assert "width = 42" in page.run("%comfykit form picture.json width=42").bundles[1]["text/plain"]
 
 
-def test_no_folder_of_this_machine_is_told_to_the_page(page: Page) -> None:
-    model = shown(page, 'kit.form("image_to_image.json")')
+def test_no_local_folder_is_sent_to_the_page(page: Page) -> None:
+    model = show_form(page, 'kit.form("image_to_image.json")')
     data = b"this is no picture"
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u9")
     page.wait(lambda: "image" in model.state["values"])
@@ -241,34 +241,34 @@ def test_no_folder_of_this_machine_is_told_to_the_page(page: Page) -> None:
     assert "/tmp" not in json.dumps([model.state["errors"], model.state["runs"]])
 
 
-def test_the_result_of_a_form_is_there_when_its_run_has_ended(page: Page) -> None:
-    shown(page, 'kit.form("picture.json")')
+def test_the_result_of_a_form_can_be_read_when_its_run_has_ended(page: Page) -> None:
+    show_form(page, 'kit.form("picture.json")')
     assert page.value("[form.run().result() is form.result for _ in range(20)]") == repr([True] * 20)
 
 
-def test_a_missing_file_is_told_at_its_field(page: Page) -> None:
-    model = shown(page, 'kit.form("image_to_image.json", image="no such file.png")')
+def test_a_missing_file_is_reported_at_its_field(page: Page) -> None:
+    model = show_form(page, 'kit.form("image_to_image.json", image="no such file.png")')
     page.ask(model, "run")
-    run = settled(page, model, "failed")
+    run = wait_for_run(page, model, "failed")
     page.wait(lambda: "image" in model.state["errors"])
     assert "no such file.png" in model.state["errors"]["image"]
     assert run["items"] == []
 
 
-def test_a_required_value_that_is_missing_is_told_at_its_field(page: Page) -> None:
-    model = shown(page, 'kit.form("image_to_image.json")')
+def test_a_missing_required_value_is_reported_at_its_field(page: Page) -> None:
+    model = show_form(page, 'kit.form("image_to_image.json")')
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])
 
 
-def test_a_file_of_this_machine_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:
+def test_a_local_file_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:
     secret = folder / "secret.png"
-    secret.write_bytes(png(8, 8))
+    secret.write_bytes(make_png(8, 8))
     workflow = json.loads((folder / "image_to_image.json").read_text())
     loader = next(node for node in workflow.values() if node["class_type"] == "LoadImage")
     loader["inputs"]["image"], loader["_meta"]["title"] = str(secret), "$image.~image"
     (folder / "nosy.json").write_text(json.dumps(workflow))
-    model = shown(page, 'kit.form("nosy.json")')
+    model = show_form(page, 'kit.form("nosy.json")')
     answer, buffers = page.ask(model, "media", run="input", key="image", size="full", offset=0)
     assert "is not a valid file name on the server" in answer["error"]
     assert buffers == []
@@ -289,15 +289,15 @@ def test_a_file_of_this_machine_that_only_the_workflow_names_is_not_read(page: P
         {"kind": "choices"},
     ],
 )
-def test_a_message_that_makes_no_sense_is_answered_with_an_error(page: Page, message: dict[str, Any]) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+def test_an_invalid_message_is_answered_with_an_error(page: Page, message: dict[str, Any]) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
     body = {name: value for name, value in message.items() if name != "kind"}
     answer, _ = page.ask(model, str(message["kind"]), **body)
     assert answer["error"]
 
 
 def test_a_page_cannot_set_traits(page: Page) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+    model = show_form(page, 'kit.form("picture.json")')
     page.update(model, {"values": {"width": -1}, "status": "completed", "title": "<b>"})
     page.ask(model, "hello")
     assert page.value("form.values['width'], form.status, form.title") == "(64, 'idle', 'picture')"
@@ -315,11 +315,11 @@ def test_a_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
     assert "data:image/webp" in again.html
 
 
-def test_a_form_without_a_server_says_so_and_finds_it_when_it_comes(folder: Path) -> None:
+def test_a_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path) -> None:
     with Sandbox() as server:
         url = server.url
     with kernel(folder, COMFYUI_BASE_URL=url) as page:
-        model = shown(page, '__import__("comfykit_jupyter").ComfyKit().form("text_to_image.json", steps=3)')
+        model = show_form(page, '__import__("comfykit_jupyter").ComfyKit().form("text_to_image.json", steps=3)')
         assert model.state["server"]["state"] == "unreachable"
         assert url in model.state["server"]["message"]
         fields = {field["name"]: field for field in model.state["fields"]}

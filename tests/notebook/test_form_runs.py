@@ -1,4 +1,4 @@
-"""What a page does with runs that have ended, and several at once: same settings, use as input, code, new seeds."""
+"""Test what a page does with ended runs and several runs at once: apply values, use as input, code, new seeds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import Model, Page, kernel
-from .test_form import png, shown
+from .test_form import make_png, show_form
 
 
-def ran(page: Page, model: Model, **body: Any) -> list[str]:
-    """Run the form from the page, to the end; returns the ids of the runs."""
+def run_form(page: Page, model: Model, **body: Any) -> list[str]:
+    """Run the form from the page, wait for the end, and return the ids of the runs."""
     answer, _ = page.ask(model, "run", **body)
     assert "error" not in answer, answer
     ids: list[str] = answer["prompt_ids"]
@@ -24,21 +24,21 @@ def ran(page: Page, model: Model, **body: Any) -> list[str]:
     return ids
 
 
-def seeds(model: Model, ids: list[str]) -> list[int]:
-    """The seeds of these runs."""
+def find_seeds(model: Model, ids: list[str]) -> list[int]:
+    """Return the seeds of runs."""
     by_id = {run["id"]: run for run in model.state["runs"]}
     return [int(by_id[id_]["seeds"]["seed"]) for id_ in ids]
 
 
-def again(page: Page, code: str) -> str:
-    """Run code of the page in the kernel; returns the hash of the picture it made."""
+def run_code(page: Page, code: str) -> str:
+    """Run code of the page in the kernel, and return the hash of the image it made."""
     cell = page.run(code)
     assert cell.status == "ok", cell.error
     return page.value("__import__('hashlib').sha256(result.image.pil().tobytes()).hexdigest()")
 
 
-def numbered(model: Model, sequence: int) -> dict[str, Any] | None:
-    """What is told of the preview of this number."""
+def find_preview(model: Model, sequence: int) -> dict[str, Any] | None:
+    """Return the message with the preview of this number."""
     return next((content for content, _ in model.messages if content.get("seq") == sequence), None)
 
 
@@ -46,30 +46,32 @@ SMALL = "width=128, height=128, steps=2"
 HASH = "__import__('hashlib').sha256(form.result.image.pil().tobytes()).hexdigest()"
 
 
-def test_the_settings_of_a_run_come_back_with_the_seed_that_was_drawn(page: Page) -> None:
-    model = shown(page, f'kit.form("text_to_image.json", {SMALL}, cfg=5)')
-    (first,) = ran(page, model)
-    (seed,) = seeds(model, [first])
+def test_the_values_of_a_run_are_applied_with_the_seed_that_was_drawn(page: Page) -> None:
+    model = show_form(page, f'kit.form("text_to_image.json", {SMALL}, cfg=5)')
+    (first,) = run_form(page, model)
+    (seed,) = find_seeds(model, [first])
     page.run("form.values = {'prompt': 'something else'}")
     page.wait(lambda: model.state["values"]["cfg"] != 5)
     assert page.ask(model, "apply", run=first)[0].keys() == {"kind", "id"}
     assert page.value("form.values['cfg'], form.values['steps'], form.values['seed']") == repr((5.0, 2, seed))
     assert page.value("form.values['prompt'] == form.result.params['prompt']") == "True"
     made = page.value(HASH)
-    ran(page, model)
+    run_form(page, model)
     assert page.value(HASH) == made
 
 
 def test_an_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None:
-    model = shown(page, f'kit.form("image_to_image.json", image=kit.run("text_to_image.json", {SMALL}).image, steps=2)')
-    (first,) = ran(page, model)
+    model = show_form(
+        page, f'kit.form("image_to_image.json", image=kit.run("text_to_image.json", {SMALL}).image, steps=2)'
+    )
+    (first,) = run_form(page, model)
     (item,) = [item for item in model.state["runs"][0]["items"] if item["kind"] == "image"]
     page.ask(model, "use", run=first, key=item["key"], name="image")
     assert model.state["values"]["image"] == f"{item['name']} [output]"
     assert page.value("form.values['image'] == form.result.image") == "True"
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
     assert answer["width"] == 512
-    ran(page, model)
+    run_form(page, model)
     assert model.state["runs"][0]["changed"]["image"] == item["name"]
     for body in ({"key": "77"}, {"run": "?"}, {"name": "steps"}, {"name": "?"}):
         answer, _ = page.ask(model, "use", **{"run": first, "key": item["key"], "name": "image", **body})
@@ -84,36 +86,36 @@ def test_an_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None
         f'kit.form(__import__("pathlib").Path("text_to_image.json"), {SMALL})',
     ],
 )
-def test_a_run_as_code_makes_the_same_picture_again(page: Page, made: str) -> None:
-    model = shown(page, made)
-    (first,) = ran(page, model)
+def test_the_code_of_a_run_makes_the_same_image(page: Page, made: str) -> None:
+    model = show_form(page, made)
+    (first,) = run_form(page, model)
     code = page.ask(model, "code", run=first)[0]["code"]
-    assert f"seed={seeds(model, [first])[0]}" in code
+    assert f"seed={find_seeds(model, [first])[0]}" in code
     assert "steps=2" in code
     assert "negative" not in code.partition("kit.run(")[2]
     assert "ComfyKit()" in code
     picture = page.value(HASH)
-    assert again(page, code) == picture
+    assert run_code(page, code) == picture
     page.run("form.run()")
     page.wait(lambda: len(model.state["runs"]) == 2)
     assert page.value(HASH) != picture
 
 
-def test_a_run_of_an_uploaded_picture_as_code_works_in_another_kernel(
+def test_the_code_of_a_run_of_an_uploaded_image_works_in_another_kernel(
     page: Page, folder: Path, sandbox: Sandbox
 ) -> None:
-    model = shown(page, 'kit.form("image_to_image.json", steps=2, seed=7)')
-    data = png(96, 64)
+    model = show_form(page, 'kit.form("image_to_image.json", steps=2, seed=7)')
+    data = make_png(96, 64)
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u1")
     page.wait(lambda: "image" in model.state["values"])
-    (first,) = ran(page, model)
+    (first,) = run_form(page, model)
     code, picture = page.ask(model, "code", run=first)[0]["code"], page.value(HASH)
     with kernel(folder, COMFYUI_BASE_URL=sandbox.url) as other:
-        assert again(other, code) == picture
+        assert run_code(other, code) == picture
     with kernel(folder) as other:  # which knows of no server
         page.run(f"other = ComfyKit('http://localhost:{sandbox.url.rpartition(':')[2]}', api_key='secret-1')")
-        model = shown(page, 'other.form("picture.json", width=20)')
-        (first,) = ran(page, model)
+        model = show_form(page, 'other.form("picture.json", width=20)')
+        (first,) = run_form(page, model)
         code = page.ask(model, "code", run=first)[0]["code"]
         assert "secret-1" not in code
         assert "api_key=" in code
@@ -122,33 +124,33 @@ def test_a_run_of_an_uploaded_picture_as_code_works_in_another_kernel(
         assert other.value("result.image.pil().size") == "(20, 48)"
 
 
-def test_a_run_as_code_names_the_users_own_file_as_long_as_it_is_what_ran(page: Page, folder: Path) -> None:
+def test_the_code_of_a_run_names_the_users_own_file_while_it_is_unchanged(page: Page, folder: Path) -> None:
     photo = folder / "photo.png"
-    photo.write_bytes(png(96, 64))
-    model = shown(page, f'kit.form("image_to_image.json", image={str(photo)!r}, steps=2, seed=7)')
-    (first,) = ran(page, model)
+    photo.write_bytes(make_png(96, 64))
+    model = show_form(page, f'kit.form("image_to_image.json", image={str(photo)!r}, steps=2, seed=7)')
+    (first,) = run_form(page, model)
     picture = page.value(HASH)
     assert f"image={str(photo)!r}" in page.ask(model, "code", run=first)[0]["code"]
     for gone in (False, True):
-        photo.write_bytes(png(32, 32))
+        photo.write_bytes(make_png(32, 32))
         if gone:
             photo.unlink()
         code = page.ask(model, "code", run=first)[0]["code"]
         assert str(photo) not in code
-        assert again(page, code) == picture
+        assert run_code(page, code) == picture
 
 
 def test_many_runs_have_seeds_of_their_own(page: Page) -> None:
-    model = shown(page, f'kit.form("text_to_image.json", {SMALL}, seed=5)')
-    drawn = seeds(model, ran(page, model, times=4, seed="random"))
+    model = show_form(page, f'kit.form("text_to_image.json", {SMALL}, seed=5)')
+    drawn = find_seeds(model, run_form(page, model, times=4, seed="random"))
     assert len({*drawn, 5}) == 5
-    assert seeds(model, ran(page, model, times=3, seed="increment")) == [5, 6, 7]
+    assert find_seeds(model, run_form(page, model, times=3, seed="increment")) == [5, 6, 7]
     assert page.value("form.values['seed']") == "5"
     page.ask(model, "set", name="seed", value=str(2**64 - 1))
-    assert seeds(model, ran(page, model, times=2, seed="increment")) == [2**64 - 1, 0]
-    assert seeds(model, ran(page, model)) == [2**64 - 1]
+    assert find_seeds(model, run_form(page, model, times=2, seed="increment")) == [2**64 - 1, 0]
+    assert find_seeds(model, run_form(page, model)) == [2**64 - 1]
     page.ask(model, "set", name="seed", value="random")
-    first, second = seeds(model, ran(page, model, times=2, seed="increment"))
+    first, second = find_seeds(model, run_form(page, model, times=2, seed="increment"))
     assert second == first + 1
 
 
@@ -157,17 +159,17 @@ def test_many_runs_of_a_workflow_whose_seed_has_no_title_have_seeds_of_their_own
     for node in workflow.values():
         node["_meta"]["title"] = node["_meta"]["title"].replace("$seed", "seed")
     (folder / "seedless.json").write_text(json.dumps(workflow))
-    model = shown(page, f'kit.form("seedless.json", {SMALL})')
+    model = show_form(page, f'kit.form("seedless.json", {SMALL})')
     assert "seed" not in model.state["values"]
-    ids = ran(page, model, times=3, seed="random")
+    ids = run_form(page, model, times=3, seed="random")
     assert len({json.dumps(run["seeds"]) for run in model.state["runs"] if run["id"] in ids}) == 3
 
 
-def test_previews_are_numbered_and_that_they_were_painted_needs_no_answer(page: Page) -> None:
-    model = shown(page, 'kit.form("text_to_image.json", width=256, height=256, steps=3000)')
+def test_previews_are_numbered_and_their_acknowledgements_are_not_answered(page: Page) -> None:
+    model = show_form(page, 'kit.form("text_to_image.json", width=256, height=256, steps=3000)')
     page.ask(model, "run")
     for count in range(1, 6):
-        content = page.wait(partial(numbered, model, count))
+        content = page.wait(partial(find_preview, model, count))
         page.send(model, "painted", **{name: content[name] for name in ("prompt_id", "seq")})
     for body in ({}, {"prompt_id": None, "seq": None}, {"prompt_id": content["prompt_id"], "seq": "x"}):
         page.send(model, "painted", **body)
@@ -180,21 +182,21 @@ def test_previews_are_numbered_and_that_they_were_painted_needs_no_answer(page: 
 
 
 @pytest.mark.parametrize("times", [-1, 101, 10**9, "x"])
-def test_a_number_of_runs_that_makes_no_sense_is_refused(page: Page, times: Any) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+def test_an_invalid_number_of_runs_is_rejected(page: Page, times: Any) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
     assert page.ask(model, "run", times=times)[0]["error"]
     assert model.state["runs"] == []
 
 
 @pytest.mark.parametrize("kind", ["apply", "code"])
-def test_a_run_that_is_not_there_is_told(page: Page, kind: str) -> None:
-    model = shown(page, 'kit.form("picture.json")')
+def test_a_missing_run_is_reported(page: Page, kind: str) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
     assert "no longer available" in page.ask(model, kind, run="?")[0]["error"]
 
 
 def test_forms_of_one_workflow_share_the_name_of_their_storage_and_others_do_not(page: Page, folder: Path) -> None:
-    one, two = (shown(page, f'kit.form("picture.json", width={width})') for width in (1, 2))
-    other = shown(page, 'kit.form("text_to_image.json")')
+    one, two = (show_form(page, f'kit.form("picture.json", width={width})') for width in (1, 2))
+    other = show_form(page, 'kit.form("text_to_image.json")')
     assert one.state["storage"] == two.state["storage"]
     assert one.state["storage"].startswith("picture-")
     assert other.state["storage"] != one.state["storage"]

@@ -1,4 +1,4 @@
-"""A hostile server: whatever it says, a widget's state stays small, and what a cell shows is escaped and bounded."""
+"""Test a hostile server: the widget's state stays small, and cell outputs are escaped and cut."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ ended = threading.Event()
 form.run().subscribe(done=lambda result: ended.set())
 assert ended.wait(20)
 """
-"""Runs a form, and waits."""
+"""Runs a form, and waits for its end."""
 STATE_BYTES = 64_000
-"""A widget's state beside its bundle, with 2,000 choices and more than 1,000 outputs."""
+"""Bytes of a widget's state without its bundle, with 2,000 choices and more than 1,000 outputs."""
 OUTPUT_BYTES = 160_000
-"""A run's static output: 150 kB, and what surrounds it."""
+"""Bytes of a run's static output: 150 kB, and what surrounds it."""
 ALLOWED = {"div", "p", "strong", "img", "pre", "details", "summary", "a", "table", "thead", "tbody", "tr", "th", "td"}
 
 
-def picture() -> bytes:
+def make_image() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
     return buffer.getvalue()
 
 
 class Hostile(Served):
-    """Speaks ComfyUI's protocol with texts that are meant to do harm."""
+    """A server that speaks ComfyUI's protocol with malicious texts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Hostile(Served):
         if path.startswith("/models/"):
             return web.json_response([f"{number}{EVIL}" for number in range(3000)])
         if path == "/view":
-            return web.Response(body=picture(), content_type="image/png")
+            return web.Response(body=make_image(), content_type="image/png")
         return web.Response(status=404, text=HUGE)
 
     def definition(self, class_type: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def server() -> Iterator[Hostile]:
 
 @pytest.fixture(scope="module")
 def hostile(server: Hostile, folder: Path) -> Iterator[Page]:
-    """A page in front of a kernel whose server is hostile, and whose workflow is."""
+    """Start a kernel with a hostile server and a hostile workflow."""
     node: dict[str, Any] = {
         "class_type": "Evil",
         "inputs": {"text": EVIL, "choice": "x"},
@@ -153,24 +153,24 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def shown_safely(cell: Cell) -> None:
-    """What a cell shows is escaped, plain and bounded; so is what it says where it fails."""
+def assert_shown_safely(cell: Cell) -> None:
+    """Assert that the outputs of a cell, and its error, are escaped, plain and bounded."""
     assert cell.bundles
     for bundle in cell.bundles:
         assert len(json.dumps(bundle)) < OUTPUT_BYTES
         found = Elements(bundle["text/html"])
         assert found.tags <= ALLOWED
         assert not {name for name in found.attributes if name.startswith("on") or name in ("style", "id")}
-        is_plain(found.text)
-        is_plain(bundle["text/plain"])
+        assert_plain(found.text)
+        assert_plain(bundle["text/plain"])
 
 
-def is_plain(text: str) -> None:
+def assert_plain(text: str) -> None:
     assert not [c for c in text if c not in "\n\t" and unicodedata.category(c) == "Cc"]
     assert not [c for c in text if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "LRI", "RLI", "FSI")]
 
 
-def state_bytes(model: Model) -> int:
+def count_state_bytes(model: Model) -> int:
     state = {name: value for name, value in model.state.items() if name not in ("_esm", "_css")}
     return len(json.dumps(state, ensure_ascii=False).encode())
 
@@ -185,14 +185,14 @@ def test_tables_are_escaped_and_bounded(hostile: Page, line: str) -> None:
         choice = "kit.fields('evil.json')[1].choices[0]"
         cell = hostile.run(f"choice = {choice}\n%comfykit {line} text={{'b' * 500000}} choice={{choice}}")
     assert cell.status == "ok", cell.error[:2000]
-    shown_safely(cell)
+    assert_shown_safely(cell)
 
 
 def test_status_prints_bounded_lines_without_controls(hostile: Page) -> None:
     cell = hostile.run("%comfykit status")
     assert cell.status == "ok", cell.error[:2000]
     assert len(cell.stdout) < 2000
-    is_plain(cell.stdout)
+    assert_plain(cell.stdout)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -201,11 +201,11 @@ def test_a_run_leaves_an_escaped_and_bounded_output(hostile: Page, server: Hosti
     hostile.run("choice = kit.fields('evil.json')[1].choices[0]")
     cell = hostile.run("%comfykit run evil.json choice={choice} -o evil")
     assert cell.status == ("error" if fails else "ok"), cell.error[:2000]
-    shown_safely(cell)
+    assert_shown_safely(cell)
     assert len(cell.error) < 5000
-    is_plain(cell.error)
+    assert_plain(cell.error)
     again = hostile.run(f"%comfykit attach {hostile.value('evil.prompt_id')}")
-    shown_safely(again)
+    assert_shown_safely(again)
     assert len(hostile.value("evil")) < 5000
 
 
@@ -215,12 +215,12 @@ def test_a_form_keeps_its_state_small(hostile: Page, server: Hostile, fails: boo
     cell = hostile.run("form = kit.form('evil.json', choice=kit.fields('evil.json')[1].choices[0], text='a cat')\nform")
     assert cell.status == "ok", cell.error[:2000]
     model = hostile.model(cell)
-    assert state_bytes(model) < STATE_BYTES
+    assert count_state_bytes(model) < STATE_BYTES
     for _ in range(2):
         ran = hostile.run(RUN)
         assert ran.status == "ok", ran.error[:2000]
     hostile.wait(lambda: len(model.state["runs"]) == 2)
-    assert state_bytes(model) < STATE_BYTES
+    assert count_state_bytes(model) < STATE_BYTES
     hostile.wait(lambda: "ck-result" in cell.html)
-    shown_safely(Cell("", [output for output in cell.outputs if "text/html" in output["data"]]))
+    assert_shown_safely(Cell("", [output for output in cell.outputs if "text/html" in output["data"]]))
     hostile.run("form.close()")

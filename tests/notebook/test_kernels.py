@@ -11,7 +11,7 @@ from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import KERNELS, Page, kernel
 from .test_extension import EXAMPLE
-from .test_run_magic import LONG, nothing_runs, running
+from .test_run_magic import LONG, is_server_idle, wait_until_running
 
 VERSIONS = sorted(folder.name for folder in KERNELS.glob("*"))
 pytestmark = [
@@ -31,7 +31,7 @@ def page(request: pytest.FixtureRequest, sandbox: Sandbox, folder: Path) -> Iter
 @pytest.mark.parametrize("way", ["page", "toolbar"])
 def test_a_busy_cell_is_stopped_on_the_server_too(page: Page, way: str) -> None:
     cell = page.start(LONG)
-    running(page, cell)
+    wait_until_running(page, cell)
     if way == "page":
         page.cancel(page.model(cell))
     else:
@@ -39,7 +39,7 @@ def test_a_busy_cell_is_stopped_on_the_server_too(page: Page, way: str) -> None:
     page.wait(lambda: cell.ended)
     assert cell.error.strip() == "RunFailed: text_to_image: cancelled"
     assert "cancelled" in cell.html
-    assert nothing_runs(page)
+    assert is_server_idle(page)
 
 
 def test_cells_queued_behind_a_nested_loop_run(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""Forms come and go: nothing of them stays behind, in the kernel or in the page."""
+"""Test that closed forms leave nothing behind, in the kernel or in the page."""
 
 from __future__ import annotations
 

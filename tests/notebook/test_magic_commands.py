@@ -1,4 +1,4 @@
-"""`%%comfykit` with a body, `--dry-run`, and what `%comfykit` tells of a server, in the cells of a real kernel."""
+"""Test `%%comfykit` with a body, `--dry-run`, and the commands about a server, in the cells of a real kernel."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ assert run.status == 'running' or begun.wait(20)
 """Waits for `run` to begin."""
 
 
-def rows(text: str) -> list[list[str]]:
-    """The columns of a table in text."""
+def split_rows(text: str) -> list[list[str]]:
+    """Split the rows of a table in text into columns."""
     return [re.split(r"  +", line) for line in text.splitlines()]
 
 
@@ -40,7 +40,7 @@ def test_a_body_of_json_gives_values_in_their_types(page: Page) -> None:
     assert "give an integer" in page.run('%%comfykit run picture.json\n{"width": "32"}').error
 
 
-def test_a_form_takes_a_body(page: Page) -> None:
+def test_a_form_accepts_a_body(page: Page) -> None:
     cell = page.run("%%comfykit form picture.json -o form\nwidth: 40\n")
     assert cell.status == "ok", cell.error
     assert page.value("form.values['width']") == "40"
@@ -48,7 +48,7 @@ def test_a_form_takes_a_body(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "told"),
+    ("cell", "message"),
     [
         ("run picture.json\nwidth 3", "line 2: expected `name: value`, not 'width 3'"),
         ("run picture.json width=3\nwidth: 3", "'width' is given both in the first line and below it"),
@@ -61,21 +61,21 @@ def test_a_form_takes_a_body(page: Page) -> None:
         ("attach", "give a prompt ID"),
     ],
 )
-def test_a_wrong_cell_is_told_in_one_line(page: Page, cell: str, told: str) -> None:
+def test_a_wrong_cell_is_reported_in_one_line(page: Page, cell: str, message: str) -> None:
     ran = page.run(f"{'%%' if chr(10) in cell else '%'}comfykit {cell}")
     assert ran.status == "error"
-    assert told in ran.error
+    assert message in ran.error
     assert len(ran.error.strip().splitlines()) == 1
 
 
-def test_a_dry_run_tells_what_differs_from_the_file_and_sends_nothing(page: Page) -> None:
+def test_a_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page) -> None:
     before = page.value("len(kit.history(1000)), len(kit.queue())")
     (bundle,) = page.run("%comfykit run picture.json width=32 height=48 --dry-run").bundles
-    title, head, *told = rows(bundle["text/plain"])
+    title, head, *changes = split_rows(bundle["text/plain"])
     assert "nothing was sent: picture would go to http://" in title[0]
     assert "with 1 input changed" in title[0]
     assert head == ["node", "input", "in the file", "would be sent"]
-    assert told == [["Canvas", "width", "64", "32"]]
+    assert changes == [["Canvas", "width", "64", "32"]]
     assert "<td>width</td><td>64</td><td>32</td>" in bundle["text/html"]
     assert page.value("len(kit.history(1000)), len(kit.queue())") == before
 
@@ -97,10 +97,10 @@ def test_the_queue_the_history_and_the_models_are_tables(page: Page) -> None:
     ended, going = (page.value(f"{name}.prompt_id").strip("'") for name in ("first", "run"))
     queue = page.run("%comfykit queue").bundles[0]
     assert "1 running, 0 queued" in queue["text/plain"]
-    assert ["running", going] in [row[:2] for row in rows(queue["text/plain"])]
+    assert ["running", going] in [row[:2] for row in split_rows(queue["text/plain"])]
     page.run("run.cancel()")
     history = page.run("%comfykit history 5").bundles[0]
-    (row,) = [row for row in rows(history["text/plain"]) if ended in row]
+    (row,) = [row for row in split_rows(history["text/plain"]) if ended in row]
     assert row[1] == "completed"
     assert "width = 33" in row[-1]
     assert len(page.run("%comfykit history 1").bundles[0]["text/plain"].splitlines()) == 3
@@ -124,7 +124,7 @@ def test_attach_shows_a_run_that_has_ended_and_binds_it(page: Page) -> None:
     assert "does not know the job" in gone.error
 
 
-def test_the_stop_button_leaves_an_attached_run_which_goes_on(page: Page) -> None:
+def test_the_stop_button_leaves_an_attached_run_which_keeps_running(page: Page) -> None:
     page.run("run = kit.submit('text_to_image.json', steps=3000, width=256, height=256)\n" + BEGUN)
     prompt_id = page.value("run.prompt_id").strip("'")
     cell = page.start(f"%comfykit attach {prompt_id}")

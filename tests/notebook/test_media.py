@@ -1,4 +1,4 @@
-"""Bytes for the page and from it: pieces, uploads, exact values."""
+"""Test what is exchanged with the page: pieces of files, uploads, exact values."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from comfykit_jupyter.notebook.widget.values import from_wire, to_wire
 Factory = pytest.TempPathFactory
 
 
-def fresh(factory: Factory) -> Path:
-    """A folder for one example."""
+def make_folder(factory: Factory) -> Path:
+    """Make a folder for one example."""
     return factory.mktemp("inbox")
 
 
 @given(st.binary(min_size=1, max_size=500), st.randoms(), st.integers(1, 97))
-def test_an_upload_arrives_whole_in_whatever_order_its_pieces_come(
+def test_an_upload_arrives_complete_in_any_order_of_its_pieces(
     tmp_path_factory: Factory, data: bytes, order: random.Random, size: int
 ) -> None:
-    inbox = Inbox(fresh(tmp_path_factory))
+    inbox = Inbox(make_folder(tmp_path_factory))
     offsets = list(range(0, len(data), size))
     order.shuffle(offsets)
     for index, offset in enumerate(offsets):
@@ -60,7 +60,7 @@ def test_a_file_name_never_leads_out_of_the_folder(name: str, tmp_path: Path) ->
     ("size", "offset", "data"),
     [(0, 0, b""), (-1, 0, b"x"), (2**60, 0, b"x"), (3, 1, b"abc"), (3, -1, b"a"), (3, 3, b"a")],
 )
-def test_a_piece_that_does_not_fit_is_refused(size: int, offset: int, data: bytes, tmp_path: Path) -> None:
+def test_a_piece_that_does_not_fit_is_rejected(size: int, offset: int, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ComfyKitError):
         Inbox(tmp_path).receive("key", "name", size, offset, data)
 
@@ -74,7 +74,7 @@ def test_uploads_that_are_never_finished_make_room(tmp_path: Path) -> None:
 
 @given(st.integers(0, 5000), st.integers(1, 700))
 def test_pieces_put_together_are_the_file(tmp_path_factory: Factory, size: int, length: int) -> None:
-    inbox = Inbox(fresh(tmp_path_factory))
+    inbox = Inbox(make_folder(tmp_path_factory))
     data = random.Random(size).randbytes(size)
     path = inbox.keep(data, "file.bin")
     got = b""
@@ -91,7 +91,7 @@ def test_pieces_put_together_are_the_file(tmp_path_factory: Factory, size: int, 
         read_piece(path, "x/y", "full", size + 1)
 
 
-def test_there_is_no_thumbnail_of_what_is_no_picture(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_has_no_thumbnail(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ComfyKitError, match=r"clip\.mp4"):
         read_piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)

@@ -1,4 +1,4 @@
-"""Previews: the newest wins, a page that paints sets the pace, one that does not gets few, and all share a budget."""
+"""Test previews: the newest wins, acknowledgements set the pace, and all previews share a budget."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from comfykit_jupyter.notebook.widget.writer import writer
 
 
 class Page:
-    """Takes previews in, and paints them when it is told to."""
+    """A page that receives previews."""
 
     def __init__(self) -> None:
         self.frames: list[tuple[dict[str, Any], bytes]] = []
@@ -31,17 +31,17 @@ class Page:
             self._changed.notify_all()
 
     def wait(self, count: int) -> dict[str, Any]:
-        """Wait for so many frames; returns what is told of the last."""
+        """Wait for a number of previews, and return the content of the last."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.frames) >= count, 20)
             return self.frames[count - 1][0]
 
 
-def frame(step: int, data: bytes = b"x", mime: str = "image/jpeg") -> Preview:
+def make_frame(step: int, data: bytes = b"x", mime: str = "image/jpeg") -> Preview:
     return Preview("id", "3", mime, data, step)
 
 
-def noise(width: int, height: int) -> bytes:
+def make_noise(width: int, height: int) -> bytes:
     out = io.BytesIO()
     Image.frombytes("RGB", (width, height), random.Random(1).randbytes(width * height * 3)).save(out, "PNG")
     return out.getvalue()
@@ -54,7 +54,7 @@ def paint(previews: Previews, sequence: int) -> None:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes only by patience never comes."""
+    """Disable what is sent without an acknowledgement."""
     monkeypatch.setattr(module, "PATIENCE", 1000.0)
     monkeypatch.setattr(module, "UNACKNOWLEDGED_SECONDS", 1000.0)
     monkeypatch.setattr(module, "ACKNOWLEDGED_SECONDS", 0.001)
@@ -64,7 +64,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two_behind() -> None:
     page = Page()
     previews = Previews(page)
-    previews.offer(frame(1))
+    previews.offer(make_frame(1))
     assert page.wait(1) == {
         "kind": "preview",
         "prompt_id": "id",
@@ -74,15 +74,15 @@ def test_a_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two
         "seq": 1,
     }
     for step in (2, 3, 4):
-        previews.offer(frame(step))
+        previews.offer(make_frame(step))
     assert writer.drain(20)
     assert len(page.frames) == 1
     paint(previews, 1)
     assert page.wait(2)["step"] == 4
-    previews.offer(frame(5))
+    previews.offer(make_frame(5))
     assert page.wait(3)["seq"] == 3
     for step in (6, 7):
-        previews.offer(frame(step))
+        previews.offer(make_frame(step))
     assert writer.drain(20)
     assert len(page.frames) == 3
     paint(previews, 3)
@@ -94,11 +94,11 @@ def test_a_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two
 def test_a_page_that_paints_what_was_never_sent_sets_no_pace() -> None:
     page = Page()
     previews = Previews(page)
-    previews.offer(frame(1))
+    previews.offer(make_frame(1))
     page.wait(1)
     for sequence in (-1, 0, 2, 10**9):
         paint(previews, sequence)
-    previews.offer(frame(2))
+    previews.offer(make_frame(2))
     assert writer.drain(20)
     assert len(page.frames) == 1
     previews.end()
@@ -108,40 +108,40 @@ def test_a_page_that_no_longer_paints_still_gets_some(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     page = Page()
     previews = Previews(page)
-    previews.offer(frame(1))
+    previews.offer(make_frame(1))
     page.wait(1)
     paint(previews, 1)
     for step in range(2, 6):
-        previews.offer(frame(step))
+        previews.offer(make_frame(step))
         assert page.wait(step)["step"] == step
     previews.end()
 
 
-def test_a_view_that_comes_later_gets_the_newest_and_after_the_end_nothing_is_sent() -> None:
+def test_a_view_that_loads_later_gets_the_newest_and_after_the_end_nothing_is_sent() -> None:
     page = Page()
     previews = Previews(page)
-    previews.offer(frame(1))
+    previews.offer(make_frame(1))
     page.wait(1)
     previews.send_newest()
     assert page.frames[0] == page.frames[1]
     previews.end()
-    previews.offer(frame(2))
+    previews.offer(make_frame(2))
     assert writer.drain(20)
     assert len(page.frames) == 2
 
 
 @pytest.mark.parametrize("many", [1, 4, 40])
 def test_previews_of_all_runs_together_keep_the_budget(many: int) -> None:
-    data = noise(900, 600)
+    data = make_noise(900, 600)
     pages = [Page() for _ in range(many)]
     offered = [Previews(page) for page in pages]
     for previews in offered:  # all of them at once, before the first is sent
-        writer.post(lambda previews=previews: previews.offer(frame(1, data, "image/png")))  # type: ignore[misc]
+        writer.post(lambda previews=previews: previews.offer(make_frame(1, data, "image/png")))  # type: ignore[misc]
     for page, previews in zip(pages, offered, strict=True):
         page.wait(1)
         paint(previews, 1)
     for page, previews in zip(pages, offered, strict=True):
-        previews.offer(frame(2, data, "image/png"))
+        previews.offer(make_frame(2, data, "image/png"))
         page.wait(2)
     for page in pages:
         blind, painted = (len(sent) for _, sent in page.frames[:2])
@@ -153,11 +153,11 @@ def test_previews_of_all_runs_together_keep_the_budget(many: int) -> None:
         previews.end()
 
 
-def test_what_is_no_picture_is_not_sent() -> None:
+def test_data_that_is_not_an_image_is_not_sent() -> None:
     page = Page()
     previews = Previews(page)
-    previews.offer(frame(1, b"?" * 100_000))
+    previews.offer(make_frame(1, b"?" * 100_000))
     assert writer.drain(20)
-    previews.offer(frame(2))
+    previews.offer(make_frame(2))
     assert page.wait(1)["step"] == 2
     previews.end()

@@ -1,4 +1,4 @@
-"""Runs that outlive their kernel, or their form: they are found again by id, and by the cell that began them."""
+"""Test runs that outlive their kernel or form: they are found again by id, and by the cell that started them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import Page, kernel
-from .test_form import shown
+from .test_form import show_form
 
 LONG = 'form = kit.form("text_to_image.json", width=256, height=256, steps=3000)\nform'
 SHORT = 'form = kit.form("picture.json", width=24)\nform'
@@ -18,7 +18,7 @@ SHORT = 'form = kit.form("picture.json", width=24)\nform'
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sandbox]:
-    """A server of these tests: its queue and history are theirs."""
+    """A server of its own, with its own queue and history."""
     with Sandbox() as server:
         yield server
 
@@ -71,7 +71,7 @@ def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, s
     assert len(again.state["runs"]) == 1
 
 
-def test_the_cell_run_again_in_the_same_kernel_takes_over_what_goes_on(first: Page) -> None:
+def test_a_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Page) -> None:
     before = first.model(first.run(LONG, cell_id="long"))
     id_ = first.ask(before, "run")[0]["prompt_id"]
     after = first.model(first.run(LONG, cell_id="long"))
@@ -83,7 +83,7 @@ def test_the_cell_run_again_in_the_same_kernel_takes_over_what_goes_on(first: Pa
 
 def test_a_run_is_attached_by_its_id(first: Page) -> None:
     first.run("result = kit.run('picture.json', width=33)")
-    model = shown(first, 'kit.form("picture.json")')
+    model = show_form(first, 'kit.form("picture.json")')
     assert first.value("form.attach(result.prompt_id).result().image.pil().size") == "(33, 48)"
     first.wait(lambda: model.state["runs"])
     assert model.state["runs"][0]["id"] == first.value("result.prompt_id").strip("'")

@@ -1,4 +1,4 @@
-"""`%comfykit run` in the cells of a real kernel, against a real server."""
+"""Test `%comfykit run` in the cells of a real kernel, against a real server."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .kernels import WIDGET, Cell, Page
 LONG = "%comfykit run text_to_image.json steps=3000 width=256 height=256"
 
 
-def running(page: Page, cell: Cell) -> None:
-    """Wait until the run of a cell samples."""
+def wait_until_running(page: Page, cell: Cell) -> None:
+    """Wait until the run of a cell has reached its sampler."""
     model = page.model(cell)
     page.wait(lambda: model.state["status"] == "running" and model.state["progress"].get("step"))
 
 
-def nothing_runs(page: Page) -> bool:
+def is_server_idle(page: Page) -> bool:
     return page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
 
 
@@ -42,8 +42,8 @@ def test_a_cell_shows_the_run_while_it_runs_and_previews_come(page: Page) -> Non
     assert not cell.ended
     page.wait(lambda: cell.ended)
     assert cell.status == "ok", cell.error
-    told = [state["progress"] for state in model.history if state.get("progress")]
-    seen = [each["fraction"] for each in told if each["prompt_id"] == content["prompt_id"] and "fraction" in each]
+    progress = [state["progress"] for state in model.history if state.get("progress")]
+    seen = [each["fraction"] for each in progress if each["prompt_id"] == content["prompt_id"] and "fraction" in each]
     assert len(seen) > 1
     assert seen == sorted(seen)
     assert "data:image/webp" in cell.html
@@ -81,7 +81,7 @@ def test_an_output_of_an_earlier_run_is_given_to_the_next(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("run picture.json widht=32", "did you mean 'width'?"),
         ("run picture.json width=none", "width (Canvas): 'none' is text: give an integer"),
@@ -100,10 +100,10 @@ def test_an_output_of_an_earlier_run_is_given_to_the_next(page: Page) -> None:
         ("connect", "give a URL"),
     ],
 )
-def test_a_wrong_line_is_told_in_one_line_and_runs_nothing(page: Page, line: str, told: str) -> None:
+def test_a_wrong_line_is_reported_in_one_line_and_runs_nothing(page: Page, line: str, message: str) -> None:
     cell = page.run(f"%comfykit {line}")
     assert cell.status == "error"
-    assert told in cell.error
+    assert message in cell.error
     assert len(cell.error.strip().splitlines()) == 1
     assert not cell.bundles
 
@@ -138,25 +138,25 @@ def test_a_failed_run_can_be_caught(page: Page) -> None:
 
 def test_the_stop_button_cancels_on_the_server_and_leaves_that_it_was_cancelled(page: Page) -> None:
     cell = page.start(LONG + " -o stopped")
-    running(page, cell)
+    wait_until_running(page, cell)
     page.interrupt()
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert cell.error.strip() == "RunFailed: text_to_image: cancelled"
     assert "cancelled" in cell.html
     assert page.value("stopped.error.kind") == "'cancelled'"
-    assert nothing_runs(page)
+    assert is_server_idle(page)
 
 
 def test_cancel_in_the_page_stops_a_busy_cell_with_the_same_line(page: Page) -> None:
     cell = page.start(LONG)
-    running(page, cell)
+    wait_until_running(page, cell)
     page.cancel(page.model(cell))
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert cell.error.strip() == "RunFailed: text_to_image: cancelled"
     assert "cancelled" in cell.html
-    assert nothing_runs(page)
+    assert is_server_idle(page)
 
 
 def test_a_run_past_its_time_is_cancelled(page: Page) -> None:
@@ -164,7 +164,7 @@ def test_a_run_past_its_time_is_cancelled(page: Page) -> None:
     assert cell.status == "error"
     assert "not done within 0.5 s" in cell.error
     assert page.value("late.error.kind") == "'timeout'"
-    assert nothing_runs(page)
+    assert is_server_idle(page)
 
 
 def test_runs_of_many_cells_share_one_model(page: Page) -> None:
@@ -175,7 +175,7 @@ def test_runs_of_many_cells_share_one_model(page: Page) -> None:
     assert [model for model in made if "_esm" in model.state] == []
 
 
-def test_status_tells_of_runs_and_cancel_ends_them(page: Page) -> None:
+def test_status_lists_runs_and_cancel_ends_them(page: Page) -> None:
     page.run('form = kit.form("text_to_image.json", steps=3000, width=256, height=256)\nrun = form.run()')
     cell = page.run("%comfykit status")
     assert "ComfyUI" in cell.stdout
@@ -188,7 +188,7 @@ def test_status_tells_of_runs_and_cancel_ends_them(page: Page) -> None:
     assert "nothing to cancel" in page.run("%comfykit cancel").stdout
 
 
-def test_what_a_kit_submitted_is_told_and_cancelled_as_well(page: Page) -> None:
+def test_runs_that_a_kit_submitted_are_listed_and_cancelled_too(page: Page) -> None:
     page.run('run = kit.submit("text_to_image.json", steps=3000, width=256, height=256)')
     prompt_id = page.value("run.prompt_id").strip("'")
     assert prompt_id in page.run("%comfykit status").stdout
@@ -198,7 +198,7 @@ def test_what_a_kit_submitted_is_told_and_cancelled_as_well(page: Page) -> None:
     assert "nothing to cancel" in page.run("%comfykit cancel").stdout
 
 
-def test_what_stays_is_set_for_all_runs(page: Page) -> None:
+def test_keep_applies_to_all_runs(page: Page) -> None:
     try:
         assert page.run("%comfykit keep links").stdout.strip() == "links"
         html = page.run("%comfykit run picture.json").html
@@ -224,7 +224,7 @@ def test_params_are_a_table(page: Page) -> None:
     assert "<td>width</td>" in bundle["text/html"]
 
 
-def test_params_fit_a_page_of_text_and_tell_how_many_choices_there_are(page: Page) -> None:
+def test_params_fit_a_page_of_text_and_count_the_choices(page: Page) -> None:
     (bundle,) = page.run("%comfykit params text_to_image.json").bundles
     lines = bundle["text/plain"].splitlines()
     assert max(map(len, lines)) <= 100
@@ -246,8 +246,8 @@ def test_a_workflow_may_be_an_object(page: Page) -> None:
 
 def test_help_names_every_command(page: Page) -> None:
     for line in ("%comfykit", "%comfykit -h", "%comfykit run --help"):
-        told = page.run(line).stdout
-        assert all(f"%comfykit {name}" in told for name in COMMANDS)
+        text = page.run(line).stdout
+        assert all(f"%comfykit {name}" in text for name in COMMANDS)
     for line in ("%comfykit?", "%%comfykit?"):
         (page_,) = (page.run(line).reply or {})["payload"]
         assert all(f"%comfykit {name}" in page_["data"]["text/plain"] for name in COMMANDS)

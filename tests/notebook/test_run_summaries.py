@@ -1,4 +1,4 @@
-"""What a widget's state holds of its runs: within its room, whatever they gave, and all of it for a page."""
+"""Test the summaries of runs: the trait keeps its size for any outputs, and the page receives all of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Nowhere:
         raise AssertionError("nothing is fetched")
 
 
-def result(pictures: int, texts: int = 0, trace: int = 0, prompt: str = "a cat") -> ExecuteResult:
+def make_result(pictures: int, texts: int = 0, trace: int = 0, prompt: str = "a cat") -> ExecuteResult:
     media = [
         Media(Nowhere(), {"filename": f"ComfyUI_{index:05}_.png"}, node="9", var="cover") for index in range(pictures)
     ]
@@ -47,7 +47,7 @@ def result(pictures: int, texts: int = 0, trace: int = 0, prompt: str = "a cat")
 
 
 class Page:
-    """Knows of the items what the trait and the messages told."""
+    """A page that receives items in the trait and in messages."""
 
     def __init__(self) -> None:
         self.items: dict[str, list[dict[str, Any]]] = {}
@@ -60,18 +60,18 @@ class Page:
         return {run["id"]: self.items.get(run["id"], run["items"]) for run in trait}
 
 
-def size(trait: list[dict[str, Any]]) -> int:
+def count_bytes(trait: list[dict[str, Any]]) -> int:
     return len(json.dumps(trait, ensure_ascii=False).encode())
 
 
 @pytest.mark.parametrize(("runs", "pictures"), [(1, 1000), (100, 10), (10, 100), (3, 2)])
-def test_a_thousand_items_leave_the_state_small_and_the_page_has_them_all(runs: int, pictures: int) -> None:
+def test_a_thousand_items_leave_the_state_small_and_reach_the_page(runs: int, pictures: int) -> None:
     page = Page()
     summaries = RunSummaries(page)
     for number in range(runs):
-        trait = summaries.add(f"run{number}", result(pictures, prompt="a cat " * 100))
+        trait = summaries.add(f"run{number}", make_result(pictures, prompt="a cat " * 100))
         summaries.send_items()
-    assert size(trait) <= TRAIT_BYTES
+    assert count_bytes(trait) <= TRAIT_BYTES
     assert [run["id"] for run in trait] == [f"run{number}" for number in reversed(range(runs))]
     assert {len(items) for items in page.of(trait).values()} == {pictures}
     if runs * pictures <= 10:
@@ -83,14 +83,14 @@ def test_a_thousand_items_leave_the_state_small_and_the_page_has_them_all(runs: 
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3), st.integers(0, 20_000)), max_size=12))
-def test_whatever_the_runs_gave_the_state_keeps_its_room(runs: list[tuple[int, int, int]]) -> None:
+def test_the_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int]]) -> None:
     page = Page()
     summaries = RunSummaries(page)
     trait: list[dict[str, Any]] = []
     for number, (pictures, texts, trace) in enumerate(runs):
-        trait = summaries.add(f"run{number}", result(pictures, texts, trace))
+        trait = summaries.add(f"run{number}", make_result(pictures, texts, trace))
         summaries.send_items()
-        assert size(trait) <= TRAIT_BYTES
+        assert count_bytes(trait) <= TRAIT_BYTES
         assert {id_: len(items) for id_, items in page.of(trait).items()} == {
             f"run{index}": pictures + texts for index, (pictures, texts, _) in enumerate(runs[: number + 1])
         }
@@ -98,9 +98,9 @@ def test_whatever_the_runs_gave_the_state_keeps_its_room(runs: list[tuple[int, i
         assert [run["id"] for run in summaries.remove("run0")] == [run["id"] for run in trait][:-1]
 
 
-def test_the_newest_failure_is_told_with_its_traceback() -> None:
+def test_the_newest_failure_keeps_its_traceback() -> None:
     summaries = RunSummaries(Page())
     for number in range(20):
-        trait = summaries.add(f"run{number}", result(0, trace=8_000))
+        trait = summaries.add(f"run{number}", make_result(0, trace=8_000))
     assert len(trait[0]["error"]["traceback"]) == 8_000
-    assert size(trait) <= TRAIT_BYTES
+    assert count_bytes(trait) <= TRAIT_BYTES

@@ -1,4 +1,4 @@
-"""Cells that wait for a run in the user's own code: ■ stops them, and the run on the server, on every kernel."""
+"""Test cells whose own code waits for a run: ■ stops them, and the run on the server, on every kernel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import KERNELS, Page, kernel
-from .test_errors import OURS, shown
-from .test_run_magic import nothing_runs
+from .test_errors import OURS, read_error
+from .test_run_magic import is_server_idle
 
 OLDER = sorted(folder.name for folder in KERNELS.glob("*"))
 VERSIONS = ["installed", *(pytest.param(version, marks=pytest.mark.slow) for version in OLDER)]
@@ -29,7 +29,7 @@ def page(request: pytest.FixtureRequest, sandbox: Sandbox, folder: Path) -> Iter
         yield page
 
 
-def running(url: str) -> None:
+def wait_until_busy(url: str) -> None:
     """Wait until the server runs something."""
     kit, pause = ComfyKit(url), threading.Event()
     for _ in range(1000):
@@ -55,18 +55,18 @@ def test_the_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(
     page: Page, sandbox: Sandbox, code: str
 ) -> None:
     cell = page.start(code)
-    running(sandbox.url)
+    wait_until_busy(sandbox.url)
     page.interrupt()
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     assert "KeyboardInterrupt" in cell.error or "CancelledError" in cell.error
     if "gather" not in code or sys.version_info >= (3, 11):  # older ones make an error of their own of it
-        assert OURS not in shown(cell)
-    assert nothing_runs(page)
+        assert OURS not in read_error(cell)
+    assert is_server_idle(page)
 
 
 def test_a_form_is_cancelled_by_the_page_while_a_cell_waits_for_it(page: Page) -> None:
-    """Where messages wait behind a busy cell, the page interrupts the kernel instead."""
+    """Cancel interrupts the kernel where messages wait behind a busy cell."""
     model = page.model(page.run(f"form = kit.form({LONG})\nform"))
     cell = page.start("form.run().result()")
     page.wait(lambda: model.state["status"] == "running")
@@ -74,4 +74,4 @@ def test_a_form_is_cancelled_by_the_page_while_a_cell_waits_for_it(page: Page) -
     page.wait(lambda: cell.ended)
     assert cell.status == "error"
     page.wait(lambda: model.state["status"] == "cancelled")
-    assert nothing_runs(page)
+    assert is_server_idle(page)

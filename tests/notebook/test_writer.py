@@ -1,4 +1,4 @@
-"""The writer: jobs in order, the newest of what changes often, the last always."""
+"""Test the writer: jobs run in order, newer offers replace older ones, and the last is never lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from comfykit_jupyter.notebook.widget.writer import Writer
 
 
 def hold(writer: Writer, until: threading.Event) -> None:
-    """Keep the writer busy."""
+    """Keep the writer busy until an event is set."""
 
     def wait() -> None:
         until.wait(20)
@@ -37,7 +37,7 @@ def test_jobs_run_in_order_in_one_thread(numbers: list[int]) -> None:
     assert len({thread for _, thread in seen}) <= 1
 
 
-def test_of_what_changes_often_the_newest_runs_and_the_last_is_never_lost() -> None:
+def test_the_newest_offer_runs_and_the_last_is_never_lost() -> None:
     writer, busy = Writer(), threading.Event()
     seen: list[int] = []
     hold(writer, busy)
@@ -49,7 +49,7 @@ def test_of_what_changes_often_the_newest_runs_and_the_last_is_never_lost() -> N
     assert seen == [999]
 
 
-def test_offers_of_one_key_keep_their_distance_and_those_of_another_do_not_wait_for_them() -> None:
+def test_offers_of_one_key_keep_their_interval_and_other_keys_do_not_wait() -> None:
     writer, seen = Writer(), threading.Event()
     first = threading.Event()
     writer.offer("slow", first.set, 1000.0)

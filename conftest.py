@@ -54,6 +54,20 @@ def doctest_names(
         doctest_namespace |= {"server": server, "kit": ComfyKit(server.url)}
 
 
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that appears when somebody starts Ghostscript."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    marker = tmp_path / "ghostscript-was-started"
+    script = programs / "gs"
+    script.write_text(f"#!/bin/sh\ntouch {marker}\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # Pillow looks for the program once
+    return marker
+
+
 # How a parallel run is divided: what takes longest begins first, and no two browser tests run at once.
 
 

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
 from comfykit_jupyter.sandbox.hashing import hash_file
+from comfykit_jupyter.sandbox.images import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,9 +223,9 @@ def _put_alpha(original: Path, mask: Path) -> str:
 
     The original's text metadata is kept.
     """
-    with Image.open(mask) as given:
+    with open_image(mask) as given:
         alpha = given.convert("RGBA").getchannel("A")
-    with Image.open(original) as picture:
+    with open_image(original) as picture:
         texts = PngInfo()
         for key, value in picture.info.items():
             if isinstance(key, str) and isinstance(value, str):
@@ -240,7 +241,7 @@ def _put_alpha(original: Path, mask: Path) -> str:
 def _reencode(path: Path, preview: str | None, channel: str) -> tuple[bytes, str]:
     """Encode an image as a preview (`webp;75`, `jpeg;80`), or as a PNG of its colours (`rgb`) or its alpha (`a`)."""
     buffer = io.BytesIO()
-    with Image.open(path) as image:
+    with open_image(path) as image:
         if preview is not None:
             wanted, _, number = preview.partition(";")
             encoding = "jpeg" if wanted == "jpeg" and channel == "rgba" else "webp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -193,6 +194,12 @@ def test_view_can_reencode_an_image(http: httpx.Client, query: dict[str, str], e
     with Image.open(io.BytesIO(response.content)) as picture:
         assert (picture.format, picture.size) == (encoding, (16, 12))
     assert response.headers["content-type"] == f"image/{encoding.lower()}"
+
+
+def test_postscript_that_is_called_an_image_is_not_run(http: httpx.Client, ghostscript: Path) -> None:
+    upload(http, "cat.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\n{} loop\n%%EOF\n")
+    assert view(http, "cat.png", preview="webp;75").status_code == 400
+    assert not ghostscript.exists()
 
 
 def test_a_preview_of_a_file_that_is_not_an_image_is_rejected(http: httpx.Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -35,27 +34,13 @@ def make_media(folder: Path, content: bytes) -> Media:
     return Media(Folder(folder), {"filename": "cat.png", "subfolder": "", "type": "output"}, node="9", var="9")
 
 
-@pytest.fixture
-def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that appears when somebody starts Ghostscript."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    marker = tmp_path / "started"
-    script = programs / "gs"
-    script.write_text(f"#!/bin/sh\ntouch {marker}\nexit 1\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
-    return marker
-
-
-def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path, started: Path) -> None:
+def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path, ghostscript: Path) -> None:
     media = make_media(tmp_path, POSTSCRIPT)
     with pytest.raises(ComfyKitError, match=r"cat\.png can't be read as an image"):
         media.pil()
     with pytest.raises(ValueError, match="can't be read"):
         make_thumbnail(POSTSCRIPT, 64)
-    assert not started.exists()
+    assert not ghostscript.exists()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
 from comfykit_jupyter.sandbox.hashing import hash_file
+from comfykit_jupyter.sandbox.images import open_image
 from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
 from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
@@ -48,7 +49,7 @@ def read_frames(path: Path) -> list[Image.Image]:
         ValueError: The frames have too many pixels in total.
     """
     frames: list[Image.Image] = []
-    with Image.open(path) as picture:
+    with open_image(path) as picture:
         check_pixels(*picture.size)
         for frame in ImageSequence.Iterator(picture):
             upright = ImageOps.exif_transpose(frame)

@@ -153,7 +153,7 @@ class _Check:
         if not _is_model(value) or problem.node_id is None:
             return problem
         for target in self.workflow.find_parameter(problem.parameter, self.definitions).targets:
-            found = NodeInput.find(self.workflow, target, self.definitions)
+            found = NodeInput.find(self.workflow.prompt, target, self.definitions)
             if found.node_id == problem.node_id and found.spec.choices is not None and value not in found.spec.choices:
                 class_type = self.workflow.prompt[found.node_id]["class_type"]
                 reason = await self._explain_missing_model(class_type, found.field, value, found.spec.choices)

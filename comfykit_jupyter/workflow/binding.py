@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
+from comfykit_jupyter.workflow.parameters import Parameter
+from comfykit_jupyter.workflow.values import CheckedValue, check_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from comfykit_jupyter.workflow.parameters import Parameter
-    from comfykit_jupyter.workflow.values import CheckedValue
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Binding:
 
 
 def bind(
-    workflow: Workflow,
+    workflow: WorkflowGraph,
     values: Mapping[str, Any],
     definitions: Definitions | None,
     draw: Callable[[int, int], int] | None,
@@ -74,7 +73,9 @@ def _draw_seed(low: int, high: int) -> int:
 
 
 class _Binder:
-    def __init__(self, workflow: Workflow, definitions: Definitions | None, draw: Callable[[int, int], int]) -> None:
+    def __init__(
+        self, workflow: WorkflowGraph, definitions: Definitions | None, draw: Callable[[int, int], int]
+    ) -> None:
         self.workflow = workflow
         self.definitions = definitions
         self.draw = draw
@@ -88,7 +89,7 @@ class _Binder:
         self.noted: set[tuple[str, str]] = set()  # the seed inputs that are in `seeds`
 
     def bind(self, values: Mapping[str, Any]) -> Binding:
-        checked = self.workflow.check(values, self.definitions)
+        checked = check_values(self.workflow, values, self.definitions)
         self.given = {target.place for value in checked.values() for target, _ in value.inputs}
         for value in checked.values():
             self.set_value(value)
@@ -123,7 +124,7 @@ class _Binder:
 
     def keep_default(self, parameter: Parameter) -> None:
         """Keep the workflow's own values where none was given; draw seeds that were never set."""
-        targets = [NodeInput.find(self.workflow, target, self.definitions) for target in parameter.targets]
+        targets = [NodeInput.find(self.workflow.prompt, target, self.definitions) for target in parameter.targets]
         targets = [target for target in targets if target.place not in self.given]
         unset = [each for each in targets if each.is_seed(parameter.name) and _is_untouched(each.default)]
         if unset:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
-from comfykit_jupyter.workflow.suggestions import suggest_parameters
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.parameters import Parameter
-    from comfykit_jupyter.workflow.workflow import Workflow
+from comfykit_jupyter.workflow.parameters import Parameter
+from comfykit_jupyter.workflow.suggestions import suggest_inputs
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 
@@ -69,16 +67,19 @@ def to_exact(value: Any) -> Any:
     return value
 
 
-def build_fields(workflow: Workflow, definitions: Definitions) -> tuple[Field, ...]:
+def build_fields(workflow: WorkflowGraph, definitions: Definitions) -> tuple[Field, ...]:
     """See `Workflow.fields`."""
-    offered = list(workflow.parameters.values()) or suggest_parameters(workflow, definitions)
+    offered = list(workflow.parameters.values()) or [
+        workflow.find_parameter(workflow.build_address(*place))
+        for place in suggest_inputs(workflow.prompt, definitions)
+    ]
     described = (_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
 
 
-def _field(workflow: Workflow, parameter: Parameter, definitions: Definitions) -> Field | None:
+def _field(workflow: WorkflowGraph, parameter: Parameter, definitions: Definitions) -> Field | None:
     """The field of a parameter, as its first target is; None when that takes no value but a link."""
-    slot = NodeInput.find(workflow, parameter.targets[0], definitions)
+    slot = NodeInput.find(workflow.prompt, parameter.targets[0], definitions)
     spec = slot.spec
     if spec.kind == "link" and slot.default is not MISSING:
         spec = Input.infer(slot.field, slot.default)  # a kind of its own with a plain value

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import LOADERS, MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, NodeDefinition, is_link
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.parameters import Target
-    from comfykit_jupyter.workflow.workflow import Workflow
+from comfykit_jupyter.workflow.parameters import Target
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class NodeInput:
     default: Any
 
     @classmethod
-    def find(cls, workflow: Workflow, target: Target, definitions: Definitions | None) -> NodeInput:
+    def find(cls, prompt: Mapping[str, Any], target: Target, definitions: Definitions | None) -> NodeInput:
         """Find the input that a parameter's target means.
 
         A marker on a node that loads one file means that file, unless the node has an input of the marker's name.
         """
-        node = workflow.prompt[target.node_id]
+        node = prompt[target.node_id]
         class_type: str = node["class_type"]
         definition = definitions.get(class_type) if definitions else None
         field, default = target.field, target.default

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from comfykit_jupyter.workflow.nodes import MISSING, is_link, unwrap
 
 
 @dataclass(frozen=True)
 class Target:
-    """One input that a parameter fills. `default` is what the workflow has there: MISSING if absent or a link."""
+    """One input that a parameter sets.
+
+    Attributes:
+        node_id: The node.
+        field: The name of its input.
+        upload: Whether a marker in the title says that the value is a file to upload.
+        default: The workflow's own value; MISSING if there is none, or a link.
+    """
 
     node_id: str
     field: str
@@ -18,10 +28,31 @@ class Target:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named value of a workflow and all the inputs it fills; title and class are those of the first one's node."""
+    """A value of a workflow that its user can set, by name.
+
+    Attributes:
+        name: The name, or an address such as `KSampler.cfg`.
+        targets: All inputs that it sets.
+        required: Whether it must be given: the workflow's own value is not used.
+        node_title: The title of the first target's node.
+        class_type: The class of that node.
+
+    Example:
+        >>> from comfykit_jupyter import Workflow
+        >>> node = {"class_type": "KSampler", "inputs": {"steps": 20}, "_meta": {"title": "Sampler, $steps!"}}
+        >>> parameter = Workflow.parse({"1": node}).parameters["steps"]
+        >>> parameter.name, parameter.required, parameter.node_title
+        ('steps', True, 'Sampler')
+    """
 
     name: str
     targets: tuple[Target, ...]
     required: bool
     node_title: str
     class_type: str
+
+
+def build_target(prompt: Mapping[str, Any], node_id: str, field: str, *, upload: bool = False) -> Target:
+    """Return the target that sets one input of one node."""
+    value = prompt[node_id]["inputs"].get(field, MISSING)
+    return Target(node_id, field, upload, MISSING if is_link(value) else unwrap(value))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
+from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions, Input, NodeDefinition
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.workflow import Workflow
 
 _CONVERSIONS: Mapping[str, Any] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 _WORDS = {"INT": "an integer", "FLOAT": "a number"}
@@ -30,7 +30,7 @@ class Verdict:
 
 
 def check_prompt(
-    workflow: Workflow,
+    workflow: WorkflowGraph,
     definitions: Definitions,
     prompt: Mapping[str, Any] | None = None,
     settled: Collection[tuple[str, str]] = (),
@@ -49,7 +49,7 @@ def check_prompt(
 class _Checker:
     def __init__(
         self,
-        workflow: Workflow,
+        workflow: WorkflowGraph,
         definitions: Definitions,
         prompt: Mapping[str, Any],
         settled: Collection[tuple[str, str]],

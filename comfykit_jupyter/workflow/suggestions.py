@@ -1,24 +1,21 @@
-"""The inputs that anybody would want to change, for workflows in which nothing is declared: what a form offers then."""
+"""Suggest the inputs that most people want to change, for workflows without parameters in their titles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
+from comfykit_jupyter.workflow.parameters import build_target
 
-if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.parameters import Parameter
-    from comfykit_jupyter.workflow.workflow import Workflow
-
-_MOST = 100
-"""Inputs that are offered: a form of more is none."""
+_MAX_INPUTS = 100
+"""How many inputs are offered: a longer form helps nobody."""
 
 _PROMPTS = frozenset({"text", "prompt", "positive", "negative", "positive_prompt", "negative_prompt", "tags", "lyrics"})
 _PATTERNS = frozenset({"expression", "find", "regex_pattern", "replace"})
-"""Long texts that are part of the machinery."""
+"""Long texts that are not prompt texts, such as search patterns."""
 
 _SIZES = frozenset(
     {
@@ -30,39 +27,39 @@ _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "stren
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
-def suggest_parameters(workflow: Workflow, definitions: Definitions) -> list[Parameter]:
-    """Media and prompts first, then seeds, sizes, sampling, models; each under its address, such as `KSampler.cfg`."""
-    ranked = sorted(_ranked(workflow, definitions), key=lambda each: each[0])
-    return [workflow.find_parameter(workflow.build_address(node_id, field)) for _, node_id, field in ranked[:_MOST]]
+def suggest_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> list[tuple[str, str]]:
+    """Return the inputs to offer, as (node ID, name): media and prompt texts, seeds, sizes, sampling, models."""
+    ranked = sorted(_rank_inputs(prompt, definitions), key=lambda each: each[0])
+    return [(node_id, field) for _, node_id, field in ranked[:_MAX_INPUTS]]
 
 
-def _ranked(workflow: Workflow, definitions: Definitions) -> Iterator[tuple[int, str, str]]:
-    needed = find_reachable(workflow.prompt, definitions)
-    for node_id, node in workflow.prompt.items():
+def _rank_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> Iterator[tuple[int, str, str]]:
+    needed = find_reachable(prompt, definitions)
+    for node_id, node in prompt.items():
         if node_id not in needed:
             continue
         for field in node["inputs"]:
-            slot = NodeInput.find(workflow, workflow.build_target(node_id, field), definitions)
-            rank = None if slot.default is MISSING else _rank(slot, node["class_type"])
+            found = NodeInput.find(prompt, build_target(prompt, node_id, field), definitions)
+            rank = None if found.default is MISSING else _rank_input(found, node["class_type"])
             if rank is not None:
                 yield rank, node_id, field
 
 
-def _rank(slot: NodeInput, class_type: str) -> int | None:
-    """How early an input comes; None for one that is not obvious."""
-    kind, field = slot.spec.kind, slot.field
-    if slot.media in MEDIA_KINDS:
+def _rank_input(found: NodeInput, class_type: str) -> int | None:
+    """Return how early an input comes, or None for one that is not offered."""
+    kind, field = found.spec.kind, found.field
+    if found.media in MEDIA_KINDS:
         return 0
-    if kind == "text" and (slot.spec.multiline or field in _PROMPTS) and field not in _PATTERNS:
+    if kind == "text" and (found.spec.multiline or field in _PROMPTS) and field not in _PATTERNS:
         return 1
     if field == "value" and class_type.startswith("Primitive"):
-        return 1  # somebody gave a value a node of its own, in order to change it
-    if slot.is_seed(field):
+        return 1  # a value has a node of its own so that it can be changed
+    if found.is_seed(field):
         return 2
     if field in _SIZES and kind in ("integer", "number", "choice"):
         return 3
     if field in _SAMPLING and kind in ("integer", "number"):
         return 4
-    if isinstance(slot.default, str) and slot.default.lower().endswith(MODEL_SUFFIXES):
+    if isinstance(found.default, str) and found.default.lower().endswith(MODEL_SUFFIXES):
         return 5
     return None

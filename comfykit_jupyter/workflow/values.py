@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, to_plain_json, to_plain_scalar
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, NodeDefinition
+from comfykit_jupyter.workflow.parameters import Parameter
 from comfykit_jupyter.workflow.spelling import find_nearest
-
-if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.parameters import Parameter
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,14 @@ class CheckedValue:
 
 
 def check_values(
-    workflow: Workflow, values: Mapping[str, Any], definitions: Definitions | None, *, partial: bool
+    workflow: WorkflowGraph, values: Mapping[str, Any], definitions: Definitions | None, *, partial: bool = False
 ) -> dict[str, CheckedValue]:
     """Check values as `Workflow.check` does."""
     return _Checker(workflow, definitions).check(values, partial=partial)
 
 
 class _Checker:
-    def __init__(self, workflow: Workflow, definitions: Definitions | None) -> None:
+    def __init__(self, workflow: WorkflowGraph, definitions: Definitions | None) -> None:
         self.workflow = workflow
         self.definitions = definitions
         self.problems: list[Problem] = []
@@ -117,7 +115,7 @@ class _Checker:
         return check_value(value, spec, parameter=parameter.name, node_id=target.node_id, node_title=title)
 
     def find_inputs(self, parameter: Parameter) -> list[NodeInput]:
-        return [NodeInput.find(self.workflow, target, self.definitions) for target in parameter.targets]
+        return [NodeInput.find(self.workflow.prompt, target, self.definitions) for target in parameter.targets]
 
     def problem(self, parameter: Parameter, target: NodeInput, reason: str) -> Problem:
         title = self.workflow.get_title(target.node_id, self.definitions)

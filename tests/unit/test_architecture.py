@@ -34,20 +34,11 @@ LAYERS = [
     ["client/*"],
     ["workflow/clouds/*"],
     ["workflow/progress/*"],
-    [
-        f"workflow/{name}"
-        for name in (
-            "workflow",
-            "app_mode",
-            "binding",
-            "fields",
-            "formats",
-            "inputs",
-            "prompt_check",
-            "suggestions",
-            "values",
-        )
-    ],
+    ["workflow/workflow"],
+    ["workflow/binding", "workflow/fields", "workflow/prompt_check", "workflow/values"],
+    ["workflow/graph"],
+    ["workflow/app_mode", "workflow/formats", "workflow/suggestions"],
+    ["workflow/inputs"],
     ["workflow/hosted_workflow", "workflow/parameters"],
     ["workflow/embedded/*"],
     ["workflow/editor/*"],

@@ -91,8 +91,8 @@ def test_number_of_offered_inputs_is_limited() -> None:
 def test_unknown_parameter_of_an_untitled_workflow_lists_its_obvious_inputs(name: str, examples: str) -> None:
     with pytest.raises(ParameterError) as caught:
         Workflow.parse(PROMPT).bind({name: 5})
-    assert str(caught.value).endswith(f"no parameters by title: name an input by its node, as {examples}")
-    with pytest.raises(ParameterError, match=r'name an input by its node, as "SaveAnything\.prefix"'):
+    assert str(caught.value).endswith(f"no parameters in titles: name an input by its node, such as {examples}")
+    with pytest.raises(ParameterError, match=r'name an input by its node, such as "SaveAnything\.prefix"'):
         Workflow.parse({"1": make_node("SaveAnything", prefix="x")}).bind({name: 5})
 
 

@@ -121,7 +121,7 @@ def test_what_the_editor_saved_says_that_it_has_to_be_resolved_first() -> None:
     assert not workflow.resolved
     assert workflow.classes == {"X"}
     for read in (lambda: workflow.prompt, lambda: workflow.parameters, lambda: workflow.bind({"a": 1})):
-        with pytest.raises(WorkflowError, match="portrait was saved by the editor"):
+        with pytest.raises(WorkflowError, match="portrait is in editor format"):
             read()
 
 
@@ -278,7 +278,7 @@ def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
         ("promt", "did you mean 'prompt'?"),
         ("KSampler.cgf", "did you mean 'cfg'?"),
         ("KSamplr.cfg", "no such node: did you mean 'KSampler.cfg'?"),
-        ("CLIPTextEncode.text", '2 nodes are called CLIPTextEncode: say "6.text" or "7.text"'),
+        ("CLIPTextEncode.text", '2 nodes are called CLIPTextEncode: use "6.text" or "7.text"'),
         ("99.text", "no such parameter"),
         ("", "no such parameter"),
         ("." * 10_000, "no such parameter"),

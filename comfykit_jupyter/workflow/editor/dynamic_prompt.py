@@ -18,7 +18,7 @@ def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None
         text: what was written.
         draw: `draw(low, high)` gives the index of an alternative, both bounds included; by chance if not given.
 
-    >>> chosen("a {red} cat // for now")
+    >>> choose_alternatives("a {red} cat // for now")
     'a red cat '
     """
     draw = draw or _draw

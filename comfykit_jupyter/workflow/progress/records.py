@@ -15,7 +15,7 @@ def read_binding(workflow: Workflow) -> Binding:
     """The values that a prompt was sent with. Nothing is drawn, nothing is changed.
 
     >>> node = {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20}, "_meta": {"title": "$steps"}}
-    >>> binding = recorded(Workflow.parse({"1": node}))
+    >>> binding = read_binding(Workflow.parse({"1": node}))
     >>> binding.params, binding.seeds
     ({'steps': 20}, {'KSampler.seed': 7})
     """
@@ -23,7 +23,7 @@ def read_binding(workflow: Workflow) -> Binding:
     seeds: dict[str, int] = {}
     named: set[tuple[str, str]] = set()
     for parameter in workflow.parameters.values():
-        for slot in (NodeInput.find(workflow, target, None) for target in parameter.targets):
+        for slot in (NodeInput.find(workflow.prompt, target, None) for target in parameter.targets):
             if slot.default is MISSING:
                 continue
             params.setdefault(parameter.name, slot.default)

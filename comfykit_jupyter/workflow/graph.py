@@ -1,0 +1,236 @@
+"""The nodes of a workflow with their titles, addresses, parameters and outputs."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from comfykit_jupyter.workflow.app_mode import find_app_inputs, find_app_outputs
+from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
+from comfykit_jupyter.workflow.nodes import Definitions, is_link
+from comfykit_jupyter.workflow.parameters import Parameter, Target, build_target
+from comfykit_jupyter.workflow.spelling import find_nearest
+from comfykit_jupyter.workflow.suggestions import suggest_inputs
+from comfykit_jupyter.workflow.titles import Title, parse_title
+
+_ADDRESS_LENGTH = 500
+"""Characters of an address that are searched for a node's name."""
+_TITLE_LENGTH = 120
+"""Characters of a node's title in messages and forms."""
+_WORD = re.compile(r"[^\s\"'={}]{1,60}")
+
+
+class WorkflowGraph(ABC):
+    """The nodes of a workflow, and the names of what its user can set."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def prompt(self) -> Mapping[str, Any]:
+        """The nodes in API format, by ID."""
+
+    @property
+    @abstractmethod
+    def editor(self) -> Mapping[str, Any] | None:
+        """The graph in editor format, or None."""
+
+    @cached_property
+    def _titles(self) -> Mapping[str, Title]:
+        return {id_: parse_title(_read_title(node)) for id_, node in self.prompt.items()}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The parameters by name: those in titles; without any, those that the workflow's app shows."""
+        return MappingProxyType(self._read_title_parameters() or self._read_app_parameters())
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """The names of outputs by node ID: those in titles; without any, those that the workflow's app shows."""
+        named = {id_: title.output for id_, title in self._titles.items() if title.output is not None}
+        return MappingProxyType(named or self._read_app_outputs())
+
+    def get_title(self, node_id: str, definitions: Definitions | None = None) -> str:
+        """Return what to call a node: the text of its title, the display name of its class, or its class.
+
+        Args:
+            node_id: The node.
+            definitions: The server's node definitions; without them, display names are not known.
+
+        Example:
+            >>> from comfykit_jupyter import Workflow
+            >>> node = {"class_type": "KSampler", "inputs": {}, "_meta": {"title": "Sampler, $steps"}}
+            >>> Workflow.parse({"1": node}).get_title("1")
+            'Sampler'
+        """
+        text = self.get_heading(node_id)
+        if not text:
+            text = self.prompt[node_id]["class_type"]
+            definition = definitions.get(text) if definitions else None
+            text = definition.display_name if definition is not None else text
+        return one_line(text, _TITLE_LENGTH)
+
+    def get_heading(self, node_id: str) -> str:
+        """Return the text of a node's title, which stands over its parameters in a form; "" if it has none."""
+        return one_line(self._titles[node_id].text, _TITLE_LENGTH)
+
+    def find_parameter(self, name: str, definitions: Definitions | None = None) -> Parameter:
+        """Find a parameter by its name, or any input by its address.
+
+        Args:
+            name: A name in a title, or an address: `3.cfg`, or `KSampler.cfg` if one node has that title or class.
+            definitions: The server's node definitions; without them, only inputs in the workflow are found.
+
+        Returns:
+            The parameter.
+
+        Raises:
+            ParameterError: There is none. The message has the name that was probably meant.
+
+        Example:
+            >>> from comfykit_jupyter import Workflow
+            >>> node = {"class_type": "KSampler", "inputs": {"cfg": 7.5}}
+            >>> Workflow.parse({"3": node}).find_parameter("KSampler.cfg").targets[0].node_id
+            '3'
+        """
+        if name in self.parameters:
+            return self.parameters[name]
+        head, found = "", 0
+        for at in _find_dots(name):
+            ids = self._find_nodes(name[:at])
+            if len(ids) == 1 and self._has_input(ids[0], name[at + 1 :], definitions):
+                target = build_target(self.prompt, ids[0], name[at + 1 :])
+                return self._build_parameter(name, [target], required=False)
+            if ids and not found:
+                head, found = name[:at], at
+        raise ParameterError([self._explain_unknown(name, head, name[found + 1 :], definitions)])
+
+    def build_address(self, node_id: str, field: str) -> str:
+        """Return the address of an input, for `find_parameter`: `KSampler.cfg`, or `3.cfg` if that is ambiguous.
+
+        A title of several words is not used: an address must be easy to type, also after `%comfykit run`.
+
+        Example:
+            >>> from comfykit_jupyter import Workflow
+            >>> Workflow.parse({"3": {"class_type": "KSampler", "inputs": {"cfg": 7.5}}}).build_address("3", "cfg")
+            'KSampler.cfg'
+        """
+        for name in (self._titles[node_id].text, self.prompt[node_id]["class_type"]):
+            if _WORD.fullmatch(name) and self._find_nodes(name) == [node_id]:
+                return f"{name}.{field}"
+        return f"{node_id}.{field}"
+
+    def _read_title_parameters(self) -> dict[str, Parameter]:
+        targets: dict[str, list[Target]] = {}
+        required: set[str] = set()
+        for id_, title in self._titles.items():
+            for marker in title.markers:
+                targets.setdefault(marker.name, []).append(
+                    build_target(self.prompt, id_, marker.field, upload=marker.upload)
+                )
+                if marker.required:
+                    required.add(marker.name)
+        return {name: self._build_parameter(name, found, required=name in required) for name, found in targets.items()}
+
+    def _read_app_parameters(self) -> dict[str, Parameter]:
+        """Return the inputs of the workflow's app by the names of their widgets, or by address if two have the same."""
+        shown = find_app_inputs(self.editor, self.prompt) if self.editor is not None else []
+        counts = Counter(name for name, _ in shown)
+        parameters: dict[str, Parameter] = {}
+        for widget, places in shown:
+            name = widget if counts[widget] == 1 else self.build_address(*places[0])
+            parameters[name] = self._build_parameter(
+                name, [build_target(self.prompt, *place) for place in places], required=False
+            )
+        return parameters
+
+    def _read_app_outputs(self) -> dict[str, str]:
+        """Return the outputs of the workflow's app by the titles of their nodes, or by ID if two have the same."""
+        shown = find_app_outputs(self.editor, self.prompt) if self.editor is not None else []
+        titles = {id_: self.get_title(id_) for id_ in shown}
+        return {id_: title if self._find_nodes(title) == [id_] else id_ for id_, title in titles.items()}
+
+    def _build_parameter(self, name: str, targets: list[Target], *, required: bool) -> Parameter:
+        first = targets[0].node_id
+        return Parameter(name, tuple(targets), required, self.get_title(first), self.prompt[first]["class_type"])
+
+    @cached_property
+    def _ids(self) -> Mapping[str, list[str]]:
+        """Node IDs by what a node may be called: its title or its class."""
+        ids: dict[str, list[str]] = {}
+        for id_, node in self.prompt.items():
+            for called in {self._titles[id_].text, node["class_type"]} - {""}:
+                ids.setdefault(called, []).append(id_)
+        return ids
+
+    def _find_nodes(self, called: str) -> list[str]:
+        return [called] if called in self.prompt else self._ids.get(called, [])
+
+    def _list_inputs(self, node_id: str, definitions: Definitions | None) -> list[str]:
+        node = self.prompt[node_id]
+        definition = definitions.get(node["class_type"]) if definitions else None
+        return list(dict.fromkeys([*node["inputs"], *(definition.inputs if definition is not None else ())]))
+
+    def _has_input(self, node_id: str, field: str, definitions: Definitions | None) -> bool:
+        return field in self._list_inputs(node_id, definitions)
+
+    def _explain_unknown(self, name: str, called: str, field: str, definitions: Definitions | None) -> Problem:
+        ids = self._find_nodes(called)
+        if len(ids) > 1:
+            ways = " or ".join(f'"{one_line(id_)}.{one_line(field)}"' for id_ in ids[:3])
+            return Problem(name, f"{one_line(name)}: {len(ids)} nodes are called {one_line(called)}: use {ways}")
+        if ids:
+            title = self.get_title(ids[0], definitions)
+            names = self._list_inputs(ids[0], definitions)
+            message = (
+                f"{one_line(name)}: {one_line(title)} has no input {short_repr(field)}{_format_guess(field, names)}"
+            )
+            return Problem(name, message, ids[0], title)
+        node, dot, rest = name.rpartition(".")
+        if dot and (meant := find_nearest(node, self._ids)) is not None:
+            meant = short_repr(f"{meant}.{rest}")
+            return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such node: did you mean {meant}?")
+        if self.parameters:
+            guess = _format_guess(name, list(self.parameters))
+            return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such parameter{guess}")
+        examples = ", ".join(f'"{one_line(each)}"' for each in self._suggest_addresses(name, definitions))
+        hint = f"no parameters in titles: name an input by its node, such as {examples}"
+        return Problem(name, f"{one_line(name)}: {one_line(self.name)} has {hint}")
+
+    def _suggest_addresses(self, name: str, definitions: Definitions | None) -> list[str]:
+        """Return some addresses: of suggested inputs with this name, or of any suggested inputs, or of any input."""
+        offered = [self.build_address(*place) for place in suggest_inputs(self.prompt, definitions or {})]
+        if offered:
+            return [each for each in offered if each.endswith(f".{name}")][:5] or offered[:5]
+        pairs = (
+            (id_, key)
+            for id_, node in self.prompt.items()
+            for key, value in node["inputs"].items()
+            if not is_link(value)
+        )
+        id_, key = next(pairs, ("3", "seed"))
+        return [self.build_address(id_, key) if id_ in self.prompt else f"{id_}.{key}"]
+
+
+def _read_title(node: Mapping[str, Any]) -> str:
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return title if isinstance(title, str) else ""
+
+
+def _find_dots(name: str) -> list[int]:
+    return [at for at, char in enumerate(name[:_ADDRESS_LENGTH]) if char == "."]
+
+
+def _format_guess(name: str, names: list[str]) -> str:
+    meant = find_nearest(name, names)
+    if meant is not None:
+        return f": did you mean {short_repr(meant)}?"
+    some = ", ".join(one_line(each) for each in names[:10])
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f": there are {some}{more}" if some else ""

@@ -116,12 +116,12 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         name = _parse_variable(call)
         workflow, fields, definitions = self._load(kit, call)
         values = convert_values(call.values, workflow, fields, self._evaluate)
-        workflow.check(values, definitions, partial=True)
         if "--timeout" in call.options:
             kit = kit.options(timeout=_parse_timeout(call.options["--timeout"]))
         if "--dry-run" in call.options:
             display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
+        workflow.check(values, definitions, partial=True)  # so that a wrong value fails before the cell shows a run
         return self._runner.show(kit.submit(workflow, values), workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:

@@ -30,7 +30,7 @@ def make_frames(count: int = 8, width: int = 64, height: int = 48) -> Any:
 
 def measure_pitch(audio: dict[str, Any]) -> float:
     wave = audio["waveform"][0, 0]
-    return float(np.abs(np.fft.rfft(wave)).argmax() * audio["sample_rate"] / len(wave))
+    return float(np.argmax(np.abs(np.fft.rfft(wave))) * audio["sample_rate"] / len(wave))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from comfykit_jupyter.workflow.clouds import runninghub as words
 from tests.client import workflows
 from tests.client.nodes import GATES, Gate
 
-from .asking import WORKFLOW, Asking, asking
+from .api_client import WORKFLOW, ApiClient, open_client
 from .runninghub import RunningHub
 
 MakeKit = Callable[..., ComfyKit]
@@ -35,9 +35,9 @@ def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
 
 
 @pytest.fixture
-def ask(cloud: RunningHub) -> Iterator[Asking]:
+def ask(cloud: RunningHub) -> Iterator[ApiClient]:
     """A bare client with the cloud's key."""
-    with asking(cloud) as ask:
+    with open_client(cloud) as ask:
         yield ask
 
 
@@ -73,7 +73,7 @@ def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) ->
         return kits[-1]
 
     yield make
-    loop.call(_settled())
+    loop.call(_wait_for_background_tasks())
     for kit in kits:
         for backend in kit._backends.values():
             loop.call(backend.close())
@@ -85,20 +85,20 @@ def kit(make_kit: MakeKit) -> ComfyKit:
     return make_kit(raise_on_error=False)
 
 
-async def _settled() -> None:
+async def _wait_for_background_tasks() -> None:
     """Let what goes on in the background come to its end: it would open connections anew."""
     going = asyncio.all_tasks() - {asyncio.current_task()}
     if going:
         await asyncio.wait(going, timeout=0.5)
 
 
-def running(cloud: RunningHub, gate: Gate) -> None:
+def wait_until_running(cloud: RunningHub, gate: Gate) -> None:
     """Wait until the only task runs, and is known by its id."""
     gate.wait()
     cloud.wait_for(lambda: cloud.tasks)
 
 
-def sent(cloud: RunningHub) -> dict[tuple[str, str], Any]:
+def get_sent_values(cloud: RunningHub) -> dict[tuple[str, str], Any]:
     """The values that the only task was given, by node and field."""
-    (request,) = [*cloud.asked("create"), *cloud.asked("ai-app/run")]
+    (request,) = [*cloud.find_requests("create"), *cloud.find_requests("ai-app/run")]
     return {(each["nodeId"], each["fieldName"]): each["fieldValue"] for each in request.body["nodeInfoList"]}

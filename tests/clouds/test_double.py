@@ -13,7 +13,7 @@ from PIL import Image
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 
-from .asking import WORKFLOW, Asking
+from .api_client import WORKFLOW, ApiClient
 from .runninghub import App, Field, RunningHub
 
 APP = "1937084629516193794"
@@ -56,7 +56,7 @@ _MODEL = "procedural-dreams (no diffusion model).safetensors"
 # Workflows
 
 
-def test_a_graph_is_sent_as_json_text_with_titles_and_unusual_inputs(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_is_sent_as_json_text_with_titles_and_unusual_inputs(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows["7"] = sampled()
     answer = ask("getJsonApiFormat", workflowId="7")
     assert (answer["code"], answer["msg"]) == (0, "SUCCESS")
@@ -75,7 +75,7 @@ def test_a_graph_is_sent_as_json_text_with_titles_and_unusual_inputs(cloud: Runn
     ],
 )
 def test_an_unknown_workflow_is_rejected(
-    cloud: RunningHub, ask: Asking, name: str, workflow_id: str | None, code: int, msg: str
+    cloud: RunningHub, ask: ApiClient, name: str, workflow_id: str | None, code: int, msg: str
 ) -> None:
     cloud.workflows["8"] = workflows.picture()
     cloud.unsaved.add("8")
@@ -95,18 +95,18 @@ def test_an_unknown_workflow_is_rejected(
         ("v2/upload", {"code": 401, "message": "ApiKey verification failed: API Key不存在", "data": None}),
     ],
 )
-def test_each_endpoint_rejects_a_wrong_key_with_its_own_code(ask: Asking, name: str, answer: dict[str, Any]) -> None:
+def test_each_endpoint_rejects_a_wrong_key_with_its_own_code(ask: ApiClient, name: str, answer: dict[str, Any]) -> None:
     ask.key = "0" * 32
     assert ask(name, workflowId=WORKFLOW, taskId="1") == answer
 
 
-def test_a_wrong_key_gets_no_v2_task_status(ask: Asking) -> None:
+def test_a_wrong_key_gets_no_v2_task_status(ask: ApiClient) -> None:
     ask.key = "0" * 32
     answer = ask("v2/query", taskId="1")
     assert (answer["status"], answer["errorCode"]) == ("", "806")
 
 
-def test_a_key_of_another_cloud_is_rejected(sandbox: Sandbox, cloud: RunningHub, ask: Asking) -> None:
+def test_a_key_of_another_cloud_is_rejected(sandbox: Sandbox, cloud: RunningHub, ask: ApiClient) -> None:
     with RunningHub(sandbox.url) as other:
         other.wrong_key = 806
         ask.url = other.url
@@ -138,7 +138,7 @@ def test_a_body_that_is_not_an_object_has_no_key(cloud: RunningHub, body: bytes)
     assert httpx.post(f"{cloud.url}/task/openapi/create", content=body, headers=headers).json()["code"] == 802
 
 
-def test_the_account_has_numbers_as_strings(cloud: RunningHub, ask: Asking) -> None:
+def test_the_account_has_numbers_as_strings(cloud: RunningHub, ask: ApiClient) -> None:
     ask.create()
     assert ask("accountStatus") == {
         "code": 0,
@@ -160,7 +160,7 @@ def test_the_account_has_numbers_as_strings(cloud: RunningHub, ask: Asking) -> N
     }
 
 
-def test_without_coins_a_task_is_rejected_before_it_is_checked(cloud: RunningHub, ask: Asking) -> None:
+def test_without_coins_a_task_is_rejected_before_it_is_checked(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.account["remainCoins"] = "0"
     assert ask("create", workflowId="")["code"] == 416
 
@@ -168,7 +168,7 @@ def test_without_coins_a_task_is_rejected_before_it_is_checked(cloud: RunningHub
 # Values and seeds
 
 
-def test_seeds_are_random_unless_given(cloud: RunningHub, ask: Asking) -> None:
+def test_seeds_are_random_unless_given(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW], cloud.concurrency = sampled(), 3
     ask.create(("3", "steps", "1"))
     assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
@@ -190,12 +190,12 @@ def test_seeds_are_random_unless_given(cloud: RunningHub, ask: Asking) -> None:
         {"1": {"width": 5}},
     ],
 )
-def test_a_value_for_a_missing_node_or_field_rejects_the_task(cloud: RunningHub, ask: Asking, given: object) -> None:
+def test_a_value_for_a_missing_node_or_field_rejects_the_task(cloud: RunningHub, ask: ApiClient, given: object) -> None:
     assert ask("create", workflowId=WORKFLOW, nodeInfoList=given)["code"] == 803
     assert not cloud.tasks
 
 
-def test_a_graph_in_the_request_replaces_the_saved_one(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_in_the_request_replaces_the_saved_one(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.concurrency = 3
     graph = json.dumps(workflows.picture(prefix="other"))
     assert ask("create", workflowId="1", workflow=graph)["code"] == 0
@@ -207,7 +207,7 @@ def test_a_graph_in_the_request_replaces_the_saved_one(cloud: RunningHub, ask: A
     assert ask("create", workflowId=WORKFLOW, workflow=graph, nodeInfoList=value)["code"] == 0
 
 
-def test_extra_keys_of_a_value_are_ignored(cloud: RunningHub, ask: Asking) -> None:
+def test_extra_keys_of_a_value_are_ignored(cloud: RunningHub, ask: ApiClient) -> None:
     value = {"nodeId": "1", "fieldName": "width", "fieldValue": 8, "nodeName": "EmptyImage", "fieldType": "INT"}
     assert ask("create", workflowId=WORKFLOW, nodeInfoList=[value])["code"] == 0
 
@@ -215,7 +215,7 @@ def test_extra_keys_of_a_value_are_ignored(cloud: RunningHub, ask: Asking) -> No
 # Apps
 
 
-def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: Asking) -> None:
+def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW] = sampled()
     cloud.apps[APP] = App(
         "雪",
@@ -257,7 +257,7 @@ def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: Asking) ->
     ],
 )
 def test_a_parameter_of_an_app_accepts_its_own_default(
-    cloud: RunningHub, ask: Asking, kind: str, original: object
+    cloud: RunningHub, ask: ApiClient, kind: str, original: object
 ) -> None:
     cloud.workflows[WORKFLOW]["1"]["inputs"]["other"] = original  # an input that ComfyUI does not look at
     cloud.apps[APP] = App("any", WORKFLOW, [Field("1", "other", kind, data='[{"index":"1","name":"on"}]')])
@@ -268,14 +268,14 @@ def test_a_parameter_of_an_app_accepts_its_own_default(
     assert cloud.task.graph["1"]["inputs"]["other"] == original
 
 
-def test_an_app_runs_by_id_with_its_password(cloud: RunningHub, ask: Asking) -> None:
+def test_an_app_runs_by_id_with_its_password(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.apps[APP] = App("picture", WORKFLOW, [Field("1", "width", "INT")], password="open sesame")
     assert ask("ai-app/run", webappId=int(APP))["code"] == 301
     assert ask("ai-app/run", webappId=int(APP), nodeInfoList=[])["code"] == 301
     asked = {"webappId": int(APP), "nodeInfoList": [], "accessPassword": "open sesame"}
     answer = ask("ai-app/run", **asked)["data"]
     assert (answer["taskId"], answer["taskStatus"]) == (cloud.task.id, "QUEUED")
-    assert ask.ended(cloud, answer["taskId"])["status"] == "SUCCESS"
+    assert ask.wait_for_end(cloud, answer["taskId"])["status"] == "SUCCESS"
     assert ask("quick-ai-app/run", **asked)["code"] == 301
     assert ask("quick-ai-app/run", quickCreateCode="006", **asked)["code"] == 0
 
@@ -284,7 +284,7 @@ def test_an_app_runs_by_id_with_its_password(cloud: RunningHub, ask: Asking) -> 
 
 
 @pytest.mark.parametrize("v2", [False, True])
-def test_an_upload_is_named_by_its_hash_and_found_by_nodes(cloud: RunningHub, ask: Asking, v2: bool) -> None:
+def test_an_upload_is_named_by_its_hash_and_found_by_nodes(cloud: RunningHub, ask: ApiClient, v2: bool) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (5, 4), "red").save(buffer, "PNG")
     first = ask.upload("cat.png", buffer.getvalue(), v2=v2)["data"]
@@ -292,11 +292,11 @@ def test_an_upload_is_named_by_its_hash_and_found_by_nodes(cloud: RunningHub, as
     assert first["fileName"].startswith("openapi/" if v2 else "api/")
     assert cloud.uploads == {first["fileName"]: buffer.getvalue()}
     cloud.workflows[WORKFLOW] = workflows.inverted()
-    results = ask.ended(cloud, ask.create(("1", "image", first["fileName"]))["data"]["taskId"])["results"]
+    results = ask.wait_for_end(cloud, ask.create(("1", "image", first["fileName"]))["data"]["taskId"])["results"]
     assert Image.open(io.BytesIO(httpx.get(results[0]["url"]).content)).size == (5, 4)
 
 
-def test_uploads_have_the_documented_responses(cloud: RunningHub, ask: Asking) -> None:
+def test_uploads_have_the_documented_responses(cloud: RunningHub, ask: ApiClient) -> None:
     answer = ask.upload("a.png", b"abc")
     assert answer == {
         "code": 0,
@@ -311,7 +311,7 @@ def test_uploads_have_the_documented_responses(cloud: RunningHub, ask: Asking) -
     assert "." not in ask.upload("a.zip", b"abc")["data"]["fileName"]
 
 
-def test_the_old_upload_rejects_large_and_unsupported_files(cloud: RunningHub, ask: Asking) -> None:
+def test_the_old_upload_rejects_large_and_unsupported_files(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.upload_limit = 10
     assert ask.upload("a.png", b"x" * 11) == {"code": 809, "msg": "APIKEY_FILE_SIZE_EXCEEDED", "data": None}
     assert ask.upload("a.exe", b"x")["code"] == 808

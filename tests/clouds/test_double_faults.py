@@ -13,7 +13,7 @@ import pytest
 
 from tests.client import workflows
 
-from .asking import PATHS, WORKFLOW, Asking
+from .api_client import PATHS, WORKFLOW, ApiClient
 from .runninghub import (
     CUT,
     DROPPED,
@@ -32,9 +32,9 @@ from .runninghub import (
     Refusal,
     Reply,
     RunningHub,
+    build_huge,
+    build_page,
     changes,
-    huge,
-    page,
 )
 
 FLAT = {"v2/run/workflow", "v2/run/ai-app", "v2/query"}
@@ -58,7 +58,7 @@ def told(name: str, answer: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_every_endpoint_sends_every_code_in_its_own_format(cloud: RunningHub, ask: Asking, name: str) -> None:
+def test_every_endpoint_sends_every_code_in_its_own_format(cloud: RunningHub, ask: ApiClient, name: str) -> None:
     for code, identifier in IDENTIFIERS.items():
         cloud.answer(name, code)
         cloud.answer(name, Refusal(str(code), changes.HOSTILE))
@@ -67,19 +67,19 @@ def test_every_endpoint_sends_every_code_in_its_own_format(cloud: RunningHub, as
         assert told(name, ask(name)) == (str(code), changes.HOSTILE)
 
 
-def test_scripted_responses_come_in_order_then_normal_ones(cloud: RunningHub, ask: Asking) -> None:
+def test_scripted_responses_come_in_order_then_normal_ones(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.answer("create", 421, times=2)
-    cloud.answer("create", page(429, {"Retry-After": "3"}))
+    cloud.answer("create", build_page(429, {"Retry-After": "3"}))
     assert [ask.create()["code"] for _ in range(2)] == [421, 421]
     answer = ask.send("create", workflowId=WORKFLOW)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
     assert answer.headers["Content-Type"] == "text/html"
     assert not cloud.tasks
     assert ask.create()["code"] == 0
-    assert len(cloud.asked("create")) == 4
+    assert len(cloud.find_requests("create")) == 4
     cloud.answer("status", 1003, times=None)
     assert [ask("status", taskId=cloud.task.id)["code"] for _ in range(5)] == [1003] * 5
-    cloud.normal("status")
+    cloud.reset_answer("status")
     assert ask("status", taskId=cloud.task.id)["code"] == 0
 
 
@@ -90,7 +90,7 @@ def test_an_unknown_endpoint_cannot_be_scripted(cloud: RunningHub) -> None:
 
 @pytest.mark.parametrize(("reply", "tasks"), [(DROPPED, 0), (LOST, 1)])
 def test_a_connection_can_break_before_or_after_the_task_is_created(
-    cloud: RunningHub, ask: Asking, reply: Reply, tasks: int
+    cloud: RunningHub, ask: ApiClient, reply: Reply, tasks: int
 ) -> None:
     cloud.answer("create", reply)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -98,7 +98,7 @@ def test_a_connection_can_break_before_or_after_the_task_is_created(
     assert len(cloud.tasks) == tasks
 
 
-def test_a_response_can_break_off(cloud: RunningHub, ask: Asking) -> None:
+def test_a_response_can_break_off(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.answer("create", CUT)
     with pytest.raises(httpx.RemoteProtocolError):
         ask.create()
@@ -106,7 +106,7 @@ def test_a_response_can_break_off(cloud: RunningHub, ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(("reply", "tasks"), [(HANGING, 0), (LOST_HANGING, 1)])
-def test_a_response_can_never_arrive(cloud: RunningHub, ask: Asking, reply: Reply, tasks: int) -> None:
+def test_a_response_can_never_arrive(cloud: RunningHub, ask: ApiClient, reply: Reply, tasks: int) -> None:
     cloud.answer("create", reply)
     ask.http.timeout = httpx.Timeout(20, read=0.5)
     with pytest.raises(httpx.ReadTimeout):
@@ -115,27 +115,27 @@ def test_a_response_can_never_arrive(cloud: RunningHub, ask: Asking, reply: Repl
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_response_can_be_held_back(cloud: RunningHub, ask: Asking, done: bool) -> None:
+def test_a_response_can_be_held_back(cloud: RunningHub, ask: ApiClient, done: bool) -> None:
     event = threading.Event()
     cloud.answer("create", Held(event, done=done))
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(ask.create)
-        cloud.wait_for(lambda: cloud.tasks if done else cloud.asked("create"))
+        cloud.wait_for(lambda: cloud.tasks if done else cloud.find_requests("create"))
         assert bool(cloud.tasks) == done
         assert not answer.done()
         event.set()
         assert answer.result()["code"] == 0
 
 
-@pytest.mark.parametrize("reply", [EMPTY, NO_JSON, page(502)])
-def test_a_response_can_be_invalid_json(cloud: RunningHub, ask: Asking, reply: Reply) -> None:
+@pytest.mark.parametrize("reply", [EMPTY, NO_JSON, build_page(502)])
+def test_a_response_can_be_invalid_json(cloud: RunningHub, ask: ApiClient, reply: Reply) -> None:
     cloud.answer("outputs", reply)
     with pytest.raises(json.JSONDecodeError):
         ask("outputs", taskId="1")
 
 
-def test_responses_can_be_huge_or_endless(cloud: RunningHub, ask: Asking) -> None:
-    cloud.answer("outputs", huge(3_000_000))
+def test_responses_can_be_huge_or_endless(cloud: RunningHub, ask: ApiClient) -> None:
+    cloud.answer("outputs", build_huge(3_000_000))
     assert len(ask.send("outputs", taskId="1").content) > 3_000_000
     cloud.answer("outputs", FLOOD)
     came = 0
@@ -147,7 +147,7 @@ def test_responses_can_be_huge_or_endless(cloud: RunningHub, ask: Asking) -> Non
     assert ask("accountStatus")["code"] == 0
 
 
-def test_endpoints_can_be_missing_with_http_200(cloud: RunningHub, ask: Asking) -> None:
+def test_endpoints_can_be_missing_with_http_200(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.answer("v2/upload", NOT_FOUND)
     cloud.answer("v2/query", WRONG_PATH)
     assert ask.upload("a.png", b"abc", v2=True) == {"code": 404, "msg": "NOT_FOUND"}
@@ -155,8 +155,8 @@ def test_endpoints_can_be_missing_with_http_200(cloud: RunningHub, ask: Asking) 
     assert not cloud.uploads
 
 
-@pytest.mark.parametrize("reply", [page(500, done=True), Refusal(500, done=True)])
-def test_an_error_can_follow_a_completed_action(cloud: RunningHub, ask: Asking, reply: Reply | Refusal) -> None:
+@pytest.mark.parametrize("reply", [build_page(500, done=True), Refusal(500, done=True)])
+def test_an_error_can_follow_a_completed_action(cloud: RunningHub, ask: ApiClient, reply: Reply | Refusal) -> None:
     cloud.answer("create", reply)
     assert "500" in ask.send("create", workflowId=WORKFLOW).text
     assert len(cloud.tasks) == 1
@@ -192,14 +192,14 @@ VARIANTS: list[tuple[changes.Change, Callable[[Any], bool]]] = [
 
 @pytest.mark.parametrize(("change", "holds"), VARIANTS)
 def test_created_tasks_have_other_known_formats(
-    cloud: RunningHub, ask: Asking, change: changes.Change, holds: Callable[[Any], bool]
+    cloud: RunningHub, ask: ApiClient, change: changes.Change, holds: Callable[[Any], bool]
 ) -> None:
     cloud.answer("create", change)
     assert holds(ask.create())
     assert len(cloud.tasks) == 1
 
 
-def test_missing_outputs_can_have_code_0(cloud: RunningHub, ask: Asking) -> None:
+def test_missing_outputs_can_have_code_0(cloud: RunningHub, ask: ApiClient) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.wait(task_id)
     cloud.answer("outputs", changes.legacy_running)
@@ -210,7 +210,7 @@ def test_missing_outputs_can_have_code_0(cloud: RunningHub, ask: Asking) -> None
     assert ask("outputs", taskId=task_id)["data"]
 
 
-def test_a_running_task_can_lack_a_socket(cloud: RunningHub, ask: Asking) -> None:
+def test_a_running_task_can_lack_a_socket(cloud: RunningHub, ask: ApiClient) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.wait(task_id)
     cloud.task.polls = 1
@@ -218,7 +218,7 @@ def test_a_running_task_can_lack_a_socket(cloud: RunningHub, ask: Asking) -> Non
     assert ask("outputs", taskId=task_id)["data"] == {"netWssUrl": None}
 
 
-def test_states_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
+def test_states_have_other_known_formats(cloud: RunningHub, ask: ApiClient) -> None:
     task_id = ask.create()["data"]["taskId"]
     cloud.answer("status", changes.state_as_object)
     cloud.answer("status", changes.with_state(""))
@@ -232,10 +232,10 @@ def test_states_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None
     assert ask("v2/query", taskId=task_id)["data"]["taskId"] == task_id
 
 
-def test_results_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
+def test_results_have_other_known_formats(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.fates.append(Fate(outputs=[Output("9", "a.png", b"")]))
     task_id = ask.create()["data"]["taskId"]
-    ask.ended(cloud, task_id)
+    ask.wait_for_end(cloud, task_id)
     cloud.answer("v2/query", changes.without_node_ids)
     cloud.answer("v2/query", changes.without_results)
     (result,) = ask("v2/query", taskId=task_id)["results"]
@@ -243,10 +243,10 @@ def test_results_have_other_known_formats(cloud: RunningHub, ask: Asking) -> Non
     assert ask("v2/query", taskId=task_id)["results"] is None
 
 
-def test_failures_have_other_known_formats(cloud: RunningHub, ask: Asking) -> None:
+def test_failures_have_other_known_formats(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.fates.append(Fate("FAILED", reason=REASON))
     task_id = ask.create()["data"]["taskId"]
-    assert ask.ended(cloud, task_id)["failedReason"] == REASON
+    assert ask.wait_for_end(cloud, task_id)["failedReason"] == REASON
     for change in (changes.reason_as_json, changes.without_reason):
         cloud.answer("v2/query", change)
         cloud.answer("outputs", change)
@@ -259,7 +259,7 @@ def test_failures_have_other_known_formats(cloud: RunningHub, ask: Asking) -> No
     assert ask("outputs", taskId=task_id)["data"]["failedReason"]["traceback"] == REASON["traceback"]
 
 
-def test_a_graph_can_be_an_object(cloud: RunningHub, ask: Asking) -> None:
+def test_a_graph_can_be_an_object(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.answer("getJsonApiFormat", changes.graph_as_object)
     assert ask("getJsonApiFormat", workflowId=WORKFLOW)["data"]["prompt"] == workflows.picture()
 
@@ -268,16 +268,18 @@ def test_a_graph_can_be_an_object(cloud: RunningHub, ask: Asking) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (404, "NoSuchKey")])
-def test_file_urls_expire_like_those_of_an_object_store(cloud: RunningHub, ask: Asking, status: int, code: str) -> None:
-    (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
+def test_file_urls_expire_like_those_of_an_object_store(
+    cloud: RunningHub, ask: ApiClient, status: int, code: str
+) -> None:
+    (result,) = ask.wait_for_end(cloud, ask.create()["data"]["taskId"])["results"]
     cloud.files.expired = status
     answer = httpx.get(result["url"])
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/xml; charset=utf-8")
     assert f"<Code>{code}</Code>" in answer.text
 
 
-def test_a_download_can_break_off_or_redirect(cloud: RunningHub, ask: Asking) -> None:
-    (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
+def test_a_download_can_break_off_or_redirect(cloud: RunningHub, ask: ApiClient) -> None:
+    (result,) = ask.wait_for_end(cloud, ask.create()["data"]["taskId"])["results"]
     cloud.answer("file", CUT)
     cloud.answer("file", Reply(status=302, headers={"Location": f"{cloud.url}/elsewhere"}))
     with pytest.raises(httpx.RemoteProtocolError):
@@ -286,15 +288,15 @@ def test_a_download_can_break_off_or_redirect(cloud: RunningHub, ask: Asking) ->
     assert httpx.get(result["url"]).headers["Content-Type"] == "image/png"
 
 
-def test_files_can_have_any_name(cloud: RunningHub, ask: Asking) -> None:
+def test_files_can_have_any_name(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.files.name = lambda name: f"ü x&y #1%?\n<b>{name}"
-    (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
+    (result,) = ask.wait_for_end(cloud, ask.create()["data"]["taskId"])["results"]
     assert httpx.get(result["url"]).headers["Content-Type"] == "image/png"
 
 
 @pytest.mark.parametrize("where", ["authorization", "cookie", "header", "query", "body"])
-def test_secrets_sent_to_the_file_server_are_recorded(cloud: RunningHub, ask: Asking, where: str) -> None:
-    (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
+def test_secrets_sent_to_the_file_server_are_recorded(cloud: RunningHub, ask: ApiClient, where: str) -> None:
+    (result,) = ask.wait_for_end(cloud, ask.create()["data"]["taskId"])["results"]
     httpx.get(result["url"])
     assert cloud.files.leaks == []
     headers = {"authorization": {"Authorization": "Bearer x"}, "cookie": {"Cookie": "a=b"}, "header": {"X": cloud.key}}
@@ -304,8 +306,8 @@ def test_secrets_sent_to_the_file_server_are_recorded(cloud: RunningHub, ask: As
     assert cloud.files.leaks
 
 
-def test_the_api_sets_a_cookie_for_itself_only(cloud: RunningHub, ask: Asking) -> None:
-    (result,) = ask.ended(cloud, ask.create()["data"]["taskId"])["results"]
+def test_the_api_sets_a_cookie_for_itself_only(cloud: RunningHub, ask: ApiClient) -> None:
+    (result,) = ask.wait_for_end(cloud, ask.create()["data"]["taskId"])["results"]
     assert ask.http.cookies["acw_tc"] == cloud.cookie
     assert ask.http.get(result["url"]).status_code == 200
     assert cloud.files.leaks == []

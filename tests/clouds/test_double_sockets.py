@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.client import workflows
 from tests.client.nodes import GATES, PATIENCE
 
-from .asking import WORKFLOW, Asking
+from .api_client import WORKFLOW, ApiClient
 from .runninghub import Polls, RunningHub
 
 
@@ -28,7 +28,7 @@ def _waiting(cloud: RunningHub) -> None:
 
 
 @contextmanager
-def listening(ask: Asking) -> Iterator[ClientConnection]:
+def listening(ask: ApiClient) -> Iterator[ClientConnection]:
     """A socket of a task that is made for it."""
     with connect(ask.create()["data"]["netWssUrl"]) as socket:
         yield socket
@@ -52,7 +52,7 @@ def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def test_a_socket_gets_a_run_from_start_to_end(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_gets_a_run_from_start_to_end(cloud: RunningHub, ask: ApiClient) -> None:
     GATES["heard"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("heard")
     with listening(ask) as socket:
@@ -65,12 +65,12 @@ def test_a_socket_gets_a_run_from_start_to_end(cloud: RunningHub, ask: Asking) -
     cloud.wait(cloud.task.id)
 
 
-def test_sockets_also_send_frames_unknown_to_comfyui(cloud: RunningHub, ask: Asking) -> None:
+def test_sockets_also_send_frames_unknown_to_comfyui(cloud: RunningHub, ask: ApiClient) -> None:
     with listening(ask) as socket:
         assert {*heard(socket)} >= {*cloud.sockets.noise}
 
 
-def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: Asking) -> None:
+def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW] = workflows.gated("late")
     cloud.waits_for_socket = False
     url = ask.create()["data"]["netWssUrl"]
@@ -86,7 +86,7 @@ def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: Asking) -> 
     assert "execution_success" in kinds
 
 
-def test_a_socket_of_a_finished_task_gets_no_frames(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_of_a_finished_task_gets_no_frames(cloud: RunningHub, ask: ApiClient) -> None:
     url = ask.create()["data"]["netWssUrl"]
     with connect(url) as socket:
         heard(socket)
@@ -95,7 +95,7 @@ def test_a_socket_of_a_finished_task_gets_no_frames(cloud: RunningHub, ask: Aski
         assert events(heard(socket)) == []
 
 
-def test_a_preview_is_downloaded_with_the_sockets_credential(cloud: RunningHub, ask: Asking) -> None:
+def test_a_preview_is_downloaded_with_the_sockets_credential(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW]["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
     with listening(ask) as socket:
         frames = events(heard(socket))
@@ -107,7 +107,7 @@ def test_a_preview_is_downloaded_with_the_sockets_credential(cloud: RunningHub, 
 
 
 @pytest.mark.parametrize("how", ["refused", "credential", "client"])
-def test_a_socket_can_be_rejected(cloud: RunningHub, ask: Asking, how: str) -> None:
+def test_a_socket_can_be_rejected(cloud: RunningHub, ask: ApiClient, how: str) -> None:
     url = ask.create()["data"]["netWssUrl"]
     if how == "refused":
         cloud.sockets.treatment = "refuse"
@@ -120,14 +120,14 @@ def test_a_socket_can_be_rejected(cloud: RunningHub, ask: Asking, how: str) -> N
     assert not cloud.task.started
 
 
-def test_a_run_continues_when_its_socket_breaks(cloud: RunningHub, ask: Asking) -> None:
+def test_a_run_continues_when_its_socket_breaks(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.sockets.cut_after = 3
     with listening(ask) as socket, pytest.raises(ConnectionClosedError):
         heard(socket)
-    assert ask.ended(cloud, cloud.task.id)["status"] == "SUCCESS"
+    assert ask.wait_for_end(cloud, cloud.task.id)["status"] == "SUCCESS"
 
 
-def test_a_socket_can_hang_or_stay_silent(cloud: RunningHub, ask: Asking) -> None:
+def test_a_socket_can_hang_or_stay_silent(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.sockets.treatment = "hang"
     url = ask.create()["data"]["netWssUrl"]
     with pytest.raises(TimeoutError), connect(url, open_timeout=0.5):
@@ -138,7 +138,7 @@ def test_a_socket_can_hang_or_stay_silent(cloud: RunningHub, ask: Asking) -> Non
     assert not cloud.task.started
 
 
-def test_execution_success_can_come_early(cloud: RunningHub, ask: Asking) -> None:
+def test_execution_success_can_come_early(cloud: RunningHub, ask: ApiClient) -> None:
     GATES["early"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("early")
     cloud.sockets.early_success = True

@@ -12,9 +12,9 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .conftest import MakeKit
-from .runninghub import FLOOD, HANGING, NO_JSON, App, Field, Reply, RunningHub, changes, page
+from .runninghub import FLOOD, HANGING, NO_JSON, App, Field, Reply, RunningHub, build_page, changes
 
 CN, AI = "https://www.runninghub.cn", "https://www.runninghub.ai"
 
@@ -35,7 +35,7 @@ def test_missing_account_values_are_omitted(data: object, kit: ComfyKit, cloud: 
     assert (server.reachable, server.running) == (True, 0)
 
 
-@pytest.mark.parametrize("answer", [802, 1003, NO_JSON, page(502), page(429), Reply([])], ids=str)
+@pytest.mark.parametrize("answer", [802, 1003, NO_JSON, build_page(502), build_page(429), Reply([])], ids=str)
 def test_an_account_that_cannot_be_read_is_unreachable(
     answer: changes.Change, kit: ComfyKit, cloud: RunningHub
 ) -> None:
@@ -57,7 +57,7 @@ async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit, cloud: R
     assert "does not know the key" in str((await kit.check(WORKFLOW)).problems)
     report = await kit.check("1904")
     assert "it has no such workflow" in str(report.problems)
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
 def test_a_dry_run_sends_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -66,8 +66,8 @@ def test_a_dry_run_sends_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
     assert "Canvas  width: 32 → 48" in str(told)
     cloud.apps["12"] = App("A picture", WORKFLOW, [Field("1", "width", "INT")])
     assert "width: 32 → 40" in str(kit.dry_run("rh-app:12", width=40))
-    assert not cloud.asked("create")
-    assert not cloud.asked("ai-app/run")
+    assert not cloud.find_requests("create")
+    assert not cloud.find_requests("ai-app/run")
 
 
 def test_a_form_has_the_workflows_parameters(kit: ComfyKit, cloud: RunningHub) -> None:

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .clock import advance
 from .conftest import MakeKit
 from .runninghub import (
@@ -33,9 +33,9 @@ from .runninghub import (
     Refusal,
     Reply,
     RunningHub,
+    build_huge,
+    build_page,
     changes,
-    huge,
-    page,
 )
 from .runninghub.script import Answer
 
@@ -48,10 +48,10 @@ LOSSES: dict[str, Answer] = {
     "an endless answer": FLOOD,
     "an empty answer": EMPTY,
     "half of an answer": NO_JSON,
-    "a page": page(200),
-    "a page of an error": page(500),
-    "a page of a gateway": page(502, done=True),
-    "a gateway that waited": page(504, done=True),
+    "a page": build_page(200),
+    "a page of an error": build_page(500),
+    "a page of a gateway": build_page(502, done=True),
+    "a gateway that waited": build_page(504, done=True),
     "JSON by 500": Reply({"code": 1, "msg": "error"}, 500),
     "a list": Reply([1]),
     "a text": Reply('"hello"'),
@@ -63,7 +63,7 @@ LOSSES: dict[str, Answer] = {
     "a task that is none": lambda body: {**body, "data": {**body["data"], "taskId": "../1"}},
     "an unknown error": Refusal(500, done=True),
     "an internal error": 1005,
-    "a huge answer": huge(3 << 20),
+    "a huge answer": build_huge(3 << 20),
 }
 
 
@@ -75,7 +75,7 @@ def test_a_task_that_may_exist_is_not_sent_again(
     monkeypatch.setattr(runninghub_api, "ANSWER_LIMIT", 1 << 20)
     cloud.answer("create", LOSSES[loss], times=None)
     result = kit.run(WORKFLOW)
-    assert len(cloud.asked("create")) == 1
+    assert len(cloud.find_requests("create")) == 1
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == "unknown"
@@ -102,16 +102,16 @@ def test_a_run_waits_while_the_account_is_at_its_limit(code: int | str, make_kit
     run = make_kit(runninghub_retry_count=0).submit(WORKFLOW)
     run.subscribe(progress=lambda progress: notes.add(progress.note))
     assert run.result().status == "completed"
-    assert len(cloud.asked("create")) == 6
+    assert len(cloud.find_requests("create")) == 6
     assert any("trying again in" in note for note in notes)
 
 
-@pytest.mark.parametrize("trouble", [1003, 1010, 1011, page(429), Reply({"msg": "slow down"}, 429)], ids=str)
+@pytest.mark.parametrize("trouble", [1003, 1010, 1011, build_page(429), Reply({"msg": "slow down"}, 429)], ids=str)
 def test_a_temporary_rejection_is_retried_a_few_times(trouble: Answer, make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.answer("create", trouble, times=2)
     kit = make_kit(raise_on_error=False, runninghub_retry_count=2)
     assert kit.run(WORKFLOW).status == "completed"
-    assert len(cloud.asked("create")) == 3
+    assert len(cloud.find_requests("create")) == 3
     cloud.requests.clear()
     cloud.answer("create", trouble, times=None)
     result = kit.run(WORKFLOW)
@@ -119,11 +119,11 @@ def test_a_temporary_rejection_is_retried_a_few_times(trouble: Answer, make_kit:
     assert result.error is not None
     assert result.error.kind == "unreachable"
     assert result.prompt_id is None
-    assert len(cloud.asked("create")) == 3
+    assert len(cloud.find_requests("create")) == 3
 
 
 def test_retry_after_is_respected(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.answer("create", page(429, {"Retry-After": "0"}))
+    cloud.answer("create", build_page(429, {"Retry-After": "0"}))
     told: list[str] = []
     run = kit.submit(WORKFLOW)
     run.subscribe(progress=lambda progress: told.append(progress.note))
@@ -160,7 +160,7 @@ def test_any_other_rejection_is_reported_without_a_retry(kit: ComfyKit, cloud: R
             cloud.requests.clear()
             cloud.answer("create", refusal)
             result = kit.run(WORKFLOW)
-            assert len(cloud.asked("create")) == 1
+            assert len(cloud.find_requests("create")) == 1
             assert result.error is not None
             assert result.error.kind == "refused", code
             assert f"(code {code})" in str(result.msg)
@@ -257,7 +257,7 @@ def test_a_task_that_fails_on_creation_is_a_rejected_prompt(kit: ComfyKit, cloud
     result = refused(kit)
     assert "Prompt outputs failed validation" in str(result.msg)
     assert result.prompt_id == cloud.task.id
-    assert not cloud.asked("v2/query")
+    assert not cloud.find_requests("v2/query")
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ def held_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
     """A run whose request to create is under way."""
     cloud.answer("create", answer)
     run = kit.submit(WORKFLOW)
-    cloud.wait_for(lambda: cloud.asked("create"))
+    cloud.wait_for(lambda: cloud.find_requests("create"))
     return run
 
 
@@ -380,16 +380,16 @@ def test_leaving_during_creation_reports_a_lost_response(
     assert result.error is not None
     assert result.error.kind == "timeout"
     assert any("may still run" in line for line in result.warnings)
-    assert len(cloud.asked("create")) == 1
+    assert len(cloud.find_requests("create")) == 1
 
 
 def test_leaving_before_a_task_is_accepted_costs_nothing(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", 421, times=None)
     run = kit.submit(WORKFLOW)
-    cloud.wait_for(lambda: len(cloud.asked("create")) > 1)
+    cloud.wait_for(lambda: len(cloud.find_requests("create")) > 1)
     run.cancel()
     result = run.result()
     assert (run.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
     assert not cloud.tasks
-    assert not cloud.asked("cancel")
-    assert not cloud.asked("v2/query")
+    assert not cloud.find_requests("cancel")
+    assert not cloud.find_requests("v2/query")

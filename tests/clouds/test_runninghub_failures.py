@@ -12,8 +12,8 @@ from comfykit_jupyter.client.backends.runninghub import follow
 from tests.client import workflows
 from tests.client.nodes import Gate
 
-from .asking import WORKFLOW, Asking
-from .conftest import MakeKit, running
+from .api_client import WORKFLOW, ApiClient
+from .conftest import MakeKit, wait_until_running
 from .runninghub import NOT_FOUND, Fate, Output, RunningHub, changes
 
 REASON = {
@@ -143,7 +143,7 @@ def test_outputs_before_a_failure_are_kept(kit: ComfyKit, cloud: RunningHub) -> 
     assert len(result["cover"]) == 1
 
 
-def test_a_failure_of_an_attached_task_names_the_node_class(kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
+def test_a_failure_of_an_attached_task_names_the_node_class(kit: ComfyKit, cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW] = workflows.failing()
     again = kit.attach(ask.create()["data"]["taskId"]).result()
     assert again.error is not None
@@ -165,12 +165,12 @@ def test_an_error_names_the_workflow_of_its_run(make_kit: MakeKit, cloud: Runnin
 
 
 def test_a_task_cancelled_elsewhere_is_reported_as_cancelled(
-    kit: ComfyKit, cloud: RunningHub, ask: Asking, gate: tuple[str, Gate]
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, gate: tuple[str, Gate]
 ) -> None:
     name, its = gate
     cloud.workflows[WORKFLOW] = workflows.gated(name)
     run = kit.submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     ask("cancel", taskId=cloud.task.id)
     result = run.result()
     assert result.status == "failed"
@@ -198,4 +198,4 @@ def test_a_succeeded_task_that_disappears_has_no_outputs_to_wait_for(kit: ComfyK
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert "does not tell the outputs yet" in result.warnings[0]
-    assert len(cloud.asked("outputs")) <= follow.OUTPUTS_TRIES + follow.SOCKET_TRIES
+    assert len(cloud.find_requests("outputs")) <= follow.OUTPUTS_TRIES + follow.SOCKET_TRIES

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.backends.runninghub import follow as runninghub_fol
 from comfykit_jupyter.client.running import run as runs
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW, Asking
+from .api_client import WORKFLOW, ApiClient
 from .conftest import MakeKit
 from .runninghub import (
     CUT,
@@ -34,8 +34,8 @@ from .runninghub import (
     Refusal,
     Reply,
     RunningHub,
+    build_page,
     changes,
-    page,
 )
 from .runninghub.script import Answer
 
@@ -43,7 +43,7 @@ PICTURE = Output("2", "picture.png", b"\x89PNG")
 
 
 def looks(cloud: RunningHub) -> int:
-    return len(cloud.asked("v2/query"))
+    return len(cloud.find_requests("v2/query"))
 
 
 def failed(result: ExecuteResult, kind: str) -> str:
@@ -79,14 +79,14 @@ def test_states_can_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningH
 
 
 TROUBLES: dict[str, Answer] = {
-    "a page": page(502),
-    "a page by 200": page(200),
+    "a page": build_page(502),
+    "a page by 200": build_page(200),
     "half of an answer": NO_JSON,
     "an answer that is cut off": CUT,
     "an empty answer": EMPTY,
     "a break": DROPPED,
     "silence": HANGING,
-    "too often": page(429),
+    "too often": build_page(429),
     "no state": changes.with_state(""),
     "null": changes.with_state(None),
     "an unknown state": changes.with_state("PAUSED"),
@@ -120,8 +120,8 @@ def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
     assert result.prompt_id == cloud.task.id
     assert f"kit.attach('{cloud.task.id}')" in message
     assert f"{cloud.url}/call-api/call-record-detail/{cloud.task.id}" in message
-    assert len(cloud.asked("create")) == 1
-    cloud.normal("v2/query")
+    assert len(cloud.find_requests("create")) == 1
+    cloud.reset_answer("v2/query")
     assert kit.attach(cloud.task.id).result().status == "completed"
 
 
@@ -151,9 +151,9 @@ def test_every_code_ends_the_run_or_is_tolerated_for_a_while(
         cloud.requests.clear()
         cloud.answer(endpoint, code, times=None)
         result = make_kit(raise_on_error=False).run(WORKFLOW)
-        cloud.normal(endpoint)
+        cloud.reset_answer(endpoint)
         failed(result, "gone" if code in MISSING else "unreachable")
-        assert len(cloud.asked(endpoint)) == (1 if code in FATAL | MISSING else 6), code
+        assert len(cloud.find_requests(endpoint)) == (1 if code in FATAL | MISSING else 6), code
         assert result.prompt_id == cloud.task.id
         cloud.task.polls = 99
 
@@ -187,7 +187,7 @@ def test_a_deleted_task_is_not_waited_for(
     assert looks(cloud) == 1
     failed(kit.attach("1904").result(), "gone")
     cloud.answer("v2/query", NOT_FOUND, times=None)
-    cloud.normal("v2/query")
+    cloud.reset_answer("v2/query")
     cloud.not_found = code
     cloud.answer("v2/query", NOT_FOUND, times=None)
     failed(kit.attach("1904").result(), "gone")
@@ -250,7 +250,7 @@ def test_the_search_for_the_socket_has_a_limit(
     cloud.sockets.told = False
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=15)
     assert make_kit().run(WORKFLOW).status == "completed"
-    assert len(cloud.asked("outputs")) == follow.SOCKET_TRIES
+    assert len(cloud.find_requests("outputs")) == follow.SOCKET_TRIES
 
 
 def test_following_does_not_wait_for_the_socket_url(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -270,7 +270,7 @@ def test_one_malformed_response_does_not_abandon_the_newer_route(kit: ComfyKit, 
 # The older route
 
 
-@pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "no"}, 404)], ids=str)
+@pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, build_page(404), Reply({"message": "no"}, 404)], ids=str)
 def test_without_the_newer_route_the_older_one_is_used(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", answer, times=None)
     result = kit.run(WORKFLOW, width=48)
@@ -299,7 +299,7 @@ def test_a_run_without_either_route_fails_with_a_reason(code: int, kit: ComfyKit
     cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.answer("outputs", code, times=None)
     assert "kit.attach(" in failed(kit.run(WORKFLOW), "unreachable")
-    assert len(cloud.asked("outputs")) == 1
+    assert len(cloud.find_requests("outputs")) == 1
 
 
 def test_a_response_can_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -339,7 +339,7 @@ def test_outputs_that_do_not_arrive_can_be_fetched_later(kit: ComfyKit, cloud: R
     assert result.warnings == [
         f"RunningHub does not tell the outputs yet: kit.attach('{cloud.task.id}') asks for them again"
     ]
-    cloud.normal("v2/query")
+    cloud.reset_answer("v2/query")
     assert kit.attach(cloud.task.id).result().image.pil().size == (32, 16)
 
 
@@ -352,7 +352,7 @@ def test_a_task_can_have_no_outputs(kit: ComfyKit, cloud: RunningHub) -> None:
 
 
 @pytest.mark.parametrize("node", [7, "7"])
-def test_a_node_id_can_be_a_number(node: int | str, kit: ComfyKit, cloud: RunningHub, ask: Asking) -> None:
+def test_a_node_id_can_be_a_number(node: int | str, kit: ComfyKit, cloud: RunningHub, ask: ApiClient) -> None:
     cloud.fates.append(Fate(outputs=[PICTURE]))
     cloud.answer("v2/query", lambda body: with_node(body, node), times=None)
     assert list(kit.run(WORKFLOW).images_by_var) == ["7"]

@@ -11,7 +11,7 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.running import run as runs
 from comfykit_jupyter.client.running.run import Run
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .clock import advance
 from .conftest import MakeKit
 from .runninghub import HANGING, Held, RunningHub
@@ -29,7 +29,7 @@ def held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
     """A run whose task is being created."""
     cloud.answer("create", Held(answered, done=True))
     run = kit.submit(WORKFLOW)
-    cloud.wait_for(lambda: cloud.asked("create"))
+    cloud.wait_for(lambda: cloud.find_requests("create"))
     return run
 
 
@@ -46,7 +46,7 @@ def test_a_rejected_task_is_not_retried_after_cancel(
     canceller.join()
     result = run.result()
     assert (run.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
-    assert len(cloud.asked("create")) == 1
+    assert len(cloud.find_requests("create")) == 1
     assert not cloud.tasks
 
 

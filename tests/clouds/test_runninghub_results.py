@@ -13,9 +13,9 @@ from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import get_local_folder
 from tests.client import workflows
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .conftest import MakeKit
-from .runninghub import DROPPED, NOT_FOUND, Fate, Held, Output, Reply, RunningHub, changes, page
+from .runninghub import DROPPED, NOT_FOUND, Fate, Held, Output, Reply, RunningHub, build_page, changes
 
 
 def output(name: str, content: bytes = b"content", node: str = "2", text: str | None = None) -> Output:
@@ -53,7 +53,7 @@ def test_a_deleted_output_is_a_warning_not_a_failure(status: int, kit: ComfyKit,
     assert result.image.pil().size == (32, 16)
 
 
-@pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
+@pytest.mark.parametrize("trouble", [DROPPED, build_page(502), Reply(b"half", end="cut")], ids=str)
 def test_a_failed_download_is_retried(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("file", trouble)
     result = kit.run(WORKFLOW)
@@ -61,7 +61,7 @@ def test_a_failed_download_is_retried(trouble: Reply, kit: ComfyKit, cloud: Runn
     assert result.image.pil().size == (32, 16)
 
 
-@pytest.mark.parametrize("trouble", [DROPPED, page(502), Reply(b"half", end="cut")], ids=str)
+@pytest.mark.parametrize("trouble", [DROPPED, build_page(502), Reply(b"half", end="cut")], ids=str)
 def test_an_output_that_cannot_be_downloaded_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[output("a.png"), output("b.png")]))
     cloud.answer("file", trouble, times=None)
@@ -160,7 +160,7 @@ def test_a_malformed_cost_is_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
         cloud.fates.append(Fate(outputs=[output("a.png")]))
         cloud.answer("v2/query", with_usage(told), times=None)
         assert kit.run(WORKFLOW).cost == ({"money": 0.25} if isinstance(told, dict) and len(told) == 1 else {})
-        cloud.normal("v2/query")
+        cloud.reset_answer("v2/query")
 
 
 def with_usage(told: object) -> changes.Change:

@@ -21,9 +21,9 @@ from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .conftest import MakeKit
-from .runninghub import App, Fate, Field, Polls, Refusal, RunningHub, changes, page
+from .runninghub import App, Fate, Field, Polls, Refusal, RunningHub, build_page, changes
 
 APP = "1937084629516193794"
 
@@ -85,13 +85,13 @@ def test_secrets_appear_nowhere(
             Refusal(433, echo, {"promptTips": echo}),
             changes.with_message(echo),
             lambda body: {**body, "failedReason": {"exception_message": key, "traceback": [key]}, "status": "FAILED"},
-            page(302, {"Location": f"{cloud.url}/?apiKey={cloud.key}"}),
-            page(502),
+            build_page(302, {"Location": f"{cloud.url}/?apiKey={cloud.key}"}),
+            build_page(502),
         ):
             cloud.answer(endpoint, answer)
             other = make_kit(raise_on_error=False, runninghub_retry_count=0)
             results.append(other.run(f"rh-app:{APP}" if endpoint == "apiCallDemo" else WORKFLOW))
-            cloud.normal(endpoint)
+            cloud.reset_answer(endpoint)
             for task in cloud.tasks.values():
                 task.end, task.polls = "FAILED", 99
     results.append(make_kit(raise_on_error=False, runninghub_url="http://127.0.0.1:1").run(WORKFLOW))
@@ -123,12 +123,12 @@ def test_a_redirect_never_gets_the_key(
 ) -> None:
     cloud.workflows[WORKFLOW] = workflows.inverted()
     cloud.apps[APP] = App("A picture", WORKFLOW, [Field("1", "image", "IMAGE")])
-    cloud.answer(endpoint, page(status, {"Location": f"{elsewhere.url}/api"}), times=None)
+    cloud.answer(endpoint, build_page(status, {"Location": f"{elsewhere.url}/api"}), times=None)
     source = f"rh-app:{APP}" if endpoint == "apiCallDemo" else WORKFLOW
     if endpoint == "cancel":
         cloud.workflows[WORKFLOW] = workflows.gated(gate[0])
         run = kit.submit(WORKFLOW)
-        cloud.wait_for(lambda: cloud.asked("v2/query"))
+        cloud.wait_for(lambda: cloud.find_requests("v2/query"))
         with pytest.raises(ServerError, match="redirects to another address"):
             run.cancel()
         gate[1].open()
@@ -138,7 +138,7 @@ def test_a_redirect_never_gets_the_key(
         assert result.status == "failed"
         assert "redirects to another address" in str(result.msg)
     assert elsewhere.seen == []
-    assert len(cloud.asked("create")) <= 1
+    assert len(cloud.find_requests("create")) <= 1
 
 
 def test_other_hosts_get_no_secrets(kit: ComfyKit, cloud: RunningHub, elsewhere: Elsewhere) -> None:

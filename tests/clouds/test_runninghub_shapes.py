@@ -12,7 +12,7 @@ import pytest
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .conftest import MakeKit
 from .runninghub import LOST, Reply, RunningHub
 

@@ -19,7 +19,7 @@ from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .runninghub import NOT_FOUND, Polls, Refusal, RunningHub, changes
 
 

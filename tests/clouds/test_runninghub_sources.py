@@ -14,7 +14,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW
+from .api_client import WORKFLOW
 from .conftest import MakeKit
 from .runninghub import IDENTIFIERS, App, Field, Reply, RunningHub, changes
 
@@ -53,22 +53,22 @@ async def test_a_workflow_runs_by_its_id(name: str, kit: ComfyKit, cloud: Runnin
 def test_a_page_url_names_its_workflow(page: str, kit: ComfyKit, cloud: RunningHub) -> None:
     for site in (cloud.url, *SITES):
         assert kit.load(f"{site}/{page.format(WORKFLOW)}").prompt["1"]["class_type"] == "EmptyImage"
-    assert {request.body["workflowId"] for request in cloud.asked("getJsonApiFormat")} == {WORKFLOW}
+    assert {request.body["workflowId"] for request in cloud.find_requests("getJsonApiFormat")} == {WORKFLOW}
 
 
 @pytest.mark.parametrize("page", APP_PAGES)
 def test_a_page_url_names_its_app(page: str, kit: ComfyKit, cloud: RunningHub, app: App) -> None:
     for site in (cloud.url, *SITES):
         assert list(kit.load(f"{site}/{page.format(APP)}").parameters) == ["width", "height"]
-    assert cloud.asked("apiCallDemo")
-    assert not cloud.asked("getJsonApiFormat")
+    assert cloud.find_requests("apiCallDemo")
+    assert not cloud.find_requests("getJsonApiFormat")
 
 
 def test_an_app_runs_by_its_id(kit: ComfyKit, cloud: RunningHub, app: App) -> None:
     result = kit.run(f"rh-app:{APP}", width=48)
     assert result.image.pil().size == (48, 16)
     assert result.workflow_name == "A picture"
-    (request,) = cloud.asked("ai-app/run")
+    (request,) = cloud.find_requests("ai-app/run")
     assert request.body["webappId"] == int(APP)
 
 
@@ -89,7 +89,7 @@ async def test_a_file_or_dict_can_refer_to_a_workflow(
     for source in (reference, path, str(path)):
         assert kit.run(source, {"width": 48}).status == "completed"
     assert (await kit.execute_json(reference)).status == "completed"
-    assert [request.body["workflowId"] for request in cloud.asked("create")] == [WORKFLOW] * 4
+    assert [request.body["workflowId"] for request in cloud.find_requests("create")] == [WORKFLOW] * 4
 
 
 def test_a_file_can_refer_to_an_app(kit: ComfyKit, cloud: RunningHub, app: App, tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_an_invalid_id_is_not_requested(kit: ComfyKit, cloud: RunningHub) -> Non
 def test_a_workflow_is_cached_for_a_while(kit: ComfyKit, cloud: RunningHub) -> None:
     for _ in range(2):
         kit.run(WORKFLOW)
-    assert len(cloud.asked("getJsonApiFormat")) == 1
+    assert len(cloud.find_requests("getJsonApiFormat")) == 1
     assert kit.dry_run(f"rh:{WORKFLOW}").workflow == WORKFLOW
-    assert len(cloud.asked("getJsonApiFormat")) == 1
+    assert len(cloud.find_requests("getJsonApiFormat")) == 1
 
 
 def test_inputs_added_by_the_site_are_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -198,7 +198,7 @@ def test_a_rejected_workflow_is_requested_once(kit: ComfyKit, cloud: RunningHub)
             result = kit.run(name)
             assert result.status == "failed"
             assert f"(code {code})" in str(result.msg)
-            cloud.normal(endpoint)
+            cloud.reset_answer(endpoint)
     assert len(cloud.requests) == 2 * len(codes)
 
 
@@ -220,7 +220,7 @@ def test_a_temporary_error_is_retried(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("getJsonApiFormat", 1010, times=None)
     with pytest.raises(ComfyKitError, match=r"it is down for a moment.*\(code 1010\)"):
         kit.options(runninghub_retry_count=1).load(WORKFLOW)
-    assert len(cloud.asked("getJsonApiFormat")) == 6
+    assert len(cloud.find_requests("getJsonApiFormat")) == 6
 
 
 async def test_without_a_key_nothing_is_requested(make_kit: MakeKit, cloud: RunningHub) -> None:

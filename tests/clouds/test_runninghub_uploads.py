@@ -16,8 +16,8 @@ from comfykit_jupyter.client.backends.runninghub import files as runninghub_file
 from tests.client import workflows
 from tests.client.proxy import Served
 
-from .asking import WORKFLOW, Asking
-from .conftest import MakeKit, sent
+from .api_client import WORKFLOW, ApiClient
+from .conftest import MakeKit, get_sent_values
 from .runninghub import (
     DROPPED,
     HANGING,
@@ -30,7 +30,7 @@ from .runninghub import (
     Held,
     Reply,
     RunningHub,
-    page,
+    build_page,
 )
 
 
@@ -47,7 +47,7 @@ def _inverted(cloud: RunningHub) -> None:
 
 def image(cloud: RunningHub) -> str:
     """What the task was given as its picture."""
-    name: str = sent(cloud)["1", "image"]
+    name: str = get_sent_values(cloud)["1", "image"]
     return name
 
 
@@ -62,7 +62,7 @@ def test_an_uploaded_image_comes_back_inverted(kit: ComfyKit, cloud: RunningHub,
     assert cloud.uploads[image(cloud)] == png()
     assert image(cloud).startswith("openapi/")
     assert image(cloud).endswith(".png")
-    (request,) = cloud.asked("v2/upload")
+    (request,) = cloud.find_requests("v2/upload")
     assert request.headers["Authorization"] == f"Bearer {cloud.key}"
     assert cloud.key not in str(request.body)
     assert uploads(cloud) == ["v2/upload"]
@@ -122,22 +122,24 @@ def test_an_old_upload_is_repeated(kit: ComfyKit, cloud: RunningHub, monkeypatch
     assert len(uploads(cloud)) == 2
 
 
-@pytest.mark.parametrize("answer", [NOT_FOUND, WRONG_PATH, page(404), Reply({"message": "NOT_FOUND"}, 404)], ids=str)
+@pytest.mark.parametrize(
+    "answer", [NOT_FOUND, WRONG_PATH, build_page(404), Reply({"message": "NOT_FOUND"}, 404)], ids=str
+)
 def test_without_the_new_route_the_old_one_is_used(answer: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", answer, times=None)
     assert kit.run(WORKFLOW, image=png()).status == "completed"
     assert uploads(cloud) == ["v2/upload", "upload"]
     assert image(cloud).startswith("api/")
-    (request,) = cloud.asked("upload")
+    (request,) = cloud.find_requests("upload")
     assert request.body["fileType"] == "input"
     assert request.body["apiKey"] == cloud.key
 
 
 def test_without_an_upload_route_no_task_is_created(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", NOT_FOUND, times=None)
-    cloud.answer("upload", page(404), times=None)
+    cloud.answer("upload", build_page(404), times=None)
     assert "no route by which files are sent" in str(kit.run(WORKFLOW, image=png()).msg)
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
 def test_the_old_routes_limits_are_checked_before_uploading(
@@ -150,7 +152,7 @@ def test_the_old_routes_limits_are_checked_before_uploading(
     result = kit.run(WORKFLOW, image=large + b"1")
     assert result.status == "failed"
     assert "image (LoadImage): 3 MB are more than the 2 MB that RunningHub takes" in str(result.msg)
-    assert not cloud.asked("upload")
+    assert not cloud.find_requests("upload")
     assert files.UPLOAD_LIMIT != 30 << 20
     monkeypatch.undo()
     assert files.UPLOAD_LIMIT == 30 << 20
@@ -160,10 +162,12 @@ def test_a_too_large_file_is_reported_with_the_limit(kit: ComfyKit, cloud: Runni
     cloud.answer("v2/upload", 809)
     result = kit.run(WORKFLOW, image=png())
     assert "the file for image: the file is too large: 30 MB at the most (code 809)" in str(result.msg)
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
-@pytest.mark.parametrize("trouble", [DROPPED, LOST, NO_JSON, page(502), page(429), 808, 1003, 1010], ids=str)
+@pytest.mark.parametrize(
+    "trouble", [DROPPED, LOST, NO_JSON, build_page(502), build_page(429), 808, 1003, 1010], ids=str
+)
 def test_a_failed_upload_is_retried(trouble: Reply | int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", trouble, times=2)
     assert kit.run(WORKFLOW, image=png()).status == "completed"
@@ -171,14 +175,14 @@ def test_a_failed_upload_is_retried(trouble: Reply | int, kit: ComfyKit, cloud: 
 
 
 def test_upload_retries_have_a_limit(make_kit: MakeKit, cloud: RunningHub) -> None:
-    for trouble in (page(502), 808, DROPPED):
+    for trouble in (build_page(502), 808, DROPPED):
         cloud.requests.clear()
         cloud.answer("v2/upload", trouble, times=None)
         result = make_kit(raise_on_error=False, runninghub_retry_count=2).run(WORKFLOW, image=png())
         assert result.status == "failed"
         assert uploads(cloud) == ["v2/upload"] * 3
-        cloud.normal("v2/upload")
-    assert not cloud.asked("create")
+        cloud.reset_answer("v2/upload")
+    assert not cloud.find_requests("create")
 
 
 @pytest.mark.parametrize("code", [401, 301, 802, 1014, 500, 1])
@@ -194,10 +198,12 @@ def test_a_rejected_upload_is_not_retried(code: int, kit: ComfyKit, cloud: Runni
 def test_a_response_without_a_file_name_is_an_error(data: object, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", Reply({"code": 0, "message": "success", "data": data}), times=None)
     assert kit.run(WORKFLOW, image=png()).status == "failed"
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
-def test_a_file_name_from_the_site_is_accepted(kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path) -> None:
+def test_a_file_name_from_the_site_is_accepted(
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, tmp_path: Path
+) -> None:
     names = [
         ask.upload("cat.png", png())["data"]["fileName"],
         ask.upload("cat.png", png(), v2=True)["data"]["fileName"],
@@ -206,7 +212,7 @@ def test_a_file_name_from_the_site_is_accepted(kit: ComfyKit, cloud: RunningHub,
     for name in names:
         assert kit.run(WORKFLOW, image=name).status == "completed"
     assert not uploads(cloud)
-    given = [request.body["nodeInfoList"][0]["fieldValue"] for request in cloud.asked("create")]
+    given = [request.body["nodeInfoList"][0]["fieldValue"] for request in cloud.find_requests("create")]
     assert given == names
     assert str(names[0]) in str(kit.dry_run(WORKFLOW, image=names[0]))
 
@@ -215,11 +221,11 @@ def test_a_missing_file_is_rejected(kit: ComfyKit, cloud: RunningHub) -> None:
     for name in ("nowhere.png", "apis/x.png", "/api/x.png", "api/"):
         result = kit.run(WORKFLOW, image=name)
         assert "there is no file" in str(result.msg)
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
 def test_a_default_file_is_not_uploaded(
-    kit: ComfyKit, cloud: RunningHub, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = ask.upload("cat.png", png(0), v2=True)["data"]["fileName"]
     cloud.workflows[WORKFLOW]["1"] = {
@@ -253,9 +259,9 @@ def test_a_run_cancelled_during_an_upload_was_never_submitted(kit: ComfyKit, clo
     told = threading.Event()
     run.subscribe(progress=lambda progress: told.set() if progress.note == "sending image" else None)
     assert told.wait(20)
-    cloud.wait_for(lambda: cloud.asked("v2/upload"))
+    cloud.wait_for(lambda: cloud.find_requests("v2/upload"))
     run.cancel()
     result = run.result()
     assert (run.status, result.prompt_id) == ("cancelled", None)
-    assert not cloud.asked("create")
-    assert not cloud.asked("cancel")
+    assert not cloud.find_requests("create")
+    assert not cloud.find_requests("cancel")

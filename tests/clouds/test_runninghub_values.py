@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from comfykit_jupyter import ComfyKit, ParameterError
 from tests.client import workflows
 
-from .asking import WORKFLOW
-from .conftest import MakeKit, sent
+from .api_client import WORKFLOW
+from .conftest import MakeKit, get_sent_values
 from .runninghub import App, Fate, Field, RunningHub
 
 APP = "1937084629516193794"
@@ -33,8 +33,8 @@ def seeded(**seeds: Any) -> workflows.Graph:
 
 def test_only_changed_values_are_sent(kit: ComfyKit, cloud: RunningHub) -> None:
     kit.run(WORKFLOW, width=48, height=16, color=7)
-    assert sent(cloud) == {("1", "width"): 48, ("1", "color"): 7}
-    (request,) = cloud.asked("create")
+    assert get_sent_values(cloud) == {("1", "width"): 48, ("1", "color"): 7}
+    (request,) = cloud.find_requests("create")
     assert request.body["workflowId"] == WORKFLOW
     assert request.headers["Authorization"] == f"Bearer {cloud.key}"
     assert request.body["apiKey"] == cloud.key
@@ -42,7 +42,7 @@ def test_only_changed_values_are_sent(kit: ComfyKit, cloud: RunningHub) -> None:
 
 def test_an_untitled_input_is_set_by_node_and_name(kit: ComfyKit, cloud: RunningHub) -> None:
     assert kit.run(WORKFLOW, {"2.filename_prefix": "mine", "Canvas.width": 40}).image.name.startswith("mine")
-    assert sent(cloud) == {("2", "filename_prefix"): "mine", ("1", "width"): 40}
+    assert get_sent_values(cloud) == {("2", "filename_prefix"): "mine", ("1", "width"): 40}
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_required_value_must_be_given(make_kit: MakeKit, cloud: RunningHub) ->
     cloud.workflows[WORKFLOW]["1"]["_meta"]["title"] = "$width!, $height!"
     with pytest.raises(ParameterError, match=r"width .*required.*height .*required"):
         make_kit().run(WORKFLOW)
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
     assert make_kit().run(WORKFLOW, width=48, height=24).image.pil().size == (48, 24)
 
 
@@ -82,7 +82,7 @@ def test_a_parameter_on_two_nodes_sets_both(kit: ComfyKit, cloud: RunningHub) ->
     graph = cloud.workflows[WORKFLOW]
     graph["3"] = {**graph["1"], "_meta": {"title": "$width"}}
     kit.run(WORKFLOW, width=40)
-    assert sent(cloud) == {("1", "width"): 40, ("3", "width"): 40}
+    assert get_sent_values(cloud) == {("1", "width"): 40, ("3", "width"): 40}
 
 
 # Seeds
@@ -92,7 +92,7 @@ def test_every_seed_is_sent_even_if_unchanged(kit: ComfyKit, cloud: RunningHub) 
     cloud.workflows[WORKFLOW] = seeded(seed=5, noise_seed=7)
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
-    assert sent(cloud) == {("3", "seed"): 5, ("4", "noise_seed"): 7}
+    assert get_sent_values(cloud) == {("3", "seed"): 5, ("4", "noise_seed"): 7}
     assert {id_: node["inputs"] for id_, node in cloud.task.graph.items() if id_ in "34"} == {
         "3": {"seed": 5},
         "4": {"noise_seed": 7},
@@ -104,7 +104,7 @@ def test_an_unset_seed_is_drawn_locally_and_reported(kit: ComfyKit, cloud: Runni
     cloud.workflows[WORKFLOW] = seeded(seed=0, noise_seed="0")
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
-    (seed, noise) = sent(cloud).values()
+    (seed, noise) = get_sent_values(cloud).values()
     assert {seed, noise} == {*result.seeds.values()}
     assert 0 < seed != noise > 0
     assert result.prompt["3"]["inputs"]["seed"] == cloud.task.graph["3"]["inputs"]["seed"] == seed
@@ -115,7 +115,7 @@ def test_a_given_seed_is_used(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW]["3"]["_meta"]["title"] = "$seed"
     cloud.fates += [Fate(), Fate()]
     assert kit.run(WORKFLOW, seed=0).seeds == {"seed": 0}
-    assert sent(cloud) == {("3", "seed"): 0}
+    assert get_sent_values(cloud) == {("3", "seed"): 0}
     assert kit.run(WORKFLOW, seed="random").seeds["seed"] == cloud.task.graph["3"]["inputs"]["seed"]
 
 
@@ -125,7 +125,7 @@ def test_a_linked_seed_is_not_changed(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = graph
     cloud.fates.append(Fate())
     kit.run(WORKFLOW)
-    assert sent(cloud) == {}
+    assert get_sent_values(cloud) == {}
 
 
 @given(seed=st.integers(2**53, 2**64 - 1))
@@ -136,7 +136,7 @@ def test_large_seeds_stay_exact(seed: int, make_kit: MakeKit, cloud: RunningHub)
     cloud.requests.clear()
     cloud.fates.append(Fate())
     result = make_kit().run(WORKFLOW, seed=seed - 1)
-    assert sent(cloud) == {("3", "seed"): seed, ("4", "noise_seed"): seed - 1}
+    assert get_sent_values(cloud) == {("3", "seed"): seed, ("4", "noise_seed"): seed - 1}
     assert {*result.seeds.values()} == {seed, seed - 1}
 
 
@@ -209,7 +209,7 @@ def test_the_fields_of_an_app_are_parameters_of_their_types(kit: ComfyKit, field
 def test_an_app_gets_all_its_values(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
     result = kit.run(f"rh-app:{APP}", steps=8, cfg=1.5, tile=True, mode=2, text="ein Fuchs", image=b"\x89PNG one")
     assert result.status == "completed", result.msg
-    values = {field: value for (_, field), value in sent(cloud).items()}
+    values = {field: value for (_, field), value in get_sent_values(cloud).items()}
     (name,) = cloud.uploads
     assert values == {
         "text": "ein Fuchs",
@@ -279,7 +279,7 @@ def test_a_malformed_field_description_is_tolerated(
     assert field.kind == kind
     assert str(field.default) == "1"
     assert kit.run(f"rh-app:{APP}").status == "completed"
-    assert sent(cloud)["3", "steps"] == "1"
+    assert get_sent_values(cloud)["3", "steps"] == "1"
 
 
 def test_app_values_can_have_any_type(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
@@ -287,18 +287,18 @@ def test_app_values_can_have_any_type(kit: ComfyKit, cloud: RunningHub, fields: 
         fields["steps"] = ("3", "KSampler", "INT", value, None)
         cloud.requests.clear()
         assert kit.options(runninghub_timeout=7).run(f"rh-app:{APP}").status == "completed"
-        assert sent(cloud).get(("3", "steps"), "") == shown
+        assert get_sent_values(cloud).get(("3", "steps"), "") == shown
 
 
 def test_two_nodes_can_have_the_same_input_name(kit: ComfyKit, cloud: RunningHub, fields: dict[str, Any]) -> None:
-    cloud.normal("apiCallDemo")
+    cloud.reset_answer("apiCallDemo")
     graph = workflows.picture()
     graph["3"] = {"class_type": "EmptyImage", "inputs": dict(graph["1"]["inputs"])}
     cloud.workflows[WORKFLOW] = graph
     cloud.apps[APP] = App("Two", WORKFLOW, [Field("1", "width", "INT"), Field("3", "width", "INT")])
     assert list(kit.load(f"rh-app:{APP}").parameters) == ["width_1", "width_3"]
     assert kit.run(f"rh-app:{APP}", width_3=40).status == "completed"
-    assert sent(cloud) == {("1", "width"): "32", ("3", "width"): "40"}
+    assert get_sent_values(cloud) == {("1", "width"): "32", ("3", "width"): "40"}
 
 
 def test_two_apps_with_the_same_nodes_keep_their_own_inputs(kit: ComfyKit, cloud: RunningHub) -> None:

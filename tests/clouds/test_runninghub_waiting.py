@@ -18,8 +18,8 @@ from comfykit_jupyter.client.running.run import Run
 from tests.client import workflows
 from tests.client.nodes import Gate
 
-from .asking import WORKFLOW, Asking
-from .conftest import MakeKit, running
+from .api_client import WORKFLOW, ApiClient
+from .conftest import MakeKit, wait_until_running
 from .runninghub import Fate, Output, RunningHub, changes
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def noted(run: Run, words: str) -> None:
 
 def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     run = kit.submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     run.cancel()
     result = run.result()
     assert (run.status, result.status, result.msg) == ("cancelled", "failed", "cancelled")
@@ -56,7 +56,7 @@ def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> 
 
 async def test_cancelling_the_awaiting_task_cancels_the_run(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     waiting = asyncio.ensure_future(kit.execute(WORKFLOW))
-    await asyncio.to_thread(running, cloud, its)
+    await asyncio.to_thread(wait_until_running, cloud, its)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -95,7 +95,7 @@ def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> Non
     script = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, WORKFLOW], env=environment(cloud), stdout=subprocess.PIPE, text=True
     )
-    running(cloud, its)
+    wait_until_running(cloud, its)
     script.send_signal(signal.SIGINT)
     out, _ = script.communicate(timeout=20)
     assert out == "interrupted\n"
@@ -105,7 +105,7 @@ def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> Non
 @pytest.mark.parametrize("code", [807, 423, 1004])
 def test_cancelling_a_finished_task_is_not_an_error(code: int, kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
     run = kit.submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     cloud.answer("cancel", code)
     run.cancel()
     its.open()
@@ -148,7 +148,7 @@ def test_time_in_the_queue_does_not_count_as_runtime(make_kit: MakeKit, cloud: R
     cloud.answer("v2/query", changes.with_state("QUEUED"), times=80)
     kit = make_kit(runninghub_timeout=1)
     assert kit.run(WORKFLOW).status == "completed"
-    assert len(cloud.asked("v2/query")) > 80
+    assert len(cloud.find_requests("v2/query")) > 80
 
 
 def test_a_timeout_of_none_means_no_limit(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -160,7 +160,7 @@ def test_a_timeout_of_none_means_no_limit(make_kit: MakeKit, cloud: RunningHub) 
 
 def test_another_kit_can_attach_to_a_task(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     first = kit.submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     second = make_kit().attach(cloud.task.id)
     its.open()
     (one, two) = (first.result(), second.result())
@@ -184,7 +184,7 @@ async def test_cancelling_the_wait_for_an_attached_task_keeps_it_running(
     kit: ComfyKit, cloud: RunningHub, its: Gate
 ) -> None:
     run = kit.submit(WORKFLOW)
-    await asyncio.to_thread(running, cloud, its)
+    await asyncio.to_thread(wait_until_running, cloud, its)
 
     attached = kit.attach(cloud.task.id)
 
@@ -201,9 +201,9 @@ async def test_cancelling_the_wait_for_an_attached_task_keeps_it_running(
     assert (await attached).status == (await run).status == "completed"
 
 
-def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate) -> None:
     task_id = ask.create()["data"]["taskId"]
-    running(cloud, its)
+    wait_until_running(cloud, its)
     run = kit.attach(task_id)
     run.cancel()
     assert run.result().status == "failed"
@@ -212,10 +212,10 @@ def test_an_attached_task_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, ask
 
 
 def test_an_attached_task_that_was_cancelled_is_interrupted(
-    kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate
+    kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate
 ) -> None:
     task_id = ask.create()["data"]["taskId"]
-    running(cloud, its)
+    wait_until_running(cloud, its)
     ask("cancel", taskId=task_id)
     result = kit.attach(task_id).result()
     assert result.error is not None
@@ -240,19 +240,19 @@ def test_attach_without_a_key_is_an_error(make_kit: MakeKit, cloud: RunningHub) 
 def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kits = [make_kit() for _ in range(3)]
     first = kits[0].submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     second = kits[1].submit(WORKFLOW, color=2)
     noted(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
     third = kits[2].submit(WORKFLOW, color=3)
     noted(third, "waiting for a place")
     assert second.status == third.status == "queued"
-    assert len(cloud.asked("create")) == 1
+    assert len(cloud.find_requests("create")) == 1
     its.open()
     for run in (third, second, first):
         assert run.result().status == "completed"
     colors = [each.graph["1"]["inputs"]["color"] for each in cloud.tasks.values()]
     assert colors == [255, 2, 3]  # in the order in which they came
-    assert len(cloud.asked("create")) == 3  # none was ever turned down
+    assert len(cloud.find_requests("create")) == 3  # none was ever turned down
 
 
 def test_many_runs_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -260,7 +260,7 @@ def test_many_runs_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: Running
     runs = [kit.submit(WORKFLOW, color=number) for number in range(1, 6)]
     assert [run.result().status for run in runs] == ["completed"] * 5
     assert [task.graph["1"]["inputs"]["color"] for task in cloud.tasks.values()] == [1, 2, 3, 4, 5]
-    assert len(cloud.asked("create")) == 5
+    assert len(cloud.find_requests("create")) == 5
 
 
 def test_the_concurrency_can_be_raised(
@@ -279,7 +279,7 @@ def test_the_concurrency_can_be_raised(
 
 def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     first = make_kit().submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     second = make_kit(runninghub_api_key="0" * 32, raise_on_error=False).run(WORKFLOW)
     assert "(code 802)" in str(second.msg)
     its.open()
@@ -289,7 +289,7 @@ def test_two_keys_do_not_wait_for_each_other(make_kit: MakeKit, cloud: RunningHu
 def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit(raise_on_error=False)
     first = kit.submit(WORKFLOW)
-    running(cloud, its)
+    wait_until_running(cloud, its)
     second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
     noted(second, "waiting for a place")
     second.cancel()
@@ -297,8 +297,8 @@ def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, clo
     assert (second.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
     its.open()
     assert first.result().status == third.result().status == "completed"
-    assert len(cloud.asked("create")) == 2
-    assert not cloud.asked("cancel")
+    assert len(cloud.find_requests("create")) == 2
+    assert not cloud.find_requests("cancel")
 
 
 def test_a_slot_is_freed_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -312,17 +312,19 @@ def test_a_slot_is_freed_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub
     assert kit.run(WORKFLOW).status == "completed"
 
 
-def test_a_run_waits_for_a_task_of_another_client(make_kit: MakeKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_a_run_waits_for_a_task_of_another_client(
+    make_kit: MakeKit, cloud: RunningHub, ask: ApiClient, its: Gate
+) -> None:
     ask.create()
-    running(cloud, its)
+    wait_until_running(cloud, its)
     run = make_kit().submit(WORKFLOW)
     noted(run, "the account runs as many tasks as it may: trying again in")
     its.open()
-    ask.ended(cloud, cloud.task.id)
+    ask.wait_for_end(cloud, cloud.task.id)
     assert run.result().status == "completed"
 
 
-def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningHub, ask: Asking, its: Gate) -> None:
+def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningHub, ask: ApiClient, its: Gate) -> None:
     its.open()
     result = kit.attach(ask.create()["data"]["taskId"]).result()
     assert result.image.pil().size == (32, 16)
@@ -332,8 +334,8 @@ def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningH
 def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
     kit = make_kit()
     run = kit.submit(WORKFLOW)
-    running(cloud, its)
-    cloud.wait_for(lambda: cloud.asked("v2/query"))
+    wait_until_running(cloud, its)
+    cloud.wait_for(lambda: cloud.find_requests("v2/query"))
     loop.call(kit._find_backend(WORKFLOW).close())
     assert cloud.task.cancels == 0
     its.open()

@@ -200,20 +200,20 @@ def test_a_value_that_the_site_rejects_is_shown_at_its_field_and_nothing_runs(pa
 
 def test_a_lost_answer_is_reported_and_the_request_not_repeated(page: Page, cloud: RunningHub) -> None:
     model = show_cloud_form(page, PICTURE, SMALL)
-    before = len(cloud.asked("create"))
+    before = len(cloud.find_requests("create"))
     cloud.answer("create", DROPPED)
     page.ask(model, "run")
     page.wait(lambda: model.state["runs"])
     error = model.state["runs"][0]["error"]
     assert error["kind"] == "unknown"
     assert "kit.attach" in error["message"]
-    assert len(cloud.asked("create")) == before + 1
+    assert len(cloud.find_requests("create")) == before + 1
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["goes on", "ended"])
 def test_after_a_restart_the_cell_finds_its_task_with_its_values(cloud: RunningHub, folder: Path, ended: bool) -> None:
     code = f"form = kit.form({PICTURE!r}, width=256, height=256, steps={2 if ended else 400}, seed=2**64 - 3)\nform"
-    before, created = set(cloud.tasks), len(cloud.asked("create"))
+    before, created = set(cloud.tasks), len(cloud.find_requests("create"))
     with cloud_kernel(cloud, folder) as first:
         model = first.model(first.run(code, cell_id=f"cloud {ended}"))
         first.ask(model, "run")
@@ -232,7 +232,7 @@ def test_after_a_restart_the_cell_finds_its_task_with_its_values(cloud: RunningH
         assert "seed=18446744073709551613" in page.ask(model, "code", run=task)[0]["code"]
         assert "error" not in page.ask(model, "apply", run=task)[0]
         assert not other.state["runs"]
-    assert len(cloud.asked("create")) == created + 1
+    assert len(cloud.find_requests("create")) == created + 1
 
 
 def test_on_another_machine_a_form_shows_a_task_by_its_id(cloud: RunningHub, folder: Path, tmp_path: Path) -> None:

@@ -114,12 +114,12 @@ def test_parameters_are_listed_and_then_completed(page: Page) -> None:
 
 def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
     page.run("%comfykit run picture.json --dry-run")
-    before = len(cloud.asked("create"))
+    before = len(cloud.find_requests("create"))
     cell = page.run(f"%comfykit run {PICTURE} steps=3 --dry-run")
     assert cell.status == "ok", cell.error
     assert "steps" in cell.html
     assert cloud.url in cell.html
-    assert len(cloud.asked("create")) == before
+    assert len(cloud.find_requests("create")) == before
 
 
 @pytest.mark.parametrize(

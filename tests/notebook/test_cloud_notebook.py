@@ -24,7 +24,7 @@ def test_the_notebook_runs_and_keeps_images_and_costs_but_no_key(sandbox: Sandbo
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         there = {"COMFYUI_BASE_URL": proxied.url, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": cloud.key}
         asyncio.run(client.async_execute(env={**os.environ, "PYTHONPATH": path, **there}))
-        assert len(cloud.tasks) == len(cloud.asked("create")) + len(cloud.asked("ai-app/run")) == 4
+        assert len(cloud.tasks) == len(cloud.find_requests("create")) + len(cloud.find_requests("ai-app/run")) == 4
         assert not cloud.files.leaks
     html = [
         "".join(output["data"].get("text/html", "") for output in cell.outputs if "data" in output)

@@ -69,13 +69,13 @@ def test_27_a_file_may_be_called_like_an_id(package: Package, cloud: RunningHub,
 def test_28_a_required_value_that_is_missing_costs_nothing(package: Package, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW]["1"]["_meta"]["title"] = "$width!"
     assert execute(package, cloud)["status"] == "failed"
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
 def test_28_a_file_that_is_nowhere_costs_nothing(package: Package, cloud: RunningHub) -> None:
     cloud.workflows[WORKFLOW] = workflows.inverted()
     execute(package, cloud, params={"image": "my-hoilday.png"})
-    assert not cloud.asked("create")
+    assert not cloud.find_requests("create")
 
 
 @pytest.mark.parametrize("field", ["seed", "noise_seed"])
@@ -96,7 +96,7 @@ def test_28_a_task_is_created_once_though_the_answer_is_lost(package: Package, c
 def test_28_a_task_that_is_refused_is_not_offered_again(package: Package, cloud: RunningHub) -> None:
     cloud.answer("create", 433, times=None)
     execute(package, cloud)
-    assert len(cloud.asked("create")) == 1
+    assert len(cloud.find_requests("create")) == 1
 
 
 def test_28_an_unknown_state_is_no_reason_to_hurry(package: Package, cloud: RunningHub) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from comfykit_jupyter.sandbox import Sandbox
-from tests.clouds.around import run
+from tests.clouds.command import run_command
 
 from .proxied import IS_THERE, Proxied
 
@@ -22,9 +22,9 @@ def main() -> int:
     with Sandbox() as server:
         if not IS_THERE:
             print("No comfy-api-proxy: ComfyUI's own protocol takes the place of Comfy API v2.", file=sys.stderr)
-            return run(command, COMFYUI_BASE_URL=server.url)
+            return run_command(command, COMFYUI_BASE_URL=server.url)
         with Proxied(server.url) as proxied:
-            return run(command, COMFYUI_BASE_URL=proxied.url)
+            return run_command(command, COMFYUI_BASE_URL=proxied.url)
 
 
 if __name__ == "__main__":

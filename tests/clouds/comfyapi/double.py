@@ -58,7 +58,7 @@ class Reply:
     text: str | None = None
     after: bool = False
 
-    async def give(self, request: web.Request) -> web.StreamResponse:
+    async def send(self, request: web.Request) -> web.StreamResponse:
         """Answer so."""
         if self.status == 0:
             assert request.transport is not None
@@ -66,7 +66,7 @@ class Reply:
             return web.Response()
         if self.text is not None:
             return web.Response(status=self.status, text=self.text, content_type="text/html", headers=self.headers)
-        return _error(self.status, self.code, self.message, self.details, self.headers)
+        return _build_error(self.status, self.code, self.message, self.details, self.headers)
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Job:
 Step = Callable[[Job], None]
 
 
-def to(status: str, **more: Any) -> Step:
+def set_status(status: str, **more: Any) -> Step:
     """A step: the job comes to a state."""
 
     def step(job: Job) -> None:
@@ -158,7 +158,7 @@ class Double(Served):
         super().__init__()
         self.key, self.prefix = key, prefix
         self.files = Files()
-        self.plan: Sequence[Step] = (to("running"), to("succeeded"))
+        self.plan: Sequence[Step] = (set_status("running"), set_status("succeeded"))
         self.links: Links = "absolute"
         self.listing: Listing = "full"
         self.events: Events = "follow"
@@ -171,7 +171,7 @@ class Double(Served):
         self.routes: list[str] = []
         self.came = threading.Condition()
         self.plans: dict[str, list[Step]] = {}
-        self.deaf = False
+        self.ignores_cancel = False
         """Whether it takes cancellations, and goes on, as the proxy does in front of an older ComfyUI server."""
         self.changed = asyncio.Event()
 
@@ -206,7 +206,7 @@ class Double(Served):
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = b"" if request.content_type.startswith("multipart/") else await request.read()
-        route, function, arguments = self._routed(request)
+        route, function, arguments = self._find_route(request)
         with self.came:
             self.seen.append(Seen(request.method, request.path_qs, dict(request.headers), body))
             self.routes.append(route)
@@ -214,17 +214,17 @@ class Double(Served):
         if function is None:
             return web.Response(status=404, text="404: Not Found")
         if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
-            return _error(401, "unauthorized", "missing or invalid credentials")
+            return _build_error(401, "unauthorized", "missing or invalid credentials")
         fault = self.faults[route].pop(0) if self.faults[route] else None
         if fault is not None and not fault.after:
-            return await fault.give(request)
+            return await fault.send(request)
         answer: web.StreamResponse = await function(request, *arguments)
-        return answer if fault is None else await fault.give(request)
+        return answer if fault is None else await fault.send(request)
 
-    def _routed(self, request: web.Request) -> tuple[str, Any, list[str]]:
+    def _find_route(self, request: web.Request) -> tuple[str, Any, list[str]]:
         start = f"{self.prefix}/api/v2/"
         parts = request.path.removeprefix(start).split("/") if request.path.startswith(start) else []
-        for route, function in self._table().items():
+        for route, function in self._list_routes().items():
             method, _, path = route.partition(" ")
             wanted = path.strip("/").split("/")
             fits = len(wanted) == len(parts) and all(
@@ -234,18 +234,18 @@ class Double(Served):
                 return route, function, [part for each, part in zip(wanted, parts, strict=True) if each == "{id}"]
         return f"{request.method} {request.path}", None, []
 
-    def _table(self) -> dict[str, Any]:
+    def _list_routes(self) -> dict[str, Any]:
         return {
             "POST /jobs": self._submit,
-            "GET /jobs": self._list,
-            "GET /jobs/{id}": self._get,
-            "GET /jobs/{id}/workflow": self._workflow,
-            "GET /jobs/{id}/events": self._events,
+            "GET /jobs": self._list_jobs,
+            "GET /jobs/{id}": self._get_job,
+            "GET /jobs/{id}/workflow": self._get_workflow,
+            "GET /jobs/{id}/events": self._stream_events,
             "POST /jobs/{id}/cancel": self._cancel,
             "POST /assets": self._upload,
-            "POST /assets/from-hash": self._from_hash,
-            "GET /assets/{id}": self._asset,
-            "GET /assets/{id}/content": self._content,
+            "POST /assets/from-hash": self._create_from_hash,
+            "GET /assets/{id}": self._get_asset,
+            "GET /assets/{id}/content": self._get_content,
         }
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
@@ -253,66 +253,66 @@ class Double(Served):
     async def _submit(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if not isinstance(body, dict) or set(body) - {"workflow", "extra_data"}:
-            return _error(422, "invalid_workflow", "unknown properties")
+            return _build_error(422, "invalid_workflow", "unknown properties")
         extra = body.get("extra_data", {"api_key_comfy_org": ""})
         if set(extra) != {"api_key_comfy_org"} or not isinstance(extra["api_key_comfy_org"], str):
-            return _error(400, "invalid_request", "'extra_data' accepts only 'api_key_comfy_org'")
+            return _build_error(400, "invalid_request", "'extra_data' accepts only 'api_key_comfy_org'")
         workflow = body["workflow"]
         if "nodes" in workflow:
-            return _error(422, "workflow_format_ui", "this is what the editor saves")
+            return _build_error(422, "workflow_format_ui", "this is what the editor saves")
         if not all(isinstance(node, dict) and {"class_type", "inputs"} <= node.keys() for node in workflow.values()):
-            return _error(422, "invalid_workflow", "no API format")
-        missing = [each for each in _references(workflow) if each not in self.assets]
+            return _build_error(422, "invalid_workflow", "no API format")
+        missing = [each for each in _find_references(workflow) if each not in self.assets]
         if missing:
-            return _error(422, "missing_asset", "unresolvable references", {"missing_ids": missing})
+            return _build_error(422, "missing_asset", "unresolvable references", {"missing_ids": missing})
         key = request.headers.get("Idempotency-Key", "")
         if not 0 < len(key) < 256 or key in self.keys:
-            return _error(422, "idempotency_key_reuse", "keys are single-use")
+            return _build_error(422, "idempotency_key_reuse", "keys are single-use")
         self.keys.add(key)
         job = Job(workflow)
         self.jobs[job.id], self.plans[job.id] = job, list(self.plan)
-        return web.json_response(self._told(job), status=201)
+        return web.json_response(self._format_job(job), status=201)
 
-    async def _list(self, request: web.Request) -> web.StreamResponse:
+    async def _list_jobs(self, request: web.Request) -> web.StreamResponse:
         if self.listing == "none":
-            return _error(501, "not_implemented", "this deployment does not list jobs")
+            return _build_error(501, "not_implemented", "this deployment does not list jobs")
         if set(request.query) - {"limit", "cursor"}:
-            return _error(422, "invalid_request", "unknown parameters")
+            return _build_error(422, "invalid_request", "unknown parameters")
         jobs = sorted(self.jobs.values(), key=lambda job: job.created, reverse=True)
         if self.listing == "light":
-            light = [{"id": job.id, "status": job.status, "create_time": _iso(job.created)} for job in jobs]
+            light = [{"id": job.id, "status": job.status, "create_time": _format_time(job.created)} for job in jobs]
             return web.json_response({"jobs": light})
-        return web.json_response({"jobs": [self._told(job) for job in jobs]})
+        return web.json_response({"jobs": [self._format_job(job) for job in jobs]})
 
-    async def _get(self, _: web.Request, id_: str) -> web.StreamResponse:
+    async def _get_job(self, _: web.Request, id_: str) -> web.StreamResponse:
         job = self.jobs.get(id_)
         if job is None:
-            return _error(404, "not_found", f"no job {id_}")
+            return _build_error(404, "not_found", f"no job {id_}")
         job.looked += 1
         self.advance(job)
-        return web.json_response(self._told(job))
+        return web.json_response(self._format_job(job))
 
-    async def _workflow(self, _: web.Request, id_: str) -> web.StreamResponse:
+    async def _get_workflow(self, _: web.Request, id_: str) -> web.StreamResponse:
         job = self.jobs.get(id_)
         if job is None:
-            return _error(404, "not_found", f"no job {id_}")
+            return _build_error(404, "not_found", f"no job {id_}")
         return web.json_response({"workflow": job.workflow, "format": "api"})
 
     async def _cancel(self, _: web.Request, id_: str) -> web.StreamResponse:
         job = self.jobs.get(id_)
         if job is None:
-            return _error(404, "not_found", f"no job {id_}")
-        if job.status not in DONE and not self.deaf:
+            return _build_error(404, "not_found", f"no job {id_}")
+        if job.status not in DONE and not self.ignores_cancel:
             job.status = "canceling" if job.status == "running" else "canceled"
-            self.plans[id_] = [] if job.status == "canceled" else [to("canceled")]
-        return web.json_response(self._told(job))
+            self.plans[id_] = [] if job.status == "canceled" else [set_status("canceled")]
+        return web.json_response(self._format_job(job))
 
-    async def _events(self, request: web.Request, id_: str) -> web.StreamResponse:
+    async def _stream_events(self, request: web.Request, id_: str) -> web.StreamResponse:
         job = self.jobs.get(id_)
         if job is None:
-            return _error(404, "not_found", f"no job {id_}")
+            return _build_error(404, "not_found", f"no job {id_}")
         if self.events == "none":
-            return _error(501, "not_implemented", "no streams here")
+            return _build_error(501, "not_implemented", "no streams here")
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await stream.prepare(request)
         assert request.transport is not None
@@ -325,7 +325,7 @@ class Double(Served):
         if self.events == "nonsense":
             for piece in NONSENSE:
                 await stream.write(piece)
-        for name, data in self._snapshot(job):
+        for name, data in self._build_snapshot(job):
             await stream.write(f"event: {name}\ndata: {json.dumps(data)}\n\n: keepalive\n\n".encode())
         if self.events == "break":
             request.transport.abort()
@@ -333,7 +333,7 @@ class Double(Served):
             await self._stopping.wait()
         return stream
 
-    def _snapshot(self, job: Job) -> Iterator[tuple[str, Any]]:
+    def _build_snapshot(self, job: Job) -> Iterator[tuple[str, Any]]:
         yield "status", {"status": job.status, "queue_position": job.queue_position}
         if job.progress:
             yield "progress", job.progress
@@ -354,10 +354,10 @@ class Double(Served):
             self.files.content[output.id] = output.content
             self.assets[output.id] = {"hash": None, "content": output.content, "name": output.name, "mime": output.mime}
 
-    def _told(self, job: Job) -> dict[str, Any]:
+    def _format_job(self, job: Job) -> dict[str, Any]:
         origin = {"absolute": self.url, "relative": "", "foreign": "http://127.0.0.1:1"}[self.links]
         link = f"{origin}{self.prefix}/api/v2/jobs/{job.id}"
-        soon = _iso(job.created + timedelta(hours=24))
+        soon = _format_time(job.created + timedelta(hours=24))
         outputs = [
             {
                 "node_id": output.node, "name": output.name, "type": output.type, "content_type": output.mime,
@@ -367,8 +367,9 @@ class Double(Served):
             for output in job.outputs
         ]  # fmt: skip
         return {
-            "id": job.id, "status": job.status, "created_at": _iso(job.created), "started_at": _iso(job.started),
-            "completed_at": _iso(job.completed), "expires_at": soon, "queue_position": job.queue_position,
+            "id": job.id, "status": job.status, "created_at": _format_time(job.created),
+            "started_at": _format_time(job.started), "completed_at": _format_time(job.completed),
+            "expires_at": soon, "queue_position": job.queue_position,
             "progress": job.progress, "outputs": outputs, "error": job.error,
             "metrics": {"queue_ms": 1000, "execution_ms": None},
             "urls": {"self": link, "events": f"{link}/events", "cancel": f"{link}/cancel"},
@@ -383,59 +384,63 @@ class Double(Served):
             assert isinstance(part, BodyPartReader)
             parts[str(part.name)] = bytes(await part.read())
         if not {"file", "content_type", "file_path"} <= parts.keys():
-            return _error(422, "invalid_request", "file, content_type and file_path are required")
+            return _build_error(422, "invalid_request", "file, content_type and file_path are required")
         hash_ = f"blake3:{hashlib.sha256(parts['file']).hexdigest()}"
         old = any(asset["hash"] == hash_ for asset in self.assets.values())
-        id_ = self._mint(hash_, parts["file"], parts["file_path"].decode(), parts["content_type"].decode())
-        return web.json_response(self._asset_told(id_), status=200 if old else 201)
+        id_ = self._create_asset(hash_, parts["file"], parts["file_path"].decode(), parts["content_type"].decode())
+        return web.json_response(self._format_asset(id_), status=200 if old else 201)
 
-    async def _from_hash(self, request: web.Request) -> web.StreamResponse:
+    async def _create_from_hash(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         found = next((asset for asset in self.assets.values() if asset["hash"] == body["hash"]), None)
         if found is None:
-            return _error(404, "blob_not_found", "no blob that you may mint from")
-        id_ = self._mint(found["hash"], found["content"], str(body.get("file_path")), found["mime"])
-        return web.json_response(self._asset_told(id_), status=201)
+            return _build_error(404, "blob_not_found", "no blob that you may mint from")
+        id_ = self._create_asset(found["hash"], found["content"], str(body.get("file_path")), found["mime"])
+        return web.json_response(self._format_asset(id_), status=201)
 
-    async def _asset(self, _: web.Request, id_: str) -> web.StreamResponse:
-        return web.json_response(self._asset_told(id_)) if id_ in self.assets else _error(404, "not_found", "no asset")
+    async def _get_asset(self, _: web.Request, id_: str) -> web.StreamResponse:
+        return (
+            web.json_response(self._format_asset(id_))
+            if id_ in self.assets
+            else _build_error(404, "not_found", "no asset")
+        )
 
-    async def _content(self, _: web.Request, id_: str) -> web.StreamResponse:
+    async def _get_content(self, _: web.Request, id_: str) -> web.StreamResponse:
         if id_ not in self.assets:
-            return _error(404, "not_found", "no asset")
+            return _build_error(404, "not_found", "no asset")
         if self.redirects:
             return web.Response(status=302, headers={"Location": self.files.sign(id_)})
         return web.Response(body=self.assets[id_]["content"], content_type=self.assets[id_]["mime"])
 
-    def _mint(self, hash_: str, content: bytes, name: str, mime: str) -> str:
+    def _create_asset(self, hash_: str, content: bytes, name: str, mime: str) -> str:
         id_ = str(uuid.uuid4())
         self.assets[id_] = {"hash": hash_, "content": content, "name": name, "mime": mime}
         self.files.content[id_] = content
         return id_
 
-    def _asset_told(self, id_: str) -> dict[str, Any]:
-        asset, now = self.assets[id_], _iso(datetime.now(timezone.utc))
+    def _format_asset(self, id_: str) -> dict[str, Any]:
+        asset, now = self.assets[id_], _format_time(datetime.now(timezone.utc))
         return {
             "id": id_, "hash": asset["hash"], "size_bytes": len(asset["content"]), "content_type": asset["mime"],
             "file_path": asset["name"], "created_at": now, "url": self.files.sign(id_), "url_expires_at": now,
         }  # fmt: skip
 
 
-def _references(value: Any) -> Iterator[Any]:
+def _find_references(value: Any) -> Iterator[Any]:
     """The ids of all files that a workflow refers to."""
     if isinstance(value, dict) and value.get("__type") == "core/ASSET":
         yield value["info"]["id"]
     elif isinstance(value, (dict, list)):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _references(each)
+            yield from _find_references(each)
 
 
-def _error(
+def _build_error(
     status: int, code: str, message: str, details: Any = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     error = {"code": code, "message": message, "details": details}
     return web.json_response({"error": error}, status=status, headers=headers)
 
 
-def _iso(at: datetime | None) -> str | None:
+def _format_time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 
-def play(request: dict[str, Any]) -> dict[str, Any]:
+def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run it."""
     sdk = importlib.import_module("comfy_sdk")
     with sdk.Comfy() as client:
@@ -35,4 +35,4 @@ def play(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(play(json.load(sys.stdin)), sys.stdout)
+    json.dump(run(json.load(sys.stdin)), sys.stdout)

@@ -56,13 +56,13 @@ class Proxied:
         self._process.wait()
 
     @contextlib.contextmanager
-    def restarted(self) -> Iterator[None]:
+    def restart(self) -> Iterator[None]:
         """Another process in its place, which remembers nothing."""
         self.__exit__()
         with self:
             yield
 
-    def official(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
+    def run_official_client(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
         """What the official client makes of a workflow; see `official.py`."""
         request = {"workflow": workflow, "files": files or {}}
         done = subprocess.run(

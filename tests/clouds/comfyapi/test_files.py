@@ -16,7 +16,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 from tests.client.conftest import MakeKit
 
-from .double import KEY, Double, Output, Reply, to
+from .double import KEY, Double, Output, Reply, set_status
 
 OUTPUTS = [
     Output("2", "a.png", "image", "image/png", b"an image"),
@@ -38,7 +38,7 @@ def a_picture(color: str) -> bytes:
 @pytest.mark.parametrize("redirects", [True, False], ids=["elsewhere", "there"])
 def test_outputs_of_every_kind_are_in_the_result(redirects: bool, double: Double, cloud_kit: ComfyKit) -> None:
     double.redirects = redirects
-    double.plan = [to("running"), to("succeeded", outputs=OUTPUTS)]
+    double.plan = [set_status("running"), set_status("succeeded", outputs=OUTPUTS)]
     result = cloud_kit.run(workflows.picture())
     found = {media.name: (media.kind, media.node, media.read()) for media in result.media}
     assert found == {
@@ -58,7 +58,7 @@ def test_outputs_of_every_kind_are_in_the_result(redirects: bool, double: Double
 
 
 def test_a_signed_url_is_never_stored(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
-    double.plan = [to("succeeded", outputs=OUTPUTS)]
+    double.plan = [set_status("succeeded", outputs=OUTPUTS)]
     result = cloud_kit.run(workflows.picture())
     page = result.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     shown = f"{result!r}{result.outputs}{[str(media) for media in result.media]}{result._repr_mimebundle_()}{page}"
@@ -77,14 +77,14 @@ def test_an_unreadable_text_stays_a_file(
     monkeypatch.setattr(follow, "TEXT_LIMIT", 100)
     if reply is not None:
         double.fail("GET /assets/{id}/content", reply)
-    double.plan = [to("succeeded", outputs=[Output("4", "d.txt", "text", "text/plain", content)])]
+    double.plan = [set_status("succeeded", outputs=[Output("4", "d.txt", "text", "text/plain", content)])]
     result = cloud_kit.run(workflows.picture())
     (file,) = result.media
     assert (result.texts, file.kind, file.read()) == ([], "file", content)
 
 
 def test_an_expired_file_is_reported_as_expired(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("succeeded", outputs=OUTPUTS[:2])]
+    double.plan = [set_status("succeeded", outputs=OUTPUTS[:2])]
     first, second = cloud_kit.run(workflows.picture()).media
     assert first.read() == b"an image"
     double.files.expired = True
@@ -102,7 +102,7 @@ def test_an_expired_file_is_reported_as_expired(double: Double, cloud_kit: Comfy
     "target", ["ftp://x/y", "http://", "http://127.0.0.1:1/x?secret=1", "//[", "/api/v2/assets/a/content"]
 )
 def test_a_broken_redirect_is_a_one_line_error(target: str, double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
+    double.plan = [set_status("succeeded", outputs=OUTPUTS[:1])]
     image = cloud_kit.run(workflows.picture()).image
     double.fail("GET /assets/{id}/content", *[Reply(302, headers={"Location": target})] * 3)
     with pytest.raises(ComfyKitError) as caught:
@@ -113,7 +113,7 @@ def test_a_broken_redirect_is_a_one_line_error(target: str, double: Double, clou
 
 @pytest.mark.parametrize("links", ["absolute", "relative"])
 def test_an_output_is_downloaded_from_the_url_in_its_job(links: Any, double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("succeeded", outputs=OUTPUTS[:1])]
+    double.plan = [set_status("succeeded", outputs=OUTPUTS[:1])]
     image = cloud_kit.run(workflows.picture()).image
     double.fail("GET /assets/{id}/content", Reply(404, "not_found"))
     if links == "relative":
@@ -155,7 +155,7 @@ def test_a_file_that_the_server_lost_is_uploaded_again(double: Double, cloud_kit
 
 
 def test_an_output_of_an_earlier_run_is_referenced_not_uploaded(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("succeeded", outputs=[Output("2", "a.png", "image", "image/png", a_picture("red"))])]
+    double.plan = [set_status("succeeded", outputs=[Output("2", "a.png", "image", "image/png", a_picture("red"))])]
     image = cloud_kit.run(workflows.picture()).image
     for value in (image, str(image)):
         cloud_kit.run(workflows.inverted(), image=value)
@@ -230,7 +230,7 @@ def odd_outputs() -> list[Any]:
 
 
 def test_hostile_file_names_stay_inside_the_folder(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
-    double.plan = [to("succeeded", outputs=odd_outputs())]
+    double.plan = [set_status("succeeded", outputs=odd_outputs())]
     result = cloud_kit.run(workflows.picture())
     for media in result.media:
         saved = media.save(f"{tmp_path}/")

@@ -39,9 +39,9 @@ def several() -> workflows.Graph:
     ids=["picture", "several", "clip", "sound", "text", "failing"],
 )
 def test_a_job_gives_the_same_result_as_the_official_client(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
-    theirs = proxied.official(workflow)
+    theirs = proxied.run_official_client(workflow)
     while theirs["status"] == "expired":  # the proxy says so when a job ends between its looks at the server
-        theirs = proxied.official(workflow)
+        theirs = proxied.run_official_client(workflow)
     if theirs.get("error"):
         theirs["error"][1] = theirs["error"][1].strip()
     assert ours(kit, workflow) == theirs
@@ -51,7 +51,7 @@ def test_a_file_gives_the_same_result_as_the_official_client(kit: ComfyKit, prox
     path = tmp_path / "given.png"
     Image.new("RGB", (5, 6), (1, 2, 3)).save(path)
     found = ours(kit, workflows.inverted(), image=str(path))
-    assert found == proxied.official(workflows.inverted(), {"1.image": str(path)})
+    assert found == proxied.run_official_client(workflows.inverted(), {"1.image": str(path)})
     assert len(found["outputs"]) == 1
 
 
@@ -59,5 +59,5 @@ def test_a_file_gives_the_same_result_as_the_official_client(kit: ComfyKit, prox
     "workflow", [{"1": {"class_type": "NoSuchNode", "inputs": {}}}, {"1": {"class_type": "SaveImage", "inputs": {}}}]
 )
 def test_the_same_prompt_is_rejected(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
-    assert proxied.official(workflow) == {"refused": "invalid_workflow"}
+    assert proxied.run_official_client(workflow) == {"refused": "invalid_workflow"}
     assert ours(kit, workflow) == {"refused": True}

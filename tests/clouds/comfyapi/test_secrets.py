@@ -17,7 +17,7 @@ from tests.client import workflows
 from tests.client.conftest import MakeKit
 from tests.client.test_secrets import Elsewhere
 
-from .double import KEY, Double, Output, Reply, to
+from .double import KEY, Double, Output, Reply, set_status
 
 SECRETS = {"api_key": KEY, "cookies": '{"session": "planted-cookie"}', "headers": {"X-Access": "planted-header"}}
 PLANTED = ("planted", "signed-")
@@ -35,7 +35,7 @@ def found_in(shown: Any) -> list[str]:
 
 
 async def test_every_request_to_the_server_carries_the_secrets(double: Double, make_kit: MakeKit, quick: None) -> None:
-    double.plan = [to("running"), to("succeeded", outputs=[PICTURE])]
+    double.plan = [set_status("running"), set_status("succeeded", outputs=[PICTURE])]
     kit = make_kit(double.base, executor_type="websocket", **SECRETS)
     result = await kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})
     await asyncio.to_thread(result.image.read)
@@ -63,7 +63,7 @@ async def test_without_a_key_no_secret_is_sent(make_kit: MakeKit, quick: None) -
 async def test_a_redirect_never_gets_the_secrets(
     route: str, status: int, double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None
 ) -> None:
-    double.plan = [to("running")] * 10 + [to("succeeded")]
+    double.plan = [set_status("running")] * 10 + [set_status("succeeded")]
     double.fail(route, *[Reply(status, text="over there", headers={"Location": f"{elsewhere.url}/api/v2/x"})] * 3)
     kit = make_kit(double.base, executor_type="websocket", patience=0, **SECRETS)
     run = kit.submit(workflows.inverted(), image=b"\x89PNG a picture")
@@ -81,7 +81,7 @@ async def test_a_redirect_never_gets_the_secrets(
 async def test_a_file_on_another_host_is_downloaded_without_secrets(
     kind: str, double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None
 ) -> None:
-    double.plan = [to("succeeded", outputs=[PICTURE])]
+    double.plan = [set_status("succeeded", outputs=[PICTURE])]
     result = await make_kit(double.base, **SECRETS).execute(workflows.picture())
     if kind == "302":
         double.fail("GET /assets/{id}/content", Reply(302, text="", headers={"Location": f"{elsewhere.url}/x?sig=1"}))
@@ -94,14 +94,14 @@ async def test_a_file_on_another_host_is_downloaded_without_secrets(
 async def test_links_to_other_hosts_are_not_followed(
     double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = double._told
+    told = double._format_job
 
     def lured(job: Any) -> dict[str, Any]:
         lure = f"{elsewhere.url}/api/v2/jobs/{job.id}"
         return {**told(job), "urls": {"self": lure, "events": f"{lure}/events", "cancel": f"{lure}/cancel"}}
 
-    monkeypatch.setattr(double, "_told", lured)
-    double.plan = [to("running"), to("running"), to("succeeded", outputs=[PICTURE])]
+    monkeypatch.setattr(double, "_format_job", lured)
+    double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[PICTURE])]
     assert (await make_kit(double.base, **SECRETS).execute(workflows.picture())).status == "completed"
     assert not elsewhere.seen
 
@@ -113,8 +113,8 @@ async def test_secrets_appear_nowhere(
     echo = f"what is {KEY}?"
     with caplog.at_level(logging.DEBUG):
         double.plan = [
-            to("running"),
-            to("succeeded", outputs=[PICTURE, Output("3", "t.txt", "text", "text/plain", b"t")]),
+            set_status("running"),
+            set_status("succeeded", outputs=[PICTURE, Output("3", "t.txt", "text", "text/plain", b"t")]),
         ]
         kit = make_kit(double.base, executor_type="websocket", patience=0, **SECRETS)
         shown += [
@@ -132,7 +132,7 @@ async def test_secrets_appear_nowhere(
         page = await asyncio.to_thread(results[0].to_html, tmp_path / "page.html")
         shown += [run, run.progress, results[0].image, results[0]._repr_mimebundle_(), page.read_text(encoding="utf-8")]
         error = {"code": "node_execution_error", "message": echo, "node_id": "2", "traceback": f"{echo}\n{echo}"}
-        double.plan = [to("failed", error=error)]
+        double.plan = [set_status("failed", error=error)]
         results.append(await kit.execute(workflows.picture()))
         for reply in (
             Reply(401, "unauthorized", echo),
@@ -161,7 +161,7 @@ def _without_servers(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def test_a_form_contains_no_secrets(double: Double, make_kit: MakeKit, quick: None) -> None:
-    double.plan = [to("succeeded", outputs=[PICTURE])]
+    double.plan = [set_status("succeeded", outputs=[PICTURE])]
     form = make_kit(double.base, **SECRETS).form(workflows.picture())
     form.run().result()
     assert "picture" in str(form.get_state())

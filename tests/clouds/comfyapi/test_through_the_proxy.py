@@ -279,7 +279,7 @@ def test_a_restart_of_the_proxy_loses_no_run(sandbox: Any, make_kit: MakeKit, ga
         run = make_kit(proxied.url).submit(workflows.gated(name))
         its.wait()
         wait_for(run, lambda run: run.status == "running")
-        with proxied.restarted():
+        with proxied.restart():
             its.open()
             assert run.result().status == "completed"
 

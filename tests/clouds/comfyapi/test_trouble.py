@@ -15,7 +15,7 @@ from tests.client.conftest import MakeKit
 from tests.client.test_cancel import wait_for
 from tests.client.test_progress import Watcher
 
-from .double import KEY, Double, Events, Job, Links, Output, Reply, to
+from .double import KEY, Double, Events, Job, Links, Output, Reply, set_status
 
 NODE_ERROR = {
     "code": "node_execution_error",
@@ -109,7 +109,7 @@ def test_a_server_that_ignores_a_cancel_is_reported(
     double: Double, cloud_kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "DEAF", 0.0)
-    double.deaf, double.plan = True, [to("running")] * 8 + [to("succeeded")]
+    double.ignores_cancel, double.plan = True, [set_status("running")] * 8 + [set_status("succeeded")]
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: run.status == "running")
     run.cancel()
@@ -251,7 +251,7 @@ def test_a_run_succeeds_whatever_its_stream_does(
     monkeypatch.setattr(sse, "LIMIT", 1_000_000)
     monkeypatch.setattr(follow, "IDLE", 0.3)
     double.events = events
-    double.plan = [to("queued"), *[to("running")] * 20, to("succeeded")]
+    double.plan = [set_status("queued"), *[set_status("running")] * 20, set_status("succeeded")]
     run = cloud_kit.submit(workflows.picture())
     double.wait_for("GET /jobs/{id}/events", 2 if events == "break" else 1)
     assert run.result().status == "completed"
@@ -259,44 +259,50 @@ def test_a_run_succeeds_whatever_its_stream_does(
 
 def test_streams_are_closed_and_not_reopened_in_a_loop(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("GET /jobs/{id}/events", *[Reply(429, "too_many_streams", headers={"Retry-After": "100"})] * 50)
-    double.plan = [*[to("running")] * 20, to("succeeded")]
+    double.plan = [*[set_status("running")] * 20, set_status("succeeded")]
     assert cloud_kit.submit(workflows.picture()).result().status == "completed"
     assert double.count("GET /jobs/{id}/events") == 1
 
 
 def test_a_stream_gives_previews_and_progress(double: Double, cloud_kit: ComfyKit) -> None:
     progress = {"value": 0.4, "nodes_done": 1, "nodes_total": 2, "current_node": "2", "step": 4, "steps": 10}
-    double.plan = [to("running", progress=progress)] * 5
+    double.plan = [set_status("running", progress=progress)] * 5
     run = cloud_kit.submit(workflows.picture())
     watcher = Watcher(run)
     wait_for(run, lambda run: run.progress.step == 4)
     assert (run.progress.node_id, run.progress.steps, run.progress.nodes_done) == ("2", 10, 1)
     (job,) = double.jobs.values()
-    double.call(lambda: double.plans[job.id].append(to("succeeded")))
+    double.call(lambda: double.plans[job.id].append(set_status("succeeded")))
     run.result()
     watcher.wait()
     assert [(preview.node_id, preview.data) for preview in watcher.previews][:1] == [("1", b"a preview")]
 
 
 def test_a_job_missing_for_a_moment_is_polled_again(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("running"), to("expired"), to("expired"), to("running"), to("succeeded")]
+    double.plan = [
+        set_status("running"),
+        set_status("expired"),
+        set_status("expired"),
+        set_status("running"),
+        set_status("succeeded"),
+    ]
     assert cloud_kit.run(workflows.picture()).status == "completed"
 
 
 def test_a_missing_job_is_reported_as_gone(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("running"), to("expired")]
+    double.plan = [set_status("running"), set_status("expired")]
     with pytest.raises(RunFailed) as caught:
         cloud_kit.run(workflows.picture())
     assert kind_of(caught.value.result) == "gone"
 
 
 async def test_unknown_states_do_no_harm(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("paused"), to("rewinding"), to("succeeded")]
+    double.plan = [set_status("paused"), set_status("rewinding"), set_status("succeeded")]
     assert (await cloud_kit.execute(workflows.picture())).status == "completed"
 
 
 def test_a_slow_cancel_is_waited_for(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("running")]
+    double.plan = [set_status("running")]
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: run.status == "running")
     run.cancel()
@@ -308,7 +314,7 @@ def test_a_slow_cancel_is_waited_for(double: Double, cloud_kit: ComfyKit) -> Non
 def test_a_failed_cancel_is_retried(double: Double, cloud_kit: ComfyKit) -> None:
     busy = Reply(429, "rate_limited", headers={"Retry-After": "1"})
     double.fail("POST /jobs/{id}/cancel", Reply(0), Reply(503, "upstream_error"), busy)
-    double.plan = [to("running")]
+    double.plan = [set_status("running")]
     run = cloud_kit.submit(workflows.picture())
     wait_for(run, lambda run: run.status == "running")
     run.cancel()
@@ -319,7 +325,7 @@ def test_a_failed_cancel_is_retried(double: Double, cloud_kit: ComfyKit) -> None
 
 
 def test_cancel_during_submission_cancels_the_job(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("running")]
+    double.plan = [set_status("running")]
     answered = threading.Event()
     submit = double._submit
 
@@ -343,7 +349,7 @@ def test_cancel_during_submission_cancels_the_job(double: Double, cloud_kit: Com
 
 async def test_a_failure_has_all_the_servers_details(double: Double, cloud_kit: ComfyKit) -> None:
     kept = Output("1", "half.png", "image", "image/png", b"half")
-    double.plan = [to("running"), to("failed", error=NODE_ERROR, outputs=[kept])]
+    double.plan = [set_status("running"), set_status("failed", error=NODE_ERROR, outputs=[kept])]
     result = await cloud_kit.execute(workflows.picture())
     assert result.error is not None
     assert (result.error.kind, result.error.node_id, result.error.class_type) == ("node_error", "2", "SaveImage")
@@ -353,7 +359,7 @@ async def test_a_failure_has_all_the_servers_details(double: Double, cloud_kit: 
 
 @pytest.mark.parametrize("error", [None, {}, 7, {"code": "worker_lost", "message": "it is gone"}, {"message": []}])
 async def test_a_failure_of_any_format_is_understood(error: Any, double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [to("failed", error=error)]
+    double.plan = [set_status("failed", error=error)]
     result = await cloud_kit.execute(workflows.picture())
     assert kind_of(result) == "node_error"
     assert result.msg
@@ -369,17 +375,17 @@ def test_links_are_followed_on_the_servers_origin_only(
 ) -> None:
     with Double(prefix=prefix) as double:
         double.links = links
-        double.plan = [to("running"), to("running"), to("succeeded", outputs=[_picture()])]
+        double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[_picture()])]
         kit = make_kit(double.base, api_key=KEY)
         run = kit.submit(workflows.picture())
         assert run.result().image.read() == b"picture"
-        double.plan = [to("running")]
+        double.plan = [set_status("running")]
         run = kit.submit(workflows.picture())
         wait_for(run, lambda run: run.status == "running")
         run.cancel()
         with pytest.raises(RunFailed):
             run.result()
-        assert all(route in double._table() for route in double.routes)
+        assert all(route in double._list_routes() for route in double.routes)
 
 
 def _picture() -> Output:
@@ -398,9 +404,9 @@ async def test_a_server_that_cannot_list_jobs_is_reported(double: Double, cloud_
 def test_history_lists_the_servers_jobs(double: Double, cloud_kit: ComfyKit) -> None:
     for job in (Job({}, "a"), Job({}, "b"), Job({}, "c"), Job({}, "d")):
         double.jobs[job.id] = job
-    to("succeeded", outputs=[_picture()])(double.jobs["a"])
-    to("failed", error=NODE_ERROR)(double.jobs["b"])
-    to("running")(double.jobs["c"])
+    set_status("succeeded", outputs=[_picture()])(double.jobs["a"])
+    set_status("failed", error=NODE_ERROR)(double.jobs["b"])
+    set_status("running")(double.jobs["c"])
     server = cloud_kit.server()
     assert (server.running, server.pending) == (1, 1)
     waiting = [(job.prompt_id, job.status, job.place) for job in cloud_kit.queue()]

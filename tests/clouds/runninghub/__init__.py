@@ -20,8 +20,8 @@ from .script import (
     Held,
     Refusal,
     Reply,
-    huge,
-    page,
+    build_huge,
+    build_page,
 )
 from .shelf import App, Field
 from .task import Fate, Output, Polls, Task
@@ -49,7 +49,7 @@ __all__ = [
     "Request",
     "RunningHub",
     "Task",
+    "build_huge",
+    "build_page",
     "changes",
-    "huge",
-    "page",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from comfykit_jupyter.sandbox import Sandbox
-from tests.clouds.around import run
+from tests.clouds.command import run_command
 
 from . import App, Field, RunningHub
 
@@ -73,11 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = {**WORKFLOWS, **{app_id: f"app: {app.name}" for app_id, app in APPS.items()}}
         print(*(f"# {item_id} {name}" for item_id, name in names.items()), sep="\n", file=where, flush=True)
         if command:
-            return run(command, RUNNINGHUB_BASE_URL=cloud.url, RUNNINGHUB_API_KEY=cloud.key)
-        return _until_stopped()
+            return run_command(command, RUNNINGHUB_BASE_URL=cloud.url, RUNNINGHUB_API_KEY=cloud.key)
+        return _wait_for_signal()
 
 
-def _until_stopped() -> int:
+def _wait_for_signal() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from . import shapes
-from .codes import Refused
+from .codes import ApiError
 from .files import Request
 from .shapes import Body
-from .shelf import Graph, demo, overridden, positive
+from .shelf import Graph, apply_values, describe_app, parse_id
 from .task import USER, Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _INSTANCES = ("default", "plus", "ultra")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Call:
     """A request that an endpoint answers."""
 
     body: Mapping[str, Any]
@@ -49,9 +49,9 @@ class Endpoint:
 
     method: str
     path: str
-    answer: Callable[[Asked], Awaitable[Body]]
-    refuse: Callable[[Refused], Body]
-    wrong_key: Refused
+    answer: Callable[[Call], Awaitable[Body]]
+    refuse: Callable[[ApiError], Body]
+    wrong_key: ApiError
     key: str | None = "apiKey"
     """Where in the body the key is; None: only in the `Authorization` header."""
 
@@ -61,33 +61,35 @@ class Api:
 
     def __init__(self, cloud: RunningHub) -> None:
         self._cloud = cloud
-        unknown, unauthorized = Refused(301, "user not exist"), Refused(802)
-        no_user = Refused(806)
-        v1, flat, upload = shapes.refused, shapes.task_refused, shapes.upload_refused
+        unknown, unauthorized = ApiError(301, "user not exist"), ApiError(802)
+        no_user = ApiError(806)
+        v1, flat, upload = shapes.format_error, shapes.format_task_error, shapes.format_upload_error
         post = "POST"
         self.endpoints = {
-            "getJsonApiFormat": Endpoint(post, "/api/openapi/getJsonApiFormat", self._workflow, v1, unauthorized),
+            "getJsonApiFormat": Endpoint(post, "/api/openapi/getJsonApiFormat", self._get_workflow, v1, unauthorized),
             "create": Endpoint(post, "/task/openapi/create", self._create, v1, unauthorized),
             "ai-app/run": Endpoint(post, "/task/openapi/ai-app/run", self._run_app, v1, unauthorized),
             "quick-ai-app/run": Endpoint(post, "/task/openapi/quick-ai-app/run", self._run_quick, v1, unauthorized),
-            "apiCallDemo": Endpoint("GET", "/api/webapp/apiCallDemo", self._demo, v1, unauthorized),
-            "status": Endpoint(post, "/task/openapi/status", self._status, v1, unknown),
-            "outputs": Endpoint(post, "/task/openapi/outputs", self._outputs, v1, unauthorized),
-            "cancel": Endpoint(post, "/task/openapi/cancel", self._cancel, v1, unauthorized),
+            "apiCallDemo": Endpoint("GET", "/api/webapp/apiCallDemo", self._get_app, v1, unauthorized),
+            "status": Endpoint(post, "/task/openapi/status", self._get_status, v1, unknown),
+            "outputs": Endpoint(post, "/task/openapi/outputs", self._get_outputs, v1, unauthorized),
+            "cancel": Endpoint(post, "/task/openapi/cancel", self._cancel_task, v1, unauthorized),
             "upload": Endpoint(post, "/task/openapi/upload", self._upload, v1, unauthorized),
-            "accountStatus": Endpoint(post, "/uc/openapi/accountStatus", self._account, v1, unauthorized, "apikey"),
+            "accountStatus": Endpoint(post, "/uc/openapi/accountStatus", self._get_account, v1, unauthorized, "apikey"),
             "v2/upload": Endpoint(
-                post, "/openapi/v2/media/upload/binary", self._upload_v2, upload, Refused(401), key=None
+                post, "/openapi/v2/media/upload/binary", self._upload_v2, upload, ApiError(401), key=None
             ),
             "v2/run/workflow": Endpoint(
                 post, "/openapi/v2/run/workflow/", self._run_workflow_v2, flat, no_user, key=None
             ),
             "v2/run/ai-app": Endpoint(post, "/openapi/v2/run/ai-app/", self._run_app_v2, flat, no_user, key=None),
-            "v2/query": Endpoint(post, "/openapi/v2/query", self._query, flat, no_user, key=None),
-            "v2/queue/status": Endpoint("GET", "/openapi/v2/queue/status", self._queue, v1, Refused(401), key=None),
+            "v2/query": Endpoint(post, "/openapi/v2/query", self._query_task, flat, no_user, key=None),
+            "v2/queue/status": Endpoint(
+                "GET", "/openapi/v2/queue/status", self._get_queue, v1, ApiError(401), key=None
+            ),
         }
 
-    def find(self, path: str) -> tuple[str, str]:
+    def find_endpoint(self, path: str) -> tuple[str, str]:
         """The endpoint's name and the id in the path; `""` if there is none."""
         for name, endpoint in self.endpoints.items():
             if path == endpoint.path and not path.endswith("/"):
@@ -96,201 +98,205 @@ class Api:
                 return name, path[len(endpoint.path) :]
         return "", ""
 
-    async def answer(self, name: str, method: str, asked: Asked) -> Body:
+    async def answer(self, name: str, method: str, call: Call) -> Body:
         """The true answer, be it a refusal."""
         if not name:
-            return shapes.refused(Refused(412))
+            return shapes.format_error(ApiError(412))
         endpoint = self.endpoints[name]
         try:
             if method != endpoint.method:
-                raise Refused(1009)
-            if not self._allowed(endpoint, asked):
-                raise endpoint.wrong_key if self._cloud.wrong_key is None else Refused(self._cloud.wrong_key)
-            return await endpoint.answer(asked)
-        except Refused as refusal:
+                raise ApiError(1009)
+            if not self._is_authorized(endpoint, call):
+                raise endpoint.wrong_key if self._cloud.wrong_key is None else ApiError(self._cloud.wrong_key)
+            return await endpoint.answer(call)
+        except ApiError as refusal:
             return endpoint.refuse(refusal)
 
-    def _allowed(self, endpoint: Endpoint, asked: Asked) -> bool:
+    def _is_authorized(self, endpoint: Endpoint, call: Call) -> bool:
         key = self._cloud.key
         if endpoint.key is None:
-            return asked.bearer == key
-        if asked.bearer is None:
-            return asked.body.get(endpoint.key) == key and not self._cloud.requires_bearer
-        return asked.body.get(endpoint.key) == key == asked.bearer
+            return call.bearer == key
+        if call.bearer is None:
+            return call.body.get(endpoint.key) == key and not self._cloud.requires_bearer
+        return call.body.get(endpoint.key) == key == call.bearer
 
     # Workflows and apps
 
-    def _graph(self, workflow_id: str) -> Graph:
+    def _find_graph(self, workflow_id: str) -> Graph:
         if workflow_id not in self._cloud.workflows:
-            raise Refused(380)
+            raise ApiError(380)
         if workflow_id in self._cloud.unsaved:
-            raise Refused(810)
+            raise ApiError(810)
         return self._cloud.workflows[workflow_id]
 
-    async def _workflow(self, asked: Asked) -> Body:
-        graph = self._graph(positive(asked.body.get("workflowId"), "workflowId"))
-        return shapes.done({"prompt": json.dumps(graph, ensure_ascii=False)}, "SUCCESS")
+    async def _get_workflow(self, call: Call) -> Body:
+        graph = self._find_graph(parse_id(call.body.get("workflowId"), "workflowId"))
+        return shapes.format_success({"prompt": json.dumps(graph, ensure_ascii=False)}, "SUCCESS")
 
-    async def _demo(self, asked: Asked) -> Body:
-        app_id = positive(asked.body.get("webappId"), "webappId")
+    async def _get_app(self, call: Call) -> Body:
+        app_id = parse_id(call.body.get("webappId"), "webappId")
         if app_id not in self._cloud.apps:
-            raise Refused(901)
+            raise ApiError(901)
         app = self._cloud.apps[app_id]
         graph = self._cloud.workflows[app.workflow_id]
-        definitions = await self._cloud.server.definitions({graph[field.node_id]["class_type"] for field in app.fields})
+        definitions = await self._cloud.server.get_definitions(
+            {graph[field.node_id]["class_type"] for field in app.fields}
+        )
         curl = f"curl '{self._cloud.url}/task/openapi/ai-app/run' --data-raw '{{\"apiKey\": \"{self._cloud.key}\"}}'"
-        return shapes.done(demo(app, graph, definitions, curl))
+        return shapes.format_success(describe_app(app, graph, definitions, curl))
 
     # Tasks
 
-    async def _create(self, asked: Asked) -> Body:
-        return self._created(await self._take(asked.body, asked.body.get("workflowId")))
+    async def _create(self, call: Call) -> Body:
+        return self._format_created(await self._create_task(call.body, call.body.get("workflowId")))
 
-    async def _run_app(self, asked: Asked) -> Body:
-        return self._created(await self._take_app(asked.body, asked.body.get("webappId")))
+    async def _run_app(self, call: Call) -> Body:
+        return self._format_created(await self._create_app_task(call.body, call.body.get("webappId")))
 
-    async def _run_quick(self, asked: Asked) -> Body:
-        if not asked.body.get("quickCreateCode"):
-            raise Refused(301, "quickCreateCode must not be empty")
-        return await self._run_app(asked)
+    async def _run_quick(self, call: Call) -> Body:
+        if not call.body.get("quickCreateCode"):
+            raise ApiError(301, "quickCreateCode must not be empty")
+        return await self._run_app(call)
 
-    async def _run_workflow_v2(self, asked: Asked) -> Body:
-        return shapes.created_v2(await self._take(asked.body, asked.id))
+    async def _run_workflow_v2(self, call: Call) -> Body:
+        return shapes.format_created_v2(await self._create_task(call.body, call.id))
 
-    async def _run_app_v2(self, asked: Asked) -> Body:
-        return shapes.created_v2(await self._take_app(asked.body, asked.id))
+    async def _run_app_v2(self, call: Call) -> Body:
+        return shapes.format_created_v2(await self._create_app_task(call.body, call.id))
 
-    def _created(self, task: Task) -> Body:
-        return shapes.created(task, self._cloud.socket_address(task))
+    def _format_created(self, task: Task) -> Body:
+        return shapes.format_created(task, self._cloud.socket_address(task))
 
-    async def _take_app(self, body: Mapping[str, Any], given_id: Any) -> Task:
-        app_id = positive(given_id, "webappId")
+    async def _create_app_task(self, body: Mapping[str, Any], given_id: Any) -> Task:
+        app_id = parse_id(given_id, "webappId")
         if app_id not in self._cloud.apps:
-            raise Refused(901)
+            raise ApiError(901)
         app = self._cloud.apps[app_id]
         if not isinstance(body.get("nodeInfoList"), list):
-            raise Refused(301, "nodeInfoList must not be empty")
+            raise ApiError(301, "nodeInfoList must not be empty")
         if app.password is not None and body.get("accessPassword") != app.password:
-            raise Refused(301, "accessPassword is wrong")
+            raise ApiError(301, "accessPassword is wrong")
         body = {key: value for key, value in body.items() if key != "workflow"}
-        return await self._take(body, app.workflow_id)
+        return await self._create_task(body, app.workflow_id)
 
-    async def _take(self, body: Mapping[str, Any], given_id: Any) -> Task:
+    async def _create_task(self, body: Mapping[str, Any], given_id: Any) -> Task:
         """Make a task of a request, and let it begin."""
         cloud = self._cloud
         if not int(cloud.account["remainCoins"] or 0) > 0:
-            raise Refused(416)
-        workflow_id = positive(given_id, "workflowId")
+            raise ApiError(416)
+        workflow_id = parse_id(given_id, "workflowId")
         if "workflow" in body:
-            target, saved = _parsed(body["workflow"]), cloud.workflows.get(workflow_id, {})
+            target, saved = _parse_graph(body["workflow"]), cloud.workflows.get(workflow_id, {})
         else:
-            target = saved = self._graph(workflow_id)
+            target = saved = self._find_graph(workflow_id)
         if workflow_id in cloud.passwords and body.get("accessPassword") != cloud.passwords[workflow_id]:
-            raise Refused(301, "accessPassword is wrong")
+            raise ApiError(301, "accessPassword is wrong")
         if body.get("instanceType", "default") not in _INSTANCES:
-            raise Refused(301, "instanceType is wrong")
+            raise ApiError(301, "instanceType is wrong")
         retain = body.get("retainSeconds", 10)
         if not isinstance(retain, int) or not 10 <= retain <= 180:
-            raise Refused(301, "retainSeconds must be between 10 and 180")
-        graph = overridden(saved, target, body.get("nodeInfoList", []))
-        return await cloud.take(workflow_id, graph, body)
+            raise ApiError(301, "retainSeconds must be between 10 and 180")
+        graph = apply_values(saved, target, body.get("nodeInfoList", []))
+        return await cloud.create_task(workflow_id, graph, body)
 
-    def _task(self, asked: Asked, malformed: int, unknown: int) -> Task:
-        given = asked.body.get("taskId")
+    def _find_task(self, call: Call, malformed: int, unknown: int) -> Task:
+        given = call.body.get("taskId")
         text = str(given)
         if isinstance(given, bool) or not (text.isascii() and text.isdigit() and int(text) > 0):
-            raise Refused(malformed, "taskId must be positive" if malformed == 301 else "taskId must be greater than 0")
+            raise ApiError(
+                malformed, "taskId must be positive" if malformed == 301 else "taskId must be greater than 0"
+            )
         if text not in self._cloud.tasks:
-            raise Refused(unknown)
+            raise ApiError(unknown)
         return self._cloud.tasks[text]
 
-    async def _status(self, asked: Asked) -> Body:
-        task = self._task(asked, 301, self._cloud.not_found)
+    async def _get_status(self, call: Call) -> Body:
+        task = self._find_task(call, 301, self._cloud.not_found)
         state = await self._cloud.poll(task)
         told = {"CREATE": "QUEUED", "CANCEL": "FAILED"}.get(state, state)
-        return shapes.done(told, "")
+        return shapes.format_success(told, "")
 
-    async def _outputs(self, asked: Asked) -> Body:
-        task = self._task(asked, 301, self._cloud.not_found)
+    async def _get_outputs(self, call: Call) -> Body:
+        task = self._find_task(call, 301, self._cloud.not_found)
         state = await self._cloud.poll(task)
         if state in {"CREATE", "QUEUED"}:
-            raise Refused(813)
+            raise ApiError(813)
         if state == "SUCCESS" and task.hidden:
             task.hidden -= 1
             state = "RUNNING"
         if state == "RUNNING":
-            raise Refused(804, data={"netWssUrl": self._cloud.socket_address(task)})
+            raise ApiError(804, data={"netWssUrl": self._cloud.socket_address(task)})
         if state == "CANCEL":
-            raise Refused(805)
+            raise ApiError(805)
         if state == "FAILED":
-            raise Refused(805, data={"failedReason": shapes.failed_reason(task.reason)})
-        address = self._cloud.files.address
-        return shapes.done(
+            raise ApiError(805, data={"failedReason": shapes.format_failed_reason(task.reason)})
+        address = self._cloud.files.build_url
+        return shapes.format_success(
             [
-                shapes.file(output, address(path), task.seconds)
+                shapes.format_file(output, address(path), task.seconds)
                 for output, path in zip(task.outputs, task.paths, strict=True)
             ]
         )
 
-    async def _query(self, asked: Asked) -> Body:
-        task = self._task(asked, 1007, 1004)
+    async def _query_task(self, call: Call) -> Body:
+        task = self._find_task(call, 1007, 1004)
         state = await self._cloud.poll(task)
         results = None
         if state == "SUCCESS":
-            address, as_files = self._cloud.files.address, self._cloud.texts_as_files
+            address, as_files = self._cloud.files.build_url, self._cloud.texts_as_files
             results = [
-                shapes.result(output, address(path), as_file=as_files or output.text is None)
+                shapes.format_result(output, address(path), as_file=as_files or output.text is None)
                 for output, path in zip(task.outputs, task.paths, strict=True)
             ]
-        return shapes.query(task, state, results)
+        return shapes.format_query(task, state, results)
 
-    async def _cancel(self, asked: Asked) -> Body:
-        task = self._task(asked, 301, self._cloud.not_found)
+    async def _cancel_task(self, call: Call) -> Body:
+        task = self._find_task(call, 301, self._cloud.not_found)
         task.cancels += 1
         await self._cloud.cancel(task)
-        return shapes.done(None)
+        return shapes.format_success(None)
 
     # Files
 
-    async def _upload(self, asked: Asked) -> Body:
-        if not asked.body.get("fileType"):
-            raise Refused(301, "fileType must not be empty")
-        content, suffix = self._file(asked)
+    async def _upload(self, call: Call) -> Body:
+        if not call.body.get("fileType"):
+            raise ApiError(301, "fileType must not be empty")
+        content, suffix = self._read_file(call)
         if len(content) > self._cloud.upload_limit:
-            raise Refused(809)
-        kind = _kind(suffix)
+            raise ApiError(809)
+        kind = _find_kind(suffix)
         if kind is None:
-            raise Refused(808)
+            raise ApiError(808)
         digest = hashlib.sha256(content).hexdigest()
         name = digest if kind == "zip" else f"api/{digest}.{suffix}"
-        await self._cloud.keep(name, content)
-        return shapes.done({"fileName": name, "fileType": asked.body["fileType"]})
+        await self._cloud.store_upload(name, content)
+        return shapes.format_success({"fileName": name, "fileType": call.body["fileType"]})
 
-    async def _upload_v2(self, asked: Asked) -> Body:
-        content, suffix = self._file(asked)
+    async def _upload_v2(self, call: Call) -> Body:
+        content, suffix = self._read_file(call)
         name = f"openapi/{hashlib.sha256(content).hexdigest()}.{suffix}"
-        await self._cloud.keep(name, content)
+        await self._cloud.store_upload(name, content)
         path = self._cloud.files.put(f"/{USER}/input/{name}", content)
-        url = self._cloud.files.address(path)
-        data = {"type": _kind(suffix) or "file", "download_url": url, "fileName": name, "size": str(len(content))}
+        url = self._cloud.files.build_url(path)
+        data = {"type": _find_kind(suffix) or "file", "download_url": url, "fileName": name, "size": str(len(content))}
         return {"code": 0, "message": "success", "data": data}
 
-    def _file(self, asked: Asked) -> tuple[bytes, str]:
-        if asked.file is None:
-            raise Refused(301, "file must not be empty")
-        name, content = asked.file
+    def _read_file(self, call: Call) -> tuple[bytes, str]:
+        if call.file is None:
+            raise ApiError(301, "file must not be empty")
+        name, content = call.file
         return content, PurePosixPath(name).suffix.lstrip(".").lower() or "bin"
 
     # Accounts
 
-    async def _account(self, _: Asked) -> Body:
+    async def _get_account(self, _: Call) -> Body:
         busy = sum(not task.over for task in self._cloud.tasks.values())
-        return shapes.done({**self._cloud.account, "currentTaskCounts": str(busy)})
+        return shapes.format_success({**self._cloud.account, "currentTaskCounts": str(busy)})
 
-    async def _queue(self, _: Asked) -> Body:
+    async def _get_queue(self, _: Call) -> Body:
         states = [task.state for task in self._cloud.tasks.values() if not task.over]
         running = states.count("RUNNING")
-        return shapes.done(
+        return shapes.format_success(
             {
                 "apiKeyType": self._cloud.account["apiType"],
                 "concurrentLimit": self._cloud.concurrency,
@@ -301,7 +307,7 @@ class Api:
         )
 
 
-async def read(request: web.Request, name: str, item_id: str) -> tuple[Asked, Request]:
+async def read_request(request: web.Request, name: str, item_id: str) -> tuple[Call, Request]:
     """What a request asks, and how it is noted."""
     bearer = request.headers.get("Authorization")
     if bearer is not None:
@@ -331,12 +337,12 @@ async def read(request: web.Request, name: str, item_id: str) -> tuple[Asked, Re
     else:
         body = dict(request.query)
     # What is none of these is an object without anything: neither a key nor an id is found in it.
-    asked = Asked(body if isinstance(body, dict) else {}, bearer, item_id, file)
+    call = Call(body if isinstance(body, dict) else {}, bearer, item_id, file)
     headers = dict(request.headers)
-    return asked, Request(name, request.method, request.raw_path, headers, noted)
+    return call, Request(name, request.method, request.raw_path, headers, noted)
 
 
-def _parsed(workflow: Any) -> Graph:
+def _parse_graph(workflow: Any) -> Graph:
     """The graph in a request: JSON in a text.
 
     Raises:
@@ -350,10 +356,10 @@ def _parsed(workflow: Any) -> Graph:
         isinstance(node, dict) and isinstance(node.get("inputs"), dict) for node in graph.values()
     )
     if not whole:
-        raise Refused(301, "workflow is no JSON text of a graph in API format")
+        raise ApiError(301, "workflow is no JSON text of a graph in API format")
     found: Graph = graph  # type: ignore[assignment]
     return found
 
 
-def _kind(suffix: str) -> str | None:
+def _find_kind(suffix: str) -> str | None:
     return next((kind for kind, suffixes in KINDS.items() if suffix in suffixes), None)

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from .api import Api, read
-from .codes import Refused
+from .api import Api, read_request
+from .codes import ApiError
 from .files import Files, Request
 from .script import Answer, Held, Refusal, Reply, Script
 from .shelf import App, Graph
@@ -89,14 +89,14 @@ class RunningHub:
         self.cookie = secrets.token_hex(16)
         self.files = Files(self._secrets)
         self.sockets = Sockets()
-        self.sockets.joined = self._joined
+        self.sockets.on_join = self._handle_socket
         self.changed = threading.Condition()
         """Notified of every request and task, and of every run that has ended."""
         self._server_url = server_url
         self._script = Script()
         self._api = Api(self)
         self._names = {*self._api.endpoints, "file"}
-        self._thread = threading.Thread(target=self._main, name="runninghub", daemon=True)
+        self._thread = threading.Thread(target=self._run_loop, name="runninghub", daemon=True)
         self._loop: asyncio.AbstractEventLoop
         self._started: Future[None] = Future()
         self._stopping = asyncio.Event()
@@ -120,11 +120,11 @@ class RunningHub:
             raise ValueError("A file has neither codes nor a body to change")
         self._script.add(endpoint, answer, times)
 
-    def normal(self, endpoint: str) -> None:
+    def reset_answer(self, endpoint: str) -> None:
         """Answer the truth again."""
         self._script.clear(endpoint)
 
-    def asked(self, endpoint: str) -> list[Request]:
+    def find_requests(self, endpoint: str) -> list[Request]:
         """The requests that came to an endpoint."""
         return [request for request in self.requests if request.endpoint == endpoint]
 
@@ -162,9 +162,9 @@ class RunningHub:
 
     def socket_address(self, task: Task) -> str | None:
         """Where the frames of a task that runs are told."""
-        return self.sockets.address(self.url, task) if task.state == "RUNNING" else None
+        return self.sockets.build_url(self.url, task) if task.state == "RUNNING" else None
 
-    async def take(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
+    async def create_task(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
         """Make a task, and let it begin if nothing speaks against it.
 
         Raises:
@@ -175,10 +175,10 @@ class RunningHub:
             last = [*self.tasks] or [str(_FIRST_ID)]
             task = Task(str(int(last[-1]) + 1 + secrets.randbelow(1000)), workflow_id, graph, body, self.pace)
             task.hidden = self.hidden
-            task.outputs_to_execute = await self.server.outputs(graph)
+            task.outputs_to_execute = await self.server.find_output_nodes(graph)
             if self.fates:
                 task.finish(self.fates.popleft())
-                self._ended(task)
+                self._finish_task(task)
             elif not self.waits_for_socket:
                 await self._start(task)
             with self.changed:
@@ -190,9 +190,9 @@ class RunningHub:
         count = sum(not task.over for task in self.tasks.values())
         if personal and self.account["apiType"] == "EXCLUSIVE":
             if count >= self.concurrency + self.personal_queue_limit:
-                raise Refused(814)
+                raise ApiError(814)
         elif count >= self.concurrency:
-            raise Refused(421)
+            raise ApiError(421)
 
     async def poll(self, task: Task) -> str:
         """The state that this poll is told."""
@@ -210,10 +210,10 @@ class RunningHub:
             await self.server.cancel(task)
         task.ended.set()
 
-    async def keep(self, name: str, content: bytes) -> None:
+    async def store_upload(self, name: str, content: bytes) -> None:
         """Keep an upload, and give it to the server."""
         if name not in self.uploads:
-            await self.server.keep(name, content)
+            await self.server.upload(name, content)
             self.uploads[name] = content
 
     # Runs
@@ -225,30 +225,30 @@ class RunningHub:
         task.begun = True
         try:
             await self._start(task)
-        except Refused as refusal:
+        except ApiError as refusal:
             message = str(refusal.data)
             task.finish(Fate("FAILED", reason={"exception_message": message}, error_code="433", error_message=message))
 
     async def _start(self, task: Task) -> None:
-        heard: Callable[[Frame], None] = functools.partial(self.sockets.tell, task)
-        await self.server.start(task, heard, functools.partial(self._ended, task))
+        heard: Callable[[Frame], None] = functools.partial(self.sockets.send, task)
+        await self.server.start(task, heard, functools.partial(self._finish_task, task))
 
-    def _joined(self, task: Task) -> None:
+    def _handle_socket(self, task: Task) -> None:
         if task.state == "RUNNING":
-            self._soon(self._begin(task))
+            self._schedule(self._begin(task))
 
-    def _ended(self, task: Task) -> None:
+    def _finish_task(self, task: Task) -> None:
         task.paths = [self.files.add(output) for output in task.outputs]
-        self.sockets.end(task)
+        self.sockets.close_all(task)
         with self.changed:
             self.changed.notify_all()
 
-    def _soon(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _schedule(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(self._collect_error)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _collect_error(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._errors.append(error)
@@ -258,22 +258,22 @@ class RunningHub:
 
     # Servers
 
-    def _main(self) -> None:
+    def _run_loop(self) -> None:
         asyncio.run(self._serve())  # which cancels what hangs, in the end
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as session:
             self.server = Server(self._server_url, session)
-            api, self.url = await _listen(self._guarded(self._handle), "127.0.0.1")
-            files, self.files.url = await _listen(self._guarded(self._handle_file), "localhost")
+            api, self.url = await _start_server(self._record_errors(self._handle), "127.0.0.1")
+            files, self.files.url = await _start_server(self._record_errors(self._handle_file), "localhost")
             self._started.set_result(None)
             await self._stopping.wait()
             self._errors += await self.server.close()
             for runner in (api, files):
                 await runner.cleanup()
 
-    def _guarded(self, handler: Handler) -> Handler:
+    def _record_errors(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
@@ -289,35 +289,35 @@ class RunningHub:
         if request.path == "/ws/c_instance":
             client_id = request.query.get("clientId")
             task = next((task for task in self.tasks.values() if task.client_id == client_id), None)
-            self._note(self.sockets.requests, Request("ws", "GET", request.raw_path, dict(request.headers), None))
+            self._record(self.sockets.requests, Request("ws", "GET", request.raw_path, dict(request.headers), None))
             return await self.sockets.serve(request, task)
         if request.path == "/view":
             return await self._view(request)
-        name, item_id = self._api.find(request.path)
+        name, item_id = self._api.find_endpoint(request.path)
         if request.host != self.url.partition("://")[2]:  # set by hand, to what it is elsewhere
             name = ""
-        asked, noted = await read(request, name, item_id)
-        self._note(self.requests, noted)
+        call, noted = await read_request(request, name, item_id)
+        self._record(self.requests, noted)
 
-        async def true_answer() -> web.Response:
-            return self._json(await self._api.answer(name, request.method, asked))
+        async def build_answer() -> web.Response:
+            return self._build_response(await self._api.answer(name, request.method, call))
 
         answer = self._script.next(name) if name else None
         if isinstance(answer, Refusal):
             if answer.done:
-                await true_answer()
-            refused = Refused(answer.code, answer.msg, answer.data)
-            return self._json(self._api.endpoints[name].refuse(refused))
-        return await _play(request, answer, true_answer)
+                await build_answer()
+            refused = ApiError(answer.code, answer.msg, answer.data)
+            return self._build_response(self._api.endpoints[name].refuse(refused))
+        return await _play(request, answer, build_answer)
 
     async def _handle_file(self, request: web.Request) -> web.StreamResponse:
         noted = Request("file", request.method, request.raw_path, dict(request.headers), await request.text() or None)
-        self._note(self.files.requests, noted)
+        self._record(self.files.requests, noted)
 
-        async def true_answer() -> web.Response:
+        async def build_answer() -> web.Response:
             return self.files.answer(request)
 
-        return await _play(request, self._script.next("file"), true_answer)
+        return await _play(request, self._script.next("file"), build_answer)
 
     async def _view(self, request: web.Request) -> web.Response:
         """A file that a frame names; who may not see it gets a page, by 200."""
@@ -325,23 +325,23 @@ class RunningHub:
         if all(task.auth != given for task in self.tasks.values()):
             return web.Response(text="<html><body>expired</body></html>", content_type="text/html")
         try:
-            content, media_type = await self.server.view(request.query)
+            content, media_type = await self.server.download(request.query)
         except aiohttp.ClientResponseError:
             return web.Response(text="<html><body>not found</body></html>", content_type="text/html")
         return web.Response(body=content, content_type=media_type)
 
-    def _note(self, where: list[Request], request: Request) -> None:
+    def _record(self, where: list[Request], request: Request) -> None:
         with self.changed:
             where.append(request)
             self.changed.notify_all()
 
-    def _json(self, body: object) -> web.Response:
+    def _build_response(self, body: object) -> web.Response:
         response = web.json_response(body)
         response.set_cookie(_COOKIE, self.cookie, path="/", httponly=True)
         return response
 
 
-async def _listen(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
+async def _start_server(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names may have lines
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -351,18 +351,18 @@ async def _listen(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
 
 
 async def _play(
-    request: web.Request, answer: Answer | None, true_answer: Callable[[], Coroutine[Any, Any, web.Response]]
+    request: web.Request, answer: Answer | None, build_answer: Callable[[], Coroutine[Any, Any, web.Response]]
 ) -> web.StreamResponse:
     """Answer as a script says: late, changed, otherwise or not at all."""
     if isinstance(answer, Reply):
         if answer.done:
-            await true_answer()
+            await build_answer()
         return await _send(request, answer)
     if isinstance(answer, Held):
-        early = await true_answer() if answer.done else None
+        early = await build_answer() if answer.done else None
         await asyncio.to_thread(answer.event.wait, PATIENCE)
-        return await true_answer() if early is None else early
-    response = await true_answer()
+        return await build_answer() if early is None else early
+    response = await build_answer()
     if callable(answer):
         assert isinstance(response.body, bytes)
         response.body = json.dumps(answer(json.loads(response.body))).encode()

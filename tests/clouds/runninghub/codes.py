@@ -59,7 +59,7 @@ IDENTIFIERS = {
 """Every code that is known, and what its message says unless something else does."""
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that is answered by a code other than 0.
 
     Args:

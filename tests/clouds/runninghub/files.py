@@ -75,32 +75,32 @@ class Files:
 
     def put(self, path: str, content: bytes) -> str:
         """Keep bytes below a path."""
-        self.contents[path] = (content, _media_type(path))
+        self.contents[path] = (content, _guess_media_type(path))
         return path
 
-    def address(self, path: str) -> str:
+    def build_url(self, path: str) -> str:
         """Where a file is."""
         return self.url + quote(path)
 
     def answer(self, request: web.Request) -> web.Response:
         """The file, or that there is none."""
         if request.method not in {"GET", "HEAD"}:
-            return _refused(405, "MethodNotAllowed", "The method is not allowed", request.path)
+            return _build_error(405, "MethodNotAllowed", "The method is not allowed", request.path)
         if self.expired is not None:
-            return _refused(self.expired, *_EXPIRED[self.expired], request.path)
+            return _build_error(self.expired, *_EXPIRED[self.expired], request.path)
         if request.path not in self.contents:
-            return _refused(404, *_EXPIRED[404], request.path)
+            return _build_error(404, *_EXPIRED[404], request.path)
         content, media_type = self.contents[request.path]
         return web.Response(body=content, headers={"Content-Type": media_type, "Server": "tencent-cos"})
 
 
-def _media_type(path: str) -> str:
+def _guess_media_type(path: str) -> str:
     if path.endswith(".txt"):
         return "text/plain; charset=utf-8"
     return mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
-def _refused(status: int, code: str, message: str, path: str) -> web.Response:
+def _build_error(status: int, code: str, message: str, path: str) -> web.Response:
     text = (
         "<?xml version='1.0' encoding='utf-8' ?>\n"
         f"<Error>\n\t<Code>{code}</Code>\n\t<Message>{message}</Message>\n\t<Resource>{quote(path)}</Resource>\n"

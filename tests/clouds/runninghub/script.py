@@ -71,7 +71,7 @@ WRONG_PATH = Reply({"code": 412, "msg": "TOKEN_INVALID", "data": None})
 """The same, where the code does not say so."""
 
 
-def page(status: int, headers: Mapping[str, str] | None = None, *, done: bool = False) -> Reply:
+def build_page(status: int, headers: Mapping[str, str] | None = None, *, done: bool = False) -> Reply:
     """The HTML page of a gateway."""
     html = (
         f"<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>"
@@ -79,7 +79,7 @@ def page(status: int, headers: Mapping[str, str] | None = None, *, done: bool = 
     return Reply(html, status, {"Content-Type": "text/html", **(headers or {})}, done=done)
 
 
-def huge(size: int) -> Reply:
+def build_huge(size: int) -> Reply:
     """An answer that is right, and of so many bytes."""
     return Reply({"code": 0, "msg": "success", "data": None, "errorMessages": "x" * size})
 

@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .codes import Refused
+from .codes import ApiError
 from .task import Output, Task
 
 Body = dict[str, Any]
 
 
-def done(data: Any, msg: str = "success") -> Body:
+def format_success(data: Any, msg: str = "success") -> Body:
     """The envelope of v1."""
     return {"code": 0, "msg": msg, "data": data}
 
 
-def refused(refusal: Refused) -> Body:
+def format_error(refusal: ApiError) -> Body:
     """A refusal of v1."""
     return {"code": refusal.code, "msg": refusal.msg, "data": refusal.data}
 
 
-def upload_refused(refusal: Refused) -> Body:
+def format_upload_error(refusal: ApiError) -> Body:
     """A refusal of the v2 upload, which says `message`."""
     return {"code": refusal.code, "message": refusal.msg, "data": refusal.data}
 
 
-def task_refused(refusal: Refused) -> Body:
+def format_task_error(refusal: ApiError) -> Body:
     """A refusal of the other endpoints of v2, which have no envelope."""
     return {
         "taskId": "",
@@ -41,27 +41,27 @@ def task_refused(refusal: Refused) -> Body:
     }
 
 
-def prompt_tips(task: Task) -> str:
+def format_prompt_tips(task: Task) -> str:
     """What ComfyUI said of the prompt."""
     return json.dumps(
         {"result": True, "error": None, "outputs_to_execute": task.outputs_to_execute, "node_errors": task.node_errors}
     )
 
 
-def created(task: Task, url: str | None) -> Body:
+def format_created(task: Task, url: str | None) -> Body:
     """The v1 answer to a task that was taken."""
-    return done(
+    return format_success(
         {
             "netWssUrl": url,
             "taskId": task.id,
             "clientId": task.client_id,
             "taskStatus": task.state,
-            "promptTips": prompt_tips(task),
+            "promptTips": format_prompt_tips(task),
         }
     )
 
 
-def created_v2(task: Task) -> Body:
+def format_created_v2(task: Task) -> Body:
     """The v2 answer to a task that was taken: without the address of a socket."""
     return {
         "taskId": task.id,
@@ -70,11 +70,11 @@ def created_v2(task: Task) -> Body:
         "errorMessage": "",
         "results": None,
         "clientId": task.client_id,
-        "promptTips": prompt_tips(task),
+        "promptTips": format_prompt_tips(task),
     }
 
 
-def file(output: Output, url: str, seconds: int) -> Body:
+def format_file(output: Output, url: str, seconds: int) -> Body:
     """One element of the v1 outputs."""
     return {
         "fileUrl": url,
@@ -83,11 +83,11 @@ def file(output: Output, url: str, seconds: int) -> Body:
         "nodeId": output.node_id,
         "thirdPartyConsumeMoney": None,
         "consumeMoney": None,
-        "consumeCoins": str(coins(seconds)),
+        "consumeCoins": str(compute_coins(seconds)),
     }
 
 
-def result(output: Output, url: str, *, as_file: bool) -> Body:
+def format_result(output: Output, url: str, *, as_file: bool) -> Body:
     """One element of the v2 results: a file, or the text itself."""
     return {
         "url": url if as_file else None,
@@ -97,13 +97,13 @@ def result(output: Output, url: str, *, as_file: bool) -> Body:
     }
 
 
-def failed_reason(reason: Body) -> Body:
+def format_failed_reason(reason: Body) -> Body:
     """The `failedReason` of the v1 outputs: its parts are JSON in texts."""
     parts = ("traceback", "current_inputs", "current_outputs")
     return {key: json.dumps(value) if key in parts else value for key, value in reason.items()}
 
 
-def query(task: Task, state: str, results: list[Body] | None) -> Body:
+def format_query(task: Task, state: str, results: list[Body] | None) -> Body:
     """The v2 answer about a task."""
     failed = state == "FAILED"
     ended = state in {"SUCCESS", "FAILED", "CANCEL"}
@@ -115,7 +115,7 @@ def query(task: Task, state: str, results: list[Body] | None) -> Body:
         "failedReason": task.reason if failed else {},
         "usage": {
             "consumeMoney": None,
-            "consumeCoins": str(coins(task.seconds)) if ended else None,
+            "consumeCoins": str(compute_coins(task.seconds)) if ended else None,
             "taskCostTime": str(task.seconds) if ended else "0",
             "thirdPartyConsumeMoney": None,
         },
@@ -125,6 +125,6 @@ def query(task: Task, state: str, results: list[Body] | None) -> Body:
     }
 
 
-def coins(seconds: int) -> int:
+def compute_coins(seconds: int) -> int:
     """What a run costs: a fifth of a coin a second, begun ones too."""
     return -(-seconds // 5)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .codes import Refused
+from .codes import ApiError
 
 Graph = dict[str, Any]
 SEEDS = ("seed", "noise_seed")
@@ -39,7 +39,7 @@ class App:
     password: str | None = None
 
 
-def positive(value: Any, what: str) -> str:
+def parse_id(value: Any, what: str) -> str:
     """An id as text.
 
     Raises:
@@ -47,37 +47,37 @@ def positive(value: Any, what: str) -> str:
     """
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MAX_ID):
-        raise Refused(301, f"{what} must be greater than 0")
+        raise ApiError(301, f"{what} must be greater than 0")
     return text
 
 
-def overridden(graph: Graph, target: Graph, given: Any) -> Graph:
+def apply_values(graph: Graph, target: Graph, given: Any) -> Graph:
     """A copy of the target with the values of a `nodeInfoList`, which must fit the saved graph, and new seeds.
 
     Raises:
         Refused: by 803, if a node or field is not there, or the list is none.
     """
     if not isinstance(given, list):
-        raise Refused(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is no list")
+        raise ApiError(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is no list")
     made: Graph = json.loads(json.dumps(target))
     fixed = set()
     for item in given:
-        node_id, name, value = _item(item)
+        node_id, name, value = _parse_item(item)
         inputs = graph.get(node_id, {}).get("inputs", {})
         if name not in inputs:
             kind = "field_not_found_in_node" if node_id in graph else "node_not_found_in_workflow"
-            raise Refused(803, f"APIKEY_INVALID_NODE_INFO: {kind}, nodeId: {node_id}, fieldName: {name}")
+            raise ApiError(803, f"APIKEY_INVALID_NODE_INFO: {kind}, nodeId: {node_id}, fieldName: {name}")
         fixed.add((node_id, name))
         if node_id in made:
-            made[node_id]["inputs"][name] = _like(inputs[name], value)
+            made[node_id]["inputs"][name] = _convert_like(inputs[name], value)
     for node_id, node in made.items():
         for name in SEEDS:
             if (node_id, name) not in fixed and isinstance(node["inputs"].get(name), int):
-                node["inputs"][name] = _other_than(node["inputs"][name])
+                node["inputs"][name] = _draw_other_seed(node["inputs"][name])
     return made
 
 
-def demo(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> dict[str, Any]:
+def describe_app(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> dict[str, Any]:
     """What apiCallDemo says of an app: all values are texts, `fieldData` is JSON in a text."""
     fields = []
     for field in app.fields:
@@ -90,8 +90,8 @@ def demo(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> d
                 "nodeId": field.node_id,
                 "nodeName": class_type,
                 "fieldName": field.name,
-                "fieldValue": _text(node["inputs"][field.name]),
-                "fieldData": _field_data(field.type, spec) if field.data is None else field.data,
+                "fieldValue": _to_text(node["inputs"][field.name]),
+                "fieldData": _format_field_data(field.type, spec) if field.data is None else field.data,
                 "fieldType": field.type,
                 "description": field.description,
                 "descriptionEn": field.description,
@@ -106,15 +106,15 @@ def demo(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> d
     }
 
 
-def _item(item: Any) -> tuple[str, str, Any]:
+def _parse_item(item: Any) -> tuple[str, str, Any]:
     if not isinstance(item, dict) or not isinstance(item.get("nodeId"), str) or "fieldValue" not in item:
-        raise Refused(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
+        raise ApiError(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
     if not isinstance(item.get("fieldName"), str) or isinstance(item["fieldValue"], (list, dict)):
-        raise Refused(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
+        raise ApiError(803, "APIKEY_INVALID_NODE_INFO: an element lacks nodeId, fieldName or fieldValue")
     return item["nodeId"], item["fieldName"], item["fieldValue"]
 
 
-def _like(original: Any, value: Any) -> Any:
+def _convert_like(original: Any, value: Any) -> Any:
     """A text as the kind of value that was there; what can't be one stays, and ComfyUI judges it."""
     if not isinstance(value, str) or not isinstance(original, (bool, int, float)):
         return value
@@ -129,16 +129,16 @@ def _like(original: Any, value: Any) -> Any:
     return value
 
 
-def _other_than(seed: int) -> int:
+def _draw_other_seed(seed: int) -> int:
     drawn = random.getrandbits(48)
     return drawn + (drawn == seed)
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _field_data(kind: str, spec: Sequence[Any]) -> str:
+def _format_field_data(kind: str, spec: Sequence[Any]) -> str:
     options = spec[1] if len(spec) > 1 else {}
     choices = spec[0] if isinstance(spec[0], list) else options.get("options")
     if kind not in {"LIST", "SWITCH"} or choices is None:

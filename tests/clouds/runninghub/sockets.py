@@ -39,10 +39,10 @@ class Sockets:
         """Whether anybody is told the address of a socket."""
         self.opened = 0
         self.requests: list[Request] = []
-        self.joined: Callable[[Task], None] = lambda task: None
+        self.on_join: Callable[[Task], None] = lambda task: None
         self._open: defaultdict[str, set[asyncio.Queue[Frame | None]]] = defaultdict(set)
 
-    def address(self, base: str, task: Task) -> str | None:
+    def build_url(self, base: str, task: Task) -> str | None:
         """Where the frames of a task are told; its query holds a credential."""
         if not self.told:
             return None
@@ -55,19 +55,23 @@ class Sockets:
         }
         return f"{base.replace('http', 'ws', 1)}/ws/c_instance?{urlencode(query)}"
 
-    def tell(self, task: Task, frame: Frame) -> None:
+    def send(self, task: Task, frame: Frame) -> None:
         """Send a frame to those that are there by now: who comes later has missed it."""
         for waiting in self._open[task.id]:
             waiting.put_nowait(frame)
 
-    def end(self, task: Task) -> None:
+    def close_all(self, task: Task) -> None:
         """Close the sockets of a task that has ended."""
         for waiting in self._open[task.id]:
             waiting.put_nowait(None)
 
     async def serve(self, request: web.Request, task: Task | None) -> web.StreamResponse:
         """One socket, until its task has ended or its client is gone."""
-        if task is None or self.treatment == "refuse" or not _same(request.query.get("Rh-Comfy-Auth", ""), task.auth):
+        if (
+            task is None
+            or self.treatment == "refuse"
+            or not _is_same_credential(request.query.get("Rh-Comfy-Auth", ""), task.auth)
+        ):
             return web.Response(status=403, text="<html><body>403 Forbidden</body></html>", content_type="text/html")
         if self.treatment == "hang":
             await asyncio.Event().wait()
@@ -80,7 +84,7 @@ class Sockets:
         writer = asyncio.create_task(self._write(request, socket, waiting, task))
         reader = asyncio.create_task(_read(socket))
         if self.treatment == "serve":
-            self.joined(task)
+            self.on_join(task)
             if task.ended.is_set():
                 waiting.put_nowait(None)
         try:
@@ -105,14 +109,14 @@ class Sockets:
             await _send(socket, frame)
             if first and isinstance(frame, str) and '"executing"' in frame:
                 first = False
-                await _send(socket, _success(json.loads(frame)["data"].get("node")))
+                await _send(socket, _build_success(json.loads(frame)["data"].get("node")))
             count += 1
             if count == self.cut_after and request.transport is not None:
                 request.transport.abort()
                 return
 
 
-def _success(node_id: str | None) -> str:
+def _build_success(node_id: str | None) -> str:
     return json.dumps({"type": "execution_success", "data": {"node": node_id}})
 
 
@@ -125,7 +129,7 @@ async def _read(socket: web.WebSocketResponse) -> None:
         pass
 
 
-def _same(given: str, auth: str) -> bool:
+def _is_same_credential(given: str, auth: str) -> bool:
     """Whether both say the same in base64."""
     try:
         return secrets.compare_digest(base64.b64decode(given), base64.b64decode(auth))

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from .codes import Refused
+from .codes import ApiError
 
 State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL"]
 Frame = str | bytes
@@ -77,7 +77,7 @@ class Task:
         """The request that made it."""
         self.instance_type = str(body.get("instanceType", "default"))
         self.client_id = secrets.token_hex(16)
-        self.auth = _auth()
+        self.auth = _create_credential()
         """The credential in the address of its socket."""
         self.pace = pace
         self.polls = 0
@@ -144,13 +144,13 @@ class Server:
         self._followed: dict[str, asyncio.Task[None]] = {}
         self._definitions: dict[str, Any] = {}
 
-    async def outputs(self, graph: Mapping[str, Any]) -> list[str]:
+    async def find_output_nodes(self, graph: Mapping[str, Any]) -> list[str]:
         """The ids of the nodes that give outputs."""
         classes = {key: str(node.get("class_type")) for key, node in graph.items()}
-        definitions = await self.definitions({*classes.values()})
+        definitions = await self.get_definitions({*classes.values()})
         return [key for key, class_type in classes.items() if definitions.get(class_type, {}).get("output_node")]
 
-    async def definitions(self, classes: Iterable[str]) -> Mapping[str, Any]:
+    async def get_definitions(self, classes: Iterable[str]) -> Mapping[str, Any]:
         """What the server says of these classes of nodes."""
         for class_type in {*classes} - {*self._definitions}:
             async with self._session.get(f"{self.url}/object_info/{quote(class_type, safe='')}") as response:
@@ -177,7 +177,7 @@ class Server:
                     "outputs_to_execute": [],
                     "node_errors": answer["node_errors"],
                 }
-                raise Refused(433, data={"promptTips": json.dumps(tips)})
+                raise ApiError(433, data={"promptTips": json.dumps(tips)})
         task.node_errors = answer["node_errors"]
         self._followed[task.id] = asyncio.create_task(self._follow(task, socket, heard, ended))
 
@@ -188,7 +188,7 @@ class Server:
         if not task.begun and task.id in self._followed:  # nobody will say that it has ended
             self._followed[task.id].cancel()
 
-    async def keep(self, name: str, content: bytes) -> None:
+    async def upload(self, name: str, content: bytes) -> None:
         """Put an upload where the nodes find it by its name."""
         path = PurePosixPath(name)
         form = aiohttp.FormData({"subfolder": str(path.parent).strip("."), "overwrite": "true"})
@@ -196,7 +196,7 @@ class Server:
         async with self._session.post(f"{self.url}/upload/image", data=form) as response:
             response.raise_for_status()
 
-    async def view(self, file: Mapping[str, str]) -> tuple[bytes, str]:
+    async def download(self, file: Mapping[str, str]) -> tuple[bytes, str]:
         """A file by `filename`, `subfolder`, `type`; with its media type."""
         query = {key: str(file[key]) for key in ("filename", "subfolder", "type") if key in file}
         async with self._session.get(f"{self.url}/view", params=query) as response:
@@ -224,7 +224,7 @@ class Server:
         began = time.monotonic()
         try:
             async for message in socket:
-                event, data = _event(message.data)
+                event, data = _parse_event(message.data)
                 if event == "execution_start" and data.get("prompt_id") == task.id:
                     task.begun = True
                     began = time.monotonic()
@@ -233,13 +233,13 @@ class Server:
                     break
         finally:
             await socket.close()
-        await self._read(task, await self._history(task))
+        await self._read(task, await self._get_history(task))
         task.seconds = round(time.monotonic() - began)
         task.begun = True
         task.ended.set()
         ended()
 
-    async def _history(self, task: Task) -> Mapping[str, Any]:
+    async def _get_history(self, task: Task) -> Mapping[str, Any]:
         async with self._session.get(f"{self.url}/history/{task.id}") as response:
             found: Mapping[str, Any] = await response.json()
         return found[task.id]  # type: ignore[no-any-return]
@@ -250,7 +250,7 @@ class Server:
             for values in output.values():
                 for number, value in enumerate(values if isinstance(values, list) else ()):
                     if isinstance(value, dict) and value.get("type") == "output":
-                        content, _ = await self.view(value)
+                        content, _ = await self.download(value)
                         task.outputs.append(Output(node_id, value["filename"], content))
                     elif isinstance(value, str):
                         name = f"ComfyUI_{node_id}_{number:05}_.txt"
@@ -261,19 +261,19 @@ class Server:
             task.end = "SUCCESS"
             return
         error = dict(entry["status"]["messages"]).get("execution_error", {})
-        task.reason = _reason(error)
+        task.reason = _build_reason(error)
         task.error_code, task.error_message = "805", "APIKEY_TASK_STATUS_ERROR"
         task.end = "FAILED"
 
 
-def _event(frame: Frame) -> tuple[str, Mapping[str, Any]]:
+def _parse_event(frame: Frame) -> tuple[str, Mapping[str, Any]]:
     if isinstance(frame, bytes):
         return "", {}
     message = json.loads(frame)
     return message["type"], message["data"]
 
 
-def _reason(error: Mapping[str, Any]) -> dict[str, Any]:
+def _build_reason(error: Mapping[str, Any]) -> dict[str, Any]:
     """What a node's exception looks like here: the node's name is its class."""
     return {
         "current_outputs": error.get("current_outputs", {}),
@@ -286,7 +286,7 @@ def _reason(error: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _auth() -> str:
+def _create_credential() -> str:
     now = int(time.time() * 1000)
     token = {"userId": USER, "signExpire": now + 7 * 86_400_000, "ts": now, "sign": secrets.token_hex(16)}
     return base64.b64encode(json.dumps(token).encode()).decode()

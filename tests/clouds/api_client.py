@@ -31,7 +31,7 @@ PATHS = {
 """Where the endpoints are, by the documents."""
 
 
-class Asking:
+class ApiClient:
     """One key at one address."""
 
     def __init__(self, url: str, key: str, http: httpx.Client) -> None:
@@ -65,7 +65,7 @@ class Asking:
         fields = {"apiKey": self.key, "fileType": "input"}
         return self.http.post(self.url + PATHS["upload"], data=fields, files=files).json()
 
-    def ended(self, cloud: RunningHub, task_id: str) -> Any:
+    def wait_for_end(self, cloud: RunningHub, task_id: str) -> Any:
         """What v2 says of a task when it has ended: asked as often as it takes."""
         cloud.wait(task_id)
         while (answer := self("v2/query", taskId=task_id))["status"] in {"CREATE", "QUEUED", "RUNNING"}:
@@ -74,7 +74,7 @@ class Asking:
 
 
 @contextmanager
-def asking(cloud: RunningHub) -> Iterator[Asking]:
+def open_client(cloud: RunningHub) -> Iterator[ApiClient]:
     """A client with the key of a cloud."""
     with httpx.Client(timeout=20) as http:
-        yield Asking(cloud.url, cloud.key, http)
+        yield ApiClient(cloud.url, cloud.key, http)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 
-def run(command: Sequence[str], **environment: str) -> int:
+def run_command(command: Sequence[str], **environment: str) -> int:
     """Run a command to its end; returns the exit code. Signals go on to it."""
     process = subprocess.Popen(command, env={**os.environ, **environment})
     # Ctrl-C in a terminal reaches the command by itself.

@@ -1,4 +1,4 @@
-"""A client of RunningHub's API that does nothing by itself: it puts the key where it belongs, and gives the JSON."""
+"""A minimal client of RunningHub's API: it adds the key and returns the JSON."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ PATHS = {
     "v2/query": "/openapi/v2/query",
     "v2/queue/status": "/openapi/v2/queue/status",
 }
-"""Where the endpoints are, by the documents."""
+"""The documented paths of the endpoints."""
 
 
 class ApiClient:
-    """One key at one address."""
+    """A client with one key for one address."""
 
     def __init__(self, url: str, key: str, http: httpx.Client) -> None:
         self.url, self.key, self.http = url, key, http
 
     def send(self, name: str, **body: Any) -> httpx.Response:
-        """Ask an endpoint."""
+        """Send a request to an endpoint."""
         bearer = {"Authorization": f"Bearer {self.key}"}
         if name in {"apiCallDemo", "v2/queue/status"}:
             return self.http.get(self.url + PATHS[name], params={"apiKey": self.key, **body}, headers=bearer)
@@ -48,11 +48,11 @@ class ApiClient:
         return self.http.post(self.url + PATHS[name], json={key: self.key, **body}, headers=bearer)
 
     def __call__(self, name: str, **body: Any) -> Any:
-        """Ask an endpoint, and give what the JSON says."""
+        """Send a request to an endpoint and return the JSON of its response."""
         return self.send(name, **body).json()
 
     def create(self, *values: tuple[str, str, Any], **body: Any) -> Any:
-        """Begin a run of the workflow, with values by node and field."""
+        """Create a task for the workflow, with values by node and field."""
         given = [{"nodeId": node, "fieldName": name, "fieldValue": value} for node, name, value in values]
         return self("create", workflowId=WORKFLOW, nodeInfoList=given, **body)
 
@@ -66,7 +66,7 @@ class ApiClient:
         return self.http.post(self.url + PATHS["upload"], data=fields, files=files).json()
 
     def wait_for_end(self, cloud: RunningHub, task_id: str) -> Any:
-        """What v2 says of a task when it has ended: asked as often as it takes."""
+        """Poll a task until it has ended and return its last v2 response."""
         cloud.wait(task_id)
         while (answer := self("v2/query", taskId=task_id))["status"] in {"CREATE", "QUEUED", "RUNNING"}:
             pass
@@ -75,6 +75,6 @@ class ApiClient:
 
 @contextmanager
 def open_client(cloud: RunningHub) -> Iterator[ApiClient]:
-    """A client with the key of a cloud."""
+    """Open a client with the key of a cloud."""
     with httpx.Client(timeout=20) as http:
         yield ApiClient(cloud.url, cloud.key, http)

@@ -1,4 +1,4 @@
-"""A command that runs beside something it is to find by its environment."""
+"""Run a command with additional environment variables, forwarding signals to it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 
 def run_command(command: Sequence[str], **environment: str) -> int:
-    """Run a command to its end; returns the exit code. Signals go on to it."""
+    """Run a command and return its exit code; signals are forwarded to it."""
     process = subprocess.Popen(command, env={**os.environ, **environment})
-    # Ctrl-C in a terminal reaches the command by itself.
+    # In a terminal, the command gets Ctrl-C itself.
     passed_on = {signal.SIGTERM} if sys.stdin.isatty() else {signal.SIGTERM, signal.SIGINT}
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda at, _: process.send_signal(at) if at in passed_on else None)

@@ -1,4 +1,4 @@
-"""Clouds in front of the embedded server, and kits for them."""
+"""Fixtures: clouds in front of the embedded server, and kits for them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MakeKit = Callable[..., ComfyKit]
 
 @pytest.fixture
 def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
-    """A double of RunningHub that has one workflow: a small picture."""
+    """A double of RunningHub with one workflow, which makes a small image."""
     with RunningHub(sandbox.url) as cloud:
         cloud.workflows[WORKFLOW] = workflows.picture()
         yield cloud
@@ -36,7 +36,7 @@ def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
 
 @pytest.fixture
 def ask(cloud: RunningHub) -> Iterator[ApiClient]:
-    """A bare client with the cloud's key."""
+    """A minimal client with the cloud's key."""
     with open_client(cloud) as ask:
         yield ask
 
@@ -61,13 +61,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
-    """A function that makes kits for the double, which see nothing that the machine has set."""
+    """A function that creates kits for the double, independent of the machine's settings."""
     for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE", "CONCURRENCY"):
         monkeypatch.delenv(f"RUNNINGHUB_{name}", raising=False)
     kits: list[ComfyKit] = []
 
     def make(**options: Any) -> ComfyKit:
-        # no ComfyUI server: whatever should go to the cloud and does not, fails
+        # There is no ComfyUI server, so a run that does not go to the cloud fails.
         given = {"comfyui_url": "http://127.0.0.1:1", "runninghub_url": cloud.url, "runninghub_api_key": cloud.key}
         kits.append(ComfyKit(**{**given, **options}))
         return kits[-1]
@@ -81,24 +81,24 @@ def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def kit(make_kit: MakeKit) -> ComfyKit:
-    """A kit for the double; `run` gives also what failed."""
+    """A kit for the double, whose `run` returns failed results too."""
     return make_kit(raise_on_error=False)
 
 
 async def _wait_for_background_tasks() -> None:
-    """Let what goes on in the background come to its end: it would open connections anew."""
+    """Wait for background tasks to end, because they could open connections again."""
     going = asyncio.all_tasks() - {asyncio.current_task()}
     if going:
         await asyncio.wait(going, timeout=0.5)
 
 
 def wait_until_running(cloud: RunningHub, gate: Gate) -> None:
-    """Wait until the only task runs, and is known by its id."""
+    """Wait until the only task is running and its ID is known."""
     gate.wait()
     cloud.wait_for(lambda: cloud.tasks)
 
 
 def get_sent_values(cloud: RunningHub) -> dict[tuple[str, str], Any]:
-    """The values that the only task was given, by node and field."""
+    """Return the values sent for the only task, by node and field."""
     (request,) = [*cloud.find_requests("create"), *cloud.find_requests("ai-app/run")]
     return {(each["nodeId"], each["fieldName"]): each["fieldValue"] for each in request.body["nodeInfoList"]}

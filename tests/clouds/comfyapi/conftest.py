@@ -1,4 +1,4 @@
-"""Kits, and servers of Comfy API v2."""
+"""Fixtures: Comfy API v2 servers, and kits for them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def kit(proxied: Proxied, make_kit: MakeKit) -> ComfyKit:
 
 @pytest.fixture
 def double() -> Iterator[Double]:
-    """A strict double of the API, on which nothing runs."""
+    """A strict double of the API, which runs nothing."""
     with Double() as double:
         yield double
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test would only wait for are short."""
+    """Shorten the client's pauses."""
     monkeypatch.setattr(follow, "LOOK_FIRST", 0.01)
     monkeypatch.setattr(follow, "LOOK_MOST", 0.05)
     monkeypatch.setattr(follow, "REOPEN_FIRST", 0.01)

@@ -1,7 +1,7 @@
-"""A strict double of Comfy API v2, for what the official proxy can't play. It runs nothing: tests say what jobs become.
+"""A strict double of Comfy API v2, for cases that the official proxy cannot produce. It runs nothing: tests set states.
 
-What it knows is from the specification 2.0.0: closed bodies, keys of submissions that can be used once, links that are
-followed, files that are fetched from elsewhere by signed addresses.
+It follows specification 2.0.0: unknown properties are rejected, idempotency keys are single-use, links are followed,
+and files are downloaded from another host by signed URLs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DONE = ("succeeded", "failed", "canceled", "expired")
 
 @dataclass
 class Reply:
-    """An answer instead of the right one; `status` 0 cuts the connection. `after`: only when all was done as asked."""
+    """A response to send instead; `status` 0 aborts the connection. `after`: perform the requested action first."""
 
     status: int
     code: str = ""
@@ -59,7 +59,7 @@ class Reply:
     after: bool = False
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Answer so."""
+        """Send the response."""
         if self.status == 0:
             assert request.transport is not None
             request.transport.abort()
@@ -71,7 +71,7 @@ class Reply:
 
 @dataclass
 class Output:
-    """A file that a job makes."""
+    """An output file of a job."""
 
     node: str
     name: str
@@ -83,7 +83,7 @@ class Output:
 
 @dataclass
 class Job:
-    """One job: as it is now, and the steps that are still to come, one at each look."""
+    """A job in its current state."""
 
     workflow: Any
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -102,7 +102,7 @@ Step = Callable[[Job], None]
 
 
 def set_status(status: str, **more: Any) -> Step:
-    """A step: the job comes to a state."""
+    """Return a step that changes a job's status and other attributes."""
 
     def step(job: Job) -> None:
         job.status, job.queue_position = status, None
@@ -117,7 +117,7 @@ def set_status(status: str, **more: Any) -> Step:
 
 
 class Files(Served):
-    """Another origin, where the files are: by addresses that are signed, to be asked for without anybody's key."""
+    """The file host on another origin, with signed URLs that need no key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class Files(Served):
         self.expired = False
 
     def sign(self, id_: str) -> str:
-        """The address of a file."""
+        """Return a file's signed URL."""
         return f"{self.url}/blobs/{id_}?X-Signature=signed-{hashlib.sha256(id_.encode()).hexdigest()[:16]}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -147,11 +147,13 @@ class Double(Served):
     """A server that speaks Comfy API v2.
 
     Attributes:
-        prefix: of its paths, as behind a gateway.
-        plan: the steps of each job that is submitted from now on.
-        links: how follow-up links are told. listing: whether, and how fully, jobs are listed. events: what streams do.
-        redirects: whether files are elsewhere.
-        faults: by route (`POST /jobs`, `GET /jobs/{id}`, …), answers to be given instead of the next ones.
+        prefix: Prefix of all paths, as behind a gateway.
+        plan: Steps of each job submitted from now on, one for each poll.
+        links: Format of the links in a job.
+        listing: Whether, and in how much detail, jobs are listed.
+        events: Behaviour of event streams.
+        redirects: Whether downloads redirect to the file host.
+        faults: Responses to send instead of the next ones, by route (`POST /jobs`, `GET /jobs/{id}`, …).
     """
 
     def __init__(self, key: str | None = KEY, prefix: str = "") -> None:
@@ -172,12 +174,12 @@ class Double(Served):
         self.came = threading.Condition()
         self.plans: dict[str, list[Step]] = {}
         self.ignores_cancel = False
-        """Whether it takes cancellations, and goes on, as the proxy does in front of an older ComfyUI server."""
+        """Whether it accepts a cancel but continues the job, like the proxy in front of an older ComfyUI server."""
         self.changed = asyncio.Event()
 
     @property
     def base(self) -> str:
-        """What is given to a kit as its address."""
+        """The address to pass to a kit."""
         return f"{self.url}{self.prefix}/api/v2"
 
     def __enter__(self) -> Double:
@@ -190,16 +192,16 @@ class Double(Served):
         self.files.__exit__()
 
     def count(self, route: str) -> int:
-        """How often a route was asked."""
+        """Return the number of requests to a route."""
         return self.routes.count(route)
 
     def wait_for(self, route: str, times: int = 1) -> None:
-        """Wait until a route was asked so often."""
+        """Wait until a route has had a number of requests."""
         with self.came:
             assert self.came.wait_for(lambda: self.count(route) >= times, 20), self.routes
 
     def fail(self, route: str, *replies: Reply) -> None:
-        """Give these answers to the next requests of a route."""
+        """Send these responses to the next requests to a route."""
         self.faults[route] += replies
 
     # -- requests ------------------------------------------------------------------------------------------------------
@@ -347,7 +349,7 @@ class Double(Served):
         )
 
     def advance(self, job: Job) -> None:
-        """Take the job's next step, if one is left."""
+        """Apply the job's next step, if there is one."""
         if self.plans[job.id]:
             self.plans[job.id].pop(0)(job)
         for output in job.outputs:
@@ -427,7 +429,7 @@ class Double(Served):
 
 
 def _find_references(value: Any) -> Iterator[Any]:
-    """The ids of all files that a workflow refers to."""
+    """Yield the IDs of all files that a workflow refers to."""
     if isinstance(value, dict) and value.get("__type") == "core/ASSET":
         yield value["info"]["id"]
     elif isinstance(value, (dict, list)):

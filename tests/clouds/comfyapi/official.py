@@ -1,7 +1,7 @@
-"""A workflow run by the official client, comfy-sdk 0.5.0, in a process of its own, by a Python that has it.
+"""Run a workflow with the official client, comfy-sdk 0.5.0, in a Python that has it installed.
 
-Reads `{"workflow", "files": {"NODE.FIELD": path}}` as JSON, and writes what came of it: `{"status", "outputs",
-"error"}`, or `{"refused": code}`. Of each output it tells node, name, and its content's SHA-256.
+It reads `{"workflow", "files": {"NODE.FIELD": path}}` as JSON and writes `{"status", "outputs", "error"}`, or
+`{"refused": code}`. An output is its node, its name and its content's SHA-256.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Run it."""
+    """Run the workflow and return its result."""
     sdk = importlib.import_module("comfy_sdk")
     with sdk.Comfy() as client:
         graph = request["workflow"]

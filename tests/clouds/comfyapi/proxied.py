@@ -18,16 +18,16 @@ PATIENCE = 20.0
 
 
 class Proxied:
-    """A process that speaks Comfy API v2 in front of a ComfyUI server, while a `with` block lasts.
+    """The official Comfy API v2 proxy in front of a ComfyUI server, for the length of a `with` block.
 
     Args:
-        target: the server's address.
-        token: a key that it wants.
+        target: The server's address.
+        token: API key that the proxy requires.
     """
 
     def __init__(self, target: str, token: str | None = None) -> None:
         if not IS_THERE:
-            import pytest  # only where a test asks for it: `make cloud` has none
+            import pytest  # imported only here: `make cloud` runs without pytest
 
             pytest.skip("comfy-api-proxy 0.1.6 is not installed in .venv/comfy-api: `make .venv/.comfy-api`")
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -57,18 +57,18 @@ class Proxied:
 
     @contextlib.contextmanager
     def restart(self) -> Iterator[None]:
-        """Another process in its place, which remembers nothing."""
+        """Replace the process by a new one, which has no memory of earlier jobs."""
         self.__exit__()
         with self:
             yield
 
     def run_official_client(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
-        """What the official client makes of a workflow; see `official.py`."""
+        """Run a workflow with the official client and return its result; see `official.py`."""
         request = {"workflow": workflow, "files": files or {}}
         done = subprocess.run(
             [str(PYTHON), str(Path(__file__).with_name("official.py"))],
             input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True,
             env={"COMFY_BASE_URL": self.url.removesuffix("/api/v2"), "PATH": ""},
         )  # fmt: skip
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result

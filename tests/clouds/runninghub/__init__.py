@@ -1,4 +1,4 @@
-"""A local double of RunningHub's API: it really runs what it is given, and plays every trouble that is known of it."""
+"""A local double of RunningHub's API: it really runs workflows, and can reproduce every known kind of failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cloud on the command line, alone or around a command that is to find it: `… -- pytest`."""
+"""The command line: run the double on its own, or for as long as a command runs (`… -- pytest`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKFLOWS = {
     "1904136902449209349": "audio",
     "1904136902449209350": "video",
 }
-"""The files of the shelf, by the ids that they have here."""
+"""The example workflows, by their IDs in the double."""
 APPS = {
     "1937084629516193794": App(
         "Fuchs im Schnee · 雪中的狐狸",
@@ -46,20 +46,20 @@ APPS = {
         [Field("1", "audio", "AUDIO", "上传音频"), Field("3", "volume", "INT")],
     ),
 }
-"""Apps that are made of them."""
+"""Apps made from the example workflows."""
 
 
 def fill(cloud: RunningHub) -> None:
-    """Give a cloud the workflows of the shelf, and the apps."""
+    """Add the example workflows and apps to a cloud."""
     for workflow_id, name in WORKFLOWS.items():
         cloud.workflows[workflow_id] = json.loads((SHELF / f"{name}.json").read_text())
-    # What the site adds to a text field.
+    # The site adds such an input to text fields.
     cloud.workflows["1904136902449209346"]["6"]["inputs"]["speak_and_recognation"] = {"__value__": [False, True]}
     cloud.apps.update(APPS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and (given[0] != "--" or len(given) == 1):
         print("usage: python -m tests.clouds.runninghub [-- COMMAND ARGS…]", file=sys.stderr)
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = given[1:]
     with Sandbox() as server, RunningHub(server.url) as cloud:
         fill(cloud)
-        cloud.waits_for_socket = True  # so that there is something to be seen
-        where = sys.stderr if command else sys.stdout  # the command's output is its own
+        cloud.waits_for_socket = True  # so that clients see progress
+        where = sys.stderr if command else sys.stdout  # keep the command's output clean
         print(f"RUNNINGHUB_BASE_URL={cloud.url}\nRUNNINGHUB_API_KEY={cloud.key}", file=where)
         names = {**WORKFLOWS, **{app_id: f"app: {app.name}" for app_id, app in APPS.items()}}
         print(*(f"# {item_id} {name}" for item_id, name in names.items()), sep="\n", file=where, flush=True)

@@ -1,4 +1,4 @@
-"""The endpoints: who may ask, for what, and what it does."""
+"""The double's endpoints: their paths, keys, checks and actions."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ KINDS = {
     "audio": ("mp3", "wav", "flac"),
     "video": ("mp4", "avi", "mov", "mkv"),
 }
-"""What may be uploaded, by the suffix of its name."""
+"""File suffixes that can be uploaded, by kind."""
 _INSTANCES = ("default", "plus", "ultra")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that an endpoint answers."""
+    """A parsed request to an endpoint."""
 
     body: Mapping[str, Any]
     """The JSON object, the fields of a form, or the query."""
     bearer: str | None
     id: str = ""
-    """What stands in the path."""
+    """The ID in the path."""
     file: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint: where it is, how it refuses, which code it has for a wrong key."""
+    """An endpoint: its path, its error format and its code for a wrong key."""
 
     method: str
     path: str
@@ -53,11 +53,11 @@ class Endpoint:
     refuse: Callable[[ApiError], Body]
     wrong_key: ApiError
     key: str | None = "apiKey"
-    """Where in the body the key is; None: only in the `Authorization` header."""
+    """Name of the key in the body; None if only the `Authorization` header is accepted."""
 
 
 class Api:
-    """The endpoints of one cloud, by the names that a test calls them."""
+    """The endpoints of a cloud, by the names that tests use."""
 
     def __init__(self, cloud: RunningHub) -> None:
         self._cloud = cloud
@@ -90,7 +90,7 @@ class Api:
         }
 
     def find_endpoint(self, path: str) -> tuple[str, str]:
-        """The endpoint's name and the id in the path; `""` if there is none."""
+        """Return an endpoint's name and the ID in the path; empty strings if there is no such endpoint."""
         for name, endpoint in self.endpoints.items():
             if path == endpoint.path and not path.endswith("/"):
                 return name, ""
@@ -99,7 +99,7 @@ class Api:
         return "", ""
 
     async def answer(self, name: str, method: str, call: Call) -> Body:
-        """The true answer, be it a refusal."""
+        """Return the normal response, which may be an error."""
         if not name:
             return shapes.format_error(ApiError(412))
         endpoint = self.endpoints[name]
@@ -180,7 +180,7 @@ class Api:
         return await self._create_task(body, app.workflow_id)
 
     async def _create_task(self, body: Mapping[str, Any], given_id: Any) -> Task:
-        """Make a task of a request, and let it begin."""
+        """Create a task from a request and start it."""
         cloud = self._cloud
         if not int(cloud.account["remainCoins"] or 0) > 0:
             raise ApiError(416)
@@ -308,7 +308,7 @@ class Api:
 
 
 async def read_request(request: web.Request, name: str, item_id: str) -> tuple[Call, Request]:
-    """What a request asks, and how it is noted."""
+    """Parse a request; return it, and its record for tests."""
     bearer = request.headers.get("Authorization")
     if bearer is not None:
         bearer = bearer[7:] if bearer.startswith("Bearer ") else f"not a bearer: {bearer}"
@@ -336,17 +336,17 @@ async def read_request(request: web.Request, name: str, item_id: str) -> tuple[C
             body = noted
     else:
         body = dict(request.query)
-    # What is none of these is an object without anything: neither a key nor an id is found in it.
+    # Treat any other body as an empty object, which has neither a key nor an ID.
     call = Call(body if isinstance(body, dict) else {}, bearer, item_id, file)
     headers = dict(request.headers)
     return call, Request(name, request.method, request.raw_path, headers, noted)
 
 
 def _parse_graph(workflow: Any) -> Graph:
-    """The graph in a request: JSON in a text.
+    """Parse the graph in a request, a string of JSON.
 
     Raises:
-        Refused: by 301, if it is none.
+        ApiError: Code 301 if it is not a graph.
     """
     try:
         graph = json.loads(workflow) if isinstance(workflow, str) else None

@@ -1,6 +1,7 @@
-"""True answers in the other shapes that RunningHub is known to give them: for `RunningHub.answer`.
+"""Other known formats of RunningHub's responses, for `RunningHub.answer`.
 
-Each takes the body of a true answer and gives the changed one; those with arguments give such a function.
+Each function takes the body of a normal response and returns the changed body. Those with arguments return such a
+function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ Body = dict[str, Any]
 Change = Callable[[Body], Body]
 
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\u202e`rm -rf`\r\nA second line {{7*7}} ${HOME} \x00</script>"
-"""A text that is shown somewhere, and must do nothing there."""
+"""A text that must have no effect wherever it is displayed."""
 
 
 # Envelopes
@@ -24,12 +25,12 @@ def code_as_text(body: Body) -> Body:
 
 
 def with_code(code: int | str) -> Change:
-    """Another code for success (200, "0", "200"), or anything else that comes with the true data."""
+    """Replace the code, for example by another one for success (200, "0", "200")."""
     return lambda body: {**body, "code": code}
 
 
 def with_message(text: str) -> Change:
-    """Another message: `msg`, `message` or `errorMessage`, wherever one stands."""
+    """Replace the message: `msg`, `message` or `errorMessage`, whichever is present."""
     names = ("msg", "message", "errorMessage")
     return lambda body: {key: text if key in names else value for key, value in body.items()}
 
@@ -39,11 +40,11 @@ def with_error_messages(body: Body) -> Body:
 
 
 def in_envelope(body: Body) -> Body:
-    """A v2 answer, which has none."""
+    """Put a v2 response into an envelope, which it normally lacks."""
     return {"code": 0, "msg": "success", "data": body}
 
 
-# What was created
+# Created tasks
 
 
 def task_id_as_number(body: Body) -> Body:
@@ -52,7 +53,7 @@ def task_id_as_number(body: Body) -> Body:
 
 
 def with_prompt_tips(tips: object) -> Change:
-    """Any `promptTips`: JSON in a text, an object, a plain text, an empty one."""
+    """Replace `promptTips`: by a string of JSON, an object, a plain text or an empty string."""
     return lambda body: _in_data(body, promptTips=tips)
 
 
@@ -62,13 +63,13 @@ def without_prompt_tips(body: Body) -> Body:
 
 
 def with_node_errors(**errors: object) -> Change:
-    """A prompt that was taken in part: node errors beside `result: true`."""
+    """Mark the prompt as accepted in part: node errors with `result: true`."""
     tips = {"result": True, "error": None, "outputs_to_execute": ["9"], "node_errors": errors}
     return with_prompt_tips(json.dumps(tips))
 
 
 def failed_at_once(body: Body) -> Body:
-    """Taken by code 0, and FAILED already: the prompt was not valid."""
+    """Mark the task as accepted with code 0 but FAILED: the prompt was invalid."""
     error = {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation"}
     tips = {"result": False, "error": error, "outputs_to_execute": [], "node_errors": {}}
     state = "taskStatus" if "data" in body else "status"
@@ -76,7 +77,7 @@ def failed_at_once(body: Body) -> Body:
 
 
 def with_socket(url: object) -> Change:
-    """Another `netWssUrl`, wherever one could stand."""
+    """Replace `netWssUrl`."""
     return lambda body: {**body, "data": {**(body["data"] or {}), "netWssUrl": url}}
 
 
@@ -84,11 +85,11 @@ def without_data(body: Body) -> Body:
     return {**body, "data": None}
 
 
-# What was asked about a task
+# States, outputs and failures of tasks
 
 
 def legacy_running(body: Body) -> Body:
-    """Outputs that are not there yet, by code 0: only the message says so."""
+    """Report missing outputs with code 0: only the message says so."""
     return {"code": 0, "msg": body["msg"], "data": None} if body["code"] in {804, 813} else body
 
 
@@ -97,7 +98,7 @@ def legacy_running_in_chinese(body: Body) -> Body:
 
 
 def with_state(state: object) -> Change:
-    """Another state in the v1 status or the v2 query; `""` happens, and states that nobody knows may."""
+    """Replace the state in a v1 status or v2 query; `""` occurs, and unknown states may."""
     return lambda body: {**body, "status": state} if "status" in body else {**body, "data": state}
 
 
@@ -110,25 +111,25 @@ def state_in_lower_case(body: Body) -> Body:
 
 
 def without_results(body: Body) -> Body:
-    """A v2 success that lists nothing yet."""
+    """Remove the results from a v2 success."""
     return {**body, "results": None}
 
 
 def without_node_ids(body: Body) -> Body:
-    """Results as the older v2 documents have them."""
+    """Format the results as in the older v2 documents, without node IDs."""
     results = body["results"] or []
     return {**body, "results": [{key: one[key] for key in one if key != "nodeId"} for one in results] or None}
 
 
 def reason_as_json(body: Body) -> Body:
-    """A `failedReason` that is JSON in a text, of v1 or v2."""
+    """Encode `failedReason` as a string of JSON, in v1 or v2."""
     if "failedReason" in body:
         return {**body, "failedReason": json.dumps(body["failedReason"])}
     return _in_data(body, failedReason=json.dumps(body["data"]["failedReason"])) if body["data"] else body
 
 
 def traceback_as_list(body: Body) -> Body:
-    """A v1 `failedReason` whose traceback is a list, as in v2."""
+    """Make the traceback in a v1 `failedReason` a list, as in v2."""
     if body["code"] != 805 or not body["data"]:
         return body
     reason = body["data"]["failedReason"]
@@ -136,7 +137,7 @@ def traceback_as_list(body: Body) -> Body:
 
 
 def without_reason(body: Body) -> Body:
-    """A failure of which nothing is said."""
+    """Remove the reason of a failure."""
     return {**body, "failedReason": {}} if "failedReason" in body else {**body, "data": None}
 
 
@@ -148,12 +149,12 @@ def graph_as_object(body: Body) -> Body:
 
 
 def _data(body: Body) -> Body:
-    """What an answer says: what is in the envelope, if it has one; empty for a refusal."""
+    """Return the content of a response's envelope, or the response itself; empty for an error."""
     return body.get("data", body) or {}
 
 
 def _in_data(body: Body, **values: object) -> Body:
-    """The body with other values, in the envelope if it has one; a refusal as it is."""
+    """Replace values of a response, inside its envelope if it has one; leave errors unchanged."""
     if "data" not in body:
         return {**body, **values}
     return {**body, "data": {**body["data"], **values}} if body["data"] else body

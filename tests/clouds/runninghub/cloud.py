@@ -1,4 +1,4 @@
-"""The cloud: its servers in a thread of their own, what it has, and what a test may make of it."""
+"""`RunningHub`, the double: its servers in a thread of its own, its state, and its controls for tests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from .sockets import Sockets
 from .task import Fate, Frame, Polls, Server, Task
 
 PATIENCE = 20.0
-"""Seconds after which a test gives up; nothing waits that long when all is well."""
+"""Seconds after which a test gives up waiting; normally nothing takes that long."""
+
 UPLOAD_LIMIT = 30 * 1024 * 1024
-"""Bytes that the first upload endpoint takes."""
+"""Limit of the first upload endpoint, in bytes."""
+
 _FIRST_ID = 1910246754753896450
 _COOKIE = "acw_tc"
 
@@ -34,27 +36,27 @@ Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 
 class RunningHub:
-    """A local double of RunningHub's API, which runs the workflows on a ComfyUI server.
+    """A local double of RunningHub's API, which runs workflows on a ComfyUI server.
 
         with Sandbox() as server, RunningHub(server.url) as cloud:
             cloud.workflows["1904136902449209346"] = graph
             cloud.answer("create", 421, times=2)
 
     Args:
-        server_url: of the ComfyUI server.
-        key: of the account; 32 characters. Every cloud draws its own.
+        server_url: Address of the ComfyUI server.
+        key: API key of the account, 32 characters; by default random.
     """
 
     def __init__(self, server_url: str, key: str | None = None) -> None:
         self.key = key or secrets.token_hex(16)
         self.url = ""
         self.workflows: dict[str, Graph] = {}
-        """The saved graphs by id, in API format."""
+        """The saved graphs by ID, in API format."""
         self.unsaved: set[str] = set()
-        """Ids of workflows that were never saved and run on the site."""
+        """IDs of workflows that were never saved and run on the site."""
         self.apps: dict[str, App] = {}
         self.passwords: dict[str, str] = {}
-        """Of encrypted workflows, by id."""
+        """Passwords of encrypted workflows, by ID."""
         self.account: dict[str, Any] = {
             "remainCoins": "177814",
             "currentTaskCounts": "0",
@@ -64,34 +66,34 @@ class RunningHub:
         }
         self.tasks: dict[str, Task] = {}
         self.requests: list[Request] = []
-        """All that came, but for the sockets and the files."""
+        """All requests, except those for sockets and files."""
         self.uploads: dict[str, bytes] = {}
-        """Contents by the name that nodes know them by."""
+        """Uploaded contents, by the names that nodes use."""
         self.fates: deque[Fate] = deque()
-        """What becomes of the next tasks, which then do not really run."""
+        """How the next tasks end; they do not really run."""
         self.pace = Polls()
-        """How often new tasks are told each state."""
+        """How many polls of a new task get each state."""
         self.waits_for_socket = False
-        """Whether a run begins only when somebody listens, or its `running` polls are used up."""
+        """Whether a run starts only when a socket is open, or its `running` polls are used up."""
         self.hidden = 0
-        """How many times the outputs of new tasks are not there yet after SUCCESS."""
+        """How many times the outputs of a new task are still missing after SUCCESS."""
         self.not_found = 807
-        """The code for an unknown task: 807, 423 or 1004."""
+        """Code for an unknown task: 807, 423 or 1004."""
         self.concurrency = 1
         self.personal_queue_limit = 1000
         self.upload_limit = UPLOAD_LIMIT
         self.requires_bearer = False
-        """Whether v1 wants the key in both places."""
+        """Whether v1 requires the key in both places."""
         self.wrong_key: int | None = None
-        """The code for a wrong key at every endpoint, if not each has its own; the other site's key is one."""
+        """Code for a wrong key at every endpoint, instead of each endpoint's own, as for a key of the other site."""
         self.texts_as_files = False
-        """Whether the texts of the v2 results are files too."""
+        """Whether texts in v2 results are files too."""
         self.cookie = secrets.token_hex(16)
         self.files = Files(self._secrets)
         self.sockets = Sockets()
         self.sockets.on_join = self._handle_socket
         self.changed = threading.Condition()
-        """Notified of every request and task, and of every run that has ended."""
+        """Notified of every request, new task and finished run."""
         self._server_url = server_url
         self._script = Script()
         self._api = Api(self)
@@ -107,44 +109,44 @@ class RunningHub:
     # For tests
 
     def answer(self, endpoint: str, answer: Answer, times: int | None = 1) -> None:
-        """Answer something else than the truth, so many times (None: from now on), after what was told before.
+        """Replace the next normal responses of an endpoint, after those replaced before.
 
         Args:
             endpoint: `create`, `status`, `v2/query`, … as in `Api.endpoints`; `file` for the file server.
-            answer: a code; a `Reply` or `Refusal`; a function that changes the true answer; or a `Held` one.
-            times: how often.
+            answer: A code, a `Reply`, a `Refusal`, a `Held`, or a function that changes the normal response.
+            times: Number of responses to replace; None replaces all from now on.
         """
         if endpoint not in self._names:
-            raise ValueError(f"There is no endpoint {endpoint!r}: {', '.join(sorted(self._names))}")
+            raise ValueError(f"unknown endpoint {endpoint!r}: choose one of {', '.join(sorted(self._names))}")
         if endpoint == "file" and not isinstance(answer, (Reply, Held)):
-            raise ValueError("A file has neither codes nor a body to change")
+            raise ValueError("the file server supports only Reply and Held")
         self._script.add(endpoint, answer, times)
 
     def reset_answer(self, endpoint: str) -> None:
-        """Answer the truth again."""
+        """Give normal responses again."""
         self._script.clear(endpoint)
 
     def find_requests(self, endpoint: str) -> list[Request]:
-        """The requests that came to an endpoint."""
+        """Return the requests to an endpoint."""
         return [request for request in self.requests if request.endpoint == endpoint]
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition holds."""
         with self.changed:
-            assert self.changed.wait_for(condition, PATIENCE), "it has not come about"
+            assert self.changed.wait_for(condition, PATIENCE), "the condition did not become true"
 
     def wait(self, task_id: str) -> None:
-        """Wait until the real run of a task has ended; what the polls are told is another matter."""
+        """Wait until the real run of a task has ended; polls may still report another state."""
         assert self.tasks[task_id].ended.wait(PATIENCE), "the run has not ended"
 
     @property
     def files_url(self) -> str:
-        """Where the results are: on another port, by another name."""
+        """Address of the file server: another port and host name."""
         return self.files.url
 
     @property
     def task(self) -> Task:
-        """The only task, or the last one."""
+        """The last task."""
         return [*self.tasks.values()][-1]
 
     def __enter__(self) -> RunningHub:
@@ -155,20 +157,20 @@ class RunningHub:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        if self._errors and kind is None:  # the double itself is wrong: its answers were none
+        if self._errors and kind is None:  # an error in the double itself
             raise self._errors[0]
 
     # For the endpoints
 
     def socket_address(self, task: Task) -> str | None:
-        """Where the frames of a task that runs are told."""
+        """Return the address of a running task's socket."""
         return self.sockets.build_url(self.url, task) if task.state == "RUNNING" else None
 
     async def create_task(self, workflow_id: str, graph: Graph, body: Mapping[str, Any]) -> Task:
-        """Make a task, and let it begin if nothing speaks against it.
+        """Create a task and start it if possible.
 
         Raises:
-            Refused: by 421 or 814, if there are too many; by 433, if the server takes no such prompt.
+            ApiError: Code 421 or 814 if there are too many tasks; 433 if the server rejects the prompt.
         """
         async with self._taking:
             self._make_room(personal=body.get("usePersonalQueue") in (True, "true"))
@@ -195,14 +197,14 @@ class RunningHub:
             raise ApiError(421)
 
     async def poll(self, task: Task) -> str:
-        """The state that this poll is told."""
+        """Count a poll and return the state that it gets."""
         task.polls += 1
         if task.due:
             await self._begin(task)
         return task.state
 
     async def cancel(self, task: Task) -> None:
-        """End a task, if it has not ended."""
+        """Cancel a task unless it has ended."""
         if task.over:
             return
         task.end = "CANCEL"
@@ -211,7 +213,7 @@ class RunningHub:
         task.ended.set()
 
     async def store_upload(self, name: str, content: bytes) -> None:
-        """Keep an upload, and give it to the server."""
+        """Store an upload, also on the server."""
         if name not in self.uploads:
             await self.server.upload(name, content)
             self.uploads[name] = content
@@ -219,7 +221,7 @@ class RunningHub:
     # Runs
 
     async def _begin(self, task: Task) -> None:
-        """Begin a run that waited; what the server refuses by now has failed."""
+        """Start a run that waited; if the server rejects its prompt now, the task fails."""
         if task.started or task.end is not None:
             return
         task.begun = True
@@ -259,7 +261,7 @@ class RunningHub:
     # Servers
 
     def _run_loop(self) -> None:
-        asyncio.run(self._serve())  # which cancels what hangs, in the end
+        asyncio.run(self._serve())  # in the end, this cancels hanging responses
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -277,7 +279,7 @@ class RunningHub:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await handler(request)
-            except ConnectionError:  # the client is gone
+            except ConnectionError:  # the client has disconnected
                 raise
             except Exception as error:
                 self._errors.append(error)
@@ -294,7 +296,7 @@ class RunningHub:
         if request.path == "/view":
             return await self._view(request)
         name, item_id = self._api.find_endpoint(request.path)
-        if request.host != self.url.partition("://")[2]:  # set by hand, to what it is elsewhere
+        if request.host != self.url.partition("://")[2]:  # a Host header that was set to another host
             name = ""
         call, noted = await read_request(request, name, item_id)
         self._record(self.requests, noted)
@@ -320,7 +322,7 @@ class RunningHub:
         return await _play(request, self._script.next("file"), build_answer)
 
     async def _view(self, request: web.Request) -> web.Response:
-        """A file that a frame names; who may not see it gets a page, by 200."""
+        """Serve a file named in a frame; without the credential, serve an HTML page with status 200."""
         given = request.query.get("Rh-Comfy-Auth")
         if all(task.auth != given for task in self.tasks.values()):
             return web.Response(text="<html><body>expired</body></html>", content_type="text/html")
@@ -343,7 +345,7 @@ class RunningHub:
 
 async def _start_server(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
     app = web.Application(client_max_size=1 << 30)
-    app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names may have lines
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names can contain newlines
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -353,7 +355,7 @@ async def _start_server(handler: Handler, name: str) -> tuple[web.AppRunner, str
 async def _play(
     request: web.Request, answer: Answer | None, build_answer: Callable[[], Coroutine[Any, Any, web.Response]]
 ) -> web.StreamResponse:
-    """Answer as a script says: late, changed, otherwise or not at all."""
+    """Respond as the script says: normally, changed, late or not at all."""
     if isinstance(answer, Reply):
         if answer.done:
             await build_answer()

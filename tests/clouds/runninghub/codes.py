@@ -1,4 +1,4 @@
-"""The codes of RunningHub's API, with the identifiers that stand in its messages."""
+"""The error codes of RunningHub's API and their messages."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ IDENTIFIERS = {
     1505: "real person detected",
     1520: "concurrency limit exceeded",
 }
-"""Every code that is known, and what its message says unless something else does."""
+"""All known codes and their usual messages."""
 
 
 class ApiError(Exception):
-    """A request that is answered by a code other than 0.
+    """An error response, with a code other than 0.
 
     Args:
-        code: as it is sent: a number, or a text of digits.
-        msg: the message, if not the code's identifier.
-        data: what stands beside it.
+        code: The code, as a number or a string of digits.
+        msg: The message; by default that of the code.
+        data: Further data.
     """
 
     def __init__(self, code: int | str, msg: str | None = None, data: object = None) -> None:

@@ -1,4 +1,4 @@
-"""Where the results are: a server on a port and a host of its own, as an object store that knows no keys."""
+"""The file server: an object store on its own port and host name, which needs no key."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _EXPIRED = {
 
 @dataclass(frozen=True)
 class Request:
-    """What came: at the API or at the file server."""
+    """A recorded request to the API or the file server."""
 
     endpoint: str
-    """The name of the endpoint; `""` for a path that there is not."""
+    """Name of the endpoint; empty for an unknown path."""
     method: str
     path: str
-    """The path with its query, as it was sent."""
+    """The raw path with its query."""
     headers: Mapping[str, str]
     body: Any
-    """What the JSON said, or the fields of a form (of a file: name, media type and size); None without a body."""
+    """The JSON, or the form fields (for a file: name, media type and size); None without a body."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {dict(self.headers)} {self.body}"
 
 
 class Files:
-    """The files by path, what was asked for, and which secrets came along."""
+    """The files by path, and the requests for them."""
 
     def __init__(self, known_secrets: Callable[[], Iterable[str]]) -> None:
         self.contents: dict[str, tuple[bytes, str]] = {}
         """Bytes and media type by path."""
         self.requests: list[Request] = []
         self.expired: int | None = None
-        """403 or 404: what every address answers by now."""
+        """Status (403 or 404) of every URL once it has expired."""
         self.name: Callable[[str], str] = lambda name: name
-        """Gives results other names than their nodes did."""
+        """Changes the names of outputs."""
         self.url = ""
-        """The address of the server; a test may say another one, that of a host that must not be asked."""
+        """Address of the server; a test can replace it by one that must not be requested."""
         self._secrets = known_secrets
 
     @property
     def leaks(self) -> list[str]:
-        """What came here and must not: credentials, cookies, or a secret anywhere in a request."""
+        """Credentials, cookies and secrets in requests, which must never arrive here."""
         found = []
         for request in self.requests:
             names = {name.lower() for name in request.headers}
@@ -66,7 +66,7 @@ class Files:
         return found
 
     def add(self, output: Output) -> str:
-        """Keep a result; gives the path of its address."""
+        """Store an output and return its path."""
         name = PurePosixPath(self.name(output.name))
         letters = "".join(random.choices(string.ascii_lowercase, k=5))
         return self.put(
@@ -74,16 +74,16 @@ class Files:
         )
 
     def put(self, path: str, content: bytes) -> str:
-        """Keep bytes below a path."""
+        """Store bytes and return their path."""
         self.contents[path] = (content, _guess_media_type(path))
         return path
 
     def build_url(self, path: str) -> str:
-        """Where a file is."""
+        """Return a file's URL."""
         return self.url + quote(path)
 
     def answer(self, request: web.Request) -> web.Response:
-        """The file, or that there is none."""
+        """Return the file, or an error."""
         if request.method not in {"GET", "HEAD"}:
             return _build_error(405, "MethodNotAllowed", "The method is not allowed", request.path)
         if self.expired is not None:

@@ -1,4 +1,4 @@
-"""What is answered instead of the truth: replies, refusals, changed answers, lost and held ones; each so many times."""
+"""Scripted responses that replace normal ones: replies, errors, changed, lost and held responses."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer as it is sent.
+    """An HTTP response.
 
-    `done`: what was asked for is done nonetheless, before this is answered. `end`: the answer is sent whole, or the
-    connection is dropped before it (`drop`) or in the middle (`cut`), or stays silent (`hang`) or endless (`flood`).
+    `done`: perform the requested action before responding. `end`: send the whole response (`whole`), drop the
+    connection before (`drop`) or in the middle of it (`cut`), never respond (`hang`) or never end (`flood`).
     """
 
     body: object = b""
-    """Bytes and text as they are, anything else as JSON."""
+    """Bytes or text; anything else is sent as JSON."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
@@ -27,9 +27,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A code in the shape in which the endpoint refuses; as text if it is given as text.
+    """An error code, sent in the endpoint's own format; a string stays a string.
 
-    `done`: what was asked for is done nonetheless.
+    `done`: perform the requested action first.
     """
 
     code: int | str
@@ -40,39 +40,41 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Held:
-    """The true answer, as soon as the event is set; `done` before that, or only then."""
+    """The normal response, held until the event is set; `done`: perform the action before that."""
 
     event: threading.Event
     done: bool = False
 
 
 Change = Callable[[Any], Any]
-"""Makes what is sent from the body of the true answer, or from a copy of it."""
+"""Returns the body to send for the body of a normal response."""
 
 Answer = Reply | Refusal | Held | Change | int
-"""A number is a refusal by this code."""
+"""A response to send; a number is an error with this code."""
 
 DROPPED = Reply(end="drop")
-"""The connection breaks, and nothing was done."""
+"""The connection breaks and nothing was done."""
+
 LOST = Reply(end="drop", done=True)
-"""What was asked for is done, but the connection breaks before the answer."""
+"""The action is performed, but the connection breaks before the response."""
+
 CUT = Reply({"code": 0, "msg": "success", "data": "cut off in the middle"}, end="cut", done=True)
 HANGING = Reply(end="hang")
 LOST_HANGING = Reply(end="hang", done=True)
 EMPTY = Reply()
 NO_JSON = Reply('{"code":0,"msg":"succ', headers={"Content-Type": "application/json"})
 FLOOD = Reply(end="flood", headers={"Content-Type": "application/json"})
-"""JSON without an end."""
-
+"""JSON that never ends."""
 
 NOT_FOUND = Reply({"code": 404, "msg": "NOT_FOUND"})
-"""An endpoint that is not there, by HTTP 200."""
+"""A missing endpoint, with HTTP status 200."""
+
 WRONG_PATH = Reply({"code": 412, "msg": "TOKEN_INVALID", "data": None})
-"""The same, where the code does not say so."""
+"""A missing endpoint, with a misleading code."""
 
 
 def build_page(status: int, headers: Mapping[str, str] | None = None, *, done: bool = False) -> Reply:
-    """The HTML page of a gateway."""
+    """Build the HTML error page of a gateway."""
     html = (
         f"<html>\r\n<head><title>{status}</title></head>\r\n<body><center><h1>{status}</h1></center></body>\r\n</html>"
     )
@@ -80,29 +82,29 @@ def build_page(status: int, headers: Mapping[str, str] | None = None, *, done: b
 
 
 def build_huge(size: int) -> Reply:
-    """An answer that is right, and of so many bytes."""
+    """Build a correct response of at least `size` bytes."""
     return Reply({"code": 0, "msg": "success", "data": None, "errorMessages": "x" * size})
 
 
 class Script:
-    """What each endpoint is to answer next."""
+    """The next responses of each endpoint."""
 
     def __init__(self) -> None:
         self._lines: defaultdict[str, deque[tuple[Answer, int | None]]] = defaultdict(deque)
         self._lock = threading.Lock()
 
     def add(self, endpoint: str, answer: Answer, times: int | None) -> None:
-        """Answer like this, so many times or for good, after what was added before."""
+        """Add a response, to be sent `times` times (None: always), after those added before."""
         with self._lock:
             self._lines[endpoint].append((Refusal(answer) if isinstance(answer, int) else answer, times))
 
     def clear(self, endpoint: str) -> None:
-        """Answer the truth from now on."""
+        """Remove an endpoint's scripted responses."""
         with self._lock:
             self._lines.pop(endpoint, None)
 
     def next(self, endpoint: str) -> Answer | None:
-        """What is to be answered now; None means the truth."""
+        """Return the next response, or None for the normal one."""
         with self._lock:
             line = self._lines[endpoint]
             if not line:

@@ -1,4 +1,4 @@
-"""The shapes of RunningHub's answers, as its documents and the clients' fixtures show them."""
+"""The formats of RunningHub's responses, from its documents and the test data of other clients."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Body = dict[str, Any]
 
 
 def format_success(data: Any, msg: str = "success") -> Body:
-    """The envelope of v1."""
+    """Build a v1 response."""
     return {"code": 0, "msg": msg, "data": data}
 
 
 def format_error(refusal: ApiError) -> Body:
-    """A refusal of v1."""
+    """Build a v1 error."""
     return {"code": refusal.code, "msg": refusal.msg, "data": refusal.data}
 
 
 def format_upload_error(refusal: ApiError) -> Body:
-    """A refusal of the v2 upload, which says `message`."""
+    """Build an error of the v2 upload, which has `message` instead of `msg`."""
     return {"code": refusal.code, "message": refusal.msg, "data": refusal.data}
 
 
 def format_task_error(refusal: ApiError) -> Body:
-    """A refusal of the other endpoints of v2, which have no envelope."""
+    """Build an error of the other v2 endpoints, which have no envelope."""
     return {
         "taskId": "",
         "status": "",
@@ -42,14 +42,14 @@ def format_task_error(refusal: ApiError) -> Body:
 
 
 def format_prompt_tips(task: Task) -> str:
-    """What ComfyUI said of the prompt."""
+    """Return ComfyUI's verdict on the prompt, as a string of JSON."""
     return json.dumps(
         {"result": True, "error": None, "outputs_to_execute": task.outputs_to_execute, "node_errors": task.node_errors}
     )
 
 
 def format_created(task: Task, url: str | None) -> Body:
-    """The v1 answer to a task that was taken."""
+    """Build the v1 response for a created task."""
     return format_success(
         {
             "netWssUrl": url,
@@ -62,7 +62,7 @@ def format_created(task: Task, url: str | None) -> Body:
 
 
 def format_created_v2(task: Task) -> Body:
-    """The v2 answer to a task that was taken: without the address of a socket."""
+    """Build the v2 response for a created task, which has no socket URL."""
     return {
         "taskId": task.id,
         "status": task.state,
@@ -75,7 +75,7 @@ def format_created_v2(task: Task) -> Body:
 
 
 def format_file(output: Output, url: str, seconds: int) -> Body:
-    """One element of the v1 outputs."""
+    """Build an element of the v1 outputs."""
     return {
         "fileUrl": url,
         "fileType": output.file_type,
@@ -88,7 +88,7 @@ def format_file(output: Output, url: str, seconds: int) -> Body:
 
 
 def format_result(output: Output, url: str, *, as_file: bool) -> Body:
-    """One element of the v2 results: a file, or the text itself."""
+    """Build an element of the v2 results: a file, or an inline text."""
     return {
         "url": url if as_file else None,
         "nodeId": output.node_id,
@@ -98,13 +98,13 @@ def format_result(output: Output, url: str, *, as_file: bool) -> Body:
 
 
 def format_failed_reason(reason: Body) -> Body:
-    """The `failedReason` of the v1 outputs: its parts are JSON in texts."""
+    """Build the `failedReason` of the v1 outputs, whose parts are strings of JSON."""
     parts = ("traceback", "current_inputs", "current_outputs")
     return {key: json.dumps(value) if key in parts else value for key, value in reason.items()}
 
 
 def format_query(task: Task, state: str, results: list[Body] | None) -> Body:
-    """The v2 answer about a task."""
+    """Build the v2 response about a task."""
     failed = state == "FAILED"
     ended = state in {"SUCCESS", "FAILED", "CANCEL"}
     return {
@@ -126,5 +126,5 @@ def format_query(task: Task, state: str, results: list[Body] | None) -> Body:
 
 
 def compute_coins(seconds: int) -> int:
-    """What a run costs: a fifth of a coin a second, begun ones too."""
+    """Return a run's price in coins: one for every five seconds, rounded up."""
     return -(-seconds // 5)

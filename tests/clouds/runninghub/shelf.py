@@ -1,4 +1,4 @@
-"""What there is to run: workflows by id, and the apps that are made of them."""
+"""Workflows and the apps made from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .codes import ApiError
 
 Graph = dict[str, Any]
 SEEDS = ("seed", "noise_seed")
-"""The inputs that a run over the API sets anew, unless they are given."""
+"""Inputs that get a random value in every run, unless they are given."""
 _MAX_ID = (1 << 63) - 1
 
 
@@ -26,7 +26,7 @@ class Field:
     """STRING, INT, FLOAT, LIST, SWITCH, BOOLEAN, IMAGE, AUDIO or VIDEO."""
     description: str = ""
     data: str | None = None
-    """The `fieldData` as it is sent, instead of what follows from the node's definition."""
+    """The `fieldData` to send, instead of that derived from the node's definition."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class App:
 
 
 def parse_id(value: Any, what: str) -> str:
-    """An id as text.
+    """Return an ID as a string.
 
     Raises:
-        Refused: by 301, if it is none.
+        ApiError: Code 301 if it is not a valid ID.
     """
     text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= _MAX_ID):
@@ -52,10 +52,10 @@ def parse_id(value: Any, what: str) -> str:
 
 
 def apply_values(graph: Graph, target: Graph, given: Any) -> Graph:
-    """A copy of the target with the values of a `nodeInfoList`, which must fit the saved graph, and new seeds.
+    """Return a copy of the target with new seeds and the values of a `nodeInfoList`, which must fit the saved graph.
 
     Raises:
-        Refused: by 803, if a node or field is not there, or the list is none.
+        ApiError: Code 803 if a node or field is missing, or the list is malformed.
     """
     if not isinstance(given, list):
         raise ApiError(803, "APIKEY_INVALID_NODE_INFO: nodeInfoList is no list")
@@ -78,7 +78,7 @@ def apply_values(graph: Graph, target: Graph, given: Any) -> Graph:
 
 
 def describe_app(app: App, graph: Graph, definitions: Mapping[str, Any], curl: str) -> dict[str, Any]:
-    """What apiCallDemo says of an app: all values are texts, `fieldData` is JSON in a text."""
+    """Return an app's description in apiCallDemo: all values are strings, `fieldData` is a string of JSON."""
     fields = []
     for field in app.fields:
         node = graph[field.node_id]
@@ -115,7 +115,7 @@ def _parse_item(item: Any) -> tuple[str, str, Any]:
 
 
 def _convert_like(original: Any, value: Any) -> Any:
-    """A text as the kind of value that was there; what can't be one stays, and ComfyUI judges it."""
+    """Convert a string to the type of the original value if possible; otherwise leave it to ComfyUI."""
     if not isinstance(value, str) or not isinstance(original, (bool, int, float)):
         return value
     if isinstance(original, bool):

@@ -1,4 +1,4 @@
-"""`/ws/c_instance`: the frames of the real run, among others; and what can go wrong with a socket."""
+"""The web sockets (`/ws/c_instance`): frames of the real run among others, and possible failures."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from .files import Request
 from .task import Frame, Task
 
 NOISE: tuple[Frame, ...] = ("pong", b"\xff\xfe\x00", b"", "[]", '{"type": "crystools.monitor"}', "{")
-"""What no ComfyUI sends: a client passes over it."""
+"""Frames that ComfyUI never sends, which a client must ignore."""
 
 
 class Sockets:
-    """The open sockets, and how they are treated.
+    """The open sockets and their settings.
 
-    `treatment`: a socket is served; or refused by 403; or gets no answer (`hang`); or is opened and then silent.
+    `treatment`: serve a socket, reject it with 403, never respond (`hang`), or open it and stay silent.
     """
 
     def __init__(self) -> None:
         self.treatment: Literal["serve", "refuse", "hang", "silent"] = "serve"
         self.noise: tuple[Frame, ...] = NOISE
-        """Frames that come before the first of the run."""
+        """Frames sent before the first one of the run."""
         self.cut_after: int | None = None
-        """Break a socket, without a goodbye, after so many frames of the run."""
+        """Number of the run's frames after which the connection is aborted."""
         self.early_success = False
-        """Whether `execution_success` is said of the first node, as if the whole had ended."""
+        """Whether `execution_success` is already sent after the first node."""
         self.told = True
-        """Whether anybody is told the address of a socket."""
+        """Whether responses contain the address of a socket."""
         self.opened = 0
         self.requests: list[Request] = []
         self.on_join: Callable[[Task], None] = lambda task: None
         self._open: defaultdict[str, set[asyncio.Queue[Frame | None]]] = defaultdict(set)
 
     def build_url(self, base: str, task: Task) -> str | None:
-        """Where the frames of a task are told; its query holds a credential."""
+        """Return the address of a task's socket; its query contains a credential."""
         if not self.told:
             return None
         query = {
@@ -56,17 +56,17 @@ class Sockets:
         return f"{base.replace('http', 'ws', 1)}/ws/c_instance?{urlencode(query)}"
 
     def send(self, task: Task, frame: Frame) -> None:
-        """Send a frame to those that are there by now: who comes later has missed it."""
+        """Send a frame to the sockets open now; later ones miss it."""
         for waiting in self._open[task.id]:
             waiting.put_nowait(frame)
 
     def close_all(self, task: Task) -> None:
-        """Close the sockets of a task that has ended."""
+        """Close the sockets of a finished task."""
         for waiting in self._open[task.id]:
             waiting.put_nowait(None)
 
     async def serve(self, request: web.Request, task: Task | None) -> web.StreamResponse:
-        """One socket, until its task has ended or its client is gone."""
+        """Serve a socket until its task has ended or its client has disconnected."""
         if (
             task is None
             or self.treatment == "refuse"
@@ -125,12 +125,12 @@ async def _send(socket: web.WebSocketResponse, frame: Frame) -> None:
 
 
 async def _read(socket: web.WebSocketResponse) -> None:
-    async for _ in socket:  # whatever a client says, nobody answers
+    async for _ in socket:  # ignore all messages from the client
         pass
 
 
 def _is_same_credential(given: str, auth: str) -> bool:
-    """Whether both say the same in base64."""
+    """Return whether two base64 credentials are equal after decoding."""
     try:
         return secrets.compare_digest(base64.b64decode(given), base64.b64decode(auth))
     except (binascii.Error, ValueError):

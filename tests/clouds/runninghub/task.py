@@ -1,4 +1,4 @@
-"""A task: its states as the polls are told them, and its real run on a ComfyUI server."""
+"""A task: its states as polls see them, and its real run on a ComfyUI server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ USER = "c5b3fbb10b06f3e1c8a9f2d64d0a7e55"
 
 @dataclass(frozen=True)
 class Polls:
-    """How many polls are told each state, at least, whatever the real run does."""
+    """The minimum number of polls that get each state, whatever the real run does."""
 
     create: int = 0
     queued: int = 1
@@ -35,7 +35,7 @@ class Polls:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a node gave; of a text also the text."""
+    """A file that a node saved; `text` is set for a text output."""
 
     node_id: str
     name: str
@@ -49,7 +49,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Fate:
-    """How a task ends that does not really run."""
+    """The end of a task that does not really run."""
 
     end: Literal["SUCCESS", "FAILED", "CANCEL"] = "SUCCESS"
     outputs: Sequence[Output] = ()
@@ -61,9 +61,9 @@ class Fate:
 
 
 class Task:
-    """One task; everything but the plain attributes belongs to the cloud's event loop.
+    """A task. Only its plain attributes may be used outside the cloud's event loop.
 
-    `polls` counts what was asked about it: a test may set it to move the task on.
+    `polls` counts the requests about it; a test can set it to advance the task.
     """
 
     def __init__(
@@ -72,27 +72,27 @@ class Task:
         self.id = task_id
         self.workflow_id = workflow_id
         self.graph = graph
-        """What runs: with the values and the seeds."""
+        """The graph to run, with the given values and seeds."""
         self.body = body
-        """The request that made it."""
+        """The request that created it."""
         self.instance_type = str(body.get("instanceType", "default"))
         self.client_id = secrets.token_hex(16)
         self.auth = _create_credential()
-        """The credential in the address of its socket."""
+        """Credential in its socket's address."""
         self.pace = pace
         self.polls = 0
         self.cancels = 0
         self.end: Literal["SUCCESS", "FAILED", "CANCEL"] | None = None
         self.ended = threading.Event()
-        """Set when the real run has ended, however."""
+        """Set when the real run has ended in any way."""
         self.started = False
         self.begun = False
-        """Whether the server has come to it, or it was told to be running before it was started."""
+        """Whether the server is running it, or polls reported it as running before it was started."""
         self.hidden = 0
-        """So many times its outputs are not there yet, though it has succeeded."""
+        """How many times its outputs are still missing after SUCCESS."""
         self.outputs: list[Output] = []
         self.paths: list[str] = []
-        """Where the outputs are on the file server."""
+        """Paths of the outputs on the file server."""
         self.reason: dict[str, Any] = {}
         self.error_code, self.error_message = "", ""
         self.node_errors: dict[str, Any] = {}
@@ -101,33 +101,33 @@ class Task:
 
     @property
     def state(self) -> State:
-        """What is told of it after so many polls."""
+        """The state that the current poll gets."""
         if self.end == "CANCEL":
             return "CANCEL"
-        told = self.polls
+        polls = self.polls
         before: tuple[tuple[State, int], ...] = (("CREATE", self.pace.create), ("QUEUED", self.pace.queued))
         for state, count in before:
-            if count and told <= count:
+            if count and polls <= count:
                 return state
-            told -= count
+            polls -= count
         if self.started and not self.begun:
             return "QUEUED"
-        if self.end is None or (self.pace.running and told <= self.pace.running):
+        if self.end is None or (self.pace.running and polls <= self.pace.running):
             return "RUNNING"
         return self.end
 
     @property
     def over(self) -> bool:
-        """Whether its place is free for another one."""
+        """Whether it has ended and leaves room for another task."""
         return self.state in {"SUCCESS", "FAILED", "CANCEL"}
 
     @property
     def due(self) -> bool:
-        """Whether it has been told to be running so often that it must really run by now."""
+        """Whether polls have reported it as running often enough that it must really run."""
         return self.polls > self.pace.create + self.pace.queued + self.pace.running
 
     def finish(self, fate: Fate) -> None:
-        """Let it end like this."""
+        """End the task."""
         self.outputs = [*fate.outputs]
         self.reason = dict(fate.reason)
         self.error_code, self.error_message = fate.error_code, fate.error_message
@@ -136,7 +136,7 @@ class Task:
 
 
 class Server:
-    """The ComfyUI server on which the tasks run."""
+    """A client of the ComfyUI server on which the tasks run."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -145,23 +145,23 @@ class Server:
         self._definitions: dict[str, Any] = {}
 
     async def find_output_nodes(self, graph: Mapping[str, Any]) -> list[str]:
-        """The ids of the nodes that give outputs."""
+        """Return the IDs of the output nodes."""
         classes = {key: str(node.get("class_type")) for key, node in graph.items()}
         definitions = await self.get_definitions({*classes.values()})
         return [key for key, class_type in classes.items() if definitions.get(class_type, {}).get("output_node")]
 
     async def get_definitions(self, classes: Iterable[str]) -> Mapping[str, Any]:
-        """What the server says of these classes of nodes."""
+        """Return the definitions of node classes."""
         for class_type in {*classes} - {*self._definitions}:
             async with self._session.get(f"{self.url}/object_info/{quote(class_type, safe='')}") as response:
                 self._definitions[class_type] = (await response.json()).get(class_type, {})
         return self._definitions
 
     async def start(self, task: Task, heard: Callable[[Frame], None], ended: Callable[[], None]) -> None:
-        """Begin a task's run; its frames are heard, and its outputs are there when it has ended.
+        """Start a task's run; pass on its frames, and collect its outputs when it has ended.
 
         Raises:
-            Refused: by 433, if the server takes no such prompt.
+            ApiError: Code 433 if the server rejects the prompt.
         """
         task.started = True
         where = f"{self.url}/ws?clientId={task.client_id}"
@@ -182,14 +182,14 @@ class Server:
         self._followed[task.id] = asyncio.create_task(self._follow(task, socket, heard, ended))
 
     async def cancel(self, task: Task) -> None:
-        """Take a task from the queue, or interrupt it."""
+        """Remove a task from the queue, or interrupt it."""
         await self._post("/queue", {"delete": [task.id]})
         await self._post("/interrupt", {"prompt_id": task.id})
-        if not task.begun and task.id in self._followed:  # nobody will say that it has ended
+        if not task.begun and task.id in self._followed:  # the server will not report its end
             self._followed[task.id].cancel()
 
     async def upload(self, name: str, content: bytes) -> None:
-        """Put an upload where the nodes find it by its name."""
+        """Upload a file to where nodes find it by its name."""
         path = PurePosixPath(name)
         form = aiohttp.FormData({"subfolder": str(path.parent).strip("."), "overwrite": "true"})
         form.add_field("image", io.BytesIO(content), filename=path.name, content_type="application/octet-stream")
@@ -197,14 +197,14 @@ class Server:
             response.raise_for_status()
 
     async def download(self, file: Mapping[str, str]) -> tuple[bytes, str]:
-        """A file by `filename`, `subfolder`, `type`; with its media type."""
+        """Download a file by `filename`, `subfolder` and `type`; return its content and media type."""
         query = {key: str(file[key]) for key in ("filename", "subfolder", "type") if key in file}
         async with self._session.get(f"{self.url}/view", params=query) as response:
             response.raise_for_status()
             return await response.read(), response.content_type
 
     async def close(self) -> list[BaseException]:
-        """Follow nothing any more; gives what went wrong while it was followed."""
+        """Stop following runs, and return the errors that occurred."""
         for follow in self._followed.values():
             follow.cancel()
         ends = await asyncio.gather(*self._followed.values(), return_exceptions=True)
@@ -245,7 +245,7 @@ class Server:
         return found[task.id]  # type: ignore[no-any-return]
 
     async def _read(self, task: Task, entry: Mapping[str, Any]) -> None:
-        """Take what a run left in the history."""
+        """Read a run's outputs and end from its history record."""
         for node_id, output in entry["outputs"].items():
             for values in output.values():
                 for number, value in enumerate(values if isinstance(values, list) else ()):
@@ -274,7 +274,7 @@ def _parse_event(frame: Frame) -> tuple[str, Mapping[str, Any]]:
 
 
 def _build_reason(error: Mapping[str, Any]) -> dict[str, Any]:
-    """What a node's exception looks like here: the node's name is its class."""
+    """Build the reason of a failure from a node's exception; the node's name is its class."""
     return {
         "current_outputs": error.get("current_outputs", {}),
         "exception_type": error.get("exception_type", "InterruptedError"),

@@ -29,9 +29,14 @@ _KNOWN = {
 _WIDGETS = {"Make": ("seed", "text", "pick"), "Mix": ("ratio", "on"), "Keep": ("prefix", "count")}
 _LINKS = {"Make": (), "Mix": ("one", "two"), "Keep": ("images",)}
 _VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "seed": st.integers(0, 2**53), "text": st.text(max_size=8), "pick": st.sampled_from("ab"), "ratio": st.floats(0, 1),
-    "on": st.booleans(), "prefix": st.text(max_size=8), "count": st.integers(-5, 5),
-}  # fmt: skip
+    "seed": st.integers(0, 2**53),
+    "text": st.text(max_size=8),
+    "pick": st.sampled_from("ab"),
+    "ratio": st.floats(0, 1),
+    "on": st.booleans(),
+    "prefix": st.text(max_size=8),
+    "count": st.integers(-5, 5),
+}
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=6), each, max_size=3),

@@ -18,7 +18,7 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.workflow.progress.progress import RunError
 
-from .test_render import HOSTILE, Folder, noise
+from .test_render import HOSTILE, Folder, save_noise
 
 ALLOWED = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "strong", "figure", "figcaption", "img"}
 ALLOWED |= {"video", "audio", "a", "dl", "dt", "dd", "details", "summary", "pre"}
@@ -57,7 +57,7 @@ def make_result(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
 
 
 def test_file_contains_the_whole_result(tmp_path: Path) -> None:
-    noise(tmp_path, "cat.png")
+    save_noise(tmp_path, "cat.png")
     film = random.Random(1).randbytes(2_000_001)
     (tmp_path / "clip.mp4").write_bytes(film)
     (tmp_path / "song.flac").write_bytes(b"song")
@@ -100,7 +100,7 @@ def test_omitted_files_are_named(tmp_path: Path) -> None:
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise(tmp_path, "cat.png")
+    save_noise(tmp_path, "cat.png")
     where = make_result(tmp_path).to_html(tmp_path / "page.html")
     before = where.read_bytes()
 

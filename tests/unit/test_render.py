@@ -1,4 +1,4 @@
-"""What stays of a result in a notebook: escaped, bounded, and without anything an untrusted notebook would lose."""
+"""Test a result's static output: escaped, of limited size, and unchanged by a notebook's sanitizer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOSTILE = st.text(max_size=60) | st.sampled_from(
 
 
 class Folder:
-    """Where media come from: a folder in place of a server; a name it lacks can't be had."""
+    """A source of media that reads from a folder instead of a server."""
 
     url = "http://server"
 
@@ -66,7 +66,7 @@ class Folder:
 
 
 class Tags(HTMLParser):
-    """The elements of a piece of HTML, and whether they are balanced."""
+    """A parser that collects the elements of HTML and checks that they are balanced."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -88,8 +88,8 @@ class Tags(HTMLParser):
         self.text += data
 
 
-def tags(html: str) -> Tags:
-    """The elements of HTML, checked: balanced, allowed, and nothing that is fetched or run."""
+def parse_tags(html: str) -> Tags:
+    """Parse HTML and check that its elements are balanced, allowed, and load or run nothing."""
     tags = Tags(html)
     assert tags.open == []
     for tag, attributes in tags.found:
@@ -100,18 +100,18 @@ def tags(html: str) -> Tags:
     return tags
 
 
-def noise(folder: Path, name: str, side: int = 300) -> None:
+def save_noise(folder: Path, name: str, side: int = 300) -> None:
     Image.frombytes("RGB", (side, side), random.Random(name).randbytes(3 * side * side)).save(folder / name)
 
 
-def photo(folder: Path, name: str) -> None:
-    """A picture of soft shapes, as photos are."""
+def save_photo(folder: Path, name: str) -> None:
+    """Save an image of soft shapes, as in photos."""
     coarse = Image.frombytes("RGB", (12, 12), random.Random(name).randbytes(3 * 144))
     coarse.resize((300, 300), Image.Resampling.BICUBIC).save(folder / name, compress_level=1)
 
 
-def film(path: Path, form: str, codec: str) -> None:
-    """A video of 64 × 48 pixels that begins red."""
+def save_video(path: Path, form: str, codec: str) -> None:
+    """Save a video of 64 × 48 pixels whose first frame is red."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w", format=form) as container:
         stream = container.add_stream(codec, rate=10)
@@ -122,26 +122,26 @@ def film(path: Path, form: str, codec: str) -> None:
         container.mux(stream.encode())
 
 
-def size(bundle: dict[str, Any]) -> int:
-    """Bytes that an output takes in a notebook's file."""
+def measure_bundle(bundle: dict[str, Any]) -> int:
+    """Return the bytes that an output takes in a notebook file."""
     return len(json.dumps(bundle, ensure_ascii=False).encode())
 
 
-def made(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
-    """A result with these files."""
+def make_result(folder: Path, *names: str, **fields: Any) -> ExecuteResult:
+    """Return a result with these files."""
     media = [Media(Folder(folder), {"filename": name}, node="9", var="cover") for name in names]
     return ExecuteResult("completed", duration=1.25, workflow_name="portrait", media=media, **fields)
 
 
 @pytest.fixture(autouse=True)
-def as_ever() -> Iterator[None]:
+def default_keep() -> Iterator[None]:
     yield
     keep("thumbnails", DEFAULT_KILOBYTES)
 
 
-def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> None:
-    noise(tmp_path, "cat.png")
-    result = made(
+def test_result_shows_images_and_settings(tmp_path: Path) -> None:
+    save_noise(tmp_path, "cat.png")
+    result = make_result(
         tmp_path,
         "cat.png",
         params={"steps": 30, "cfg": 8.0, "seed": 2**64 - 1},
@@ -150,20 +150,20 @@ def test_a_result_shows_its_pictures_and_how_they_were_made(tmp_path: Path) -> N
         server_version="0.33.0",
     )
     bundle = render.build_result_bundle(result)
-    text = tags(bundle["text/html"]).text
+    text = parse_tags(bundle["text/html"]).text
     assert text == f"portrait: completed in 1.2 s · seed {2**64 - 1} · steps = 30 · ComfyUI 0.33.0"
-    ((_, image),) = [found for found in tags(bundle["text/html"]).found if found[0] == "img"]
+    ((_, image),) = [found for found in parse_tags(bundle["text/html"]).found if found[0] == "img"]
     assert image["alt"] == "cover: cat.png, 300 × 300"
     assert Image.open(io.BytesIO(base64.b64decode(str(image["src"]).partition(",")[2]))).size == (256, 256)
     assert Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).format == "PNG"
     assert "cat.png" in bundle["text/plain"]
 
 
-def test_an_output_given_as_a_value_is_told_by_its_file_name(tmp_path: Path) -> None:
-    noise(tmp_path, "cat.png")
-    (cat,) = made(tmp_path, "cat.png").media
+def test_media_value_is_shown_by_file_name(tmp_path: Path) -> None:
+    save_noise(tmp_path, "cat.png")
+    (cat,) = make_result(tmp_path, "cat.png").media
     private = get_local_folder() / "inbox/0a1b2c3d/my photo.png"
-    line = wording.format_headline(made(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
+    line = wording.format_headline(make_result(tmp_path, changed={"image": cat, "mask": str(private), "prompt": "a/b"}))
     assert line == "portrait: completed in 1.2 s · image = cat.png · mask = my photo.png · prompt = a/b"
 
 
@@ -172,17 +172,17 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 200 images."""
     folder = tmp_path_factory.mktemp("batch")
     for index in range(200):
-        photo(folder, f"picture{index:03}.png")
+        save_photo(folder, f"picture{index:03}.png")
     return folder
 
 
 @pytest.mark.parametrize("kilobytes", [20, 150, 600])
-def test_of_a_large_batch_as_many_pictures_stay_as_fit_evenly_picked_and_counted(kilobytes: int, batch: Path) -> None:
+def test_large_batch_keeps_as_many_evenly_spaced_images_as_fit(kilobytes: int, batch: Path) -> None:
     keep("thumbnails", kilobytes)
     names = sorted(path.name for path in batch.iterdir())
-    bundle = render.build_result_bundle(made(batch, *names, texts_by_var={"story": ["long " * 1000] * 50}))
-    assert size(bundle) <= kilobytes * 1000
-    found = tags(bundle["text/html"])
+    bundle = render.build_result_bundle(make_result(batch, *names, texts_by_var={"story": ["long " * 1000] * 50}))
+    assert measure_bundle(bundle) <= kilobytes * 1000
+    found = parse_tags(bundle["text/html"])
     shown = [int(re.findall(r"picture(\d+)", str(each["alt"]))[0]) for tag, each in found.found if tag == "img"]
     assert f"{len(shown)} of 200 images" in found.text
     assert (shown[0], shown[-1]) == (0, 199) if len(shown) > 1 else shown == [0]
@@ -193,55 +193,59 @@ def test_of_a_large_batch_as_many_pictures_stay_as_fit_evenly_picked_and_counted
         assert "image/png" in bundle
 
 
-def test_pictures_that_are_too_large_together_are_made_smaller_before_any_is_left_out(tmp_path: Path) -> None:
+def test_thumbnails_shrink_before_any_is_omitted(tmp_path: Path) -> None:
     names = [f"picture{index}.png" for index in range(10)]
     for name in names:
-        noise(tmp_path, name)
-    bundle = render.build_result_bundle(made(tmp_path, *names))
-    assert size(bundle) <= DEFAULT_KILOBYTES * 1000
-    assert len([tag for tag, _ in tags(bundle["text/html"]).found if tag == "img"]) == 10
+        save_noise(tmp_path, name)
+    bundle = render.build_result_bundle(make_result(tmp_path, *names))
+    assert measure_bundle(bundle) <= DEFAULT_KILOBYTES * 1000
+    assert len([tag for tag, _ in parse_tags(bundle["text/html"]).found if tag == "img"]) == 10
 
 
-def test_links_name_the_files_on_the_server_and_off_keeps_a_line(tmp_path: Path) -> None:
-    noise(tmp_path, "cat.png")
-    result = made(tmp_path, "cat.png", "a b.mp4", texts_by_var={"story": ["once"]})
+def test_keep_links_and_off(tmp_path: Path) -> None:
+    save_noise(tmp_path, "cat.png")
+    result = make_result(tmp_path, "cat.png", "a b.mp4", texts_by_var={"story": ["once"]})
     keep("links")
     bundle = render.build_result_bundle(result)
-    found = tags(bundle["text/html"])
+    found = parse_tags(bundle["text/html"])
     links = [str(attributes["href"]) for tag, attributes in found.found if tag == "a"]
     assert links == [str(media) for media in result.media]
     assert "once" in found.text
     assert "data:" not in json.dumps(bundle)
     keep("off")
     bundle = render.build_result_bundle(result)
-    assert tags(bundle["text/html"]).text == "portrait: completed in 1.2 s"
+    assert parse_tags(bundle["text/html"]).text == "portrait: completed in 1.2 s"
     assert set(bundle) == {"text/plain", "text/html"}
 
 
 @pytest.mark.parametrize(("mode", "kilobytes"), [("pictures", None), (None, 0), (None, True), ("links", 10**9)])
-def test_what_cannot_be_kept_is_refused(mode: Any, kilobytes: Any) -> None:
+def test_invalid_keep_is_rejected(mode: Any, kilobytes: Any) -> None:
     with pytest.raises(SettingsError, match="keep: "):
         keep(mode, kilobytes)
     assert keep() == Keep()
 
 
-def test_what_does_not_arrive_is_named_and_nobody_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_files_are_named_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "FETCH_TIMEOUT", 0.2)
-    noise(tmp_path, "there.png")
+    save_noise(tmp_path, "there.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    found = tags(
-        render.build_result_bundle(made(tmp_path, "slow.png", "gone.png", "broken.png", "there.png"))["text/html"]
+    found = parse_tags(
+        render.build_result_bundle(make_result(tmp_path, "slow.png", "gone.png", "broken.png", "there.png"))[
+            "text/html"
+        ]
     )
     assert len([tag for tag, _ in found.found if tag == "img"]) == 1
     for name in ("slow.png", "gone.png", "broken.png"):
         assert name in found.text
 
 
-def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(tmp_path: Path) -> None:
-    film(tmp_path / "clip.mp4", "mp4", "mpeg4")
+def test_video_shows_its_first_frame_and_other_files_are_named(tmp_path: Path) -> None:
+    save_video(tmp_path / "clip.mp4", "mp4", "mpeg4")
     (tmp_path / "broken.webm").write_bytes(b"film")
-    html = render.build_result_bundle(made(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))["text/html"]
-    found = tags(html)
+    html = render.build_result_bundle(make_result(tmp_path, "clip.mp4", "broken.webm", "song.flac", "shape.glb"))[
+        "text/html"
+    ]
+    found = parse_tags(html)
     ((_, poster),) = [each for each in found.found if each[0] == "img"]
     assert poster["alt"] == "cover: clip.mp4, 64 × 48, first frame"
     assert found.text.endswith(
@@ -249,16 +253,18 @@ def test_a_video_shows_its_first_picture_and_its_name_and_other_files_are_named(
     )
 
 
-def test_texts_are_whole_up_to_a_bound_and_then_cut_with_a_count(tmp_path: Path) -> None:
+def test_long_texts_are_shortened_with_a_count(tmp_path: Path) -> None:
     short, long = "one\n  two <b>", "x" * 5_000
-    text = tags(render.build_result_bundle(made(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]).text
+    text = parse_tags(
+        render.build_result_bundle(make_result(tmp_path, texts_by_var={"story": [short, long]}))["text/html"]
+    ).text
     assert short in text
     assert "x" * render.MAX_TEXT_LENGTH in text
     assert "x" * (render.MAX_TEXT_LENGTH + 1) not in text
     assert "3,000 more characters" in text
 
 
-def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) -> None:
+def test_failure_shows_node_reason_and_folded_traceback(tmp_path: Path) -> None:
     error = RunError(
         "node_error",
         "CUDA out of memory",
@@ -272,22 +278,20 @@ def test_a_failure_says_where_and_why_and_folds_the_traceback(tmp_path: Path) ->
     result = ExecuteResult(
         "failed", "id", 2.0, error=error, msg="Sampler: CUDA out of memory", workflow_name="portrait"
     )
-    found = tags(render.build_result_bundle(result)["text/html"])
+    found = parse_tags(render.build_result_bundle(result)["text/html"])
     assert "portrait: failed after 2.0 s" in found.text
     assert "Sampler: CUDA out of memory" in found.text
     assert "line 1\nline <2>" in found.text
     assert "details" in [tag for tag, _ in found.found]
 
 
-def test_a_cancelled_run_is_called_cancelled(tmp_path: Path) -> None:
+def test_cancelled_run_is_called_cancelled(tmp_path: Path) -> None:
     result = ExecuteResult("failed", "id", 2.0, error=RunError("cancelled", "the run was interrupted"))
     assert "cancelled after 2.0 s" in wording.format_headline(result)
 
 
 @given(st.data())
-def test_whatever_a_server_or_file_says_is_only_text(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_hostile_text_is_escaped(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     def draw() -> str:
         return data.draw(HOSTILE)
 
@@ -308,33 +312,33 @@ def test_whatever_a_server_or_file_says_is_only_text(
         workflow_name=draw(),
         server_version=draw(),
     )
-    found = tags(render.build_result_bundle(result)["text/html"])
+    found = parse_tags(render.build_result_bundle(result)["text/html"])
     assert not set("\x1b\u202e") & set(found.text)
     lines = wording.format_result(result)
     assert not set("\x1b\u202e") & set(lines)
     assert len(lines.splitlines()) <= 10
     keep("links")
-    tags(render.build_result_bundle(result)["text/html"])
+    parse_tags(render.build_result_bundle(result)["text/html"])
     keep("thumbnails")
 
 
-def test_one_picture_by_itself_is_large_and_a_short_clip_plays_where_it_stands(tmp_path: Path) -> None:
-    noise(tmp_path, "cat.png", 1000)
+def test_single_image_is_large_and_short_video_plays_inline(tmp_path: Path) -> None:
+    save_noise(tmp_path, "cat.png", 1000)
     (tmp_path / "clip.mp4").write_bytes(b"not really a film")
     (tmp_path / "long.mp4").write_bytes(bytes(render.MAX_PLAYED_BYTES + 1))
-    cat, clip, long = made(tmp_path, "cat.png", "clip.mp4", "long.mp4").media
-    ((_, image),) = tags(render.build_media_bundle(cat)["text/html"]).found
+    cat, clip, long = make_result(tmp_path, "cat.png", "clip.mp4", "long.mp4").media
+    ((_, image),) = parse_tags(render.build_media_bundle(cat)["text/html"]).found
     assert image["width"] == str(render.LARGE_SIDE)
-    ((tag, video),) = tags(render.build_media_bundle(clip)["text/html"]).found
+    ((tag, video),) = parse_tags(render.build_media_bundle(clip)["text/html"]).found
     assert tag == "video"
     assert str(video["src"]).startswith("data:video/mp4;base64,")
-    assert tags(render.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
+    assert parse_tags(render.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
     assert render.build_media_bundle(cat)["text/plain"] == repr(str(cat))
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "JPEG"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK", "F"])
-def test_thumbnails_are_made_of_every_kind_of_picture(mode: str, form: str) -> None:
+def test_thumbnail_is_made_of_every_image_mode(mode: str, form: str) -> None:
     picture = Image.new("F", (300, 100)) if mode == "F" else Image.linear_gradient("L").resize((300, 100)).convert(mode)
     out = io.BytesIO()
     picture.save(out, "TIFF" if mode in ("CMYK", "F", "I;16") else "PNG")
@@ -343,7 +347,7 @@ def test_thumbnails_are_made_of_every_kind_of_picture(mode: str, form: str) -> N
     assert Image.open(io.BytesIO(small.data)).format == form
 
 
-def test_an_animation_gives_its_first_frame_and_a_turned_photo_stands_upright() -> None:
+def test_thumbnail_takes_the_first_frame_and_applies_exif_rotation() -> None:
     frames = [Image.new("RGB", (40, 20), color) for color in ("red", "blue")]
     out = io.BytesIO()
     frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
@@ -361,8 +365,8 @@ def test_an_animation_gives_its_first_frame_and_a_turned_photo_stands_upright() 
     ("name", "form", "codec"),
     [("a.mp4", "mp4", "mpeg4"), ("a.MOV", "mov", "mpeg4"), ("a.mkv", "matroska", "mpeg4"), ("a.avi", "avi", "mpeg4")],
 )
-def test_a_video_gives_its_first_picture(name: str, form: str, codec: str, tmp_path: Path) -> None:
-    film(tmp_path / name, form, codec)
+def test_video_thumbnail_is_its_first_frame(name: str, form: str, codec: str, tmp_path: Path) -> None:
+    save_video(tmp_path / name, form, codec)
     small = make_thumbnail(tmp_path / name, 32, "PNG")
     assert (small.width, small.height, small.original) == (32, 24, (64, 48))
     red, green, blue = Image.open(io.BytesIO(small.data)).getpixel((16, 12))  # type: ignore[misc]
@@ -372,16 +376,16 @@ def test_a_video_gives_its_first_picture(name: str, form: str, codec: str, tmp_p
 
 
 @pytest.mark.parametrize("name", ["list.mp4", "list.mkv", "list.avi"])
-def test_a_playlist_that_is_called_a_video_is_not_followed(name: str, tmp_path: Path) -> None:
+def test_playlist_named_as_a_video_is_not_followed(name: str, tmp_path: Path) -> None:
     pytest.importorskip("av")
-    film(tmp_path / "secret.mp4", "mp4", "mpeg4")
+    save_video(tmp_path / "secret.mp4", "mp4", "mpeg4")
     for text in ("#EXTM3U\n#EXTINF:1,\nsecret.mp4\n", "ffconcat version 1.0\nfile secret.mp4\n"):
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match="the video can't be read"):
             make_thumbnail(tmp_path / name, 32)
 
 
-def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_thumbnail_needs_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ValueError, match="needs PyAV: pip install av"):
@@ -389,7 +393,7 @@ def test_without_pyav_a_video_has_no_thumbnail(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "clip.mp4", "clip.webm", "gone.png", "gone.mp4"])
-def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path: Path) -> None:
+def test_thumbnail_error_does_not_reveal_the_path(name: str, tmp_path: Path) -> None:
     if not name.startswith("gone"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="can't be read") as caught:
@@ -398,7 +402,7 @@ def test_what_is_wrong_with_a_file_is_told_without_its_path(name: str, tmp_path:
 
 
 @given(st.binary(max_size=200))
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_data_that_is_not_an_image_is_rejected(data: bytes) -> None:
     for start in (b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP", b"\xff\xd8\xff"):
         with pytest.raises(ValueError, match="the image"):
             make_thumbnail(start + data, 10)

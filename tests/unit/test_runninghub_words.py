@@ -1,4 +1,4 @@
-"""RunningHub's answers in ComfyUI's words: whatever the site says, a run can make sense of it."""
+"""Test that RunningHub's replies are translated to ComfyUI's records and errors, whatever the site sends."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def odd(**known: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects that have what they should, or anything in its place."""
+def optional_fields(**known: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw objects whose fields are as expected, missing, or arbitrary."""
     return st.fixed_dictionaries({}, optional={name: st.just(value) | ANYTHING for name, value in known.items()})
 
 
-TIPS = odd(
+TIPS = optional_fields(
     result=True,
     error={"message": "no"},
     outputs_to_execute=["9"],
     node_errors={"6": {"errors": [{"message": "bad"}]}},
 )
-REASON = odd(
+REASON = optional_fields(
     node_id="1", node_name="A", exception_message="no", exception_type="E", traceback='["line"]', current_inputs="{}"
 )
-RESULT = odd(url="http://x/a.png", fileUrl="http://x/a.png", nodeId="9", outputType="png", fileType="png", text="hello")
+RESULT = optional_fields(
+    url="http://x/a.png", fileUrl="http://x/a.png", nodeId="9", outputType="png", fileType="png", text="hello"
+)
 
 
 @pytest.mark.parametrize(
@@ -43,11 +45,11 @@ RESULT = odd(url="http://x/a.png", fileUrl="http://x/a.png", nodeId="9", outputT
         (0.0, None), ("²", None), ("٤", None), ([0], None), ("9" * 30, None),
     ],
 )  # fmt: skip
-def test_codes_may_be_numbers_or_texts(value: Any, code: int | None) -> None:
+def test_code_can_be_a_number_or_text(value: Any, code: int | None) -> None:
     assert words.parse_code(value) == code
 
 
-def test_a_reason_says_what_the_code_means_and_what_the_site_says_where_that_tells_more() -> None:
+def test_reason_combines_the_code_and_the_message() -> None:
     assert words.format_reason(421, "TASK_QUEUE_MAXED") == "the account runs as many tasks as it may (code 421)"
     assert words.format_reason(433, "no such model") == "the workflow is not valid: no such model (code 433)"
     assert words.format_reason(4711, "whatever") == "whatever (code 4711)"
@@ -57,13 +59,13 @@ def test_a_reason_says_what_the_code_means_and_what_the_site_says_where_that_tel
 
 
 @given(ANYTHING, ANYTHING | st.text())
-def test_a_reason_is_one_line(code: Any, told: Any) -> None:
-    line = words.format_reason(words.parse_code(code), told)
+def test_reason_is_one_line(code: Any, text: Any) -> None:
+    line = words.format_reason(words.parse_code(code), text)
     assert line.isprintable()
     assert len(line) < 500
 
 
-def test_a_prompt_that_runs_in_part_is_not_refused() -> None:
+def test_partly_accepted_prompt_is_not_rejected() -> None:
     errors = {"6": {"errors": [{"message": "bad"}]}}
     assert not words.is_refused({"result": True, "node_errors": errors}, "QUEUED")
     assert not words.is_refused({"outputs_to_execute": ["9"], "node_errors": errors}, "RUNNING")
@@ -74,11 +76,11 @@ def test_a_prompt_that_runs_in_part_is_not_refused() -> None:
 
 
 @given(TIPS | ANYTHING | TIPS.map(json.dumps) | st.text())
-def test_whatever_is_said_of_a_prompt_is_a_refusal_as_comfyui_has_them(told: Any) -> None:
-    found = words.parse_tips(told)
+def test_malformed_tips_become_a_comfyui_rejection(reply: Any) -> None:
+    found = words.parse_tips(reply)
     assert isinstance(words.is_refused(found, "QUEUED"), bool)
-    assert words.find_remark(told).isprintable()
-    refusal = words.build_refusal(433, told, told)
+    assert words.find_remark(reply).isprintable()
+    refusal = words.build_refusal(433, reply, reply)
     assert refusal["error"]["message"]
     for about in refusal["node_errors"].values():
         assert about["errors"]
@@ -86,7 +88,7 @@ def test_whatever_is_said_of_a_prompt_is_a_refusal_as_comfyui_has_them(told: Any
 
 
 @given(REASON | ANYTHING | REASON.map(json.dumps) | st.text(), st.lists(RESULT | ANYTHING, max_size=4) | ANYTHING)
-def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> None:
+def test_malformed_results_become_a_finished_record(reason: Any, results: Any) -> None:
     found = words.parse_results(results)
     error = words.parse_failure(reason)
     state = RunState.create("1", {"1": {"class_type": "A", "inputs": {}}}, {}, 0)
@@ -103,7 +105,7 @@ def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("told", "error"),
+    ("reply", "error"),
     [
         (None, {}), ("", {}), ("{}", {}), ("null", {}), ([], {}), ({"node_id": None}, {}),
         ("out of memory", {"exception_message": "out of memory", "traceback": []}),
@@ -113,8 +115,8 @@ def test_whatever_is_said_of_the_end_is_an_end(reason: Any, results: Any) -> Non
         ('{"node_id": 276, "node_name": "A"}', {"node_id": "276", "node_type": "A"}),
     ],
 )  # fmt: skip
-def test_a_failure_has_many_shapes(told: Any, error: dict[str, Any]) -> None:
-    found = words.parse_failure(told)
+def test_failure_is_parsed_from_many_shapes(reply: Any, error: dict[str, Any]) -> None:
+    found = words.parse_failure(reply)
     assert {name: found.get(name) for name in error} == error
     assert bool(found) == bool(error)
 
@@ -133,10 +135,10 @@ def test_a_failure_has_many_shapes(told: Any, error: dict[str, Any]) -> None:
         ("http://x/a.mp4", "png", "a.mp4"),
     ],
 )
-def test_files_are_called_by_their_addresses_and_kinds(url: str, suffix: Any, name: str) -> None:
+def test_file_name_comes_from_the_url_and_type(url: str, suffix: Any, name: str) -> None:
     assert words.build_file_name(url, suffix) == name
 
 
-@given(odd(consumeCoins="17", consumeMoney=None, taskCostTime="83", thirdPartyConsumeMoney=0.5) | ANYTHING)
-def test_a_cost_is_of_sane_numbers(told: Any) -> None:
-    assert all(0 < number < 1e12 for number in words.parse_cost(told).values())
+@given(optional_fields(consumeCoins="17", consumeMoney=None, taskCostTime="83", thirdPartyConsumeMoney=0.5) | ANYTHING)
+def test_cost_has_only_reasonable_numbers(reply: Any) -> None:
+    assert all(0 < number < 1e12 for number in words.parse_cost(reply).values())

@@ -1,7 +1,7 @@
-"""What is left of a result where notebooks are shown without trust, or turned into pages.
+"""Test that a result's static output survives the sanitizers of untrusted notebooks and viewers.
 
-The rules are those of JupyterLab's own sanitizer for untrusted notebooks (`@jupyterlab/apputils`, 4.6), as far as they
-are about what we use; and for viewers as those of code hosts the same without `style`, `class` and `id`.
+The rules are those of JupyterLab's sanitizer for untrusted notebooks (`@jupyterlab/apputils`, 4.6) as far as they
+concern our elements. Viewers of code hosts also drop `style`, `class` and `id`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from comfykit_jupyter.client.results.keep import keep
 from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.workflow.progress.progress import RunError
 
-from .test_render import as_ever, film, made, noise, tags
+from .test_render import default_keep, make_result, parse_tags, save_noise, save_video
 
 bleach = pytest.importorskip("bleach")
 
@@ -49,22 +49,22 @@ TAGS = {
 }
 CODE_HOST = {**JUPYTERLAB, "*": ["title"]}
 
-__all__ = ["as_ever"]
+__all__ = ["default_keep"]
 
 
-def cleaned(html: str, attributes: dict[str, list[str]]) -> str:
+def sanitize(html: str, attributes: dict[str, list[str]]) -> str:
     text: str = bleach.clean(html, tags=TAGS, attributes=attributes, protocols={"http", "https", "data"})
     return text
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> dict[str, Any]:
-    """A run with pictures, a video, a text and an error, as it stays in a notebook."""
-    noise(tmp_path, "cat.png")
-    film(tmp_path / "clip.mp4", "mp4", "mpeg4")
+    """The static output of a run with an image, a video, a text and an error."""
+    save_noise(tmp_path, "cat.png")
+    save_video(tmp_path / "clip.mp4", "mp4", "mpeg4")
     error = RunError("node_error", "out of memory", "3", "Sampler", "KSampler", None, "E", ("line 1\n",))
     return build_result_bundle(
-        made(
+        make_result(
             tmp_path,
             "cat.png",
             "clip.mp4",
@@ -78,8 +78,8 @@ def bundle(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("attributes", [JUPYTERLAB, CODE_HOST], ids=["JupyterLab", "code host"])
-def test_all_of_it_is_left_without_trust(bundle: dict[str, Any], attributes: dict[str, list[str]]) -> None:
-    before, after = tags(bundle["text/html"]), tags(cleaned(bundle["text/html"], attributes))
+def test_output_survives_an_untrusted_notebook(bundle: dict[str, Any], attributes: dict[str, list[str]]) -> None:
+    before, after = parse_tags(bundle["text/html"]), parse_tags(sanitize(bundle["text/html"], attributes))
     assert after.text == before.text
     for text in ("seed 7", "steps = 30", "Sampler: out of memory", "line 1", "once <b>upon</b>", "song.flac"):
         assert text in after.text
@@ -92,15 +92,15 @@ def test_all_of_it_is_left_without_trust(bundle: dict[str, Any], attributes: dic
     assert bundle["image/png"]
 
 
-def test_links_are_left_without_trust(tmp_path: Path) -> None:
+def test_links_survive_an_untrusted_notebook(tmp_path: Path) -> None:
     keep("links")
-    html = build_result_bundle(made(tmp_path, "cat.png"))["text/html"]
-    assert [each["href"] for tag, each in tags(cleaned(html, CODE_HOST)).found if tag == "a"] == [
+    html = build_result_bundle(make_result(tmp_path, "cat.png"))["text/html"]
+    assert [each["href"] for tag, each in parse_tags(sanitize(html, CODE_HOST)).found if tag == "a"] == [
         "http://server/view?filename=cat.png&type=output"
     ]
 
 
-def test_all_of_it_is_in_a_page_made_of_the_notebook(bundle: dict[str, Any]) -> None:
+def test_output_survives_nbconvert(bundle: dict[str, Any]) -> None:
     exporters, nbformat = pytest.importorskip("nbconvert.exporters"), pytest.importorskip("nbformat")
     output = {"output_type": "display_data", "data": bundle, "metadata": {}}
     cell = nbformat.v4.new_code_cell("%comfykit run portrait.json", outputs=[nbformat.from_dict(output)])
@@ -112,9 +112,9 @@ def test_all_of_it_is_in_a_page_made_of_the_notebook(bundle: dict[str, Any]) -> 
         for text in ("seed 7", "steps = 30", "out of memory", "once &lt;b&gt;upon"):
             assert text in page
         assert page.count("data:image/webp;base64,") == 2 or sanitize
-    markdown, _ = exporters.MarkdownExporter().from_notebook_node(json_copy(notebook, nbformat))
+    markdown, _ = exporters.MarkdownExporter().from_notebook_node(copy_notebook(notebook, nbformat))
     assert "portrait: completed" in markdown
 
 
-def json_copy(notebook: Any, nbformat: Any) -> Any:
+def copy_notebook(notebook: Any, nbformat: Any) -> Any:
     return nbformat.reads(json.dumps(notebook), as_version=4)

@@ -1,3 +1,5 @@
+"""Test the parser of node titles, which declare parameters and name outputs."""
+
 from __future__ import annotations
 
 import pytest
@@ -23,18 +25,18 @@ from comfykit_jupyter.workflow.titles import Marker, Title, parse_title
         ("$path.Image Path", Marker("path", "Image Path", upload=False, required=False)),
     ],
 )
-def test_a_marker_declares_a_parameter(title: str, marker: Marker) -> None:
+def test_marker_declares_a_parameter(title: str, marker: Marker) -> None:
     assert parse_title(title) == Title("", (marker,), None)
 
 
-def test_text_and_several_markers_keep_their_order() -> None:
+def test_text_and_markers_keep_their_order() -> None:
     title = parse_title(" Size , $width!, $height! , in pixels")
     assert title.text == "Size, in pixels"
     assert [(marker.name, marker.required) for marker in title.markers] == [("width", True), ("height", True)]
 
 
 @pytest.mark.parametrize("title", ["", "KSampler", "$", "$ name", "$!", "$a b", "$name!.field", "$.text", "costs 5$"])
-def test_what_is_no_marker_is_text(title: str) -> None:
+def test_text_without_a_marker_is_kept(title: str) -> None:
     assert parse_title(title) == Title(title, (), None)
 
 
@@ -50,7 +52,7 @@ def test_what_is_no_marker_is_text(title: str) -> None:
         ("$output.", None, "", []),
     ],
 )
-def test_a_title_names_the_outputs(title: str, output: str | None, text: str, names: list[str]) -> None:
+def test_title_names_the_output(title: str, output: str | None, text: str, names: list[str]) -> None:
     parsed = parse_title(title)
     assert parsed.output == output
     assert parsed.text == text
@@ -62,7 +64,7 @@ _fields = st.from_regex(r"\w(?:[\w .]{0,8}\w)?", fullmatch=True)
 
 
 @given(_names.filter(lambda name: name != "output"), st.none() | _fields, st.booleans(), st.booleans())
-def test_a_marker_that_is_written_is_read_again(name: str, field: str | None, upload: bool, required: bool) -> None:
+def test_marker_round_trips(name: str, field: str | None, upload: bool, required: bool) -> None:
     for tilde in ("${}{}".format("~" if upload else "", name), f"${name}"):
         late = "~" if upload and not tilde.startswith("$~") else ""
         if late and field is None:
@@ -73,7 +75,7 @@ def test_a_marker_that_is_written_is_read_again(name: str, field: str | None, up
 
 
 @given(st.text() | st.text(alphabet="$~.!:, aoutput"))
-def test_any_title_can_be_taken_apart(title: str) -> None:
+def test_any_title_is_parsed(title: str) -> None:
     parsed = parse_title(title)
     assert all(marker.name and marker.field for marker in parsed.markers)
     assert len(parsed.text) <= 2 * len(title)

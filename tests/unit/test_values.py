@@ -1,3 +1,5 @@
+"""Test the check of a value against an input's definition, and the messages for wrong values."""
+
 from __future__ import annotations
 
 import pickle
@@ -43,13 +45,13 @@ class Sampler(str, Enum):
         (ANY, ["4", 0], ["4", 0]),
     ],
 )
-def test_a_value_that_fits_is_sent_in_plain_types(spec: Input, value: Any, sent: Any) -> None:
+def test_valid_value_is_sent_as_a_plain_type(spec: Input, value: Any, sent: Any) -> None:
     checked = check_value(value, spec)
     assert checked == sent
     assert type(checked) is type(sent)
 
 
-def test_scalars_of_numpy_become_plain_values() -> None:
+def test_numpy_scalars_become_plain_values() -> None:
     np = pytest.importorskip("numpy")
     for spec, value, sent in (
         (INTEGER, np.int64(20), 20),
@@ -98,9 +100,7 @@ def test_scalars_of_numpy_become_plain_values() -> None:
         (ANY, [float("nan")], "not a finite number"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_with_the_reason_and_the_place(
-    spec: Input, value: Any, reason: str
-) -> None:
+def test_invalid_value_is_rejected_with_reason_and_place(spec: Input, value: Any, reason: str) -> None:
     with pytest.raises(ParameterError) as caught:
         check_value(value, spec, parameter="it", node_id="3", node_title="My node")
     [problem] = caught.value.problems
@@ -109,7 +109,7 @@ def test_a_value_that_does_not_fit_is_refused_with_the_reason_and_the_place(
     assert (problem.parameter, problem.node_id, problem.node_title) == ("it", "3", "My node")
 
 
-def test_a_choice_whose_list_is_not_known_takes_any_name() -> None:
+def test_choice_without_a_known_list_accepts_any_name() -> None:
     assert check_value("x.safetensors", Input("model", "COMBO", "choice")) == "x.safetensors"
 
 
@@ -117,7 +117,7 @@ def test_a_choice_whose_list_is_not_known_takes_any_name() -> None:
     st.sampled_from([INTEGER, SEED, NUMBER, TEXT, TOGGLE, CHOICE, SEVERAL, NUMBERS]),
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.text()),
 )
-def test_a_message_is_one_short_line_whatever_was_given(spec: Input, value: Any) -> None:
+def test_message_is_one_short_line_for_any_value(spec: Input, value: Any) -> None:
     try:
         check_value(value, spec, node_title="My node")
     except ParameterError as error:
@@ -126,7 +126,7 @@ def test_a_message_is_one_short_line_whatever_was_given(spec: Input, value: Any)
         assert len(message) < 300
 
 
-def test_a_long_value_is_shortened_and_control_characters_are_escaped() -> None:
+def test_long_values_are_shortened_and_control_characters_escaped() -> None:
     with pytest.raises(ParameterError) as caught:
         check_value("\x1b[31m\n" + "x" * 100_000, CHOICE, node_title="evil\n\x1b[0mtitle")
     message = str(caught.value)
@@ -136,13 +136,13 @@ def test_a_long_value_is_shortened_and_control_characters_are_escaped() -> None:
 
 
 @given(st.text(), st.integers(2, 80))
-def test_text_in_messages_is_bounded_and_printable(text: str, limit: int) -> None:
+def test_text_in_messages_is_short_and_printable(text: str, limit: int) -> None:
     for short in (one_line(text, limit), short_repr(text, limit)):
         assert len(short) <= limit
         assert short.isprintable()
 
 
-def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
+def test_value_with_a_broken_repr_is_shown_by_type() -> None:
     class Broken:
         def __repr__(self) -> str:
             raise RuntimeError
@@ -151,21 +151,21 @@ def test_a_value_whose_repr_fails_is_shown_by_its_type() -> None:
     assert len(short_repr(10**5000)) <= 60
 
 
-def test_the_nearest_name_is_found_whatever_its_case() -> None:
+def test_nearest_name_ignores_case() -> None:
     assert find_nearest("promt", ["negative", "prompt"]) == "prompt"
     assert find_nearest("PROMPT", ["negative", "prompt"]) == "prompt"
     assert find_nearest("zzz", ["negative", "prompt"]) is None
     assert find_nearest("x", []) is None
 
 
-def test_a_suffix_makes_no_file_the_nearest() -> None:
+def test_nearest_file_needs_more_than_the_same_suffix() -> None:
     assert find_nearest("nofile.png", ["ic.png"]) is None
     assert find_nearest("foxx.png", ["cat.png", "fox.png", "fox.jpg"]) == "fox.png"
     assert find_nearest("fox.png", ["fox.jpg"]) == "fox.jpg"
     assert find_nearest("tiny-random.safetens", ["tiny-random.safetensors"]) == "tiny-random.safetensors"
 
 
-def test_an_error_with_all_its_problems_survives_pickling() -> None:
+def test_error_keeps_its_problems_when_pickled() -> None:
     error = ParameterError([Problem("a", "a: wrong"), Problem("b", "b: wrong", "3", "KSampler")])
     again = pickle.loads(pickle.dumps(error))
     assert again.problems == error.problems

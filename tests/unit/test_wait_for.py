@@ -1,4 +1,4 @@
-"""Waiting for something that may come too late: a cancellation is never lost, whatever comes at the same moment."""
+"""Test `wait_for`: results, timeouts, and cancellations at the same moment as the result."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from comfykit_jupyter.client.loop import wait_for
 
 
-async def test_what_comes_in_time_is_the_result() -> None:
+async def test_result_in_time_is_returned() -> None:
     assert await wait_for(asyncio.sleep(0, "here"), 20) == "here"
     with pytest.raises(ValueError, match="wrong"):
-        await wait_for(failing(), 20)
+        await wait_for(fail(), 20)
 
 
-async def failing() -> None:
+async def fail() -> None:
     raise ValueError("wrong")
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0, -1])
-async def test_what_does_not_come_is_cancelled(seconds: float) -> None:
+async def test_late_result_is_cancelled(seconds: float) -> None:
     ended = asyncio.Event()
 
     async def never() -> None:
@@ -37,7 +37,7 @@ async def test_what_does_not_come_is_cancelled(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("end", ["result", "failure"])
-async def test_a_cancellation_beside_the_end_is_not_lost(end: str) -> None:
+async def test_cancellation_at_the_same_moment_is_not_lost(end: str) -> None:
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     waiting = asyncio.ensure_future(wait_for(outcome, 20))
     await asyncio.sleep(0)
@@ -50,7 +50,7 @@ async def test_a_cancellation_beside_the_end_is_not_lost(end: str) -> None:
         await waiting
 
 
-async def test_cancelling_it_cancels_what_it_waits_for() -> None:
+async def test_cancellation_cancels_the_awaited_future() -> None:
     work: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     waiting = asyncio.ensure_future(wait_for(work, 20))
     await asyncio.sleep(0)

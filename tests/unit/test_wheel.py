@@ -1,4 +1,4 @@
-"""What is published: the wheel has all it needs and nothing else, and can be imported without any extra."""
+"""Test the contents of the wheel, and that it can be imported without extras."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LARGEST_BUNDLE, LARGEST_STYLE = 100_000, 20_000
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this source tree, built as a release is: through the source distribution, front end included."""
+    """The wheel of this source tree, built through the source distribution as for a release."""
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
 
 
-def test_the_wheel_holds_the_package_and_the_built_front_end(wheel: Path) -> None:
+def test_wheel_contains_the_package_and_the_built_front_end(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.startswith("comfykit_jupyter-")}
         assert all(name.startswith("comfykit_jupyter/") for name in names)
-        sources = {f"comfykit_jupyter/{path.relative_to(ROOT / 'comfykit_jupyter')}" for path in _sources()}
+        sources = {f"comfykit_jupyter/{path.relative_to(ROOT / 'comfykit_jupyter')}" for path in _find_sources()}
         assert sources <= names
         bundle = archive.getinfo("comfykit_jupyter/notebook/static/widget.js")
         assert 1_000 < bundle.file_size <= LARGEST_BUNDLE
@@ -38,7 +38,7 @@ def test_the_wheel_holds_the_package_and_the_built_front_end(wheel: Path) -> Non
         assert "comfykit_jupyter/py.typed" in names
 
 
-def test_the_wheel_is_imported_in_a_clean_environment_without_extras(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_is_imported_in_a_clean_environment_without_extras(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "clean", with_pip=True)
     python = tmp_path / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", str(wheel)], check=True, capture_output=True)
@@ -63,5 +63,5 @@ else:
     assert done.returncode == 0, done.stderr
 
 
-def _sources() -> list[Path]:
+def _find_sources() -> list[Path]:
     return [path for path in (ROOT / "comfykit_jupyter").rglob("*.py") if "__pycache__" not in path.parts]

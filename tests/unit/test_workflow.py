@@ -1,3 +1,5 @@
+"""Test how workflows are read, and how their parameters and inputs are addressed."""
+
 from __future__ import annotations
 
 import copy
@@ -17,17 +19,17 @@ from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, load, load_transcript
 
 
-def node(class_type: str, title: Any = None, **inputs: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"class_type": class_type, "inputs": inputs}
-    return made if title is None else {**made, "_meta": {"title": title}}
+def make_node(class_type: str, title: Any = None, **inputs: Any) -> dict[str, Any]:
+    node: dict[str, Any] = {"class_type": class_type, "inputs": inputs}
+    return node if title is None else {**node, "_meta": {"title": title}}
 
 
 GRAPH = {
-    "3": node("KSampler", "Sampler, $seed, $steps, $cfg", seed=0, steps=20, cfg=8.0, model=["4", 0]),
-    "4": node("CheckpointLoaderSimple", "Load Checkpoint", ckpt_name="a.safetensors"),
-    "6": node("CLIPTextEncode", "$prompt.text!", text="a cat", clip=["4", 1]),
-    "7": node("CLIPTextEncode", "$negative.text", text="blurry", clip=["4", 1]),
-    "9": node("SaveImage", "Save, $output.cover", images=["3", 0], filename_prefix="x"),
+    "3": make_node("KSampler", "Sampler, $seed, $steps, $cfg", seed=0, steps=20, cfg=8.0, model=["4", 0]),
+    "4": make_node("CheckpointLoaderSimple", "Load Checkpoint", ckpt_name="a.safetensors"),
+    "6": make_node("CLIPTextEncode", "$prompt.text!", text="a cat", clip=["4", 1]),
+    "7": make_node("CLIPTextEncode", "$negative.text", text="blurry", clip=["4", 1]),
+    "9": make_node("SaveImage", "Save, $output.cover", images=["3", 0], filename_prefix="x"),
 }
 
 
@@ -43,7 +45,7 @@ GRAPH = {
         json.dumps({"prompt": GRAPH, "client_id": "x"}),
     ],
 )
-def test_a_workflow_is_read_from_a_dict_text_or_bytes_wrapped_or_not(data: Any) -> None:
+def test_workflow_is_read_from_dict_text_or_bytes(data: Any) -> None:
     workflow = Workflow.parse(data, "portrait")
     assert workflow.name == "portrait"
     assert workflow.prompt == GRAPH
@@ -52,7 +54,7 @@ def test_a_workflow_is_read_from_a_dict_text_or_bytes_wrapped_or_not(data: Any) 
     assert workflow.classes == {"KSampler", "CheckpointLoaderSimple", "CLIPTextEncode", "SaveImage"}
 
 
-def test_an_open_file_is_read_as_text_or_bytes_and_from_a_pipe(tmp_path: Path) -> None:
+def test_open_file_and_pipe_are_read(tmp_path: Path) -> None:
     path = tmp_path / "wf.json"
     path.write_text(json.dumps(GRAPH), encoding="utf-8")
     with path.open("rb") as binary, path.open(encoding="utf-8") as text:
@@ -82,11 +84,11 @@ EDITOR = {"nodes": [{"id": 1, "type": "X"}], "links": [], "version": 0.4}
         {int(id_): each for id_, each in GRAPH.items()},
     ],
 )
-def test_a_workflow_is_taken_out_of_what_is_around_it(data: Any) -> None:
+def test_workflow_is_extracted_from_its_wrapper(data: Any) -> None:
     assert Workflow.parse(data if isinstance(data, dict) else json.dumps(data)).prompt == GRAPH
 
 
-def test_the_editors_graph_is_found_beside_the_prompt() -> None:
+def test_editor_graph_is_found_beside_the_prompt() -> None:
     beside: list[Any] = [
         {"prompt": GRAPH, "workflow": json.dumps(EDITOR)},
         {"prompt": GRAPH, "extra_data": {"extra_pnginfo": {"workflow": EDITOR}}},
@@ -97,14 +99,14 @@ def test_the_editors_graph_is_found_beside_the_prompt() -> None:
     assert all(Workflow.parse(each).editor == EDITOR for each in beside)
 
 
-def test_links_with_numeric_ids_are_links_in_a_file_that_has_no_others() -> None:
-    graph: dict[Any, Any] = {3: node("KSampler", model=[4, 0], size=[512, 0]), 4: node("Loader")}
+def test_links_with_numeric_ids_are_recognised() -> None:
+    graph: dict[Any, Any] = {3: make_node("KSampler", model=[4, 0], size=[512, 0]), 4: make_node("Loader")}
     assert Workflow.parse(graph).prompt["3"]["inputs"] == {"model": ["4", 0], "size": [512, 0]}
-    mixed = {"3": node("KSampler", model=["4", 0], point=[4, 0]), "4": node("Loader")}
+    mixed = {"3": make_node("KSampler", model=["4", 0], point=[4, 0]), "4": make_node("Loader")}
     assert Workflow.parse(mixed).prompt["3"]["inputs"]["point"] == [4, 0]
 
 
-def test_what_is_no_number_is_null_as_in_the_editor() -> None:
+def test_nan_becomes_null() -> None:
     text = '{"3": {"class_type": "KSampler", "inputs": {"cfg": NaN, "x": -Infinity}, "_meta": {"y": [NaN]}}}'
     for data in (text, json.loads(text)):
         workflow = Workflow.parse(data)
@@ -112,11 +114,13 @@ def test_what_is_no_number_is_null_as_in_the_editor() -> None:
         assert workflow.bind({"3.cfg": 7.5}).prompt["3"]["inputs"]["cfg"] == 7.5
 
 
-def test_what_a_server_noted_of_a_file_does_not_go_back_to_it() -> None:
-    assert Workflow.parse({"3": {**node("LoadImage"), "is_changed": [float("nan")]}}).prompt == {"3": node("LoadImage")}
+def test_is_changed_is_dropped() -> None:
+    assert Workflow.parse({"3": {**make_node("LoadImage"), "is_changed": [float("nan")]}}).prompt == {
+        "3": make_node("LoadImage")
+    }
 
 
-def test_what_the_editor_saved_says_that_it_has_to_be_resolved_first() -> None:
+def test_unresolved_editor_file_says_so() -> None:
     workflow = Workflow.parse(EDITOR, "portrait")
     assert not workflow.resolved
     assert workflow.classes == {"X"}
@@ -125,14 +129,14 @@ def test_what_the_editor_saved_says_that_it_has_to_be_resolved_first() -> None:
             read()
 
 
-def test_the_editors_workflow_beside_a_wrapped_prompt_is_kept() -> None:
+def test_editor_graph_beside_a_wrapped_prompt_is_kept() -> None:
     workflow = Workflow.parse({"prompt": GRAPH, "extra_data": {"extra_pnginfo": {"workflow": EDITOR}}})
     assert workflow.extra_pnginfo == {"workflow": EDITOR}
     assert Workflow.parse(GRAPH).extra_pnginfo is None
 
 
-def test_a_node_may_be_called_prompt() -> None:
-    assert Workflow.parse({"prompt": node("KSampler", steps=1)}).classes == {"KSampler"}
+def test_node_id_can_be_prompt() -> None:
+    assert Workflow.parse({"prompt": make_node("KSampler", steps=1)}).classes == {"KSampler"}
 
 
 @pytest.mark.parametrize(
@@ -160,14 +164,14 @@ def test_a_node_may_be_called_prompt() -> None:
         ({"3": {"class_type": "KSampler"}}, "inputs"),
         ({"3": {"class_type": 7, "inputs": {}}}, "class_type"),
         ({"3": "KSampler"}, "is not a node"),
-        ({3.5: node("KSampler")}, "not text"),
+        ({3.5: make_node("KSampler")}, "not text"),
         ('{"3": {"class_type": "KSampler", "inputs": {"cfg": ' + "9" * 5000 + "}}}", "too large"),
         ('{"3": ' + "[" * 100_000, "nested too deeply"),
         ('{"3": {"class_type": "K", "inputs": {"a": ' + "[" * 90 + "]" * 90 + "}}}", "nested too deeply"),
-        ({"3": node("KSampler", value={1, 2})}, "not a value of JSON"),
+        ({"3": make_node("KSampler", value={1, 2})}, "not a value of JSON"),
     ],
 )
-def test_what_is_no_workflow_is_refused_in_one_line_that_says_what_it_is(data: Any, reason: str) -> None:
+def test_other_data_is_rejected_with_its_kind(data: Any, reason: str) -> None:
     with pytest.raises(WorkflowError) as caught:
         Workflow.parse(data, "my\nfile")
     message = str(caught.value)
@@ -196,18 +200,18 @@ nodes_like = st.fixed_dictionaries(
 
 @given(json_like | st.dictionaries(st.text(max_size=4), nodes_like, max_size=5))
 @example([None, None, {"inputs": None, "nodes": [None]}])
-def test_anything_is_a_workflow_or_refused(data: Any) -> None:
-    workflow = parsed(data)
+def test_any_data_is_read_or_rejected(data: Any) -> None:
+    workflow = parse_or_none(data)
     if workflow is not None and workflow.resolved:
         assert all(workflow.get_title(id_).isprintable() for id_ in workflow.prompt)
         required = any(parameter.required for parameter in workflow.parameters.values())
         with pytest.raises(ParameterError) if required else nullcontext():
             workflow.bind({})
-    again = parsed(json.dumps(data))
+    again = parse_or_none(json.dumps(data))
     assert (again is None) == (workflow is None)
 
 
-def parsed(data: Any) -> Workflow | None:
+def parse_or_none(data: Any) -> Workflow | None:
     try:
         return Workflow.parse(data)
     except WorkflowError:
@@ -215,17 +219,17 @@ def parsed(data: Any) -> Workflow | None:
 
 
 @given(st.binary(max_size=50))
-def test_any_bytes_are_a_workflow_or_refused(data: bytes) -> None:
+def test_random_bytes_are_rejected(data: bytes) -> None:
     with pytest.raises(WorkflowError):
         Workflow.parse(data)
 
 
-def test_a_title_that_is_no_text_counts_as_none() -> None:
-    graph: dict[str, Any] = {"1": {**node("KSampler"), "_meta": ["$a"]}, "2": node("KSampler", {"title": 7})}
+def test_title_that_is_not_a_string_is_ignored() -> None:
+    graph: dict[str, Any] = {"1": {**make_node("KSampler"), "_meta": ["$a"]}, "2": make_node("KSampler", {"title": 7})}
     assert not Workflow.parse(graph).parameters
 
 
-def test_changing_what_was_given_changes_no_workflow() -> None:
+def test_workflow_does_not_share_data_with_its_source() -> None:
     graph = copy.deepcopy(GRAPH)
     workflow = Workflow.parse(graph)
     graph["3"]["inputs"]["steps"] = 99
@@ -233,8 +237,8 @@ def test_changing_what_was_given_changes_no_workflow() -> None:
     assert workflow.prompt == GRAPH
 
 
-def test_defaults_are_those_of_the_workflow_and_a_link_is_none() -> None:
-    workflow = Workflow.parse({**GRAPH, "5": node("KSampler", "$model, $absent", model=["4", 0])})
+def test_defaults_come_from_the_workflow_unless_linked() -> None:
+    workflow = Workflow.parse({**GRAPH, "5": make_node("KSampler", "$model, $absent", model=["4", 0])})
     assert workflow.parameters["steps"].targets[0].default == 20
     assert workflow.parameters["model"].targets[0].default is MISSING
     assert workflow.parameters["absent"].targets[0].default is MISSING
@@ -243,7 +247,11 @@ def test_defaults_are_those_of_the_workflow_and_a_link_is_none() -> None:
 
 
 def test_one_name_on_several_nodes_is_one_parameter() -> None:
-    graph = {"1": node("A", "$steps", steps=20), "2": node("B", "$steps!", steps=4), "3": node("C", "$x", x=1)}
+    graph = {
+        "1": make_node("A", "$steps", steps=20),
+        "2": make_node("B", "$steps!", steps=4),
+        "3": make_node("C", "$x", x=1),
+    }
     parameter = Workflow.parse(graph).parameters["steps"]
     assert [(target.node_id, target.default) for target in parameter.targets] == [("1", 20), ("2", 4)]
     assert parameter.required
@@ -260,13 +268,13 @@ def test_one_name_on_several_nodes_is_one_parameter() -> None:
         ("Save.filename_prefix", "9", "filename_prefix"),
     ],
 )
-def test_an_input_without_a_marker_has_an_address(address: str, node_id: str, field: str) -> None:
+def test_input_without_a_marker_has_an_address(address: str, node_id: str, field: str) -> None:
     [target] = Workflow.parse(GRAPH).find_parameter(address).targets
     assert (target.node_id, target.field) == (node_id, field)
 
 
-def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
-    graph = {"12:3": node("Resize", "v1.5 resize", **{"mode.width": 512})}
+def test_address_can_contain_dots() -> None:
+    graph = {"12:3": make_node("Resize", "v1.5 resize", **{"mode.width": 512})}
     workflow = Workflow.parse(graph)
     for address in ("12:3.mode.width", "v1.5 resize.mode.width", "Resize.mode.width"):
         assert workflow.find_parameter(address).targets[0].field == "mode.width"
@@ -285,7 +293,7 @@ def test_an_address_may_hold_dots_in_ids_titles_and_fields() -> None:
         ("\x1b[0m", "no such parameter"),
     ],
 )
-def test_a_name_nobody_knows_is_refused_with_what_was_meant(name: str, reason: str) -> None:
+def test_unknown_name_is_rejected_with_a_suggestion(name: str, reason: str) -> None:
     with pytest.raises(ParameterError) as caught:
         Workflow.parse(GRAPH).find_parameter(name)
     assert reason in str(caught.value)
@@ -293,9 +301,9 @@ def test_a_name_nobody_knows_is_refused_with_what_was_meant(name: str, reason: s
     assert len(str(caught.value)) < 400
 
 
-def test_a_workflow_without_titles_says_how_to_name_its_inputs() -> None:
+def test_untitled_workflow_says_how_to_name_inputs() -> None:
     with pytest.raises(ParameterError, match=r'"KSampler\.steps"'):
-        Workflow.parse({"3": node("KSampler", steps=20)}).find_parameter("steps")
+        Workflow.parse({"3": make_node("KSampler", steps=20)}).find_parameter("steps")
 
 
 def test_every_input_is_found_by_its_address() -> None:
@@ -306,31 +314,31 @@ def test_every_input_is_found_by_its_address() -> None:
             assert (target.node_id, target.field) == (id_, field)
 
 
-def test_an_address_is_a_word_that_names_one_node() -> None:
+def test_address_is_unambiguous() -> None:
     graph = {
-        "1": node("CLIPTextEncode", "Positive", text="a"),
-        "2": node("CLIPTextEncode", "Negative prompt", text="b"),
-        "3": node("EmptyImage", "Empty Image", width=1),
-        "4": node("Image Blend", 'A "title"', factor=0.5),
-        "5": node("VAEDecode", "2", tiles=1),
+        "1": make_node("CLIPTextEncode", "Positive", text="a"),
+        "2": make_node("CLIPTextEncode", "Negative prompt", text="b"),
+        "3": make_node("EmptyImage", "Empty Image", width=1),
+        "4": make_node("Image Blend", 'A "title"', factor=0.5),
+        "5": make_node("VAEDecode", "2", tiles=1),
     }
     workflow = Workflow.parse(graph)
     addresses = [workflow.build_address(id_, next(iter(each["inputs"]))) for id_, each in graph.items()]
     assert addresses == ["Positive.text", "2.text", "EmptyImage.width", "4.factor", "VAEDecode.tiles"]
 
 
-def test_a_huge_workflow_of_one_name_is_read() -> None:
-    graph = {str(i): node("KSampler", "$seed", seed=0) for i in range(10_000)}
+def test_large_workflow_with_one_shared_name_is_read() -> None:
+    graph = {str(i): make_node("KSampler", "$seed", seed=0) for i in range(10_000)}
     assert len(Workflow.parse(graph).bind({}).seeds) == 1
 
 
-def test_a_huge_workflow_is_read() -> None:
-    graph = {str(i): node("KSampler", f"n{i}, $p{i}.steps", steps=i, model=[str(i + 1), 0]) for i in range(10_000)}
+def test_large_workflow_is_read() -> None:
+    graph = {str(i): make_node("KSampler", f"n{i}, $p{i}.steps", steps=i, model=[str(i + 1), 0]) for i in range(10_000)}
     assert len(Workflow.parse(graph).bind({"p7": 1}).params) == 10_000
 
 
 @pytest.mark.parametrize("name", PAIRS or ["none"])
-def test_the_official_templates_are_recognised_in_both_formats(name: str) -> None:
+def test_official_templates_are_recognised_in_both_formats(name: str) -> None:
     pair = load(f"ui_to_api/{name}.json")
     if all(each["class_type"] for each in pair["api"].values()):
         assert Workflow.parse(pair["api"]).prompt == pair["api"]
@@ -342,7 +350,7 @@ def test_the_official_templates_are_recognised_in_both_formats(name: str) -> Non
     assert workflow.editor == pair["ui"]
 
 
-def test_a_recorded_prompt_is_read() -> None:
+def test_recorded_prompt_is_read() -> None:
     [post] = [entry for entry in load_transcript("sd15_txt2img") if entry.get("request", {}).get("path") == "/prompt"]
     workflow = Workflow.parse(post["request"]["body"])
     assert set(workflow.parameters) >= {"seed", "steps", "cfg", "sampler", "model", "prompt", "negative"}

@@ -66,7 +66,7 @@ def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
     wait_for(mine, is_known)
     after = jobs.post(workflows.picture(prefix="somebody else's"))
     mine.cancel()
-    with pytest.raises(RunFailed, match="cancelled before it began"):
+    with pytest.raises(RunFailed, match="cancelled before it started"):
         mine.result()
     assert mine.status == "cancelled"
     jobs.expect(others, after)

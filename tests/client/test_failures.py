@@ -67,7 +67,7 @@ async def test_a_prompt_that_can_not_run_says_why(graph: workflows.Graph, told: 
     assert told in str(result.msg)
 
 
-ADVICE = "(kit.check says what is missing)"
+ADVICE = "(kit.check tells you what is missing)"
 
 
 async def test_a_prompt_that_is_refused_for_what_the_server_lacks_says_what_to_do(either: ComfyKit) -> None:
@@ -93,7 +93,7 @@ async def test_old_and_new_servers_are_understood_when_they_lack_something(
     body = {"error": error, "node_errors": []}
     proxy.answer = lambda request: web.json_response(body, status=400) if request.path == "/prompt" else None
     result = await make_kit(proxy.url).execute(workflows.picture())
-    assert result.msg == f"the server refused the prompt: It is not there: Node ID '#1' {ADVICE}"
+    assert result.msg == f"the server rejected the prompt: It is not there: Node ID '#1' {ADVICE}"
 
 
 async def test_a_prompt_that_is_accepted_in_part_warns_of_what_was_left_out(either: ComfyKit) -> None:

@@ -110,7 +110,7 @@ def test_a_run_can_be_waited_for_with_a_limit_and_goes_on(kit: ComfyKit, gate: t
     name, its = gate
     run = kit.submit(workflows.gated(name))
     its.wait()
-    with pytest.raises(TimeoutError, match=r"not done within 0.05 s, it goes on: The gate"):
+    with pytest.raises(TimeoutError, match=r"not done within 0.05 s, the run continues: The gate"):
         run.result(timeout=0.05)
     assert not run.done
     its.open()

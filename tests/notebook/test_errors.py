@@ -15,10 +15,10 @@ OURS = "comfykit_jupyter/"
 
 WRONG = {
     "a wrong value": ("kit.run('picture.json', widht=3)", "ParameterError: widht: "),
-    "a run that fails": ("kit.run('broken.json')", "RunFailed: the server refused the prompt: "),
+    "a run that fails": ("kit.run('broken.json')", "RunFailed: the server rejected the prompt: "),
     "no such file": ("kit.load('nowhere.json')", "SourceError: no file nowhere.json"),
     "a wrong setting": ("ComfyKit('ftp://there')", "SettingsError: comfyui_url must be an address"),
-    "an awaited run": ("await kit.submit('broken.json')", "RunFailed: the server refused the prompt: "),
+    "an awaited run": ("await kit.submit('broken.json')", "RunFailed: the server rejected the prompt: "),
     "a form": ("kit.form('picture.json').values['width'] = 'x'", "ParameterError: width (Canvas): "),
     "a wait that is over": ("kit.submit('text_to_image.json', steps=9000).result(0.1)", "TimeoutError: not done"),
     "no server": ("ComfyKit('http://127.0.0.1:9').run('picture.json')", "ServerError: no ComfyUI server at "),

@@ -1,1 +1,1 @@
-"""One submission, from its values to its result."""
+"""One run, from its values to its result."""

@@ -1,4 +1,4 @@
-"""`AttachedRun`: a run that was begun elsewhere, or before the kernel restarted, found by its prompt_id."""
+"""`AttachedRun`: a job that was started elsewhere, or before the kernel restarted, found by its prompt ID."""
 
 from __future__ import annotations
 
@@ -13,78 +13,79 @@ from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.workflow.errors import WorkflowError
+from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.progress.records import find_queued_items, read_binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
 
 class AttachedRun(Run):
-    """A run that is somebody's already. Made by `ComfyKit.attach`.
+    """A run of a job that exists already; created by `ComfyKit.attach`.
 
-    Whoever waits for it may leave, and the run goes on; `cancel()` cancels it. Its workflow is the prompt that the
-    server has on record, with the values that were put in.
+    When the caller stops waiting, the job keeps running; `cancel()` cancels it. Its workflow is the prompt in the
+    server's record.
     """
 
     def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
         super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
-        self.changed_at = time.monotonic()  # an older look at the queue, for another run, may not have it yet
+        self.changed_at = time.monotonic()  # a queue that was read earlier, for another run, may not contain it
 
     def begin(self) -> AttachedRun:
         """Begin to follow the job, and return the run itself."""
-        self._begin(self._stay)
+        self._begin(self._follow)
         return self
 
     async def wait_for_result(self) -> ExecuteResult:
-        """The result, of whatever status; cancelling the caller only ends the waiting."""
-        return await loop.await_on_loop(self._started(), leave=True)
+        """Return the result, whatever its status; cancelling the caller only stops the waiting."""
+        return await loop.await_on_loop(self._get_job(), leave=True)
 
     def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
-        """The caller leaves, the run goes on."""
+        """Let the job run on when the caller stops waiting."""
 
-    async def _stay(self) -> None:
+    async def _follow(self) -> None:
         if self._server.has_object_info:
-            await self._server.status()  # for the version that the result tells; one that is away is waited for
+            await self._server.status()  # for the version in the result; an unreachable server is waited for
         if not self._server.accepts_client_ids and (
             prompt := await asyncio.to_thread(job_log.read_prompt, self.server, self.id)
         ):
-            self._recall([0, self.id, prompt])  # what a cloud does not tell
+            self._read_item([0, self.id, prompt])  # the cloud does not return it
         await self._server.follow(self, listen=True, lost=True)
 
     @property
-    def _sent(self) -> bool:
+    def _is_sent(self) -> bool:
         return True
 
-    def _duration(self) -> float | None:
-        """Seconds of its execution, by the server's clock: when it was sent, nobody here knows."""
+    def _compute_duration(self) -> float | None:
+        """Return the seconds of its execution by the server's clock: when it was sent is not known here."""
         state = self._state
         took = 0.0 if state.started is None or state.ended is None else state.ended - state.started
-        return round(took, 3) or None  # some servers do not tell
+        return round(took, 3) or None  # some servers have no times
 
     def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, with this run in it: what runs is told there as well."""
+        """Learn the position in the queue, and from its item what runs."""
         if self.workflow is None:
             items = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
-            self._recall(next((item for item in items if item[1] == self.prompt_id), []))
+            self._read_item(next((item for item in items if item[1] == self.prompt_id), []))
         super().on_queue(queue)
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The server's own record of it."""
+        """Learn the outcome from the server's record."""
         if self.workflow is None:
-            self._recall(entry.get("prompt"))
-        self._become(replace(self._state, started=None, ended=None))  # the record knows the times better
+            self._read_item(entry.get("prompt"))
+        self._set_state(replace(self._state, started=None, ended=None))  # the times in the record are exact
         super().on_history(entry)
 
     def on_missing(self) -> None:
-        """The server does not know it."""
+        """End the run: the server does not know the job."""
         if self._cancelling:
             super().on_missing()
             return
-        message = f"{self._server.url} does not know the job {self.prompt_id[:60]!r}: it never was there, or is gone"
+        name = f"{self._server.url} does not know the job {short_repr(self.prompt_id)}"
+        message = f"{name}: it was never submitted here, or has been deleted"
         self._end("failed", RunError("gone", message))
 
-    def _recall(self, item: Any) -> None:
-        """Take the workflow from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
+    def _read_item(self, item: Any) -> None:
+        """Read the workflow from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
         prompt = item[2] if isinstance(item, list) and len(item) > 2 else None
         extra = item[3] if isinstance(item, list) and len(item) > 3 else None
         if not isinstance(prompt, dict):
@@ -92,5 +93,5 @@ class AttachedRun(Run):
         try:
             workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
         except WorkflowError:
-            return  # its outputs can be had all the same
-        self._know(workflow, read_binding(workflow))
+            return  # its outputs can be read without it
+        self._set_workflow(workflow, read_binding(workflow))

@@ -1,4 +1,4 @@
-"""`ObservableRun`: what is known of one run, and who is told of it. All that it hears comes on the background loop."""
+"""`ObservableRun`: the state of one run, and its subscribers. It changes on the background loop only."""
 
 from __future__ import annotations
 
@@ -34,45 +34,48 @@ OnDone = Callable[["ExecuteResult"], None]
 
 
 class ObservableRun:
-    """A run as its watchers see it. Its attributes may be read from any thread."""
+    """A run as its subscribers see it. Its attributes may be read from any thread."""
 
-    def __init__(self, id: str) -> None:  # noqa: A002 - what it is
+    def __init__(self, id: str) -> None:  # noqa: A002 - as in Run
         self.id = id
         self.trusted = False
         self.changed_at = 0.0
         self._state = RunState.create(id, {}, {}, time.monotonic())
         self._result: ExecuteResult | None = None
         self._cancelling = False
-        self._doubt = asyncio.Event()
+        self._check_needed = asyncio.Event()
         self._subscribers: dict[object, tuple[OnProgress | None, OnPreview | None, OnDone | None]] = {}
 
     @property
     def status(self) -> str:
-        """`queued`, `running`, `completed`, `failed` or `cancelled`."""
+        """The status: `queued`, `running`, `completed`, `failed` or `cancelled`."""
         return self._state.status
 
     @property
     def progress(self) -> Progress:
-        """What it does now."""
+        """How far the run is; printed, one line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
         return self._state.build_progress(time.monotonic())
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, one way or the other."""
+        """Whether the run has ended, whatever its status."""
         return self._result is not None
 
     def subscribe(
         self, progress: OnProgress | None = None, preview: OnPreview | None = None, done: OnDone | None = None
     ) -> Callable[[], None]:
-        """Be told of what happens. The callbacks come on the background loop's thread: be quick, never wait in them.
+        """Call functions when something happens. They run on the background loop's thread and must not block.
 
         Args:
-            progress: at once, and after every change; the last one always comes before `done`.
-            preview: every preview picture.
-            done: once, with the result; at once if it has ended.
+            progress: Called at once and after every change; the last call comes before `done`.
+            preview: Called with every preview image.
+            done: Called once with the result; at once if the run has ended.
 
         Returns:
-            A function that ends it.
+            A function that ends the subscription.
+
+        Example:
+            stop = run.subscribe(progress=print, done=lambda result: print(result.status))
         """
         key = object()
 
@@ -80,9 +83,9 @@ class ObservableRun:
             if self._result is None:
                 self._subscribers[key] = (progress, preview, done)
             if progress is not None:
-                _tell(progress, self.progress)
+                _call(progress, self.progress)
             if self._result is not None and done is not None:
-                _tell(done, self._result)
+                _call(done, self._result)
 
         def end() -> None:
             loop.get_loop().call_soon_threadsafe(self._subscribers.pop, key, None)
@@ -90,97 +93,98 @@ class ObservableRun:
         loop.get_loop().call_soon_threadsafe(begin)
         return end
 
-    # -- what the server's events and answers do to it (backend.Follower) ----------------------------------------------
+    # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
 
     @property
     def ended(self) -> bool:
-        """Whether the outcome is known."""
+        """Whether the outcome is known; the result may still be made."""
         return self._state.finished
 
     @property
     def waiting(self) -> bool:
-        """Whether it is still in the queue."""
+        """Whether the job is still in the queue."""
         return self._state.status == "queued"
 
     async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
+        """Wait until the outcome is known or the server has to be asked, at most `timeout` seconds."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await loop.wait_for(self._doubt.wait(), timeout)
+            await loop.wait_for(self._check_needed.wait(), timeout)
         if not self._state.finished:
-            self._doubt.clear()
+            self._check_needed.clear()
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        """A message of the server."""
+        """Apply an event of the server."""
         state = apply_event(self._state, event, time.monotonic())
         if state.finished and not self.trusted and not self._state.finished:
-            self._raise_doubt()  # something was missed before: the history has all of it
+            self._request_check()  # an event was missed: the history has everything
         else:
-            self._become(state)
+            self._set_state(state)
 
     def on_preview(self, preview: Preview) -> None:
-        """A preview picture."""
+        """Pass a preview image on to the subscribers."""
         if preview.node_id is None or preview.step is None:
             state = self._state
             preview = replace(preview, node_id=preview.node_id or state.current, step=state.step)
-        for _, tell, _ in list(self._subscribers.values()):
-            if tell is not None:
-                _tell(tell, preview)
+        for _, show, _ in list(self._subscribers.values()):
+            if show is not None:
+                _call(show, preview)
 
     def on_break(self) -> None:
-        """The connection was lost."""
+        """Note that the connection was lost: events may have been missed."""
         self.trusted = False
-        self._raise_doubt()
+        self._request_check()
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The server's own record of it."""
-        self._become(apply_history(self._state, entry, time.monotonic()))
+        """Apply the server's record of the job."""
+        self._set_state(apply_history(self._state, entry, time.monotonic()))
 
     def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, with this run in it."""
-        self._become(apply_queue(self._state, queue, time.monotonic()))
+        """Apply the server's queue, which contains this job."""
+        self._set_state(apply_queue(self._state, queue, time.monotonic()))
 
     def on_note(self, note: str) -> None:
-        """What is waited for, in a few words; "" for nothing."""
+        """Say what the run waits for, in a few words; "" for nothing."""
         if not self._state.finished and self._state.note != note:
-            self._become(replace(self._state, note=note))
+            self._set_state(replace(self._state, note=note))
 
-    def _become(self, state: RunState) -> None:
-        """The one place where the state changes: whoever waits or listens is told."""
+    def _set_state(self, state: RunState) -> None:
+        """Set the state and notify everyone; the only place where the state changes."""
         if state is self._state:
             return
         if state.note and state.note == self._state.note:
-            state = replace(state, note="")  # something else has happened
+            state = replace(state, note="")  # the wait that it describes is over
         if state.error is not None and state.error.kind == "interrupted" and self._cancelling:
             where = f" at {one_line(state.error.node_title)}" if state.error.node_title else ""
-            state = replace(state, error=replace(state.error, kind="cancelled", message=f"cancelled{where}"))  # by us
+            error = replace(state.error, kind="cancelled", message=f"cancelled{where}")  # it was us
+            state = replace(state, error=error)
         self._state = state
         if state.finished:
-            self._doubt.set()
+            self._check_needed.set()
         for progress, _, _ in list(self._subscribers.values()):
             if progress is not None:
-                _tell(progress, self.progress)
+                _call(progress, self.progress)
 
     def _end(self, status: Status, error: RunError) -> None:
         now = time.monotonic()
-        self._become(replace(self._state, status=status, error=error, finished=True, ended=self._state.ended or now))
+        self._set_state(replace(self._state, status=status, error=error, finished=True, ended=self._state.ended or now))
 
-    def _conclude(self, result: ExecuteResult) -> None:
-        """There is a result, and nothing more will come."""
+    def _set_result(self, result: ExecuteResult) -> None:
+        """Set the result and notify the subscribers for the last time."""
         self._result = result
         subscribers, self._subscribers = list(self._subscribers.values()), {}
         for _, _, done in subscribers:
             if done is not None:
-                _tell(done, result)
+                _call(done, result)
 
-    def _raise_doubt(self) -> None:
-        """What was known of it may be out of date: ask the server."""
+    def _request_check(self) -> None:
+        """Have the server asked: what is known may be out of date."""
         self.changed_at = time.monotonic()
-        self._doubt.set()
+        self._check_needed.set()
 
 
-def _tell(callback: Callable[[Any], None], about: Any) -> None:
-    """A subscriber's own error is its own: the run goes on."""
+def _call(callback: Callable[[Any], None], value: Any) -> None:
+    """Call a subscriber; an error in it is logged and does not stop the run."""
     try:
-        callback(about)
+        callback(value)
     except Exception:
         logger.exception("a subscriber of a run failed")

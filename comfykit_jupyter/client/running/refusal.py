@@ -1,4 +1,4 @@
-"""Why a run did not go well, in one line: what a server says when it refuses a prompt, or takes only a part of it."""
+"""What a server says when it rejects a prompt or parts of it, in one line each."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
 _LACKING = ("missing_node_type", "invalid_prompt", "value_not_in_list", "custom_validation_failed")
-"""Types of errors by which servers, old and new, say that they lack a node, a model or a file."""
+"""Types of errors by which servers, old and new, say that a node, a model or a file is missing."""
 
 
 def format_error(error: RunError | None) -> str | None:
-    """One line that names the node and the cause."""
+    """Format an error as one line that names the node and the cause."""
     if error is None:
         return None
     where = f"{error.node_title}: " if error.node_title and error.kind == "node_error" else ""
@@ -21,45 +21,47 @@ def format_error(error: RunError | None) -> str | None:
 
 
 def to_refused_state(state: RunState, body: Mapping[str, Any], at: float, *, has_object_info: bool) -> RunState:
-    """The state of a run that the server refused, with its reasons on one line; see `Backend.has_object_info`."""
+    """Return the state of a run whose prompt the server rejected, with all reasons on one line.
+
+    `has_object_info` is the backend's: without it `kit.check` can't say more than the server.
+    """
     node_errors = body.get("node_errors")
-    lines = (
-        format_node_errors(state, node_errors, has_object_info=has_object_info)
-        if isinstance(node_errors, Mapping)
-        else []
-    )
+    lines: list[str] = []
+    if isinstance(node_errors, Mapping):
+        lines = format_node_errors(state, node_errors, has_object_info=has_object_info)
     error = body.get("error")
     if not lines and isinstance(error, Mapping):
         what = ": ".join(str(error[key])[:500].rstrip(". ") for key in ("message", "details") if error.get(key))
-        lines = [f"{what}{_advice([error]) if has_object_info else ''}"]
+        lines = [f"{what}{_format_advice([error]) if has_object_info else ''}"]
     elif not lines:
-        lines = [str(error)[:500] if error else "the server gives no reason"]
-    complaint = _first_complaint(state, node_errors, f"the server refused the prompt: {'; '.join(lines)}")
+        lines = [str(error)[:500] if error else "the server gave no reason"]
+    first = _build_error(state, node_errors, f"the server rejected the prompt: {'; '.join(lines)}")
     kind = error.get("type") if isinstance(error, Mapping) else None
-    complaint = replace(complaint, exception_type=kind[:200] if isinstance(kind, str) else None)
-    return replace(state, status="failed", finished=True, ended=at, error=complaint)
+    first = replace(first, exception_type=kind[:200] if isinstance(kind, str) else None)
+    return replace(state, status="failed", finished=True, ended=at, error=first)
 
 
 def format_node_errors(state: RunState, node_errors: Mapping[str, Any], *, has_object_info: bool) -> list[str]:
-    """The server's `node_errors`, a line each; see `Backend.has_object_info`."""
-    found = [(str(node), problem) for node, about in node_errors.items() for problem in _problems(about)]
+    """Format the server's `node_errors`, a line each; see `to_refused_state`."""
+    found = [(str(node), problem) for node, about in node_errors.items() for problem in _list_problems(about)]
     lines = []
     for node, problem in found:
         what = ", ".join(str(problem[key])[:300] for key in ("message", "details") if problem.get(key))
         lines.append(f"{state.get_title(node)} (node {node}): {what}")
     if lines and has_object_info:
-        lines[-1] += _advice(problem for _, problem in found)
+        lines[-1] += _format_advice(problem for _, problem in found)
     return lines
 
 
-def _advice(problems: Iterable[Mapping[str, Any]]) -> str:
-    """What to do where the server lacks something: it names what it has, and we what it needs."""
-    return " (kit.check says what is missing)" if any(each.get("type") in _LACKING for each in problems) else ""
+def _format_advice(problems: Iterable[Mapping[str, Any]]) -> str:
+    """Say what to do if something is missing: servers only list what they have."""
+    return " (kit.check tells you what is missing)" if any(each.get("type") in _LACKING for each in problems) else ""
 
 
-def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunError:
+def _build_error(state: RunState, node_errors: Any, message: str) -> RunError:
+    """Build the error with the node and input of the first problem."""
     for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
-        for problem in _problems(about):
+        for problem in _list_problems(about):
             extra = problem.get("extra_info")
             field = extra.get("input_name") if isinstance(extra, Mapping) else None
             class_type = state.classes.get(str(node))
@@ -69,6 +71,6 @@ def _first_complaint(state: RunState, node_errors: Any, message: str) -> RunErro
     return RunError("refused", message)
 
 
-def _problems(about: Any) -> list[Mapping[str, Any]]:
+def _list_problems(about: Any) -> list[Mapping[str, Any]]:
     errors = about.get("errors") if isinstance(about, Mapping) else None
     return [problem for problem in errors if isinstance(problem, Mapping)] if isinstance(errors, list) else []

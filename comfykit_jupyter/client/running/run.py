@@ -1,4 +1,4 @@
-"""`Run`: one submission, from its prompt_id to its result: what it does now, cancelling it, waiting for it."""
+"""`Run`: one submission of a workflow, which can be watched, awaited and cancelled."""
 
 from __future__ import annotations
 
@@ -30,36 +30,44 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CANCEL_TIMEOUT = 5.0
-"""Seconds for telling the server to cancel, and then for it to say that it did."""
-_OPEN = frozenset({"timeout", "unreachable", "unknown"})
-"""Kinds of errors after which a job may still run."""
+"""Seconds in which the server must accept a cancellation, and again in which it must confirm the end of the job."""
+_MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
+"""Kinds of errors after which the job may still run."""
 SETTLING = 3.0
-"""Seconds that a prompt whose answer was lost has to turn up on the server."""
+"""Seconds in which a prompt whose response was lost must appear on the server."""
 
-_begun: list[Run] = []
+_unfinished: list[Run] = []
 
 
 def find_unfinished_runs() -> list[Run]:
-    """The runs of this process that have not ended, oldest first."""
-    return [run for run in list(_begun) if not run.done]
+    """Return the runs of this process that have not ended, oldest first."""
+    return [run for run in list(_unfinished) if not run.done]
 
 
 class Run(ObservableRun):
-    """One submission of a workflow. Made by `ComfyKit.submit`, which returns it at once.
+    """One submission of a workflow; created by `ComfyKit.submit`, which returns it at once.
 
-        run = kit.submit("portrait.json", prompt="a fox")
-        print(run.progress)             # KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left
-        result = run.result()           # or `await run`
-
-    Its attributes may be read from any thread.
+    `await run` waits like `run.result()`; cancelling the awaiting task cancels the job. Attributes may be read from any
+    thread.
 
     Args:
-        server: where it runs.
-        values: the workflow's values by name.
-        listen: follow it by the server's events; else by looking at its history.
-        timeout: seconds that it may take; past it the job is cancelled. None: no limit.
-        raise_on_error: whether `result()` raises for a run that failed.
-        id: its own name; a new one if not given.
+        server: The backend that runs it.
+        values: Values by parameter name.
+        listen: Whether to follow it by the server's events; else its history is polled.
+        timeout: Seconds that it may take; after that the job is cancelled. None means no limit.
+        raise_on_error: Whether `result()` raises `RunFailed` for a failed run.
+        id: The run's own ID; a new one by default.
+
+    Attributes:
+        id: The run's own ID.
+        workflow: The workflow, once it has been read.
+
+    Example:
+        >>> run = kit.submit("text.json", subject="a fox")
+        >>> run.result(timeout=60).text
+        'a fox, watercolor, morning light'
+        >>> run.status, run.done
+        ('completed', True)
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class Run(ObservableRun):
         listen: bool = True,
         timeout: float | None = None,
         raise_on_error: bool = True,
-        id: str | None = None,  # noqa: A002 - what it is
+        id: str | None = None,  # noqa: A002 - the best name for it
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -90,41 +98,48 @@ class Run(ObservableRun):
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
 
     def __repr__(self) -> str:
-        name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # digits are all alike at first
+        name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # long numbers begin alike
         return f"<Run {name} {self.progress}>"
 
     @property
     def server(self) -> str:
-        """The address where it runs."""
+        """Address of the server or cloud."""
         return self._server.url
 
     @property
     def prompt_id(self) -> str:
-        """The server's name for it: its own `id`, or, in a cloud that gives the names, the cloud's once it has it."""
+        """The server's ID of the job: the run's own `id`, or, once it is known, the ID that a cloud chose."""
         return (self._submission.prompt_id if self._submission is not None else None) or self.id
 
     # -- for its users -------------------------------------------------------------------------------------------------
 
     def result(self, timeout: float | None = None) -> ExecuteResult:
-        """Wait for it to end.
+        """Wait for the run to end and return its result.
 
         Args:
-            timeout: seconds to wait; past it TimeoutError is raised, and the run goes on.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Returns:
+            The result; with `raise_on_error=False` also that of a failed run.
 
         Raises:
-            RunFailed: it failed, was refused or cancelled; the error holds the result. Not with `raise_on_error=False`.
-            ComfyKitError: nothing was sent: a wrong value, no such file, no server.
-            KeyboardInterrupt: Ctrl-C or ■; the job has been cancelled on the server.
+            RunFailed: The run failed, was rejected or cancelled; `.result` of the error has what there is.
+            ComfyKitError: Nothing was sent: a wrong value, a missing file, an unreachable server.
+            TimeoutError: The run did not end within `timeout` seconds; it continues.
+            KeyboardInterrupt: Ctrl-C or ■ was pressed; the job has been cancelled on the server.
+            RuntimeError: Called in a callback of a run, where it would wait for itself.
         """
         if self._result is not None:
-            return self._outcome(self._result)
+            return self._return_or_raise(self._result)
         if loop.is_loop_thread():
-            raise RuntimeError("waiting for a run in a callback would wait for itself: use `await run`, or `done=`")
-        job = self._started()
+            raise RuntimeError(
+                "Run.result() would wait for itself in a callback: use `await run`, or `subscribe(done=…)`"
+            )
+        job = self._get_job()
         try:
-            return self._outcome(loop.wait(job.outcome, timeout))
+            return self._return_or_raise(loop.wait(job.outcome, timeout))
         except TimeoutError:
-            late = TimeoutError(f"not done within {timeout:g} s, it goes on: {self.progress}")
+            late = TimeoutError(f"not done within {timeout:g} s, the run continues: {self.progress}")
             hide_frames(late)
             raise late from None
         except KeyboardInterrupt:
@@ -132,50 +147,58 @@ class Run(ObservableRun):
             raise
 
     def __await__(self) -> Generator[Any, None, ExecuteResult]:
-        return self._awaited().__await__()
+        return self._await_outcome().__await__()
 
     def cancel(self) -> None:
-        """Take the job out of the queue, or stop it; back when the server has been told. Never touches anybody else's.
+        """Cancel the job, whether it waits or runs, and return when the server has accepted it.
+
+        Nobody else's job is ever touched. A run that has ended is left as it is.
 
         Raises:
-            ServerError: the server can't be told.
-            RuntimeError: called in a callback of the run: hand over to another thread.
+            ServerError: The server is unreachable or does not respond; the request is still sent when it does.
+            RuntimeError: Called in a callback of a run, where it would wait for itself.
+
+        Example:
+            run = kit.submit("text_to_image.json", prompt="a fox")
+            run.cancel()
         """
         if self.done:
             return
         if loop.is_loop_thread():
-            raise RuntimeError("cancelling a run in a callback would wait for itself: hand over to another thread")
-        telling = loop.BackgroundTask(self._cancel())
+            raise RuntimeError("Run.cancel() would wait for itself in a callback: call it in another thread")
+        cancelling = loop.BackgroundTask(self._cancel())
         try:
-            loop.wait(telling.outcome, CANCEL_TIMEOUT)
-        except TimeoutError:  # it goes on: whenever the server answers, it is told
-            raise ServerError(f"{self._server.url} was not told yet to cancel: it does not answer") from None
+            loop.wait(cancelling.outcome, CANCEL_TIMEOUT)
+        except TimeoutError:  # the task continues until the server responds
+            raise ServerError(
+                f"{self._server.url} does not respond: it has not accepted the cancellation yet"
+            ) from None
 
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
     def start(self, read: Callable[[], Awaitable[Workflow]]) -> Run:
-        """Begin; the workflow is read on the background loop. Returns itself."""
+        """Start the run, and return it; the workflow is read on the background loop."""
         submission = self._submission = Submission(self._server, self.id, read, self._values, self.on_note)
         self._begin(lambda: self._submit(submission))
         return self
 
     async def wait_for_result(self) -> ExecuteResult:
-        """The result, of whatever status; cancelling the caller cancels the job on the server."""
-        return await loop.await_on_loop(self._started())
+        """Return the result, whatever its status; cancelling the caller cancels the job on the server."""
+        return await loop.await_on_loop(self._get_job())
 
     def _begin(self, live: Callable[[], Awaitable[None]]) -> None:
-        _begun.append(self)
+        _unfinished.append(self)
         self._job = loop.BackgroundTask(self._drive(live))
 
-    def _started(self) -> loop.BackgroundTask[ExecuteResult]:
+    def _get_job(self) -> loop.BackgroundTask[ExecuteResult]:
         if self._job is None:
-            raise RuntimeError("the run was not started")
+            raise RuntimeError("the run has not been started")
         return self._job
 
-    async def _awaited(self) -> ExecuteResult:
-        return self._outcome(await self.wait_for_result())
+    async def _await_outcome(self) -> ExecuteResult:
+        return self._return_or_raise(await self.wait_for_result())
 
-    def _outcome(self, result: ExecuteResult) -> ExecuteResult:
+    def _return_or_raise(self, result: ExecuteResult) -> ExecuteResult:
         if result.status == "completed" or not self._raise_on_error:
             return result
         if self._failure is not None:
@@ -183,30 +206,30 @@ class Run(ObservableRun):
         return result.raise_for_status()
 
     def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
-        """The caller leaves: cancel, and stay until the server has been told. Whoever leaves looks at no result."""
+        """Cancel when the caller stops waiting; log a warning if the server does not confirm it in time."""
         job.cancel()
         with contextlib.suppress(TimeoutError):
             loop.wait(job.outcome, loop.FAREWELL)
-        if self._sent and (self._unconfirmed or not self.done):
-            name = self.prompt_id if self._named else "its name is not known yet"
-            logger.warning("%s has not confirmed that a job was cancelled, it may still run: %s", self.server, name)
+        if self._is_sent and (self._unconfirmed or not self.done):
+            name = self.prompt_id if self._is_named else "whose ID is not known yet"
+            logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)
 
     # -- its life, on the background loop ------------------------------------------------------------------------------
 
     async def _drive(self, live: Callable[[], Awaitable[None]]) -> ExecuteResult:
-        """From the workflow to the result: every way out ends in `_settle`."""
+        """Live from the workflow to the result: every way out ends in `_settle`."""
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
         try:
             if self._listen:
-                await self._server.listen(self)  # the socket opens while the workflow is made ready
+                await self._server.listen(self)  # the socket opens while the workflow is prepared
             await live()
         except asyncio.CancelledError:
             await self._withdraw()
         except ComfyKitError as error:
             self._fail(error)
         except Exception as error:
-            logger.exception("a run failed in a way that it should not")
-            self._fail(ComfyKitError(f"comfykit-jupyter failed: {type(error).__name__}: {error}"))
+            logger.exception("a run failed because of an internal error")
+            self._fail(ComfyKitError(f"internal error in comfykit-jupyter: {type(error).__name__}: {error}"))
         finally:
             if limit is not None:
                 limit.cancel()
@@ -216,31 +239,31 @@ class Run(ObservableRun):
         return self._settle()
 
     async def _submit(self, submission: Submission) -> None:
-        """Send it, and see what becomes of it."""
+        """Send the prompt with its files, and follow the job."""
         self.workflow = await submission.read()
         self._warnings += self.workflow.notes
         binding = await submission.bind(self.workflow)
-        self._know(self.workflow, binding, submission.known)
+        self._set_workflow(self.workflow, binding, submission.known)
         await submission.send_files(binding)
         if self._listen:
             self.trusted = await self._server.ready()
         await self._post(submission, self.workflow, binding)
         await self._server.follow(self, listen=self._listen)
 
-    def _know(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
-        """From now on it is known what runs: its prompt, what its nodes are called."""
+    def _set_workflow(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
+        """Set what runs: its prompt, and the titles and expected times of its nodes."""
         self.workflow, self._binding = workflow, binding
         titles = {node: workflow.get_title(node, definitions) for node in workflow.prompt}
         weights = timings.estimate_weights(self._server.url, binding.prompt)
-        self._become(RunState.create(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
+        self._set_state(RunState.create(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
-        """Send the prompt, once. A lost answer is no reason to send it again: the job is looked for instead."""
+        """Send the prompt once. If the response is lost, the job is looked for: sending again would run it twice."""
         node_errors = None
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            self._become(
+            self._set_state(
                 to_refused_state(
                     self._state, refusal.body, time.monotonic(), has_object_info=self._server.has_object_info
                 )
@@ -249,7 +272,7 @@ class Run(ObservableRun):
         except ServerError as error:
             if not error.sent:
                 raise
-            if not self._named:  # there is no name to look for it by
+            if not self._is_named:  # there is no ID to look for
                 self._failure = error
                 self._end("failed", RunError("unknown", str(error)))
                 return
@@ -258,7 +281,7 @@ class Run(ObservableRun):
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
             left_out = format_node_errors(self._state, node_errors, has_object_info=self._server.has_object_info)
-            self._warnings += [f"left out: {complaint}" for complaint in left_out]
+            self._warnings += [f"left out: {reason}" for reason in left_out]
 
     def _time_out(self) -> None:
         if not self._state.finished and self._job is not None:
@@ -266,56 +289,56 @@ class Run(ObservableRun):
             self._job.cancel()
 
     @property
-    def _sent(self) -> bool:
-        """Whether the server may know it."""
+    def _is_sent(self) -> bool:
+        """Whether the server may know the job."""
         return self._submission is not None and self._submission.posted_at is not None
 
     @property
-    def _named(self) -> bool:
-        """Whether it is known what the server calls it."""
+    def _is_named(self) -> bool:
+        """Whether the server's ID of the job is known."""
         return self._submission is None or self._submission.prompt_id is not None
 
     async def _withdraw(self) -> None:
-        """The caller left, or the time is over: cancel on the server, and see how that ends."""
+        """Cancel the job because the caller left or the time is over, and find out how it ended."""
         self._cancelling = True
-        if self._sent and not self._state.finished:
+        if self._is_sent and not self._state.finished:
             try:
-                await loop.wait_for(self._call_off(), CANCEL_TIMEOUT)
+                await loop.wait_for(self._cancel_job(), CANCEL_TIMEOUT)
                 await loop.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
             except (ServerError, asyncio.TimeoutError) as failure:
-                why = str(failure) or f"no word within {CANCEL_TIMEOUT:g} s"
-                self._warnings.append(f"the job may still run: the server did not confirm its end ({why})")
+                why = str(failure) or f"no response within {CANCEL_TIMEOUT:g} s"
+                self._warnings.append(f"the job may still run: the server has not confirmed its end ({why})")
                 self._unconfirmed = True
                 if self._submission is not None and not self._submission.is_answered:
-                    loop.BackgroundTask(self._call_off())  # whenever the server answers, it is told
+                    loop.BackgroundTask(self._cancel_job())  # cancels as soon as the server responds
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:
-            told = "it may still run, the server has not confirmed its end" if self._unconfirmed else "it was cancelled"
-            self._end("failed", replace(self._overdue, message=f"{self._overdue.message}; {told}"))
+            end = "it may still run: the server has not confirmed its end" if self._unconfirmed else "it was cancelled"
+            self._end("failed", replace(self._overdue, message=f"{self._overdue.message}; {end}"))
         else:
-            told = "cancelled; the server has not confirmed it" if self._unconfirmed else "cancelled"
-            self._end("cancelled", self._state.error or RunError("cancelled", told))
+            message = "cancelled; the server has not confirmed it" if self._unconfirmed else "cancelled"
+            self._end("cancelled", self._state.error or RunError("cancelled", message))
 
     async def _cancel(self) -> None:
         self._cancelling = True
-        if self._sent:
-            await self._call_off()
-        if not self._sent:  # also one that was turned down meanwhile: it would be offered again
-            self._started().cancel()
+        if self._is_sent:
+            await self._cancel_job()
+        if not self._is_sent:  # also after a rejection: the prompt would be posted again
+            self._get_job().cancel()
 
-    async def _call_off(self) -> None:
-        """Have it cancelled on the server: at once, and again if the server had not taken it yet."""
-        on_its_way = self._submission is not None and not self._submission.is_answered
-        found = self._named and await self._server.cancel(self.prompt_id)
-        if on_its_way and not found and self._submission is not None:
+    async def _cancel_job(self) -> None:
+        """Cancel the job on the server: now, and again if the prompt is still being posted."""
+        is_posting = self._submission is not None and not self._submission.is_answered
+        found = self._is_named and await self._server.cancel(self.prompt_id)
+        if is_posting and not found and self._submission is not None:
             await self._submission.answered()
-            if self._named:
+            if self._is_named:
                 await self._server.cancel(self.prompt_id)
-        self._raise_doubt()
+        self._request_check()
 
     def _fail(self, error: ComfyKitError) -> None:
-        """It ends by an error of ours, before or after it was sent."""
+        """End the run with an error of this package, before or after it was sent."""
         self._failure = error
         problem = error.problems[0] if isinstance(error, ParameterError) and error.problems else None
         kind = "unreachable" if isinstance(error, ServerError) else "invalid"
@@ -323,6 +346,7 @@ class Run(ObservableRun):
         self._end("failed", RunError(kind, str(error), node, title, field=problem.parameter if problem else None))
 
     def _settle(self) -> ExecuteResult:
+        """Make the result."""
         state, binding = self._state, self._binding
         if binding is not None:
             timings.learn(self._server.url, binding.prompt, state)
@@ -330,8 +354,8 @@ class Run(ObservableRun):
         seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
-            prompt_id=self.prompt_id if self._sent and self._named else None,
-            duration=self._duration(),
+            prompt_id=self.prompt_id if self._is_sent and self._is_named else None,
+            duration=self._compute_duration(),
             msg=format_error(state.error),
             error=state.error,
             warnings=self._warnings,
@@ -350,29 +374,35 @@ class Run(ObservableRun):
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)
-        if not self._server.accepts_client_ids and self._named and not (state.error and state.error.kind in _OPEN):
+        if (
+            not self._server.accepts_client_ids
+            and self._is_named
+            and not (state.error and state.error.kind in _MAY_STILL_RUN)
+        ):
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
-        self._conclude(result)
-        _begun.remove(self)
+        self._set_result(result)
+        _unfinished.remove(self)
         return result
 
-    def _duration(self) -> float | None:
-        """Seconds from sending the prompt to its end."""
+    def _compute_duration(self) -> float | None:
+        """Return the seconds from sending the prompt to its end."""
         posted_at = self._submission.posted_at if self._submission is not None else None
         return None if posted_at is None else (self._state.ended or time.monotonic()) - posted_at
 
+    # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
+
     def on_warning(self, line: str) -> None:
-        """Something that whoever reads the result should know."""
+        """Add a warning to the result."""
         self._warnings.append(line)
 
     def on_cost(self, cost: Mapping[str, float]) -> None:
-        """What it cost."""
+        """Set what the run cost."""
         self._cost = dict(cost)
 
     def on_missing(self) -> None:
-        """The server does not know it."""
+        """End the run if the server does not know the job, unless it may still appear."""
         if self._cancelling:
-            self._end("cancelled", RunError("cancelled", "cancelled before it began"))
+            self._end("cancelled", RunError("cancelled", "cancelled before it started"))
         elif self._unanswered is None:
             message = f"{self._server.url} no longer knows this job: it was removed, or the server restarted"
             self._end("failed", RunError("gone", message))
@@ -380,5 +410,5 @@ class Run(ObservableRun):
             self._fail(ServerError(f"{self._unanswered} (the job was not started)"))
 
     def on_failed(self, error: RunError) -> None:
-        """No more can be known of it."""
+        """End the run with an error: nothing more can be known."""
         self._end("failed", error)

@@ -10,7 +10,7 @@ def find_nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str 
 
     A suffix that both have makes them no more alike: `x.png` does not mean `cat.png`.
 
-    >>> nearest("promt", ["prompt", "negative"])
+    >>> find_nearest("promt", ["prompt", "negative"])
     'prompt'
     """
     from difflib import get_close_matches

@@ -135,7 +135,7 @@ def test_recursive_subgraph_is_rejected() -> None:
     draft = Draft()
     draft.subgraphs += [first.save(), second.save()]
     draft.add("first")
-    with pytest.raises(WorkflowError, match="holds itself"):
+    with pytest.raises(WorkflowError, match="contains itself"):
         draft.prompt()
 
 

@@ -103,7 +103,7 @@ def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool
     for graph in (*sort_leaves_first(file, called), file.root):
         for node in graph.nodes.values():
             if node.type in file.subgraphs:
-                promotion.host(node)
+                promotion.assemble(node)
             else:
                 _configure(node, definitions, recent=recent)
         graph.find_ends()

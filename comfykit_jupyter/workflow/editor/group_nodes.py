@@ -1,7 +1,7 @@
-"""Group nodes, which came before subgraphs: each is made into a subgraph of its own before anything else is done.
+"""Turn group nodes, which came before subgraphs, into subgraphs of their own.
 
-A group node has the values of all its inner nodes in one list, and slots for what is linked to none of them. Its inner
-nodes are known by their place in the group, and so are they in a prompt: `outer:2`.
+A group node has the values of all its inner nodes in one list, and slots for what no inner link leads to. Its inner
+nodes are known by their index in the group, also in a prompt: `outer:2`.
 """
 
 from __future__ import annotations
@@ -16,93 +16,105 @@ from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.quirks import PRIMITIVE_VALUES
 from comfykit_jupyter.workflow.editor.widgets import Slot
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, NodeDefinition
 from comfykit_jupyter.workflow.untrusted_json import parse_slot_index, read_objects, to_list, to_mapping, to_text
 
-_MOST_NODES: Final = 100_000
+_MAX_NODES: Final = 100_000
 _OUTPUT_NODE: Final = "-20"
 
 
 @dataclass
 class Group:
-    """The definition of a group node: its nodes, by their place in it, and what it shows of them.
+    """The definition of a group node.
 
-    `external` are the outputs (node, index) that are linked to the outside too; `shown` says of an input or output
-    (node, "input" or "output", name or index) whether it is visible, and `labels` what an input (node, name) is called.
+    Attributes:
+        graph: Its nodes, with their index as the ID.
+        external: The outputs (node, index) that are also linked to the outside.
+        visible: Whether an input or output (node, "input" or "output", name or index) is visible, if the file says so.
+        labels: What an input (node, name) is called.
     """
 
     graph: Graph
     external: set[tuple[str, int]]
-    shown: dict[tuple[str, str, str], bool]
+    visible: dict[tuple[str, str, str], bool]
     labels: dict[tuple[str, str], str]
 
 
 def read_groups(data: Mapping[str, Any], called: str) -> dict[str, Group]:
-    """The definitions of group nodes in an editor's file, by their class. Raises WorkflowError for what is none."""
+    """Read the definitions of group nodes in an editor's file, by class; raise WorkflowError for invalid ones."""
     groups = to_mapping(to_mapping(data.get("extra")).get("groupNodes"))
-    read = {name: _read(name, raw, called) for name, raw in groups.items()}
+    read = {name: _read_group(name, raw, called) for name, raw in groups.items()}
     return {f"workflow{mark}{name}": group for name, group in read.items() for mark in "/>"}
 
 
 def ungroup(file: File, groups: Mapping[str, Group], definitions: Definitions, called: str) -> None:
-    """Replaces the group nodes of a workflow by instances of subgraphs. WorkflowError: they are too many."""
-    left = _MOST_NODES
+    """Replace the group nodes of a workflow by instances of subgraphs; raise WorkflowError if they are too many."""
+    left = _MAX_NODES
     for node in file.root.nodes.values():
         group = groups.get(node.type)
         if group is None or node.type in definitions:
             continue
         left -= len(group.graph.nodes)
         if left < 0:
-            raise WorkflowError(f"{called}: its group nodes hold more than {_MOST_NODES:,} nodes")
+            raise WorkflowError(f"{called}: its group nodes hold more than {_MAX_NODES:,} nodes")
         graph = _Unpacked(node, group, definitions).graph
         file.subgraphs[graph.id] = graph
         node.type, node.values = graph.id, None
 
 
-def _read(name: Any, raw: Any, called: str) -> Group:
+def _read_group(name: Any, raw: Any, called: str) -> Group:
     where = f"{called}: group {short_repr(name)}"
     data = to_mapping(raw)
-    listed = list(read_objects(data.get("nodes"), f"{where}: a node"))
-    graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(listed)]}, where)
-    nodes = list(graph.nodes.values())
-    for node in nodes:  # the links that they had where the group was made
-        for slot in node.slots:
-            slot.link = None
-        for output in node.outputs:
-            output.links = []
-    for at, each in enumerate(to_list(data.get("links"))):
-        places = (
-            [parse_slot_index(place) for place in each[:4]] if isinstance(each, list) and len(each) >= 4 else [None] * 4
-        )
-        origin, origin_slot, target, target_slot = places
-        if origin is None or origin_slot is None or target is None or target_slot is None:
-            continue  # a link from or to the outside
-        if max(origin, target) >= len(nodes) or target_slot >= len(nodes[target].slots):
-            raise WorkflowError(f"{where}: {short_repr(each)} links what it doesn't have")
-        graph.links[str(at)] = Link(str(origin), origin_slot, str(target))
-        nodes[target].slots[target_slot].link = str(at)
-        if origin_slot < len(nodes[origin].outputs):
-            nodes[origin].outputs[origin_slot].links.append(str(at))
+    saved = list(read_objects(data.get("nodes"), f"{where}: a node"))
+    graph = read_graph("", {"nodes": [{**each, "id": at} for at, each in enumerate(saved)]}, where)
+    _link_nodes(graph, data.get("links"), where)
     group = Group(graph, set(), {}, {})
     for each in to_list(data.get("external")):
         if isinstance(each, list) and len(each) >= 2 and (index := parse_slot_index(each[1])) is not None:
             group.external.add((str(each[0]), index))
-    for node, saved in zip(nodes, listed, strict=True):
-        for each in read_objects(saved.get("inputs"), f"{where}: an input"):
+    for node, own in zip(graph.nodes.values(), saved, strict=True):
+        for each in read_objects(own.get("inputs"), f"{where}: an input"):
             if label := to_text(each.get("label")):
                 group.labels[node.id, to_text(each.get("name"))] = label
-        config = to_mapping(to_mapping(data.get("config")).get(node.id))
-        for kind in ("input", "output"):
-            for key, each in to_mapping(config.get(kind)).items():
-                if isinstance(to_mapping(each).get("visible"), bool):
-                    group.shown[node.id, kind, str(key)] = each["visible"]
-                if label := to_text(to_mapping(each).get("name")):
-                    group.labels[node.id, str(key)] = label
+        _read_config(group, node, to_mapping(to_mapping(data.get("config")).get(node.id)))
     return group
 
 
+def _link_nodes(graph: Graph, raw: Any, where: str) -> None:
+    """Replace the links that the nodes had where the group was made by those of the group."""
+    nodes = list(graph.nodes.values())
+    for node in nodes:
+        for slot in node.slots:
+            slot.link = None
+        for output in node.outputs:
+            output.links = []
+    for at, each in enumerate(to_list(raw)):
+        if not isinstance(each, list) or len(each) < 4:
+            continue
+        origin, origin_slot, target, target_slot = (parse_slot_index(place) for place in each[:4])
+        if origin is None or origin_slot is None or target is None or target_slot is None:
+            continue  # a link from or to the outside
+        if max(origin, target) >= len(nodes) or target_slot >= len(nodes[target].slots):
+            raise WorkflowError(f"{where}: the link {short_repr(each)} names a node or an input that does not exist")
+        graph.links[str(at)] = Link(str(origin), origin_slot, str(target))
+        nodes[target].slots[target_slot].link = str(at)
+        if origin_slot < len(nodes[origin].outputs):
+            nodes[origin].outputs[origin_slot].links.append(str(at))
+
+
+def _read_config(group: Group, node: Node, config: Mapping[str, Any]) -> None:
+    """Read which inputs and outputs of a node the group shows, and what it calls them."""
+    for kind in ("input", "output"):
+        for key, each in to_mapping(config.get(kind)).items():
+            about = to_mapping(each)
+            if isinstance(about.get("visible"), bool):
+                group.visible[node.id, kind, str(key)] = about["visible"]
+            if label := to_text(about.get("name")):
+                group.labels[node.id, str(key)] = label
+
+
 class _Unpacked:
-    """One group node as a subgraph that nothing else uses."""
+    """One group node, turned into a subgraph of its own."""
 
     def __init__(self, node: Node, group: Group, definitions: Definitions) -> None:
         self.group = group
@@ -113,25 +125,29 @@ class _Unpacked:
         later: list[tuple[Node, str, str]] = []
         for inner in self.graph.nodes.values():
             definition = definitions.get(inner.type)
-            if inner.type == "PrimitiveNode" and definition is None:
-                self._primitive(inner)
-            elif inner.type == "Reroute" and definition is None:
-                self._reroute(inner)
-            elif definition is not None:
-                layout = Layout(definition)
-                converted = {slot.name for slot in inner.slots if slot.widget == slot.name}
-                self._fill(inner, layout, converted)
-                for slot in layout.slots:
-                    if slot.widget is None:
-                        self._input(inner, slot.name, slot.type)
-                types = {slot.name: slot.type for slot in layout.slots}
-                later += [(inner, slot.name, types.get(slot.name, slot.type)) for slot in inner.slots if slot.widget]
-                self._outputs(inner, definition.outputs)
-        for inner, name, type_ in later:
-            self._input(inner, name, type_)
+            if definition is not None:
+                later += self._unpack_node(inner, definition)
+            elif inner.type == "PrimitiveNode":
+                self._unpack_primitive(inner)
+            elif inner.type == "Reroute":
+                self._unpack_reroute(inner)
+        for inner, name, type_ in later:  # inputs with a widget come behind all others
+            self._add_input(inner, name, type_)
+
+    def _unpack_node(self, inner: Node, definition: NodeDefinition) -> list[tuple[Node, str, str]]:
+        """Fill a node, and return its linked widgets as (node, name, type): they become inputs of the group."""
+        layout = Layout(definition)
+        converted = {slot.name for slot in inner.slots if slot.widget == slot.name}
+        self._fill(inner, layout, converted)
+        for slot in layout.slots:
+            if slot.widget is None:
+                self._add_input(inner, slot.name, slot.type)
+        types = {slot.name: slot.type for slot in layout.slots}
+        self._add_outputs(inner, definition.outputs)
+        return [(inner, slot.name, types.get(slot.name, slot.type)) for slot in inner.slots if slot.widget]
 
     def _fill(self, inner: Node, layout: Layout, converted: set[str]) -> None:
-        """An inner node gets its part of the values; an input that is linked keeps what it has."""
+        """Give an inner node its part of the values; a linked input keeps its own."""
         own = inner.values if isinstance(inner.values, list) else []
         values: list[Any] = []
         kept = False
@@ -139,7 +155,7 @@ class _Unpacked:
             if widget.spec is not None:
                 kept = widget.name in converted
                 if not kept:
-                    self._name(inner, widget.name)
+                    self._choose_name(inner, widget.name)
             if widget.saved:
                 value = MISSING if kept else next(self._values, MISSING)
                 if value is MISSING:
@@ -147,54 +163,54 @@ class _Unpacked:
                 values.append(value)
         inner.values = values
 
-    def _primitive(self, inner: Node) -> None:
+    def _unpack_primitive(self, inner: Node) -> None:
         output = inner.outputs[0] if inner.outputs else None
         if output is None or not output.links:
             return
-        self._name(inner, "value")
+        self._choose_name(inner, "value")
         count = PRIMITIVE_VALUES.get(output.type, 1)
         inner.values = [value for _ in range(count) if (value := next(self._values, MISSING)) is not MISSING]
 
-    def _reroute(self, inner: Node) -> None:
+    def _unpack_reroute(self, inner: Node) -> None:
         used = bool(inner.outputs and inner.outputs[0].links)
         linked = bool(inner.slots and inner.slots[0].link is not None)
         if used and linked and (inner.id, 0) not in self.group.external:
             return
         type_ = inner.outputs[0].type if inner.outputs else "*"
         if inner.slots and not linked:
-            self._port(inner, inner.slots[0], self._name(inner, type_))
-        self._outputs(inner, (type_,))
+            self._add_port(inner, inner.slots[0], self._choose_name(inner, type_))
+        self._add_outputs(inner, (type_,))
 
-    def _input(self, inner: Node, name: str, type_: str) -> None:
-        """An input that nothing inside is linked to becomes one of the group."""
+    def _add_input(self, inner: Node, name: str, type_: str) -> None:
+        """Make an input that no inner link leads to an input of the group."""
         slot = next((slot for slot in inner.slots if slot.name == name), None)
         if slot is not None and slot.link is not None:
             return
-        called = self._name(inner, name)
-        if self.group.shown.get((inner.id, "input", name)) is False:
+        called = self._choose_name(inner, name)
+        if self.group.visible.get((inner.id, "input", name)) is False:
             return
         if slot is None:
             slot = Slot(name, type_)
             inner.slots.append(slot)
-        self._port(inner, slot, called)
+        self._add_port(inner, slot, called)
 
-    def _port(self, inner: Node, slot: Slot, called: str) -> None:
+    def _add_port(self, inner: Node, slot: Slot, called: str) -> None:
         id_ = f"in:{len(self.graph.inputs)}"
         self.graph.links[id_] = Link(INPUT_NODE, len(self.graph.inputs), inner.id)
         self.graph.inputs.append(Port(called, slot.type, [id_]))
         slot.link = id_
 
-    def _outputs(self, inner: Node, types: tuple[str, ...]) -> None:
+    def _add_outputs(self, inner: Node, types: tuple[str, ...]) -> None:
         for at, type_ in enumerate(types):
             linked = at < len(inner.outputs) and bool(inner.outputs[at].links)
             hidden = linked and (inner.id, at) not in self.group.external
-            if self.group.shown.get((inner.id, "output", str(at)), not hidden):
+            if self.group.visible.get((inner.id, "output", str(at)), not hidden):
                 id_ = f"out:{len(self.graph.outputs)}"
                 self.graph.links[id_] = Link(inner.id, at, _OUTPUT_NODE)
                 self.graph.outputs.append(Port(str(at), type_, [id_]))
 
-    def _name(self, inner: Node, name: str) -> str:
-        """What the group calls an input of an inner node: no name twice."""
+    def _choose_name(self, inner: Node, name: str) -> str:
+        """Return what the group calls an input of an inner node: no name twice."""
         label = self.group.labels.get((inner.id, name), "")
         key = called = label or name
         if called in self._seen or (inner.type == "PrimitiveNode" and inner.title):

@@ -1,8 +1,8 @@
-"""Subgraphs: the widgets of inner nodes that an instance of a subgraph shows, and the values that it gives them.
+"""Promote widgets: let an instance of a subgraph show widgets of inner nodes, with values of its own.
 
-An instance has an input slot for each input of its subgraph. A slot whose link inside leads to a widget shows that
-widget, with a value of its own ("promoted"). Files of 2025 also list widgets that no input leads to ("proxies"): the
-newer editor gives each of them an input, the older one leaves them where they are.
+An instance has an input slot for each input of its subgraph. A slot whose inner link leads to a widget shows that
+widget, with a value of its own ("promoted"). Files of 2025 also list widgets that no input leads to ("proxies"): a
+newer editor adds an input for each of them, an older one leaves them where they are.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, set_value
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import MISSING
 
-_DEEPEST = 32  # subgraphs in subgraphs
-_MOST_PROXIES = 1000  # of one instance
+_MAX_DEPTH = 32
+"""How deep subgraphs may contain subgraphs."""
+_MAX_PROXIES = 1000
+"""How many widgets one instance may show."""
 _BYPASS_MARK = "proxyBypassedToSubgraphInput"
 _PREFIX = re.compile(r"\s*(\d{1,15})\s*:\s*(.+)", re.DOTALL)
 
 
 def sort_leaves_first(file: File, called: str) -> list[Graph]:
-    """The subgraphs, each behind all those that it has instances of. Raises WorkflowError for a circle."""
+    """Return the subgraphs, each behind those that it contains; raise WorkflowError for a circle."""
     depth: dict[str, int] = {}
     for start in file.subgraphs:
-        path = {start: _used(file, start)} if start not in depth else {}  # the subgraphs that are open, outermost first
+        path = {start: _iter_used(file, start)} if start not in depth else {}  # the open subgraphs, outermost first
         while path:
             id_ = next(reversed(path))
             inner = next((each for each in path[id_] if each not in depth), None)
             if inner is None:
                 del path[id_]
-                depth[id_] = 1 + max((depth[each] for each in _used(file, id_)), default=0)
+                depth[id_] = 1 + max((depth[each] for each in _iter_used(file, id_)), default=0)
             elif inner in path:
                 name = one_line(file.subgraphs[inner].name)
-                raise WorkflowError(f"{called}: the subgraph {name} holds itself: open and save it in the editor")
+                raise WorkflowError(f"{called}: the subgraph {name} contains itself: open and save it in the editor")
             else:
-                path[inner] = _used(file, inner)
-    if any(each > _DEEPEST for each in depth.values()):
-        raise WorkflowError(f"{called}: its subgraphs are more than {_DEEPEST} deep")
+                path[inner] = _iter_used(file, inner)
+    if any(each > _MAX_DEPTH for each in depth.values()):
+        raise WorkflowError(f"{called}: its subgraphs are more than {_MAX_DEPTH} deep")
     return [file.subgraphs[id_] for id_ in depth]
 
 
-def _used(file: File, id_: str) -> Iterator[str]:
+def _iter_used(file: File, id_: str) -> Iterator[str]:
     return (node.type for node in file.subgraphs[id_].nodes.values() if node.type in file.subgraphs)
 
 
 @dataclass
 class Promotion:
-    """Promotes widgets while the graphs of a file are put together, one graph after another, the leaves first."""
+    """Promotes widgets while the graphs of a file are assembled, one after another, inner ones first."""
 
     file: File
     called: str
@@ -61,8 +63,8 @@ class Promotion:
         self.hosts: dict[str, list[Node]] = {id_: [] for id_ in self.file.subgraphs}
         self._numbers = count(1)
 
-    def host(self, node: Node) -> None:
-        """Puts together an instance of a subgraph: its slots, the widgets that they show, the values of those."""
+    def assemble(self, node: Node) -> None:
+        """Assemble an instance of a subgraph: its slots, the widgets that they show, and their values."""
         graph = self.file.subgraphs[node.type]
         saved = {slot.name: slot for slot in node.slots}
         node.slots = []
@@ -74,77 +76,78 @@ class Promotion:
             output.type = port.type
         self.hosts[graph.id].append(node)
         values = node.values if isinstance(node.values, list) else []
-        held = {} if not self.recent else _quarantined(node)
+        held = {} if not self.recent else _read_quarantine(node)
         shown = [slot for slot in node.slots if slot.promoted is not None]
         for slot, value in zip(shown, [*values, *[MISSING] * len(shown)], strict=False):
             value = held.get(slot.name, value)
-            if slot.promoted is not None and value is not MISSING:
-                set_value(slot.promoted, value)
+            _set_promoted(slot, value)
         if not self.recent:
             self._fill_listed(node, values)
 
     def migrate(self, node: Node) -> None:
-        """Gives an instance an input for each of its proxies that has none, and each input the proxy's value."""
+        """Add an input to an instance for each proxy that has none, and set the proxies' values."""
         graph = self.file.subgraphs[node.type]
-        if len(node.proxies) > _MOST_PROXIES:
-            raise WorkflowError(f"{self.called}: node {one_line(node.id)} shows more than {_MOST_PROXIES:,} widgets")
-        proxies = [_normal(graph, proxy) for proxy in node.proxies]
+        if len(node.proxies) > _MAX_PROXIES:
+            raise WorkflowError(f"{self.called}: node {one_line(node.id)} shows more than {_MAX_PROXIES:,} widgets")
+        proxies = [_normalize(graph, proxy) for proxy in node.proxies]
         values = node.values if isinstance(node.values, list) else []
-        shown = self._shown(node, graph) if proxies else {}
+        shown = self._find_shown(node, graph) if proxies else {}
         primitives: dict[str, list[tuple[str, Any]]] = {}
         for at, proxy in enumerate(proxies):
-            source, name = proxy.source, proxy.widget
             value = values[at] if at < len(values) and values[at] is not None else MISSING
-            inner = graph.nodes.get(source)
-            slot = shown.get((source, name))
-            if slot is None and inner is not None and inner.type == "PrimitiveNode":
-                mark = inner.properties.get(_BYPASS_MARK)
-                slot = next((each for each in node.slots if each.name == mark), None)
-                if slot is None:
-                    primitives.setdefault(source, []).append((name, value))
-            elif slot is None and inner is not None:
-                slot = self._new_input(node, graph, inner, proxy)
-                if slot is not None:
-                    shown[source, name] = slot
-            elif slot is None and source == "-1":
-                slot = next((each for each in node.slots if each.name == name), None)
-            if slot is not None and slot.promoted is not None and value is not MISSING:
-                set_value(slot.promoted, value)
+            slot = shown.get((proxy.source, proxy.widget)) or self._find_migrated(node, graph, proxy)
+            inner = graph.nodes.get(proxy.source)
+            if slot is None and inner is not None:
+                if inner.type == "PrimitiveNode":
+                    primitives.setdefault(proxy.source, []).append((proxy.widget, value))
+                elif (slot := self._add_input(node, graph, inner, proxy)) is not None:
+                    shown[proxy.source, proxy.widget] = slot
+            _set_promoted(slot, value)
         for source, entries in primitives.items():
             self._replace_primitive(node, graph, graph.nodes[source], entries)
 
+    def _find_migrated(self, node: Node, graph: Graph, proxy: Proxy) -> Slot | None:
+        """Return the slot of a proxy that is an input already: named by "-1", or in the place of a primitive node."""
+        inner = graph.nodes.get(proxy.source)
+        name: Any = proxy.widget
+        if inner is not None and inner.type == "PrimitiveNode":
+            name = inner.properties.get(_BYPASS_MARK)
+        elif inner is not None or proxy.source != "-1":
+            return None
+        return next((each for each in node.slots if each.name == name), None)
+
     def _show(self, node: Node, slot: Slot, port: Port) -> None:
-        """Finds the widget that a slot of an instance shows: that of the first link inside that leads to one."""
+        """Let a slot of an instance show the first widget that its inner links lead to."""
         graph = self.file.subgraphs[node.type]
-        widget = next((end.widget for end in _ends(graph, port) if end.widget is not None), None)
+        widget = next((end.widget for end in _iter_ends(graph, port) if end.widget is not None), None)
         if widget is not None:
             slot.widget = slot.name
             slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
 
     def _fill_listed(self, node: Node, values: list[Any]) -> None:
-        """The older editor: the values of the list belong to its proxies, and those of "-1" are inputs."""
+        """Set values as an older editor does: the list has one for each proxy, and proxies of "-1" are inputs."""
         for proxy, value in zip(node.proxies, values, strict=False):
             slot = next((each for each in node.slots if each.name == proxy.widget and each.promoted), None)
             if proxy.source == "-1" and value is not None and slot is not None and slot.promoted is not None:
                 set_value(slot.promoted, value)
 
-    def _shown(self, node: Node, graph: Graph) -> dict[tuple[str, str], Slot]:
-        """The slots of an instance that show a widget, by the inner node and what is shown of it."""
+    def _find_shown(self, node: Node, graph: Graph) -> dict[tuple[str, str], Slot]:
+        """Return the slots of an instance that show a widget, by the inner node and the name of its widget or slot."""
         found: dict[tuple[str, str], Slot] = {}
         for slot, port in zip(node.slots, graph.inputs, strict=False):
-            for end in _ends(graph, port):
+            for end in _iter_ends(graph, port):
                 inner = end.node.type in self.file.subgraphs
                 if inner or end.widget is not None:
                     found.setdefault((end.node.id, end.slot.name if inner else end.slot.widget or ""), slot)
                     break
         return found
 
-    def _new_input(self, node: Node, graph: Graph, inner: Node, proxy: Proxy) -> Slot | None:
+    def _add_input(self, node: Node, graph: Graph, inner: Node, proxy: Proxy) -> Slot | None:
         name = proxy.widget
-        if name.startswith("$$"):  # a preview, not a value
+        if name.startswith("$$"):  # it shows a preview
             return None
         if inner.type in self.file.subgraphs:
-            target = self._inner_slot(inner, proxy)
+            target = self._find_inner_slot(inner, proxy)
         else:
             target = next((slot for slot in inner.slots if slot.widget == name), None) if inner.widget(name) else None
         if target is None:
@@ -153,43 +156,40 @@ class Promotion:
         self._connect(graph, port, End(inner, target, target.promoted or inner.widget(target.widget)))
         return self._add_slots(node, graph, port)
 
-    def _inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
-        """The slot of an inner instance that shows what a proxy means: its own name will do, if no node is told."""
+    def _find_inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
+        """Return the slot of an inner instance that shows what a proxy means; without a node, its name is enough."""
         graph = self.file.subgraphs[inner.type]
         for slot, port in zip(inner.slots, graph.inputs, strict=False):
-            behind = next(((end.node.id, end.slot.widget) for end in _ends(graph, port)), None)
-            told = behind == (proxy.inner, proxy.widget)
+            behind = next(((end.node.id, end.slot.widget) for end in _iter_ends(graph, port)), None)
+            same = behind == (proxy.inner, proxy.widget)
             named = not proxy.inner and (
                 slot.name == proxy.widget or (behind is not None and behind[1] == proxy.widget)
             )
-            if slot.promoted is not None and (told or named):
+            if slot.promoted is not None and (same or named):
                 return slot
         return None
 
     def _replace_primitive(self, node: Node, graph: Graph, primitive: Node, entries: list[tuple[str, Any]]) -> None:
-        """An input of the subgraph takes the place of a primitive node that is shown outside."""
+        """Replace a primitive node that is shown outside by an input of the subgraph."""
         names = {name for name, _ in entries}
-        output = primitive.outputs[0] if primitive.outputs else None
-        if len(names) != 1 or output is None:
+        ends = _find_primitive_ends(graph, primitive)
+        if len(names) != 1 or not ends:
             return
-        ends = [graph.ends[id_] for id_ in output.links if id_ in graph.ends]
-        types = {end.slot.type for end in ends}
-        if not ends or len(ends) != len(output.links) or (output.type != "*" and types - {"*", output.type}):
-            return
+        output = primitive.outputs[0]
         title = primitive.title if primitive.title != "PrimitiveNode" else ""
         port = self._add_port(graph, title or names.pop(), output.type)
         for end in ends:
             self._connect(graph, port, end)
         output.links.clear()
         primitive.properties = {**primitive.properties, _BYPASS_MARK: port.name}
-        shown = self._add_slots(node, graph, port)
-        value = next((value for _, value in entries if value is not MISSING), MISSING)
-        if shown is not None and shown.promoted is not None and value is not MISSING:
-            set_value(shown.promoted, value)
+        _set_promoted(
+            self._add_slots(node, graph, port),
+            next((value for _, value in entries if value is not MISSING), MISSING),
+        )
 
     def _add_port(self, graph: Graph, name: str, type_: str) -> Port:
         names = {port.name for port in graph.inputs}
-        free = next(each for each in _numbered(name) if each not in names)
+        free = next(each for each in _iter_names(name) if each not in names)
         graph.inputs.append(Port(free, type_, []))
         return graph.inputs[-1]
 
@@ -203,15 +203,31 @@ class Promotion:
         end.slot.link = id_
 
     def _add_slots(self, node: Node, graph: Graph, port: Port) -> Slot | None:
-        """All the instances of a subgraph get a slot for its new input."""
+        """Add a slot for a new input to all instances of a subgraph."""
         for host in self.hosts[graph.id]:
             host.slots.append(Slot(port.name, port.type))
             self._show(host, host.slots[-1], port)
         return node.slots[-1]
 
 
-def _normal(graph: Graph, proxy: Proxy) -> Proxy:
-    """A proxy without the ids that older files write in front of the widget's name."""
+def _set_promoted(slot: Slot | None, value: Any) -> None:
+    """Set the value of the widget that a slot shows, if there are both."""
+    if slot is not None and slot.promoted is not None and value is not MISSING:
+        set_value(slot.promoted, value)
+
+
+def _find_primitive_ends(graph: Graph, primitive: Node) -> list[End]:
+    """Return the ends of a primitive node's links; none if one is broken, or the types differ."""
+    if not primitive.outputs:
+        return []
+    output = primitive.outputs[0]
+    ends = [graph.ends[id_] for id_ in output.links if id_ in graph.ends]
+    types = {end.slot.type for end in ends} - {"*", output.type}
+    return ends if len(ends) == len(output.links) and (output.type == "*" or not types) else []
+
+
+def _normalize(graph: Graph, proxy: Proxy) -> Proxy:
+    """Return a proxy without the IDs that older files write in front of the widget's name."""
     inner = graph.nodes.get(proxy.source)
     if inner is not None and (inner.widget(proxy.widget) or any(slot.name == proxy.widget for slot in inner.slots)):
         return proxy
@@ -220,19 +236,19 @@ def _normal(graph: Graph, proxy: Proxy) -> Proxy:
     return proxy
 
 
-def _ends(graph: Graph, port: Port) -> Iterator[End]:
-    """Where the links of an input of a subgraph end."""
+def _iter_ends(graph: Graph, port: Port) -> Iterator[End]:
+    """Yield the ends of the links of a subgraph's input."""
     return (graph.ends[id_] for id_ in port.links if id_ in graph.ends)
 
 
-def _numbered(name: str) -> Iterator[str]:
+def _iter_names(name: str) -> Iterator[str]:
     yield name
     for number in count(1):
         yield f"{name}_{number}"
 
 
-def _quarantined(node: Node) -> dict[str, Any]:
-    """The values of inputs that an editor put aside because it did not find the input when it migrated proxies."""
+def _read_quarantine(node: Node) -> dict[str, Any]:
+    """Return values that an editor put aside because it did not find their input when it migrated proxies."""
     raw = node.properties.get("proxyWidgetErrorQuarantine")
     found: dict[str, Any] = {}
     for each in raw if isinstance(raw, list) else ():

@@ -1,4 +1,4 @@
-"""The double of RunningHub knows its workflows, keys, values, apps and uploads, as the documents say."""
+"""The double of RunningHub handles workflows, keys, values, apps and uploads as documented."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ APP = "1937084629516193794"
 
 
 def sampled() -> dict[str, Any]:
-    """A picture that depends on its seed, and says what the site adds to a text field."""
+    """Build a workflow whose image depends on its seed, with an input that the site adds to text fields."""
     graph: dict[str, Any] = {
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": _MODEL}},
         "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
@@ -83,7 +83,7 @@ def test_an_unknown_workflow_is_rejected(
     assert not cloud.tasks
 
 
-# Who may ask
+# Keys
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: ApiClient)
 def test_a_parameter_of_an_app_accepts_its_own_default(
     cloud: RunningHub, ask: ApiClient, kind: str, original: object
 ) -> None:
-    cloud.workflows[WORKFLOW]["1"]["inputs"]["other"] = original  # an input that ComfyUI does not look at
+    cloud.workflows[WORKFLOW]["1"]["inputs"]["other"] = original  # an input that ComfyUI ignores
     cloud.apps[APP] = App("any", WORKFLOW, [Field("1", "other", kind, data='[{"index":"1","name":"on"}]')])
     (field,) = ask("apiCallDemo", webappId=APP)["data"]["nodeInfoList"]
     assert (field["fieldType"], field["fieldData"]) == (kind, '[{"index":"1","name":"on"}]')

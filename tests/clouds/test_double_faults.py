@@ -1,4 +1,4 @@
-"""The double answers otherwise when it is told to: codes, lost and odd answers, variants of true ones."""
+"""The double's scripted failures: error codes, lost and malformed responses, other formats of normal ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ REASON = {
 
 
 def told(name: str, answer: Any) -> tuple[Any, Any]:
-    """The code and the message of an answer, wherever the endpoint has them."""
+    """Return a response's code and message, wherever the endpoint puts them."""
     if name in FLAT:
         return answer["errorCode"], answer["errorMessage"]
     return answer["code"], answer["message" if name == "v2/upload" else "msg"]
@@ -162,7 +162,7 @@ def test_an_error_can_follow_a_completed_action(cloud: RunningHub, ask: ApiClien
     assert len(cloud.tasks) == 1
 
 
-# Variants of true answers
+# Other formats of normal responses
 
 
 def created(**data: Any) -> Callable[[Any], bool]:

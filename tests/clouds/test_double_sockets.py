@@ -1,4 +1,4 @@
-"""The double's sockets tell what the server tells, to those who are there; and break as they are told to."""
+"""The double's sockets pass on the server's messages to connected clients, and can fail on request."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from .runninghub import Polls, RunningHub
 
 @pytest.fixture(autouse=True)
 def _waiting(cloud: RunningHub) -> None:
-    """Tasks are running from the beginning, and really run when somebody listens."""
+    """Report tasks as running immediately, but really run them only when a socket is open."""
     cloud.pace, cloud.waits_for_socket = Polls(queued=0), True
 
 
 @contextmanager
 def listening(ask: ApiClient) -> Iterator[ClientConnection]:
-    """A socket of a task that is made for it."""
+    """Create a task and open its socket."""
     with connect(ask.create()["data"]["netWssUrl"]) as socket:
         yield socket
 
 
 def heard(socket: ClientConnection) -> list[str | bytes]:
-    """All frames until the end."""
+    """Return all frames until the socket closes."""
     return [*socket]
 
 
 def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
-    """The messages among them that are ComfyUI's."""
+    """Return ComfyUI's messages among the frames."""
     found = []
     for frame in frames:
         try:
@@ -75,8 +75,8 @@ def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: ApiClient) 
     cloud.waits_for_socket = False
     url = ask.create()["data"]["netWssUrl"]
     GATES["late"].wait()
-    if not url:  # it had not begun by then
-        cloud.wait_for(lambda: cloud.task.begun)  # the gate may know before the cloud has heard of it
+    if not url:  # it had not started by then
+        cloud.wait_for(lambda: cloud.task.begun)  # the gate can be reached before the cloud gets the message
         url = ask("outputs", taskId=cloud.task.id)["data"]["netWssUrl"]
     with connect(url) as socket:
         socket.recv(PATIENCE)

@@ -1,4 +1,4 @@
-"""The double's tasks: their states, outputs, failures and places, in the shapes of documents and clients' fixtures."""
+"""The double's tasks: states, outputs, failures and limits, in the documented formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .runninghub import Fate, Output, Polls, RunningHub
 TIPS: dict[str, Any] = {"result": True, "error": None, "outputs_to_execute": ["2"], "node_errors": {}}
 
 
-# A task's life
+# States of a task
 
 
 def test_a_queued_task_has_the_documented_format(cloud: RunningHub, ask: ApiClient) -> None:
@@ -231,7 +231,7 @@ def test_a_fate_replaces_a_run(cloud: RunningHub, ask: ApiClient) -> None:
     assert (query["errorCode"], query["failedReason"]) == ("1000", {"node_id": "276"})
 
 
-# How many at once
+# Concurrency
 
 
 def test_one_task_runs_at_a_time_unless_more_are_allowed(cloud: RunningHub, ask: ApiClient) -> None:

@@ -1,4 +1,4 @@
-"""The account and its site: what is told of them, checked before a run, and said where the other site is meant."""
+"""The account: its status, checks before a run, and advice when a key belongs to RunningHub's other site."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_form_has_the_workflows_parameters(kit: ComfyKit, cloud: RunningHub) -
 
 
 class Site(Served):
-    """Both public sites, behind a proxy: they know no key and no workflow."""
+    """A proxy in place of both public sites, which rejects every key and workflow."""
 
     code = 802
 
@@ -108,7 +108,7 @@ def test_a_key_or_workflow_of_the_other_site_is_explained(
     code: int, own: str, other: str, make_kit: MakeKit, sites: Site
 ) -> None:
     sites.code = code
-    url = own.replace("https", "http")  # so that the proxy can answer in its place
+    url = own.replace("https", "http")  # plain HTTP, so that the proxy can respond itself
     kit = make_kit(runninghub_url=url, proxy=sites.url, raise_on_error=False)
     result = kit.run(WORKFLOW)
     assert f"runninghub_url='{other.replace('https', 'http')}'" in str(result.msg)
@@ -130,7 +130,7 @@ def test_no_other_site_is_suggested_without_one(kit: ComfyKit, cloud: RunningHub
     assert "runninghub_url" not in str(kit.run(WORKFLOW).msg)
 
 
-# Answers that do not end
+# Responses that do not end
 
 
 @pytest.mark.parametrize("endpoint", ["getJsonApiFormat", "apiCallDemo", "accountStatus"])

@@ -1,4 +1,4 @@
-"""A task is created once: what is known not to have begun is offered again, nothing else ever is."""
+"""A task is created once: only a request that certainly created no task is retried."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_error_of_a_lost_response_has_the_result(make_kit: MakeKit, cloud: R
         make_kit().run(WORKFLOW, width=48)
     assert caught.value.result.params["width"] == 48
     assert caught.value.sent
-    # what was lost can be taken up by its id
+    # the lost task can be attached by its ID
     assert make_kit().attach(cloud.task.id).result().image.pil().size == (48, 16)
 
 
@@ -186,7 +186,7 @@ def test_a_rejection_says_what_to_do(code: int, what: str, kit: ComfyKit, cloud:
     assert what in str(kit.run(WORKFLOW).msg)
 
 
-# What the answer says of the prompt
+# Prompt tips in the response
 
 
 def refused(kit: ComfyKit, **values: Any) -> ExecuteResult:
@@ -343,11 +343,11 @@ def test_the_instance_type_is_sent(make_kit: MakeKit, cloud: RunningHub, monkeyp
     assert cloud.task.instance_type == "ultra"
 
 
-# Leaving while it is created
+# Leaving during creation
 
 
 def held_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
-    """A run whose request to create is under way."""
+    """Submit a run and wait until its create request is in flight."""
     cloud.answer("create", answer)
     run = kit.submit(WORKFLOW)
     cloud.wait_for(lambda: cloud.find_requests("create"))

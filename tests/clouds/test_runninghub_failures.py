@@ -1,4 +1,4 @@
-"""A task that fails says which node failed, and why, in whatever shape its site tells it."""
+"""A failed task reports which node failed and why, in every known format."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_an_error_names_the_workflow_of_its_run(make_kit: MakeKit, cloud: Runnin
     assert result.prompt_id == run.prompt_id == cloud.task.id
 
 
-# Cancelled by somebody else
+# Cancelled elsewhere
 
 
 def test_a_task_cancelled_elsewhere_is_reported_as_cancelled(

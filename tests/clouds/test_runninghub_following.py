@@ -1,4 +1,4 @@
-"""A task is followed by looking at it: whatever is told, in whatever order, and never in a hurry."""
+"""A task is followed by polling: with any states in any order, and never without a pause."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def looks(cloud: RunningHub) -> int:
 
 
 def failed(result: ExecuteResult, kind: str) -> str:
-    """What is said of a run that failed in this way."""
+    """Run a task that fails and return its message."""
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == kind, result.msg
@@ -104,7 +104,7 @@ TROUBLES: dict[str, Answer] = {
 def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
     trouble: str, kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if trouble == "silence":  # all the other answers must still come in time
+    if trouble == "silence":  # all other responses must still arrive in time
         monkeypatch.setattr(runninghub_api, "ANSWER_TIMEOUT", 0.5)
     cloud.fates += [Fate(outputs=[PICTURE]), Fate(outputs=[PICTURE])]
     cloud.answer("v2/query", TROUBLES[trouble], times=5)
@@ -193,17 +193,17 @@ def test_a_deleted_task_is_not_waited_for(
     failed(kit.attach("1904").result(), "gone")
 
 
-# Never hot
+# Pauses between polls
 
 
 def paced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that can be counted."""
+    """Set pauses that are long enough to measure."""
     for name, seconds in {"FIRST": 0.05, "QUEUED": 0.2, "RUNNING": 0.3, "LEAST": 0.05}.items():
         monkeypatch.setattr(runninghub_follow, f"LOOK_{name}", seconds)
 
 
 def counted(run: Callable[[], ExecuteResult], cloud: RunningHub) -> float:
-    """Looks a second, by a run that goes on for a second."""
+    """Return the polls per second of a run that lasts a second."""
     began = time.monotonic()
     failed(run(), "timeout")
     return (looks(cloud) - 2) / (time.monotonic() - began)
@@ -308,7 +308,7 @@ def test_a_response_can_be_in_an_envelope(kit: ComfyKit, cloud: RunningHub) -> N
     assert kit.attach("1904").result().status == "failed"
 
 
-# Its outputs
+# Outputs
 
 
 @pytest.mark.parametrize("change", [changes.without_results, changes.without_node_ids])

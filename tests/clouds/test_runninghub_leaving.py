@@ -1,4 +1,4 @@
-"""Whoever leaves while a task is being created leaves none behind, however late the answer comes."""
+"""Leaving during creation leaves no running task behind, however late the response arrives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answered() -> Iterator[threading.Event]:
 
 
 def held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
-    """A run whose task is being created."""
+    """Submit a run and wait until its task is being created."""
     cloud.answer("create", Held(answered, done=True))
     run = kit.submit(WORKFLOW)
     cloud.wait_for(lambda: cloud.find_requests("create"))

@@ -1,4 +1,4 @@
-"""What a task gave: fetched when it ends, without the key, since its addresses live for a day."""
+"""Outputs are downloaded when a task ends, without the key; their URLs expire after a day."""
 
 from __future__ import annotations
 

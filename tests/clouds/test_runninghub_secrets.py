@@ -1,4 +1,4 @@
-"""The key goes to its site alone; neither it nor the credential of a socket is found anywhere else."""
+"""The key goes to its own site only; neither the key nor a socket's credential appears anywhere else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ APP = "1937084629516193794"
 
 
 class Elsewhere(Served):
-    """Another origin: notes whatever comes."""
+    """Another origin, which records all requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 
 def secrets(cloud: RunningHub) -> set[str]:
-    """All that must not be found: the key, the credentials of the sockets, in the forms in which they travel."""
+    """Return all secrets (the key and the sockets' credentials) in all encodings in which they are sent."""
     found = {cloud.key, cloud.key[8:], base64.b64encode(cloud.key.encode()).decode()}
     for task in cloud.tasks.values():
         signed = json.loads(base64.b64decode(task.auth))["sign"]
@@ -56,7 +56,7 @@ def secrets(cloud: RunningHub) -> set[str]:
 
 
 def told(result: Any) -> list[Any]:
-    """All parts of a result."""
+    """Return all parts of a result."""
     return [result, *(getattr(result, field.name) for field in dataclasses.fields(result))]
 
 

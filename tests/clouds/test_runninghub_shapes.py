@@ -1,4 +1,4 @@
-"""Answers in shapes that are seen in one place and may be met in another; what they echo of the key is hidden."""
+"""Responses in formats known from other endpoints; an echoed key is hidden."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .runninghub import LOST, Reply, RunningHub
 
 
 def flat(body: Any) -> Any:
-    """An answer without an envelope, as the newer routes have it."""
+    """Remove the envelope, as in the newer routes."""
     return {**body["data"], "status": body["data"]["taskStatus"], "errorCode": "", "errorMessage": ""}
 
 
 def with_status(body: Any) -> Any:
-    """An envelope that has a status of its own."""
+    """Add a status to the envelope."""
     return {**body, "status": 200}
 
 

@@ -1,4 +1,4 @@
-"""The socket of a task tells its progress and its previews, and can do no harm."""
+"""A task's socket provides progress and previews, and cannot do harm."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .runninghub import NOT_FOUND, Polls, Refusal, RunningHub, changes
 
 @pytest.fixture(autouse=True)
 def _gated(cloud: RunningHub, gate: tuple[str, Gate]) -> None:
-    """A workflow of three steps, which really begins when somebody listens."""
+    """A workflow of three steps, which starts only when a socket is open."""
     cloud.workflows[WORKFLOW] = workflows.gated(gate[0])
     cloud.waits_for_socket = True
     gate[1].open()
 
 
 class Seen:
-    """What a watcher of a run is told."""
+    """The progress and previews that a subscriber of a run gets."""
 
     def __init__(self, run: Run) -> None:
         self.progress: list[Progress] = []

@@ -1,4 +1,4 @@
-"""What names a workflow of RunningHub, and what does not; how it is read."""
+"""IDs, page URLs and files that name a workflow on RunningHub, and how it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files on their way to RunningHub: by either route, once per content."""
+"""Uploads to RunningHub: by either route, once for each content."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_the_old_routes_limits_are_checked_before_uploading(
 ) -> None:
     monkeypatch.setattr(runninghub_files, "UPLOAD_LIMIT", 2 << 20)
     large = png() + bytes(3 << 20)
-    assert kit.run(WORKFLOW, image=large).status == "completed"  # the new one has no limit that is known
+    assert kit.run(WORKFLOW, image=large).status == "completed"  # the new route has no known limit
     cloud.answer("v2/upload", NOT_FOUND, times=None)
     result = kit.run(WORKFLOW, image=large + b"1")
     assert result.status == "failed"

@@ -1,4 +1,4 @@
-"""What a task is given: values by their names, refused before anything is sent, and every seed."""
+"""Values of a task: by name, checked before sending, with every seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ APP = "1937084629516193794"
 
 
 def seeded(**seeds: Any) -> workflows.Graph:
-    """A picture beside samplers, one for each seed, which nothing runs."""
+    """Build a workflow with one sampler for each seed; the samplers do not run."""
     graph = workflows.picture()
     for number, (field, seed) in enumerate(seeds.items(), 3):
         graph[str(number)] = {
@@ -145,7 +145,7 @@ def test_large_seeds_stay_exact(seed: int, make_kit: MakeKit, cloud: RunningHub)
 
 @pytest.fixture
 def fields(cloud: RunningHub) -> dict[str, Any]:
-    """The fields of an app of all types, as its site tells them; they may be changed."""
+    """The fields of an app, one of each type, as the site describes them; tests can change them."""
     told: dict[str, Any] = {
         "text": ("6", "CLIPTextEncode", "STRING", "a fox", '["STRING", {"multiline": true}]'),
         "steps": ("3", "KSampler", "INT", "20", '["INT", {"default": 20, "min": 1, "max": 50}]'),
@@ -175,7 +175,7 @@ def fields(cloud: RunningHub) -> dict[str, Any]:
 
     cloud.apps[APP] = App("All of them", WORKFLOW, [Field("1", "width", "INT")])
     cloud.answer("apiCallDemo", demo, times=None)
-    # what runs must have these inputs; it does not run
+    # the graph must have these inputs, but the node does not run
     cloud.workflows[WORKFLOW] = {}
     for name, (node, class_type, _, value, _) in told.items():
         made = cloud.workflows[WORKFLOW].setdefault(node, {"class_type": class_type, "inputs": {}})

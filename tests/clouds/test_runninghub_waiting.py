@@ -1,4 +1,4 @@
-"""Leaving a task, stopping it, taking it up again; and how many run at a time."""
+"""Cancelling, leaving and attaching to tasks, and the number that run at a time."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def its(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
-    """The gate at which the workflow waits."""
+    """Replace the workflow by one that waits at a gate; return the gate."""
     cloud.workflows[WORKFLOW] = workflows.gated(gate[0])
     return gate[1]
 
 
 def noted(run: Run, words: str) -> None:
-    """Wait until it is told what a run waits for."""
+    """Wait until a run's progress has this note."""
     told = threading.Event()
     stop = run.subscribe(progress=lambda progress: told.set() if words in progress.note else None)
     assert told.wait(20), run.progress
     stop()
 
 
-# Stopping
+# Cancelling
 
 
 def test_a_run_can_be_cancelled(kit: ComfyKit, cloud: RunningHub, its: Gate) -> None:
@@ -155,7 +155,7 @@ def test_a_timeout_of_none_means_no_limit(make_kit: MakeKit, cloud: RunningHub) 
     assert make_kit(runninghub_timeout=0).run(WORKFLOW).status == "completed"
 
 
-# Taking up again
+# Attaching
 
 
 def test_another_kit_can_attach_to_a_task(kit: ComfyKit, make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
@@ -234,7 +234,7 @@ def test_attach_without_a_key_is_an_error(make_kit: MakeKit, cloud: RunningHub) 
     assert not cloud.requests
 
 
-# How many at a time
+# Concurrency
 
 
 def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:
@@ -251,8 +251,8 @@ def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHu
     for run in (third, second, first):
         assert run.result().status == "completed"
     colors = [each.graph["1"]["inputs"]["color"] for each in cloud.tasks.values()]
-    assert colors == [255, 2, 3]  # in the order in which they came
-    assert len(cloud.find_requests("create")) == 3  # none was ever turned down
+    assert colors == [255, 2, 3]  # in the order of their submission
+    assert len(cloud.find_requests("create")) == 3  # none was ever rejected
 
 
 def test_many_runs_of_one_kit_keep_their_order(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -307,7 +307,7 @@ def test_a_slot_is_freed_however_a_run_ends(make_kit: MakeKit, cloud: RunningHub
         cloud.answer("create", answer)
         assert kit.run(WORKFLOW).status == "failed"
         for task in cloud.tasks.values():
-            task.end, task.polls = "FAILED", 99  # its place in the account is free
+            task.end, task.polls = "FAILED", 99  # frees its slot in the account
     assert kit.run(WORKFLOW, width=-1).status == "failed"
     assert kit.run(WORKFLOW).status == "completed"
 
@@ -328,7 +328,7 @@ def test_a_task_of_another_client_can_be_attached(kit: ComfyKit, cloud: RunningH
     its.open()
     result = kit.attach(ask.create()["data"]["taskId"]).result()
     assert result.image.pil().size == (32, 16)
-    assert result.images_by_var == {"2": result.images}  # what it ran, its site does not tell
+    assert result.images_by_var == {"2": result.images}  # the site does not say which workflow it ran
 
 
 def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: RunningHub, its: Gate) -> None:

@@ -1,4 +1,4 @@
-"""Files of Comfy API v2: sent once, fetched from wherever they are, and read when they are texts."""
+"""Files of Comfy API v2: uploaded once, downloaded from any host, and read if they are texts."""
 
 from __future__ import annotations
 

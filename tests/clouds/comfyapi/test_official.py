@@ -1,4 +1,4 @@
-"""Beside the official client, comfy-sdk 0.5.0, on the same server: the same jobs give the same, byte by byte."""
+"""The same jobs give the same results, byte by byte, as with the official client, comfy-sdk 0.5.0."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .proxied import Proxied
 
 
 def ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
-    """What we make of a workflow, told as `official.py` tells it."""
+    """Run a workflow with our client and return the result in the format of `official.py`."""
     result = kit.options(raise_on_error=False).run(workflow, **values)
     if result.error is not None and result.error.kind == "refused":
         return {"refused": True}
@@ -26,7 +26,7 @@ def ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
 
 
 def several() -> workflows.Graph:
-    """Two nodes that save, one of them several pictures."""
+    """Build a workflow with two save nodes and several images."""
     graph = workflows.picture()
     graph["1"]["inputs"]["batch_size"] = 3
     graph["5"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "other/side"}}
@@ -40,7 +40,7 @@ def several() -> workflows.Graph:
 )
 def test_a_job_gives_the_same_result_as_the_official_client(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
     theirs = proxied.run_official_client(workflow)
-    while theirs["status"] == "expired":  # the proxy says so when a job ends between its looks at the server
+    while theirs["status"] == "expired":  # the proxy reports this if a job ends between its polls
         theirs = proxied.run_official_client(workflow)
     if theirs.get("error"):
         theirs["error"][1] = theirs["error"][1].strip()

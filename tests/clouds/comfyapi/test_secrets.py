@@ -1,4 +1,4 @@
-"""A planted key goes to the server of Comfy API v2 it is for, and is found nowhere else."""
+"""A planted key goes to its own Comfy API v2 server and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_secrets_appear_nowhere(
 
 
 def _without_servers(caplog: pytest.LogCaptureFixture) -> str:
-    """What was logged in this process by whoever is on our side: the double is in it as well."""
+    """Return what our code logged in this process, without the double's logs."""
     told = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp")]
     assert any("HTTP Request: " in line for line in told)
     return "\n".join(told)

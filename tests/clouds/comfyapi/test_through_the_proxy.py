@@ -1,4 +1,4 @@
-"""Comfy API v2, through the official proxy in front of the embedded server: all that works on a server works there."""
+"""Comfy API v2 through the official proxy in front of the embedded server: everything works as on a server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EDITOR: dict[str, Any] = {
 
 
 def colored(picture: Image.Image) -> tuple[Any, Any]:
-    """The size of a picture of one colour, and the colour."""
+    """Return the size and the colour of an image of one colour."""
     return picture.size, picture.getpixel((0, 0))
 
 
@@ -123,7 +123,7 @@ def test_progress_increases_with_previews_and_the_end_comes_last(kit: ComfyKit, 
 
 
 def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    """The proxy lets one through in half a second: of many steps some are seen."""
+    """The proxy passes on one preview every half second, so only some of many steps have one."""
     name, its = gate
     shown = threading.Event()
     seen: list[Any] = []
@@ -284,7 +284,7 @@ def test_a_restart_of_the_proxy_loses_no_run(sandbox: Any, make_kit: MakeKit, ga
             assert run.result().status == "completed"
 
 
-# -- found again -------------------------------------------------------------------------------------------------------
+# -- attaching ---------------------------------------------------------------------------------------------------------
 
 
 def test_attach_to_a_finished_run_returns_its_result(kit: ComfyKit, proxied: Proxied, make_kit: MakeKit) -> None:
@@ -319,7 +319,7 @@ def test_attach_to_an_unknown_job_fails(id_: str, kit: ComfyKit) -> None:
     assert caught.value.result.error.kind == "gone"
 
 
-# -- knowing -----------------------------------------------------------------------------------------------------------
+# -- information -------------------------------------------------------------------------------------------------------
 
 
 def test_status_describes_the_server(kit: ComfyKit, make_kit: MakeKit, sandbox: Any) -> None:
@@ -361,7 +361,7 @@ def test_an_output_can_be_a_value_of_a_form(kit: ComfyKit) -> None:
     told = form.get_state()["values"]["image"]
     assert told == str(made)
     assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
-    form.values["image"] = told  # as a page would send it back
+    form.values["image"] = told  # as a page would send it
     assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
     form.close()
 

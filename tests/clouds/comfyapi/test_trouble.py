@@ -1,4 +1,4 @@
-"""What may go wrong with Comfy API v2: answers that are lost, servers that are full or away, streams that break."""
+"""Failures of Comfy API v2: lost responses, full or unreachable servers, broken streams."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def test_a_server_that_ignores_a_cancel_is_reported(
     wait_for(run, lambda run: run.status == "running")
     run.cancel()
     result = run.result()
-    assert result.status == "completed"  # it is what became of it
+    assert result.status == "completed"  # the job really completed
     assert [line for line in result.warnings if "told to cancel, and goes on" in line]
 
 
-# -- a job whose answer is lost ----------------------------------------------------------------------------------------
+# -- a job with a lost response ----------------------------------------------------------------------------------------
 
 LOST = [
     Reply(0, after=True),
@@ -199,7 +199,7 @@ async def test_a_lost_job_with_a_file_is_found(double: Double, cloud_kit: ComfyK
     assert (await cloud_kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})).status == "completed"
 
 
-# -- a job that runs ---------------------------------------------------------------------------------------------------
+# -- a running job -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("listen", ["http", "websocket"])

@@ -119,7 +119,7 @@ class BaseKit:
         Raises:
             ServerError: The server is unreachable.
         """
-        return loop.call(self._find_backend().queued())
+        return loop.call(self._find_backend().list_queue())
 
     def history(self, limit: int = 10) -> list[Job]:
         """Return the jobs of the server that have ended, newest first.
@@ -131,7 +131,7 @@ class BaseKit:
             ServerError: The server is unreachable.
             ComfyKitError: The limit is not allowed.
         """
-        return loop.call(self._find_backend().recent(limit))
+        return loop.call(self._find_backend().list_history(limit))
 
     def models(self, folder: str | None = None) -> list[str]:
         """Return the files in one of the server's folders of models.
@@ -143,7 +143,7 @@ class BaseKit:
             ServerError: The server is unreachable.
             ComfyKitError: It has no such folder.
         """
-        return loop.call(self._find_backend().models(folder))
+        return loop.call(self._find_backend().list_models(folder))
 
     def input(self, name: str, workflow: Any = None) -> Media:
         """Return a file that the server has. It is downloaded when it is read.
@@ -163,7 +163,7 @@ class BaseKit:
         Raises:
             ServerError: The server is unreachable.
         """
-        return loop.call(self._find_backend(workflow).definitions(workflow.classes, fresh=True))
+        return loop.call(self._find_backend(workflow).get_definitions(workflow.classes, fresh=True))
 
     def find(self, ending: str, workflow: Any = None) -> list[str]:
         """Return the prompt IDs on the server with this ending: the job that ended last, then those that still run.
@@ -175,4 +175,4 @@ class BaseKit:
         Raises:
             ServerError: The server is unreachable.
         """
-        return loop.call(self._find_backend(workflow).find(ending))
+        return loop.call(self._find_backend(workflow).find_jobs(ending))

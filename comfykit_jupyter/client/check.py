@@ -90,7 +90,7 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
     try:
         workflow = await read_workflow(source, server)
         name = workflow.name
-        definitions = await server.definitions(workflow.classes, fresh=True)
+        definitions = await server.get_definitions(workflow.classes, fresh=True)
         workflow = await convert_workflow(workflow, server)
         return await _Check(server, workflow, definitions).report(values)
     except ServerError as error:
@@ -174,7 +174,7 @@ class _Check:
         if (
             isinstance(source, RemoteFile)
             and source.name not in upload.choices
-            and not await self.server.has(source.name)
+            and not await self.server.has_file(source.name)
         ):
             where = f"{one_line(upload.parameter)} ({upload.node_title})"
             message = f"{where}: the server has no file {short_repr(source.name)}"
@@ -187,7 +187,7 @@ class _Check:
             return [problem]
         node = prompt[problem.node_id]
         if problem.kind == "missing_node_type":
-            nearest = find_nearest(node["class_type"], await self.server.classes(), likeness=0.8)
+            nearest = find_nearest(node["class_type"], await self.server.list_classes(), likeness=0.8)
             hint = f" (did you mean {one_line(nearest)}?)" if nearest else ""
             return [replace(problem, message=f"{problem.message}{hint}")]
         if problem.kind != "value_not_in_list" or problem.field is None:
@@ -196,7 +196,7 @@ class _Check:
         spec = self.definitions[node["class_type"]].inputs.get(problem.field)
         where = f"{one_line(problem.field)} ({problem.node_title}, node {one_line(problem.node_id)})"
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
-            if value and await self.server.has(value):
+            if value and await self.server.has_file(value):
                 return []
             message = f"{where}: {_explain_missing_file(value)}"
             return [replace(problem, kind="missing_file", message=message)]
@@ -216,14 +216,14 @@ class _Check:
 
     async def _find_folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
         """Find the folder of `models/` that an input takes its files from: the one that lists the same files."""
-        folders = await self.server.models(None)
+        folders = await self.server.list_models(None)
         known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
         if known is None and field.startswith("clip_name"):
             known = "text_encoders" if "text_encoders" in folders else "clip"
         if known in folders or not choices:
             return known
         files = {str(choice) for choice in choices}
-        same = [folder for folder in folders if files & {*await self.server.models(folder)}]
+        same = [folder for folder in folders if files & {*await self.server.list_models(folder)}]
         return same[0] if len(same) == 1 else None
 
     def _find_unlisted_files(
@@ -240,7 +240,7 @@ class _Check:
         return found
 
     async def _check_unlisted_file(self, id_: str, field: str, value: str) -> list[Problem]:
-        if await self.server.has(value):
+        if await self.server.has_file(value):
             return []
         title = self.workflow.get_title(id_, self.definitions)
         message = f"{one_line(field)} ({title}, node {one_line(id_)}): {_explain_missing_file(value)}"

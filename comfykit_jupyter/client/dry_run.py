@@ -94,7 +94,7 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> Dr
         drawn.add(number)
         return number
 
-    definitions = await server.definitions(workflow.classes)
+    definitions = await server.get_definitions(workflow.classes)
     binding = workflow.bind(values, definitions, draw=draw)
     titles = {id_: workflow.get_title(id_, definitions) for id_ in workflow.prompt}
     found: dict[tuple[str, str], tuple[str, str]] = {}

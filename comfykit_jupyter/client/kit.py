@@ -323,7 +323,7 @@ class ComfyKit(BaseKit):
 
     async def _fields(self, workflow: Any) -> tuple[Field, ...]:
         loaded = await self._load(workflow)
-        return loaded.fields(await self._find_backend(loaded).definitions(loaded.classes, fresh=True))
+        return loaded.fields(await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True))
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:
         """Create a form of a workflow's parameters, for notebooks.

@@ -7,6 +7,8 @@ import re
 import threading
 from pathlib import Path
 
+from comfykit_jupyter.client.errors import SourceError
+
 CHUNK_SIZE = 1 << 20
 """Bytes that are read or written at a time."""
 
@@ -36,14 +38,19 @@ def strip_folders(text: str) -> str:
 
 
 def compute_digest(source: Path | bytes) -> tuple[str, int]:
-    """The SHA-256 of a file, or of the bytes of one, and how many bytes it has. Raises OSError."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file, or of the bytes of one, and its size in bytes.
+
+    Raises:
+        SourceError: The file can't be read.
+    """
     if isinstance(source, bytes):
-        digest.update(source)
-        return digest.hexdigest(), len(source)
-    size = 0
-    with source.open("rb") as file:
-        while piece := file.read(CHUNK_SIZE):
-            digest.update(piece)
-            size += len(piece)
+        return hashlib.sha256(source).hexdigest(), len(source)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with source.open("rb") as file:
+            while piece := file.read(CHUNK_SIZE):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     return digest.hexdigest(), size

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.transport.body import TooLarge, whole
+from comfykit_jupyter.client.transport.body import TooLarge, read_body
 
 LARGE = 1 << 30
 
@@ -34,7 +34,7 @@ class Cut(httpx.AsyncByteStream):
 def read(data: bytes, sizes: list[int], encoding: str = "", limit: int = LARGE) -> bytes:
     headers = {"Content-Encoding": encoding} if encoding else {}
     answer = httpx.Response(200, headers=headers, stream=Cut(data, sizes), request=httpx.Request("GET", "http://x/"))
-    return asyncio.run(whole(answer, limit)).content
+    return asyncio.run(read_body(answer, limit)).content
 
 
 DATA = st.binary(max_size=3000) | st.integers(0, 5_000_000).map(bytes)

@@ -203,7 +203,7 @@ async def test_a_server_that_is_no_comfyui_is_told_in_one_line(name: str, make_k
     assert "\n" not in str(result.msg)
     assert len(str(result.msg)) < 400
     if name == "not found":
-        assert "is no ComfyUI server" in str(result.msg)
+        assert "is not a ComfyUI server" in str(result.msg)
 
 
 @pytest.mark.parametrize("name", [name for name in GARBAGE if name != "not found"])

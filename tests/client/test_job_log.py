@@ -69,7 +69,7 @@ def test_what_ended_is_found_for_a_day_and_all_is_forgotten_in_a_week() -> None:
 
 
 def test_there_are_never_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_log, "MOST", 3)
+    monkeypatch.setattr(job_log, "MAX_NOTES", 3)
     for job in range(9):
         job_log.add(CLOUD, f"{job}-abc", str(job), PROMPT)
         aged(1)

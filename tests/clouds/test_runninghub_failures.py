@@ -197,5 +197,5 @@ def test_a_succeeded_task_that_disappears_has_no_outputs_to_wait_for(kit: ComfyK
     cloud.answer("outputs", 807, times=None)
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
-    assert "does not tell the outputs yet" in result.warnings[0]
+    assert "does not have the outputs yet" in result.warnings[0]
     assert len(cloud.find_requests("outputs")) <= follow.OUTPUTS_TRIES + follow.SOCKET_TRIES

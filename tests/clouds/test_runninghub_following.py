@@ -328,7 +328,7 @@ def test_outputs_without_node_ids_are_kept(kit: ComfyKit, cloud: RunningHub) -> 
     cloud.answer("outputs", 802, times=None)
     result = kit.run(WORKFLOW)
     assert result.image.pil().size == (32, 16)
-    assert result.warnings == ["RunningHub does not tell which nodes the outputs are of"]
+    assert result.warnings == ["RunningHub does not say which nodes the outputs come from"]
 
 
 def test_outputs_that_do_not_arrive_can_be_fetched_later(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -337,7 +337,7 @@ def test_outputs_that_do_not_arrive_can_be_fetched_later(kit: ComfyKit, cloud: R
     result = kit.run(WORKFLOW)
     assert (result.status, result.media) == ("completed", [])
     assert result.warnings == [
-        f"RunningHub does not tell the outputs yet: kit.attach('{cloud.task.id}') asks for them again"
+        f"RunningHub does not have the outputs yet: kit.attach('{cloud.task.id}') asks for them again"
     ]
     cloud.reset_answer("v2/query")
     assert kit.attach(cloud.task.id).result().image.pil().size == (32, 16)

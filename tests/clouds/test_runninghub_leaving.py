@@ -85,9 +85,9 @@ def test_cancel_during_downloads_returns_the_outputs_urls(kit: ComfyKit, cloud: 
     cloud.answer("file", HANGING)
     run = kit.submit(WORKFLOW)
     cloud.wait_for(lambda: cloud.files.requests)
-    assert "fetching" in run.progress.note
+    assert "downloading" in run.progress.note
     run.cancel()
     result = run.result(20)
     assert result.status == "completed"
-    assert result.warnings == ["1 of the outputs were not fetched, and live for a day"]
+    assert result.warnings == ["1 of the outputs were not downloaded; RunningHub keeps them for a day"]
     assert result.image.pil().size == (32, 16)

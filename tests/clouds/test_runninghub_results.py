@@ -74,7 +74,7 @@ def test_downloads_are_reported_as_progress(kit: ComfyKit, cloud: RunningHub) ->
     cloud.answer("file", Held(event))
     run = kit.submit(WORKFLOW)
     told = threading.Event()
-    run.subscribe(progress=lambda progress: told.set() if "fetching picture" in progress.note else None)
+    run.subscribe(progress=lambda progress: told.set() if "downloading picture" in progress.note else None)
     assert told.wait(20)
     event.set()
     assert run.result().status == "completed"

@@ -108,7 +108,7 @@ def test_simultaneous_first_uploads_of_a_kit_upload_once(make_kit: MakeKit, clou
     others = [kit.submit("rh-app:12", image=png()) for _ in range(2)]
     for run in others:
         told = threading.Event()
-        run.subscribe(progress=lambda progress, told=told: told.set() if "sending" in progress.note else None)  # type: ignore[misc]
+        run.subscribe(progress=lambda progress, told=told: told.set() if "uploading" in progress.note else None)  # type: ignore[misc]
         assert told.wait(20)
     held.set()
     assert [run.result().status for run in (first, *others)] == ["completed"] * 3
@@ -138,7 +138,7 @@ def test_without_the_new_route_the_old_one_is_used(answer: Reply, kit: ComfyKit,
 def test_without_an_upload_route_no_task_is_created(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", NOT_FOUND, times=None)
     cloud.answer("upload", build_page(404), times=None)
-    assert "no route by which files are sent" in str(kit.run(WORKFLOW, image=png()).msg)
+    assert "has no route for uploads" in str(kit.run(WORKFLOW, image=png()).msg)
     assert not cloud.find_requests("create")
 
 
@@ -151,7 +151,7 @@ def test_the_old_routes_limits_are_checked_before_uploading(
     cloud.answer("v2/upload", NOT_FOUND, times=None)
     result = kit.run(WORKFLOW, image=large + b"1")
     assert result.status == "failed"
-    assert "image (LoadImage): 3 MB are more than the 2 MB that RunningHub takes" in str(result.msg)
+    assert "image (LoadImage): the file has 3 MB, and RunningHub accepts at most 2 MB" in str(result.msg)
     assert not cloud.find_requests("upload")
     assert files.UPLOAD_LIMIT != 30 << 20
     monkeypatch.undo()
@@ -257,7 +257,7 @@ def test_a_run_cancelled_during_an_upload_was_never_submitted(kit: ComfyKit, clo
     cloud.answer("v2/upload", HANGING)
     run = kit.submit(WORKFLOW, image=png())
     told = threading.Event()
-    run.subscribe(progress=lambda progress: told.set() if progress.note == "sending image" else None)
+    run.subscribe(progress=lambda progress: told.set() if progress.note == "uploading image" else None)
     assert told.wait(20)
     cloud.wait_for(lambda: cloud.find_requests("v2/upload"))
     run.cancel()

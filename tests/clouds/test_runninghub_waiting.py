@@ -135,7 +135,7 @@ def test_after_the_clouds_timeout_a_task_can_be_attached(
     assert result.error is not None
     assert result.error.kind == "timeout"
     assert result.prompt_id == cloud.task.id
-    assert f"task {cloud.task.id} goes on: kit.attach('{cloud.task.id}') finds it" in str(result.msg)
+    assert f"task {cloud.task.id} keeps running: kit.attach('{cloud.task.id}') finds it" in str(result.msg)
     assert "runninghub_timeout" in str(result.msg)
     assert cloud.task.cancels == 0
     run = make_kit(raise_on_error=False).attach(cloud.task.id)

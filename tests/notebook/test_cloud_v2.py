@@ -59,7 +59,7 @@ def test_jobs_are_listed_and_unsupported_commands_say_so(page: Page, proxied: Pr
         assert cell.status == "ok" or "kit.attach" in text
     cell = page.run("%comfykit models")
     assert cell.status == "error"
-    assert "does not tell which models it has" in cell.error
+    assert "does not expose its models" in cell.error
     page.run("%comfykit cancel")
     assert page.run("run.result()").status == "error"
     assert page.value("run.status") == "'cancelled'"

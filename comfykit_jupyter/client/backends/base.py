@@ -1,7 +1,7 @@
-"""`Backend`: what a run, and the kit, ask of the place where workflows run. Each server's or cloud's file has its own.
+"""`Backend`: the interface of the places where workflows run. The folder of each server or cloud implements it.
 
-A backend speaks in ComfyUI's words: whatever its own API says, it hands a run (`Follower`) events and records of that
-kind, so that one engine follows them all. `routing.py` decides which one a workflow goes to.
+A backend speaks ComfyUI's language. Whatever its own API is like, it gives a run (`Follower`) events and records as
+ComfyUI has them, so that one engine follows all runs. `routing.py` decides which backend a workflow goes to.
 """
 
 from __future__ import annotations
@@ -33,16 +33,23 @@ Note: TypeAlias = "Callable[[str], None]"
 
 @dataclass(frozen=True)
 class Server:
-    """A server or cloud as it answered last."""
+    """The state of a server or cloud when it was asked.
+
+    Attributes:
+        url: Its address.
+        reachable: Whether it answers.
+        version: The version of ComfyUI, if it says so.
+        message: One line: what is wrong, or what it is.
+        running: The number of running jobs.
+        pending: The number of queued jobs.
+    """
 
     url: str
     reachable: bool
     version: str | None = None
     message: str = ""
-    """One line: what is wrong, or what it is."""
     running: int = 0
     pending: int = 0
-    """Jobs in its queue."""
 
 
 class Refused(Exception):
@@ -116,31 +123,31 @@ class Order:
 
 
 class Listener(Protocol):
-    """One run, as what is heard from a server tells of it."""
+    """One run, as the event socket of a server sees it."""
 
     def on_event(self, event: Mapping[str, Any]) -> None:
-        """A message as ComfyUI's socket sends them; its `prompt_id` is the run's own `id`."""
+        """Handle a message as ComfyUI's socket sends it; its `prompt_id` is the run's own `id`."""
 
     def on_preview(self, preview: Preview) -> None:
-        """A preview of this run."""
+        """Handle a preview of this run."""
 
     def on_break(self) -> None:
-        """The connection was lost: what happened meanwhile was not seen."""
+        """Handle the loss of the connection: events may have been missed."""
 
 
 class Follower(Listener, Protocol):
     """A run, as `Backend.follow` sees it."""
 
     id: str
-    """Its own name, the same from its first moment to its end."""
+    """Its own ID, which never changes."""
     trusted: bool
-    """Whether the socket has seen all of it so far."""
+    """Whether the socket has seen everything so far."""
     changed_at: float
-    """A queue as of before this moment, on the monotonic clock, says nothing about it."""
+    """On the monotonic clock: a queue that was read before this moment says nothing about the run."""
 
     @property
     def prompt_id(self) -> str:
-        """The server's name for it."""
+        """The prompt ID."""
 
     @property
     def ended(self) -> bool:
@@ -148,45 +155,45 @@ class Follower(Listener, Protocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether it is still in the queue."""
+        """Whether it is still queued."""
 
     async def doubt(self, timeout: float) -> None:
-        """Come back when it has ended, or when there is reason to ask the server; in `timeout` seconds at most."""
+        """Return when it has ended, when there is reason to ask the server, or after `timeout` seconds."""
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
-        """The record of its end, as in ComfyUI's history: the truth."""
+        """Handle the record of its end, as in ComfyUI's history. This is the truth."""
 
     def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """The queue, as ComfyUI tells it, with this run in it."""
+        """Handle a queue as ComfyUI has it, with this run in it."""
 
     def on_note(self, note: str) -> None:
-        """What is waited for, in a few words, until something else happens."""
+        """Show what it is waiting for, in a few words, until something else happens."""
 
     def on_warning(self, line: str) -> None:
-        """Something that whoever reads the result should know."""
+        """Add a warning to the result."""
 
     def on_cost(self, cost: Mapping[str, float]) -> None:
-        """What it cost, where that is told: `coins`, `money`, `seconds` that were paid."""
+        """Handle what it cost, if that is known: `coins`, `money`, and the `seconds` that were paid."""
 
     def on_missing(self) -> None:
-        """The server does not know it."""
+        """Handle that the server does not know it."""
 
     def on_failed(self, error: RunError) -> None:
-        """No more can be known: the server is away for too long, say."""
+        """Handle that its outcome can't be found out: the server is away for too long, for example."""
 
 
 class Backend(ABC):
-    """One server or cloud. Lives on the background loop; made without contacting it, from any thread."""
+    """One server or cloud. It lives on the background loop; creating it contacts nobody, from any thread."""
 
     accepts_client_ids: ClassVar[bool] = True
-    """Whether a job may be named by whoever sends it: then it can be looked for whatever happens."""
+    """Whether the client chooses the prompt ID. If so, a job can be found although its answer was lost."""
     has_object_info: ClassVar[bool] = True
-    """Whether it tells what its nodes take, and which files it has."""
+    """Whether it describes its nodes, as `/object_info` does, and knows which files it has."""
 
     url: str
     version: str | None = None
     last_turn: asyncio.Event | None = None
-    """Set when the newest submission has been posted, or never will be: the next one waits for it."""
+    """Set when the newest submission was posted, or never will be. The next one waits for it."""
 
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
@@ -197,53 +204,65 @@ class Backend(ABC):
         """Read a workflow that is stored in this cloud; see `Route.find_hosted`.
 
         Raises:
-            SourceError: There is no such workflow. ServerError: The cloud can't be reached, or rejects the key.
+            SourceError: There is no such workflow.
+            ServerError: The cloud can't be reached, or rejects the key.
         """
         raise SourceError(f"{hosted.name} is not a workflow of {self.url}")
 
     @abstractmethod
-    async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:
-        """What is known of these classes; those of which nothing is are left out."""
+    async def get_definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:
+        """Return the definitions of node classes; a class without one is left out.
 
-    async def classes(self) -> list[str]:
-        """The names of all node classes, as far as they are told."""
+        Args:
+            classes: The names of the classes.
+            fresh: Whether to ask for those again that are known already.
+        """
+
+    async def list_classes(self) -> list[str]:
+        """Return the names of all node classes; none if they are not known."""
         return []
 
-    async def has(self, name: str) -> bool:  # noqa: ARG002 - where nobody can tell
-        """Whether there is a file of the name by which nodes know it."""
+    async def has_file(self, name: str) -> bool:  # noqa: ARG002 - some can't say
+        """Return whether there is a file with this name, as nodes know it; True if that is not known."""
         return True
 
-    async def preflight(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - for those who have any
-        """What stands in the way of a run, beside the workflow and its values."""
+    async def preflight(self, workflow: Workflow) -> list[Problem]:  # noqa: ARG002 - most find none
+        """Return what would prevent a run, beside the workflow and its values."""
         return []
 
     @abstractmethod
-    def find_remote_file(self, text: str) -> str | None:
-        """What stands in a prompt for a file that is there already, if the text is its address or name there."""
+    def find_remote_file(self, text: str) -> Any:
+        """Return what stands in a prompt for a file on this server; None if the text is not its address or name."""
 
     @abstractmethod
     def reference_to(self, media: Media) -> Any:
-        """What stands in a prompt for an output of an earlier run there; None: it has to be sent."""
+        """Return what stands in a prompt for an output of an earlier run; None if it has to be uploaded."""
 
     @abstractmethod
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> Any:
-        """Send a file, unless it is there already; returns what stands in a prompt for it.
+        """Upload a file, unless it is there already, and return what stands for it in a prompt.
+
+        Args:
+            content: A file, or the bytes of one.
+            suffix: The suffix of its name, such as `.png`.
+            needed: The input that it is for.
 
         Raises:
-            ServerError: it did not arrive. SourceError: it can't be read.
+            ServerError: It did not arrive.
+            SourceError: It can't be read.
         """
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
-    async def listen(self, run: Follower) -> None:  # noqa: B027 - nothing need be done
-        """Tell a run of what happens from now on, if that has to begin before it is sent."""
+    async def listen(self, run: Follower) -> None:  # noqa: B027 - not every backend has a socket
+        """Send a run its events from now on, if that has to begin before it is posted."""
 
-    async def ready(self) -> bool:
-        """Whether all that happens from now on will be heard."""
+    async def is_listening(self) -> bool:
+        """Return whether a run will get all its events from now on."""
         return False
 
     async def prepare(self, order: Order, note: Note) -> None:  # noqa: B027 - most backends have nothing to prepare
-        """Check an order, and wait until there is room for its job; `unfollow` gives that back.
+        """Check an order, and wait until there is room for its job; `unfollow` gives the room back.
 
         Args:
             order: What is going to be posted.
@@ -278,50 +297,56 @@ class Backend(ABC):
 
     @abstractmethod
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Stay with a run until its outcome is known; `lost`: nobody can tell whether it is there at all."""
+        """Follow a run until it ends.
+
+        Args:
+            run: The run.
+            listen: Whether to use events; otherwise the server is asked again and again.
+            lost: Whether the submission may never have arrived.
+        """
 
     @abstractmethod
     async def cancel(self, prompt_id: str) -> bool:
-        """Take a job out of the queue, or stop it; never another one's. Returns whether it was there at all."""
+        """Cancel a queued or running job; never another one. Return whether it was there."""
 
-    def unfollow(self, run: Follower) -> None:  # noqa: B027 - nothing need be done
-        """The run has ended, or is left: tell it no more."""
+    def unfollow(self, run: Follower) -> None:  # noqa: B027 - not every backend keeps something
+        """Forget a run: it has ended, or nobody waits for it any more."""
 
-    # -- outputs (result.Origin) ---------------------------------------------------------------------------------------
+    # -- outputs (results.media.Origin) --------------------------------------------------------------------------------
 
     @abstractmethod
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """The address of an output, and what `fetch` needs to have it, from its entry in a record."""
+        """Return the address of an output, and what `fetch` needs to download it, from its entry in a record."""
 
     @abstractmethod
     async def fetch(self, media: Media) -> Path:
-        """A local copy of an output, fetched once.
+        """Return a local copy of an output, downloaded once.
 
         Raises:
-            ServerError: the server is away, or no longer has it.
+            ServerError: The server can't be reached, or no longer has it.
         """
 
-    # -- what it is and has --------------------------------------------------------------------------------------------
+    # -- the server ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     async def status(self) -> Server:
-        """What it is and does now; never raises for one that is away."""
+        """Return the state of the server. Never raises for one that can't be reached."""
 
-    async def find(self, ending: str) -> list[str]:
-        """See `ComfyKit.find`: by the notes of this machine, where ids are not ours."""
+    async def find_jobs(self, ending: str) -> list[str]:
+        """See `ComfyKit.find`. Jobs whose IDs the cloud chose are found in this machine's log."""
         return await asyncio.to_thread(job_log.find, self.url, ending)
 
-    async def queued(self) -> list[Job]:
+    async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""
-        raise ComfyKitError(f"{self.url} does not tell of its queue")
+        raise ComfyKitError(f"{self.url} does not expose its queue")
 
-    async def recent(self, most: int) -> list[Job]:  # noqa: ARG002
+    async def list_history(self, most: int) -> list[Job]:  # noqa: ARG002
         """See `ComfyKit.history`."""
-        raise ComfyKitError(f"{self.url} does not tell what it has run")
+        raise ComfyKitError(f"{self.url} does not expose its history")
 
-    async def models(self, folder: str | None) -> list[str]:  # noqa: ARG002
+    async def list_models(self, folder: str | None) -> list[str]:  # noqa: ARG002
         """See `ComfyKit.models`."""
-        raise ComfyKitError(f"{self.url} does not tell which models it has")
+        raise ComfyKitError(f"{self.url} does not expose its models")
 
     @abstractmethod
     async def close(self) -> None:

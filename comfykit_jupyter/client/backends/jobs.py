@@ -1,4 +1,4 @@
-"""`Job`: what a server tells of the jobs in its queue and its history, of whomever they are."""
+"""`Job`: one job in the queue or the history of a server, whoever submitted it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 from comfykit_jupyter.workflow.progress.records import read_binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
-MOST = 1000
-"""Jobs of a history that are asked for at most."""
+LIMIT = 1000
+"""Maximum number of jobs that are asked for."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a server. Its texts are as the server has them: escape them before they are shown.
+    """One job of a server. Its texts are as the server has them: escape them before you put them into HTML.
 
     Attributes:
-        prompt_id: what `kit.attach` takes.
+        prompt_id: What `kit.attach` accepts.
         status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
-        values: by parameter, as far as the titles of its prompt name some, and its seeds.
-        nodes: nodes of its prompt. files: files that it has made.
-        began: when it began, in seconds since 1970, by the server's clock. seconds: how long it took.
-        message: why it failed.
+        values: The values of its parameters and its seeds, as far as the titles of its prompt name parameters.
+        nodes: The number of nodes in its prompt.
+        files: The number of files that it has made.
+        began: When it began, in seconds since 1970, by the server's clock.
+        seconds: How long it took.
+        message: Why it failed.
     """
 
     prompt_id: str
@@ -39,19 +42,19 @@ class Job:
     message: str = ""
 
 
-def how_many(most: Any) -> int:
-    """A number of jobs that are to be told.
+def check_limit(limit: Any) -> int:
+    """Return the number of jobs to ask for.
 
     Raises:
-        ComfyKitError: it is none.
+        ComfyKitError: It is not such a number.
     """
-    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST:
-        raise ComfyKitError(f"history: {str(most)[:60]!r} is no number of runs from 1 to {MOST}")
-    return most
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= LIMIT:
+        raise ComfyKitError(f"history: limit must be an integer between 1 and {LIMIT}, not {short_repr(limit)}")
+    return limit
 
 
-def from_item(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
-    """A job from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
+def build_queued_job(item: Any, status: str, place: int | None = None, **known: Any) -> Job:
+    """Build a job from an item of the queue: `[number, prompt_id, prompt, extra_data, outputs]`."""
     item = item if isinstance(item, list) else []
     prompt = item[2] if len(item) > 2 else None
     extra = item[3] if len(item) > 3 else None
@@ -65,31 +68,31 @@ def from_item(item: Any, status: str, place: int | None = None, **known: Any) ->
     return Job(status=status, place=place, values=values, nodes=len(workflow.prompt), **known)
 
 
-def from_record(prompt_id: str, entry: Mapping[str, Any]) -> Job:
-    """A job that has ended, from its entry in a history."""
+def build_ended_job(prompt_id: str, entry: Mapping[str, Any]) -> Job:
+    """Build a job that has ended from its record."""
     item = entry.get("prompt")
     prompt = item[2] if isinstance(item, list) and len(item) > 2 and isinstance(item[2], dict) else {}
     classes = {id_: node for id_, node in prompt.items() if isinstance(node, dict) and "class_type" in node}
     state = apply_history(RunState.create(prompt_id, classes, {}, 0.0), entry, 0.0)
     error = state.error
-    return from_item(
+    return build_queued_job(
         item,
         "cancelled" if error is not None and error.stopped else state.status,
         prompt_id=prompt_id,
-        files=sum(_files(output) for output in state.outputs.values()),
-        began=_began(entry),
+        files=sum(_count_files(output) for output in state.outputs.values()),
+        began=_find_start(entry),
         seconds=None if state.started is None or state.ended is None else state.ended - state.started,
         message="" if error is None else error.message,
     )
 
 
-def _files(output: Mapping[str, Any]) -> int:
+def _count_files(output: Mapping[str, Any]) -> int:
     lists = (value for value in output.values() if isinstance(value, list))
     return sum(isinstance(each, dict) and "filename" in each for value in lists for each in value)
 
 
-def _began(entry: Mapping[str, Any]) -> float | None:
-    """The first time stamp of the record, which has milliseconds."""
+def _find_start(entry: Mapping[str, Any]) -> float | None:
+    """Return the first time stamp of a record, in seconds; None if there is none. Records have milliseconds."""
     status = entry.get("status")
     messages = status.get("messages") if isinstance(status, dict) else None
     for message in messages if isinstance(messages, list) else ():

@@ -11,7 +11,7 @@ _MIMES = {1: "image/jpeg", 2: "image/png"}
 
 @dataclass(frozen=True)
 class Preview:
-    """One preview picture, as the server sent it; `prompt_id` is the run's own id."""
+    """One preview, as the server sent it; `prompt_id` is the run's own ID."""
 
     prompt_id: str
     node_id: str | None
@@ -21,11 +21,11 @@ class Preview:
 
 
 def read_preview(frame: bytes, running: str | None) -> Preview | None:
-    """A preview in one of its two forms; None for whatever else there may be.
+    """Read a preview in one of its two forms; None for any other frame.
 
     Args:
-        frame: as it came.
-        running: what runs, which the older form does not say.
+        frame: A binary frame of the socket.
+        running: The ID of the running job, which the older form lacks.
     """
     if len(frame) < 8:
         return None

@@ -93,11 +93,11 @@ async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:
             f"{one_line(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
             "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"
         )
-    known = await server.definitions(workflow.classes)
+    known = await server.get_definitions(workflow.classes)
     with contextlib.suppress(WorkflowError):
         return await asyncio.to_thread(workflow.resolve, known)
     # what was missing may have been installed
-    return await asyncio.to_thread(workflow.resolve, await server.definitions(workflow.classes, fresh=True))
+    return await asyncio.to_thread(workflow.resolve, await server.get_definitions(workflow.classes, fresh=True))
 
 
 def _read_file(path: Path, name: str | None = None) -> Workflow:

@@ -246,7 +246,7 @@ class Run(ObservableRun):
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.send_files(binding)
         if self._listen:
-            self.trusted = await self._server.ready()
+            self.trusted = await self._server.is_listening()
         await self._post(submission, self.workflow, binding)
         await self._server.follow(self, listen=self._listen)
 
@@ -332,7 +332,7 @@ class Run(ObservableRun):
         is_posting = self._submission is not None and not self._submission.is_answered
         found = self._is_named and await self._server.cancel(self.prompt_id)
         if is_posting and not found and self._submission is not None:
-            await self._submission.answered()
+            await self._submission.wait_for_answer()
             if self._is_named:
                 await self._server.cancel(self.prompt_id)
         self._request_check()

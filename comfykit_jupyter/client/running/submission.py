@@ -1,4 +1,4 @@
-"""`Submission`: a workflow on its way to the server: read, its values bound, its files sent, and posted once."""
+"""`Submission`: a workflow on its way to the server: it is read, gets its values and files, and is posted once."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 TURN = 10.0
-"""Seconds that a prompt which is ready waits for those submitted before it, which may still send files."""
+"""Seconds that a prompt waits for those submitted before it, which may still upload files."""
 
 
 class Submission:
-    """What is sent for one run. Those of a server are posted in the order in which they were made.
+    """What is sent for one run. The submissions to a server are posted in the order in which they were created.
 
     Args:
-        server: where it goes.
-        id: the run's own: known before the server has seen anything.
-        read: gives the workflow.
-        values: the workflow's values by name.
-        note: tells whoever watches what is waited for.
+        server: Where it goes.
+        id: The run's own ID.
+        read: Reads the workflow.
+        values: The values of the workflow's parameters, by name.
+        note: Shows the user what the run is waiting for.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Submission:
         note: Callable[[str], None],
     ) -> None:
         self.posted_at: float | None = None
-        """When the prompt was sent, on the monotonic clock; None as long as no job can have begun."""
+        """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
         self.prompt_id = id if server.accepts_client_ids else None
-        """The server's name for it; where that gives the name, as soon as it has."""
+        """The prompt ID; None until a server that chooses the ID has done so."""
         self._id = id
         self._server = server
         self._read = read
@@ -57,7 +57,7 @@ class Submission:
         self._note = note
         self._prompt: Mapping[str, Any] = {}
         self.known: Definitions = {}
-        """The definitions by which its values were bound."""
+        """The definitions that its values were checked with."""
         self._posting: asyncio.Task[Accepted] | None = None
         self._replied = asyncio.Event()
         self._replied.set()
@@ -65,39 +65,40 @@ class Submission:
         server.last_turn = self._turn
 
     async def read(self) -> Workflow:
-        """The workflow, with its prompt.
+        """Read the workflow, and convert it to a prompt.
 
         Raises:
-            ComfyKitError: it can't be read, or the server is away.
+            ComfyKitError: It can't be read, or the server can't be reached.
         """
         return await convert_workflow(await self._read(), self._server)
 
     async def bind(self, workflow: Workflow) -> Binding:
-        """Its prompt with the values; one that the definitions refuse is tried with fresh ones.
+        """Put the values into the prompt. If one does not fit, the definitions are read again: they may be outdated.
 
         Raises:
-            ParameterError: a value does not fit. ServerError: the server is away.
+            ParameterError: A value does not fit.
+            ServerError: The server can't be reached.
         """
-        self.known = await self._server.definitions(workflow.classes)
+        self.known = await self._server.get_definitions(workflow.classes)
         with contextlib.suppress(ParameterError):
             return workflow.bind(self._values, self.known)
-        self.known = await self._server.definitions(workflow.classes, fresh=True)
+        self.known = await self._server.get_definitions(workflow.classes, fresh=True)
         return workflow.bind(self._values, self.known)
 
     async def send_files(self, binding: Binding) -> None:
-        """Have every media value on the server, and in the prompt its name there.
+        """Upload the files of all media values, and put the references to them into the prompt.
 
         Raises:
-            ComfyKitError: a file can't be read, or the server does not take it.
+            ComfyKitError: A file can't be read, or the server does not accept it.
         """
         for needed in binding.uploads:
-            binding.place(needed, await self._send(needed))
+            binding.place(needed, await self._send_file(needed))
 
-    async def _send(self, needed: Upload) -> Any:
+    async def _send_file(self, needed: Upload) -> Any:
         source = await read_media(needed, self._server)
         if isinstance(source, RemoteFile):
             return source.name
-        self._note(f"sending {needed.parameter}")
+        self._note(f"uploading {needed.parameter}")
         try:
             return await self._server.upload(source.content, source.suffix, needed)
         finally:
@@ -142,7 +143,7 @@ class Submission:
         self.posted_at = time.monotonic()
         self._replied.clear()
         self._posting = asyncio.ensure_future(self._post_or_find(order))
-        self._posting.add_done_callback(self._answered)
+        self._posting.add_done_callback(self._on_answer)
         return await asyncio.shield(self._posting)
 
     async def _post_or_find(self, order: Order) -> Accepted:
@@ -153,7 +154,7 @@ class Submission:
                 raise
             return await self._server.find_lost(order, error, self._note)
 
-    def _answered(self, posting: asyncio.Task[Accepted]) -> None:
+    def _on_answer(self, posting: asyncio.Task[Accepted]) -> None:
         self.pass_turn()
         self._replied.set()
         if posting.cancelled():
@@ -161,23 +162,23 @@ class Submission:
         error = posting.exception()
         if error is None:
             self.prompt_id = posting.result().prompt_id
-            if not self._server.accepts_client_ids:  # whatever becomes of this process, the job can be found again
-                remember = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
-                asyncio.get_running_loop().run_in_executor(None, remember)
+            if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
+                log = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
+                asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None
         elif isinstance(error, Refused) and error.prompt_id is not None:
             self.prompt_id = error.prompt_id
 
     def pass_turn(self) -> None:
-        """The next one need not wait for this any more: it was posted, or never will be."""
+        """Let the next submission go on: this one was posted, or never will be."""
         self._turn.set()
 
     @property
     def is_answered(self) -> bool:
-        """Whether the server has answered the prompt, in whatever way; or will never, since it was not sent."""
+        """Whether no answer to the prompt is outstanding: there was one, or the prompt was not sent."""
         return self._replied.is_set()
 
-    async def answered(self) -> None:
-        """Come back when the server has answered the prompt, in whatever way."""
+    async def wait_for_answer(self) -> None:
+        """Wait until the server has answered the prompt, in any way."""
         await self._replied.wait()

@@ -1,4 +1,8 @@
-"""GET from other people's servers: with no secret of ours, and without the address, which may hold one, in any log."""
+"""GET from servers of other people: with no secret of ours, and with the address, which may hold one, in no log.
+
+This is not `httpx.AsyncClient(follow_redirects=True)`, for three reasons: that logs every address, it reads the body of
+each redirect without a limit, and it uses the environment's proxy for addresses of this machine as well.
+"""
 
 from __future__ import annotations
 
@@ -17,25 +21,25 @@ if TYPE_CHECKING:
     import httpx
 
 REDIRECTS = 5
+"""How many redirects are followed."""
 
 
 @contextlib.asynccontextmanager
-async def get(
+async def open_url(
     url: str, timeout: float, redirects: int = REDIRECTS, *, tls: SSLContext | None = None, proxy: str | None = None
 ) -> AsyncIterator[httpx.Response]:
-    """The answer to a GET, its body still to be read; redirects are followed.
-
-    A client of httpx would log every address, query and all; its transport does not.
+    """Send a GET, follow redirects, and give the answer, its body still to be read.
 
     Args:
-        url: the address.
-        timeout: seconds without a byte.
-        redirects: that are followed at most.
-        tls: whose certificates are believed; else whose the machine does.
-        proxy: the address of a proxy on the way; else the environment's.
+        url: The address.
+        timeout: Seconds without a byte.
+        redirects: How many redirects are followed.
+        tls: Whose certificates are accepted; by default those that the machine trusts.
+        proxy: The address of a proxy; by default the environment's.
 
     Raises:
-        httpx.HTTPError, httpx.InvalidURL, ValueError: there is none.
+        httpx.HTTPError: There is no answer.
+        httpx.InvalidURL, ValueError: It is not an HTTP address, or there are too many redirects.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -44,16 +48,16 @@ async def get(
     target = httpx.URL(url)
     for _ in range(redirects + 1):
         if target.scheme not in ("http", "https") or not target.host:
-            raise ValueError("it is no http address")
+            raise ValueError("it is not an HTTP address")
         direct = is_loopback(str(target)) or proxy_bypass(target.host)
-        way = proxy or (None if direct else getproxies().get(target.scheme))
+        route = proxy or (None if direct else getproxies().get(target.scheme))
         headers = {"User-Agent": "comfykit-jupyter", "Accept": "*/*"}
         if target.userinfo:
             headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(target.userinfo)).decode()}"
         times = httpx.Timeout(timeout).as_dict()
         request = httpx.Request("GET", target, headers=headers, extensions={"timeout": times})
-        believed = tls or (_machines() if target.scheme == "https" else False)
-        async with httpx.AsyncHTTPTransport(verify=believed, proxy=way) as transport:
+        trusted = tls or (_build_default_tls() if target.scheme == "https" else False)
+        async with httpx.AsyncHTTPTransport(verify=trusted, proxy=route) as transport:
             response = await transport.handle_async_request(request)
             response.request = request
             try:
@@ -63,12 +67,12 @@ async def get(
                 target = target.join(response.headers["location"])
             finally:
                 await response.aclose()
-    raise ValueError("it redirects again and again")
+    raise ValueError("too many redirects")
 
 
 @functools.cache
-def _machines() -> SSLContext:
-    """The certificates that the machine believes: reading them takes longer than many a request."""
+def _build_default_tls() -> SSLContext:
+    """Read the certificates that the machine trusts, once: that takes longer than many a request."""
     import httpx
 
     return httpx.create_ssl_context()

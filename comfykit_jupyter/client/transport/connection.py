@@ -1,4 +1,4 @@
-"""`Connection`: the httpx client of one server, made when it is first needed, on the background loop."""
+"""`Connection`: the httpx client of one server, created on the background loop when it is first needed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.settings import Settings, is_loopback
-from comfykit_jupyter.client.transport.body import ENCODING, whole
-from comfykit_jupyter.client.transport.tls import tls_context
+from comfykit_jupyter.client.transport.body import ENCODING, read_body
+from comfykit_jupyter.client.transport.tls import build_tls_context
 
 if TYPE_CHECKING:
     import httpx
 
 READ_TIMEOUT = 60.0
-"""Seconds for the next bytes of an answer."""
+"""Seconds until the next bytes of an answer."""
 ANSWER_LIMIT = 256 * 1024 * 1024
-"""Bytes of an answer that is read into memory: the definitions of all nodes are 30 MB, a long history may be more."""
+"""Maximum size in bytes of an answer: the definitions of all nodes are 30 MB, a long history may be more."""
 RETRY_AFTER = 5.0
-"""Seconds to wait where a server asks for a pause and does not say how long."""
+"""Seconds to wait if a server asks for a pause and does not say how long."""
 RETRY_AFTER_MOST = 120.0
-"""Seconds that such a pause may take."""
+"""Maximum of such a pause."""
 
 
 class _Discreet(logging.Filter):
-    """At DEBUG httpcore logs the headers of answers: among them are cookies, and the signed addresses of redirects."""
+    """Keeps the headers of answers out of httpcore's log: they include cookies and signed addresses of redirects."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it may be logged; what other threads do with httpcore is their own."""
+        """Return whether a record may be logged. What other threads do with httpcore is not our business."""
         return "receive_response_headers.complete" not in str(record.msg) or not loop.is_loop_thread()
 
 
@@ -40,15 +40,17 @@ _discreet = _Discreet()
 
 
 class Connection:
-    """The way to one server. Made without contacting it, from any thread; all else is for the background loop.
+    """The HTTP connections to one server.
+
+    Creating it contacts nobody, from any thread. Everything else runs on the background loop.
 
     Args:
-        url: the server's address.
-        settings: how it is reached.
-        headers: gives what tells the server who we are: it goes there only, no redirect is followed.
-        connect: seconds for a connection.
-        pool: connections at the most.
-        renewed: called when there is another event loop than before: whatever else belongs to one is to be made anew.
+        url: The server's address.
+        settings: How the server is reached.
+        headers: Returns the headers that authenticate us. They go to this server only: no redirect is followed.
+        connect: Seconds for a connection.
+        pool: Maximum number of connections.
+        on_new_loop: Called when the event loop is not the one of before: what belongs to that loop is to be replaced.
     """
 
     def __init__(
@@ -59,41 +61,41 @@ class Connection:
         *,
         connect: float = 10.0,
         pool: int = 16,
-        renewed: Callable[[], None] | None = None,
+        on_new_loop: Callable[[], None] | None = None,
     ) -> None:
         self.url = url
         self.secrets: Mapping[str, str] = {}
-        """The headers that tell who we are, once there was a request."""
+        """The headers that authenticate us; empty before the first request."""
         self._settings = settings
         self._headers = headers
         self._connect = connect
         self._pool = pool
-        self._renewed = renewed
-        self._unconnected()
+        self._on_new_loop = on_new_loop
+        self._reset()
 
-    def _unconnected(self) -> None:
-        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+    def _reset(self) -> None:
+        """Forget what belongs to one event loop: a forked process has another one."""
         self._home: asyncio.AbstractEventLoop | None = None
         self._http: httpx.AsyncClient | None = None
         self._forgotten: finalize[Any, Any] | None = None
         self._opening = asyncio.Lock()
         self._moving: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def _settle(self) -> None:
-        """Begin anew on an event loop that is another one than before."""
+    def _use_running_loop(self) -> None:
+        """Start again if the event loop is not the one of before."""
         home = asyncio.get_running_loop()
         if self._home is home:
             return
         if self._forgotten is not None:
             self._forgotten.detach()
-        self._unconnected()
+        self._reset()
         self._home = home
-        if self._renewed is not None:
-            self._renewed()
+        if self._on_new_loop is not None:
+            self._on_new_loop()
 
-    async def client(self) -> httpx.AsyncClient:
-        """The client, which has our secrets: its requests must go to this server's origin only."""
-        self._settle()
+    async def get_client(self) -> httpx.AsyncClient:
+        """Return the client. It carries our secrets: its requests must go to this server's origin only."""
+        self._use_running_loop()
         if self._http is not None:
             return self._http
         async with self._opening:
@@ -111,10 +113,10 @@ class Connection:
                     ),
                     follow_redirects=False,  # secrets stay with their origin
                     trust_env=not is_loopback(self.url),
-                    verify=tls_context(self._settings.verify) or True,
+                    verify=build_tls_context(self._settings.verify) or True,
                     proxy=self._settings.proxy,
                 )
-                # most kits are never closed: when one is forgotten, its connections go with it
+                # most kits are never closed: their connections are closed when they are garbage collected
                 self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self._http)
                 self._forgotten.atexit = False
         return self._http
@@ -122,33 +124,34 @@ class Connection:
     async def exchange(
         self, method: str, path: str, *, again: bool = False, limit: int = ANSWER_LIMIT, **options: Any
     ) -> httpx.Response:
-        """One request and its whole answer.
+        """Send one request and return its whole answer.
 
         Args:
             method: GET, POST, …
-            path: of the route, or an address of the same origin.
-            again: whether it may be sent twice, when a kept connection turns out to be closed.
-            limit: bytes of the answer at the most.
-            options: for httpx.
+            path: The path of the route, or an address of the same origin.
+            again: Whether it may be sent twice, if a kept connection turns out to be closed.
+            limit: Maximum size of the answer in bytes.
+            options: For httpx.
 
         Raises:
-            httpx.HTTPError: there is none. TooLarge: it has more bytes.
+            httpx.HTTPError: There is no answer.
+            TooLarge: The answer is larger.
         """
         import httpx
 
         while True:
-            client = await self.client()  # each time: it may be closed meanwhile
+            client = await self.get_client()  # again each time: it may have been closed
             try:
                 async with client.stream(method, path, **options) as response:
-                    return await whole(response, limit)
+                    return await read_body(response, limit)
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 if not again:
                     raise
                 again = False
 
-    def moving(self, name: str) -> asyncio.Lock:
-        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
-        self._settle()
+    def lock_file(self, name: str) -> asyncio.Lock:
+        """Return the lock of a file that is uploaded or downloaded: several runs that want it transfer it once."""
+        self._use_running_loop()
         return self._moving.setdefault(name, asyncio.Lock())
 
     async def close(self) -> None:
@@ -165,9 +168,9 @@ def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> No
         asyncio.run_coroutine_threadsafe(http.aclose(), loop)
 
 
-def retry_after(told: str | None) -> float:
-    """Seconds to wait, from the header of this name: a number of them, or a date."""
-    text = (told or "").strip()
+def parse_retry_after(value: str | None) -> float:
+    """Return the seconds to wait, from the header `Retry-After`: a number of seconds, or a date."""
+    text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return max(1.0, min(float(text[:9]), RETRY_AFTER_MOST))
     try:

@@ -1,4 +1,4 @@
-"""What tells a server who we are: the headers made from `api_key`, `cookies` and `headers`. They go to it alone."""
+"""The headers that authenticate us to a server, built from `api_key`, `cookies` and `headers`; only it gets them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ServerError, SettingsError
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.anonymous import get
-from comfykit_jupyter.client.transport.body import TooLarge, whole
+from comfykit_jupyter.client.transport.anonymous import open_url
+from comfykit_jupyter.client.transport.body import TooLarge, read_body
 
 COOKIES_LIMIT = 1 << 20
-"""Bytes of the page that gives the cookies at the most."""
+"""Maximum size in bytes of the page that gives the cookies."""
 
 
-async def secret_headers(settings: Settings) -> dict[str, str]:
-    """The headers that every request to the server carries.
+async def build_secret_headers(settings: Settings) -> dict[str, str]:
+    """Build the headers that every request to the server carries.
 
     Raises:
-        SettingsError: one of them can't be used. ServerError: the page that gives the cookies can't be read.
+        SettingsError: One of them can't be used.
+        ServerError: The page that gives the cookies can't be read.
     """
     headers = dict(settings.headers)
     if settings.api_key:
@@ -28,29 +29,29 @@ async def secret_headers(settings: Settings) -> dict[str, str]:
         if cookies.startswith(("http://", "https://")):
             cookies = await _fetch_cookies(cookies)
         headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in _parse_cookies(cookies).items())
-    _check(headers)
+    _check_headers(headers)
     return headers
 
 
 async def _fetch_cookies(url: str) -> str:
-    """The text of the page that gives the cookies: fetched once, with no secret of ours."""
+    """Return the text of the page that gives the cookies: it is read once, without any secret of ours."""
     import httpx
 
     try:
-        async with get(url, 10) as response:
-            text = (await whole(response, COOKIES_LIMIT)).text
+        async with open_url(url, 10) as response:
+            text = (await read_body(response, COOKIES_LIMIT)).text
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TooLarge) as error:
-        raise ServerError(f"cookies: the page that gives them can't be read: {type(error).__name__}") from None
+        raise ServerError(f"cookies: the page with the cookies can't be read: {type(error).__name__}") from None
     if response.status_code != 200:
-        raise ServerError(f"cookies: {urlsplit(url).hostname} answers {response.status_code} instead of giving them")
+        raise ServerError(f"cookies: {urlsplit(url).hostname} answers {response.status_code} instead of cookies")
     return text
 
 
-def _check(headers: Mapping[str, str]) -> None:
-    """Refuse what no header can carry, before a library names it in an error of its own, value and all.
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Reject what a header can't carry, before a library does so in an error that shows the value.
 
     Raises:
-        SettingsError: a name or value has characters of that kind. The message does not show the value.
+        SettingsError: A name or value has such characters. The message does not show the value.
     """
     for name, value in headers.items():
         fine = isinstance(name, str) and isinstance(value, str) and name and not set(name) & set(" :")
@@ -62,10 +63,10 @@ def _check(headers: Mapping[str, str]) -> None:
 
 
 def _parse_cookies(text: str) -> dict[str, str]:
-    """Cookies by name, from a JSON object or from `name=value; other=value`.
+    """Parse cookies, by name, from a JSON object or from `name=value; other=value`.
 
     Raises:
-        SettingsError: it is neither.
+        SettingsError: The text is neither.
     """
     text = text.strip()
     if text.startswith("{"):

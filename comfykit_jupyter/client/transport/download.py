@@ -10,44 +10,44 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import SourceError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, get_local_folder
-from comfykit_jupyter.client.transport.anonymous import get
-from comfykit_jupyter.client.transport.body import TooLarge, pieces
+from comfykit_jupyter.client.transport.anonymous import open_url
+from comfykit_jupyter.client.transport.body import TooLarge, iter_body
 
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
 
 
 async def fetch_file(url: str, *, tls: SSLContext | None = None, proxy: str | None = None) -> Path:
-    """A local copy of the file behind a URL; `tls` and `proxy` as for `elsewhere.get`.
+    """Download the file behind a URL; `tls` and `proxy` as for `open_url`.
 
     Raises:
-        SourceError: there is no answer, it says no, or it is larger than `MAX_MEDIA_BYTES` bytes.
+        SourceError: There is no answer, it is an error, or it is larger than `MAX_MEDIA_BYTES`.
     """
     copy = get_local_folder() / uuid.uuid4().hex
     try:
         with copy.open("wb") as file:
-            async for piece in _pieces(url, MAX_MEDIA_BYTES, tls, proxy):
-                file.write(piece)
+            async for chunk in _iter_url(url, MAX_MEDIA_BYTES, tls, proxy):
+                file.write(chunk)
     except BaseException:
         copy.unlink(missing_ok=True)
         raise
     return copy
 
 
-async def _pieces(url: str, limit: int, tls: SSLContext | None, proxy: str | None) -> AsyncIterator[bytes]:
-    """What is behind a URL, piece by piece, asked for with no secret of ours."""
+async def _iter_url(url: str, limit: int, tls: SSLContext | None, proxy: str | None) -> AsyncIterator[bytes]:
+    """Yield what is behind a URL, in chunks. It is asked for without any secret of ours."""
     import httpx
 
     host = urlsplit(url).hostname
     try:
-        async with get(url, DOWNLOAD_TIMEOUT, tls=tls, proxy=proxy) as response:
+        async with open_url(url, DOWNLOAD_TIMEOUT, tls=tls, proxy=proxy) as response:
             if (status := response.status_code) != 200:
                 passing = status == 429 or status >= 500
                 raise SourceError(f"{host} answers {status} to {urlsplit(url).path}", passing=passing)
-            async for piece in pieces(response, limit):
-                yield piece
+            async for chunk in iter_body(response, limit):
+                yield chunk
     except TooLarge:
-        raise SourceError(f"what {host} sends is larger than {limit >> 20} MB") from None
+        raise SourceError(f"the file from {host} is larger than {limit >> 20} MB") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, SSLError) as error:
         passing = isinstance(error, (httpx.TransportError, SSLError))
         raise SourceError(

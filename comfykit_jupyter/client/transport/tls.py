@@ -1,4 +1,4 @@
-"""TLS: whose certificates are believed."""
+"""TLS: whose certificates are accepted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-def tls_context(verify: bool | str | SSLContext) -> SSLContext | None:
-    """What the setting `verify` means for a connection; None: as the machine believes.
+def build_tls_context(verify: bool | str | SSLContext) -> SSLContext | None:
+    """Return the TLS context for the setting `verify`; None stands for the certificates that the machine trusts.
 
     Raises:
-        SettingsError: the file of certificates can't be read.
+        SettingsError: The file of certificates can't be read.
     """
     if verify is True:
         return None

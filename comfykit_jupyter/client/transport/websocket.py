@@ -6,26 +6,24 @@ import logging
 from typing import Any
 
 from comfykit_jupyter.client.settings import Settings, is_loopback
-from comfykit_jupyter.client.transport.tls import tls_context
+from comfykit_jupyter.client.transport.tls import build_tls_context
 
-_wire = logging.getLogger(f"{__name__}.wire")
+wire_logger = logging.getLogger(f"{__name__}.wire")
 
 
 OPEN_TIMEOUT = 10.0
-"""Seconds for the opening handshake; a proxy that blocks sockets often says nothing at all."""
-
-
+"""Seconds for the opening handshake: a proxy that blocks sockets often does not answer at all."""
 FRAME_LIMIT = 64 * 1024 * 1024
-"""Bytes of one frame: a preview or a node's output is far smaller, whatever is larger is no use to us."""
+"""Maximum size of a frame in bytes: previews and the outputs of nodes are far smaller."""
 
 
-def connector(url: str, headers: dict[str, str], settings: Settings) -> Any:
-    """A socket that opens, and closes, as a context; its address and headers, which hold secrets, go to no log."""
+def open_websocket(url: str, headers: dict[str, str], settings: Settings) -> Any:
+    """Return a context manager for a socket. Its address and headers hold secrets, and go to no log."""
     from websockets.asyncio.client import connect
 
     class Connect(connect):
         def process_redirect(self, exc: Exception) -> Exception | str:
-            """No redirect is followed: the handshake carries secrets, and they stay with their origin."""
+            """Follow no redirect: the handshake carries secrets, and they stay with their origin."""
             return exc
 
     return Connect(
@@ -34,9 +32,9 @@ def connector(url: str, headers: dict[str, str], settings: Settings) -> Any:
         max_size=FRAME_LIMIT,
         open_timeout=OPEN_TIMEOUT,
         close_timeout=1,
-        logger=_wire,
+        logger=wire_logger,
         ping_timeout=60,
         compression=None,
         proxy=settings.proxy or (None if is_loopback(url) else True),
-        ssl=(tls_context(settings.verify) or True) if url.startswith("wss:") else None,
+        ssl=(build_tls_context(settings.verify) or True) if url.startswith("wss:") else None,
     )

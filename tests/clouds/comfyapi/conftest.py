@@ -50,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "LOOK_MOST", 0.05)
     monkeypatch.setattr(follow, "REOPEN_FIRST", 0.01)
     monkeypatch.setattr(follow, "SETTLING", 0.1)
-    monkeypatch.setattr(backend, "LOOKS_FOR_LOST", (0.01, 0.02, 0.05))
+    monkeypatch.setattr(backend, "LOST_PAUSES", (0.01, 0.02, 0.05))
 
 
 @pytest.fixture

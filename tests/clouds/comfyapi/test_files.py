@@ -89,12 +89,12 @@ def test_an_expired_file_is_reported_as_expired(double: Double, cloud_kit: Comfy
     assert first.read() == b"an image"
     double.files.expired = True
     assert first.read() == b"an image"  # it is here
-    with pytest.raises(ServerError, match=r"has no b\.mp4: it never was there, or is gone"):
+    with pytest.raises(ServerError, match=r"does not have b\.mp4: it was never there, or has been deleted"):
         second.read()
     double.files.expired = False
     double.assets.clear()
     double.jobs.clear()
-    with pytest.raises(ServerError, match=r"has no b\.mp4"):
+    with pytest.raises(ServerError, match=r"does not have b\.mp4"):
         second.read()
 
 
@@ -176,7 +176,7 @@ def test_an_output_of_another_server_is_downloaded_and_uploaded(
 @pytest.mark.parametrize(
     ("reply", "told"),
     [
-        (Reply(413, "payload_too_large", "at most 100 MB"), "takes no file as large as this one: at most 100 MB"),
+        (Reply(413, "payload_too_large", "at most 100 MB"), "rejects the file because of its size: at most 100 MB"),
         (Reply(422, "invalid_request", "no such place"), "no such place"),
         (Reply(200, text="no asset"), "does not speak Comfy API v2"),
     ],
@@ -204,7 +204,7 @@ async def test_a_rejected_upload_is_reported(reply: Reply, told: str, double: Do
 async def test_a_failed_upload_is_retried(
     kind: str, reply: Reply, double: Double, cloud_kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "SEND_AGAIN", (0.01, 0.02))
+    monkeypatch.setattr(assets, "UPLOAD_PAUSES", (0.01, 0.02))
     double.fail("POST /assets", reply, reply)
     path = tmp_path / "red.png"
     path.write_bytes(a_picture("red"))

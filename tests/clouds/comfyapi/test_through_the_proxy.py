@@ -326,7 +326,7 @@ def test_status_describes_the_server(kit: ComfyKit, make_kit: MakeKit, sandbox: 
     assert (kit.server().reachable, kit.server().message) == (True, "Comfy API v2")
     away = make_kit("http://127.0.0.1:1/api/v2").server()
     assert not away.reachable
-    assert "no server of Comfy API v2 at http://127.0.0.1:1/api/v2" in away.message
+    assert "no server with Comfy API v2 at http://127.0.0.1:1/api/v2" in away.message
     other = make_kit(sandbox.url, api="v2").server()
     assert not other.reachable
     assert "does not speak Comfy API v2" in other.message
@@ -343,7 +343,7 @@ def test_history_lists_finished_jobs(kit: ComfyKit) -> None:
 
 
 def test_unsupported_requests_are_reported_in_one_line(kit: ComfyKit) -> None:
-    with pytest.raises(ComfyKitError, match="does not tell which models it has"):
+    with pytest.raises(ComfyKitError, match="does not expose its models"):
         kit.models()
     with pytest.raises(ComfyKitError, match="knows files by their ids only"):
         kit.input("cat.png")
@@ -401,7 +401,7 @@ async def test_a_closed_kit_can_be_reused(kit: ComfyKit) -> None:
 
 async def test_a_required_key_is_reported_and_sent(sandbox: Any, make_kit: MakeKit) -> None:
     with Proxied(sandbox.url, token="the-token") as guarded:
-        for key, told in ((None, "give the kit its key, api_key="), ("wrong", "check api_key=")):
+        for key, told in ((None, "give api_key="), ("wrong", "check api_key=")):
             refused = await make_kit(guarded.url, api_key=key).execute(workflows.text())
             assert told in str(refused.msg)
         kit = make_kit(guarded.url, api_key="the-token")

@@ -1,65 +1,53 @@
-"""Requests to a server that speaks Comfy API v2: its errors by their codes, its links, no secret to anybody else."""
+"""Requests to a server of Comfy API v2: its errors by their codes, its links, and secrets that go to it only."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from comfykit_jupyter.client.backends.comfyapi.route import PREFIX
-from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.backends.retry import Busy
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import to_encodable
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.body import TooLarge, whole
-from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, retry_after
-from comfykit_jupyter.client.transport.credentials import secret_headers
+from comfykit_jupyter.client.transport.body import TooLarge, read_body
+from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, parse_retry_after
+from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
-
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection."""
 ANSWER_LIMIT = 64 * 1024 * 1024
-"""Bytes of an answer that is JSON, at the most."""
+"""Maximum size in bytes of an answer in JSON."""
 STREAMS = 6
-"""Streams of events that are open at a time; servers allow eight or so, and other runs look instead."""
+"""Maximum number of open event streams. Servers allow eight or so; the other runs ask for the state of their jobs."""
 POOL = 16
-"""Connections at the most, those of the streams not counted."""
-
+"""Maximum number of connections, those of the streams not counted."""
 _KEY_LENGTH = 12
-"""Characters of a key that can be told from an ordinary word."""
-
-
-class Busy(ServerError):
-    """429: not now. `code` and `why` say the reason, `pause` how many seconds to wait."""
-
-    def __init__(self, url: str, code: str, why: str, pause: float) -> None:
-        super().__init__(f"{url} is busy: {why}", status=429)
-        self.code = code
-        self.why = why
-        self.pause = pause
+"""Minimum length of a key that can't be mistaken for an ordinary word."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered; of a refusal `code`, `message` and `details` say why."""
+    """An answer of the server; of an error, `code`, `message` and `details` give the reason."""
 
     status: int
     headers: Mapping[str, str]
     body: Any
-    """The JSON; None where it is none."""
+    """The JSON; None if it is not JSON."""
 
     @property
     def code(self) -> str:
-        """The error's name, such as `invalid_workflow`; "" for an answer that is not of this API."""
+        """The name of the error, such as `invalid_workflow`; empty for an answer that is not of this API."""
         return str(self._error.get("code") or "")[:100]
 
     @property
@@ -69,7 +57,7 @@ class Answer:
 
     @property
     def details(self) -> Any:
-        """What else there is."""
+        """The details of the error."""
         return self._error.get("details")
 
     @property
@@ -79,10 +67,10 @@ class Answer:
 
 
 class Api:
-    """The API of one server. Lives on the background loop; made without contacting it.
+    """The API of one server. It lives on the background loop; creating it contacts nobody, from any thread.
 
     Args:
-        settings: the server's address, and how it is reached.
+        settings: The server's address, and how it is reached.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -90,47 +78,47 @@ class Api:
         self.base = f"{self.url.removesuffix(PREFIX).removesuffix('/api')}{PREFIX}"
         self.settings = settings
         self._key = settings.api_key
-        headers = partial(secret_headers, settings)
+        headers = partial(build_secret_headers, settings)
         self.connection = Connection(
-            self.base, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL + STREAMS, renewed=self._renewed
+            self.base, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL + STREAMS, on_new_loop=self._reset
         )
-        self._renewed()
+        self._reset()
 
-    def _renewed(self) -> None:
-        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+    def _reset(self) -> None:
+        """Create what belongs to one event loop: a forked process has another one."""
         self.streams = asyncio.Semaphore(STREAMS)
 
-    def link(self, told: Any, path: str) -> str:
-        """A link that the server gave, if it is one of its own; else the address of `path`, where it should be.
+    def resolve_link(self, link: Any, path: str) -> str:
+        """Return the address of a link that the server gave, if it is on this server; else the address of `path`.
 
         A link that begins with a slash belongs to the origin, whatever the path of the server's address.
         """
-        if isinstance(told, str) and 0 < len(told) < 4000 and told.isascii() and told.isprintable():
+        if isinstance(link, str) and 0 < len(link) < 4000 and link.isascii() and link.isprintable():
             with contextlib.suppress(ValueError):
-                resolved = urljoin(f"{_origin(self.base)}/", told)
+                resolved = urljoin(f"{_parse_origin(self.base)}/", link)
                 if self.owns(resolved):
                     return resolved
         return f"{self.base}{path}"
 
     def owns(self, url: str) -> bool:
-        """Whether an address is on this server's origin: only there do our secrets go."""
+        """Return whether an address is on this server's origin: our secrets go nowhere else."""
         try:
-            return _origin(url) == _origin(self.base)
+            return _parse_origin(url) == _parse_origin(self.base)
         except ValueError:
             return False
 
     async def request(self, method: str, path: str, *, again: bool | None = None, **options: Any) -> Answer:
-        """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
+        """Send one request. A GET is sent again, once, if a kept connection turns out to be closed.
 
         Args:
             method: GET, POST, …
-            path: after `/api/v2`; or an address that `link` gave.
-            again: whether it may be sent twice; by default a GET may.
-            options: for httpx.
+            path: A path after `/api/v2`, or an address from `resolve_link`.
+            again: Whether it may be sent twice; by default a GET may.
+            options: For httpx.
 
         Raises:
-            Busy: 429.
-            ServerError: no answer, or one that says no (3xx, 401, 403, 5xx); other answers are returned.
+            Busy: Status 429.
+            ServerError: There is no answer, or its status is 3xx, 401, 403 or 5xx. Other answers are returned.
         """
         import httpx
 
@@ -141,56 +129,56 @@ class Api:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
-            raise ServerError(f"{self.url} answers with {error}", sent=True) from None
-        answer = self._answer(response)
-        self._check(answer)
+            raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
+        answer = self._parse(response)
+        self._raise_for_status(answer)
         return answer
 
     @contextlib.asynccontextmanager
     async def stream(
         self, path: str, *, quiet: float = READ_TIMEOUT, accept: str = "*/*"
     ) -> AsyncIterator[httpx.Response]:
-        """A GET whose body is read piece by piece; a redirect is given as it is.
+        """Send a GET whose body is read in chunks. A redirect is returned as it is.
 
         Args:
-            path: after `/api/v2`; or an address that `link` gave.
-            quiet: seconds without a byte after which it is given up.
-            accept: the kind of content.
+            path: A path after `/api/v2`, or an address from `resolve_link`.
+            quiet: Seconds without a byte after which it is given up.
+            accept: The content type.
 
         Raises:
-            Busy, ServerError: as `request`, and for any other answer that is neither 200, 206, nor a redirect.
+            Busy, ServerError: As `request`, and for any answer that is neither 200, 206, nor a redirect.
         """
         import httpx
 
-        client = await self.connection.client()
+        client = await self.connection.get_client()
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None, read=quiet)
         try:
             async with client.stream(
                 "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
             ) as response:
                 if response.status_code not in (200, 206) and not response.has_redirect_location:
-                    answer = self._answer(await whole(response, ANSWER_LIMIT))
-                    self._check(answer)
-                    raise self.unexpected(answer, urlsplit(self._address(path)).path)
+                    answer = self._parse(await read_body(response, ANSWER_LIMIT))
+                    self._raise_for_status(answer)
+                    raise self.build_error(answer, urlsplit(self._address(path)).path)
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
-            raise ServerError(f"{self.url} answers with {error}") from None
+            raise ServerError(f"the answer of {self.url} is too large: {error}") from None
 
-    def unexpected(self, answer: Answer, what: str) -> ServerError:
-        """An answer that there should not be."""
+    def build_error(self, answer: Answer, what: str) -> ServerError:
+        """Return the error for an unexpected answer."""
         if not answer.code:
             return ServerError(
                 f"{self.url} does not speak Comfy API v2: it answers {answer.status} to {what}", status=answer.status
             )
-        return ServerError(f"{self.url} answers {answer.status} to {what}: {_told(answer)}", status=answer.status)
+        return ServerError(f"{self.url} answers {answer.status} to {what}: {_describe(answer)}", status=answer.status)
 
     def _address(self, path: str) -> str:
         return f"{self.base}{path}" if path.startswith("/") else path
 
-    def _answer(self, response: httpx.Response) -> Answer:
-        """The answer, without our key, should the server repeat it in a message."""
+    def _parse(self, response: httpx.Response) -> Answer:
+        """Parse an answer. Our key is removed, in case the server repeats it in a message."""
         content = response.content
         if self._key and len(self._key) >= _KEY_LENGTH:
             content = content.replace(self._key.encode("utf-8", "replace"), b"[key]")
@@ -200,25 +188,27 @@ class Api:
             body = None
         return Answer(response.status_code, response.headers, body)
 
-    def _check(self, answer: Answer) -> None:
+    def _raise_for_status(self, answer: Answer) -> None:
         status = answer.status
         if status in (401, 403):
-            key = "check api_key= of the kit" if self._key else "give the kit its key, api_key="
-            raise ServerError(f"{self.url} refuses us ({status}{_because(answer)}): {key}", status=status)
+            advice = f"{_format_reason(answer)}): {'check' if self._key else 'give'} api_key="
+            raise ServerError(f"authentication failed at {self.url} ({status}{advice}", status=status)
         if status == 429:
-            raise Busy(self.url, answer.code, _told(answer), retry_after(answer.headers.get("retry-after")))
+            why, pause = _describe(answer), parse_retry_after(answer.headers.get("retry-after"))
+            raise Busy(f"{self.url} is busy: {why}", why=why, code=answer.code, pause=pause)
         if 300 <= status < 400:
             target = urlsplit(answer.headers.get("location", ""))
             where = one_line(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)
             raise ServerError(f"{self.url} redirects to {where}: give that address, if you trust it", status=status)
         if status >= 500 and status != 501:
-            raise ServerError(f"{self.url} answers {status}{_because(answer)}", status=status, sent=True)
+            raise ServerError(f"{self.url} answers {status}{_format_reason(answer)}", status=status, sent=True)
 
     def _unreachable(self, error: Exception) -> ServerError:
         import httpx
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-            return ServerError(f"no server of Comfy API v2 at {self.url}: start it, or give its address (comfyui_url=)")
+            advice = "start it, or give its address (comfyui_url=)"
+            return ServerError(f"no server with Comfy API v2 at {self.url}: {advice}")
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError)):
             return ServerError(f"{self.url} can't be reached: {type(error).__name__}")
         if isinstance(error, httpx.TimeoutException):
@@ -226,50 +216,33 @@ class Api:
         return ServerError(f"the connection to {self.url} broke: {str(error) or type(error).__name__}", sent=True)
 
 
-def job_path(id_: str) -> str:
-    """Where a job is, after `/api/v2`."""
+def build_job_path(id_: str) -> str:
+    """Return the path of a job, after `/api/v2`."""
     return f"/jobs/{quote(to_encodable(id_), safe='')}"
 
 
-async def insist(work: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> T:
-    """Do what may be done twice, and again while the server does not hear it.
-
-    Args:
-        work: what to do.
-        pauses: seconds before each further attempt; longer if the server asks for that.
-
-    Raises:
-        ServerError: the last attempt failed, or one was answered with a no.
-    """
-    left = list(pauses)
-    while True:
-        try:
-            return await work()
-        except ServerError as error:
-            unheard = error.status is None or error.status >= 500 or isinstance(error, Busy)
-            if not unheard or not left:
-                raise
-            pause = error.pause if isinstance(error, Busy) else 0.0
-        await asyncio.sleep(max(pause, left.pop(0)))
+def is_temporary(error: ComfyKitError) -> bool:
+    """Return whether a request may work when it is repeated: the server did not hear it, or was busy."""
+    return isinstance(error, ServerError) and (error.status is None or error.status >= 500 or isinstance(error, Busy))
 
 
-def _told(answer: Answer) -> str:
+def _describe(answer: Answer) -> str:
     return answer.message or answer.code.replace("_", " ") or f"it answers {answer.status}"
 
 
-def _because(answer: Answer) -> str:
-    return f", {_told(answer)}" if answer.code else ""
+def _format_reason(answer: Answer) -> str:
+    return f", {_describe(answer)}" if answer.code else ""
 
 
-def _origin(url: str) -> str:
-    """Scheme, host and port.
+def _parse_origin(url: str) -> str:
+    """Return the scheme, host and port of an address.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: It is not an address.
     """
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     if parts.username or parts.password:
-        raise ValueError("a name and password have no place in a link")
+        raise ValueError("a link must not have a name and password")
     host = (parts.hostname or "").lower()
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

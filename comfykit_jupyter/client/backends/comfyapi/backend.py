@@ -1,4 +1,4 @@
-"""Comfy API v2: Comfy Cloud, its serverless deployments, and comfy-api-proxy in front of a server of one's own."""
+"""Comfy API v2: Comfy Cloud, its serverless deployments, and comfy-api-proxy in front of a ComfyUI server."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from comfykit_jupyter.client.backends.base import (
     Server,
     TryAgain,
 )
-from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api, Busy, insist, job_path
-from comfykit_jupyter.client.backends.comfyapi.assets import Assets, content_path, download
-from comfykit_jupyter.client.backends.comfyapi.follow import Known, TaskPoller, links_of, recorded
-from comfykit_jupyter.client.backends.jobs import Job, from_item, from_record, how_many
+from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api, build_job_path, is_temporary
+from comfykit_jupyter.client.backends.comfyapi.assets import Assets, build_content_path, download
+from comfykit_jupyter.client.backends.comfyapi.follow import JobFacts, TaskPoller, get_links, read_recorded
+from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
+from comfykit_jupyter.client.backends.retry import Busy, retry
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import Media, to_encodable
 from comfykit_jupyter.workflow.clouds import comfyapi as words
@@ -38,22 +39,22 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Definitions
 
 ROOM = 600.0
-"""Seconds for which a job is offered again and again to a server that has no room for it, or is not ready yet."""
-LOOKS_FOR_LOST = (0.2, 0.5, 1.0, 2.0)
+"""Seconds for which a job is posted again and again to a server that has no room for it, or is not ready yet."""
+LOST_PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds before each look for a job whose answer was lost."""
-CANCEL_AGAIN = (0.3, 0.6, 1.2)
-"""Seconds before a cancellation is tried again that a server could not be told."""
+CANCEL_PAUSES = (0.3, 0.6, 1.2)
+"""Seconds before another attempt to cancel a job, if the server was busy or did not hear it."""
 LISTED = 100
-"""Jobs that are asked for at most."""
+"""Maximum number of jobs in a list."""
 VALUED = 20
-"""Jobs of a list whose values are asked for: that takes a request each."""
+"""How many jobs of a list get their values: each takes a request."""
 _CLOCKS = 2.0
-"""Seconds by which a server's clocks may differ."""
+"""Seconds by which the clocks of a server may differ."""
 _RUNNING = ("running", "canceling")
 
 
 class ComfyAPI(Backend):
-    """One server that speaks Comfy API v2. Lives on the background loop; made without contacting it."""
+    """One server. It lives on the background loop; creating it contacts nobody, from any thread."""
 
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
@@ -63,33 +64,33 @@ class ComfyAPI(Backend):
         self._settings = settings
         self._api = Api(settings)
         self._assets = Assets(self._api)
-        self._taken: deque[str] = deque(maxlen=1000)
-        """Ids of jobs that are known to be ours: the newest ones."""
-        self._known: dict[str, Known] = {}
-        """What is known of those that are followed, by their ids."""
+        self._accepted: deque[str] = deque(maxlen=1000)
+        """The IDs of jobs that are known to be ours; only the newest ones are kept."""
+        self._known: dict[str, JobFacts] = {}
+        """What is known about the jobs that are followed, by their IDs."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
-    async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:  # noqa: ARG002
-        """None: this API does not describe nodes."""
+    async def get_definitions(self, classes: Iterable[str], *, fresh: bool = False) -> Definitions:  # noqa: ARG002
+        """Return nothing: this API does not describe nodes."""
         return {}
 
     def find_remote_file(self, text: str) -> Any:
-        """What stands in a prompt for a file of this server, given by its address."""
+        """Return what stands in a prompt for a file of this server, given by its address."""
         found = re.fullmatch(rf"{re.escape(self._api.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
         return words.build_asset(found[1]) if found else None
 
     def reference_to(self, media: Media) -> Any:
-        """What stands in a prompt for an output; None where it can't be referred to.
+        """Return what stands in a prompt for an output; None where nodes can't read it.
 
-        The proxy for one's own server names outputs by something else than a UUID, and its nodes can't have them.
+        comfy-api-proxy names outputs by something other than a UUID, and its nodes can't read them.
         """
         id_ = media.query["id"]
         return words.build_asset(id_, name=media.name) if _is_uuid(id_) else None
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> dict[str, Any]:  # noqa: ARG002
-        """Send a file, unless the server has it already; returns what stands in a prompt for it."""
-        return await self._assets.send(content, suffix)
+        """Upload a file, unless the server has it already, and return what stands for it in a prompt."""
+        return await self._assets.upload(content, suffix)
 
     # -- a run ---------------------------------------------------------------------------------------------------------
 
@@ -109,17 +110,17 @@ class ComfyAPI(Backend):
         try:
             answer = await self._api.request("POST", "/jobs", content=content, headers=headers)
         except Busy as busy:
-            failure = Refused(words.build_refusal(busy.code, f"{busy}, for {ROOM / 60:.0f} minutes", None))
+            failure = Refused(words.build_refusal(str(busy.code), f"{busy}, for {ROOM / 60:.0f} minutes", None))
             raise TryAgain(busy.pause, busy.why, failure, within=ROOM) from None
         if answer.code == "idempotency_key_reuse":  # something on the way sent it twice
             raise ServerError(answer.message, sent=True)
         if answer.status in (200, 201):
             if not isinstance(answer.body, dict) or not words.is_id(answer.body.get("id")):
                 raise ServerError(f"{self.url} answers {answer.status}, and names no job", sent=True)
-            return self._accepted(answer.body, order)
+            return self._accept(answer.body, order)
         if not answer.code:
-            raise self._api.unexpected(answer, "a job")
-        raise Refused(words.build_refusal(answer.code, _refusal(answer), answer.details))
+            raise self._api.build_error(answer, "a job")
+        raise Refused(words.build_refusal(answer.code, _describe_refusal(answer), answer.details))
 
     async def find_lost(self, order: Order, error: ServerError, note: Note) -> Accepted:
         """Find the job of an order whose answer was lost, in the server's list of jobs.
@@ -128,8 +129,8 @@ class ComfyAPI(Backend):
             ServerError: The job is not there, or the server does not list its jobs.
         """
         note("the answer was lost: looking for the job")
-        seen = "it does not list its jobs"
-        pauses, until = list(LOOKS_FOR_LOST), time.monotonic() + self._settings.patience
+        seen = "it does not expose its jobs"
+        pauses, until = list(LOST_PAUSES), time.monotonic() + self._settings.patience
         while pauses:
             await asyncio.sleep(pauses[0])
             try:
@@ -137,13 +138,13 @@ class ComfyAPI(Backend):
                 if answer.status != 200:
                     break
                 seen = "it is not in the list of jobs"
-                for job in _listed(answer):
-                    if await self._is_ours(job, order, order.since - _clock_ahead(answer)):
-                        return self._accepted(job, order)
+                for job in _parse_jobs(answer):
+                    if await self._is_ours(job, order, order.since - _measure_clock(answer)):
+                        return self._accept(job, order)
                 pauses.pop(0)
             except ServerError as failure:  # the server may be away for a moment: that is how the answer was lost
                 seen = f"its list of jobs can't be read: {failure}"
-                pauses[0] = failure.pause if isinstance(failure, Busy) else LOOKS_FOR_LOST[-1]
+                pauses[0] = failure.pause if isinstance(failure, Busy) else LOST_PAUSES[-1]
                 if time.monotonic() + pauses[0] > until:
                     break
         raise ServerError(
@@ -151,117 +152,117 @@ class ComfyAPI(Backend):
             sent=True,
         )
 
-    def _accepted(self, job: Mapping[str, Any], order: Order) -> Accepted:
-        self._taken.append(job["id"])
-        self._known[job["id"]] = Known(order.binding.prompt, links_of(job))
+    def _accept(self, job: Mapping[str, Any], order: Order) -> Accepted:
+        self._accepted.append(job["id"])
+        self._known[job["id"]] = JobFacts(order.binding.prompt, get_links(job))
         return Accepted(job["id"])
 
     async def _is_ours(self, job: Mapping[str, Any], order: Order, since: float) -> bool:
         created = words.parse_time(job.get("created_at") or job.get("create_time"))
-        if job["id"] in self._taken or created is None or created < since - _CLOCKS:
+        if job["id"] in self._accepted or created is None or created < since - _CLOCKS:
             return False
-        prompt = await recorded(self._api, job["id"])
-        return words.is_same_prompt(order.binding.prompt, prompt) and job["id"] not in self._taken
+        prompt = await read_recorded(self._api, job["id"])
+        return words.is_same_prompt(order.binding.prompt, prompt) and job["id"] not in self._accepted
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Stay with a run until its outcome is known."""
-        known = self._known.setdefault(run.prompt_id, Known())
-        await TaskPoller(self._api, run, self._settings.patience, known).until_ended(listen=listen, lost=lost)
+        """Follow a job until it ends."""
+        known = self._known.setdefault(run.prompt_id, JobFacts())
+        await TaskPoller(self._api, run, self._settings.patience, known).follow(listen=listen, lost=lost)
 
     def unfollow(self, run: Follower) -> None:
-        """The run has ended, or is left: nothing need be known of it any more."""
+        """Forget what is known about a job."""
         self._known.pop(run.prompt_id, None)
 
     async def cancel(self, prompt_id: str) -> bool:
-        """Take a job out of the queue, or stop it: a server that has no ear for that now is told again.
-
-        Returns whether it was there at all.
-        """
+        """Cancel a queued or running job, retrying while the server is busy. Return whether it was there."""
         link = self._known[prompt_id].links.get("cancel") if prompt_id in self._known else None
-        path = self._api.link(link, f"{job_path(prompt_id)}/cancel")
-        answer = await insist(lambda: self._api.request("POST", path, again=True), CANCEL_AGAIN)
+        path = self._api.resolve_link(link, f"{build_job_path(prompt_id)}/cancel")
+        answer = await retry(lambda: self._api.request("POST", path, again=True), CANCEL_PAUSES, is_temporary)
         if answer.status == 404 and answer.code:
             return False
         if answer.status not in (200, 202, 409):
-            raise self._api.unexpected(answer, "a cancellation")
-        self._known.setdefault(prompt_id, Known()).cancelled_at = time.monotonic()
+            raise self._api.build_error(answer, "a cancellation")
+        self._known.setdefault(prompt_id, JobFacts()).cancelled_at = time.monotonic()
         return True
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """The address of an output: that of its content, which does not expire, where a signed one does.
+        """Return the address of an output's content. It does not expire, as a signed address would.
 
         Raises:
-            ComfyKitError: it names a file otherwise.
+            ComfyKitError: The file has no ID.
         """
         id_, name = entry.get("id"), to_encodable(entry["filename"])
         if not isinstance(id_, str):
-            raise ComfyKitError(f"{self.url} knows files by their ids only: give the file itself")
+            raise ComfyKitError(f"{self.url} knows files only by their IDs: give the file itself")
         if "." not in name:
             name += mimetypes.guess_extension(str(entry.get("content_type") or "")) or ""
         id_ = to_encodable(id_)
         query = {"filename": name, "id": id_, "job": to_encodable(entry.get("job") or "")}
-        return f"{self._api.base}{content_path(id_)}", query
+        return f"{self._api.base}{build_content_path(id_)}", query
 
     async def fetch(self, media: Media) -> Path:
-        """A local copy of an output, fetched once."""
-        async with self._api.connection.moving(media.query["id"]):
+        """Return a local copy of an output, downloaded once."""
+        async with self._api.connection.lock_file(media.query["id"]):
             if media.local is None or not media.local.is_file():
                 media.local = await download(self._api, media)
         return media.local
 
-    # -- what it is and has --------------------------------------------------------------------------------------------
+    # -- the server ---------------------------------------------------------------------------------------------------
 
     async def status(self) -> Server:
-        """What it is and does now; never raises for one that is away."""
+        """Return the state of the server. Never raises for one that can't be reached."""
         try:
-            answer = await self._jobs(unfinished=True)
+            answer = await self._request_jobs(unfinished=True)
             if answer.status == 200:
-                states = [job.get("status") for job in _listed(answer)]
+                states = [job.get("status") for job in _parse_jobs(answer)]
                 waiting = states.count("queued")
                 running = sum(state in _RUNNING for state in states)
                 return Server(self.url, True, None, "Comfy API v2", running, waiting)
-            if not answer.code:  # no list: a job that is nowhere is answered in the words of this API
+            if not answer.code:  # there is no list: does the server answer to an unknown job as this API does?
                 answer = await self._api.request("GET", f"/jobs/{uuid.UUID(int=0)}")
             if not answer.code:
-                raise self._api.unexpected(answer, "a job")
+                raise self._api.build_error(answer, "a job")
         except ServerError as error:
             return Server(self.url, reachable=False, message=str(error))
         return Server(self.url, True, None, "Comfy API v2")
 
-    async def queued(self) -> list[Job]:
+    async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""
-        found = await self._list(unfinished=True)
+        found = await self._list_jobs(unfinished=True)
         running = [job for job in found if job.get("status") in _RUNNING]
-        waiting = [job for job in reversed(found) if job.get("status") == "queued"]  # the newest is told first
-        prompts = await self._recorded([*running, *waiting])
+        waiting = [job for job in reversed(found) if job.get("status") == "queued"]  # the newest comes first
+        prompts = await self._read_prompts([*running, *waiting])
         return [
-            *(from_item([0, job["id"], prompts.get(job["id"])], "running") for job in running),
-            *(from_item([0, job["id"], prompts.get(job["id"])], "queued", at) for at, job in enumerate(waiting, 1)),
+            *(build_queued_job([0, job["id"], prompts.get(job["id"])], "running") for job in running),
+            *(
+                build_queued_job([0, job["id"], prompts.get(job["id"])], "queued", at)
+                for at, job in enumerate(waiting, 1)
+            ),
         ]
 
-    async def recent(self, most: int) -> list[Job]:
-        """See `ComfyKit.history`; no more than `LISTED` jobs are told."""
-        most = how_many(most)
-        found = [job for job in await self._list(unfinished=False) if job.get("status") in words.ENDED][:most]
-        prompts = await self._recorded(found)
-        return [from_record(job["id"], words.build_record(job, prompts.get(job["id"]), {})) for job in found]
+    async def list_history(self, most: int) -> list[Job]:
+        """See `ComfyKit.history`; at most `LISTED` jobs are returned."""
+        most = check_limit(most)
+        found = [job for job in await self._list_jobs(unfinished=False) if job.get("status") in words.ENDED][:most]
+        prompts = await self._read_prompts(found)
+        return [build_ended_job(job["id"], words.build_record(job, prompts.get(job["id"]), {})) for job in found]
 
-    async def _list(self, *, unfinished: bool) -> list[Mapping[str, Any]]:
-        answer = await self._jobs(unfinished=unfinished)
+    async def _list_jobs(self, *, unfinished: bool) -> list[Mapping[str, Any]]:
+        answer = await self._request_jobs(unfinished=unfinished)
         if answer.status != 200:
-            raise ComfyKitError(f"{self.url} does not list its jobs: kit.attach(id) shows one")
-        return _listed(answer)
+            raise ComfyKitError(f"{self.url} does not expose its jobs: kit.attach(ID) follows one")
+        return _parse_jobs(answer)
 
-    async def _recorded(self, jobs: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any] | None]:
-        """What these jobs run, by id; of many only the first are asked for."""
+    async def _read_prompts(self, jobs: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any] | None]:
+        """Return the prompts of jobs, by ID; of many jobs only the first ones are asked for."""
         ids = [job["id"] for job in jobs[:VALUED]]
-        found = await asyncio.gather(*(recorded(self._api, id_) for id_ in ids), return_exceptions=True)
+        found = await asyncio.gather(*(read_recorded(self._api, id_) for id_ in ids), return_exceptions=True)
         return {id_: None if isinstance(each, BaseException) else each for id_, each in zip(ids, found, strict=True)}
 
-    async def _jobs(self, *, unfinished: bool) -> Answer:
-        """The newest jobs; those that are `unfinished` only, where the server can tell them apart."""
+    async def _request_jobs(self, *, unfinished: bool) -> Answer:
+        """Ask for the newest jobs; with `unfinished` only for those, if the server can tell them apart."""
         params = {"limit": str(LISTED)}
         if unfinished:
             answer = await self._api.request("GET", "/jobs", params={**params, "status": "queued,running,canceling"})
@@ -274,23 +275,23 @@ class ComfyAPI(Backend):
         await self._api.connection.close()
 
 
-def _refusal(answer: Answer) -> str:
-    """Why a job was refused, and what to do."""
+def _describe_refusal(answer: Answer) -> str:
+    """Return why a job was rejected, and what to do."""
     advice = {
         "insufficient_credits": "there are not enough credits: buy some on the page of your account",
         "deployment_stopped": "the deployment is stopped: start it on its page",
-        "missing_asset": "a file that the prompt names is not there any more: give the file itself",
+        "missing_asset": "a file of the prompt is no longer there: give the file itself",
     }
     return ": ".join(filter(None, [answer.message, advice.get(answer.code)]))
 
 
-def _listed(answer: Answer) -> list[Mapping[str, Any]]:
+def _parse_jobs(answer: Answer) -> list[Mapping[str, Any]]:
     body = answer.body if isinstance(answer.body, dict) else {}
     return [job for job in words.filter_objects(body.get("jobs")) if words.is_id(job.get("id"))]
 
 
-def _clock_ahead(answer: Answer) -> float:
-    """By how many seconds our clock is ahead of the server's, as far as it tells the time."""
+def _measure_clock(answer: Answer) -> float:
+    """Return the seconds by which our clock is ahead of the server's; 0 if it does not send the time."""
     try:
         return time.time() - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

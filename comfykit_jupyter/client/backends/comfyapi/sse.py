@@ -1,4 +1,8 @@
-"""Server-sent events, made of the bytes of a stream as they come."""
+"""Server-sent events, parsed from the bytes of a stream as they arrive.
+
+It is written by hand because the packages for it, such as httpx-sse, read lines of any length: a server could fill the
+memory with one event.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 LIMIT = 32 * 1024 * 1024
-"""Bytes of one event at the most: a preview is far smaller."""
+"""Maximum size of an event in bytes: a preview is far smaller."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
@@ -14,14 +18,14 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """One event; `name` is `message` where the stream does not say."""
+    """One event; `name` is `message` if the stream does not name it."""
 
     name: str
     data: str
 
 
 class EventParser:
-    r"""Turns the bytes of a stream into events, wherever it is cut; comments, ids and whatever else there is are left.
+    r"""Parses the bytes of a stream into events, wherever it is cut. Comments, IDs and other fields are skipped.
 
     >>> parser = EventParser()
     >>> parser.feed(b"event: status\r\ndata: {}\r\n"), parser.feed(b"\r\n: still here\n")
@@ -37,14 +41,14 @@ class EventParser:
         self._after_return = False
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """The events that end in the next piece of the stream.
+        """Return the events that end in the next chunk of the stream.
 
         Raises:
-            ValueError: an event is larger than `LIMIT`.
+            ValueError: An event is larger than `LIMIT`.
         """
         if self._after_return and piece:
             self._after_return = False
-            piece = piece.removeprefix(b"\n")  # the other half of an end of line
+            piece = piece.removeprefix(b"\n")  # the second half of a line end
         self._after_return = self._after_return or piece.endswith(b"\r")
         first, *others = _LINE_END.split(piece)
         self._line += first
@@ -54,7 +58,7 @@ class EventParser:
                 found.append(event)
             self._line = bytearray(following)
         if len(self._line) + self._size > LIMIT:
-            raise ValueError(f"an event of more than {LIMIT >> 20} MB")
+            raise ValueError(f"an event is larger than {LIMIT >> 20} MB")
         return found
 
     def _take(self, line: bytes) -> ServerSentEvent | None:

@@ -1,4 +1,4 @@
-"""A ComfyUI server: its HTTP routes. A POST that may start a job is sent once."""
+"""A ComfyUI server, by its HTTP routes and its event socket. A POST that may start a job is sent once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, f
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge
 from comfykit_jupyter.client.transport.connection import Connection
-from comfykit_jupyter.client.transport.credentials import secret_headers
+from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.progress.records import find_queued_ids, find_queued_items
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a connection."""
-HISTORY_LOOKED_AT = 50
-"""Runs that ended last among which one is looked for that ends in some way."""
-_FOLDERS = (" [input]", " [output]", " [temp]")
-"""What ComfyUI puts behind the name of a file to say in which of its folders it lies."""
+HISTORY_LIMIT = 50
+"""How many of the newest records are searched for a job by the end of its prompt ID."""
 POOL = 16
-"""Connections at the most; a hundred runs at once take turns on them."""
+"""Maximum number of connections; a hundred runs at once take turns on them."""
+_FOLDERS = (" [input]", " [output]", " [temp]")
+"""ComfyUI's suffixes for names of files: the folder that the file is in."""
 
 
 class ComfyUI(Backend):
-    """One server. Lives on the background loop; made without contacting it."""
+    """One server. It lives on the background loop; creating it contacts nobody, from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
         self._settings = settings
         self._definitions: dict[str, NodeDefinition | None] = {}
-        headers = partial(secret_headers, settings)
+        headers = partial(build_secret_headers, settings)
         self._connection = Connection(
-            self.url, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL, renewed=self._renewed
+            self.url, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL, on_new_loop=self._reset
         )
         self._forgotten: finalize[Any, Any] | None = None
-        self._renewed()
+        self._reset()
 
-    def _renewed(self) -> None:
-        """All that belongs to one event loop, anew: the loop of a forked process is another one."""
+    def _reset(self) -> None:
+        """Create what belongs to one event loop: a forked process has another one."""
         if self._forgotten is not None:
             self._forgotten.detach()
             self._forgotten = None
@@ -69,10 +69,16 @@ class ComfyUI(Backend):
     # -- requests ------------------------------------------------------------------------------------------------------
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
-        """One request. What changes nothing is tried again once when a kept connection turns out to be closed.
+        """Send one request. A GET or HEAD is sent again, once, if a kept connection turns out to be closed.
+
+        Args:
+            method: GET, POST, …
+            path: The path of the route.
+            retry: Whether it may be sent twice; by default a GET or HEAD may.
+            options: For httpx.
 
         Raises:
-            ServerError: no answer, or one that says no (3xx, 401, 403, 5xx); other answers are returned.
+            ServerError: There is no answer, or its status is 3xx, 401, 403 or 5xx. Other answers are returned.
         """
         import httpx
 
@@ -82,23 +88,23 @@ class ComfyUI(Backend):
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
-            raise ServerError(f"{self.url} answers to {path} with {error}", sent=True) from None
-        self._check(response)
+            raise ServerError(f"the answer of {self.url} to {path} is too large: {error}", sent=True) from None
+        self._raise_for_status(response)
         return response
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
-        """A GET whose body is read piece by piece.
+        """Send a GET whose body is read in chunks.
 
         Raises:
-            ServerError: as `request`, and for any answer other than 200 and 206.
+            ServerError: As `request`, and for any answer other than 200 and 206.
         """
         import httpx
 
-        client = await self._connection.client()
+        client = await self._connection.get_client()
         try:
             async with client.stream("GET", path, **options) as response:
-                self._check(response)
+                self._raise_for_status(response)
                 if response.status_code not in (200, 206):
                     raise ServerError(
                         f"{self.url} answers {response.status_code} to {path}", status=response.status_code
@@ -107,12 +113,11 @@ class ComfyUI(Backend):
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
 
-    def _check(self, response: httpx.Response) -> None:
+    def _raise_for_status(self, response: httpx.Response) -> None:
         status = response.status_code
         if status in (401, 403):
-            raise ServerError(
-                f"{self.url} refuses us ({status}): check api_key=, cookies= or headers= of the kit", status=status
-            )
+            advice = "check api_key=, cookies= or headers="
+            raise ServerError(f"authentication failed at {self.url} ({status}): {advice}", status=status)
         if 300 <= status < 400:
             target = one_line(response.headers.get("location", "elsewhere"), 200)
             raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
@@ -131,70 +136,77 @@ class ComfyUI(Backend):
             return ServerError(f"no answer from {self.url} in time: is the server busy?", sent=True)
         return ServerError(f"the connection to {self.url} broke: {str(error) or type(error).__name__}", sent=True)
 
-    async def _json(self, method: str, path: str, **options: Any) -> Any:
+    async def _request_json(self, method: str, path: str, **options: Any) -> Any:
         response = await self.request(method, path, **options)
         if response.status_code == 404:
-            raise ServerError(f"{self.url} is no ComfyUI server: it does not know {path}", status=404)
+            raise ServerError(f"{self.url} is not a ComfyUI server: it does not know {path}", status=404)
         if response.status_code != 200:
             raise ServerError(f"{self.url} answers {response.status_code} to {path}", status=response.status_code)
         try:
             return response.json()
         except (ValueError, RecursionError):
-            raise ServerError(f"{self.url} is no ComfyUI server: {path} is answered with something else") from None
+            raise self._build_nonsense_error(path) from None
+
+    def _build_nonsense_error(self, path: str) -> ServerError:
+        return ServerError(f"{self.url} is not a ComfyUI server: its answer to {path} makes no sense")
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
         await self.events.close()
         await self._connection.close()
 
-    # -- what the server is and has ------------------------------------------------------------------------------------
+    # -- the server ----------------------------------------------------------------------------------------------------
 
     async def status(self) -> Server:
-        """What the server is and does now; never raises for one that is away."""
+        """Return the state of the server. Never raises for one that can't be reached."""
         try:
-            stats, queue = await asyncio.gather(self._json("GET", "/system_stats"), self._json("GET", "/queue"))
-            self.version = _version(stats)
+            stats, queue = await asyncio.gather(
+                self._request_json("GET", "/system_stats"), self._request_json("GET", "/queue")
+            )
+            self.version = _read_version(stats)
             running, pending = (len(queue.get(part) or ()) for part in ("queue_running", "queue_pending"))
         except ServerError as error:
             return Server(self.url, reachable=False, message=str(error))
         except (KeyError, TypeError, AttributeError):
-            return Server(self.url, reachable=False, message=f"{self.url} answers, but not as a ComfyUI server does")
+            return Server(
+                self.url, reachable=False, message=f"{self.url} is not a ComfyUI server: its answers make no sense"
+            )
         return Server(self.url, True, self.version, f"ComfyUI {self.version or '(no version)'}", running, pending)
 
-    async def definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
-        """The definitions of these classes, kept once seen; a class that the server lacks is left out."""
+    async def get_definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
+        """Return the definitions of node classes, which are kept; a class that the server lacks is left out."""
         wanted = sorted(set(classes))
-        await self._connection.client()
-        async with self._defining:  # a hundred runs at once ask once
+        await self._connection.get_client()
+        async with self._defining:  # a hundred runs at once ask only once
             missing = [name for name in wanted if fresh or name not in self._definitions]
             if missing:
-                await self._define(missing)
+                await self._read_definitions(missing)
         return {name: known for name in wanted if (known := self._definitions.get(name)) is not None}
 
-    async def _define(self, classes: list[str]) -> None:
-        asked = [*map(self._definition, classes), self._json("GET", "/system_stats")]
+    async def _read_definitions(self, classes: list[str]) -> None:
+        asked = [*map(self._read_definition, classes), self._request_json("GET", "/system_stats")]
         *found, stats = await asyncio.gather(*asked, return_exceptions=True)
         if isinstance(stats, dict):
-            self.version = _version(stats)
+            self.version = _read_version(stats)
         for name, definition in zip(classes, found, strict=True):
             if isinstance(definition, BaseException):
                 if not isinstance(stats, dict) or not isinstance(definition, ServerError):
                     raise definition
-                definition = None  # a class that the server can't describe may run all the same
+                definition = None  # a class may run although the server can't describe it
             self._definitions[name] = definition
 
-    async def _definition(self, class_type: str) -> NodeDefinition | None:
-        raw = await self._json("GET", f"/object_info/{quote(class_type, safe='')}")
+    async def _read_definition(self, class_type: str) -> NodeDefinition | None:
+        raw = await self._request_json("GET", f"/object_info/{quote(class_type, safe='')}")
         if not isinstance(raw, dict):
-            raise ServerError(f"{self.url} is no ComfyUI server: /object_info is answered with something else")
+            raise self._build_nonsense_error("/object_info")
         found = raw.get(class_type)
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
 
-    async def names(self, path: str) -> list[str]:
-        """The names that a route lists, such as `/models` or `/object_info`; none where the server has no such route.
+    async def list_names(self, path: str) -> list[str]:
+        """Return the names that a route lists, such as `/models` or `/object_info`; none if there is no such route.
 
         Raises:
-            ServerError: the server is away.
+            ServerError: The server can't be reached.
         """
         response = await self.request("GET", path)
         try:
@@ -203,28 +215,28 @@ class ComfyUI(Backend):
             found = None
         return [name for name in found if isinstance(name, str)] if isinstance(found, (list, dict)) else []
 
-    async def classes(self) -> list[str]:
-        """The names of all node classes."""
-        return await self.names("/object_info")
+    async def list_classes(self) -> list[str]:
+        """Return the names of all node classes."""
+        return await self.list_names("/object_info")
 
-    async def has(self, name: str) -> bool:
-        """Whether the server has a file of the name by which nodes know it."""
+    async def has_file(self, name: str) -> bool:
+        """Return whether the server has a file with this name, as nodes know it."""
         try:
             query = Media.from_name(self, name).query
         except ComfyKitError:
             return False
         return (await self.request("HEAD", "/view", params=query)).status_code == 200
 
-    def moving(self, name: str) -> asyncio.Lock:
-        """The lock of a file that is being sent or fetched: it goes over the wire once, whoever else wants it."""
-        return self._connection.moving(name)
+    def lock_file(self, name: str) -> asyncio.Lock:
+        """Return the lock of a file that is uploaded or downloaded: several runs that want it transfer it once."""
+        return self._connection.lock_file(name)
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """The address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
+        """Return the address of a file, from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
         return build_view_url(self.url, entry)
 
     def find_remote_file(self, text: str) -> str | None:
-        """The name of a file that the server has: from its address, or as nodes write it."""
+        """Return the name of a file on the server, from its address or from the name that nodes use."""
         if text.startswith(f"{self.url}/view?"):
             query = {key: values[-1] for key, values in parse_qs(urlsplit(text).query).items()}
             if query.get("filename"):
@@ -232,20 +244,20 @@ class ComfyUI(Backend):
         return text if text.endswith(_FOLDERS) else None
 
     def reference_to(self, media: Media) -> str:
-        """The name by which nodes know an output."""
+        """Return the name by which nodes know an output."""
         return format_annotated_name(media.query)
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:  # noqa: ARG002
-        """Send a file, unless the server has it already; returns the name by which its nodes know it."""
+        """Upload a file, unless the server has it already, and return the name that its nodes know it by."""
         return await upload(self, content, suffix)
 
     async def fetch(self, media: Media) -> Path:
-        """A local copy of a file that a run made here, fetched once.
+        """Return a local copy of an output, downloaded once.
 
         Raises:
-            ServerError: the server is away, or no longer has it.
+            ServerError: The server can't be reached, or no longer has it.
         """
-        async with self.moving(str(media)):
+        async with self.lock_file(str(media)):
             if media.local is None or not media.local.is_file():
                 media.local = await download(self, media)
         return media.local
@@ -281,7 +293,7 @@ class ComfyUI(Backend):
             answer = None
         if not isinstance(answer, dict):
             raise ServerError(
-                f"{self.url} is no ComfyUI server: it answers {response.status_code} to a prompt",
+                f"{self.url} is not a ComfyUI server: it answers {response.status_code} to a prompt",
                 status=response.status_code,
                 sent=True,
             )
@@ -289,76 +301,79 @@ class ComfyUI(Backend):
             raise Refused(answer)
         return Accepted(order.id, answer.get("node_errors"))
 
-    async def find(self, ending: str) -> list[str]:
+    async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""
         history, queue = await asyncio.gather(
-            self._json("GET", "/history", params={"max_items": HISTORY_LOOKED_AT}), self._json("GET", "/queue")
+            self._request_json("GET", "/history", params={"max_items": HISTORY_LIMIT}),
+            self._request_json("GET", "/queue"),
         )
         queue = queue if isinstance(queue, dict) else {}
         unfinished = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
-        going = [item[1] for item in unfinished if isinstance(item[1], str) and item[1].endswith(ending)]
+        open_jobs = [item[1] for item in unfinished if isinstance(item[1], str) and item[1].endswith(ending)]
         ended = [id_ for id_ in history if id_.endswith(ending)] if isinstance(history, dict) else []
-        return [*ended[-1:], *(id_ for id_ in going if id_ not in ended[-1:])]
+        return [*ended[-1:], *(id_ for id_ in open_jobs if id_ not in ended[-1:])]
 
     async def listen(self, run: Follower) -> None:
-        """Tell a run of its events from now on. The socket opens meanwhile: see `EventSocket.ready`."""
-        await self._connection.client()
-        if self._forgotten is None:  # most kits are never closed: when one is forgotten, its socket goes with it
+        """Send a run its events from now on. The socket opens meanwhile: see `EventSocket.wait_until_open`."""
+        await self._connection.get_client()
+        if (
+            self._forgotten is None
+        ):  # most kits are never closed: their sockets are closed when they are garbage collected
             self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self.events)
             self._forgotten.atexit = False
         self.events.subscribe(run.id, run, self._connection.secrets)
 
     def unfollow(self, run: Follower) -> None:
-        """Tell it no more of its events."""
+        """Send a run no more events."""
         self.events.unsubscribe(run.id, run)
 
-    async def ready(self) -> bool:
-        """Whether the socket is there."""
-        return await self.events.ready()
+    async def is_listening(self) -> bool:
+        """Return whether the socket is open."""
+        return await self.events.wait_until_open()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Stay with a run until its outcome is known."""
+        """Follow a run until it ends."""
         await self.poller.follow(run, listen=listen, lost=lost)
 
-    async def queued(self) -> list[Job]:
+    async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""
-        return await jobs.queued(self)
+        return await jobs.list_queue(self)
 
-    async def recent(self, most: int) -> list[Job]:
+    async def list_history(self, most: int) -> list[Job]:
         """See `ComfyKit.history`."""
-        return await jobs.ended(self, most)
+        return await jobs.list_history(self, most)
 
-    async def models(self, folder: str | None) -> list[str]:
+    async def list_models(self, folder: str | None) -> list[str]:
         """See `ComfyKit.models`."""
-        return await jobs.models(self, folder)
+        return await jobs.list_models(self, folder)
 
-    async def queue(self) -> Mapping[str, Any]:
-        """`/queue`, as the server has it now.
+    async def read_queue(self) -> Mapping[str, Any]:
+        """Read `/queue`.
 
         Raises:
-            ServerError: as all of these, when it is away or answers with nonsense.
+            ServerError: The server can't be reached, or its answer makes no sense.
         """
-        queue = await self._json("GET", "/queue")
+        queue = await self._request_json("GET", "/queue")
         if not isinstance(queue, dict):
-            raise ServerError(f"{self.url} is no ComfyUI server: /queue is answered with something else")
+            raise self._build_nonsense_error("/queue")
         return queue
 
-    async def history(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """The server's record of a job that has ended; None when it has none."""
-        found = await self._json("GET", f"/history/{quote(prompt_id, safe='')}")
+    async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """Read the record of a job that has ended; None if there is none."""
+        found = await self._request_json("GET", f"/history/{quote(prompt_id, safe='')}")
         entry = found.get(prompt_id) if isinstance(found, dict) else None
         return entry if isinstance(entry, dict) else None
 
     async def cancel(self, prompt_id: str) -> bool:
-        """Take a job out of the queue, or stop it; never another one's. Returns whether it was there at all."""
+        """Cancel a queued or running job; never another one. Return whether it was there."""
         found = False
-        for _ in range(3):  # it may begin to run between the look and the request
-            queue = await self.queue()
+        for _ in range(3):  # it may start between the two requests
+            queue = await self.read_queue()
             if prompt_id in find_queued_ids(queue.get("queue_pending")):
                 await self.request("POST", "/queue", json={"delete": [prompt_id]})
                 found = True
             elif prompt_id in find_queued_ids(queue.get("queue_running")):
-                # a server that ignores the id stops what runs: by the look before, that is ours
+                # an old server ignores the ID and stops whatever runs: that is our job, by the queue
                 await self.request("POST", "/interrupt", json={"prompt_id": prompt_id})
                 return True
             else:
@@ -371,7 +386,7 @@ def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket) -> None:
         asyncio.run_coroutine_threadsafe(events.close(), loop)
 
 
-def _version(stats: Any) -> str | None:
+def _read_version(stats: Any) -> str | None:
     system = stats.get("system") if isinstance(stats, dict) else None
     version = system.get("comfyui_version") if isinstance(system, dict) else None
     return one_line(version, 40) if isinstance(version, str) and version else None

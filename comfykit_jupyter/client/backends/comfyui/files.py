@@ -1,40 +1,54 @@
-"""Files on their way: to the server under a name made from their content, and back from it; both piece by piece."""
+"""Files to and from a ComfyUI server, in chunks: an uploaded file is named after its content."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import uuid
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from comfykit_jupyter.client.errors import ServerError, SourceError
+from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
 from comfykit_jupyter.client.results.media import Media, to_safe_name
-from comfykit_jupyter.client.transport.body import TooLarge, pieces
+from comfykit_jupyter.client.transport.body import TooLarge, iter_body
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+    import httpx
 
 
-async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
-    """Send a file, unless the server has it already; returns the name by which its nodes know it.
+class FileServer(Protocol):
+    """What this module needs of a server."""
+
+    url: str
+
+    async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
+        """See `ComfyUI.request`."""
+
+    def stream(self, path: str, **options: Any) -> AbstractAsyncContextManager[httpx.Response]:
+        """See `ComfyUI.stream`."""
+
+    def lock_file(self, name: str) -> asyncio.Lock:
+        """See `ComfyUI.lock_file`."""
+
+
+async def upload(server: FileServer, source: Path | bytes, suffix: str) -> str:
+    """Upload a file, unless the server has it already, and return the name that its nodes know it by.
 
     Args:
-        server: where to.
-        source: a file, or the bytes of one.
-        suffix: of its name there, such as `.png`: nodes tell kinds apart by it.
+        server: The server.
+        source: A file, or the bytes of one.
+        suffix: The suffix of its name there, such as `.png`: nodes tell kinds apart by it.
 
     Raises:
-        ServerError: it did not arrive. SourceError: it can't be read.
+        ServerError: It did not arrive.
+        SourceError: It can't be read.
     """
-    try:
-        digest, size = await asyncio.to_thread(compute_digest, source)
-    except OSError as error:
-        raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
+    digest, size = await asyncio.to_thread(compute_digest, source)
     name = f"comfykit-{digest[:24]}{suffix}"
-    async with server.moving(name):
-        if await _has(server, name, size):
+    async with server.lock_file(name):
+        if await _has_file(server, name, size):
             return name
         if isinstance(source, bytes):
             return await _post(server, name, io.BytesIO(source))
@@ -42,7 +56,7 @@ async def upload(server: ComfyUI, source: Path | bytes, suffix: str) -> str:
             return await _post(server, name, content)
 
 
-async def _post(server: ComfyUI, name: str, content: IO[bytes]) -> str:
+async def _post(server: FileServer, name: str, content: IO[bytes]) -> str:
     response = await server.request(
         "POST",
         "/upload/image",
@@ -51,45 +65,46 @@ async def _post(server: ComfyUI, name: str, content: IO[bytes]) -> str:
         data={"type": "input"},
     )
     if response.status_code == 413:
-        raise ServerError(f"{server.url} takes no file as large as this one (--max-upload-size sets its limit)")
+        raise ServerError(f"{server.url} rejects the file because of its size (--max-upload-size sets the limit)")
     try:
         answer = response.json()
         stored, subfolder = str(answer["name"]), str(answer.get("subfolder") or "")
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ServerError(f"{server.url} did not take the file: it answers {response.status_code}") from None
+        raise ServerError(f"{server.url} rejects the file: it answers {response.status_code}") from None
     return f"{subfolder}/{stored}" if subfolder else stored
 
 
-async def _has(server: ComfyUI, name: str, size: int) -> bool:
-    """Whether the server has a file of this name, which is made from its content, and of this size."""
+async def _has_file(server: FileServer, name: str, size: int) -> bool:
+    """Return whether the server has a file of this name, which is made from its content, and of this size."""
     try:
         answer = await server.request("HEAD", "/view", params={"filename": name, "type": "input"})
     except ServerError as error:
         if error.status is None:
             raise
-        return False  # some proxies know no HEAD: send it
+        return False  # some proxies do not support HEAD: upload it
     return answer.status_code == 200 and answer.headers.get("content-length") == str(size)
 
 
-async def download(server: ComfyUI, media: Media) -> Path:
-    """A local copy of a file that a run made.
+async def download(server: FileServer, media: Media) -> Path:
+    """Download an output.
 
     Raises:
-        ServerError: the server is away, or no longer has the file.
+        ServerError: The server can't be reached, or no longer has the file.
     """
     folder = get_local_folder() / uuid.uuid4().hex
     folder.mkdir()
     target = folder / to_safe_name(media.name)
     try:
-        named = {key: part for key, part in media.query.items() if part}
-        async with server.stream("/view", params=named) as response:
+        query = {key: part for key, part in media.query.items() if part}
+        async with server.stream("/view", params=query) as response:
             with target.open("wb") as file:
-                async for piece in pieces(response, MAX_MEDIA_BYTES):
-                    file.write(piece)
+                async for chunk in iter_body(response, MAX_MEDIA_BYTES):
+                    file.write(chunk)
     except TooLarge as error:
-        raise ServerError(f"{server.url} sends {error} as {media.name}") from None
+        raise ServerError(f"{media.name} on {server.url} is too large: {error}") from None
     except ServerError as error:
         if error.status == 404:
-            raise ServerError(f"{server.url} has no {media.name}: it never was there, or is gone", status=404) from None
+            message = f"{server.url} does not have {media.name}: it was never there, or has been deleted"
+            raise ServerError(message, status=404) from None
         raise
     return target

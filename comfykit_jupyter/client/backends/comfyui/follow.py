@@ -1,6 +1,6 @@
-"""Staying with a run on a ComfyUI server until its outcome is known.
+"""Following runs on a ComfyUI server to their ends.
 
-The socket's events are believed while nothing was missed; after any break, silence or doubt `/queue` and `/history`
+The socket's events are trusted while nothing was missed. After any break, silence or doubt `/queue` and `/history`
 decide.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.backends.base import Follower
 from comfykit_jupyter.client.errors import ServerError
@@ -17,38 +17,55 @@ from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.progress.records import is_queued
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+    from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 
-LOOK_FIRST, LOOK_MOST = 0.002, 1.5
-"""Seconds between two looks where nothing is heard from the socket: the first, and the most."""
+LOOK_FIRST = 0.002
+"""Seconds before the first look at the history, if the socket is silent."""
+LOOK_MOST = 1.5
+"""Maximum seconds between two such looks."""
 LOOK_QUEUE = 0.25
-"""Seconds between two looks from which on the queue is looked at as well: a short run is not worth it."""
+"""The pause between two looks from which on the queue is read as well: for a short run it is not worth it."""
 LOOK_AGAIN = 5.0
-"""Seconds between two looks at the queue for a run that began already: it may have been removed."""
+"""Seconds between two looks at the queue for a running job: it may have been removed."""
 WATCH_QUEUE = 0.5
+"""Seconds between two looks while the socket is trusted, for a queued run."""
 WATCH_QUIET = 10.0
-"""Seconds between two looks while the socket tells what happens: for runs that wait in the queue, and for others."""
+"""Seconds between two looks while the socket is trusted, for any other run."""
+
+
+class PolledServer(Protocol):
+    """What this module needs of a server."""
+
+    @property
+    def events(self) -> EventSocket:
+        """The event socket."""
+
+    async def read_queue(self) -> Mapping[str, Any]:
+        """See `ComfyUI.read_queue`."""
+
+    async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """See `ComfyUI.read_record`."""
 
 
 class RunPoller:
-    """Looks after the runs on one server. Belongs to one event loop.
+    """Follows the runs on one server. It belongs to one event loop.
 
     Args:
-        server: the server.
-        patience: seconds that it may be away during a run before the run is given up as unreachable.
+        server: The server.
+        patience: Seconds without an answer of the server after which a run is given up as unreachable.
     """
 
-    def __init__(self, server: ComfyUI, patience: float) -> None:
+    def __init__(self, server: PolledServer, patience: float) -> None:
         self._server = server
         self._patience = patience
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
         self._looking = asyncio.Lock()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Stay with a run until its outcome is known; `lost`: nobody can tell whether it is there at all.
+        """Follow a run until it ends. `lost`: the submission may never have arrived.
 
-        While the socket is believed, this looks seldom. Else it looks often at first, and slower as time passes: a run
-        of a millisecond and one of an hour are both served.
+        While the socket is trusted, this looks seldom. Otherwise it looks often at first, and less often as time
+        passes: that suits a run of a millisecond and one of an hour.
         """
         away_since: float | None = None
         pause = LOOK_FIRST
@@ -70,27 +87,28 @@ class RunPoller:
                 away_since, lost = None, False
                 queue_at = now if everywhere else queue_at
             except ServerError as error:
-                away_since = self._away(run, away_since, error)
+                away_since = self._note_failure(run, away_since, error)
                 pause = max(pause, LOOK_QUEUE)
                 queue_at = float("-inf")
 
     async def _look_for(self, run: Follower, *, everywhere: bool) -> None:
-        """Ask the server where a run is: in the history, and `everywhere` else it may be.
+        """Ask the server for a run: in the history, and with `everywhere` also in the queue.
 
-        It goes from the queue to the history: what is in neither, looked at in this order, is not there.
+        A job moves from the queue to the history. If it is in neither, read in this order, the server does not know it.
         """
-        if not (everywhere and run.waiting) and (entry := await self._server.history(run.prompt_id)) is not None:
+        if not (everywhere and run.waiting) and (entry := await self._server.read_record(run.prompt_id)) is not None:
             run.on_history(entry)
         elif everywhere:
-            queue = await self._shared_queue(run.changed_at)
+            queue = await self._get_queue(run.changed_at)
             if is_queued(queue, run.prompt_id):
                 run.on_queue(queue)
-            elif (entry := await self._server.history(run.prompt_id)) is not None:
+            elif (entry := await self._server.read_record(run.prompt_id)) is not None:
                 run.on_history(entry)
             elif not run.ended:
                 run.on_missing()
 
-    def _away(self, run: Follower, since: float | None, error: ServerError) -> float:
+    def _note_failure(self, run: Follower, since: float | None, error: ServerError) -> float:
+        """Give a run up if the server has been away for too long. Return since when it is."""
         now = time.monotonic()
         since = now if since is None else since
         if now - since > self._patience or error.status in (401, 403):
@@ -98,12 +116,12 @@ class RunPoller:
             run.on_failed(RunError("unreachable", message))
         return since
 
-    async def _shared_queue(self, since: float) -> Mapping[str, Any]:
-        """The queue as of lately, but after `since`: a hundred waiting runs ask for it once."""
+    async def _get_queue(self, since: float) -> Mapping[str, Any]:
+        """Return a recent queue, read after `since`: a hundred waiting runs share one request."""
         async with self._looking:
             at, queue = self._queue_seen
             if at < since or time.monotonic() - at > WATCH_QUEUE * 0.9:
                 at = time.monotonic()
-                queue = await self._server.queue()
+                queue = await self._server.read_queue()
                 self._queue_seen = (at, queue)
         return queue

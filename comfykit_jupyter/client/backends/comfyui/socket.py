@@ -1,6 +1,6 @@
 """The event socket of a ComfyUI server: one connection for all runs of a kit, opened when needed, reopened when lost.
 
-Events are a hint, not the truth: whoever listens is told when the connection breaks, and asks the server then.
+Events are a hint, not the truth: a listener hears when the connection breaks, and asks the server then.
 """
 
 from __future__ import annotations
@@ -15,59 +15,62 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from comfykit_jupyter.client.backends.base import Listener
-from comfykit_jupyter.client.backends.preview import Preview, read_preview
+from comfykit_jupyter.client.backends.preview import read_preview
+from comfykit_jupyter.client.backends.retry import backoff
 from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.websocket import _wire, connector
+from comfykit_jupyter.client.transport.websocket import open_websocket, wire_logger
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 logger = logging.getLogger(__name__)
-_wire.setLevel(logging.INFO)  # at DEBUG websockets logs the headers it sends, and with them the secrets
+wire_logger.setLevel(logging.INFO)  # at DEBUG websockets logs the headers that it sends, secrets included
 
 PATIENCE = 1.0
-"""Seconds that the first run waits for it; from then on runs do without, until it is there."""
-RETRY_FIRST, RETRY_MOST = 0.25, 10.0
-"""Seconds between attempts to reopen: the first, and the most as they double."""
+"""Seconds that the first run waits for the socket; later runs start without it until it is open."""
+RETRY_FIRST = 0.25
+"""Seconds before the socket is opened again; twice as many each time."""
+RETRY_MOST = 10.0
+"""Maximum of these pauses."""
 
 
 class EventSocket:
-    """The socket of one server. Lives on the background loop.
+    """The socket of one server. It lives on the background loop.
 
     Args:
-        settings: the server's address, and how it is reached.
+        settings: The server's address, and how it is reached.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.client_id = uuid.uuid4().hex
         self.connected = False
         self._settings = settings
-        self._url = _socket_url(settings.comfyui_url, self.client_id)
+        self._url = _build_url(settings.comfyui_url, self.client_id)
         self._listeners: dict[str, list[Listener]] = {}
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
 
     def subscribe(self, prompt_id: str, listener: Listener, headers: Mapping[str, str]) -> None:
-        """Tell a run of its events from now on; a connection is opened if there is none.
+        """Send a run its events from now on; a connection is opened if there is none.
 
-        `headers` are sent with the handshake: cookies, the bearer token. No redirect takes them to another origin.
+        `headers` go with the handshake: cookies, the bearer token. No redirect takes them to another origin.
         """
         self._listeners.setdefault(prompt_id, []).append(listener)
         if self._task is None or self._task.done():
             self._tried.clear()
             self._task = asyncio.create_task(self._keep(dict(headers)))
 
-    async def ready(self) -> bool:
-        """Whether there is a connection; while the first attempt is under way, that is waited for, but not long."""
+    async def wait_until_open(self) -> bool:
+        """Return whether the socket is open, after a short wait for the first attempt to open it."""
         with contextlib.suppress(asyncio.TimeoutError):
             await wait_for(self._tried.wait(), PATIENCE)
-        self._tried.set()  # a handshake that hangs delays one run, not all
+        self._tried.set()  # a handshake that hangs delays only one run
         return self.connected
 
     def unsubscribe(self, prompt_id: str, listener: Listener) -> None:
-        """Tell it no more."""
+        """Send a run no more events."""
         left = [each for each in self._listeners.get(prompt_id, ()) if each is not listener]
         if left:
             self._listeners[prompt_id] = left
@@ -86,22 +89,22 @@ class EventSocket:
         self.connected = False
 
     async def _keep(self, headers: dict[str, str]) -> None:
-        """Connect, listen, and connect again for as long as there is somebody to tell."""
+        """Connect, listen, and connect again as long as there is a listener."""
         from websockets.exceptions import WebSocketException
 
-        pause = RETRY_FIRST
+        pauses = backoff(RETRY_FIRST, RETRY_MOST)
         while True:
             try:
-                async with connector(self._url, headers, self._settings) as connection:
+                async with open_websocket(self._url, headers, self._settings) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
                     self.connected = True
                     self._tried.set()
-                    pause = RETRY_FIRST
+                    pauses = backoff(RETRY_FIRST, RETRY_MOST)
                     await self._listen(connection)
             except (OSError, WebSocketException, asyncio.TimeoutError, ImportError) as error:
-                # ImportError: a SOCKS proxy, and no package for it. The runs look at the history instead
+                # ImportError: the package for a SOCKS proxy is missing. The runs read the history instead
                 logger.debug("no event socket: %s", error)
             finally:
                 self.connected = False
@@ -110,8 +113,7 @@ class EventSocket:
                     listener.on_break()
             if not self._listeners:
                 return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_MOST)
+            await asyncio.sleep(next(pauses))
 
     async def _listen(self, connection: ClientConnection) -> None:
         async for frame in connection:
@@ -132,17 +134,14 @@ class EventSocket:
                 listener.on_event(event)
 
     def _on_binary(self, frame: bytes) -> None:
-        """A preview; its older form does not say whose it is: a server runs one prompt at a time."""
+        """Pass on a preview. Its older form does not name its run, but a server runs one prompt at a time."""
         preview = read_preview(frame, self._running)
         if preview is not None:
-            self._show(preview)
-
-    def _show(self, preview: Preview) -> None:
-        for listener in self._listeners.get(preview.prompt_id, ()):
-            listener.on_preview(preview)
+            for listener in self._listeners.get(preview.prompt_id, ()):
+                listener.on_preview(preview)
 
 
-def _socket_url(url: str, client_id: str) -> str:
+def _build_url(url: str, client_id: str) -> str:
     parts = urlsplit(url)
     scheme = "wss" if parts.scheme == "https" else "ws"
     return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", f"clientId={client_id}", ""))

@@ -1,6 +1,6 @@
-"""Requests to RunningHub: its envelopes and codes, the key in nothing but the requests to its site.
+"""Requests to RunningHub: its envelopes, its codes, and its key, which goes to this site only.
 
-What changes nothing is asked again when that may help; a task is never created twice: see `Api.create`.
+Requests that change nothing are repeated while the site is busy. A task is never created twice: see `Api.post`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from ssl import SSLError
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlencode
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.backends.retry import Busy, backoff, retry
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.anonymous import get
-from comfykit_jupyter.client.transport.body import TooLarge, whole
-from comfykit_jupyter.client.transport.connection import Connection, retry_after
-from comfykit_jupyter.client.transport.tls import tls_context
+from comfykit_jupyter.client.transport.anonymous import open_url
+from comfykit_jupyter.client.transport.body import TooLarge, read_body
+from comfykit_jupyter.client.transport.connection import Connection, parse_retry_after
+from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
@@ -32,55 +34,52 @@ _Exchanged: TypeAlias = "tuple[int, httpx.Headers, bytes]"
 """Status, headers, content."""
 
 ANSWER_LIMIT = 64 * 1024 * 1024
-"""Bytes of an answer at the most."""
+"""Maximum size of an answer in bytes."""
 ANSWER_TIMEOUT = 120.0
-"""Seconds for a whole answer, however slowly it comes; for a file that is sent, see `SENDING_TIMEOUT`."""
-SENDING_TIMEOUT = 3600.0
-PAUSE, PAUSE_MOST = 1.0, 8.0
-"""Seconds before what changes nothing is asked again: twice as many each time."""
+"""Seconds for a whole answer, however slowly it arrives; for an uploaded file see `UPLOAD_TIMEOUT`."""
+UPLOAD_TIMEOUT = 3600.0
+"""Seconds for the answer to a file, its upload included."""
+PAUSE = 1.0
+"""Seconds before a request is repeated; twice as many each time."""
+PAUSE_MOST = 8.0
+"""Maximum of these pauses."""
+_PERMANENT = frozenset({301, 302, 303, 307, 308, 401, 403, 404})
+"""HTTP statuses that stay the same when the request is repeated."""
 _HIDDEN = "[key]"
-
-
-class Busy(ServerError):
-    """Not now: `pause` says in how many seconds, where the site does."""
-
-    def __init__(self, message: str, code: int | None = None, pause: float = 0) -> None:
-        super().__init__(message, status=429)
-        self.code = code
-        self.pause = pause
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the site answered, in either of its envelopes, or without one."""
+    """An answer of the site, in one of its two envelopes or without one."""
 
     status: int
     body: Mapping[str, Any]
 
     @property
     def code(self) -> int | None:
-        """The code; None where there is none."""
+        """The site's code; None if there is none."""
         return words.parse_code(self.body.get("code"))
 
     @property
     def said(self) -> str:
-        """What it says about that."""
+        """The site's message."""
         return one_line(str(self.body.get("msg") or self.body.get("message") or ""), 500)
 
     @property
     def data(self) -> Any:
-        """What was asked for."""
+        """The content of the envelope."""
         return self.body.get("data")
 
 
 class Api:
-    """The site, for one key. Lives on the background loop; made without contacting it."""
+    """The site, for one key. It lives on the background loop; creating it contacts nobody, from any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.runninghub_url
         self.settings = settings
+        self.retries = max(0, settings.runninghub_retry_count)
+        """How often a request that changes nothing is repeated."""
         self._key = settings.runninghub_api_key
-        self._again = max(0, settings.runninghub_retry_count)
         self.connection = Connection(self.url, settings, self._headers)
 
     async def _headers(self) -> Mapping[str, str]:
@@ -91,7 +90,7 @@ class Api:
         """The key.
 
         Raises:
-            ServerError: there is none, or none that a header can carry.
+            ServerError: There is none, or it has characters that a header can't carry.
         """
         key = self._key
         if not key:
@@ -104,127 +103,124 @@ class Api:
             raise ServerError("runninghub_api_key: a key is 32 letters and digits, without spaces", status=401)
         return key
 
-    async def ask(self, path: str, body: Mapping[str, Any], *, keyed: bool = True, again: int | None = None) -> Answer:
-        """A POST that changes nothing: asked again after a while where that may help.
+    async def ask(
+        self, path: str, body: Mapping[str, Any], *, with_key: bool = True, retries: int | None = None
+    ) -> Answer:
+        """Send a POST that changes nothing, and repeat it while the site is busy.
 
         Args:
-            path: of the route.
-            body: what is asked; with `keyed` the key is added, as the older routes want it.
-            again: how often it is asked again; as the settings say if not given.
+            path: The path of the route.
+            body: The question.
+            with_key: Whether the key is added to the body: the older routes want it there.
+            retries: How often it is repeated; as the settings say if not given.
 
         Raises:
-            Busy: it is asked too often, or has a moment of weakness.
-            ServerError: no answer, or one that is none. Any code is returned.
+            Busy: The site is asked too often, or fails for a moment.
+            ServerError: There is no answer, or it makes no sense. Answers with any other code are returned.
         """
-        return await self._patiently(
-            lambda: self.post(path, {"apiKey": self.key, **body} if keyed else body),
-            self._again if again is None else again,
+        return await self._retry(
+            lambda: self.post(path, {"apiKey": self.key, **body} if with_key else body),
+            self.retries if retries is None else retries,
         )
 
-    async def _patiently(self, send: Callable[[], Awaitable[Answer]], left: int) -> Answer:
-        pause = PAUSE
-        while True:
-            try:
-                answer = await send()
-                if answer.code not in words.PASSING:
-                    return answer
-                failure: ServerError = Busy(f"{self.url}: {words.format_reason(answer.code, answer.said)}", answer.code)
-            except ServerError as error:
-                if error.status in (301, 302, 303, 307, 308, 401, 403, 404):
-                    raise
-                failure = error
-            if left <= 0:
-                raise failure
-            left -= 1
-            await asyncio.sleep(max(pause, failure.pause if isinstance(failure, Busy) else 0))
-            pause = min(2 * pause, PAUSE_MOST)
+    async def _retry(self, send: Callable[[], Awaitable[Answer]], times: int) -> Answer:
+        async def attempt() -> Answer:
+            answer = await send()
+            if answer.code in words.PASSING:
+                raise Busy(f"{self.url}: {words.format_reason(answer.code, answer.said)}", code=answer.code)
+            return answer
+
+        return await retry(attempt, islice(backoff(PAUSE, PAUSE_MOST), times), is_temporary)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """A POST of JSON, sent once.
+        """Send a POST with JSON, once.
 
         Raises:
-            Busy: HTTP 429. ServerError: no answer, or none in JSON; `sent` says whether it may have been carried out.
+            Busy: HTTP status 429.
+            ServerError: There is no answer, or it is not JSON; `sent` says whether the request may have worked.
         """
         content = json.dumps(body, allow_nan=False).encode()
         return await self._send(self._post(path, content=content, headers={"Content-Type": "application/json"}))
 
     async def send_file(self, path: str, files: Mapping[str, Any], data: Mapping[str, str]) -> Answer:
-        """A POST of a file, sent once. Raises as `post`."""
-        return await self._send(self._post(path, files=files, data=data), SENDING_TIMEOUT)
+        """Send a POST with a file, once. Raises as `post`."""
+        return await self._send(self._post(path, files=files, data=data), UPLOAD_TIMEOUT)
 
-    async def app_demo(self, webapp_id: str) -> Answer:
-        """What may be set of an app. The one route that wants the key in its address: that is in no log.
+    async def read_app(self, webapp_id: str) -> Answer:
+        """Read the inputs of an app. Only this route wants the key in its address, which no log shows.
 
         Raises:
-            ServerError: no answer, or one that is none.
+            ServerError: There is no answer, or it makes no sense.
         """
         query = urlencode({"apiKey": self.key, "webappId": webapp_id})
-        return await self._patiently(
-            lambda: self._send(self._get(f"{self.url}/api/webapp/apiCallDemo?{query}")), self._again
+        return await self._retry(
+            lambda: self._send(self._get(f"{self.url}/api/webapp/apiCallDemo?{query}")), self.retries
         )
 
-    async def _send(self, exchange: Awaitable[_Exchanged], within: float | None = None) -> Answer:
+    async def _send(self, exchange: Awaitable[_Exchanged], timeout: float | None = None) -> Answer:
         import httpx
 
         try:
-            within = ANSWER_TIMEOUT if within is None else within
-            status, headers, content = await loop.wait_for(exchange, within)
+            timeout = ANSWER_TIMEOUT if timeout is None else timeout
+            status, headers, content = await loop.wait_for(exchange, timeout)
         except asyncio.TimeoutError:
-            raise ServerError(f"no answer from {self.url} within {within:g} s", sent=True) from None
+            raise ServerError(f"no answer from {self.url} within {timeout:g} s", sent=True) from None
         except (httpx.HTTPError, SSLError) as error:
             raise self._unreachable(error) from None
         if status == 429:
-            told = headers.get("retry-after")
-            raise Busy(f"{self.url} is asked too often (429)", pause=retry_after(told) if told else 0)
+            after = headers.get("retry-after")
+            raise Busy(f"too many requests to {self.url} (429)", pause=parse_retry_after(after) if after else 0)
         if 300 <= status < 400:
             raise self._redirects(status)
         try:
-            body = _without(json.loads(content.decode("utf-8-sig", "replace")), self.key)
+            body = _remove_key(json.loads(content.decode("utf-8-sig", "replace")), self.key)
         except (ValueError, RecursionError):
             body = None
         answer = Answer(status, body if isinstance(body, dict) else {})
         if answer.code is None and status in (401, 403):
-            raise ServerError(f"{self.url} refuses us ({status}): check runninghub_api_key=", status=status)
+            advice = "check runninghub_api_key="
+            raise ServerError(f"authentication failed at {self.url} ({status}): {advice}", status=status)
         if not isinstance(body, dict) or status >= 500 or (answer.code is None and 400 <= status != 404):
-            what = f": {answer.said}" if answer.said else "" if answer.body else " with something that is no answer"
+            what = f": {answer.said}" if answer.said else "" if answer.body else " with something other than JSON"
             maybe = status in (200, 408) or status >= 500
             raise ServerError(f"{self.url} answers {status}{what}", status=status, sent=maybe)
         return answer
 
     async def _post(self, path: str, **options: Any) -> _Exchanged:
-        client = await self.connection.client()
+        client = await self.connection.get_client()
         async with client.stream("POST", f"{self.url}{path}", **options) as response:
             return await self._read(response)
 
     async def _get(self, url: str) -> _Exchanged:
-        tls, proxy = tls_context(self.settings.verify), self.settings.proxy
+        tls, proxy = build_tls_context(self.settings.verify), self.settings.proxy
         try:
-            async with get(url, ANSWER_TIMEOUT, redirects=0, tls=tls, proxy=proxy) as response:
+            async with open_url(url, ANSWER_TIMEOUT, redirects=0, tls=tls, proxy=proxy) as response:
                 return await self._read(response)
         except ValueError:
             raise self._redirects(302) from None
 
     async def _read(self, response: httpx.Response) -> _Exchanged:
         try:
-            read = await whole(response, ANSWER_LIMIT)
+            read = await read_body(response, ANSWER_LIMIT)
         except TooLarge as error:
-            raise ServerError(f"{self.url} answers with {error}", sent=True) from None
+            raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
         return read.status_code, read.headers, read.content
 
     def _redirects(self, status: int) -> ServerError:
-        return ServerError(f"{self.url} redirects to another address: give that, if you trust it", status=status)
+        advice = "give that address, if you trust it"
+        return ServerError(f"{self.url} redirects to another address: {advice}", status=status)
 
-    def line(self, answer: Answer, what: str) -> str:
-        """One line that says why the site does not do what it was asked for."""
-        return f"{self.url} refuses {what}: {words.format_reason(answer.code, answer.said)}{self.hint(answer.code)}"
+    def format_refusal(self, answer: Answer, what: str) -> str:
+        """Return one line that says why the site rejects a request."""
+        return f"{self.url} rejects {what}: {words.format_reason(answer.code, answer.said)}{self.hint(answer.code)}"
 
     def hint(self, code: int | None) -> str:
-        """That the other site may be meant, where that is a likely cause."""
+        """Return the advice to use the other site, where that is a likely cause of a code; else an empty text."""
         if code not in words.OTHER_SITE or "runninghub." not in self.url:
             return ""
         other = self.url.replace(".cn", ".ai") if ".cn" in self.url else self.url.replace(".ai", ".cn")
         return (
-            f". Keys, workflows and files belong to one of its sites: if these are of {other}, "
+            f". Keys, workflows and files belong to one of the two sites: if yours are on {other}, "
             f"give runninghub_url={other!r}"
         )
 
@@ -243,17 +239,22 @@ class Api:
         )
 
 
-def _without(told: Any, key: str) -> Any:
-    """What was told without our key, however that was spelt in its JSON."""
-    if isinstance(told, str):
-        return told.replace(key, _HIDDEN)
-    if isinstance(told, list):
-        return [_without(each, key) for each in told]
-    if isinstance(told, dict):
-        return {name.replace(key, _HIDDEN): _without(each, key) for name, each in told.items()}
-    return told
+def is_temporary(error: ComfyKitError) -> bool:
+    """Return whether a request may work when it is repeated."""
+    return isinstance(error, ServerError) and error.status not in _PERMANENT
 
 
-def told_of(answer: Answer) -> Mapping[str, Any]:
-    """The object that was asked for, in its envelope or without one."""
+def _remove_key(content: Any, key: str) -> Any:
+    """Return JSON without our key, however it was spelt there."""
+    if isinstance(content, str):
+        return content.replace(key, _HIDDEN)
+    if isinstance(content, list):
+        return [_remove_key(each, key) for each in content]
+    if isinstance(content, dict):
+        return {name.replace(key, _HIDDEN): _remove_key(each, key) for name, each in content.items()}
+    return content
+
+
+def find_object(answer: Answer) -> Mapping[str, Any]:
+    """Return the object that was asked for, out of its envelope if it has one."""
     return to_mapping(answer.data) if "data" in answer.body and "status" not in answer.body else answer.body

@@ -1,4 +1,4 @@
-"""Files on their way to RunningHub, once per content, and back from it, since they live there for a day."""
+"""Files to and from RunningHub: each content is uploaded once, and outputs are copied, since the site deletes them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import io
 import time
 import uuid
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, Busy
-from comfykit_jupyter.client.errors import ServerError, SourceError
+from comfykit_jupyter.client.backends.retry import Busy, backoff, retry
+from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, is_temporary
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError, SourceError
 from comfykit_jupyter.client.local_files import compute_digest, get_local_folder
 from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.download import fetch_file
-from comfykit_jupyter.client.transport.tls import tls_context
+from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
@@ -24,118 +26,125 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.binding import Upload
 
 UPLOAD_LIFE = 12 * 3600.0
-"""Seconds for which a file that was sent is believed to be there still."""
+"""Seconds after an upload in which the file is believed to be there still. The site keeps files for a day."""
 UPLOAD_LIMIT = 30 * 1024 * 1024
-"""Bytes that the older of the two ways to send a file takes."""
-FETCHING_TIMEOUT = 3600.0
-"""Seconds for an output, however slowly it comes."""
-PAUSE, PAUSE_MOST = 1.0, 8.0
-"""Seconds before a file is sent, or fetched, again: twice as many each time."""
-_NEW_UPLOAD, _OLD_UPLOAD = "/openapi/v2/media/upload/binary", "/task/openapi/upload"
+"""Maximum size in bytes of a file for the older upload route."""
+DOWNLOAD_TIMEOUT = 3600.0
+"""Seconds for an output, however slowly it arrives."""
+PAUSE = 1.0
+"""Seconds before an upload or a download is repeated; twice as many each time."""
+PAUSE_MOST = 8.0
+"""Maximum of these pauses."""
+_NEW_UPLOAD = "/openapi/v2/media/upload/binary"
+_OLD_UPLOAD = "/task/openapi/upload"
 
 
 class Files:
     """The files of one key.
 
     Args:
-        api: the site.
-        again: how often a file is sent again that did not arrive.
+        api: The site.
     """
 
-    def __init__(self, api: Api, again: int) -> None:
+    def __init__(self, api: Api) -> None:
         self._api = api
-        self._again = again
         self._sent: dict[str, tuple[float, str]] = {}
         self._copies: dict[str, Path] = {}
 
     async def upload(self, content: Path | bytes, suffix: str, needed: Upload) -> str:
-        """Send a file, unless that was done lately; returns the name by which nodes know it there.
+        """Upload a file, unless that was done lately, and return the name that nodes know it by.
 
         Raises:
-            ServerError: it did not arrive. SourceError: it can't be read, or is too large.
+            ServerError: It did not arrive.
+            SourceError: It can't be read, or is too large.
         """
-        try:
-            digest, size = await asyncio.to_thread(compute_digest, content)
-        except OSError as error:
-            raise SourceError(f"{content!s:.200} can't be read: {error.strerror or error}") from None
-        async with self._api.connection.moving(digest):
+        digest, size = await asyncio.to_thread(compute_digest, content)
+        async with self._api.connection.lock_file(digest):
             at, name = self._sent.get(digest + suffix, (float("-inf"), ""))
             if time.monotonic() - at > UPLOAD_LIFE:
-                name = await self._send(content, f"comfykit-{digest[:24]}{suffix}", size, needed)
+                name = await self._upload(content, f"comfykit-{digest[:24]}{suffix}", size, needed)
                 self._sent[digest + suffix] = (time.monotonic(), name)
         return name
 
-    async def _send(self, content: Path | bytes, name: str, size: int, needed: Upload) -> str:
-        """By the newer route; where the site has none, by the older one. The content names the file: twice is once."""
-        answer = await self._send_by(_NEW_UPLOAD, content, name, {})
+    async def _upload(self, content: Path | bytes, name: str, size: int, needed: Upload) -> str:
+        """Upload by the newer route, or by the older one where the site lacks the newer one."""
+        what = f"the file for {needed.parameter}"
+        answer = await self._upload_to(_NEW_UPLOAD, content, name, {}, what)
         if answer is None:
             if size > UPLOAD_LIMIT:
                 raise SourceError(
-                    f"{needed.parameter} ({needed.node_title}): {size / 2**20:.0f} MB are more than the "
-                    f"{UPLOAD_LIMIT >> 20} MB that RunningHub takes: give a smaller file"
+                    f"{needed.parameter} ({needed.node_title}): the file has {size / 2**20:.0f} MB, and RunningHub "
+                    f"accepts at most {UPLOAD_LIMIT >> 20} MB: give a smaller file"
                 )
-            answer = await self._send_by(_OLD_UPLOAD, content, name, {"apiKey": self._api.key, "fileType": "input"})
+            form = {"apiKey": self._api.key, "fileType": "input"}
+            answer = await self._upload_to(_OLD_UPLOAD, content, name, form, what)
         if answer is None:
-            raise ServerError(f"{self._api.url} has no route by which files are sent")
+            raise ServerError(f"{self._api.url} has no route for uploads")
         stored = to_mapping(answer.data).get("fileName")
         if not words.is_success(answer.code) or not isinstance(stored, str) or not stored:
-            raise ServerError(self._api.line(answer, f"the file for {needed.parameter}"))
+            raise ServerError(self._api.format_refusal(answer, what))
         return stored
 
-    async def _send_by(self, path: str, content: Path | bytes, name: str, data: Mapping[str, str]) -> Answer | None:
-        """The answer to a file; None where there is no such route."""
-        left, pause = self._again, PAUSE
-        while True:
-            failure: ServerError | None = None
-            try:
-                with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
-                    answer = await self._api.send_file(path, {"file": (name, file)}, data)
-            except ServerError as error:
-                if error.status == 404:
-                    return None
-                if error.status in (401, 403) or left <= 0:
-                    raise
-                failure = error
-            else:
-                if answer.status == 404 or answer.code in words.NO_SUCH_ROUTE or answer.said == "NOT_FOUND":
-                    return None
-                if answer.code not in words.PASSING or left <= 0:
-                    return answer
-            left -= 1
-            await asyncio.sleep(max(pause, failure.pause if isinstance(failure, Busy) else 0))
-            pause = min(2 * pause, PAUSE_MOST)
+    async def _upload_to(
+        self, path: str, content: Path | bytes, name: str, form: Mapping[str, str], what: str
+    ) -> Answer | None:
+        """Return the answer to a file; None where the route does not exist.
+
+        An upload may be repeated: the file is named after its content, so that two uploads are one file.
+        """
+
+        async def attempt() -> Answer:
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                answer = await self._api.send_file(path, {"file": (name, file)}, form)
+            if answer.code in words.PASSING:
+                raise Busy(self._api.format_refusal(answer, what), code=answer.code)
+            return answer
+
+        try:
+            answer = await retry(attempt, self._pauses(), is_temporary)
+        except ServerError as error:
+            if error.status == 404:
+                return None
+            raise
+        missing = answer.status == 404 or answer.code in words.NO_SUCH_ROUTE or answer.said == "NOT_FOUND"
+        return None if missing else answer
 
     async def copy(self, url: str, name: str) -> Path:
-        """A local copy of an output, fetched once, with no secret of ours.
+        """Return a local copy of an output, downloaded once, without any secret of ours.
 
         Raises:
-            ServerError: it is no longer there, or does not arrive.
+            ServerError: It is not there any more, or does not arrive.
         """
-        async with self._api.connection.moving(url):
+        async with self._api.connection.lock_file(url):
             path = self._copies.get(url)
             if path is None or not path.is_file():
-                fetched = await self._fetch(url, name)
+                fetched = await self._download(url, name)
                 folder = get_local_folder() / uuid.uuid4().hex
                 folder.mkdir()
                 path = self._copies[url] = fetched.rename(folder / to_safe_name(name))
         return path
 
-    async def _fetch(self, url: str, name: str) -> Path:
-        """It is asked for again where that may help: it has been paid, and lives for a day."""
-        tls, proxy = tls_context(self._api.settings.verify), self._api.settings.proxy
-        left, pause = self._again, PAUSE
-        while True:
-            try:
-                return await loop.wait_for(fetch_file(url, tls=tls, proxy=proxy), FETCHING_TIMEOUT)
-            except asyncio.TimeoutError:
-                raise ServerError(f"{name} did not arrive within {FETCHING_TIMEOUT:g} s") from None
-            except SourceError as error:
-                if not error.passing:
-                    raise ServerError(
-                        f"{name} is not there (any more: RunningHub keeps files for a day): {error}"
-                    ) from None
-                if left <= 0:
-                    raise ServerError(f"{name} did not arrive: {error}") from None
-            left -= 1
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, PAUSE_MOST)
+    async def _download(self, url: str, name: str) -> Path:
+        """Download an output, and try again where that may help: it has been paid for."""
+        tls, proxy = build_tls_context(self._api.settings.verify), self._api.settings.proxy
+
+        async def attempt() -> Path:
+            return await loop.wait_for(fetch_file(url, tls=tls, proxy=proxy), DOWNLOAD_TIMEOUT)
+
+        try:
+            return await retry(attempt, self._pauses(), _is_passing)
+        except asyncio.TimeoutError:
+            raise ServerError(f"{name} did not arrive within {DOWNLOAD_TIMEOUT:g} s") from None
+        except SourceError as error:
+            if error.passing:
+                raise ServerError(f"{name} did not arrive: {error}") from None
+            raise ServerError(
+                f"{name} is not there, or not any more, since RunningHub keeps files for a day: {error}"
+            ) from None
+
+    def _pauses(self) -> islice[float]:
+        return islice(backoff(PAUSE, PAUSE_MOST), self._api.retries)
+
+
+def _is_passing(error: ComfyKitError) -> bool:
+    return isinstance(error, SourceError) and error.passing

@@ -1,4 +1,4 @@
-"""Staying with a task of RunningHub until its outcome is known: by asking, and by its socket, which is but a hint."""
+"""Following a task of RunningHub to its end, by asking the site; its socket only adds progress and previews."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.backends.runninghub.api import Api, Busy, told_of
-from comfykit_jupyter.client.backends.runninghub.socket import listen_to
+from comfykit_jupyter.client.backends.retry import Busy, backoff
+from comfykit_jupyter.client.backends.runninghub.api import Api, find_object
+from comfykit_jupyter.client.backends.runninghub.files import Files
+from comfykit_jupyter.client.backends.runninghub.socket import listen_to_socket
+from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
@@ -19,34 +23,35 @@ from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower
-    from comfykit_jupyter.client.backends.runninghub.backend import RunningHub
 
 LOOK_FIRST = 0.5
-"""Seconds to the second look; each pause is longer by half, up to the most."""
-LOOK_QUEUED, LOOK_RUNNING = 2.0, 5.0
-"""The most, while the task waits, and while it runs."""
+"""Seconds before the second look at the task; each pause is longer by half, up to one of the next two."""
+LOOK_QUEUED = 2.0
+"""Maximum of these pauses while the task waits."""
+LOOK_RUNNING = 5.0
+"""Maximum of these pauses while it runs."""
 LOOK_LEAST = 0.25
-"""Seconds between two looks, whatever happens; longer by half each time that the socket gave reason for one in vain."""
+"""Minimum seconds between two looks; longer by half each time that the socket gave reason for one in vain."""
 BAD_LOOKS = 5
-"""Looks in a row that may fail, or make no sense."""
+"""How many looks in a row may fail or make no sense."""
 SETTLING = 15.0
-"""Seconds in which a task that was just created may not be known everywhere yet."""
+"""Seconds in which not all of the site may know a task that was just created."""
 SOCKET_TRIES = 5
-"""Times that the address of a task's socket is asked for."""
+"""How often the address of a task's socket is asked for."""
 OUTPUTS_TRIES = 6
-"""Times that the outputs of a task which has ended are asked for, where they are not there at once."""
+"""How often the outputs of a task that has ended are asked for, if they are not there at once."""
 TEXT_LIMIT = 4 * 1024 * 1024
-"""Bytes of a text that is read into the result; a longer one stays a file."""
+"""Maximum size in bytes of a text that is read into the result; a longer one stays a file."""
+DOWNLOADS = 4
+"""How many outputs are downloaded at a time."""
 _STATES = frozenset({"CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL"})
-_BY_CODE = {**words.PENDING, 805: "FAILED"}
-"""States that the older route tells by a code, for answers of the newer one that do so."""
-AT_ONCE = 4
-"""Files that are fetched at a time."""
+_STATES_BY_CODE = {**words.PENDING, 805: "FAILED"}
+"""States that the older route gives as a code. Some answers of the newer route do so as well."""
 
 
 @dataclass
 class Look:
-    """What is known of a task after one look."""
+    """What the site said about a task at one look."""
 
     state: str
     results: list[dict[str, Any]] | None = None
@@ -55,7 +60,7 @@ class Look:
     said: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
     socket: str | None = field(default=None, repr=False)
-    """The address of its socket: a secret."""
+    """The address of the task's socket. It is a secret."""
 
 
 class Missing(Exception):
@@ -63,47 +68,45 @@ class Missing(Exception):
 
 
 class Hopeless(ServerError):
-    """Asking again changes nothing: the key, say, is not valid any more."""
+    """Asking again changes nothing: the key is not valid any more, for example."""
 
 
-async def look_new(api: Api, task_id: str) -> Look | None:
-    """What the newer route says of a task; None where the site has no such route.
+async def look_by_new_route(api: Api, task_id: str) -> Look | None:
+    """Ask the newer route about a task. Return None where the site lacks it.
 
     Raises:
-        Missing, Hopeless, ServerError.
+        Missing: The site does not know the task.
+        Hopeless: Asking again changes nothing.
+        ServerError: There is no answer, or it makes no sense.
     """
     try:
-        answer = await api.ask("/openapi/v2/query", {"taskId": task_id}, keyed=False, again=0)
+        answer = await api.ask("/openapi/v2/query", {"taskId": task_id}, with_key=False, retries=0)
     except ServerError as error:
         if error.status == 404:
             return None
         raise
-    told = told_of(answer)
-    state = str(told.get("status") or told.get("taskStatus") or "").upper()
-    code = words.parse_code(told.get("errorCode")) or answer.code
-    said = str(told.get("errorMessage") or answer.said or "")
-    state = state or _BY_CODE.get(code or 0, "")
+    found = find_object(answer)
+    state = str(found.get("status") or found.get("taskStatus") or "").upper()
+    code = words.parse_code(found.get("errorCode")) or answer.code
+    said = str(found.get("errorMessage") or answer.said or "")
+    state = state or _STATES_BY_CODE.get(code or 0, "")
     if not state:
         if code in words.NO_SUCH_ROUTE or answer.status == 404:
             return None
-        _judge(api, code, said)
-        if "status" not in told and (code is None or words.is_success(code)):
-            return await look_old(api, task_id)  # of another shape, this time
+        _raise_for_code(api, code, said)
+        if "status" not in found and (code is None or words.is_success(code)):
+            return await look_by_old_route(api, task_id)  # this answer has another shape
         why = f": {words.format_reason(code, said)}" if code is not None and not words.is_success(code) else ""
-        raise ServerError(f"{api.url} does not say what the task does{why}", sent=True)
-    results = words.parse_results(told["results"]) if isinstance(told.get("results"), list) else None
+        raise ServerError(f"{api.url} does not give the state of the task{why}", sent=True)
+    results = words.parse_results(found["results"]) if isinstance(found.get("results"), list) else None
     return Look(
-        state, results, words.parse_failure(told.get("failedReason")), code, said, words.parse_cost(told.get("usage"))
+        state, results, words.parse_failure(found.get("failedReason")), code, said, words.parse_cost(found.get("usage"))
     )
 
 
-async def look_old(api: Api, task_id: str) -> Look:
-    """What the older route, that of the outputs, says of a task.
-
-    Raises:
-        Missing, Hopeless, ServerError.
-    """
-    answer = await api.ask("/task/openapi/outputs", {"taskId": task_id}, again=0)
+async def look_by_old_route(api: Api, task_id: str) -> Look:
+    """Ask the older route, the one for outputs, about a task. Raises as `look_by_new_route`."""
+    answer = await api.ask("/task/openapi/outputs", {"taskId": task_id}, retries=0)
     code, data = answer.code, answer.data
     socket = to_mapping(data).get("netWssUrl")
     if code in words.PENDING or (words.is_success(code) and not isinstance(data, list)):
@@ -113,235 +116,224 @@ async def look_old(api: Api, task_id: str) -> Look:
         results = words.parse_results(data)
         cost: dict[str, float] = {}
         for each in data:
-            cost |= words.parse_cost(each)  # every file tells the cost of the whole task
+            cost |= words.parse_cost(each)  # every file comes with the cost of the whole task
         return Look("SUCCESS", results, cost=cost)
     if code == 805:
         return Look(
             "FAILED", reason=words.parse_failure(to_mapping(data).get("failedReason")), code=code, said=answer.said
         )
-    _judge(api, code, answer.said)
+    _raise_for_code(api, code, answer.said)
     if code in words.NO_SUCH_ROUTE or answer.status == 404:
-        raise Hopeless(f"{api.url} does not tell of the task: it has no such route", status=404)
-    raise ServerError(f"{api.url} does not say what the task does: {words.format_reason(code, answer.said)}", sent=True)
+        raise Hopeless(f"{api.url} has no route for the state of a task", status=404)
+    raise ServerError(
+        f"{api.url} does not give the state of the task: {words.format_reason(code, answer.said)}", sent=True
+    )
 
 
-def _judge(api: Api, code: int | None, said: str) -> None:
-    """Raise what a code means that is no state of a task."""
+def _raise_for_code(api: Api, code: int | None, said: str) -> None:
+    """Raise the error for a code that does not stand for a state of the task."""
     if code in words.MISSING:
         raise Missing
     if code in words.KEY:
-        raise Hopeless(f"{api.url} refuses us: {words.format_reason(code, said)}{api.hint(code)}", status=401)
+        reason = words.format_reason(code, said)
+        raise Hopeless(f"authentication failed at {api.url}: {reason}{api.hint(code)}", status=401)
 
 
 class TaskPoller:
-    """One task, and the run that it is.
+    """Follows one task.
 
     Args:
-        cloud: where it runs.
-        run: what is told of it.
-        timeout: seconds that it may run; then it is left alone, and goes on. 0: no limit.
+        api: The site.
+        files: The files of its key.
+        run: The run that the task is.
+        task: What is known of the task.
+        timeout: Seconds that the task may run. After that it is no longer followed, and keeps running. 0: no limit.
     """
 
-    def __init__(self, cloud: RunningHub, run: Follower, timeout: float) -> None:
-        self._cloud = cloud
-        self._api = cloud.api
+    def __init__(self, api: Api, files: Files, run: Follower, task: CloudTask, timeout: float) -> None:
+        self._api = api
+        self._files = files
         self._run = run
+        self._task = task
         self._timeout = timeout
         self._running_since: float | None = None
-        self._socket: asyncio.Task[None] | None = None
-        self._newer = True
-        """Whether the site has the newer route."""
+        self._listener: asyncio.Task[None] | None = None
+        self._has_new_route = True
 
-    async def until_ended(self, *, listen: bool, lost: bool) -> None:
-        """See `Backend.follow`."""
-        run, bad, pause, least, began = self._run, 0, LOOK_FIRST, LOOK_LEAST, time.monotonic()
-        if (task := self._cloud.tasks.get(run.prompt_id)) is not None and task.remark:
-            run.on_warning(f"{self._api.url} says of the prompt: {task.remark}")
-            self._cloud.tasks[run.prompt_id] = replace(task, remark="")
+    async def follow(self, *, listen: bool, lost: bool) -> None:
+        """Follow the task until it ends; see `Backend.follow`."""
+        run, began, failures = self._run, time.monotonic(), 0
+        pauses = LookPauses()
+        if self._task.remark:
+            run.on_warning(f"{self._api.url} says about the prompt: {self._task.remark}")
+            self._task.remark = ""
         try:
             while not run.ended:
-                looked_at = time.monotonic()
+                pauses.begin()
                 try:
-                    look = await self._look(run.prompt_id)
-                    bad = 0
+                    look = await self._look()
                 except Missing:
+                    failures = 0
                     if lost or time.monotonic() - began > SETTLING:
                         run.on_missing()
                         return
-                except Hopeless as error:
-                    run.on_failed(RunError("unreachable", self._may_go_on(str(error))))
-                    return
                 except ServerError as error:
-                    bad += 1
-                    pause = max(pause, error.pause if isinstance(error, Busy) else LOOK_QUEUED)
-                    if bad > BAD_LOOKS:
-                        run.on_failed(RunError("unreachable", self._may_go_on(f"{error} ({bad} times in a row)")))
+                    failures += 1
+                    if self._gives_up(error, failures):
                         return
+                    pauses.lengthen(error.pause if isinstance(error, Busy) else LOOK_QUEUED)
                 else:
-                    lost = False
-                    if await self._ended(look):
+                    failures, lost = 0, False
+                    if await self._handle(look, listen=listen):
                         return
-                    await self._goes_on(look, listen=listen)
-                    if self._is_overdue():
-                        return
-                most = LOOK_QUEUED if run.waiting or run.prompt_id in self._cloud.cancelled else LOOK_RUNNING
-                pause = min(pause * 1.5, max(most, pause if bad else 0))
-                until = time.monotonic() + self._until_overdue(pause)
-                await run.doubt(until - time.monotonic())
-                least = LOOK_LEAST if time.monotonic() >= until else min(least * 1.5, LOOK_QUEUED)
-                await asyncio.sleep(max(0.0, looked_at + least - time.monotonic()))
+                most = LOOK_QUEUED if run.waiting or self._task.cancelled else LOOK_RUNNING
+                await pauses.wait(run, most, failed=failures > 0, limit=self._seconds_left())
         finally:
-            await self._hang_up()
+            await self._stop_listening()
 
-    async def _look(self, task_id: str) -> Look:
-        look = await look_new(self._api, task_id) if self._newer else None
+    def _gives_up(self, error: ServerError, failures: int) -> bool:
+        """Return whether the task is given up after a failed look; the run has ended then."""
+        if not isinstance(error, Hopeless) and failures <= BAD_LOOKS:
+            return False
+        times = "" if isinstance(error, Hopeless) else f" ({failures} times in a row)"
+        self._run.on_failed(RunError("unreachable", self._describe_left_task(f"{error}{times}", "may keep running")))
+        return True
+
+    async def _look(self) -> Look:
+        task_id = self._run.prompt_id
+        look = await look_by_new_route(self._api, task_id) if self._has_new_route else None
         if look is None:
-            self._newer = False
-            look = await look_old(self._api, task_id)
+            self._has_new_route = False
+            look = await look_by_old_route(self._api, task_id)
         if look.state not in _STATES:
-            raise ServerError(f"{self._api.url} says that the task is {one_line(look.state, 40)!r}", sent=True)
+            state = one_line(look.state, 40)
+            raise ServerError(f"{self._api.url} gives an unknown state of the task: {state!r}", sent=True)
         return look
 
-    # -- while it goes on ----------------------------------------------------------------------------------------------
-
-    async def _goes_on(self, look: Look, *, listen: bool) -> None:
+    async def _handle(self, look: Look, *, listen: bool) -> bool:
+        """Pass on what a look showed. Return whether the run has ended."""
+        if look.state in ("SUCCESS", "FAILED", "CANCEL"):
+            await self._stop_listening()
+            self._run.on_history(await self._build_record(look))
+            return True
         if look.state == "RUNNING" and self._running_since is None:
             self._running_since = time.monotonic()
             self._run.on_event({"type": "execution_start", "data": {"prompt_id": self._run.id}})
-        if listen and look.state == "RUNNING" and self._socket is None:
-            task = self._cloud.tasks.get(self._run.prompt_id)
-            url = look.socket or (None if task is None else task.socket)
-            if url is not None or self._newer:  # else the next look may tell it
-                self._socket = asyncio.create_task(self._listen(url))
+        if listen and look.state == "RUNNING" and self._listener is None:
+            url = look.socket or self._task.socket
+            if url is not None or self._has_new_route:  # else the next look may have it
+                self._listener = asyncio.create_task(self._listen(url))
+        if self._seconds_left() > 0:
+            return False
+        why = f"not done within {self._timeout:g} s (runninghub_timeout)"
+        self._run.on_failed(RunError("timeout", self._describe_left_task(why, "keeps running")))
+        return True
 
     async def _listen(self, url: str | None) -> None:
-        """Listen to its socket. Nobody waits for its address either, which later only the older route tells."""
+        """Listen to the task's socket. The newer route does not give its address: ask the older one for it."""
         for _ in range(SOCKET_TRIES):
             if url is not None:
                 break
             with contextlib.suppress(ServerError, Missing):
-                url = (await look_old(self._api, self._run.prompt_id)).socket
+                url = (await look_by_old_route(self._api, self._run.prompt_id)).socket
             await asyncio.sleep(LOOK_QUEUED if url is None else 0)
         if url is not None:
-            await listen_to(url, self._run, self._api, self._cloud.settings)
+            await listen_to_socket(url, self._run, self._api.settings, self._api.url)
 
-    async def _hang_up(self) -> None:
-        task, self._socket = self._socket, None
+    async def _stop_listening(self) -> None:
+        task, self._listener = self._listener, None
         if task is not None:
             task.cancel()
-            await asyncio.wait({task})  # awaited itself, it would hide a cancellation of ours
+            await asyncio.wait({task})  # awaiting the task itself would hide a cancellation of this coroutine
 
-    def _until_overdue(self, pause: float) -> float:
-        if self._running_since is None or self._timeout <= 0:
-            return pause
-        return min(pause, max(0.0, self._running_since + self._timeout - time.monotonic()))
-
-    def _is_overdue(self) -> bool:
+    def _seconds_left(self) -> float:
+        """Return the seconds that the task may still run."""
         if self._timeout <= 0 or self._running_since is None:
-            return False
-        if time.monotonic() - self._running_since < self._timeout:
-            return False
-        message = self._may_go_on(f"not done within {self._timeout:g} s (runninghub_timeout)", surely=True)
-        self._run.on_failed(RunError("timeout", message))
-        return True
+            return float("inf")
+        return self._running_since + self._timeout - time.monotonic()
 
-    def _may_go_on(self, why: str, *, surely: bool = False) -> str:
+    def _describe_left_task(self, why: str, outcome: str) -> str:
         id_ = self._run.prompt_id
         page = words.build_task_url(self._api.url, id_)
-        return (
-            f"{why}; task {id_} {'goes' if surely else 'may go'} on: kit.attach({id_!r}) finds it, and {page} shows it"
-        )
+        return f"{why}; task {id_} {outcome}: kit.attach({id_!r}) finds it, and {page} shows it"
 
-    # -- its end -------------------------------------------------------------------------------------------------------
+    # -- the end of a task ---------------------------------------------------------------------------------------------
 
-    async def _ended(self, look: Look) -> bool:
-        """Tell the run of the task's end, if this is it."""
-        if look.state not in ("SUCCESS", "FAILED", "CANCEL"):
-            return False
-        await self._hang_up()
+    async def _build_record(self, look: Look) -> dict[str, Any]:
+        """Return the end of the task as a record of ComfyUI's history, its outputs downloaded."""
         if look.state == "SUCCESS":
-            record = await self._succeeded(look)
-        elif look.state == "CANCEL":
-            record = words.build_record(await self._partial(look), interrupted=True)
-        else:
-            record = await self._failed(look)
-        self._run.on_history(record)
-        return True
+            return await self._build_success(look)
+        if look.state == "CANCEL":
+            return words.build_record(await self._download_all(look.results or []), interrupted=True)
+        return await self._build_failure(look)
 
-    async def _succeeded(self, look: Look) -> dict[str, Any]:
+    async def _build_success(self, look: Look) -> dict[str, Any]:
         results = look.results or []
         if not results or any(not each["node"] for each in results):
-            older = await self._outputs()
+            older = await self._ask_for_outputs()
             if older is not None:
                 look.cost = {**older.cost, **look.cost}
-                results = _with_texts(older.results or [], results)
+                results = _merge_results(older.results or [], results)
             elif results:
-                self._run.on_warning("RunningHub does not tell which nodes the outputs are of")
+                self._run.on_warning("RunningHub does not say which nodes the outputs come from")
             elif look.results is None:
                 id_ = self._run.prompt_id
                 self._run.on_warning(
-                    f"RunningHub does not tell the outputs yet: kit.attach({id_!r}) asks for them again"
+                    f"RunningHub does not have the outputs yet: kit.attach({id_!r}) asks for them again"
                 )
         self._run.on_cost(look.cost)
-        fetched = await self._fetch(results)
-        return words.build_record(fetched, seconds=look.cost.get("seconds", 0))
+        return words.build_record(await self._download_all(results), seconds=look.cost.get("seconds", 0))
 
-    async def _outputs(self) -> Look | None:
-        """The outputs by the older route, which tells their nodes; they may be there a while after the end."""
-        pause = LOOK_FIRST
-        for left in reversed(range(OUTPUTS_TRIES)):
+    async def _ask_for_outputs(self) -> Look | None:
+        """Ask the older route for the outputs: it names their nodes. It may have them some time after the end."""
+        for pause in [*islice(backoff(LOOK_FIRST, LOOK_RUNNING), OUTPUTS_TRIES - 1), None]:
             try:
-                look = await look_old(self._api, self._run.prompt_id)
+                look = await look_by_old_route(self._api, self._run.prompt_id)
             except Hopeless:
                 return None
             except (ServerError, Missing):
                 look = Look("")
             if look.state == "SUCCESS":
                 return look
-            if left:
+            if pause is not None:
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, LOOK_RUNNING)
         return None
 
-    async def _failed(self, look: Look) -> dict[str, Any]:
+    async def _build_failure(self, look: Look) -> dict[str, Any]:
         error, said, code = look.reason, look.said, look.code
         self._run.on_cost(look.cost)
         if not error:
             with contextlib.suppress(ServerError, Missing):
-                older = await look_old(self._api, self._run.prompt_id)
+                older = await look_by_old_route(self._api, self._run.prompt_id)
                 error, said, code = older.reason, said or older.said, code or older.code
-        stopped = not error or "InterruptProcessing" in error["exception_type"]
-        if stopped and self._run.prompt_id in self._cloud.cancelled:
-            return words.build_record(await self._partial(look), interrupted=True)
+        results = look.results or []
+        interrupted = not error or "InterruptProcessing" in error["exception_type"]
+        if interrupted and self._task.cancelled:
+            return words.build_record(await self._download_all(results), interrupted=True)
         if not error.get("exception_message"):
             error = {**error, "exception_message": f"the task failed: {words.format_reason(code, said)}"}
-        return words.build_record(await self._partial(look), error=error)
+        return words.build_record(await self._download_all(results), error=error)
 
-    async def _partial(self, look: Look) -> list[dict[str, Any]]:
-        """What a task gave that did not end well."""
-        return await self._fetch(look.results or [])
+    async def _download_all(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the results with local copies, since their addresses are valid for a day; texts are read.
 
-    async def _fetch(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The results with local copies, since their addresses live for a day; texts are read.
-
-        Whoever cancels meanwhile waits no longer: what is not here yet has its address.
+        A cancellation ends the downloads. Outputs that are not here then keep their addresses.
         """
-        names = [each for each in results if "url" in each]
+        count = len([each for each in results if "url" in each])
         done = 0
-        turn = asyncio.Semaphore(AT_ONCE)
+        places = asyncio.Semaphore(DOWNLOADS)
 
-        async def fetch(each: dict[str, Any]) -> dict[str, Any]:
+        async def download(each: dict[str, Any]) -> dict[str, Any]:
             nonlocal done
             if "url" not in each:
                 return each
-            async with turn:
-                self._run.on_note(f"fetching {one_line(each['name'], 60)}, {done + 1} of {len(names)}")
+            async with places:
+                self._run.on_note(f"downloading {one_line(each['name'], 60)}, {done + 1} of {count}")
                 try:
-                    path = await self._cloud.files.copy(each["url"], each["name"])
+                    path = await self._files.copy(each["url"], each["name"])
                 except (ComfyKitError, OSError) as error:
-                    self._run.on_warning(
-                        f"{one_line(each['name'], 80)} could not be fetched, and lives for a day: {error}"
-                    )
+                    name = one_line(each["name"], 80)
+                    self._run.on_warning(f"{name} could not be downloaded; RunningHub keeps it for a day: {error}")
                     return each
                 done += 1
             if path.suffix.lower() == ".txt" and path.stat().st_size <= TEXT_LIMIT:
@@ -349,26 +341,58 @@ class TaskPoller:
                 return {"node": each["node"], "text": text}
             return each
 
-        fetching = [asyncio.create_task(fetch(each)) for each in results]
-        left: set[asyncio.Task[Any]] = set(fetching)
+        downloads = [asyncio.create_task(download(each)) for each in results]
+        left: set[asyncio.Task[Any]] = set(downloads)
         try:
             while left:
                 _, left = await asyncio.wait(left, timeout=LOOK_QUEUED)
-                if self._run.prompt_id in self._cloud.cancelled:
+                if self._task.cancelled:
                     break
         finally:
             for task in left:
                 task.cancel()
         if left:
-            self._run.on_warning(f"{len(left)} of the outputs were not fetched, and live for a day")
-        return [each if task in left else task.result() for each, task in zip(results, fetching, strict=True)]
+            self._run.on_warning(f"{len(left)} of the outputs were not downloaded; RunningHub keeps them for a day")
+        return [each if task in left else task.result() for each, task in zip(results, downloads, strict=True)]
 
 
-def _with_texts(older: list[dict[str, Any]], newer: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results with their nodes, and the texts that only the newer answer has."""
+class LookPauses:
+    """The pauses between the looks at one task."""
+
+    def __init__(self) -> None:
+        self._pause = LOOK_FIRST
+        self._least = LOOK_LEAST
+        self._looked_at = 0.0
+
+    def begin(self) -> None:
+        """Note the time of a look."""
+        self._looked_at = time.monotonic()
+
+    def lengthen(self, seconds: float) -> None:
+        """Make the next pause this long at least: the site asked for it, or the look failed."""
+        self._pause = max(self._pause, seconds)
+
+    async def wait(self, run: Follower, most: float, *, failed: bool, limit: float) -> None:
+        """Wait for the next look, or until there is reason for one.
+
+        Args:
+            run: The run; it knows whether there is reason for a look.
+            most: Maximum of the pause.
+            failed: Whether the last look failed: then the pause may be longer.
+            limit: Seconds after which to look in any case.
+        """
+        self._pause = min(self._pause * 1.5, max(most, self._pause if failed else 0))
+        until = time.monotonic() + min(self._pause, max(0.0, limit))
+        await run.doubt(until - time.monotonic())
+        self._least = LOOK_LEAST if time.monotonic() >= until else min(self._least * 1.5, LOOK_QUEUED)
+        await asyncio.sleep(max(0.0, self._looked_at + self._least - time.monotonic()))
+
+
+def _merge_results(older: list[dict[str, Any]], newer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the older route's results, which have nodes, with the texts that only the newer route has."""
     if not older:
         return newer
     texts = [each for each in newer if "text" in each]
     files = [each for each in older if "url" in each]
-    told = any("text" in each or each["name"].endswith(".txt") for each in older)
-    return older if told or not texts else [*files, *texts]
+    has_texts = any("text" in each or each["name"].endswith(".txt") for each in older)
+    return older if has_texts or not texts else [*files, *texts]

@@ -1,6 +1,6 @@
-"""The socket of a task of RunningHub: live progress and previews, where it is there. Nothing waits for it.
+"""The socket of a task on RunningHub: live progress and previews, where there is one. Nothing waits for it.
 
-Its address holds a secret of its own, and is never shown. It needs no key of ours.
+Its address holds a secret of its own, and is never shown. It needs no key.
 """
 
 from __future__ import annotations
@@ -13,38 +13,44 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.preview import read_preview
-from comfykit_jupyter.client.transport.websocket import connector
+from comfykit_jupyter.client.transport.websocket import open_websocket
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower
-    from comfykit_jupyter.client.backends.runninghub.api import Api
     from comfykit_jupyter.client.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_TOLD = frozenset({"execution_start", "execution_cached", "executing", "progress", "progress_state"})
+_PROGRESS = frozenset({"execution_start", "execution_cached", "executing", "progress", "progress_state"})
 _ENDS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
-"""What may be the task's end, or but a node's: a reason to ask."""
+"""Events that may be the end of the task, or only of a node: a reason to ask the site."""
 
 
-async def listen_to(url: str, run: Follower, api: Api, settings: Settings) -> None:
-    """Tell a run what its socket says, until that breaks. Never raises but for cancellation."""
-    if not _is_trusted(url, api.url):
-        logger.debug("the address of a task's socket is of somebody else")
+async def listen_to_socket(url: str, run: Follower, settings: Settings, site: str) -> None:
+    """Pass on what a task's socket sends, until it breaks. Never raises, except for cancellation.
+
+    Args:
+        url: The address of the socket, as the site gave it.
+        run: The run that the task is.
+        settings: How the socket is reached.
+        site: The address of the site.
+    """
+    if not _is_trusted(url, site):
+        logger.debug("the address of a task's socket is on another site")
         return
     try:
-        async with connector(url, {}, settings) as connection:
+        async with open_websocket(url, {}, settings) as connection:
             async for frame in connection:
                 if isinstance(frame, bytes):
                     _on_binary(frame, run)
                 else:
                     _on_text(frame, run)
-    except Exception as error:  # noqa: BLE001 - it is a hint: without it the run is followed all the same
+    except Exception as error:  # noqa: BLE001 - the run is followed without the socket as well
         logger.debug("the socket of a task broke: %s", type(error).__name__)  # its message may hold the address
 
 
 def _is_trusted(url: str, site: str) -> bool:
-    """Whether an address that the site told is one of its own."""
+    """Return whether the address of a socket is on the site itself."""
     try:
         host, own = (urlsplit(each).hostname or "" for each in (url, site))
         secure = urlsplit(url).scheme == "wss" or urlsplit(site).scheme == "http"
@@ -65,11 +71,11 @@ def _on_text(frame: str, run: Follower) -> None:
     if not isinstance(kind, str) or not isinstance(data, Mapping):
         return
     if kind in _ENDS or (kind == "executing" and data.get("node") is None):
-        run.on_break()  # whether it is the end is for the site to say
+        run.on_break()  # the site knows whether this is the end
     elif kind == "executed":
-        about: dict[str, Any] = {"node": data.get("node"), "prompt_id": run.id}  # files have no address here
+        about: dict[str, Any] = {"node": data.get("node"), "prompt_id": run.id}  # here, files come without an address
         run.on_event({"type": kind, "data": about})
-    elif kind in _TOLD:
+    elif kind in _PROGRESS:
         run.on_event({"type": kind, "data": {**data, "prompt_id": run.id}})
 
 

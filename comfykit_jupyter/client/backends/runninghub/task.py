@@ -1,15 +1,20 @@
-"""What RunningHub answered when it created a task."""
+"""`CloudTask`: what this process knows of a task on RunningHub, beside what the site answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass
 class CloudTask:
-    """What was told of a task when it was created."""
+    """One task. The backend and the task's poller share it.
 
-    socket: str | None = field(repr=False)
-    """The address of its socket: a secret."""
-    remark: str
-    """What was said of its prompt, and is no error."""
+    Attributes:
+        socket: The address of its socket, as the site gave it when it created the task. It is a secret.
+        remark: What the site said about the prompt then, if it is not an error.
+        cancelled: Whether somebody here wants it cancelled.
+    """
+
+    socket: str | None = field(default=None, repr=False)
+    remark: str = ""
+    cancelled: bool = False

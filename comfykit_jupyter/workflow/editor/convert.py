@@ -1,7 +1,4 @@
-"""The editor's format into a prompt: what `editor.py` read, put together with the definitions, unfolded, written out.
-
-The measure is the editor itself: the same ids, classes, inputs, values and titles as its own export.
-"""
+"""Convert editor format to a prompt, exactly as the editor's own export: IDs, classes, inputs, values and titles."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ __all__ = ["Converted", "MissingNode", "convert", "find_classes", "is_editor_gra
 
 @dataclass(frozen=True)
 class MissingNode:
-    """A node of a prompt whose class the server doesn't have; `pack` has it, if the workflow says which ("" if not)."""
+    """A node whose class the server lacks; `pack` is the package that has it, "" if the workflow doesn't say."""
 
     node_id: str
     class_type: str
@@ -36,9 +33,12 @@ class MissingNode:
 
 @dataclass(frozen=True)
 class Converted:
-    """A prompt, and what is missing for it. A missing node has the class None there, as in the editor's own export.
+    """A prompt, and what is missing for it.
 
-    `notes` are whole lines on what only the editor's page can supply: a view of a scene, a webcam, a microphone.
+    Attributes:
+        prompt: The nodes in API format. A missing node has the class None, as in the editor's own export.
+        missing: The nodes whose class the server lacks.
+        notes: Lines on what only the editor's page can supply: a view of a scene, a webcam, a microphone.
     """
 
     prompt: dict[str, Any]
@@ -47,9 +47,10 @@ class Converted:
 
 
 def find_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
-    """The node classes of an editor's file, subgraphs included: what a server is asked the definitions of.
+    """Return the node classes of a graph in editor format, with those in subgraphs.
 
-    Raises WorkflowError when `graph` is not such a file.
+    Raises:
+        WorkflowError: The graph is broken.
     """
     file = read_file(graph, name, renumber=False)
     groups = read_groups(graph, name)
@@ -59,7 +60,7 @@ def find_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[
 
 
 def to_api(graph: Mapping[str, Any], definitions: Definitions, name: str = "workflow") -> dict[str, Any]:
-    """The prompt alone: see `convert`."""
+    """Return only the prompt that `convert` makes."""
     return convert(graph, definitions, name).prompt
 
 
@@ -86,42 +87,45 @@ def convert(
     ungroup(file, read_groups(graph, name), definitions, name)
     _assemble(file, definitions, name, recent=recent)
     steps = unfold(file, name, recent=recent)
-    running = [step for step in steps if _runs(step, file)]
+    running = [step for step in steps if _is_running(step, file)]
     sources = Sources(name, recent=recent)
-    prompt = {step.id: _written(step, sources, draw) for step in _sorted(running)}
+    prompt = {step.id: _build_node(step, sources, draw) for step in _sort_steps(running)}
     for node in prompt.values():
         inputs = node["inputs"]
         for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
             del inputs[key]
-    missing = (_missing(step) for step in running if step.node.definition is None)
-    return Converted(prompt, tuple(missing), tuple(_notes(running, name)))
+    missing = (_build_missing(step) for step in running if step.node.definition is None)
+    return Converted(prompt, tuple(missing), tuple(_format_notes(running, name)))
 
 
 def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
-    """Gives all nodes their slots and widgets, with the values of the file."""
+    """Give all nodes their slots and widgets, with the values of the file."""
     promotion = Promotion(file, called, recent)
     for graph in (*sort_leaves_first(file, called), file.root):
+        instances = [node for node in graph.nodes.values() if node.type in file.subgraphs]
         for node in graph.nodes.values():
             if node.type in file.subgraphs:
                 promotion.assemble(node)
             else:
                 _configure(node, definitions, recent=recent)
         graph.find_ends()
-        if recent:
-            for node in graph.nodes.values():
-                if node.type in file.subgraphs:
-                    promotion.migrate(node)
-    for graph in file.graphs():
-        for node in graph.nodes.values():
-            if node.layout is not None:
-                node.layout.settle()
-            for slot in node.slots:
-                if slot.promoted is not None and (first := find_default_choice(slot.promoted)) is not MISSING:
-                    slot.promoted.value = first
-    for graph in file.graphs():
-        for node in graph.nodes.values():
-            if node.type == "PrimitiveNode" and node.definition is None:
-                _apply_primitive(node, graph)
+        for node in instances if recent else ():
+            promotion.migrate(node)
+    nodes = [(node, graph) for graph in file.graphs() for node in graph.nodes.values()]
+    for node, _ in nodes:
+        _settle(node)
+    for node, graph in nodes:
+        if node.type == "PrimitiveNode" and node.definition is None:
+            _apply_primitive(node, graph)
+
+
+def _settle(node: Node) -> None:
+    """Do what the editor does once all values are loaded."""
+    if node.layout is not None:
+        node.layout.settle()
+    for slot in node.slots:
+        if slot.promoted is not None and (first := find_default_choice(slot.promoted)) is not MISSING:
+            slot.promoted.value = first
 
 
 def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
@@ -137,20 +141,20 @@ def _configure(node: Node, definitions: Definitions, *, recent: bool) -> None:
     node.slots, node.widgets = node.layout.slots, node.layout.widgets
     for widget in node.widgets:
         if widget.spec is not None and widget.spec.type == "LOAD_3D":
-            widget.value = _scene(node)
+            widget.value = _build_scene(node)
     for output, type_ in zip(node.outputs, definition.outputs, strict=False):
         if type_ != "COMFY_MATCHTYPE_V3":
             output.type = type_
 
 
 def _apply_primitive(node: Node, graph: Graph) -> None:
-    """A primitive node writes its value into the widgets that it is linked to."""
+    """Write the value of a primitive node into the widgets that it is linked to."""
     ends = [graph.ends[id_] for id_ in (node.outputs[0].links if node.outputs else ()) if id_ in graph.ends]
     targets = [(end.node, end.widget) for end in ends if end.widget is not None]
     if not targets:
         return
     value = node.values[0] if isinstance(node.values, list) and node.values else targets[0][1].value
-    value = _bounded(value, [widget for _, widget in targets])
+    value = _clamp(value, [widget for _, widget in targets])
     for target, widget in targets:
         if target.layout is not None:
             target.layout.set(widget, round_to_step(widget, value))
@@ -158,8 +162,8 @@ def _apply_primitive(node: Node, graph: Graph) -> None:
             widget.value = value
 
 
-def _bounded(value: Any, widgets: list[Widget]) -> Any:
-    """A number within the bounds that all these widgets have in common, if they have any."""
+def _clamp(value: Any, widgets: list[Widget]) -> Any:
+    """Return a number within the bounds that all these widgets have in common, if there are any."""
     specs = [widget.spec for widget in widgets if widget.spec is not None and widget.spec.type in ("INT", "FLOAT")]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not specs:
         return value
@@ -171,35 +175,33 @@ def _bounded(value: Any, widgets: list[Widget]) -> Any:
     return min(value, *highs) if highs else value
 
 
-def _runs(step: Step, file: File) -> bool:
+def _is_running(step: Step, file: File) -> bool:
     node = step.node
     if node.mode in (MUTED, BYPASSED) or node.type in file.subgraphs:
         return False
     return node.definition is not None or node.type not in EDITOR_CLASSES
 
 
-def _sorted(steps: list[Step]) -> Iterator[Step]:
-    """In the order of an exported file: a JavaScript object has its numbers first, in their order."""
+def _sort_steps(steps: list[Step]) -> Iterator[Step]:
+    """Yield steps in the order of an export: a JavaScript object has numeric keys first, in their order."""
     numbered = [step for step in steps if step.id.isascii() and step.id.isdecimal()]
     yield from sorted(numbered, key=lambda step: int(step.id))
     yield from (step for step in steps if not (step.id.isascii() and step.id.isdecimal()))
 
 
-def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | None) -> dict[str, Any]:
-    """One node of the prompt."""
+def _build_node(step: Step, sources: Sources, draw: Callable[[int, int], int] | None) -> dict[str, Any]:
+    """Build one node of the prompt."""
     node = step.node
     inputs: dict[str, Any] = {}
     for widget in node.widgets:
         value = widget.read() if widget.read is not None else widget.value
         if widget.sent and widget.name and value is not MISSING:
-            if widget.spec is not None and widget.spec.dynamic and "." not in widget.name and isinstance(value, str):
-                value = choose_alternatives(value, draw)
-            inputs[widget.name] = _wrapped(value, widget)
+            inputs[widget.name] = _wrap(_choose(value, widget, draw), widget)
     for index, slot in enumerate(node.slots):
         found = sources.find(step, index) if slot.link is not None else None
         if isinstance(found, Value):
             if found.value is not MISSING:
-                inputs[slot.name] = _wrapped(found.value)
+                inputs[slot.name] = _wrap(found.value)
             else:
                 inputs.pop(slot.name, None)
         elif found is not None:
@@ -208,47 +210,53 @@ def _written(step: Step, sources: Sources, draw: Callable[[int, int], int] | Non
     if definition is None:
         return {"inputs": inputs, "class_type": None, "_meta": {"title": node.title or None}}
     titles = NODES.get(definition.class_type, NO_QUIRK).titles
-    name = titles.get(definition.display_name, definition.display_name)
-    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": node.title or name}}
+    title = node.title or titles.get(definition.display_name, definition.display_name)
+    return {"inputs": inputs, "class_type": definition.class_type, "_meta": {"title": title}}
 
 
-def _wrapped(value: Any, widget: Widget | None = None) -> Any:
-    """A value as a prompt has it: a list would be a link, and a page knows no integer past 2**53 exactly."""
+def _choose(value: Any, widget: Widget, draw: Callable[[int, int], int] | None) -> Any:
+    """Return the value of a widget, with one alternative of each `{a|b}` where the editor chooses one."""
+    dynamic = widget.spec is not None and widget.spec.dynamic and "." not in widget.name
+    return choose_alternatives(value, draw) if dynamic and isinstance(value, str) else value
+
+
+def _wrap(value: Any, widget: Widget | None = None) -> Any:
+    """Return a value as a prompt has it: a list would be a link, and a page rounds integers past 2**53."""
     if isinstance(value, list):
         spec = widget.spec if widget is not None else None
         if spec is not None and WIDGET_TYPES[spec.type].tagged:
             return {"__type__": spec.type, "__value__": value}
         return {"__value__": value}
     if type(value) is int and LARGEST_EXACT < abs(value) < 10**300:
-        return _as_page(value)
+        return _round_as_page(value)
     return value
 
 
-def _as_page(value: int) -> int:
-    """The integer that a page makes of one that it can't hold: the shortest digits of the nearest float."""
+def _round_as_page(value: int) -> int:
+    """Round an integer as a page does: to the shortest digits of the nearest float."""
     digits, _, exponent = repr(float(value)).partition("e+")
     whole, _, part = digits.partition(".")
     part = part.rstrip("0")
     return int(whole + part + "0" * (int(exponent or 0) - len(part)))
 
 
-def _scene(node: Node) -> dict[str, Any]:
-    """What is known of the view of a scene without a page that draws it: where the camera stood."""
+def _build_scene(node: Node) -> dict[str, Any]:
+    """Return the part of a scene's view that needs no page to draw it: the position of the camera."""
     camera = node.properties.get("Camera Config")
     state = camera.get("state") if isinstance(camera, Mapping) else None
     return {"image": "", "mask": "", "normal": "", "camera_info": state, "recording": "", "model_3d_info": []}
 
 
-def _notes(steps: list[Step], called: str) -> Iterator[str]:
+def _format_notes(steps: list[Step], called: str) -> Iterator[str]:
     for step in steps:
         for widget in step.node.widgets:
             what = WIDGET_TYPES[widget.spec.type].supplies if widget.spec is not None else ""
             if what and widget.name != "viewport_state":
                 where = f"{one_line(step.node.title or step.node.type)} ({one_line(step.id)})"
-                yield f'{called}: {where} takes {what} in the page of the editor: open it there, use "Export (API)"'
+                yield f'{called}: {where} needs {what} from the editor\'s page: open it there, and use "Export (API)"'
 
 
-def _missing(step: Step) -> MissingNode:
+def _build_missing(step: Step) -> MissingNode:
     properties = step.node.properties
     pack = next((each for key in ("cnr_id", "aux_id") if isinstance(each := properties.get(key), str) and each), "")
     return MissingNode(step.id, step.node.type, step.node.title, pack)

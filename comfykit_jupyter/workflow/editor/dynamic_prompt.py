@@ -1,4 +1,4 @@
-"""Texts with choices in them, as the editor sends them: `a {red|blue} cat`, and comments that are not sent."""
+"""Choose alternatives in prompt texts such as `a {red|blue} cat`, and drop comments, as the editor does."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _ESCAPED: Final = re.compile(r"\\([{}|])")
 
 
 def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None) -> str:
-    r"""The text with one alternative of each `{a|b|c}`, without `//` and `/* */` comments; `\{` is a brace.
+    r"""Return a text with one alternative of each `{a|b|c}`, without `//` and `/* */` comments; `\{` is a brace.
 
     Args:
-        text: what was written.
-        draw: `draw(low, high)` gives the index of an alternative, both bounds included; by chance if not given.
+        text: The text as it was typed.
+        draw: `draw(low, high)` returns the index of an alternative, both bounds included; at random by default.
 
-    >>> choose_alternatives("a {red} cat // for now")
+    >>> choose_alternatives("a {red} cat // later")
     'a red cat '
     """
     draw = draw or _draw
     whole: list[str] = []
-    open_: list[list[list[str]]] = []  # the choices that have begun: their alternatives, each in pieces
+    open_: list[list[list[str]]] = []  # the open choices: their alternatives, each in pieces
     for part in _TOKEN.findall(_COMMENT.sub("", text)):
         if part == "{":
             open_.append([[]])
@@ -34,7 +34,7 @@ def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None
             (open_[-1][-1] if open_ else whole).append(picked)
         else:
             (open_[-1][-1] if open_ else whole).append(part)
-    while open_:  # what is never closed ends with the text
+    while open_:  # an unclosed choice ends with the text
         picked = _pick(open_.pop(), draw)
         (open_[-1][-1] if open_ else whole).append(picked)
     return _ESCAPED.sub(r"\1", "".join(whole))

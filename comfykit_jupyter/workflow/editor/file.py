@@ -1,6 +1,6 @@
-"""The file that the editor saves, as data: graphs of nodes, slots and links, read once and checked.
+"""Read and check the file that the editor saves: graphs of nodes, slots and links.
 
-Nothing is known here of node classes: see `widgets.py` for what a class's definition adds, `graph.py` for the whole.
+Node classes are not known here: `layout.py` adds what a class's definition says, `convert.py` puts both together.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from comfykit_jupyter.workflow.untrusted_json import (
 )
 
 INPUT_NODE: Final = "-10"
-"""The id by which the links of a subgraph name its own inputs as their origin."""
+"""The ID that links in a subgraph have as their origin if they begin at its inputs."""
 MUTED: Final = 2
 BYPASSED: Final = 4
 
 
 @dataclass(slots=True)
 class Link:
-    """A wire from an output to an input. Which input that is, the input says: the index kept here is often stale."""
+    """A wire from an output to an input. The input itself knows the link: the index in the file is often stale."""
 
     origin: str
     origin_slot: int
@@ -42,7 +42,7 @@ class Link:
 
 @dataclass(slots=True)
 class Output:
-    """An output of a node, and the ids of the links that begin there."""
+    """An output of a node, and the IDs of the links that begin there."""
 
     type: str
     links: list[str]
@@ -50,7 +50,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A widget of an inner node that an instance of a subgraph shows; `inner` is the node behind it, if told."""
+    """A widget of an inner node that an instance of a subgraph shows; `inner` is the node behind it, if given."""
 
     source: str
     widget: str
@@ -59,9 +59,10 @@ class Proxy:
 
 @dataclass(slots=True)
 class Node:
-    """A node as it was saved. From its class come `definition`, `widgets`, and the rest of `slots` (see `widgets.py`).
+    """A node as it was saved.
 
-    `proxies` is what an instance of a subgraph shows of inner nodes.
+    Its class adds `definition`, `layout`, `widgets` and further `slots`. `proxies` are the widgets of inner nodes that
+    an instance of a subgraph shows.
     """
 
     id: str
@@ -78,17 +79,17 @@ class Node:
     layout: Layout | None = None
 
     def widget(self, name: str | None) -> Widget | None:
-        """The widget of that name."""
+        """Return the widget of a name."""
         return next((widget for widget in self.widgets if widget.name == name), None)
 
     def slot(self, link: str) -> Slot | None:
-        """The input slot that a link leads to."""
+        """Return the input slot that a link leads to."""
         return next((slot for slot in self.slots if slot.link == link), None)
 
 
 @dataclass(slots=True)
 class Port:
-    """An input or an output of a subgraph: its name, its type, and the ids of the links inside that it has."""
+    """An input or an output of a subgraph, with the IDs of its links inside."""
 
     name: str
     type: str
@@ -97,7 +98,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a link ends: the input slot, and the widget beside it, if there is one."""
+    """The end of a link: the input slot, and the widget beside it, if there is one."""
 
     node: Node
     slot: Slot
@@ -106,9 +107,9 @@ class End:
 
 @dataclass
 class Graph:
-    """The workflow itself, or the definition of a subgraph (then with an id, and ports).
+    """The workflow itself, or the definition of a subgraph, which has an ID and ports.
 
-    `ends` are those of its links, by their ids, once its nodes have got all their slots: see `find_ends`.
+    `ends` are the ends of its links by ID, once its nodes have all their slots: see `find_ends`.
     """
 
     id: str
@@ -120,7 +121,7 @@ class Graph:
     ends: dict[str, End] = field(default_factory=dict)
 
     def find_ends(self) -> None:
-        """Looks up where the links end."""
+        """Find the ends of the links."""
         for node in self.nodes.values():
             widgets = {widget.name: widget for widget in reversed(node.widgets)}
             for slot in node.slots:
@@ -132,37 +133,37 @@ class Graph:
 
 @dataclass
 class File:
-    """All that was saved: the workflow, and the definitions of its subgraphs by id."""
+    """Everything in a file: the workflow, and the definitions of its subgraphs by ID."""
 
     root: Graph
     subgraphs: dict[str, Graph]
 
     def graphs(self) -> Iterator[Graph]:
-        """The workflow, then its subgraphs."""
+        """Yield the workflow, then its subgraphs."""
         yield self.root
         yield from self.subgraphs.values()
 
 
 def is_editor_graph(data: Any) -> bool:
-    """Whether `data` is what the editor saves (a dict with a list of nodes), and not a prompt."""
+    """Return whether data is in editor format (a dict with a list of nodes), and not a prompt."""
     return isinstance(data, Mapping) and isinstance(data.get("nodes"), list)
 
 
 def read_file(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
-    """Reads the editor's file.
+    """Read a file in editor format.
 
     Args:
-        data: the file's JSON.
-        called: what messages call it.
-        renumber: give the nodes of subgraphs other ids where two graphs use the same, as newer editors do.
+        data: The file's JSON.
+        called: What messages call it.
+        renumber: Whether to give nodes of subgraphs other IDs if two graphs use the same, as newer editors do.
 
     Raises:
-        WorkflowError: it is not such a file, or holds something that no editor writes there.
+        WorkflowError: It is not such a file, or has something in it that no editor writes.
     """
     if not is_editor_graph(data):
-        raise WorkflowError(f'{called} is not a workflow of the editor (it has no list of "nodes")')
+        raise WorkflowError(f'{called} is not in editor format (it has no list of "nodes")')
     raw: dict[str, Mapping[str, Any]] = {}
-    for definition in _definitions(data, called):
+    for definition in _iter_definitions(data, called):
         id_ = parse_id(definition.get("id"))
         if id_ is None:
             raise WorkflowError(f"{called}: a subgraph has {describe_type(definition.get('id'))} for an id")
@@ -174,8 +175,8 @@ def read_file(data: Mapping[str, Any], called: str, *, renumber: bool) -> File:
     return File(root, subgraphs)
 
 
-def _definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, Any]]:
-    """The definitions of subgraphs, those in other definitions last."""
+def _iter_definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the definitions of subgraphs, those within other definitions last."""
     waiting = [data]
     while waiting:
         definitions = to_mapping(waiting.pop(0).get("definitions"))
@@ -185,18 +186,18 @@ def _definitions(data: Mapping[str, Any], called: str) -> Iterator[Mapping[str, 
 
 
 def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
-    """Reads one graph: the workflow has no id, a subgraph has."""
+    """Read one graph: a subgraph has an ID, the workflow has none."""
     name = to_text(data.get("name")) or id_
     where = f"{called}: subgraph {one_line(name)}" if id_ else called
     nodes: dict[str, Node] = {}
     for raw in read_objects(data.get("nodes"), f"{where}: a node"):
-        node = _node(raw, where)
+        node = _read_node(raw, where)
         if node.id in nodes:
             raise WorkflowError(f"{where}: two nodes have the id {one_line(node.id)}: open and save it in the editor")
         nodes[node.id] = node
-    links = dict(_links(data.get("links"), where))
-    inputs, outputs = (_ports(data, key) for key in ("inputs", "outputs")) if id_ else ([], [])
-    for link_id, link in links.items():  # what the list of a port lost
+    links = dict(_read_links(data.get("links"), where))
+    inputs, outputs = (_read_ports(data, key) for key in ("inputs", "outputs")) if id_ else ([], [])
+    for link_id, link in links.items():  # a port's own list may lack links
         if link.origin == INPUT_NODE and 0 <= link.origin_slot < len(inputs):
             port = inputs[link.origin_slot]
             if link_id not in port.links:
@@ -204,7 +205,7 @@ def read_graph(id_: str, data: Mapping[str, Any], called: str) -> Graph:
     return Graph(id_, name, nodes, links, inputs, outputs)
 
 
-def _node(raw: Mapping[str, Any], where: str) -> Node:
+def _read_node(raw: Mapping[str, Any], where: str) -> Node:
     id_ = parse_id(raw.get("id"))
     if id_ is None:
         raise WorkflowError(f"{where}: a node has {describe_type(raw.get('id'))} for an id")
@@ -221,14 +222,14 @@ def _node(raw: Mapping[str, Any], where: str) -> Node:
     slots = [
         Slot(
             to_text(each.get("name")),
-            _type(each.get("type")),
+            _read_type(each.get("type")),
             parse_id(each.get("link")),
             to_text(to_mapping(each.get("widget")).get("name")) or None,
         )
         for each in read_objects(raw.get("inputs"), f"{called}: an input")
     ]
     outputs = [
-        Output(_type(each.get("type")), parse_ids(each.get("links")))
+        Output(_read_type(each.get("type")), parse_ids(each.get("links")))
         for each in read_objects(raw.get("outputs"), f"{called}: an output")
     ]
     return Node(
@@ -240,12 +241,12 @@ def _node(raw: Mapping[str, Any], where: str) -> Node:
         outputs=outputs,
         values=values,
         properties=properties,
-        proxies=_proxies(properties.get("proxyWidgets")),
+        proxies=_read_proxies(properties.get("proxyWidgets")),
     )
 
 
-def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
-    """The table of links, in both of its forms: `[id, origin, slot, target, slot, type]`, or an object each."""
+def _read_links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
+    """Read the table of links in both of its forms: `[id, origin, slot, target, slot, type]`, or objects."""
     if raw is None:
         return
     if not isinstance(raw, list):
@@ -258,24 +259,24 @@ def _links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
         elif each is None:
             continue
         else:
-            raise WorkflowError(f"{where}: {short_repr(each)} is no link")
+            raise WorkflowError(f"{where}: {short_repr(each)} is not a link")
         names = [parse_id(id_), parse_id(origin), parse_id(target)]
         index = parse_slot_index(slot)
         if names[0] is None or names[1] is None or names[2] is None or index is None:
-            raise WorkflowError(f"{where}: {short_repr(each)} is no link")
+            raise WorkflowError(f"{where}: {short_repr(each)} is not a link")
         yield names[0], Link(names[1], index, names[2])
 
 
-def _ports(data: Mapping[str, Any], key: str) -> list[Port]:
+def _read_ports(data: Mapping[str, Any], key: str) -> list[Port]:
     return [
-        Port(to_text(each.get("name")), _type(each.get("type")), parse_ids(each.get("linkIds")))
+        Port(to_text(each.get("name")), _read_type(each.get("type")), parse_ids(each.get("linkIds")))
         for each in to_list(data.get(key))
         if isinstance(each, Mapping)
     ]
 
 
-def _proxies(raw: Any) -> list[Proxy]:
-    """The list of proxies, or of none if one of them is odd: so does the editor."""
+def _read_proxies(raw: Any) -> list[Proxy]:
+    """Read the list of proxies; if one of them is invalid, return none, as the editor does."""
     if isinstance(raw, str):
         try:
             raw = json.loads(raw)
@@ -292,7 +293,7 @@ def _proxies(raw: Any) -> list[Proxy]:
 
 
 def _renumber(root: Graph, subgraphs: Mapping[str, Graph], last: list[Any]) -> None:
-    """Gives each node in a subgraph an id that no other graph has, counting on from the last that was given."""
+    """Give each node in a subgraph an ID that no other graph uses, counting on from the highest."""
     used = set(root.nodes)
     highest = max((each for each in last if isinstance(each, int) and each <= LARGEST_EXACT), default=0)
     changed: dict[str, dict[str, str]] = {}
@@ -328,8 +329,8 @@ def _rename(graph: Graph, names: Mapping[str, str]) -> None:
         link.target = names.get(link.target, link.target)
 
 
-def _type(value: Any) -> str:
-    """The type of a slot. Very old files have 0 or -1 for "anything", or a combo's list of choices."""
+def _read_type(value: Any) -> str:
+    """Return the type of a slot. Very old files have 0 or -1 for any type, or a list of choices for COMBO."""
     if isinstance(value, list):
         return "COMBO"
     return value if isinstance(value, str) else "*"

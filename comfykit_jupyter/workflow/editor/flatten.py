@@ -1,4 +1,4 @@
-"""Subgraphs unfolded into one flat list of nodes, and where each of their inputs comes from in the end.
+"""Unfold subgraphs into one flat list of nodes, and find where each input comes from.
 
 A link is followed through everything that does not run: instances of subgraphs, their inputs and outputs, reroutes,
 and bypassed nodes, which pass on an input of the same type.
@@ -14,13 +14,13 @@ from comfykit_jupyter.workflow.editor.file import BYPASSED, INPUT_NODE, MUTED, F
 from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 
-_MOST_NODES: Final = 100_000
-_MOST_INPUTS: Final = 2_000_000
+_MAX_NODES: Final = 100_000
+_MAX_INPUTS: Final = 2_000_000
 
 
 @dataclass(eq=False, slots=True)
 class Step:
-    """A node at its place: `id` is its own, behind those of the instances around it (`outer:inner`)."""
+    """A node in its scope; `id` has the IDs of the instances around it in front (`outer:inner`)."""
 
     id: str
     node: Node
@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(eq=False, slots=True)
 class Scope:
-    """A graph at its place: the workflow, or the inside of `host`."""
+    """The nodes of one graph: the workflow, or the inside of `host`, an instance of a subgraph."""
 
     graph: Graph
     host: Step | None = None
@@ -39,17 +39,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An input that comes from a widget of an instance of a subgraph."""
+    """A source that is a widget of an instance of a subgraph."""
 
     value: Any
 
 
 Source: TypeAlias = tuple[str, int] | Value | None
-"""The id of a node and the index of its output; or a value; or nothing."""
+"""The ID of a node and the index of its output; or a value; or None."""
 
 
 class _Place(NamedTuple):
-    """An input of a node, or (`outwards`) an output, and the type that is wanted there: "" for the input's own."""
+    """An input of a node or, if `outwards`, an output; `wanted` is the type to find, "" for the input's own."""
 
     step: Step
     outwards: bool
@@ -58,9 +58,10 @@ class _Place(NamedTuple):
 
 
 def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
-    """All nodes of a file, also those that don't run, in the order in which the editor lists them.
+    """Return all nodes of a file, also those that don't run, in the order of the editor.
 
-    Raises WorkflowError when there are more than 100,000: subgraphs in subgraphs multiply.
+    Raises:
+        WorkflowError: There are more than 100,000: subgraphs in subgraphs multiply.
     """
     root = Scope(file.root)
     found: list[Step] = []
@@ -72,9 +73,9 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
         step = waiting.popleft()
         found.append(step)
         inputs += len(step.node.slots) + len(step.node.widgets)
-        if len(found) + len(waiting) > _MOST_NODES or inputs > _MOST_INPUTS:
+        if len(found) + len(waiting) > _MAX_NODES or inputs > _MAX_INPUTS:
             raise WorkflowError(
-                f"{called}: its subgraphs unfold to more than {_MOST_NODES:,} nodes, or these to very many inputs"
+                f"{called}: its subgraphs unfold to more than {_MAX_NODES:,} nodes, or these to very many inputs"
             )
         node = step.node
         idle = recent and step.scope is root and node.mode in (MUTED, BYPASSED)
@@ -87,7 +88,7 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
 
 
 def sort_nodes(graph: Graph) -> list[Node]:
-    """The nodes of a graph, each behind those it is linked to; what is in a circle comes last."""
+    """Sort the nodes of a graph, each behind those it is linked to; circles come last."""
     waiting = {id_: sum(slot.link is not None for slot in node.slots) for id_, node in graph.nodes.items()}
     ready = deque(node for id_, node in graph.nodes.items() if not waiting[id_])
     ordered: dict[str, Node] = {}
@@ -107,7 +108,7 @@ def sort_nodes(graph: Graph) -> list[Node]:
 
 
 class Sources:
-    """Where inputs come from. What was followed once is known: long chains with many ends take no longer."""
+    """Finds where inputs come from, and remembers it: a long chain is followed only once."""
 
     def __init__(self, called: str, *, recent: bool) -> None:
         self._called = called
@@ -115,7 +116,7 @@ class Sources:
         self._known: dict[_Place, Source] = {}
 
     def find(self, step: Step, index: int) -> Source:
-        """Where the input at `index` of a node comes from. Raises WorkflowError for a circle of what doesn't run."""
+        """Find where an input of a node comes from; raise WorkflowError for a circle of nodes that don't run."""
         place: _Place | Source = _Place(step, outwards=False, at=index, wanted="")
         passed: dict[_Place, None] = {}
         while isinstance(place, _Place):
@@ -124,13 +125,13 @@ class Sources:
                     f"{self._called}: node {one_line(place.step.id)} is linked in a circle: undo one of those links"
                 )
             passed[place] = None
-            place = self._known[place] if place in self._known else self._next(place)
+            place = self._known[place] if place in self._known else self._step_back(place)
         for each in passed:
             self._known[each] = place
         return place
 
-    def _next(self, place: _Place) -> _Place | Source:
-        """One step back along a link: from an input, or from an output to what is behind it."""
+    def _step_back(self, place: _Place) -> _Place | Source:
+        """Go back one step: from an input along its link, or from an output to what is behind it."""
         step, outwards, index, wanted = place
         node = step.node
         if not outwards:
@@ -138,7 +139,7 @@ class Sources:
         if node.mode == MUTED and self._recent:
             return None
         if node.mode == BYPASSED:
-            return _Place(step, outwards=False, at=_passed(node, index, wanted), wanted="")
+            return _Place(step, outwards=False, at=_find_passed_input(node, index, wanted), wanted="")
         if step.inner is not None:
             return self._behind_output(step.inner, index, wanted)
         if node.type in EDITOR_CLASSES and node.definition is None:
@@ -172,8 +173,8 @@ class Sources:
         return None if origin is None else _Place(origin, True, link.origin_slot, wanted)
 
 
-def _passed(node: Node, index: int, wanted: str) -> int:
-    """The index of the input that a bypassed node passes on at an output; -1 when none fits."""
+def _find_passed_input(node: Node, index: int, wanted: str) -> int:
+    """Return the index of the input that a bypassed node passes on at an output, or -1 if none fits."""
     types = [slot.type for slot in node.slots]
     if wanted in ("", "*"):
         return index if index < len(types) else 0
@@ -189,7 +190,7 @@ def _passed(node: Node, index: int, wanted: str) -> int:
 
 
 def is_linkable(one: str, other: str) -> bool:
-    """Whether slots of these types can be linked: "*" and "" are any type, "A,B" either of them."""
+    """Return whether slots of two types can be linked: "*" and "" are any type, "A,B" is either."""
     if one in ("", "*") or other in ("", "*") or one == other:
         return True
     left, right = set(one.lower().split(",")), set(other.lower().split(","))

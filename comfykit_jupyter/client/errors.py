@@ -1,15 +1,15 @@
-"""Errors of the client, with those of the workflows beside them.
+"""All errors that the API raises.
 
 ComfyKitError
-├── WorkflowError      what was given is no workflow
+├── WorkflowError      not a workflow, or one that can't be run
 ├── ParameterError     a wrong name, type, bound or choice; nothing was sent
 ├── SettingsError      a setting that can't be used
-├── ServerError        the server can't be reached, or answers with nonsense
+├── ServerError        the server is unreachable, or its response makes no sense
 ├── SourceError        a file, URL or object that can't be read
-└── RunFailed          the server ran it, or refused it, and it failed; `.result` holds what there is
+└── RunFailed          the run failed or was rejected; `.result` has what there is
 
-Each has one line that says what is wrong, where, and what to do. `.result` is there on all of them: the failed
-`ExecuteResult` where there was a run, else None.
+The message of each is one line: what is wrong, where, and what to do. `.result` of each is the failed `ExecuteResult`,
+or None if there was no run.
 """
 
 from __future__ import annotations
@@ -29,28 +29,69 @@ __all__ = [
 
 
 class SettingsError(ComfyKitError):
-    """A setting that can't be used; the message says which, and what it may be."""
+    """A setting can't be used; the message says which, and what is allowed.
+
+    Example:
+        >>> from comfykit_jupyter import ComfyKit, SettingsError
+        >>> try:
+        ...     ComfyKit(timeout=0)
+        ... except SettingsError as error:
+        ...     print(error)
+        timeout must be a positive number of seconds, or None
+    """
 
 
 class ServerError(ComfyKitError):
-    """The server can't be reached, refuses us, or does not speak ComfyUI's protocol."""
+    """The server is unreachable, rejects the request, or does not speak its protocol.
+
+    Attributes:
+        status: HTTP status of the response; None if there was none.
+        sent: Whether the request may have been carried out all the same.
+
+    Example:
+        >>> from comfykit_jupyter import ComfyKit, ServerError
+        >>> try:
+        ...     ComfyKit("http://127.0.0.1:1").queue()
+        ... except ServerError as error:
+        ...     print(error.status, error.sent)
+        None False
+    """
 
     def __init__(self, message: str, *, status: int | None = None, sent: bool = False) -> None:
         super().__init__(message)
         self.status = status
-        """The HTTP status of its answer; None when there was none."""
         self.sent = sent
-        """Whether the request may have been carried out all the same."""
 
 
 class SourceError(ComfyKitError):
-    """A file, URL or object that was given as a value or workflow and can't be read."""
+    """A file, URL or object, given as a workflow or a value, can't be read.
+
+    Attributes:
+        passing: Whether it may be readable again in a moment, for example after a lost connection.
+
+    Example:
+        >>> from comfykit_jupyter import SourceError
+        >>> try:
+        ...     kit.load("txt.json")
+        ... except SourceError as error:
+        ...     print(error)  # doctest: +ELLIPSIS
+        no file txt.json in ...: did you mean text.json?
+    """
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.passing = passing
-        """Whether it may be read in a moment: a connection broke, say."""
 
 
 class RunFailed(ComfyKitError):
-    """A run failed, was refused or cancelled. `.result` has its `prompt_id`, partial outputs and `error`."""
+    """A run failed, was rejected or cancelled.
+
+    Attributes:
+        result: The `ExecuteResult`, with its `prompt_id`, `error`, and the outputs so far.
+
+    Example:
+        try:
+            result = kit.run("text_to_image.json", steps=20)
+        except RunFailed as error:
+            print(error.result.error.kind, error.result.error.node_title)
+    """

@@ -1,4 +1,4 @@
-"""Files on this machine: the folder of local copies, and the digest of a file."""
+"""The folder of local copies of this process, and the digest of a file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from comfykit_jupyter.client.errors import SourceError
 
 CHUNK_SIZE = 1 << 20
 """Bytes that are read or written at a time."""
-
-
 MAX_MEDIA_BYTES = 2 * 1024 * 1024 * 1024
-"""Bytes of one file that are fetched at most."""
+"""Bytes of one file that is downloaded."""
+
 _folder_lock = threading.Lock()
 _folder: Path | None = None
 
 
 def get_local_folder() -> Path:
-    """The folder of this process's local copies; it goes when the process ends."""
+    """Return the folder of this process's local copies; it is removed when the process ends."""
     global _folder
     with _folder_lock:
         if _folder is None or not _folder.is_dir():
@@ -31,7 +30,7 @@ def get_local_folder() -> Path:
 
 
 def strip_folders(text: str) -> str:
-    """A text without the folders of this process: of the files in them the names are left."""
+    """Return a text without the paths of our local copies; their file names are kept."""
     if _folder is None or str(_folder) not in text:
         return text
     return re.sub(re.escape(str(_folder)) + r"[/\\](?:[\w.-]+[/\\])*", "", text)
@@ -48,9 +47,9 @@ def compute_digest(source: Path | bytes) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     try:
         with source.open("rb") as file:
-            while piece := file.read(CHUNK_SIZE):
-                digest.update(piece)
-                size += len(piece)
+            while chunk := file.read(CHUNK_SIZE):
+                digest.update(chunk)
+                size += len(chunk)
     except OSError as error:
         raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     return digest.hexdigest(), size

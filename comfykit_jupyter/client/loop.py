@@ -18,12 +18,13 @@ from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
 
 T = TypeVar("T")
 
-FAREWELL = 5.0
+GRACE_PERIOD = 5.0
 """Seconds that a cancelled coroutine has for its last requests, such as cancelling the job on the server."""
 
-HEARTBEAT = 0.05
-"""Seconds between two looks at a quiet wait: a notebook's ■ reaches an awaiting cell only when its loop wakes up, and
-on Windows a thread that waits for a lock without a limit can't be interrupted at all."""
+
+WAKE_INTERVAL = 0.05
+"""Seconds after which a wait wakes up: ■ reaches an awaiting cell only when its loop wakes up, and on Windows a thread
+that waits for a lock without a limit can't be interrupted at all."""
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -31,7 +32,7 @@ _thread: threading.Thread | None = None
 
 
 def get_loop() -> asyncio.AbstractEventLoop:
-    """The background loop, started on first use, and anew in a forked process."""
+    """Return the background loop; it is started on first use, and again in a forked process."""
     global _loop, _thread
     with _lock:
         if _loop is None or _thread is None or not _thread.is_alive():
@@ -46,18 +47,18 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-def _forked() -> None:
+def _reset_after_fork() -> None:
     global _loop, _thread, _lock
     _lock = threading.Lock()
     _loop = _thread = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 class BackgroundTask(Generic[T]):
-    """A coroutine under way on the background loop, and its outcome for other threads."""
+    """A coroutine that runs on the background loop; `outcome` is its result for other threads."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -68,19 +69,19 @@ class BackgroundTask(Generic[T]):
         self._loop.call_soon_threadsafe(self._start)
 
     def cancel(self) -> None:
-        """Cancel the coroutine, once: a second call does not disturb its last requests. `outcome` is set at its end."""
+        """Cancel the coroutine. A second call has no effect: it would disturb the last requests."""
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _start(self) -> None:
         self._task = self._loop.create_task(self._coroutine)
-        self._task.add_done_callback(self._done)
+        self._task.add_done_callback(self._set_outcome)
 
     def _cancel(self) -> None:
         if self._task is not None and not self._cancelled:
             self._cancelled = True
-            self._loop.call_soon(self._task.cancel)  # after its first step: one that never began could not tell its end
+            self._loop.call_soon(self._task.cancel)  # not before its first step: then its cleanup would never run
 
-    def _done(self, task: asyncio.Task[T]) -> None:
+    def _set_outcome(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
             self.outcome.set_exception(concurrent.futures.CancelledError())
         elif (error := task.exception()) is not None:
@@ -91,20 +92,20 @@ class BackgroundTask(Generic[T]):
 
 
 def call(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-    """Run a coroutine on the background loop and wait for it, in any other thread.
+    """Run a coroutine on the background loop, and wait for it in another thread.
 
     Args:
-        coroutine: what to run.
-        timeout: seconds to wait; None waits for ever.
+        coroutine: What to run.
+        timeout: Seconds to wait; None waits as long as it takes.
 
     Raises:
-        RuntimeError: called on the background loop's own thread, where waiting would never end.
-        TimeoutError: the time is over; the coroutine has been cancelled.
-        KeyboardInterrupt: Ctrl-C or ■; the coroutine has been cancelled, and was given a moment for its last requests.
+        RuntimeError: Called on the background loop's own thread, where the wait would never end.
+        TimeoutError: The time is over; the coroutine has been cancelled.
+        KeyboardInterrupt: Ctrl-C or ■ was pressed; the coroutine has been cancelled, with time for its last requests.
     """
     if is_loop_thread():
         coroutine.close()
-        raise RuntimeError("a blocking call in a callback would wait for itself: use `await`, or another thread")
+        raise RuntimeError("this call would wait for itself in a callback: use `await`, or call it in another thread")
     job = BackgroundTask(coroutine)
     try:
         return wait(job.outcome, timeout)
@@ -113,19 +114,19 @@ def call(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     except (KeyboardInterrupt, TimeoutError):
         if not job.outcome.done():
             job.cancel()
-            concurrent.futures.wait([job.outcome], FAREWELL)
+            concurrent.futures.wait([job.outcome], GRACE_PERIOD)
         raise
 
 
 def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) -> T:
-    """The result of a future, waited for in slices, so that Ctrl-C gets through everywhere.
+    """Wait for a future and return its result; the wait wakes up often, so that Ctrl-C works everywhere.
 
     Raises:
-        TimeoutError: it took longer than `timeout` seconds.
+        TimeoutError: It takes longer than `timeout` seconds.
     """
     left = timeout
     while True:
-        slice_ = 5 * HEARTBEAT if left is None else min(left, 5 * HEARTBEAT)
+        slice_ = 5 * WAKE_INTERVAL if left is None else min(left, 5 * WAKE_INTERVAL)
         try:
             concurrent.futures.wait([outcome], slice_)
         except KeyboardInterrupt as interrupt:
@@ -136,39 +137,41 @@ def wait(outcome: concurrent.futures.Future[T], timeout: float | None = None) ->
         if left is not None:
             left -= slice_
             if left <= 0:
-                raise TimeoutError(f"no answer within {timeout:g} s")
+                raise TimeoutError(f"no response within {timeout:g} s")
 
 
 async def await_on_loop(work: Coroutine[Any, Any, T] | BackgroundTask[T], *, leave: bool = False) -> T:
-    """Await, on the caller's loop, what runs on the background loop.
+    """Await a coroutine that runs on the background loop, from the caller's loop.
 
-    Cancelling the caller cancels it; with `leave` it goes on.
+    Args:
+        work: The coroutine.
+        leave: Whether it continues when the caller is cancelled; else it is cancelled as well.
     """
     job = work if isinstance(work, BackgroundTask) else BackgroundTask(work)
     waiter = asyncio.ensure_future(asyncio.wrap_future(job.outcome))
     try:
         while not waiter.done():
-            await asyncio.wait({waiter}, timeout=HEARTBEAT)
+            await asyncio.wait({waiter}, timeout=WAKE_INTERVAL)
     except BaseException as error:
         hide_frames(error)
-        if leave:  # the waiter is left alone: cancelled, it would cancel what it waits for
+        if leave:  # cancelling the waiter would cancel what it waits for
             raise
         job.cancel()
-        await asyncio.wait({waiter}, timeout=FAREWELL)
+        await asyncio.wait({waiter}, timeout=GRACE_PERIOD)
         if waiter.done() and not waiter.cancelled():
-            waiter.exception()  # seen: the caller is told of its own cancellation instead
+            waiter.exception()  # retrieved: the caller gets its own cancellation instead
         raise
     return waiter.result()
 
 
 async def wait_for(work: Awaitable[T], seconds: float) -> T:
-    """The result of something, if it is there in time.
+    """Return the result of an awaitable if it is ready in time.
 
-    `asyncio.wait_for` loses, before Python 3.12, a cancellation that comes at the same moment as the result: whoever
-    pressed ■ would go on waiting.
+    Before Python 3.12, `asyncio.wait_for` loses a cancellation that arrives together with the result: after ■ the cell
+    would continue to wait.
 
     Raises:
-        asyncio.TimeoutError: it is not; it has been cancelled.
+        asyncio.TimeoutError: It was not ready in time, and has been cancelled.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -177,7 +180,7 @@ async def wait_for(work: Awaitable[T], seconds: float) -> T:
         task.cancel()
         await asyncio.wait({task})
         if not task.cancelled():
-            task.exception()  # seen: the caller is told of its own cancellation instead
+            task.exception()  # retrieved: the caller gets its own cancellation instead
         raise
     if not task.done():
         task.cancel()

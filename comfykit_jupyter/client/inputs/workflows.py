@@ -1,4 +1,4 @@
-"""What users name: a workflow (path, URL, dict, a picture that carries one), a media value (path, URL, picture…)."""
+"""Read the workflow that a user names: a path, a URL, a dict, media that carry one, a reference to a cloud."""
 
 from __future__ import annotations
 
@@ -69,34 +69,35 @@ async def read_workflow(source: Any, server: Backend) -> Workflow:
     if isinstance(source, Media):
         return await asyncio.to_thread(_read_file, await source.origin.fetch(source), Path(source.name).stem)
     if not isinstance(source, (str, os.PathLike)):
-        raise SourceError(f"a workflow is a path, a URL or a dict, not {type(source).__name__}")
+        raise SourceError(f"a workflow must be a path, a URL or a dict, not {type(source).__name__}")
     text = os.fspath(source)
     if text.startswith(("http://", "https://")):
-        copy = await fetch_file(text)  # a video is large, and only what it carries is wanted of it
+        copy = await fetch_file(text)  # only a small part of it is needed, and a video may be large
         try:
-            return await asyncio.to_thread(_read_file, copy, _stem(urlsplit(text).path))
+            return await asyncio.to_thread(_read_file, copy, _get_stem(urlsplit(text).path))
         finally:
             copy.unlink(missing_ok=True)
     return await asyncio.to_thread(_read_file, Path(text))
 
 
 async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:
-    """The workflow with its prompt: what the editor saved is converted by the definitions of the server it runs on.
+    """Return the workflow in API format; editor format is converted with the node definitions of the server.
 
     Raises:
-        ServerError: the server is away. WorkflowError: it lacks nodes of the workflow, or the graph is broken.
+        ServerError: The server is unreachable.
+        WorkflowError: The server lacks nodes of the workflow, or the graph is broken.
     """
     if workflow.resolved:
         return workflow
     if not server.has_object_info:
         raise WorkflowError(
-            f"{one_line(workflow.name)} is as the editor saved it, and {server.url} does not tell what its nodes take: "
-            "export it in API format, or have a ComfyUI server convert it: kit.load(workflow).save('api.json')"
+            f"{one_line(workflow.name)} is in editor format, which {server.url} can't convert: export it in API "
+            "format, or convert it with a ComfyUI server: kit.load(workflow).save('api.json')"
         )
     known = await server.get_definitions(workflow.classes)
     with contextlib.suppress(WorkflowError):
         return await asyncio.to_thread(workflow.resolve, known)
-    # what was missing may have been installed
+    # missing nodes may have been installed since
     return await asyncio.to_thread(workflow.resolve, await server.get_definitions(workflow.classes, fresh=True))
 
 
@@ -106,21 +107,21 @@ def _read_file(path: Path, name: str | None = None) -> Workflow:
         with path.open("rb") as file:
             return Workflow.parse(file, path.stem if name is None else name)
     except FileNotFoundError:
-        raise SourceError(_missing(path)) from None
+        raise SourceError(_explain_missing(path)) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise SourceError(f"{one_line(str(path))} can't be read: {reason or error}") from None
 
 
-def _missing(path: Path) -> str:
-    """That a file is not there, and which one may have been meant."""
+def _explain_missing(path: Path) -> str:
+    """Explain that a file is missing, with the name that may have been meant."""
     folder = path.parent
     if not folder.is_dir():
-        return f"no folder {folder} (looked from {Path.cwd()})"
+        return f"there is no folder {folder} (the current folder is {Path.cwd()})"
     similar = find_nearest(path.name, [entry.name for entry in folder.iterdir()][:10_000])
-    hint = f"; did you mean {similar}?" if similar else ""
+    hint = f": did you mean {similar}?" if similar else ""
     return f"no file {path.name} in {folder.resolve()}{hint}"
 
 
-def _stem(path: str) -> str:
+def _get_stem(path: str) -> str:
     return Path(path).stem or "workflow"

@@ -209,7 +209,7 @@ class Run(ObservableRun):
         """Cancel when the caller stops waiting; log a warning if the server does not confirm it in time."""
         job.cancel()
         with contextlib.suppress(TimeoutError):
-            loop.wait(job.outcome, loop.FAREWELL)
+            loop.wait(job.outcome, loop.GRACE_PERIOD)
         if self._is_sent and (self._unconfirmed or not self.done):
             name = self.prompt_id if self._is_named else "whose ID is not known yet"
             logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)

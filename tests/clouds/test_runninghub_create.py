@@ -171,9 +171,9 @@ def test_any_other_rejection_is_reported_without_a_retry(kit: ComfyKit, cloud: R
 @pytest.mark.parametrize(
     ("code", "what"),
     [
-        (414, "not enough coins: top it up"),
-        (416, "not enough money: top it up"),
-        (812, "not enough money"),
+        (414, "not have enough coins: top it up"),
+        (416, "not have enough money: top it up"),
+        (812, "not have enough money"),
         (435, "runninghub_instance_type='plus'"),
         (801, "become a member"),
         (810, "run once, on the site"),

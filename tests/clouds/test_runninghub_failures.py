@@ -97,7 +97,7 @@ def test_without_a_reason_the_code_is_reported(reason: Any, kit: ComfyKit, cloud
     result = kit.run(WORKFLOW)
     assert result.error is not None
     assert result.error.kind == "node_error"
-    assert "its moderation refused the content" in str(result.msg)
+    assert "its moderation rejected the content" in str(result.msg)
     assert "(code 1501)" in str(result.msg)
 
 
@@ -110,7 +110,7 @@ def test_a_reason_can_be_a_string(kit: ComfyKit, cloud: RunningHub) -> None:
 def test_a_reason_can_name_a_node_without_a_message(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate("FAILED", reason={"node_id": "1"}))
     result = kit.run(WORKFLOW)
-    assert str(result.msg).startswith("Canvas: the task failed: it failed, and does not say why")
+    assert str(result.msg).startswith("Canvas: the task failed: it failed without giving a reason")
     assert "(code 1000)" in str(result.msg)
 
 

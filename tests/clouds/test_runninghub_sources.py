@@ -218,7 +218,7 @@ def test_a_temporary_error_is_retried(kit: ComfyKit, cloud: RunningHub) -> None:
         cloud.answer("getJsonApiFormat", code)
     assert kit.load(WORKFLOW).parameters
     cloud.answer("getJsonApiFormat", 1010, times=None)
-    with pytest.raises(ComfyKitError, match=r"it is down for a moment.*\(code 1010\)"):
+    with pytest.raises(ComfyKitError, match=r"it is temporarily unavailable.*\(code 1010\)"):
         kit.options(runninghub_retry_count=1).load(WORKFLOW)
     assert len(cloud.find_requests("getJsonApiFormat")) == 6
 

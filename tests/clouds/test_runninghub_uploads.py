@@ -161,7 +161,7 @@ def test_the_old_routes_limits_are_checked_before_uploading(
 def test_a_too_large_file_is_reported_with_the_limit(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/upload", 809)
     result = kit.run(WORKFLOW, image=png())
-    assert "the file for image: the file is too large: 30 MB at the most (code 809)" in str(result.msg)
+    assert "the file for image: the file is too large: at most 30 MB (code 809)" in str(result.msg)
     assert not cloud.find_requests("create")
 
 

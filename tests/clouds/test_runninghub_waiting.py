@@ -318,7 +318,7 @@ def test_a_run_waits_for_a_task_of_another_client(
     ask.create()
     wait_until_running(cloud, its)
     run = make_kit().submit(WORKFLOW)
-    noted(run, "the account runs as many tasks as it may: trying again in")
+    noted(run, "the account already runs as many tasks as it may: trying again in")
     its.open()
     ask.wait_for_end(cloud, cloud.task.id)
     assert run.result().status == "completed"

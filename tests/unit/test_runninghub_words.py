@@ -50,11 +50,11 @@ def test_code_can_be_a_number_or_text(value: Any, code: int | None) -> None:
 
 
 def test_reason_combines_the_code_and_the_message() -> None:
-    assert words.format_reason(421, "TASK_QUEUE_MAXED") == "the account runs as many tasks as it may (code 421)"
+    assert words.format_reason(421, "TASK_QUEUE_MAXED") == "the account already runs as many tasks as it may (code 421)"
     assert words.format_reason(433, "no such model") == "the workflow is not valid: no such model (code 433)"
     assert words.format_reason(4711, "whatever") == "whatever (code 4711)"
-    assert words.format_reason(4711) == "it does not say why (code 4711)"
-    assert words.format_reason(None, "") == "it does not say why (no code)"
+    assert words.format_reason(4711) == "it gives no reason (code 4711)"
+    assert words.format_reason(None, "") == "it gives no reason (no code)"
     assert "\x1b" not in words.format_reason(1, "\x1b[31m")
 
 

@@ -30,7 +30,7 @@ PASSING = frozenset({1003, 1005, 1010, 1011, 808})
 BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 429: 10, 804: 20, 1003: 10, 1010: 30, 1011: 30, 1520: 20}
 """A task was turned down, and does not exist: seconds until it is offered again, half as many more each time.
 
-429 is HTTP's: it is asked too often.
+429 is HTTP's: too many requests.
 """
 UNKNOWN = frozenset({500, 1005})
 """It failed, and whether a task was created, nobody says."""
@@ -39,48 +39,48 @@ QUEUES = frozenset({415, 421, 804, 1520})
 BACK_OFF_MOST = 120.0
 
 _REASONS: Mapping[int, str] = {
-    301: "it does not take the request",
+    301: "it rejects the request",
     380: "it has no such workflow",
     401: "it does not know the key: check runninghub_api_key",
-    414: "the account has not enough coins: top it up on the site",
-    415: "all its machines are taken",
-    416: "the account has not enough money: top it up on the site",
-    421: "the account runs as many tasks as it may",
+    414: "the account does not have enough coins: top it up on the site",
+    415: "all its machines are busy",
+    416: "the account does not have enough money: top it up on the site",
+    421: "the account already runs as many tasks as it may",
     433: "the workflow is not valid",
-    435: "the account has no machine of its own of this kind: set runninghub_instance_type='plus'",
-    436: "the account's membership has ended, or this needs a machine of its own",
-    500: "it failed, and does not say why",
+    435: "the account has no dedicated machine of this kind: set runninghub_instance_type='plus'",
+    436: "the account's membership has ended, or this needs a dedicated machine",
+    500: "it failed without giving a reason",
     801: "keys of free accounts can't be used: become a member on the site",
     802: "it does not know the key: check runninghub_api_key",
     803: "the workflow has no such input",
     805: "the task failed",
     806: "it does not know the key: check runninghub_api_key",
     808: "the file did not arrive",
-    809: "the file is too large: 30 MB at the most",
+    809: "the file is too large: at most 30 MB",
     810: "the workflow must have been saved, and run once, on the site: open it there and run it",
     811: "it does not know the enterprise key",
-    812: "the enterprise account has not enough money: top it up on the site",
-    814: "1000 tasks wait already: wait for some to end",
+    812: "the enterprise account does not have enough money: top it up on the site",
+    814: "1000 tasks are already queued: wait for some to end",
     901: "it has no such app",
-    1000: "it failed, and does not say why",
+    1000: "it failed without giving a reason",
     1001: "it does not know the address",
     1002: "it does not know the key: check runninghub_api_key",
-    1003: "it is asked too often",
-    1005: "it failed for a moment",
-    1006: "the task took too long there",
-    1007: "it does not take the request",
-    1008: "it does not take the request",
-    1010: "it is down for a moment",
+    1003: "too many requests",
+    1005: "it failed temporarily",
+    1006: "the task took too long",
+    1007: "it rejects the request",
+    1008: "it rejects the request",
+    1010: "it is temporarily unavailable",
     1011: "it is busy",
     1012: "a service that it uses failed",
-    1013: "a file could not be processed there",
+    1013: "a file could not be processed",
     1014: "this needs an enterprise key",
     1015: "the task failed",
     1101: "the workflow has no such input",
-    1501: "its moderation refused the content",
-    1504: "the model took too long there",
-    1505: "it refuses pictures of real persons",
-    1520: "the account runs as many tasks as it may",
+    1501: "its moderation rejected the content",
+    1504: "the model took too long",
+    1505: "it rejects images of real people",
+    1520: "the account already runs as many tasks as it may",
 }
 KEY = frozenset({301, 401, 412, 801, 802, 806, 811, 1002, 1014})
 """What the account is refused for: asking again changes nothing."""
@@ -116,7 +116,7 @@ def format_reason(code: int | None, told: Any = "") -> str:
     # what it says is often but the name of the code: TASK_QUEUE_MAXED
     says = words if words and not re.fullmatch(r"[A-Z0-9_ ]+|success|fail(ed)?|unknown error", words) else ""
     number = f"code {code}" if code is not None else "no code"
-    return f"{meant}: {says} ({number})" if meant and says else f"{meant or words or 'it does not say why'} ({number})"
+    return f"{meant}: {says} ({number})" if meant and says else f"{meant or words or 'it gives no reason'} ({number})"
 
 
 def build_task_url(site: str, task_id: str) -> str:
@@ -195,7 +195,7 @@ def build_node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
             for each in (listed if isinstance(listed, list) else [listed])
             if each
         ]
-        errors[str(id_)] = {**to_mapping(about), "errors": told or [{"message": "it does not say what is wrong"}]}
+        errors[str(id_)] = {**to_mapping(about), "errors": told or [{"message": "it gives no reason"}]}
     return errors
 
 

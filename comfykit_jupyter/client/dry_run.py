@@ -36,6 +36,11 @@ class Change:
         field: Name of the input.
         before: Its value in the file, on one line.
         after: The value that would be sent, on one line.
+
+    Example:
+        >>> (change,) = kit.dry_run("text.json", subject="a cat").changes
+        >>> change.before, change.after
+        ('"a red fox in the snow"', '"a cat"')
     """
 
     node_id: str

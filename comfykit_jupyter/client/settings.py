@@ -194,7 +194,7 @@ class Settings:
         """Return settings with some of them changed; a secret is dropped when the address it belongs to changes.
 
         Raises:
-            SettingsError: there is no such setting, or it can't be used.
+            SettingsError: There is no such setting, or it can't be used.
         """
         known = {each.name for each in fields(self)}
         if unknown := sorted(set(options) - known):
@@ -223,7 +223,7 @@ def set_connected(given: Mapping[str, Any]) -> None:
     """Set what all kits of this process that name no server use; an empty mapping resets it.
 
     Raises:
-        SettingsError: one of the settings can't be used; the earlier ones stay.
+        SettingsError: One of the settings can't be used; the earlier ones stay.
     """
     global _connected
     resolve_settings(given)
@@ -236,7 +236,7 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
     None means not given. What is connected counts only where no server is given: its secrets go nowhere else.
 
     Raises:
-        SettingsError: one of them can't be used.
+        SettingsError: One of them can't be used.
     """
     connected = {} if given.get("comfyui_url") else _connected
     values: dict[str, Any] = {}

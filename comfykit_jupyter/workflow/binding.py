@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Upload:
-    """A media value that must be on the server before the run: `Binding.place` sets the name it got there.
+    """A media value that must be on the server before the run starts; `Binding.place` sets the name it gets there.
 
-    `choices` are the names that the server already has (such a name needs no file); `value` is as it was given.
+    Attributes:
+        parameter: Name of the parameter.
+        node_id: ID of the node.
+        node_title: Title of the node.
+        field: Name of the input.
+        kind: What the input accepts; None if unknown.
+        value: The value as it was given.
+        choices: Names of files that the server already has.
     """
 
     parameter: str
@@ -33,11 +40,19 @@ class Upload:
 
 @dataclass
 class Binding:
-    """The prompt of one run, and what went into it.
+    """The prompt of one run, and the values in it; see `Workflow.bind`.
 
-    `prompt` shares unchanged nodes with the workflow: change it by `place` only.
-    `params` are the values of all parameters, given or not; `seeds` are all seeds in use, by parameter,
-    or by address ("KSampler.seed") where no parameter names them.
+    Attributes:
+        prompt: The API-format graph. It shares unchanged nodes with the workflow: change it with `place` only.
+        params: The values of all parameters, whether given or not.
+        seeds: All seeds in use, by parameter, or by address ("KSampler.seed") if no parameter sets them.
+        uploads: The media values that must be uploaded.
+        inputs: The inputs that were set, by node ID and name, with their values in the prompt.
+
+    Example:
+        >>> binding = kit.load("text.json").bind({"subject": "a cat"})
+        >>> binding.prompt["1"]["inputs"]
+        {'value': 'a cat'}
     """
 
     prompt: dict[str, Any]
@@ -45,7 +60,6 @@ class Binding:
     seeds: dict[str, int]
     uploads: tuple[Upload, ...]
     inputs: dict[tuple[str, str], Any]
-    """The inputs that were set, by node ID and name, with what the prompt has there now."""
 
     def place(self, upload: Upload, name: str) -> None:
         """Set the input of an upload to the name of the file on the server."""

@@ -22,10 +22,33 @@ _MOST_STOPS = 1000  # a slider with more can't be set to what one wants
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter as a form shows it.
+    """One parameter as a form shows it; see `ComfyKit.fields`.
 
-    `default` is the value it begins with: None when there is none. `group` is what its node was titled by whoever made
-    the workflow: empty when it was not.
+    Attributes:
+        name: Name of the parameter.
+        kind: What it accepts: `integer`, `number`, `seed`, `choice`, `toggle`, `text`, `multiline`, `image`, `video`,
+            `audio` or `file`.
+        node: Title of the node, or the name of its class.
+        group: Title that the workflow's author gave the node; empty if there is none.
+        node_id: ID of the node.
+        class_type: Class of the node.
+        tooltip: The server's help for the input.
+        required: Whether a value must be given.
+        default: The value in the workflow; None if there is none.
+        min: Smallest value; None if there is no limit.
+        max: Largest value; None if there is no limit.
+        step: Distance between values; None if there is none.
+        slider: Whether a slider suits it.
+        choices: Allowed values of a choice, or names of files that the server has; None if unknown.
+        multiselect: Whether several choices may be selected.
+        label_on: Label of a toggle that is on.
+        label_off: Label of a toggle that is off.
+        advanced: Whether the server considers it advanced.
+
+    Example:
+        >>> field = next(field for field in kit.fields("text_to_image.json") if field.name == "width")
+        >>> field.kind, field.min, field.max, field.step, field.default
+        ('integer', 16, 16384, 8, 512)
     """
 
     name: str

@@ -42,6 +42,11 @@ class Server:
         message: One line: what is wrong, or what it is.
         running: The number of running jobs.
         pending: The number of queued jobs.
+
+    Example:
+        >>> from comfykit_jupyter import ComfyKit
+        >>> kit.server().reachable, ComfyKit("http://127.0.0.1:1").server().reachable
+        (True, False)
     """
 
     url: str

@@ -29,6 +29,12 @@ class Job:
         began: When it began, in seconds since 1970, by the server's clock.
         seconds: How long it took.
         message: Why it failed.
+
+    Example:
+        >>> result = kit.run("text.json", subject="a cat")
+        >>> job = kit.history(1)[0]
+        >>> job.prompt_id == result.prompt_id, job.status, job.values["subject"]
+        (True, 'completed', 'a cat')
     """
 
     prompt_id: str

@@ -11,7 +11,19 @@ _MIMES = {1: "image/jpeg", 2: "image/png"}
 
 @dataclass(frozen=True)
 class Preview:
-    """One preview, as the server sent it; `prompt_id` is the run's own ID."""
+    """An image of the unfinished sample, as the server sent it.
+
+    Attributes:
+        prompt_id: The run's own ID.
+        node_id: ID of the node that samples; None if unknown.
+        mime: MIME type of the image: JPEG or PNG.
+        data: The encoded image.
+        step: The step that it shows; None if unknown.
+
+    Example:
+        run = kit.submit("text_to_image.json")
+        stop = run.subscribe(preview=lambda preview: print(preview.step, len(preview.data)))
+    """
 
     prompt_id: str
     node_id: str | None

@@ -22,6 +22,11 @@ class Keep:
     Attributes:
         mode: `off`, `links` or `thumbnails`.
         kilobytes: What one run may take in the notebook's file.
+
+    Example:
+        >>> from comfykit_jupyter import keep
+        >>> keep().mode
+        'thumbnails'
     """
 
     mode: KeepMode = "thumbnails"

@@ -15,7 +15,30 @@ Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancell
 
 @dataclass(frozen=True)
 class Progress:
-    """What a person wants to know of a run, at one moment. Times are in seconds, `fraction` goes from 0 to 1."""
+    """How far a run is, at one moment; printed, it is one line.
+
+    Attributes:
+        status: `queued`, `running`, `completed`, `failed` or `cancelled`.
+        prompt_id: ID of the run.
+        queue_position: Number of jobs before this one; None if it is not queued, or unknown.
+        node_id: ID of the node that runs.
+        node_title: Its title.
+        step: Steps that the node has done; None if it has no steps.
+        steps: All its steps.
+        nodes_done: Nodes that have finished.
+        nodes_total: Nodes that have to run.
+        nodes_cached: Nodes that need not run again, because their inputs are the same.
+        elapsed: Seconds since the start.
+        remaining: Estimated seconds that are left; None if unknown.
+        fraction: The part that is done, 0 to 1.
+        note: What the run waits for, if it is not a node: an upload, a place in a cloud's queue.
+
+    Example:
+        >>> run = kit.submit("text.json", subject="a cat")
+        >>> result = run.result()
+        >>> run.progress.status, run.progress.fraction, run.progress.nodes_total
+        ('completed', 1.0, 4)
+    """
 
     status: Status
     prompt_id: str
@@ -31,10 +54,9 @@ class Progress:
     remaining: float | None = None
     fraction: float = 0.0
     note: str = ""
-    """What is waited for, where it is no node: a file that is sent, a place in a cloud's queue."""
 
     def __str__(self) -> str:
-        """One line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
+        """Return one line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
         parts: list[str] = []
         title = one_line(self.node_title) if self.node_title else ""
         if self.status == "queued":
@@ -57,21 +79,34 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunError:
-    """Why a run did not end well. `message` is for a person, one line.
+    """Why a run failed or was cancelled.
 
     | kind | what happened |
     |---|---|
-    | invalid | nothing was sent: a value does not fit, a file is missing, it is no workflow |
-    | refused | the server did not take the prompt; `exception_type` is its own name for the reason |
-    | node_error | a node failed: its id, title and class, `exception_type`, `traceback` |
-    | cancelled | we stopped it: `cancel()`, Ctrl-C, ■, the awaiting task was cancelled |
-    | interrupted | somebody else stopped it on the server |
-    | timeout | it took longer than the kit's `timeout`, and was cancelled; or than `runninghub_timeout`, and goes on |
-    | gone | the server no longer knows it: removed from the queue, or the server restarted |
-    | unknown | the answer to the prompt was lost, and no name is known to look for it by: it may run |
-    | unreachable | the server is away, refuses us, or is none; for longer than the kit's `patience` while it ran |
+    | invalid | nothing was sent: a value does not fit, a file is missing, or it is not a workflow |
+    | refused | the server rejected the prompt; `exception_type` is its own name for the reason |
+    | node_error | a node failed |
+    | cancelled | it was cancelled from here: `cancel()`, Ctrl-C, ■, or the awaiting task was cancelled |
+    | interrupted | it was stopped on the server |
+    | timeout | it took longer than the kit's `timeout` and was cancelled, or than `runninghub_timeout` and continues |
+    | gone | the server no longer knows the job: it was removed from the queue, or the server restarted |
+    | unknown | the response to the prompt was lost, and the job's ID is not known: it may run |
+    | unreachable | the server did not respond, or is not ComfyUI; during a run for longer than the kit's `patience` |
 
-    `traceback` holds the server's lines as it sent them: escape them before they are shown.
+    Attributes:
+        kind: One of the kinds above.
+        message: One line.
+        node_id: ID of the node that failed, or whose value is wrong.
+        node_title: Its title.
+        class_type: Its class.
+        field: The input or parameter that is wrong.
+        exception_type: The server's name of the error.
+        traceback: The server's lines as it sent them: escape them before you put them into HTML.
+
+    Example:
+        >>> error = kit.options(raise_on_error=False).run("text_to_image.json", width=3).error
+        >>> error.kind, error.field, error.message
+        ('invalid', 'width', 'width (Size): 3 is below the minimum 16')
     """
 
     kind: str
@@ -85,7 +120,7 @@ class RunError:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody ended it, we or others."""
+        """Whether it was stopped on purpose, here or on the server."""
         return self.kind in ("cancelled", "interrupted")
 
 

@@ -19,7 +19,7 @@ from .runninghub import App, Field, RunningHub
 APP = "1937084629516193794"
 
 
-def sampled() -> dict[str, Any]:
+def build_sampled() -> dict[str, Any]:
     """Build a workflow whose image depends on its seed, with an input that the site adds to text fields."""
     graph: dict[str, Any] = {
         "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": _MODEL}},
@@ -57,10 +57,10 @@ _MODEL = "procedural-dreams (no diffusion model).safetensors"
 
 
 def test_a_graph_is_sent_as_json_text_with_titles_and_unusual_inputs(cloud: RunningHub, ask: ApiClient) -> None:
-    cloud.workflows["7"] = sampled()
+    cloud.workflows["7"] = build_sampled()
     answer = ask("getJsonApiFormat", workflowId="7")
     assert (answer["code"], answer["msg"]) == (0, "SUCCESS")
-    assert json.loads(answer["data"]["prompt"]) == sampled()
+    assert json.loads(answer["data"]["prompt"]) == build_sampled()
 
 
 @pytest.mark.parametrize("name", ["getJsonApiFormat", "create"])
@@ -169,13 +169,13 @@ def test_without_coins_a_task_is_rejected_before_it_is_checked(cloud: RunningHub
 
 
 def test_seeds_are_random_unless_given(cloud: RunningHub, ask: ApiClient) -> None:
-    cloud.workflows[WORKFLOW], cloud.concurrency = sampled(), 3
+    cloud.workflows[WORKFLOW], cloud.concurrency = build_sampled(), 3
     ask.create(("3", "steps", "1"))
     assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
     assert cloud.task.graph["3"]["inputs"]["steps"] == 1
     ask.create(("3", "seed", "669816362794144"))
     assert cloud.task.graph["3"]["inputs"]["seed"] == 669816362794144
-    ask.create(workflow=json.dumps(sampled()))
+    ask.create(workflow=json.dumps(build_sampled()))
     assert cloud.task.graph["3"]["inputs"]["seed"] != 669816362794144
 
 
@@ -216,7 +216,7 @@ def test_extra_keys_of_a_value_are_ignored(cloud: RunningHub, ask: ApiClient) ->
 
 
 def test_an_app_has_its_parameters_as_strings(cloud: RunningHub, ask: ApiClient) -> None:
-    cloud.workflows[WORKFLOW] = sampled()
+    cloud.workflows[WORKFLOW] = build_sampled()
     cloud.apps[APP] = App(
         "雪",
         WORKFLOW,

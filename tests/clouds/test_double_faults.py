@@ -50,7 +50,7 @@ REASON = {
 }
 
 
-def told(name: str, answer: Any) -> tuple[Any, Any]:
+def read_error(name: str, answer: Any) -> tuple[Any, Any]:
     """Return a response's code and message, wherever the endpoint puts them."""
     if name in FLAT:
         return answer["errorCode"], answer["errorMessage"]
@@ -63,8 +63,8 @@ def test_every_endpoint_sends_every_code_in_its_own_format(cloud: RunningHub, as
         cloud.answer(name, code)
         cloud.answer(name, Refusal(str(code), changes.HOSTILE))
         shown = str(code) if name in FLAT else code
-        assert told(name, ask(name)) == (shown, identifier)
-        assert told(name, ask(name)) == (str(code), changes.HOSTILE)
+        assert read_error(name, ask(name)) == (shown, identifier)
+        assert read_error(name, ask(name)) == (str(code), changes.HOSTILE)
 
 
 def test_scripted_responses_come_in_order_then_normal_ones(cloud: RunningHub, ask: ApiClient) -> None:
@@ -165,7 +165,7 @@ def test_an_error_can_follow_a_completed_action(cloud: RunningHub, ask: ApiClien
 # Other formats of normal responses
 
 
-def created(**data: Any) -> Callable[[Any], bool]:
+def build_created_check(**data: Any) -> Callable[[Any], bool]:
     return lambda answer: answer["code"] == 0 and {**answer["data"], **data} == answer["data"]
 
 
@@ -176,16 +176,16 @@ VARIANTS: list[tuple[changes.Change, Callable[[Any], bool]]] = [
     (changes.with_message(changes.HOSTILE), lambda answer: answer["msg"] == changes.HOSTILE),
     (changes.with_error_messages, lambda answer: answer["errorMessages"] is None),
     (changes.task_id_as_number, lambda answer: answer["data"]["taskId"] > 2**53),
-    (changes.with_prompt_tips(""), created(promptTips="")),
-    (changes.with_prompt_tips("node 107 missing model"), created(promptTips="node 107 missing model")),
-    (changes.with_prompt_tips({"node_errors": {}}), created(promptTips={"node_errors": {}})),
+    (changes.with_prompt_tips(""), build_created_check(promptTips="")),
+    (changes.with_prompt_tips("node 107 missing model"), build_created_check(promptTips="node 107 missing model")),
+    (changes.with_prompt_tips({"node_errors": {}}), build_created_check(promptTips={"node_errors": {}})),
     (changes.without_prompt_tips, lambda answer: "promptTips" not in answer["data"]),
     (
         changes.with_node_errors(**ERRORS),
         lambda answer: json.loads(answer["data"]["promptTips"])["node_errors"] == ERRORS,
     ),
-    (changes.failed_at_once, created(taskStatus="FAILED")),
-    (changes.with_socket("ws://10.0.0.1/ws"), created(netWssUrl="ws://10.0.0.1/ws")),
+    (changes.failed_at_once, build_created_check(taskStatus="FAILED")),
+    (changes.with_socket("ws://10.0.0.1/ws"), build_created_check(netWssUrl="ws://10.0.0.1/ws")),
     (changes.without_data, lambda answer: answer["data"] is None),
 ]
 
@@ -214,7 +214,7 @@ def test_a_running_task_can_lack_a_socket(cloud: RunningHub, ask: ApiClient) -> 
     task_id = ask.create()["data"]["taskId"]
     cloud.wait(task_id)
     cloud.task.polls = 1
-    cloud.sockets.told = False
+    cloud.sockets.has_url = False
     assert ask("outputs", taskId=task_id)["data"] == {"netWssUrl": None}
 
 

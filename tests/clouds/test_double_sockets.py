@@ -28,18 +28,18 @@ def _waiting(cloud: RunningHub) -> None:
 
 
 @contextmanager
-def listening(ask: ApiClient) -> Iterator[ClientConnection]:
+def open_socket(ask: ApiClient) -> Iterator[ClientConnection]:
     """Create a task and open its socket."""
     with connect(ask.create()["data"]["netWssUrl"]) as socket:
         yield socket
 
 
-def heard(socket: ClientConnection) -> list[str | bytes]:
+def read_frames(socket: ClientConnection) -> list[str | bytes]:
     """Return all frames until the socket closes."""
     return [*socket]
 
 
-def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
+def filter_events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
     """Return ComfyUI's messages among the frames."""
     found = []
     for frame in frames:
@@ -55,19 +55,19 @@ def events(frames: list[str | bytes]) -> list[tuple[str, dict[str, Any]]]:
 def test_a_socket_gets_a_run_from_start_to_end(cloud: RunningHub, ask: ApiClient) -> None:
     GATES["heard"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("heard")
-    with listening(ask) as socket:
-        frames = heard(socket)
-    kinds = [kind for kind, _ in events(frames)]
+    with open_socket(ask) as socket:
+        frames = read_frames(socket)
+    kinds = [kind for kind, _ in filter_events(frames)]
     assert kinds[0] == "status"
     assert {"execution_start", "execution_cached", "executing", "progress", "executed", "execution_success"} <= {*kinds}
-    assert ("executing", {"node": None, "prompt_id": cloud.task.id}) in events(frames)
+    assert ("executing", {"node": None, "prompt_id": cloud.task.id}) in filter_events(frames)
     assert any(isinstance(frame, bytes) and frame[:8] == b"\0\0\0\1\0\0\0\1" for frame in frames)
     cloud.wait(cloud.task.id)
 
 
 def test_sockets_also_send_frames_unknown_to_comfyui(cloud: RunningHub, ask: ApiClient) -> None:
-    with listening(ask) as socket:
-        assert {*heard(socket)} >= {*cloud.sockets.noise}
+    with open_socket(ask) as socket:
+        assert {*read_frames(socket)} >= {*cloud.sockets.noise}
 
 
 def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: ApiClient) -> None:
@@ -81,7 +81,7 @@ def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: ApiClient) 
     with connect(url) as socket:
         socket.recv(PATIENCE)
         GATES["late"].open()
-        kinds = [kind for kind, _ in events(heard(socket))]
+        kinds = [kind for kind, _ in filter_events(read_frames(socket))]
     assert "execution_start" not in kinds
     assert "execution_success" in kinds
 
@@ -89,16 +89,16 @@ def test_a_late_socket_misses_earlier_frames(cloud: RunningHub, ask: ApiClient) 
 def test_a_socket_of_a_finished_task_gets_no_frames(cloud: RunningHub, ask: ApiClient) -> None:
     url = ask.create()["data"]["netWssUrl"]
     with connect(url) as socket:
-        heard(socket)
+        read_frames(socket)
     cloud.wait(cloud.task.id)
     with connect(url) as socket:
-        assert events(heard(socket)) == []
+        assert filter_events(read_frames(socket)) == []
 
 
 def test_a_preview_is_downloaded_with_the_sockets_credential(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.workflows[WORKFLOW]["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
-    with listening(ask) as socket:
-        frames = events(heard(socket))
+    with open_socket(ask) as socket:
+        frames = filter_events(read_frames(socket))
     (image,) = next(data["output"]["images"] for kind, data in frames if kind == "executed")
     auth = {"Rh-Comfy-Auth": cloud.task.auth}
     assert ask.http.get(f"{cloud.url}/view", params={**image, **auth}).headers["Content-Type"] == "image/png"
@@ -122,8 +122,8 @@ def test_a_socket_can_be_rejected(cloud: RunningHub, ask: ApiClient, how: str) -
 
 def test_a_run_continues_when_its_socket_breaks(cloud: RunningHub, ask: ApiClient) -> None:
     cloud.sockets.cut_after = 3
-    with listening(ask) as socket, pytest.raises(ConnectionClosedError):
-        heard(socket)
+    with open_socket(ask) as socket, pytest.raises(ConnectionClosedError):
+        read_frames(socket)
     assert ask.wait_for_end(cloud, cloud.task.id)["status"] == "SUCCESS"
 
 
@@ -142,8 +142,8 @@ def test_execution_success_can_come_early(cloud: RunningHub, ask: ApiClient) -> 
     GATES["early"].open()
     cloud.workflows[WORKFLOW] = workflows.gated("early")
     cloud.sockets.early_success = True
-    with listening(ask) as socket:
-        frames = events(heard(socket))
+    with open_socket(ask) as socket:
+        frames = filter_events(read_frames(socket))
     kinds = [kind for kind, _ in frames]
     assert kinds.index("execution_success") < kinds.index("executed")
     assert frames[kinds.index("execution_success")][1]["node"]

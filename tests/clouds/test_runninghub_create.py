@@ -189,7 +189,7 @@ def test_a_rejection_says_what_to_do(code: int, what: str, kit: ComfyKit, cloud:
 # Prompt tips in the response
 
 
-def refused(kit: ComfyKit, **values: Any) -> ExecuteResult:
+def run_rejected(kit: ComfyKit, **values: Any) -> ExecuteResult:
     result = kit.run(WORKFLOW, values)
     assert result.status == "failed"
     assert result.error is not None
@@ -198,7 +198,7 @@ def refused(kit: ComfyKit, **values: Any) -> ExecuteResult:
 
 
 def test_a_prompt_rejected_by_comfyui_names_node_and_input(kit: ComfyKit, cloud: RunningHub) -> None:
-    result = refused(kit, width=-5)
+    result = run_rejected(kit, width=-5)
     assert result.error is not None
     assert (result.error.node_id, result.error.node_title, result.error.field) == ("1", "Canvas", "width")
     assert result.error.class_type == "EmptyImage"
@@ -234,27 +234,27 @@ def test_a_rejected_prompt_is_understood_in_every_format(
     data: Any, what: str, kit: ComfyKit, cloud: RunningHub
 ) -> None:
     cloud.answer("create", Refusal(433, data=data))
-    assert what in str(refused(kit).msg)
+    assert what in str(run_rejected(kit).msg)
 
 
 def test_a_missing_node_does_not_suggest_check(kit: ComfyKit, cloud: RunningHub) -> None:
     errors = {"1": {"errors": [{"type": "value_not_in_list", "message": "Value not in list"}]}}
     cloud.answer("create", Refusal(433, data={"promptTips": {"node_errors": errors}}))
-    message = str(refused(kit).msg)
+    message = str(run_rejected(kit).msg)
     assert "Canvas (node 1): Value not in list" in message
     assert "kit.check" not in message
 
 
 def test_the_reason_can_be_in_the_message(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", Refusal(433, json.dumps({"node_errors": NODE_ERRORS})))
-    assert "Canvas (node 1): too wide" in str(refused(kit).msg)
+    assert "Canvas (node 1): too wide" in str(run_rejected(kit).msg)
     cloud.answer("create", Refusal(433, "Node 12 lacks a model"))
-    assert "not valid: Node 12 lacks a model (code 433)" in str(refused(kit).msg)
+    assert "not valid: Node 12 lacks a model (code 433)" in str(run_rejected(kit).msg)
 
 
 def test_a_task_that_fails_on_creation_is_a_rejected_prompt(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.failed_at_once)
-    result = refused(kit)
+    result = run_rejected(kit)
     assert "Prompt outputs failed validation" in str(result.msg)
     assert result.prompt_id == cloud.task.id
     assert not cloud.find_requests("v2/query")
@@ -271,7 +271,7 @@ def test_a_task_that_fails_on_creation_is_a_rejected_prompt(kit: ComfyKit, cloud
 )
 def test_a_task_of_a_rejected_prompt_is_cancelled(tips: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", changes.with_prompt_tips(json.dumps(tips)))
-    result = refused(kit)
+    result = run_rejected(kit)
     assert result.prompt_id == cloud.task.id
     assert cloud.task.cancels == 1
 
@@ -346,7 +346,7 @@ def test_the_instance_type_is_sent(make_kit: MakeKit, cloud: RunningHub, monkeyp
 # Leaving during creation
 
 
-def held_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
+def hold_create(kit: ComfyKit, cloud: RunningHub, answer: Answer) -> Run:
     """Submit a run and wait until its create request is in flight."""
     cloud.answer("create", answer)
     run = kit.submit(WORKFLOW)
@@ -359,7 +359,7 @@ def test_a_task_is_cancelled_if_the_caller_leaves_during_creation(done: bool, ki
     from .runninghub import Held
 
     event = threading.Event()
-    run = held_create(kit, cloud, Held(event, done=done))
+    run = hold_create(kit, cloud, Held(event, done=done))
     canceller = threading.Thread(target=run.cancel)
     canceller.start()
     event.set()
@@ -374,7 +374,7 @@ def test_leaving_during_creation_reports_a_lost_response(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.2)
-    run = held_create(kit.options(timeout=20), cloud, HANGING)
+    run = hold_create(kit.options(timeout=20), cloud, HANGING)
     advance(20)
     result = run.result()
     assert result.error is not None

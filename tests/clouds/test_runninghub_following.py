@@ -42,12 +42,12 @@ from .runninghub.script import Answer
 PICTURE = Output("2", "picture.png", b"\x89PNG")
 
 
-def looks(cloud: RunningHub) -> int:
+def count_polls(cloud: RunningHub) -> int:
     return len(cloud.find_requests("v2/query"))
 
 
-def failed(result: ExecuteResult, kind: str) -> str:
-    """Run a task that fails and return its message."""
+def check_failed(result: ExecuteResult, kind: str) -> str:
+    """Check that a result failed in this way, and return its message."""
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == kind, result.msg
@@ -75,7 +75,7 @@ def test_states_can_come_in_any_order(order: str, kit: ComfyKit, cloud: RunningH
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert [image.name[:7] for image in result["cover"]] == ["picture"]
-    assert looks(cloud) == len(order.split())
+    assert count_polls(cloud) == len(order.split())
 
 
 TROUBLES: dict[str, Answer] = {
@@ -114,8 +114,8 @@ def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
     cloud.requests.clear()
     cloud.answer("v2/query", TROUBLES[trouble], times=None)
     result = kit.run(WORKFLOW)
-    message = failed(result, "unreachable")
-    assert looks(cloud) == 6
+    message = check_failed(result, "unreachable")
+    assert count_polls(cloud) == 6
     assert "(6 times in a row)" in message
     assert result.prompt_id == cloud.task.id
     assert f"kit.attach('{cloud.task.id}')" in message
@@ -129,8 +129,8 @@ def test_five_failed_polls_in_a_row_are_tolerated_but_not_six(
 def test_an_invalid_key_ends_the_run_immediately(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[PICTURE]))
     cloud.answer("v2/query", code, times=None)
-    message = failed(kit.run(WORKFLOW), "unreachable")
-    assert looks(cloud) == 1
+    message = check_failed(kit.run(WORKFLOW), "unreachable")
+    assert count_polls(cloud) == 1
     assert f"(code {code})" in message
     assert "kit.attach(" in message
 
@@ -152,7 +152,7 @@ def test_every_code_ends_the_run_or_is_tolerated_for_a_while(
         cloud.answer(endpoint, code, times=None)
         result = make_kit(raise_on_error=False).run(WORKFLOW)
         cloud.reset_answer(endpoint)
-        failed(result, "gone" if code in MISSING else "unreachable")
+        check_failed(result, "gone" if code in MISSING else "unreachable")
         assert len(cloud.find_requests(endpoint)) == (1 if code in FATAL | MISSING else 6), code
         assert result.prompt_id == cloud.task.id
         cloud.task.polls = 99
@@ -163,9 +163,9 @@ def test_a_code_can_mean_a_state(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", 813, times=4)
     cloud.answer("v2/query", 804, times=9)
     assert kit.run(WORKFLOW).status == "completed"
-    assert looks(cloud) >= 14
+    assert count_polls(cloud) >= 14
     cloud.answer("v2/query", 805, times=None)
-    assert "(code 805)" in failed(kit.run(WORKFLOW), "node_error")
+    assert "(code 805)" in check_failed(kit.run(WORKFLOW), "node_error")
 
 
 def test_a_new_task_can_be_unknown_at_first(kit: ComfyKit, cloud: RunningHub) -> None:
@@ -173,7 +173,7 @@ def test_a_new_task_can_be_unknown_at_first(kit: ComfyKit, cloud: RunningHub) ->
     for code in (1004, 807, 423):
         cloud.answer("v2/query", code, times=3)
     assert kit.run(WORKFLOW).status == "completed"
-    assert looks(cloud) >= 10
+    assert count_polls(cloud) >= 10
 
 
 @pytest.mark.parametrize("code", [1004, 807, 423])
@@ -183,46 +183,46 @@ def test_a_deleted_task_is_not_waited_for(
     monkeypatch.setattr(runninghub_follow, "SETTLING", 0)
     cloud.fates.append(Fate())
     cloud.answer("v2/query", code, times=None)
-    failed(kit.run(WORKFLOW), "gone")
-    assert looks(cloud) == 1
-    failed(kit.attach("1904").result(), "gone")
+    check_failed(kit.run(WORKFLOW), "gone")
+    assert count_polls(cloud) == 1
+    check_failed(kit.attach("1904").result(), "gone")
     cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.reset_answer("v2/query")
     cloud.not_found = code
     cloud.answer("v2/query", NOT_FOUND, times=None)
-    failed(kit.attach("1904").result(), "gone")
+    check_failed(kit.attach("1904").result(), "gone")
 
 
 # Pauses between polls
 
 
-def paced(monkeypatch: pytest.MonkeyPatch) -> None:
+def set_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set pauses that are long enough to measure."""
     for name, seconds in {"FIRST": 0.05, "QUEUED": 0.2, "RUNNING": 0.3, "LEAST": 0.05}.items():
         monkeypatch.setattr(runninghub_follow, f"LOOK_{name}", seconds)
 
 
-def counted(run: Callable[[], ExecuteResult], cloud: RunningHub) -> float:
+def measure_poll_rate(run: Callable[[], ExecuteResult], cloud: RunningHub) -> float:
     """Return the polls per second of a run that lasts a second."""
     began = time.monotonic()
-    failed(run(), "timeout")
-    return (looks(cloud) - 2) / (time.monotonic() - began)
+    check_failed(run(), "timeout")
+    return (count_polls(cloud) - 2) / (time.monotonic() - began)
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "CREATE"])
 def test_polls_always_pause(state: str, make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    paced(monkeypatch)
+    set_pauses(monkeypatch)
     cloud.fates.append(Fate())
     cloud.answer("v2/query", changes.with_state(state), times=None)
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
     kit = make_kit(raise_on_error=False, timeout=1)
-    assert counted(lambda: kit.run(WORKFLOW), cloud) < 1 / 0.05
+    assert measure_poll_rate(lambda: kit.run(WORKFLOW), cloud) < 1 / 0.05
 
 
 def test_polls_pause_even_if_the_socket_keeps_reporting_success(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paced(monkeypatch)
+    set_pauses(monkeypatch)
     told = 0
 
     async def poke(request: web.Request) -> web.StreamResponse:
@@ -239,7 +239,7 @@ def test_polls_pause_even_if_the_socket_keeps_reporting_success(
         cloud.answer("create", changes.with_socket(f"{wild.url.replace('http', 'ws')}/ws"))
         cloud.answer("v2/query", changes.with_state("RUNNING"), times=None)
         kit = make_kit(raise_on_error=False, runninghub_timeout=1)
-        rate = counted(lambda: kit.run(WORKFLOW), cloud)
+        rate = measure_poll_rate(lambda: kit.run(WORKFLOW), cloud)
     assert told > 100
     assert rate < 1 / 0.05
 
@@ -247,14 +247,14 @@ def test_polls_pause_even_if_the_socket_keeps_reporting_success(
 def test_the_search_for_the_socket_has_a_limit(
     make_kit: MakeKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cloud.sockets.told = False
+    cloud.sockets.has_url = False
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=15)
     assert make_kit().run(WORKFLOW).status == "completed"
     assert len(cloud.find_requests("outputs")) == follow.SOCKET_TRIES
 
 
 def test_following_does_not_wait_for_the_socket_url(make_kit: MakeKit, cloud: RunningHub) -> None:
-    cloud.sockets.told = False
+    cloud.sockets.has_url = False
     cloud.answer("outputs", HANGING, times=None)
     cloud.answer("v2/query", changes.with_state("RUNNING"), times=3)
     assert make_kit().submit(WORKFLOW).result(20).status == "completed"
@@ -264,7 +264,7 @@ def test_one_malformed_response_does_not_abandon_the_newer_route(kit: ComfyKit, 
     cloud.pace = Polls(queued=2, running=2)
     cloud.answer("v2/query", Reply({"code": 0, "msg": "success", "data": None}))
     assert kit.run(WORKFLOW).status == "completed"
-    assert looks(cloud) > 2
+    assert count_polls(cloud) > 2
 
 
 # The older route
@@ -275,7 +275,7 @@ def test_without_the_newer_route_the_older_one_is_used(answer: Reply, kit: Comfy
     cloud.answer("v2/query", answer, times=None)
     result = kit.run(WORKFLOW, width=48)
     assert result["cover"][0].pil().size == (48, 16)
-    assert looks(cloud) == 1
+    assert count_polls(cloud) == 1
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_the_older_route_is_understood_in_every_format(
 def test_a_run_without_either_route_fails_with_a_reason(code: int, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("v2/query", NOT_FOUND, times=None)
     cloud.answer("outputs", code, times=None)
-    assert "kit.attach(" in failed(kit.run(WORKFLOW), "unreachable")
+    assert "kit.attach(" in check_failed(kit.run(WORKFLOW), "unreachable")
     assert len(cloud.find_requests("outputs")) == 1
 
 

@@ -25,7 +25,7 @@ def answered() -> Iterator[threading.Event]:
     event.set()
 
 
-def held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
+def submit_held(kit: ComfyKit, cloud: RunningHub, answered: threading.Event) -> Run:
     """Submit a run and wait until its task is being created."""
     cloud.answer("create", Held(answered, done=True))
     run = kit.submit(WORKFLOW)
@@ -37,7 +37,7 @@ def test_a_rejected_task_is_not_retried_after_cancel(
     kit: ComfyKit, cloud: RunningHub, answered: threading.Event
 ) -> None:
     cloud.concurrency = 0
-    run = held(kit, cloud, answered)
+    run = submit_held(kit, cloud, answered)
     canceller = threading.Thread(target=run.cancel)
     canceller.start()
     while not run._cancelling:
@@ -55,7 +55,7 @@ def test_a_task_is_cancelled_even_if_its_response_comes_too_late(
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
     kit = make_kit(raise_on_error=False, timeout=20)
-    run = held(kit, cloud, answered)
+    run = submit_held(kit, cloud, answered)
     advance(20)
     result = run.result()
     assert result.error is not None
@@ -74,7 +74,7 @@ def test_an_interrupt_warns_that_the_task_may_be_running(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
-    run = held(kit, cloud, answered)
+    run = submit_held(kit, cloud, answered)
     run._leave(run._get_job())
     assert "it may still run" in caplog.text
     answered.set()

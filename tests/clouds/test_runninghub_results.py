@@ -18,7 +18,7 @@ from .conftest import MakeKit
 from .runninghub import DROPPED, NOT_FOUND, Fate, Held, Output, Reply, RunningHub, build_page, changes
 
 
-def output(name: str, content: bytes = b"content", node: str = "2", text: str | None = None) -> Output:
+def make_output(name: str, content: bytes = b"content", node: str = "2", text: str | None = None) -> Output:
     return Output(node, name, content, text)
 
 
@@ -32,7 +32,7 @@ def test_outputs_are_downloaded_when_the_run_ends(kit: ComfyKit, cloud: RunningH
 
 
 def test_downloads_carry_no_secret(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.fates.append(Fate(outputs=[output(f"{number}.png") for number in range(9)]))
+    cloud.fates.append(Fate(outputs=[make_output(f"{number}.png") for number in range(9)]))
     assert len(kit.run(WORKFLOW).images) == 9
     assert len(cloud.files.requests) == 9
     assert cloud.files.leaks == []
@@ -63,7 +63,7 @@ def test_a_failed_download_is_retried(trouble: Reply, kit: ComfyKit, cloud: Runn
 
 @pytest.mark.parametrize("trouble", [DROPPED, build_page(502), Reply(b"half", end="cut")], ids=str)
 def test_an_output_that_cannot_be_downloaded_is_a_warning(trouble: Reply, kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.fates.append(Fate(outputs=[output("a.png"), output("b.png")]))
+    cloud.fates.append(Fate(outputs=[make_output("a.png"), make_output("b.png")]))
     cloud.answer("file", trouble, times=None)
     result = kit.run(WORKFLOW)
     assert (result.status, len(result.images), len(result.warnings)) == ("completed", 2, 2)
@@ -92,7 +92,7 @@ KINDS = {
 def test_files_have_the_right_kind(route: str, kit: ComfyKit, cloud: RunningHub) -> None:
     if route == "older":
         cloud.answer("v2/query", NOT_FOUND, times=None)
-    cloud.fates.append(Fate(outputs=[output(name, name.encode()) for name in KINDS]))
+    cloud.fates.append(Fate(outputs=[make_output(name, name.encode()) for name in KINDS]))
     result = kit.run(WORKFLOW)
     assert result.status == "completed"
     assert [media.kind for media in result["cover"]] == [*KINDS.values()]
@@ -124,7 +124,9 @@ def test_text_outputs_are_read(route: str, kit: ComfyKit, cloud: RunningHub) -> 
 
 def test_an_undecodable_text_is_shown_as_well_as_possible(kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.texts_as_files = True
-    cloud.fates.append(Fate(outputs=[output("a.TXT", b"\xff\xfe<b>", text="x"), output("b.txt", b"", text="")]))
+    cloud.fates.append(
+        Fate(outputs=[make_output("a.TXT", b"\xff\xfe<b>", text="x"), make_output("b.txt", b"", text="")])
+    )
     result = kit.run(WORKFLOW)
     assert len(result.texts) == 2
     assert "<b>" in result.texts[0]
@@ -146,7 +148,7 @@ def test_hostile_file_names_stay_inside_the_folder(name: str, kit: ComfyKit, clo
 
 
 async def test_the_cost_is_reported(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.fates += [Fate(outputs=[output("a.png")], seconds=83)] * 2
+    cloud.fates += [Fate(outputs=[make_output("a.png")], seconds=83)] * 2
     result = await kit.execute(WORKFLOW)
     assert result.cost == {"coins": 17, "seconds": 83}
     cloud.answer("v2/query", NOT_FOUND, times=None)
@@ -157,7 +159,7 @@ async def test_the_cost_is_reported(kit: ComfyKit, cloud: RunningHub) -> None:
 def test_a_malformed_cost_is_ignored(kit: ComfyKit, cloud: RunningHub) -> None:
     usage = {"consumeCoins": "many", "consumeMoney": -1, "taskCostTime": True, "thirdPartyConsumeMoney": 10**400}
     for told in (usage, None, 7, "x", {"consumeMoney": "0.25"}):
-        cloud.fates.append(Fate(outputs=[output("a.png")]))
+        cloud.fates.append(Fate(outputs=[make_output("a.png")]))
         cloud.answer("v2/query", with_usage(told), times=None)
         assert kit.run(WORKFLOW).cost == ({"money": 0.25} if isinstance(told, dict) and len(told) == 1 else {})
         cloud.reset_answer("v2/query")

@@ -46,7 +46,7 @@ def elsewhere() -> Iterator[Elsewhere]:
         yield site
 
 
-def secrets(cloud: RunningHub) -> set[str]:
+def list_secrets(cloud: RunningHub) -> set[str]:
     """Return all secrets (the key and the sockets' credentials) in all encodings in which they are sent."""
     found = {cloud.key, cloud.key[8:], base64.b64encode(cloud.key.encode()).decode()}
     for task in cloud.tasks.values():
@@ -55,7 +55,7 @@ def secrets(cloud: RunningHub) -> set[str]:
     return found
 
 
-def told(result: Any) -> list[Any]:
+def list_parts(result: Any) -> list[Any]:
     """Return all parts of a result."""
     return [result, *(getattr(result, field.name) for field in dataclasses.fields(result))]
 
@@ -96,15 +96,17 @@ def test_secrets_appear_nowhere(
                 task.end, task.polls = "FAILED", 99
     results.append(make_kit(raise_on_error=False, runninghub_url="http://127.0.0.1:1").run(WORKFLOW))
     for each in results:
-        shown += told(each)
+        shown += list_parts(each)
         shown += [each._repr_mimebundle_(), each.to_html(tmp_path / "result.html").read_text()]
     shown.append(kit.load(WORKFLOW).save(tmp_path / "workflow.json").read_text())
     text = "\n".join([*map(str, shown), *map(repr, shown), caplog.text])
     assert "picture_" in text
     assert "[key]" in text
-    assert not [secret for secret in secrets(cloud) if secret in text]
+    assert not [secret for secret in list_secrets(cloud) if secret in text]
     for path in [*tmp_path.rglob("*"), *get_local_folder().rglob("*")]:
-        assert not path.is_file() or not [each for each in secrets(cloud) if each.encode() in path.read_bytes()], path
+        assert not path.is_file() or not [each for each in list_secrets(cloud) if each.encode() in path.read_bytes()], (
+            path
+        )
 
 
 def test_a_form_contains_no_secrets(make_kit: MakeKit, cloud: RunningHub) -> None:
@@ -113,7 +115,7 @@ def test_a_form_contains_no_secrets(make_kit: MakeKit, cloud: RunningHub) -> Non
     state = str(form.get_state())
     form.close()
     assert "picture" in state
-    assert not [secret for secret in secrets(cloud) if secret in state]
+    assert not [secret for secret in list_secrets(cloud) if secret in state]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -149,7 +151,7 @@ def test_other_hosts_get_no_secrets(kit: ComfyKit, cloud: RunningHub, elsewhere:
     assert kit.run(WORKFLOW, image=f"{elsewhere.url}/cat.png").status == "completed"
     assert kit.run(f"{elsewhere.url}/workflow.json").status == "failed"
     assert len(elsewhere.seen) == 4
-    assert not [secret for secret in secrets(cloud) if secret in str(elsewhere.seen)]
+    assert not [secret for secret in list_secrets(cloud) if secret in str(elsewhere.seen)]
     assert "Authorization" not in str(elsewhere.seen)
 
 

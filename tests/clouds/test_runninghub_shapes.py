@@ -17,17 +17,17 @@ from .conftest import MakeKit
 from .runninghub import LOST, Reply, RunningHub
 
 
-def flat(body: Any) -> Any:
+def remove_envelope(body: Any) -> Any:
     """Remove the envelope, as in the newer routes."""
     return {**body["data"], "status": body["data"]["taskStatus"], "errorCode": "", "errorMessage": ""}
 
 
-def with_status(body: Any) -> Any:
+def add_status(body: Any) -> Any:
     """Add a status to the envelope."""
     return {**body, "status": 200}
 
 
-@pytest.mark.parametrize("change", [flat, with_status])
+@pytest.mark.parametrize("change", [remove_envelope, add_status])
 def test_a_task_is_not_lost_to_a_malformed_response(change: Any, kit: ComfyKit, cloud: RunningHub) -> None:
     cloud.answer("create", change)
     result = kit.run(WORKFLOW)

@@ -82,7 +82,7 @@ def test_an_unusable_socket_does_no_harm(
     elif treatment == "early":
         cloud.sockets.early_success = True
     elif treatment == "untold":
-        cloud.sockets.told = False
+        cloud.sockets.has_url = False
     else:
         cloud.sockets.treatment = treatment  # type: ignore[assignment]
     result, _ = watched(kit)
@@ -153,7 +153,7 @@ def test_a_socket_on_another_host_is_not_opened(address: object, kit: ComfyKit, 
     with Served(serve) as elsewhere:
         url = address.format(port=elsewhere.port) if isinstance(address, str) else address
         cloud.waits_for_socket = False
-        cloud.sockets.told = False
+        cloud.sockets.has_url = False
         cloud.answer("create", changes.with_socket(url))
         cloud.answer("outputs", Refusal(804, data={"netWssUrl": url}), times=2)
         result, _ = watched(kit)

@@ -19,7 +19,7 @@ from .runninghub import App, Fate, Field, RunningHub
 APP = "1937084629516193794"
 
 
-def seeded(**seeds: Any) -> workflows.Graph:
+def build_seeded(**seeds: Any) -> workflows.Graph:
     """Build a workflow with one sampler for each seed; the samplers do not run."""
     graph = workflows.picture()
     for number, (field, seed) in enumerate(seeds.items(), 3):
@@ -89,7 +89,7 @@ def test_a_parameter_on_two_nodes_sets_both(kit: ComfyKit, cloud: RunningHub) ->
 
 
 def test_every_seed_is_sent_even_if_unchanged(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.workflows[WORKFLOW] = seeded(seed=5, noise_seed=7)
+    cloud.workflows[WORKFLOW] = build_seeded(seed=5, noise_seed=7)
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
     assert get_sent_values(cloud) == {("3", "seed"): 5, ("4", "noise_seed"): 7}
@@ -101,7 +101,7 @@ def test_every_seed_is_sent_even_if_unchanged(kit: ComfyKit, cloud: RunningHub) 
 
 
 def test_an_unset_seed_is_drawn_locally_and_reported(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.workflows[WORKFLOW] = seeded(seed=0, noise_seed="0")
+    cloud.workflows[WORKFLOW] = build_seeded(seed=0, noise_seed="0")
     cloud.fates.append(Fate())
     result = kit.run(WORKFLOW)
     (seed, noise) = get_sent_values(cloud).values()
@@ -111,7 +111,7 @@ def test_an_unset_seed_is_drawn_locally_and_reported(kit: ComfyKit, cloud: Runni
 
 
 def test_a_given_seed_is_used(kit: ComfyKit, cloud: RunningHub) -> None:
-    cloud.workflows[WORKFLOW] = seeded(seed=5)
+    cloud.workflows[WORKFLOW] = build_seeded(seed=5)
     cloud.workflows[WORKFLOW]["3"]["_meta"]["title"] = "$seed"
     cloud.fates += [Fate(), Fate()]
     assert kit.run(WORKFLOW, seed=0).seeds == {"seed": 0}
@@ -120,7 +120,7 @@ def test_a_given_seed_is_used(kit: ComfyKit, cloud: RunningHub) -> None:
 
 
 def test_a_linked_seed_is_not_changed(kit: ComfyKit, cloud: RunningHub) -> None:
-    graph = seeded(seed=["4", 0])
+    graph = build_seeded(seed=["4", 0])
     graph["4"] = {"class_type": "PrimitiveInt", "inputs": {"value": 3}}
     cloud.workflows[WORKFLOW] = graph
     cloud.fates.append(Fate())
@@ -131,7 +131,7 @@ def test_a_linked_seed_is_not_changed(kit: ComfyKit, cloud: RunningHub) -> None:
 @given(seed=st.integers(2**53, 2**64 - 1))
 @settings(max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_large_seeds_stay_exact(seed: int, make_kit: MakeKit, cloud: RunningHub) -> None:
-    cloud.workflows[WORKFLOW] = seeded(seed=seed, noise_seed=1)
+    cloud.workflows[WORKFLOW] = build_seeded(seed=seed, noise_seed=1)
     cloud.workflows[WORKFLOW]["4"]["_meta"]["title"] = "$seed.noise_seed"
     cloud.requests.clear()
     cloud.fates.append(Fate())

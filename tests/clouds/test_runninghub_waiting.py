@@ -32,7 +32,7 @@ def its(cloud: RunningHub, gate: tuple[str, Gate]) -> Gate:
     return gate[1]
 
 
-def noted(run: Run, words: str) -> None:
+def wait_for_note(run: Run, words: str) -> None:
     """Wait until a run's progress has this note."""
     told = threading.Event()
     stop = run.subscribe(progress=lambda progress: told.set() if words in progress.note else None)
@@ -82,7 +82,7 @@ except KeyboardInterrupt:
 """
 
 
-def environment(cloud: RunningHub) -> dict[str, str]:
+def build_environment(cloud: RunningHub) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -93,7 +93,7 @@ def environment(cloud: RunningHub) -> dict[str, str]:
 
 def test_ctrl_c_in_a_script_cancels_the_run(cloud: RunningHub, its: Gate) -> None:
     script = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, WORKFLOW], env=environment(cloud), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, WORKFLOW], env=build_environment(cloud), stdout=subprocess.PIPE, text=True
     )
     wait_until_running(cloud, its)
     script.send_signal(signal.SIGINT)
@@ -175,7 +175,7 @@ def test_another_process_can_attach_to_a_task(kit: ComfyKit, cloud: RunningHub) 
     code = "from comfykit_jupyter import ComfyKit; print(ComfyKit().attach({!r}).result().image.pil().size)"
     done = subprocess.run(
         [sys.executable, "-c", code.format(result.prompt_id)],
-        env=environment(cloud), capture_output=True, text=True, timeout=60,
+        env=build_environment(cloud), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stdout == "(48, 16)\n", done.stderr
 
@@ -242,9 +242,9 @@ def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHu
     first = kits[0].submit(WORKFLOW)
     wait_until_running(cloud, its)
     second = kits[1].submit(WORKFLOW, color=2)
-    noted(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
+    wait_for_note(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
     third = kits[2].submit(WORKFLOW, color=3)
-    noted(third, "waiting for a place")
+    wait_for_note(third, "waiting for a place")
     assert second.status == third.status == "queued"
     assert len(cloud.find_requests("create")) == 1
     its.open()
@@ -271,7 +271,7 @@ def test_the_concurrency_can_be_raised(
     kit = make_kit()
     runs = [kit.submit(WORKFLOW, color=number) for number in (1, 2, 3)]
     cloud.wait_for(lambda: len(cloud.tasks) == 2)
-    noted(runs[2], "waiting for a place: 2 at a time")
+    wait_for_note(runs[2], "waiting for a place: 2 at a time")
     its.open()
     for run in runs:
         assert run.result().status == "completed"
@@ -291,7 +291,7 @@ def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, clo
     first = kit.submit(WORKFLOW)
     wait_until_running(cloud, its)
     second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
-    noted(second, "waiting for a place")
+    wait_for_note(second, "waiting for a place")
     second.cancel()
     result = second.result()
     assert (second.status, result.prompt_id, result.warnings) == ("cancelled", None, [])
@@ -318,7 +318,7 @@ def test_a_run_waits_for_a_task_of_another_client(
     ask.create()
     wait_until_running(cloud, its)
     run = make_kit().submit(WORKFLOW)
-    noted(run, "the account already runs as many tasks as it may: trying again in")
+    wait_for_note(run, "the account already runs as many tasks as it may: trying again in")
     its.open()
     ask.wait_for_end(cloud, cloud.task.id)
     assert run.result().status == "completed"

@@ -29,7 +29,7 @@ OUTPUTS = [
 ]
 
 
-def a_picture(color: str) -> bytes:
+def make_image(color: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4), color).save(buffer, "PNG")
     return buffer.getvalue()
@@ -127,7 +127,7 @@ def test_an_output_is_downloaded_from_the_url_in_its_job(links: Any, double: Dou
 
 def test_the_same_content_is_uploaded_once(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
-    path.write_bytes(a_picture("red"))
+    path.write_bytes(make_image("red"))
     graph = workflows.inverted()
     for value in (str(path), path.read_bytes(), path):
         cloud_kit.run(graph, image=value)
@@ -141,13 +141,13 @@ def test_the_same_content_is_uploaded_once(double: Double, cloud_kit: ComfyKit, 
 
 
 async def test_many_runs_at_once_upload_once(double: Double, cloud_kit: ComfyKit) -> None:
-    picture = a_picture("blue")
+    picture = make_image("blue")
     await asyncio.gather(*(cloud_kit.execute(workflows.inverted(), {"image": picture}) for _ in range(5)))
     assert double.count("POST /assets") == 1
 
 
 def test_a_file_that_the_server_lost_is_uploaded_again(double: Double, cloud_kit: ComfyKit) -> None:
-    picture = a_picture("green")
+    picture = make_image("green")
     cloud_kit.run(workflows.inverted(), image=picture)
     double.call(double.assets.clear)
     cloud_kit.run(workflows.inverted(), image=picture)
@@ -155,7 +155,7 @@ def test_a_file_that_the_server_lost_is_uploaded_again(double: Double, cloud_kit
 
 
 def test_an_output_of_an_earlier_run_is_referenced_not_uploaded(double: Double, cloud_kit: ComfyKit) -> None:
-    double.plan = [set_status("succeeded", outputs=[Output("2", "a.png", "image", "image/png", a_picture("red"))])]
+    double.plan = [set_status("succeeded", outputs=[Output("2", "a.png", "image", "image/png", make_image("red"))])]
     image = cloud_kit.run(workflows.picture()).image
     for value in (image, str(image)):
         cloud_kit.run(workflows.inverted(), image=value)
@@ -184,7 +184,7 @@ def test_an_output_of_another_server_is_downloaded_and_uploaded(
 )
 async def test_a_rejected_upload_is_reported(reply: Reply, told: str, double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("POST /assets", reply)
-    result = await cloud_kit.execute(workflows.inverted(), {"image": a_picture("red")})
+    result = await cloud_kit.execute(workflows.inverted(), {"image": make_image("red")})
     assert result.status == "failed"
     assert told in str(result.msg)
     assert not double.jobs
@@ -207,13 +207,13 @@ async def test_a_failed_upload_is_retried(
     monkeypatch.setattr(assets, "UPLOAD_PAUSES", (0.01, 0.02))
     double.fail("POST /assets", reply, reply)
     path = tmp_path / "red.png"
-    path.write_bytes(a_picture("red"))
+    path.write_bytes(make_image("red"))
     value = path.read_bytes() if kind == "bytes" else path
     assert (await cloud_kit.execute(workflows.inverted(), {"image": value})).status == "completed"
     (job,) = double.jobs.values()
     assert double.assets[job.workflow["1"]["inputs"]["image"]["info"]["id"]]["content"] == path.read_bytes()
     double.fail("POST /assets", *[Reply(0)] * 3)
-    result = await cloud_kit.execute(workflows.inverted(), {"image": a_picture("blue")})
+    result = await cloud_kit.execute(workflows.inverted(), {"image": make_image("blue")})
     assert "broke" in str(result.msg)
 
 
@@ -223,14 +223,14 @@ def test_a_missing_file_is_rejected(double: Double, cloud_kit: ComfyKit) -> None
     assert not double.jobs
 
 
-def odd_outputs() -> list[Any]:
+def build_odd_outputs() -> list[Any]:
     return [
         Output("2", name, "image", "image/png", b"x") for name in ("../../etc/passwd", "a\x1b[31m<b>.png", "x" * 5000)
     ]
 
 
 def test_hostile_file_names_stay_inside_the_folder(double: Double, cloud_kit: ComfyKit, tmp_path: Path) -> None:
-    double.plan = [set_status("succeeded", outputs=odd_outputs())]
+    double.plan = [set_status("succeeded", outputs=build_odd_outputs())]
     result = cloud_kit.run(workflows.picture())
     for media in result.media:
         saved = media.save(f"{tmp_path}/")

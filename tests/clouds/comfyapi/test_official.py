@@ -15,7 +15,7 @@ from tests.client import workflows
 from .proxied import Proxied
 
 
-def ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
+def run_ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
     """Run a workflow with our client and return the result in the format of `official.py`."""
     result = kit.options(raise_on_error=False).run(workflow, **values)
     if result.error is not None and result.error.kind == "refused":
@@ -25,7 +25,7 @@ def ours(kit: ComfyKit, workflow: Any, **values: Any) -> dict[str, Any]:
     return {"status": {"completed": "succeeded"}.get(result.status, result.status), "outputs": outputs, "error": error}
 
 
-def several() -> workflows.Graph:
+def build_several() -> workflows.Graph:
     """Build a workflow with two save nodes and several images."""
     graph = workflows.picture()
     graph["1"]["inputs"]["batch_size"] = 3
@@ -35,7 +35,7 @@ def several() -> workflows.Graph:
 
 @pytest.mark.parametrize(
     "workflow",
-    [workflows.picture(), several(), workflows.clip(), workflows.sound(), workflows.text(), workflows.failing()],
+    [workflows.picture(), build_several(), workflows.clip(), workflows.sound(), workflows.text(), workflows.failing()],
     ids=["picture", "several", "clip", "sound", "text", "failing"],
 )
 def test_a_job_gives_the_same_result_as_the_official_client(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
@@ -44,13 +44,13 @@ def test_a_job_gives_the_same_result_as_the_official_client(workflow: Any, kit: 
         theirs = proxied.run_official_client(workflow)
     if theirs.get("error"):
         theirs["error"][1] = theirs["error"][1].strip()
-    assert ours(kit, workflow) == theirs
+    assert run_ours(kit, workflow) == theirs
 
 
 def test_a_file_gives_the_same_result_as_the_official_client(kit: ComfyKit, proxied: Proxied, tmp_path: Path) -> None:
     path = tmp_path / "given.png"
     Image.new("RGB", (5, 6), (1, 2, 3)).save(path)
-    found = ours(kit, workflows.inverted(), image=str(path))
+    found = run_ours(kit, workflows.inverted(), image=str(path))
     assert found == proxied.run_official_client(workflows.inverted(), {"1.image": str(path)})
     assert len(found["outputs"]) == 1
 
@@ -60,4 +60,4 @@ def test_a_file_gives_the_same_result_as_the_official_client(kit: ComfyKit, prox
 )
 def test_the_same_prompt_is_rejected(workflow: Any, kit: ComfyKit, proxied: Proxied) -> None:
     assert proxied.run_official_client(workflow) == {"refused": "invalid_workflow"}
-    assert ours(kit, workflow) == {"refused": True}
+    assert run_ours(kit, workflow) == {"refused": True}

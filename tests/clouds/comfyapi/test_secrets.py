@@ -30,7 +30,7 @@ def elsewhere() -> Iterator[Elsewhere]:
         yield site
 
 
-def found_in(shown: Any) -> list[str]:
+def find_secrets(shown: Any) -> list[str]:
     return [secret for secret in PLANTED if secret in str(shown)]
 
 
@@ -45,7 +45,7 @@ async def test_every_request_to_the_server_carries_the_secrets(double: Double, m
         assert carried == [f"Bearer {KEY}", "session=planted-cookie", "planted-header"], seen.path
     (body,) = [json.loads(seen.body) for seen in double.seen if seen.method == "POST" and seen.path.endswith("/jobs")]
     assert body["extra_data"] == {"api_key_comfy_org": KEY}
-    assert not found_in(body["workflow"])
+    assert not find_secrets(body["workflow"])
 
 
 async def test_without_a_key_no_secret_is_sent(make_kit: MakeKit, quick: None) -> None:
@@ -71,9 +71,9 @@ async def test_a_redirect_never_gets_the_secrets(
         double.wait_for("GET /jobs/{id}")
         with pytest.raises(ComfyKitError, match="redirects to") as caught:
             await asyncio.to_thread(run.cancel)
-        assert not found_in(caught.value)
+        assert not find_secrets(caught.value)
     result = await run.wait_for_result()
-    assert not found_in(result.msg)
+    assert not find_secrets(result.msg)
     assert not elsewhere.seen
 
 
@@ -86,8 +86,8 @@ async def test_a_file_on_another_host_is_downloaded_without_secrets(
     if kind == "302":
         double.fail("GET /assets/{id}/content", Reply(302, text="", headers={"Location": f"{elsewhere.url}/x?sig=1"}))
     await asyncio.to_thread(result.image.read)
-    assert not found_in([seen.headers for seen in double.files.seen])
-    assert not found_in(elsewhere.seen)
+    assert not find_secrets([seen.headers for seen in double.files.seen])
+    assert not find_secrets(elsewhere.seen)
     assert bool(elsewhere.seen) == (kind == "302")
 
 
@@ -149,11 +149,11 @@ async def test_secrets_appear_nowhere(
             shown += [each, *(getattr(each, field.name) for field in dataclasses.fields(each))]
         await kit.close()
     assert "[key]" in str(results[1].error)
-    assert not found_in([[str(each), repr(each)] for each in shown])
-    assert not found_in(_without_servers(caplog))
+    assert not find_secrets([[str(each), repr(each)] for each in shown])
+    assert not find_secrets(_read_own_logs(caplog))
 
 
-def _without_servers(caplog: pytest.LogCaptureFixture) -> str:
+def _read_own_logs(caplog: pytest.LogCaptureFixture) -> str:
     """Return what our code logged in this process, without the double's logs."""
     told = [record.getMessage() for record in caplog.records if not record.name.startswith("aiohttp")]
     assert any("HTTP Request: " in line for line in told)
@@ -165,5 +165,5 @@ def test_a_form_contains_no_secrets(double: Double, make_kit: MakeKit, quick: No
     form = make_kit(double.base, **SECRETS).form(workflows.picture())
     form.run().result()
     assert "picture" in str(form.get_state())
-    assert not found_in(form.get_state())
+    assert not find_secrets(form.get_state())
     form.close()

@@ -37,7 +37,7 @@ EDITOR: dict[str, Any] = {
 }
 
 
-def colored(picture: Image.Image) -> tuple[Any, Any]:
+def read_color(picture: Image.Image) -> tuple[Any, Any]:
     """Return the size and the colour of an image of one colour."""
     return picture.size, picture.getpixel((0, 0))
 
@@ -71,7 +71,7 @@ async def test_a_workflow_runs_and_returns_its_outputs(either: ComfyKit, jobs: J
     assert result.params == {"width": 40, "height": 16, "color": 255}
     assert list(result.images_by_var) == ["cover"]
     assert result.image.node == "2"
-    assert colored(await asyncio.to_thread(result.image.pil)) == ((40, 16), (0, 0, 255))
+    assert read_color(await asyncio.to_thread(result.image.pil)) == ((40, 16), (0, 0, 255))
     entry = jobs.history(str(result.prompt_id))
     assert entry is not None
     assert entry["prompt"][2] == result.prompt
@@ -97,7 +97,7 @@ def test_an_image_is_uploaded_once_and_comes_back_changed(kit: ComfyKit, tmp_pat
     Image.new("RGB", (9, 7), (255, 0, 0)).save(path)
     first = kit.run(workflows.inverted(), image=str(path))
     again = kit.run(workflows.inverted(), image=path.read_bytes())
-    assert colored(first.image.pil()) == colored(again.image.pil()) == ((9, 7), (0, 255, 255))
+    assert read_color(first.image.pil()) == read_color(again.image.pil()) == ((9, 7), (0, 255, 255))
     assert first.prompt["1"]["inputs"]["image"] == again.prompt["1"]["inputs"]["image"]
 
 
@@ -377,10 +377,10 @@ async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit) -> None:
     assert "did you mean" in problem.message
     (problem,) = (await kit.check(EDITOR)).problems
     assert "export it in API format" in problem.message
-    assert "7 → 9" in str(await asyncio.to_thread(kit.dry_run, _wide(7), {"width": 9}))
+    assert "7 → 9" in str(await asyncio.to_thread(kit.dry_run, _build_wide(7), {"width": 9}))
 
 
-def _wide(width: int) -> workflows.Graph:
+def _build_wide(width: int) -> workflows.Graph:
     graph = workflows.picture()
     graph["1"]["inputs"]["width"] = width
     return graph

@@ -26,7 +26,7 @@ NODE_ERROR = {
 }
 
 
-def kind_of(result: ExecuteResult) -> str:
+def get_error_kind(result: ExecuteResult) -> str:
     assert result.error is not None
     return result.error.kind
 
@@ -55,7 +55,7 @@ async def test_a_rejected_job_is_not_retried(
 ) -> None:
     double.fail("POST /jobs", reply)
     result = await cloud_kit.execute(workflows.picture())
-    assert kind_of(result) == kind
+    assert get_error_kind(result) == kind
     assert told in str(result.msg)
     assert (double.count("POST /jobs"), double.jobs, result.prompt_id) == (1, {}, None)
     if kind == "refused":
@@ -89,7 +89,7 @@ async def test_retries_have_a_limit(double: Double, cloud_kit: ComfyKit, monkeyp
     monkeypatch.setattr(backend, "ROOM", 0.5)
     double.fail("POST /jobs", Reply(429, "queue_full", "the queue is full", {"Retry-After": "3600"}))
     result = await cloud_kit.execute(workflows.picture())
-    assert kind_of(result) == "refused"
+    assert get_error_kind(result) == "refused"
     assert "the queue is full" in str(result.msg)
     assert double.count("POST /jobs") == 1
 
@@ -101,7 +101,7 @@ def test_cancelling_the_wait_for_a_full_server_leaves_no_job(double: Double, clo
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
-    assert kind_of(caught.value.result) == "cancelled"
+    assert get_error_kind(caught.value.result) == "cancelled"
     assert (double.jobs, double.count("POST /jobs")) == ({}, 1)
 
 
@@ -156,7 +156,7 @@ async def test_an_unknown_outcome_is_reported_with_advice(
     double.listing = listing
     double.fail("POST /jobs", reply)
     result = await cloud_kit.execute(workflows.picture())
-    assert (kind_of(result), result.prompt_id) == ("unknown", None)
+    assert (get_error_kind(result), result.prompt_id) == ("unknown", None)
     assert f"whether the job runs is not known ({told})" in str(result.msg)
     assert f"Look at {double.base} before you run it again" in str(result.msg)
     assert double.count("POST /jobs") == 1
@@ -174,7 +174,7 @@ async def test_a_lost_job_of_an_unreachable_server_is_unknown(double: Double, ma
     double.fail("POST /jobs", Reply(0, after=True))
     double.fail("GET /jobs", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 100)
     result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
-    assert kind_of(result) == "unknown"
+    assert get_error_kind(result) == "unknown"
     assert "its list of jobs can't be read: " in str(result.msg)
 
 
@@ -184,7 +184,7 @@ async def test_an_older_or_different_job_is_not_mistaken_for_the_lost_one(double
     old.created = old.created.replace(year=2020)
     await cloud_kit.execute(workflows.picture(prefix="another"))
     double.fail("POST /jobs", Reply(0))
-    assert kind_of(await cloud_kit.execute(workflows.picture())) == "unknown"
+    assert get_error_kind(await cloud_kit.execute(workflows.picture())) == "unknown"
 
 
 async def test_two_identical_lost_jobs_are_distinguished(double: Double, cloud_kit: ComfyKit) -> None:
@@ -232,7 +232,7 @@ async def test_the_http_executor_opens_no_stream(double: Double, cloud_kit: Comf
 async def test_an_unreachable_server_is_given_up_eventually(double: Double, make_kit: MakeKit, quick: None) -> None:
     double.fail("GET /jobs/{id}", *[Reply(503, "upstream_unreachable", "no ComfyUI")] * 1000)
     result = await make_kit(double.base, api_key=KEY, patience=0.2).execute(workflows.picture())
-    assert kind_of(result) == "unreachable"
+    assert get_error_kind(result) == "unreachable"
     assert "no ComfyUI (given up after 0 s; the job may still run there)" in str(result.msg)
     assert [result.prompt_id] == list(double.jobs)
 
@@ -240,7 +240,7 @@ async def test_an_unreachable_server_is_given_up_eventually(double: Double, make
 async def test_an_invalid_key_ends_the_run_immediately(double: Double, cloud_kit: ComfyKit) -> None:
     double.fail("GET /jobs/{id}", Reply(401, "unauthorized", "revoked"))
     result = await cloud_kit.execute(workflows.picture())
-    assert kind_of(result) == "unreachable"
+    assert get_error_kind(result) == "unreachable"
     assert "revoked" in str(result.msg)
 
 
@@ -293,7 +293,7 @@ def test_a_missing_job_is_reported_as_gone(double: Double, cloud_kit: ComfyKit) 
     double.plan = [set_status("running"), set_status("expired")]
     with pytest.raises(RunFailed) as caught:
         cloud_kit.run(workflows.picture())
-    assert kind_of(caught.value.result) == "gone"
+    assert get_error_kind(caught.value.result) == "gone"
 
 
 async def test_unknown_states_do_no_harm(double: Double, cloud_kit: ComfyKit) -> None:
@@ -308,7 +308,7 @@ def test_a_slow_cancel_is_waited_for(double: Double, cloud_kit: ComfyKit) -> Non
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
-    assert (kind_of(caught.value.result), double.count("POST /jobs/{id}/cancel")) == ("cancelled", 1)
+    assert (get_error_kind(caught.value.result), double.count("POST /jobs/{id}/cancel")) == ("cancelled", 1)
 
 
 def test_a_failed_cancel_is_retried(double: Double, cloud_kit: ComfyKit) -> None:
@@ -320,7 +320,7 @@ def test_a_failed_cancel_is_retried(double: Double, cloud_kit: ComfyKit) -> None
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
-    assert kind_of(caught.value.result) == "cancelled"
+    assert get_error_kind(caught.value.result) == "cancelled"
     assert {job.status for job in double.jobs.values()} == {"canceled"}
 
 
@@ -343,7 +343,7 @@ def test_cancel_during_submission_cancels_the_job(double: Double, cloud_kit: Com
     canceller.join()
     with pytest.raises(RunFailed) as caught:
         run.result()
-    assert kind_of(caught.value.result) == "cancelled"
+    assert get_error_kind(caught.value.result) == "cancelled"
     assert {job.status for job in double.jobs.values()} == {"canceled"}
 
 
@@ -361,7 +361,7 @@ async def test_a_failure_has_all_the_servers_details(double: Double, cloud_kit: 
 async def test_a_failure_of_any_format_is_understood(error: Any, double: Double, cloud_kit: ComfyKit) -> None:
     double.plan = [set_status("failed", error=error)]
     result = await cloud_kit.execute(workflows.picture())
-    assert kind_of(result) == "node_error"
+    assert get_error_kind(result) == "node_error"
     assert result.msg
 
 
@@ -375,7 +375,7 @@ def test_links_are_followed_on_the_servers_origin_only(
 ) -> None:
     with Double(prefix=prefix) as double:
         double.links = links
-        double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[_picture()])]
+        double.plan = [set_status("running"), set_status("running"), set_status("succeeded", outputs=[_make_output()])]
         kit = make_kit(double.base, api_key=KEY)
         run = kit.submit(workflows.picture())
         assert run.result().image.read() == b"picture"
@@ -388,7 +388,7 @@ def test_links_are_followed_on_the_servers_origin_only(
         assert all(route in double._list_routes() for route in double.routes)
 
 
-def _picture() -> Output:
+def _make_output() -> Output:
     return Output("2", "picture_00001_.png", "image", "image/png", b"picture")
 
 
@@ -404,7 +404,7 @@ async def test_a_server_that_cannot_list_jobs_is_reported(double: Double, cloud_
 def test_history_lists_the_servers_jobs(double: Double, cloud_kit: ComfyKit) -> None:
     for job in (Job({}, "a"), Job({}, "b"), Job({}, "c"), Job({}, "d")):
         double.jobs[job.id] = job
-    set_status("succeeded", outputs=[_picture()])(double.jobs["a"])
+    set_status("succeeded", outputs=[_make_output()])(double.jobs["a"])
     set_status("failed", error=NODE_ERROR)(double.jobs["b"])
     set_status("running")(double.jobs["c"])
     server = cloud_kit.server()

@@ -35,7 +35,7 @@ class Sockets:
         """Number of the run's frames after which the connection is aborted."""
         self.early_success = False
         """Whether `execution_success` is already sent after the first node."""
-        self.told = True
+        self.has_url = True
         """Whether responses contain the address of a socket."""
         self.opened = 0
         self.requests: list[Request] = []
@@ -44,7 +44,7 @@ class Sockets:
 
     def build_url(self, base: str, task: Task) -> str | None:
         """Return the address of a task's socket; its query contains a credential."""
-        if not self.told:
+        if not self.has_url:
             return None
         query = {
             "c_host": "10.129.160.41",

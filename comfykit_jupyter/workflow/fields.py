@@ -1,4 +1,4 @@
-"""What a form shows of a workflow's parameters: one `Field` each, with bounds, choices and the value it begins with."""
+"""Build the fields of a form from a workflow's parameters: type, bounds, choices, default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from comfykit_jupyter.workflow.suggestions import suggest_inputs
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 
-_MOST_CHOICES = 200  # more are asked for when they are looked at
-_MOST_STOPS = 1000  # a slider with more can't be set to what one wants
+_MAX_CHOICES = 200
+"""How many choices are sent with a field; the page asks for longer lists when it needs them."""
+_MAX_STOPS = 1000
+"""How many stops a slider may have: with more, it can't be set exactly."""
 
 
 @dataclass(frozen=True)
@@ -71,46 +73,46 @@ class Field:
     advanced: bool
 
     def to_json(self) -> dict[str, Any]:
-        """The field for a browser: integers past 2**53 - 1 as strings, long lists of choices left out but counted."""
+        """Return the field for a browser: integers past 2**53 - 1 as strings; long lists of choices only counted."""
         plain = dict(vars(self))
         for key in ("default", "min", "max", "step"):
             plain[key] = to_exact(plain[key])
         choices = self.choices
         plain["choices"] = (
-            [to_exact(each) for each in choices] if choices is not None and len(choices) <= _MOST_CHOICES else None
+            [to_exact(each) for each in choices] if choices is not None and len(choices) <= _MAX_CHOICES else None
         )
         plain["choice_count"] = 0 if choices is None else len(choices)
         return plain
 
 
 def to_exact(value: Any) -> Any:
-    """A value as a browser can hold it: an integer that it would round becomes its digits."""
+    """Return a value that a browser keeps exactly: an integer that it would round becomes a string."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT:
         return str(value)
     return value
 
 
 def build_fields(workflow: WorkflowGraph, definitions: Definitions) -> tuple[Field, ...]:
-    """See `Workflow.fields`."""
+    """Build fields as `Workflow.fields` does."""
     offered = list(workflow.parameters.values()) or [
         workflow.find_parameter(workflow.build_address(*place))
         for place in suggest_inputs(workflow.prompt, definitions)
     ]
-    described = (_field(workflow, parameter, definitions) for parameter in offered)
+    described = (_build_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
 
 
-def _field(workflow: WorkflowGraph, parameter: Parameter, definitions: Definitions) -> Field | None:
-    """The field of a parameter, as its first target is; None when that takes no value but a link."""
+def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Definitions) -> Field | None:
+    """Build the field of a parameter from its first target, or return None if that accepts only a link."""
     slot = NodeInput.find(workflow.prompt, parameter.targets[0], definitions)
     spec = slot.spec
     if spec.kind == "link" and slot.default is not MISSING:
-        spec = Input.infer(slot.field, slot.default)  # a kind of its own with a plain value
-    kind = _kind(spec, slot, seed=slot.is_seed(parameter.name))
+        spec = Input.infer(slot.field, slot.default)  # a type of a custom node, with a plain value
+    kind = _find_kind(spec, slot, seed=slot.is_seed(parameter.name))
     if kind is None:
         return None
-    # A link is left alone when nothing is given, so there is no value to show.
-    default = None if parameter.required or not _suits(slot.default, kind) else slot.default
+    # A link stays if no value is given, so there is no value to show.
+    default = None if parameter.required or not _is_showable(slot.default, kind) else slot.default
     return Field(
         name=parameter.name,
         kind=kind,
@@ -133,9 +135,9 @@ def _field(workflow: WorkflowGraph, parameter: Parameter, definitions: Definitio
     )
 
 
-def _kind(spec: Input, slot: NodeInput, *, seed: bool) -> FieldKind | None:
+def _find_kind(spec: Input, slot: NodeInput, *, seed: bool) -> FieldKind | None:
     if slot.media is not None and slot.media != "link":
-        return _media(slot.media)
+        return _to_media_kind(slot.media)
     if slot.upload:
         return "file"
     if spec.kind == "link":
@@ -147,12 +149,12 @@ def _kind(spec: Input, slot: NodeInput, *, seed: bool) -> FieldKind | None:
     return spec.kind
 
 
-def _media(kind: str) -> FieldKind:
+def _to_media_kind(kind: str) -> FieldKind:
     return kind if kind in MEDIA_KINDS else "file"  # type: ignore[return-value]
 
 
-def _suits(value: Any, kind: FieldKind) -> bool:
-    """Whether a form can show the value; a file may hold anything, and MISSING suits none."""
+def _is_showable(value: Any, kind: FieldKind) -> bool:
+    """Return whether a form can show a value: a file may have anything in it. MISSING never suits."""
     if kind in ("integer", "number", "seed"):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind == "toggle":
@@ -169,4 +171,4 @@ def _is_slider(spec: Input) -> bool:
     if step is None or spec.max <= spec.min:
         return False
     stops = (spec.max - spec.min) / step
-    return isfinite(stops) and stops <= _MOST_STOPS + 0.5
+    return isfinite(stops) and stops <= _MAX_STOPS + 0.5

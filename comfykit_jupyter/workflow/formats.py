@@ -1,7 +1,7 @@
-"""Recognises a workflow in every form that people have one in.
+"""Recognize a workflow in every form that people have it in.
 
-API format and the editor's, plain or wrapped (a request, an entry of the history, a job of the queue, what a picture
-carries), as a dict, JSON, or a file that carries one. What is none is refused in one line that says what it is instead.
+It may be API or editor format, plain or wrapped (a request, an entry of the history, a job of the queue, what an image
+carries), as a dict, JSON, or a media file. Anything else is rejected in one line that says what it is instead.
 """
 
 from __future__ import annotations
@@ -18,32 +18,35 @@ from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import is_link
 
 WORKFLOW_LIMIT = 64 * 1024 * 1024
-"""Bytes of JSON that are read before it is refused. Media may be larger: only what they carry is read."""
+"""The most bytes of JSON that are read. Media may be larger: only what they carry is read."""
 
-_WRAPPERS = 6  # one inside the other; real ones are three
+_MAX_WRAPPERS = 6
+"""How deep a workflow may be wrapped; real ones are wrapped three times at most."""
 _WANTED = "give a ComfyUI workflow (JSON, or a media file that carries one)"
 
-# What people export beside the nodes of an API file; everything else there must be a node.
-_BESIDE = frozenset(
+_OTHER_KEYS = frozenset(
     {
         "client_id", "config", "definitions", "extra", "extra_data", "extra_pnginfo", "front", "groups", "last_link_id",
         "last_node_id", "links", "number", "prompt_id", "state", "version", "workflow",
     }
 )  # fmt: skip
+"""What tools write beside the nodes of an API file; everything else there must be a node."""
 _FILES = (
     (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a packed file (gzip)"),
+    (b"\x1f\x8b", "a compressed file (gzip)"),
     (b"%PDF", "a PDF document"),
-    (b"GIF8", "a GIF picture, which carries no workflow"),
-    (b"RIFF", "a sound or video (RIFF) that carries no workflow"),
+    (b"GIF8", "a GIF image, which carries no workflow"),
+    (b"RIFF", "an audio or video file (RIFF) that carries no workflow"),
 )
 
 
 @dataclass(frozen=True)
 class Recognized:
-    """A workflow that was recognised: the nodes of its prompt (None: only the editor's graph is there to make one of).
+    """A recognized workflow, copied to plain types of JSON.
 
-    `extra_pnginfo["workflow"]` is the editor's graph, where there is one. Both are copies in plain types of JSON.
+    Attributes:
+        prompt: The nodes in API format; None if there is only a graph in editor format.
+        extra_pnginfo: Its key `workflow` is the graph in editor format, if there is one.
     """
 
     prompt: dict[str, Any] | None
@@ -51,28 +54,28 @@ class Recognized:
 
 
 def recognize(data: Mapping[Any, Any] | list[Any] | str | bytes | BinaryIO, called: str) -> Recognized:
-    """The workflow in `data`, which messages name `called`. Raises WorkflowError."""
-    if isinstance(data, (Mapping, list)):  # a list may be a job of the queue, as in JSON
-        return _unwrap(data, None, called, _WRAPPERS)
+    """Return the workflow in some data, or raise WorkflowError; `called` names the data in the message."""
+    if isinstance(data, (Mapping, list)):  # a list may be a job of the queue
+        return _unwrap(data, None, called, _MAX_WRAPPERS)
     source: Any = data
     if isinstance(source, IOBase) and (isinstance(source, TextIOBase) or not source.seekable()):
-        source = source.read(WORKFLOW_LIMIT + 1)  # nothing to jump about in: as good as what it holds
+        source = source.read(WORKFLOW_LIMIT + 1)  # it can't seek, so read all of it
     if not isinstance(source, (str, bytes)) and not hasattr(source, "seek"):
         raise WorkflowError(f"{called} is {describe_type(source)}, not a workflow: {_WANTED}")
-    carried = None if isinstance(source, str) else _carried(source, called)
+    carried = None if isinstance(source, str) else _read_carried(source, called)
     if carried is not None:
         return carried
     text = source if isinstance(source, (str, bytes)) else source.read(WORKFLOW_LIMIT + 1)
     if len(text) > WORKFLOW_LIMIT:
-        raise WorkflowError(f"{called} is larger than {WORKFLOW_LIMIT >> 20} MB: that is no workflow")
-    return _unwrap(_decode(text, called), None, called, _WRAPPERS)
+        raise WorkflowError(f"{called} is larger than {WORKFLOW_LIMIT >> 20} MB, too large for a workflow")
+    return _unwrap(_parse_text(text, called), None, called, _MAX_WRAPPERS)
 
 
-def _carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
-    """What a media file carries; None when it is none.
+def _read_carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
+    """Return the workflow that a media file carries, or None if it is not a media file.
 
-    `prompt` wins where both are there: it is exactly what ran, with the seeds that were drawn, and needs no server to
-    be read; the editor's graph may show values that were changed after.
+    `prompt` wins over `workflow`: it is exactly what ran, with the seeds that were drawn, and needs no server to be
+    read. The editor's graph may have values that were changed later.
     """
     from comfykit_jupyter.workflow.embedded import read_carried
 
@@ -80,66 +83,66 @@ def _carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
     if found is None:
         return None
     refused: WorkflowError | None = None
-    editor = _json(found.workflow)
-    for graph in (_json(found.prompt), editor):
+    editor = _parse_json(found.workflow)
+    for graph in (_parse_json(found.prompt), editor):
         if isinstance(graph, Mapping):
             try:
-                return _unwrap(graph, editor, called, _WRAPPERS)
+                return _unwrap(graph, editor, called, _MAX_WRAPPERS)
             except WorkflowError as error:
                 refused = refused or error
     if refused is not None:
         raise refused
     raise WorkflowError(
-        f"{called} is {found.kind} that carries no workflow: ComfyUI writes it into what it saves, "
-        "and most sites remove it; give the original file, or the workflow's own"
+        f"{called} is {found.kind} that carries no workflow: ComfyUI writes one into the files that it saves, "
+        "but most sites remove it; give the original file, or the workflow's JSON"
     )
 
 
-def _json(text: str | None) -> Any:
-    """A text that should be JSON; None when it is not: other programs write theirs under the same keys."""
+def _parse_json(text: str | None) -> Any:
+    """Parse a text as JSON, or return None: other programs write other texts under the same keys."""
     try:
-        return None if text is None else json.loads(text, parse_constant=_no_number)
+        return None if text is None else json.loads(text, parse_constant=_drop_constant)
     except (ValueError, RecursionError):
         return None
 
 
-def _decode(data: str | bytes, called: str) -> Any:
-    text = data if isinstance(data, str) else _text(data, called)
+def _parse_text(data: str | bytes, called: str) -> Any:
+    text = data if isinstance(data, str) else _decode_text(data, called)
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_number)
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_drop_constant)
     except json.JSONDecodeError as error:
         if text[:2000].lstrip().lower().startswith(("<!doctype html", "<html")):
-            raise WorkflowError(f"{called} is a web page: give the address of the file itself") from None
-        known = _known_file(text[:16].encode("utf-8", "replace"))
+            raise WorkflowError(f"{called} is a web page: give the URL of the file itself") from None
+        known = _find_file_type(text[:16].encode("utf-8", "replace"))
         what = known or f"not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
         raise WorkflowError(f"{called} is {what}: {_WANTED}") from None
     except RecursionError:
         raise WorkflowError(f"{called} is nested too deeply to be a workflow") from None
     except ValueError:  # an integer of thousands of digits
-        raise WorkflowError(f"{called} holds a number that is too large to be one of a workflow") from None
+        raise WorkflowError(f"{called} has a number that is too large") from None
 
 
-def _text(data: bytes, called: str) -> str:
+def _decode_text(data: bytes, called: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise WorkflowError(f"{called} is {_known_file(data) or 'not text in UTF-8'}: {_WANTED}") from None
+        raise WorkflowError(f"{called} is {_find_file_type(data) or 'not text in UTF-8'}: {_WANTED}") from None
 
 
-def _known_file(data: bytes) -> str | None:
+def _find_file_type(data: bytes) -> str | None:
     return next((what for begin, what in _FILES if data.startswith(begin)), None)
 
 
-def _no_number(_: str) -> None:
-    """NaN and Infinity, which Python writes and JSON lacks, are null, as in the editor."""
+def _drop_constant(_: str) -> None:
+    """Return None for NaN and Infinity, which Python writes and JSON lacks: the editor writes null."""
 
 
 def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
-    """Takes off what is around a workflow, one layer a call; `editor` is the editor's graph found on the way."""
+    """Unwrap a workflow, one layer per call; `editor` is the graph in editor format found so far."""
     if depth == 0:
         raise WorkflowError(f"{called} is nested too deeply to be a workflow")
     if isinstance(data, list) and len(data) > 2 and isinstance(data[2], Mapping):
-        # a job, as the queue and the history have it: number, id, prompt, extra data, outputs
+        # a job of the queue or the history: number, ID, prompt, extra data, outputs
         data = {"prompt": data[2], "extra_data": data[3] if len(data) > 3 else None}
     if not isinstance(data, Mapping):
         raise WorkflowError(f"{called} is {describe_type(data)}, not a workflow: {_WANTED}")
@@ -149,25 +152,25 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
         which, given = (
             (f"the RunningHub workflow {short_repr(id_)}", one_line(f"rh:{id_}")) if named else ("one", "its ID")
         )
-        raise WorkflowError(f"{called} holds no workflow, it only names {which}: give {given} instead")
+        raise WorkflowError(f"{called} has no workflow in it, it only names {which}: give {given} instead")
     if is_editor_graph(data):
         if not data["nodes"]:
             raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")
-        return Recognized(None, {"workflow": _copied(data, "the workflow", called)})
-    editor = _editor_beside(data) or editor
+        return Recognized(None, {"workflow": _copy(data, "the workflow", called)})
+    editor = _find_editor_graph(data) or editor
     if not any(isinstance(each, Mapping) and "class_type" in each for each in data.values()):
-        inner = _inside(data, called)
+        inner = _find_inner(data, called)
         if inner is not None:
             return _unwrap(inner, editor, called, depth - 1)
-    extra = {"workflow": _copied(editor, "the editor's workflow", called)} if is_editor_graph(editor) else None
-    return Recognized(_nodes(data, called), extra)
+    extra = {"workflow": _copy(editor, "the editor's workflow", called)} if is_editor_graph(editor) else None
+    return Recognized(_read_nodes(data, called), extra)
 
 
-def _inside(data: Mapping[Any, Any], called: str) -> Any:
-    """What a wrapper is around: a graph, a job, or the JSON of one; None when `data` is no wrapper."""
+def _find_inner(data: Mapping[Any, Any], called: str) -> Any:
+    """Return what a wrapper contains: a graph, a job, or the JSON of one; None if it is not a wrapper."""
     for key in ("prompt", "output", "workflow"):
         inner = data.get(key)
-        inner = _json(inner) if isinstance(inner, str) else inner
+        inner = _parse_json(inner) if isinstance(inner, str) else inner
         if isinstance(inner, (Mapping, list)):
             return inner
     runs = [entry for entry in data.values() if isinstance(entry, Mapping) and isinstance(entry.get("prompt"), list)]
@@ -176,41 +179,41 @@ def _inside(data: Mapping[Any, Any], called: str) -> Any:
     return runs[0] if runs else None
 
 
-def _editor_beside(data: Mapping[Any, Any]) -> Any:
-    """The editor's graph that goes along with a prompt."""
+def _find_editor_graph(data: Mapping[Any, Any]) -> Any:
+    """Return the graph in editor format that goes along with a prompt."""
     extra = data.get("extra_data")
     info = extra.get("extra_pnginfo") if isinstance(extra, Mapping) else data.get("extra_pnginfo")
     for place in (info, data):
         workflow = place.get("workflow") if isinstance(place, Mapping) else None
-        workflow = _json(workflow) if isinstance(workflow, str) else workflow
+        workflow = _parse_json(workflow) if isinstance(workflow, str) else workflow
         if is_editor_graph(workflow):
             return workflow
     return None
 
 
-def _nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
-    """The nodes of a prompt, checked and copied, so that nobody who holds the original changes them during a run."""
+def _read_nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
+    """Check and copy the nodes of a prompt, so that changes to the original don't affect a run."""
     if not graph:
         raise WorkflowError(f"{called} has no nodes: export a workflow that has an output node")
     if "cells" in graph and "nbformat" in graph:
         raise WorkflowError(f"{called} is a notebook: {_WANTED}")
     nodes = {
-        str(id_) if type(id_) is int else id_: _node(id_, node, called)
+        str(id_) if type(id_) is int else id_: _read_node(id_, node, called)
         for id_, node in graph.items()
-        if not _is_beside(id_, node)
+        if not _is_other_key(id_, node)
     }
     if not nodes:
         raise WorkflowError(f"{called} has no nodes: {_WANTED}")
-    _name_links(nodes)
+    _fix_links(nodes)
     return nodes
 
 
-def _is_beside(id_: Any, node: Any) -> bool:
-    known = isinstance(id_, str) and (id_ in _BESIDE or id_.startswith("_"))
+def _is_other_key(id_: Any, node: Any) -> bool:
+    known = isinstance(id_, str) and (id_ in _OTHER_KEYS or id_.startswith("_"))
     return known and not (isinstance(node, Mapping) and "class_type" in node)
 
 
-def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
+def _read_node(id_: Any, node: Any, called: str) -> dict[str, Any]:
     if not isinstance(id_, str) and type(id_) is not int:
         raise WorkflowError(f"{called}: the node id {short_repr(id_)} is {describe_type(id_)}, not text")
     if isinstance(node, Mapping) and "class_type" in node and node["class_type"] is None:
@@ -225,14 +228,14 @@ def _node(id_: Any, node: Any, called: str) -> dict[str, Any]:
         raise WorkflowError(f'{called}: {short_repr(id_)} is not a node (it has no "class_type"): {_WANTED}')
     if not isinstance(node.get("inputs"), Mapping):
         raise WorkflowError(f'{called}: node {one_line(str(id_))} ({one_line(class_type)}) has no "inputs"')
-    copied = _copied(node, f"node {one_line(str(id_))} ({one_line(class_type)})", called)
-    # A server notes there whether a file had changed when it looked, and would believe it instead of looking again.
+    copied = _copy(node, f"node {one_line(str(id_))} ({one_line(class_type)})", called)
+    # A server notes there whether a file has changed. It would believe the note instead of looking again.
     copied.pop("is_changed", None)
     return copied
 
 
-def _name_links(nodes: dict[str, Any]) -> None:
-    """Links with numeric ids become links, in a file that has no others: else two numbers are two numbers."""
+def _fix_links(nodes: dict[str, Any]) -> None:
+    """Turn links with numeric IDs into links if a file has no others: else two numbers are two numbers."""
     lists = [
         (node["inputs"], field, value)
         for node in nodes.values()
@@ -246,7 +249,7 @@ def _name_links(nodes: dict[str, Any]) -> None:
             inputs[field] = [str(source), slot]
 
 
-def _copied(value: Mapping[Any, Any], what: str, called: str) -> dict[str, Any]:
+def _copy(value: Mapping[Any, Any], what: str, called: str) -> dict[str, Any]:
     try:
         copied: dict[str, Any] = to_plain_json(value, lenient=True)
     except ValueError as error:

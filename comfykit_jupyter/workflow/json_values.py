@@ -18,7 +18,7 @@ _ATOMS = frozenset({str, bool, type(None)})
 
 
 def to_plain_scalar(value: Any) -> Any:
-    """A scalar of numpy or torch, or a subclass of str or int, as the plain Python value; anything else as it is."""
+    """Return a NumPy or Torch scalar, or a subclass of str or int, as the plain Python value; others unchanged."""
     if type(value) in (str, int, float, bool):
         return value
     for base in (bool, int, float, str):
@@ -30,9 +30,15 @@ def to_plain_scalar(value: Any) -> Any:
 
 
 def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
-    """A copy of `value` in plain types of JSON. Raises ValueError, in words, when it can't be one.
+    """Return a copy of a value in plain types of JSON.
 
-    `lenient`: NaN and the infinities become None, as JavaScript writes them.
+    Args:
+        value: Any value.
+        depth: How deep it may be nested.
+        lenient: Whether NaN and infinity become None, as JavaScript writes them.
+
+    Raises:
+        ValueError: It can't be written as JSON; the message says why.
     """
     kind = type(value)
     if kind in _ATOMS:
@@ -49,7 +55,7 @@ def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
         raise ValueError(f"{value} is not a finite number")
     if depth == 0:
         raise ValueError("the value is nested too deeply")
-    # The atoms are looked at here, not by a call of their own: they are most of a workflow.
+    # Most of a workflow are atoms: a call for each would be slow.
     if isinstance(value, (list, tuple)):
         return [each if type(each) in _ATOMS else to_plain_json(each, depth - 1, lenient=lenient) for each in value]
     if kind is dict or isinstance(value, Mapping):
@@ -61,7 +67,7 @@ def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
         }
     scalar = to_plain_scalar(value)
     if type(scalar) is kind:
-        raise ValueError(f"{describe_type(value)} is not a value of JSON")
+        raise ValueError(f"{describe_type(value)} can't be written as JSON")
     return to_plain_json(scalar, depth - 1, lenient=lenient)
 
 

@@ -6,9 +6,14 @@ from collections.abc import Iterable
 
 
 def find_nearest(name: str, names: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The one of `names` that was most likely meant by `name`; None when none is close: 0 is any, 1 the same.
+    """Return the name that was most likely meant, or None if none is close.
 
-    A suffix that both have makes them no more alike: `x.png` does not mean `cat.png`.
+    A common suffix doesn't count: `x.png` does not mean `cat.png`.
+
+    Args:
+        name: The misspelled name.
+        names: The names that exist.
+        likeness: How similar a name must be, from 0 (any) to 1 (equal).
 
     >>> find_nearest("promt", ["prompt", "negative"])
     'prompt'

@@ -1,12 +1,12 @@
-"""The title DSL: what a node's title says about parameters and outputs.
+"""Parse the titles of nodes: their text, and the parameters and outputs that they declare.
 
 | title | meaning |
 |---|---|
-| `$prompt` | parameter `prompt`, field `prompt` |
-| `$prompt.text` | parameter `prompt`, field `text` |
-| `$prompt!` | required: no default |
+| `$prompt` | parameter `prompt`, input `prompt` |
+| `$prompt.text` | parameter `prompt`, input `text` |
+| `$prompt!` | required: the workflow's own value is not used |
 | `$~image` | media: the value is a file to upload |
-| `$img.~image!` | parameter `img`, field `image`, uploaded, required |
+| `$img.~image!` | parameter `img`, input `image`, uploaded, required |
 | `$output.cover` | this node's outputs are called `cover` |
 | `Size, $width!, $height!` | display text, then several parameters |
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 _OUTPUT = "$output."
 
-# A field may hold dots and spaces: servers flatten nested inputs to `resize_type.width`, and nodes name theirs freely.
+# An input's name may have dots and spaces: servers flatten nested inputs to `resize_type.width`, nodes choose freely.
 _MARKER = re.compile(
     r"\$(?P<early>~?)(?P<name>[\w-]+)(?:\.(?P<late>~?)(?P<field>[^~!:$]+))?(?P<required>!?)(?::.*)?", re.DOTALL
 )
@@ -26,7 +26,7 @@ _MARKER = re.compile(
 
 @dataclass(frozen=True)
 class Marker:
-    """One parameter that a title declares, and the input of the node that it fills."""
+    """One parameter that a title declares, and the input of the node that it sets."""
 
     name: str
     field: str
@@ -36,7 +36,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class Title:
-    """A title taken apart: the text to show ("" when there is none), the parameters, the name of the outputs."""
+    """A parsed title: the text to show, "" if there is none; the parameters; the name of the outputs, or None."""
 
     text: str
     markers: tuple[Marker, ...]
@@ -44,7 +44,7 @@ class Title:
 
 
 def parse_title(title: str) -> Title:
-    """Takes a title apart. Never fails: what is no marker is text.
+    """Parse a title. Never raises: everything that is not a marker is text.
 
     >>> parse_title("Size, $width!").markers
     (Marker(name='width', field='width', upload=False, required=True),)
@@ -54,7 +54,7 @@ def parse_title(title: str) -> Title:
     texts: list[str] = []
     markers: list[Marker] = []
     output: list[str] = []
-    # A title that begins with an output's name may go on with commas, up to the first marker: `$output.cat, sitting`.
+    # An output's name at the start of a title may have commas, up to the first marker: `$output.cat, sitting`.
     naming = title.startswith(_OUTPUT)
     for position, part in enumerate(title.split(",")):
         stripped = part.strip()

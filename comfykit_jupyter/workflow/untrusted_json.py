@@ -1,4 +1,4 @@
-"""Reading JSON that may hold anything: what is not of the type that was expected counts as empty, or as an error."""
+"""Read untrusted JSON: a value of another type than expected counts as empty, or as an error."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 
 
 def to_mapping(value: Any) -> Mapping[Any, Any]:
-    """The value if it is an object, else an empty one."""
+    """Return the value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def to_list(value: Any) -> list[Any]:
-    """The value if it is a list, else an empty one."""
+    """Return the value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def to_text(value: Any) -> str:
-    """The value if it is text, else no text."""
+    """Return the value if it is text, else ""."""
     return value if isinstance(value, str) else ""
 
 
 def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Whether the value is a list (or a tuple, which data from Python may have in its place)."""
+    """Return whether the value is a list, or a tuple: data from Python may have either."""
     return isinstance(value, (list, tuple))
 
 
 def read_objects(value: Any, what: str) -> Iterator[Mapping[str, Any]]:
-    """The objects of a list; none for None. Raises WorkflowError, about `what`, for anything else."""
+    """Yield the objects of a list, or nothing for None; raise WorkflowError about `what` for anything else."""
     if value is None:
         return
     if not isinstance(value, list):
-        raise WorkflowError(f"{what} was looked for in {describe_type(value)}, not in a list")
+        raise WorkflowError(f"{what} must be in a list, not in {describe_type(value)}")
     for each in value:
         if not isinstance(each, Mapping):
             raise WorkflowError(f"{what} is {describe_type(each)}, not an object")
@@ -42,7 +42,7 @@ def read_objects(value: Any, what: str) -> Iterator[Mapping[str, Any]]:
 
 
 def parse_id(value: Any) -> str | None:
-    """The id of a node or a link as text (files have it as a number, or as text); None if it can't be one."""
+    """Return the ID of a node or a link as text (files have numbers or text), or None if it is not an ID."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -53,12 +53,12 @@ def parse_id(value: Any) -> str | None:
 
 
 def parse_ids(value: Any) -> list[str]:
-    """The ids in a list."""
+    """Return the IDs in a list."""
     return [id_ for id_ in map(parse_id, to_list(value)) if id_ is not None]
 
 
 def parse_slot_index(value: Any) -> int | None:
-    """The index of a slot (some files have it as text); None if it can't be one."""
+    """Return the index of a slot (some files have it as text), or None if it is not an index."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 6:
         return int(value)
     if isinstance(value, float) and value.is_integer():

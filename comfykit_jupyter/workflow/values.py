@@ -149,10 +149,13 @@ def _relax(target: NodeInput, value: Any) -> Input:
 def check_value(
     value: Any, spec: Input, *, parameter: str | None = None, node_id: str | None = None, node_title: str | None = None
 ) -> Any:
-    """Returns `value` as it is sent to the server, in plain types of JSON.
+    """Return a value as it is sent to the server, in plain types of JSON.
 
-    An integer is fine where a number is wanted and becomes a float; numpy scalars become Python's.
-    Raises ParameterError with the one problem found, told with the parameter's name and the node's title.
+    An integer becomes a float where a number is wanted, and NumPy scalars become Python's. Nothing else is converted:
+    text is never a number, true is never 1, and an integer stays exact whatever its size.
+
+    Raises:
+        ParameterError: The value doesn't fit, with the one problem found.
 
     >>> from comfykit_jupyter.workflow.nodes import Input
     >>> check_value(0, Input("steps", "INT", "integer", min=1), node_title="KSampler")
@@ -167,9 +170,9 @@ def check_value(
 
     value = to_plain_scalar(value)
     if spec.kind == "integer":
-        return _integer(value, spec, refuse)
+        return _check_integer(value, spec, refuse)
     if spec.kind == "number":
-        return _number(value, spec, refuse)
+        return _check_number(value, spec, refuse)
     if spec.kind == "toggle":
         return (
             value
@@ -177,26 +180,26 @@ def check_value(
             else refuse(f"{short_repr(value)} is {describe_type(value)}: give True or False")
         )
     if spec.kind == "choice":
-        return _choice(value, spec, refuse)
+        return _check_choice(value, spec, refuse)
     if spec.kind == "link":
-        return _json(value, refuse)
+        return _check_json(value, refuse)
     if not isinstance(value, str):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give text")
     return value
 
 
-def _integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
+def _check_integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
     if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT:
         refuse(f"{value!r} is a number with a point: give {int(value)}")
     if isinstance(value, bool) or not isinstance(value, int):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give an integer")
     if value.bit_length() > MAX_BITS:
         refuse(f"the integer is too large ({value.bit_length()} bits)")
-    _within(value, spec, refuse)
+    _check_bounds(value, spec, refuse)
     return value
 
 
-def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
+def _check_number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give a number")
     try:
@@ -205,24 +208,24 @@ def _number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float
         refuse(f"the number is too large ({int(value).bit_length()} bits)")
     if not isfinite(number):
         refuse(f"{number} is not a finite number")
-    _within(number, spec, refuse)
+    _check_bounds(number, spec, refuse)
     return number
 
 
-def _within(value: float, spec: Input, refuse: Callable[[str], NoReturn]) -> None:
+def _check_bounds(value: float, spec: Input, refuse: Callable[[str], NoReturn]) -> None:
     if spec.min is not None and value < spec.min:
         refuse(f"{value!r} is below the minimum {spec.min}")
     if spec.max is not None and value > spec.max:
         refuse(f"{value!r} is above the maximum {spec.max}")
 
 
-def _choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+def _check_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
     if spec.multiselect and isinstance(value, (list, tuple)):
-        return [_one_choice(to_plain_scalar(each), spec, refuse) for each in value]
-    return _one_choice(value, spec, refuse)
+        return [_check_one_choice(to_plain_scalar(each), spec, refuse) for each in value]
+    return _check_one_choice(value, spec, refuse)
 
 
-def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
+def _check_one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> Any:
     if not isinstance(value, (str, int, float)):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give one of the choices")
     if spec.choices is None:
@@ -243,7 +246,7 @@ def _one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> A
     return refuse(f"{short_repr(value)} is not one of the choices: {some}{more}")
 
 
-def _json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
+def _check_json(value: Any, refuse: Callable[[str], NoReturn]) -> Any:
     try:
         return to_plain_json(value)
     except ValueError as error:

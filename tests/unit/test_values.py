@@ -96,7 +96,7 @@ def test_numpy_scalars_become_plain_values() -> None:
         (Input("model", "COMBO", "choice", choices=()), "x", "nothing to choose from"),
         (Input("model", "COMBO", "choice", choices=("a.safetensors",)), "x", "there is only 'a.safetensors'"),
         (TEXT, object(), "an object: give text"),
-        (ANY, object(), "not a value of JSON"),
+        (ANY, object(), "can't be written as JSON"),
         (ANY, [float("nan")], "not a finite number"),
     ],
 )

@@ -168,7 +168,7 @@ def test_node_id_can_be_prompt() -> None:
         ('{"3": {"class_type": "KSampler", "inputs": {"cfg": ' + "9" * 5000 + "}}}", "too large"),
         ('{"3": ' + "[" * 100_000, "nested too deeply"),
         ('{"3": {"class_type": "K", "inputs": {"a": ' + "[" * 90 + "]" * 90 + "}}}", "nested too deeply"),
-        ({"3": make_node("KSampler", value={1, 2})}, "not a value of JSON"),
+        ({"3": make_node("KSampler", value={1, 2})}, "can't be written as JSON"),
     ],
 )
 def test_other_data_is_rejected_with_its_kind(data: Any, reason: str) -> None:

@@ -1,8 +1,8 @@
-"""The editor's graph with the values of a run, so that a picture opened in the editor shows what made it.
+"""Put the values of a run into the editor's graph, so that an image opened in the editor shows what made it.
 
-Done for the nodes of the workflow itself and the primitive nodes that feed them. A value inside a subgraph, one that an
-old file has no place for, or one that changes which widgets its node has, stays as it was saved: the prompt beside the
-graph is exact in any case.
+This works for the nodes of the workflow itself, and for primitive nodes that feed them. Other values stay as they were
+saved: those inside a subgraph, those that an old file has no place for, and those that change which widgets a node has.
+The prompt beside the graph is exact in any case.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.editor.file import File, Node, read_file
+from comfykit_jupyter.workflow.editor.file import File, Link, Node, read_file
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.nodes import Definitions, is_link
+from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition, is_link
 
 
 def find_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, Any]]:
-    """The values that differ between two prompts of the same nodes: by node id and field, before and after."""
+    """Return the values that differ between two prompts of the same nodes, by node ID and input: before, after."""
     found: dict[tuple[str, str], tuple[Any, Any]] = {}
     for id_, node in after.items():
         own = before[id_]
@@ -32,12 +32,12 @@ def find_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[tu
 def apply_values(
     graph: Mapping[str, Any], changed: Mapping[tuple[str, str], tuple[Any, Any]], definitions: Definitions
 ) -> Mapping[str, Any]:
-    """A graph of the editor with these values in its widgets; itself where there are none. Never fails.
+    """Return a graph in editor format with new values in its widgets; never raise.
 
     Args:
-        graph: as the editor saved it; it is not changed.
-        changed: see `changes`.
-        definitions: of the classes of the nodes.
+        graph: The graph as it was saved, which is not changed.
+        changed: The changes, as `find_changes` returns them.
+        definitions: The definitions of the node classes.
     """
     try:
         file = read_file(graph, "workflow", renumber=False) if changed else None
@@ -47,27 +47,27 @@ def apply_values(
         return graph
     edited: dict[str, list[Any] | dict[str, Any]] = {}
     for (id_, field), (former, value) in changed.items():
-        found = _place(file, id_, field, definitions)
+        found = _find_place(file, id_, field, definitions)
         if found is None:
             continue
         node, place = found
         values = edited.get(node.id, node.values)
         values = dict(values) if isinstance(values, Mapping) else list(values)
-        if _is_same(values[place], former):  # else the file is older than its definition, and this is another widget
+        if _is_same(values[place], former):  # else the file is older than the definition, and this is another widget
             values[place] = value
             edited[node.id] = values
     if not edited:
         return graph
-    return {**graph, "nodes": [_edited(node, edited) for node in graph["nodes"]]}
+    return {**graph, "nodes": [_replace_values(node, edited) for node in graph["nodes"]]}
 
 
-def _edited(node: Mapping[str, Any], edited: Mapping[str, Any]) -> Mapping[str, Any]:
+def _replace_values(node: Mapping[str, Any], edited: Mapping[str, Any]) -> Mapping[str, Any]:
     id_ = str(node.get("id"))
     return {**node, "widgets_values": edited[id_]} if id_ in edited else node
 
 
-def _place(file: File, id_: str, field: str, definitions: Definitions) -> tuple[Node, Any] | None:
-    """The node and the place in its values where the editor keeps the value of an input."""
+def _find_place(file: File, id_: str, field: str, definitions: Definitions) -> tuple[Node, Any] | None:
+    """Return the node, and the place in its values where the editor keeps the value of an input."""
     node = file.root.nodes.get(id_)
     definition = definitions.get(node.type) if node is not None else None
     if node is None or definition is None:
@@ -75,13 +75,20 @@ def _place(file: File, id_: str, field: str, definitions: Definitions) -> tuple[
     slot = next((slot for slot in node.slots if field in (slot.name, slot.widget)), None)
     link = file.root.links.get(slot.link) if slot is not None and slot.link is not None else None
     if link is not None:
-        origin = file.root.nodes.get(link.origin)
-        fed = origin is not None and origin.type == "PrimitiveNode" and isinstance(origin.values, list)
-        return (origin, 0) if origin is not None and fed and origin.values else None
+        return _find_primitive_place(file, link)
     if isinstance(node.values, Mapping):
         return (node, field) if field in node.values else None
-    if not isinstance(node.values, list):
+    return _find_widget_place(node, field, definition) if isinstance(node.values, list) else None
+
+
+def _find_primitive_place(file: File, link: Link) -> tuple[Node, Any] | None:
+    origin = file.root.nodes.get(link.origin)
+    if origin is None or origin.type != "PrimitiveNode" or not isinstance(origin.values, list):
         return None
+    return (origin, 0) if origin.values else None
+
+
+def _find_widget_place(node: Node, field: str, definition: NodeDefinition) -> tuple[Node, Any] | None:
     layout = Layout(definition)
     layout.connect(node.slots)
     layout.fill(node.values)
@@ -94,5 +101,5 @@ def _place(file: File, id_: str, field: str, definitions: Definitions) -> tuple[
 
 
 def _is_same(kept: Any, former: Any) -> bool:
-    """Whether the file has there what the prompt was made with. Of a text with choices in it, one was chosen."""
+    """Return whether the file has the value that the prompt was made with; a text may have had alternatives."""
     return bool(kept == former) or (isinstance(kept, str) and isinstance(former, str))

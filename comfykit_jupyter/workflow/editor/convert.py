@@ -71,16 +71,16 @@ def convert(
     *,
     draw: Callable[[int, int], int] | None = None,
 ) -> Converted:
-    """Makes the prompt of an editor's file.
+    """Convert a graph in editor format to a prompt.
 
     Args:
-        graph: the file's JSON; it is not changed.
-        definitions: the server's, of at least the classes of `editor_classes`.
-        name: what messages call the file.
-        draw: `draw(low, high)` chooses in texts like "a {red|blue} cat", both bounds included; by chance if not given.
+        graph: The file's JSON, which is not changed.
+        definitions: The server's definitions of at least the classes of `find_classes`.
+        name: What messages call the file.
+        draw: `draw(low, high)` chooses in texts like "a {red|blue} cat", both bounds included; at random by default.
 
     Raises:
-        WorkflowError: it is not such a file, or its links or subgraphs go in circles.
+        WorkflowError: The graph is broken, or its links or subgraphs go in circles.
     """
     recent = not definitions or any(definition.recent for definition in definitions.values())
     file = read_file(graph, name, renumber=recent)

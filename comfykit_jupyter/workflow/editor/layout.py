@@ -1,8 +1,8 @@
-"""`Layout`: the widgets and slots that the editor gives a node of a class, and how a file's values are laid onto them.
+"""Lay a file's values onto the widgets that the editor gives a node of a class.
 
-A file keeps the values of a node as a bare list: which value belongs to which input follows only from the widgets that
-the editor draws for its class, in their order, with those that are no inputs (the control beside a seed, buttons) and
-those that come and go with a value (dynamic choices) or a link (inputs that grow).
+A file keeps the values of a node as a bare list. Which value belongs to which input depends on the widgets that the
+editor draws for the class, in their order. Some of them are not inputs: the control beside a seed, buttons. Others come
+and go with a value (dynamic choices) or a link (inputs that grow).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from comfykit_jupyter.workflow.nodes import MISSING, Input, NodeDefinition
 
 
 class Layout:
-    """The slots and widgets of one node of a known class: made by its definition, then filled from a file."""
+    """The slots and widgets of one node: made from the definition of its class, then filled from a file."""
 
     def __init__(self, definition: NodeDefinition) -> None:
         self.quirk = NODES.get(definition.class_type, NO_QUIRK)
@@ -34,7 +34,7 @@ class Layout:
         self.slots: list[Slot] = []
         self.widgets: list[Widget] = []
         self._growing: dict[str, Input] = {}
-        self._inputs = (*definition.inputs.values(), *_extra_inputs(definition, self.quirk))
+        self._inputs = (*definition.inputs.values(), *_iter_extra_inputs(definition, self.quirk))
         for spec in self._inputs:
             if not has_widget(spec):
                 self._add_socket(spec, spec.name)
@@ -44,7 +44,7 @@ class Layout:
         self._add_further_widgets()
 
     def connect(self, saved: Iterable[Slot]) -> None:
-        """Takes over the links of a file's slots, by name; further slots are kept behind the class's own."""
+        """Take over the links of a file's slots by name; keep further slots behind the class's own."""
         by_name = {slot.name: slot for slot in saved}
         own = {slot.name for slot in self.slots}
         for slot in self.slots:
@@ -53,18 +53,18 @@ class Layout:
                 slot.link = found.link
         self.slots.extend(slot for slot in by_name.values() if slot.name not in own)
         at = 0
-        while self._growing and at < len(self.slots):  # what grows while this runs comes behind what it grew from
+        while self._growing and at < len(self.slots):  # a new slot comes behind the one that it grew from
             self._grow(self.slots[at])
             at += 1
 
     def fill(self, values: Any) -> None:
-        """Lays a file's values onto the widgets: a list in order, or an object by names."""
+        """Set the widgets to a file's values: a list in order, or an object by names."""
         if isinstance(values, Mapping):
-            for widget in self.widgets:  # a choice brings further widgets along: they come next
+            for widget in self.widgets:  # a choice adds further widgets: they come next
                 if widget.saved and widget.name in values:
                     self.set(widget, values[widget.name])
             return
-        waiting: Iterator[Any] = iter(self._current(values) if isinstance(values, list) else ())
+        waiting: Iterator[Any] = iter(self._drop_stale(values) if isinstance(values, list) else ())
         for widget in self.widgets:
             if not widget.saved:
                 continue
@@ -73,8 +73,8 @@ class Layout:
                 break
             self.set(widget, value)
 
-    def _current(self, values: list[Any]) -> list[Any]:
-        """The values without those of inputs that are links only: files from before 2025 have one for each."""
+    def _drop_stale(self, values: list[Any]) -> list[Any]:
+        """Drop the values of inputs that are links only: files from before 2025 have one for each."""
         if not any(spec.force_input for spec in self._inputs):
             return values
         names = {widget.name for widget in self.widgets}
@@ -87,7 +87,7 @@ class Layout:
         return [value for value, drop in zip(values, stale, strict=True) if not drop]
 
     def settle(self) -> None:
-        """What the editor does once all is loaded: an unset choice becomes the first, orphaned slots go."""
+        """Do what the editor does once a file is loaded: set unset choices to the first, remove orphaned slots."""
         for widget in self.widgets:
             if (first := find_default_choice(widget)) is not MISSING:
                 self.set(widget, first)
@@ -95,11 +95,11 @@ class Layout:
                 widget.value = widget.value.removeprefix(self.quirk.prefixes[widget.name])
         names = {widget.name for widget in self.widgets}
         self.slots[:] = [
-            each for each in self.slots if each.widget is None or each.widget in names or self._grown(each)
+            each for each in self.slots if each.widget is None or each.widget in names or self._is_grown(each)
         ]
 
     def set(self, widget: Widget, value: Any) -> None:
-        """Gives a widget a value, with all that follows from it for the others."""
+        """Set a widget to a value, and update the widgets that depend on it."""
         spec = widget.spec
         if spec is None:
             widget.value = value
@@ -154,40 +154,42 @@ class Layout:
         self.slots.append(Slot(name, spec.slot_type, widget=name))
 
     def _choose(self, widget: Widget, variants: Mapping[str, tuple[Input, ...]]) -> None:
-        """Puts the inputs that the value of a dynamic choice brings along in the place of the former ones."""
+        """Replace the inputs of the former choice by those that the value of a dynamic choice adds."""
         prefix = f"{widget.name}."
-        removed = [slot for slot in self.slots if slot.name.startswith(prefix)]
-        self.slots[:] = [slot for slot in self.slots if not slot.name.startswith(prefix)]
-        self.widgets[:] = [each for each in self.widgets if not each.name.startswith(prefix)]
+        removed = {slot.name: slot for slot in self.slots if slot.name.startswith(prefix)}
+        slots = [slot for slot in self.slots if not slot.name.startswith(prefix)]
+        widgets = [each for each in self.widgets if not each.name.startswith(prefix)]
         for group in [name for name in self._growing if name.startswith(prefix)]:
             del self._growing[group]
-        slots, widgets = list(self.slots), list(self.widgets)
         self.slots[:], self.widgets[:] = [], []
         for spec in variants.get(format_value(widget.value), ()):
             self._add_input(spec, prefix + spec.name)
-        added = list(self.widgets)
         at = next(index for index, each in enumerate(widgets) if each is widget) + 1
-        self.widgets[:] = [*widgets[:at], *added, *widgets[at:]]
+        self.widgets[:] = [*widgets[:at], *self.widgets, *widgets[at:]]
         at = next((index for index, slot in enumerate(slots) if slot.name == widget.name), len(slots) - 1) + 1
         self.slots[:] = [*slots[:at], *self.slots, *slots[at:]]
+        self._reconnect(removed)
+
+    def _reconnect(self, removed: Mapping[str, Slot]) -> None:
+        """Give new slots the links of removed ones of the same name."""
         by_name = {slot.name: slot for slot in self.slots}
-        for old in removed:
-            slot = by_name.get(old.name)
+        for name, old in removed.items():
+            slot = by_name.get(name)
             if slot is not None:
                 slot.link = old.link
                 if self._grow(slot):
                     by_name = {slot.name: slot for slot in self.slots}
 
-    def _grown(self, slot: Slot) -> bool:
+    def _is_grown(self, slot: Slot) -> bool:
         return slot.name.rpartition(".")[0] in self._growing
 
     def _grow(self, slot: Slot) -> bool:
-        """A connected input of those that grow has another one behind it. True if that is new."""
+        """Add another input behind a connected one that grows; return whether it is new."""
         group = slot.name.rpartition(".")[0]
         spec = self._growing.get(group)
         if slot.link is None or spec is None or spec.template is None:
             return False
-        ordinal = _ordinal(slot.name[len(group) + 1 :], spec.template.names)
+        ordinal = _parse_ordinal(slot.name[len(group) + 1 :], spec.template.names)
         if ordinal is None:
             return False
         self._add_grown(group, spec, ordinal + 1)
@@ -221,21 +223,21 @@ class Layout:
         if self.quirk.grows_options:
             if self.recent:
                 choice = self.widgets[0] if self.widgets else None
-                self.widgets.append(Widget("index", read=lambda: self._position(choice)))
+                self.widgets.append(Widget("index", read=lambda: self._find_choice(choice)))
             self._add_option(self.widgets[-1] if self.widgets else None)
 
-    def _position(self, choice: Widget | None) -> int:
+    def _find_choice(self, choice: Widget | None) -> int:
         values = [widget.value for widget in self.widgets[2:]]
         return values.index(choice.value) if choice is not None and choice.value in values else -1
 
     def _add_option(self, behind: Widget | None) -> None:
-        """A list of options has one empty place at its end."""
+        """Add an empty option at the end of a list of options, if it has none."""
         if behind is None or behind is not self.widgets[-1] or (behind.name.startswith("option") and not behind.value):
             return
         self.widgets.append(Widget(f"option{len(self.widgets) - 1}", ""))
 
 
-def _extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator[Input]:
+def _iter_extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator[Input]:
     """Return the inputs that the editor itself adds to a class: players, viewers, upload buttons."""
     if quirk.extra_input is not None:
         name, type_ = quirk.extra_input
@@ -247,7 +249,7 @@ def _extra_inputs(definition: NodeDefinition, quirk: NodeQuirk) -> Iterator[Inpu
         yield Input("upload", "AUDIOUPLOAD", "link", slot_type="AUDIOUPLOAD")
 
 
-def _ordinal(name: str, names: tuple[str, ...] | None) -> int | None:
+def _parse_ordinal(name: str, names: tuple[str, ...] | None) -> int | None:
     if names is not None:
         return names.index(name) if name in names else None
     digits = name[len(name.rstrip("0123456789")) :]

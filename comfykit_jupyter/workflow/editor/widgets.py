@@ -1,4 +1,4 @@
-"""The widgets and input slots of the editor: which inputs have one, and what value it has, keeps and shows."""
+"""The widgets and input slots of the editor, and the values of widgets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input
 
 @dataclass(slots=True)
 class Slot:
-    """An input slot of a node: what is connected, and the name of the widget that it stands beside, if any.
+    """An input slot of a node.
 
-    `promoted` is on the slots of an instance of a subgraph: the widget that it shows of an inner node.
+    Attributes:
+        name: The input's name.
+        type: The type of what may be linked to it.
+        link: The ID of its link, if it has one.
+        widget: The name of the widget beside it, if there is one.
+        promoted: The widget of an inner node that it shows, if it belongs to an instance of a subgraph.
     """
 
     name: str
@@ -29,9 +34,16 @@ class Slot:
 
 @dataclass(slots=True)
 class Widget:
-    """One widget of a node. `sent`: it goes into the prompt; `saved`: it has a place in the file's list of values.
+    """One widget of a node.
 
-    `shared`: an instance of a subgraph shows this very widget, and no copy. `read` computes the value from others.
+    Attributes:
+        name: The name of its input.
+        value: Its value; MISSING if it has none.
+        sent: Whether the prompt has its value.
+        saved: Whether it has a place in the file's list of values.
+        spec: The definition of its input, if it belongs to one.
+        shared: Whether an instance of a subgraph shows this widget itself, not a copy.
+        read: Computes the value from other widgets, if set.
     """
 
     name: str
@@ -44,46 +56,46 @@ class Widget:
 
 
 def build_unknown_widgets(values: Any, *, recent: bool) -> list[Widget]:
-    """The widgets of a node whose class the server doesn't have: the editor shows its values without their names."""
+    """Build the widgets of a node whose class the server lacks: the editor shows its values without names."""
     if not isinstance(values, list):
         return []
     widgets = []
     for at, value in enumerate(values):
-        shown = value if isinstance(value, (str, int, float)) else _json(value)
+        shown = value if isinstance(value, (str, int, float)) else _to_json(value)
         widgets.append(Widget(f"UNKNOWN_{at}" if recent and at else "UNKNOWN", shown))
     return widgets
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def find_default_choice(widget: Widget) -> Any:
-    """What becomes of a choice that was never made: the first; MISSING if there is nothing to do."""
+    """Return the first choice for a widget where none was made; MISSING if there is nothing to do."""
     if widget.spec is None or (widget.value is not None and widget.value is not MISSING):
         return MISSING
-    return next(iter(_choices(widget.spec)), MISSING)
+    return next(iter(_list_choices(widget.spec)), MISSING)
 
 
 def set_value(widget: Widget, value: Any) -> None:
-    """Sets the value alone: nothing follows from it."""
+    """Set the value of a widget, without updating others."""
     if widget.spec is not None and widget.spec.type == "STRING" and widget.spec.multiline:
         value = "" if value is None else format_value(value) if widget.shared else value
     widget.value = value
 
 
 def round_to_step(widget: Widget, value: Any) -> Any:
-    """A number as a widget keeps it when it is changed (and not merely loaded): on its steps, inside its bounds."""
+    """Round a number to the steps and bounds of a widget, as when it is changed in the editor (not just loaded)."""
     spec = widget.spec
     if spec is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     try:
-        return _rounded(spec, value)
-    except (OverflowError, ValueError):  # a number, or a step, that nobody means
+        return _round_number(spec, value)
+    except (OverflowError, ValueError):  # an absurd number or step
         return value
 
 
-def _rounded(spec: Input, value: float) -> float:
+def _round_number(spec: Input, value: float) -> float:
     if spec.type == "INT":
         step = spec.step or 1
         offset = 0 if step == 1 else (spec.min or 0) % step
@@ -100,29 +112,29 @@ def _rounded(spec: Input, value: float) -> float:
 
 
 def has_widget(spec: Input) -> bool:
-    """Whether the editor draws a widget for an input, or only a socket."""
+    """Return whether the editor draws a widget for an input, not only a socket."""
     return spec.type in WIDGET_TYPES and not spec.force_input
 
 
 def is_controlled(spec: Input, name: str) -> bool:
-    """Whether the control that changes a value after each run stands beside it."""
+    """Return whether a control stands beside an input that changes its value after each run."""
     if spec.type == "INT":
         return name in SEED_NAMES if spec.control is None else spec.control
     return spec.type in ("FLOAT", "COMBO") and spec.control is True
 
 
 def is_page(spec: Input) -> bool:
-    """Whether the widget is an element of the page, not drawn by the editor."""
+    """Return whether a widget is an element of the page, which the editor doesn't draw itself."""
     return WIDGET_TYPES[spec.type].in_page or (spec.type == "STRING" and spec.multiline)
 
 
-def _choices(spec: Input) -> tuple[Any, ...]:
+def _list_choices(spec: Input) -> tuple[Any, ...]:
     return tuple(spec.variants) if spec.variants is not None else spec.choices or ()
 
 
 def find_initial_value(spec: Input) -> Any:
-    """The value of a new widget."""
-    choices = _choices(spec)
+    """Return the value of a new widget."""
+    choices = _list_choices(spec)
     if spec.variants is not None:
         return choices[0] if choices else MISSING
     if spec.type == "COMBO":
@@ -132,7 +144,7 @@ def find_initial_value(spec: Input) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """A value as text, as a page writes it."""
+    """Format a value as text, as a page writes it."""
     if value is MISSING or value is None:
         return ""
     if isinstance(value, bool):

@@ -112,7 +112,7 @@ def test_a_key_or_workflow_of_the_other_site_is_explained(
     kit = make_kit(runninghub_url=url, proxy=sites.url, raise_on_error=False)
     result = kit.run(WORKFLOW)
     assert f"runninghub_url='{other.replace('https', 'http')}'" in str(result.msg)
-    assert "belong to one of its sites" in str(result.msg)
+    assert "belong to one of the two sites" in str(result.msg)
     assert sites.hosts == [own.removeprefix("https://")]
 
 

@@ -187,7 +187,7 @@ def test_a_malformed_graph_is_reported(kit: ComfyKit, cloud: RunningHub) -> None
         cloud.answer("getJsonApiFormat", Reply(answer))
         result = kit.run(WORKFLOW)
         assert result.status == "failed"
-        assert f"gives no graph of the workflow {WORKFLOW}" in str(result.msg)
+        assert f"gives no graph for the workflow {WORKFLOW}" in str(result.msg)
 
 
 def test_a_rejected_workflow_is_requested_once(kit: ComfyKit, cloud: RunningHub) -> None:

@@ -301,6 +301,7 @@ def test_attach_follows_a_running_job_and_leaving_does_not_cancel_it(
     name, its = gate
     run = kit.submit(workflows.gated(name))
     its.wait()
+    wait_for(run, lambda run: run.prompt_id != run.id)  # the node may run before the server has answered
     attached = make_kit(proxied.url).attach(run.prompt_id)
     wait_for(attached, lambda run: run.status == "running")
     with pytest.raises(TimeoutError):
@@ -345,7 +346,7 @@ def test_history_lists_finished_jobs(kit: ComfyKit) -> None:
 def test_unsupported_requests_are_reported_in_one_line(kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="does not expose its models"):
         kit.models()
-    with pytest.raises(ComfyKitError, match="knows files by their ids only"):
+    with pytest.raises(ComfyKitError, match="knows files only by their IDs"):
         kit.input("cat.png")
 
 

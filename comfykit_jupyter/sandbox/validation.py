@@ -211,11 +211,11 @@ def _find_value_problem(name: str, value: Any, spec: Spec) -> Problem | None:
     chosen = value if isinstance(value, list) and options.get("multiselect") else [value]
     if all(one in allowed for one in chosen):
         return None
-    shown = str(allowed)
+    allowed_text = str(allowed)
     if len(allowed) > 20:
-        shown = f"(list of length {len(allowed)})"
+        allowed_text = f"(list of length {len(allowed)})"
         config["input_config"] = None
-    return build_problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {shown}", **config)
+    return build_problem("value_not_in_list", "Value not in list", f"{name}: '{value}' not in {allowed_text}", **config)
 
 
 def _describe_exception(error: Exception, *, inner: bool, **extra_info: Any) -> Problem:

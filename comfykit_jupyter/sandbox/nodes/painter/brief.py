@@ -67,8 +67,8 @@ _WORDS = {
 }
 _MEANINGS: dict[str, list[tuple[str, str]]] = {}
 for _kind, _names in _WORDS.items():
-    for _name, _listed in _names.items():
-        for _word in _listed.split():
+    for _name, _synonyms in _names.items():
+        for _word in _synonyms.split():
             _MEANINGS.setdefault(_word, []).append((_kind, _name))
 _CHINESE = sorted((word for word in _MEANINGS if not word.isascii()), key=len, reverse=True)
 _ANIMALS = {"fox", "cat"}

@@ -1,4 +1,4 @@
-"""One JupyterLab and one embedded server for all browser tests; a fresh browser for each."""
+"""One JupyterLab, one browser and one embedded server for all browser tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from comfykit_jupyter.sandbox import Sandbox
 
@@ -16,6 +16,15 @@ from .lab import ROOT, Lab, Notebook, running_lab
 
 Open = Callable[..., Notebook]
 
+VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
+LAB_READY = "() => window.jupyterapp?.restored.then(() => true)"
+TIDY = """async () => {
+    const { shell } = window.jupyterapp;
+    for (const widget of [...shell.widgets("main")]) widget.dispose();
+    localStorage.clear();
+    sessionStorage.clear();
+    return !document.querySelector(".jp-Dialog, .jp-Notebook, .ck-root");
+}"""
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,7 +38,7 @@ CHROMIUM_OPTIONS = [
 
 @pytest.fixture(scope="session")
 def environment(sandbox: Sandbox) -> dict[str, str]:
-    """What the kernels of all servers are told: the embedded server, and where the workflows are."""
+    """What the kernels of all servers get: the address of the embedded server, and the folder of the workflows."""
     return {
         "COMFYUI_BASE_URL": sandbox.url,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
@@ -37,18 +46,62 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A JupyterLab."""
+    """A JupyterLab server."""
     with running_lab(tmp_path_factory.mktemp("lab"), environment) as lab:
         yield lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def notebook_7(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A Notebook 7."""
+    """A Notebook 7 server."""
     with running_lab(tmp_path_factory.mktemp("notebook"), environment, "notebook") as server:
         yield server
+
+
+# Of the package, not of the session: while Playwright is there, no other test of this process can run an event loop.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+class Desk:
+    """A page with JupyterLab, in which one test after the other opens its notebook: to load it takes longest."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._page: Page | None = None
+
+    def page(self, lab: Lab) -> Page:
+        """Return the page; it is loaded if there is none, or the last test left it in disorder."""
+        if self._page is None:
+            self._page = new_page(self._browser)
+            self._page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+            self._page.wait_for_function(LAB_READY, timeout=60_000)
+        return self._page
+
+    def tidy(self, lab: Lab, *, failed: bool) -> None:
+        """Close all notebooks and forget what the browser keeps of them, or the page where that can't be done."""
+        assert self._page is not None
+        self._page.unroute_all()
+        self._page.set_viewport_size(VIEWPORT)
+        if failed or not self._page.url.startswith(f"{lab.url}/lab") or not self._page.evaluate(TIDY):
+            self._page.context.close()
+            self._page = None
+
+
+@pytest.fixture(scope="package")
+def desk(browser: Browser) -> Desk:
+    """The page with JupyterLab that tests share."""
+    return Desk(browser)
 
 
 @pytest.fixture
@@ -61,19 +114,38 @@ def used() -> Iterator[list[Lab]]:
 
 
 @pytest.fixture
-def page(request: pytest.FixtureRequest, tmp_path: Path, used: list[Lab]) -> Iterator[Page]:
-    """A page in a fresh browser; `SCREENSHOTS=DIR` keeps what it showed at the end."""
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_OPTIONS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(30_000)
-        yield page
-        folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-        page.screenshot(path=folder / f"{request.node.name}.png")
-        browser.close()
+def page(
+    request: pytest.FixtureRequest, tmp_path: Path, used: list[Lab], browser: Browser, desk: Desk
+) -> Iterator[Page]:
+    """A page: the shared JupyterLab for tests that open notebooks there, a new one in a context of its own for others.
+
+    `@pytest.mark.own_page` asks for a new one. What the page showed at the end is kept if the test failed, and always
+    in `SCREENSHOTS=DIR`.
+    """
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    shared = "open_notebook" in request.fixturenames and parameters.get("host", "lab") == "lab"
+    failures = request.session.testsfailed
+    lab: Lab | None = None
+    if shared and request.node.get_closest_marker("own_page") is None:
+        lab = request.getfixturevalue("lab")
+        page = desk.page(lab)
+    else:
+        page = new_page(browser)
+    yield page
+    failed = request.session.testsfailed > failures
+    if (screenshots := os.environ.get("SCREENSHOTS")) or failed:
+        page.screenshot(path=Path(screenshots or tmp_path) / f"{request.node.name}.png")
+    if lab is not None:
+        desk.tidy(lab, failed=failed)
+    else:
+        page.context.close()
+
+
+def new_page(browser: Browser) -> Page:
+    """A page in a context of its own: nothing of another test is there."""
+    page = browser.new_context(viewport=VIEWPORT).new_page()
+    page.set_default_timeout(30_000)
+    return page
 
 
 @pytest.fixture
@@ -85,6 +157,7 @@ def open_notebook(page: Page, used: list[Lab], request: pytest.FixtureRequest) -
         used.append(server)
         name = f"{''.join(c if c.isalnum() else '-' for c in request.node.name)}.ipynb"
         server.write(name, cells, kernel)
-        return Notebook(server, page, name).open()
+        notebook = Notebook(server, page, name)
+        return notebook.show() if page.url.startswith(f"{server.url}/lab") else notebook.open()
 
     return open_

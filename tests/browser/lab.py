@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -19,12 +18,15 @@ from typing import Any
 import nbformat
 from playwright.sync_api import Locator, Page
 
+from tests.ports import find_free_port
+
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / ".venv/kernels"
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path }).then(() => null)"
 KERNEL_IDLE = """() => {
     const widget = window.jupyterapp?.shell.currentWidget;
     const context = widget?.sessionContext ?? widget?.context?.sessionContext;
@@ -60,9 +62,7 @@ class Lab:
         for name, setting in SETTINGS.items():
             self.set(name, setting)
         self._install_kernels(homes["JUPYTER_DATA_DIR"] / "kernels")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "lab.log").open("w")
         self._process = subprocess.Popen(
@@ -149,8 +149,14 @@ class Notebook:
     def __init__(self, lab: Lab, page: Page, name: str) -> None:
         self.lab, self.page, self.name = lab, page, name
 
+    def show(self) -> Notebook:
+        """Open it in the JupyterLab that is loaded, and wait for the kernel."""
+        self.page.evaluate(OPEN, self.name)
+        self.wait_for_kernel()
+        return self
+
     def open(self) -> Notebook:
-        """Load the page anew, and wait for the kernel."""
+        """Load the page with it, and wait for the kernel."""
         address = f"lab/tree/{self.name}?reset&" if self.lab.app == "lab" else f"notebooks/{self.name}?"
         self.page.goto(f"{self.lab.url}/{address}token={self.lab.token}")
         self.wait_for_kernel()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from .lab import ROOT, Lab, Notebook
+from .lab import ROOT, Notebook
 
 Open = Callable[..., Notebook]
 
@@ -28,11 +28,23 @@ CHECK = """async () => {
 }"""
 
 
+CHANGE_THEME = """async theme => {
+  await window.jupyterapp.commands.execute("apputils:change-theme", { theme });
+  while (document.body.dataset.jpThemeName !== theme) await new Promise(requestAnimationFrame);
+}"""
+
+
+@pytest.fixture(autouse=True)
+def _light_again(page: Page) -> Iterator[None]:
+    yield
+    page.evaluate(CHANGE_THEME, "JupyterLab Light")
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
-def test_axe_finds_nothing_wrong(open_notebook: Open, page: Page, lab: Lab, theme: str) -> None:
+def test_axe_finds_nothing_wrong(open_notebook: Open, page: Page, theme: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm ci in js/")
-    lab.set("@jupyterlab/apputils-extension/themes.jupyterlab-settings", {"theme": theme})
+    page.evaluate(CHANGE_THEME, theme)
     notebook = open_notebook(FORM, "form.values['image'] = picture", "form.values['steps'] = 2000")
     notebook.run(0)
     form = notebook.output(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.ports import find_free_port
 
 from .lab import ROOT, Notebook
 
@@ -45,9 +45,7 @@ def _(form):
 def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
     """The address of a marimo app that shows a form."""
     (tmp_path / "app.py").write_text(MARIMO_APP)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(
@@ -92,6 +90,7 @@ def test_the_form_runs_in_marimo(marimo: str, page: Page) -> None:
     run_from(page)
 
 
+@pytest.mark.own_page
 def test_the_form_runs_in_notebook_7(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook(
         f"from comfykit_jupyter import ComfyKit\nform = ComfyKit().form({str(WORKFLOW)!r}, steps=12)\nform",

@@ -90,6 +90,7 @@ def test_cancel_in_a_cell_that_shows_a_run_leaves_it_where_the_kernel_hears_noth
     notebook.run(3)
 
 
+@pytest.mark.own_page
 def test_what_was_typed_stays_with_the_notebook_under_any_name_and_address(
     open_notebook: Open, lab: Lab, page: Page
 ) -> None:

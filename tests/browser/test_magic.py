@@ -12,7 +12,8 @@ from .lab import KERNELS, Notebook
 
 Open = Callable[..., Notebook]
 
-KERNEL_NAMES = ["python3", *sorted(f"ipykernel-{folder.name}" for folder in KERNELS.glob("*"))]
+OLDER = sorted(f"ipykernel-{folder.name}" for folder in KERNELS.glob("*"))
+KERNEL_NAMES = ["python3", *(pytest.param(name, marks=pytest.mark.slow) for name in OLDER)]
 
 SETUP = (
     "import os, nest_asyncio2\nfrom comfykit_jupyter import ComfyKit\nimport ipykernel; print(ipykernel.__version__)"

@@ -14,15 +14,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from comfykit_jupyter.notebook.widget import view
-
-from .lab import Notebook, running_lab
+from .lab import ROOT, Notebook, running_lab
 
 STRICT = "script-src 'self' blob:"
 POLICY = (
     f"default-src 'none'; {STRICT}; style-src 'unsafe-inline'; img-src blob: data:; media-src blob:; connect-src 'self'"
 )
-STATIC = Path(view.__file__).parent / "static"
+STATIC = ROOT / "comfykit_jupyter/notebook/static"
 
 SCRIPT = """
 const { script, style, picture, traits } = await (await fetch("/widget.json")).json();

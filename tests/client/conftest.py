@@ -73,11 +73,14 @@ class Jobs:
     """What a server holds: asked directly, beside the client."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._http = httpx.Client(base_url=url, verify=False, timeout=20)
+
+    def close(self) -> None:
+        self._http.close()
 
     def queue(self) -> list[str]:
         """The ids of the jobs that run or wait."""
-        found = httpx.get(f"{self._url}/queue").json()
+        found = self._http.get("/queue").json()
         return [item[1] for part in ("queue_running", "queue_pending") for item in found[part]]
 
     def expect(self, *prompt_ids: str) -> None:
@@ -88,15 +91,17 @@ class Jobs:
             time.sleep(0.001)
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = httpx.get(f"{self._url}/history/{prompt_id}").json().get(prompt_id)
+        found: dict[str, Any] | None = self._http.get(f"/history/{prompt_id}").json().get(prompt_id)
         return found
 
     def post(self, prompt: dict[str, Any]) -> str:
         """Somebody else's job."""
-        answer = httpx.post(f"{self._url}/prompt", json={"prompt": prompt}).raise_for_status().json()
+        answer = self._http.post("/prompt", json={"prompt": prompt}).raise_for_status().json()
         return str(answer["prompt_id"])
 
 
 @pytest.fixture
-def jobs(sandbox: Sandbox) -> Jobs:
-    return Jobs(sandbox.url)
+def jobs(sandbox: Sandbox) -> Iterator[Jobs]:
+    jobs = Jobs(sandbox.url)
+    yield jobs
+    jobs.close()

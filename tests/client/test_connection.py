@@ -19,6 +19,7 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit, RunFailed, ServerError
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
+from tests.ports import find_free_port
 
 from . import workflows
 from .conftest import Jobs, MakeKit
@@ -164,8 +165,8 @@ def test_a_server_that_restarts_in_mid_run_has_lost_the_job_and_it_is_said_so(
     make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path
 ) -> None:
     name, its = gate
-    first = Sandbox(folder=tmp_path).start()
-    port = int(first.url.rpartition(":")[2])
+    port = find_free_port()
+    first = Sandbox(port=port, folder=tmp_path).start()
     runs = [make_kit(first.url)._start(workflows.gated(name), {}, listen=listen) for listen in (True, False)]
     its.wait()
     for run in runs:

@@ -111,7 +111,7 @@ def test_a_response_can_never_arrive(cloud: RunningHub, ask: ApiClient, reply: R
     ask.http.timeout = httpx.Timeout(20, read=0.5)
     with pytest.raises(httpx.ReadTimeout):
         ask.create()
-    assert len(cloud.tasks) == tasks
+    cloud.wait_for(lambda: len(cloud.tasks) == tasks)
 
 
 @pytest.mark.parametrize("done", [False, True])

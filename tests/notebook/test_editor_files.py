@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.ports import find_free_port
 
 from .kernels import Page, kernel
 
@@ -69,13 +70,13 @@ def test_a_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page
 
 
 def test_a_form_of_it_without_a_server_gets_its_fields_when_the_server_is_back(folder: Path) -> None:
-    with Sandbox() as server:
-        url = server.url
+    port = find_free_port()
+    url = f"http://127.0.0.1:{port}"
     with kernel(folder, COMFYUI_BASE_URL=url) as page:
         cell = page.run('form = __import__("comfykit_jupyter").ComfyKit().form("editor.json")\nform')
         model = page.model(cell)
         assert (model.state["server"]["state"], model.state["fields"]) == ("unreachable", [])
-        with Sandbox(port=int(url.rpartition(":")[2])):
+        with Sandbox(port=port):
             page.ask(model, "hello")
             page.wait(lambda: model.state["fields"])
             assert model.state["values"]["EmptyImage.width"] == 64

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.ports import find_free_port
 
 from .kernels import WIDGET, Model, Page, kernel
 
@@ -316,8 +317,8 @@ def test_a_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
 
 
 def test_a_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path) -> None:
-    with Sandbox() as server:
-        url = server.url
+    port = find_free_port()
+    url = f"http://127.0.0.1:{port}"
     with kernel(folder, COMFYUI_BASE_URL=url) as page:
         model = show_form(page, '__import__("comfykit_jupyter").ComfyKit().form("text_to_image.json", steps=3)')
         assert model.state["server"]["state"] == "unreachable"
@@ -325,7 +326,7 @@ def test_a_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Pat
         fields = {field["name"]: field for field in model.state["fields"]}
         assert fields["steps"]["default"] == 20
         page.ask(model, "set", name="steps", value=4)
-        with Sandbox(port=int(url.rpartition(":")[2])):
+        with Sandbox(port=port):
             page.ask(model, "hello")
             page.wait(lambda: model.state["server"]["state"] == "ready")
             page.wait(lambda: {field["name"]: field for field in model.state["fields"]}["steps"]["min"] == 1)

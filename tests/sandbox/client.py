@@ -25,7 +25,9 @@ class Client:
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Client:
-        self.http = self._open.enter_context(httpx.Client(base_url=self._url, timeout=TIMEOUT, trust_env=False))
+        self.http = self._open.enter_context(
+            httpx.Client(base_url=self._url, timeout=TIMEOUT, verify=False, trust_env=False)
+        )
         address = f"{self._url.replace('http', 'ws', 1)}/ws?clientId={self.id}"
         self.socket = self._open.enter_context(connect(address, proxy=None, max_queue=None))
         self.greeting = self.next()

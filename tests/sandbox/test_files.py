@@ -17,7 +17,7 @@ from comfykit_jupyter.sandbox import Sandbox
 
 @pytest.fixture
 def http(server: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, trust_env=False) as connected:
+    with httpx.Client(base_url=server.url, verify=False, trust_env=False) as connected:
         yield connected
 
 
@@ -101,7 +101,10 @@ def test_a_symlink_out_of_the_folder_is_not_followed(
 
 
 def test_a_too_large_upload_is_rejected_and_leaves_no_file() -> None:
-    with Sandbox(max_upload_size=10_000) as small, httpx.Client(base_url=small.url, trust_env=False) as http:
+    with (
+        Sandbox(max_upload_size=10_000) as small,
+        httpx.Client(base_url=small.url, trust_env=False) as http,
+    ):
         assert upload(http, "large.bin", bytes(20_000)).status_code == 413
         assert upload(http, "small.bin", bytes(5_000)).status_code == 200
         assert http.get("/features").json()["max_upload_size"] == 10_000
@@ -116,7 +119,10 @@ def test_an_upload_of_unknown_length_is_stopped_at_the_limit() -> None:
         yield b"\r\n--b--\r\n"
 
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    with Sandbox(max_upload_size=10_000) as small, httpx.Client(base_url=small.url, trust_env=False) as http:
+    with (
+        Sandbox(max_upload_size=10_000) as small,
+        httpx.Client(base_url=small.url, trust_env=False) as http,
+    ):
         assert http.post("/upload/image", content=body(), headers=headers).status_code == 413
         assert not [path for path in small.folder.rglob("*") if path.is_file()]
 

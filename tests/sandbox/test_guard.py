@@ -14,7 +14,7 @@ from comfykit_jupyter.sandbox import Sandbox
 
 @pytest.fixture
 def http(server: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, trust_env=False) as connected:
+    with httpx.Client(base_url=server.url, verify=False, trust_env=False) as connected:
         yield connected
 
 

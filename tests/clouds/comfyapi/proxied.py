@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.ports import find_free_port
+
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv/comfy-api/bin/python"
 IS_THERE = (ROOT / ".venv/.comfy-api").exists()
@@ -30,8 +32,7 @@ class Proxied:
             import pytest  # imported only here: `make cloud` runs without pytest
 
             pytest.skip("comfy-api-proxy 0.1.6 is not installed in .venv/comfy-api: `make .venv/.comfy-api`")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/v2"
         self._command = [
             str(PYTHON), "-m", "comfy_api_proxy.cli", "run", "--comfyui", target, "--port", str(self.port),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKitError
+from comfykit_jupyter.notebook.widget.writer import writer
 from tests.client import workflows
 from tests.client.conftest import MakeKit
 from tests.client.test_secrets import Elsewhere
@@ -164,6 +165,7 @@ def test_a_form_contains_no_secrets(double: Double, make_kit: MakeKit, quick: No
     double.plan = [set_status("succeeded", outputs=[PICTURE])]
     form = make_kit(double.base, **SECRETS).form(workflows.picture())
     form.run().result()
+    assert writer.drain(20)
     assert "picture" in str(form.get_state())
     assert not find_secrets(form.get_state())
     form.close()

@@ -377,7 +377,8 @@ async def _send(request: web.Request, reply: Reply) -> web.StreamResponse:
         body = json.dumps(body).encode()
     headers = {"Content-Type": "application/json", **reply.headers}
     transport = request.transport
-    assert transport is not None
+    if transport is None:  # the client has left
+        return web.Response()
     if reply.end == "hang":
         await asyncio.Event().wait()
     if reply.end in {"drop", "cut", "flood"}:

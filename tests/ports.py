@@ -1,0 +1,20 @@
+"""A port for a server that can't be told to take any free one."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+_BELOW_EPHEMERAL = range(20_000, 32_000)
+
+
+def find_free_port() -> int:
+    """Return a port that nothing listens on; the system gives it to no connection and no server in the meantime."""
+    while True:
+        port = random.choice(_BELOW_EPHEMERAL)
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -136,7 +136,7 @@ async def test_a_picture_without_a_workflow_is_told_in_one_line(kit: ComfyKit, t
         Image.new("RGB", (4, 4)).save(tmp_path / f"cat.{suffix}")
         result = await kit.execute(tmp_path / f"cat.{suffix}")
         assert result.status == "failed"
-        assert f"cat is a {kind} picture that carries no workflow" in (result.msg or "")
+        assert f"cat is a {kind} image that carries no workflow" in (result.msg or "")
 
 
 def test_a_page_instead_of_a_file_is_told(kit: ComfyKit, sandbox: Sandbox) -> None:
@@ -150,5 +150,5 @@ def test_a_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> 
     kept = Workflow.parse(workflow.save(tmp_path / "editor.json", editor=True).read_bytes())
     assert kept.editor == EDITOR
     assert not kept.resolved
-    with pytest.raises(ComfyKitError, match="no editor's graph"):
+    with pytest.raises(ComfyKitError, match="no graph in editor format"):
         Workflow.parse(workflows.picture()).save(tmp_path / "none.json", editor=True)

@@ -1,8 +1,8 @@
-"""Workflows that files carry: found by the bytes of the file, whatever its name, without reading all of it.
+"""Read the workflows that media files carry, recognizing files by their bytes and reading only what is needed.
 
-A picture, video, sound or model that ComfyUI saved holds two texts: `prompt`, the exact graph that ran, and `workflow`,
-what the editor showed. Each format keeps them elsewhere; `read_carried` knows where. A file may be damaged or hostile:
-then nothing is found. Nothing here raises, reads more than `TEXT_LIMIT` of texts, or goes on for ever.
+An image, video, audio file or model that ComfyUI saved has two texts in it: `prompt`, the exact graph that ran, and
+`workflow`, the graph in editor format. Each file format has them in another place. A file may be damaged or hostile:
+then nothing is found. Nothing here raises, reads more than `TEXT_LIMIT` bytes of text, or runs for ever.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ __all__ = ["TEXT_LIMIT", "Carried", "read_carried"]
 
 @dataclass(frozen=True)
 class Carried:
-    """What a media file carries: the texts under `prompt` and `workflow`, None where there is none."""
+    """The texts that a media file carries under `prompt` and `workflow`, each None if it is missing."""
 
     kind: str
-    """What the file is, for a message: "a PNG picture"."""
+    """The type of the file in words, such as "a PNG image"."""
     prompt: str | None
     workflow: str | None
 
 
 def read_carried(data: bytes | BinaryIO) -> Carried | None:
-    """What a file carries; None when it is no picture, video, sound or model of a known kind.
+    """Read the texts that a file carries, or return None if it is not a media file of a known type.
 
     Args:
-        data: its bytes, or the file itself, open for reading and able to seek. The file's position is kept.
+        data: The file's bytes, or the open file, which must be able to seek. Its position is kept.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     start = file.tell()
     try:
         reader = Reader(file)
         head = reader.at(0, min(HEAD, reader.size))
-        found = _recognise(head)
+        found = _recognize(head)
         if found is None:
             return None
         kind, read = found
         texts = Texts()
         try:
             read(reader, texts)
-            _open_comment(texts)
+            _read_comment(texts)
         except (Damaged, ValueError, RecursionError):
-            pass  # what was found up to there counts
+            pass  # keep what was found so far
         return Carried(kind, texts.found.get("prompt"), texts.found.get("workflow"))
     except (Damaged, OSError, ValueError):
         return None
@@ -60,39 +60,40 @@ def read_carried(data: bytes | BinaryIO) -> Carried | None:
         file.seek(start)
 
 
-def _recognise(head: bytes) -> tuple[str, Callable[[Reader, Texts], None]] | None:
-    """What a file is by how it begins, and its reader."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "a PNG picture", read_png
+def _recognize(head: bytes) -> tuple[str, Callable[[Reader, Texts], None]] | None:
+    """Return the type of a file, by its first bytes, and the function that reads it."""
+    for start, kind, read in _SIGNATURES:
+        if head.startswith(start):
+            return kind, read
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "a WebP picture", read_webp
-    if head.startswith(b"\xff\xd8\xff"):
-        return "a JPEG picture", read_jpeg
-    if head[:1] == b"\0" and head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "an AVIF or HEIC picture" if head[8:12] in _STILL else "an MP4 file", read_mp4
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "a WebM or Matroska video", read_matroska
-    if head.startswith(b"fLaC"):
-        return "a FLAC sound", read_flac
-    if head.startswith(b"OggS"):
-        return "an Ogg sound", read_ogg
-    if head.startswith(b"ID3") or (head[:1] == b"\xff" and head[1:2] > b"\xdf" and head[:2] not in _ORDER_MARKS):
-        return "an MP3 sound", read_mp3
-    if head.startswith(b"glTF"):
-        return "a GLB model", read_glb
+        return "a WebP image", read_webp
+    if head[:1] == b"\0" and head[4:8] in _MP4_BOXES:
+        return "an AVIF or HEIC image" if head[8:12] in _STILL_BRANDS else "an MP4 file", read_mp4
+    if head[:1] == b"\xff" and head[1:2] > b"\xdf" and head[:2] not in _BYTE_ORDER_MARKS:
+        return "an MP3 file", read_mp3
     if head[5:8] == b"\0\0\0" and head[8:9] == b"{":
-        return "a file of tensors", read_safetensors
+        return "a safetensors file", read_safetensors
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
-        return "an SVG picture", read_svg
+        return "an SVG image", read_svg
     return None
 
 
-_STILL = (b"avif", b"avis", b"heic", b"heix", b"mif1")
-_ORDER_MARKS = (b"\xff\xfe",)  # UTF-16, which is text
+_SIGNATURES: tuple[tuple[bytes, str, Callable[[Reader, Texts], None]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image", read_png),
+    (b"\xff\xd8\xff", "a JPEG image", read_jpeg),
+    (b"\x1aE\xdf\xa3", "a WebM or Matroska video", read_matroska),
+    (b"fLaC", "a FLAC file", read_flac),
+    (b"OggS", "an Ogg file", read_ogg),
+    (b"ID3", "an MP3 file", read_mp3),
+    (b"glTF", "a GLB model", read_glb),
+)
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1")
+_BYTE_ORDER_MARKS = (b"\xff\xfe",)  # UTF-16, which is text
 
 
-def _open_comment(texts: Texts) -> None:
-    """VideoHelperSuite puts both texts, as JSON, into the comment of its videos."""
+def _read_comment(texts: Texts) -> None:
+    """Read the comment of a video: VideoHelperSuite writes both texts there, as JSON."""
     if not {"prompt", "workflow"} & set(texts.found) and "comment" in texts.found:
         texts.add_values(json.loads(texts.found["comment"]))

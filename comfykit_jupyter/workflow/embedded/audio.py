@@ -1,4 +1,4 @@
-"""Texts in sounds: Vorbis comments in FLAC and Ogg (Opus, Vorbis), ID3 in MP3."""
+"""Read the texts in audio files: Vorbis comments in FLAC and Ogg (Opus, Vorbis), ID3 in MP3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKETS = (b"OpusTags", b"\x03vorbis", b"\x81theora")  # what a packet of comme
 
 
 def read_flac(reader: Reader, texts: Texts) -> None:
-    """The blocks before the sound."""
+    """Read the blocks before the audio."""
     _flac_blocks(reader, 4, texts)
 
 
@@ -26,7 +26,7 @@ def _flac_blocks(reader: Reader, offset: int, texts: Texts) -> None:
 
 
 def _vorbis_comments(data: bytes, texts: Texts) -> None:
-    """A list of `KEY=value`, each with its length before it."""
+    """Read a list of `KEY=value`, each with its length in front."""
 
     def length(at: int) -> int:
         if at + 4 > len(data):

@@ -1,4 +1,4 @@
-"""Reading a hostile file: what is asked for is there or the file is damaged, and nothing is read without end."""
+"""Read a hostile file: bounded in bytes and pieces, and what is missing means that the file is damaged."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 from typing import Any, BinaryIO, Final
 
 TEXT_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes of text that are taken from one file at the most."""
+"""The most bytes of text that are read from one file."""
 PIECES: Final = 200_000
-"""Pieces (chunks, boxes, pages…) that are looked at in one file: a video of hours has fewer."""
+"""The most pieces (chunks, boxes, pages…) that are read of one file: a video of hours has fewer."""
 HEAD: Final = 512
-"""Bytes by which a file is recognised."""
+"""How many of its first bytes recognize a file."""
 
 
 _KEYS = frozenset({"prompt", "workflow", "comment"})  # VideoHelperSuite puts both in the comment of its videos
 
 
 class Damaged(Exception):
-    """The file is not what it began as, or asks for more than any real one does."""
+    """The file is not what its first bytes say, or asks for more than any real file does."""
 
 
 class Reader:
-    """A file of random access, which counts how often and how much it is read."""
+    """Reads pieces of a file, and counts how often and how much."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -31,7 +31,7 @@ class Reader:
         self._bytes = 2 * TEXT_LIMIT
 
     def at(self, offset: int, length: int) -> bytes:
-        """The bytes at a place. Raises Damaged when they are not all there."""
+        """Return the bytes at an offset; raise Damaged if some are missing."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise Damaged
         self._pieces -= 1
@@ -45,12 +45,12 @@ class Reader:
         return data
 
     def number(self, offset: int, length: int) -> int:
-        """The number at a place, most significant byte first."""
+        """Return the big-endian number at an offset."""
         return int.from_bytes(self.at(offset, length), "big")
 
 
 class Texts:
-    """The texts of one file that may carry workflows, by key in lower case; the first of a key counts."""
+    """The texts of one file that may be workflows, by key in lower case; the first of each key counts."""
 
     def __init__(self) -> None:
         self.found: dict[str, str] = {}
@@ -58,35 +58,35 @@ class Texts:
 
     @property
     def complete(self) -> bool:
-        """Whether both texts are there: no need to look on."""
+        """Whether both texts are found, so that the search may end."""
         return "prompt" in self.found and "workflow" in self.found
 
     def wants(self, key: str) -> bool:
-        """Whether a text of this key is worth reading."""
-        return _plain(key) in _KEYS and _plain(key) not in self.found
+        """Return whether the text of a key is worth reading."""
+        return _normalize(key) in _KEYS and _normalize(key) not in self.found
 
     def add(self, key: str, text: str) -> None:
-        """Keeps a text if it is wanted."""
+        """Keep a text if it is wanted."""
         if self.wants(key):
             self._left -= len(text)
             if self._left < 0:
                 raise Damaged
-            self.found[_plain(key)] = text
+            self.found[_normalize(key)] = text
 
     def add_values(self, values: Any) -> None:
-        """Keeps what was read as JSON: a mapping of texts, or of what the texts would say."""
+        """Keep the wanted values of a JSON object: texts, or the JSON that they would be."""
         if isinstance(values, dict):
             for key, value in values.items():
                 if self.wants(key):
                     self.add(key, value if isinstance(value, str) else json.dumps(value))
 
 
-def _plain(key: str) -> str:
+def _normalize(key: str) -> str:
     return key.strip().lower()
 
 
 def decode(data: bytes) -> str:
-    """Text that should be UTF-8 and may be anything."""
+    """Decode text that should be UTF-8, but may be anything."""
     text = data.rstrip(b"\0")
     try:
         return text.decode("utf-8")

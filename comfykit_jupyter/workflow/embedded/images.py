@@ -1,4 +1,4 @@
-"""Texts in pictures: chunks of PNG, Exif in WebP and JPEG, the metadata of SVG."""
+"""Read the texts in images: chunks of PNG, Exif in WebP and JPEG, the metadata of SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENTRIES = 1000  # tags in one directory of Exif; real ones have dozens
 
 
 def read_png(reader: Reader, texts: Texts) -> None:
-    """The text chunks, before or after the pixels; animations have theirs in chunks of the name `comf`."""
+    """Read the text chunks, before or after the pixels; animations use chunks called `comf`."""
     offset = 8
     while offset + 8 <= reader.size and not texts.complete:
         head = reader.at(offset, 8)
@@ -20,7 +20,7 @@ def read_png(reader: Reader, texts: Texts) -> None:
         if kind in (b"tEXt", b"comf", b"zTXt", b"iTXt"):
             name, _, rest = reader.at(offset + 8, length).partition(b"\0")
             key = name.decode("latin-1")
-            if texts.wants(key):  # what is packed is unpacked only then: it may be a thousand times as large
+            if texts.wants(key):  # decompress only then: the text may be a thousand times as large
                 texts.add(key, _png_text(kind, rest))
         if kind == b"IEND":
             return
@@ -49,7 +49,7 @@ def _inflate(data: bytes) -> bytes:
 
 
 def read_webp(reader: Reader, texts: Texts) -> None:
-    """The chunk EXIF of a RIFF file."""
+    """Read the chunk `EXIF` of a RIFF file."""
     offset = 12
     while offset + 8 <= reader.size:
         head = reader.at(offset, 8)
@@ -61,7 +61,7 @@ def read_webp(reader: Reader, texts: Texts) -> None:
 
 
 def read_jpeg(reader: Reader, texts: Texts) -> None:
-    """The Exif segments before the pixels, and comments."""
+    """Read the Exif segments before the pixels, and comments."""
     offset = 2
     while offset + 4 <= reader.size:
         head = reader.at(offset, 4)
@@ -76,7 +76,7 @@ def read_jpeg(reader: Reader, texts: Texts) -> None:
 
 
 def _exif(data: bytes, texts: Texts) -> None:
-    """Every text of an Exif block that begins as `prompt:` or `workflow:`, whatever its tag."""
+    """Read every text of an Exif block that begins with `prompt:` or `workflow:`, whatever its tag."""
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(data[:4])
     if order is None:
@@ -108,7 +108,7 @@ def _exif(data: bytes, texts: Texts) -> None:
 
 
 def _user_comment(value: bytes) -> str:
-    """A comment begins with the name of its encoding, in eight bytes; the order of bytes in it is anybody's guess."""
+    """Decode a comment: its first eight bytes name the encoding; the byte order must be guessed."""
     if value[:8] == b"UNICODE\0":
         return value[8:].decode("utf-16-be" if value[8:9] == b"\0" else "utf-16-le", "replace")
     return decode(value[8:] if value[:8] in (b"ASCII\0\0\0", b"\0" * 8) else value)
@@ -124,7 +124,7 @@ def _tagged(text: str, texts: Texts) -> None:
 
 
 def read_svg(reader: Reader, texts: Texts) -> None:
-    """The JSON in `<metadata>`, as text: an XML parser would follow what entities a stranger wrote."""
+    """Read the JSON in `<metadata>` as text: an XML parser would expand entities that a stranger wrote."""
     _, found, rest = reader.at(0, min(reader.size, TEXT_LIMIT)).partition(b"<metadata")
     content = rest.partition(b"</metadata>")[0]
     start, end = content.find(b"{"), content.rfind(b"}")

@@ -1,4 +1,4 @@
-"""Texts in files of numbers: GLB models, and tensors (latents, checkpoints), both with JSON at their beginning."""
+"""Read the texts in GLB models and safetensors files (latents, checkpoints): both begin with JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from comfykit_jupyter.workflow.embedded.binary import TEXT_LIMIT, Damaged, Reade
 
 
 def read_glb(reader: Reader, texts: Texts) -> None:
-    """The `extras` of the asset."""
+    """Read the `extras` of the asset."""
     head = reader.at(12, 8)
     if head[4:] != b"JSON":
         raise Damaged
@@ -18,7 +18,7 @@ def read_glb(reader: Reader, texts: Texts) -> None:
 
 
 def read_safetensors(reader: Reader, texts: Texts) -> None:
-    """`__metadata__` of the header."""
+    """Read `__metadata__` of the header."""
     texts.add_values(_json(reader, 8, int.from_bytes(reader.at(0, 8), "little")).get("__metadata__"))
 
 

@@ -1,7 +1,7 @@
 """`Backend`: the interface of the places where workflows run. The folder of each server or cloud implements it.
 
 A backend speaks ComfyUI's language. Whatever its own API is like, it gives a run (`Follower`) events and records as
-ComfyUI has them, so that one engine follows all runs. `routing.py` decides which backend a workflow goes to.
+ComfyUI has them, so that the same code follows all runs. `routing.py` decides which backend a workflow goes to.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Refused(Exception):
 
     Attributes:
         body: The server's reasons, as ComfyUI gives them: `{"error": …, "node_errors": …}`.
-        prompt_id: The prompt ID, if the job got one all the same.
+        prompt_id: The prompt ID, if the job got one anyway.
     """
 
     def __init__(self, body: Mapping[str, Any], prompt_id: str | None = None) -> None:
@@ -188,7 +188,7 @@ class Follower(Listener, Protocol):
 
 
 class Backend(ABC):
-    """One server or cloud. It lives on the background loop; creating it contacts nobody, from any thread."""
+    """One server or cloud. It lives on the background loop, but can be created in any thread."""
 
     accepts_client_ids: ClassVar[bool] = True
     """Whether the client chooses the prompt ID. If so, a job can be found although its answer was lost."""
@@ -284,7 +284,7 @@ class Backend(ABC):
         Raises:
             Refused: The server rejects the prompt for good.
             TryAgain: The server rejects it for the moment.
-            ServerError: There is no answer; `sent` says whether the job may run all the same.
+            ServerError: There is no answer; `sent` says whether the job may run anyway.
         """
 
     async def find_lost(self, order: Order, error: ServerError, note: Note) -> Accepted:  # noqa: ARG002
@@ -315,7 +315,7 @@ class Backend(ABC):
         """Cancel a queued or running job; never another one. Return whether it was there."""
 
     def unfollow(self, run: Follower) -> None:  # noqa: B027 - not every backend keeps something
-        """Forget a run: it has ended, or nobody waits for it any more."""
+        """Forget a run: it has ended, or is no longer waited for."""
 
     # -- outputs (results.media.Origin) --------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`Job`: one job in the queue or the history of a server, whoever submitted it."""
+"""`Job`: one job in the queue or the history of a server, no matter who submitted it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET from servers of other people: with no secret of ours, and with the address, which may hold one, in no log.
+"""GET from any server: without our secrets, and without logging the address, which may hold one.
 
 This is not `httpx.AsyncClient(follow_redirects=True)`, for three reasons: that logs every address, it reads the body of
 each redirect without a limit, and it uses the environment's proxy for addresses of this machine as well.

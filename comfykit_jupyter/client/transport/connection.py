@@ -32,7 +32,7 @@ class _Discreet(logging.Filter):
     """Keeps the headers of answers out of httpcore's log: they include cookies and signed addresses of redirects."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record may be logged. What other threads do with httpcore is not our business."""
+        """Return whether a record may be logged. What other threads do with httpcore is not filtered."""
         return "receive_response_headers.complete" not in str(record.msg) or not loop.is_loop_thread()
 
 
@@ -42,7 +42,7 @@ _discreet = _Discreet()
 class Connection:
     """The HTTP connections to one server.
 
-    Creating it contacts nobody, from any thread. Everything else runs on the background loop.
+    It can be created in any thread, and connects when it is first used. Everything else runs on the background loop.
 
     Args:
         url: The server's address.

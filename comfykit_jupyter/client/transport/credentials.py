@@ -34,7 +34,7 @@ async def build_secret_headers(settings: Settings) -> dict[str, str]:
 
 
 async def _fetch_cookies(url: str) -> str:
-    """Return the text of the page that gives the cookies: it is read once, without any secret of ours."""
+    """Return the text of the page that gives the cookies: it is read once, without our secrets."""
     import httpx
 
     try:

@@ -35,7 +35,7 @@ async def fetch_file(url: str, *, tls: SSLContext | None = None, proxy: str | No
 
 
 async def _iter_url(url: str, limit: int, tls: SSLContext | None, proxy: str | None) -> AsyncIterator[bytes]:
-    """Yield what is behind a URL, in chunks. It is asked for without any secret of ours."""
+    """Yield what is behind a URL, in chunks. It is asked for without our secrets."""
     import httpx
 
     host = urlsplit(url).hostname

@@ -67,7 +67,7 @@ class Answer:
 
 
 class Api:
-    """The API of one server. It lives on the background loop; creating it contacts nobody, from any thread.
+    """The API of one server. It lives on the background loop, but can be created in any thread.
 
     Args:
         settings: The server's address, and how it is reached.

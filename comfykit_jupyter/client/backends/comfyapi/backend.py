@@ -54,7 +54,7 @@ _RUNNING = ("running", "canceling")
 
 
 class ComfyAPI(Backend):
-    """One server. It lives on the background loop; creating it contacts nobody, from any thread."""
+    """One server. It lives on the background loop, but can be created in any thread."""
 
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
@@ -100,7 +100,7 @@ class ComfyAPI(Backend):
         Raises:
             Refused: The server rejects the prompt.
             TryAgain: The server has no room at the moment; it says when to ask again.
-            ServerError: There is no answer. If `sent`, the job may run all the same.
+            ServerError: There is no answer. If `sent`, the job may run anyway.
         """
         body: dict[str, Any] = {"workflow": order.binding.prompt}
         if self._settings.api_key:

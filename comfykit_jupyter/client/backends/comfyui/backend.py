@@ -44,7 +44,7 @@ _FOLDERS = (" [input]", " [output]", " [temp]")
 
 
 class ComfyUI(Backend):
-    """One server. It lives on the background loop; creating it contacts nobody, from any thread."""
+    """One server. It lives on the background loop, but can be created in any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url

@@ -61,7 +61,7 @@ class Answer:
         return words.parse_code(self.body.get("code"))
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """The site's message."""
         return one_line(str(self.body.get("msg") or self.body.get("message") or ""), 500)
 
@@ -72,7 +72,7 @@ class Answer:
 
 
 class Api:
-    """The site, for one key. It lives on the background loop; creating it contacts nobody, from any thread."""
+    """The site, for one key. It lives on the background loop, but can be created in any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.runninghub_url
@@ -127,7 +127,7 @@ class Api:
         async def attempt() -> Answer:
             answer = await send()
             if answer.code in words.PASSING:
-                raise Busy(f"{self.url}: {words.format_reason(answer.code, answer.said)}", code=answer.code)
+                raise Busy(f"{self.url}: {words.format_reason(answer.code, answer.message)}", code=answer.code)
             return answer
 
         return await retry(attempt, islice(backoff(PAUSE, PAUSE_MOST), times), is_temporary)
@@ -181,7 +181,7 @@ class Api:
             advice = "check runninghub_api_key="
             raise ServerError(f"authentication failed at {self.url} ({status}): {advice}", status=status)
         if not isinstance(body, dict) or status >= 500 or (answer.code is None and 400 <= status != 404):
-            what = f": {answer.said}" if answer.said else "" if answer.body else " with something other than JSON"
+            what = f": {answer.message}" if answer.message else "" if answer.body else " with something other than JSON"
             maybe = status in (200, 408) or status >= 500
             raise ServerError(f"{self.url} answers {status}{what}", status=status, sent=maybe)
         return answer
@@ -212,7 +212,7 @@ class Api:
 
     def format_refusal(self, answer: Answer, what: str) -> str:
         """Return one line that says why the site rejects a request."""
-        return f"{self.url} rejects {what}: {words.format_reason(answer.code, answer.said)}{self.hint(answer.code)}"
+        return f"{self.url} rejects {what}: {words.format_reason(answer.code, answer.message)}{self.hint(answer.code)}"
 
     def hint(self, code: int | None) -> str:
         """Return the advice to use the other site, where that is a likely cause of a code; else an empty text."""

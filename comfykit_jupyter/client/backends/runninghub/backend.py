@@ -65,7 +65,7 @@ _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDict
 
 
 class RunningHub(Backend):
-    """The cloud, for one key. It lives on the background loop; creating it contacts nobody, from any thread."""
+    """The cloud, for one key. It lives on the background loop, but can be created in any thread."""
 
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
@@ -206,8 +206,10 @@ class RunningHub(Backend):
             failure = ServerError(self._api.format_refusal(answer, "the task"), status=429)
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
         if code is None or words.is_success(code) or code in words.UNKNOWN:
-            raise self._lose(order.id, f"{self.url} answers without a task: {words.format_reason(code, answer.said)}")
-        refusal = words.build_refusal(code, answer.said, created.get("promptTips"))
+            raise self._lose(
+                order.id, f"{self.url} answers without a task: {words.format_reason(code, answer.message)}"
+            )
+        refusal = words.build_refusal(code, answer.message, created.get("promptTips"))
         refusal["error"]["message"] += self._api.hint(code)
         raise Refused(refusal)
 

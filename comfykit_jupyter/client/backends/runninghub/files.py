@@ -106,11 +106,11 @@ class Files:
             if error.status == 404:
                 return None
             raise
-        missing = answer.status == 404 or answer.code in words.NO_SUCH_ROUTE or answer.said == "NOT_FOUND"
+        missing = answer.status == 404 or answer.code in words.NO_SUCH_ROUTE or answer.message == "NOT_FOUND"
         return None if missing else answer
 
     async def copy(self, url: str, name: str) -> Path:
-        """Return a local copy of an output, downloaded once, without any secret of ours.
+        """Return a local copy of an output, downloaded once, without our secrets.
 
         Raises:
             ServerError: It is not there any more, or does not arrive.

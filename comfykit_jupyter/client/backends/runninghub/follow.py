@@ -51,13 +51,13 @@ _STATES_BY_CODE = {**words.PENDING, 805: "FAILED"}
 
 @dataclass
 class Look:
-    """What the site said about a task at one look."""
+    """What the site message about a task at one look."""
 
     state: str
     results: list[dict[str, Any]] | None = None
     reason: dict[str, Any] = field(default_factory=dict)
     code: int | None = None
-    said: str = ""
+    message: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
     socket: str | None = field(default=None, repr=False)
     """The address of the task's socket. It is a secret."""
@@ -88,19 +88,24 @@ async def look_by_new_route(api: Api, task_id: str) -> Look | None:
     found = find_object(answer)
     state = str(found.get("status") or found.get("taskStatus") or "").upper()
     code = words.parse_code(found.get("errorCode")) or answer.code
-    said = str(found.get("errorMessage") or answer.said or "")
+    message = str(found.get("errorMessage") or answer.message or "")
     state = state or _STATES_BY_CODE.get(code or 0, "")
     if not state:
         if code in words.NO_SUCH_ROUTE or answer.status == 404:
             return None
-        _raise_for_code(api, code, said)
+        _raise_for_code(api, code, message)
         if "status" not in found and (code is None or words.is_success(code)):
             return await look_by_old_route(api, task_id)  # this answer has another shape
-        why = f": {words.format_reason(code, said)}" if code is not None and not words.is_success(code) else ""
+        why = f": {words.format_reason(code, message)}" if code is not None and not words.is_success(code) else ""
         raise ServerError(f"{api.url} does not give the state of the task{why}", sent=True)
     results = words.parse_results(found["results"]) if isinstance(found.get("results"), list) else None
     return Look(
-        state, results, words.parse_failure(found.get("failedReason")), code, said, words.parse_cost(found.get("usage"))
+        state,
+        results,
+        words.parse_failure(found.get("failedReason")),
+        code,
+        message,
+        words.parse_cost(found.get("usage")),
     )
 
 
@@ -110,7 +115,7 @@ async def look_by_old_route(api: Api, task_id: str) -> Look:
     code, data = answer.code, answer.data
     socket = to_mapping(data).get("netWssUrl")
     if code in words.PENDING or (words.is_success(code) and not isinstance(data, list)):
-        queued = code == 813 or "QUEUED" in answer.said.upper()
+        queued = code == 813 or "QUEUED" in answer.message.upper()
         return Look("QUEUED" if queued else "RUNNING", socket=socket if isinstance(socket, str) else None)
     if words.is_success(code):
         results = words.parse_results(data)
@@ -120,22 +125,25 @@ async def look_by_old_route(api: Api, task_id: str) -> Look:
         return Look("SUCCESS", results, cost=cost)
     if code == 805:
         return Look(
-            "FAILED", reason=words.parse_failure(to_mapping(data).get("failedReason")), code=code, said=answer.said
+            "FAILED",
+            reason=words.parse_failure(to_mapping(data).get("failedReason")),
+            code=code,
+            message=answer.message,
         )
-    _raise_for_code(api, code, answer.said)
+    _raise_for_code(api, code, answer.message)
     if code in words.NO_SUCH_ROUTE or answer.status == 404:
         raise Hopeless(f"{api.url} has no route for the state of a task", status=404)
     raise ServerError(
-        f"{api.url} does not give the state of the task: {words.format_reason(code, answer.said)}", sent=True
+        f"{api.url} does not give the state of the task: {words.format_reason(code, answer.message)}", sent=True
     )
 
 
-def _raise_for_code(api: Api, code: int | None, said: str) -> None:
+def _raise_for_code(api: Api, code: int | None, message: str) -> None:
     """Raise the error for a code that does not stand for a state of the task."""
     if code in words.MISSING:
         raise Missing
     if code in words.KEY:
-        reason = words.format_reason(code, said)
+        reason = words.format_reason(code, message)
         raise Hopeless(f"authentication failed at {api.url}: {reason}{api.hint(code)}", status=401)
 
 
@@ -300,18 +308,18 @@ class TaskPoller:
         return None
 
     async def _build_failure(self, look: Look) -> dict[str, Any]:
-        error, said, code = look.reason, look.said, look.code
+        error, message, code = look.reason, look.message, look.code
         self._run.on_cost(look.cost)
         if not error:
             with contextlib.suppress(ServerError, Missing):
                 older = await look_by_old_route(self._api, self._run.prompt_id)
-                error, said, code = older.reason, said or older.said, code or older.code
+                error, message, code = older.reason, message or older.message, code or older.code
         results = look.results or []
         interrupted = not error or "InterruptProcessing" in error["exception_type"]
         if interrupted and self._task.cancelled:
             return words.build_record(await self._download_all(results), interrupted=True)
         if not error.get("exception_message"):
-            error = {**error, "exception_message": f"the task failed: {words.format_reason(code, said)}"}
+            error = {**error, "exception_message": f"the task failed: {words.format_reason(code, message)}"}
         return words.build_record(await self._download_all(results), error=error)
 
     async def _download_all(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:

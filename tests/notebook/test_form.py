@@ -234,7 +234,7 @@ def test_no_local_folder_is_sent_to_the_page(page: Page) -> None:
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u9")
     page.wait(lambda: "image" in model.state["values"])
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
-    assert answer["error"] == "my photo.png: the image can't be read"
+    assert answer["error"] == "my photo.png: the image can't be read: it is not an image in a known format"
     page.run("import pathlib\npathlib.Path(form.values['image']).unlink()")
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])

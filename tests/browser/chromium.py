@@ -1,4 +1,4 @@
-"""Which Chromium the browser tests drive: `python tests/browser/chromium.py` says so, and fails where there is none."""
+"""Find the Chromium for the browser tests: `python tests/browser/chromium.py` prints its path, or fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def find_chromium() -> str | None:
-    """The path of a browser: `CHROMIUM` of the environment, the machine's own, else Playwright's."""
+    """Return the path of a browser: `$CHROMIUM`, the machine's own, or Playwright's."""
     named = os.environ.get("CHROMIUM")
     if named:
         return named

@@ -106,7 +106,7 @@ def desk(browser: Browser) -> Desk:
 
 @pytest.fixture
 def used() -> Iterator[list[Lab]]:
-    """The servers that a test has opened notebooks on; their kernels end with it, once the page has gone."""
+    """The servers on which a test opened notebooks; their kernels are ended after the page is closed."""
     servers: list[Lab] = []
     yield servers
     for server in servers:
@@ -150,7 +150,7 @@ def new_page(browser: Browser) -> Page:
 
 @pytest.fixture
 def open_notebook(page: Page, used: list[Lab], request: pytest.FixtureRequest) -> Open:
-    """A function that opens a notebook with the given cells in a host, `lab` or `notebook_7`, its kernel running."""
+    """A function that opens a notebook with these cells in a host, `lab` or `notebook_7`, with a running kernel."""
 
     def open_(*cells: str, kernel: str = "python3", host: str = "lab") -> Notebook:
         server: Lab = request.getfixturevalue(host)

@@ -1,4 +1,4 @@
-"""A real JupyterLab with a notebook of ours in a real browser, for the tests in this folder."""
+"""A JupyterLab server and its notebooks in a real browser, for the tests in this folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KERNEL_IDLE = """() => {
 
 
 class Lab:
-    """A JupyterLab server of its own, with folders of its own, on a free port."""
+    """A JupyterLab server with its own folders, on a free port."""
 
     def __init__(self, folder: Path, environment: dict[str, str], app: str = "lab", *options: str) -> None:
         self.folder = folder
@@ -79,7 +79,7 @@ class Lab:
         self._wait()
 
     def set(self, name: str, setting: dict[str, Any]) -> None:
-        """A setting of JupyterLab, by the name of its file."""
+        """Write a setting of JupyterLab, by the name of its file."""
         path = self._settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(setting))
@@ -95,7 +95,7 @@ class Lab:
         self._log.close()
 
     def _install_kernels(self, folder: Path) -> None:
-        """A kernelspec for each of the older kernels: the same environment, with another ipykernel before it."""
+        """Write a kernelspec for each older kernel: the same environment with another ipykernel first."""
         for packages in KERNELS.glob("*") if KERNELS.is_dir() else []:
             spec = folder / f"ipykernel-{packages.name}"
             spec.mkdir(parents=True)
@@ -123,7 +123,7 @@ class Lab:
                 time.sleep(0.1)
 
     def end_kernels(self) -> None:
-        """End all that run: the next test needs the memory."""
+        """Shut down all kernels: the next test needs the memory."""
         for kernel in self._ask("GET", "kernels"):
             self._ask("DELETE", f"kernels/{kernel['id']}")
 
@@ -135,7 +135,7 @@ class Lab:
             return json.loads(answer.read() or "null")
 
     def write(self, name: str, cells: Sequence[str], kernel: str = "python3") -> None:
-        """A notebook with these code cells."""
+        """Write a notebook with these code cells."""
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in cells],
             metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
@@ -144,7 +144,7 @@ class Lab:
 
 
 class Notebook:
-    """A notebook that is open in a page."""
+    """A notebook opened in a page."""
 
     def __init__(self, lab: Lab, page: Page, name: str) -> None:
         self.lab, self.page, self.name = lab, page, name
@@ -168,15 +168,15 @@ class Notebook:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
 
     def wait_for_kernel(self) -> None:
-        """Until the kernel is connected and idle."""
+        """Wait until the kernel is connected and idle."""
         self.page.wait_for_function(KERNEL_IDLE, timeout=60_000)
 
     def cell(self, index: int) -> Locator:
-        """A cell."""
+        """Return a cell."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
 
     def output(self, index: int) -> Locator:
-        """What stands below a cell."""
+        """Return the output area of a cell."""
         return self.cell(index).locator(".jp-Cell-outputWrapper")
 
     def start(self, index: int) -> None:
@@ -185,20 +185,20 @@ class Notebook:
         self.page.keyboard.press("Control+Enter")
 
     def ended(self, index: int, timeout: float = 30) -> None:
-        """Wait for the end of a cell that was run; seconds."""
+        """Wait at most `timeout` seconds for a started cell to end."""
         prompt = self.cell(index).locator(".jp-InputArea-prompt")
         self.page.wait_for_function(
             r"prompt => /\[\d+\]/.test(prompt.textContent)", arg=prompt.element_handle(), timeout=timeout * 1000
         )
 
     def run(self, index: int, timeout: float = 30) -> str:
-        """Run a cell, wait for its end, and return the text below it."""
+        """Run a cell, wait for its end, and return the text of its output."""
         self.start(index)
         self.ended(index, timeout)
         return self.text(index)
 
     def text(self, index: int) -> str:
-        """The text below a cell."""
+        """Return the text of a cell's output."""
         return "\n".join(self.output(index).all_inner_texts())
 
     def save(self) -> None:
@@ -206,17 +206,17 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.save()")
 
     def shut_down(self) -> None:
-        """End the kernel, as a user does who comes back tomorrow."""
+        """Shut down the kernel, as at the end of a day."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
 
     def command(self, name: str) -> None:
-        """A command of JupyterLab, such as `notebook:interrupt-kernel`."""
+        """Execute a command of JupyterLab, such as `notebook:interrupt-kernel`."""
         self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
 
 
 @contextmanager
 def running_lab(folder: Path, environment: dict[str, str], app: str = "lab", *options: str) -> Iterator[Lab]:
-    """A JupyterLab server, or with `app="notebook"` a Notebook 7 server, for as long as the block lasts."""
+    """Run a JupyterLab server, or a Notebook 7 server with `app="notebook"`, during a `with` block."""
     lab = Lab(folder, environment, app, *options)
     try:
         yield lab

@@ -1,4 +1,4 @@
-"""Nothing that axe-core finds wrong, in each state of the form and in three themes of a real JupyterLab."""
+"""Test that axe-core finds no problem in any state of the form, in three themes of JupyterLab."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _light_again(page: Page) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"])
-def test_axe_finds_nothing_wrong(open_notebook: Open, page: Page, theme: str) -> None:
+def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> None:
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm ci in js/")
     page.evaluate(CHANGE_THEME, theme)

@@ -1,4 +1,4 @@
-"""The form, as its user meets it, in a real JupyterLab."""
+"""Test the form as users see it, in JupyterLab."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ kit = ComfyKit()
 FORM = f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/text_to_image.json", width=256, height=256, steps=12)\nform'
 
 
-def decoded(picture: Locator) -> bool:
-    """Whether a picture was really decoded by the browser."""
+def is_decoded(picture: Locator) -> bool:
+    """Return whether the browser has decoded an image."""
     handle = picture.element_handle()
     return bool(handle and handle.evaluate("async img => { await img.decode(); return img.naturalWidth > 0 }"))
 
 
-def test_a_prompt_is_typed_and_run_and_its_picture_is_there_in_the_page_and_in_python(open_notebook: Open) -> None:
+def test_typed_prompt_runs_and_its_image_is_in_page_and_python(open_notebook: Open) -> None:
     notebook = open_notebook(
         FORM, "print(form.status, form.result.params['prompt'], form.result.image.pil().size, form.values['steps'])"
     )
@@ -43,7 +43,7 @@ def test_a_prompt_is_typed_and_run_and_its_picture_is_there_in_the_page_and_in_p
     expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
     picture = form.locator("img:visible").first
     expect(picture).to_be_visible()
-    assert decoded(picture)
+    assert is_decoded(picture)
     assert "lighthouse" in (picture.get_attribute("alt") or "")
     assert notebook.run(1).strip() == "completed a lighthouse at dusk, ink (256, 256) 12"
 
@@ -76,7 +76,7 @@ def test_python_and_the_page_set_the_same_values(open_notebook: Open) -> None:
     assert notebook.run(2).strip() == f"9 {seed + 1}"
 
 
-def test_a_wrong_value_is_told_at_its_field(open_notebook: Open) -> None:
+def test_wrong_value_is_reported_at_its_field(open_notebook: Open) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)
     steps = notebook.output(0).get_by_role("spinbutton", name="steps", exact=True)
@@ -85,7 +85,7 @@ def test_a_wrong_value_is_told_at_its_field(open_notebook: Open) -> None:
     expect(steps).to_have_attribute("aria-invalid", "true")
 
 
-def test_a_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
+def test_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "print(form.status, form.result.error.kind, kit.server().running)")
     notebook.run(0)
     form = notebook.output(0)
@@ -100,7 +100,7 @@ def test_a_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
     assert notebook.run(1).strip() == "cancelled cancelled 0"
 
 
-def test_a_reload_during_a_run_goes_on_live(open_notebook: Open) -> None:
+def test_reload_during_a_run_stays_live(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "form.cancel()")
     notebook.run(0)
     form = notebook.output(0)
@@ -120,7 +120,7 @@ def test_a_reload_during_a_run_goes_on_live(open_notebook: Open) -> None:
     expect(notebook.output(0).get_by_role("status").first).to_contain_text(re.compile("cancelled", re.IGNORECASE))
 
 
-def test_a_picture_is_uploaded_and_used(open_notebook: Open) -> None:
+def test_image_is_uploaded_and_used(open_notebook: Open) -> None:
     notebook = open_notebook(
         f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/image_to_image.json", steps=4, width=192, height=128)\nform',
         "print(form.status, form.result.image.pil().size, form.result.prompt['1']['inputs']['image'][:9])",
@@ -146,11 +146,11 @@ def test_a_picture_is_uploaded_and_used(open_notebook: Open) -> None:
     returns=("STRING",),
 )
 def tags_of(_: Context, tags: list[str]) -> Output:
-    """What was chosen."""
+    """Return the chosen tags."""
     return Output((", ".join(tags),))
 
 
-def test_several_of_many_choices_are_found_taken_and_run(open_notebook: Open) -> None:
+def test_several_choices_are_found_selected_and_run(open_notebook: Open) -> None:
     workflow = {
         "1": {"class_type": "BrowserTags", "inputs": {"tags": {"__value__": []}}, "_meta": {"title": "$tags"}},
         "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
@@ -171,7 +171,7 @@ def test_several_of_many_choices_are_found_taken_and_run(open_notebook: Open) ->
     assert notebook.run(1).strip() == "['a long folder/tag 1999', 'a long folder/tag 1500']"
 
 
-def test_a_video_plays_in_the_page(open_notebook: Open) -> None:
+def test_video_plays_in_the_page(open_notebook: Open) -> None:
     notebook = open_notebook(f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/video.json")\nform')
     notebook.run(0)
     form = notebook.output(0)
@@ -184,7 +184,7 @@ def test_a_video_plays_in_the_page(open_notebook: Open) -> None:
     notebook.page.wait_for_function("video => video.videoWidth > 0", arg=video.element_handle())
 
 
-def test_two_views_stay_in_step(open_notebook: Open) -> None:
+def test_two_views_stay_synchronized(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "form")
     notebook.run(0)
     notebook.run(1)
@@ -194,7 +194,7 @@ def test_two_views_stay_in_step(open_notebook: Open) -> None:
     expect(second).to_have_value("one mind")
 
 
-def test_nothing_is_fetched_from_the_server_by_the_browser(open_notebook: Open, page: Page, sandbox: object) -> None:
+def test_browser_requests_nothing_from_the_server(open_notebook: Open, page: Page, sandbox: object) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     notebook = open_notebook(FORM)

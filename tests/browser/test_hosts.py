@@ -1,4 +1,4 @@
-"""The form in the other hosts: Notebook 7 and marimo."""
+"""Test the form in other hosts: Notebook 7 and marimo."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _(form):
 
 @pytest.fixture
 def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
-    """The address of a marimo app that shows a form."""
+    """The URL of a marimo app with a form."""
     (tmp_path / "app.py").write_text(MARIMO_APP)
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
@@ -72,7 +72,7 @@ def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
 
 
 def run_from(form: Page | Locator) -> None:
-    """Type a prompt, press Run, and see the picture."""
+    """Type a prompt, press Run, and wait for the image."""
     prompt = form.get_by_label("prompt", exact=True)
     expect(prompt).to_be_visible(timeout=60_000)
     prompt.fill("a cat by the sea, oil")
@@ -85,13 +85,13 @@ def run_from(form: Page | Locator) -> None:
     assert handle.evaluate("async img => { await img.decode(); return img.naturalWidth > 0 }")
 
 
-def test_the_form_runs_in_marimo(marimo: str, page: Page) -> None:
+def test_form_runs_in_marimo(marimo: str, page: Page) -> None:
     page.goto(marimo)
     run_from(page)
 
 
 @pytest.mark.own_page
-def test_the_form_runs_in_notebook_7(open_notebook: Callable[..., Notebook]) -> None:
+def test_form_runs_in_notebook_7(open_notebook: Callable[..., Notebook]) -> None:
     notebook = open_notebook(
         f"from comfykit_jupyter import ComfyKit\nform = ComfyKit().form({str(WORKFLOW)!r}, steps=12)\nform",
         "print(form.status, form.result.params['prompt'])",

@@ -1,4 +1,4 @@
-"""Looking closer: by fingers, by the wheel, by keys."""
+"""Test zooming in the lightbox: by touch, wheel and keys."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ form"""
 
 
 class Fingers:
-    """Fingers on the screen, which move together."""
+    """Fingers on a touch screen that move together."""
 
     def __init__(self, page: Page) -> None:
         self._devtools: CDPSession = page.context.new_cdp_session(page)
 
     def go(self, begin: tuple[Point, ...], end: tuple[Point, ...], steps: int = 8) -> None:
-        """Put them down, move them in so many steps, and lift them."""
+        """Touch the screen, move in this many steps, and lift the fingers."""
         self._send("touchStart", begin)
         for step in range(1, steps + 1):
             part = step / steps
@@ -42,8 +42,8 @@ class Fingers:
         self._devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touched})
 
 
-def view_of(picture: Locator) -> tuple[float, float, float]:
-    """How far a picture is moved, and its scale."""
+def read_view(picture: Locator) -> tuple[float, float, float]:
+    """Return the offset and the scale of an image."""
     style = picture.get_attribute("style") or ""
     found = re.search(r"translate\((.+?)px, (.+?)px\) scale\((.+?)\)", style)
     assert found, style
@@ -53,7 +53,7 @@ def view_of(picture: Locator) -> tuple[float, float, float]:
 
 @pytest.fixture
 def box(open_notebook: Open, page: Page) -> Locator:
-    """The lightbox with the newest of two pictures."""
+    """The lightbox with the newest of two images."""
     notebook = open_notebook(FORM)
     notebook.run(0)
     form = notebook.output(0)
@@ -67,27 +67,27 @@ def box(open_notebook: Open, page: Page) -> Locator:
     return box
 
 
-def test_two_fingers_zoom_about_what_is_between_them_and_one_moves_or_turns(box: Locator, page: Page) -> None:
+def test_two_fingers_zoom_around_their_center_and_one_moves_or_turns(box: Locator, page: Page) -> None:
     picture, fingers = box.locator(".ck-pane img"), Fingers(page)
     pane = box.locator(".ck-pane").bounding_box()
     assert pane
     x, y = pane["x"] + pane["width"] / 2, pane["y"] + pane["height"] / 2
     fingers.go(((x + 50, y), (x + 150, y)), ((x, y), (x + 200, y)))
-    right, down, scale = view_of(picture)
+    right, down, scale = read_view(picture)
     assert scale == pytest.approx(2, rel=0.01)
-    assert (right, down) == pytest.approx((-100, 0), abs=2)  # 100 px right of the middle stays where it is
+    assert (right, down) == pytest.approx((-100, 0), abs=2)  # the point 100 px right of the middle stays in place
     fingers.go(((x, y),), ((x + 40, y + 30),))
-    assert view_of(picture) == pytest.approx((right + 40, 30, scale), abs=2)
+    assert read_view(picture) == pytest.approx((right + 40, 30, scale), abs=2)
     fingers.go(((x, y),), ((x + 5000, y),))
-    assert view_of(picture)[0] <= pane["width"] / 2 + 1  # never out of sight
+    assert read_view(picture)[0] <= pane["width"] / 2 + 1  # always partly visible
     page.keyboard.press("0")
-    assert view_of(picture) == (0, 0, 1)
+    assert read_view(picture) == (0, 0, 1)
     first = box.get_attribute("aria-label")
     fingers.go(((x + 100, y),), ((x - 100, y),))
     expect(box).not_to_have_attribute("aria-label", first or "")
 
 
-def test_the_wheel_zooms_about_the_pointer_and_keys_about_the_middle(box: Locator, page: Page) -> None:
+def test_wheel_zooms_around_the_pointer_and_keys_around_the_middle(box: Locator, page: Page) -> None:
     picture = box.locator(".ck-pane img")
     pane = box.locator(".ck-pane").bounding_box()
     assert pane
@@ -95,17 +95,17 @@ def test_the_wheel_zooms_about_the_pointer_and_keys_about_the_middle(box: Locato
     page.mouse.move(x, y)
     page.mouse.wheel(0, -400)
     expect(picture).not_to_have_attribute("style", re.compile(r"scale\(1\)"))
-    right, down, scale = view_of(picture)
+    right, down, scale = read_view(picture)
     assert (right, down) == pytest.approx((120 * (1 - scale), -80 * (1 - scale)), abs=2)
     page.keyboard.press("0")
     for _ in range(3):
         page.keyboard.press("+")
     page.keyboard.press("-")
-    assert view_of(picture)[2] == pytest.approx(1.25**3 * 0.8)
+    assert read_view(picture)[2] == pytest.approx(1.25**3 * 0.8)
     page.mouse.dblclick(x, y)
-    assert view_of(picture) == (0, 0, 1)
+    assert read_view(picture) == (0, 0, 1)
     page.set_viewport_size({"width": 600, "height": 260})
     whole = picture.bounding_box()
     assert whole
     page.keyboard.press("1")
-    assert view_of(picture)[2] == pytest.approx(256 / min(whole["width"], whole["height"]), rel=0.01)
+    assert read_view(picture)[2] == pytest.approx(256 / min(whole["width"], whole["height"]), rel=0.01)

@@ -1,4 +1,4 @@
-"""What goes on while the kernel is busy, the page is loaded anew, or the notebook gets another name."""
+"""Test the form while the kernel is busy, after a reload, and after the notebook was renamed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RENAME = "name => window.jupyterapp.shell.currentWidget.context.rename(name)"
 
 @pytest.fixture
 def old_kernel() -> str:
-    """A kernel that hears nothing of the page while a cell runs."""
+    """An older kernel that receives no messages of the page while a cell runs."""
     if not (KERNELS / "6.31.0").is_dir():
         pytest.skip("ipykernel 6.31.0 is not installed beside: make test does")
     return "ipykernel-6.31.0"
 
 
-def test_a_reload_during_a_cell_that_awaits_goes_on_live(open_notebook: Open) -> None:
+def test_reload_during_an_awaiting_cell_stays_live(open_notebook: Open) -> None:
     cell = "form = kit.form(wf, width=256, height=256, steps=5000)\ndisplay(form)\nrun = form.run()\nawait run"
     notebook = open_notebook(SETUP, cell, "print(form.status, kit.server().running)")
     notebook.run(0)
@@ -51,9 +51,7 @@ def test_a_reload_during_a_cell_that_awaits_goes_on_live(open_notebook: Open) ->
     assert notebook.run(2).strip() == "cancelled 0"
 
 
-def test_a_form_says_that_its_kernel_is_busy_and_runs_when_it_is_free(
-    open_notebook: Open, lab: Lab, old_kernel: str
-) -> None:
+def test_form_shows_a_busy_kernel_and_runs_when_it_is_free(open_notebook: Open, lab: Lab, old_kernel: str) -> None:
     gate = lab.notebooks / "gate"
     notebook = open_notebook(
         FORM, f"while not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.05)", kernel=old_kernel
@@ -69,9 +67,7 @@ def test_a_form_says_that_its_kernel_is_busy_and_runs_when_it_is_free(
     expect(form.get_by_role("status").first).to_contain_text("Done in")
 
 
-def test_cancel_in_a_cell_that_shows_a_run_leaves_it_where_the_kernel_hears_nothing(
-    open_notebook: Open, old_kernel: str
-) -> None:
+def test_cancel_interrupts_a_kernel_that_receives_no_messages(open_notebook: Open, old_kernel: str) -> None:
     notebook = open_notebook(
         f"%load_ext comfykit_jupyter\n{SETUP}\nrun = kit.submit(wf, width=256, height=256, steps=5000)",
         "%comfykit attach {run.prompt_id}",
@@ -91,9 +87,7 @@ def test_cancel_in_a_cell_that_shows_a_run_leaves_it_where_the_kernel_hears_noth
 
 
 @pytest.mark.own_page
-def test_what_was_typed_stays_with_the_notebook_under_any_name_and_address(
-    open_notebook: Open, lab: Lab, page: Page
-) -> None:
+def test_draft_stays_with_a_renamed_or_moved_notebook(open_notebook: Open, lab: Lab, page: Page) -> None:
     notebook = open_notebook(FORM)
     prompt = notebook.output(0).get_by_label("prompt", exact=True)
     notebook.run(0)

@@ -1,4 +1,4 @@
-"""`%comfykit run` in a busy cell: live, stopped from the page and by ■ on every kernel, and what it leaves behind."""
+"""Test `%comfykit run` in a busy cell: live updates, Cancel and ■ on every kernel, and its static output."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LONG = "%comfykit run {wf} steps=3000 width=256 height=256"
 
 @pytest.fixture(params=KERNEL_NAMES)
 def kernel(request: pytest.FixtureRequest) -> str:
-    """The kernels: the newest, and the older ones that are installed beside it."""
+    """Each kernel in turn: the newest, and the older ones installed beside it."""
     return str(request.param)
 
 
 @pytest.fixture(params=["lab", "notebook_7"])
 def host(request: pytest.FixtureRequest) -> str:
-    """JupyterLab and Notebook 7."""
+    """JupyterLab and Notebook 7 in turn."""
     return str(request.param)
 
 
@@ -52,7 +52,7 @@ def test_cancel_in_the_page_stops_a_busy_cell(open_notebook: Open, kernel: str, 
     assert notebook.run(3).strip() == "server 0 0"
 
 
-def test_the_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, host: str) -> None:
+def test_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, host: str) -> None:
     notebook = open_notebook(SETUP, RUN, LONG, AFTER, kernel=kernel, host=host)
     notebook.run(0)
     notebook.run(1)
@@ -66,7 +66,7 @@ def test_the_stop_button_stops_a_busy_cell(open_notebook: Open, kernel: str, hos
     assert notebook.run(3).strip() == "server 0 0"
 
 
-def test_the_cell_keeps_a_static_picture_that_shows_without_a_kernel(open_notebook: Open) -> None:
+def test_static_output_is_shown_without_a_kernel(open_notebook: Open) -> None:
     notebook = open_notebook(
         SETUP,
         RUN,
@@ -87,7 +87,7 @@ def test_the_cell_keeps_a_static_picture_that_shows_without_a_kernel(open_notebo
     assert notebook.output(2).locator("img").count() == 1
 
 
-def test_run_all_runs_the_cells_behind_asyncio_run(open_notebook: Open) -> None:
+def test_run_all_runs_the_cells_after_asyncio_run(open_notebook: Open) -> None:
     example = """
 import asyncio
 async def main():

@@ -1,4 +1,4 @@
-"""What one does with outputs, and what of a form outlives its kernel, in a real JupyterLab."""
+"""Test the outputs of a form, and what outlives the kernel, in JupyterLab."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ form"""
 
 
 def run_times(form: Locator, times: int) -> Locator:
-    """Run the form so often at once; the tiles of all that it gave, once they are there."""
+    """Run the form this many times at once, and return the tiles of the outputs."""
     tiles = form.locator(".ck-gallery .ck-open")
     before = tiles.count()
     form.get_by_label("Number of runs", exact=True).fill(str(times))
@@ -36,7 +36,7 @@ def run_times(form: Locator, times: int) -> Locator:
     return tiles
 
 
-def test_the_settings_of_a_run_come_back_and_make_it_again(open_notebook: Open) -> None:
+def test_applied_values_of_a_run_reproduce_it(open_notebook: Open) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)
     form = notebook.output(0)
@@ -56,7 +56,7 @@ def test_the_settings_of_a_run_come_back_and_make_it_again(open_notebook: Open) 
     assert form.locator("figcaption").first.get_attribute("title") == made_by
 
 
-def test_an_output_is_dragged_into_the_form(open_notebook: Open) -> None:
+def test_output_is_dragged_into_the_form(open_notebook: Open) -> None:
     notebook = open_notebook(FROM_PICTURE, "print(form.status, form.result.prompt['1']['inputs']['image'])")
     notebook.run(0)
     form = notebook.output(0)
@@ -69,7 +69,7 @@ def test_an_output_is_dragged_into_the_form(open_notebook: Open) -> None:
     assert notebook.run(1).startswith("completed")
 
 
-def test_the_code_of_an_output_makes_it_again(open_notebook: Open, page: Page) -> None:
+def test_code_of_an_output_reproduces_it(open_notebook: Open, page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     notebook = open_notebook(FORM, "", "print(result.image.read() == form.result.image.read())")
     notebook.run(0)
@@ -83,7 +83,7 @@ def test_the_code_of_an_output_makes_it_again(open_notebook: Open, page: Page) -
     assert notebook.run(2).strip() == "True"
 
 
-def test_two_outputs_are_compared_beside_and_over_each_other(open_notebook: Open, page: Page) -> None:
+def test_two_outputs_are_compared_side_by_side_and_overlaid(open_notebook: Open, page: Page) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)
     run_times(notebook.output(0), 2).first.click()
@@ -116,7 +116,7 @@ def test_two_outputs_are_compared_beside_and_over_each_other(open_notebook: Open
     expect(box).to_have_count(0)
 
 
-def test_what_was_typed_outlives_the_kernel_and_code_goes_before_it(open_notebook: Open, page: Page) -> None:
+def test_draft_outlives_the_kernel_but_code_takes_precedence(open_notebook: Open, page: Page) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)
     form = notebook.output(0)
@@ -130,7 +130,7 @@ def test_what_was_typed_outlives_the_kernel_and_code_goes_before_it(open_noteboo
     expect(notebook.output(0).get_by_role("spinbutton", name="steps", exact=True)).to_have_value("4")
 
 
-def test_seeds_count_up_from_run_to_run(open_notebook: Open) -> None:
+def test_seeds_are_incremented_from_run_to_run(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "print(form.values['seed'])")
     notebook.run(0)
     form = notebook.output(0)
@@ -146,7 +146,7 @@ def test_seeds_count_up_from_run_to_run(open_notebook: Open) -> None:
         assert used in captions
 
 
-def test_a_thousand_outputs_are_a_few_elements(open_notebook: Open, page: Page) -> None:
+def test_thousand_outputs_use_few_elements(open_notebook: Open, page: Page) -> None:
     notebook = open_notebook(
         FORM,
         """
@@ -165,6 +165,6 @@ form.runs = [dict(brief, id=f"r{r}", items=[dict(item, key=str(i)) for i in rang
         gallery.evaluate("(box, top) => { box.scrollTop = top }", part * height)
         expect(gallery.locator(".ck-open").first).to_be_visible()
         assert notebook.output(0).locator(".ck-root *").count() <= 500
-    # The last of them is there, and the keyboard comes to it.
+    # The last tile is present and can be reached by keyboard.
     gallery.locator(".ck-open").last.focus()
     expect(gallery.locator(".ck-open").last).to_be_in_viewport()

@@ -1,4 +1,4 @@
-"""The widget where a page may run nothing but its own scripts: `script-src 'self' blob:`.
+"""Test the widget under a content security policy that allows only the page's own scripts: `script-src 'self' blob:`.
 
 JupyterLab itself evaluates code (its settings are checked by functions that it makes), so the strict policy is held by
 a page of ours that loads the widget as anywidget does. What JupyterLab needs is added for JupyterLab alone.
@@ -60,7 +60,7 @@ from comfykit_jupyter import ComfyKit
 ComfyKit().form(os.environ["WORKFLOWS"] + "/text_to_image.json", width=256, height=256, steps=4)"""
 
 
-def test_a_page_that_runs_only_its_own_scripts_has_a_form_a_preview_pictures_and_a_lightbox(page: Page) -> None:
+def test_form_preview_images_and_lightbox_work_under_a_strict_policy(page: Page) -> None:
     out = io.BytesIO()
     Image.linear_gradient("L").resize((64, 64)).save(out, "PNG")
     item = {"key": "0", "kind": "image", "name": "a.png", "node": "Save", "var": "", "temp": False, "mime": "image/png"}
@@ -99,12 +99,12 @@ def test_a_page_that_runs_only_its_own_scripts_has_a_form_a_preview_pictures_and
     page.locator(".ck-gallery .ck-open img").click()
     expect(page.get_by_role("dialog").locator(".ck-pane img")).to_be_visible()
     assert page.evaluate("violations") == []
-    # The policy is alive.
+    # The policy is in force.
     page.evaluate("document.head.append(Object.assign(document.createElement('script'), { textContent: '1' }))")
     page.wait_for_function("violations.length === 1")
 
 
-def test_jupyterlab_with_a_strict_policy_runs_a_form(page: Page, environment: dict[str, str], tmp_path: Path) -> None:
+def test_form_runs_in_jupyterlab_with_a_strict_policy(page: Page, environment: dict[str, str], tmp_path: Path) -> None:
     headers = {"headers": {"Content-Security-Policy": f"{STRICT} 'unsafe-eval'"}}
     with running_lab(tmp_path, environment, "lab", f"--ServerApp.tornado_settings={json.dumps(headers)}") as lab:
         lab.write("policy.ipynb", [FORM])

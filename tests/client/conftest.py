@@ -1,4 +1,4 @@
-"""Kits, proxies and gates for the tests of the client."""
+"""Fixtures of the client's tests: kits, proxies and gates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MakeKit = Callable[..., ComfyKit]
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees what the machine has set."""
+    """Remove the machine's own settings from the environment."""
     for name in ("BASE_URL", "EXECUTOR_TYPE", "API_KEY", "COOKIES"):
         monkeypatch.delenv(f"COMFYUI_{name}", raising=False)
     for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE"):
@@ -31,7 +31,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_kit(sandbox: Sandbox) -> Iterator[MakeKit]:
-    """A function that makes kits, for the embedded server unless told otherwise; they are closed at the end."""
+    """A factory of kits, by default for the embedded server. They are closed at the end."""
     kits: list[ComfyKit] = []
 
     def make(url: str | None = None, **options: Any) -> ComfyKit:
@@ -63,14 +63,14 @@ def proxy(sandbox: Sandbox) -> Iterator[Proxy]:
 
 @pytest.fixture
 def gate() -> Iterator[tuple[str, Gate]]:
-    """A gate and its name; it is opened at the end, whatever happened."""
+    """A gate and its name; it is always opened at the end."""
     name = uuid.uuid4().hex
     yield name, GATES[name]
     GATES.pop(name).open()
 
 
 class Jobs:
-    """What a server holds: asked directly, beside the client."""
+    """The jobs of a server, asked for directly instead of through the client."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, verify=False, timeout=20)
@@ -79,15 +79,15 @@ class Jobs:
         self._http.close()
 
     def queue(self) -> list[str]:
-        """The ids of the jobs that run or wait."""
+        """Return the IDs of the running and queued jobs."""
         found = self._http.get("/queue").json()
         return [item[1] for part in ("queue_running", "queue_pending") for item in found[part]]
 
     def expect(self, *prompt_ids: str) -> None:
-        """These jobs run or wait, and no others; one that has just ended may take a moment to be put away."""
+        """Wait until exactly these jobs are running or queued: one that just ended may take a moment to go."""
         deadline = time.monotonic() + PATIENCE
         while self.queue() != [*prompt_ids]:
-            assert time.monotonic() < deadline, f"{self.queue()} are there, not {prompt_ids}"
+            assert time.monotonic() < deadline, f"the queue has {self.queue()}, not {prompt_ids}"
             time.sleep(0.001)
 
     def history(self, prompt_id: str) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ class Jobs:
         return found
 
     def post(self, prompt: dict[str, Any]) -> str:
-        """Somebody else's job."""
+        """Post a job as another client would."""
         answer = self._http.post("/prompt", json={"prompt": prompt}).raise_for_status().json()
         return str(answer["prompt_id"])
 

@@ -1,4 +1,4 @@
-"""Nodes that only tests need: one that waits for the test, one that fails, one that shows whatever it is told to."""
+"""Nodes for tests: one that waits for the test, one that fails, and one with any output."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from PIL import Image
 from comfykit_jupyter.sandbox.node import Context, Output, node
 
 PATIENCE = 20.0
-"""Seconds after which a test gives up; nothing waits that long when all is well."""
+"""Seconds after which a test gives up; a passing test never waits that long."""
 
 
 class Gate:
-    """What a test and a `TestGate` node share: the node has begun, the node may go on."""
+    """Two signals between a test and a `TestGate` node: the node has started, the node may continue."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.opened = threading.Event()
 
     def wait(self) -> None:
-        """Wait until the node runs."""
-        assert self.begun.wait(PATIENCE), "the node did not begin"
+        """Wait until the node is running."""
+        assert self.begun.wait(PATIENCE), "the node did not start"
 
     def open(self) -> None:
-        """Let the node go on."""
+        """Let the node continue."""
         self.opened.set()
 
 
 GATES: dict[str, Gate] = defaultdict(Gate)
-"""By the name that the node's input gives."""
+"""Gates by the name in the node's input."""
 
 
 @node(
@@ -44,7 +44,7 @@ GATES: dict[str, Gate] = defaultdict(Gate)
     fingerprint=lambda folders, **inputs: float("nan"),
 )
 def gate(context: Context, image: Any, name: str, steps: int) -> Output:
-    """Take some steps, each with a preview, and wait before the last one until the test says so."""
+    """Take some steps with previews, and wait before the last one until the gate is opened."""
     gate = GATES[name]
     for step in range(1, steps):
         context.report_progress(step, steps, Image.new("RGB", (16, 16), (step, 0, 0)))
@@ -69,5 +69,5 @@ def boom(_: Context, image: Any) -> Output:
     output_node=True,
 )
 def show(_: Context, output: str) -> Output:
-    """Show what the JSON says, be it sensible or not."""
+    """Return the output that the JSON describes, valid or not."""
     return Output((), json.loads(output))

@@ -1,4 +1,4 @@
-"""This package and the public `comfykit` 0.1.12, each in a process of its own, for the same scenarios (play.py)."""
+"""Run this package and the public `comfykit` 0.1.12, each in its own process, through the same scenarios (play.py)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = Path(os.environ.get("COMFYKIT_PYTHON") or ROOT / ".venv/comfykit/bin/python")
-"""A Python that has comfykit 0.1.12; `make .venv/.comfykit` makes it."""
+"""A Python with comfykit 0.1.12, installed by `make .venv/.comfykit`."""
 
 OURS, THEIRS = "comfykit_jupyter", "comfykit"
 
 
 class Package:
-    """A package that has the ComfyKit API, in a process of its own."""
+    """A package with the ComfyKit API, running in its own process."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -34,10 +34,10 @@ class Package:
         )  # fmt: skip
 
     def play(self, scenario: str, **arguments: Any) -> Any:
-        """Play a scenario; returns what it tells.
+        """Run a scenario and return its result.
 
         Raises:
-            RuntimeError: the process ended.
+            RuntimeError: The process ended.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -49,12 +49,12 @@ class Package:
         return json.loads(line)
 
     def execute(self, url: str, workflow: Path, params: Any = None, *, executor: str = "http", **more: Any) -> Any:
-        """`await ComfyKit(url, executor_type=executor).execute(workflow, params)`, told as a dict."""
+        """Return the result of `ComfyKit(url, executor_type=executor).execute(workflow, params)` as a dict."""
         kit = {"comfyui_url": url, "executor_type": executor, **more.pop("kit", {})}
         return self.play("execute", kit=kit, workflow=workflow, params=params, **more)
 
     def close(self) -> None:
-        """End the process, also one that has work left which it can't be talked out of."""
+        """End the process, by force if it does not stop by itself."""
         try:
             self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
@@ -62,8 +62,8 @@ class Package:
             self._process.communicate()
 
 
-def opened(name: str) -> Iterator[Package]:
-    """The package of this name, for as long as it is needed; skips where it isn't installed."""
+def open_package(name: str) -> Iterator[Package]:
+    """Yield the package of this name, or skip the test if it is not installed."""
     if name == THEIRS and not ("COMFYKIT_PYTHON" in os.environ or (ROOT / ".venv/.comfykit").exists()):
         pytest.skip("comfykit 0.1.12 is not installed in .venv/comfykit: `make .venv/.comfykit`")
     package = Package(name)

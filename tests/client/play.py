@@ -1,9 +1,9 @@
-"""Scenarios for any package that has the ComfyKit API: run in a process of its own, by a Python that has the package.
+"""Scenarios for any package with the ComfyKit API, run in a process of a Python that has it.
 
     python play.py PACKAGE
 
-Reads requests `{"scenario", ...arguments}`, one JSON a line, and answers each with one. Only the standard library is
-imported here: the public package must not see ours, nor we it.
+Reads requests `{"scenario", ...arguments}`, one JSON per line, and answers each with one. Imports only the standard
+library: the two packages must not see each other.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
-"""A red picture of 1 × 1 pixel."""
+"""A red image of 1 × 1 pixel."""
 
 
-def told(result: Any) -> dict[str, Any]:
-    """A result as JSON. What one package calls `failed`, the other calls `error`: that is no defect."""
+def to_dict(result: Any) -> dict[str, Any]:
+    """Convert a result to JSON. Its status `error` in one package is `failed` in the other: not a defect."""
     found = {name: getattr(result, name) for name in PLAIN if hasattr(result, name)}
     found["status"] = {"error": "failed"}.get(result.status, result.status)
     for name in LISTS:
@@ -42,41 +42,41 @@ def told(result: Any) -> dict[str, Any]:
 async def execute(
     kit_class: Any, kit: dict[str, Any], workflow: str, params: dict[str, Any] | None, seconds: float = 20.0
 ) -> dict[str, Any]:
-    """`await kit.execute(…)`: the result, or how it ended otherwise."""
+    """Return the result of `kit.execute(…)`, or how it ended otherwise."""
     try:
-        return told(await asyncio.wait_for(kit_class(**kit).execute(workflow, params), seconds))
+        return to_dict(await asyncio.wait_for(kit_class(**kit).execute(workflow, params), seconds))
     except asyncio.TimeoutError:
         return {"status": "hangs"}
-    except Exception as error:  # noqa: BLE001 - whatever a package raises is what is asked for
+    except Exception as error:  # noqa: BLE001 - any exception is the scenario's result
         return {"status": "raises", "msg": f"{type(error).__name__}: {error}"}
 
 
 async def execute_json(kit_class: Any, kit: dict[str, Any], graph: Any) -> dict[str, Any]:
-    """`await kit.execute_json(…)`, and what a notebook would show of the result."""
+    """Return the result of `kit.execute_json(…)`, and whether a notebook would display it."""
     result = await kit_class(**kit).execute_json(graph)
     shown = any(hasattr(result, name) for name in ("_repr_html_", "_repr_mimebundle_", "_ipython_display_"))
-    return {**told(result), "shown": shown}
+    return {**to_dict(result), "shown": shown}
 
 
 async def execute_both(kit_class: Any, kits: list[dict[str, Any]], workflow: str) -> list[dict[str, Any]]:
-    """The same by several kits."""
+    """Run the same workflow with several kits."""
     return [await execute(kit_class, kit, workflow, None) for kit in kits]
 
 
 async def close(kit_class: Any, kit: dict[str, Any], workflow: str) -> dict[str, Any]:
-    """A run, and then the end of the kit, twice over, and by `async with`."""
+    """Run a workflow, then close the kit twice and by `async with`."""
     try:
         async with kit_class(**kit) as made:
             result = await made.execute(workflow)
         await made.close()
         await made.close()
-    except Exception as error:  # noqa: BLE001 - whatever a package raises is what is asked for
+    except Exception as error:  # noqa: BLE001 - any exception is the scenario's result
         return {"status": "raises", "msg": f"{type(error).__name__}: {error}"}
-    return told(result)
+    return to_dict(result)
 
 
 async def pictures(kit_class: Any, kit: dict[str, Any], workflow: str, parameter: str, folder: str) -> list[str]:
-    """How a run ends that is given a picture as a path object, as bytes, as an open file."""
+    """Return how runs end with an image given as a path object, as bytes, and as an open file."""
     path = Path(folder) / "given.png"
     path.write_bytes(PIXEL)
     ends = []
@@ -88,14 +88,14 @@ async def pictures(kit_class: Any, kit: dict[str, Any], workflow: str, parameter
 
 
 async def settings(kit_class: Any, kit: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
-    """What a kit's settings are in an environment."""
+    """Return a kit's settings in this environment."""
     with _environment(environment):
         made = kit_class(**kit)
     return {name: getattr(made, name) for name in ("comfyui_url", "executor_type", "runninghub_retry_count")}
 
 
 async def leave(kit_class: Any, kit: dict[str, Any], workflow: str, seconds: float) -> str:
-    """Cancel the waiting task after a while; one that takes no notice is left behind."""
+    """Cancel the waiting task after `seconds`, and return whether it ended."""
     task = asyncio.ensure_future(kit_class(**kit).execute(workflow))
     await asyncio.wait({task}, timeout=seconds)
     if task.done():
@@ -106,7 +106,7 @@ async def leave(kit_class: Any, kit: dict[str, Any], workflow: str, seconds: flo
 
 
 async def requirements(kit_class: Any) -> list[str]:
-    """What the installed package says that it needs."""
+    """Return the declared requirements of the installed package."""
     return importlib.metadata.requires(kit_class.__module__.partition(".")[0]) or []
 
 
@@ -128,7 +128,7 @@ SCENARIOS = {
 
 
 def main(package: str) -> None:
-    """Play scenarios until there are no more requests."""
+    """Run scenarios until there are no more requests."""
     answers = sys.stdout
     sys.stdout = sys.stderr
     kit_class = importlib.import_module(package).ComfyKit

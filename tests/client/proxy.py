@@ -1,4 +1,4 @@
-"""Servers for tests, each in a thread of its own: one in front of a ComfyUI that can misbehave, and one with files."""
+"""Servers for tests, each in its own thread: a base class, and a proxy that makes a ComfyUI misbehave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connecti
 
 
 class Served:
-    """A handler of all requests, served on a free port of this machine while a `with` block lasts."""
+    """A server that passes all requests to one handler, on a free local port, during a `with` block."""
 
     def __init__(self, handler: Handler | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.port = 0
@@ -40,7 +40,7 @@ class Served:
         raise NotImplementedError
 
     async def closing(self) -> None:
-        """What else there is to close."""
+        """Close what a subclass opened."""
 
     def __enter__(self) -> Any:
         self._thread.start()
@@ -83,7 +83,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Seen:
-    """One request that came by."""
+    """One received request."""
 
     method: str
     path: str
@@ -93,27 +93,27 @@ class Seen:
 
 @dataclass
 class Sockets:
-    """How `/ws` is treated: passed on, refused, or left unanswered; and how many are open."""
+    """How `/ws` is handled (passed on, refused, or unanswered), and which sockets are open."""
 
     treatment: Literal["pass", "refuse", "hang"] = "pass"
     flags: bool = True
     """Whether the client's feature flags are passed on."""
     greeting: Sequence[str | bytes] = ()
-    """Frames that come before the server's."""
+    """Frames sent before the server's."""
     answered: bool = False
     """Whether `Proxy.answer` is asked first."""
     cut_after: int | None = None
-    """Break a socket, without a goodbye, after so many of the server's frames."""
+    """Abort a socket after this many frames from the server."""
     opened: int = 0
     open: set[asyncio.Transport] = field(default_factory=set)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
 class Proxy(Served):
-    """In front of a server: passes everything on, notes what came, and misbehaves as told.
+    """A proxy in front of a server that records requests and misbehaves on demand.
 
-    `answer(request)` may give an answer instead of the server's; the answers to `lost` paths are cut off after the
-    server has got the request, those to `held` paths wait for an event.
+    `answer(request)` can return a response instead of the server's. For `lost` paths the connection is aborted after
+    the server has received the request; responses to `held` paths wait for an event.
     """
 
     def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
@@ -132,12 +132,12 @@ class Proxy(Served):
         return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
 
     def wait_for(self, wanted: Callable[[Seen], bool]) -> None:
-        """Wait until a request of this kind has come."""
+        """Wait until a matching request has been received."""
         with self.came:
             assert self.came.wait_for(lambda: any(map(wanted, self.seen)), 20)
 
     def cut(self) -> None:
-        """Break all sockets, without a goodbye."""
+        """Abort all sockets."""
 
         def abort() -> None:
             for transport in self.sockets.open:
@@ -209,7 +209,7 @@ class Proxy(Served):
 
 
 async def _pass_on(source: Any, target: Any, limit: int | None = None) -> bool:
-    """Pass frames on until one end closes, or there have been so many: whether that was the reason."""
+    """Pass frames on until one end closes or the limit is reached; return whether it was the limit."""
     count = 0
     async for message in source:
         try:

@@ -1,4 +1,4 @@
-"""A run is found again by its prompt_id: waiting, running, ended, or gone."""
+"""Test attaching to a queued, running, finished or deleted job by its prompt ID."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wait_for(run: Run, status: str) -> None:
     stop()
 
 
-def test_a_run_that_has_ended_gives_its_result_again(kit: ComfyKit, make_kit: MakeKit) -> None:
+def test_finished_run_gives_its_result_again(kit: ComfyKit, make_kit: MakeKit) -> None:
     first = kit.run(workflows.picture(), color=4711)
     again = make_kit().attach(str(first.prompt_id)).result()
     assert again.status == "completed"
@@ -50,7 +50,7 @@ def test_a_run_that_has_ended_gives_its_result_again(kit: ComfyKit, make_kit: Ma
     assert again.image.pil().size == (32, 16)
 
 
-def test_the_seeds_of_a_recorded_run_are_those_that_were_drawn(kit: ComfyKit, make_kit: MakeKit) -> None:
+def test_seeds_of_a_finished_run_are_found(kit: ComfyKit, make_kit: MakeKit) -> None:
     graph = workflows.picture()
     graph["1"]["_meta"]["title"] = "$seed.color"
     first = kit.run(graph, seed="random")
@@ -59,7 +59,7 @@ def test_the_seeds_of_a_recorded_run_are_those_that_were_drawn(kit: ComfyKit, ma
     assert again.params == first.params
 
 
-def test_a_failed_run_fails_again_with_what_it_made(kit: ComfyKit, make_kit: MakeKit) -> None:
+def test_failed_run_fails_again_with_its_outputs(kit: ComfyKit, make_kit: MakeKit) -> None:
     with pytest.raises(RunFailed) as first:
         kit.run(workflows.failing())
     with pytest.raises(RunFailed) as again:
@@ -69,68 +69,68 @@ def test_a_failed_run_fails_again_with_what_it_made(kit: ComfyKit, make_kit: Mak
     assert again.value.result.images == first.value.result.images
 
 
-def test_a_running_one_is_followed_to_its_end(kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_running_job_is_followed_to_its_end(kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     found = make_kit().attach(run.prompt_id)
     wait_for(found, "running")
     assert found.workflow is not None
     assert found.workflow.get_title("3") == "The gate"
-    its.open()
+    node_gate.open()
     assert found.result().images == run.result().images
 
 
-def test_a_waiting_one_knows_its_place_and_runs(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+def test_queued_job_knows_its_position_and_runs(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     jobs.post(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     waiting = jobs.post(workflows.picture())
     found = kit.attach(waiting)
     known = threading.Event()
     found.subscribe(progress=lambda progress: known.set() if progress.queue_position == 1 else None)
     assert known.wait(20)
-    its.open()
+    node_gate.open()
     assert found.result().status == "completed"
 
 
-def test_both_who_submitted_and_who_attached_hear_of_it(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_submitted_and_attached_runs_both_receive_events(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     found = kit.attach(run.prompt_id)
     previews: list[Any] = []
     wait_for(found, "running")
     found.subscribe(preview=previews.append)
-    its.open()
+    node_gate.open()
     assert found.result().images == run.result().images
 
 
 @pytest.mark.parametrize("prompt_id", ["00000000-0000-4000-8000-000000000000", "../queue", "a b#1?x", "x\u2028"])
-def test_one_that_the_server_does_not_know_is_gone(prompt_id: str, kit: ComfyKit) -> None:
+def test_unknown_job_is_gone(prompt_id: str, kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match="does not know the job") as caught:
         kit.attach(prompt_id).result()
     assert caught.value.result.error.kind == "gone"
     assert caught.value.result.prompt_id == prompt_id
 
 
-def test_spaces_around_an_id_are_none_of_it(kit: ComfyKit) -> None:
+def test_spaces_around_an_id_are_ignored(kit: ComfyKit) -> None:
     first = kit.run(workflows.text())
     assert kit.attach(f" {first.prompt_id}\n").result().texts == first.texts
 
 
 @pytest.mark.parametrize("prompt_id", ["", " ", None, 5])
-def test_what_is_no_prompt_id_is_refused_at_once(prompt_id: Any, kit: ComfyKit) -> None:
+def test_invalid_prompt_id_is_rejected(prompt_id: Any, kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="prompt_id must be the ID of a job"):
         kit.attach(prompt_id)
 
 
-async def test_who_stops_waiting_leaves_the_run_alone(
+async def test_cancelled_wait_does_not_cancel_the_job(
     kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     found = make_kit().attach(run.prompt_id)
 
     async def wait() -> Any:
@@ -142,14 +142,14 @@ async def test_who_stops_waiting_leaves_the_run_alone(
     with pytest.raises(asyncio.CancelledError):
         await waiting
     jobs.expect(run.prompt_id)
-    its.open()
+    node_gate.open()
     assert (await found).images == (await run).images
 
 
-def test_cancelling_it_stops_the_job(kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+def test_cancel_stops_the_job(kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     found = make_kit().attach(run.prompt_id)
     found.cancel()
     for each, kind in ((found, "cancelled"), (run, "interrupted")):
@@ -159,10 +159,10 @@ def test_cancelling_it_stops_the_job(kit: ComfyKit, make_kit: MakeKit, gate: tup
     jobs.expect()
 
 
-def test_a_fresh_process_finds_what_one_that_was_killed_began(
+def test_new_process_attaches_to_the_job_of_a_killed_one(
     sandbox: Sandbox, kit: ComfyKit, gate: tuple[str, Gate], tmp_path: Path
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     path = tmp_path / "workflow.json"
     path.write_text(json.dumps(workflows.gated(name)))
     script = f"""
@@ -174,16 +174,16 @@ run.result()
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         prompt_id = process.stdout.readline().strip()
-        its.wait()
+        node_gate.wait()
         process.kill()
     found = kit.attach(prompt_id)
     wait_for(found, "running")
-    its.open()
+    node_gate.open()
     result = found.result()
     assert (result.prompt_id, len(result.images)) == (prompt_id, 1)
 
 
-def test_a_server_that_stays_away_is_given_up_in_the_end(make_kit: MakeKit) -> None:
+def test_unreachable_server_is_given_up(make_kit: MakeKit) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(RunFailed) as caught:
@@ -196,7 +196,7 @@ RECORDS: list[Any] = [{}, {"prompt": None}, {"prompt": [1, "x", {"1": 5}, None, 
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_a_record_of_any_shape_does_no_harm(record: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+def test_malformed_record_is_accepted(record: Any, proxy: Proxy, make_kit: MakeKit) -> None:
     entry = {"outputs": {"1": {"text": ["hello"]}}, "status": {"status_str": "success"}, **record}
     proxy.answer = lambda request: web.json_response({"odd": entry}) if request.path == "/history/odd" else None
     result = make_kit(proxy.url).attach("odd").result()

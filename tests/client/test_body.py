@@ -1,4 +1,4 @@
-"""The body of an answer, however it is packed and cut."""
+"""Test reading response bodies that arrive in any pieces, compressed or not, up to a limit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from comfykit_jupyter.client.transport.body import TooLarge, read_body
 LARGE = 1 << 30
 
 
-class Cut(httpx.AsyncByteStream):
-    """Bytes that come in pieces of these sizes, and then all that is left."""
+class PieceStream(httpx.AsyncByteStream):
+    """A stream of pieces of these sizes, followed by the rest."""
 
     def __init__(self, data: bytes, sizes: list[int]) -> None:
         self._data, self._sizes = data, sizes
@@ -33,7 +33,9 @@ class Cut(httpx.AsyncByteStream):
 
 def read(data: bytes, sizes: list[int], encoding: str = "", limit: int = LARGE) -> bytes:
     headers = {"Content-Encoding": encoding} if encoding else {}
-    answer = httpx.Response(200, headers=headers, stream=Cut(data, sizes), request=httpx.Request("GET", "http://x/"))
+    answer = httpx.Response(
+        200, headers=headers, stream=PieceStream(data, sizes), request=httpx.Request("GET", "http://x/")
+    )
     return asyncio.run(read_body(answer, limit)).content
 
 
@@ -42,13 +44,13 @@ SIZES = st.lists(st.integers(0, 500), max_size=20)
 
 
 @given(DATA, SIZES)
-def test_it_is_the_same_wherever_it_is_cut_packed_or_not(data: bytes, sizes: list[int]) -> None:
+def test_body_does_not_depend_on_its_pieces(data: bytes, sizes: list[int]) -> None:
     assert read(data, sizes) == data
     assert read(gzip.compress(data), sizes, "gzip") == data
 
 
 @given(DATA, SIZES, st.integers(1, 40))
-def test_one_that_ends_too_early_is_not_taken_for_whole(data: bytes, sizes: list[int], less: int) -> None:
+def test_truncated_compressed_body_is_rejected(data: bytes, sizes: list[int], less: int) -> None:
     packed = gzip.compress(data)
     cut = packed[: max(1, len(packed) - less)]
     with pytest.raises(httpx.DecodingError):
@@ -56,7 +58,7 @@ def test_one_that_ends_too_early_is_not_taken_for_whole(data: bytes, sizes: list
 
 
 @given(DATA, SIZES, st.data())
-def test_no_more_is_read_than_is_allowed(data: bytes, sizes: list[int], choose: st.DataObject) -> None:
+def test_no_more_than_the_limit_is_read(data: bytes, sizes: list[int], choose: st.DataObject) -> None:
     limit = choose.draw(st.integers(0, len(data)))
     packed = gzip.compress(data)
     if limit < len(data):
@@ -68,6 +70,6 @@ def test_no_more_is_read_than_is_allowed(data: bytes, sizes: list[int], choose: 
 
 
 @given(st.binary(min_size=1, max_size=3000), SIZES)
-def test_whatever_is_said_to_be_packed_is_read_or_refused(data: bytes, sizes: list[int]) -> None:
+def test_invalid_gzip_is_rejected(data: bytes, sizes: list[int]) -> None:
     with contextlib.suppress(httpx.DecodingError):
         assert read(data, sizes, "gzip") == gzip.decompress(data)

@@ -1,4 +1,4 @@
-"""Cancelling: wherever the job is, whoever cancels it, it ends on the server, and nobody else's does."""
+"""Test that cancelling stops the job on the server, in every state and way, and no other job."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def is_known(run: Run) -> bool:
 
 
 def wait_for(run: Run, condition: Any) -> None:
-    """Wait until what a run does meets a condition."""
+    """Wait until a run meets a condition."""
     met = threading.Event()
     stop = run.subscribe(progress=lambda _: met.set() if condition(run) else None)
     assert met.wait(20)
     stop()
 
 
-def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+def test_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
@@ -56,12 +56,12 @@ def test_a_running_job_is_stopped(kit: ComfyKit, gate: tuple[str, Gate], jobs: J
     assert entry["status"]["status_str"] == "error"
 
 
-def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
+def test_queued_job_is_removed_and_other_jobs_continue(
     kit: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     others = jobs.post(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     mine = kit.submit(workflows.picture())
     wait_for(mine, is_known)
     after = jobs.post(workflows.picture(prefix="somebody else's"))
@@ -70,7 +70,7 @@ def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
         mine.result()
     assert mine.status == "cancelled"
     jobs.expect(others, after)
-    its.open()
+    node_gate.open()
     make_kit().run(workflows.text("after all of them"))
     for prompt_id in (others, after):
         entry = jobs.history(prompt_id)
@@ -79,7 +79,7 @@ def test_a_queued_job_is_taken_out_and_the_one_before_it_goes_on(
     assert jobs.history(mine.prompt_id) is None
 
 
-def test_cancelling_what_has_ended_changes_nothing(kit: ComfyKit) -> None:
+def test_cancelling_a_finished_run_changes_nothing(kit: ComfyKit) -> None:
     run = kit.submit(workflows.text())
     result = run.result()
     run.cancel()
@@ -88,16 +88,16 @@ def test_cancelling_what_has_ended_changes_nothing(kit: ComfyKit) -> None:
 
 
 @pytest.mark.parametrize("path", ["/object_info/TestGate", "/prompt"])
-def test_a_job_that_is_not_yet_there_does_not_stay(
+def test_job_cancelled_before_submission_does_not_stay(
     path: str, proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    """The server is slow to answer: it gets the prompt, if at all, when the user has left already."""
+    """The server responds slowly: it gets the prompt, if at all, after the user has cancelled."""
     reached, proceed = threading.Event(), threading.Event()
 
     def slow(request: web.Request) -> None:
         if request.path == path and not proceed.is_set():
             reached.set()
-            proceed.wait(20)  # holds the whole proxy up
+            proceed.wait(20)  # blocks the whole proxy
 
     proxy.answer = slow
     run = make_kit(proxy.url).submit(workflows.gated(gate[0]))
@@ -113,13 +113,13 @@ def test_a_job_that_is_not_yet_there_does_not_stay(
     assert len(proxy.requests("POST", "/prompt")) == (1 if path == "/prompt" else 0)
 
 
-def test_a_job_whose_prompt_is_answered_late_is_stopped_before_that(
+def test_job_is_stopped_before_the_reply_to_its_prompt(
     proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     answer = proxy.held["/prompt"] = threading.Event()
     run = make_kit(proxy.url).submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     run.cancel()
     jobs.expect()
     assert not answer.is_set()
@@ -131,21 +131,21 @@ def test_a_job_whose_prompt_is_answered_late_is_stopped_before_that(
 
 
 async def test_cancelling_the_awaiting_task_stops_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+    name, node_gate = gate
     task = asyncio.ensure_future(either.execute(workflows.gated(name)))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     jobs.expect()
 
 
-async def test_cancelling_the_awaiting_task_takes_the_job_out_of_the_queue(
+async def test_cancelling_the_awaiting_task_removes_the_queued_job(
     either: ComfyKit, proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     before = jobs.post(workflows.gated(name))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     kit = make_kit(proxy.url, executor_type=either.executor_type)
     task = asyncio.ensure_future(kit.execute(workflows.picture()))
     await asyncio.to_thread(proxy.wait_for, lambda seen: seen.path.startswith(("/queue", "/history")))
@@ -156,9 +156,7 @@ async def test_cancelling_the_awaiting_task_takes_the_job_out_of_the_queue(
     jobs.expect(before)
 
 
-async def test_a_time_limit_around_the_call_cancels_the_job(
-    either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
-) -> None:
+async def test_timeout_around_the_call_cancels_the_job(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(either.execute(workflows.gated(gate[0])), 0.3)
     jobs.expect()
@@ -175,7 +173,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_behind(kit: ComfyKit, job
         jobs.expect()
 
 
-def test_whoever_listens_is_told_of_the_end_even_when_it_never_began(kit: ComfyKit) -> None:
+def test_subscriber_receives_the_end_of_a_run_that_never_started(kit: ComfyKit) -> None:
     for _ in range(20):
         ends: Queue[str] = Queue()
         run = kit.submit(workflows.picture())
@@ -186,10 +184,10 @@ def test_whoever_listens_is_told_of_the_end_even_when_it_never_began(kit: ComfyK
         assert ends.empty()
 
 
-async def test_a_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+async def test_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     tasks = [asyncio.ensure_future(run.wait_for_result()) for _ in range(3)]
     await asyncio.sleep(0)
     for task in tasks:
@@ -200,10 +198,10 @@ async def test_a_second_cancel_does_not_disturb_the_first(kit: ComfyKit, gate: t
     assert (await run.wait_for_result()).status == "failed"
 
 
-def test_a_server_that_can_not_be_told_is_said_so(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_failed_cancel_request_raises(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = make_kit(proxy.url).submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     proxy.answer = lambda request: web.Response(status=503) if request.path in ("/queue", "/interrupt") else None
     with pytest.raises(ServerError, match="503"):
         run.cancel()
@@ -237,7 +235,7 @@ except KeyboardInterrupt:
 def test_ctrl_c_in_a_script_cancels_the_job(
     how: str, executor: str, sandbox: Sandbox, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     environment = os.environ | {
         "COMFYUI_BASE_URL": sandbox.url,
         "COMFYUI_EXECUTOR_TYPE": executor,
@@ -250,7 +248,7 @@ def test_ctrl_c_in_a_script_cancels_the_job(
         stderr=subprocess.PIPE,
         text=True,
     )
-    its.wait()
+    node_gate.wait()
     script.send_signal(signal.SIGINT)
     out, err = script.communicate(timeout=20)
     assert (script.returncode, out, err) == (130, "left\n", "")

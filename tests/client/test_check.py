@@ -1,4 +1,4 @@
-"""`kit.check`: all that can be known to be wrong before anything is sent."""
+"""Test `kit.check`: it finds every problem that the server would find, and sends nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows
 from .conftest import MakeKit
-from .mutations import mutate, settled
+from .mutations import fix_choices, mutate
 from .proxy import Proxy
 from .verdicts import Server
 
@@ -28,11 +28,11 @@ SHELF = sorted((ROOT / "notebooks/workflows").glob("*.json"))
 TEMPLATES = ROOT / "../shared/data/comfyui/0.33.0/ui_to_api"
 
 
-def kinds(report: Any) -> list[tuple[str, str | None, str | None]]:
+def list_problems(report: Any) -> list[tuple[str, str | None, str | None]]:
     return [(each.kind, each.node_id, each.field) for each in report.problems]
 
 
-async def test_a_workflow_that_is_fine_is_said_so(kit: ComfyKit) -> None:
+async def test_valid_workflow_is_ok(kit: ComfyKit) -> None:
     report = await kit.check(workflows.picture(), {"width": 64})
     assert report.ok
     assert report.problems == ()
@@ -49,14 +49,14 @@ async def test_nothing_is_sent_to_the_server(proxy: Proxy, make_kit: MakeKit, tm
     assert "/ws" not in {seen.path for seen in proxy.seen}
 
 
-async def test_everything_is_told_at_once_with_node_and_input(kit: ComfyKit) -> None:
+async def test_all_problems_are_reported_with_node_and_input(kit: ComfyKit) -> None:
     graph = workflows.picture()
     graph["1"]["inputs"]["batch_size"] = 0
     graph["1"]["inputs"].pop("height")
     graph["2"]["inputs"]["images"] = ["1", 4]
     report = await kit.check(graph, {"colour": 1})
     assert not report.ok
-    assert kinds(report) == [
+    assert list_problems(report) == [
         ("value", None, None),
         ("required_input_missing", "1", "height"),
         ("value_smaller_than_min", "1", "batch_size"),
@@ -64,30 +64,33 @@ async def test_everything_is_told_at_once_with_node_and_input(kit: ComfyKit) -> 
     ]
     graph["2"]["inputs"]["images"] = ["1", 0]
     report = await kit.check(graph)
-    assert kinds(report) == [("required_input_missing", "1", "height"), ("value_smaller_than_min", "1", "batch_size")]
+    assert list_problems(report) == [
+        ("required_input_missing", "1", "height"),
+        ("value_smaller_than_min", "1", "batch_size"),
+    ]
     assert str(report).splitlines()[0] == "workflow: 2 problems"
     assert "batch_size (Canvas, node 1): 0 is below the minimum 1" in str(report)
 
 
 WRONG: dict[str, tuple[dict[str, Any], tuple[str, str, str | None]]] = {
-    "a class that is not there": ({"9": {"class_type": "Nowhere", "inputs": {}}}, ("missing_node_type", "9", None)),
-    "a text where a number belongs": (
+    "unknown class": ({"9": {"class_type": "Nowhere", "inputs": {}}}, ("missing_node_type", "9", None)),
+    "text instead of a number": (
         {"1": {"class_type": "EmptyImage", "inputs": {"width": "wide", "height": 8, "batch_size": 1, "color": 0}}},
         ("invalid_input_type", "1", "width"),
     ),
-    "a link to nowhere": (
+    "link to a missing node": (
         {"2": {"class_type": "SaveImage", "inputs": {"images": ["77", 0], "filename_prefix": "x"}}},
         ("linked_node_missing", "2", "images"),
     ),
-    "a link that is none": (
+    "malformed link": (
         {"2": {"class_type": "SaveImage", "inputs": {"images": ["1"], "filename_prefix": "x"}}},
         ("bad_linked_input", "2", "images"),
     ),
-    "a link of another type": (
+    "link of another type": (
         {"2": {"class_type": "SaveAudio", "inputs": {"audio": ["1", 0], "filename_prefix": "x"}}},
         ("return_type_mismatch", "2", "audio"),
     ),
-    "a choice that is none": (
+    "unknown choice": (
         {
             "3": {"class_type": "ImageScaleBy", "inputs": {"image": ["1", 0], "upscale_method": "x", "scale_by": 1.0}},
             "2": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "x"}},
@@ -98,20 +101,20 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, str, str | None]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_what_a_server_would_refuse_is_told(name: str, kit: ComfyKit) -> None:
+async def test_what_the_server_would_reject_is_reported(name: str, kit: ComfyKit) -> None:
     changes, expected = WRONG[name]
     report = await kit.check({**workflows.picture(), **changes})
-    assert kinds(report) == [expected]
+    assert list_problems(report) == [expected]
     assert report.outputs == ()
     assert "\n" not in report.problems[0].message
 
 
-async def test_a_class_that_was_misspelled_is_guessed(kit: ComfyKit) -> None:
+async def test_misspelled_class_gets_a_suggestion(kit: ComfyKit) -> None:
     report = await kit.check({"1": {"class_type": "SaveImagge", "inputs": {}}})
     assert "did you mean SaveImage?" in report.problems[0].message
 
 
-async def test_a_cycle_is_found(kit: ComfyKit) -> None:
+async def test_cycle_is_found(kit: ComfyKit) -> None:
     graph = workflows.inverted()
     graph["1"] = {"class_type": "ImageInvert", "inputs": {"image": ["2", 0]}}
     report = await kit.check(graph)
@@ -119,16 +122,16 @@ async def test_a_cycle_is_found(kit: ComfyKit) -> None:
     assert {each.node_id for each in report.problems} == {"1", "2"}
 
 
-async def test_a_workflow_without_outputs_is_told(kit: ComfyKit) -> None:
+async def test_workflow_without_outputs_is_reported(kit: ComfyKit) -> None:
     report = await kit.check({"1": workflows.picture()["1"]})
     assert [each.kind for each in report.problems] == ["prompt_no_outputs"]
 
 
-async def test_what_would_be_left_out_is_told_and_what_would_run(kit: ComfyKit) -> None:
+async def test_partly_valid_workflow_reports_which_outputs_run(kit: ComfyKit) -> None:
     graph = workflows.picture()
     graph["3"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
     report = await kit.check(graph)
-    assert kinds(report) == [("required_input_missing", "3", "images")]
+    assert list_problems(report) == [("required_input_missing", "3", "images")]
     assert report.outputs == ("2",)
 
 
@@ -136,7 +139,9 @@ async def test_what_would_be_left_out_is_told_and_what_would_run(kit: ComfyKit) 
     ("class_type", "field", "folder"),
     [("CheckpointLoaderSimple", "ckpt_name", "checkpoints"), ("LoraLoader", "lora_name", "loras")],
 )
-async def test_a_missing_model_is_told_with_its_folder(class_type: str, field: str, folder: str, kit: ComfyKit) -> None:
+async def test_missing_model_is_reported_with_its_folder(
+    class_type: str, field: str, folder: str, kit: ComfyKit
+) -> None:
     graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
     node = next((node for node in graph.values() if node["class_type"] == class_type), None)
     if node is None:
@@ -151,7 +156,7 @@ async def test_a_missing_model_is_told_with_its_folder(class_type: str, field: s
     assert "unheard-of.safetensors" in problem.message
 
 
-async def test_of_an_input_with_a_wrong_value_the_workflows_own_is_not_told_as_well(kit: ComfyKit) -> None:
+async def test_wrong_value_hides_the_problem_of_the_default(kit: ComfyKit) -> None:
     graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
     next(each for each in graph.values() if each["class_type"] == "CheckpointLoaderSimple")["inputs"] = {
         "ckpt_name": "unheard-of.safetensors"
@@ -161,7 +166,7 @@ async def test_of_an_input_with_a_wrong_value_the_workflows_own_is_not_told_as_w
 
 
 @pytest.mark.parametrize("name", ["model", "CheckpointLoaderSimple.ckpt_name"])
-async def test_a_model_that_is_given_and_missing_is_told_as_one_in_the_file(name: str, kit: ComfyKit) -> None:
+async def test_given_missing_model_is_reported_like_one_in_the_file(name: str, kit: ComfyKit) -> None:
     graph: dict[str, Any] = json.loads((ROOT / "notebooks/workflows/text_to_image.json").read_text())
     report = await kit.check(graph, {name: "unheard-of.safetensors"})
     (problem,) = report.problems
@@ -171,16 +176,16 @@ async def test_a_model_that_is_given_and_missing_is_told_as_one_in_the_file(name
     assert report.outputs == ()
 
 
-async def test_files_that_are_nowhere_are_told(kit: ComfyKit, tmp_path: Path) -> None:
+async def test_missing_files_are_reported(kit: ComfyKit, tmp_path: Path) -> None:
     missing = await kit.check(workflows.inverted(), {"image": str(tmp_path / "cat.png")})
-    assert kinds(missing) == [("missing_file", "1", "image")]
+    assert list_problems(missing) == [("missing_file", "1", "image")]
     graph = workflows.inverted()
     for name in ("nowhere.png", "deep/nowhere.png", "nowhere.png [output]", "../secret.png"):
         graph["1"] = {"class_type": "LoadImage", "inputs": {"image": name}}
-        assert kinds(await kit.check(graph)) == [("missing_file", "1", "image")], name
+        assert list_problems(await kit.check(graph)) == [("missing_file", "1", "image")], name
 
 
-async def test_files_that_the_server_has_are_fine(kit: ComfyKit) -> None:
+async def test_files_on_the_server_are_ok(kit: ComfyKit) -> None:
     made = await kit.execute(workflows.picture())
     assert (await kit.check(workflows.inverted(), {"image": made.image})).ok
     assert (await kit.check(workflows.inverted(), {"image": str(made.image)})).ok
@@ -188,9 +193,7 @@ async def test_files_that_the_server_has_are_fine(kit: ComfyKit) -> None:
     assert (await kit.check(workflows.inverted(), {"image": "http://elsewhere.invalid/cat.png"})).ok
 
 
-async def test_what_is_no_workflow_and_a_server_that_is_away_are_told_not_raised(
-    kit: ComfyKit, make_kit: MakeKit
-) -> None:
+async def test_invalid_workflow_and_unreachable_server_are_reported(kit: ComfyKit, make_kit: MakeKit) -> None:
     for wrong in ("/nowhere/wf.json", {"1": 5}, {}, 5, None):
         report = await kit.check(wrong)
         assert [each.kind for each in report.problems] == ["workflow"], wrong
@@ -203,7 +206,7 @@ ODD: list[Any] = [[], {}, None, "x", {"EmptyImage": {"input": []}, "SaveImage": 
 
 
 @pytest.mark.parametrize("answer", ODD, ids=repr)
-async def test_a_server_of_any_sort_raises_nothing(answer: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_malformed_replies_do_not_raise(answer: Any, proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.answer = lambda request: web.json_response(answer) if request.path != "/system_stats" else None
     assert not (await make_kit(proxy.url).check(workflows.picture())).ok
 
@@ -215,18 +218,18 @@ def judge(sandbox: Sandbox) -> Iterator[Server]:
     server.client.close()
 
 
-def bases(judge: Server) -> list[Any]:
-    """Good prompts of the classes that the server has."""
+def load_valid_prompts(judge: Server) -> list[Any]:
+    """Return valid prompts of the classes that the server has."""
     found = [json.loads(path.read_text()) for path in SHELF]
     found += [workflows.picture(), workflows.text(), workflows.sound(), workflows.clip(), workflows.inverted()]
     found += [json.loads(path.read_text())["api"] for path in sorted(TEMPLATES.glob("*.json"))]
     known = [graph for graph in found if {node["class_type"] for node in graph.values()} <= {*judge.info}]
-    return [settled(graph, judge.info) for graph in known]
+    return [fix_choices(graph, judge.info) for graph in known]
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_it_finds_what_the_server_finds(seed: int, judge: Server) -> None:
-    random, good = Random(seed), bases(judge)
+def test_check_agrees_with_the_server(seed: int, judge: Server) -> None:
+    random, good = Random(seed), load_valid_prompts(judge)
     for _ in range(500):
         prompt = mutate(random.choice(good), judge.info, random)
         assert judge.disagreement(prompt) == "", json.dumps(prompt)
@@ -236,7 +239,7 @@ INPUTS = st.dictionaries(st.text(max_size=9), st.integers() | st.text() | st.lis
 
 
 @given(st.dictionaries(st.text(max_size=3), INPUTS, max_size=3))
-def test_whatever_is_given_it_reports(sandbox: Sandbox, inputs: dict[str, Any]) -> None:
+def test_any_inputs_give_a_report(sandbox: Sandbox, inputs: dict[str, Any]) -> None:
     graph = {key: {"class_type": "SaveImage", "inputs": value} for key, value in inputs.items()}
     kit = ComfyKit(sandbox.url)
     report = loop.call(kit.check(graph))

@@ -1,4 +1,4 @@
-"""When the connection is bad: sockets that break, hang or never open, answers that are lost, servers that restart."""
+"""Test runs over bad connections: broken sockets, lost replies, restarting and unreachable servers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def wait_until(run: Run, status: str) -> None:
     stop()
 
 
-def test_a_socket_that_breaks_in_mid_run_loses_nothing(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_socket_broken_during_a_run_loses_nothing(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = make_kit(proxy.url).submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     proxy.cut()
-    its.open()
+    node_gate.open()
     result = run.result()
     assert (result.status, len(result.images)) == ("completed", 1)
     assert result.prompt_id == run.prompt_id
@@ -49,9 +49,7 @@ def test_a_socket_that_breaks_in_mid_run_loses_nothing(proxy: Proxy, make_kit: M
 
 
 @pytest.mark.parametrize("frames", range(1, 16))
-async def test_a_socket_may_break_after_any_of_the_messages_of_a_run(
-    frames: int, proxy: Proxy, make_kit: MakeKit
-) -> None:
+async def test_socket_can_break_after_any_message(frames: int, proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.sockets.cut_after = frames
     kit = make_kit(proxy.url, executor_type="websocket")
     good = await kit.execute(workflows.picture(), {"color": frames})
@@ -62,17 +60,15 @@ async def test_a_socket_may_break_after_any_of_the_messages_of_a_run(
     assert len(proxy.requests("POST", "/prompt")) == 2
 
 
-def test_a_socket_that_breaks_again_and_again_is_opened_again_while_somebody_listens(
-    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]
-) -> None:
-    name, its = gate
+def test_repeatedly_broken_socket_is_reopened(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = make_kit(proxy.url).submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     for number in range(1, 4):
         wait_for_sockets(proxy, number)
         proxy.cut()
     wait_for_sockets(proxy, 4)
-    its.open()
+    node_gate.open()
     assert run.result().status == "completed"
 
 
@@ -82,7 +78,7 @@ def wait_for_sockets(proxy: Proxy, number: int) -> None:
 
 
 @pytest.mark.parametrize("treatment", ["refuse", "hang"])
-async def test_no_run_waits_for_a_socket_that_never_opens(
+async def test_run_does_not_wait_for_a_socket_that_never_opens(
     treatment: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.transport.websocket.OPEN_TIMEOUT", 600)
@@ -93,7 +89,7 @@ async def test_no_run_waits_for_a_socket_that_never_opens(
         assert (result.status, len(result.images)) == ("completed", 1), result.msg
 
 
-async def test_a_run_without_events_ends_as_it_should_in_every_way(proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_run_without_events_ends_correctly(proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.sockets.treatment = "refuse"
     kit = make_kit(proxy.url, executor_type="websocket")
     failed = await kit.execute(workflows.failing())
@@ -102,19 +98,19 @@ async def test_a_run_without_events_ends_as_it_should_in_every_way(proxy: Proxy,
     assert (await kit.execute(workflows.showing({}))).status == "completed"
 
 
-def test_a_socket_that_opens_late_is_used_from_then_on(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_late_socket_is_used(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     proxy.sockets.treatment = "refuse"
     run = make_kit(proxy.url).submit(workflows.gated(name))
     wait_until(run, "running")
     proxy.sockets.treatment = "pass"
     wait_for_sockets(proxy, 1)
-    its.open()
+    node_gate.open()
     assert run.result().status == "completed"
 
 
 @pytest.mark.parametrize("executor", ["http", "websocket"])
-async def test_a_prompt_whose_answer_is_lost_is_found_and_never_sent_again(
+async def test_prompt_with_a_lost_reply_is_found_and_not_sent_again(
     executor: Any, proxy: Proxy, make_kit: MakeKit, jobs: Jobs
 ) -> None:
     proxy.lost.add("/prompt")
@@ -124,7 +120,7 @@ async def test_a_prompt_whose_answer_is_lost_is_found_and_never_sent_again(
     assert jobs.history(str(result.prompt_id)) is not None
 
 
-async def test_a_prompt_that_never_arrived_is_told_as_such(
+async def test_prompt_that_never_arrived_is_reported(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
@@ -142,10 +138,8 @@ async def test_a_prompt_that_never_arrived_is_told_as_such(
     assert len(proxy.requests("POST", "/prompt")) == 1
 
 
-def test_a_prompt_that_arrives_late_is_not_given_up(
-    proxy: Proxy, sandbox: Sandbox, make_kit: MakeKit, jobs: Jobs
-) -> None:
-    """The gateway gives up (504) while the server still reads the prompt."""
+def test_prompt_that_arrives_late_is_followed(proxy: Proxy, sandbox: Sandbox, make_kit: MakeKit, jobs: Jobs) -> None:
+    """A gateway times out (504) while the server is still receiving the prompt."""
     kept: list[bytes] = []
 
     def gateway(request: web.Request) -> web.Response | None:
@@ -161,14 +155,12 @@ def test_a_prompt_that_arrives_late_is_not_given_up(
     assert run.result().status == "completed"
 
 
-def test_a_server_that_restarts_in_mid_run_has_lost_the_job_and_it_is_said_so(
-    make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path
-) -> None:
-    name, its = gate
+def test_job_lost_by_a_server_restart_is_reported(make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path) -> None:
+    name, node_gate = gate
     port = find_free_port()
     first = Sandbox(port=port, folder=tmp_path).start()
     runs = [make_kit(first.url)._start(workflows.gated(name), {}, listen=listen) for listen in (True, False)]
-    its.wait()
+    node_gate.wait()
     for run in runs:
         wait_until_posted(run)
     first.stop()
@@ -178,7 +170,7 @@ def test_a_server_that_restarts_in_mid_run_has_lost_the_job_and_it_is_said_so(
             with pytest.raises(RunFailed) as caught:
                 run.result()
             outcomes.append(caught.value.result.error.kind)
-    # the running one may still hear that it was interrupted
+    # the listening run may still receive the interruption
     assert outcomes[1] == "gone"
     assert outcomes[0] in ("gone", "interrupted")
 
@@ -194,13 +186,13 @@ def wait_until_posted(run: Run) -> None:
     stop()
 
 
-async def test_a_server_that_is_away_for_a_while_is_waited_for(
+async def test_server_that_is_briefly_unreachable_is_waited_for(
     proxy: Proxy, either: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     kit = make_kit(proxy.url, executor_type=either.executor_type)
     running = asyncio.ensure_future(kit.execute(workflows.gated(name)))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     asked = threading.Event()
 
     def away(request: web.Request) -> web.Response:
@@ -210,19 +202,19 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for(
     proxy.answer = away
     proxy.sockets.treatment = "refuse"
     proxy.cut()
-    its.open()
+    node_gate.open()
     assert await asyncio.to_thread(asked.wait, 20)
     proxy.answer = lambda request: None
     assert (await running).status == "completed"
 
 
-async def test_a_server_that_stays_away_is_given_up_in_the_end(
+async def test_unreachable_server_is_given_up(
     proxy: Proxy, either: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     kit = make_kit(proxy.url, executor_type=either.executor_type, patience=0.3)
     running = asyncio.ensure_future(kit.execute(workflows.gated(name)))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     proxy.answer = lambda request: web.Response(status=502)
     proxy.sockets.treatment = "refuse"
     proxy.cut()
@@ -233,7 +225,7 @@ async def test_a_server_that_stays_away_is_given_up_in_the_end(
     assert result.prompt_id is not None
 
 
-async def test_frames_of_any_shape_do_no_harm(sandbox: Sandbox, make_kit: MakeKit) -> None:
+async def test_malformed_frames_are_ignored(sandbox: Sandbox, make_kit: MakeKit) -> None:
     frames: list[str | bytes] = [
         "", "[", "[" * 100_000, "null", "[]", '{"type": "status"}', '{"data": []}',
         '{"type": 1, "data": {"prompt_id": []}}', b"", b"\0" * 7, b"\0\0\0\1\0\0\0\1", b"\0\0\0\3\0\0\0\1x",
@@ -246,7 +238,7 @@ async def test_frames_of_any_shape_do_no_harm(sandbox: Sandbox, make_kit: MakeKi
         assert proxy.sockets.opened == 1
 
 
-def test_a_kit_that_is_forgotten_takes_its_connections_along(proxy: Proxy) -> None:
+def test_garbage_collected_kit_closes_its_connections(proxy: Proxy) -> None:
     for _ in range(5):
         ComfyKit(proxy.url).run(workflows.text())
     gc.collect()
@@ -255,7 +247,7 @@ def test_a_kit_that_is_forgotten_takes_its_connections_along(proxy: Proxy) -> No
     assert proxy.sockets.opened == 5
 
 
-def test_importing_and_using_it_leaves_logging_and_warnings_alone(sandbox: Sandbox) -> None:
+def test_import_and_use_do_not_configure_logging_or_warnings(sandbox: Sandbox) -> None:
     script = f"""
 import logging, warnings
 before = (logging.root.handlers[:], logging.root.level, logging.lastResort, warnings.filters[:])
@@ -268,7 +260,7 @@ assert before == (logging.root.handlers[:], logging.root.level, logging.lastReso
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_a_run_that_goes_well_logs_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
+def test_normal_runs_log_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "comfykit_jupyter"):
         kit.run(workflows.text())
         with contextlib.suppress(RunFailed):

@@ -1,4 +1,4 @@
-"""A result and its media survive what is done with values: JSON, copies, pickles; the client stays behind."""
+"""Test that results and media survive JSON, copies and pickling, without their connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAYS: dict[str, Callable[[ExecuteResult], Any]] = {
 
 @pytest.mark.parametrize("graph", [workflows.picture(), workflows.failing(), workflows.text(), workflows.clip()])
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_result_survives(way: str, graph: workflows.Graph, kit: ComfyKit) -> None:
+async def test_result_survives(way: str, graph: workflows.Graph, kit: ComfyKit) -> None:
     result = await kit.execute(graph)
     again = WAYS[way](result)
     names = ("status", "prompt_id", "msg", "images", "videos", "texts_by_var", "images_by_var", "outputs", "prompt")
@@ -37,7 +37,7 @@ async def test_a_result_survives(way: str, graph: workflows.Graph, kit: ComfyKit
         assert again.error == result.error
 
 
-async def test_a_result_without_its_client_holds_no_connection_and_no_secret(kit: ComfyKit) -> None:
+async def test_serialized_result_contains_no_secret(kit: ComfyKit) -> None:
     result = await kit.options(api_key="planted-secret").execute(workflows.picture())
     assert b"planted-secret" not in pickle.dumps(result)
     assert "planted-secret" not in json.dumps(dataclasses.asdict(result))

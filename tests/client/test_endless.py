@@ -1,4 +1,4 @@
-"""A server that answers without an end: it is heard out up to a bound, and what it is asked for fails with one line."""
+"""Test that endless responses are read up to a limit and then fail with a one-line message."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .conftest import MakeKit
 from .proxy import Proxy
 
 PIECE = b"0," * (1 << 20)
-WithoutEnd = Callable[..., None]
+MakeEndless = Callable[..., None]
 KINDS = ["plain", "packed", "packed nothing"]
 
 
-async def endless(kind: str) -> AsyncIterator[bytes]:
-    """A list of zeros without an end; or its beginning, and packages of nothing without an end."""
+async def generate_endless_body(kind: str) -> AsyncIterator[bytes]:
+    """Yield an endless list of zeros, or the beginning of a list and endless empty compressed blocks."""
     packing = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     yield b"[" if kind == "plain" else packing.compress(b"[") + packing.flush(zlib.Z_SYNC_FLUSH)
     nothing = packing.flush(zlib.Z_FULL_FLUSH) * (1 << 18)
@@ -36,8 +36,8 @@ async def endless(kind: str) -> AsyncIterator[bytes]:
 
 
 @pytest.fixture
-def without_end(proxy: Proxy) -> Iterator[WithoutEnd]:
-    """A function that has the proxy answer without an end to a path."""
+def make_endless(proxy: Proxy) -> Iterator[MakeEndless]:
+    """Return a function that makes the proxy's responses to a path endless."""
     begun: list[asyncio.Transport] = []
 
     def answer_to(path: str, kind: str = "packed") -> None:
@@ -48,44 +48,42 @@ def without_end(proxy: Proxy) -> Iterator[WithoutEnd]:
                 return None
             assert isinstance(request.transport, asyncio.Transport)
             begun.append(request.transport)
-            return web.Response(body=endless(kind), headers=headers)
+            return web.Response(body=generate_endless_body(kind), headers=headers)
 
         proxy.answer = answer
 
     def cut() -> None:
         for transport in begun:
-            transport.abort()  # what waits to be sent is never read
+            transport.abort()  # the rest would never be read
 
     yield answer_to
     proxy.call(cut)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_told_that_the_answer_is_too_large(
-    kind: str, without_end: WithoutEnd, proxy: Proxy, make_kit: MakeKit
-) -> None:
-    without_end("/history", kind)
+def test_endless_response_is_too_large(kind: str, make_endless: MakeEndless, proxy: Proxy, make_kit: MakeKit) -> None:
+    make_endless("/history", kind)
     with pytest.raises(ServerError, match=r"to /history is too large: more than 256 MB$"):
         make_kit(proxy.url).history()
 
 
 ASKED: dict[str, tuple[str, Callable[[ComfyKit], Any]]] = {
-    "the server itself": ("/system_stats", lambda kit: kit.server().message),
-    "its queue": ("/queue", lambda kit: kit.queue()),
-    "its models": ("/models", lambda kit: kit.models()),
-    "a run": ("/prompt", lambda kit: kit.run(workflows.picture())),
+    "server": ("/system_stats", lambda kit: kit.server().message),
+    "queue": ("/queue", lambda kit: kit.queue()),
+    "models": ("/models", lambda kit: kit.models()),
+    "run": ("/prompt", lambda kit: kit.run(workflows.picture())),
 }
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_whatever_is_asked_for_ends(name: str, without_end: WithoutEnd, proxy: Proxy, make_kit: MakeKit) -> None:
+def test_every_request_has_a_size_limit(name: str, make_endless: MakeEndless, proxy: Proxy, make_kit: MakeKit) -> None:
     path, ask = ASKED[name]
-    without_end(path)
+    make_endless(path)
     try:
-        told = ask(make_kit(proxy.url))
+        message = ask(make_kit(proxy.url))
     except ServerError as error:
-        told = str(error)
-    assert told.startswith(f"the answer of {proxy.url} to {path} is too large: more than 256 MB")
+        message = str(error)
+    assert message.startswith(f"the answer of {proxy.url} to {path} is too large: more than 256 MB")
 
 
 @pytest.mark.parametrize(
@@ -96,16 +94,16 @@ def test_whatever_is_asked_for_ends(name: str, without_end: WithoutEnd, proxy: P
         (b"no gzip at all", "gzip"),
         (b"{}", "br"),
     ],
-    ids=["more behind its end", "too short", "not packed", "packed in a way that was not asked for"],
+    ids=["data after the end", "truncated", "not compressed", "encoding that was not requested"],
 )
-def test_what_can_not_be_unpacked_is_told(packed: bytes, encoding: str, proxy: Proxy, make_kit: MakeKit) -> None:
+def test_invalid_compression_is_reported(packed: bytes, encoding: str, proxy: Proxy, make_kit: MakeKit) -> None:
     headers = {"Content-Encoding": encoding}
     proxy.answer = lambda request: web.Response(body=packed, headers=headers) if request.path == "/history" else None
     with pytest.raises(ServerError, match="compress"):
         make_kit(proxy.url).history()
 
 
-def test_a_packed_answer_is_read(proxy: Proxy, make_kit: MakeKit) -> None:
+def test_compressed_response_is_read(proxy: Proxy, make_kit: MakeKit) -> None:
     body = gzip.compress(json.dumps(["many", "x" * 3_000_000]).encode())
     headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     proxy.answer = lambda request: web.Response(body=body, headers=headers) if request.path == "/models" else None

@@ -1,4 +1,4 @@
-"""Runs that do not end well: what went wrong, where, and that what was made before is kept."""
+"""Test that failed runs say what went wrong and where, and keep earlier outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .nodes import Gate
 from .proxy import Proxy, Served
 
 
-async def test_a_node_that_fails_is_named_with_its_traceback_and_what_was_made_is_kept(either: ComfyKit) -> None:
+async def test_failing_node_is_named_and_earlier_outputs_are_kept(either: ComfyKit) -> None:
     result = await either.execute(workflows.failing())
     assert (result.status, result.msg) == ("failed", "The bomb: kaboom over 1 picture")
     error = result.error
@@ -36,7 +36,7 @@ async def test_a_node_that_fails_is_named_with_its_traceback_and_what_was_made_i
     assert result.duration is not None
 
 
-async def test_a_refused_prompt_names_node_and_field(either: ComfyKit) -> None:
+async def test_rejected_prompt_names_node_and_input(either: ComfyKit) -> None:
     graph = workflows.picture()
     graph["2"]["inputs"]["images"] = ["1", 7]
     graph["2"]["_meta"]["title"] = "Keep it"
@@ -50,7 +50,7 @@ async def test_a_refused_prompt_names_node_and_field(either: ComfyKit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("graph", "told"),
+    ("graph", "message"),
     [
         ({"1": {"class_type": "NoSuchNode", "inputs": {}}}, "NoSuchNode"),
         (
@@ -60,17 +60,17 @@ async def test_a_refused_prompt_names_node_and_field(either: ComfyKit) -> None:
         ({"1": {"class_type": "SaveImage", "inputs": {}}}, "images"),
     ],
 )
-async def test_a_prompt_that_can_not_run_says_why(graph: workflows.Graph, told: str, either: ComfyKit) -> None:
+async def test_rejected_prompt_gives_the_reason(graph: workflows.Graph, message: str, either: ComfyKit) -> None:
     result = await either.execute(graph)
     assert result.error is not None
     assert (result.status, result.error.kind) == ("failed", "refused")
-    assert told in str(result.msg)
+    assert message in str(result.msg)
 
 
 ADVICE = "(kit.check tells you what is missing)"
 
 
-async def test_a_prompt_that_is_refused_for_what_the_server_lacks_says_what_to_do(either: ComfyKit) -> None:
+async def test_rejection_for_missing_nodes_or_files_gives_advice(either: ComfyKit) -> None:
     unknown = await either.execute({"1": {"class_type": "NoSuchNode", "inputs": {}}})
     assert str(unknown.msg).endswith(ADVICE)
     graph = workflows.inverted()
@@ -86,9 +86,7 @@ async def test_a_prompt_that_is_refused_for_what_the_server_lacks_says_what_to_d
 
 
 @pytest.mark.parametrize("kind", ["invalid_prompt", "missing_node_type", "value_not_in_list"])
-async def test_old_and_new_servers_are_understood_when_they_lack_something(
-    kind: str, proxy: Proxy, make_kit: MakeKit
-) -> None:
+async def test_error_types_of_old_and_new_servers_give_advice(kind: str, proxy: Proxy, make_kit: MakeKit) -> None:
     error = {"type": kind, "message": "It is not there", "details": "Node ID '#1'", "extra_info": {}}
     body = {"error": error, "node_errors": []}
     proxy.answer = lambda request: web.json_response(body, status=400) if request.path == "/prompt" else None
@@ -96,7 +94,7 @@ async def test_old_and_new_servers_are_understood_when_they_lack_something(
     assert result.msg == f"the server rejected the prompt: It is not there: Node ID '#1' {ADVICE}"
 
 
-async def test_a_prompt_that_is_accepted_in_part_warns_of_what_was_left_out(either: ComfyKit) -> None:
+async def test_partly_accepted_prompt_warns_of_omitted_outputs(either: ComfyKit) -> None:
     graph = workflows.picture()
     graph["9"] = {
         "class_type": "SaveImage",
@@ -109,7 +107,7 @@ async def test_a_prompt_that_is_accepted_in_part_warns_of_what_was_left_out(eith
     assert result.warnings[0].startswith("left out: Lost (node 9)")
 
 
-async def test_a_server_that_is_away_is_named_and_what_to_do(make_kit: MakeKit) -> None:
+async def test_unreachable_server_is_named_with_advice(make_kit: MakeKit) -> None:
     kit = make_kit("http://127.0.0.1:1")
     for kind in ("http", "websocket"):
         result = await kit.options(executor_type=kind).execute(workflows.picture())
@@ -120,7 +118,7 @@ async def test_a_server_that_is_away_is_named_and_what_to_do(make_kit: MakeKit) 
         await kit.submit(workflows.picture())
 
 
-async def test_past_its_time_a_run_is_cancelled_and_says_what_it_was_doing(
+async def test_timeout_cancels_the_run_and_names_the_current_node(
     make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
     kit = make_kit(timeout=0.5)
@@ -134,14 +132,12 @@ async def test_past_its_time_a_run_is_cancelled_and_says_what_it_was_doing(
     jobs.expect()
 
 
-async def test_a_job_that_was_removed_is_told_and_not_waited_for(
-    either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs, make_kit: MakeKit
-) -> None:
-    name, its = gate
+async def test_removed_job_is_reported(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs, make_kit: MakeKit) -> None:
+    name, node_gate = gate
     jobs.post(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     run = either._start(workflows.picture(), {}, listen=either.executor_type == "websocket")
-    await _until_queued(run)
+    await _wait_until_queued(run)
     await _delete(either.comfyui_url, run.prompt_id)
     result = await run.wait_for_result()
     assert result.error is not None
@@ -149,7 +145,7 @@ async def test_a_job_that_was_removed_is_told_and_not_waited_for(
     assert "no longer knows this job" in str(result.msg)
 
 
-async def _until_queued(run: Any) -> None:
+async def _wait_until_queued(run: Any) -> None:
     known = asyncio.Event()
     here = asyncio.get_running_loop()
     run.subscribe(
@@ -163,10 +159,10 @@ async def _delete(url: str, prompt_id: str) -> None:
         await client.post(f"{url}/queue", json={"delete": [prompt_id]})
 
 
-async def test_a_job_that_somebody_else_stopped_was_interrupted(either: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+async def test_job_stopped_by_another_client_was_interrupted(either: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     running = asyncio.ensure_future(either.execute(workflows.gated(name)))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     async with httpx.AsyncClient() as client:
         await client.post(f"{either.comfyui_url}/interrupt")
     result = await running
@@ -189,7 +185,7 @@ GARBAGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-async def test_a_server_that_is_no_comfyui_is_told_in_one_line(name: str, make_kit: MakeKit) -> None:
+async def test_server_that_is_not_comfyui_is_reported(name: str, make_kit: MakeKit) -> None:
     async def serve(_: web.Request) -> web.StreamResponse:
         response: web.StreamResponse = GARBAGE[name]()
         return response
@@ -207,7 +203,7 @@ async def test_a_server_that_is_no_comfyui_is_told_in_one_line(name: str, make_k
 
 
 @pytest.mark.parametrize("name", [name for name in GARBAGE if name != "not found"])
-async def test_garbage_in_answer_to_a_prompt_fails_and_nothing_is_sent_again(
+async def test_invalid_reply_to_a_prompt_fails_without_a_retry(
     name: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
@@ -228,7 +224,7 @@ HOSTILE_REFUSALS: list[Any] = [
 
 
 @pytest.mark.parametrize("body", HOSTILE_REFUSALS, ids=json.dumps)
-async def test_a_refusal_of_any_shape_is_told_in_one_line(body: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_malformed_rejection_is_reported_in_one_line(body: Any, proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.answer = lambda request: web.json_response(body, status=400) if request.path == "/prompt" else None
     result = await make_kit(proxy.url).execute(workflows.text())
     assert result.error is not None

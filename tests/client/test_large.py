@@ -1,4 +1,4 @@
-"""Files of any size go there and back piece by piece: the memory that this adds does not grow with them."""
+"""Test that large files are uploaded and downloaded in chunks, with constant memory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .proxy import Proxy, Served
 ROOT = Path(__file__).parents[2]
 MEGABYTE = 1 << 20
 SIZE = 100_000_000
-"""Bytes: about the most that a server takes unless it is told otherwise."""
+"""Bytes; about the largest upload that a server accepts by default."""
 ADDED = 16 * MEGABYTE
-"""Bytes that a process may grow by while it sends or fetches a file."""
+"""Bytes by which a process may grow during an upload or download."""
 
 SCRIPT = """
 import json, resource, sys
@@ -47,7 +47,7 @@ def fetch(result):
 def files():
     return {path for path in get_local_folder().iterdir() if path.is_file()}
 
-fetch(send(small))  # all that is imported and opened on the first run
+fetch(send(small))  # load everything that the first run needs
 there = files()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 sent = send(large)
@@ -61,7 +61,7 @@ print(json.dumps({"up": up - before, "down": down - up, "size": size, "left": le
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """A large file and a small one, never the same twice."""
+    """A large file and a small one, with random content."""
     large, small = tmp_path / "large.png", tmp_path / "small.png"
     for path, size in ((large, SIZE), (small, 1000)):
         path.write_bytes(os.urandom(1000))
@@ -70,7 +70,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("form", ["path", "file", "url"])
-def test_memory_does_not_grow_with_a_file(form: str, sandbox: Sandbox, files: tuple[Path, Path]) -> None:
+def test_memory_does_not_grow_with_the_file(form: str, sandbox: Sandbox, files: tuple[Path, Path]) -> None:
     pytest.importorskip("resource")
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_a_file(form: str, sandbox: Sandbox, files: tu
     assert found["left"] == 0
 
 
-def test_a_large_file_that_the_server_has_is_not_sent_again(
+def test_large_file_on_the_server_is_not_uploaded_again(
     proxy: Proxy, make_kit: MakeKit, files: tuple[Path, Path]
 ) -> None:
     kit = make_kit(proxy.url, raise_on_error=False)

@@ -1,4 +1,4 @@
-"""Media as values: everything that a picture may be given as, and that a file is sent once."""
+"""Test media values: the accepted forms of an image, and that a file is uploaded once."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ COLOR = (10, 200, 30)
 NEGATIVE = (245, 55, 225)
 
 
-def picture(color: tuple[int, int, int] = COLOR, size: tuple[int, int] = (12, 8)) -> Image.Image:
+def make_image(color: tuple[int, int, int] = COLOR, size: tuple[int, int] = (12, 8)) -> Image.Image:
     return Image.new("RGB", size, color)
 
 
-def encoded(color: tuple[int, int, int] = COLOR, form: str = "PNG") -> bytes:
+def encode_image(color: tuple[int, int, int] = COLOR, form: str = "PNG") -> bytes:
     buffer = io.BytesIO()
-    picture(color).save(buffer, form)
+    make_image(color).save(buffer, form)
     return buffer.getvalue()
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "my cat & dog.PNG"
-    path.write_bytes(encoded())
+    path.write_bytes(encode_image())
     return path
 
 
@@ -50,19 +50,19 @@ SHAPES = {
 }
 
 
-def negative_of(result: Any) -> Any:
-    """The first pixel, to be compared with `about`."""
+def first_pixel(result: Any) -> Any:
+    """Return the first pixel of the result, to be compared with `approx_color`."""
     assert result.status == "completed", result.msg
     return result.image.pil().convert("RGB").getpixel((0, 0))
 
 
-def about(color: tuple[int, int, int], by: int = 1) -> Any:
-    """A colour, give or take the rounding of floating point pictures."""
+def approx_color(color: tuple[int, int, int], by: int = 1) -> Any:
+    """Return a color with tolerance for the rounding of floating-point images."""
     return pytest.approx(color, abs=by)
 
 
 @pytest.mark.parametrize("form", ["path", "Path", "home", "bytes", "bytearray", "memory", "file", "open", "picture"])
-async def test_a_picture_may_be_given_in_many_forms(
+async def test_image_is_accepted_in_many_forms(
     form: str, either: ComfyKit, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(file.parent))
@@ -71,26 +71,26 @@ async def test_a_picture_may_be_given_in_many_forms(
             "path": str(file),
             "Path": file,
             "home": f"~/{file.name}",
-            "bytes": encoded(),
-            "bytearray": bytearray(encoded()),
-            "memory": memoryview(encoded()),
-            "file": io.BytesIO(encoded(form="JPEG")),
+            "bytes": encode_image(),
+            "bytearray": bytearray(encode_image()),
+            "memory": memoryview(encode_image()),
+            "file": io.BytesIO(encode_image(form="JPEG")),
             "open": opened,
-            "picture": picture(),
+            "picture": make_image(),
         }[form]
         result = await either.execute(workflows.inverted(), {"image": value})
-    assert negative_of(result) == about(NEGATIVE, 3 if form == "file" else 1)
+    assert first_pixel(result) == approx_color(NEGATIVE, 3 if form == "file" else 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_an_array_is_a_picture(shape: str, kit: ComfyKit) -> None:
-    assert negative_of(await kit.execute(workflows.inverted(), {"image": SHAPES[shape]})) == about(NEGATIVE)
+async def test_array_is_accepted_as_an_image(shape: str, kit: ComfyKit) -> None:
+    assert first_pixel(await kit.execute(workflows.inverted(), {"image": SHAPES[shape]})) == approx_color(NEGATIVE)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "F", "1"])
-async def test_pictures_of_every_mode_are_taken(mode: str, kit: ComfyKit) -> None:
-    result = await kit.execute(workflows.inverted(), {"image": picture((255, 255, 255)).convert(mode)})
-    assert negative_of(result) == about((0, 0, 0), 2)
+async def test_images_of_every_mode_are_accepted(mode: str, kit: ComfyKit) -> None:
+    result = await kit.execute(workflows.inverted(), {"image": make_image((255, 255, 255)).convert(mode)})
+    assert first_pixel(result) == approx_color((0, 0, 0), 2)
 
 
 @pytest.mark.parametrize(
@@ -109,22 +109,22 @@ async def test_pictures_of_every_mode_are_taken(mode: str, kit: ComfyKit) -> Non
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_what_is_no_picture_is_refused(value: Any, kit: ComfyKit) -> None:
+async def test_other_values_are_rejected(value: Any, kit: ComfyKit) -> None:
     with pytest.raises(ParameterError, match="image"):
         await kit.submit(workflows.inverted(), image=value)
 
 
-async def test_a_url_is_fetched_by_the_client_and_without_its_secrets(make_kit: MakeKit) -> None:
+async def test_url_is_fetched_by_the_client_without_secrets(make_kit: MakeKit) -> None:
     seen: list[dict[str, str]] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
         seen.append(dict(request.headers))
-        return web.Response(body=encoded()) if request.path == "/cat" else web.Response(status=404)
+        return web.Response(body=encode_image()) if request.path == "/cat" else web.Response(status=404)
 
     kit = make_kit(api_key="the-secret", cookies="session=the-secret", headers={"X-Proxy": "the-secret"})
     with Served(serve) as site:
         result = await kit.execute(workflows.inverted(), {"image": f"{site.url}/cat?size=large"})
-        assert negative_of(result) == about(NEGATIVE)
+        assert first_pixel(result) == approx_color(NEGATIVE)
         absent = await kit.execute(workflows.inverted(), {"image": f"{site.url}/absent.png?token=hidden"})
     assert absent.status == "failed"
     assert absent.msg == "127.0.0.1 answers 404 to /absent.png"
@@ -134,58 +134,56 @@ async def test_a_url_is_fetched_by_the_client_and_without_its_secrets(make_kit: 
     assert gone.error.kind == "invalid"
 
 
-async def test_a_name_that_the_server_has_is_used_as_it_is(
+async def test_name_of_a_file_on_the_server_is_used_unchanged(
     sandbox: Sandbox, proxy: Proxy, make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (sandbox.folder / "input").mkdir(exist_ok=True)
-    (sandbox.folder / "input" / "known.png").write_bytes(encoded())
+    (sandbox.folder / "input" / "known.png").write_bytes(encode_image())
     kit = make_kit(proxy.url)
     for name in ("known.png", "known.png [input]"):
         result = await kit.execute(workflows.inverted(), {"image": name})
-        assert negative_of(result) == about(NEGATIVE)
+        assert first_pixel(result) == approx_color(NEGATIVE)
         assert result.prompt["1"]["inputs"]["image"] == name
     assert not proxy.requests("POST", "/upload/image")
     with pytest.raises(ParameterError, match=r"did you mean 'known\.png'"):
         await kit.submit(workflows.inverted(), image="knwon.png")
 
 
-async def test_a_file_at_hand_goes_before_one_of_the_same_name_on_the_server(
+async def test_local_file_takes_precedence_over_one_on_the_server(
     sandbox: Sandbox, kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (sandbox.folder / "input").mkdir(exist_ok=True)
-    (sandbox.folder / "input" / "both.png").write_bytes(encoded((1, 1, 1)))
-    (tmp_path / "both.png").write_bytes(encoded())
-    assert negative_of(await kit.execute(workflows.inverted(), {"image": "both.png"})) == about(NEGATIVE)
+    (sandbox.folder / "input" / "both.png").write_bytes(encode_image((1, 1, 1)))
+    (tmp_path / "both.png").write_bytes(encode_image())
+    assert first_pixel(await kit.execute(workflows.inverted(), {"image": "both.png"})) == approx_color(NEGATIVE)
 
 
-async def test_an_output_of_an_earlier_run_is_not_sent_again(proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_output_of_an_earlier_run_is_not_uploaded(proxy: Proxy, make_kit: MakeKit) -> None:
     kit = make_kit(proxy.url)
     first = await kit.execute(workflows.picture(prefix="sub dir/a #1+ü"), {"color": 0x0AC81E})
     as_media = await kit.execute(workflows.inverted(), {"image": first.image})
     as_text = await kit.execute(workflows.inverted(), {"image": str(first.image)})
-    assert negative_of(as_media) == negative_of(as_text) == about(NEGATIVE)
+    assert first_pixel(as_media) == first_pixel(as_text) == approx_color(NEGATIVE)
     graph = workflows.picture()
     graph["2"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
     preview = await kit.execute(graph, {"color": 0x0AC81E})
     assert preview.image.temp
-    assert negative_of(await kit.execute(workflows.inverted(), {"image": preview.image})) == about(NEGATIVE)
+    assert first_pixel(await kit.execute(workflows.inverted(), {"image": preview.image})) == approx_color(NEGATIVE)
     assert not proxy.requests("POST", "/upload/image")
 
 
-async def test_an_output_of_another_server_is_carried_over(kit: ComfyKit, make_kit: MakeKit) -> None:
+async def test_output_of_another_server_is_transferred(kit: ComfyKit, make_kit: MakeKit) -> None:
     with Sandbox() as other:
         made = await make_kit(other.url).execute(workflows.picture(), {"color": 0x0AC81E})
         assert isinstance(made.image, Media)
-        assert negative_of(await kit.execute(workflows.inverted(), {"image": made.image})) == about(NEGATIVE)
+        assert first_pixel(await kit.execute(workflows.inverted(), {"image": made.image})) == approx_color(NEGATIVE)
 
 
-async def test_the_same_content_is_sent_once_however_it_is_given(
-    proxy: Proxy, make_kit: MakeKit, tmp_path: Path
-) -> None:
+async def test_same_content_is_uploaded_once_in_any_form(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:
     kit = make_kit(proxy.url)
-    content = encoded((3, 1, 4))
+    content = encode_image((3, 1, 4))
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     one.write_bytes(content)
     two.write_bytes(content)
@@ -199,13 +197,13 @@ async def test_the_same_content_is_sent_once_however_it_is_given(
     assert len(proxy.requests("POST", "/upload/image")) == 1
 
 
-async def test_other_content_under_the_same_name_is_sent(kit: ComfyKit, file: Path) -> None:
-    assert negative_of(await kit.execute(workflows.inverted(), {"image": file})) == about(NEGATIVE)
-    file.write_bytes(encoded((0, 0, 0)))
-    assert negative_of(await kit.execute(workflows.inverted(), {"image": file})) == about((255, 255, 255))
+async def test_changed_content_under_the_same_name_is_uploaded(kit: ComfyKit, file: Path) -> None:
+    assert first_pixel(await kit.execute(workflows.inverted(), {"image": file})) == approx_color(NEGATIVE)
+    file.write_bytes(encode_image((0, 0, 0)))
+    assert first_pixel(await kit.execute(workflows.inverted(), {"image": file})) == approx_color((255, 255, 255))
 
 
-async def test_a_large_file_goes_there_and_back_whole(kit: ComfyKit, tmp_path: Path) -> None:
+async def test_large_file_round_trips(kit: ComfyKit, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (1200, 1600, 3), np.uint8)
     path = tmp_path / "noise.bmp"
     Image.fromarray(noise).save(path)
@@ -216,11 +214,11 @@ async def test_a_large_file_goes_there_and_back_whole(kit: ComfyKit, tmp_path: P
     assert (np.abs(np.asarray(back).astype(int) - (255 - noise)) <= 1).all()
 
 
-async def test_a_workflows_own_default_is_never_sent(
+async def test_default_of_the_workflow_is_never_uploaded(
     proxy: Proxy, make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "never-sent.png").write_bytes(encoded())
+    (tmp_path / "never-sent.png").write_bytes(encode_image())
     graph = workflows.inverted()
     graph["1"] = {
         "class_type": "LoadImage",
@@ -235,21 +233,21 @@ async def test_a_workflows_own_default_is_never_sent(
 @pytest.mark.parametrize(
     "value", ["", "no/such/file.png", "a\0b", "x" * 5000, "~nobody-at-all/x.png", "file:///etc/passwd"]
 )
-async def test_a_file_that_is_not_there_is_told_by_its_name(value: str, kit: ComfyKit) -> None:
+async def test_missing_file_is_reported_by_name(value: str, kit: ComfyKit) -> None:
     with pytest.raises(ParameterError, match=r"image \(Load Image\): there is no file") as caught:
         await kit.submit(workflows.inverted(), image=value)
     assert len(str(caught.value)) < 500
     assert "\0" not in str(caught.value)
 
 
-async def test_a_parameter_called_after_the_upload_need_not_be_the_fields_name(kit: ComfyKit, file: Path) -> None:
+async def test_upload_parameter_can_differ_from_the_input_name(kit: ComfyKit, file: Path) -> None:
     graph = workflows.inverted()
     graph["1"]["_meta"]["title"] = "$~input_image!"
-    assert negative_of(await kit.execute(graph, {"input_image": file})) == about(NEGATIVE)
+    assert first_pixel(await kit.execute(graph, {"input_image": file})) == approx_color(NEGATIVE)
 
 
 @pytest.mark.parametrize(("name", "workflow"), [("sound", workflows.sound), ("clip", workflows.clip)])
-async def test_sounds_and_videos_can_be_sent_as_well(name: str, workflow: Any, kit: ComfyKit, tmp_path: Path) -> None:
+async def test_audio_and_videos_are_uploaded(name: str, workflow: Any, kit: ComfyKit, tmp_path: Path) -> None:
     made = await kit.execute(workflow())
     copy = made.media[0].save(tmp_path / made.media[0].name)
     graph: workflows.Graph

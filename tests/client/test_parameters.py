@@ -1,4 +1,4 @@
-"""Values by name: the titles' grammar at work on a server, and what is refused before anything is sent."""
+"""Test parameters on a server: the grammar of titles, and values rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .conftest import MakeKit
 from .proxy import Proxy
 
 
-def dsl() -> workflows.Graph:
-    """All of the grammar in one workflow."""
+def make_workflow() -> workflows.Graph:
+    """Return a workflow that uses all of the grammar."""
     return {
         "1": {
             "class_type": "EmptyImage",
@@ -47,7 +47,7 @@ def dsl() -> workflows.Graph:
 
 
 async def test_titles_name_parameters_and_outputs(either: ComfyKit) -> None:
-    result = await either.execute(dsl(), {"width": 10, "factor": 3, "prefix": "named/über & co"})
+    result = await either.execute(make_workflow(), {"width": 10, "factor": 3, "prefix": "named/über & co"})
     assert result.status == "completed", result.msg
     assert result["large"][0].pil().size == (30, 48)
     assert result["4"][0].pil().size == (10, 16)
@@ -56,10 +56,10 @@ async def test_titles_name_parameters_and_outputs(either: ComfyKit) -> None:
     assert list(result.images_by_var) == ["large", "4", "other"] or set(result.images_by_var) == {"large", "4", "other"}
 
 
-async def test_one_name_on_two_nodes_fills_both_and_each_keeps_its_own_default(either: ComfyKit) -> None:
-    kept = await either.execute(dsl(), {"width": 10})
+async def test_shared_name_sets_both_nodes_and_keeps_each_default(either: ComfyKit) -> None:
+    kept = await either.execute(make_workflow(), {"width": 10})
     assert (kept["4"][0].pil().height, kept["other"][0].pil().height) == (16, 8)
-    given = await either.execute(dsl(), {"width": 10, "tall": 5})
+    given = await either.execute(make_workflow(), {"width": 10, "tall": 5})
     assert (given["4"][0].pil().height, given["other"][0].pil().height) == (5, 5)
 
 
@@ -70,7 +70,7 @@ async def test_nodes_without_titles_are_addressed_by_class_or_id(either: ComfyKi
     assert (await either.execute(graph, {"1.width": 11})).image.pil().width == 11
 
 
-async def test_a_seed_that_nobody_set_is_drawn_and_told_and_one_that_is_given_is_kept(either: ComfyKit) -> None:
+async def test_default_seed_is_drawn_and_explicit_seed_kept(either: ComfyKit) -> None:
     graph: workflows.Graph = {
         "1": {"class_type": "PrimitiveInt", "inputs": {"value": 0}, "_meta": {"title": "$seed.value"}},
         "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
@@ -102,38 +102,38 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("values", "told"), WRONG)
-async def test_a_wrong_value_is_refused_before_anything_is_sent(
-    values: dict[str, Any], told: str, proxy: Proxy, make_kit: MakeKit
+@pytest.mark.parametrize(("values", "message"), WRONG)
+async def test_wrong_value_is_rejected_before_anything_is_sent(
+    values: dict[str, Any], message: str, proxy: Proxy, make_kit: MakeKit
 ) -> None:
     kit = make_kit(proxy.url)
-    result = await kit.execute(dsl(), values)
+    result = await kit.execute(make_workflow(), values)
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == "invalid"
     assert result.prompt_id is None
-    with pytest.raises(ParameterError, match=told) as caught:
-        await kit.submit(dsl(), values)
+    with pytest.raises(ParameterError, match=message) as caught:
+        await kit.submit(make_workflow(), values)
     assert "\n" not in str(caught.value)
     assert not proxy.requests("POST", "/prompt")
 
 
-def test_everything_that_is_wrong_is_told_at_once(kit: ComfyKit) -> None:
+def test_all_problems_are_reported_at_once(kit: ComfyKit) -> None:
     with pytest.raises(ParameterError) as caught:
-        kit.run(dsl(), factor="large", method="soft", wide=3)
+        kit.run(make_workflow(), factor="large", method="soft", wide=3)
     assert {problem.parameter for problem in caught.value.problems} == {"width", "factor", "method", "wide"}
 
 
-def test_a_refusal_is_one_error_and_no_chain_of_them(kit: ComfyKit) -> None:
+def test_rejection_has_no_chained_errors(kit: ComfyKit) -> None:
     editor = {"nodes": [{"id": 1, "type": "NoSuchNode", "inputs": [], "outputs": []}], "links": [], "version": 0.4}
-    for graph in (dsl(), editor):
+    for graph in (make_workflow(), editor):
         with pytest.raises(ComfyKitError) as caught:
             kit.run(graph, colour=1)
         assert caught.value.__context__ is None
 
 
-def test_the_form_fields_of_a_workflow_have_the_bounds_of_the_server(kit: ComfyKit) -> None:
-    fields = {field.name: field for field in kit.fields(dsl())}
+def test_fields_have_the_bounds_of_the_server(kit: ComfyKit) -> None:
+    fields = {field.name: field for field in kit.fields(make_workflow())}
     assert list(fields) == ["width", "tall", "batch_size", "factor", "method", "prefix"]
     assert fields["width"].to_json()["required"] is True
     assert fields["factor"].to_json()["max"] == 8.0
@@ -141,16 +141,14 @@ def test_the_form_fields_of_a_workflow_have_the_bounds_of_the_server(kit: ComfyK
 
 
 @pytest.mark.parametrize("status", [404, 500])
-async def test_a_class_that_the_server_can_not_describe_runs_all_the_same(
-    status: int, proxy: Proxy, make_kit: MakeKit
-) -> None:
+async def test_class_without_a_definition_still_runs(status: int, proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.answer = lambda request: (
         web.Response(status=status) if request.path == "/object_info/PrimitiveString" else None
     )
     assert (await make_kit(proxy.url).execute(workflows.text(), {"say": "hi"})).texts == ["hi"]
 
 
-async def test_a_class_of_any_name_is_asked_for_as_it_is(either: ComfyKit) -> None:
+async def test_class_names_with_special_characters_are_escaped(either: ComfyKit) -> None:
     for name in ("Load / Save", "a?b#c%2F", "über", "..", "x" * 300):
         graph = {**workflows.text(), "9": {"class_type": name, "inputs": {}}}
         result = await either.execute(graph)

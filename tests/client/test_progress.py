@@ -1,4 +1,4 @@
-"""What a subscriber is told of a run: progress in order, previews, the end exactly once."""
+"""Test what a run's subscribers receive: progress in order, previews, and the end exactly once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .proxy import Proxy
 
 
 class Watcher:
-    """Notes what it is told, in order."""
+    """A subscriber that records what it receives, in order."""
 
     def __init__(self, run: Any) -> None:
-        self.told: list[Any] = []
+        self.received: list[Any] = []
         self.ended = threading.Event()
-        self.stop = run.subscribe(progress=self.told.append, preview=self.told.append, done=self._done)
+        self.stop = run.subscribe(progress=self.received.append, preview=self.received.append, done=self._done)
 
     def _done(self, result: Any) -> None:
-        self.told.append(result)
+        self.received.append(result)
         self.ended.set()
 
     def wait(self) -> None:
@@ -35,22 +35,22 @@ class Watcher:
 
     @property
     def progress(self) -> list[Progress]:
-        return [each for each in self.told if isinstance(each, Progress)]
+        return [each for each in self.received if isinstance(each, Progress)]
 
     @property
     def previews(self) -> list[Preview]:
-        return [each for each in self.told if isinstance(each, Preview)]
+        return [each for each in self.received if isinstance(each, Preview)]
 
 
-def test_progress_goes_forward_and_the_end_comes_last_and_once(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_progress_advances_and_the_end_comes_once(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name, steps=5))
     watcher = Watcher(run)
-    its.open()
+    node_gate.open()
     result = run.result()
     watcher.wait()
-    assert watcher.told[-1] is result
-    last = watcher.told[-2]
+    assert watcher.received[-1] is result
+    last = watcher.received[-2]
     assert isinstance(last, Progress)
     assert (last.status, last.fraction, last.nodes_done) == ("completed", 1.0, 3)
     fractions = [each.fraction for each in watcher.progress]
@@ -59,39 +59,39 @@ def test_progress_goes_forward_and_the_end_comes_last_and_once(kit: ComfyKit, ga
     assert statuses == ["queued", "running", "completed"]
     assert {each.prompt_id for each in watcher.progress} == {run.prompt_id}
     assert ("The gate", 4, 5) in {(each.node_title, each.step, each.steps) for each in watcher.progress}
-    assert len([each for each in watcher.told if each is result]) == 1
+    assert len([each for each in watcher.received if each is result]) == 1
 
 
-def test_who_comes_late_is_told_the_end_at_once(kit: ComfyKit) -> None:
+def test_late_subscriber_receives_the_end_at_once(kit: ComfyKit) -> None:
     run = kit.submit(workflows.text())
     result = run.result()
     watcher = Watcher(run)
     watcher.wait()
-    assert [type(each) for each in watcher.told] == [Progress, type(result)]
+    assert [type(each) for each in watcher.received] == [Progress, type(result)]
 
 
-def test_who_leaves_is_told_no_more(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_unsubscribed_callback_is_not_called_again(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
     leaver, stayer = Watcher(run), Watcher(run)
-    its.wait()
+    node_gate.wait()
     leaver.stop()
-    its.open()
+    node_gate.open()
     run.result()
     stayer.wait()
     assert not leaver.ended.is_set()
 
 
 @pytest.mark.parametrize("values", [{"color": "red"}, {"nothing": 1}])
-def test_a_run_that_never_began_has_an_end_too(values: dict[str, Any], kit: ComfyKit) -> None:
+def test_run_that_never_started_has_an_end(values: dict[str, Any], kit: ComfyKit) -> None:
     run = kit.submit(workflows.picture(), values)
     watcher = Watcher(run)
     watcher.wait()
-    assert watcher.told[-1].status == "failed"
-    assert watcher.told[-2].status == "failed"
+    assert watcher.received[-1].status == "failed"
+    assert watcher.received[-2].status == "failed"
 
 
-def test_a_subscriber_that_fails_harms_nobody_else(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_subscriber_does_not_affect_others(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
     run = kit.submit(workflows.text())
 
     def fail(_: Any) -> None:
@@ -105,11 +105,11 @@ def test_a_subscriber_that_fails_harms_nobody_else(kit: ComfyKit, caplog: pytest
     assert "my own fault" in caplog.text
 
 
-def test_previews_come_with_their_node_and_step(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_previews_have_node_and_step(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name, steps=5))
     watcher = Watcher(run)
-    its.open()
+    node_gate.open()
     run.result()
     watcher.wait()
     assert len(watcher.previews) == 4
@@ -120,14 +120,12 @@ def test_previews_come_with_their_node_and_step(kit: ComfyKit, gate: tuple[str, 
     assert steps == sorted(steps, key=lambda step: step or 0)
 
 
-def test_previews_of_a_server_without_metadata_come_too(
-    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]
-) -> None:
-    name, its = gate
+def test_previews_without_metadata_are_received(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     proxy.sockets.flags = False
     run = make_kit(proxy.url).submit(workflows.gated(name, steps=5))
     watcher = Watcher(run)
-    its.open()
+    node_gate.open()
     run.result()
     watcher.wait()
     assert len(watcher.previews) == 4
@@ -135,10 +133,10 @@ def test_previews_of_a_server_without_metadata_come_too(
     assert all(preview.data.startswith(b"\xff\xd8\xff") for preview in watcher.previews)
 
 
-def test_a_queued_run_knows_how_many_are_before_it(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+def test_queued_run_knows_its_position(kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     jobs.post(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     jobs.post(workflows.text())
     run = kit.submit(workflows.text())
     known = threading.Event()
@@ -146,11 +144,11 @@ def test_a_queued_run_knows_how_many_are_before_it(kit: ComfyKit, gate: tuple[st
     assert known.wait(20)
     assert run.progress.queue_position == 2
     assert str(run.progress).startswith("queued · 2 before this")
-    its.open()
+    node_gate.open()
     assert run.result().status == "completed"
 
 
-def test_a_run_shows_itself_in_one_line(kit: ComfyKit) -> None:
+def test_repr_of_a_run_is_one_line(kit: ComfyKit) -> None:
     run = kit.submit(workflows.text())
     run.result()
     assert repr(run) == f"<Run {run.prompt_id[:8]} {run.progress}>"

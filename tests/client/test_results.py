@@ -1,4 +1,4 @@
-"""What a run gave: pictures, videos, sounds, texts, files, under the names of the workflow; odd ones do no harm."""
+"""Test results: images, videos, audio, texts and files under their names, and malformed outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from . import workflows
 
 
 class Origin:
-    """A server that has no files: for results that were made by hand."""
+    """A server without files, for results that are built in tests."""
 
     url = "http://127.0.0.1:1"
 
@@ -33,23 +33,23 @@ class Origin:
         raise ServerError("no such file")
 
 
-def entry(name: str, folder: str = "output", subfolder: str = "") -> dict[str, str]:
+def make_entry(name: str, folder: str = "output", subfolder: str = "") -> dict[str, str]:
     return {"filename": name, "subfolder": subfolder, "type": folder}
 
 
-def collected(outputs: dict[str, Any], names: dict[str, str] | None = None) -> ExecuteResult:
+def build_result(outputs: dict[str, Any], names: dict[str, str] | None = None) -> ExecuteResult:
     result = ExecuteResult("completed")
     state = RunState("id", 0.0, outputs=outputs)
     collect_outputs(result, state, names or {}, Origin())
     return result
 
 
-async def test_every_kind_of_output_is_found_under_its_name(either: ComfyKit) -> None:
+async def test_outputs_of_every_kind_are_found_by_name(either: ComfyKit) -> None:
     graph = {
         **workflows.picture(),
-        **{f"s{id_}": _renamed(node, "s") for id_, node in workflows.sound().items()},
-        **{f"c{id_}": _renamed(node, "c") for id_, node in workflows.clip().items()},
-        **{f"t{id_}": _renamed(node, "t") for id_, node in workflows.text().items()},
+        **{f"s{id_}": _prefix_links(node, "s") for id_, node in workflows.sound().items()},
+        **{f"c{id_}": _prefix_links(node, "c") for id_, node in workflows.clip().items()},
+        **{f"t{id_}": _prefix_links(node, "t") for id_, node in workflows.text().items()},
         "p": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
     }
     result = await either.execute(graph)
@@ -69,7 +69,7 @@ async def test_every_kind_of_output_is_found_under_its_name(either: ComfyKit) ->
     assert result.image.pil().size == (32, 16)
 
 
-def _renamed(node: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _prefix_links(node: dict[str, Any], prefix: str) -> dict[str, Any]:
     links = {
         name: [f"{prefix}{value[0]}", value[1]] if isinstance(value, list) else value
         for name, value in node["inputs"].items()
@@ -77,14 +77,14 @@ def _renamed(node: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {**node, "inputs": links}
 
 
-async def test_files_of_any_kind_under_any_key_are_found(either: ComfyKit) -> None:
+async def test_files_of_any_kind_and_key_are_found(either: ComfyKit) -> None:
     shown = {
-        "gifs": [entry("a.gif"), entry("b.mp4")],
-        "3d": [entry("mesh.glb", subfolder="3d")],
-        "a_images": [entry("x.PNG"), entry("y.tif"), entry("z.avif")],
-        "video": entry("single.webm"),
-        "latents": [entry("noise.latent")],
-        "svg": [entry("drawing.svg")],
+        "gifs": [make_entry("a.gif"), make_entry("b.mp4")],
+        "3d": [make_entry("mesh.glb", subfolder="3d")],
+        "a_images": [make_entry("x.PNG"), make_entry("y.tif"), make_entry("z.avif")],
+        "video": make_entry("single.webm"),
+        "latents": [make_entry("noise.latent")],
+        "svg": [make_entry("drawing.svg")],
         "string": ["a text"],
         "animated": [True],
     }
@@ -102,8 +102,13 @@ async def test_files_of_any_kind_under_any_key_are_found(either: ComfyKit) -> No
 ODD = ["text", 3, None, [], {}, {"filename": 7}, {"filename": ""}, {"filename": None}, [["nested"]], {"type": "output"}]
 
 
-async def test_odd_entries_never_spoil_the_rest(either: ComfyKit) -> None:
-    shown = {"images": [*ODD, entry("good.png"), {"filename": "bare.png"}], "audio": {"x": 1}, "text": {"y": 2}, "n": 5}
+async def test_malformed_entries_do_not_affect_others(either: ComfyKit) -> None:
+    shown = {
+        "images": [*ODD, make_entry("good.png"), {"filename": "bare.png"}],
+        "audio": {"x": 1},
+        "text": {"y": 2},
+        "n": 5,
+    }
     result = await either.execute(workflows.showing(shown, {"text": "fine"}))
     assert result.status == "completed", result.msg
     assert [media.name for media in result.media] == ["good.png", "bare.png"]
@@ -113,7 +118,7 @@ async def test_odd_entries_never_spoil_the_rest(either: ComfyKit) -> None:
 
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
-"""Any text that JSON can hold, halves of characters included."""
+"""Any text that JSON can hold, including lone surrogates."""
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | TEXT,
@@ -125,26 +130,26 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["images", "text", "audio", "x", "animated"]), JSON, max_size=4))
-def test_whatever_a_server_shows_a_result_is_made_of_it(output: dict[str, Any]) -> None:
-    result = collected({"1": {"images": [entry("good.png")]}, "2": output, "3": {"text": ["last"]}})
+def test_any_output_gives_a_result(output: dict[str, Any]) -> None:
+    result = build_result({"1": {"images": [make_entry("good.png")]}, "2": output, "3": {"text": ["last"]}})
     assert result.images[0].endswith("good.png&type=output")
     assert "last" in result.texts
     assert repr(result)
 
 
 @given(st.text(min_size=1, max_size=30), st.text(max_size=20), st.sampled_from(["output", "temp", "input"]))
-def test_an_address_names_exactly_the_file(name: str, subfolder: str, folder: str) -> None:
-    (media,) = collected({"1": {"images": [entry(name, folder, subfolder)]}}).media
+def test_url_names_exactly_the_file(name: str, subfolder: str, folder: str) -> None:
+    (media,) = build_result({"1": {"images": [make_entry(name, folder, subfolder)]}}).media
     parts = urlsplit(media)
     query = {key: values[0] for key, values in parse_qs(parts.query, keep_blank_values=True, errors="strict").items()}
-    assert {"subfolder": "", **query} == entry(name, folder, subfolder)
+    assert {"subfolder": "", **query} == make_entry(name, folder, subfolder)
     assert (parts.netloc, parts.path, parts.fragment) == ("127.0.0.1:1", "/view", "")
 
 
 @given(
     st.text(max_size=300) | st.sampled_from(["../../etc/passwd", "..\\..\\x", "/abs", "C:\\x", "..", ".", "", "a\0b"])
 )
-def test_no_file_name_leads_out_of_a_folder(name: str) -> None:
+def test_safe_name_stays_in_its_folder(name: str) -> None:
     safe = to_safe_name(name)
     assert safe
     assert safe not in {".", ".."}
@@ -153,7 +158,7 @@ def test_no_file_name_leads_out_of_a_folder(name: str) -> None:
     assert safe == to_safe_name(safe)
 
 
-async def test_strange_names_are_fetched_and_saved_as_what_they_are(either: ComfyKit, tmp_path: Path) -> None:
+async def test_unusual_names_are_downloaded_and_saved(either: ComfyKit, tmp_path: Path) -> None:
     graph = workflows.picture(prefix="sub dir/ü x&y#1+%2F")
     media = (await either.execute(graph)).image
     assert media.query["subfolder"] == "sub dir"
@@ -166,12 +171,12 @@ async def test_strange_names_are_fetched_and_saved_as_what_they_are(either: Comf
 
 
 @pytest.mark.parametrize("hostile", ["../../escape.png", "/etc/escape.png", "..\\escape.png", "a/../../escape.png"])
-def test_a_hostile_name_is_saved_inside_the_folder_or_not_at_all(
+def test_hostile_name_is_saved_inside_the_folder_or_not_at_all(
     hostile: str, kit: ComfyKit, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     inside = tmp_path / "inside"
     inside.mkdir()
-    media = kit.run(workflows.showing({"images": [entry(hostile)]})).image
+    media = kit.run(workflows.showing({"images": [make_entry(hostile)]})).image
     with pytest.raises(ServerError):
         media.save(inside)
     media.local = sandbox.folder / "local.bin"
@@ -180,7 +185,7 @@ def test_a_hostile_name_is_saved_inside_the_folder_or_not_at_all(
     assert list(tmp_path.iterdir()) == [inside]
 
 
-async def test_a_file_is_fetched_once_and_one_that_is_gone_is_told(kit: ComfyKit, sandbox: Sandbox) -> None:
+async def test_file_is_downloaded_once_and_missing_file_is_reported(kit: ComfyKit, sandbox: Sandbox) -> None:
     result = await kit.execute(workflows.picture(prefix="vanishing"))
     path = result.image.path
     (sandbox.folder / "output" / result.image.name).unlink()
@@ -190,20 +195,22 @@ async def test_a_file_is_fetched_once_and_one_that_is_gone_is_told(kit: ComfyKit
         result.image.read()
 
 
-def test_the_one_of_a_kind_is_asked_for_by_name_when_there_are_more() -> None:
-    several = collected({"1": {"images": [entry("a.png"), entry("b.png")]}, "2": {"text": ["x"]}}, {"1": "pair"})
+def test_ambiguous_output_must_be_named() -> None:
+    several = build_result(
+        {"1": {"images": [make_entry("a.png"), make_entry("b.png")]}, "2": {"text": ["x"]}}, {"1": "pair"}
+    )
     with pytest.raises(ComfyKitError, match="this run has 2 images"):
         _ = several.image
     with pytest.raises(ComfyKitError, match="this run has no video: it has 'pair', '2'"):
         _ = several.video
     with pytest.raises(KeyError, match="no output 'pear'; this run has 'pair', '2'"):
         _ = several["pear"]
-    saved = collected({"1": {"images": [entry("a.png", "temp")]}, "2": {"images": [entry("b.png")]}})
+    saved = build_result({"1": {"images": [make_entry("a.png", "temp")]}, "2": {"images": [make_entry("b.png")]}})
     assert saved.image.name == "b.png"
 
 
-def test_a_result_shows_itself_in_one_line() -> None:
-    done = collected({"1": {"images": [entry("a.png"), entry("b.png")], "text": ["x"]}})
+def test_repr_of_a_result_is_one_line() -> None:
+    done = build_result({"1": {"images": [make_entry("a.png"), make_entry("b.png")], "text": ["x"]}})
     done.duration = 1.25
     assert repr(done) == "<ExecuteResult completed in 1.25 s: 2 images, 1 text>"
     assert repr(ExecuteResult("failed", duration=0.5, msg="KSampler: boom")) == (
@@ -212,7 +219,7 @@ def test_a_result_shows_itself_in_one_line() -> None:
     assert repr(ExecuteResult("completed")) == "<ExecuteResult completed: no outputs>"
 
 
-async def test_media_are_strings_that_can_be_copied_and_sent_elsewhere(kit: ComfyKit) -> None:
+async def test_media_are_strings_and_can_be_pickled(kit: ComfyKit) -> None:
     result = await kit.execute(workflows.picture())
     assert isinstance(result.images[0], str)
     assert pickle.loads(pickle.dumps(result.images)) == [str(result.image)]

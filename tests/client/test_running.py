@@ -1,4 +1,4 @@
-"""The ways to run a workflow, and that they give the same."""
+"""Test the ways to run a workflow, and that all give the same result."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ WORKFLOWS: dict[str, Callable[[], workflows.Graph]] = {
 }
 
 
-def alike(result: ExecuteResult) -> dict[str, Any]:
-    """A result without what differs from run to run: ids, times, the counters in file names."""
+def normalize(result: ExecuteResult) -> dict[str, Any]:
+    """Return a result without what differs between runs: IDs, times, counters in file names."""
     found = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     for name in ("prompt_id", "duration", "node_times", "cached_nodes"):
         del found[name]
@@ -51,7 +51,7 @@ def alike(result: ExecuteResult) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-async def test_every_way_to_run_gives_the_same_result(name: str, make_kit: MakeKit) -> None:
+async def test_all_ways_to_run_give_the_same_result(name: str, make_kit: MakeKit) -> None:
     graph = WORKFLOWS[name]()
     http, websocket = (make_kit(executor_type=kind, raise_on_error=False) for kind in ("http", "websocket"))
     by_http = await http.execute(graph)
@@ -64,10 +64,10 @@ async def test_every_way_to_run_gives_the_same_result(name: str, make_kit: MakeK
         await asyncio.to_thread(websocket.submit(graph).result),
     ]
     for other in others:
-        assert alike(other) == alike(by_http)
+        assert normalize(other) == normalize(by_http)
 
 
-async def test_a_cached_run_gives_the_same_outputs_and_says_what_was_cached(either: ComfyKit) -> None:
+async def test_cached_run_gives_the_same_outputs(either: ComfyKit) -> None:
     graph = workflows.picture()
     first = await either.execute(graph, {"color": 0x010203})
     again = await either.execute(graph, {"color": 0x010203})
@@ -75,7 +75,7 @@ async def test_a_cached_run_gives_the_same_outputs_and_says_what_was_cached(eith
     assert again.cached_nodes == ["1", "2"]
 
 
-async def test_the_usage_example_of_the_reference_runs(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_usage_example_of_comfykit_runs(sandbox: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "workflow.json"
     path.write_text(json.dumps(workflows.text()))
     async with ComfyKit(sandbox.url) as kit:
@@ -90,9 +90,7 @@ async def test_the_usage_example_of_the_reference_runs(sandbox: Sandbox, tmp_pat
     assert result.outputs == {"2": {"text": ["a cute cat"]}}
 
 
-async def test_a_workflow_may_be_a_path_a_url_a_dict_bytes_or_read_before(
-    kit: ComfyKit, proxy: Proxy, tmp_path: Path
-) -> None:
+async def test_workflow_can_be_a_path_url_dict_bytes_or_workflow(kit: ComfyKit, proxy: Proxy, tmp_path: Path) -> None:
     graph = workflows.text("from anywhere")
     path = tmp_path / "greeting.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"prompt": graph}).encode())
@@ -106,25 +104,25 @@ async def test_a_workflow_may_be_a_path_a_url_a_dict_bytes_or_read_before(
     assert (await kit.execute(sources[2])).workflow_name == "greeting"
 
 
-def test_a_run_can_be_waited_for_with_a_limit_and_goes_on(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_wait_can_time_out_while_the_run_continues(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
     with pytest.raises(TimeoutError, match=r"not done within 0.05 s, the run continues: The gate"):
         run.result(timeout=0.05)
     assert not run.done
-    its.open()
+    node_gate.open()
     assert run.result().status == run.status == "completed"
 
 
-def test_values_may_be_keywords_a_dict_or_both(kit: ComfyKit) -> None:
+def test_values_can_be_keywords_a_dict_or_both(kit: ComfyKit) -> None:
     graph = workflows.picture()
     assert kit.run(graph, {"width": 8}, height=24).image.pil().size == (8, 24)
     graph["1"]["_meta"]["title"] = "$values.width, $workflow.height, $timeout.color"
     assert kit.run(graph, values=12, workflow=20, timeout=7).image.pil().getpixel((0, 0)) == (0, 0, 7)
 
 
-def test_a_failed_run_raises_where_one_waits_and_is_returned_where_one_asks_for_it(kit: ComfyKit) -> None:
+def test_failed_run_raises_or_is_returned(kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match="The bomb: kaboom over 1 picture") as caught:
         kit.run(workflows.failing())
     assert caught.value.result.status == "failed"
@@ -132,7 +130,7 @@ def test_a_failed_run_raises_where_one_waits_and_is_returned_where_one_asks_for_
     assert kit.options(raise_on_error=False).run(workflows.failing()).status == "failed"
 
 
-async def test_runs_are_started_and_awaited_from_many_loops_and_threads_at_once(kit: ComfyKit) -> None:
+async def test_runs_from_many_loops_and_threads_at_once(kit: ComfyKit) -> None:
     texts: list[str] = []
 
     def thread(number: int) -> None:
@@ -148,34 +146,30 @@ async def test_runs_are_started_and_awaited_from_many_loops_and_threads_at_once(
     assert [result.texts[0] for result in here] == [f"here {number}" for number in range(5)]
 
 
-def test_a_callback_may_ask_for_the_result_when_it_is_done_and_is_refused_before(
-    kit: ComfyKit, gate: tuple[str, Gate]
-) -> None:
-    name, its = gate
+def test_callback_can_read_the_result_only_after_the_end(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(workflows.gated(name))
-    told: list[Any] = []
+    received: list[Any] = []
     ended = threading.Event()
 
     def on_progress(_: Any) -> None:
-        if not run.done and not told:
+        if not run.done and not received:
             for call in (run.result, run.cancel):
                 with pytest.raises(RuntimeError):
                     call()
-                told.append("refused")
+                received.append("refused")
 
     def on_done(_: Any) -> None:
-        told.append(run.result())
+        received.append(run.result())
         ended.set()
 
     run.subscribe(progress=on_progress, done=on_done)
-    its.open()
+    node_gate.open()
     assert ended.wait(20)
-    assert told == ["refused", "refused", run.result()]
+    assert received == ["refused", "refused", run.result()]
 
 
-async def test_two_hundred_submissions_share_one_socket_and_a_bounded_pool(
-    proxy: Proxy, make_kit: MakeKit, jobs: Jobs
-) -> None:
+async def test_200_submissions_share_one_socket_and_a_limited_pool(proxy: Proxy, make_kit: MakeKit, jobs: Jobs) -> None:
     kit = make_kit(proxy.url)
     runs = [kit.submit(workflows.picture(), color=number) for number in range(200)]
     results = [await run for run in runs]
@@ -189,7 +183,7 @@ async def test_two_hundred_submissions_share_one_socket_and_a_bounded_pool(
     jobs.expect()
 
 
-def test_what_is_submitted_first_is_queued_first(kit: ComfyKit) -> None:
+def test_submissions_are_queued_in_order(kit: ComfyKit) -> None:
     runs = [kit.submit(workflows.picture(), color=number) for number in range(1000, 1030)]
     ids = [run.result().prompt_id for run in runs]
     history = httpx.get(f"{kit.comfyui_url}/history").json()
@@ -197,7 +191,7 @@ def test_what_is_submitted_first_is_queued_first(kit: ComfyKit) -> None:
     assert numbers == sorted(numbers)
 
 
-def test_one_that_can_not_be_sent_holds_nobody_up(
+def test_failed_submission_does_not_block_others(
     kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.running.submission.TURN", 3600.0)
@@ -207,7 +201,7 @@ def test_one_that_can_not_be_sent_holds_nobody_up(
         wrong.result()
 
 
-def test_a_workflow_may_be_changed_as_soon_as_it_is_submitted(kit: ComfyKit) -> None:
+def test_workflow_can_be_changed_after_submission(kit: ComfyKit) -> None:
     graph = workflows.text()
     runs = []
     for number in range(20):
@@ -217,7 +211,7 @@ def test_a_workflow_may_be_changed_as_soon_as_it_is_submitted(kit: ComfyKit) -> 
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_kit_works_on_in_a_forked_process(sandbox: Sandbox) -> None:
+def test_kit_works_in_a_forked_process(sandbox: Sandbox) -> None:
     script = f"""
 import os
 from comfykit_jupyter import ComfyKit
@@ -229,12 +223,12 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 assert kit.run({workflows.text("parent again")!r}).text == "parent again"
 """
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]  # Python's own, of fork with threads
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]  # Python warns about fork with threads
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
+async def test_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
     await kit.close()
     assert (await kit.execute(workflows.text())).status == "completed"
     await kit.close()
@@ -242,7 +236,7 @@ async def test_a_closed_kit_can_be_used_again(kit: ComfyKit) -> None:
     assert (await kit.submit(workflows.text())).status == "completed"
 
 
-async def test_a_result_says_what_was_run_and_where(either: ComfyKit) -> None:
+async def test_result_has_the_prompt_and_server(either: ComfyKit) -> None:
     graph = workflows.picture()
     result = await either.execute(graph, {"width": 48})
     assert result.server == either.comfyui_url

@@ -1,4 +1,4 @@
-"""A secret goes to the server it is for, and shows nowhere else."""
+"""Test that secrets are sent to their server only, and appear nowhere else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CARRIED = {
 
 
 class Elsewhere(Served):
-    """Another origin: notes whatever comes."""
+    """A server of another origin that records all requests."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,9 +50,7 @@ def elsewhere() -> Iterator[Elsewhere]:
         yield site
 
 
-async def test_every_request_to_the_server_carries_them_the_socket_included(
-    either: ComfyKit, proxy: Proxy, make_kit: MakeKit
-) -> None:
+async def test_every_request_and_socket_carries_the_secrets(either: ComfyKit, proxy: Proxy, make_kit: MakeKit) -> None:
     kit = make_kit(proxy.url, executor_type=either.executor_type, **SECRETS)
     result = await kit.execute(workflows.picture())
     _ = result.image.path
@@ -66,7 +64,7 @@ async def test_every_request_to_the_server_carries_them_the_socket_included(
 
 
 @pytest.mark.parametrize("path", ["/object_info/EmptyImage", "/prompt", "/view", "/ws"])
-async def test_no_redirect_takes_them_elsewhere(
+async def test_redirect_does_not_carry_the_secrets(
     path: str, proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
@@ -90,7 +88,7 @@ async def test_no_redirect_takes_them_elsewhere(
     assert not elsewhere.seen
 
 
-async def test_a_url_on_another_port_gets_none_of_them(elsewhere: Elsewhere, proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_url_on_another_port_gets_no_secrets(elsewhere: Elsewhere, proxy: Proxy, make_kit: MakeKit) -> None:
     kit = make_kit(proxy.url, **SECRETS)
     for value in (f"{elsewhere.url}/cat.png", f"{elsewhere.url}/view?filename=cat.png&type=output"):
         await kit.execute(workflows.inverted(), {"image": value})
@@ -99,7 +97,7 @@ async def test_a_url_on_another_port_gets_none_of_them(elsewhere: Elsewhere, pro
     assert "secret" not in str(elsewhere.seen)
 
 
-async def test_media_of_another_server_are_fetched_with_its_own_secrets_only(
+async def test_media_of_another_server_are_fetched_with_its_own_secrets(
     proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
 ) -> None:
     origin = make_kit(elsewhere.url)._find_backend()
@@ -109,7 +107,7 @@ async def test_media_of_another_server_are_fetched_with_its_own_secrets_only(
     assert "secret" not in str(elsewhere.seen)
 
 
-async def test_a_kit_for_another_server_does_not_take_them_along(
+async def test_options_for_another_server_drop_the_secrets(
     proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
 ) -> None:
     kit = make_kit(proxy.url, **SECRETS)
@@ -121,14 +119,16 @@ async def test_a_kit_for_another_server_does_not_take_them_along(
     await other.close()
 
 
-def test_a_kit_for_the_other_site_of_a_cloud_has_no_key_of_the_first(make_kit: MakeKit) -> None:
+def test_options_for_another_runninghub_site_drop_the_key(make_kit: MakeKit) -> None:
     kit = make_kit(runninghub_url="https://www.runninghub.cn", runninghub_api_key="planted-key")
     assert kit.options(runninghub_url="https://www.runninghub.ai").runninghub_api_key is None
     assert kit.options(runninghub_url="https://www.runninghub.cn/").runninghub_api_key == "planted-key"
     assert kit.options(timeout=3).runninghub_api_key == "planted-key"
 
 
-async def test_they_show_nowhere(proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_are_not_shown_or_logged(
+    proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
+) -> None:
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
         kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
@@ -166,7 +166,7 @@ async def test_they_show_nowhere(proxy: Proxy, make_kit: MakeKit, caplog: pytest
     ],
     ids=repr,
 )
-async def test_one_that_can_not_be_sent_is_refused_and_not_shown(
+async def test_invalid_secret_is_rejected_and_not_shown(
     options: dict[str, Any], proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
@@ -178,13 +178,13 @@ async def test_one_that_can_not_be_sent_is_refused_and_not_shown(
     assert not proxy.seen
 
 
-async def test_a_key_that_was_pasted_with_a_line_end_works(proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_key_with_surrounding_whitespace_works(proxy: Proxy, make_kit: MakeKit) -> None:
     assert (await make_kit(proxy.url, api_key=" key-secret\n").execute(workflows.text())).status == "completed"
     assert proxy.seen[0].headers["Authorization"] == "Bearer key-secret"
 
 
 @pytest.mark.parametrize("page", ['{"session": "abc", "n": 1}', "session=abc; n=1"])
-async def test_cookies_may_come_from_a_page_which_is_read_once(
+async def test_cookies_can_come_from_a_url_that_is_fetched_once(
     page: str, proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[str] = []
@@ -204,7 +204,7 @@ async def test_cookies_may_come_from_a_page_which_is_read_once(
     assert {seen.headers["Cookie"] for seen in proxy.seen} == {"session=abc; n=1"}
 
 
-def test_the_environments_key_goes_to_the_server_of_the_kit(
+def test_key_from_the_environment_is_sent_to_the_server(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMFYUI_API_KEY", "from-environment")
@@ -214,7 +214,7 @@ def test_the_environments_key_goes_to_the_server_of_the_kit(
 
 
 @pytest.mark.parametrize("status", [200, 404, 302])
-async def test_a_token_in_an_address_is_in_no_log_and_no_message(
+async def test_token_in_a_url_is_not_shown_or_logged(
     status: int, kit: ComfyKit, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def serve(_: web.Request) -> web.StreamResponse:
@@ -233,7 +233,7 @@ async def test_a_token_in_an_address_is_in_no_log_and_no_message(
     assert "planted-token" not in caplog.text
 
 
-async def test_they_are_in_no_file_and_no_notebook(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:
+async def test_secrets_are_not_saved_in_files_or_notebooks(proxy: Proxy, make_kit: MakeKit, tmp_path: Path) -> None:
     kit = make_kit(proxy.url, **SECRETS)
     result = await kit.execute(workflows.picture())
     saved = [await asyncio.to_thread(result.to_html, tmp_path / "result.html")]
@@ -244,7 +244,7 @@ async def test_they_are_in_no_file_and_no_notebook(proxy: Proxy, make_kit: MakeK
     assert "secret" not in str(await asyncio.to_thread(result._repr_mimebundle_))
 
 
-def test_they_are_in_no_trait(proxy: Proxy, make_kit: MakeKit) -> None:
+def test_secrets_are_not_in_traits(proxy: Proxy, make_kit: MakeKit) -> None:
     kit = make_kit(proxy.url, **SECRETS)
     form = kit.form(workflows.picture())
     form.run().result()

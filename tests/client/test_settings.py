@@ -1,4 +1,4 @@
-"""Where settings come from: what is given, else the environment, else the default."""
+"""Test that settings come from arguments, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from . import workflows
 
 SETTINGS: list[tuple[str, str, str, Any, Any, Any]] = [
-    # attribute, environment's name, its text, what that means, what is given, the default
+    # attribute, environment variable, its text, the parsed value, an argument, the default
     ("comfyui_url", "COMFYUI_BASE_URL", "http://a:1/", "http://a:1", "http://b:2", "http://127.0.0.1:8188"),
     ("executor_type", "COMFYUI_EXECUTOR_TYPE", "websocket", "websocket", "http", "http"),
     ("api_key", "COMFYUI_API_KEY", "key-of-env", "key-of-env", "key-given", None),
@@ -30,26 +30,26 @@ SETTINGS: list[tuple[str, str, str, Any, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "variable", "text", "meant", "given", "default"), SETTINGS)
-def test_what_is_given_beats_the_environment_which_beats_the_default(
-    name: str, variable: str, text: str, meant: Any, given: Any, default: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "variable", "text", "parsed", "given", "default"), SETTINGS)
+def test_argument_overrides_environment_overrides_default(
+    name: str, variable: str, text: str, parsed: Any, given: Any, default: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert getattr(ComfyKit(), name) == default
     monkeypatch.setenv(variable, text)
-    assert getattr(ComfyKit(), name) == meant
+    assert getattr(ComfyKit(), name) == parsed
     assert getattr(ComfyKit(**{name: given}), name) == given
     monkeypatch.setenv(variable, "")
     assert getattr(ComfyKit(), name) == default
 
 
-def test_the_settings_keep_the_order_of_the_reference() -> None:
+def test_settings_keep_the_order_of_comfykit() -> None:
     kit = ComfyKit("http://a:1", "websocket", "key", "c=1", "http://r:1", "rh", 5, 6)
     assert [getattr(kit, name) for name, *_ in SETTINGS[:8]] == [
         "http://a:1", "websocket", "key", "c=1", "http://r:1", "rh", 5, 6,
     ]  # fmt: skip
 
 
-def test_a_kit_takes_and_describes_every_setting() -> None:
+def test_kit_accepts_and_documents_every_setting() -> None:
     names = {field.name for field in fields(Settings)}
     assert set(inspect.signature(ComfyKit).parameters) == names
     described = inspect.cleandoc(ComfyKit.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0].splitlines()
@@ -57,7 +57,7 @@ def test_a_kit_takes_and_describes_every_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"comfyui_url": "ftp://a"}, "comfyui_url"),
         ({"comfyui_url": "http://a:port"}, "comfyui_url"),
@@ -73,19 +73,19 @@ def test_a_kit_takes_and_describes_every_setting() -> None:
         ({"proxy": "me:secret"}, "proxy must be an address"),
     ],
 )
-def test_a_setting_that_can_not_be_used_is_refused_at_once(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ComfyKitError, match=told) as caught:
+def test_invalid_setting_is_rejected_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ComfyKitError, match=message) as caught:
         ComfyKit(**options)
     assert "secret" not in str(caught.value)
 
 
-def test_a_variable_of_the_environment_that_can_not_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNNINGHUB_TIMEOUT", "soon")
     with pytest.raises(ComfyKitError, match="RUNNINGHUB_TIMEOUT must be an integer of at least 0, not 'soon'"):
         ComfyKit()
 
 
-def test_options_keep_the_connections_unless_they_need_others() -> None:
+def test_options_keep_the_connections_if_possible() -> None:
     kit = ComfyKit("http://a:1", api_key="key", runninghub_api_key="rh")
     assert kit.options(timeout=5)._backends is kit._backends
     elsewhere = kit.options(comfyui_url="http://b:2")
@@ -93,13 +93,13 @@ def test_options_keep_the_connections_unless_they_need_others() -> None:
     assert (elsewhere.api_key, elsewhere.runninghub_api_key) == (None, "rh")
 
 
-def test_an_address_may_lack_its_scheme_and_have_a_path(sandbox: Sandbox) -> None:
+def test_url_can_lack_a_scheme_and_have_a_path(sandbox: Sandbox) -> None:
     assert ComfyKit("gpu-box:8188").comfyui_url == "http://gpu-box:8188"
     assert ComfyKit("https://host/comfy/").comfyui_url == "https://host/comfy"
     assert ComfyKit(f"{sandbox.url}/api").run(workflows.text()).text == "hello"
 
 
-def test_options_make_a_kit_that_differs_in_them_only(sandbox: Sandbox) -> None:
+def test_options_change_only_what_is_given(sandbox: Sandbox) -> None:
     kit = ComfyKit(sandbox.url, "websocket", api_key="key")
     other = kit.options(timeout=5, raise_on_error=False)
     assert (other.comfyui_url, other.executor_type, other.api_key) == (sandbox.url, "websocket", "key")
@@ -108,7 +108,7 @@ def test_options_make_a_kit_that_differs_in_them_only(sandbox: Sandbox) -> None:
         kit.options(timeoutt=5)
 
 
-def test_connect_is_for_the_kits_that_name_no_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_sets_the_default_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMFYUI_BASE_URL", "http://from-environment:1")
     try:
         kit = connect(sandbox.url, api_key="only-there")
@@ -121,7 +121,7 @@ def test_connect_is_for_the_kits_that_name_no_server(sandbox: Sandbox, monkeypat
     assert ComfyKit().comfyui_url == "http://from-environment:1"
 
 
-def test_a_server_says_what_it_is_and_one_that_is_away_is_told_apart(kit: ComfyKit) -> None:
+def test_server_status_and_unreachable_server(kit: ComfyKit) -> None:
     here = kit.server()
     assert (here.reachable, here.version, here.url) == (True, "0.33.0", kit.comfyui_url)
     away = ComfyKit("http://127.0.0.1:1").server()
@@ -130,7 +130,7 @@ def test_a_server_says_what_it_is_and_one_that_is_away_is_told_apart(kit: ComfyK
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("absent.json", None, "no file absent.json in .*did you mean present.json"),
         ("broken.json", b"{", "not JSON"),
@@ -140,13 +140,13 @@ def test_a_server_says_what_it_is_and_one_that_is_away_is_told_apart(kit: ComfyK
         ("nul\0", None, "can't be read"),
     ],
 )
-async def test_what_is_no_workflow_is_told_in_one_line(
-    name: str, content: bytes | None, told: str, kit: ComfyKit, tmp_path: Path
+async def test_invalid_workflow_is_reported_in_one_line(
+    name: str, content: bytes | None, message: str, kit: ComfyKit, tmp_path: Path
 ) -> None:
     (tmp_path / "present.json").write_bytes(b"{}")
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(ComfyKitError, match=told) as caught:
+    with pytest.raises(ComfyKitError, match=message) as caught:
         kit.load(f"{tmp_path}/{name}")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -156,7 +156,7 @@ async def test_what_is_no_workflow_is_told_in_one_line(
 
 @pytest.mark.parametrize("site", ["www.runninghub.ai", "www.runninghub.cn", "runninghub.cn"])
 @pytest.mark.parametrize("route", ["proxy", "proxy-plus"])
-def test_an_address_that_holds_a_key_is_refused_and_not_shown(site: str, route: str) -> None:
+def test_url_that_contains_a_key_is_rejected_and_not_shown(site: str, route: str) -> None:
     key = "0123456789abcdef0123456789abcdef"
     with pytest.raises(ComfyKitError, match="runninghub_api_key=") as refused:
         ComfyKit(f"https://{site}/{route}/{key}")

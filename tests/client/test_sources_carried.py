@@ -1,4 +1,4 @@
-"""What a run saved is run again: from the file, by its path, its address or as the output it is."""
+"""Test that saved media run again: from the file, its path, its URL, or as an output."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .conftest import MakeKit
 EDITOR = {"nodes": [{"id": 1, "type": "EmptyImage", "title": "雪"}], "links": [], "version": 0.4}
 
 
-def _saved(class_type: str, source: str, **inputs: Any) -> dict[str, Any]:
-    """A picture, a video or a sound that depends on a seed, and the node that saves it."""
+def _make_workflow(class_type: str, source: str, **inputs: Any) -> dict[str, Any]:
+    """Return a workflow whose image, video or audio depends on a seed, with the node that saves it."""
     graph: dict[str, Any] = {
         "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ""}},
         "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}},
@@ -45,31 +45,31 @@ def _saved(class_type: str, source: str, **inputs: Any) -> dict[str, Any]:
 
 _SINKS = {"5": "images", "6": "video", "7": "audio"}
 KINDS: dict[str, dict[str, Any]] = {
-    "png": _saved("SaveImage", "5"),
-    "animated png": _saved("SaveAnimatedPNG", "5", fps=6.0, compress_level=4),
-    "animated webp": _saved("SaveAnimatedWEBP", "5", fps=6.0, lossless=True, quality=80, method="default"),
-    "mp4": _saved("SaveVideo", "6", format="auto", codec="auto"),
-    "webm": _saved("SaveWEBM", "5", codec="vp9", fps=24.0, crf=32.0),
-    "flac": _saved("SaveAudio", "7"),
-    "mp3": _saved("SaveAudioMP3", "7", quality="V0"),
-    "opus": _saved("SaveAudioOpus", "7", quality="128k"),
+    "png": _make_workflow("SaveImage", "5"),
+    "animated png": _make_workflow("SaveAnimatedPNG", "5", fps=6.0, compress_level=4),
+    "animated webp": _make_workflow("SaveAnimatedWEBP", "5", fps=6.0, lossless=True, quality=80, method="default"),
+    "mp4": _make_workflow("SaveVideo", "6", format="auto", codec="auto"),
+    "webm": _make_workflow("SaveWEBM", "5", codec="vp9", fps=24.0, crf=32.0),
+    "flac": _make_workflow("SaveAudio", "7"),
+    "mp3": _make_workflow("SaveAudioMP3", "7", quality="V0"),
+    "opus": _make_workflow("SaveAudioOpus", "7", quality="128k"),
 }
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Sandbox]:
-    """A second server, which has seen nothing of the first."""
+    """A second server that shares nothing with the first."""
     with Sandbox() as server:
         yield server
 
 
-def saved(kit: ComfyKit, workflow: Any, **values: Any) -> Media:
-    """The first file that a run saves."""
+def save_output(kit: ComfyKit, workflow: Any, **values: Any) -> Media:
+    """Run a workflow and return its first output."""
     return kit.run(workflow, **values).media[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_run_file_load_run_gives_the_same_bytes(
+def test_running_a_saved_file_gives_the_same_bytes(
     kind: str, kit: ComfyKit, make_kit: MakeKit, elsewhere: Sandbox
 ) -> None:
     checkpoint = kit.fields(KINDS["png"] | {"1": {**KINDS["png"]["1"], "_meta": {"title": "$ckpt_name"}}})
@@ -77,8 +77,8 @@ def test_run_file_load_run_gives_the_same_bytes(
     name = next(field for field in checkpoint if field.name == "ckpt_name").choices
     assert name
     graph["1"]["inputs"]["ckpt_name"] = name[0]
-    first = saved(kit, {"prompt": graph, "workflow": EDITOR}, seed=2**53 + 1)
-    again = saved(make_kit(elsewhere.url), first.path)
+    first = save_output(kit, {"prompt": graph, "workflow": EDITOR}, seed=2**53 + 1)
+    again = save_output(make_kit(elsewhere.url), first.path)
     assert again.read() == first.read()
     other = make_kit(elsewhere.url).load(first.path)
     assert other.editor == EDITOR
@@ -86,8 +86,8 @@ def test_run_file_load_run_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("form", ["path", "text", "bytes", "media", "url", "workflow"])
-async def test_a_picture_may_be_named_in_every_way_that_a_workflow_may(form: str, either: ComfyKit) -> None:
-    picture = saved(either, workflows.picture(), width=24)
+async def test_image_is_accepted_in_every_form_of_a_workflow(form: str, either: ComfyKit) -> None:
+    picture = save_output(either, workflows.picture(), width=24)
     sources: dict[str, Any] = {
         "path": picture.path,
         "text": str(picture.path),
@@ -102,26 +102,26 @@ async def test_a_picture_may_be_named_in_every_way_that_a_workflow_may(form: str
     assert result.prompt["1"]["_meta"]["title"] == "Canvas, $width, $height, $color"
 
 
-def test_a_form_is_made_of_a_picture(kit: ComfyKit) -> None:
-    fields = {field.name: field for field in kit.fields(saved(kit, workflows.picture(), color=7))}
+def test_fields_are_read_from_an_image(kit: ComfyKit) -> None:
+    fields = {field.name: field for field in kit.fields(save_output(kit, workflows.picture(), color=7))}
     assert list(fields) == ["width", "height", "color"]
     assert (fields["color"].default, fields["color"].max) == (7, 0xFFFFFF)
 
 
-def test_a_picture_says_where_it_came_from_when_it_is_run_again(kit: ComfyKit) -> None:
-    picture = saved(kit, workflows.picture(prefix="cover"))
+def test_workflow_name_is_that_of_the_image(kit: ComfyKit) -> None:
+    picture = save_output(kit, workflows.picture(prefix="cover"))
     assert kit.run(picture).workflow_name == Path(picture.name).stem
 
 
-def test_the_picture_of_a_large_file_is_found_in_it(kit: ComfyKit, tmp_path: Path) -> None:
+def test_workflow_of_a_large_image_file_is_found(kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
-    path.write_bytes(saved(kit, workflows.picture()).read())
+    path.write_bytes(save_output(kit, workflows.picture()).read())
     with path.open("r+b") as file:
-        file.truncate(200 << 20)  # larger than any workflow: all that is behind the picture is left alone
+        file.truncate(200 << 20)  # larger than any workflow: what follows the image is not read
     assert kit.load(path).prompt["1"]["class_type"] == "EmptyImage"
 
 
-def test_a_large_file_that_is_no_media_is_refused_before_it_is_read_whole(kit: ComfyKit, tmp_path: Path) -> None:
+def test_large_file_that_is_not_media_is_rejected(kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(200 << 20)
@@ -129,7 +129,7 @@ def test_a_large_file_that_is_no_media_is_refused_before_it_is_read_whole(kit: C
         kit.load(path)
 
 
-async def test_a_picture_without_a_workflow_is_told_in_one_line(kit: ComfyKit, tmp_path: Path) -> None:
+async def test_image_without_a_workflow_is_reported(kit: ComfyKit, tmp_path: Path) -> None:
     from PIL import Image
 
     for suffix, kind in (("png", "PNG"), ("webp", "WebP"), ("jpg", "JPEG")):
@@ -139,13 +139,13 @@ async def test_a_picture_without_a_workflow_is_told_in_one_line(kit: ComfyKit, t
         assert f"cat is a {kind} image that carries no workflow" in (result.msg or "")
 
 
-def test_a_page_instead_of_a_file_is_told(kit: ComfyKit, sandbox: Sandbox) -> None:
+def test_error_page_instead_of_a_file_is_reported(kit: ComfyKit, sandbox: Sandbox) -> None:
     with pytest.raises(ComfyKitError, match="answers 404"):
         kit.load(f"{sandbox.url}/nothing/cat.png")
 
 
-def test_a_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> None:
-    workflow = kit.load(saved(kit, {"prompt": workflows.picture(prefix="kept"), "workflow": EDITOR}))
+def test_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> None:
+    workflow = kit.load(save_output(kit, {"prompt": workflows.picture(prefix="kept"), "workflow": EDITOR}))
     assert kit.load(workflow.save(tmp_path / "api.json")).prompt == workflow.prompt
     kept = Workflow.parse(workflow.save(tmp_path / "editor.json", editor=True).read_bytes())
     assert kept.editor == EDITOR

@@ -1,4 +1,4 @@
-"""What the editor saves is run, described and checked as it is: its prompt is made by the server's definitions."""
+"""Test that editor files run, have fields and are checked, converted with the server's definitions."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .proxy import Proxy
 Graph = dict[str, Any]
 
 
-def node(id_: int, type_: str, title: str | None = None, *values: Any, **more: Any) -> Graph:
-    made: Graph = {"id": id_, "type": type_, "mode": 0, "inputs": [], "outputs": [], "widgets_values": list(values)}
-    return {**made, **({} if title is None else {"title": title}), **more}
+def make_node(id_: int, type_: str, title: str | None = None, *values: Any, **more: Any) -> Graph:
+    node: Graph = {"id": id_, "type": type_, "mode": 0, "inputs": [], "outputs": [], "widgets_values": list(values)}
+    return {**node, **({} if title is None else {"title": title}), **more}
 
 
-def picture(*, canvas: str | None = "Canvas, $width, $color", save: str | None = "$output.cover") -> Graph:
-    """`workflows.picture` as the editor saves it, with a note, and a branch that is muted; never cached."""
+def make_file(*, canvas: str | None = "Canvas, $width, $color", save: str | None = "$output.cover") -> Graph:
+    """Return `workflows.picture` as an editor file with a note and a muted branch; its run is never cached."""
     image = {"name": "images", "type": "IMAGE", "link": 1}
     out = {"name": "IMAGE", "type": "IMAGE", "links": [1]}
     return {
         "nodes": [
-            node(1, "EmptyImage", canvas, 32, 16, 1, 255, outputs=[out]),
-            node(2, "SaveImage", save, uuid.uuid4().hex, inputs=[image]),
-            node(3, "Note", None, "a note"),
-            node(4, "PreviewImage", None, mode=2, inputs=[{"name": "images", "type": "IMAGE", "link": None}]),
+            make_node(1, "EmptyImage", canvas, 32, 16, 1, 255, outputs=[out]),
+            make_node(2, "SaveImage", save, uuid.uuid4().hex, inputs=[image]),
+            make_node(3, "Note", None, "a note"),
+            make_node(4, "PreviewImage", None, mode=2, inputs=[{"name": "images", "type": "IMAGE", "link": None}]),
         ],
         "links": [[1, 1, 0, 2, 0, "IMAGE"]],
         "last_node_id": 4,
@@ -45,9 +45,9 @@ def picture(*, canvas: str | None = "Canvas, $width, $color", save: str | None =
     }
 
 
-async def test_it_runs_with_values_by_its_titles(either: ComfyKit, tmp_path: Path) -> None:
+async def test_editor_file_runs_with_values(either: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "portrait.json"
-    path.write_text(json.dumps(picture()))
+    path.write_text(json.dumps(make_file()))
     result = await either.execute(path, {"width": 24})
     assert result.status == "completed", result.msg
     assert result["cover"][0].pil().size == (24, 16)
@@ -56,16 +56,16 @@ async def test_it_runs_with_values_by_its_titles(either: ComfyKit, tmp_path: Pat
     assert {id_: each["class_type"] for id_, each in result.prompt.items()} == {"1": "EmptyImage", "2": "SaveImage"}
 
 
-async def test_all_ways_to_run_take_it(kit: ComfyKit) -> None:
-    assert kit.run(picture(), width=8).image.pil().size == (8, 16)
-    assert (await kit.submit(Workflow.parse(picture()), width=8)).image.pil().size == (8, 16)
-    assert (await kit.execute_json(picture(), {"width": 8})).status == "completed"
+async def test_all_ways_to_run_accept_an_editor_file(kit: ComfyKit) -> None:
+    assert kit.run(make_file(), width=8).image.pil().size == (8, 16)
+    assert (await kit.submit(Workflow.parse(make_file()), width=8)).image.pil().size == (8, 16)
+    assert (await kit.execute_json(make_file(), {"width": 8})).status == "completed"
 
 
-def test_what_it_saves_carries_both_the_prompt_and_the_editors_graph(kit: ComfyKit, jobs: Jobs) -> None:
-    graph = picture()
+def test_saved_image_has_prompt_and_editor_graph(kit: ComfyKit, jobs: Jobs) -> None:
+    graph = make_file()
     result = kit.run(graph, width=24)
-    graph["nodes"][0]["widgets_values"][0] = 24  # opened in the editor, the picture shows what made it
+    graph["nodes"][0]["widgets_values"][0] = 24  # the editor shows the values that made the image
     again = Workflow.parse(result.image.read())
     assert (again.prompt, again.editor) == (result.prompt, graph)
     job = jobs.history(result.prompt_id or "")
@@ -73,8 +73,8 @@ def test_what_it_saves_carries_both_the_prompt_and_the_editors_graph(kit: ComfyK
     assert job["prompt"][3]["extra_pnginfo"] == {"workflow": graph}
 
 
-def test_a_history_entry_of_it_is_a_workflow(kit: ComfyKit, jobs: Jobs) -> None:
-    graph = picture()
+def test_history_entry_is_a_workflow(kit: ComfyKit, jobs: Jobs) -> None:
+    graph = make_file()
     result = kit.run(graph)
     entry = jobs.history(result.prompt_id or "")
     assert entry is not None
@@ -83,58 +83,62 @@ def test_a_history_entry_of_it_is_a_workflow(kit: ComfyKit, jobs: Jobs) -> None:
         assert (again.prompt, again.editor) == (result.prompt, graph)
 
 
-def test_it_is_loaded_and_described_with_the_definitions_of_the_server(kit: ComfyKit) -> None:
-    workflow = kit.load(picture())
+def test_editor_file_is_loaded_with_server_definitions(kit: ComfyKit) -> None:
+    workflow = kit.load(make_file())
     assert workflow.resolved
     assert list(workflow.parameters) == ["width", "color"]
-    assert [(field.name, field.max) for field in kit.fields(picture())] == [("width", 16384), ("color", 0xFFFFFF)]
+    assert [(field.name, field.max) for field in kit.fields(make_file())] == [("width", 16384), ("color", 0xFFFFFF)]
 
 
-def test_only_the_definitions_of_its_classes_are_asked_for(make_kit: MakeKit, proxy: Proxy) -> None:
+def test_only_definitions_of_its_classes_are_requested(make_kit: MakeKit, proxy: Proxy) -> None:
     asked: list[str] = []
 
     def note(request: web.Request) -> None:
         asked.append(request.path)
 
     proxy.answer = note
-    make_kit(proxy.url).load(picture())
+    make_kit(proxy.url).load(make_file())
     classes = {path.removeprefix("/object_info/") for path in asked if path.startswith("/object_info")}
     assert classes == {"EmptyImage", "SaveImage", "PreviewImage"}
 
 
-async def test_nodes_that_the_server_lacks_are_named_with_their_packs(kit: ComfyKit) -> None:
-    graph = picture()
+async def test_missing_nodes_are_named_with_their_packs(kit: ComfyKit) -> None:
+    graph = make_file()
     graph["nodes"][0] |= {"type": "FaceDetailer", "properties": {"cnr_id": "comfyui-impact-pack"}}
-    told = r"needs nodes that the server lacks: FaceDetailer \(of comfyui-impact-pack\)"
+    message = r"needs nodes that the server lacks: FaceDetailer \(of comfyui-impact-pack\)"
     for read in (kit.load, kit.fields, kit.run):
-        with pytest.raises(WorkflowError, match=told):
+        with pytest.raises(WorkflowError, match=message):
             read(graph)
     assert (await kit.execute(graph)).status == "failed"
     graph["nodes"][0]["mode"] = 2
-    with pytest.raises(ComfyKitError) as caught:  # muted, it is not needed: what is wrong now is something else
+    with pytest.raises(ComfyKitError) as caught:  # a muted node is not needed: now something else is wrong
         kit.run(graph)
     assert "FaceDetailer" not in str(caught.value)
 
 
-def test_without_its_server_it_can_not_be_read(make_kit: MakeKit) -> None:
+def test_editor_file_needs_a_server(make_kit: MakeKit) -> None:
     away = make_kit("http://127.0.0.1:1")
     for read in (away.load, away.fields, away.run):
         with pytest.raises(ServerError, match="no ComfyUI server at"):
-            read(picture())
+            read(make_file())
 
 
-async def test_a_broken_graph_is_told_in_one_line(kit: ComfyKit) -> None:
-    graphs: list[Graph] = [{"nodes": [7]}, {"nodes": [{}], "links": []}, {"nodes": [node(1, "X"), node(1, "X")]}]
+async def test_broken_graph_is_reported_in_one_line(kit: ComfyKit) -> None:
+    graphs: list[Graph] = [
+        {"nodes": [7]},
+        {"nodes": [{}], "links": []},
+        {"nodes": [make_node(1, "X"), make_node(1, "X")]},
+    ]
     for broken in graphs:
         result = await kit.execute(broken)
         assert result.status == "failed"
         assert (result.msg or "").isprintable()
-    only_notes = {"nodes": [node(1, "Note", None, "hello")], "links": []}
+    only_notes = {"nodes": [make_node(1, "Note", None, "hello")], "links": []}
     assert "has no nodes that run" in ((await kit.execute(only_notes)).msg or "")
 
 
-def test_without_titles_the_obvious_inputs_are_offered_under_the_names_that_run_takes(kit: ComfyKit) -> None:
-    for graph in (picture(canvas=None, save=None), kit.load(picture(canvas=None, save=None)).prompt):
+def test_obvious_inputs_are_offered_with_names_that_run_accepts(kit: ComfyKit) -> None:
+    for graph in (make_file(canvas=None, save=None), kit.load(make_file(canvas=None, save=None)).prompt):
         fields = kit.fields(graph)
         names = [field.name for field in fields]
         assert names[:2] == ["EmptyImage.width", "EmptyImage.height"]
@@ -143,19 +147,19 @@ def test_without_titles_the_obvious_inputs_are_offered_under_the_names_that_run_
         assert kit.run(graph, {**values, "EmptyImage.width": 8}).image.pil().size == (8, 16)
 
 
-def test_nodes_of_the_same_name_are_offered_by_their_ids(kit: ComfyKit) -> None:
-    graph = picture(canvas=None)
+def test_nodes_of_the_same_name_are_offered_by_id(kit: ComfyKit) -> None:
+    graph = make_file(canvas=None)
     graph["nodes"] += [
-        node(5, "EmptyImage", None, 8, 8, 1, 0, outputs=[{"name": "IMAGE", "type": "IMAGE", "links": [2]}]),
-        node(6, "PreviewImage", None, inputs=[{"name": "images", "type": "IMAGE", "link": 2}]),
+        make_node(5, "EmptyImage", None, 8, 8, 1, 0, outputs=[{"name": "IMAGE", "type": "IMAGE", "links": [2]}]),
+        make_node(6, "PreviewImage", None, inputs=[{"name": "images", "type": "IMAGE", "link": 2}]),
     ]
     graph["links"].append([2, 5, 0, 6, 0, "IMAGE"])
     assert [field.name for field in kit.fields(graph)][:2] == ["1.width", "1.height"]
     assert kit.run(graph, {"5.width": 4, "1.width": 4}).status == "completed"
 
 
-def test_an_app_shows_its_inputs_and_names_its_outputs(kit: ComfyKit) -> None:
-    graph = picture(canvas=None, save="Poster")
+def test_app_shows_its_inputs_and_names_its_outputs(kit: ComfyKit) -> None:
+    graph = make_file(canvas=None, save="Poster")
     graph["extra"] = {"linearMode": True, "linearData": {"inputs": [[1, "width"], ["1", "color", {}]], "outputs": [2]}}
     assert [field.name for field in kit.fields(graph)] == ["width", "color"]
     result = kit.run(graph, width=24)
@@ -163,13 +167,13 @@ def test_an_app_shows_its_inputs_and_names_its_outputs(kit: ComfyKit) -> None:
     assert [field.name for field in kit.fields(result.image)] == ["width", "color"]
 
 
-async def test_a_workflow_of_ten_thousand_nodes_runs(kit: ComfyKit) -> None:
-    """Its nodes are a chain of pictures; only the last is saved, and only what it takes is big."""
+async def test_workflow_of_ten_thousand_nodes_loads(kit: ComfyKit) -> None:
+    """The nodes are a chain of images of which none is saved."""
     out = {"name": "IMAGE", "type": "IMAGE"}
-    nodes = [node(1, "EmptyImage", "$width", 8, 8, 1, 0, outputs=[{**out, "links": [1]}])]
+    nodes = [make_node(1, "EmptyImage", "$width", 8, 8, 1, 0, outputs=[{**out, "links": [1]}])]
     for id_ in range(2, 10_001):
         image = {"name": "image", "type": "IMAGE", "link": id_ - 1}
-        nodes.append(node(id_, "ImageInvert", None, inputs=[image], outputs=[{**out, "links": [id_]}]))
+        nodes.append(make_node(id_, "ImageInvert", None, inputs=[image], outputs=[{**out, "links": [id_]}]))
     links = [[id_, id_, 0, id_ + 1, 0, "IMAGE"] for id_ in range(1, 10_000)]
     workflow = kit.load({"nodes": nodes, "links": links, "version": 0.4})
     assert len(workflow.prompt) == 10_000
@@ -177,8 +181,8 @@ async def test_a_workflow_of_ten_thousand_nodes_runs(kit: ComfyKit) -> None:
     assert workflow.prompt["10000"]["inputs"] == {"image": ["9999", 0]}
 
 
-def test_a_saved_file_of_the_editor_stays_one(sandbox: Sandbox, tmp_path: Path) -> None:
-    graph = picture()
+def test_editor_file_is_saved_unchanged(sandbox: Sandbox, tmp_path: Path) -> None:
+    graph = make_file()
     path = Workflow.parse(graph).save(tmp_path / "copy.json")
     assert json.loads(path.read_text(encoding="utf-8")) == graph
     kit = ComfyKit(sandbox.url)
@@ -187,19 +191,19 @@ def test_a_saved_file_of_the_editor_stays_one(sandbox: Sandbox, tmp_path: Path) 
     assert kit.run(api).image.pil().size == (32, 16)
 
 
-def test_to_api_takes_the_definitions_as_the_server_gives_them(sandbox: Sandbox) -> None:
+def test_to_api_accepts_raw_definitions(sandbox: Sandbox) -> None:
     import httpx
 
     raw = httpx.get(f"{sandbox.url}/object_info").json()
-    prompt = Workflow.parse(picture()).to_api(raw)
+    prompt = Workflow.parse(make_file()).to_api(raw)
     assert prompt["1"]["inputs"] == {"width": 32, "height": 16, "batch_size": 1, "color": 255}
     assert prompt["2"]["inputs"]["images"] == ["1", 0]
     assert Workflow.parse(workflows.picture()).to_api(raw) == workflows.picture()
 
 
-async def test_what_only_the_editors_page_can_supply_is_a_warning(kit: ComfyKit) -> None:
+async def test_input_that_needs_the_editor_is_a_warning(kit: ComfyKit) -> None:
     definitions = {"TestCamera": {"input": {"required": {"image": ["WEBCAM", {}]}}, "output": ["IMAGE"]}}
-    workflow = Workflow.parse({"nodes": [node(1, "TestCamera", "Me")], "links": [], "version": 0.4}, "selfie")
+    workflow = Workflow.parse({"nodes": [make_node(1, "TestCamera", "Me")], "links": [], "version": 0.4}, "selfie")
     resolved = workflow.resolve({name: NodeDefinition.parse(name, raw) for name, raw in definitions.items()})
     assert resolved.notes
     result = await kit.execute(resolved)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""TLS and proxies: whose certificates are believed, and which way is taken, for requests and the event socket alike."""
+"""Test TLS certificates and proxies, for requests and for the event socket."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .proxy import Proxy
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of 127.0.0.1 that nobody knows, with its key in the same file."""
+    """A self-signed certificate for 127.0.0.1, with its key in the same file."""
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
+        pytest.skip("openssl is needed to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
@@ -43,7 +43,7 @@ def secure(sandbox: Sandbox, certificate: Path) -> Iterator[Proxy]:
         yield proxy
 
 
-async def test_a_certificate_that_nobody_knows_is_refused(secure: Proxy, make_kit: MakeKit) -> None:
+async def test_unknown_certificate_is_rejected(secure: Proxy, make_kit: MakeKit) -> None:
     result = await make_kit(secure.url).execute(workflows.text())
     assert (result.status, str(result.error and result.error.kind)) == ("failed", "unreachable")
     assert not secure.seen
@@ -51,7 +51,7 @@ async def test_a_certificate_that_nobody_knows_is_refused(secure: Proxy, make_ki
 
 @pytest.mark.parametrize("form", ["file", "context", "any"])
 @pytest.mark.parametrize("executor", ["http", "websocket"])
-async def test_one_that_was_named_is_believed(
+async def test_configured_certificate_is_trusted(
     form: str, executor: Any, secure: Proxy, certificate: Path, make_kit: MakeKit
 ) -> None:
     verify: Any = {
@@ -66,19 +66,19 @@ async def test_one_that_was_named_is_believed(
     assert secure.sockets.opened == (executor == "websocket")
 
 
-async def test_a_file_of_certificates_that_is_none_is_told(make_kit: MakeKit, tmp_path: Path) -> None:
+async def test_missing_certificate_file_is_reported(make_kit: MakeKit, tmp_path: Path) -> None:
     result = await make_kit("https://127.0.0.1:1", verify=str(tmp_path / "none.crt")).execute(workflows.text())
     assert "verify: the certificates in" in str(result.msg)
 
 
 @pytest.mark.parametrize("proxy", ["", "proxy:3128", "ftp://proxy", "http://", "http://user:planted-secret@proxy:x"])
-def test_a_proxy_that_is_none_is_refused_and_not_shown(proxy: str) -> None:
+def test_invalid_proxy_is_rejected_and_not_shown(proxy: str) -> None:
     with pytest.raises(ComfyKitError, match="proxy: give an address") as caught:
         ComfyKit("http://gpu-box:8188", proxy=proxy)
     assert "planted-secret" not in str(caught.value)
 
 
-async def test_a_proxy_is_taken_and_its_password_not_shown(proxy: Proxy, make_kit: MakeKit) -> None:
+async def test_proxy_is_used_and_its_password_not_shown(proxy: Proxy, make_kit: MakeKit) -> None:
     address = proxy.url.replace("://", "://user:planted-secret@")
     kit = make_kit("http://gpu-box.invalid:8188", proxy=address)
     result = await kit.execute(workflows.text())

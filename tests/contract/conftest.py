@@ -1,4 +1,4 @@
-"""A kit for each backend in turn, and what its server holds."""
+"""Fixtures of the contract tests: a kit for each backend in turn, and the jobs of its server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["comfyui", "comfyapi", "runninghub"], scope="module")
 def place(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Place]:
-    """Every backend in turn."""
+    """A place for each backend in turn."""
 
     def count_jobs() -> int:
         queue = len(Jobs(sandbox.url).queue())
@@ -43,7 +43,7 @@ def place(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Place]:
 
 @pytest.fixture
 def make_kit(place: Place, quick: None) -> Iterator[MakeKit]:
-    """A function that makes kits for this backend; they are closed at the end."""
+    """A factory of kits for this backend. They are closed at the end."""
     kits: list[ComfyKit] = []
 
     def make(**options: Any) -> ComfyKit:

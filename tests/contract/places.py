@@ -1,4 +1,4 @@
-"""The places where workflows run, each in front of the embedded server, behind one interface for the tests."""
+"""The places where workflows run, each in front of the embedded server, with one interface for the tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.clouds.comfyapi.proxied import Proxied
 from tests.clouds.runninghub import RunningHub
 
 NOWHERE = "http://127.0.0.1:1"
-"""An address at which nothing listens."""
+"""An address without a server."""
 
 
 class Place(ABC):
@@ -23,14 +23,14 @@ class Place(ABC):
 
     @abstractmethod
     def make_kit(self, **options: Any) -> ComfyKit:
-        """Make a kit that runs workflows there."""
+        """Return a kit that runs workflows there."""
 
     @abstractmethod
     def make_lost_kit(self) -> ComfyKit:
-        """Make a kit whose server is away."""
+        """Return a kit whose server is unreachable."""
 
     def name_workflow(self, graph: Graph) -> Any:
-        """Return what names this workflow there."""
+        """Return a source by which a kit can run this workflow there."""
         return graph
 
     @abstractmethod
@@ -91,7 +91,7 @@ class RunningHubPlace(Place):
 
 @contextmanager
 def open_place(name: str, server: Sandbox, count: Callable[[], int]) -> Iterator[Place]:
-    """Start what stands in front of the embedded server."""
+    """Start the place of this name in front of the embedded server."""
     if name == "comfyui":
         yield ComfyUIPlace(server, count)
     elif name == "comfyapi":

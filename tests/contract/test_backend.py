@@ -1,4 +1,4 @@
-"""What every backend does for a kit, whatever server or cloud it talks to."""
+"""Test what every backend does for a kit, with every kind of server and cloud."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORKFLOWS = Path(__file__).parents[2] / "notebooks/workflows"
 
 
 @pytest.mark.parametrize("executor_type", ["http", "websocket"])
-async def test_a_run_completes_with_its_outputs(place: Place, make_kit: MakeKit, executor_type: str) -> None:
+async def test_run_completes_with_its_outputs(place: Place, make_kit: MakeKit, executor_type: str) -> None:
     kit = make_kit(executor_type=executor_type)
     result = await kit.execute(place.name_workflow(workflows.picture()), {"width": 40})
     assert (result.status, result.msg, result.error) == ("completed", None, None)
@@ -45,7 +45,7 @@ async def test_a_run_completes_with_its_outputs(place: Place, make_kit: MakeKit,
     [(workflows.clip, "video", ".mp4"), (workflows.sound, "audio", ".flac")],
     ids=["video", "audio"],
 )
-def test_an_output_has_its_kind_and_can_be_saved(
+def test_output_has_its_kind_and_can_be_saved(
     place: Place, kit: ComfyKit, tmp_path: Path, graph: Any, kind: str, suffix: str
 ) -> None:
     result = kit.run(place.name_workflow(graph()))
@@ -55,7 +55,7 @@ def test_an_output_has_its_kind_and_can_be_saved(
     assert saved.read_bytes() == media.read() != b""
 
 
-def test_runs_submitted_together_each_get_their_own_outputs(place: Place, kit: ComfyKit) -> None:
+def test_concurrent_runs_get_their_own_outputs(place: Place, kit: ComfyKit) -> None:
     before = place.count_jobs()
     workflow = place.name_workflow(workflows.picture())
     runs = [kit.submit(workflow, width=16 * number) for number in range(1, 7)]
@@ -65,7 +65,7 @@ def test_runs_submitted_together_each_get_their_own_outputs(place: Place, kit: C
     assert place.count_jobs() - before == 6
 
 
-def test_a_seed_is_drawn_or_exact_and_always_reported(place: Place, kit: ComfyKit) -> None:
+def test_seed_is_random_or_exact_and_always_reported(place: Place, kit: ComfyKit) -> None:
     graph = json.loads((WORKFLOWS / "text_to_image.json").read_text())
     ((id_, sampler),) = [(id_, node) for id_, node in graph.items() if node["class_type"] == "KSampler"]
     sampler["inputs"]["steps"] = 1
@@ -78,7 +78,7 @@ def test_a_seed_is_drawn_or_exact_and_always_reported(place: Place, kit: ComfyKi
 # -- media -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_uploaded_and_an_output_can_be_the_next_input(place: Place, kit: ComfyKit, tmp_path: Path) -> None:
+def test_file_is_uploaded_and_output_can_be_the_next_input(place: Place, kit: ComfyKit, tmp_path: Path) -> None:
     path = tmp_path / "red – ä.png"
     Image.new("RGB", (9, 7), (255, 0, 0)).save(path)
     workflow = place.name_workflow(workflows.inverted())
@@ -87,18 +87,18 @@ def test_a_file_is_uploaded_and_an_output_can_be_the_next_input(place: Place, ki
     assert kit.run(workflow, image=negative).image.pil().convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_a_file_that_does_not_exist_is_named_and_nothing_is_sent(place: Place, kit: ComfyKit) -> None:
+def test_missing_file_is_named_and_nothing_is_sent(place: Place, kit: ComfyKit) -> None:
     before = place.count_jobs()
     with pytest.raises(ComfyKitError, match=r"image.*nowhere\.png"):
         kit.run(place.name_workflow(workflows.inverted()), image="nowhere.png")
     assert place.count_jobs() == before
 
 
-# -- what is wrong -----------------------------------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("values", [{"widht": 48}, {"width": "wide"}, {"width": None}], ids=["name", "type", "none"])
-def test_a_wrong_value_is_refused_before_anything_is_sent(place: Place, kit: ComfyKit, values: dict[str, Any]) -> None:
+def test_wrong_value_is_rejected_before_anything_is_sent(place: Place, kit: ComfyKit, values: dict[str, Any]) -> None:
     before = place.count_jobs()
     workflow = place.name_workflow(workflows.picture())
     with pytest.raises(ParameterError, match="width") as caught:
@@ -113,7 +113,7 @@ def test_every_wrong_value_is_reported_at_once(place: Place, kit: ComfyKit) -> N
     assert {problem.parameter for problem in caught.value.problems} == {"width", "height"}
 
 
-def test_a_node_that_fails_is_named(place: Place, kit: ComfyKit) -> None:
+def test_failing_node_is_named(place: Place, kit: ComfyKit) -> None:
     with pytest.raises(RunFailed, match=r"The bomb: .*kaboom") as caught:
         kit.run(place.name_workflow(workflows.failing()))
     result = caught.value.result
@@ -124,13 +124,13 @@ def test_a_node_that_fails_is_named(place: Place, kit: ComfyKit) -> None:
     assert result.prompt
 
 
-async def test_execute_never_raises_for_a_run_that_failed(place: Place, kit: ComfyKit) -> None:
+async def test_execute_does_not_raise_for_a_failed_run(place: Place, kit: ComfyKit) -> None:
     result = await kit.execute(place.name_workflow(workflows.failing()))
     assert result.status == "failed"
     assert "kaboom" in str(result.msg)
 
 
-def test_a_server_that_is_away_is_reported_with_its_address(place: Place) -> None:
+def test_unreachable_server_is_reported_with_its_address(place: Place) -> None:
     kit = place.make_lost_kit()
     workflow = place.name_workflow(workflows.picture())
     with pytest.raises(ServerError, match=r"127\.0\.0\.1:1"):
@@ -146,15 +146,15 @@ def test_a_server_that_is_away_is_reported_with_its_address(place: Place) -> Non
 # -- following, cancelling, attaching ----------------------------------------------------------------------------------
 
 
-def test_progress_only_goes_forward_and_the_end_comes_last(place: Place, kit: ComfyKit, gate: tuple[str, Gate]) -> None:
-    name, its = gate
+def test_progress_only_increases_and_the_end_comes_last(place: Place, kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, node_gate = gate
     run = kit.submit(place.name_workflow(workflows.gated(name, steps=5)))
     watcher = Watcher(run)
-    its.wait()
-    its.open()
+    node_gate.wait()
+    node_gate.open()
     result = run.result()
     watcher.wait()
-    assert watcher.told[-1] is result
+    assert watcher.received[-1] is result
     fractions = [each.fraction for each in watcher.progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
@@ -164,10 +164,10 @@ def test_progress_only_goes_forward_and_the_end_comes_last(place: Place, kit: Co
     assert run.status == "completed"
 
 
-def test_a_running_job_is_cancelled(place: Place, kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
-    name, its = gate
+def test_running_job_is_cancelled(place: Place, kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+    name, node_gate = gate
     run = kit.submit(place.name_workflow(workflows.gated(name)))
-    its.wait()
+    node_gate.wait()
     run.cancel()
     with pytest.raises(RunFailed) as caught:
         run.result()
@@ -180,16 +180,16 @@ def test_a_running_job_is_cancelled(place: Place, kit: ComfyKit, gate: tuple[str
 async def test_cancelling_the_caller_cancels_the_job(
     place: Place, kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     task = asyncio.ensure_future(kit.execute(place.name_workflow(workflows.gated(name))))
-    await asyncio.to_thread(its.wait)
+    await asyncio.to_thread(node_gate.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.to_thread(jobs.expect)
 
 
-def test_a_timeout_cancels_the_job(place: Place, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
+def test_timeout_cancels_the_job(place: Place, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs) -> None:
     name, _ = gate
     with pytest.raises(RunFailed) as caught:
         make_kit(timeout=1.0).run(place.name_workflow(workflows.gated(name)))
@@ -199,26 +199,26 @@ def test_a_timeout_cancels_the_job(place: Place, make_kit: MakeKit, gate: tuple[
     jobs.expect()
 
 
-def test_another_kit_attaches_to_a_running_job_and_to_one_that_ended(
+def test_another_kit_attaches_to_a_running_and_a_finished_job(
     place: Place, make_kit: MakeKit, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     run = make_kit().submit(place.name_workflow(workflows.gated(name)))
-    its.wait()
-    wait_for(run, lambda run: run.status == "running")  # a cloud that names its jobs has given the name by then
+    node_gate.wait()
+    wait_for(run, lambda run: run.status == "running")  # a cloud has assigned its job ID by then
     attached = make_kit().attach(run.prompt_id)
-    its.open()
-    made = run.result()
-    assert [media.name for media in attached.result().media] == [media.name for media in made.media]
+    node_gate.open()
+    result = run.result()
+    assert [media.name for media in attached.result().media] == [media.name for media in result.media]
     assert [media.name for media in make_kit().attach(run.prompt_id).result().media] == [
-        media.name for media in made.media
+        media.name for media in result.media
     ]
 
 
-# -- looking -----------------------------------------------------------------------------------------------------------
+# -- queries -----------------------------------------------------------------------------------------------------------
 
 
-async def test_check_finds_what_is_wrong_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
+async def test_check_finds_problems_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
     before = place.count_jobs()
     workflow = place.name_workflow(workflows.picture())
     report = await kit.check(workflow, {"width": 48})
@@ -228,27 +228,27 @@ async def test_check_finds_what_is_wrong_and_sends_nothing(place: Place, kit: Co
     assert place.count_jobs() == before
 
 
-def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
+def test_dry_run_shows_the_prompt_and_sends_nothing(place: Place, kit: ComfyKit) -> None:
     before = place.count_jobs()
     dry = kit.dry_run(place.name_workflow(workflows.picture()), width=48)
     assert "48" in str(dry)
     assert place.count_jobs() == before
 
 
-def test_the_parameters_of_a_workflow_are_its_fields(place: Place, kit: ComfyKit) -> None:
+def test_parameters_of_a_workflow_are_its_fields(place: Place, kit: ComfyKit) -> None:
     fields = kit.fields(place.name_workflow(workflows.picture()))
     assert [field.name for field in fields] == ["width", "height", "color"]
     assert [field.default for field in fields] == [32, 16, 255]
 
 
-def test_a_server_says_that_it_is_there(place: Place, kit: ComfyKit) -> None:
+def test_server_is_reachable(place: Place, kit: ComfyKit) -> None:
     server = kit.server(place.name_workflow(workflows.picture()))
     assert server.reachable
     assert server.message
 
 
 @pytest.mark.parametrize("ask", ["queue", "history", "models"])
-def test_what_a_backend_can_not_list_it_says_in_a_sentence(place: Place, kit: ComfyKit, ask: str) -> None:
+def test_unsupported_listing_names_the_server(place: Place, kit: ComfyKit, ask: str) -> None:
     kit.run(place.name_workflow(workflows.picture()))
     try:
         found = getattr(kit, ask)()

@@ -1,4 +1,4 @@
-"""Kernels that know the embedded server, and workflows to run in them."""
+"""Fixtures of the notebook tests: kernels connected to the embedded server, and workflows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PICTURE: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the kernels work: `picture.json`, and the workflows of the shelf."""
+    """The kernels' working folder, with `picture.json` and the example workflows."""
     folder = tmp_path_factory.mktemp("notebooks")
     (folder / "picture.json").write_text(json.dumps(PICTURE))
     broken = json.loads(json.dumps(PICTURE))
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(sandbox: Sandbox, folder: Path) -> Iterator[Page]:
-    """A page in front of a kernel with the extension loaded; the tests of a module share it."""
+    """A page connected to a kernel with the extension loaded, shared by the tests of a module."""
     with kernel(folder, COMFYUI_BASE_URL=sandbox.url) as page:
         loaded = page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
         assert loaded.status == "ok", loaded.error

@@ -1,4 +1,4 @@
-"""A real kernel, and a page in front of it: the messages that a notebook sends and receives, without a browser."""
+"""A real kernel, and a page connected to it: the messages of a notebook, without a browser."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from jupyter_client.connect import write_connection_file
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / ".venv/kernels"
-"""Older kernels, a folder of packages each."""
+"""Older kernels, each a folder of packages."""
 PATIENCE = 30.0
-"""Seconds after which a test gives up; nothing waits that long when all is well."""
+"""Seconds after which a test gives up; a passing test never waits that long."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass
 class Cell:
-    """What the page knows of one cell that was sent to the kernel."""
+    """A cell that was sent to the kernel, as the page knows it."""
 
     request: str
     outputs: list[dict[str, Any]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Cell:
 
     @property
     def bundles(self) -> list[dict[str, Any]]:
-        """The mime bundles of the outputs that are shown."""
+        """The MIME bundles of the displayed outputs."""
         return [output["data"] for output in self.outputs if "data" in output]
 
     @property
@@ -64,7 +64,7 @@ class Cell:
 
     @property
     def error(self) -> str:
-        """What a person sees of an error."""
+        """The error text that a user sees."""
         shown = [line for output in self.outputs for line in output.get("traceback", [])]
         return "\n".join(shown) or self.stderr
 
@@ -84,7 +84,7 @@ class Model:
 
 
 class Page:
-    """What a notebook's page does: it sends cells and messages, keeps outputs and models, and follows display ids."""
+    """A notebook's page: it sends cells and messages, keeps outputs and models, and updates displays by ID."""
 
     def __init__(self, process: subprocess.Popen[bytes], connection: str) -> None:
         self.process = process
@@ -99,7 +99,7 @@ class Page:
         self._changed = threading.Condition()
         self._asked = 0
         self._heard = self._open = True
-        # a socket belongs to one thread: the one that receives also sends, when it is woken
+        # a socket belongs to one thread: the receiving thread also sends, when it is woken
         self._outbox: SimpleQueue[tuple[Any, dict[str, Any]]] = SimpleQueue()
         self._bell: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
         self._ear: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
@@ -113,7 +113,7 @@ class Page:
             self._subshell = created["subshell_id"]
 
     def _greet(self) -> dict[str, Any]:
-        """Wait until the kernel answers, and what it publishes arrives; returns what it says of itself."""
+        """Wait until the kernel replies and its published messages arrive; return its kernel info."""
         self._heard = False
         for _ in range(int(PATIENCE / 0.2)):
             self._send("kernel_info_request", {})
@@ -123,7 +123,7 @@ class Page:
         raise AssertionError("the kernel does not start")
 
     def close(self) -> None:
-        """End the kernel, as a notebook does; whatever it then still does is stopped by its caller."""
+        """Shut down the kernel, as a notebook does; the caller terminates the process if it does not end."""
         self._send("shutdown_request", {"restart": False}, control=True)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(PATIENCE)
@@ -137,7 +137,7 @@ class Page:
     # -- cells ---------------------------------------------------------------------------------------------------------
 
     def start(self, code: str, cell_id: str | None = None) -> Cell:
-        """Send a cell; returns at once. `cell_id`: of one that was sent before; else it is another."""
+        """Send a cell and return at once. `cell_id` is the ID of an earlier cell; by default it is a new cell."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         with self._changed:
             request = self._send("execute_request", content, metadata={"cellId": cell_id or uuid.uuid4().hex})
@@ -151,29 +151,29 @@ class Page:
         return cell
 
     def value(self, expression: str) -> str:
-        """The repr of an expression in the kernel."""
+        """Return the repr of an expression in the kernel."""
         cell = self.run(f"print(repr(({expression})))")
         assert cell.status == "ok", cell.error
         return cell.stdout.strip()
 
     def interrupt(self) -> None:
-        """The ■ of the toolbar."""
+        """Interrupt the kernel, like the ■ of the toolbar."""
         self.process.send_signal(signal.SIGINT)
 
     def complete(self, code: str) -> list[str]:
-        """What Tab offers at the end of a line, as whole lines."""
+        """Return the completions at the end of a line, as whole lines."""
         reply = self._reply_to(self._send("complete_request", {"code": code, "cursor_pos": len(code)}))
         return [code[: reply["cursor_start"]] + match for match in reply["matches"]]
 
     # -- widgets -------------------------------------------------------------------------------------------------------
 
     def model(self, cell: Cell) -> Model:
-        """The model of the widget that a cell shows."""
+        """Return the model of the widget that a cell shows."""
         found = self.wait(lambda: next((self.models[b[WIDGET]["model_id"]] for b in cell.bundles if WIDGET in b), None))
         return cast("Model", found)
 
     def send(self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any) -> str:
-        """Send a message of the page; returns its id."""
+        """Send a message of the page and return its ID."""
         self._asked += 1
         id_ = f"page-{self._asked}"
         self._comm(model, {"method": "custom", "content": {**body, "kind": kind, "id": id_}}, buffers)
@@ -182,13 +182,13 @@ class Page:
     def ask(
         self, model: Model, kind: str, buffers: Sequence[bytes] = (), **body: Any
     ) -> tuple[dict[str, Any], list[bytes]]:
-        """Send a message and wait for its answer."""
+        """Send a message, wait for its reply, and return it."""
         answer = {"kind": "answer", "id": self.send(model, kind, buffers, **body)}
         found = self.wait(lambda: next((m for m in model.messages if answer.items() <= m[0].items()), None))
         return cast("tuple[dict[str, Any], list[bytes]]", found)
 
     def cancel(self, model: Model) -> None:
-        """The Cancel of a cell that runs: a message, and where it is not answered soon, the kernel's interrupt."""
+        """Cancel a running cell, as the page does: send a message, and interrupt the kernel if no reply comes."""
         answer = {"kind": "answer", "id": self.send(model, "cancel", prompt_id=None)}
         with self._changed:
             heard = self._changed.wait_for(lambda: any(answer.items() <= m[0].items() for m in model.messages), 0.3)
@@ -196,7 +196,7 @@ class Page:
             self.interrupt()
 
     def update(self, model: Model, state: dict[str, Any]) -> None:
-        """Set traits, as ours never does."""
+        """Set traits, which the real page never does."""
         self._comm(model, {"method": "update", "state": state, "buffer_paths": []})
 
     def _comm(self, model: Model, data: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
@@ -213,7 +213,7 @@ class Page:
         subshell_id: str | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> str:
-        """Send any message; returns its id."""
+        """Send a message and return its ID."""
         message = self._client.session.msg(kind, content)
         message["header"]["subshell_id"] = subshell_id
         message["buffers"] = buffers
@@ -223,7 +223,7 @@ class Page:
         return str(message["header"]["msg_id"])
 
     def wait(self, condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
-        """Wait for something to be true of what was received; returns it."""
+        """Wait until a condition holds, and return its value."""
         with self._changed:
             found = None
 
@@ -235,7 +235,7 @@ class Page:
             assert self._changed.wait_for(met, timeout), f"not seen within {timeout:g} s"
             return found
 
-    # -- what comes from the kernel ------------------------------------------------------------------------------------
+    # -- messages from the kernel --------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         poller = zmq.Poller()
@@ -292,7 +292,7 @@ class Page:
 
 @contextlib.contextmanager
 def kernel(folder: Path, packages: Path | None = None, **environment: str) -> Iterator[Page]:
-    """A page in front of a fresh kernel that works in a folder; `packages`: with these before the installed ones."""
+    """Yield a page connected to a new kernel in a folder; `packages` come before the installed ones."""
     path = os.pathsep.join(str(part) for part in (packages, ROOT, os.environ.get("PYTHONPATH")) if part)
     private = {"IPYTHONDIR": str(folder / ".ipython"), "PYTHONPATH": path}
     connection, _ = write_connection_file(str(folder / f"kernel-{uuid.uuid4().hex}.json"))

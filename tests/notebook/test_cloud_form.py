@@ -47,7 +47,7 @@ def read_size(page: Page, model: Model, run: str, key: str) -> tuple[int, int]:
     return answer["width"], answer["height"]
 
 
-def test_a_form_has_the_fields_of_the_graph_and_shows_the_account(page: Page, cloud: RunningHub) -> None:
+def test_form_has_the_fields_of_the_graph_and_shows_the_account(page: Page, cloud: RunningHub) -> None:
     model = show_cloud_form(page, PICTURE, "steps=12, seed=2**64 - 3")
     fields = {field["name"]: field for field in model.state["fields"]}
     kinds = [fields[name]["kind"] for name in ("seed", "steps", "prompt")]
@@ -58,7 +58,7 @@ def test_a_form_has_the_fields_of_the_graph_and_shows_the_account(page: Page, cl
     assert server["message"] == "RunningHub, 177814 coins"
 
 
-def test_the_form_of_an_app_has_the_bounds_and_choices_of_the_site(page: Page) -> None:
+def test_form_of_an_app_has_the_bounds_and_choices_of_the_site(page: Page) -> None:
     model = show_cloud_form(page, APP)
     fields = {field["name"]: field for field in model.state["fields"]}
     assert (fields["steps"]["min"], fields["seed"]["max"]) == (1, str(2**64 - 1))
@@ -118,7 +118,7 @@ def test_uploads_in_progress_are_shown(page: Page, cloud: RunningHub) -> None:
     assert model.state["runs"][0]["status"] == "completed"
 
 
-def test_a_page_that_is_reloaded_has_everything_again(page: Page) -> None:
+def test_reloaded_page_has_everything_again(page: Page) -> None:
     model = show_cloud_form(page, PICTURE, SMALL)
     (run,) = run_form(page, model)
     page.ask(model, "hello")
@@ -149,7 +149,7 @@ def test_settings_come_back_and_an_output_is_used_as_an_input_after_its_address_
 
 
 @pytest.mark.parametrize("source", [repr(PICTURE), f"kit.load({PICTURE!r})", "__import__('pathlib').Path('rh.json')"])
-def test_the_code_of_a_run_makes_the_same_image(page: Page, folder: Path, source: str) -> None:
+def test_code_of_a_run_makes_the_same_image(page: Page, folder: Path, source: str) -> None:
     (folder / "rh.json").write_text(json.dumps({"_source": "runninghub", "workflow_id": PICTURE}))
     model = show_form(page, f'kit.form({source}, {SMALL}, prompt="a \\"fox\\"")')
     (run,) = run_form(page, model)
@@ -162,7 +162,7 @@ def test_the_code_of_a_run_makes_the_same_image(page: Page, folder: Path, source
     assert run_code(page, code) == made
 
 
-def test_the_code_of_a_run_names_the_uploaded_file_and_only_the_setting_of_a_key(
+def test_code_of_a_run_names_the_uploaded_file_and_only_the_setting_of_a_key(
     page: Page, cloud: RunningHub, folder: Path
 ) -> None:
     with cloud_kernel(cloud, folder, key="") as other:
@@ -183,7 +183,7 @@ def test_the_code_of_a_run_names_the_uploaded_file_and_only_the_setting_of_a_key
     assert run_code(page, code) == made
 
 
-def test_a_value_that_the_site_rejects_is_shown_at_its_field_and_nothing_runs(page: Page, cloud: RunningHub) -> None:
+def test_value_that_the_site_rejects_is_shown_at_its_field_and_nothing_runs(page: Page, cloud: RunningHub) -> None:
     model = show_cloud_form(page, PICTURE, SMALL)
     answer, _ = page.ask(model, "set", name="steps", value="many")
     assert "steps (Sampler)" in answer["error"]
@@ -198,7 +198,7 @@ def test_a_value_that_the_site_rejects_is_shown_at_its_field_and_nothing_runs(pa
     assert "too big" in model.state["errors"]["cfg"]
 
 
-def test_a_lost_answer_is_reported_and_the_request_not_repeated(page: Page, cloud: RunningHub) -> None:
+def test_lost_answer_is_reported_and_the_request_not_repeated(page: Page, cloud: RunningHub) -> None:
     model = show_cloud_form(page, PICTURE, SMALL)
     before = len(cloud.find_requests("create"))
     cloud.answer("create", DROPPED)
@@ -266,14 +266,14 @@ def test_files_on_the_site_are_not_looked_for_on_a_server(page: Page) -> None:
         (f"kit.form({PICTURE!r}, stepz=3)", "did you mean 'steps'?"),
     ],
 )
-def test_a_form_that_cannot_be_made_says_why_in_one_line(page: Page, made: str, message: str) -> None:
+def test_form_that_cannot_be_made_says_why_in_one_line(page: Page, made: str, message: str) -> None:
     cell = page.run(made)
     assert cell.status == "error"
     assert message in cell.error.strip().splitlines()[-1]
     assert "Exception ignored" not in cell.stderr
 
 
-def test_an_account_that_is_away_for_a_moment_is_looked_for_again(page: Page, cloud: RunningHub) -> None:
+def test_unavailable_account_is_requested_again(page: Page, cloud: RunningHub) -> None:
     cloud.answer("accountStatus", 1005, times=1)
     model = show_cloud_form(page, PICTURE)
     page.wait(lambda: model.state["server"]["state"] == "ready")

@@ -42,9 +42,7 @@ def page(cloud: RunningHub, folder: Path) -> Iterator[Page]:
         assert not cloud.files.leaks
 
 
-def test_an_id_runs_as_the_file_does_and_leaves_a_static_picture(
-    page: Page, cloud: RunningHub, sandbox: Sandbox
-) -> None:
+def test_id_runs_as_the_file_does_and_leaves_a_static_picture(page: Page, cloud: RunningHub, sandbox: Sandbox) -> None:
     cell = page.run(f'%comfykit run {PICTURE} {SMALL} prompt="a fox" seed={2**63 + 1} -o fox')
     assert cell.status == "ok", cell.error
     (bundle,) = cell.bundles
@@ -57,7 +55,7 @@ def test_an_id_runs_as_the_file_does_and_leaves_a_static_picture(
     assert page.value(f"{HASH.format('fox')} == {HASH.format('file')}") == "True"
 
 
-def test_the_cost_of_a_run_is_shown_with_its_outputs(page: Page, cloud: RunningHub) -> None:
+def test_cost_of_a_run_is_shown_with_its_outputs(page: Page, cloud: RunningHub) -> None:
     cloud.fates.append(Fate(outputs=[Output("9", "fox.txt", b"a fox", "a fox")], seconds=83))
     cell = page.run(f"%comfykit run {PICTURE} -o fox")
     assert cell.status == "ok", cell.error
@@ -68,7 +66,7 @@ def test_the_cost_of_a_run_is_shown_with_its_outputs(page: Page, cloud: RunningH
     assert "17 coins" in page.value("open('fox.html').read()")
 
 
-def test_a_cell_shows_the_task_while_it_runs_and_previews_come(page: Page, cloud: RunningHub) -> None:
+def test_cell_shows_the_task_while_it_runs_and_previews_come(page: Page, cloud: RunningHub) -> None:
     cell = page.start(f"%comfykit run {PICTURE} steps=60 width=256 height=256")
     model = page.model(cell)
     content, buffers = page.wait(lambda: next((m for m in model.messages if m[0]["kind"] == "preview"), None))
@@ -81,7 +79,7 @@ def test_a_cell_shows_the_task_while_it_runs_and_previews_come(page: Page, cloud
     assert any(0 < fraction < 1 for fraction in fractions)
 
 
-def test_a_text_an_app_and_an_earlier_output_run_the_same_way(page: Page, cloud: RunningHub) -> None:
+def test_text_an_app_and_an_earlier_output_run_the_same_way(page: Page, cloud: RunningHub) -> None:
     page.run(f'%comfykit run {TEXT} subject="a cat" style=ink -o written')
     assert page.value("written.text") == "'a cat, ink'"
     cell = page.run(f'%comfykit run {APP} text="a fox" steps=2 seed=5 -o painted')
@@ -112,7 +110,7 @@ def test_parameters_are_listed_and_then_completed(page: Page) -> None:
     assert any("procedural-ink" in each for each in offered)
 
 
-def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
+def test_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
     page.run("%comfykit run picture.json --dry-run")
     before = len(cloud.find_requests("create"))
     cell = page.run(f"%comfykit run {PICTURE} steps=3 --dry-run")
@@ -136,7 +134,7 @@ def test_a_dry_run_creates_nothing(page: Page, cloud: RunningHub) -> None:
         ("cancel 1904", "no unfinished run of this kernel"),
     ],
 )
-def test_a_mistake_is_reported_in_one_line_and_costs_nothing(
+def test_mistake_is_reported_in_one_line_and_costs_nothing(
     page: Page, cloud: RunningHub, line: str, message: str
 ) -> None:
     before = len(cloud.tasks)
@@ -147,7 +145,7 @@ def test_a_mistake_is_reported_in_one_line_and_costs_nothing(
     assert len(cloud.tasks) == before
 
 
-def test_a_task_that_fails_binds_its_result_and_fails_the_cell_with_the_node(page: Page, cloud: RunningHub) -> None:
+def test_task_that_fails_binds_its_result_and_fails_the_cell_with_the_node(page: Page, cloud: RunningHub) -> None:
     reason = {"node_id": "3", "node_name": "KSampler", "exception_message": "no memory", "traceback": ["<b>"]}
     cloud.fates.append(Fate("FAILED", reason=reason))
     cell = page.run(f"%comfykit run {PICTURE} -o poor")
@@ -175,7 +173,7 @@ def test_status_shows_the_account_and_the_task_by_which_its_run_is_cancelled(pag
     assert cloud.task.state == "CANCEL"
 
 
-def test_the_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None:
+def test_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None:
     cell = page.start(LONG)
     wait_until_running(page, cell)
     page.interrupt()
@@ -185,7 +183,7 @@ def test_the_stop_button_cancels_the_task(page: Page, cloud: RunningHub) -> None
     assert cloud.task.state == "CANCEL"
 
 
-def test_a_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) -> None:
+def test_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) -> None:
     begin_run(page, cloud)
     before = len(cloud.tasks)
     cell = page.start(f"%comfykit run {PICTURE} {SMALL}")
@@ -228,5 +226,5 @@ def test_without_a_key_one_line_says_what_to_do_and_a_key_in_the_environment_wor
         assert page.run(f"%comfykit run {TEXT}").status == "ok"
 
 
-def test_the_help_says_how_to_name_a_workflow_on_runninghub(page: Page) -> None:
+def test_help_says_how_to_name_a_workflow_on_runninghub(page: Page) -> None:
     assert "rh-app:" in page.run("%comfykit").stdout

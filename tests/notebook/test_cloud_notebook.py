@@ -16,7 +16,7 @@ from .cloud_kernels import start_cloud
 from .kernels import ROOT, WIDGET
 
 
-def test_the_notebook_runs_and_keeps_images_and_costs_but_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_notebook_runs_and_keeps_images_and_costs_but_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "notebooks/workflows")
     book = nbformat.read(ROOT / "notebooks/cloud.ipynb", as_version=4)
     client = NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})

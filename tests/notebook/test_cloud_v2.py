@@ -31,7 +31,7 @@ def page(proxied: Proxied, folder: Path) -> Iterator[Page]:
         yield page
 
 
-def test_a_file_runs_live_and_leaves_a_static_picture(page: Page) -> None:
+def test_file_runs_live_and_leaves_a_static_picture(page: Page) -> None:
     cell = page.start("%comfykit run text_to_image.json width=256 height=256 steps=60 seed=7 -o fox")
     model = page.model(cell)
     page.wait(lambda: model.state["progress"].get("step"))
@@ -65,7 +65,7 @@ def test_jobs_are_listed_and_unsupported_commands_say_so(page: Page, proxied: Pr
     assert page.value("run.status") == "'cancelled'"
 
 
-def test_a_form_runs_and_the_code_of_its_run_makes_the_same_image(page: Page, proxied: Proxied) -> None:
+def test_form_runs_and_the_code_of_its_run_makes_the_same_image(page: Page, proxied: Proxied) -> None:
     model = show_form(page, "kit.form('text_to_image.json', width=128, height=128, steps=2)")
     assert model.state["server"]["state"] == "ready"
     assert proxied.url.partition("://")[2].startswith(model.state["server"]["address"])

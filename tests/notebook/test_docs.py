@@ -1,4 +1,4 @@
-"""The code in README.md and docs/ runs as it is written, on the embedded server and a cloud's double."""
+"""Test that the code in README.md and docs/ runs as written, on the embedded server and a cloud's double."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def shrink(graph: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -> None:
-    copy_workflows(tmp_path)  # the pages in docs/ say that they run there
+def test_code_of_the_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -> None:
+    copy_workflows(tmp_path)  # the pages in docs/ say that they run in this folder
     copy_workflows(tmp_path / "notebooks/workflows")
     with start_cloud(sandbox) as cloud:
         for graph in cloud.workflows.values():
@@ -72,7 +72,7 @@ def test_the_code_of_a_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
-def test_all_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_are_valid() -> None:
     pages = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
     wrong = []
     for page in pages:

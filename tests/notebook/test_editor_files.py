@@ -39,7 +39,7 @@ def _files(folder: Path) -> None:
     (folder / "editor.json").write_text(json.dumps(EDITOR))
 
 
-def test_a_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Page) -> None:
+def test_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Page) -> None:
     cell = page.run("%comfykit params editor.json")
     assert "EmptyImage.width" in cell.html
     cell = page.run("%comfykit run editor.json EmptyImage.width=32 1.height=24 -o made")
@@ -47,7 +47,7 @@ def test_a_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Pa
     assert page.value("made.image.pil().size") == "(32, 24)"
 
 
-def test_an_image_that_carries_its_workflow_runs_and_makes_a_form(page: Page) -> None:
+def test_image_that_carries_its_workflow_runs_and_makes_a_form(page: Page) -> None:
     page.run("%comfykit run picture.json width=20 -o made")
     assert page.run("_ = made.image.save('made.png')").status == "ok"
     cell = page.run("%comfykit run made.png height=30 -o again")
@@ -58,7 +58,7 @@ def test_an_image_that_carries_its_workflow_runs_and_makes_a_form(page: Page) ->
     assert page.complete("%comfykit run ./made.png hei") == ["%comfykit run ./made.png height="]
 
 
-def test_a_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page) -> None:
+def test_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page) -> None:
     cell = page.run('form = kit.form("editor.json")\nform')
     model = page.model(cell)
     fields = {field["name"]: field for field in model.state["fields"]}
@@ -69,7 +69,7 @@ def test_a_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page
     assert page.value("form.result.image.pil().size") == "(16, 48)"
 
 
-def test_a_form_of_it_without_a_server_gets_its_fields_when_the_server_is_back(folder: Path) -> None:
+def test_form_of_it_without_a_server_gets_its_fields_when_the_server_is_back(folder: Path) -> None:
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     with kernel(folder, COMFYUI_BASE_URL=url) as page:

@@ -32,7 +32,7 @@ def read_error(cell: Cell) -> str:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_an_error_shows_the_users_line_and_what_is_wrong_without_frames_of_the_package(name: str, page: Page) -> None:
+def test_error_shows_the_users_line_and_what_is_wrong_without_frames_of_the_package(name: str, page: Page) -> None:
     code, message = WRONG[name]
     error = read_error(page.run(code))
     page.run("%comfykit cancel")
@@ -42,7 +42,7 @@ def test_an_error_shows_the_users_line_and_what_is_wrong_without_frames_of_the_p
     assert len(error.splitlines()) == 6
 
 
-def test_the_frames_between_a_cell_and_the_call_stay(page: Page) -> None:
+def test_frames_between_a_cell_and_the_call_stay(page: Page) -> None:
     page.run("def fetch():\n    return kit.run('broken.json')")
     error = read_error(page.run("print('first')\nfetch()"))
     assert "----> 2 fetch()" in error
@@ -72,12 +72,12 @@ def test_all_frames_are_shown_on_request(whole: str, page: Page) -> None:
     assert OURS not in read_error(page.run("kit.run('broken.json')"))
 
 
-def test_the_whole_traceback_stays_on_the_error(page: Page) -> None:
+def test_whole_traceback_stays_on_the_error(page: Page) -> None:
     page.run("kit.run('broken.json')")
     assert OURS in page.value("''.join(__import__('traceback').format_exception(__import__('sys').last_value))")
 
 
-def test_a_script_shows_errors_as_it_always_does(tmp_path: Path) -> None:
+def test_script_shows_errors_as_it_always_does(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("from comfykit_jupyter import ComfyKit\nComfyKit('ftp://there')\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": "."})

@@ -49,7 +49,7 @@ def execute(book: nbformat.NotebookNode, folder: Path, sandbox: Sandbox) -> None
     asyncio.run(client.async_execute(env=environment))
 
 
-def test_the_usage_example_runs_in_a_cell_and_the_cells_queued_behind_it_run(page: Page) -> None:
+def test_usage_example_runs_in_a_cell_and_the_cells_queued_behind_it_run(page: Page) -> None:
     cells = [page.start(EXAMPLE), page.start("print('second')"), page.start(EXAMPLE), page.start("print('last')")]
     page.wait(lambda: all(cell.ended for cell in cells))
     assert [cell.status for cell in cells] == ["ok"] * 4, [cell.error for cell in cells]
@@ -57,13 +57,13 @@ def test_the_usage_example_runs_in_a_cell_and_the_cells_queued_behind_it_run(pag
     assert [cells[1].stdout, cells[3].stdout] == ["second\n", "last\n"]
 
 
-def test_an_awaited_run_works_after_the_example(page: Page) -> None:
+def test_awaited_run_works_after_the_example(page: Page) -> None:
     page.run(EXAMPLE)
     cell = page.run('result = await kit.submit("picture.json", width=20)\nprint(result.status)')
     assert cell.stdout == "completed\n", cell.error
 
 
-def test_the_extension_can_be_loaded_again_and_unloaded(folder: Path, sandbox: Sandbox) -> None:
+def test_extension_can_be_loaded_again_and_unloaded(folder: Path, sandbox: Sandbox) -> None:
     with kernel(folder, COMFYUI_BASE_URL=sandbox.url) as page:
         assert page.run("%load_ext comfykit_jupyter").status == "ok"
         assert page.run("%reload_ext comfykit_jupyter").status == "ok"
@@ -73,7 +73,7 @@ def test_the_extension_can_be_loaded_again_and_unloaded(folder: Path, sandbox: S
         assert "%comfykit params" not in page.complete("%comfykit par")
 
 
-def test_an_older_nest_asyncio_that_was_applied_before_is_reported_in_one_line(folder: Path) -> None:
+def test_older_nest_asyncio_that_was_applied_before_is_reported_in_one_line(folder: Path) -> None:
     with kernel(folder) as page:
         page.run("import asyncio\nasyncio._nest_patched = True  # what nest_asyncio leaves behind")
         cell = page.run("%load_ext comfykit_jupyter")
@@ -81,7 +81,7 @@ def test_an_older_nest_asyncio_that_was_applied_before_is_reported_in_one_line(f
         assert "nest_asyncio was applied before" in cell.stdout
 
 
-def test_an_import_patches_no_event_loop(folder: Path) -> None:
+def test_import_patches_no_event_loop(folder: Path) -> None:
     with kernel(folder) as page:
         cell = page.run(
             "import asyncio, comfykit_jupyter, comfykit_jupyter.notebook.widget.widget\nasyncio.run(asyncio.sleep(0))"
@@ -89,7 +89,7 @@ def test_an_import_patches_no_event_loop(folder: Path) -> None:
         assert "cannot be called from a running event loop" in cell.error
 
 
-def test_a_notebook_runs_as_a_whole_and_keeps_images_instead_of_widgets(folder: Path, sandbox: Sandbox) -> None:
+def test_notebook_runs_as_a_whole_and_keeps_images_instead_of_widgets(folder: Path, sandbox: Sandbox) -> None:
     book = build_notebook(
         "%load_ext comfykit_jupyter",
         "%comfykit run picture.json width=40 -o first",
@@ -106,7 +106,7 @@ def test_a_notebook_runs_as_a_whole_and_keeps_images_instead_of_widgets(folder: 
     assert sum("_esm" in model["state"] for model in states.values()) == 1
 
 
-def test_a_notebook_stops_at_a_run_that_fails(folder: Path, sandbox: Sandbox) -> None:
+def test_notebook_stops_at_a_run_that_fails(folder: Path, sandbox: Sandbox) -> None:
     book = build_notebook("%load_ext comfykit_jupyter", "%comfykit run broken.json", "print('never')")
     with pytest.raises(CellExecutionError, match="RunFailed"):
         execute(book, folder, sandbox)
@@ -114,7 +114,7 @@ def test_a_notebook_stops_at_a_run_that_fails(folder: Path, sandbox: Sandbox) ->
     assert book.cells[2].outputs == []
 
 
-def test_a_notebook_of_a_form_keeps_what_it_ran(folder: Path, sandbox: Sandbox) -> None:
+def test_notebook_of_a_form_keeps_what_it_ran(folder: Path, sandbox: Sandbox) -> None:
     book = build_notebook(
         "from comfykit_jupyter import ComfyKit",
         "form = ComfyKit().form('picture.json', width=40)\nform",
@@ -127,7 +127,7 @@ def test_a_notebook_of_a_form_keeps_what_it_ran(folder: Path, sandbox: Sandbox) 
     assert "ck-static" in kept[-1]
 
 
-def test_the_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Path) -> None:
+def test_embedded_server_is_connected_to_and_ends_with_the_kernel(folder: Path) -> None:
     with kernel(folder, COMFYUI_BASE_URL="http://127.0.0.1:9") as page:
         page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit")
         cell = page.run("%comfykit connect sandbox")

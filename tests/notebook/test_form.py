@@ -36,7 +36,7 @@ def make_png(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def test_a_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(page: Page) -> None:
+def test_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(page: Page) -> None:
     model = show_form(page, 'kit.form("text_to_image.json", steps=12)')
     fields = {field["name"]: field for field in model.state["fields"]}
     assert fields["steps"]["min"] == 1
@@ -49,7 +49,7 @@ def test_a_form_has_a_field_for_each_parameter_with_the_bounds_of_the_server(pag
     assert (model.state["view"], model.state["status"]) == ("form", "idle")
 
 
-def test_a_value_set_in_python_shows_in_the_page_and_a_value_set_in_the_page_in_python(page: Page) -> None:
+def test_value_set_in_python_shows_in_the_page_and_a_value_set_in_the_page_in_python(page: Page) -> None:
     model = show_form(page, 'kit.form("text_to_image.json")')
     assert page.run("form.values['steps'] = 7\nform.values['seed'] = 2**64 - 3").status == "ok"
     page.wait(lambda: model.state["values"]["steps"] == 7)
@@ -83,7 +83,7 @@ def test_observers_get_the_new_and_the_old_values(page: Page) -> None:
     assert page.value("seen") == "[(64, 11), (11, 12), (12, 64)]"
 
 
-def test_a_wrong_value_from_the_page_is_rejected_shown_at_its_field_and_never_run(page: Page) -> None:
+def test_wrong_value_from_the_page_is_rejected_shown_at_its_field_and_never_run(page: Page) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     answer, _ = page.ask(model, "set", name="width", value="many")
     assert "give an integer" in answer["error"]
@@ -97,7 +97,7 @@ def test_a_wrong_value_from_the_page_is_rejected_shown_at_its_field_and_never_ru
     wait_for_run(page, model, "completed")
 
 
-def test_a_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: Page) -> None:
+def test_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json", width=40)\nform')
     model = page.model(cell)
     assert [WIDGET in bundle for bundle in cell.bundles] == [True, False]
@@ -164,7 +164,7 @@ def test_runs_wait_behind_the_one_on_the_stage_and_are_cancelled_alone(page: Pag
     assert page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
 
 
-def test_a_view_that_loads_later_gets_the_newest_preview(page: Page) -> None:
+def test_view_that_loads_later_gets_the_newest_preview(page: Page) -> None:
     model = show_form(page, 'kit.form("text_to_image.json", steps=3000, width=256, height=256)')
     page.ask(model, "run")
     page.wait(lambda: any(message[0]["kind"] == "preview" for message in model.messages))
@@ -177,7 +177,7 @@ def test_a_view_that_loads_later_gets_the_newest_preview(page: Page) -> None:
     page.wait(lambda: model.state["server"]["state"] == "ready")
 
 
-def test_an_image_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:
+def test_image_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> None:
     data = make_png(300, 200) + b"\0" * (2 * 1024 * 1024)
     model = show_form(page, 'kit.form("image_to_image.json", steps=2)')
     value = None
@@ -197,7 +197,7 @@ def test_an_image_is_uploaded_in_pieces_and_used(page: Page, folder: Path) -> No
     wait_for_run(page, model, "completed")
 
 
-def test_an_image_set_in_python_becomes_a_file_that_the_page_can_show(page: Page) -> None:
+def test_image_set_in_python_becomes_a_file_that_the_page_can_show(page: Page) -> None:
     page.run("from PIL import Image\npicture = Image.linear_gradient('L').resize((90, 60))")
     model = show_form(page, 'kit.form("image_to_image.json", image=picture, steps=2)')
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
@@ -206,7 +206,7 @@ def test_an_image_set_in_python_becomes_a_file_that_the_page_can_show(page: Page
     wait_for_run(page, model, "completed")
 
 
-def test_an_image_on_the_server_is_shown_by_its_name_there(page: Page) -> None:
+def test_image_on_the_server_is_shown_by_its_name_there(page: Page) -> None:
     page.run("from PIL import Image\nred = Image.new('RGB', (90, 60), 'red')")
     page.run("name = kit.run('image_to_image.json', image=red, steps=1).params['image']")
     model = show_form(page, 'kit.form("image_to_image.json", image=name)')
@@ -219,7 +219,7 @@ def test_an_image_on_the_server_is_shown_by_its_name_there(page: Page) -> None:
         assert buffers == []
 
 
-def test_a_form_that_has_not_run_has_a_static_description(page: Page) -> None:
+def test_form_that_has_not_run_has_a_static_description(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json", width=40)\nform')
     widget, static = cell.bundles
     for text in (widget["text/plain"], static["text/plain"], static["text/html"]):
@@ -242,12 +242,12 @@ def test_no_local_folder_is_sent_to_the_page(page: Page) -> None:
     assert "/tmp" not in json.dumps([model.state["errors"], model.state["runs"]])
 
 
-def test_the_result_of_a_form_can_be_read_when_its_run_has_ended(page: Page) -> None:
+def test_result_of_a_form_can_be_read_when_its_run_has_ended(page: Page) -> None:
     show_form(page, 'kit.form("picture.json")')
     assert page.value("[form.run().result() is form.result for _ in range(20)]") == repr([True] * 20)
 
 
-def test_a_missing_file_is_reported_at_its_field(page: Page) -> None:
+def test_missing_file_is_reported_at_its_field(page: Page) -> None:
     model = show_form(page, 'kit.form("image_to_image.json", image="no such file.png")')
     page.ask(model, "run")
     run = wait_for_run(page, model, "failed")
@@ -256,13 +256,13 @@ def test_a_missing_file_is_reported_at_its_field(page: Page) -> None:
     assert run["items"] == []
 
 
-def test_a_missing_required_value_is_reported_at_its_field(page: Page) -> None:
+def test_missing_required_value_is_reported_at_its_field(page: Page) -> None:
     model = show_form(page, 'kit.form("image_to_image.json")')
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])
 
 
-def test_a_local_file_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:
+def test_local_file_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:
     secret = folder / "secret.png"
     secret.write_bytes(make_png(8, 8))
     workflow = json.loads((folder / "image_to_image.json").read_text())
@@ -290,21 +290,21 @@ def test_a_local_file_that_only_the_workflow_names_is_not_read(page: Page, folde
         {"kind": "choices"},
     ],
 )
-def test_an_invalid_message_is_answered_with_an_error(page: Page, message: dict[str, Any]) -> None:
+def test_invalid_message_is_answered_with_an_error(page: Page, message: dict[str, Any]) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     body = {name: value for name, value in message.items() if name != "kind"}
     answer, _ = page.ask(model, str(message["kind"]), **body)
     assert answer["error"]
 
 
-def test_a_page_cannot_set_traits(page: Page) -> None:
+def test_page_cannot_set_traits(page: Page) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     page.update(model, {"values": {"width": -1}, "status": "completed", "title": "<b>"})
     page.ask(model, "hello")
     assert page.value("form.values['width'], form.status, form.title") == "(64, 'idle', 'picture')"
 
 
-def test_a_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
+def test_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json")\nform')
     model = page.model(cell)
     page.run("form.run().result()")
@@ -316,7 +316,7 @@ def test_a_closed_form_leaves_its_runs_in_the_notebook(page: Page) -> None:
     assert "data:image/webp" in again.html
 
 
-def test_a_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path) -> None:
+def test_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path) -> None:
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     with kernel(folder, COMFYUI_BASE_URL=url) as page:

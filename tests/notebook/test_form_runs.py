@@ -46,7 +46,7 @@ SMALL = "width=128, height=128, steps=2"
 HASH = "__import__('hashlib').sha256(form.result.image.pil().tobytes()).hexdigest()"
 
 
-def test_the_values_of_a_run_are_applied_with_the_seed_that_was_drawn(page: Page) -> None:
+def test_values_of_a_run_are_applied_with_the_seed_that_was_drawn(page: Page) -> None:
     model = show_form(page, f'kit.form("text_to_image.json", {SMALL}, cfg=5)')
     (first,) = run_form(page, model)
     (seed,) = find_seeds(model, [first])
@@ -60,7 +60,7 @@ def test_the_values_of_a_run_are_applied_with_the_seed_that_was_drawn(page: Page
     assert page.value(HASH) == made
 
 
-def test_an_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None:
+def test_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None:
     model = show_form(
         page, f'kit.form("image_to_image.json", image=kit.run("text_to_image.json", {SMALL}).image, steps=2)'
     )
@@ -86,7 +86,7 @@ def test_an_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None
         f'kit.form(__import__("pathlib").Path("text_to_image.json"), {SMALL})',
     ],
 )
-def test_the_code_of_a_run_makes_the_same_image(page: Page, made: str) -> None:
+def test_code_of_a_run_makes_the_same_image(page: Page, made: str) -> None:
     model = show_form(page, made)
     (first,) = run_form(page, model)
     code = page.ask(model, "code", run=first)[0]["code"]
@@ -101,9 +101,7 @@ def test_the_code_of_a_run_makes_the_same_image(page: Page, made: str) -> None:
     assert page.value(HASH) != picture
 
 
-def test_the_code_of_a_run_of_an_uploaded_image_works_in_another_kernel(
-    page: Page, folder: Path, sandbox: Sandbox
-) -> None:
+def test_code_of_a_run_of_an_uploaded_image_works_in_another_kernel(page: Page, folder: Path, sandbox: Sandbox) -> None:
     model = show_form(page, 'kit.form("image_to_image.json", steps=2, seed=7)')
     data = make_png(96, 64)
     page.ask(model, "upload", [data], name="image", file="my photo.png", size=len(data), offset=0, upload="u1")
@@ -124,7 +122,7 @@ def test_the_code_of_a_run_of_an_uploaded_image_works_in_another_kernel(
         assert other.value("result.image.pil().size") == "(20, 48)"
 
 
-def test_the_code_of_a_run_names_the_users_own_file_while_it_is_unchanged(page: Page, folder: Path) -> None:
+def test_code_of_a_run_names_the_users_own_file_while_it_is_unchanged(page: Page, folder: Path) -> None:
     photo = folder / "photo.png"
     photo.write_bytes(make_png(96, 64))
     model = show_form(page, f'kit.form("image_to_image.json", image={str(photo)!r}, steps=2, seed=7)')
@@ -182,14 +180,14 @@ def test_previews_are_numbered_and_their_acknowledgements_are_not_answered(page:
 
 
 @pytest.mark.parametrize("times", [-1, 101, 10**9, "x"])
-def test_an_invalid_number_of_runs_is_rejected(page: Page, times: Any) -> None:
+def test_invalid_number_of_runs_is_rejected(page: Page, times: Any) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     assert page.ask(model, "run", times=times)[0]["error"]
     assert model.state["runs"] == []
 
 
 @pytest.mark.parametrize("kind", ["apply", "code"])
-def test_a_missing_run_is_reported(page: Page, kind: str) -> None:
+def test_missing_run_is_reported(page: Page, kind: str) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     assert "no longer available" in page.ask(model, kind, run="?")[0]["error"]
 

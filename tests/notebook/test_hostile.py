@@ -196,7 +196,7 @@ def test_status_prints_bounded_lines_without_controls(hostile: Page) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_run_leaves_an_escaped_and_bounded_output(hostile: Page, server: Hostile, fails: bool) -> None:
+def test_run_leaves_an_escaped_and_bounded_output(hostile: Page, server: Hostile, fails: bool) -> None:
     server.fails = fails
     hostile.run("choice = kit.fields('evil.json')[1].choices[0]")
     cell = hostile.run("%comfykit run evil.json choice={choice} -o evil")
@@ -210,7 +210,7 @@ def test_a_run_leaves_an_escaped_and_bounded_output(hostile: Page, server: Hosti
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_form_keeps_its_state_small(hostile: Page, server: Hostile, fails: bool) -> None:
+def test_form_keeps_its_state_small(hostile: Page, server: Hostile, fails: bool) -> None:
     server.fails = fails
     cell = hostile.run("form = kit.form('evil.json', choice=kit.fields('evil.json')[1].choices[0], text='a cat')\nform")
     assert cell.status == "ok", cell.error[:2000]

@@ -1,4 +1,4 @@
-"""What a busy cell must do on every kernel: Cancel, ■, and `asyncio.run` with cells queued behind it."""
+"""Test busy cells on every kernel: Cancel, ■, and `asyncio.run` with cells queued after it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page(request: pytest.FixtureRequest, sandbox: Sandbox, folder: Path) -> Iter
 
 
 @pytest.mark.parametrize("way", ["page", "toolbar"])
-def test_a_busy_cell_is_stopped_on_the_server_too(page: Page, way: str) -> None:
+def test_busy_cell_is_stopped_on_the_server_too(page: Page, way: str) -> None:
     cell = page.start(LONG)
     wait_until_running(page, cell)
     if way == "page":
@@ -49,7 +49,7 @@ def test_cells_queued_behind_a_nested_loop_run(page: Page) -> None:
     assert "Status: completed" in cells[0].stdout
 
 
-def test_a_form_is_live_between_cells(page: Page) -> None:
+def test_form_is_live_between_cells(page: Page) -> None:
     model = page.model(page.run('form = kit.form("picture.json")\nform'))
     page.ask(model, "set", name="width", value=33)
     page.ask(model, "run")

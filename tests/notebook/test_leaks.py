@@ -29,7 +29,7 @@ def left():
     return sum(reference() is not None for reference in seen)
 
 def kept():
-    # pools grow to their bounds, and no further
+    # thread pools grow up to their limits
     pools = ("comfykit-media", "asyncio_")
     others = [thread.name for thread in threading.enumerate() if not thread.name.startswith(pools)]
     return len(widgets), sorted(others)
@@ -46,7 +46,7 @@ def test_two_hundred_forms_leave_nothing_behind(page: Page) -> None:
     assert cell.status == "ok", cell.error
     page.wait(lambda: all(page.models[id_].closed for id_ in set(page.models) - models))
     assert len(set(page.models) - models) >= 200
-    page.run("kit.run('picture.json')")  # whatever was under way has come to its end by now
+    page.run("kit.run('picture.json')")  # anything still running has ended by now
     assert page.value("left()") == "0"
     after, before = page.value("kept()"), page.value("before")
     assert after == before

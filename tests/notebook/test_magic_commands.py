@@ -22,7 +22,7 @@ def split_rows(text: str) -> list[list[str]]:
     return [re.split(r"  +", line) for line in text.splitlines()]
 
 
-def test_a_body_of_lines_gives_values(page: Page) -> None:
+def test_body_of_lines_gives_values(page: Page) -> None:
     cell = page.run(
         "%%comfykit run text.json -o written\n# what to write\nsubject: |\n    a {red|blue} cat,\n    seen twice: 1\n"
         "style: {6 * 7 and 'oil'}"
@@ -33,14 +33,14 @@ def test_a_body_of_lines_gives_values(page: Page) -> None:
     )
 
 
-def test_a_body_of_json_gives_values_in_their_types(page: Page) -> None:
+def test_body_of_json_gives_values_in_their_types(page: Page) -> None:
     cell = page.run('%%comfykit run picture.json height=33 -o sized\n{"width": 32}')
     assert cell.status == "ok", cell.error
     assert page.value("sized.image.pil().size") == "(32, 33)"
     assert "give an integer" in page.run('%%comfykit run picture.json\n{"width": "32"}').error
 
 
-def test_a_form_accepts_a_body(page: Page) -> None:
+def test_form_accepts_a_body(page: Page) -> None:
     cell = page.run("%%comfykit form picture.json -o form\nwidth: 40\n")
     assert cell.status == "ok", cell.error
     assert page.value("form.values['width']") == "40"
@@ -61,14 +61,14 @@ def test_a_form_accepts_a_body(page: Page) -> None:
         ("attach", "give a prompt ID"),
     ],
 )
-def test_a_wrong_cell_is_reported_in_one_line(page: Page, cell: str, message: str) -> None:
+def test_wrong_cell_is_reported_in_one_line(page: Page, cell: str, message: str) -> None:
     ran = page.run(f"{'%%' if chr(10) in cell else '%'}comfykit {cell}")
     assert ran.status == "error"
     assert message in ran.error
     assert len(ran.error.strip().splitlines()) == 1
 
 
-def test_a_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page) -> None:
+def test_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page) -> None:
     before = page.value("len(kit.history(1000)), len(kit.queue())")
     (bundle,) = page.run("%comfykit run picture.json width=32 height=48 --dry-run").bundles
     title, head, *changes = split_rows(bundle["text/plain"])
@@ -80,7 +80,7 @@ def test_a_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page
     assert page.value("len(kit.history(1000)), len(kit.queue())") == before
 
 
-def test_a_dry_run_names_files_and_seeds_and_fails_where_the_run_would(page: Page) -> None:
+def test_dry_run_names_files_and_seeds_and_fails_where_the_run_would(page: Page) -> None:
     page.run("%comfykit run picture.json -o first\nfirst.image.save('given.png')")
     (bundle,) = page.run("%comfykit run image_to_image.json image=given.png seed=random --dry-run").bundles
     assert re.search(r"image +.*upload of given.png, [\d,]+ bytes", bundle["text/plain"])
@@ -90,7 +90,7 @@ def test_a_dry_run_names_files_and_seeds_and_fails_where_the_run_would(page: Pag
     assert "no file 'gone.png'" in page.run("%comfykit run image_to_image.json image=gone.png --dry-run").error
 
 
-def test_the_queue_the_history_and_the_models_are_tables(page: Page) -> None:
+def test_queue_the_history_and_the_models_are_tables(page: Page) -> None:
     page.run(
         "%comfykit run picture.json width=33 -o first\nrun = kit.submit('text_to_image.json', steps=3000)\n" + BEGUN
     )
@@ -124,7 +124,7 @@ def test_attach_shows_a_run_that_has_ended_and_binds_it(page: Page) -> None:
     assert "does not know the job" in gone.error
 
 
-def test_the_stop_button_leaves_an_attached_run_which_keeps_running(page: Page) -> None:
+def test_stop_button_leaves_an_attached_run_which_keeps_running(page: Page) -> None:
     page.run("run = kit.submit('text_to_image.json', steps=3000, width=256, height=256)\n" + BEGUN)
     prompt_id = page.value("run.prompt_id").strip("'")
     cell = page.start(f"%comfykit attach {prompt_id}")

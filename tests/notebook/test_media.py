@@ -23,7 +23,7 @@ def make_folder(factory: Factory) -> Path:
 
 
 @given(st.binary(min_size=1, max_size=500), st.randoms(), st.integers(1, 97))
-def test_an_upload_arrives_complete_in_any_order_of_its_pieces(
+def test_upload_arrives_complete_in_any_order_of_its_pieces(
     tmp_path_factory: Factory, data: bytes, order: random.Random, size: int
 ) -> None:
     inbox = Inbox(make_folder(tmp_path_factory))
@@ -46,7 +46,7 @@ def test_an_upload_arrives_complete_in_any_order_of_its_pieces(
     "name",
     ["../../etc/passwd", "/etc/passwd", r"..\..\x", "C:\\x", "", ".", "..", "a\0b", "x" * 500, "<b>.png", ".ssh"],
 )
-def test_a_file_name_never_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+def test_file_name_never_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     _, path = inbox.receive("key", name, 3, 0, b"abc")
     assert path is not None
@@ -60,12 +60,12 @@ def test_a_file_name_never_leads_out_of_the_folder(name: str, tmp_path: Path) ->
     ("size", "offset", "data"),
     [(0, 0, b""), (-1, 0, b"x"), (2**60, 0, b"x"), (3, 1, b"abc"), (3, -1, b"a"), (3, 3, b"a")],
 )
-def test_a_piece_that_does_not_fit_is_rejected(size: int, offset: int, data: bytes, tmp_path: Path) -> None:
+def test_piece_that_does_not_fit_is_rejected(size: int, offset: int, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ComfyKitError):
         Inbox(tmp_path).receive("key", "name", size, offset, data)
 
 
-def test_uploads_that_are_never_finished_make_room(tmp_path: Path) -> None:
+def test_unfinished_uploads_are_discarded(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     for number in range(100):
         inbox.receive(f"key{number}", "name", 10, 0, b"abc")
@@ -91,7 +91,7 @@ def test_pieces_put_together_are_the_file(tmp_path_factory: Factory, size: int, 
         read_piece(path, "x/y", "full", size + 1)
 
 
-def test_a_file_that_is_not_an_image_has_no_thumbnail(tmp_path: Path) -> None:
+def test_file_that_is_not_an_image_has_no_thumbnail(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"film")
     with pytest.raises(ComfyKitError, match=r"clip\.mp4"):
         read_piece(tmp_path / "clip.mp4", "video/mp4", "thumb", 0)

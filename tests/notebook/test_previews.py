@@ -61,7 +61,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two_behind() -> None:
+def test_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two_behind() -> None:
     page = Page()
     previews = Previews(page)
     previews.offer(make_frame(1))
@@ -91,7 +91,7 @@ def test_a_page_that_paints_gets_the_newest_each_time_and_is_never_more_than_two
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_page_that_paints_what_was_never_sent_sets_no_pace() -> None:
+def test_page_that_paints_what_was_never_sent_sets_no_pace() -> None:
     page = Page()
     previews = Previews(page)
     previews.offer(make_frame(1))
@@ -104,7 +104,7 @@ def test_a_page_that_paints_what_was_never_sent_sets_no_pace() -> None:
     previews.end()
 
 
-def test_a_page_that_no_longer_paints_still_gets_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_that_no_longer_paints_still_gets_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.05)
     page = Page()
     previews = Previews(page)
@@ -117,7 +117,7 @@ def test_a_page_that_no_longer_paints_still_gets_some(monkeypatch: pytest.Monkey
     previews.end()
 
 
-def test_a_view_that_loads_later_gets_the_newest_and_after_the_end_nothing_is_sent() -> None:
+def test_view_that_loads_later_gets_the_newest_and_after_the_end_nothing_is_sent() -> None:
     page = Page()
     previews = Previews(page)
     previews.offer(make_frame(1))

@@ -71,7 +71,7 @@ def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, s
     assert len(again.state["runs"]) == 1
 
 
-def test_a_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Page) -> None:
+def test_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Page) -> None:
     before = first.model(first.run(LONG, cell_id="long"))
     id_ = first.ask(before, "run")[0]["prompt_id"]
     after = first.model(first.run(LONG, cell_id="long"))
@@ -81,7 +81,7 @@ def test_a_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Pag
     first.wait(lambda: after.state["status"] == before.state["status"] == "cancelled")
 
 
-def test_a_run_is_attached_by_its_id(first: Page) -> None:
+def test_run_is_attached_by_its_id(first: Page) -> None:
     first.run("result = kit.run('picture.json', width=33)")
     model = show_form(first, 'kit.form("picture.json")')
     assert first.value("form.attach(result.prompt_id).result().image.pil().size") == "(33, 48)"
@@ -92,7 +92,7 @@ def test_a_run_is_attached_by_its_id(first: Page) -> None:
     assert "does not know the job" in cell.error
 
 
-def test_forms_made_in_one_cell_are_told_apart(first: Page) -> None:
+def test_forms_made_in_one_cell_are_distinguished(first: Page) -> None:
     cell = first.run("forms = [kit.form('picture.json') for _ in range(3)]\nmarks = {form._cell_id for form in forms}")
     assert cell.status == "ok", cell.error
     assert first.value("len(marks)") == "3"

@@ -21,7 +21,7 @@ def is_server_idle(page: Page) -> bool:
     return page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
 
 
-def test_a_run_binds_its_result_and_leaves_a_static_picture(page: Page) -> None:
+def test_run_binds_its_result_and_leaves_a_static_picture(page: Page) -> None:
     cell = page.run("%comfykit run picture.json width=32 -o cover")
     assert cell.status == "ok", cell.error
     assert page.value("cover.status, cover.image.pil().size") == "('completed', (32, 48))"
@@ -32,7 +32,7 @@ def test_a_run_binds_its_result_and_leaves_a_static_picture(page: Page) -> None:
     assert "height = " not in bundle["text/html"]
 
 
-def test_a_cell_shows_the_run_while_it_runs_and_previews_come(page: Page) -> None:
+def test_cell_shows_the_run_while_it_runs_and_previews_come(page: Page) -> None:
     cell = page.start("%comfykit run text_to_image.json steps=60 width=256 height=256")
     model = page.model(cell)
     assert model.state["view"] == "run"
@@ -49,7 +49,7 @@ def test_a_cell_shows_the_run_while_it_runs_and_previews_come(page: Page) -> Non
     assert "data:image/webp" in cell.html
 
 
-def test_an_assigned_run_is_a_result_that_is_shown_once(page: Page) -> None:
+def test_assigned_run_is_a_result_that_is_shown_once(page: Page) -> None:
     assigned = page.run("result = %comfykit run picture.json")
     assert page.value("result.status") == "'completed'"
     last = page.run("%comfykit run picture.json")
@@ -65,7 +65,7 @@ def test_values_keep_the_types_of_their_parameters(page: Page) -> None:
     assert page.value("written.params['style']") == "'42'"
 
 
-def test_an_object_is_given_in_braces(page: Page) -> None:
+def test_object_is_passed_in_braces(page: Page) -> None:
     page.run("from PIL import Image\npicture = Image.linear_gradient('L').resize((96, 64)).convert('RGB')")
     cell = page.run("%comfykit run image_to_image.json image={picture} steps=2 seed={6 * 7} -o changed")
     assert cell.status == "ok", cell.error
@@ -73,7 +73,7 @@ def test_an_object_is_given_in_braces(page: Page) -> None:
     assert page.value("changed.image.pil().size, changed.params['image'].endswith('.png')") == "((512, 512), True)"
 
 
-def test_an_output_of_an_earlier_run_is_given_to_the_next(page: Page) -> None:
+def test_output_of_an_earlier_run_is_passed_to_the_next(page: Page) -> None:
     page.run("%comfykit run picture.json width=80 height=40 -o first")
     cell = page.run("%comfykit run image_to_image.json image={first.image} steps=2 -o second")
     assert cell.status == "ok", cell.error
@@ -100,7 +100,7 @@ def test_an_output_of_an_earlier_run_is_given_to_the_next(page: Page) -> None:
         ("connect", "give a URL"),
     ],
 )
-def test_a_wrong_line_is_reported_in_one_line_and_runs_nothing(page: Page, line: str, message: str) -> None:
+def test_wrong_line_is_reported_in_one_line_and_runs_nothing(page: Page, line: str, message: str) -> None:
     cell = page.run(f"%comfykit {line}")
     assert cell.status == "error"
     assert message in cell.error
@@ -108,7 +108,7 @@ def test_a_wrong_line_is_reported_in_one_line_and_runs_nothing(page: Page, line:
     assert not cell.bundles
 
 
-def test_a_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page: Page) -> None:
+def test_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page: Page) -> None:
     cell = page.run("%comfykit run broken.json -o poor")
     assert cell.status == "error"
     assert len(cell.error.strip().splitlines()) == 1
@@ -119,14 +119,14 @@ def test_a_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page
     assert WIDGET not in bundle
 
 
-def test_a_run_that_is_not_sent_has_the_name_of_its_workflow(page: Page) -> None:
+def test_run_that_is_not_sent_has_the_name_of_its_workflow(page: Page) -> None:
     text = "open('picture.json').read().replace('$width', '$width!')"
     cell = page.run(f"open('needs.json', 'w').write({text})\n%comfykit run needs.json")
     assert cell.error.strip() == "RunFailed: needs: width (Canvas): required, and no value was given"
     assert cell.bundles[-1]["text/plain"].startswith("needs: failed")
 
 
-def test_a_failed_run_can_be_caught(page: Page) -> None:
+def test_failed_run_can_be_caught(page: Page) -> None:
     cell = page.run(
         "from comfykit_jupyter import RunFailed\n"
         "try:\n    %comfykit run broken.json\n"
@@ -136,7 +136,7 @@ def test_a_failed_run_can_be_caught(page: Page) -> None:
     assert cell.stdout.strip() == "caught failed"
 
 
-def test_the_stop_button_cancels_on_the_server_and_leaves_that_it_was_cancelled(page: Page) -> None:
+def test_stop_button_cancels_on_the_server_and_shows_it(page: Page) -> None:
     cell = page.start(LONG + " -o stopped")
     wait_until_running(page, cell)
     page.interrupt()
@@ -159,7 +159,7 @@ def test_cancel_in_the_page_stops_a_busy_cell_with_the_same_line(page: Page) -> 
     assert is_server_idle(page)
 
 
-def test_a_run_past_its_time_is_cancelled(page: Page) -> None:
+def test_run_that_exceeds_its_timeout_is_cancelled(page: Page) -> None:
     cell = page.run(LONG + " --timeout 0.5 -o late")
     assert cell.status == "error"
     assert "not done within 0.5 s" in cell.error
@@ -235,7 +235,7 @@ def test_params_fit_a_page_of_text_and_count_the_choices(page: Page) -> None:
     assert "no diffusion model" in bundle["text/html"]
 
 
-def test_a_workflow_may_be_an_object(page: Page) -> None:
+def test_workflow_can_be_an_object(page: Page) -> None:
     page.run("import json\ngraph = json.load(open('picture.json'))\n%comfykit run {graph} width=24 -o made")
     (bundle,) = page.run("%comfykit params {graph}").bundles
     assert "width" in bundle["text/plain"]

@@ -65,7 +65,7 @@ def count_bytes(trait: list[dict[str, Any]]) -> int:
 
 
 @pytest.mark.parametrize(("runs", "pictures"), [(1, 1000), (100, 10), (10, 100), (3, 2)])
-def test_a_thousand_items_leave_the_state_small_and_reach_the_page(runs: int, pictures: int) -> None:
+def test_thousand_items_leave_the_state_small_and_reach_the_page(runs: int, pictures: int) -> None:
     page = Page()
     summaries = RunSummaries(page)
     for number in range(runs):
@@ -83,7 +83,7 @@ def test_a_thousand_items_leave_the_state_small_and_reach_the_page(runs: int, pi
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3), st.integers(0, 20_000)), max_size=12))
-def test_the_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int]]) -> None:
+def test_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int]]) -> None:
     page = Page()
     summaries = RunSummaries(page)
     trait: list[dict[str, Any]] = []
@@ -98,7 +98,7 @@ def test_the_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int
         assert [run["id"] for run in summaries.remove("run0")] == [run["id"] for run in trait][:-1]
 
 
-def test_the_newest_failure_keeps_its_traceback() -> None:
+def test_newest_failure_keeps_its_traceback() -> None:
     summaries = RunSummaries(Page())
     for number in range(20):
         trait = summaries.add(f"run{number}", make_result(0, trace=8_000))

@@ -51,9 +51,7 @@ def wait_until_busy(url: str) -> None:
     ],
     ids=["await execute", "await submit", "run", "form", "asyncio.run", "gather"],
 )
-def test_the_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(
-    page: Page, sandbox: Sandbox, code: str
-) -> None:
+def test_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(page: Page, sandbox: Sandbox, code: str) -> None:
     cell = page.start(code)
     wait_until_busy(sandbox.url)
     page.interrupt()
@@ -65,7 +63,7 @@ def test_the_stop_button_ends_a_cell_that_waits_and_cancels_on_the_server(
     assert is_server_idle(page)
 
 
-def test_a_form_is_cancelled_by_the_page_while_a_cell_waits_for_it(page: Page) -> None:
+def test_form_is_cancelled_by_the_page_while_a_cell_waits_for_it(page: Page) -> None:
     """Cancel interrupts the kernel where messages wait behind a busy cell."""
     model = page.model(page.run(f"form = kit.form({LONG})\nform"))
     cell = page.start("form.run().result()")

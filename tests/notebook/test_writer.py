@@ -37,7 +37,7 @@ def test_jobs_run_in_order_in_one_thread(numbers: list[int]) -> None:
     assert len({thread for _, thread in seen}) <= 1
 
 
-def test_the_newest_offer_runs_and_the_last_is_never_lost() -> None:
+def test_newest_offer_runs_and_the_last_is_never_lost() -> None:
     writer, busy = Writer(), threading.Event()
     seen: list[int] = []
     hold(writer, busy)
@@ -59,7 +59,7 @@ def test_offers_of_one_key_keep_their_interval_and_other_keys_do_not_wait() -> N
     assert seen.wait(20)
 
 
-def test_a_dropped_offer_never_runs() -> None:
+def test_dropped_offer_never_runs() -> None:
     writer, busy = Writer(), threading.Event()
     hold(writer, busy)
     writer.offer("preview", lambda: pytest.fail("was dropped"), 0.0)
@@ -68,7 +68,7 @@ def test_a_dropped_offer_never_runs() -> None:
     assert writer.drain(20)
 
 
-def test_a_job_that_fails_is_logged_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
+def test_job_that_fails_is_logged_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 

@@ -1,5 +1,5 @@
-"""The defects of the public `comfykit` 0.1.12, by their numbers: each test holds here, and fails there.
+"""Defects of the public `comfykit` 0.1.12, by number: each test passes here and fails there.
 
-The same scenario is played by both packages, each in a process of its own; for `comfykit` the failure is expected, and
-a test that passes there fails the suite. Its number 19 (editor files) needs a converter, and has its tests elsewhere.
+Both packages run the same scenario, each in its own process. For `comfykit` the failure is expected, and a test that
+passes there fails the suite. Defect 19 (editor files) needs a converter and is tested elsewhere.
 """

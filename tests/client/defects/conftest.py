@@ -1,4 +1,4 @@
-"""The two packages, and workflows in files for them."""
+"""Fixtures of the defect tests: the two packages, and a writer of workflow files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.packages import OURS, THEIRS, Package, opened
+from tests.client.packages import OURS, THEIRS, Package, open_package
 
 from .scenes import Write
 
@@ -19,12 +19,12 @@ from .scenes import Write
     params=[OURS, pytest.param(THEIRS, marks=pytest.mark.xfail(raises=AssertionError, strict=True, reason="defect"))],
 )
 def package(request: pytest.FixtureRequest) -> Iterator[Package]:
-    yield from opened(request.param)
+    yield from open_package(request.param)
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """A function that writes a workflow to a file."""
+    """Return a function that writes a workflow to a file."""
 
     def to_file(graph: Any) -> Path:
         path = tmp_path / "workflow.json"

@@ -1,4 +1,4 @@
-"""What these tests do again and again: files on the server, pictures, what was sent."""
+"""Helpers of the defect tests: files on the server, images, and the prompt that was sent."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.client.proxy import Proxy
 
 WAIT = 6.0
-"""Seconds after which a run that nothing is left of is said to hang."""
+"""Seconds after which a lost run counts as hanging."""
 
 EXECUTORS = pytest.mark.parametrize("executor", ["http", "websocket"])
 
 Write = Callable[[Any], Path]
 
 
-def posted(proxy: Proxy) -> dict[str, Any]:
-    """The prompt that was sent."""
+def get_posted_prompt(proxy: Proxy) -> dict[str, Any]:
+    """Return the prompt that was sent."""
     (seen,) = proxy.requests("POST", "/prompt")
     prompt: dict[str, Any] = json.loads(seen.body)["prompt"]
     return prompt
 
 
-def picture_of(size: int) -> bytes:
-    """A square picture, never the same twice."""
+def make_image(size: int) -> bytes:
+    """Return a square image of random pixels."""
     buffer = io.BytesIO()
     Image.frombytes("RGB", (size, size), os.urandom(3 * size * size)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def put(sandbox: Sandbox, name: str, content: bytes, subfolder: str = "") -> None:
-    """Have a file on the server."""
+def upload(sandbox: Sandbox, name: str, content: bytes, subfolder: str = "") -> None:
+    """Upload an input file to the server."""
     httpx.post(
         f"{sandbox.url}/upload/image",
         files={"image": (name, content)},
@@ -47,6 +47,6 @@ def put(sandbox: Sandbox, name: str, content: bytes, subfolder: str = "") -> Non
     ).raise_for_status()
 
 
-def shown_picture(told: dict[str, Any]) -> Image.Image:
-    assert told["status"] == "completed", told
-    return Image.open(io.BytesIO(httpx.get(told["images"][0]).raise_for_status().content))
+def open_first_image(result: dict[str, Any]) -> Image.Image:
+    assert result["status"] == "completed", result
+    return Image.open(io.BytesIO(httpx.get(result["images"][0]).raise_for_status().content))

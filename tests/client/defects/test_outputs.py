@@ -1,4 +1,4 @@
-"""What a run gave: all of it, also of one that failed."""
+"""Test defects of outputs, including those of failed runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.client.proxy import Served
 from .scenes import EXECUTORS, WAIT, Write
 
 
-def test_14_nothing_that_a_node_gives_is_dropped(package: Package, sandbox: Sandbox, write: Write) -> None:
+def test_14_every_output_is_kept(package: Package, sandbox: Sandbox, write: Write) -> None:
     keys = {
         "3d": "a.glb",
         "latents": "b.latent",
@@ -26,52 +26,52 @@ def test_14_nothing_that_a_node_gives_is_dropped(package: Package, sandbox: Sand
         "f": "f.svg",
     }
     output = {key: [{"filename": name, "subfolder": "", "type": "output"}] for key, name in keys.items()}
-    told = package.execute(sandbox.url, write(workflows.showing(output)))
-    found = [url for kind in ("images", "videos", "audios", "files") for url in told[kind]]
+    result = package.execute(sandbox.url, write(workflows.showing(output)))
+    found = [url for kind in ("images", "videos", "audios", "files") for url in result[kind]]
     assert sorted(parse_qs(urlsplit(url).query)["filename"][0] for url in found) == sorted(keys.values())
 
 
-def test_15_an_odd_entry_does_not_spoil_the_rest(package: Package, sandbox: Sandbox, write: Write) -> None:
+def test_15_malformed_output_does_not_affect_others(package: Package, sandbox: Sandbox, write: Write) -> None:
     good = {"filename": "good.png", "subfolder": "", "type": "output"}
-    told = package.execute(sandbox.url, write(workflows.showing({"images": ["odd", good], "audio": {"x": 1}})))
-    assert (told["status"], len(told["images"])) == ("completed", 1)
+    result = package.execute(sandbox.url, write(workflows.showing({"images": ["odd", good], "audio": {"x": 1}})))
+    assert (result["status"], len(result["images"])) == ("completed", 1)
 
 
 @EXECUTORS
-def test_17_a_failure_names_its_node_and_keeps_what_was_made(
+def test_17_failure_names_its_node_and_keeps_earlier_outputs(
     executor: str, package: Package, sandbox: Sandbox, write: Write
 ) -> None:
     graph = workflows.failing()
     graph["3"]["_meta"]["title"] = "The bomb"
-    told = package.execute(sandbox.url, write(graph), executor=executor)
-    assert told["msg"] == "The bomb: kaboom over 1 picture"
-    assert len(told["images"]) == 1
+    result = package.execute(sandbox.url, write(graph), executor=executor)
+    assert result["msg"] == "The bomb: kaboom over 1 picture"
+    assert len(result["images"]) == 1
 
 
-def test_17_what_was_left_out_of_a_prompt_is_told(package: Package, sandbox: Sandbox, write: Write) -> None:
+def test_17_rejected_output_node_is_a_warning(package: Package, sandbox: Sandbox, write: Write) -> None:
     graph = workflows.picture()
     graph["3"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}, "_meta": {"title": "Half"}}
-    told = package.execute(sandbox.url, write(graph))
-    assert told["status"] == "completed"
-    assert "Half" in "".join(told.get("warnings", ()))
+    result = package.execute(sandbox.url, write(graph))
+    assert result["status"] == "completed"
+    assert "Half" in "".join(result.get("warnings", ()))
 
 
-def test_24_a_run_that_gives_only_a_model_has_completed(package: Package, sandbox: Sandbox, write: Write) -> None:
+def test_24_run_with_only_a_3d_model_completes(package: Package, sandbox: Sandbox, write: Write) -> None:
     graph = workflows.showing({"3d": [{"filename": "a.glb", "subfolder": "", "type": "output"}]})
-    told = package.execute(sandbox.url, write(graph), executor="websocket")
-    assert told["status"] == "completed", told["msg"]
+    result = package.execute(sandbox.url, write(graph), executor="websocket")
+    assert result["status"] == "completed", result["msg"]
 
 
-def test_24_an_output_of_a_node_that_expanded_has_its_name(package: Package, write: Write) -> None:
+def test_24_output_of_an_expanded_node_keeps_its_name(package: Package, write: Write) -> None:
     graph = workflows.showing({})
     graph["1"]["_meta"] = {"title": "$output.words"}
-    with Served(expanding) as server:
-        told = package.execute(server.url, write(graph), executor="websocket", seconds=WAIT)
-    assert (told["status"], told["texts_by_var"]) == ("completed", {"words": ["hello"]}), told["msg"]
+    with Served(serve_expanding_node) as server:
+        result = package.execute(server.url, write(graph), executor="websocket", seconds=WAIT)
+    assert (result["status"], result["texts_by_var"]) == ("completed", {"words": ["hello"]}), result["msg"]
 
 
-async def expanding(request: web.Request) -> web.StreamResponse:
-    """A server whose node 1 expands to another, 1:3, that shows a text."""
+async def serve_expanding_node(request: web.Request) -> web.StreamResponse:
+    """Serve a ComfyUI whose node 1 expands to node 1:3, which shows a text."""
     if request.path == "/ws":
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -91,12 +91,12 @@ async def expanding(request: web.Request) -> web.StreamResponse:
         _RECORDS[prompt_id] = {"outputs": {"1:3": output}, "meta": meta, "status": status, "prompt": []}
         listener = _SOCKETS[body["client_id"]]
 
-        async def tell() -> None:
-            await asyncio.sleep(0)  # after the answer
+        async def send_events() -> None:
+            await asyncio.sleep(0)  # after the response
             for kind, data in events:
                 await listener.send_json({"type": kind, "data": {"prompt_id": prompt_id, **data}})
 
-        _TELLING.append(asyncio.ensure_future(tell()))
+        _SENDING.append(asyncio.ensure_future(send_events()))
         return web.json_response({"prompt_id": prompt_id, "number": 1, "node_errors": {}})
     if request.path.startswith("/history/"):
         prompt_id = request.path.rpartition("/")[2]
@@ -106,4 +106,4 @@ async def expanding(request: web.Request) -> web.StreamResponse:
 
 _SOCKETS: dict[str, web.WebSocketResponse] = {}
 _RECORDS: dict[str, Any] = {}
-_TELLING: list[asyncio.Future[None]] = []
+_SENDING: list[asyncio.Future[None]] = []

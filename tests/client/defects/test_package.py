@@ -1,4 +1,4 @@
-"""Settings, requirements, and what an import does."""
+"""Test defects of settings, requirements, and imports."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.client.proxy import Served
 from .scenes import Write
 
 
-def test_21_the_environment_sets_the_executor_and_what_is_given_wins(package: Package) -> None:
+def test_21_argument_overrides_the_environment(package: Package) -> None:
     environment = {"COMFYUI_EXECUTOR_TYPE": "websocket", "RUNNINGHUB_RETRY_COUNT": "7"}
     found = package.play("settings", kit={"runninghub_retry_count": 3}, environment=environment)
     assert (found["executor_type"], found["runninghub_retry_count"]) == ("websocket", 3)
 
 
-def test_23_the_page_that_gives_the_cookies_is_read_once(package: Package, sandbox: Sandbox, write: Write) -> None:
+def test_23_cookies_url_is_fetched_once(package: Package, sandbox: Sandbox, write: Write) -> None:
     seen: list[str] = []
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -29,12 +29,12 @@ def test_23_the_page_that_gives_the_cookies_is_read_once(package: Package, sandb
         return web.json_response({"session": "1"})
 
     with Served(serve) as page:
-        told = package.execute(sandbox.url, write(workflows.text()), kit={"cookies": f"{page.url}/cookies"})
-    assert told["status"] == "completed", told["msg"]
+        result = package.execute(sandbox.url, write(workflows.text()), kit={"cookies": f"{page.url}/cookies"})
+    assert result["status"] == "completed", result["msg"]
     assert len(seen) == 1
 
 
-def test_25_what_is_needed_of_websockets_is_declared(package: Package) -> None:
+def test_25_minimum_version_of_websockets_is_declared(package: Package) -> None:
     if package.name == OURS:
         needs = re.findall(r'"(websockets[^"]*)"', (ROOT / "pyproject.toml").read_text())
     else:
@@ -44,7 +44,7 @@ def test_25_what_is_needed_of_websockets_is_declared(package: Package) -> None:
     assert int(bound[1]) >= 14
 
 
-def test_26_importing_it_leaves_logging_alone(package: Package) -> None:
+def test_26_import_does_not_configure_logging(package: Package) -> None:
     code = (
         "import logging; before = str(logging.root.handlers), logging.root.level; "
         f"from {package.name} import ComfyKit; ComfyKit(); "

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, lost, left or forbidden, and connections that break."""
+"""Test defects of runs: interruptions, lost jobs, cancellation, forbidden requests, broken connections."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from tests.client.proxy import Proxy
 from .scenes import EXECUTORS, WAIT, Write
 
 
-def test_01_a_kit_can_be_closed_after_a_run(package: Package, sandbox: Sandbox, write: Write) -> None:
-    told = package.play("close", kit={"comfyui_url": sandbox.url}, workflow=write(workflows.text()))
-    assert told["status"] == "completed", told["msg"]
+def test_01_kit_can_be_closed_after_a_run(package: Package, sandbox: Sandbox, write: Write) -> None:
+    result = package.play("close", kit={"comfyui_url": sandbox.url}, workflow=write(workflows.text()))
+    assert result["status"] == "completed", result["msg"]
 
 
 @EXECUTORS
-def test_16_an_interrupted_run_says_so(
+def test_16_interrupted_run_says_so(
     executor: str, package: Package, sandbox: Sandbox, write: Write, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     graph = workflows.gated(name)
     graph["4"] = {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}
 
     def interrupt() -> None:
-        its.wait()
+        node_gate.wait()
         httpx.post(f"{sandbox.url}/interrupt")
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    told = package.execute(sandbox.url, write(graph), executor=executor)
+    result = package.execute(sandbox.url, write(graph), executor=executor)
     thread.join()
-    assert told["status"] == "failed"
-    assert "interrupted at The gate" in told["msg"]
+    assert result["status"] == "failed"
+    assert "interrupted at The gate" in result["msg"]
 
 
-def test_18_a_job_that_is_gone_is_not_waited_for(
+def test_18_deleted_job_is_not_waited_for(
     package: Package, sandbox: Sandbox, write: Write, gate: tuple[str, Gate], jobs: Jobs, proxy: Proxy
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
     jobs.post(workflows.gated(name))
-    its.wait()
+    node_gate.wait()
 
     def remove() -> None:
         proxy.wait_for(lambda seen: seen.path.startswith("/history/"))
@@ -56,42 +56,40 @@ def test_18_a_job_that_is_gone_is_not_waited_for(
 
     thread = threading.Thread(target=remove)
     thread.start()
-    told = package.execute(proxy.url, write(workflows.picture()), seconds=WAIT)
+    result = package.execute(proxy.url, write(workflows.picture()), seconds=WAIT)
     thread.join()
-    assert told["status"] == "failed"
+    assert result["status"] == "failed"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_18_a_history_that_is_forbidden_is_not_asked_for_ever(
-    status: int, package: Package, write: Write, proxy: Proxy
-) -> None:
+def test_18_forbidden_history_is_not_polled_forever(status: int, package: Package, write: Write, proxy: Proxy) -> None:
     proxy.answer = lambda request: web.Response(status=status) if request.path.startswith("/history") else None
-    told = package.execute(proxy.url, write(workflows.text()), seconds=WAIT)
-    assert told["status"] == "failed"
-    assert told["prompt_id"]
+    result = package.execute(proxy.url, write(workflows.text()), seconds=WAIT)
+    assert result["status"] == "failed"
+    assert result["prompt_id"]
 
 
-def test_24_a_large_frame_ends_nothing(package: Package, write: Write, proxy: Proxy) -> None:
+def test_24_large_frame_does_not_end_the_run(package: Package, write: Write, proxy: Proxy) -> None:
     proxy.sockets.greeting = [b"\0\0\0\1\0\0\0\1" + bytes(2 << 20)]
-    told = package.execute(proxy.url, write(workflows.text()), executor="websocket")
-    assert told["status"] == "completed", told["msg"]
+    result = package.execute(proxy.url, write(workflows.text()), executor="websocket")
+    assert result["status"] == "completed", result["msg"]
 
 
-def test_24_a_socket_that_breaks_ends_nothing(
+def test_24_broken_socket_does_not_end_the_run(
     package: Package, write: Write, proxy: Proxy, gate: tuple[str, Gate]
 ) -> None:
-    name, its = gate
+    name, node_gate = gate
 
     def cut() -> None:
-        its.wait()
+        node_gate.wait()
         proxy.cut()
-        its.open()
+        node_gate.open()
 
     thread = threading.Thread(target=cut)
     thread.start()
-    told = package.execute(proxy.url, write(workflows.gated(name)), executor="websocket")
+    result = package.execute(proxy.url, write(workflows.gated(name)), executor="websocket")
     thread.join()
-    assert (told["status"], len(told["images"])) == ("completed", 1), told["msg"]
+    assert (result["status"], len(result["images"])) == ("completed", 1), result["msg"]
 
 
 def test_29_both_executor_types_agree_on_a_run_without_outputs(
@@ -103,7 +101,7 @@ def test_29_both_executor_types_agree_on_a_run_without_outputs(
 
 
 @EXECUTORS
-def test_30_whoever_leaves_leaves_no_job_behind(
+def test_30_cancelled_task_leaves_no_job_behind(
     executor: str, package: Package, sandbox: Sandbox, write: Write, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:
     kit = {"comfyui_url": sandbox.url, "executor_type": executor}
@@ -112,7 +110,7 @@ def test_30_whoever_leaves_leaves_no_job_behind(
     assert jobs.queue() == []
 
 
-def test_31_looks_that_fail_do_not_end_the_wait(package: Package, write: Write, proxy: Proxy) -> None:
+def test_31_failed_polls_do_not_end_the_wait(package: Package, write: Write, proxy: Proxy) -> None:
     failures = iter([True] * 5)
 
     def fail(request: web.Request) -> web.Response | None:
@@ -123,6 +121,6 @@ def test_31_looks_that_fail_do_not_end_the_wait(package: Package, write: Write, 
         return web.Response()
 
     proxy.answer = fail
-    told = package.execute(proxy.url, write(workflows.text()))
-    assert told["status"] == "completed", told["msg"]
-    assert told["prompt_id"]
+    result = package.execute(proxy.url, write(workflows.text()))
+    assert result["status"] == "completed", result["msg"]
+    assert result["prompt_id"]

@@ -115,7 +115,7 @@ def test_progress_increases_with_previews_and_the_end_comes_last(kit: ComfyKit, 
     its.open()
     result = run.result()
     watcher.wait()
-    assert watcher.told[-1] is result
+    assert watcher.received[-1] is result
     fractions = [each.fraction for each in watcher.progress]
     assert fractions == sorted(fractions)
     statuses = list(dict.fromkeys(each.status for each in watcher.progress))

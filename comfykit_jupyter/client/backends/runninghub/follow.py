@@ -51,7 +51,7 @@ _STATES_BY_CODE = {**words.PENDING, 805: "FAILED"}
 
 @dataclass
 class Look:
-    """What the site message about a task at one look."""
+    """What the site said about a task at one look."""
 
     state: str
     results: list[dict[str, Any]] | None = None

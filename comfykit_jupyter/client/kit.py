@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.dry_run import DryRun
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.binding import Binding
+    from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 
@@ -215,7 +217,19 @@ class ComfyKit(BaseKit):
         backend = self._get_backend(find_backend_of_job(id_, self._settings))
         return AttachedRun(backend, id_, raise_on_error=self._settings.raise_on_error).begin()
 
-    def _start(self, workflow: Any, values: dict[str, Any], *, listen: bool, id: str | None = None) -> Run:  # noqa: A002
+    def submit_bound(self, workflow: Workflow, binding: Binding, definitions: Definitions) -> Run:
+        """Start a run with values that `Workflow.bind` has checked and set, so that they are not checked again."""
+        return self._start(workflow, binding.params, listen=True, bound=(binding, definitions))
+
+    def _start(
+        self,
+        workflow: Any,
+        values: dict[str, Any],
+        *,
+        listen: bool,
+        id: str | None = None,  # noqa: A002 - as in Run
+        bound: tuple[Binding, Definitions] | None = None,
+    ) -> Run:
         source, backend = self._locate(workflow)
         run = Run(
             backend,
@@ -225,7 +239,7 @@ class ComfyKit(BaseKit):
             raise_on_error=self._settings.raise_on_error,
             id=id,
         )
-        return run.start(lambda: read_workflow(source, backend))
+        return run.start(lambda: read_workflow(source, backend), bound)
 
     # -- looking before running ----------------------------------------------------------------------------------------
 

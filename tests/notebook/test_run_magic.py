@@ -119,11 +119,18 @@ def test_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page: 
     assert WIDGET not in bundle
 
 
-def test_run_that_is_not_sent_has_the_name_of_its_workflow(page: Page) -> None:
+def test_missing_required_value_fails_the_cell_before_it_shows_a_run(page: Page) -> None:
     text = "open('picture.json').read().replace('$width', '$width!')"
     cell = page.run(f"open('needs.json', 'w').write({text})\n%comfykit run needs.json")
-    assert cell.error.strip() == "RunFailed: needs: width (Canvas): required, and no value was given"
-    assert cell.bundles[-1]["text/plain"].startswith("needs: failed")
+    assert cell.error.strip() == "UsageError: width (Canvas): required, and no value was given"
+    assert not cell.bundles
+
+
+def test_run_that_is_not_sent_has_the_name_of_its_workflow(page: Page) -> None:
+    cell = page.run("%comfykit run image_to_image.json image=nowhere.png")
+    assert cell.error.startswith("RunFailed: image_to_image: image (")
+    assert "nowhere.png" in cell.error
+    assert cell.bundles[-1]["text/plain"].startswith("image_to_image: failed")
 
 
 def test_failed_run_can_be_caught(page: Page) -> None:

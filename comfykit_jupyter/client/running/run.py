@@ -176,9 +176,9 @@ class Run(ObservableRun):
 
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
-    def start(self, read: Callable[[], Awaitable[Workflow]]) -> Run:
-        """Start the run, and return it; the workflow is read on the background loop."""
-        submission = self._submission = Submission(self._server, self.id, read, self._values, self.on_note)
+    def start(self, read: Callable[[], Awaitable[Workflow]], bound: tuple[Binding, Definitions] | None = None) -> Run:
+        """Start the run, and return it; the workflow is read on the background loop. See `Submission` for `bound`."""
+        submission = self._submission = Submission(self._server, self.id, read, self._values, self.on_note, bound)
         self._begin(lambda: self._submit(submission))
         return self
 

@@ -36,6 +36,7 @@ class Submission:
         read: Reads the workflow.
         values: The values of the workflow's parameters, by name.
         note: Shows the user what the run is waiting for.
+        bound: The prompt with its values and the definitions, if the values have been checked already.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Submission:
         read: Callable[[], Awaitable[Workflow]],
         values: Mapping[str, Any],
         note: Callable[[str], None],
+        bound: tuple[Binding, Definitions] | None = None,
     ) -> None:
         self.posted_at: float | None = None
         """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
@@ -56,7 +58,8 @@ class Submission:
         self._values = values
         self._note = note
         self._prompt: Mapping[str, Any] = {}
-        self.known: Definitions = {}
+        self._binding = bound[0] if bound is not None else None
+        self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
         self._posting: asyncio.Task[Accepted] | None = None
         self._replied = asyncio.Event()
@@ -79,6 +82,8 @@ class Submission:
             ParameterError: A value does not fit.
             ServerError: The server can't be reached.
         """
+        if self._binding is not None:
+            return self._binding
         self.known = await self._server.get_definitions(workflow.classes)
         with contextlib.suppress(ParameterError):
             return workflow.bind(self._values, self.known)

@@ -121,8 +121,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if "--dry-run" in call.options:
             display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
-        workflow.check(values, definitions, partial=True)  # so that a wrong value fails before the cell shows a run
-        return self._runner.show(kit.submit(workflow, values), workflow.name, name)
+        binding = workflow.bind(values, definitions)  # a wrong value fails before the cell shows a run
+        return self._runner.show(kit.submit_bound(workflow, binding, definitions), workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:
         kit = self._get_kit(call)

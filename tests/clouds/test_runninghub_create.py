@@ -79,7 +79,7 @@ def test_a_task_that_may_exist_is_not_sent_again(
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == "unknown"
-    assert "whether the task runs is not known" in str(result.msg)
+    assert "the task may be running" in str(result.msg)
     assert "kit.attach(TASK_ID)" in str(result.msg)
     assert cloud.url in str(result.msg)
     assert result.prompt_id is None
@@ -87,7 +87,7 @@ def test_a_task_that_may_exist_is_not_sent_again(
 
 def test_the_error_of_a_lost_response_has_the_result(make_kit: MakeKit, cloud: RunningHub) -> None:
     cloud.answer("create", LOST)
-    with pytest.raises(ServerError, match="not sent again, since it would be paid twice") as caught:
+    with pytest.raises(ServerError, match="not sent again, because you would pay twice") as caught:
         make_kit().run(WORKFLOW, width=48)
     assert caught.value.result.params["width"] == 48
     assert caught.value.sent

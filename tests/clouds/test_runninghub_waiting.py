@@ -242,9 +242,9 @@ def test_one_task_runs_at_a_time_across_kits(make_kit: MakeKit, cloud: RunningHu
     first = kits[0].submit(WORKFLOW)
     wait_until_running(cloud, its)
     second = kits[1].submit(WORKFLOW, color=2)
-    wait_for_note(second, "waiting for a place: 1 at a time (runninghub_concurrency)")
+    wait_for_note(second, "waiting for a free slot: 1 at a time (runninghub_concurrency)")
     third = kits[2].submit(WORKFLOW, color=3)
-    wait_for_note(third, "waiting for a place")
+    wait_for_note(third, "waiting for a free slot")
     assert second.status == third.status == "queued"
     assert len(cloud.find_requests("create")) == 1
     its.open()
@@ -271,7 +271,7 @@ def test_the_concurrency_can_be_raised(
     kit = make_kit()
     runs = [kit.submit(WORKFLOW, color=number) for number in (1, 2, 3)]
     cloud.wait_for(lambda: len(cloud.tasks) == 2)
-    wait_for_note(runs[2], "waiting for a place: 2 at a time")
+    wait_for_note(runs[2], "waiting for a free slot: 2 at a time")
     its.open()
     for run in runs:
         assert run.result().status == "completed"
@@ -291,7 +291,7 @@ def test_a_waiting_run_can_be_cancelled_before_it_is_sent(make_kit: MakeKit, clo
     first = kit.submit(WORKFLOW)
     wait_until_running(cloud, its)
     second, third = kit.submit(WORKFLOW), kit.submit(WORKFLOW, color=3)
-    wait_for_note(second, "waiting for a place")
+    wait_for_note(second, "waiting for a free slot")
     second.cancel()
     result = second.result()
     assert (second.status, result.prompt_id, result.warnings) == ("cancelled", None, [])

@@ -247,7 +247,7 @@ def test_on_another_machine_a_form_shows_a_task_by_its_id(cloud: RunningHub, fol
         assert (brief["id"], brief["status"]) == (task, "completed")
         assert read_size(page, model, task, brief["items"][0]["key"]) == (256, 256)
         for kind in ("code", "apply"):
-            assert "are not known" in page.ask(model, kind, run=task)[0]["error"]
+            assert "are unknown" in page.ask(model, kind, run=task)[0]["error"]
 
 
 def test_files_on_the_site_are_not_looked_for_on_a_server(page: Page) -> None:

@@ -188,7 +188,7 @@ def test_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) -> N
     before = len(cloud.tasks)
     cell = page.start(f"%comfykit run {PICTURE} {SMALL}")
     model = page.model(cell)
-    page.wait(lambda: "Waiting for a place" in model.state["progress"].get("note", ""))
+    page.wait(lambda: "Waiting for a free slot" in model.state["progress"].get("note", ""))
     assert model.state["status"] == "queued"
     page.cancel(model)
     page.wait(lambda: cell.ended)

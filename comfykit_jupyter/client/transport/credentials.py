@@ -58,7 +58,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
         if not fine or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
             raise SettingsError(
                 f"the header {ascii(name)[:40]} can't be sent: name and value must be printable ASCII "
-                "(it is from api_key=, cookies= or headers=)"
+                "(it comes from api_key=, cookies= or headers=)"
             )
 
 

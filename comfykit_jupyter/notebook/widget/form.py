@@ -167,7 +167,7 @@ class FormView(RunView):
             raise ComfyKitError("this run is no longer available: run the cell again")
         if not result.workflow_name:  # an attached run whose prompt is not on record
             server = urlsplit(result.server).netloc
-            raise ComfyKitError(f"the values of this run are not known: {server} gives back only its outputs")
+            raise ComfyKitError(f"the values of this run are unknown: {server} returns only its outputs")
         return result
 
     def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

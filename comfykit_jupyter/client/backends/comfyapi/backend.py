@@ -148,7 +148,7 @@ class ComfyAPI(Backend):
                 if time.monotonic() + pauses[0] > until:
                     break
         raise ServerError(
-            f"{error}: whether the job runs is not known ({seen}). Look at {self.url} before you run it again",
+            f"{error}: the job may be running ({seen}). Look at {self.url} before you run it again",
             sent=True,
         )
 

@@ -96,7 +96,7 @@ class Api:
         if not key:
             raise ServerError(
                 "RunningHub needs a key: give runninghub_api_key= or set RUNNINGHUB_API_KEY "
-                f"(the site has it, for members, under API: {self.url})",
+                f"(members find it on the site, under API: {self.url})",
                 status=401,
             )
         if not re.fullmatch(r"[\x21-\x7e]+", key):
@@ -229,7 +229,7 @@ class Api:
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)):
             why = str(error) or type(error).__name__
-            advice = " (verify= says whose certificates are believed)" if "CERTIFICATE" in why else ""
+            advice = " (verify= sets which certificates are trusted)" if "CERTIFICATE" in why else ""
             return ServerError(f"RunningHub can't be reached at {self.url}: {one_line(why, 200)}{advice}")
         if isinstance(error, httpx.TimeoutException):
             return ServerError(f"no answer from {self.url} in time", sent=True)

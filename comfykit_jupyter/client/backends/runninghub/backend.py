@@ -173,7 +173,7 @@ class RunningHub(Backend):
         if places is None:
             places = _places[key] = asyncio.Semaphore(most)
         if places.locked():
-            note(f"waiting for a place: {most} at a time (runninghub_concurrency)")
+            note(f"waiting for a free slot: {most} at a time (runninghub_concurrency)")
         await places.acquire()
         self._holding[order.id] = places
         note("")
@@ -207,7 +207,7 @@ class RunningHub(Backend):
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
         if code is None or words.is_success(code) or code in words.UNKNOWN:
             raise self._lose(
-                order.id, f"{self.url} answers without a task: {words.format_reason(code, answer.message)}"
+                order.id, f"the answer of {self.url} names no task: {words.format_reason(code, answer.message)}"
             )
         refusal = words.build_refusal(code, answer.message, created.get("promptTips"))
         refusal["error"]["message"] += self._api.hint(code)
@@ -258,8 +258,8 @@ class RunningHub(Backend):
     def _lose(self, run_id: str, why: str) -> ServerError:
         """Return the error for a task that may or may not have been created, and keep it for `follow`."""
         error = ServerError(
-            f"whether the task runs is not known: {why}. It is not sent again, since it would be paid twice: look at "
-            f"the records of your calls on {self.url}; kit.attach(TASK_ID) follows a task that is there",
+            f"the task may be running: {why}. It was not sent again, because you would pay twice. Look for it in the "
+            f"records of your calls on {self.url}, and follow it with kit.attach(TASK_ID)",
             sent=True,
         )
         self._lost[run_id] = error

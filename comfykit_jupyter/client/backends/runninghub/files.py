@@ -138,9 +138,7 @@ class Files:
         except SourceError as error:
             if error.passing:
                 raise ServerError(f"{name} did not arrive: {error}") from None
-            raise ServerError(
-                f"{name} is not there, or not any more, since RunningHub keeps files for a day: {error}"
-            ) from None
+            raise ServerError(f"{name} is not there (RunningHub keeps files for a day): {error}") from None
 
     def _pauses(self) -> islice[float]:
         return islice(backoff(PAUSE, PAUSE_MOST), self._api.retries)

@@ -245,9 +245,9 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
         name, value = each.name, given.get(each.name)
         if name in connected and (value is None or value is each.default):
             value = connected[name]
-        if value in (None, "") and rule.variable is not None:
-            name, value = rule.variable, os.environ.get(rule.variable)
-        if value not in (None, ""):
+        if value in (None, "") and rule.variable is not None:  # an empty variable counts as not set
+            name, value = rule.variable, os.environ.get(rule.variable) or None
+        if value is not None:
             values[each.name] = rule.check(value, name)
     return Settings(**values)
 

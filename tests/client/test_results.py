@@ -191,7 +191,7 @@ async def test_file_is_downloaded_once_and_missing_file_is_reported(kit: ComfyKi
     (sandbox.folder / "output" / result.image.name).unlink()
     assert result.image.path == path
     result.image.local = None
-    with pytest.raises(ServerError, match=f"has no {result.image.name}"):
+    with pytest.raises(ServerError, match=f"does not have {result.image.name}"):
         result.image.read()
 
 

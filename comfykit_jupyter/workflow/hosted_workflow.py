@@ -25,7 +25,7 @@ _SITES = ("runninghub.cn", "runninghub.ai")
 
 @dataclass(frozen=True)
 class HostedWorkflow:
-    """A workflow of RunningHub: `app` for what its site calls an AI app. `site` is that of a page that named it."""
+    """A workflow that RunningHub stores; `app` for an AI app; `site` is the site of the page that named it, if any."""
 
     id: str
     app: bool = False
@@ -33,25 +33,25 @@ class HostedWorkflow:
 
     @property
     def name(self) -> str:
-        """What a person gives to name it."""
+        """The name that a user types for it."""
         return f"{'rh-app' if self.app else 'rh'}:{self.id}"
 
     def is_on_other_site(self, site: str) -> bool:
-        """Whether the page that named it is of the other one of the two public sites.
+        """Return whether the page that named it belongs to the other one of the two public sites.
 
         Args:
-            site: the address of the site in use; at any other address than these there may be either, behind a proxy.
+            site: The URL of the site in use. A URL of neither may be a proxy for either.
         """
         named, own = _host(self.site), _host(site)
         return named in _SITES and own in _SITES and named != own
 
     @classmethod
     def parse(cls, text: str, site: str) -> HostedWorkflow | None:
-        """The workflow that a text names: `1904136902449209346`, `rh:ID`, `rh-app:ID`, the address of its page.
+        """Parse what names a workflow: `1904136902449209346`, `rh:ID`, `rh-app:ID`, a page's URL; or return None.
 
         Args:
-            text: what was given.
-            site: the address of the site in use; pages of the public ones are known as well.
+            text: Any text.
+            site: The URL of the site in use; pages of the public sites are known as well.
         """
         if _ID.fullmatch(text):
             return cls(text)
@@ -73,7 +73,7 @@ class HostedWorkflow:
 
     @classmethod
     def from_reference(cls, content: Any) -> HostedWorkflow | None:
-        """The workflow that a file refers to: `{"_source": "runninghub", "workflow_id": "…"}`, or a `webapp_id`."""
+        """Read what a file refers to: `{"_source": "runninghub", "workflow_id": "…"}`, or `webapp_id`; or return None."""
         if not isinstance(content, Mapping) or "runninghub" not in (content.get("_source"), content.get("source")):
             return None
         for key, app in (("workflow_id", False), ("webapp_id", True)):

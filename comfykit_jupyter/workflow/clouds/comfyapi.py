@@ -1,4 +1,4 @@
-"""Jobs of Comfy API v2 in ComfyUI's words: its queue, its history, its events, its refusals.
+"""Translate jobs of Comfy API v2 into what ComfyUI sends: its queue, history, events and errors.
 
 Whatever a server sends may be nonsense: what makes no sense is left out.
 """
@@ -13,10 +13,12 @@ from typing import Any, TypeGuard
 from comfykit_jupyter.workflow.nodes import find_sources
 
 ENDED = frozenset({"succeeded", "failed", "canceled"})
-"""States with an outcome. One that is `expired` is over as well, and nothing is left of it."""
+"""States with an outcome. A job that is `expired` has ended too, and its outputs are deleted."""
 
-_MOST_BEFORE = 10_000  # jobs in a queue before ours that are counted
-_LONGEST_ID = 2000  # characters; those of the proxy for one's own server hold the name of a file
+_MAX_AHEAD = 10_000
+"""How many jobs ahead in the queue are counted."""
+_ID_LENGTH = 2000
+"""Characters of an ID: comfy-api-proxy's contain the name of a file."""
 _KEYS = {"image": "images", "video": "gifs", "audio": "audio", "text": "text_files", "latent": "latents"}
 _REASONS = {
     "missing_input": ("required_input_missing", "Required input is missing"),
@@ -26,23 +28,23 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?"
 
 
 def build_queue(job: Mapping[str, Any], id_: str, prompt: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A job that waits or runs as `/queue` would tell it; `id_` is what it is called here."""
-    item = [_MOST_BEFORE, id_, *([prompt] if prompt is not None else [])]
+    """Build what `/queue` would answer for a queued or running job; `id_` is its ID here."""
+    item = [_MAX_AHEAD, id_, *([prompt] if prompt is not None else [])]
     if job.get("status") != "queued":
         return {"queue_running": [item], "queue_pending": []}
     position = job.get("queue_position")
     if isinstance(position, bool) or not isinstance(position, int):
-        return {"queue_running": [], "queue_pending": [[None, *item[1:]]]}  # nobody knows how many are before it
-    return {"queue_running": [], "queue_pending": [*[[0, ""]] * max(0, min(position, _MOST_BEFORE)), item]}
+        return {"queue_running": [], "queue_pending": [[None, *item[1:]]]}  # its position is not known
+    return {"queue_running": [], "queue_pending": [*[[0, ""]] * max(0, min(position, _MAX_AHEAD)), item]}
 
 
 def build_record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts: Mapping[str, str]) -> dict[str, Any]:
-    """A job that has ended as `/history` would tell it.
+    """Build what `/history` would answer for a job that has ended.
 
     Args:
-        job: with one of the states in `ENDED`.
-        prompt: what it ran, if that is known.
-        texts: those of its outputs that are texts and were read, by the ids of these outputs.
+        job: The job, in one of the states in `ENDED`.
+        prompt: The prompt that it ran, if it is known.
+        texts: The texts among its outputs that were read, by output ID.
     """
     started, ended = (parse_time(job.get(key)) for key in ("started_at", "completed_at"))
     times = [{"timestamp": round(at * 1000)} for at in (started, ended) if started is not None and at is not None]
@@ -54,7 +56,7 @@ def build_record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts
     elif status == "canceled":
         messages.append(["execution_interrupted", last])
     else:
-        messages.append(["execution_error", {**_error(job.get("error")), **last}])
+        messages.append(["execution_error", {**_build_error(job.get("error")), **last}])
     told = "success" if status == "succeeded" else "error"
     return {
         "prompt": [0, str(job.get("id")), *([prompt] if prompt is not None else [])],
@@ -64,9 +66,9 @@ def build_record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts
 
 
 def build_outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[str, dict[str, list[Any]]]:
-    """Outputs by node id, as ComfyUI tells them; `texts`: those that are texts, by the ids of the outputs.
+    """Build outputs by node ID, as in ComfyUI's history; `texts` are the texts among them, by output ID.
 
-    Their addresses are left out: they are signed, and good for a while only.
+    URLs are left out: they are signed, and expire.
     """
     found: dict[str, dict[str, list[Any]]] = {}
     for output in filter_objects(listed):
@@ -86,17 +88,17 @@ def build_outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[st
 
 
 def is_id(told: Any) -> TypeGuard[str]:
-    """Whether that is an id, by which something can be asked for."""
-    return isinstance(told, str) and 0 < len(told) <= _LONGEST_ID and told.isascii() and told.isprintable()
+    """Return whether a value is an ID that can be sent in a request."""
+    return isinstance(told, str) and 0 < len(told) <= _ID_LENGTH and told.isascii() and told.isprintable()
 
 
 def filter_objects(listed: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list; none where it is no list."""
+    """Return the objects in a list; none if it is not a list."""
     return [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list) else []
 
 
 def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
-    """A snapshot of progress as ComfyUI's events; `id_` is what the job is called here.
+    """Yield ComfyUI's events for a snapshot of progress; `id_` is the job's ID here.
 
     Which nodes are done is not told, but shows by the one that runs: those that it needs are. How far the whole has
     come is believed of servers that count all nodes; the proxy for one's own server counts those that began.
@@ -106,7 +108,7 @@ def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> I
     yield {"type": "execution_start", "data": {"prompt_id": id_}}
     node, step, steps = (progress.get(key) for key in ("current_node", "step", "steps"))
     if isinstance(node, str) and node:
-        for done in _needed(node, prompt or {}):
+        for done in _find_needed(node, prompt or {}):
             yield {"type": "executed", "data": {"prompt_id": id_, "node": done}}
         yield {"type": "executing", "data": {"prompt_id": id_, "node": node}}
         yield {"type": "progress", "data": {"prompt_id": id_, "node": node, "value": step, "max": steps}}
@@ -116,26 +118,26 @@ def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> I
 
 
 def build_refusal(code: str, message: str, details: Any) -> dict[str, Any]:
-    """An error that a job was refused with, in the form of ComfyUI's refusals: what is wrong, by node and input."""
+    """Build ComfyUI's answer to a rejected prompt: what is wrong, by node and input."""
     node_errors = details.get("node_errors") if isinstance(details, Mapping) else None
     told: dict[str, Any] = {}
     for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
         if isinstance(about, Mapping):
             told[str(node)] = about  # some servers pass on what ComfyUI said
         elif problems := filter_objects(about):
-            told[str(node)] = {"errors": [_problem(problem) for problem in problems]}
+            told[str(node)] = {"errors": [_build_problem(problem) for problem in problems]}
     return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": told}
 
 
 def parse_prompt(told: Any) -> Mapping[str, Any] | None:
-    """A prompt in API format that a server tells; None for what is none."""
+    """Return a prompt in API format that a server sent, or None if it is not one."""
     nodes = told.values() if isinstance(told, Mapping) else ()
     fine = all(isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping) for node in nodes)
     return told if nodes and fine else None
 
 
 def is_same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
-    """Whether a server's record is of our prompt; files may have got other names in it than we gave them."""
+    """Return whether a server's record is of a prompt that was sent; its files may have other names there."""
     if not isinstance(theirs, Mapping) or ours.keys() != theirs.keys():
         return False
     for id_, node in ours.items():
@@ -152,18 +154,18 @@ def is_same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
 
 
 def build_asset(id_: str, hash_: Any = None, name: Any = None) -> dict[str, Any]:
-    """What stands in a prompt for a file."""
+    """Build the value that stands for a file in a prompt."""
     hints = {key: value for key, value in (("hash", hash_), ("file_path", name)) if isinstance(value, str) and value}
     return {"__type": "core/ASSET", "info": {"id": id_, **hints}}
 
 
 def is_asset(value: Any) -> bool:
-    """Whether a value in a prompt stands for a file."""
+    """Return whether a value in a prompt stands for a file."""
     return isinstance(value, Mapping) and value.get("__type") == "core/ASSET"
 
 
 def parse_time(told: Any) -> float | None:
-    """A time such as `2026-01-31T12:00:00.25Z`, in seconds since 1970; None for what is none."""
+    """Parse a time such as `2026-01-31T12:00:00.25Z` to seconds since 1970; return None if it is not a time."""
     match = _TIME.fullmatch(told) if isinstance(told, str) and len(told) < 60 else None
     if match is None:
         return None
@@ -175,8 +177,8 @@ def parse_time(told: Any) -> float | None:
         return None
 
 
-def _needed(node: str, prompt: Mapping[str, Any]) -> set[str]:
-    """The ids of the nodes without which a node can't run."""
+def _find_needed(node: str, prompt: Mapping[str, Any]) -> set[str]:
+    """Return the IDs of the nodes that a node needs."""
     found: set[str] = set()
     left = [node] if node in prompt else []
     while left:
@@ -186,8 +188,8 @@ def _needed(node: str, prompt: Mapping[str, Any]) -> set[str]:
     return found - {node}
 
 
-def _error(error: Any) -> dict[str, Any]:
-    """A job's error as ComfyUI's event tells it."""
+def _build_error(error: Any) -> dict[str, Any]:
+    """Build the data of ComfyUI's `execution_error` from a job's error."""
     if not isinstance(error, Mapping):
         return {}
     code, traceback = error.get("code"), error.get("traceback")
@@ -200,8 +202,8 @@ def _error(error: Any) -> dict[str, Any]:
     }
 
 
-def _problem(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """One of the `node_errors`: `{"field": …, "reason": …}`."""
+def _build_problem(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """Build one of the `node_errors` from `{"field": …, "reason": …}`."""
     field, reason = str(problem.get("field") or ""), str(problem.get("reason") or "")
     kind, message = _REASONS.get(reason, (reason, str(problem.get("message") or reason.replace("_", " "))))
     return {"type": kind, "message": message, "details": field, "extra_info": {"input_name": field or None}}

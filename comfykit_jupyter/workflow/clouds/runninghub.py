@@ -1,4 +1,4 @@
-"""RunningHub's answers in ComfyUI's words: its codes, its refusals, the record of a task's end; and what it is sent.
+"""Translate RunningHub's answers into ComfyUI's: codes, rejected prompts, records; build requests.
 
 Whatever the site answers may be nonsense: what makes no sense is left out.
 """
@@ -20,22 +20,22 @@ from comfykit_jupyter.workflow.workflow import Binding, Workflow
 State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL", ""]
 
 PENDING = {804: "RUNNING", 813: "QUEUED"}
-"""Codes that say that a task has not ended."""
+"""Codes of tasks that have not ended."""
 MISSING = frozenset({807, 423, 1004})
-"""The task is not there: never was, or is gone."""
+"""Codes of tasks that do not exist: never submitted, or deleted."""
 NO_SUCH_ROUTE = frozenset({404, 412})
-"""412 is called TOKEN_INVALID, and means a path that the site does not know."""
+"""Codes of paths that the site does not know; 412 is called TOKEN_INVALID."""
 PASSING = frozenset({1003, 1005, 1010, 1011, 808})
-"""What changes nothing may be asked again."""
+"""Codes of passing failures: a request that changes nothing may be sent again."""
 BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 429: 10, 804: 20, 1003: 10, 1010: 30, 1011: 30, 1520: 20}
-"""A task was turned down, and does not exist: seconds until it is offered again, half as many more each time.
+"""Seconds until a rejected task, which does not exist, is sent again; half as many more each time.
 
 429 is HTTP's: too many requests.
 """
 UNKNOWN = frozenset({500, 1005})
-"""It failed, and whether a task was created, nobody says."""
+"""Codes of failures after which it is not known whether a task was created."""
 QUEUES = frozenset({415, 421, 804, 1520})
-"""Of these, those that only say that others are before it: there is no end to offering it again."""
+"""Those of `BACK_OFF` that only mean that other tasks come first: it is sent again without end."""
 BACK_OFF_MOST = 120.0
 
 _REASONS: Mapping[int, str] = {
@@ -83,15 +83,15 @@ _REASONS: Mapping[int, str] = {
     1520: "the account already runs as many tasks as it may",
 }
 KEY = frozenset({301, 401, 412, 801, 802, 806, 811, 1002, 1014})
-"""What the account is refused for: asking again changes nothing."""
+"""Codes that reject the account: another attempt changes nothing."""
 OTHER_SITE = frozenset({301, 380, 802, 806, 901, 1002, 401})
-"""What a key or a workflow of the other site leads to, among other causes."""
+"""Codes that a key or a workflow of the other site causes, among other things."""
 
 _TASK_PAGE = "/call-api/call-record-detail/"
 
 
 def parse_code(value: Any) -> int | None:
-    """A code, which may come as text; None where there is none."""
+    """Parse a code, which may come as text; return None if there is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -100,17 +100,17 @@ def parse_code(value: Any) -> int | None:
 
 
 def is_success(code: int | None) -> bool:
-    """Whether a code says that all is well."""
+    """Return whether a code means success."""
     return code in (0, 200)
 
 
 def describe_code(code: int) -> str:
-    """What a code means."""
+    """Describe a code."""
     return _REASONS.get(code, f"code {code}")
 
 
 def format_reason(code: int | None, told: Any = "") -> str:
-    """Why the site says no, in one line: what the code means, and what it says itself where that tells more."""
+    """Format why the site rejects a request: what the code means, and the site's own words if they say more."""
     meant = _REASONS.get(code) if code is not None else None
     words = one_line(str(told or ""), 300)
     # what it says is often but the name of the code: TASK_QUEUE_MAXED
@@ -120,7 +120,7 @@ def format_reason(code: int | None, told: Any = "") -> str:
 
 
 def build_task_url(site: str, task_id: str) -> str:
-    """Where the site shows a task to its owner."""
+    """Return the URL of the page that shows a task to its owner."""
     return f"{site}{_TASK_PAGE}{task_id}"
 
 
@@ -160,19 +160,19 @@ def build_node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]
 
 
 def _sent(value: Any) -> Any:
-    """A value of an app as its site has them: all are texts there."""
+    """Return a value of an app as its site has it: all values are texts there."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, (int, float)) else value
 
 
 def parse_tips(told: Any) -> Mapping[str, Any]:
-    """`promptTips`: ComfyUI's account of the prompt, as JSON or an object; see `remark` for a text that is neither."""
+    """Parse `promptTips`, ComfyUI's answer to the prompt, as JSON or an object; see `find_remark` for other texts."""
     return to_mapping(_json(told))
 
 
 def _json(told: Any) -> Any:
-    """What a text holds as JSON; None where it holds none. Anything else as it is."""
+    """Parse a text as JSON, or return None; return other values unchanged."""
     try:
         return json.loads(told) if isinstance(told, str) else told
     except (ValueError, RecursionError):
@@ -180,13 +180,13 @@ def _json(told: Any) -> Any:
 
 
 def find_remark(told: Any) -> str:
-    """What `promptTips`, or a reason, says in plain words, where it does so."""
+    """Return the plain words of `promptTips` or of a reason, or "" if it is JSON."""
     words = told.strip() if isinstance(told, str) and _json(told) is None else ""
     return "" if words == "null" else one_line(words, 500)
 
 
 def build_node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The `node_errors` of `tips` in the one shape in which ComfyUI has them; some are but texts."""
+    """Build ComfyUI's `node_errors` from parsed `promptTips`; some are only texts there."""
     errors = {}
     for id_, about in to_mapping(found.get("node_errors")).items():
         listed = about.get("errors") if isinstance(about, Mapping) else about
@@ -200,14 +200,14 @@ def build_node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_refused(found: Mapping[str, Any], status: str) -> bool:
-    """Whether nothing of a prompt runs: single errors may be about some of its outputs only."""
+    """Return whether nothing of a prompt runs: errors may be about some of its outputs only."""
     if status == "FAILED" or found.get("result") is False or found.get("error"):
         return True
     return "outputs_to_execute" in found and not found["outputs_to_execute"] and bool(found.get("node_errors"))
 
 
 def build_refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
-    """Why a task was refused, as ComfyUI tells it: `{"error": …, "node_errors": …}`."""
+    """Build ComfyUI's answer to a rejected prompt: `{"error": …, "node_errors": …}`."""
     found = parse_tips(prompt_tips) or parse_tips(told)
     error = found.get("error")
     said = to_mapping(error).get("message") or (error if isinstance(error, str) else "") or find_remark(prompt_tips)
@@ -217,7 +217,7 @@ def build_refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, An
 
 
 def parse_failure(told: Any) -> dict[str, Any]:
-    """`failedReason` as ComfyUI's `execution_error`; empty where there is none."""
+    """Parse `failedReason` to the data of ComfyUI's `execution_error`; empty if there is none."""
     found = to_mapping(_json(told)) or {"exception_message": find_remark(told)}
     trace = found.get("traceback")
     lines = _json(trace)
@@ -242,7 +242,7 @@ def build_record(
     interrupted: bool = False,
     seconds: float = 0,
 ) -> dict[str, Any]:
-    """The end of a task as in ComfyUI's history.
+    """Build the record of a task that has ended, as in ComfyUI's history.
 
     Args:
         results: what it gave: `node`, and a `text`, or the `url` and `name` of a file.
@@ -273,7 +273,7 @@ def build_record(
 
 
 def parse_results(answer: Any) -> list[dict[str, Any]]:
-    """What a task gave, from either of the answers that tell it: `node` ("" where it is not told), `url`, `text`."""
+    """Parse a task's results, from either kind of answer: `node` ("" if it is not given), `url`, `text`."""
     found = []
     for each in to_list(answer):
         told = to_mapping(each)
@@ -289,7 +289,7 @@ def parse_results(answer: Any) -> list[dict[str, Any]]:
 
 
 def build_file_name(url: str, suffix: Any) -> str:
-    """What to call the file at an address, by that, and by what the site says of its kind."""
+    """Build a file's name from its URL, and the type that the site gives."""
     try:
         name = PurePosixPath(unquote(urlsplit(url).path)).name
     except ValueError:
@@ -301,7 +301,7 @@ def build_file_name(url: str, suffix: Any) -> str:
 
 
 def parse_cost(answer: Any) -> dict[str, float]:
-    """What a task cost, of `coins` and `money`, and how many `seconds` were paid; what is not told is left out."""
+    """Parse what a task cost: `coins`, `money`, and the `seconds` that were paid; only what is given."""
     names = {
         "coins": "consumeCoins",
         "money": "consumeMoney",

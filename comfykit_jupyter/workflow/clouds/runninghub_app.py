@@ -23,24 +23,24 @@ _TYPES: Mapping[str, list[Any]] = {
     "AUDIO": [[], {"audio_upload": True}],
     "VIDEO": [[], {"video_upload": True}],
 }
-"""What a field of an app is to a node, by its `fieldType`, as in `/object_info`; all else is text."""
+"""The definition of an app's field by its `fieldType`, as in `/object_info`; all others are text."""
 
 
 def build_app_prompt(
     demo: Mapping[str, Any], hosted: HostedWorkflow, called: str
 ) -> tuple[dict[str, Any], Definitions]:
-    """What is known of an app as a prompt: its nodes with the inputs that may be set, and the definitions of these.
+    """Build a prompt from what is known of an app, its nodes with the inputs that may be set, and their definitions.
 
-    The titles declare each of these inputs as a parameter: by its name, or with the node's id where two have the same.
-    The classes are of this app only: another one may let other inputs of the same nodes be set.
+    The titles declare each of these inputs as a parameter: by its name, or with the node's ID if two have the same.
+    The classes are valid for this app only: another app may show other inputs of the same nodes.
 
     Args:
-        demo: what the site tells of it.
-        hosted: its id.
-        called: what to call it in a message.
+        demo: The site's description of the app.
+        hosted: The app's ID.
+        called: What messages call it.
 
     Raises:
-        WorkflowError: there is nothing that may be set.
+        WorkflowError: The app has no inputs that may be set.
     """
     fields = [field for field in to_list(demo.get("nodeInfoList")) if _is_field(field)]
     if not fields:
@@ -52,12 +52,12 @@ def build_app_prompt(
     prompt: dict[str, Any] = {}
     definitions: dict[str, NodeDefinition] = {}
     for id_, own in nodes.items():
-        name = _class(own[0])
+        name = _read_class(own[0])
         class_type = f"{name} ({hosted.name}/{one_line(id_)})"
         inputs, specs, markers = {}, {}, [re.sub(r"[$,]", " ", name)]
         for field in own:
             key = field["fieldName"]
-            specs[key], inputs[key] = _spec(field)
+            specs[key], inputs[key] = _build_spec(field)
             if _WORD.fullmatch(key):
                 called_so = key if counts[key] == 1 else f"{key}_{id_}"
                 markers.append(f"${called_so}.{key}")
@@ -72,22 +72,22 @@ def _is_field(field: Any) -> bool:
     return named and isinstance(field.get("nodeId"), (str, int))
 
 
-def _class(field: Mapping[str, Any]) -> str:
+def _read_class(field: Mapping[str, Any]) -> str:
     return one_line(str(field.get("nodeName") or "Node"), 80)
 
 
-def _spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
-    """The definition of a field, as in `/object_info`, and the value that it begins with."""
+def _build_spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Return the definition of a field, as in `/object_info`, and its default."""
     kind = str(field.get("fieldType") or "").upper()
-    told = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _told(field.get("fieldData"))
+    told = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _parse_field_data(field.get("fieldData"))
     spec = told or _TYPES.get(kind) or ["STRING", {"multiline": True}]
     options = to_mapping(spec[1]) if len(spec) > 1 else {}
     tooltip = one_line(str(field.get("description") or field.get("descriptionEn") or ""), 500)
-    return [spec[0], {**options, "tooltip": tooltip}], _typed(field.get("fieldValue"), spec[0])
+    return [spec[0], {**options, "tooltip": tooltip}], _convert_value(field.get("fieldValue"), spec[0])
 
 
-def _typed(value: Any, type_: Any) -> Any:
-    """A value that the site has as text, as what it is; as it stands where it is no such thing."""
+def _convert_value(value: Any, type_: Any) -> Any:
+    """Convert a value, which the site has as text, to its type; return it unchanged if it can't be converted."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -105,8 +105,8 @@ def _typed(value: Any, type_: Any) -> Any:
     return value
 
 
-def _told(data: Any) -> list[Any]:
-    """What a field's `fieldData` says: the node's own definition of it, or the choices, an object each. JSON, or text.
+def _parse_field_data(data: Any) -> list[Any]:
+    """Parse a field's `fieldData`: the node's own definition of it, or its choices as objects; JSON or text.
 
     Seen: `[["a", "b"], {"default": "a"}]`, `["STRING", {"multiline": true}]`, `[{"index": "a", "description": "…"}]`.
     """

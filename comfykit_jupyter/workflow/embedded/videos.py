@@ -1,4 +1,4 @@
-"""Texts in videos: the boxes of MP4 and MOV (and M4A), the tags of WebM and Matroska."""
+"""Read the texts in videos: the boxes of MP4, MOV and M4A, the tags of WebM and Matroska."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from comfykit_jupyter.workflow.embedded.binary import Damaged, Reader, Texts, de
 _SEGMENT, _CLUSTER, _TAGS, _TAG, _SIMPLE_TAG = 0x18538067, 0x1F43B675, 0x1254C367, 0x7373, 0x67C8
 _TAG_NAME, _TAG_STRING = 0x45A3, 0x4487
 _OPEN = frozenset({_SEGMENT, _TAGS, _TAG})
-"""Elements of Matroska whose children are looked at."""
+"""Elements of Matroska whose children are read."""
 _KEYS = 10_000
 
 
 def read_mp4(reader: Reader, texts: Texts) -> None:
-    """`moov`, before or after the pictures: in it `meta`, or `udta` with `meta` or texts of its own."""
+    """Read `moov`, before or after the frames: it has `meta`, or `udta` with `meta` or texts of its own."""
     for kind, start, end in _boxes(reader, 0, reader.size):
         if kind == b"moov":
             for inner, begin, stop in _boxes(reader, start, end):
@@ -26,7 +26,7 @@ def read_mp4(reader: Reader, texts: Texts) -> None:
 
 
 def _boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes between two places: kind, and where their content begins and ends."""
+    """Yield the boxes between two offsets: type, start and end of the content."""
     while offset + 8 <= end:
         head = reader.at(offset, 8)
         size, begin = int.from_bytes(head[:4], "big"), offset + 8
@@ -48,7 +48,7 @@ def _user_data(reader: Reader, start: int, end: int, texts: Texts) -> None:
 
 
 def _meta(reader: Reader, start: int, end: int, texts: Texts) -> None:
-    """Keys and, by their number, values; or values named by the kind of their box."""
+    """Read keys and their values by number, or values named by the type of their box."""
     if end - start >= 8 and reader.at(start + 4, 4) != b"hdlr":
         start += 4  # version and flags, which QuickTime leaves out
     keys: list[str] = []
@@ -74,7 +74,7 @@ def _item(reader: Reader, item: bytes, start: int, end: int, keys: list[str], te
 
 
 def read_matroska(reader: Reader, texts: Texts) -> None:
-    """The tags, before or after the pictures, which are skipped."""
+    """Read the tags, before or after the frames, which are skipped."""
     offset, end = 0, reader.size
     while offset < end and not texts.complete:
         kind, begin, stop = _element(reader, offset, end)
@@ -85,7 +85,7 @@ def read_matroska(reader: Reader, texts: Texts) -> None:
 
 
 def _element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | None]:
-    """An element: kind, where its content begins, and where it ends if it says so."""
+    """Read an element: type, start of the content, and its end if it is given."""
     head = reader.at(offset, min(12, end - offset))
     kind_length = _length(head, 0, 4)
     size_length = _length(head, kind_length, 8)
@@ -101,7 +101,7 @@ def _element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | Non
 
 
 def _length(head: bytes, at: int, most: int) -> int:
-    """How many bytes a number has, by the zeros that it begins with."""
+    """Return how many bytes a number has, from its leading zero bits."""
     if at >= len(head) or head[at] == 0:
         raise Damaged
     length = 9 - head[at].bit_length()

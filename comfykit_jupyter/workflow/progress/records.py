@@ -1,4 +1,4 @@
-"""What went into a run, read from the prompt that a server has on record: the values by the titles, the seeds."""
+"""Read what went into a run from the prompt in a server's record; read its queue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comfykit_jupyter.workflow.workflow import Workflow
 
 
 def read_binding(workflow: Workflow) -> Binding:
-    """The values that a prompt was sent with. Nothing is drawn, nothing is changed.
+    """Return the values and seeds that a prompt was sent with; draw and change nothing.
 
     >>> node = {"class_type": "KSampler", "inputs": {"seed": 7, "steps": 20}, "_meta": {"title": "$steps"}}
     >>> binding = read_binding(Workflow.parse({"1": node}))
@@ -23,13 +23,13 @@ def read_binding(workflow: Workflow) -> Binding:
     seeds: dict[str, int] = {}
     named: set[tuple[str, str]] = set()
     for parameter in workflow.parameters.values():
-        for slot in (NodeInput.find(workflow.prompt, target, None) for target in parameter.targets):
-            if slot.default is MISSING:
+        for found in (NodeInput.find(workflow.prompt, target, None) for target in parameter.targets):
+            if found.default is MISSING:
                 continue
-            params.setdefault(parameter.name, slot.default)
-            if type(slot.default) is int and slot.is_seed(parameter.name):
-                named.add((slot.node_id, slot.field))
-                seeds.setdefault(parameter.name, slot.default)
+            params.setdefault(parameter.name, found.default)
+            if type(found.default) is int and found.is_seed(parameter.name):
+                named.add((found.node_id, found.field))
+                seeds.setdefault(parameter.name, found.default)
     for node_id, node in workflow.prompt.items():
         for field in SEED_NAMES & node["inputs"].keys():
             value = node["inputs"][field]
@@ -39,15 +39,15 @@ def read_binding(workflow: Workflow) -> Binding:
 
 
 def find_queued_ids(items: Any) -> set[str]:
-    """The prompt ids in one half of `/queue`."""
+    """Return the prompt IDs in one half of `/queue`."""
     return {str(item[1]) for item in find_queued_items(items)}
 
 
 def find_queued_items(items: Any) -> list[list[Any]]:
-    """The items of one half of `/queue`: `[number, prompt_id, prompt, extra_data, outputs]`."""
+    """Return the items in one half of `/queue`: `[number, prompt_id, prompt, extra_data, outputs]`."""
     return [item for item in items if isinstance(item, list) and len(item) > 1] if isinstance(items, list) else []
 
 
 def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
-    """Whether a job waits or runs."""
+    """Return whether a job is queued or running."""
     return any(prompt_id in find_queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))

@@ -1,4 +1,4 @@
-"""What is known of one run (`RunState`), what a person wants to know of it (`Progress`), why it failed (`RunError`)."""
+"""The state of one run (`RunState`), its progress for people (`Progress`), and why it failed (`RunError`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from comfykit_jupyter.workflow.errors import one_line
 
-_ALMOST = 0.95  # as far as a node comes by its time alone: it may take longer than last time
+_MAX_BY_TIME = 0.95
+"""The largest fraction of a node by its time alone: it may take longer than last time."""
 
 Status: TypeAlias = Literal["queued", "running", "completed", "failed", "cancelled"]
 
@@ -66,14 +67,14 @@ class Progress:
         elif self.status == "running":
             steps = f" {self.step}/{self.steps}" if self.steps is not None and self.step is not None else ""
             parts.append(one_line(self.note) or f"{title or 'running'}{steps}")
-            parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}")
+            parts.append(f"{self.nodes_done} of {_format_nodes(self.nodes_total)}")
         else:
             parts.append(f"{self.status} at {title}" if title and self.status != "completed" else self.status)
             cached = f" ({self.nodes_cached} cached)" if self.nodes_cached else ""
-            parts.append(f"{self.nodes_done} of {_nodes(self.nodes_total)}{cached}")
-        parts.append(_minutes(self.elapsed))
+            parts.append(f"{self.nodes_done} of {_format_nodes(self.nodes_total)}{cached}")
+        parts.append(_format_time(self.elapsed))
         if self.remaining is not None:
-            parts.append(f"~{_minutes(self.remaining)} left")
+            parts.append(f"~{_format_time(self.remaining)} left")
         return " · ".join(parts)
 
 
@@ -126,7 +127,7 @@ class RunError:
 
 @dataclass(frozen=True)
 class RunState:
-    """All that is known of one run. Times are moments of the caller's clock, in seconds.
+    """Everything known about one run. Times are seconds of the caller's clock.
 
     `outputs` are the raw outputs by node id, as in `/history`; `display` tells which node of the prompt such an id
     stands for, where they differ (a node may expand to others). `finished`: nothing more will come for this run.
@@ -171,29 +172,29 @@ class RunState:
         total: int | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> RunState:
-        """The state of a run that is about to be sent.
+        """Create the state of a run that is about to be sent.
 
         Args:
-            prompt_id: its id; messages about any other are ignored.
-            prompt: the API graph.
-            titles: what to call its nodes, by id; a node that is missing is called by its class.
-            at: now, in seconds; the same clock as in all later calls.
-            total: how many nodes the outputs need; all of them when not given.
-            weights: the seconds that nodes are likely to take, by id; without them all count alike.
+            prompt_id: The prompt ID; messages about others are ignored.
+            prompt: The prompt.
+            titles: What its nodes are called, by ID; others are called by their class.
+            at: The time now, in seconds; later calls use the same clock.
+            total: How many nodes the outputs need; all of them by default.
+            weights: The seconds that nodes will probably take, by ID; without them all nodes count the same.
         """
-        classes = {id_: _class_of(node) for id_, node in prompt.items()}
+        classes = {id_: _find_class(node) for id_, node in prompt.items()}
         count = len(prompt) if total is None else total
         return cls(prompt_id, at, titles, classes, count, weights=weights or {})
 
     def get_title(self, node_id: str | None) -> str | None:
-        """What to call a node; None for None."""
+        """Return what to call a node; None for None."""
         if node_id is None:
             return None
         shown = self.display.get(node_id, node_id)
         return self.titles.get(shown) or self.classes.get(shown) or shown
 
     def build_progress(self, at: float) -> Progress:
-        """What to tell a person at the moment `at`."""
+        """Return the progress at a time."""
         since = self.created if self.started is None else self.started
         until = at if self.ended is None else self.ended
         completed = self.status == "completed"
@@ -216,7 +217,7 @@ class RunState:
         )
 
     def compute_fraction(self, at: float) -> float:
-        """How far it has come at the moment `at`, 0…1: by time, as far as that is known of its nodes, else by nodes."""
+        """Return the fraction done at a time, 0…1: by the times of its nodes if known, else by their number."""
         if not self.weights:
             return min(1.0, (len(self.done) + self._part(at)) / max(1, self.total))
         whole = sum(self.weights.get(id_, 0.0) for id_ in self.classes.keys() - self.cached)
@@ -226,7 +227,7 @@ class RunState:
         return min(1.0, done / whole) if whole > 0 else 0.0
 
     def _part(self, at: float) -> float:
-        """How far the current node has come: by its steps, else by its time."""
+        """Return the fraction done of the current node: by its steps, else by its time."""
         if self.current is None or self.current in self.done:
             return 0.0
         if self.step is not None and self.steps:
@@ -234,10 +235,10 @@ class RunState:
         likely = self.weights.get(self.current, 0.0)
         if self.node_started is None or likely <= 0:
             return 0.0
-        return min(_ALMOST, max(0.0, at - self.node_started) / likely)
+        return min(_MAX_BY_TIME, max(0.0, at - self.node_started) / likely)
 
     def _remaining(self, at: float) -> float | None:
-        """Seconds to the end of the run, as far as the times of its nodes are known; else to that of the steps."""
+        """Return the seconds to the end of the run if the times of its nodes are known, else to the last step."""
         steps = self._steps_remaining(at)
         if not self.weights:
             return steps
@@ -252,22 +253,22 @@ class RunState:
     def _steps_remaining(self, at: float) -> float | None:
         if self.pace is None or self.step_at is None or self.step is None or self.steps is None:
             return None
-        if self.step >= self.steps:  # what this node does after its steps, nobody tells
+        if self.step >= self.steps:  # how long a node takes after its steps is not known
             return None
         return max(0.0, self.pace * (self.steps - self.step) - max(0.0, at - self.step_at))
 
 
-def _class_of(node: Any) -> str:
-    """The class of a node of a prompt that a server may have told us."""
+def _find_class(node: Any) -> str:
+    """Return the class of a node; the prompt may come from a server."""
     class_type = node.get("class_type") if isinstance(node, Mapping) else None
     return class_type if isinstance(class_type, str) else ""
 
 
-def _nodes(count: int) -> str:
+def _format_nodes(count: int) -> str:
     return "1 node" if count == 1 else f"{count} nodes"
 
 
-def _minutes(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

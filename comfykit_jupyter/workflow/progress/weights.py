@@ -1,4 +1,4 @@
-"""How much of a run each node is: by how long nodes of its class took before."""
+"""Estimate the share of each node in a run, by how long nodes of its class took before."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_STEPS = 10_000
 
 
 def estimate_times(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict[str, float]:
-    """The seconds that each node is likely to take, by node id; empty when nothing is known of any.
+    """Return the seconds that each node will probably take, by node ID; empty if nothing is known.
 
     Args:
-        prompt: the API graph.
-        seen: what `learned` gave before.
+        prompt: The prompt.
+        seen: What `measure_times` returned before.
 
-    A class never seen counts as the quickest that was: what takes long has been seen once.
+    A new class counts as the quickest of the known ones: slow classes have probably been seen before.
     """
     known = {id_: seen[class_] * _units(node) for id_, node in prompt.items() if (class_ := _class(node)) in seen}
     least = min(known.values(), default=0.0)
@@ -26,7 +26,7 @@ def estimate_times(prompt: Mapping[str, Any], seen: Mapping[str, float]) -> dict
 
 
 def measure_times(prompt: Mapping[str, Any], state: RunState) -> dict[str, float]:
-    """The seconds that nodes took in a run, by class; for classes that do a number of steps, the seconds of one."""
+    """Return the seconds that nodes took in a run, by class; for classes that do steps, the seconds of one step."""
     found: dict[str, list[float]] = {}
     for id_, seconds in state.node_times.items():
         ran = state.status == "completed" or id_ in state.done

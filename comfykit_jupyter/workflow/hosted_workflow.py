@@ -73,7 +73,7 @@ class HostedWorkflow:
 
     @classmethod
     def from_reference(cls, content: Any) -> HostedWorkflow | None:
-        """Read a reference in a file: `{"_source": "runninghub", "workflow_id": "…"}`, or `webapp_id`; None if nothing."""
+        """Read the `workflow_id` or `webapp_id` of `{"_source": "runninghub", …}`; return None for other content."""
         if not isinstance(content, Mapping) or "runninghub" not in (content.get("_source"), content.get("source")):
             return None
         for key, app in (("workflow_id", False), ("webapp_id", True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,7 +35,8 @@ def place(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Place]:
     """A place for each backend in turn."""
 
     def count_jobs() -> int:
-        queue = len(Jobs(sandbox.url).queue())
+        with contextlib.closing(Jobs(sandbox.url)) as jobs:
+            queue = len(jobs.queue())
         return queue + len(httpx.get(f"{sandbox.url}/history").json())
 
     with open_place(request.param, sandbox, count_jobs) as place:

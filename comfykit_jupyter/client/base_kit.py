@@ -25,7 +25,7 @@ K = TypeVar("K", bound="BaseKit")
 
 
 class BaseKit:
-    """The settings of a kit, one backend for each kind of server or cloud that it uses, and questions to them."""
+    """The settings of a kit, its backends (one for each kind of server or cloud), and its questions to them."""
 
     _settings: Settings
     _backends: dict[type[Backend], Backend]

@@ -220,7 +220,7 @@ _connected: Mapping[str, Any] = {}
 
 
 def set_connected(given: Mapping[str, Any]) -> None:
-    """Set what all kits of this process that name no server use; an empty mapping resets it.
+    """Set the server and its settings for all kits of this process that name no server; an empty mapping resets it.
 
     Raises:
         SettingsError: One of the settings can't be used; the earlier ones stay.

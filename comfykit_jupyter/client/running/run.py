@@ -217,7 +217,7 @@ class Run(ObservableRun):
     # -- its life, on the background loop ------------------------------------------------------------------------------
 
     async def _drive(self, live: Callable[[], Awaitable[None]]) -> ExecuteResult:
-        """Live from the workflow to the result: every way out ends in `_settle`."""
+        """Take the run from the workflow to its result: every way out ends in `_settle`."""
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
         try:
             if self._listen:
@@ -346,7 +346,7 @@ class Run(ObservableRun):
         self._end("failed", RunError(kind, str(error), node, title, field=problem.parameter if problem else None))
 
     def _settle(self) -> ExecuteResult:
-        """Make the result."""
+        """Make the result of the run."""
         state, binding = self._state, self._binding
         if binding is not None:
             timings.learn(self._server.url, binding.prompt, state)

@@ -123,7 +123,7 @@ class _Binder:
         for target, own in checked.inputs:
             if target.upload:
                 self.copy_node(target.node_id)
-                self.uploads.append(self.upload(name, target, own))
+                self.uploads.append(self.build_upload(name, target, own))
                 continue
             value = own if drawn is None else drawn
             is_list = target.spec.multiselect and isinstance(value, list)
@@ -131,7 +131,7 @@ class _Binder:
             if target.is_seed(name) and type(value) is int:
                 self.note_seed(name, target, value)
 
-    def upload(self, parameter: str, target: NodeInput, value: Any) -> Upload:
+    def build_upload(self, parameter: str, target: NodeInput, value: Any) -> Upload:
         title = self.workflow.get_title(target.node_id, self.definitions)
         choices = tuple(choice for choice in target.spec.choices or () if isinstance(choice, str))
         return Upload(parameter, target.node_id, title, target.field, target.media, value, choices)

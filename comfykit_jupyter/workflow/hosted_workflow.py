@@ -42,7 +42,7 @@ class HostedWorkflow:
         Args:
             site: The URL of the site in use. A URL of neither may be a proxy for either.
         """
-        named, own = _host(self.site), _host(site)
+        named, own = _parse_host(self.site), _parse_host(site)
         return named in _SITES and own in _SITES and named != own
 
     @classmethod
@@ -63,7 +63,7 @@ class HostedWorkflow:
             parts, own = urlsplit(text), urlsplit(site)
         except ValueError:
             return None
-        if parts.netloc != own.netloc and _host(text) not in _SITES:
+        if parts.netloc != own.netloc and _parse_host(text) not in _SITES:
             return None
         rest = parts._replace(scheme="", netloc="").geturl()
         page = _PAGE.fullmatch(rest)
@@ -83,5 +83,5 @@ class HostedWorkflow:
         raise WorkflowError('it refers to RunningHub, and names no workflow: give it "workflow_id": "1904…"')
 
 
-def _host(url: str) -> str:
+def _parse_host(url: str) -> str:
     return (urlsplit(url).hostname or "").lower().removeprefix("www.")

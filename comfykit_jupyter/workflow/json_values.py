@@ -60,7 +60,7 @@ def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
         return [each if type(each) in _ATOMS else to_plain_json(each, depth - 1, lenient=lenient) for each in value]
     if kind is dict or isinstance(value, Mapping):
         return {
-            key if type(key) is str else _key(key): (
+            key if type(key) is str else _check_key(key): (
                 each if type(each) in _ATOMS else to_plain_json(each, depth - 1, lenient=lenient)
             )
             for key, each in value.items()
@@ -71,7 +71,7 @@ def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
     return to_plain_json(scalar, depth - 1, lenient=lenient)
 
 
-def _key(key: Any) -> str:
+def _check_key(key: Any) -> str:
     if not isinstance(key, str):
         raise ValueError(f"the key {short_repr(key)} is {describe_type(key)}, not text")  # noqa: TRY004 - see plain_json
     return str.__str__(key)

@@ -80,7 +80,7 @@ class _Checker:
             other = self.given.setdefault(each.place, parameter.name)
             if other != parameter.name:
                 reason = f"given twice, also as {short_repr(other)}: leave one of them out"
-                self.problems.append(self.problem(parameter, each, reason))
+                self.problems.append(self.build_problem(parameter, each, reason))
                 continue
             try:
                 # A file keeps its own type: a `Media` is text that also knows its server.
@@ -95,21 +95,21 @@ class _Checker:
         """Report a required parameter of which an input got no value, not even by its address."""
         missing = [each for each in self.find_inputs(parameter) if each.place not in self.given]
         if missing:
-            self.problems.append(self.problem(parameter, missing[0], "required, and no value was given"))
+            self.problems.append(self.build_problem(parameter, missing[0], "required, and no value was given"))
 
     def check_input(self, parameter: Parameter, target: NodeInput, value: Any) -> Any:
         if value is None:
             reason = "None is not a value: leave it out to keep the workflow's"
-            raise ParameterError([self.problem(parameter, target, reason)])
+            raise ParameterError([self.build_problem(parameter, target, reason)])
         if target.upload:
             return value
-        definition = self.definition(target.node_id)
+        definition = self.find_definition(target.node_id)
         if not target.defined and definition is not None and not _may_have(definition, target):
             names = list(definition.inputs)
             example = f"${one_line(parameter.name)}.{one_line(find_nearest(target.field, names) or 'FIELD')}"
             known = ", ".join(one_line(each) for each in names[:10])
             reason = f"the node has no input {short_repr(target.field)}: write {example} in its title (it has {known})"
-            raise ParameterError([self.problem(parameter, target, reason)])
+            raise ParameterError([self.build_problem(parameter, target, reason)])
         spec = target.spec if target.defined else _relax(target, value)
         title = self.workflow.get_title(target.node_id, self.definitions)
         return check_value(value, spec, parameter=parameter.name, node_id=target.node_id, node_title=title)
@@ -117,11 +117,11 @@ class _Checker:
     def find_inputs(self, parameter: Parameter) -> list[NodeInput]:
         return [NodeInput.find(self.workflow.prompt, target, self.definitions) for target in parameter.targets]
 
-    def problem(self, parameter: Parameter, target: NodeInput, reason: str) -> Problem:
+    def build_problem(self, parameter: Parameter, target: NodeInput, reason: str) -> Problem:
         title = self.workflow.get_title(target.node_id, self.definitions)
         return Problem(parameter.name, f"{one_line(parameter.name)} ({title}): {reason}", target.node_id, title)
 
-    def definition(self, node_id: str) -> NodeDefinition | None:
+    def find_definition(self, node_id: str) -> NodeDefinition | None:
         return self.definitions.get(self.workflow.prompt[node_id]["class_type"]) if self.definitions else None
 
 

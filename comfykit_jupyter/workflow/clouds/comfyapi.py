@@ -57,11 +57,11 @@ def build_record(job: Mapping[str, Any], prompt: Mapping[str, Any] | None, texts
         messages.append(["execution_interrupted", last])
     else:
         messages.append(["execution_error", {**_build_error(job.get("error")), **last}])
-    told = "success" if status == "succeeded" else "error"
+    outcome = "success" if status == "succeeded" else "error"
     return {
         "prompt": [0, str(job.get("id")), *([prompt] if prompt is not None else [])],
         "outputs": build_outputs(job.get("outputs"), texts, job.get("id")),
-        "status": {"status_str": told, "completed": status == "succeeded", "messages": messages},
+        "status": {"status_str": outcome, "completed": status == "succeeded", "messages": messages},
     }
 
 
@@ -87,9 +87,9 @@ def build_outputs(listed: Any, texts: Mapping[str, str], job_id: Any) -> dict[st
     return found
 
 
-def is_id(told: Any) -> TypeGuard[str]:
+def is_id(value: Any) -> TypeGuard[str]:
     """Return whether a value is an ID that can be sent in a request."""
-    return isinstance(told, str) and 0 < len(told) <= _ID_LENGTH and told.isascii() and told.isprintable()
+    return isinstance(value, str) and 0 < len(value) <= _ID_LENGTH and value.isascii() and value.isprintable()
 
 
 def filter_objects(listed: Any) -> list[Mapping[str, Any]]:
@@ -100,8 +100,8 @@ def filter_objects(listed: Any) -> list[Mapping[str, Any]]:
 def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> Iterable[dict[str, Any]]:
     """Yield ComfyUI's events for a snapshot of progress; `id_` is the job's ID here.
 
-    Which nodes are done is not told, but shows by the one that runs: those that it needs are. How far the whole has
-    come is believed of servers that count all nodes; the proxy for one's own server counts those that began.
+    Done nodes are not named: they are those that the running node needs. The fraction of the whole is used if a server
+    counts all nodes; comfy-api-proxy counts those that have started.
     """
     if not isinstance(progress, Mapping):
         return
@@ -120,20 +120,20 @@ def build_events(progress: Any, id_: str, prompt: Mapping[str, Any] | None) -> I
 def build_refusal(code: str, message: str, details: Any) -> dict[str, Any]:
     """Build ComfyUI's answer to a rejected prompt: what is wrong, by node and input."""
     node_errors = details.get("node_errors") if isinstance(details, Mapping) else None
-    told: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     for node, about in node_errors.items() if isinstance(node_errors, Mapping) else ():
         if isinstance(about, Mapping):
-            told[str(node)] = about  # some servers pass on what ComfyUI said
+            errors[str(node)] = about  # some servers pass on what ComfyUI said
         elif problems := filter_objects(about):
-            told[str(node)] = {"errors": [_build_problem(problem) for problem in problems]}
-    return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": told}
+            errors[str(node)] = {"errors": [_build_problem(problem) for problem in problems]}
+    return {"error": {"type": code, "message": message or code, "details": ""}, "node_errors": errors}
 
 
-def parse_prompt(told: Any) -> Mapping[str, Any] | None:
+def parse_prompt(value: Any) -> Mapping[str, Any] | None:
     """Return a prompt in API format that a server sent, or None if it is not one."""
-    nodes = told.values() if isinstance(told, Mapping) else ()
+    nodes = value.values() if isinstance(value, Mapping) else ()
     fine = all(isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping) for node in nodes)
-    return told if nodes and fine else None
+    return value if nodes and fine else None
 
 
 def is_same_prompt(ours: Mapping[str, Any], theirs: Any) -> bool:
@@ -164,9 +164,9 @@ def is_asset(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("__type") == "core/ASSET"
 
 
-def parse_time(told: Any) -> float | None:
+def parse_time(value: Any) -> float | None:
     """Parse a time such as `2026-01-31T12:00:00.25Z` to seconds since 1970; return None if it is not a time."""
-    match = _TIME.fullmatch(told) if isinstance(told, str) and len(told) < 60 else None
+    match = _TIME.fullmatch(value) if isinstance(value, str) and len(value) < 60 else None
     if match is None:
         return None
     seconds, fraction, zone = match.groups()

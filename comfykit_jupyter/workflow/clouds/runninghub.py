@@ -109,10 +109,10 @@ def describe_code(code: int) -> str:
     return _REASONS.get(code, f"code {code}")
 
 
-def format_reason(code: int | None, told: Any = "") -> str:
+def format_reason(code: int | None, answer: Any = "") -> str:
     """Format why the site rejects a request: what the code means, and the site's own words if they say more."""
     meant = _REASONS.get(code) if code is not None else None
-    words = one_line(str(told or ""), 300)
+    words = one_line(str(answer or ""), 300)
     # what it says is often but the name of the code: TASK_QUEUE_MAXED
     says = words if words and not re.fullmatch(r"[A-Z0-9_ ]+|success|fail(ed)?|unknown error", words) else ""
     number = f"code {code}" if code is not None else "no code"
@@ -154,34 +154,34 @@ def build_node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]
             if (field in SEED_NAMES or app) and type(value) in (str, int, float, bool):
                 given.setdefault((id_, field), value)
     return [
-        {"nodeId": id_, "fieldName": field, "fieldValue": _sent(value) if app else value}
+        {"nodeId": id_, "fieldName": field, "fieldValue": _to_app_value(value) if app else value}
         for (id_, field), value in given.items()
     ]
 
 
-def _sent(value: Any) -> Any:
+def _to_app_value(value: Any) -> Any:
     """Return a value of an app as its site has it: all values are texts there."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, (int, float)) else value
 
 
-def parse_tips(told: Any) -> Mapping[str, Any]:
+def parse_tips(answer: Any) -> Mapping[str, Any]:
     """Parse `promptTips`, ComfyUI's answer to the prompt, as JSON or an object; see `find_remark` for other texts."""
-    return to_mapping(_json(told))
+    return to_mapping(_parse_json(answer))
 
 
-def _json(told: Any) -> Any:
+def _parse_json(answer: Any) -> Any:
     """Parse a text as JSON, or return None; return other values unchanged."""
     try:
-        return json.loads(told) if isinstance(told, str) else told
+        return json.loads(answer) if isinstance(answer, str) else answer
     except (ValueError, RecursionError):
         return None
 
 
-def find_remark(told: Any) -> str:
+def find_remark(answer: Any) -> str:
     """Return the plain words of `promptTips` or of a reason, or "" if it is JSON."""
-    words = told.strip() if isinstance(told, str) and _json(told) is None else ""
+    words = answer.strip() if isinstance(answer, str) and _parse_json(answer) is None else ""
     return "" if words == "null" else one_line(words, 500)
 
 
@@ -190,12 +190,12 @@ def build_node_errors(found: Mapping[str, Any]) -> dict[str, Any]:
     errors = {}
     for id_, about in to_mapping(found.get("node_errors")).items():
         listed = about.get("errors") if isinstance(about, Mapping) else about
-        told = [
+        own = [
             each if isinstance(each, Mapping) else {"message": str(each)}
             for each in (listed if isinstance(listed, list) else [listed])
             if each
         ]
-        errors[str(id_)] = {**to_mapping(about), "errors": told or [{"message": "it gives no reason"}]}
+        errors[str(id_)] = {**to_mapping(about), "errors": own or [{"message": "it gives no reason"}]}
     return errors
 
 
@@ -206,32 +206,32 @@ def is_refused(found: Mapping[str, Any], status: str) -> bool:
     return "outputs_to_execute" in found and not found["outputs_to_execute"] and bool(found.get("node_errors"))
 
 
-def build_refusal(code: int | None, told: Any, prompt_tips: Any) -> dict[str, Any]:
+def build_refusal(code: int | None, answer: Any, prompt_tips: Any) -> dict[str, Any]:
     """Build ComfyUI's answer to a rejected prompt: `{"error": …, "node_errors": …}`."""
-    found = parse_tips(prompt_tips) or parse_tips(told)
+    found = parse_tips(prompt_tips) or parse_tips(answer)
     error = found.get("error")
     said = to_mapping(error).get("message") or (error if isinstance(error, str) else "") or find_remark(prompt_tips)
-    said = str(said or ("" if found else told) or "")
+    said = str(said or ("" if found else answer) or "")
     message = one_line(said, 500) if is_success(code) else format_reason(code, said)
     return {"error": {"message": message}, "node_errors": build_node_errors(found)}
 
 
-def parse_failure(told: Any) -> dict[str, Any]:
+def parse_failure(answer: Any) -> dict[str, Any]:
     """Parse `failedReason` to the data of ComfyUI's `execution_error`; empty if there is none."""
-    found = to_mapping(_json(told)) or {"exception_message": find_remark(told)}
+    found = to_mapping(_parse_json(answer)) or {"exception_message": find_remark(answer)}
     trace = found.get("traceback")
-    lines = _json(trace)
+    lines = _parse_json(trace)
     error = {
-        "node_id": _text(found.get("node_id")),
-        "node_type": _text(found.get("node_name")),
-        "exception_message": _text(found.get("exception_message")),
-        "exception_type": _text(found.get("exception_type")),
+        "node_id": _to_text(found.get("node_id")),
+        "node_type": _to_text(found.get("node_name")),
+        "exception_message": _to_text(found.get("exception_message")),
+        "exception_type": _to_text(found.get("exception_type")),
         "traceback": lines if isinstance(lines, list) else [trace] if isinstance(trace, str) and trace else [],
     }
     return error if any(error.values()) else {}
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
@@ -276,12 +276,12 @@ def parse_results(answer: Any) -> list[dict[str, Any]]:
     """Parse a task's results, from either kind of answer: `node` ("" if it is not given), `url`, `text`."""
     found = []
     for each in to_list(answer):
-        told = to_mapping(each)
-        url, text = told.get("url") or told.get("fileUrl"), told.get("text")
-        node = told.get("nodeId")
+        result = to_mapping(each)
+        url, text = result.get("url") or result.get("fileUrl"), result.get("text")
+        node = result.get("nodeId")
         about: dict[str, Any] = {"node": str(node) if isinstance(node, (str, int)) else ""}
         if isinstance(url, str) and url.startswith(("http://", "https://")) and len(url) < 8000:
-            suffix = told.get("outputType") or told.get("fileType")
+            suffix = result.get("outputType") or result.get("fileType")
             found.append({**about, "url": url, "name": build_file_name(url, suffix)})
         elif isinstance(text, str):
             found.append({**about, "text": text})
@@ -310,13 +310,13 @@ def parse_cost(answer: Any) -> dict[str, float]:
     }
     found = {}
     for name, key in names.items():
-        number = _number(to_mapping(answer).get(key))
+        number = _parse_number(to_mapping(answer).get(key))
         if number > 0:
             found[name] = number
     return found
 
 
-def _number(value: Any) -> float:
+def _parse_number(value: Any) -> float:
     try:
         number = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):

@@ -79,8 +79,8 @@ def _read_class(field: Mapping[str, Any]) -> str:
 def _build_spec(field: Mapping[str, Any]) -> tuple[list[Any], Any]:
     """Return the definition of a field, as in `/object_info`, and its default."""
     kind = str(field.get("fieldType") or "").upper()
-    told = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _parse_field_data(field.get("fieldData"))
-    spec = told or _TYPES.get(kind) or ["STRING", {"multiline": True}]
+    own = [] if kind in ("IMAGE", "AUDIO", "VIDEO") else _parse_field_data(field.get("fieldData"))
+    spec = own or _TYPES.get(kind) or ["STRING", {"multiline": True}]
     options = to_mapping(spec[1]) if len(spec) > 1 else {}
     tooltip = one_line(str(field.get("description") or field.get("descriptionEn") or ""), 500)
     return [spec[0], {**options, "tooltip": tooltip}], _convert_value(field.get("fieldValue"), spec[0])

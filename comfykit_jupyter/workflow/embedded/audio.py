@@ -11,21 +11,21 @@ _PACKETS = (b"OpusTags", b"\x03vorbis", b"\x81theora")  # what a packet of comme
 
 def read_flac(reader: Reader, texts: Texts) -> None:
     """Read the blocks before the audio."""
-    _flac_blocks(reader, 4, texts)
+    _read_flac_blocks(reader, 4, texts)
 
 
-def _flac_blocks(reader: Reader, offset: int, texts: Texts) -> None:
+def _read_flac_blocks(reader: Reader, offset: int, texts: Texts) -> None:
     last = False
     while not last:
         head = reader.at(offset, 4)
         last, kind = head[0] & 0x80 != 0, head[0] & 0x7F
         length = int.from_bytes(head[1:], "big")
         if kind == 4:
-            _vorbis_comments(reader.at(offset + 4, length), texts)
+            _read_vorbis_comments(reader.at(offset + 4, length), texts)
         offset += 4 + length
 
 
-def _vorbis_comments(data: bytes, texts: Texts) -> None:
+def _read_vorbis_comments(data: bytes, texts: Texts) -> None:
     """Read a list of `KEY=value`, each with its length in front."""
 
     def length(at: int) -> int:
@@ -72,18 +72,18 @@ def read_ogg(reader: Reader, texts: Texts) -> None:
             if len(packet) > TEXT_LIMIT:
                 raise Damaged
             if size < 255:  # the packet ends here
-                _ogg_packet(bytes(packet), texts)
+                _read_ogg_packet(bytes(packet), texts)
                 packet.clear()
                 finished[serial] += 1
 
 
-def _ogg_packet(packet: bytes, texts: Texts) -> None:
+def _read_ogg_packet(packet: bytes, texts: Texts) -> None:
     if packet[:1] == b"\x84":  # a block of comments of a FLAC stream
-        _vorbis_comments(packet[4:], texts)
+        _read_vorbis_comments(packet[4:], texts)
         return
     for begin in _PACKETS:
         if packet.startswith(begin):
-            _vorbis_comments(packet[len(begin) :], texts)
+            _read_vorbis_comments(packet[len(begin) :], texts)
 
 
 def read_mp3(reader: Reader, texts: Texts) -> None:
@@ -92,40 +92,40 @@ def read_mp3(reader: Reader, texts: Texts) -> None:
     if head[:3] != b"ID3" or head[3] not in (3, 4):
         return
     version, flags = head[3], head[5]
-    end = 10 + _syncsafe(head[6:])
+    end = 10 + _parse_syncsafe(head[6:])
     data = reader.at(10, min(end, reader.size) - 10)
     if flags & 0x80 and version == 3:
         data = data.replace(b"\xff\0", b"\xff")
     offset = 0
     if flags & 0x40:
-        offset = _syncsafe(data[:4]) if version == 4 else 4 + int.from_bytes(data[:4], "big")
+        offset = _parse_syncsafe(data[:4]) if version == 4 else 4 + int.from_bytes(data[:4], "big")
     while offset + 10 <= len(data) and data[offset] != 0:
         name, raw = data[offset : offset + 4], data[offset + 4 : offset + 8]
-        size = _syncsafe(raw) if version == 4 else int.from_bytes(raw, "big")
+        size = _parse_syncsafe(raw) if version == 4 else int.from_bytes(raw, "big")
         frame = data[offset + 10 : offset + 10 + size]
         if version == 4:
-            frame = _unpacked(frame, data[offset + 9])
+            frame = _unpack(frame, data[offset + 9])
         if name in (b"TXXX", b"COMM") and len(frame) > 1:
-            _id3_text(frame, texts, comment=name == b"COMM")
+            _parse_id3_text(frame, texts, comment=name == b"COMM")
         offset += 10 + size
     if end + 4 <= reader.size and reader.at(end, 4) == b"fLaC":
-        _flac_blocks(reader, end + 4, texts)
+        _read_flac_blocks(reader, end + 4, texts)
 
 
-def _syncsafe(data: bytes) -> int:
+def _parse_syncsafe(data: bytes) -> int:
     number = 0
     for byte in data:
         number = number << 7 | byte & 0x7F
     return number
 
 
-def _unpacked(frame: bytes, flags: int) -> bytes:
+def _unpack(frame: bytes, flags: int) -> bytes:
     if flags & 0x01:  # its length once unpacked
         frame = frame[4:]
     return frame.replace(b"\xff\0", b"\xff") if flags & 0x02 else frame
 
 
-def _id3_text(frame: bytes, texts: Texts, *, comment: bool) -> None:
+def _parse_id3_text(frame: bytes, texts: Texts, *, comment: bool) -> None:
     """A description, a zero and a text, in one of four encodings; a comment has a language before them."""
     kind, rest = frame[0], frame[4 if comment else 1 :]
     if kind in (1, 2):

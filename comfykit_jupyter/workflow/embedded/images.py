@@ -21,13 +21,13 @@ def read_png(reader: Reader, texts: Texts) -> None:
             name, _, rest = reader.at(offset + 8, length).partition(b"\0")
             key = name.decode("latin-1")
             if texts.wants(key):  # decompress only then: the text may be a thousand times as large
-                texts.add(key, _png_text(kind, rest))
+                texts.add(key, _parse_png_text(kind, rest))
         if kind == b"IEND":
             return
         offset += 12 + length
 
 
-def _png_text(kind: bytes, rest: bytes) -> str:
+def _parse_png_text(kind: bytes, rest: bytes) -> str:
     if kind == b"zTXt":
         return decode(_inflate(rest[1:]))
     if kind == b"iTXt":
@@ -55,7 +55,7 @@ def read_webp(reader: Reader, texts: Texts) -> None:
         head = reader.at(offset, 8)
         length = int.from_bytes(head[4:], "little")
         if head[:4] == b"EXIF":
-            _exif(reader.at(offset + 8, length), texts)
+            _read_exif(reader.at(offset + 8, length), texts)
             return
         offset += 8 + length + length % 2
 
@@ -69,13 +69,13 @@ def read_jpeg(reader: Reader, texts: Texts) -> None:
         if head[0] != 0xFF or head[1] in (0xDA, 0xD9) or length < 2:  # pixels, the end
             return
         if head[1] == 0xE1 and reader.at(offset + 4, min(6, length - 2)) == b"Exif\0\0":
-            _exif(reader.at(offset + 4, length - 2), texts)
+            _read_exif(reader.at(offset + 4, length - 2), texts)
         elif head[1] == 0xFE:
-            _tagged(decode(reader.at(offset + 4, length - 2)), texts)
+            _add_tagged(decode(reader.at(offset + 4, length - 2)), texts)
         offset += 2 + length
 
 
-def _exif(data: bytes, texts: Texts) -> None:
+def _read_exif(data: bytes, texts: Texts) -> None:
     """Read every text of an Exif block that begins with `prompt:` or `workflow:`, whatever its tag."""
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(data[:4])
@@ -104,17 +104,17 @@ def _exif(data: bytes, texts: Texts) -> None:
                 if left < 0:  # entries may lie on top of each other
                     raise Damaged
                 value = data[place : place + count]
-                _tagged(_user_comment(value) if tag == _USER_COMMENT else decode(value), texts)
+                _add_tagged(_parse_user_comment(value) if tag == _USER_COMMENT else decode(value), texts)
 
 
-def _user_comment(value: bytes) -> str:
+def _parse_user_comment(value: bytes) -> str:
     """Decode a comment: its first eight bytes name the encoding; the byte order must be guessed."""
     if value[:8] == b"UNICODE\0":
         return value[8:].decode("utf-16-be" if value[8:9] == b"\0" else "utf-16-le", "replace")
     return decode(value[8:] if value[:8] in (b"ASCII\0\0\0", b"\0" * 8) else value)
 
 
-def _tagged(text: str, texts: Texts) -> None:
+def _add_tagged(text: str, texts: Texts) -> None:
     if text.lstrip()[:1] == "{":
         texts.add("comment", text)
         return

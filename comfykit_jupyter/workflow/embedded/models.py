@@ -13,16 +13,16 @@ def read_glb(reader: Reader, texts: Texts) -> None:
     head = reader.at(12, 8)
     if head[4:] != b"JSON":
         raise Damaged
-    asset = _json(reader, 20, int.from_bytes(head[:4], "little")).get("asset")
+    asset = _read_json(reader, 20, int.from_bytes(head[:4], "little")).get("asset")
     texts.add_values(asset.get("extras") if isinstance(asset, dict) else None)
 
 
 def read_safetensors(reader: Reader, texts: Texts) -> None:
     """Read `__metadata__` of the header."""
-    texts.add_values(_json(reader, 8, int.from_bytes(reader.at(0, 8), "little")).get("__metadata__"))
+    texts.add_values(_read_json(reader, 8, int.from_bytes(reader.at(0, 8), "little")).get("__metadata__"))
 
 
-def _json(reader: Reader, offset: int, length: int) -> dict[str, Any]:
+def _read_json(reader: Reader, offset: int, length: int) -> dict[str, Any]:
     if length > TEXT_LIMIT:
         raise Damaged
     found = json.loads(reader.at(offset, length))

@@ -15,17 +15,17 @@ _KEYS = 10_000
 
 def read_mp4(reader: Reader, texts: Texts) -> None:
     """Read `moov`, before or after the frames: it has `meta`, or `udta` with `meta` or texts of its own."""
-    for kind, start, end in _boxes(reader, 0, reader.size):
+    for kind, start, end in _iter_boxes(reader, 0, reader.size):
         if kind == b"moov":
-            for inner, begin, stop in _boxes(reader, start, end):
+            for inner, begin, stop in _iter_boxes(reader, start, end):
                 if inner == b"meta":
-                    _meta(reader, begin, stop, texts)
+                    _read_meta(reader, begin, stop, texts)
                 elif inner == b"udta":
-                    _user_data(reader, begin, stop, texts)
+                    _read_user_data(reader, begin, stop, texts)
             return
 
 
-def _boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _iter_boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes between two offsets: type, start and end of the content."""
     while offset + 8 <= end:
         head = reader.at(offset, 8)
@@ -39,34 +39,34 @@ def _boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, 
         offset = stop
 
 
-def _user_data(reader: Reader, start: int, end: int, texts: Texts) -> None:
-    for kind, begin, stop in _boxes(reader, start, end):
+def _read_user_data(reader: Reader, start: int, end: int, texts: Texts) -> None:
+    for kind, begin, stop in _iter_boxes(reader, start, end):
         if kind == b"meta":
-            _meta(reader, begin, stop, texts)
+            _read_meta(reader, begin, stop, texts)
         elif kind == b"\xa9cmt" and stop - begin > 4:
             texts.add("comment", decode(reader.at(begin + 4, stop - begin - 4)))  # after its length and language
 
 
-def _meta(reader: Reader, start: int, end: int, texts: Texts) -> None:
+def _read_meta(reader: Reader, start: int, end: int, texts: Texts) -> None:
     """Read keys and their values by number, or values named by the type of their box."""
     if end - start >= 8 and reader.at(start + 4, 4) != b"hdlr":
         start += 4  # version and flags, which QuickTime leaves out
     keys: list[str] = []
-    for kind, begin, stop in _boxes(reader, start, end):
+    for kind, begin, stop in _iter_boxes(reader, start, end):
         if kind == b"keys":
-            for _, name, last in _boxes(reader, begin + 8, stop):
+            for _, name, last in _iter_boxes(reader, begin + 8, stop):
                 keys.append(decode(reader.at(name, min(last - name, 200))))
                 if len(keys) > _KEYS:
                     raise Damaged
         elif kind == b"ilst":
-            for item, first, last in _boxes(reader, begin, stop):
-                _item(reader, item, first, last, keys, texts)
+            for item, first, last in _iter_boxes(reader, begin, stop):
+                _read_item(reader, item, first, last, keys, texts)
 
 
-def _item(reader: Reader, item: bytes, start: int, end: int, keys: list[str], texts: Texts) -> None:
+def _read_item(reader: Reader, item: bytes, start: int, end: int, keys: list[str], texts: Texts) -> None:
     number = int.from_bytes(item, "big")
     name = keys[number - 1] if 0 < number <= len(keys) else {b"\xa9cmt": "comment"}.get(item, "")
-    for kind, begin, stop in _boxes(reader, start, end):
+    for kind, begin, stop in _iter_boxes(reader, start, end):
         if kind == b"name" and item == b"----":
             name = decode(reader.at(begin + 4, min(stop - begin - 4, 200)))
         elif kind == b"data" and name.lower() in ("prompt", "workflow", "comment"):
@@ -77,18 +77,18 @@ def read_matroska(reader: Reader, texts: Texts) -> None:
     """Read the tags, before or after the frames, which are skipped."""
     offset, end = 0, reader.size
     while offset < end and not texts.complete:
-        kind, begin, stop = _element(reader, offset, end)
+        kind, begin, stop = _read_element(reader, offset, end)
         if kind == _SIMPLE_TAG and stop is not None:
-            _simple_tag(reader, begin, stop, texts)
+            _read_simple_tag(reader, begin, stop, texts)
         # Into it, or past it; what has no end (a live stream) is left when another begins.
         offset = begin if kind in _OPEN or stop is None else stop
 
 
-def _element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | None]:
+def _read_element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | None]:
     """Read an element: type, start of the content, and its end if it is given."""
     head = reader.at(offset, min(12, end - offset))
-    kind_length = _length(head, 0, 4)
-    size_length = _length(head, kind_length, 8)
+    kind_length = _find_length(head, 0, 4)
+    size_length = _find_length(head, kind_length, 8)
     begin = kind_length + size_length
     if begin > len(head):
         raise Damaged
@@ -100,7 +100,7 @@ def _element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | Non
     return kind, offset + begin, min(offset + begin + size, end)  # a file that was cut off has what it has
 
 
-def _length(head: bytes, at: int, most: int) -> int:
+def _find_length(head: bytes, at: int, most: int) -> int:
     """Return how many bytes a number has, from its leading zero bits."""
     if at >= len(head) or head[at] == 0:
         raise Damaged
@@ -110,10 +110,10 @@ def _length(head: bytes, at: int, most: int) -> int:
     return length
 
 
-def _simple_tag(reader: Reader, start: int, end: int, texts: Texts) -> None:
+def _read_simple_tag(reader: Reader, start: int, end: int, texts: Texts) -> None:
     name = ""
     while start < end:
-        kind, begin, stop = _element(reader, start, end)
+        kind, begin, stop = _read_element(reader, start, end)
         if stop is None:
             raise Damaged
         if kind == _TAG_NAME:

@@ -211,7 +211,7 @@ class RunState:
             nodes_total=self.total,
             nodes_cached=min(len(self.cached), self.total),
             elapsed=max(0.0, until - since),
-            remaining=self._remaining(at) if running else None,
+            remaining=self._estimate_remaining(at) if running else None,
             fraction=1.0 if completed else max(self.reached, self.compute_fraction(until)),
             note=self.note if self.status in ("queued", "running") else "",
         )
@@ -219,14 +219,14 @@ class RunState:
     def compute_fraction(self, at: float) -> float:
         """Return the fraction done at a time, 0…1: by the times of its nodes if known, else by their number."""
         if not self.weights:
-            return min(1.0, (len(self.done) + self._part(at)) / max(1, self.total))
+            return min(1.0, (len(self.done) + self._compute_node_fraction(at)) / max(1, self.total))
         whole = sum(self.weights.get(id_, 0.0) for id_ in self.classes.keys() - self.cached)
         done = sum(self.weights.get(id_, 0.0) for id_ in self.done - self.cached)
         if self.current is not None:
-            done += self.weights.get(self.current, 0.0) * self._part(at)
+            done += self.weights.get(self.current, 0.0) * self._compute_node_fraction(at)
         return min(1.0, done / whole) if whole > 0 else 0.0
 
-    def _part(self, at: float) -> float:
+    def _compute_node_fraction(self, at: float) -> float:
         """Return the fraction done of the current node: by its steps, else by its time."""
         if self.current is None or self.current in self.done:
             return 0.0
@@ -237,9 +237,9 @@ class RunState:
             return 0.0
         return min(_MAX_BY_TIME, max(0.0, at - self.node_started) / likely)
 
-    def _remaining(self, at: float) -> float | None:
+    def _estimate_remaining(self, at: float) -> float | None:
         """Return the seconds to the end of the run if the times of its nodes are known, else to the last step."""
-        steps = self._steps_remaining(at)
+        steps = self._estimate_steps_remaining(at)
         if not self.weights:
             return steps
         todo = self.classes.keys() - self.done - self.cached
@@ -250,7 +250,7 @@ class RunState:
             rest += max(0.0, self.weights.get(self.current, 0.0) - max(0.0, at - self.node_started))
         return rest or None
 
-    def _steps_remaining(self, at: float) -> float | None:
+    def _estimate_steps_remaining(self, at: float) -> float | None:
         if self.pace is None or self.step_at is None or self.step is None or self.steps is None:
             return None
         if self.step >= self.steps:  # how long a node takes after its steps is not known

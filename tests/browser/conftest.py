@@ -74,7 +74,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Desk:
-    """A page with JupyterLab, in which one test after the other opens its notebook: to load it takes longest."""
+    """A page with JupyterLab in which each test opens its notebook, because loading the page takes longest."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -142,7 +142,7 @@ def page(
 
 
 def new_page(browser: Browser) -> Page:
-    """A page in a context of its own: nothing of another test is there."""
+    """A page in its own context, which shares nothing with other tests."""
     page = browser.new_context(viewport=VIEWPORT).new_page()
     page.set_default_timeout(30_000)
     return page

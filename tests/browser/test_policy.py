@@ -1,7 +1,7 @@
 """Test the widget under a content security policy that allows only the page's own scripts: `script-src 'self' blob:`.
 
 JupyterLab itself evaluates code (its settings are checked by functions that it makes), so the strict policy is held by
-a page of ours that loads the widget as anywidget does. What JupyterLab needs is added for JupyterLab alone.
+a page that loads the widget as anywidget does. What JupyterLab needs is added for JupyterLab alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The workflows of these tests: small ones, made anew at every call."""
+"""Small workflows for the tests, built afresh at every call."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def test_lost_answer_is_reported_and_the_request_not_repeated(page: Page, cloud:
     assert len(cloud.find_requests("create")) == before + 1
 
 
-@pytest.mark.parametrize("ended", [False, True], ids=["goes on", "ended"])
+@pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
 def test_after_a_restart_the_cell_finds_its_task_with_its_values(cloud: RunningHub, folder: Path, ended: bool) -> None:
     code = f"form = kit.form({PICTURE!r}, width=256, height=256, steps={2 if ended else 400}, seed=2**64 - 3)\nform"
     before, created = set(cloud.tasks), len(cloud.find_requests("create"))

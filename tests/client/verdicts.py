@@ -1,4 +1,4 @@
-"""What a server says of a prompt, and what we say of it: that both say the same."""
+"""Compare the problems that a server reports for a prompt with those that `kit.check` reports."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The words of the clouds' APIs, as data."""
+"""What clouds send and accept, translated from and to ComfyUI's JSON."""

@@ -46,7 +46,7 @@ def _read_vorbis_comments(data: bytes, texts: Texts) -> None:
 
 
 def read_ogg(reader: Reader, texts: Texts) -> None:
-    """The second packet of each stream, which may go over many pages."""
+    """Read the second packet of each stream, which may span many pages."""
     packets: dict[bytes, bytearray] = {}
     finished: dict[bytes, int] = {}
     offset = 0
@@ -87,7 +87,7 @@ def _read_ogg_packet(packet: bytes, texts: Texts) -> None:
 
 
 def read_mp3(reader: Reader, texts: Texts) -> None:
-    """The frames TXXX and COMM of an ID3 tag of version 3 or 4 at the beginning."""
+    """Read the frames TXXX and COMM of an ID3 tag of version 3 or 4 at the start."""
     head = reader.at(0, 10)
     if head[:3] != b"ID3" or head[3] not in (3, 4):
         return
@@ -126,7 +126,7 @@ def _unpack(frame: bytes, flags: int) -> bytes:
 
 
 def _parse_id3_text(frame: bytes, texts: Texts, *, comment: bool) -> None:
-    """A description, a zero and a text, in one of four encodings; a comment has a language before them."""
+    """Parse a description, a zero and a text in one of four encodings; comments have a language in front."""
     kind, rest = frame[0], frame[4 if comment else 1 :]
     if kind in (1, 2):
         text = rest.decode("utf-16" if kind == 1 else "utf-16-be", "replace")

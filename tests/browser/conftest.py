@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from comfykit_jupyter.sandbox import Sandbox
 
@@ -16,6 +16,7 @@ from .lab import ROOT, Lab, Notebook, running_lab
 
 Open = Callable[..., Notebook]
 
+expect.set_options(timeout=30_000)  # milliseconds: the machine may be busy
 VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
 LAB_READY = "() => window.jupyterapp?.restored.then(() => true)"
 TIDY = """async () => {
@@ -144,7 +145,7 @@ def page(
 def new_page(browser: Browser) -> Page:
     """A page in its own context, which shares nothing with other tests."""
     page = browser.new_context(viewport=VIEWPORT).new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)
     return page
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from comfykit_jupyter.sandbox.node import Context, Output, node
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up; a passing test never waits that long."""
 
 

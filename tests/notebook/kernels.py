@@ -22,7 +22,7 @@ from jupyter_client.connect import write_connection_file
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / ".venv/kernels"
 """Older kernels, each a folder of packages."""
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which a test gives up; a passing test never waits that long."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

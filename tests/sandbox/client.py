@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 
 Message = dict[str, Any]
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Client:

@@ -16,7 +16,7 @@ from tests.ports import find_free_port
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv/comfy-api/bin/python"
 IS_THERE = (ROOT / ".venv/.comfy-api").exists()
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Proxied:

@@ -23,7 +23,7 @@ from .shelf import App, Graph
 from .sockets import Sockets
 from .task import Fate, Frame, Polls, Server, Task
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a test gives up waiting; normally nothing takes that long."""
 
 UPLOAD_LIMIT = 30 * 1024 * 1024

@@ -11,7 +11,7 @@ from comfykit_jupyter.client.backends.base import Backend, Server
 from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.inputs.workflows import take_snapshot
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.client.settings import Settings, hide_arguments
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -45,6 +45,8 @@ class BaseKit:
         self.runninghub_instance_type = settings.runninghub_instance_type
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_settings"):  # a traceback may show a kit whose settings were rejected
+            return f"{type(self).__name__}()"
         return f"{type(self).__name__}({self.comfyui_url!r}, executor_type={self.executor_type!r})"
 
     def _get_backend(self, kind: type[B]) -> B:
@@ -61,6 +63,7 @@ class BaseKit:
         """Return where a workflow runs; None stands for the server of `comfyui_url`."""
         return self._locate(workflow)[1]
 
+    @hide_arguments
     def options(self, **options: Any) -> Self:
         """Return a kit with some settings changed, so that all keywords of `run` stay free for workflow values.
 

@@ -10,6 +10,7 @@ from comfykit_jupyter.client.kit import ComfyKit
 _current: ComfyKit | None = None
 
 
+@settings.hide_arguments
 def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
     """Set the server of all kits in this process that name none, and return the kit that the magics share.
 

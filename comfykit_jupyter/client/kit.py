@@ -12,7 +12,7 @@ from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.client.settings import Api, ExecutorType, resolve_settings
+from comfykit_jupyter.client.settings import Api, ExecutorType, hide_arguments, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class ComfyKit(BaseKit):
             result = await kit.execute("text.json", {"subject": "a cat"})
     """
 
+    @hide_arguments
     def __init__(
         self,
         comfyui_url: str | None = None,

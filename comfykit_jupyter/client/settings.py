@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from typing_extensions import ParamSpec
+
 from comfykit_jupyter.client.errors import SettingsError
+from comfykit_jupyter.workflow.errors import strip_traceback
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+P = ParamSpec("P")
+T = TypeVar("T")
 ExecutorType = Literal["http", "websocket"]
 Api = Literal["comfyui", "v2"]
 
@@ -48,17 +54,18 @@ def _check_url(value: Any, name: str) -> str:
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
-    except ValueError as error:
-        raise SettingsError(f"{name}: {_mask_password(value)} is not a valid address: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, not {_mask_password(value)}")
+    except ValueError:
+        parts, host = None, None
+    if parts is None or parts.scheme not in ("http", "https") or not host:
+        # the value may hold a password, in any part of it: it is not repeated
+        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, without a name or password")
     if re.search(r"(^|\.)runninghub\.(cn|ai)$", host) and re.match(r"/proxy(-plus)?/.", parts.path):
         raise SettingsError(
             f"{name}: an address of {host}/proxy/ contains a key, which would appear in every link: use "
             "runninghub_api_key=, and name the workflow by its ID"
         )
     if parts.query or parts.fragment:
-        raise SettingsError(f"{name} must end with its path: remove what follows {_mask_password(_strip_query(text))}")
+        raise SettingsError(f"{name}: the address of {host} must end with its path: remove the ? or # and what follows")
     if parts.username or parts.password:  # they would end up in every link
         raise SettingsError(f"{name} must not contain a name or password for {host}: use headers=")
     return text
@@ -124,13 +131,22 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _strip_query(url: str) -> str:
-    return re.split(r"[?#]", url, maxsplit=1)[0]
+def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that gets secrets: the frames of its SettingsError don't hold them.
 
+    A traceback that shows local variables, as `%xmode Verbose` does, would print them.
+    """
 
-def _mask_password(url: str) -> str:
-    """Return the repr of an address without what might be a password in it."""
-    return repr(url if "@" not in url else f"…@{url.rpartition('@')[2]}")
+    @functools.wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> T:
+        try:
+            return function(*args, **options)
+        except SettingsError as error:
+            del args, options
+            strip_traceback(error)
+            raise error.with_traceback(None)  # noqa: B904 - it is the same error
+
+    return call
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

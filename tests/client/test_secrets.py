@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
@@ -148,6 +149,61 @@ async def test_secrets_are_not_shown_or_logged(
     text = "\n".join([*map(str, shown), *map(repr, shown), caplog.text])
     assert "picture_" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://me:secret@sso.example:8443/login?token=secret#secret", "https://sso.example:8443/login"),
+        ("/login?next=secret", "/login"),
+        ("//sso.example?secret", "sso.example"),
+        ("http://[secret", "an address that is not valid"),
+        ("?secret", "an unknown address"),
+        (None, "an unknown address"),
+    ],
+)
+async def test_redirect_is_shown_without_its_secrets(
+    location: str | None, shown: str, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    proxy.answer = lambda _: web.Response(status=302, headers={"Location": location} if location else {})
+    result = await make_kit(proxy.url).execute(workflows.picture())
+    assert f"redirects to {shown}" in str(result.msg) or f"redirects to http://{shown}" in str(result.msg)
+    assert "secret" not in f"{result.msg}{result.error!r}"
+
+
+async def test_socket_logs_no_headers_at_any_level(
+    proxy: Proxy, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(("websockets", "comfykit_jupyter"))]
+    with caplog.at_level(1), contextlib.ExitStack() as levels:
+        for name in names:
+            levels.enter_context(caplog.at_level(1, name))
+        kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
+        assert (await kit.execute(workflows.picture())).status == "completed"
+    assert "/ws" in {seen.path for seen in proxy.seen}
+    assert "secret" not in caplog.text
+
+
+async def test_password_in_the_address_of_a_file_is_in_no_message(kit: ComfyKit) -> None:
+    hosts = ("me:secret@127.0.0.1:1", "127.0.0.1:secret", "me:secret@[x", "me:secret\uff03@a")
+    for host in hosts:
+        for result in (
+            await kit.execute(f"http://{host}/cat.json"),
+            await kit.execute(workflows.inverted(), {"image": f"http://{host}/cat.png"}),
+        ):
+            assert result.status == "failed"
+            assert "secret" not in f"{result.msg} {result.error!r} {result!r}"
+
+
+@pytest.mark.parametrize("proxy_url", ["http://me:secret@127.0.0.1:1", "socks5://me:secret@127.0.0.1:1"])
+async def test_password_of_a_proxy_is_in_no_message(
+    proxy_url: str, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        kit = make_kit("http://127.0.0.2:1", executor_type="websocket", proxy=proxy_url, patience=0)
+        result = await kit.execute(workflows.text())
+    assert result.status == "failed"
+    assert "secret" not in f"{result.msg} {result.error!r} {result!r} {caplog.text}"
 
 
 @pytest.mark.parametrize(

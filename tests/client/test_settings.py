@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import traceback
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
 from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.sandbox import Sandbox
@@ -63,6 +65,13 @@ def test_kit_accepts_and_documents_every_setting() -> None:
         ({"comfyui_url": "http://a:port"}, "comfyui_url"),
         ({"comfyui_url": "http://"}, "comfyui_url"),
         ({"comfyui_url": "http://me:secret@a"}, "headers="),
+        ({"comfyui_url": "me:secret@a"}, "headers="),
+        ({"comfyui_url": "http://me:secret@a:port"}, "without a name or password"),
+        ({"comfyui_url": "http://me:se/secret@a"}, "without a name or password"),
+        ({"comfyui_url": "a:secret"}, "comfyui_url"),
+        ({"comfyui_url": "ftp://me:secret"}, "comfyui_url"),
+        ({"comfyui_url": "http://me:secret\uff03@a"}, "comfyui_url"),  # urlsplit shows it in its error
+        ({"comfyui_url": "http://a/secret?key=secret"}, "must end with its path"),
         ({"executor_type": "grpc"}, "executor_type"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, or None"),
         ({"timeout": -1}, "timeout"),
@@ -77,6 +86,32 @@ def test_invalid_setting_is_rejected_at_once(options: dict[str, Any], message: s
     with pytest.raises(ComfyKitError, match=message) as caught:
         ComfyKit(**options)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeout": 0}, {"comfyui_url": "http://me:secret@a"}, {"comfyui_url": "a:secret"}, {"proxy": "secret"}]
+)
+@pytest.mark.parametrize(
+    "call", [ComfyKit, ComfyKit().options, lambda **given: connect(given.pop("comfyui_url", "http://a"), **given)]
+)
+def test_frames_of_the_error_hold_no_secrets(call: Callable[..., object], options: dict[str, Any]) -> None:
+    secrets = {
+        "api_key": "key-secret",
+        "headers": {"X-A": "secret"},
+        "cookies": "a=secret",
+        "runninghub_api_key": "secret",
+    }
+    with pytest.raises(SettingsError) as caught:
+        call(**{"proxy": "http://me:secret@a", **secrets, **options})
+    error = caught.value
+    assert error.__context__ is error.__cause__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "tests" not in frame.f_code.co_filename]
+    assert frames
+    assert "secret" not in " ".join(repr(frame.f_locals) for frame in frames)
+
+
+def test_kit_whose_settings_were_rejected_has_a_repr() -> None:
+    assert repr(ComfyKit.__new__(ComfyKit)) == "ComfyKit()"
 
 
 def test_invalid_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
 from comfykit_jupyter.client.transport.tls import build_tls_context
+from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     import httpx
@@ -166,6 +168,18 @@ class Connection:
 def _close_later(loop: asyncio.AbstractEventLoop, http: httpx.AsyncClient) -> None:
     if loop.is_running():
         asyncio.run_coroutine_threadsafe(http.aclose(), loop)
+
+
+def describe_redirect(location: str) -> str:
+    """Return where a redirect leads, without its query, name, password and fragment, which may be secrets."""
+    try:
+        target = urlsplit(location)
+        host = f"[{target.hostname}]" if ":" in (target.hostname or "") else target.hostname
+        port = f":{target.port}" if target.port else ""
+    except ValueError:
+        return "an address that is not valid"
+    origin = f"{target.scheme or 'http'}://{host}{port}" if host else ""
+    return one_line(f"{origin}{target.path}", 200) or "an unknown address"
 
 
 def parse_retry_after(value: str | None) -> float:

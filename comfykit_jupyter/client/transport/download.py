@@ -38,12 +38,16 @@ async def _iter_url(url: str, limit: int, tls: SSLContext | None, proxy: str | N
     """Yield what is behind a URL, in chunks. It is asked for without our secrets."""
     import httpx
 
-    host = urlsplit(url).hostname
+    try:
+        host, path = urlsplit(url).hostname, urlsplit(url).path
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):  # their messages may repeat a password, and so does the address
+        raise SourceError("the address of the file is not valid: give one such as http://gpu-box/cat.png") from None
     try:
         async with open_url(url, DOWNLOAD_TIMEOUT, tls=tls, proxy=proxy) as response:
             if (status := response.status_code) != 200:
                 passing = status == 429 or status >= 500
-                raise SourceError(f"{host} answers {status} to {urlsplit(url).path}", passing=passing)
+                raise SourceError(f"{host} answers {status} to {path}", passing=passing)
             async for chunk in iter_body(response, limit):
                 yield chunk
     except TooLarge:
@@ -51,5 +55,5 @@ async def _iter_url(url: str, limit: int, tls: SSLContext | None, proxy: str | N
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, SSLError) as error:
         passing = isinstance(error, (httpx.TransportError, SSLError))
         raise SourceError(
-            f"{host or url[:80]} can't be read: {str(error) or type(error).__name__}", passing=passing
+            f"{host or 'the address'} can't be read: {str(error) or type(error).__name__}", passing=passing
         ) from None

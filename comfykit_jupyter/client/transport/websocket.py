@@ -8,8 +8,11 @@ from typing import Any
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transport.tls import build_tls_context
 
-wire_logger = logging.getLogger(f"{__name__}.wire")
+logger = logging.getLogger(__name__)
 
+_wire_logger = logging.Logger(f"{__name__}.wire", logging.INFO)  # noqa: LOG001 - see below
+"""At DEBUG websockets logs the headers that it sends. This logger is not registered, so that nothing sets its level."""
+_wire_logger.parent = logger
 
 OPEN_TIMEOUT = 10.0
 """Seconds for the opening handshake: a proxy that blocks sockets often does not answer at all."""
@@ -32,7 +35,7 @@ def open_websocket(url: str, headers: dict[str, str], settings: Settings) -> Any
         max_size=FRAME_LIMIT,
         open_timeout=OPEN_TIMEOUT,
         close_timeout=1,
-        logger=wire_logger,
+        logger=_wire_logger,
         ping_timeout=60,
         compression=None,
         proxy=settings.proxy or (None if is_loopback(url) else True),

@@ -17,7 +17,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import to_encodable
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, read_body
-from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, parse_retry_after
+from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, describe_redirect, parse_retry_after
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -197,8 +197,7 @@ class Api:
             why, pause = _describe(answer), parse_retry_after(answer.headers.get("retry-after"))
             raise Busy(f"{self.url} is busy: {why}", why=why, code=answer.code, pause=pause)
         if 300 <= status < 400:
-            target = urlsplit(answer.headers.get("location", ""))
-            where = one_line(f"{target.scheme}://{target.hostname}" if target.hostname else "elsewhere", 200)
+            where = describe_redirect(answer.headers.get("location", ""))
             raise ServerError(f"{self.url} redirects to {where}: give that address, if you trust it", status=status)
         if status >= 500 and status != 501:
             raise ServerError(f"{self.url} answers {status}{_format_reason(answer)}", status=status, sent=True)

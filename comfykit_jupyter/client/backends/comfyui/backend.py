@@ -21,7 +21,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge
-from comfykit_jupyter.client.transport.connection import Connection
+from comfykit_jupyter.client.transport.connection import Connection, describe_redirect
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
@@ -119,7 +119,7 @@ class ComfyUI(Backend):
             advice = "check api_key=, cookies= or headers="
             raise ServerError(f"authentication failed at {self.url} ({status}): {advice}", status=status)
         if 300 <= status < 400:
-            target = one_line(response.headers.get("location", "elsewhere"), 200)
+            target = describe_redirect(response.headers.get("location", ""))
             raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
         if status >= 500:
             raise ServerError(f"{self.url} answers {status} to {response.request.url.path}", status=status, sent=True)

@@ -19,13 +19,12 @@ from comfykit_jupyter.client.backends.preview import read_preview
 from comfykit_jupyter.client.backends.retry import backoff
 from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.websocket import open_websocket, wire_logger
+from comfykit_jupyter.client.transport.websocket import open_websocket
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
 logger = logging.getLogger(__name__)
-wire_logger.setLevel(logging.INFO)  # at DEBUG websockets logs the headers that it sends, secrets included
 
 PATIENCE = 1.0
 """Seconds that the first run waits for the socket; later runs start without it until it is open."""

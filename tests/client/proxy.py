@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -113,7 +114,8 @@ class Proxy(Served):
     """A proxy in front of a server that records requests and misbehaves on demand.
 
     `answer(request)` can return a response instead of the server's. For `lost` paths the connection is aborted after
-    the server has received the request; responses to `held` paths wait for an event.
+    the server has received the request; responses to `held` paths wait for an event. With `chooses_ids` the server does
+    not learn the client's prompt IDs, as an old one, and chooses its own.
     """
 
     def __init__(self, target: str, tls: ssl.SSLContext | None = None) -> None:
@@ -124,6 +126,7 @@ class Proxy(Served):
         self.answer: Answer = lambda request: None
         self.lost: set[str] = set()
         self.held: dict[str, threading.Event] = {}
+        self.chooses_ids = False
         self.sockets = Sockets()
         self.connections: set[Any] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -157,6 +160,8 @@ class Proxy(Served):
         with self.came:
             self.seen.append(Seen(request.method, request.path, dict(request.headers), body))
             self.came.notify_all()
+        if self.chooses_ids and request.path == "/prompt":
+            body = json.dumps({**json.loads(body), "prompt_id": None}).encode()
         if request.path == "/ws" and not self.sockets.answered:
             return await self._socket(request, self._session)
         if (own := self.answer(request)) is not None:

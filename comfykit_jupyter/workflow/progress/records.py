@@ -51,3 +51,19 @@ def find_queued_items(items: Any) -> list[list[Any]]:
 def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
     """Return whether a job is queued or running."""
     return any(prompt_id in find_queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))
+
+
+def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping[str, Any]:
+    """Return a queue in which one job has another prompt ID.
+
+    >>> rename_queued({"queue_running": [[0, "a"], [1, "b"]]}, "b", "c")
+    {'queue_running': [[0, 'a'], [1, 'c']], 'queue_pending': []}
+    """
+    if prompt_id == new:
+        return queue
+    return {
+        part: [
+            [item[0], new, *item[2:]] if item[1] == prompt_id else item for item in find_queued_items(queue.get(part))
+        ]
+        for part in ("queue_running", "queue_pending")
+    }

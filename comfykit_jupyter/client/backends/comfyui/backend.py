@@ -299,7 +299,12 @@ class ComfyUI(Backend):
             )
         if response.status_code != 200:
             raise Refused(answer)
-        return Accepted(order.id, answer.get("node_errors"))
+        prompt_id = answer.get("prompt_id")
+        if not isinstance(prompt_id, str) or not prompt_id:
+            prompt_id = order.id
+        if prompt_id != order.id:  # old servers and some gateways choose the ID themselves
+            self.events.rename(order.id, prompt_id)
+        return Accepted(prompt_id, answer.get("node_errors"))
 
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from comfykit_jupyter.client.backends.base import Follower
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.progress.records import is_queued
+from comfykit_jupyter.workflow.progress.records import is_queued, rename_queued
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
@@ -101,7 +101,7 @@ class RunPoller:
         elif everywhere:
             queue = await self._get_queue(run.changed_at)
             if is_queued(queue, run.prompt_id):
-                run.on_queue(queue)
+                run.on_queue(rename_queued(queue, run.prompt_id, run.id))
             elif (entry := await self._server.read_record(run.prompt_id)) is not None:
                 run.on_history(entry)
             elif not run.ended:

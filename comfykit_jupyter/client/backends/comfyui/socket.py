@@ -11,6 +11,7 @@ import json
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -47,6 +48,7 @@ class EventSocket:
         self._settings = settings
         self._url = _build_url(settings.comfyui_url, self.client_id)
         self._listeners: dict[str, list[Listener]] = {}
+        self._ids: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
@@ -68,6 +70,12 @@ class EventSocket:
         self._tried.set()  # a handshake that hangs delays only one run
         return self.connected
 
+    def rename(self, id: str, prompt_id: str) -> None:  # noqa: A002 - as in Run
+        """Send a run the events of the prompt ID that the server chose. Earlier ones were not recognised as its own."""
+        self._ids[prompt_id] = id
+        for listener in self._listeners.get(id, ()):
+            listener.on_break()
+
     def unsubscribe(self, prompt_id: str, listener: Listener) -> None:
         """Send a run no more events."""
         left = [each for each in self._listeners.get(prompt_id, ()) if each is not listener]
@@ -75,6 +83,7 @@ class EventSocket:
             self._listeners[prompt_id] = left
             return
         self._listeners.pop(prompt_id, None)
+        self._ids = {theirs: own for theirs, own in self._ids.items() if own != prompt_id}
         if self._running == prompt_id:
             self._running = None
 
@@ -127,8 +136,12 @@ class EventSocket:
             prompt_id = event["data"].get("prompt_id")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return
-        if isinstance(prompt_id, str) and (listeners := self._listeners.get(prompt_id)):
-            self._running = prompt_id
+        if not isinstance(prompt_id, str):
+            return
+        id_ = self._ids.get(prompt_id, prompt_id)
+        if listeners := self._listeners.get(id_):
+            self._running = id_
+            event["data"]["prompt_id"] = id_
             for listener in listeners:
                 listener.on_event(event)
 
@@ -136,6 +149,7 @@ class EventSocket:
         """Pass on a preview. Its older form does not name its run, but a server runs one prompt at a time."""
         preview = read_preview(frame, self._running)
         if preview is not None:
+            preview = replace(preview, prompt_id=self._ids.get(preview.prompt_id, preview.prompt_id))
             for listener in self._listeners.get(preview.prompt_id, ()):
                 listener.on_preview(preview)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, Media, ServerError
-from comfykit_jupyter.client.results.media import build_view_url, to_safe_name
+from comfykit_jupyter.client.results.media import build_view_url
 from comfykit_jupyter.client.results.result import collect_outputs
 from comfykit_jupyter.sandbox import Sandbox
+from comfykit_jupyter.workflow.file_names import fill_pattern, to_safe_name
 from comfykit_jupyter.workflow.progress.progress import RunState
 
 from . import workflows
@@ -158,6 +160,25 @@ def test_safe_name_stays_in_its_folder(name: str) -> None:
     assert safe == to_safe_name(safe)
 
 
+@pytest.mark.parametrize("name", ["con", "NUL.png", "com1.tar.gz", "LPT9 .png", "aux.png", "COM¹.png"])
+def test_safe_name_is_not_a_device_of_windows(name: str) -> None:
+    assert to_safe_name(name).startswith("_")
+
+
+@pytest.mark.parametrize("name", ["console.png", "com.png", "com10.png", "null"])
+def test_safe_name_that_only_looks_like_a_device_is_kept(name: str) -> None:
+    assert to_safe_name(name) == name
+
+
+@given(st.text(max_size=300) | st.sampled_from(["..", ".", "", "/", "con", "a/../b"]))
+def test_value_in_a_pattern_makes_no_folder(value: str) -> None:
+    for pattern in ("{x}", "out/{x}.png", "{x}/a.png"):
+        filled = fill_pattern(pattern, {"x": value}, ".png")
+        assert filled.count("/") == pattern.count("/")
+        assert not {"..", ".", ""} & set(filled.split("/"))
+        assert filled.endswith(".png")
+
+
 async def test_unusual_names_are_downloaded_and_saved(either: ComfyKit, tmp_path: Path) -> None:
     graph = workflows.picture(prefix="sub dir/ü x&y#1+%2F")
     media = (await either.execute(graph)).image
@@ -168,6 +189,111 @@ async def test_unusual_names_are_downloaded_and_saved(either: ComfyKit, tmp_path
     assert media.save(f"{tmp_path}/made/").parent == tmp_path / "made"
     assert media.path == media.path
     assert media.read() == (tmp_path / media.name).read_bytes()
+
+
+def make_local(result: ExecuteResult, folder: Path) -> ExecuteResult:
+    """Give each output of a result a local copy that contains its position."""
+    folder.mkdir()
+    for position, media in enumerate(result.media):
+        media.local = folder / str(position)
+        media.local.write_text(str(position))
+    return result
+
+
+class LocalOrigin(Origin):
+    """A server whose files are local copies."""
+
+    async def fetch(self, media: Media) -> Path:
+        if media.local is None:
+            raise ServerError("no such file")
+        return media.local
+
+
+def build_local_result(folder: Path, *names: str) -> ExecuteResult:
+    result = ExecuteResult(
+        "completed", "the-id", workflow_name="fox", params={"prompt": "a fox/cat", "seed": 7, "cfg": 4.5}
+    )
+    outputs = {"1": {"files": [make_entry(name, subfolder=str(place)) for place, name in enumerate(names)]}}
+    collect_outputs(result, RunState("id", 0.0, outputs=outputs), {}, LocalOrigin())
+    return make_local(result, folder)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_outputs_of_one_name_do_not_replace_each_other_or_older_files(tmp_path: Path) -> None:
+    result = build_local_result(tmp_path / "local", "cat.png", "cat.png", "CON.png")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "cat.png").write_text("old")
+    assert [path.name for path in result.save(folder)] == ["cat-2.png", "cat-3.png", "_CON.png"]
+    assert read_folder(folder) == {"cat.png": "old", "cat-2.png": "0", "cat-3.png": "1", "_CON.png": "2"}
+    assert result.media[1].save(folder) == folder / "cat-4.png"
+    assert result.media[1].save(folder, overwrite=True) == folder / "cat.png"
+    assert [path.name for path in result.save(folder, overwrite=True)] == ["cat.png", "cat-2.png", "_CON.png"]
+    assert read_folder(folder) == {
+        "cat.png": "0",
+        "cat-2.png": "1",
+        "cat-3.png": "1",
+        "cat-4.png": "1",
+        "_CON.png": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("runs/{workflow}-{seed}.png", ["runs/fox-7.png", "runs/fox-7-2.png"]),
+        ("{prompt}", ["a fox_cat.png", "a fox_cat-2.png"]),
+        ("{cfg}", ["4.5.png", "4.5-2.png"]),
+        ("v1.5", ["v1.5.png", "v1.5-2.png"]),
+        ("{id}/{index}-{var}-{kind}.{ext}", ["the-id/1-1-image.png", "the-id/2-1-image.png"]),
+        ("{workflow}/", ["fox/cat.png", "fox/cat-2.png"]),
+        ("plain.png", ["plain.png", "plain-2.png"]),
+    ],
+)
+def test_outputs_are_named_by_a_pattern(pattern: str, expected: list[str], tmp_path: Path) -> None:
+    result = build_local_result(tmp_path / "local", "cat.png", "cat.png")
+    folder = tmp_path / "out"
+    saved = result.save(f"{folder}/{pattern}")
+    assert [path.relative_to(folder).as_posix() for path in saved] == expected
+    assert read_folder(folder) == dict(zip(expected, "01", strict=True))
+
+
+def test_date_in_a_pattern_is_a_folder(tmp_path: Path) -> None:
+    (path,) = build_local_result(tmp_path / "local", "cat.png").save(f"{tmp_path}/{{date}}/{{time}}")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d\.png", path.relative_to(tmp_path).as_posix())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{sede}.png", "unknown name {sede}: did you mean {seed}?"),
+        ("{seed:05}", "unknown name {seed:05}"),
+        ("{}", "unknown name {}"),
+        ("{seed", "each { needs a }"),
+        ("{seed}.mp4", "cat.png is not a .mp4 file: leave the suffix out, or write .{ext}"),
+    ],
+)
+def test_wrong_pattern_is_reported_and_saves_nothing(pattern: str, message: str, tmp_path: Path) -> None:
+    result = build_local_result(tmp_path / "local", "cat.png", "cat.png")
+    with pytest.raises(ComfyKitError, match=re.escape(message)):
+        result.save(f"{tmp_path}/out/{pattern}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_result_without_outputs_can_not_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ComfyKitError, match="there is nothing to save: this run has no outputs"):
+        ExecuteResult("completed").save(tmp_path)
+
+
+def test_previews_are_saved_only_if_there_is_nothing_else(tmp_path: Path) -> None:
+    result = build_local_result(tmp_path / "local", "a.png", "b.png")
+    result.media[0].temp = True
+    assert [path.name for path in result.save(tmp_path)] == ["b.png"]
+    result.media[1].temp = True
+    assert [path.name for path in result.save(tmp_path)] == ["a.png", "b-2.png"]
 
 
 @pytest.mark.parametrize("hostile", ["../../escape.png", "/etc/escape.png", "..\\escape.png", "a/../../escape.png"])

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.workflow.errors import short_repr
+from comfykit_jupyter.workflow.file_names import to_encodable, to_safe_name
 from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
 
 if TYPE_CHECKING:
@@ -123,11 +124,15 @@ class Media(str):
         """
         return self.path.read_bytes()
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Copy it to a file, or into a folder under its own name; missing folders are created.
+
+        In a folder it replaces no other file: beside a `cat.png` it is saved as `cat-2.png`. A file that you name is
+        replaced.
 
         Args:
             path: A file, an existing folder, or a folder with a `/` at the end.
+            overwrite: Whether a file of that name in the folder is replaced.
 
         Returns:
             The path of the file.
@@ -136,16 +141,12 @@ class Media(str):
             ServerError: The server is unreachable, or no longer has the file.
             OSError: The file can't be written.
         """
-        import shutil
+        from comfykit_jupyter.client.results.save import copy_file, is_folder
 
-        target = Path(path)
-        if target.is_dir() or str(path).endswith(("/", "\\")):
-            target.mkdir(parents=True, exist_ok=True)
-            target = target / to_safe_name(self.name)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.path, target)
-        return target
+        target = Path(path).expanduser()
+        if is_folder(path):
+            return copy_file(self.path, target / to_safe_name(self.name), overwrite=overwrite)
+        return copy_file(self.path, target, overwrite=True)
 
     def pil(self) -> Image:
         """Return it as a Pillow image.
@@ -190,18 +191,3 @@ def format_annotated_name(query: Mapping[str, str]) -> str:
     name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
     folder = query.get("type") or "output"
     return name if folder == "input" else f"{name} [{folder}]"
-
-
-def to_safe_name(name: str) -> str:
-    """Return a server's file name as a name in a folder of ours: not leading out of it, hidden or too long."""
-    base = to_encodable(name.replace("\\", "/").rpartition("/")[2])
-    clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
-    stem, dot, suffix = clean.rpartition(".")
-    if not stem or len(suffix.encode()) > 20:
-        stem, dot, suffix = clean, "", ""
-    return (stem.encode()[:200].decode(errors="ignore") + dot + suffix) or "file"
-
-
-def to_encodable(value: object) -> str:
-    """Return a text without lone surrogates, which JSON can contain and UTF-8 can't."""
-    return str(value).encode("utf-8", "replace").decode()

@@ -166,6 +166,35 @@ class ExecuteResult:
             raise failure
         return self
 
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Save all outputs that the server keeps; its previews only if there is nothing else.
+
+        Where a file of that name exists, the new one gets a number: `cat.png`, `cat-2.png`.
+
+        Args:
+            path: A folder (one that exists, or with a `/` at the end), where the files keep their names; or a pattern.
+                In a pattern, `{name}` stands for a value of the run, or for `{date}`, `{time}` (when it is saved),
+                `{workflow}`, `{seed}`, `{index}` (1, 2, …), `{id}` (the prompt ID), `{var}`, `{kind}` or `{ext}`;
+                `{name.stem}` for a file's name without folder and suffix. A missing suffix is the output's own.
+            overwrite: Whether older files are replaced. Outputs of the same result never replace each other.
+
+        Returns:
+            The paths of the files, in the order of the outputs.
+
+        Raises:
+            ComfyKitError: The pattern has an unknown name, its suffix does not fit, or there are no outputs.
+            ServerError: The server is unreachable, or no longer has a file.
+            OSError: A file can't be written.
+
+        Example:
+            >>> result = kit.run("text_to_image.json", width=64, height=64, steps=1)
+            >>> result.save("/tmp/runs/{date}/{workflow}-{width}.png")  # doctest: +SKIP
+            [PosixPath('/tmp/runs/2026-11-29/text_to_image-64.png')]
+        """
+        from comfykit_jupyter.client.results.save import save_outputs
+
+        return save_outputs(self, path, overwrite=overwrite)
+
     def to_html(self, path: str | Path, megabytes: int = 500) -> Path:
         """Write the result as one self-contained HTML file: media in full, texts, values, seeds and the prompt.
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import get_local_folder
-from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 logger = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ from urllib.parse import quote, urljoin, urlsplit
 from comfykit_jupyter.client.backends.comfyapi.route import PREFIX
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.results.media import to_encodable
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, read_body
 from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, describe_redirect, parse_retry_after
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.file_names import to_encodable
 
 if TYPE_CHECKING:
     import httpx

@@ -20,11 +20,11 @@ from comfykit_jupyter.client.backends.comfyapi.api import build_job_path, is_tem
 from comfykit_jupyter.client.backends.retry import retry
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
-from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.anonymous import open_url
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import comfyapi as words
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api

@@ -30,8 +30,9 @@ from comfykit_jupyter.client.backends.comfyapi.follow import JobFacts, TaskPolle
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
 from comfykit_jupyter.client.backends.retry import Busy, retry
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.results.media import Media, to_encodable
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.clouds import comfyapi as words
+from comfykit_jupyter.workflow.file_names import to_encodable
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Settings

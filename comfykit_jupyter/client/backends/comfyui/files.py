@@ -11,8 +11,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
-from comfykit_jupyter.client.results.media import Media, to_safe_name
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     import httpx

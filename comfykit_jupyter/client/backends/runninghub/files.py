@@ -16,10 +16,10 @@ from comfykit_jupyter.client.backends.retry import Busy, backoff, retry
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, is_temporary
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError, SourceError
 from comfykit_jupyter.client.local_files import compute_digest, get_local_folder
-from comfykit_jupyter.client.results.media import to_safe_name
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
+from comfykit_jupyter.workflow.file_names import to_safe_name
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:

@@ -1,0 +1,104 @@
+"""Save outputs as files of the user's: none replaces another, unless asked to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.file_names import fill_pattern, find_pattern_suffix, number_name, to_safe_name
+from comfykit_jupyter.workflow.media_kinds import find_format
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.result import ExecuteResult
+
+MAX_COPIES = 10_000
+"""How many files of one name are numbered in a folder."""
+
+
+def save_outputs(result: ExecuteResult, path: str | Path, *, overwrite: bool) -> list[Path]:
+    """Save the outputs of a result and return their paths; see `ExecuteResult.save`."""
+    outputs = [media for media in result.media if not media.temp] or result.media
+    if not outputs:
+        raise ComfyKitError(f"there is nothing to save: this run has {'no outputs' if not result.msg else result.msg}")
+    targets = _name_outputs(result, outputs, path)  # all of them first: a wrong name leaves no file
+    saved: list[Path] = []
+    for media, target in zip(outputs, targets, strict=True):
+        saved.append(copy_file(media.path, target, overwrite=overwrite, taken=saved))
+    return saved
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a path that a user gave is a folder: one that exists, or one with a `/` at its end."""
+    return str(path).endswith(("/", "\\")) or Path(path).expanduser().is_dir()
+
+
+def copy_file(source: Path, target: Path, *, overwrite: bool, taken: Collection[Path] = ()) -> Path:
+    """Copy a file and return the path of the copy; if there is a file of that name, the copy gets a number.
+
+    Args:
+        source: The file.
+        target: Where the copy goes; missing folders are created.
+        overwrite: Whether an existing file is replaced.
+        taken: Files that are not replaced in any case.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, MAX_COPIES + 1):
+        path = target.with_name(number_name(target.name, number))
+        if not overwrite or path in taken:
+            try:
+                path.open("xb").close()  # from here on the name is ours
+            except FileExistsError:
+                continue
+        shutil.copyfile(source, path)
+        return path
+    raise FileExistsError(f"{target} and {MAX_COPIES - 1:,} numbered files exist already")
+
+
+def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path) -> list[Path]:
+    """Return where each output goes, from a folder or a pattern."""
+    given = Path(path).expanduser()
+    if given.is_dir():  # braces in the name of a folder that exists are no pattern
+        return [given / to_safe_name(media.name) for media in outputs]
+    pattern, in_folder = given.as_posix(), is_folder(path)
+    wanted = None if in_folder else find_pattern_suffix(pattern)
+    values = _collect_values(result)
+    targets = []
+    for index, media in enumerate(outputs, 1):
+        name = to_safe_name(media.name)
+        suffix = Path(name).suffix
+        if wanted not in (None, ".{ext}") and find_format(f"x{wanted}")[1].mime != media.mime:
+            advice = "leave the suffix out, or write .{ext}"
+            raise ComfyKitError(f"{short_repr(pattern, 200)}: {one_line(name)} is not a {wanted} file: {advice}")
+        own = {"index": index, "var": media.var, "kind": media.kind, **values, "ext": suffix.removeprefix(".")}
+        target = Path(fill_pattern(pattern, own, "" if in_folder else suffix))
+        targets.append(target / name if in_folder else target)
+    return targets
+
+
+def _collect_values(result: ExecuteResult) -> dict[str, Any]:
+    """Return what a pattern can name: the values of the run win over the words that every run has."""
+    now = datetime.now().astimezone()
+    words: dict[str, Any] = {
+        "date": f"{now:%Y-%m-%d}",
+        "time": f"{now:%H-%M-%S}",
+        "workflow": result.workflow_name or "workflow",
+        "id": result.prompt_id or "",
+    }
+    seeds = [*result.seeds.values()] or [*_find_fixed_seeds(result.prompt)]
+    if len(set(seeds)) == 1:
+        words["seed"] = seeds[0]
+    params = {name: value.name if isinstance(value, (Media, Path)) else value for name, value in result.params.items()}
+    return {**words, **params}
+
+
+def _find_fixed_seeds(prompt: dict[str, Any]) -> list[int]:
+    """Return the seeds of a prompt that are not parameters."""
+    inputs = [node["inputs"] for node in prompt.values()]
+    found = [each.get(name) for each in inputs for name in ("seed", "noise_seed")]
+    return [seed for seed in found if isinstance(seed, int)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.workflow import Workflow
+
+_HALVES = ("queue_running", "queue_pending")
 
 
 def read_binding(workflow: Workflow) -> Binding:
@@ -38,6 +40,16 @@ def read_binding(workflow: Workflow) -> Binding:
     return Binding(dict(workflow.prompt), params, seeds, (), {})
 
 
+def is_queue(answer: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether an answer is a queue: other JSON says nothing about the jobs in it."""
+    return isinstance(answer, dict) and all(isinstance(answer.get(part), list) for part in _HALVES)
+
+
+def is_record(answer: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether an answer is the record of a job: other JSON says nothing about its end."""
+    return isinstance(answer, dict) and isinstance(answer.get("outputs"), dict)
+
+
 def find_queued_ids(items: Any) -> set[str]:
     """Return the prompt IDs in one half of `/queue`."""
     return {str(item[1]) for item in find_queued_items(items)}
@@ -50,7 +62,7 @@ def find_queued_items(items: Any) -> list[list[Any]]:
 
 def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
     """Return whether a job is queued or running."""
-    return any(prompt_id in find_queued_ids(queue.get(part)) for part in ("queue_running", "queue_pending"))
+    return any(prompt_id in find_queued_ids(queue.get(part)) for part in _HALVES)
 
 
 def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping[str, Any]:
@@ -65,5 +77,5 @@ def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping
         part: [
             [item[0], new, *item[2:]] if item[1] == prompt_id else item for item in find_queued_items(queue.get(part))
         ]
-        for part in ("queue_running", "queue_pending")
+        for part in _HALVES
     }

@@ -25,7 +25,7 @@ from comfykit_jupyter.client.transport.connection import Connection, describe_re
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import find_queued_ids, find_queued_items
+from comfykit_jupyter.workflow.progress.records import find_queued_ids, find_queued_items, is_queue, is_record
 
 if TYPE_CHECKING:
     import httpx
@@ -359,15 +359,23 @@ class ComfyUI(Backend):
             ServerError: The server can't be reached, or its answer makes no sense.
         """
         queue = await self._request_json("GET", "/queue")
-        if not isinstance(queue, dict):
+        if not is_queue(queue):
             raise self._build_nonsense_error("/queue")
         return queue
 
     async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """Read the record of a job that has ended; None if there is none."""
+        """Read the record of a job that has ended; None if there is none.
+
+        Raises:
+            ServerError: The server can't be reached, or its answer makes no sense: that is not the same as no record.
+        """
         found = await self._request_json("GET", f"/history/{quote(prompt_id, safe='')}")
+        if found == {}:
+            return None
         entry = found.get(prompt_id) if isinstance(found, dict) else None
-        return entry if isinstance(entry, dict) else None
+        if not is_record(entry):
+            raise self._build_nonsense_error("/history")
+        return entry
 
     async def cancel(self, prompt_id: str) -> bool:
         """Cancel a queued or running job; never another one. Return whether it was there."""

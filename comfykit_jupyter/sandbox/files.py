@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -104,7 +105,12 @@ class FileRoutes:
         upload = _Upload(temporary, "", "", {})
         try:
             await self._read_parts(await request.multipart(), upload)
-        except (ValueError, AssertionError, KeyError) as error:  # what aiohttp raises for a malformed body
+        except (
+            ValueError,
+            AssertionError,
+            KeyError,
+            HttpProcessingError,
+        ) as error:  # what aiohttp raises for a malformed body
             raise web.HTTPBadRequest(text="the body is not multipart/form-data") from error
         if not upload.name:
             raise web.HTTPBadRequest(text="the body has no file in the field `image`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import math
 import os
 import platform
 import socket
@@ -42,6 +43,9 @@ _MAX_JSON = 32 * 1024 * 1024
 
 _MAX_DEPTH = 200
 """Deepest nesting of a JSON body, in levels."""
+
+_MAX_NUMBER = 300
+"""Longest position in the queue, in characters: with fewer digits an integer is also a float."""
 
 _STOP_TIMEOUT = 5.0
 """Seconds that a running node has to notice that the server is stopping."""
@@ -194,14 +198,14 @@ class Server:
         if "prompt" not in body:
             return _reject(build_problem("no_prompt", "No prompt provided", "No prompt provided"))
         number: float = self._number
-        try:
-            if "number" in body:
-                number = float(body["number"])
-            else:
-                number = -number if body.get("front") else number
-                self._number += 1
-        except (TypeError, ValueError):
-            return _reject(build_problem("invalid_prompt", "number must be a number", str(body["number"])[:80]))
+        if "number" in body:
+            try:
+                number = _parse_number(body["number"])
+            except ValueError as error:
+                return _reject(build_problem("invalid_prompt", "number must be a number", str(error)))
+        else:
+            number = -number if body.get("front") else number
+            self._number += 1
         targets = body.get("partial_execution_targets")
         target_ids = None if targets is None else {str(node_id) for node_id in targets}
         verdict = validate(body["prompt"], self.folders, target_ids)
@@ -345,35 +349,39 @@ class Server:
 
 
 async def _read_body(request: web.Request) -> dict[str, Any]:
-    """Return the JSON object in a request's body, or answer like ComfyUI if the body is anything else."""
+    """Return the JSON object in a request's body, or answer like ComfyUI if the body is anything else.
+
+    Its `number` is not checked: that has an answer of its own.
+    """
     try:
-        body = json.loads(await request.read(), parse_constant=_reject_constant, parse_float=_parse_float)
+        body = json.loads(await request.read())
     except (ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict) or not _is_shallow(body):
+    if not isinstance(body, dict) or not _is_storable({key: body[key] for key in body if key != "number"}):
         raise web.HTTPInternalServerError(text="500 Internal Server Error\n\nServer got itself in trouble")
     return body
 
 
-def _is_shallow(value: Any) -> bool:
-    """Return whether a JSON value is shallow enough to be written as JSON again, inside the history."""
+def _is_storable(value: Any) -> bool:
+    """Return whether a JSON value can be written as JSON again, inside the history: it is shallow and finite."""
     level = [value]
     for _ in range(_MAX_DEPTH):
-        parts = [value.values() if isinstance(value, dict) else value for value in level]
-        level = [part for values in parts for part in values if isinstance(part, (dict, list))]
+        parts = [part for value in level for part in (value.values() if isinstance(value, dict) else value)]
+        if not all(math.isfinite(part) for part in parts if isinstance(part, float)):
+            return False
+        level = [part for part in parts if isinstance(part, (dict, list))]
         if not level:
             return True
     return False
 
 
-def _reject_constant(name: str) -> float:
-    raise ValueError(f"{name} is not valid JSON")
-
-
-def _parse_float(text: str) -> float:
-    number = float(text)
-    if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"number too large: {text[:80]}")
+def _parse_number(value: Any) -> float:
+    """Return a position in the queue; ValueError for what has no place in its order, such as NaN."""
+    if not isinstance(value, (int, float, str)) or len(str(value)) > _MAX_NUMBER:
+        raise ValueError(f"a {type(value).__name__} is not a number, or is too long")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
     return number
 
 

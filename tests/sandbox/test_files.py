@@ -50,6 +50,21 @@ def test_an_upload_keeps_its_name_unless_a_different_file_has_it(http: httpx.Cli
     assert view(http, "cat.png").content == blue
 
 
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'name="image"; filename="a\0.png"',
+        'name="ima\0ge"; filename="a.png"',
+        "name=\"image\"; filename*=UTF-8''a%00.png",
+    ],
+)
+def test_a_nul_in_an_upload_is_rejected(http: httpx.Client, disposition: str, server: Sandbox) -> None:
+    body = f"--B\r\nContent-Disposition: form-data; {disposition}\r\n\r\nx\r\n--B--\r\n".encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+    assert http.post("/upload/image", content=body, headers=headers).status_code == 400
+    assert not [*(server.folder / "input").iterdir(), *(server.folder / "incoming").iterdir()]
+
+
 def test_an_upload_can_choose_subfolder_and_type(http: httpx.Client) -> None:
     given = {"name": "x.png", "subfolder": "a/b", "type": "temp"}
     assert upload(http, "x.png", png(), subfolder="a/b", type="temp").json() == given

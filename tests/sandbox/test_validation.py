@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -101,6 +102,56 @@ def test_a_body_that_is_not_a_json_object_gets_comfyuis_response(client: Client,
     response = client.http.post("/prompt", content=body)
     assert response.status_code == 500
     assert response.text == "500 Internal Server Error\n\nServer got itself in trouble"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        '"nan"',
+        '"inf"',
+        '"-Infinity"',
+        '"1e999"',
+        "1e999",
+        "NaN",
+        "-Infinity",
+        "1" + 400 * "0",
+        f'"1{400 * "0"}"',
+        "[1]",
+        "{}",
+    ],
+)
+def test_a_number_that_has_no_place_in_the_queue_is_rejected(client: Client, number: str, gate: probes.Gate) -> None:
+    running = client.submit({"1": {"class_type": "ProbeGate", "inputs": {"seed": 1}}})
+    body = f'{{"prompt": {json.dumps({"1": count("never")})}, "number": {number}}}'
+    response = client.http.post("/prompt", content=body)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_prompt")
+    queue = client.http.get("/queue").json()
+    assert [item[1] for item in queue["queue_running"] + queue["queue_pending"]] == [running]
+    gate.open.set()
+    client.until_end(running)
+    assert list(client.http.get("/history").json()) == [running]
+
+
+@pytest.mark.parametrize("depth", [21, 40])
+def test_a_text_that_doubles_itself_is_rejected(client: Client, depth: int) -> None:
+    def join(source: Any) -> dict[str, Any]:
+        inputs = {"string_a": source, "string_b": source, "delimiter": ""}
+        return {"class_type": "StringConcatenate", "inputs": inputs}
+
+    prompt = {"0": join("x"), **{str(node): join([str(node - 1), 0]) for node in range(1, depth)}}
+    prompt["show"] = {"class_type": "PreviewAny", "inputs": {"source": [str(depth - 1), 0]}}
+    prompt_id, _ = client.run(prompt)
+    (error,) = [
+        about for event, about in client.find_history(prompt_id)["status"]["messages"] if event == "execution_error"
+    ]
+    assert "is too long for the embedded server (at most 1,048,576)" in error["exception_message"]
+
+
+@pytest.mark.parametrize("source", ["x" * (2**20 + 1), {"__value__": [[[[[0] * 60_000]]]]}])
+def test_a_text_that_is_too_long_is_not_shown(client: Client, source: Any) -> None:
+    prompt_id, _ = client.run({"1": {"class_type": "PreviewAny", "inputs": {"source": source}}})
+    entry = client.find_history(prompt_id)
+    assert (entry["status"]["status_str"], entry["outputs"]) == ("error", {})
 
 
 def test_values_are_converted_to_their_inputs_types(client: Client) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.nodes.values import MAX_TEXT, check_text
 
 _MAX_VALUE = 9223372036854775807
 """Largest value of a primitive number; the same as ComfyUI's."""
@@ -45,6 +47,7 @@ _add_primitive("PrimitiveBoolean", "Boolean", "BOOLEAN", {})
 )
 def string_concatenate(_: Context, string_a: str, string_b: str, delimiter: str) -> Output:
     """Join two texts with a delimiter."""
+    check_text(len(string_a) + len(delimiter) + len(string_b))
     return Output((string_a + delimiter + string_b,))
 
 
@@ -64,7 +67,18 @@ def preview_any(_: Context, source: Any = None) -> Output:
         text = str(source)
     else:
         try:
-            text = json.dumps(source, indent=4)
+            text = _encode_json(source)
         except (TypeError, ValueError):
             text = str(source)
+    check_text(len(text))
     return Output((text,), {"text": [text]})
+
+
+def _encode_json(source: Any) -> str:
+    """Return a value as JSON, or the beginning of a text that is too long: its indents may be larger than its data."""
+    text = io.StringIO()
+    for chunk in json.JSONEncoder(indent=4).iterencode(source):
+        text.write(chunk)
+        if text.tell() > MAX_TEXT:
+            break
+    return text.getvalue()

@@ -14,6 +14,10 @@ MAX_PIXELS = 2**26
 """Largest size of a batch of images, in pixels: 64 million, or 800 MB as floats."""
 
 
+MAX_TEXT = 2**20
+"""Longest text that a node makes or shows, in characters."""
+
+
 class Audio(TypedDict):
     """Audio: `waveform` of shape (batch, channels, samples), -1…1, at `sample_rate` Hz."""
 
@@ -31,6 +35,16 @@ class Latent(TypedDict, total=False):
 
     samples: Floats
     canvas: Floats
+
+
+def check_text(length: int) -> None:
+    """Reject a text that would exhaust the memory.
+
+    Raises:
+        ValueError: It has more than `MAX_TEXT` characters.
+    """
+    if length > MAX_TEXT:
+        raise ValueError(f"a text of {length:,} characters is too long for the embedded server (at most {MAX_TEXT:,})")
 
 
 def check_pixels(width: int, height: int, batch: int = 1, most: int = MAX_PIXELS) -> None:

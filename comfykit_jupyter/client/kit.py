@@ -130,7 +130,12 @@ class ComfyKit(BaseKit):
             print(result.status, result.msg, result.texts)
         """
         listen = self.executor_type == "websocket"
-        return await self._start(workflow, dict(params or {}), listen=listen).wait_for_result()
+        run = self._prepare(workflow, dict(params or {}), listen=listen)
+        try:
+            return await run.start().wait_for_result()
+        except (KeyboardInterrupt, SystemExit):
+            run.leave()
+            raise
 
     async def execute_json(
         self, workflow_json: Mapping[str, Any], params: Mapping[str, Any] | None = None
@@ -166,7 +171,12 @@ class ComfyKit(BaseKit):
             >>> kit.run("text.json", subject="a cat", style="ink").text
             'a cat, ink'
         """
-        return self.submit(workflow, values, **more).result()
+        run = self._prepare(workflow, {**(values or {}), **more})
+        try:
+            return run.start().result()
+        except (KeyboardInterrupt, SystemExit):  # between the two
+            run.leave()
+            raise
 
     def submit(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
         """Start a run and return at once. Errors are raised by `Run.result()` and `await run`.
@@ -184,11 +194,11 @@ class ComfyKit(BaseKit):
             >>> run.result().text
             'a cat, watercolor, morning light'
         """
-        return self._start(workflow, {**(values or {}), **more}, listen=True)
+        return self._prepare(workflow, {**(values or {}), **more}).start()
 
     def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - as in Run
         """Start a run under an ID of the caller's, which must be new: the server would run it twice."""
-        return self._start(workflow, dict(values), listen=True, id=id)
+        return self._prepare(workflow, dict(values), id=id).start()
 
     def attach(self, prompt_id: str) -> Run:
         """Find a job that was started elsewhere, or before the kernel restarted, and watch it to its end.
@@ -216,31 +226,33 @@ class ComfyKit(BaseKit):
         from comfykit_jupyter.client.running.attached import AttachedRun
 
         backend = self._get_backend(find_backend_of_job(id_, self._settings))
-        return AttachedRun(backend, id_, raise_on_error=self._settings.raise_on_error).begin()
+        return AttachedRun(backend, id_, raise_on_error=self._settings.raise_on_error).start()
 
-    def submit_bound(self, workflow: Workflow, binding: Binding, definitions: Definitions) -> Run:
-        """Start a run with values that `Workflow.bind` has checked and set, so that they are not checked again."""
-        return self._start(workflow, binding.params, listen=True, bound=(binding, definitions))
+    def prepare_bound(self, workflow: Workflow, binding: Binding, definitions: Definitions) -> Run:
+        """Return a run to be started, with values that `Workflow.bind` has checked and set; see `Submission`."""
+        return self._prepare(workflow, binding.params, bound=(binding, definitions))
 
-    def _start(
+    def _prepare(
         self,
         workflow: Any,
-        values: dict[str, Any],
+        values: Mapping[str, Any],
         *,
-        listen: bool,
+        listen: bool = True,
         id: str | None = None,  # noqa: A002 - as in Run
         bound: tuple[Binding, Definitions] | None = None,
     ) -> Run:
+        """Return a run that is not started yet: an interrupt can't lose it."""
         source, backend = self._locate(workflow)
-        run = Run(
+        return Run(
             backend,
             values,
             listen=listen,
             timeout=self._settings.timeout,
             raise_on_error=self._settings.raise_on_error,
             id=id,
+            read=lambda: read_workflow(source, backend),
+            bound=bound,
         )
-        return run.start(lambda: read_workflow(source, backend), bound)
 
     # -- looking before running ----------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
@@ -58,28 +58,41 @@ if hasattr(os, "register_at_fork"):
 
 
 class BackgroundTask(Generic[T]):
-    """A coroutine that runs on the background loop; `outcome` is its result for other threads."""
+    """A coroutine that runs on the background loop once it is started; `outcome` is its result for other threads.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+    It is assigned to a variable before it is started: an interrupt in between leaves nothing that can't be cancelled.
+
+    Args:
+        create: Creates the coroutine.
+    """
+
+    def __init__(self, create: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._coroutine = coroutine
+        self._create = create
         self._task: asyncio.Task[T] | None = None
         self._cancelled = False
         self._loop = get_loop()
-        self._loop.call_soon_threadsafe(self._start)
+
+    def start(self) -> BackgroundTask[T]:
+        """Start the coroutine, and return the task itself."""
+        self._loop.call_soon_threadsafe(self._ensure_task)
+        return self
 
     def cancel(self) -> None:
         """Cancel the coroutine. A second call has no effect: it would disturb the last requests."""
         self._loop.call_soon_threadsafe(self._cancel)
 
-    def _start(self) -> None:
-        self._task = self._loop.create_task(self._coroutine)
-        self._task.add_done_callback(self._set_outcome)
+    def _ensure_task(self) -> asyncio.Task[T]:
+        if self._task is None:
+            self._task = self._loop.create_task(self._create())
+            self._task.add_done_callback(self._set_outcome)
+        return self._task
 
     def _cancel(self) -> None:
-        if self._task is not None and not self._cancelled:
+        task = self._ensure_task()  # if an interrupt came before the start, its cleanup runs all the same
+        if not self._cancelled:
             self._cancelled = True
-            self._loop.call_soon(self._task.cancel)  # not before its first step: then its cleanup would never run
+            self._loop.call_soon(task.cancel)  # not before its first step: then its cleanup would never run
 
     def _set_outcome(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
@@ -106,9 +119,9 @@ def call(coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
     if is_loop_thread():
         coroutine.close()
         raise RuntimeError("this call would wait for itself in a callback: use `await`, or call it in another thread")
-    job = BackgroundTask(coroutine)
+    job = BackgroundTask(lambda: coroutine)
     try:
-        return wait(job.outcome, timeout)
+        return wait(job.start().outcome, timeout)
     except concurrent.futures.CancelledError:
         raise
     except (KeyboardInterrupt, TimeoutError):
@@ -147,7 +160,7 @@ async def await_on_loop(work: Coroutine[Any, Any, T] | BackgroundTask[T], *, lea
         work: The coroutine.
         leave: Whether it continues when the caller is cancelled; else it is cancelled as well.
     """
-    job = work if isinstance(work, BackgroundTask) else BackgroundTask(work)
+    job = work if isinstance(work, BackgroundTask) else BackgroundTask(lambda: work).start()
     waiter = asyncio.ensure_future(asyncio.wrap_future(job.outcome))
     try:
         while not waiter.done():

@@ -159,7 +159,7 @@ def test_job_lost_by_a_server_restart_is_reported(make_kit: MakeKit, gate: tuple
     name, node_gate = gate
     port = find_free_port()
     first = Sandbox(port=port, folder=tmp_path).start()
-    runs = [make_kit(first.url)._start(workflows.gated(name), {}, listen=listen) for listen in (True, False)]
+    runs = [make_kit(first.url)._prepare(workflows.gated(name), {}, listen=listen).start() for listen in (True, False)]
     node_gate.wait()
     for run in runs:
         wait_until_posted(run)

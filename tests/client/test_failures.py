@@ -136,7 +136,7 @@ async def test_removed_job_is_reported(either: ComfyKit, gate: tuple[str, Gate],
     name, node_gate = gate
     jobs.post(workflows.gated(name))
     node_gate.wait()
-    run = either._start(workflows.picture(), {}, listen=either.executor_type == "websocket")
+    run = either._prepare(workflows.picture(), {}, listen=either.executor_type == "websocket").start()
     await _wait_until_queued(run)
     await _delete(either.comfyui_url, run.prompt_id)
     result = await run.wait_for_result()

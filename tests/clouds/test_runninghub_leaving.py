@@ -75,7 +75,7 @@ def test_an_interrupt_warns_that_the_task_may_be_running(
 ) -> None:
     monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
     run = submit_held(kit, cloud, answered)
-    run._leave(run._get_job())
+    run.leave()
     assert "it may still run" in caplog.text
     answered.set()
     cloud.wait_for(lambda: cloud.tasks and cloud.task.cancels == 1)

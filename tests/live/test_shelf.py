@@ -120,7 +120,7 @@ async def test_cancelling_a_running_job_leaves_another_one_alone(
     way: str, kit: ComfyKit, shelf: Shelf, model: str
 ) -> None:
     workflow, long = shelf("text_to_image.json"), {**SMALL, "model": model, "steps": 1000}
-    run = kit._start(workflow, {**long, "seed": "random"}, listen=kit.executor_type == "websocket")
+    run = kit._prepare(workflow, {**long, "seed": "random"}, listen=kit.executor_type == "websocket").start()
     after = kit.submit(workflow, {**SMALL, "model": model, "seed": "random"})
     await until_running(run)
     if way == "cancel":

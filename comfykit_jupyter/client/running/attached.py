@@ -30,19 +30,15 @@ class AttachedRun(Run):
         super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
         self.changed_at = time.monotonic()  # a queue that was read earlier, for another run, may not contain it
 
-    def begin(self) -> AttachedRun:
-        """Begin to follow the job, and return the run itself."""
-        self._begin(self._follow)
-        return self
-
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller only stops the waiting."""
         return await loop.await_on_loop(self._get_job(), leave=True)
 
-    def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
+    def leave(self) -> None:
         """Let the job run on when the caller stops waiting."""
 
-    async def _follow(self) -> None:
+    async def _execute(self) -> None:
+        """Follow the job."""
         if self._server.has_object_info:
             await self._server.status()  # for the version in the result; an unreachable server is waited for
         if not self._server.accepts_client_ids and (

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Self
+
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend, Refused
@@ -36,7 +38,7 @@ _MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
 SETTLING = 3.0
 """Seconds in which a prompt whose response was lost must appear on the server."""
 
-_unfinished: list[Run] = []
+_unfinished: dict[Run, None] = {}
 
 
 def find_unfinished_runs() -> list[Run]:
@@ -57,6 +59,8 @@ class Run(ObservableRun):
         timeout: Seconds that it may take; after that the job is cancelled. None means no limit.
         raise_on_error: Whether `result()` raises `RunFailed` for a failed run.
         id: The run's own ID; a new one by default.
+        read: Reads the workflow; it is called on the background loop.
+        bound: See `Submission`.
 
     Attributes:
         id: The run's own ID.
@@ -79,6 +83,8 @@ class Run(ObservableRun):
         timeout: float | None = None,
         raise_on_error: bool = True,
         id: str | None = None,  # noqa: A002 - the best name for it
+        read: Callable[[], Awaitable[Workflow]] | None = None,
+        bound: tuple[Binding, Definitions] | None = None,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -93,13 +99,19 @@ class Run(ObservableRun):
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
         self._unconfirmed = False
-        self._submission: Submission | None = None
+        self._submission = None if read is None else Submission(server, self.id, read, values, self.on_note, bound)
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
+        self._is_left = False
 
     def __repr__(self) -> str:
         name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # long numbers begin alike
         return f"<Run {name} {self.progress}>"
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started, so that a job may exist."""
+        return self._job is not None
 
     @property
     def server(self) -> str:
@@ -142,8 +154,8 @@ class Run(ObservableRun):
             late = TimeoutError(f"not done within {timeout:g} s, the run continues: {self.progress}")
             hide_frames(late)
             raise late from None
-        except KeyboardInterrupt:
-            self._leave(job)
+        except (KeyboardInterrupt, SystemExit):
+            self.leave()
             raise
 
     def __await__(self) -> Generator[Any, None, ExecuteResult]:
@@ -166,9 +178,9 @@ class Run(ObservableRun):
             return
         if loop.is_loop_thread():
             raise RuntimeError("Run.cancel() would wait for itself in a callback: call it in another thread")
-        cancelling = loop.BackgroundTask(self._cancel())
+        cancelling = loop.BackgroundTask(self._cancel)
         try:
-            loop.wait(cancelling.outcome, CANCEL_TIMEOUT)
+            loop.wait(cancelling.start().outcome, CANCEL_TIMEOUT)
         except TimeoutError:  # the task continues until the server responds
             raise ServerError(
                 f"{self._server.url} does not respond: it has not accepted the cancellation yet"
@@ -176,19 +188,39 @@ class Run(ObservableRun):
 
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
-    def start(self, read: Callable[[], Awaitable[Workflow]], bound: tuple[Binding, Definitions] | None = None) -> Run:
-        """Start the run, and return it; the workflow is read on the background loop. See `Submission` for `bound`."""
-        submission = self._submission = Submission(self._server, self.id, read, self._values, self.on_note, bound)
-        self._begin(lambda: self._submit(submission))
+    def start(self) -> Self:
+        """Start the run, and return it.
+
+        Who also waits for it calls `leave` on an interrupt that comes between the start and the wait.
+        """
+        try:
+            self._job = loop.BackgroundTask(self._drive)
+            _unfinished[self] = None
+            self._job.start()
+        except BaseException:
+            self.leave()
+            raise
         return self
+
+    def leave(self) -> None:
+        """Cancel the job because its caller was interrupted; log a warning if the server does not confirm it in time.
+
+        A run that was not started, or has ended, is left as it is.
+        """
+        job = self._job
+        if job is None or self.done or self._is_left:
+            return
+        job.cancel()
+        self._is_left = True
+        with contextlib.suppress(TimeoutError):
+            loop.wait(job.outcome, loop.GRACE_PERIOD)
+        if self._is_sent and (self._unconfirmed or not self.done):
+            name = self.prompt_id if self._is_named else "whose ID is not known yet"
+            logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)
 
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller cancels the job on the server."""
         return await loop.await_on_loop(self._get_job())
-
-    def _begin(self, live: Callable[[], Awaitable[None]]) -> None:
-        _unfinished.append(self)
-        self._job = loop.BackgroundTask(self._drive(live))
 
     def _get_job(self) -> loop.BackgroundTask[ExecuteResult]:
         if self._job is None:
@@ -205,24 +237,17 @@ class Run(ObservableRun):
             raise self._failure
         return result.raise_for_status()
 
-    def _leave(self, job: loop.BackgroundTask[ExecuteResult]) -> None:
-        """Cancel when the caller stops waiting; log a warning if the server does not confirm it in time."""
-        job.cancel()
-        with contextlib.suppress(TimeoutError):
-            loop.wait(job.outcome, loop.GRACE_PERIOD)
-        if self._is_sent and (self._unconfirmed or not self.done):
-            name = self.prompt_id if self._is_named else "whose ID is not known yet"
-            logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)
-
     # -- its life, on the background loop ------------------------------------------------------------------------------
 
-    async def _drive(self, live: Callable[[], Awaitable[None]]) -> ExecuteResult:
+    async def _drive(self) -> ExecuteResult:
         """Take the run from the workflow to its result: every way out ends in `_settle`."""
+        if self._submission is not None:
+            self._submission.take_turn()
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
         try:
             if self._listen:
                 await self._server.listen(self)  # the socket opens while the workflow is prepared
-            await live()
+            await self._execute()
         except asyncio.CancelledError:
             await self._withdraw()
         except ComfyKitError as error:
@@ -238,8 +263,11 @@ class Run(ObservableRun):
                 self._submission.pass_turn()
         return self._settle()
 
-    async def _submit(self, submission: Submission) -> None:
+    async def _execute(self) -> None:
         """Send the prompt with its files, and follow the job."""
+        submission = self._submission
+        if submission is None:
+            raise RuntimeError("the run has no workflow")
         self.workflow = await submission.read()
         self._warnings += self.workflow.notes
         binding = await submission.bind(self.workflow)
@@ -310,7 +338,7 @@ class Run(ObservableRun):
                 self._warnings.append(f"the job may still run: the server has not confirmed its end ({why})")
                 self._unconfirmed = True
                 if self._submission is not None and not self._submission.is_answered:
-                    loop.BackgroundTask(self._cancel_job())  # cancels as soon as the server responds
+                    loop.BackgroundTask(self._cancel_job).start()  # cancels as soon as the server responds
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:
@@ -381,7 +409,7 @@ class Run(ObservableRun):
         ):
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
         self._set_result(result)
-        _unfinished.remove(self)
+        _unfinished.pop(self, None)
         return result
 
     def _compute_duration(self) -> float | None:

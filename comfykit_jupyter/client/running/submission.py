@@ -28,7 +28,7 @@ TURN = 10.0
 
 
 class Submission:
-    """What is sent for one run. The submissions to a server are posted in the order in which they were created.
+    """What is sent for one run. The submissions to a server are posted in the order in which they were started.
 
     Args:
         server: Where it goes.
@@ -64,8 +64,12 @@ class Submission:
         self._posting: asyncio.Task[Accepted] | None = None
         self._replied = asyncio.Event()
         self._replied.set()
-        self._before, self._turn = server.last_turn, asyncio.Event()
-        server.last_turn = self._turn
+        self._before: asyncio.Event | None = None
+        self._turn = asyncio.Event()
+
+    def take_turn(self) -> None:
+        """Take a place after the submissions that were started before."""
+        self._before, self._server.last_turn = self._server.last_turn, self._turn
 
     async def read(self) -> Workflow:
         """Read the workflow, and convert it to a prompt.

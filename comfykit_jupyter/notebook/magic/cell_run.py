@@ -46,10 +46,10 @@ class CellRunner:
         self._view: RunView | None = None
 
     def show(self, run: Run, title: str, name: str | None = None, *, attached: bool = False) -> ExecuteResult:
-        """Show a run until it ends, and return its result.
+        """Start a run, show it until it ends, and return its result.
 
         Args:
-            run: The run.
+            run: The run; an attached one is started already.
             title: What the view and a failure call it.
             name: The variable to assign the result to.
             attached: Whether the run was started elsewhere, so that ■ stops watching it instead of cancelling it.
@@ -71,19 +71,19 @@ class CellRunner:
     def _wait(self, run: Run, title: str, *, attached: bool) -> ExecuteResult:
         """Show the live view until the run ends, then put the static result in its place."""
         output, view = CellOutput(), self._get_view()
-        if view is not None:
-            with view.hold_changes():
-                view.title, view.status, view.progress = title, "queued", {"prompt_id": run.id}
-                address = run.server.partition("://")[2]
-                view.server = {"address": address, "state": "busy", "message": "", "version": None}
-            view.show(run)
-            output.show(view)
         try:
+            if not attached:
+                run.start()
+            if view is not None:
+                self._show_live(run, title, output, view)
             result = _wait_for_result(run)
         except KeyboardInterrupt:
+            if not run.started:
+                raise
             if attached and not run.done:
                 self._detach(run, output, view)
-            result = _wait_for_result(run, CANCEL_SECONDS)  # the kit has cancelled the job on the server
+            run.leave()
+            result = _wait_for_result(run, CANCEL_SECONDS)
         bundle = build_static_bundle(result)
         if view is None:
             output.show(bundle)
@@ -92,6 +92,14 @@ class CellRunner:
             writer.post(view.stage.clear)
             writer.drain(VIEW_SECONDS)
         return result
+
+    def _show_live(self, run: Run, title: str, output: CellOutput, view: RunView) -> None:
+        with view.hold_changes():
+            view.title, view.status, view.progress = title, "queued", {"prompt_id": run.id}
+            address = run.server.partition("://")[2]
+            view.server = {"address": address, "state": "busy", "message": "", "version": None}
+        view.show(run)
+        output.show(view)
 
     def _detach(self, run: Run, output: CellOutput, view: RunView | None) -> NoReturn:
         """Leave a run that continues, and say so in the cell."""

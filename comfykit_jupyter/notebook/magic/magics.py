@@ -122,7 +122,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
         binding = workflow.bind(values, definitions)  # a wrong value fails before the cell shows a run
-        return self._runner.show(kit.submit_bound(workflow, binding, definitions), workflow.name, name)
+        return self._runner.show(kit.prepare_bound(workflow, binding, definitions), workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:
         kit = self._get_kit(call)

@@ -165,6 +165,9 @@ class Follower(Listener, Protocol):
     async def doubt(self, timeout: float) -> None:
         """Return when it has ended, when there is reason to ask the server, or after `timeout` seconds."""
 
+    async def wait_for_end(self) -> None:
+        """Return when the outcome is known."""
+
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """Handle the record of its end, as in ComfyUI's history. This is the truth."""
 

@@ -44,6 +44,7 @@ class ObservableRun:
         self._result: ExecuteResult | None = None
         self._cancelling = False
         self._check_needed = asyncio.Event()
+        self._finished = asyncio.Event()
         self._subscribers: dict[object, tuple[OnProgress | None, OnPreview | None, OnDone | None]] = {}
 
     @property
@@ -112,6 +113,10 @@ class ObservableRun:
         if not self._state.finished:
             self._check_needed.clear()
 
+    async def wait_for_end(self) -> None:
+        """Wait until the outcome is known."""
+        await self._finished.wait()
+
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Apply an event of the server."""
         state = apply_event(self._state, event, time.monotonic())
@@ -160,6 +165,7 @@ class ObservableRun:
         self._state = state
         if state.finished:
             self._check_needed.set()
+            self._finished.set()
         for progress, _, _ in list(self._subscribers.values()):
             if progress is not None:
                 _call(progress, self.progress)

@@ -83,34 +83,59 @@ class RunPoller:
             now = time.monotonic()
             everywhere = heard or lost or (pause > LOOK_QUEUE and (run.waiting or now - queue_at > LOOK_AGAIN))
             try:
-                await self._look_for(run, everywhere=everywhere)
+                await self._look_until_end(run, everywhere=everywhere)
                 away_since, lost = None, False
                 queue_at = now if everywhere else queue_at
             except ServerError as error:
-                away_since = self._note_failure(run, away_since, error)
+                away_since = self._note_failure(run, now if away_since is None else away_since, error)
                 pause = max(pause, LOOK_QUEUE)
                 queue_at = float("-inf")
+
+    async def _look_until_end(self, run: Follower, *, everywhere: bool) -> None:
+        """Ask the server for a run, unless its end becomes known meanwhile: the server may take long to answer."""
+        look = asyncio.ensure_future(self._look_for(run, everywhere=everywhere))
+        end = asyncio.ensure_future(run.wait_for_end())
+        try:
+            await asyncio.wait({look, end}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            look.cancel()
+            end.cancel()
+            await asyncio.wait({look, end})
+            failure = None if look.cancelled() else look.exception()
+        if failure is not None and not run.ended:
+            raise failure
 
     async def _look_for(self, run: Follower, *, everywhere: bool) -> None:
         """Ask the server for a run: in the history, and with `everywhere` also in the queue.
 
         A job moves from the queue to the history. If it is in neither, read in this order, the server does not know it.
+        A job in the queue is alive, even if the history can't be read.
         """
-        if not (everywhere and run.waiting) and (entry := await self._server.read_record(run.prompt_id)) is not None:
+        failure: ServerError | None = None
+        if not (everywhere and run.waiting):
+            try:
+                entry = await self._server.read_record(run.prompt_id)
+            except ServerError as error:
+                failure = error
+            else:
+                if entry is not None:
+                    run.on_history(entry)
+                if entry is not None or not everywhere:
+                    return
+        queue = await self._get_queue(run.changed_at)
+        if is_queued(queue, run.prompt_id):
+            run.on_queue(rename_queued(queue, run.prompt_id, run.id))
+        elif failure is not None:
+            raise failure
+        elif (entry := await self._server.read_record(run.prompt_id)) is not None:
             run.on_history(entry)
-        elif everywhere:
-            queue = await self._get_queue(run.changed_at)
-            if is_queued(queue, run.prompt_id):
-                run.on_queue(rename_queued(queue, run.prompt_id, run.id))
-            elif (entry := await self._server.read_record(run.prompt_id)) is not None:
-                run.on_history(entry)
-            elif not run.ended:
-                run.on_missing()
+        elif not run.ended:
+            run.on_missing()
 
-    def _note_failure(self, run: Follower, since: float | None, error: ServerError) -> float:
+    def _note_failure(self, run: Follower, since: float, error: ServerError) -> float:
         """Give a run up if the server has been away for too long. Return since when it is."""
         now = time.monotonic()
-        since = now if since is None else since
+        since = max(since, self._server.events.get_last_heard(run.id))
         if now - since > self._patience or error.status in (401, 403):
             message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
             run.on_failed(RunError("unreachable", message))

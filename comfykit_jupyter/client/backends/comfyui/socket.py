@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -49,6 +50,7 @@ class EventSocket:
         self._url = _build_url(settings.comfyui_url, self.client_id)
         self._listeners: dict[str, list[Listener]] = {}
         self._ids: dict[str, str] = {}
+        self._heard_at: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
@@ -76,6 +78,10 @@ class EventSocket:
         for listener in self._listeners.get(id, ()):
             listener.on_break()
 
+    def get_last_heard(self, id: str) -> float:  # noqa: A002 - as in Run
+        """Return when the last event of a run came, on the monotonic clock: so long ago the server was there."""
+        return self._heard_at.get(id, float("-inf"))
+
     def unsubscribe(self, prompt_id: str, listener: Listener) -> None:
         """Send a run no more events."""
         left = [each for each in self._listeners.get(prompt_id, ()) if each is not listener]
@@ -83,6 +89,7 @@ class EventSocket:
             self._listeners[prompt_id] = left
             return
         self._listeners.pop(prompt_id, None)
+        self._heard_at.pop(prompt_id, None)
         self._ids = {theirs: own for theirs, own in self._ids.items() if own != prompt_id}
         if self._running == prompt_id:
             self._running = None
@@ -141,6 +148,7 @@ class EventSocket:
         id_ = self._ids.get(prompt_id, prompt_id)
         if listeners := self._listeners.get(id_):
             self._running = id_
+            self._heard_at[id_] = time.monotonic()
             event["data"]["prompt_id"] = id_
             for listener in listeners:
                 listener.on_event(event)

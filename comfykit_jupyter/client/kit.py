@@ -129,6 +129,7 @@ class ComfyKit(BaseKit):
             result = await kit.execute("text.json", {"subject": "a cat"})
             print(result.status, result.msg, result.texts)
         """
+        loop.check_asyncio()  # before the run starts
         listen = self.executor_type == "websocket"
         run = self._prepare(workflow, dict(params or {}), listen=listen)
         try:

@@ -159,7 +159,16 @@ async def await_on_loop(work: Coroutine[Any, Any, T] | BackgroundTask[T], *, lea
     Args:
         work: The coroutine.
         leave: Whether it continues when the caller is cancelled; else it is cancelled as well.
+
+    Raises:
+        RuntimeError: The caller does not run in asyncio. A coroutine has not been started.
     """
+    try:
+        check_asyncio()
+    except RuntimeError:
+        if not isinstance(work, BackgroundTask):
+            work.close()
+        raise
     job = work if isinstance(work, BackgroundTask) else BackgroundTask(lambda: work).start()
     waiter = asyncio.ensure_future(asyncio.wrap_future(job.outcome))
     try:
@@ -201,6 +210,16 @@ async def wait_for(work: Awaitable[T], seconds: float) -> T:
         if task.cancelled():
             raise asyncio.TimeoutError
     return task.result()
+
+
+def check_asyncio() -> None:
+    """Raise RuntimeError if the caller does not run in asyncio, but in trio for example."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        error = RuntimeError("`await` needs asyncio: in trio, call kit.run(…) with trio.to_thread.run_sync")
+        hide_frames(error)
+        raise error from None
 
 
 def is_loop_thread() -> bool:

@@ -146,6 +146,16 @@ async def test_runs_from_many_loops_and_threads_at_once(kit: ComfyKit) -> None:
     assert [result.texts[0] for result in here] == [f"here {number}" for number in range(5)]
 
 
+def test_await_outside_of_asyncio_is_rejected_before_anything_begins(kit: ComfyKit, jobs: Jobs) -> None:
+    before = kit.history(100)
+    for awaited in (kit.execute(workflows.text()), kit.check(workflows.text())):
+        with pytest.raises(RuntimeError, match="needs asyncio: in trio, call") as caught:
+            awaited.send(None)  # as trio does
+        assert caught.value.__suppress_context__
+    assert jobs.queue() == []
+    assert kit.history(100) == before
+
+
 def test_callback_can_read_the_result_only_after_the_end(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     name, node_gate = gate
     run = kit.submit(workflows.gated(name))

@@ -297,6 +297,13 @@ def test_invalid_message_is_answered_with_an_error(page: Page, message: dict[str
     assert answer["error"]
 
 
+@pytest.mark.parametrize("kind", ["[]", "{}", "None", "7", "'no such kind'", "['hello']"])
+def test_message_of_an_unknown_kind_is_ignored(page: Page, kind: str) -> None:
+    show_form(page, 'kit.form("picture.json")')
+    cell = page.run(f"form._on_message(form, {{'kind': {kind}, 'id': '1'}}, [])")
+    assert cell.status == "ok", cell.error
+
+
 def test_page_cannot_set_traits(page: Page) -> None:
     model = show_form(page, 'kit.form("picture.json")')
     page.update(model, {"values": {"width": -1}, "status": "completed", "title": "<b>"})

@@ -22,8 +22,7 @@ def cycle(count, run):
 def left():
     writer.drain(20)
     for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.cancel()
+        if thread.name == "comfykit-watch":  # it ends when the form has been closed
             thread.join(20)
     gc.collect()
     return sum(reference() is not None for reference in seen)

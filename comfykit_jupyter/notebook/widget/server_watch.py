@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 FIRST_SECONDS = 1.0
 """Time to the first check; it doubles with each check."""
@@ -12,7 +16,7 @@ MAX_SECONDS = 60.0
 
 
 class ServerWatch:
-    """Calls a check in a thread of its own, since the server may not answer.
+    """Calls a check in a thread of its own, since the server may not answer. The thread lasts until none is scheduled.
 
     Args:
         check: Called for each check, never twice at once. Returns whether to check again.
@@ -20,8 +24,9 @@ class ServerWatch:
 
     def __init__(self, check: Callable[[], bool]) -> None:
         self._check = check
-        self._checking = threading.Lock()
-        self._timer: threading.Timer | None = None
+        self._changed = threading.Condition()
+        self._due: float | None = None
+        self._thread: threading.Thread | None = None
         self._pause = FIRST_SECONDS
 
     def start(self) -> None:
@@ -35,19 +40,43 @@ class ServerWatch:
 
     def stop(self) -> None:
         """Stop checking."""
-        if self._timer is not None:
-            self._timer.cancel()
+        with self._changed:
+            self._due = None
+            self._changed.notify()
 
     def _schedule(self, seconds: float) -> None:
         """Check after some seconds, and not before."""
-        self.stop()
-        self._timer = threading.Timer(seconds, self._run)
-        self._timer.daemon = True
-        self._timer.start()
+        with self._changed:
+            self._due = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="comfykit-watch", daemon=True)
+                self._thread.start()
+            self._changed.notify()
 
     def _run(self) -> None:
-        with self._checking:  # so that reports come in the order of the checks
-            again = self._check()
-        if again:
-            self._schedule(self._pause)
-            self._pause = min(2 * self._pause, MAX_SECONDS)
+        while self._wait_until_due():
+            try:
+                again = self._check()
+            except Exception:
+                logger.exception("a check of the server failed")
+                again = False
+            if again:
+                self._schedule_again()
+
+    def _schedule_again(self) -> None:
+        with self._changed:
+            if self._due is None:
+                self._due = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, MAX_SECONDS)
+
+    def _wait_until_due(self) -> bool:
+        """Wait for the time of the next check; return False, and end the thread, if none is scheduled."""
+        with self._changed:
+            while self._due is not None:
+                left = self._due - time.monotonic()
+                if left <= 0:
+                    self._due = None
+                    return True
+                self._changed.wait(left)
+            self._thread = None
+            return False

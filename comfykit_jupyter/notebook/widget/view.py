@@ -141,11 +141,12 @@ class RunView(anywidget.AnyWidget):
         """Ignore traits that a page sets: a page sends messages, which are checked."""
 
     def _on_message(self, _widget: object, content: Any, buffers: Sequence[Any]) -> None:
-        if isinstance(content, dict) and content.get("kind") == "painted":
+        kind = content.get("kind") if isinstance(content, dict) else None
+        if kind == "painted":
             writer.post(partial(self._on_painted, content))
-        if not isinstance(content, dict) or content.get("kind") not in self.handlers:
+        if not isinstance(kind, str) or kind not in self.handlers:
             return
-        schedule, handler = self.handlers[content["kind"]]
+        schedule, handler = self.handlers[kind]
         schedule(partial(self._answer, handler, content, buffers))
 
     def _answer(self, handler: Handler, content: dict[str, Any], buffers: Sequence[Any]) -> None:

@@ -84,7 +84,7 @@ def test_scripted_responses_come_in_order_then_normal_ones(cloud: RunningHub, as
 
 
 def test_an_unknown_endpoint_cannot_be_scripted(cloud: RunningHub) -> None:
-    with pytest.raises(ValueError, match="no endpoint 'creat'"):
+    with pytest.raises(ValueError, match="unknown endpoint 'creat'"):
         cloud.answer("creat", 421)
 
 

@@ -112,7 +112,7 @@ def test_uploads_in_progress_are_shown(page: Page, cloud: RunningHub) -> None:
     page.wait(lambda: "image" in model.state["values"])
     cloud.answer("v2/upload", slowly)
     page.ask(model, "run")
-    page.wait(lambda: model.state["progress"].get("note") == "Sending image")
+    page.wait(lambda: model.state["progress"].get("note") == "Uploading image")
     slowly.event.set()
     page.wait(lambda: model.state["runs"])
     assert model.state["runs"][0]["status"] == "completed"

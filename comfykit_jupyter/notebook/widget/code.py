@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, SourceError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.local_files import compute_digest, strip_folders
 from comfykit_jupyter.client.results.media import Media
@@ -99,7 +99,7 @@ def _is_unchanged(path: str, uploaded: str) -> bool:
     digest = _DIGEST.match(uploaded)
     try:
         return digest is None or compute_digest(Path(path).expanduser())[0].startswith(digest[1])
-    except OSError:
+    except SourceError:
         return path.startswith(("http://", "https://"))
 
 

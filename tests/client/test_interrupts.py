@@ -14,7 +14,7 @@ import pytest
 
 import comfykit_jupyter
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 from . import workflows
 from .conftest import Jobs

@@ -7,7 +7,7 @@ from .kernels import Page
 MAKE = """
 import gc, threading, weakref
 from ipywidgets.widgets.widget import _instances as widgets
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.widget.writer import writer
 
 def cycle(count, run):

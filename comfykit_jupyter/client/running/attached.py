@@ -12,6 +12,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.progress.progress import RunError
@@ -32,7 +33,9 @@ class AttachedRun(Run):
 
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller only stops the waiting."""
-        return await loop.await_on_loop(self._get_job(), leave=True)
+        result = await loop.await_on_loop(self._get_job(), leave=True)
+        registry.mark_seen(self)
+        return result
 
     def leave(self) -> None:
         """Let the job run on when the caller stops waiting."""
@@ -48,7 +51,8 @@ class AttachedRun(Run):
         await self._server.follow(self, listen=True, lost=True)
 
     @property
-    def _is_sent(self) -> bool:
+    def sent(self) -> bool:
+        """True: the job exists, as far as is known."""
         return True
 
     def _compute_duration(self) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.preview import Preview
+from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import (
     Progress,
@@ -86,6 +87,7 @@ class ObservableRun:
             if progress is not None:
                 _call(progress, self.progress)
             if self._result is not None and done is not None:
+                registry.mark_seen(self)
                 _call(done, self._result)
 
         def end() -> None:
@@ -180,6 +182,7 @@ class ObservableRun:
         subscribers, self._subscribers = list(self._subscribers.values()), {}
         for _, _, done in subscribers:
             if done is not None:
+                registry.mark_seen(self)
                 _call(done, result)
 
     def _request_check(self) -> None:

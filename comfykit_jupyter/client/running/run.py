@@ -18,7 +18,7 @@ from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
-from comfykit_jupyter.client.running import timings
+from comfykit_jupyter.client.running import registry, timings
 from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.refusal import format_error, format_node_errors, to_refused_state
 from comfykit_jupyter.client.running.submission import Submission
@@ -37,13 +37,6 @@ _MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
 """Kinds of errors after which the job may still run."""
 SETTLING = 3.0
 """Seconds in which a prompt whose response was lost must appear on the server."""
-
-_unfinished: dict[Run, None] = {}
-
-
-def find_unfinished_runs() -> list[Run]:
-    """Return the runs of this process that have not ended, oldest first."""
-    return [run for run in list(_unfinished) if not run.done]
 
 
 class Run(ObservableRun):
@@ -112,6 +105,12 @@ class Run(ObservableRun):
     def started(self) -> bool:
         """Whether it was started, so that a job may exist."""
         return self._job is not None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the server has answered its prompt, so that the job no longer needs this process."""
+        submission = self._submission
+        return submission is None or (submission.posted_at is not None and submission.is_answered)
 
     @property
     def server(self) -> str:
@@ -195,7 +194,7 @@ class Run(ObservableRun):
         """
         try:
             self._job = loop.BackgroundTask(self._drive)
-            _unfinished[self] = None
+            registry.add(self)
             self._job.start()
         except BaseException:
             self.leave()
@@ -214,13 +213,15 @@ class Run(ObservableRun):
         self._is_left = True
         with contextlib.suppress(TimeoutError):
             loop.wait(job.outcome, loop.GRACE_PERIOD)
-        if self._is_sent and (self._unconfirmed or not self.done):
+        if self.sent and (self._unconfirmed or not self.done):
             name = self.prompt_id if self._is_named else "whose ID is not known yet"
             logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)
 
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller cancels the job on the server."""
-        return await loop.await_on_loop(self._get_job())
+        result = await loop.await_on_loop(self._get_job())
+        registry.mark_seen(self)
+        return result
 
     def _get_job(self) -> loop.BackgroundTask[ExecuteResult]:
         if self._job is None:
@@ -231,6 +232,7 @@ class Run(ObservableRun):
         return self._return_or_raise(await self.wait_for_result())
 
     def _return_or_raise(self, result: ExecuteResult) -> ExecuteResult:
+        registry.mark_seen(self)
         if result.status == "completed" or not self._raise_on_error:
             return result
         if self._failure is not None:
@@ -317,7 +319,7 @@ class Run(ObservableRun):
             self._job.cancel()
 
     @property
-    def _is_sent(self) -> bool:
+    def sent(self) -> bool:
         """Whether the server may know the job."""
         return self._submission is not None and self._submission.posted_at is not None
 
@@ -329,7 +331,7 @@ class Run(ObservableRun):
     async def _withdraw(self) -> None:
         """Cancel the job because the caller left or the time is over, and find out how it ended."""
         self._cancelling = True
-        if self._is_sent and not self._state.finished:
+        if self.sent and not self._state.finished:
             try:
                 await loop.wait_for(self._cancel_job(), CANCEL_TIMEOUT)
                 await loop.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
@@ -350,9 +352,9 @@ class Run(ObservableRun):
 
     async def _cancel(self) -> None:
         self._cancelling = True
-        if self._is_sent:
+        if self.sent:
             await self._cancel_job()
-        if not self._is_sent:  # also after a rejection: the prompt would be posted again
+        if not self.sent:  # also after a rejection: the prompt would be posted again
             self._get_job().cancel()
 
     async def _cancel_job(self) -> None:
@@ -382,7 +384,7 @@ class Run(ObservableRun):
         seeds = dict(binding.seeds) if binding else {}
         result = ExecuteResult(
             status="completed" if state.status == "completed" else "failed",
-            prompt_id=self.prompt_id if self._is_sent and self._is_named else None,
+            prompt_id=self.prompt_id if self.sent and self._is_named else None,
             duration=self._compute_duration(),
             msg=format_error(state.error),
             error=state.error,
@@ -408,8 +410,8 @@ class Run(ObservableRun):
             and not (state.error and state.error.kind in _MAY_STILL_RUN)
         ):
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
+        registry.remove(self, None if state.error is None or state.error.stopped else result.msg)
         self._set_result(result)
-        _unfinished.pop(self, None)
         return result
 
     def _compute_duration(self) -> float | None:

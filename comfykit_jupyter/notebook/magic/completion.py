@@ -14,7 +14,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.keep import KeepMode
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
 from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow

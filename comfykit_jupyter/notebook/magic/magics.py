@@ -12,7 +12,7 @@ from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.widget.previews import Previews
 from comfykit_jupyter.notebook.widget.run_summaries import RunSummaries, get_final_status
 from comfykit_jupyter.notebook.widget.writer import writer

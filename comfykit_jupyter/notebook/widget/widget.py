@@ -14,7 +14,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_values
-from comfykit_jupyter.client.running.run import find_unfinished_runs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput

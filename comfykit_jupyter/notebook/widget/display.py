@@ -9,19 +9,24 @@ from __future__ import annotations
 import html
 import threading
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.client.results.wording import format_result
 from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
 
 STATIC_RUNS = 3
 """Runs in the static output of a form; they share the space of one."""
+REFRESH_TIMEOUT = 2.0
+"""Seconds that the end of a cell waits for the static output of runs that have ended."""
 
 
 class CellOutput:
@@ -58,16 +63,24 @@ class StaticOutput:
         self._output = CellOutput()
         self._runs: deque[ExecuteResult] = deque(maxlen=STATIC_RUNS)
         self._lock = threading.Lock()
+        self._refreshing: Future[None] | None = None
 
     def show(self) -> None:
         """Display it in the running cell."""
         self._output.show(self._build_bundle())
+        _settle_after_cells(self)
 
     def add(self, result: ExecuteResult) -> None:
         """Add a run that has ended. Returns at once; the cell is updated in the background."""
         self._runs.appendleft(result)
         if self._output.is_displayed:
-            run_in_background(self._refresh)
+            self._refreshing = run_in_background(self._refresh)
+
+    def settle(self) -> None:
+        """Wait until it shows the runs that have ended, at most for `REFRESH_TIMEOUT`."""
+        writer.drain(REFRESH_TIMEOUT)  # it is told of a run's end in the writer's thread
+        if self._refreshing is not None:
+            wait([self._refreshing], REFRESH_TIMEOUT)
 
     def _refresh(self) -> None:
         with self._lock:  # so that an older bundle never replaces a newer one
@@ -81,6 +94,25 @@ class StaticOutput:
         parts = "".join(run["text/html"] for run in runs)
         text = "\n".join(run["text/plain"] for run in runs)
         return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}
+
+
+def _settle_after_cells(output: StaticOutput) -> None:
+    """Let each cell end when the static output is up to date: between cells, `nbclient` drops what is displayed."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+    reference = weakref.ref(output)
+
+    def settle(_: object) -> None:
+        found = reference()
+        if found is None:
+            shell.events.unregister("post_run_cell", settle)
+        else:
+            found.settle()
+
+    shell.events.register("post_run_cell", settle)
 
 
 def build_static_bundle(result: ExecuteResult) -> dict[str, Any]:

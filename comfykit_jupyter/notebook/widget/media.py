@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ def _get_workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(4, thread_name_prefix="comfykit-media")
 
 
-def run_in_background(job: Callable[[], object]) -> None:
+def run_in_background(job: Callable[[], object]) -> Future[None]:
     """Run a slow job (a download, a thumbnail, a request to the server) in a worker thread. Returns at once."""
-    _get_workers().submit(_run_logged, job)
+    return _get_workers().submit(_run_logged, job)
 
 
 def _run_logged(job: Callable[[], object]) -> None:

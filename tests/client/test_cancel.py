@@ -18,6 +18,8 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, RunFailed, ServerError
+from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 
@@ -77,6 +79,40 @@ def test_queued_job_is_removed_and_other_jobs_continue(
         assert entry is not None
         assert entry["status"]["status_str"] == "success"
     assert jobs.history(mine.prompt_id) is None
+
+
+def test_runs_that_are_cancelled_together_share_their_requests(
+    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, node_gate = gate
+    kit = make_kit(proxy.url)
+    runs = [kit.submit(workflows.gated(name)) for _ in range(20)]
+    others = jobs.post(workflows.picture(prefix="somebody else's"))
+    node_gate.wait()
+    for run in runs:
+        wait_for(run, lambda run: is_known(run) or run.status == "running")
+    waiting = [run.prompt_id for run in runs if run.status == "queued"]
+    asked = len(proxy.requests("GET", "/queue"))
+    cancel_runs(runs)
+    (deletion,) = proxy.requests("POST", "/queue")
+    assert json.loads(deletion.body) == {"delete": sorted(waiting)}
+    assert len(proxy.requests("POST", "/interrupt")) == 1
+    assert len(proxy.requests("GET", "/queue")) - asked < 10
+    for run in runs:
+        with pytest.raises(RunFailed):
+            run.result()
+        assert run.status == "cancelled"
+    make_kit().run(workflows.text("after all of them"))
+    entry = jobs.history(others)
+    assert entry is not None
+    assert entry["status"]["status_str"] == "success"
+
+
+def test_many_waiting_runs_look_at_the_queue_less_often(kit: ComfyKit) -> None:
+    poller = kit._get_backend(ComfyUI).poller
+    assert poller._watch_queue == 0.5
+    poller._followed = 500
+    assert poller._watch_queue == 10
 
 
 def test_cancelling_a_finished_run_changes_nothing(kit: ComfyKit) -> None:

@@ -19,6 +19,7 @@ from comfykit_jupyter.client.backends.base import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
 from comfykit_jupyter.client.running import registry, timings
+from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT, cancel_runs
 from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.refusal import format_error, format_node_errors, to_refused_state
 from comfykit_jupyter.client.running.submission import Submission
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CANCEL_TIMEOUT = 5.0
-"""Seconds in which the server must accept a cancellation, and again in which it must confirm the end of the job."""
 _MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
 """Kinds of errors after which the job may still run."""
 SETTLING = 3.0
@@ -173,17 +172,7 @@ class Run(ObservableRun):
             run = kit.submit("text_to_image.json", prompt="a fox")
             run.cancel()
         """
-        if self.done:
-            return
-        if loop.is_loop_thread():
-            raise RuntimeError("Run.cancel() would wait for itself in a callback: call it in another thread")
-        cancelling = loop.BackgroundTask(self._cancel)
-        try:
-            loop.wait(cancelling.start().outcome, CANCEL_TIMEOUT)
-        except TimeoutError:  # the task continues until the server responds
-            raise ServerError(
-                f"{self._server.url} does not respond: it has not accepted the cancellation yet"
-            ) from None
+        cancel_runs([self], CANCEL_TIMEOUT)
 
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
@@ -350,7 +339,8 @@ class Run(ObservableRun):
             message = "cancelled; the server has not confirmed it" if self._unconfirmed else "cancelled"
             self._end("cancelled", self._state.error or RunError("cancelled", message))
 
-    async def _cancel(self) -> None:
+    async def request_cancellation(self) -> None:
+        """Cancel the job, on the background loop; return when the server has accepted it."""
         self._cancelling = True
         if self.sent:
             await self._cancel_job()

@@ -12,6 +12,7 @@ from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
+from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 HISTORY_LIMIT = 10
 """Jobs that `%comfykit history` lists without a number."""
+CANCELLED_NAMES = 10
+"""Prompt IDs that `%comfykit cancel` prints."""
 COMPLETION_LENGTH = 60
 """Characters of a name from a server that completion offers; a longer one is not offered."""
 COMPLETION_IDS = 1000
@@ -143,9 +146,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
                     f"cancel: no unfinished run of this kernel has the prompt ID {wanted[:NAME_LENGTH]!r}; "
                     "%comfykit status lists them"
                 )
-        for run in runs:
-            run.cancel()
-        print(f"cancelled {', '.join(run.prompt_id for run in runs)}" if runs else "nothing to cancel")
+        cancel_runs(runs)
+        names = ", ".join(run.prompt_id for run in runs[:CANCELLED_NAMES])
+        more = len(runs) - CANCELLED_NAMES
+        print(f"cancelled {names}{f' and {more} more' if more > 0 else ''}" if runs else "nothing to cancel")
 
     # -- workflows -----------------------------------------------------------------------------------------------------
 

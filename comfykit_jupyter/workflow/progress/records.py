@@ -60,9 +60,9 @@ def find_queued_items(items: Any) -> list[list[Any]]:
     return [item for item in items if isinstance(item, list) and len(item) > 1] if isinstance(items, list) else []
 
 
-def is_queued(queue: Mapping[str, Any], prompt_id: str) -> bool:
-    """Return whether a job is queued or running."""
-    return any(prompt_id in find_queued_ids(queue.get(part)) for part in _HALVES)
+def find_all_queued_ids(queue: Mapping[str, Any]) -> frozenset[str]:
+    """Return the prompt IDs of all jobs that are queued or running."""
+    return frozenset().union(*(find_queued_ids(queue.get(part)) for part in _HALVES))
 
 
 def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from weakref import finalize
 
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, Order, Refused, Server
 from comfykit_jupyter.client.backends.comfyui import jobs
+from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
 from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
@@ -25,7 +26,7 @@ from comfykit_jupyter.client.transport.connection import Connection, describe_re
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import find_queued_ids, find_queued_items, is_queue, is_record
+from comfykit_jupyter.workflow.progress.records import find_queued_items, is_queue, is_record
 
 if TYPE_CHECKING:
     import httpx
@@ -63,6 +64,7 @@ class ComfyUI(Backend):
             self._forgotten.detach()
             self._forgotten = None
         self._defining = asyncio.Lock()
+        self._canceller = Canceller(self)
         self.poller = RunPoller(self, self._settings.patience)
         self.events = EventSocket(self._settings)
 
@@ -379,19 +381,7 @@ class ComfyUI(Backend):
 
     async def cancel(self, prompt_id: str) -> bool:
         """Cancel a queued or running job; never another one. Return whether it was there."""
-        found = False
-        for _ in range(3):  # it may start between the two requests
-            queue = await self.read_queue()
-            if prompt_id in find_queued_ids(queue.get("queue_pending")):
-                await self.request("POST", "/queue", json={"delete": [prompt_id]})
-                found = True
-            elif prompt_id in find_queued_ids(queue.get("queue_running")):
-                # an old server ignores the ID and stops whatever runs: that is our job, by the queue
-                await self.request("POST", "/interrupt", json={"prompt_id": prompt_id})
-                return True
-            else:
-                break
-        return found
+        return await self._canceller.cancel(prompt_id)
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, events: EventSocket) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from comfykit_jupyter.client.backends.base import Follower
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.progress.records import is_queued, rename_queued
+from comfykit_jupyter.workflow.progress.records import find_all_queued_ids, rename_queued
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
@@ -29,6 +29,8 @@ LOOK_AGAIN = 5.0
 """Seconds between two looks at the queue for a running job: it may have been removed."""
 WATCH_QUEUE = 0.5
 """Seconds between two looks while the socket is trusted, for a queued run."""
+WATCH_SHARE = 0.02
+"""The same for each followed run, if that is longer: a thousand runs that look twice a second would fill a core."""
 WATCH_QUIET = 10.0
 """Seconds between two looks while the socket is trusted, for any other run."""
 
@@ -59,10 +61,25 @@ class RunPoller:
         self._server = server
         self._patience = patience
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
+        self._queued_ids: frozenset[str] = frozenset()
+        self._followed = 0
         self._looking = asyncio.Lock()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
-        """Follow a run until it ends. `lost`: the submission may never have arrived.
+        """Follow a run until it ends. `lost`: the submission may never have arrived."""
+        self._followed += 1
+        try:
+            await self._follow(run, listen=listen, lost=lost)
+        finally:
+            self._followed -= 1
+
+    @property
+    def _watch_queue(self) -> float:
+        """Seconds between two looks at the queue for a queued run."""
+        return max(WATCH_QUEUE, WATCH_SHARE * self._followed)
+
+    async def _follow(self, run: Follower, *, listen: bool, lost: bool) -> None:
+        """Ask the server for a run again and again until it ends.
 
         While the socket is trusted, this looks seldom. Otherwise it looks often at first, and less often as time
         passes: that suits a run of a millisecond and one of an hour.
@@ -74,10 +91,10 @@ class RunPoller:
             heard = listen and run.trusted and self._server.events.connected
             if heard:
                 pause = LOOK_FIRST
-                await run.doubt(WATCH_QUEUE if run.waiting else WATCH_QUIET)
+                await run.doubt(self._watch_queue if run.waiting else WATCH_QUIET)
             else:
                 await run.doubt(pause)
-                pause = min(pause * 1.15, LOOK_MOST)
+                pause = min(pause * 1.15, max(LOOK_MOST, self._watch_queue if run.waiting else 0.0))
             if run.ended:
                 return
             now = time.monotonic()
@@ -123,7 +140,7 @@ class RunPoller:
                 if entry is not None or not everywhere:
                     return
         queue = await self._get_queue(run.changed_at)
-        if is_queued(queue, run.prompt_id):
+        if run.prompt_id in self._queued_ids:
             run.on_queue(rename_queued(queue, run.prompt_id, run.id))
         elif failure is not None:
             raise failure
@@ -145,8 +162,9 @@ class RunPoller:
         """Return a recent queue, read after `since`: a hundred waiting runs share one request."""
         async with self._looking:
             at, queue = self._queue_seen
-            if at < since or time.monotonic() - at > WATCH_QUEUE * 0.9:
+            if at < since or time.monotonic() - at > self._watch_queue * 0.9:
                 at = time.monotonic()
                 queue = await self._server.read_queue()
                 self._queue_seen = (at, queue)
+                self._queued_ids = find_all_queued_ids(queue)
         return queue

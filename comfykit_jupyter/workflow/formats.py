@@ -7,7 +7,7 @@ carries), as a dict, JSON, or a media file. Anything else is rejected in one lin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from io import IOBase, TextIOBase
 from typing import Any, BinaryIO
@@ -16,10 +16,15 @@ from comfykit_jupyter.workflow.editor.convert import is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, describe_type, one_line, short_repr
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import is_link
+from comfykit_jupyter.workflow.untrusted_json import TooManyElementsError, parse_json
 
 WORKFLOW_LIMIT = 64 * 1024 * 1024
 """The most bytes of JSON that are read. Media may be larger: only what they carry is read."""
 
+MAX_NODES = 100_000
+"""The most nodes that are read; the largest known workflows have 2,000."""
+_MAX_ELEMENTS = 3_000_000
+"""The most lists, objects and commas of its JSON."""
 _MAX_WRAPPERS = 6
 """How deep a workflow may be wrapped; real ones are wrapped three times at most."""
 _WANTED = "give a ComfyUI workflow (JSON, or a media file that carries one)"
@@ -101,7 +106,7 @@ def _read_carried(data: bytes | BinaryIO, called: str) -> Recognized | None:
 def _parse_json(text: str | None) -> Any:
     """Parse a text as JSON, or return None: other programs write other texts under the same keys."""
     try:
-        return None if text is None else json.loads(text, parse_constant=_drop_constant)
+        return None if text is None else parse_json(text, _MAX_ELEMENTS, parse_constant=_drop_constant)
     except (ValueError, RecursionError):
         return None
 
@@ -109,7 +114,9 @@ def _parse_json(text: str | None) -> Any:
 def _parse_text(data: str | bytes, called: str) -> Any:
     text = data if isinstance(data, str) else _decode_text(data, called)
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_drop_constant)
+        return parse_json(text.removeprefix("\ufeff"), _MAX_ELEMENTS, parse_constant=_drop_constant)
+    except TooManyElementsError as error:
+        raise WorkflowError(f"{called} has {error}, too many for a workflow") from None
     except json.JSONDecodeError as error:
         if text[:2000].lstrip().lower().startswith(("<!doctype html", "<html")):
             raise WorkflowError(f"{called} is a web page: give the URL of the file itself") from None
@@ -156,6 +163,7 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
     if is_editor_graph(data):
         if not data["nodes"]:
             raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")
+        _check_count(data["nodes"], called)
         return Recognized(None, {"workflow": _copy(data, "the workflow", called)})
     editor = _find_editor_graph(data) or editor
     if not any(isinstance(each, Mapping) and "class_type" in each for each in data.values()):
@@ -197,6 +205,7 @@ def _read_nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
         raise WorkflowError(f"{called} has no nodes: export a workflow that has an output node")
     if "cells" in graph and "nbformat" in graph:
         raise WorkflowError(f"{called} is a notebook: {_WANTED}")
+    _check_count(graph, called)
     nodes = {
         str(id_) if type(id_) is int else id_: _read_node(id_, node, called)
         for id_, node in graph.items()
@@ -206,6 +215,14 @@ def _read_nodes(graph: Mapping[Any, Any], called: str) -> dict[str, Any]:
         raise WorkflowError(f"{called} has no nodes: {_WANTED}")
     _fix_links(nodes)
     return nodes
+
+
+def _check_count(nodes: Sized, called: str) -> None:
+    """Reject so many nodes that reading them would take long."""
+    if len(nodes) > MAX_NODES:
+        raise WorkflowError(
+            f"{called} has {len(nodes):,} nodes, too many for a workflow: at most {MAX_NODES:,} are read"
+        )
 
 
 def _is_other_key(id_: Any, node: Any) -> bool:

@@ -1,12 +1,97 @@
-"""Read untrusted JSON: a value of another type than expected counts as empty, or as an error."""
+"""Read untrusted JSON: within bounds, since few bytes of it can become gigabytes of objects.
+
+A value of another type than expected counts as empty, or as an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeGuard
+import contextlib
+import gc
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeGuard
 
 from comfykit_jupyter.workflow.errors import WorkflowError, describe_type
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+
+MAX_ELEMENTS: Final = 500_000
+"""The most lists, objects and commas of one value; a workflow of 1,000 nodes has 50,000."""
+MAX_ALL_ELEMENTS: Final = 6_000_000
+"""The same for an answer that is read part by part, such as a queue; 500 jobs have 1,200,000."""
+
+_DECODER: Final = json.JSONDecoder()
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+_TEXTS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+_TEXTS_OF_BYTES: Final = re.compile(_TEXTS.pattern.encode())
+
+
+class TooManyElementsError(ValueError):
+    """Some JSON has more lists, objects and commas than are read."""
+
+
+def parse_json(content: str | bytes, most: int = MAX_ELEMENTS, **options: Any) -> Any:
+    """Parse JSON that has at most `most` elements; `options` are for `json.loads`.
+
+    Raises:
+        TooManyElementsError: It has more.
+        ValueError: It is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    check_elements(content, most)
+    with _pause_collection():
+        return json.loads(content, **options)
+
+
+def check_elements(content: str | bytes, most: int) -> None:
+    """Reject JSON with too many elements, in a small part of the time that it would take to parse it.
+
+    Raises:
+        TooManyElementsError: It has more than `most`.
+    """
+    if _count_elements(content) <= most:
+        return
+    without_texts = _TEXTS.sub("", content) if isinstance(content, str) else _TEXTS_OF_BYTES.sub(b"", content)
+    if _count_elements(without_texts) > most:
+        raise TooManyElementsError(f"more than {most:,} elements")
+
+
+def parse_members(
+    content: bytes, keep: Callable[[str, Any], Any], lists: Collection[str] = (), most: int = MAX_ALL_ELEMENTS
+) -> dict[str, Any]:
+    """Parse a JSON object part by part, so that other threads get their turns, and little is in memory at once.
+
+    Args:
+        content: The JSON.
+        keep: Returns what is kept of a member, from its name and its value.
+        lists: Names of members that are lists; of these `keep` gets each item.
+        most: The most elements of all members.
+
+    Raises:
+        TooManyElementsError: It has more.
+        ValueError: It is not a JSON object.
+        RecursionError: It is nested too deeply.
+
+    >>> parse_members(b'{"a": [1, 2], "b": 3}', lambda name, value: value * 10, ["a"])
+    {'a': [10, 20], 'b': 30}
+    """
+    check_elements(content, most)
+    reader = _Reader(content.decode("utf-8"))
+    found: dict[str, Any] = {}
+    reader.expect("{")
+    if not reader.take("}"):
+        while True:
+            name = str(reader.read_value())
+            reader.expect(":")
+            if name in lists and reader.take("["):
+                found[name] = [keep(name, item) for item in reader.iterate_items()]
+            else:
+                found[name] = keep(name, reader.read_value())
+            if reader.take("}"):
+                break
+            reader.expect(",")
+    reader.expect("")
+    return found
 
 
 def to_mapping(value: Any) -> Mapping[Any, Any]:
@@ -64,3 +149,60 @@ def parse_slot_index(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and -1 <= value < 100_000 else None
+
+
+def _count_elements(content: str | bytes) -> int:
+    if isinstance(content, str):
+        return sum(content.count(each) for each in "[{,")
+    return sum(content.count(each) for each in (b"[", b"{", b","))
+
+
+@contextlib.contextmanager
+def _pause_collection() -> Iterator[None]:
+    """Pause the garbage collector: looking at millions of new objects takes ten times as long as to create them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class _Reader:
+    """A position in a JSON text."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._at = text, 0
+
+    def take(self, char: str) -> bool:
+        """Skip a character if it is the next one; "" is the end of the text. Return whether it was."""
+        self._skip_space()
+        if self._text[self._at : self._at + 1] != char:
+            return False
+        self._at += len(char)
+        return True
+
+    def expect(self, char: str) -> None:
+        if not self.take(char):
+            raise json.JSONDecodeError(f"expected {char or 'the end'!r}", self._text, self._at)
+
+    def read_value(self) -> Any:
+        self._skip_space()
+        with _pause_collection():
+            value, self._at = _DECODER.raw_decode(self._text, self._at)
+        return value
+
+    def iterate_items(self) -> Iterator[Any]:
+        """Yield the items of a list whose `[` has been read."""
+        if self.take("]"):
+            return
+        while True:
+            yield self.read_value()
+            if self.take("]"):
+                return
+            self.expect(",")
+
+    def _skip_space(self) -> None:
+        found = _SPACE.match(self._text, self._at)
+        self._at = found.end() if found else self._at

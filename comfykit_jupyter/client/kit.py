@@ -64,7 +64,8 @@ class ComfyKit(BaseKit):
         timeout: Seconds that a run may take, including its time in the queue; after that the job is cancelled. None
             means no limit.
         patience: Seconds that the server may be unreachable during a run, for example while it restarts, before the
-            run fails. Default: 60.
+            run fails. Also how long an answer may take; `/object_info` and lists may take longer, as long as at least
+            20 kB/s come. Default: 60.
         verify: TLS certificates to accept: True for those the machine trusts, a file of certificates, an `SSLContext`,
             or False for any.
         proxy: Address of a proxy, such as http://proxy:3128 or socks5://proxy:1080. By default the environment decides,

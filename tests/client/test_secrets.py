@@ -113,7 +113,7 @@ async def test_options_for_another_server_drop_the_secrets(
     proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
 ) -> None:
     kit = make_kit(proxy.url, **SECRETS)
-    other = kit.options(comfyui_url=elsewhere.url)
+    other = kit.options(comfyui_url=elsewhere.url, patience=0)
     await other.execute(workflows.text())
     assert elsewhere.seen
     assert "secret" not in str(elsewhere.seen)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
+
+from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.client.transport import deadline
+from comfykit_jupyter.client.transport.connection import Connection
 
 from . import workflows
 from .conftest import MakeKit
 from .nodes import Gate
-from .proxy import Proxy
+from .proxy import Proxy, Served
 
 
 async def test_run_ends_when_its_socket_says_so(
@@ -73,3 +79,113 @@ async def test_queued_job_is_alive_while_the_history_is_away(
     node_gate.open()
     result = await running
     assert (result.status, len(result.images)) == ("completed", 1)
+
+
+async def trickle(first: bytes = b"", pieces: int = 10_000) -> AsyncIterator[bytes]:
+    """Yield a byte now and then."""
+    yield first
+    for _ in range(pieces):
+        yield b" "
+        await asyncio.sleep(0.02)
+
+
+TRICKLING = {
+    "/object_info/PreviewAny": ("unreachable", "unreachable"),
+    "/system_stats": (None, None),
+    "/prompt": ("unreachable", "unreachable"),
+    "/history/": ("unreachable", None),
+    "/ws": (None, None),
+}
+"""The kinds of error of runs, by HTTP and by the socket, if the answers to a path come byte by byte."""
+
+
+@pytest.mark.parametrize("path", TRICKLING)
+@pytest.mark.parametrize("executor", ["http", "websocket"])
+async def test_patience_is_kept_with_a_server_that_sends_byte_by_byte(
+    path: str, executor: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.backend.ANSWER_LEAST", 0.4)
+    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.1)
+    proxy.sockets.answered = path == "/ws"
+    begun: list[Any] = []
+
+    def answer(request: web.Request) -> web.Response | None:
+        if not request.path.startswith(path):
+            return None
+        begun.append(request.transport)
+        return web.Response(body=trickle())
+
+    proxy.answer = answer
+    kit = make_kit(proxy.url, executor_type=executor, patience=0.4)
+    result = await asyncio.wait_for(kit.execute(workflows.text()), 15)
+    proxy.call(lambda: [transport.abort() for transport in begun])
+    assert result.status == ("failed" if TRICKLING[path][executor == "websocket"] else "completed"), result.msg
+    assert (result.error.kind if result.error else None) == TRICKLING[path][executor == "websocket"]
+
+
+async def read(url: str, **options: Any) -> httpx.Response:
+    """Send a request to a server, as a backend does."""
+
+    async def no_headers() -> dict[str, str]:
+        return {}
+
+    connection = Connection(url, Settings(comfyui_url=url), no_headers)
+    try:
+        return await asyncio.wait_for(connection.exchange("GET", "/", **options), 15)
+    finally:
+        await connection.close()
+
+
+def serve(body: Callable[[], AsyncIterator[bytes]]) -> Served:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=body())
+
+    return Served(answer)
+
+
+async def test_long_answer_may_take_longer_if_it_comes_fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "SLOWEST", 10)
+    with serve(lambda: trickle(pieces=50)) as site:  # 50 bytes in a second
+        assert len((await read(site.url, within=0.3, long=True)).content) == 50
+        with pytest.raises(httpx.ReadTimeout):
+            await read(site.url, within=0.3)
+
+
+async def test_long_answer_that_becomes_slow_is_given_up() -> None:
+    with serve(lambda: trickle(b"x" * 100_000)) as site, pytest.raises(httpx.ReadTimeout):
+        await read(site.url, within=0.3, long=True)
+
+
+async def test_headers_that_come_byte_by_byte_are_given_up() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writers.append(writer)
+        writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+        async for byte in trickle():
+            if writer.is_closing():
+                return
+            writer.write(byte)
+
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for long in (False, True):
+            with pytest.raises(httpx.ReadTimeout):
+                await read(f"http://127.0.0.1:{port}", within=0.3, long=long)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_waiting_for_a_free_connection_is_not_the_server_s_time() -> None:
+    async def no_headers() -> dict[str, str]:
+        return {}
+
+    with serve(lambda: trickle(pieces=30)) as site:
+        connection = Connection(site.url, Settings(comfyui_url=site.url), no_headers, pool=1)
+        first = asyncio.ensure_future(connection.exchange("GET", "/"))
+        await asyncio.sleep(0.1)
+        answers = await asyncio.gather(first, connection.exchange("GET", "/", within=1.5))
+        await connection.close()
+    assert [len(each.content) for each in answers] == [30, 30]

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary, finalize
@@ -14,6 +15,7 @@ from weakref import WeakValueDictionary, finalize
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
+from comfykit_jupyter.client.transport.deadline import Meter, wait_for_answer
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -124,7 +126,15 @@ class Connection:
         return self._http
 
     async def exchange(
-        self, method: str, path: str, *, again: bool = False, limit: int = ANSWER_LIMIT, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        again: bool = False,
+        limit: int = ANSWER_LIMIT,
+        within: float | None = None,
+        long: bool = False,
+        **options: Any,
     ) -> httpx.Response:
         """Send one request and return its whole answer.
 
@@ -133,6 +143,8 @@ class Connection:
             path: The path of the route, or an address of the same origin.
             again: Whether it may be sent twice, if a kept connection turns out to be closed.
             limit: Maximum size of the answer in bytes.
+            within: Seconds for the whole answer; None: no limit, as long as bytes come.
+            long: Whether its body may take longer, if it comes fast enough; see `wait_for_answer`.
             options: For httpx.
 
         Raises:
@@ -141,10 +153,23 @@ class Connection:
         """
         import httpx
 
+        meter = Meter()
+        task = asyncio.ensure_future(self._exchange(method, path, meter, again=again, limit=limit, **options))
+        await wait_for_answer(task, meter, inf if within is None else within, long=long)
+        if task.cancelled():
+            raise httpx.ReadTimeout("the answer takes too long")
+        return task.result()
+
+    async def _exchange(
+        self, method: str, path: str, meter: Meter, *, again: bool, limit: int, **options: Any
+    ) -> httpx.Response:
+        import httpx
+
         while True:
             client = await self.get_client()  # again each time: it may have been closed
             try:
-                async with client.stream(method, path, **options) as response:
+                async with client.stream(method, path, extensions={"trace": meter.trace}, **options) as response:
+                    meter.begin(response)
                     return await read_body(response, limit)
             except (httpx.RemoteProtocolError, httpx.ReadError):
                 if not again:

@@ -24,6 +24,7 @@ from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge
 from comfykit_jupyter.client.transport.connection import Connection, describe_redirect
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
+from comfykit_jupyter.client.transport.deadline import SLOWEST
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.progress.records import find_queued_items, is_queue, is_record
@@ -38,6 +39,8 @@ CONNECT_TIMEOUT = 5.0
 """Seconds for a connection."""
 HISTORY_LIMIT = 50
 """How many of the newest records are searched for a job by the end of its prompt ID."""
+ANSWER_LEAST = 2.0
+"""Seconds that an answer may take at least, however short the kit's patience is."""
 POOL = 16
 """Maximum number of connections; a hundred runs at once take turns on them."""
 _FOLDERS = (" [input]", " [output]", " [temp]")
@@ -70,13 +73,24 @@ class ComfyUI(Backend):
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
-    async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        retry: bool | None = None,
+        long: bool = False,
+        size: int = 0,
+        **options: Any,
+    ) -> httpx.Response:
         """Send one request. A GET or HEAD is sent again, once, if a kept connection turns out to be closed.
 
         Args:
             method: GET, POST, …
             path: The path of the route.
             retry: Whether it may be sent twice; by default a GET or HEAD may.
+            long: Whether the answer may take longer than the kit's patience, as long as it comes fast enough.
+            size: Size of the request's body in bytes, which takes its time too.
             options: For httpx.
 
         Raises:
@@ -85,8 +99,9 @@ class ComfyUI(Backend):
         import httpx
 
         again = method in ("GET", "HEAD") if retry is None else retry
+        within = max(self._settings.patience, ANSWER_LEAST) + size / SLOWEST
         try:
-            response = await self._connection.exchange(method, path, again=again, **options)
+            response = await self._connection.exchange(method, path, again=again, within=within, long=long, **options)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
@@ -163,7 +178,7 @@ class ComfyUI(Backend):
         """Return the state of the server. Never raises for one that can't be reached."""
         try:
             stats, queue = await asyncio.gather(
-                self._request_json("GET", "/system_stats"), self._request_json("GET", "/queue")
+                self._request_json("GET", "/system_stats"), self._request_json("GET", "/queue", long=True)
             )
             self.version = _read_version(stats)
             running, pending = (len(queue.get(part) or ()) for part in ("queue_running", "queue_pending"))
@@ -186,19 +201,37 @@ class ComfyUI(Backend):
         return {name: known for name in wanted if (known := self._definitions.get(name)) is not None}
 
     async def _read_definitions(self, classes: list[str]) -> None:
-        asked = [*map(self._read_definition, classes), self._request_json("GET", "/system_stats")]
-        *found, stats = await asyncio.gather(*asked, return_exceptions=True)
+        asked = [asyncio.ensure_future(self._try_definition(name)) for name in classes]
+        try:
+            stats, *found = await asyncio.gather(self._try_stats(), *asked)
+        finally:
+            for each in asked:
+                each.cancel()
         if isinstance(stats, dict):
             self.version = _read_version(stats)
         for name, definition in zip(classes, found, strict=True):
-            if isinstance(definition, BaseException):
-                if not isinstance(stats, dict) or not isinstance(definition, ServerError):
+            if isinstance(definition, ServerError):
+                if not isinstance(stats, dict):
                     raise definition
                 definition = None  # a class may run although the server can't describe it
             self._definitions[name] = definition
 
+    async def _try_stats(self) -> Any:
+        with contextlib.suppress(ServerError):
+            return await self._request_json("GET", "/system_stats")
+        return None
+
+    async def _try_definition(self, class_type: str) -> NodeDefinition | ServerError | None:
+        """Return the definition of a class, or why the server can't give it; raise if the server does not answer."""
+        try:
+            return await self._read_definition(class_type)
+        except ServerError as error:
+            if error.sent and error.status is None:
+                raise  # others would take as long
+            return error
+
     async def _read_definition(self, class_type: str) -> NodeDefinition | None:
-        raw = await self._request_json("GET", f"/object_info/{quote(class_type, safe='')}")
+        raw = await self._request_json("GET", f"/object_info/{quote(class_type, safe='')}", long=True)
         if not isinstance(raw, dict):
             raise self._build_nonsense_error("/object_info")
         found = raw.get(class_type)
@@ -210,7 +243,7 @@ class ComfyUI(Backend):
         Raises:
             ServerError: The server can't be reached.
         """
-        response = await self.request("GET", path)
+        response = await self.request("GET", path, long=True)
         try:
             found = response.json() if response.status_code == 200 else None
         except (ValueError, RecursionError):
@@ -287,7 +320,12 @@ class ComfyUI(Backend):
             body["extra_data"] = extra
         content = json.dumps(body, allow_nan=False).encode()
         response = await self.request(
-            "POST", "/prompt", retry=False, content=content, headers={"Content-Type": "application/json"}
+            "POST",
+            "/prompt",
+            retry=False,
+            size=len(content),
+            content=content,
+            headers={"Content-Type": "application/json"},
         )
         try:
             answer = response.json()
@@ -311,8 +349,8 @@ class ComfyUI(Backend):
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""
         history, queue = await asyncio.gather(
-            self._request_json("GET", "/history", params={"max_items": HISTORY_LIMIT}),
-            self._request_json("GET", "/queue"),
+            self._request_json("GET", "/history", long=True, params={"max_items": HISTORY_LIMIT}),
+            self._request_json("GET", "/queue", long=True),
         )
         queue = queue if isinstance(queue, dict) else {}
         unfinished = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
@@ -360,7 +398,7 @@ class ComfyUI(Backend):
         Raises:
             ServerError: The server can't be reached, or its answer makes no sense.
         """
-        queue = await self._request_json("GET", "/queue")
+        queue = await self._request_json("GET", "/queue", long=True)
         if not is_queue(queue):
             raise self._build_nonsense_error("/queue")
         return queue

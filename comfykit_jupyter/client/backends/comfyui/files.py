@@ -52,16 +52,17 @@ async def upload(server: FileServer, source: Path | bytes, suffix: str) -> str:
         if await _has_file(server, name, size):
             return name
         if isinstance(source, bytes):
-            return await _post(server, name, io.BytesIO(source))
+            return await _post(server, name, io.BytesIO(source), size)
         with source.open("rb") as content:
-            return await _post(server, name, content)
+            return await _post(server, name, content, size)
 
 
-async def _post(server: FileServer, name: str, content: IO[bytes]) -> str:
+async def _post(server: FileServer, name: str, content: IO[bytes], size: int) -> str:
     response = await server.request(
         "POST",
         "/upload/image",
         retry=False,
+        size=size,
         files={"image": (name, content, "application/octet-stream")},
         data={"type": "input"},
     )

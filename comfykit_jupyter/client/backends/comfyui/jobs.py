@@ -42,7 +42,7 @@ async def list_queue(server: JobServer) -> list[Job]:
 
 async def list_history(server: JobServer, most: int) -> list[Job]:
     """See `ComfyKit.history`."""
-    response = await server.request("GET", "/history", params={"max_items": check_limit(most)})
+    response = await server.request("GET", "/history", long=True, params={"max_items": check_limit(most)})
     try:
         found = response.json() if response.status_code == 200 else None
     except (ValueError, RecursionError):

@@ -354,7 +354,7 @@ def find_reachable(prompt: Mapping[str, Any], definitions: Definitions | None = 
     """
     if definitions is None:
         return frozenset(prompt)
-    found = [id_ for id_, node in prompt.items() if _is_output(node["class_type"], definitions)]
+    found = find_output_nodes(prompt, definitions)
     if not found:
         return frozenset(prompt)
     seen = set(found)
@@ -366,6 +366,7 @@ def find_reachable(prompt: Mapping[str, Any], definitions: Definitions | None = 
     return frozenset(seen)
 
 
-def _is_output(class_type: str, definitions: Definitions) -> bool:
-    definition = definitions.get(class_type)
-    return definition is not None and definition.output_node
+def find_output_nodes(prompt: Mapping[str, Any], definitions: Definitions) -> list[str]:
+    """Return the IDs of the output nodes of a prompt."""
+    known = {id_: definitions.get(node["class_type"]) for id_, node in prompt.items()}
+    return [id_ for id_, definition in known.items() if definition is not None and definition.output_node]

@@ -7,7 +7,7 @@ import io
 import json
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -103,6 +103,8 @@ class Sockets:
     """Frames sent before the server's."""
     answered: bool = False
     """Whether `Proxy.answer` is asked first."""
+    dropped: set[str] = field(default_factory=set)
+    """Types of the server's messages that are not passed on."""
     cut_after: int | None = None
     """Abort a socket after this many frames from the server."""
     opened: int = 0
@@ -202,7 +204,7 @@ class Proxy(Served):
                 for frame in self.sockets.greeting:
                     await (near.send_str(frame) if isinstance(frame, str) else near.send_bytes(frame))
                 there = asyncio.ensure_future(_pass_on(near, far))
-                back = asyncio.ensure_future(_pass_on(far, near, self.sockets.cut_after))
+                back = asyncio.ensure_future(_pass_on(far, near, self.sockets.cut_after, self.sockets.dropped))
                 await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
                 if back.done() and back.result():
                     transport.abort()
@@ -213,10 +215,12 @@ class Proxy(Served):
         return near
 
 
-async def _pass_on(source: Any, target: Any, limit: int | None = None) -> bool:
+async def _pass_on(source: Any, target: Any, limit: int | None = None, dropped: Collection[str] = ()) -> bool:
     """Pass frames on until one end closes or the limit is reached; return whether it was the limit."""
     count = 0
     async for message in source:
+        if dropped and message.type is aiohttp.WSMsgType.TEXT and json.loads(message.data)["type"] in dropped:
+            continue
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
                 await target.send_str(message.data)

@@ -46,6 +46,7 @@ class ObservableRun:
         self._cancelling = False
         self._check_needed = asyncio.Event()
         self._finished = asyncio.Event()
+        self._reported_end: Mapping[str, Any] | None = None
         self._subscribers: dict[object, tuple[OnProgress | None, OnPreview | None, OnDone | None]] = {}
 
     @property
@@ -122,10 +123,23 @@ class ObservableRun:
     def on_event(self, event: Mapping[str, Any]) -> None:
         """Apply an event of the server."""
         state = apply_event(self._state, event, time.monotonic())
-        if state.finished and not self.trusted and not self._state.finished:
-            self._request_check()  # an event was missed: the history has everything
+        if state.finished and not self._state.finished and (not self.trusted or self._lacks_outputs(state)):
+            self.trusted = False  # an event was missed: the history has everything
+            self._reported_end = event
+            self._request_check()
         else:
             self._set_state(state)
+
+    def _lacks_outputs(self, state: RunState) -> bool:  # noqa: ARG002 - see `Run`
+        """Return whether a run that has ended lacks outputs that it should have."""
+        return False
+
+    def _end_as_reported(self) -> bool:
+        """End the run as its events said, if they did: the server's record can't be had."""
+        if self._reported_end is None:
+            return False
+        self._set_state(apply_event(self._state, self._reported_end, time.monotonic()))
+        return True
 
     def on_preview(self, preview: Preview) -> None:
         """Pass a preview image on to the subscribers."""

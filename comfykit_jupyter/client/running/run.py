@@ -24,6 +24,7 @@ from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.refusal import format_error, format_node_errors, to_refused_state
 from comfykit_jupyter.client.running.submission import Submission
 from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
+from comfykit_jupyter.workflow.nodes import find_output_nodes
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
 if TYPE_CHECKING:
@@ -421,7 +422,9 @@ class Run(ObservableRun):
 
     def on_missing(self) -> None:
         """End the run if the server does not know the job, unless it may still appear."""
-        if self._cancelling:
+        if self._end_as_reported():
+            self._warnings.append(f"outputs may be missing: {self._server.url} has no record of this job")
+        elif self._cancelling:
             self._end("cancelled", RunError("cancelled", "cancelled before it started"))
         elif self._unanswered is None:
             message = f"{self._server.url} no longer knows this job: it was removed, or the server restarted"
@@ -431,4 +434,17 @@ class Run(ObservableRun):
 
     def on_failed(self, error: RunError) -> None:
         """End the run with an error: nothing more can be known."""
-        self._end("failed", error)
+        if error.kind == "unreachable" and self._end_as_reported():
+            self._warnings.append(f"outputs may be missing: {self._server.url} did not give the record of this job")
+        else:
+            self._end("failed", error)
+
+    def _lacks_outputs(self, state: RunState) -> bool:
+        """Return whether an output node of a completed run gave nothing: its message may have been lost."""
+        if state.status != "completed" or self._submission is None or self._binding is None:
+            return False
+        return not state.outputs.keys() >= {*find_output_nodes(self._binding.prompt, self._submission.known)}
+
+    def _end_as_reported(self) -> bool:
+        """End the run as its events said. A cloud's outputs are in its record only."""
+        return self._server.accepts_client_ids and super()._end_as_reported()

@@ -1,0 +1,48 @@
+"""Test runs whose socket loses messages while it stays open, as behind some gateways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from comfykit_jupyter import ExecuteResult
+
+from . import workflows
+from .conftest import MakeKit
+from .proxy import Proxy
+
+
+async def execute(proxy: Proxy, make_kit: MakeKit, graph: workflows.Graph, **options: Any) -> ExecuteResult:
+    kit = make_kit(proxy.url, executor_type="websocket", **options)
+    await kit.execute(workflows.text())  # the socket is open for the next run
+    proxy.seen.clear()
+    proxy.sockets.dropped.add("executed")
+    return await kit.execute(graph)
+
+
+async def test_outputs_that_the_socket_lost_are_read_from_the_history(proxy: Proxy, make_kit: MakeKit) -> None:
+    result = await execute(proxy, make_kit, workflows.picture())
+    assert (result.status, len(result.images), result.warnings) == ("completed", 1, [])
+
+
+@pytest.mark.parametrize("executor", ["http", "websocket"])
+async def test_output_node_may_give_nothing(executor: Any, proxy: Proxy, make_kit: MakeKit) -> None:
+    result = await make_kit(proxy.url, executor_type=executor).execute(workflows.showing({}))
+    assert (result.status, result.outputs, result.warnings) == ("completed", {"1": {}}, [])
+
+
+@pytest.mark.parametrize("history", ["none", "away"])
+async def test_run_without_a_record_ends_with_a_warning(
+    history: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: web.Request) -> web.Response | None:
+        if not request.path.startswith("/history/"):
+            return None
+        return web.json_response({}) if history == "none" else web.Response(status=502)
+
+    proxy.answer = answer
+    result = await execute(proxy, make_kit, workflows.picture(), patience=0.3)
+    assert (result.status, result.images, result.error) == ("completed", [], None)
+    assert [warning.partition(":")[0] for warning in result.warnings] == ["outputs may be missing"]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,23 @@ def test_finished_run_gives_its_result_again(kit: ComfyKit, make_kit: MakeKit) -
     )
     assert again.duration is not None
     assert again.image.pil().size == (32, 16)
+
+
+def test_run_and_attached_run_have_the_same_times(
+    either: ComfyKit, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
+) -> None:
+    name, node_gate = gate
+    blocking = make_kit().submit(workflows.gated(name))
+    node_gate.wait()
+    run = either._prepare(workflows.picture(), {}, listen=either.executor_type == "websocket").start()
+    jobs.expect(blocking.prompt_id, run.prompt_id)
+    attached = make_kit().attach(run.prompt_id)
+    time.sleep(0.3)  # it waits at least as long
+    node_gate.open()
+    results = [blocking.result(), run.result(), attached.result(), make_kit().attach(run.prompt_id).result()]
+    times = [(result.seconds, result.waited) for result in results]
+    assert all(seconds is not None and waited is not None and waited > 0.29 for seconds, waited in times[1:])
+    assert times[2] == times[3]
 
 
 def test_seeds_of_a_finished_run_are_found(kit: ComfyKit, make_kit: MakeKit) -> None:

@@ -42,7 +42,7 @@ WORKFLOWS: dict[str, Callable[[], workflows.Graph]] = {
 def normalize(result: ExecuteResult) -> dict[str, Any]:
     """Return a result without what differs between runs: IDs, times, counters in file names."""
     found = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    for name in ("prompt_id", "duration", "node_times", "cached_nodes"):
+    for name in ("prompt_id", "duration", "seconds", "waited", "node_times", "cached_nodes"):
         del found[name]
     found["media"] = [(media.kind, media.node, media.var, media.temp, media.mime) for media in result.media]
     if result.error is not None:

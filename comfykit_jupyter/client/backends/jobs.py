@@ -9,7 +9,7 @@ from typing import Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
-from comfykit_jupyter.workflow.progress.records import read_binding
+from comfykit_jupyter.workflow.progress.records import read_binding, read_times
 from comfykit_jupyter.workflow.workflow import Workflow
 
 LIMIT = 1000
@@ -86,7 +86,7 @@ def build_ended_job(prompt_id: str, entry: Mapping[str, Any]) -> Job:
         "cancelled" if error is not None and error.stopped else state.status,
         prompt_id=prompt_id,
         files=sum(_count_files(output) for output in state.outputs.values()),
-        began=_find_start(entry),
+        began=read_times(entry).started,
         seconds=None if state.started is None or state.ended is None else state.ended - state.started,
         message="" if error is None else error.message,
     )
@@ -95,14 +95,3 @@ def build_ended_job(prompt_id: str, entry: Mapping[str, Any]) -> Job:
 def _count_files(output: Mapping[str, Any]) -> int:
     lists = (value for value in output.values() if isinstance(value, list))
     return sum(isinstance(each, dict) and "filename" in each for value in lists for each in value)
-
-
-def _find_start(entry: Mapping[str, Any]) -> float | None:
-    """Return the first time stamp of a record, in seconds; None if there is none. Records have milliseconds."""
-    status = entry.get("status")
-    messages = status.get("messages") if isinstance(status, dict) else None
-    for message in messages if isinstance(messages, list) else ():
-        stamp = message[1].get("timestamp") if isinstance(message, list) and len(message) == 2 else None
-        if isinstance(stamp, int) and 0 < stamp < 10**14:
-            return stamp / 1000
-    return None

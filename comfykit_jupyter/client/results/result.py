@@ -48,7 +48,9 @@ class ExecuteResult:
         seeds: Those of them that are seeds, including seeds that were drawn.
         changed: Those of `params` that differ from the workflow's own values, without seeds.
         prompt: The API-format graph that was sent.
-        node_times: Seconds that each node took, by node ID.
+        node_times: Seconds that each node took, by node ID, as far as they were seen: a run that is polled has none.
+        seconds: Seconds that the server executed it; None if it did not start, or that is not known.
+        waited: Seconds that it waited in the queue before; None if that is not known.
         cached_nodes: IDs of the nodes that did not run again, because their inputs were the same.
         cost: What a cloud charged, if it says so: `coins`, `money`, and the `seconds` that were charged.
         workflow_name: Name of the workflow, usually that of its file.
@@ -88,6 +90,8 @@ class ExecuteResult:
     changed: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] = field(default_factory=dict)
     node_times: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    waited: float | None = None
     cached_nodes: list[str] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
     workflow_name: str = ""

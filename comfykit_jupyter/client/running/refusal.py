@@ -1,4 +1,4 @@
-"""What a server says when it rejects a prompt or parts of it, in one line each."""
+"""Why a run failed: what a server says when it rejects a prompt or parts of it, in one line each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
 _LACKING = ("missing_node_type", "invalid_prompt", "value_not_in_list", "custom_validation_failed")
@@ -20,7 +21,16 @@ def format_error(error: RunError | None) -> str | None:
     return f"{where}{' '.join(error.message.split())}"
 
 
-def to_refused_state(state: RunState, body: Mapping[str, Any], at: float, *, has_object_info: bool) -> RunState:
+def to_run_error(error: ComfyKitError) -> RunError:
+    """Convert an error of this package, before or after the prompt was sent."""
+    kind = "unreachable" if isinstance(error, ServerError) else "invalid"
+    problem = error.problems[0] if isinstance(error, ParameterError) and error.problems else None
+    if problem is None:
+        return RunError(kind, str(error))
+    return RunError(kind, str(error), problem.node_id, problem.node_title, field=problem.parameter)
+
+
+def to_refused_state(state: RunState, body: Mapping[str, Any], at: float, has_object_info: bool) -> RunState:
     """Return the state of a run whose prompt the server rejected, with all reasons on one line.
 
     `has_object_info` is the backend's: without it `kit.check` can't say more than the server.

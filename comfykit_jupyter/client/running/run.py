@@ -16,20 +16,23 @@ from typing_extensions import Self
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend, Refused
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
-from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.running import registry, timings
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT, cancel_runs
 from comfykit_jupyter.client.running.observable import ObservableRun
-from comfykit_jupyter.client.running.refusal import format_error, format_node_errors, to_refused_state
+from comfykit_jupyter.client.running.outcome import build_result
+from comfykit_jupyter.client.running.refusal import format_node_errors, to_refused_state, to_run_error
 from comfykit_jupyter.client.running.submission import Submission
+from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
 from comfykit_jupyter.workflow.nodes import find_output_nodes
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
+from comfykit_jupyter.workflow.progress.records import Times, read_times
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Binding, Workflow
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +91,7 @@ class Run(ObservableRun):
         self._raise_on_error = raise_on_error
         self._failure: ComfyKitError | None = None
         self._warnings: list[str] = []
+        self._times = Times()
         self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
@@ -283,11 +287,8 @@ class Run(ObservableRun):
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            self._set_state(
-                to_refused_state(
-                    self._state, refusal.body, time.monotonic(), has_object_info=self._server.has_object_info
-                )
-            )
+            has_object_info = self._server.has_object_info
+            self._set_state(to_refused_state(self._state, refusal.body, time.monotonic(), has_object_info))
             return
         except ServerError as error:
             if not error.sent:
@@ -311,7 +312,11 @@ class Run(ObservableRun):
     @property
     def sent(self) -> bool:
         """Whether the server may know the job."""
-        return self._submission is not None and self._submission.posted_at is not None
+        return self._posted_at is not None
+
+    @property
+    def _posted_at(self) -> float | None:
+        return None if self._submission is None else self._submission.posted_at
 
     @property
     def _is_named(self) -> bool:
@@ -361,37 +366,25 @@ class Run(ObservableRun):
     def _fail(self, error: ComfyKitError) -> None:
         """End the run with an error of this package, before or after it was sent."""
         self._failure = error
-        problem = error.problems[0] if isinstance(error, ParameterError) and error.problems else None
-        kind = "unreachable" if isinstance(error, ServerError) else "invalid"
-        node, title = (problem.node_id, problem.node_title) if problem else (None, None)
-        self._end("failed", RunError(kind, str(error), node, title, field=problem.parameter if problem else None))
+        self._end("failed", to_run_error(error))
 
     def _settle(self) -> ExecuteResult:
         """Make the result of the run."""
         state, binding = self._state, self._binding
         if binding is not None:
             timings.learn(self._server.url, binding.prompt, state)
-        params = dict(binding.params) if binding else dict(self._values)
-        seeds = dict(binding.seeds) if binding else {}
-        result = ExecuteResult(
-            status="completed" if state.status == "completed" else "failed",
+        result = build_result(
+            state,
+            self.workflow,
+            binding or Binding({}, dict(self._values), {}, (), {}),
+            self._server,
             prompt_id=self.prompt_id if self.sent and self._is_named else None,
             duration=self._compute_duration(),
-            msg=format_error(state.error),
-            error=state.error,
+            seconds=timings.compute_seconds(state, self._times),
+            waited=timings.compute_waited(state, self._times, self._posted_at),
             warnings=self._warnings,
-            params=params,
-            seeds=seeds,
-            changed=find_changed_values(params, seeds, self.workflow) if binding else {},
-            prompt=binding.prompt if binding else {},
-            node_times=dict(state.node_times),
-            cached_nodes=sorted(state.cached),
             cost=self._cost,
-            workflow_name=self.workflow.name if self.workflow else "",
-            server=self._server.url,
-            server_version=self._server.version,
         )
-        collect_outputs(result, state, self.workflow.outputs if self.workflow else {}, self._server)
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)
@@ -407,10 +400,14 @@ class Run(ObservableRun):
 
     def _compute_duration(self) -> float | None:
         """Return the seconds from sending the prompt to its end."""
-        posted_at = self._submission.posted_at if self._submission is not None else None
-        return None if posted_at is None else (self._state.ended or time.monotonic()) - posted_at
+        return None if self._posted_at is None else (self._state.ended or time.monotonic()) - self._posted_at
 
     # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
+
+    def on_history(self, entry: Mapping[str, Any]) -> None:
+        """Apply the server's record of the job, and note its times."""
+        self._times = read_times(entry)
+        super().on_history(entry)
 
     def on_warning(self, line: str) -> None:
         """Add a warning to the result."""

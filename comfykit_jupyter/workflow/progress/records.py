@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from comfykit_jupyter.workflow.binding import Binding
@@ -38,6 +39,52 @@ def read_binding(workflow: Workflow) -> Binding:
             if type(value) is int and (node_id, field) not in named:
                 seeds[workflow.build_address(node_id, field)] = value
     return Binding(dict(workflow.prompt), params, seeds, (), {})
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a job was created, began and ended by the server's clock, in seconds since 1970; None if not known."""
+
+    created: float | None = None
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The seconds of its execution."""
+        return _subtract(self.ended, self.started)
+
+    @property
+    def waited(self) -> float | None:
+        """The seconds that it waited in the queue."""
+        return _subtract(self.started, self.created)
+
+
+def read_times(entry: Mapping[str, Any]) -> Times:
+    """Read the times in a record, which has them in milliseconds.
+
+    >>> messages = [["execution_start", {"timestamp": 5000}], ["execution_success", {"timestamp": 6500}]]
+    >>> times = read_times({"prompt": [0, "id", {}, {"create_time": 1000}], "status": {"messages": messages}})
+    >>> times.waited, times.seconds
+    (4.0, 1.5)
+    """
+    status = entry.get("status")
+    messages = status.get("messages") if isinstance(status, Mapping) else None
+    rows = messages if isinstance(messages, list) else []
+    parts = [row[1] for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[1], Mapping)]
+    stamps = [stamp for part in parts if (stamp := _to_seconds(part.get("timestamp"))) is not None]
+    item = entry.get("prompt")
+    extra = item[3] if isinstance(item, list) and len(item) > 3 else None
+    created = _to_seconds(extra.get("create_time")) if isinstance(extra, Mapping) else None
+    return Times(created, min(stamps, default=None), max(stamps, default=None))
+
+
+def _to_seconds(stamp: Any) -> float | None:
+    return stamp / 1000 if type(stamp) is int and 0 < stamp < 10**14 else None
+
+
+def _subtract(later: float | None, earlier: float | None) -> float | None:
+    return None if later is None or earlier is None else round(max(0.0, later - earlier), 3)
 
 
 def is_queue(answer: Any) -> TypeGuard[dict[str, Any]]:

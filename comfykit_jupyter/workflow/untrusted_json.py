@@ -20,6 +20,9 @@ MAX_ELEMENTS: Final = 500_000
 MAX_ALL_ELEMENTS: Final = 6_000_000
 """The same for an answer that is read part by part, such as a queue; 500 jobs have 1,200,000."""
 
+MAX_PARTS: Final = 20_000
+"""The most parts of such an answer: a server's history has at most 10,000 records."""
+
 _DECODER: Final = json.JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _TEXTS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -68,7 +71,7 @@ def parse_members(
         most: The most elements of all members.
 
     Raises:
-        TooManyElementsError: It has more.
+        TooManyElementsError: It has more, or more than `MAX_PARTS` members and items.
         ValueError: It is not a JSON object.
         RecursionError: It is nested too deeply.
 
@@ -78,15 +81,24 @@ def parse_members(
     check_elements(content, most)
     reader = _Reader(content.decode("utf-8"))
     found: dict[str, Any] = {}
+    left = MAX_PARTS
+
+    def read_part(name: str) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TooManyElementsError(f"more than {MAX_PARTS:,} parts")
+        return keep(name, reader.read_value())
+
     reader.expect("{")
     if not reader.take("}"):
         while True:
             name = str(reader.read_value())
             reader.expect(":")
             if name in lists and reader.take("["):
-                found[name] = [keep(name, item) for item in reader.iterate_items()]
+                found[name] = [read_part(name) for _ in reader.iterate_items()]
             else:
-                found[name] = keep(name, reader.read_value())
+                found[name] = read_part(name)
             if reader.take("}"):
                 break
             reader.expect(",")
@@ -193,12 +205,12 @@ class _Reader:
             value, self._at = _DECODER.raw_decode(self._text, self._at)
         return value
 
-    def iterate_items(self) -> Iterator[Any]:
-        """Yield the items of a list whose `[` has been read."""
+    def iterate_items(self) -> Iterator[None]:
+        """Stop at each item of a list whose `[` has been read, for the caller to read it."""
         if self.take("]"):
             return
         while True:
-            yield self.read_value()
+            yield
             if self.take("]"):
                 return
             self.expect(",")

@@ -111,7 +111,8 @@ def test_runs_that_are_cancelled_together_share_their_requests(
 def test_many_waiting_runs_look_at_the_queue_less_often(kit: ComfyKit) -> None:
     poller = kit._get_backend(ComfyUI).poller
     assert poller._watch_queue == 0.5
-    poller._followed = 500
+    runs: list[Any] = poller._runs
+    runs += [None] * 500
     assert poller._watch_queue == 10
 
 

@@ -60,6 +60,15 @@ def test_too_many_elements_are_rejected_before_they_are_parsed(element: str, mon
         parse_members(b'{"a":' + content + b"}", keep, most=500_000)
 
 
+def test_too_many_parts_are_not_read() -> None:
+    read: list[Any] = []
+    for content, lists in ((b'{"a":[' + b"1," * MANY + b"1]}", ["a"]), (json.dumps(API).encode(), [])):
+        read.clear()
+        with pytest.raises(TooManyElementsError, match="more than 20,000 parts"):
+            parse_members(content, lambda _, value: read.append(value), lists)
+        assert len(read) == 20_000
+
+
 def test_commas_in_texts_are_not_elements() -> None:
     text = '[1, {"a": "\\"",' * 200_000
     assert parse_json(json.dumps([text])) == [text]

@@ -162,6 +162,10 @@ class Follower(Listener, Protocol):
     def waiting(self) -> bool:
         """Whether it is still queued."""
 
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether its prompt is not known yet: it was started elsewhere."""
+
     async def doubt(self, timeout: float) -> None:
         """Return when it has ended, when there is reason to ask the server, or after `timeout` seconds."""
 

@@ -55,6 +55,11 @@ class AttachedRun(Run):
         """True: the job exists, as far as is known."""
         return True
 
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether its prompt is not known yet: the server has it."""
+        return self.workflow is None
+
     def _compute_duration(self) -> float | None:
         """Return the seconds of its execution by the server's clock: when it was sent is not known here."""
         state = self._state

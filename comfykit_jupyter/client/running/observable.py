@@ -109,6 +109,11 @@ class ObservableRun:
         """Whether the job is still in the queue."""
         return self._state.status == "queued"
 
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether its prompt is not known yet: only that of a run that was started elsewhere."""
+        return False
+
     async def doubt(self, timeout: float) -> None:
         """Wait until the outcome is known or the server has to be asked, at most `timeout` seconds."""
         with contextlib.suppress(asyncio.TimeoutError):

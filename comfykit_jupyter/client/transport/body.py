@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.untrusted_json import TooManyElementsError
 
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
+
 ENCODING = "gzip"
 """The compression that is asked for, by its name in `Accept-Encoding`."""
 _CHUNK_SIZE = 1 << 20
+_SMALL = 1 << 18
+"""Bytes of JSON that are parsed at once: it takes a few milliseconds."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -69,6 +75,19 @@ async def read_body(response: httpx.Response, limit: int) -> httpx.Response:
     # the body is unpacked already
     headers = [each for each in response.headers.multi_items() if each[0].lower() != "content-encoding"]
     return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
+
+
+async def parse_body(content: bytes, parse: Callable[[bytes], T]) -> T:
+    """Parse the body of an answer; a large one in another thread, so that the event loop serves other runs meanwhile.
+
+    Raises:
+        TooLarge: It has too many elements.
+        ValueError, RecursionError: `parse` can't parse it.
+    """
+    try:
+        return parse(content) if len(content) <= _SMALL else await asyncio.to_thread(parse, content)
+    except TooManyElementsError as error:
+        raise TooLarge(str(error)) from None
 
 
 def _unpack(unpacker: zlib._Decompress, data: bytes) -> Iterator[bytes]:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 60.0
 """Seconds until the next bytes of an answer."""
-ANSWER_LIMIT = 256 * 1024 * 1024
-"""Maximum size in bytes of an answer: the definitions of all nodes are 30 MB, a long history may be more."""
+ANSWER_LIMIT = 16 * 1024 * 1024
+"""Maximum size in bytes of an answer about one thing, such as a job's record."""
+LIST_LIMIT = 128 * 1024 * 1024
+"""Maximum size in bytes of a list: the definitions of all nodes are 30 MB, a queue of 500 jobs is 11 MB."""
 RETRY_AFTER = 5.0
 """Seconds to wait if a server asks for a pause and does not say how long."""
 RETRY_AFTER_MOST = 120.0

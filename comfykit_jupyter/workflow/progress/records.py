@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -11,7 +11,7 @@ from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.workflow import Workflow
 
-_HALVES = ("queue_running", "queue_pending")
+QUEUE_PARTS = ("queue_running", "queue_pending")
 
 
 def read_binding(workflow: Workflow) -> Binding:
@@ -89,12 +89,36 @@ def _subtract(later: float | None, earlier: float | None) -> float | None:
 
 def is_queue(answer: Any) -> TypeGuard[dict[str, Any]]:
     """Return whether an answer is a queue: other JSON says nothing about the jobs in it."""
-    return isinstance(answer, dict) and all(isinstance(answer.get(part), list) for part in _HALVES)
+    return isinstance(answer, dict) and all(isinstance(answer.get(part), list) for part in QUEUE_PARTS)
 
 
 def is_record(answer: Any) -> TypeGuard[dict[str, Any]]:
     """Return whether an answer is the record of a job: other JSON says nothing about its end."""
     return isinstance(answer, dict) and isinstance(answer.get("outputs"), dict)
+
+
+def count_outputs(record: Mapping[str, Any]) -> int:
+    """Return how many nodes and outputs a record has."""
+    outputs = record["outputs"]
+    lists = [each for output in outputs.values() if isinstance(output, dict) for each in output.values()]
+    return len(outputs) + len(lists) + sum(len(each) for each in lists if isinstance(each, list))
+
+
+def keep_ids(_part: str, item: Any, *, whole: Collection[str] = ()) -> Any:
+    """Return an item of the queue with its number, its ID and its client only: prompts may be megabytes.
+
+    Args:
+        item: `[number, prompt_id, prompt, extra_data, outputs]`.
+        whole: IDs of the jobs whose items are kept as they are.
+
+    >>> keep_ids("queue_running", [0, "a", {"1": {}}, {"client_id": "me", "extra_pnginfo": {}}, ["1"]])
+    [0, 'a', {}, {'client_id': 'me'}, []]
+    """
+    if not isinstance(item, list) or len(item) < 2 or item[1] in whole:
+        return item
+    extra = item[3] if len(item) > 3 else None
+    client = extra.get("client_id") if isinstance(extra, dict) else None
+    return [item[0], item[1], {}, {} if client is None else {"client_id": client}, []]
 
 
 def find_queued_ids(items: Any) -> set[str]:
@@ -109,7 +133,7 @@ def find_queued_items(items: Any) -> list[list[Any]]:
 
 def find_all_queued_ids(queue: Mapping[str, Any]) -> frozenset[str]:
     """Return the prompt IDs of all jobs that are queued or running."""
-    return frozenset().union(*(find_queued_ids(queue.get(part)) for part in _HALVES))
+    return frozenset().union(*(find_queued_ids(queue.get(part)) for part in QUEUE_PARTS))
 
 
 def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping[str, Any]:
@@ -124,5 +148,5 @@ def rename_queued(queue: Mapping[str, Any], prompt_id: str, new: str) -> Mapping
         part: [
             [item[0], new, *item[2:]] if item[1] == prompt_id else item for item in find_queued_items(queue.get(part))
         ]
-        for part in _HALVES
+        for part in QUEUE_PARTS
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +15,33 @@ from weakref import finalize
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, Order, Refused, Server
 from comfykit_jupyter.client.backends.comfyui import jobs
 from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
+from comfykit_jupyter.client.backends.comfyui.failures import (
+    build_connection_error,
+    build_nonsense_error,
+    build_size_error,
+    raise_for_status,
+)
 from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.body import TooLarge
-from comfykit_jupyter.client.transport.connection import Connection, describe_redirect
+from comfykit_jupyter.client.transport.body import TooLarge, parse_body
+from comfykit_jupyter.client.transport.connection import LIST_LIMIT, Connection
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.client.transport.deadline import SLOWEST
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import find_queued_items, is_queue, is_record
+from comfykit_jupyter.workflow.progress.records import (
+    QUEUE_PARTS,
+    count_outputs,
+    find_queued_items,
+    is_queue,
+    is_record,
+    keep_ids,
+)
+from comfykit_jupyter.workflow.untrusted_json import MAX_ALL_ELEMENTS, parse_json, parse_members
 
 if TYPE_CHECKING:
     import httpx
@@ -43,6 +57,8 @@ ANSWER_LEAST = 2.0
 """Seconds that an answer may take at least, however short the kit's patience is."""
 POOL = 16
 """Maximum number of connections; a hundred runs at once take turns on them."""
+MAX_OUTPUTS = 20_000
+"""The most outputs of one job that are read."""
 _FOLDERS = (" [input]", " [output]", " [temp]")
 """ComfyUI's suffixes for names of files: the folder that the file is in."""
 
@@ -103,10 +119,10 @@ class ComfyUI(Backend):
         try:
             response = await self._connection.exchange(method, path, again=again, within=within, long=long, **options)
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from None
+            raise build_connection_error(self.url, error) from None
         except TooLarge as error:
-            raise ServerError(f"the answer of {self.url} to {path} is too large: {error}", sent=True) from None
-        self._raise_for_status(response)
+            raise build_size_error(self.url, path, error) from None
+        raise_for_status(self.url, response)
         return response
 
     @contextlib.asynccontextmanager
@@ -121,51 +137,45 @@ class ComfyUI(Backend):
         client = await self._connection.get_client()
         try:
             async with client.stream("GET", path, **options) as response:
-                self._raise_for_status(response)
+                raise_for_status(self.url, response)
                 if response.status_code not in (200, 206):
                     raise ServerError(
                         f"{self.url} answers {response.status_code} to {path}", status=response.status_code
                     )
                 yield response
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from None
+            raise build_connection_error(self.url, error) from None
 
-    def _raise_for_status(self, response: httpx.Response) -> None:
-        status = response.status_code
-        if status in (401, 403):
-            advice = "check api_key=, cookies= or headers="
-            raise ServerError(f"authentication failed at {self.url} ({status}): {advice}", status=status)
-        if 300 <= status < 400:
-            target = describe_redirect(response.headers.get("location", ""))
-            raise ServerError(f"{self.url} redirects to {target}: give that address, if you trust it", status=status)
-        if status >= 500:
-            raise ServerError(f"{self.url} answers {status} to {response.request.url.path}", status=status, sent=True)
-
-    def _unreachable(self, error: Exception) -> ServerError:
-        import httpx
-
-        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-            return ServerError(
-                f"no ComfyUI server at {self.url}: start it, or give its address (comfyui_url=, COMFYUI_BASE_URL, "
-                "%comfykit connect URL)"
-            )
-        if isinstance(error, httpx.TimeoutException):
-            return ServerError(f"no answer from {self.url} in time: is the server busy?", sent=True)
-        return ServerError(f"the connection to {self.url} broke: {str(error) or type(error).__name__}", sent=True)
-
-    async def _request_json(self, method: str, path: str, **options: Any) -> Any:
+    async def _request_json(
+        self, method: str, path: str, *, parse: Callable[[bytes], Any] = parse_json, **options: Any
+    ) -> Any:
         response = await self.request(method, path, **options)
         if response.status_code == 404:
             raise ServerError(f"{self.url} is not a ComfyUI server: it does not know {path}", status=404)
         if response.status_code != 200:
             raise ServerError(f"{self.url} answers {response.status_code} to {path}", status=response.status_code)
         try:
-            return response.json()
+            return await parse_body(response.content, parse)
+        except TooLarge as error:
+            raise build_size_error(self.url, path, error) from None
         except (ValueError, RecursionError):
-            raise self._build_nonsense_error(path) from None
+            raise build_nonsense_error(self.url, path) from None
 
-    def _build_nonsense_error(self, path: str) -> ServerError:
-        return ServerError(f"{self.url} is not a ComfyUI server: its answer to {path} makes no sense")
+    async def request_members(
+        self, path: str, keep: Callable[[str, Any], Any], lists: Collection[str] = (), **options: Any
+    ) -> dict[str, Any]:
+        """Send a GET for a long list, and keep of each part of its answer only what `keep` returns.
+
+        See `parse_members`.
+
+        Raises:
+            ServerError: The server can't be reached, or its answer is not an object.
+        """
+        parse = partial(parse_members, keep=keep, lists=lists)
+        found: dict[str, Any] = await self._request_json(
+            "GET", path, parse=parse, long=True, limit=LIST_LIMIT, **options
+        )
+        return found
 
     async def close(self) -> None:
         """Close all connections; the next request opens new ones."""
@@ -178,7 +188,7 @@ class ComfyUI(Backend):
         """Return the state of the server. Never raises for one that can't be reached."""
         try:
             stats, queue = await asyncio.gather(
-                self._request_json("GET", "/system_stats"), self._request_json("GET", "/queue", long=True)
+                self._request_json("GET", "/system_stats"), self.request_members("/queue", keep_ids, QUEUE_PARTS)
             )
             self.version = _read_version(stats)
             running, pending = (len(queue.get(part) or ()) for part in ("queue_running", "queue_pending"))
@@ -233,7 +243,7 @@ class ComfyUI(Backend):
     async def _read_definition(self, class_type: str) -> NodeDefinition | None:
         raw = await self._request_json("GET", f"/object_info/{quote(class_type, safe='')}", long=True)
         if not isinstance(raw, dict):
-            raise self._build_nonsense_error("/object_info")
+            raise build_nonsense_error(self.url, "/object_info")
         found = raw.get(class_type)
         return NodeDefinition.parse(class_type, found) if isinstance(found, dict) else None
 
@@ -243,9 +253,12 @@ class ComfyUI(Backend):
         Raises:
             ServerError: The server can't be reached.
         """
-        response = await self.request("GET", path, long=True)
+        response = await self.request("GET", path, long=True, limit=LIST_LIMIT)
         try:
-            found = response.json() if response.status_code == 200 else None
+            parse = partial(parse_json, most=MAX_ALL_ELEMENTS)
+            found = await parse_body(response.content, parse) if response.status_code == 200 else None
+        except TooLarge as error:
+            raise build_size_error(self.url, path, error) from None
         except (ValueError, RecursionError):
             found = None
         return [name for name in found if isinstance(name, str)] if isinstance(found, (list, dict)) else []
@@ -328,8 +341,8 @@ class ComfyUI(Backend):
             headers={"Content-Type": "application/json"},
         )
         try:
-            answer = response.json()
-        except (ValueError, RecursionError):
+            answer = await parse_body(response.content, parse_json)
+        except (ValueError, RecursionError, TooLarge):
             answer = None
         if not isinstance(answer, dict):
             raise ServerError(
@@ -349,13 +362,12 @@ class ComfyUI(Backend):
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""
         history, queue = await asyncio.gather(
-            self._request_json("GET", "/history", long=True, params={"max_items": HISTORY_LIMIT}),
-            self._request_json("GET", "/queue", long=True),
+            self.request_members("/history", lambda _id, _record: None, params={"max_items": HISTORY_LIMIT}),
+            self.request_members("/queue", keep_ids, QUEUE_PARTS),
         )
-        queue = queue if isinstance(queue, dict) else {}
         unfinished = [*find_queued_items(queue.get("queue_running")), *find_queued_items(queue.get("queue_pending"))]
         open_jobs = [item[1] for item in unfinished if isinstance(item[1], str) and item[1].endswith(ending)]
-        ended = [id_ for id_ in history if id_.endswith(ending)] if isinstance(history, dict) else []
+        ended = [id_ for id_ in history if id_.endswith(ending)]
         return [*ended[-1:], *(id_ for id_ in open_jobs if id_ not in ended[-1:])]
 
     async def listen(self, run: Follower) -> None:
@@ -392,15 +404,15 @@ class ComfyUI(Backend):
         """See `ComfyKit.models`."""
         return await jobs.list_models(self, folder)
 
-    async def read_queue(self) -> Mapping[str, Any]:
-        """Read `/queue`.
+    async def read_queue(self, keep: Callable[[str, Any], Any] = keep_ids) -> Mapping[str, Any]:
+        """Read `/queue`; of each item only what `keep` returns, by default its ID and client.
 
         Raises:
             ServerError: The server can't be reached, or its answer makes no sense.
         """
-        queue = await self._request_json("GET", "/queue", long=True)
+        queue = await self.request_members("/queue", keep, QUEUE_PARTS)
         if not is_queue(queue):
-            raise self._build_nonsense_error("/queue")
+            raise build_nonsense_error(self.url, "/queue")
         return queue
 
     async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
@@ -414,7 +426,9 @@ class ComfyUI(Backend):
             return None
         entry = found.get(prompt_id) if isinstance(found, dict) else None
         if not is_record(entry):
-            raise self._build_nonsense_error("/history")
+            raise build_nonsense_error(self.url, "/history")
+        if count_outputs(entry) > MAX_OUTPUTS:
+            raise build_size_error(self.url, "/history", TooLarge(f"more than {MAX_OUTPUTS:,} outputs"))
         return entry
 
     async def cancel(self, prompt_id: str) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.backends.base import Follower
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.progress.records import find_all_queued_ids, rename_queued
+from comfykit_jupyter.workflow.progress.records import find_all_queued_ids, keep_ids, rename_queued
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
@@ -42,7 +43,7 @@ class PolledServer(Protocol):
     def events(self) -> EventSocket:
         """The event socket."""
 
-    async def read_queue(self) -> Mapping[str, Any]:
+    async def read_queue(self, keep: Callable[[str, Any], Any]) -> Mapping[str, Any]:
         """See `ComfyUI.read_queue`."""
 
     async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
@@ -62,21 +63,21 @@ class RunPoller:
         self._patience = patience
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
         self._queued_ids: frozenset[str] = frozenset()
-        self._followed = 0
+        self._runs: list[Follower] = []
         self._looking = asyncio.Lock()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Follow a run until it ends. `lost`: the submission may never have arrived."""
-        self._followed += 1
+        self._runs.append(run)
         try:
             await self._follow(run, listen=listen, lost=lost)
         finally:
-            self._followed -= 1
+            self._runs.remove(run)
 
     @property
     def _watch_queue(self) -> float:
         """Seconds between two looks at the queue for a queued run."""
-        return max(WATCH_QUEUE, WATCH_SHARE * self._followed)
+        return max(WATCH_QUEUE, WATCH_SHARE * len(self._runs))
 
     async def _follow(self, run: Follower, *, listen: bool, lost: bool) -> None:
         """Ask the server for a run again and again until it ends.
@@ -164,7 +165,8 @@ class RunPoller:
             at, queue = self._queue_seen
             if at < since or time.monotonic() - at > self._watch_queue * 0.9:
                 at = time.monotonic()
-                queue = await self._server.read_queue()
+                unknown = {run.prompt_id for run in self._runs if run.needs_prompt}
+                queue = await self._server.read_queue(partial(keep_ids, whole=unknown))
                 self._queue_seen = (at, queue)
                 self._queued_ids = find_all_queued_ids(queue)
         return queue

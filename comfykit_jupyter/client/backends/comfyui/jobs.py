@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
-from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.progress.records import find_queued_items
+from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS
 from comfykit_jupyter.workflow.spelling import find_nearest
-
-if TYPE_CHECKING:
-    import httpx
 
 
 class JobServer(Protocol):
@@ -22,11 +20,11 @@ class JobServer(Protocol):
 
     url: str
 
-    async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
-        """See `ComfyUI.request`."""
-
-    async def read_queue(self) -> Mapping[str, Any]:
+    async def read_queue(self, keep: Callable[[str, Any], Any]) -> Mapping[str, Any]:
         """See `ComfyUI.read_queue`."""
+
+    async def request_members(self, path: str, keep: Callable[[str, Any], Any], **options: Any) -> dict[str, Any]:
+        """See `ComfyUI.request_members`."""
 
     async def list_names(self, path: str) -> list[str]:
         """See `ComfyUI.list_names`."""
@@ -34,23 +32,21 @@ class JobServer(Protocol):
 
 async def list_queue(server: JobServer) -> list[Job]:
     """See `ComfyKit.queue`."""
-    queue = await server.read_queue()
-    running = [build_queued_job(item, "running") for item in find_queued_items(queue.get("queue_running"))]
-    waiting = sorted(find_queued_items(queue.get("queue_pending")), key=_get_number)
-    return [*running, *(build_queued_job(item, "queued", place) for place, item in enumerate(waiting, 1))]
+    queue = await server.read_queue(_build_job)
+    running, waiting = ([found for found in queue[part] if found is not None] for part in QUEUE_PARTS)
+    waiting.sort(key=lambda found: found[0])
+    return [job for _, job in running] + [replace(job, place=place) for place, (_, job) in enumerate(waiting, 1)]
 
 
 async def list_history(server: JobServer, most: int) -> list[Job]:
     """See `ComfyKit.history`."""
-    response = await server.request("GET", "/history", long=True, params={"max_items": check_limit(most)})
-    try:
-        found = response.json() if response.status_code == 200 else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise ServerError(f"{server.url} is not a ComfyUI server: its answer to /history makes no sense")
-    entries = [(id_, entry) for id_, entry in found.items() if isinstance(entry, dict)]
-    return [build_ended_job(id_, entry) for id_, entry in reversed(entries[-most:])]
+
+    def build_job(prompt_id: str, record: Any) -> Job | None:
+        return build_ended_job(prompt_id, record) if isinstance(record, dict) else None
+
+    found = await server.request_members("/history", build_job, params={"max_items": check_limit(most)})
+    jobs = [job for job in found.values() if job is not None]
+    return jobs[-most:][::-1]
 
 
 async def list_models(server: JobServer, folder: str | None) -> list[str]:
@@ -68,5 +64,9 @@ async def list_models(server: JobServer, folder: str | None) -> list[str]:
     return found
 
 
-def _get_number(item: list[Any]) -> float:
-    return item[0] if isinstance(item[0], (int, float)) else float("inf")
+def _build_job(part: str, item: Any) -> tuple[float, Job] | None:
+    """Build a job from an item of the queue, with its number; None for anything else."""
+    if not isinstance(item, list) or len(item) < 2:
+        return None
+    number = item[0] if isinstance(item[0], (int, float)) else float("inf")
+    return number, build_queued_job(item, "running" if part == "queue_running" else "queued")

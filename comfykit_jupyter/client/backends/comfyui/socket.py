@@ -22,6 +22,7 @@ from comfykit_jupyter.client.backends.retry import backoff
 from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.websocket import open_websocket
+from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -139,7 +140,7 @@ class EventSocket:
 
     def _on_text(self, frame: str) -> None:
         try:
-            event = json.loads(frame)
+            event = parse_json(frame)
             prompt_id = event["data"].get("prompt_id")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return

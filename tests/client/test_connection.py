@@ -9,6 +9,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import httpx
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, RunFailed, ServerError
+from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 from tests.ports import find_free_port
 
 from . import workflows
 from .conftest import Jobs, MakeKit
-from .nodes import Gate
+from .nodes import PATIENCE, Gate
 from .proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -120,10 +121,10 @@ async def test_prompt_with_a_lost_reply_is_found_and_not_sent_again(
     assert jobs.history(str(result.prompt_id)) is not None
 
 
-async def test_prompt_that_never_arrived_is_reported(
+async def test_prompt_without_an_answer_may_have_arrived(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
 
     def swallow(request: web.Request) -> web.Response | None:
         if request.path != "/prompt":
@@ -133,8 +134,9 @@ async def test_prompt_that_never_arrived_is_reported(
         return web.Response()
 
     proxy.answer = swallow
-    with pytest.raises(ServerError, match="the job was not started"):
+    with pytest.raises(ServerError, match="the job is not there; it is cancelled if it arrives") as caught:
         await make_kit(proxy.url).submit(workflows.picture())
+    assert caught.value.result.error.kind == "unknown"
     assert len(proxy.requests("POST", "/prompt")) == 1
 
 
@@ -153,6 +155,47 @@ def test_prompt_that_arrives_late_is_followed(proxy: Proxy, sandbox: Sandbox, ma
     proxy.wait_for(lambda seen: seen.path == f"/history/{run.prompt_id}")
     httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})
     assert run.result().status == "completed"
+
+
+@pytest.mark.parametrize("given_up", ["by itself", "by the user"])
+@pytest.mark.parametrize("gated", [True, False])
+def test_job_that_arrives_after_its_run_was_given_up_is_cancelled_or_reported(
+    gated: bool,
+    given_up: str,
+    proxy: Proxy,
+    sandbox: Sandbox,
+    make_kit: MakeKit,
+    jobs: Jobs,
+    gate: tuple[str, Gate],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1 if given_up == "by itself" else 600)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.PAUSE", 0.01)
+    kept: list[bytes] = []
+
+    def gateway(request: web.Request) -> web.Response | None:
+        if request.path != "/prompt":
+            return None
+        kept.append(proxy.seen[-1].body)
+        return web.Response(status=504)
+
+    proxy.answer = gateway
+    run = make_kit(proxy.url).submit(workflows.gated(gate[0]) if gated else workflows.text())
+    proxy.wait_for(lambda seen: seen.path == f"/history/{run.prompt_id}")
+    if given_up == "by the user":
+        run.cancel()
+    with pytest.raises(ComfyKitError, match="it is cancelled if it arrives within a minute") as caught:
+        run.result()
+    assert caught.value.result.error.kind == ("unknown" if given_up == "by itself" else "cancelled")
+    httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})
+    deadline = time.monotonic() + PATIENCE
+    while not any("late" in record.message for record in caplog.records):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    jobs.expect()
+    assert not gate[1].opened.is_set()
 
 
 def test_job_lost_by_a_server_restart_is_reported(make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path) -> None:

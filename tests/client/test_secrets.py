@@ -69,7 +69,7 @@ async def test_every_request_and_socket_carries_the_secrets(either: ComfyKit, pr
 async def test_redirect_does_not_carry_the_secrets(
     path: str, proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.2)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
 
     def redirect(request: web.Request) -> web.Response | None:
         if request.path != path:

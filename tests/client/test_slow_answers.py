@@ -92,7 +92,7 @@ async def trickle(first: bytes = b"", pieces: int = 10_000) -> AsyncIterator[byt
 TRICKLING = {
     "/object_info/PreviewAny": ("unreachable", "unreachable"),
     "/system_stats": (None, None),
-    "/prompt": ("unreachable", "unreachable"),
+    "/prompt": ("unknown", "unknown"),
     "/history/": ("unreachable", None),
     "/ws": (None, None),
 }
@@ -105,7 +105,7 @@ async def test_patience_is_kept_with_a_server_that_sends_byte_by_byte(
     path: str, executor: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.backend.ANSWER_LEAST", 0.4)
-    monkeypatch.setattr("comfykit_jupyter.client.running.run.SETTLING", 0.1)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1)
     proxy.sockets.answered = path == "/ws"
     begun: list[Any] = []
 

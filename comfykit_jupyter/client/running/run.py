@@ -17,7 +17,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.running import registry, timings
+from comfykit_jupyter.client.running import late, registry, timings
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT, cancel_runs
 from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.outcome import build_result
@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 _MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
 """Kinds of errors after which the job may still run."""
-SETTLING = 3.0
-"""Seconds in which a prompt whose response was lost must appear on the server."""
 
 
 class Run(ObservableRun):
@@ -283,25 +281,23 @@ class Run(ObservableRun):
 
     async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
         """Send the prompt once. If the response is lost, the job is looked for: sending again would run it twice."""
-        node_errors = None
+        node_errors, described = None, self._server.has_object_info
         try:
             node_errors = await submission.post(workflow, binding)
         except Refused as refusal:
-            has_object_info = self._server.has_object_info
-            self._set_state(to_refused_state(self._state, refusal.body, time.monotonic(), has_object_info))
+            self._set_state(to_refused_state(self._state, refusal.body, time.monotonic(), has_object_info=described))
             return
         except ServerError as error:
             if not error.sent:
                 raise
             if not self._is_named:  # there is no ID to look for
-                self._failure = error
-                self._end("failed", RunError("unknown", str(error)))
+                self._fail(error, "unknown")
                 return
             self._unanswered = error
             self.trusted = False
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
-            left_out = format_node_errors(self._state, node_errors, has_object_info=self._server.has_object_info)
+            left_out = format_node_errors(self._state, node_errors, has_object_info=described)
             self._warnings += [f"left out: {reason}" for reason in left_out]
 
     def _time_out(self) -> None:
@@ -363,10 +359,11 @@ class Run(ObservableRun):
                 await self._server.cancel(self.prompt_id)
         self._request_check()
 
-    def _fail(self, error: ComfyKitError) -> None:
+    def _fail(self, error: ComfyKitError, kind: str | None = None) -> None:
         """End the run with an error of this package, before or after it was sent."""
         self._failure = error
-        self._end("failed", to_run_error(error))
+        failure = to_run_error(error)
+        self._end("failed", failure if kind is None else replace(failure, kind=kind))
 
     def _settle(self) -> ExecuteResult:
         """Make the result of the run."""
@@ -421,13 +418,18 @@ class Run(ObservableRun):
         """End the run if the server does not know the job, unless it may still appear."""
         if self._end_as_reported():
             self._warnings.append(f"outputs may be missing: {self._server.url} has no record of this job")
+        elif self._unanswered is not None and self.waiting and self._state.queue_position is None:  # never seen there
+            if self._cancelling or late.has_settled(self.changed_at):
+                loop.BackgroundTask(lambda: late.cancel_late_job(self._server, self.prompt_id)).start()
+                if self._cancelling:
+                    self._end("cancelled", RunError("cancelled", f"cancelled: {late.LATE}"))
+                else:
+                    self._fail(ServerError(f"{self._unanswered} ({late.LATE})"), "unknown")
         elif self._cancelling:
             self._end("cancelled", RunError("cancelled", "cancelled before it started"))
-        elif self._unanswered is None:
+        else:
             message = f"{self._server.url} no longer knows this job: it was removed, or the server restarted"
             self._end("failed", RunError("gone", message))
-        elif time.monotonic() - self.changed_at > SETTLING:
-            self._fail(ServerError(f"{self._unanswered} (the job was not started)"))
 
     def on_failed(self, error: RunError) -> None:
         """End the run with an error: nothing more can be known."""

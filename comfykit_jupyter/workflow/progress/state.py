@@ -91,7 +91,7 @@ class RunError:
     | interrupted | it was stopped on the server |
     | timeout | it took longer than the kit's `timeout` and was cancelled, or than `runninghub_timeout` and continues |
     | gone | the server no longer knows the job: it was removed from the queue, or the server restarted |
-    | unknown | the response to the prompt was lost, and the job's ID is not known: it may run |
+    | unknown | the answer to the prompt was lost, and the job was not found: it may run |
     | unreachable | the server did not respond, or is not ComfyUI; during a run for longer than the kit's `patience` |
 
     Attributes:

@@ -373,9 +373,7 @@ class ComfyUI(Backend):
     async def listen(self, run: Follower) -> None:
         """Send a run its events from now on. The socket opens meanwhile: see `EventSocket.wait_until_open`."""
         await self._connection.get_client()
-        if (
-            self._forgotten is None
-        ):  # most kits are never closed: their sockets are closed when they are garbage collected
+        if self._forgotten is None:  # most kits are never closed: garbage collection closes their sockets
             self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self.events)
             self._forgotten.atexit = False
         self.events.subscribe(run.id, run, self._connection.secrets)
@@ -430,6 +428,10 @@ class ComfyUI(Backend):
         if count_outputs(entry) > MAX_OUTPUTS:
             raise build_size_error(self.url, "/history", TooLarge(f"more than {MAX_OUTPUTS:,} outputs"))
         return entry
+
+    async def has_ended(self, prompt_id: str) -> bool:
+        """Return whether there is the record of a job."""
+        return await self.read_record(prompt_id) is not None
 
     async def cancel(self, prompt_id: str) -> bool:
         """Cancel a queued or running job; never another one. Return whether it was there."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,55 @@ def test_job_that_arrives_after_its_run_was_given_up_is_cancelled_or_reported(
         run.result()
     assert caught.value.result.error.kind == ("unknown" if given_up == "by itself" else "cancelled")
     httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})
-    deadline = time.monotonic() + PATIENCE
-    while not any("late" in record.message for record in caplog.records):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_log(caplog, "late")
     jobs.expect()
     assert not gate[1].opened.is_set()
+
+
+def wait_for_log(caplog: pytest.LogCaptureFixture, word: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not any(word in record.message for record in caplog.records):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+async def test_job_that_arrives_after_its_caller_left_is_cancelled(
+    proxy: Proxy,
+    sandbox: Sandbox,
+    make_kit: MakeKit,
+    jobs: Jobs,
+    gate: tuple[str, Gate],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The caller leaves while a gateway keeps the prompt, which then answers that it could not deliver it."""
+    monkeypatch.setattr("comfykit_jupyter.client.running.run.CANCEL_TIMEOUT", 0.1)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.PAUSE", 0.01)
+    kept: list[bytes] = []
+    answering = threading.Event()
+
+    async def wait() -> AsyncIterator[bytes]:
+        await asyncio.to_thread(answering.wait, PATIENCE)
+        yield b"no answer"
+
+    def gateway(request: web.Request) -> web.Response | None:
+        if request.path != "/prompt":
+            return None
+        kept.append(proxy.seen[-1].body)
+        return web.Response(status=504, body=wait())
+
+    proxy.answer = gateway
+    running = asyncio.ensure_future(make_kit(proxy.url).execute(workflows.gated(gate[0])))
+    await asyncio.to_thread(proxy.wait_for, lambda seen: seen.path == "/prompt")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    answering.set()
+    await asyncio.to_thread(
+        httpx.post, f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"}
+    )
+    await asyncio.to_thread(wait_for_log, caplog, "late: it has been cancelled")
+    jobs.expect()
 
 
 def test_job_lost_by_a_server_restart_is_reported(make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path) -> None:

@@ -330,8 +330,9 @@ class Run(ObservableRun):
                 why = str(failure) or f"no response within {CANCEL_TIMEOUT:g} s"
                 self._warnings.append(f"the job may still run: the server has not confirmed its end ({why})")
                 self._unconfirmed = True
-                if self._submission is not None and not self._submission.is_answered:
-                    loop.BackgroundTask(self._cancel_job).start()  # cancels as soon as the server responds
+                submission = self._submission
+                if submission is not None and not submission.is_answered:
+                    loop.BackgroundTask(lambda: submission.cancel_when_answered(self._cancel_job)).start()
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
         if self._overdue is not None:

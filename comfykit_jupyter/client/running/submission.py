@@ -17,6 +17,7 @@ from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryA
 from comfykit_jupyter.client.errors import ParameterError, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow
+from comfykit_jupyter.client.running import late
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -62,6 +63,7 @@ class Submission:
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
         self._posting: asyncio.Task[Accepted] | None = None
+        self._is_lost = False
         self._replied = asyncio.Event()
         self._replied.set()
         self._before: asyncio.Event | None = None
@@ -176,6 +178,8 @@ class Submission:
                 asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None
+        elif isinstance(error, ServerError):
+            self._is_lost = error.sent
         elif isinstance(error, Refused) and error.prompt_id is not None:
             self.prompt_id = error.prompt_id
 
@@ -187,6 +191,14 @@ class Submission:
     def is_answered(self) -> bool:
         """Whether no answer to the prompt is outstanding: there was one, or the prompt was not sent."""
         return self._replied.is_set()
+
+    async def cancel_when_answered(self, cancel: Callable[[], Awaitable[None]]) -> None:
+        """Cancel the job when the server has answered the prompt; if the answer is lost, when the job arrives."""
+        await self.wait_for_answer()
+        with contextlib.suppress(ServerError):
+            await cancel()
+        if self._is_lost and self.prompt_id is not None:
+            await late.cancel_late_job(self._server, self.prompt_id)
 
     async def wait_for_answer(self) -> None:
         """Wait until the server has answered the prompt, in any way."""

@@ -10,7 +10,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.routing import find_backend_of_job
 from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
+from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow, read_workflow
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, hide_arguments, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
@@ -181,7 +181,7 @@ class ComfyKit(BaseKit):
             raise
 
     def submit(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
-        """Start a run and return at once. Errors are raised by `Run.result()` and `await run`.
+        """Start a run and return at once. Later errors are raised by `Run.result()` and `await run`.
 
         Args:
             workflow: A path, a URL, a dict, media that carry a workflow, or a RunningHub ID.
@@ -191,12 +191,18 @@ class ComfyKit(BaseKit):
         Returns:
             The run, with `.status`, `.progress`, `.cancel()` and `.result()`.
 
+        Raises:
+            ComfyKitError: The workflow can't be read. Once this kit knows its nodes, as after a first run, also: a
+                value does not fit, or a file is missing. With `raise_on_error=False` neither is raised.
+
         Example:
             >>> run = kit.submit("text.json", subject="a cat")
             >>> run.result().text
             'a cat, watercolor, morning light'
         """
-        return self._prepare(workflow, {**(values or {}), **more}).start()
+        run = self._prepare(workflow, {**(values or {}), **more})
+        run.check()
+        return run.start()
 
     def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - as in Run
         """Start a run under an ID of the caller's, which must be new: the server would run it twice."""
@@ -252,7 +258,7 @@ class ComfyKit(BaseKit):
             timeout=self._settings.timeout,
             raise_on_error=self._settings.raise_on_error,
             id=id,
-            read=lambda: read_workflow(source, backend),
+            reader=WorkflowReader(source, backend),
             bound=bound,
         )
 

@@ -62,9 +62,9 @@ def test_script_that_ends_reports_what_was_not_sent(path: str, message: str, pro
 @pytest.mark.parametrize("seen", [True, False])
 def test_script_that_ends_reports_failures_that_nobody_saw(seen: bool, sandbox: Sandbox) -> None:
     wait = "run.subscribe(done=print)" if seen else "pass"
-    script = start(f"run = kit.submit('no such file.json'); {wait}", sandbox.url)
+    script = start(f"run = kit.submit({workflows.picture()!r}, widht=8); {wait}", sandbox.url)
     out, err = script.communicate(timeout=30)
-    assert ("no such file.json" in out, "no such file.json" in err) == (seen, not seen)
+    assert ("widht" in out, "widht" in err) == (seen, not seen)
     assert len(err.splitlines()) == (0 if seen else 1)
 
 

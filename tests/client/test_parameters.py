@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError
+from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError, SourceError
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 from . import workflows
 from .conftest import MakeKit
@@ -153,3 +154,26 @@ async def test_class_names_with_special_characters_are_escaped(either: ComfyKit)
         graph = {**workflows.text(), "9": {"class_type": name, "inputs": {}}}
         result = await either.execute(graph)
         assert result.error is None or (result.error.kind, name[:50] in str(result.msg)) == ("refused", True)
+
+
+def test_submit_rejects_at_once_what_is_wrong_when_the_nodes_are_known(make_kit: MakeKit, proxy: Proxy) -> None:
+    kit = make_kit(proxy.url)
+    kit.run(workflows.picture(), width=32)
+    sent = len(proxy.requests("POST", "/prompt"))
+    with pytest.raises(ParameterError, match="width"):
+        kit.submit(workflows.picture(), width="wide")
+    with pytest.raises(ParameterError, match="widht"):
+        kit.submit(workflows.picture(), widht=32)
+    with pytest.raises(SourceError):
+        kit.submit("no such file.json")
+    assert find_unfinished_runs() == []
+    assert len(proxy.requests("POST", "/prompt")) == sent
+    run = kit.options(raise_on_error=False).submit(workflows.picture(), width="wide")
+    assert run.result().status == "failed"
+    assert kit.submit(workflows.picture(), width=40).result().params["width"] == 40
+
+
+def test_submit_rejects_a_missing_file_at_once_when_the_nodes_are_known(kit: ComfyKit) -> None:
+    kit.fields(workflows.inverted())
+    with pytest.raises(ParameterError, match="no file"):
+        kit.submit(workflows.inverted(), image="nowhere.png")

@@ -230,6 +230,10 @@ class Backend(ABC):
             fresh: Whether to ask for those again that are known already.
         """
 
+    def has_definitions(self, classes: Iterable[str]) -> bool:  # noqa: ARG002 - most do not keep them
+        """Return whether `get_definitions` knows all these classes without asking the server."""
+        return False
+
     async def list_classes(self) -> list[str]:
         """Return the names of all node classes; none if they are not known."""
         return []

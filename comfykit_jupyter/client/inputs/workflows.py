@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -42,6 +43,25 @@ def take_snapshot(source: Any, settings: Settings) -> Any:
         return find_hosted(source, settings) or failure or source
     except WorkflowError as error:
         return error
+
+
+@dataclass(frozen=True)
+class WorkflowReader:
+    """Reads the workflow that a snapshot names; see `read_workflow`."""
+
+    source: Any
+    server: Backend
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can be read without asking a server."""
+        if isinstance(self.source, str):
+            return not isinstance(self.source, Media) and not self.source.startswith(("http://", "https://"))
+        return isinstance(self.source, (Workflow, WorkflowError, os.PathLike, bytes, bytearray))
+
+    async def read(self) -> Workflow:
+        """Read it, but do not convert it."""
+        return await read_workflow(self.source, self.server)
 
 
 async def read_workflow(source: Any, server: Backend) -> Workflow:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 from comfykit_jupyter.workflow.progress.records import Times, read_times
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.inputs.workflows import WorkflowReader
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Workflow
@@ -53,7 +54,7 @@ class Run(ObservableRun):
         timeout: Seconds that it may take; after that the job is cancelled. None means no limit.
         raise_on_error: Whether `result()` raises `RunFailed` for a failed run.
         id: The run's own ID; a new one by default.
-        read: Reads the workflow; it is called on the background loop.
+        reader: Reads the workflow.
         bound: See `Submission`.
 
     Attributes:
@@ -77,7 +78,7 @@ class Run(ObservableRun):
         timeout: float | None = None,
         raise_on_error: bool = True,
         id: str | None = None,  # noqa: A002 - the best name for it
-        read: Callable[[], Awaitable[Workflow]] | None = None,
+        reader: WorkflowReader | None = None,
         bound: tuple[Binding, Definitions] | None = None,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
@@ -94,7 +95,7 @@ class Run(ObservableRun):
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
         self._unconfirmed = False
-        self._submission = None if read is None else Submission(server, self.id, read, values, self.on_note, bound)
+        self._submission = None if reader is None else Submission(server, self.id, reader, values, self.on_note, bound)
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
         self._is_left = False
@@ -179,11 +180,13 @@ class Run(ObservableRun):
 
     # -- for the kit ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
-        """Start the run, and return it.
+    def check(self) -> None:
+        """Raise at once what `Submission.check` finds, unless the errors of the run are not raised."""
+        if self._raise_on_error and self._submission is not None and not loop.is_loop_thread():
+            loop.call(self._submission.check())
 
-        Who also waits for it calls `leave` on an interrupt that comes between the start and the wait.
-        """
+    def start(self) -> Self:
+        """Start the run, and return it; `leave` is called on an interrupt that comes before the caller waits."""
         try:
             self._job = loop.BackgroundTask(self._drive)
             registry.add(self)
@@ -386,11 +389,8 @@ class Run(ObservableRun):
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)
-        if (
-            not self._server.accepts_client_ids
-            and self._is_named
-            and not (state.error and state.error.kind in _MAY_STILL_RUN)
-        ):
+        may_still_run = state.error is not None and state.error.kind in _MAY_STILL_RUN
+        if self._is_named and not self._server.accepts_client_ids and not may_still_run:
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
         registry.remove(self, None if state.error is None or state.error.stopped else result.msg)
         self._set_result(result)

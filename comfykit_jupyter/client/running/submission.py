@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.errors import ParameterError, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
-from comfykit_jupyter.client.inputs.workflows import convert_workflow
+from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
 from comfykit_jupyter.client.running import late
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
+_ADDRESSES = ("http://", "https://")
 TURN = 10.0
 """Seconds that a prompt waits for those submitted before it, which may still upload files."""
 
@@ -34,7 +36,7 @@ class Submission:
     Args:
         server: Where it goes.
         id: The run's own ID.
-        read: Reads the workflow.
+        reader: Reads the workflow.
         values: The values of the workflow's parameters, by name.
         note: Shows the user what the run is waiting for.
         bound: The prompt with its values and the definitions, if the values have been checked already.
@@ -44,7 +46,7 @@ class Submission:
         self,
         server: Backend,
         id: str,  # noqa: A002 - what it is
-        read: Callable[[], Awaitable[Workflow]],
+        reader: WorkflowReader,
         values: Mapping[str, Any],
         note: Callable[[str], None],
         bound: tuple[Binding, Definitions] | None = None,
@@ -55,10 +57,11 @@ class Submission:
         """The prompt ID; None until a server that chooses the ID has done so."""
         self._id = id
         self._server = server
-        self._read = read
+        self._reader = reader
         self._values = values
         self._note = note
         self._prompt: Mapping[str, Any] = {}
+        self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
@@ -73,13 +76,33 @@ class Submission:
         """Take a place after the submissions that were started before."""
         self._before, self._server.last_turn = self._server.last_turn, self._turn
 
+    async def check(self) -> None:
+        """Check the values at once, if the definitions are known already; the server is asked before one is rejected.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, a value does not fit, or a file is missing.
+        """
+        if not self._reader.is_local:
+            return
+        workflow = self._workflow = await self._reader.read()
+        if not self._server.has_definitions(workflow.classes):
+            return
+        with contextlib.suppress(ServerError):  # the run itself waits for the server
+            workflow = self._workflow = await convert_workflow(workflow, self._server)
+            binding = await self.bind(workflow)
+            for needed in binding.uploads:
+                if isinstance(needed.value, (str, os.PathLike)) and not str(needed.value).startswith(_ADDRESSES):
+                    await read_media(needed, self._server)
+            self._binding = binding
+
     async def read(self) -> Workflow:
         """Read the workflow, and convert it to a prompt.
 
         Raises:
             ComfyKitError: It can't be read, or the server can't be reached.
         """
-        return await convert_workflow(await self._read(), self._server)
+        workflow = self._workflow if self._workflow is not None else await self._reader.read()
+        return await convert_workflow(workflow, self._server)
 
     async def bind(self, workflow: Workflow) -> Binding:
         """Put the values into the prompt. If one does not fit, the definitions are read again: they may be outdated.

@@ -138,10 +138,8 @@ class ComfyUI(Backend):
         try:
             async with client.stream("GET", path, **options) as response:
                 raise_for_status(self.url, response)
-                if response.status_code not in (200, 206):
-                    raise ServerError(
-                        f"{self.url} answers {response.status_code} to {path}", status=response.status_code
-                    )
+                if (status := response.status_code) not in (200, 206):
+                    raise ServerError(f"{self.url} answers {status} to {path}", status=status)
                 yield response
         except httpx.HTTPError as error:
             raise build_connection_error(self.url, error) from None
@@ -195,10 +193,13 @@ class ComfyUI(Backend):
         except ServerError as error:
             return Server(self.url, reachable=False, message=str(error))
         except (KeyError, TypeError, AttributeError):
-            return Server(
-                self.url, reachable=False, message=f"{self.url} is not a ComfyUI server: its answers make no sense"
-            )
+            message = f"{self.url} is not a ComfyUI server: its answers make no sense"
+            return Server(self.url, reachable=False, message=message)
         return Server(self.url, True, self.version, f"ComfyUI {self.version or '(no version)'}", running, pending)
+
+    def has_definitions(self, classes: Iterable[str]) -> bool:
+        """See `Backend.has_definitions`."""
+        return all(name in self._definitions for name in classes)
 
     async def get_definitions(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """Return the definitions of node classes, which are kept; a class that the server lacks is left out."""

@@ -108,6 +108,19 @@ def test_runs_that_are_cancelled_together_share_their_requests(
     assert entry["status"]["status_str"] == "success"
 
 
+def test_interrupt_names_the_runs_that_continue(
+    kit: ComfyKit, gate: tuple[str, Gate], jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *others = (kit.submit(workflows.gated(gate[0])) for _ in range(3))
+    jobs.expect(*(run.prompt_id for run in (first, *others)))
+    first.leave()
+    names = ", ".join(run.prompt_id for run in others)
+    assert caplog.messages == [f"2 other runs continue: {names} (run.cancel() or %comfykit cancel stops them)"]
+    jobs.expect(*(run.prompt_id for run in others))
+    caplog.clear()
+    cancel_runs(others)
+
+
 def test_many_waiting_runs_look_at_the_queue_less_often(kit: ComfyKit) -> None:
     poller = kit._get_backend(ComfyUI).poller
     assert poller._watch_queue == 0.5

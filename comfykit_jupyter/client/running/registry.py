@@ -22,7 +22,7 @@ EXIT_PATIENCE = 10.0
 WAKE_INTERVAL = 0.02
 """Seconds between two looks at them."""
 MAX_REPORTS = 20
-"""Failures that are reported at most."""
+"""Runs that a report names at most."""
 
 _unfinished: dict[Run, None] = {}
 _unseen: dict[str, str] = {}
@@ -54,6 +54,15 @@ def remove(run: Run, failure: str | None) -> None:
 def mark_seen(run: ObservableRun) -> None:
     """Note that the result of a run was seen."""
     _unseen.pop(run.id, None)
+
+
+def report_others(run: Run) -> None:
+    """Log which runs continue although the caller of one was interrupted."""
+    others = [each.prompt_id for each in find_unfinished_runs() if each is not run]
+    if others:
+        names = ", ".join(others[:MAX_REPORTS]) + (", …" if len(others) > MAX_REPORTS else "")
+        what = "1 other run continues" if len(others) == 1 else f"{len(others)} other runs continue"
+        logger.warning("%s: %s (run.cancel() or %%comfykit cancel stops them)", what, names)
 
 
 def _wait_at_exit() -> None:

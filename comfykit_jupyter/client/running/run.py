@@ -186,7 +186,7 @@ class Run(ObservableRun):
             loop.call(self._submission.check())
 
     def start(self) -> Self:
-        """Start the run, and return it; `leave` is called on an interrupt that comes before the caller waits."""
+        """Start the run, and return it; an interrupt on the way cancels it."""
         try:
             self._job = loop.BackgroundTask(self._drive)
             registry.add(self)
@@ -197,10 +197,7 @@ class Run(ObservableRun):
         return self
 
     def leave(self) -> None:
-        """Cancel the job because its caller was interrupted; log a warning if the server does not confirm it in time.
-
-        A run that was not started, or has ended, is left as it is.
-        """
+        """Cancel the job of an interrupted caller, unless it has ended; log what may still run, and what continues."""
         job = self._job
         if job is None or self.done or self._is_left:
             return
@@ -211,6 +208,7 @@ class Run(ObservableRun):
         if self.sent and (self._unconfirmed or not self.done):
             name = self.prompt_id if self._is_named else "whose ID is not known yet"
             logger.warning("%s has not confirmed the end of the job %s: it may still run", self.server, name)
+        registry.report_others(self)
 
     async def wait_for_result(self) -> ExecuteResult:
         """Return the result, whatever its status; cancelling the caller cancels the job on the server."""

@@ -126,7 +126,7 @@ def test_many_waiting_runs_look_at_the_queue_less_often(kit: ComfyKit) -> None:
     assert poller._watch_queue == 0.5
     runs: list[Any] = poller._runs
     runs += [None] * 500
-    assert poller._watch_queue == 10
+    assert poller._watch_queue == 15
 
 
 def test_cancelling_a_finished_run_changes_nothing(kit: ComfyKit) -> None:

@@ -30,7 +30,7 @@ LOOK_AGAIN = 5.0
 """Seconds between two looks at the queue for a running job: it may have been removed."""
 WATCH_QUEUE = 0.5
 """Seconds between two looks while the socket is trusted, for a queued run."""
-WATCH_SHARE = 0.02
+WATCH_SHARE = 0.03
 """The same for each followed run, if that is longer: a thousand runs that look twice a second would fill a core."""
 WATCH_QUIET = 10.0
 """Seconds between two looks while the socket is trusted, for any other run."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +20,32 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request], "web.StreamResponse | None"]
 
 _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connection", "host"}
+
+
+class Connections:
+    """The connections of a server. They are cut when it stops, because a peer that reads nothing keeps them open."""
+
+    def __init__(self) -> None:
+        self._transports: WeakSet[asyncio.BaseTransport] = WeakSet()
+
+    def build_app(self, handler: Handler) -> web.Application:
+        """Build an application that passes all requests to one handler."""
+
+        async def note(request: web.Request) -> web.StreamResponse:
+            if request.transport is not None:
+                self._transports.add(request.transport)
+            return await handler(request)
+
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", r"/{path:[\s\S]*}", note)  # file names can contain newlines
+        return app
+
+    async def cut(self) -> None:
+        """Close all connections, whatever is still to be sent."""
+        for transport in list(self._transports):
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
 
 class Served:
@@ -69,9 +96,8 @@ class Served:
         self._loop.close()
 
     async def _serve(self) -> None:
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_route("*", "/{path:.*}", self._handler)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        connections = Connections()
+        runner = web.AppRunner(connections.build_app(self._handler), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
@@ -80,6 +106,7 @@ class Served:
         await self._stopping.wait()
         await self.closing()
         await runner.cleanup()
+        await connections.cut()
 
 
 @dataclass(frozen=True)

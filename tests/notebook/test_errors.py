@@ -82,7 +82,4 @@ def test_script_shows_errors_as_it_always_does(tmp_path: Path) -> None:
     script.write_text("from comfykit_jupyter import ComfyKit\nComfyKit('ftp://there')\n")
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": "."})
     assert f"{OURS}client/settings.py" in done.stderr
-    assert (
-        "SettingsError: comfyui_url must be an address such as http://127.0.0.1:8188, not 'ftp://there'"
-        in done.stderr.splitlines()[-1]
-    )
+    assert "SettingsError: comfyui_url must be an address such as http://127.0.0.1:8188" in done.stderr.splitlines()[-1]

@@ -75,9 +75,9 @@ class WorkflowWidget(FormView):
     """
 
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
+        self._watch = ServerWatch(self._check_server)  # first of all: a form that can't be made is closed, too
         kit = get_current_kit() if kit is None else kit
         parameters = FormParameters(kit, workflow)
-        self._watch = ServerWatch(self._check_server)
         self._static_output = StaticOutput(self._format_values)
         server = parameters.load()
         super().__init__(kit, parameters, values or {}, server=_build_server_trait(server))

@@ -141,7 +141,13 @@ class Server:
         """Interrupt the running job, close all connections and stop listening."""
         self._queue.close()
         await asyncio.to_thread(self._executor.join, _STOP_TIMEOUT)
+        connections = list(self._runner.server.connections) if self._runner.server is not None else []
+        transports = [connection.transport for connection in connections]
         await self._runner.cleanup()
+        for transport in transports:  # a client that reads nothing would keep its connection open
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
     def _build_greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
         status = {**_format_status(self._queue.count_remaining()), "sid": client_id}

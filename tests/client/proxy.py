@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -22,30 +21,15 @@ Answer = Callable[[web.Request], "web.StreamResponse | None"]
 _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connection", "host"}
 
 
-class Connections:
-    """The connections of a server. They are cut when it stops, because a peer that reads nothing keeps them open."""
-
-    def __init__(self) -> None:
-        self._transports: WeakSet[asyncio.BaseTransport] = WeakSet()
-
-    def build_app(self, handler: Handler) -> web.Application:
-        """Build an application that passes all requests to one handler."""
-
-        async def note(request: web.Request) -> web.StreamResponse:
-            if request.transport is not None:
-                self._transports.add(request.transport)
-            return await handler(request)
-
-        app = web.Application(client_max_size=1 << 30)
-        app.router.add_route("*", r"/{path:[\s\S]*}", note)  # file names can contain newlines
-        return app
-
-    async def cut(self) -> None:
-        """Close all connections, whatever is still to be sent."""
-        for transport in list(self._transports):
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
-        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+async def stop_server(runner: web.AppRunner) -> None:
+    """Stop a server, and cut its connections: a peer that reads nothing would keep them open."""
+    assert runner.server is not None
+    transports = [handler.transport for handler in runner.server.connections]
+    await runner.cleanup()
+    for transport in transports:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+    await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
 
 class Served:
@@ -96,8 +80,9 @@ class Served:
         self._loop.close()
 
     async def _serve(self) -> None:
-        connections = Connections()
-        runner = web.AppRunner(connections.build_app(self._handler), access_log=None, shutdown_timeout=0.1)
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self._handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
@@ -105,8 +90,7 @@ class Served:
         self._started.set_result(None)
         await self._stopping.wait()
         await self.closing()
-        await runner.cleanup()
-        await connections.cut()
+        await stop_server(runner)
 
 
 @dataclass(frozen=True)

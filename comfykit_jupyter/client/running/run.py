@@ -143,7 +143,7 @@ class Run(ObservableRun):
             KeyboardInterrupt: Ctrl-C or ■ was pressed; the job has been cancelled on the server.
             RuntimeError: Called in a callback of a run, where it would wait for itself.
         """
-        if self._result is not None:
+        if self._result is not None and loop.is_loop_thread():  # in a callback; others wait until all of them ran
             return self._return_or_raise(self._result)
         if loop.is_loop_thread():
             raise RuntimeError(

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.client.proxy import Connections
+from tests.client.proxy import stop_server
 
 from .api import Api, read_request
 from .codes import ApiError
@@ -269,16 +269,14 @@ class RunningHub:
         self._loop = asyncio.get_running_loop()
         async with aiohttp.ClientSession() as session:
             self.server = Server(self._server_url, session)
-            connections = Connections()
-            api, self.url = await _start_server(connections, self._record_errors(self._handle), "127.0.0.1")
+            api, self.url = await _start_server(self._record_errors(self._handle), "127.0.0.1")
             handle_file = self._record_errors(self._handle_file)
-            files, self.files.url = await _start_server(connections, handle_file, "localhost")
+            files, self.files.url = await _start_server(handle_file, "localhost")
             self._started.set_result(None)
             await self._stopping.wait()
             self._errors += await self.server.close()
             for runner in (api, files):
-                await runner.cleanup()
-            await connections.cut()
+                await stop_server(runner)
 
     def _record_errors(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -348,8 +346,10 @@ class RunningHub:
         return response
 
 
-async def _start_server(connections: Connections, handler: Handler, name: str) -> tuple[web.AppRunner, str]:
-    runner = web.AppRunner(connections.build_app(handler), access_log=None, shutdown_timeout=0.1)
+async def _start_server(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
+    app = web.Application(client_max_size=1 << 30)
+    app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names can contain newlines
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return runner, f"http://{name}:{runner.addresses[0][1]}"

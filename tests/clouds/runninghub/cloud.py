@@ -7,6 +7,7 @@ import functools
 import json
 import secrets
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -134,8 +135,11 @@ class RunningHub:
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait until a condition holds."""
+        deadline = time.monotonic() + PATIENCE
         with self.changed:
-            assert self.changed.wait_for(condition, PATIENCE), "the condition did not become true"
+            while not condition():  # not every change notifies, so it also looks by itself
+                assert time.monotonic() < deadline, "the condition did not become true"
+                self.changed.wait(0.05)
 
     def wait(self, task_id: str) -> None:
         """Wait until the real run of a task has ended; polls may still report another state."""

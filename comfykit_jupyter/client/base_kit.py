@@ -92,6 +92,7 @@ class BaseKit:
         `async with ComfyKit() as kit:` does this at the end of the block.
         """
         for backend in list(self._backends.values()):
+            backend.is_closed = True
             await loop.await_on_loop(backend.close())
 
     async def __aenter__(self) -> Self:

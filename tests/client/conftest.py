@@ -40,7 +40,7 @@ def make_kit(sandbox: Sandbox) -> Iterator[MakeKit]:
 
     yield make
     for kit in kits:
-        loop.call(kit._find_backend().close())
+        loop.call(kit.close())
 
 
 @pytest.fixture

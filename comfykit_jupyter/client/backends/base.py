@@ -204,6 +204,8 @@ class Backend(ABC):
 
     url: str
     version: str | None = None
+    is_closed: bool = False
+    """Whether its kit was closed, and has submitted nothing since: connections are not left open then."""
     last_turn: asyncio.Event | None = None
     """Set when the newest submission was posted, or never will be. The next one waits for it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -34,11 +33,23 @@ async def cancel_late_job(server: Backend, prompt_id: str) -> None:
     """Cancel a job as soon as it arrives, and log a warning; say so, too, if it has run already."""
     until = time.monotonic() + WATCH
     while time.monotonic() < until:
-        with contextlib.suppress(ServerError):  # an absent server is asked again
-            if await server.cancel(prompt_id):
-                logger.warning("%s received the job %s late: it has been cancelled", server.url, prompt_id)
-                return
-            if await server.has_ended(prompt_id):
-                logger.warning("%s received the job %s late, and ran it: see kit.attach", server.url, prompt_id)
-                return
+        if await _cancel_if_there(server, prompt_id):
+            return
         await asyncio.sleep(PAUSE)
+
+
+async def _cancel_if_there(server: Backend, prompt_id: str) -> bool:
+    """Look once for a late job, and return whether it has arrived."""
+    try:
+        if await server.cancel(prompt_id):
+            logger.warning("%s received the job %s late: it has been cancelled", server.url, prompt_id)
+            return True
+        if await server.has_ended(prompt_id):
+            logger.warning("%s received the job %s late, and ran it: see kit.attach", server.url, prompt_id)
+            return True
+    except ServerError:
+        pass  # an absent server is asked again
+    finally:
+        if server.is_closed:  # the look has opened connections again
+            await server.close()
+    return False

@@ -74,6 +74,7 @@ class Submission:
 
     def take_turn(self) -> None:
         """Take a place after the submissions that were started before."""
+        self._server.is_closed = False
         self._before, self._server.last_turn = self._server.last_turn, self._turn
 
     async def check(self) -> None:

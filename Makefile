@@ -65,8 +65,9 @@ lab: .venv/.package $(if $(filter cloud.ipynb,$(NOTEBOOK)),.venv/.comfy-api)
 setup: .venv/.tools js/node_modules/.package-lock.json
 	@test ! -e .git || $(BIN)/pre-commit install
 
-check: static .venv/.comfykit
-	$(PYTEST) -m "not slow" --doctest-modules comfykit_jupyter tests/unit tests/client
+# What compares with the public comfykit waits for its time-outs, and is left to `make test`.
+check: static
+	$(PYTEST) -m "not slow" --doctest-modules comfykit_jupyter tests/unit tests/client --ignore tests/client/defects
 
 test: static $(OTHERS)
 	$(PYTEST) -m "not slow" $(ALL)

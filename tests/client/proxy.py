@@ -23,10 +23,14 @@ _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connecti
 
 async def stop_server(runner: web.AppRunner) -> None:
     """Stop a server, and cut its connections: a peer that reads nothing would keep them open."""
-    assert runner.server is not None
-    transports = [handler.transport for handler in runner.server.connections]
+    server = runner.server
+    assert server is not None
+    transports = {handler.transport for handler in server.connections}
     await runner.cleanup()
-    for transport in transports:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:  # one of them may be accepting a connection
+        await asyncio.wait(others, timeout=0.2)
+    for transport in transports | {handler.transport for handler in server.connections}:
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
     await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn

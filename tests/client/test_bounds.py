@@ -34,7 +34,7 @@ def answer_to(proxy: Proxy, path: str, content: bytes) -> None:
 
 
 def read_record(kit: ComfyKit) -> Any:
-    return loop.call(kit._get_backend(ComfyUI).read_record("x"))
+    return loop.call(kit._get_backend(ComfyUI).api.read_record("x"))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_of_a_large_queue_only_ids_and_clients_are_kept(proxy: Proxy, make_kit: 
     queue = {"queue_running": items[:1], "queue_pending": [*reversed(items[1:]), "junk", None]}
     answer_to(proxy, "/queue", json.dumps(queue).encode())
     kit = make_kit(proxy.url)
-    found = loop.call(kit._get_backend(ComfyUI).read_queue())
+    found = loop.call(kit._get_backend(ComfyUI).api.read_queue())
     assert found["queue_running"] == [[0, "id0", {}, {"client_id": "me"}, []]]
     assert len(json.dumps(found)) < 50_000
     jobs = kit.queue()

@@ -104,7 +104,7 @@ TRICKLING = {
 async def test_patience_is_kept_with_a_server_that_sends_byte_by_byte(
     path: str, executor: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.backend.ANSWER_LEAST", 0.4)
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.api.ANSWER_LEAST", 0.4)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1)
     proxy.sockets.answered = path == "/ws"
     begun: list[Any] = []

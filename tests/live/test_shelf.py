@@ -31,7 +31,7 @@ def picture(size: tuple[int, int] = (48, 32)) -> Image.Image:
 
 def list_unfinished_jobs(kit: ComfyKit) -> set[str]:
     """Return the IDs of the server's unfinished jobs."""
-    queue: dict[str, Any] = loop.call(kit._get_backend(ComfyUI).request("GET", "/queue")).json()
+    queue: dict[str, Any] = loop.call(kit._get_backend(ComfyUI).api.request("GET", "/queue")).json()
     return {item[1] for part in ("queue_running", "queue_pending") for item in queue[part]}
 
 

@@ -16,10 +16,10 @@ class CancellingServer(Protocol):
     """What this module needs of a server."""
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
-        """See `ComfyUI.request`."""
+        """See `Api.request`."""
 
     async def read_queue(self) -> Mapping[str, Any]:
-        """See `ComfyUI.read_queue`."""
+        """See `Api.read_queue`."""
 
 
 class Canceller:

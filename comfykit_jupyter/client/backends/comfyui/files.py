@@ -25,13 +25,13 @@ class FileServer(Protocol):
     url: str
 
     async def request(self, method: str, path: str, *, retry: bool | None = None, **options: Any) -> httpx.Response:
-        """See `ComfyUI.request`."""
+        """See `Api.request`."""
 
     def stream(self, path: str, **options: Any) -> AbstractAsyncContextManager[httpx.Response]:
-        """See `ComfyUI.stream`."""
+        """See `Api.stream`."""
 
     def lock_file(self, name: str) -> asyncio.Lock:
-        """See `ComfyUI.lock_file`."""
+        """See `Api.lock_file`."""
 
 
 async def upload(server: FileServer, source: Path | bytes, suffix: str) -> str:

@@ -36,30 +36,28 @@ WATCH_QUIET = 10.0
 """Seconds between two looks while the socket is trusted, for any other run."""
 
 
-class PolledServer(Protocol):
-    """What this module needs of a server."""
-
-    @property
-    def events(self) -> EventSocket:
-        """The event socket."""
+class PolledApi(Protocol):
+    """What this module needs of a server's API."""
 
     async def read_queue(self, keep: Callable[[str, Any], Any]) -> Mapping[str, Any]:
-        """See `ComfyUI.read_queue`."""
+        """See `Api.read_queue`."""
 
     async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
-        """See `ComfyUI.read_record`."""
+        """See `Api.read_record`."""
 
 
 class RunPoller:
     """Follows the runs on one server. It belongs to one event loop.
 
     Args:
-        server: The server.
+        api: The server.
+        events: Its event socket.
         patience: Seconds without an answer of the server after which a run is given up as unreachable.
     """
 
-    def __init__(self, server: PolledServer, patience: float) -> None:
-        self._server = server
+    def __init__(self, api: PolledApi, events: EventSocket, patience: float) -> None:
+        self._api = api
+        self._events = events
         self._patience = patience
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
         self._queued_ids: frozenset[str] = frozenset()
@@ -89,7 +87,7 @@ class RunPoller:
         pause = LOOK_FIRST
         queue_at = float("-inf")
         while True:
-            heard = listen and run.trusted and self._server.events.connected
+            heard = listen and run.trusted and self._events.connected
             if heard:
                 pause = LOOK_FIRST
                 await run.doubt(self._watch_queue if run.waiting else WATCH_QUIET)
@@ -132,7 +130,7 @@ class RunPoller:
         failure: ServerError | None = None
         if not (everywhere and run.waiting):
             try:
-                entry = await self._server.read_record(run.prompt_id)
+                entry = await self._api.read_record(run.prompt_id)
             except ServerError as error:
                 failure = error
             else:
@@ -145,7 +143,7 @@ class RunPoller:
             run.on_queue(rename_queued(queue, run.prompt_id, run.id))
         elif failure is not None:
             raise failure
-        elif (entry := await self._server.read_record(run.prompt_id)) is not None:
+        elif (entry := await self._api.read_record(run.prompt_id)) is not None:
             run.on_history(entry)
         elif not run.ended:
             run.on_missing()
@@ -153,7 +151,7 @@ class RunPoller:
     def _note_failure(self, run: Follower, since: float, error: ServerError) -> float:
         """Give a run up if the server has been away for too long. Return since when it is."""
         now = time.monotonic()
-        since = max(since, self._server.events.get_last_heard(run.id))
+        since = max(since, self._events.get_last_heard(run.id))
         if now - since > self._patience or error.status in (401, 403):
             message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
             run.on_failed(RunError("unreachable", message))
@@ -166,7 +164,7 @@ class RunPoller:
             if at < since or time.monotonic() - at > self._watch_queue * 0.9:
                 at = time.monotonic()
                 unknown = {run.prompt_id for run in self._runs if run.needs_prompt}
-                queue = await self._server.read_queue(partial(keep_ids, whole=unknown))
+                queue = await self._api.read_queue(partial(keep_ids, whole=unknown))
                 self._queue_seen = (at, queue)
                 self._queued_ids = find_all_queued_ids(queue)
         return queue

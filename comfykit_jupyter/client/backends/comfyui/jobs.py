@@ -21,13 +21,13 @@ class JobServer(Protocol):
     url: str
 
     async def read_queue(self, keep: Callable[[str, Any], Any]) -> Mapping[str, Any]:
-        """See `ComfyUI.read_queue`."""
+        """See `Api.read_queue`."""
 
     async def request_members(self, path: str, keep: Callable[[str, Any], Any], **options: Any) -> dict[str, Any]:
-        """See `ComfyUI.request_members`."""
+        """See `Api.request_members`."""
 
     async def list_names(self, path: str) -> list[str]:
-        """See `ComfyUI.list_names`."""
+        """See `Api.list_names`."""
 
 
 async def list_queue(server: JobServer) -> list[Job]:

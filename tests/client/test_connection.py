@@ -213,7 +213,7 @@ async def test_job_that_arrives_after_its_caller_left_is_cancelled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The caller leaves while a gateway keeps the prompt, which then answers that it could not deliver it."""
-    monkeypatch.setattr("comfykit_jupyter.client.running.run.CANCEL_TIMEOUT", 0.1)
+    monkeypatch.setattr("comfykit_jupyter.client.running.executable.CANCEL_TIMEOUT", 0.1)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.PAUSE", 0.01)
     kept: list[bytes] = []
     answering = threading.Event()

@@ -23,7 +23,7 @@ LAYERS = [
     ["notebook/widget/*"],
     ["notebook/*"],
     ["explore/*"],
-    ["client/kit", "client/base_kit", "client/current", "client/check", "client/dry_run"],
+    ["client/kit", "client/*_kit", "client/current", "client/check", "client/dry_run"],
     ["client/running/*"],
     ["client/inputs/*"],
     ["client/backends/routing"],

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import time
-import uuid
-from collections.abc import Generator, Mapping
-from dataclasses import replace
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.base import Backend, Refused
-from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.running import late, registry, timings
+from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT, cancel_runs
-from comfykit_jupyter.client.running.observable import ObservableRun
-from comfykit_jupyter.client.running.outcome import build_result
-from comfykit_jupyter.client.running.refusal import format_node_errors, to_refused_state, to_run_error
-from comfykit_jupyter.client.running.submission import Submission
-from comfykit_jupyter.workflow.binding import Binding
-from comfykit_jupyter.workflow.errors import hide_frames, strip_traceback
-from comfykit_jupyter.workflow.nodes import find_output_nodes
-from comfykit_jupyter.workflow.progress.progress import RunError, RunState
-from comfykit_jupyter.workflow.progress.records import Times, read_times
+from comfykit_jupyter.client.running.executable import ExecutableRun
+from comfykit_jupyter.workflow.errors import hide_frames
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.inputs.workflows import WorkflowReader
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
-_MAY_STILL_RUN = frozenset({"timeout", "unreachable", "unknown"})
-"""Kinds of errors after which the job may still run."""
 
-
-class Run(ObservableRun):
+class Run(ExecutableRun):
     """One submission of a workflow; created by `ComfyKit.submit`, which returns it at once.
 
     `await run` waits like `run.result()`; cancelling the awaiting task cancels the job. Attributes may be read from any
@@ -69,61 +49,9 @@ class Run(ObservableRun):
         ('completed', True)
     """
 
-    def __init__(
-        self,
-        server: Backend,
-        values: Mapping[str, Any],
-        *,
-        listen: bool = True,
-        timeout: float | None = None,
-        raise_on_error: bool = True,
-        id: str | None = None,  # noqa: A002 - the best name for it
-        reader: WorkflowReader | None = None,
-        bound: tuple[Binding, Definitions] | None = None,
-    ) -> None:
-        super().__init__(id or str(uuid.uuid4()))
-        self.workflow: Workflow | None = None
-        self._server = server
-        self._values = values
-        self._listen = listen
-        self._timeout = timeout
-        self._raise_on_error = raise_on_error
-        self._failure: ComfyKitError | None = None
-        self._warnings: list[str] = []
-        self._times = Times()
-        self._cost: dict[str, float] = {}
-        self._binding: Binding | None = None
-        self._overdue: RunError | None = None
-        self._unconfirmed = False
-        self._submission = None if reader is None else Submission(server, self.id, reader, values, self.on_note, bound)
-        self._unanswered: ServerError | None = None
-        self._job: loop.BackgroundTask[ExecuteResult] | None = None
-        self._is_left = False
-
     def __repr__(self) -> str:
         name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # long numbers begin alike
         return f"<Run {name} {self.progress}>"
-
-    @property
-    def started(self) -> bool:
-        """Whether it was started, so that a job may exist."""
-        return self._job is not None
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the server has answered its prompt, so that the job no longer needs this process."""
-        submission = self._submission
-        return submission is None or (submission.posted_at is not None and submission.is_answered)
-
-    @property
-    def server(self) -> str:
-        """Address of the server or cloud."""
-        return self._server.url
-
-    @property
-    def prompt_id(self) -> str:
-        """The server's ID of the job: the run's own `id`, or, once it is known, the ID that a cloud chose."""
-        return (self._submission.prompt_id if self._submission is not None else None) or self.id
 
     # -- for its users -------------------------------------------------------------------------------------------------
 
@@ -216,11 +144,6 @@ class Run(ObservableRun):
         registry.mark_seen(self)
         return result
 
-    def _get_job(self) -> loop.BackgroundTask[ExecuteResult]:
-        if self._job is None:
-            raise RuntimeError("the run has not been started")
-        return self._job
-
     async def _await_outcome(self) -> ExecuteResult:
         return self._return_or_raise(await self.wait_for_result())
 
@@ -232,217 +155,6 @@ class Run(ObservableRun):
             raise self._failure
         return result.raise_for_status()
 
-    # -- its life, on the background loop ------------------------------------------------------------------------------
-
-    async def _drive(self) -> ExecuteResult:
-        """Take the run from the workflow to its result: every way out ends in `_settle`."""
-        if self._submission is not None:
-            self._submission.take_turn()
-        limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
-        try:
-            if self._listen:
-                await self._server.listen(self)  # the socket opens while the workflow is prepared
-            await self._execute()
-        except asyncio.CancelledError:
-            await self._withdraw()
-        except ComfyKitError as error:
-            self._fail(error)
-        except Exception as error:
-            logger.exception("a run failed because of an internal error")
-            self._fail(ComfyKitError(f"internal error in comfykit-jupyter: {type(error).__name__}: {error}"))
-        finally:
-            if limit is not None:
-                limit.cancel()
-            self._server.unfollow(self)
-            if self._submission is not None:
-                self._submission.pass_turn()
-        return self._settle()
-
-    async def _execute(self) -> None:
-        """Send the prompt with its files, and follow the job."""
-        submission = self._submission
-        if submission is None:
-            raise RuntimeError("the run has no workflow")
-        self.workflow = await submission.read()
-        self._warnings += self.workflow.notes
-        binding = await submission.bind(self.workflow)
-        self._set_workflow(self.workflow, binding, submission.known)
-        await submission.send_files(binding)
-        if self._listen:
-            self.trusted = await self._server.is_listening()
-        await self._post(submission, self.workflow, binding)
-        await self._server.follow(self, listen=self._listen)
-
-    def _set_workflow(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
-        """Set what runs: its prompt, and the titles and expected times of its nodes."""
-        self.workflow, self._binding = workflow, binding
-        titles = {node: workflow.get_title(node, definitions) for node in workflow.prompt}
-        weights = timings.estimate_weights(self._server.url, binding.prompt)
-        self._set_state(RunState.create(self.id, binding.prompt, titles, time.monotonic(), weights=weights))
-
-    async def _post(self, submission: Submission, workflow: Workflow, binding: Binding) -> None:
-        """Send the prompt once. If the response is lost, the job is looked for: sending again would run it twice."""
-        node_errors, described = None, self._server.has_object_info
-        try:
-            node_errors = await submission.post(workflow, binding)
-        except Refused as refusal:
-            self._set_state(to_refused_state(self._state, refusal.body, time.monotonic(), has_object_info=described))
-            return
-        except ServerError as error:
-            if not error.sent:
-                raise
-            if not self._is_named:  # there is no ID to look for
-                self._fail(error, "unknown")
-                return
-            self._unanswered = error
-            self.trusted = False
-        self.changed_at = time.monotonic()
-        if isinstance(node_errors, Mapping) and node_errors:
-            left_out = format_node_errors(self._state, node_errors, has_object_info=described)
-            self._warnings += [f"left out: {reason}" for reason in left_out]
-
-    def _time_out(self) -> None:
-        if not self._state.finished and self._job is not None:
-            self._overdue = RunError("timeout", f"not done within {self._timeout:g} s: {self.progress}")
-            self._job.cancel()
-
-    @property
-    def sent(self) -> bool:
-        """Whether the server may know the job."""
-        return self._posted_at is not None
-
-    @property
-    def _posted_at(self) -> float | None:
-        return None if self._submission is None else self._submission.posted_at
-
-    @property
-    def _is_named(self) -> bool:
-        """Whether the server's ID of the job is known."""
-        return self._submission is None or self._submission.prompt_id is not None
-
-    async def _withdraw(self) -> None:
-        """Cancel the job because the caller left or the time is over, and find out how it ended."""
-        self._cancelling = True
-        if self.sent and not self._state.finished:
-            try:
-                await loop.wait_for(self._cancel_job(), CANCEL_TIMEOUT)
-                await loop.wait_for(self._server.follow(self, listen=self._listen), CANCEL_TIMEOUT)
-            except (ServerError, asyncio.TimeoutError) as failure:
-                why = str(failure) or f"no response within {CANCEL_TIMEOUT:g} s"
-                self._warnings.append(f"the job may still run: the server has not confirmed its end ({why})")
-                self._unconfirmed = True
-                submission = self._submission
-                if submission is not None and not submission.is_answered:
-                    loop.BackgroundTask(lambda: submission.cancel_when_answered(self._cancel_job)).start()
-        if self._state.status in ("completed", "failed"):
-            return  # it ended before it could be stopped
-        if self._overdue is not None:
-            end = "it may still run: the server has not confirmed its end" if self._unconfirmed else "it was cancelled"
-            self._end("failed", replace(self._overdue, message=f"{self._overdue.message}; {end}"))
-        else:
-            message = "cancelled; the server has not confirmed it" if self._unconfirmed else "cancelled"
-            self._end("cancelled", self._state.error or RunError("cancelled", message))
-
-    async def request_cancellation(self) -> None:
-        """Cancel the job, on the background loop; return when the server has accepted it."""
-        self._cancelling = True
-        if self.sent:
-            await self._cancel_job()
-        if not self.sent:  # also after a rejection: the prompt would be posted again
-            self._get_job().cancel()
-
-    async def _cancel_job(self) -> None:
-        """Cancel the job on the server: now, and again if the prompt is still being posted."""
-        is_posting = self._submission is not None and not self._submission.is_answered
-        found = self._is_named and await self._server.cancel(self.prompt_id)
-        if is_posting and not found and self._submission is not None:
-            await self._submission.wait_for_answer()
-            if self._is_named:
-                await self._server.cancel(self.prompt_id)
-        self._request_check()
-
-    def _fail(self, error: ComfyKitError, kind: str | None = None) -> None:
-        """End the run with an error of this package, before or after it was sent."""
-        self._failure = error
-        failure = to_run_error(error)
-        self._end("failed", failure if kind is None else replace(failure, kind=kind))
-
-    def _settle(self) -> ExecuteResult:
-        """Make the result of the run."""
-        state, binding = self._state, self._binding
-        if binding is not None:
-            timings.learn(self._server.url, binding.prompt, state)
-        result = build_result(
-            state,
-            self.workflow,
-            binding or Binding({}, dict(self._values), {}, (), {}),
-            self._server,
-            prompt_id=self.prompt_id if self.sent and self._is_named else None,
-            duration=self._compute_duration(),
-            seconds=timings.compute_seconds(state, self._times),
-            waited=timings.compute_waited(state, self._times, self._posted_at),
-            warnings=self._warnings,
-            cost=self._cost,
-        )
-        if self._failure is not None:
-            self._failure.result = result
-            strip_traceback(self._failure)
-        may_still_run = state.error is not None and state.error.kind in _MAY_STILL_RUN
-        if self._is_named and not self._server.accepts_client_ids and not may_still_run:
-            asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
-        registry.remove(self, None if state.error is None or state.error.stopped else result.msg)
-        self._set_result(result)
-        return result
-
-    def _compute_duration(self) -> float | None:
-        """Return the seconds from sending the prompt to its end."""
-        return None if self._posted_at is None else (self._state.ended or time.monotonic()) - self._posted_at
-
-    # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
-
-    def on_history(self, entry: Mapping[str, Any]) -> None:
-        """Apply the server's record of the job, and note its times."""
-        self._times = read_times(entry)
-        super().on_history(entry)
-
-    def on_warning(self, line: str) -> None:
-        """Add a warning to the result."""
-        self._warnings.append(line)
-
-    def on_cost(self, cost: Mapping[str, float]) -> None:
-        """Set what the run cost."""
-        self._cost = dict(cost)
-
-    def on_missing(self) -> None:
-        """End the run if the server does not know the job, unless it may still appear."""
-        if self._end_as_reported():
-            self._warnings.append(f"outputs may be missing: {self._server.url} has no record of this job")
-        elif self._unanswered is not None and self.waiting and self._state.queue_position is None:  # never seen there
-            if self._cancelling or late.has_settled(self.changed_at):
-                loop.BackgroundTask(lambda: late.cancel_late_job(self._server, self.prompt_id)).start()
-                if self._cancelling:
-                    self._end("cancelled", RunError("cancelled", f"cancelled: {late.LATE}"))
-                else:
-                    self._fail(ServerError(f"{self._unanswered} ({late.LATE})"), "unknown")
-        elif self._cancelling:
-            self._end("cancelled", RunError("cancelled", "cancelled before it started"))
-        else:
-            message = f"{self._server.url} no longer knows this job: it was removed, or the server restarted"
-            self._end("failed", RunError("gone", message))
-
-    def on_failed(self, error: RunError) -> None:
-        """End the run with an error: nothing more can be known."""
-        if error.kind == "unreachable" and self._end_as_reported():
-            self._warnings.append(f"outputs may be missing: {self._server.url} did not give the record of this job")
-        else:
-            self._end("failed", error)
-
-    def _lacks_outputs(self, state: RunState) -> bool:
-        """Return whether an output node of a completed run gave nothing: its message may have been lost."""
-        if state.status != "completed" or self._submission is None or self._binding is None:
-            return False
-        return not state.outputs.keys() >= {*find_output_nodes(self._binding.prompt, self._submission.known)}
-
-    def _end_as_reported(self) -> bool:
-        """End the run as its events said. A cloud's outputs are in its record only."""
-        return self._server.accepts_client_ids and super()._end_as_reported()
+    def _set_result(self, result: ExecuteResult) -> None:
+        registry.remove(self, None if result.error is None or result.error.stopped else result.msg)
+        super()._set_result(result)

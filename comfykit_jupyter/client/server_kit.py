@@ -1,0 +1,95 @@
+"""`ServerKit`: what a `ComfyKit` can ask a server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.backends.base import Server
+from comfykit_jupyter.client.base_kit import BaseKit
+from comfykit_jupyter.client.results.media import Media
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+
+class ServerKit(BaseKit):
+    """A kit that can be asked about its server: its state, jobs, models and files."""
+
+    def server(self, workflow: Any = None) -> Server:
+        """Return what the server is and does now. Never raises for an unreachable server.
+
+        Args:
+            workflow: Ask the server or cloud that runs this workflow; by default the kit's own server.
+
+        Example:
+            >>> kit.server().reachable
+            True
+        """
+        return loop.call(self._find_backend(workflow).status())
+
+    def queue(self) -> list[Job]:
+        """Return the jobs that the server runs, then those that wait, in order. They may be anybody's.
+
+        Raises:
+            ServerError: The server is unreachable.
+        """
+        return loop.call(self._find_backend().list_queue())
+
+    def history(self, limit: int = 10) -> list[Job]:
+        """Return the jobs of the server that have ended, newest first.
+
+        Args:
+            limit: The most jobs to return, 1 to 1000.
+
+        Raises:
+            ServerError: The server is unreachable.
+            ComfyKitError: The limit is not allowed.
+        """
+        return loop.call(self._find_backend().list_history(limit))
+
+    def models(self, folder: str | None = None) -> list[str]:
+        """Return the files in one of the server's folders of models.
+
+        Args:
+            folder: Such as `loras`; None returns the names of the folders.
+
+        Raises:
+            ServerError: The server is unreachable.
+            ComfyKitError: It has no such folder.
+        """
+        return loop.call(self._find_backend().list_models(folder))
+
+    def input(self, name: str, workflow: Any = None) -> Media:
+        """Return a file that the server has. It is downloaded when it is read.
+
+        Args:
+            name: The name that nodes use, such as `cat.png` or `cats/cat.png [output]`.
+            workflow: Ask the server or cloud that runs this workflow; by default the kit's own server.
+
+        Raises:
+            ComfyKitError: The name is not valid, or the cloud does not give files back.
+        """
+        return Media.from_name(self._find_backend(workflow), name)
+
+    def definitions(self, workflow: Workflow) -> Definitions:
+        """Return what the server says about the node classes of a workflow.
+
+        Raises:
+            ServerError: The server is unreachable.
+        """
+        return loop.call(self._find_backend(workflow).get_definitions(workflow.classes, fresh=True))
+
+    def find(self, ending: str, workflow: Any = None) -> list[str]:
+        """Return the prompt IDs on the server with this ending: the job that ended last, then those that still run.
+
+        Args:
+            ending: The end of the IDs.
+            workflow: As for `server`. In a cloud that chooses the IDs, those that this machine has noted.
+
+        Raises:
+            ServerError: The server is unreachable.
+        """
+        return loop.call(self._find_backend(workflow).find_jobs(ending))

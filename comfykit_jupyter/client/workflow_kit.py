@@ -1,0 +1,115 @@
+"""`WorkflowKit`: what a `ComfyKit` can find out about a workflow without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
+from comfykit_jupyter.client.server_kit import ServerKit
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.check import Report
+    from comfykit_jupyter.client.dry_run import DryRun
+    from comfykit_jupyter.workflow.workflow import Field, Workflow
+
+
+class WorkflowKit(ServerKit):
+    """A kit that reads workflows, and checks them before they run."""
+
+    async def check(self, workflow: Any, params: Mapping[str, Any] | None = None) -> Report:
+        """Find everything that can be known to be wrong before the workflow runs. Sends nothing, and never raises.
+
+        It finds unknown nodes and parameters, values that do not fit, missing models (and the folder they belong in),
+        missing files and inputs, links between different types, cycles, and an unreachable server.
+
+        Args:
+            workflow: As for `execute`.
+            params: Values by parameter name.
+
+        Returns:
+            The report: `.ok`, and `.problems` with a line for each.
+
+        Example:
+            report = await kit.check("text.json", {"subject": "a fox"})
+            print(report)
+        """
+        from comfykit_jupyter.client.check import check
+
+        source, backend = self._locate(workflow)
+        return await loop.await_on_loop(check(backend, source, dict(params or {})))
+
+    def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
+        """Find out what `run` would send, and how it differs from the workflow's file. Sends nothing.
+
+        Args:
+            workflow: As for `run`.
+            values: Values by parameter name. Files must exist; URLs are not downloaded.
+            more: More values, as keywords.
+
+        Returns:
+            The changed inputs, and the prompt.
+
+        Raises:
+            ComfyKitError: `run` would not send it: a wrong value, a missing file, an unreachable server.
+
+        Example:
+            >>> print(kit.dry_run("text.json", subject="a cat"))  # doctest: +ELLIPSIS
+            nothing was sent: text would go to http://127.0.0.1:... with 1 input changed
+              Text (1)  value: "a red fox in the snow" → "a cat"
+        """
+        from comfykit_jupyter.client.dry_run import dry_run
+
+        source, backend = self._locate(workflow)
+        return loop.call(dry_run(backend, source, {**(values or {}), **more}))
+
+    def read(self, workflow: Any) -> Workflow:
+        """Read a workflow without converting it: one in editor format has no prompt yet, and needs no server.
+
+        Raises:
+            SourceError: It can't be read.
+            WorkflowError: It is not a workflow.
+            ServerError: It is stored on a server or in a cloud that is unreachable.
+        """
+        return loop.call(read_workflow(*self._locate(workflow)))
+
+    def load(self, workflow: Any) -> Workflow:
+        """Read a workflow, and convert it to API format if it is in editor format.
+
+        Args:
+            workflow: As for `run`.
+
+        Returns:
+            The workflow, with `.parameters`, `.prompt` and `.save()`.
+
+        Raises:
+            SourceError: It can't be read.
+            WorkflowError: It is not a workflow, or the server lacks some of its nodes.
+            ServerError: The server is unreachable, and needed to convert it.
+
+        Example:
+            >>> sorted(kit.load("text.json").parameters)
+            ['delimiter', 'style', 'subject']
+        """
+        return loop.call(self._load(workflow))
+
+    async def _load(self, workflow: Any) -> Workflow:
+        source, backend = self._locate(workflow)
+        return await convert_workflow(await read_workflow(source, backend), backend)
+
+    def fields(self, workflow: Any) -> tuple[Field, ...]:
+        """Return the parameters of a workflow as a form shows them, with the bounds and choices of the server.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, or the server is unreachable.
+
+        Example:
+            >>> [(field.name, field.kind) for field in kit.fields("text.json")]
+            [('subject', 'text'), ('style', 'text'), ('delimiter', 'text')]
+        """
+        return loop.call(self._fields(workflow))
+
+    async def _fields(self, workflow: Any) -> tuple[Field, ...]:
+        loaded = await self._load(workflow)
+        return loaded.fields(await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True))

@@ -12,6 +12,7 @@ Everything is imported when it is first used, so that importing this module cost
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "ComfyKit" and "ipykernel" in sys.modules:
+        from comfykit_jupyter.notebook import asyncio_run
+
+        asyncio_run.allow_in_kernel()
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from comfykit_jupyter.notebook import asyncio_run
 from comfykit_jupyter.notebook.magic.completion import Completion
 from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics
 
@@ -19,7 +19,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(Completion(magics).match)
-    _allow_nested_loops()
+    asyncio_run.allow()
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -32,17 +32,3 @@ def unload(shell: InteractiveShell) -> None:
         matchers[:] = [
             matcher for matcher in matchers if not isinstance(getattr(matcher, "__self__", None), Completion)
         ]
-
-
-def _allow_nested_loops() -> None:
-    """Apply `nest_asyncio2`, so that `asyncio.run(main())` works in the user's cells; this package does not need it."""
-    import nest_asyncio2
-
-    if hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2"):
-        print(
-            "comfykit: nest_asyncio was applied before this extension, and on ipykernel 7 it can lose cells that are "
-            "queued behind an asyncio.run. Restart the kernel and remove nest_asyncio.apply(): this extension makes "
-            "asyncio.run work."
-        )
-        return
-    nest_asyncio2.apply()

@@ -40,27 +40,27 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
-    from comfykit_jupyter.workflow.binding import Binding, Upload
-    from comfykit_jupyter.workflow.fields import Field
-    from comfykit_jupyter.workflow.parameters import Parameter, Target
+    from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
     from comfykit_jupyter.workflow.progress.state import Progress, RunError
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
+    from comfykit_jupyter.workflow.values.fields import Field
     from comfykit_jupyter.workflow.workflow import Workflow
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Binding": "workflow.binding",
+    "Binding": "workflow.values.binding",
     "Change": "client.dry_run",
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
     "DryRun": "client.dry_run",
     "ExecuteResult": "client.results.result",
-    "Field": "workflow.fields",
+    "Field": "workflow.values.fields",
     "Job": "client.backends.jobs",
     "Keep": "client.results.keep",
     "Media": "client.results.media",
     "Origin": "client.results.media",
-    "Parameter": "workflow.parameters",
+    "Parameter": "workflow.parameters.parameter",
     "ParameterError": "client.errors",
     "Preview": "client.backends.preview",
     "Problem": "client.errors",
@@ -73,8 +73,8 @@ _HOMES = {
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
     "SourceError": "client.errors",
-    "Target": "workflow.parameters",
-    "Upload": "workflow.binding",
+    "Target": "workflow.parameters.parameter",
+    "Upload": "workflow.values.binding",
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
-    from comfykit_jupyter.workflow.binding import Binding
     from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.values.binding import Binding
     from comfykit_jupyter.workflow.workflow import Workflow
 
 

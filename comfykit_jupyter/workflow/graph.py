@@ -10,13 +10,13 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from comfykit_jupyter.workflow.app_mode import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
-from comfykit_jupyter.workflow.parameters import Parameter, Target, build_target
+from comfykit_jupyter.workflow.parameters.app_mode import find_app_inputs, find_app_outputs
+from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target, build_target
+from comfykit_jupyter.workflow.parameters.suggestions import suggest_inputs
+from comfykit_jupyter.workflow.parameters.titles import Title, parse_title
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.suggestions import suggest_inputs
-from comfykit_jupyter.workflow.titles import Title, parse_title
 
 _ADDRESS_LENGTH = 500
 """Characters of an address that are searched for a node's name."""

@@ -8,18 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from comfykit_jupyter.workflow.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_changes
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
-from comfykit_jupyter.workflow.fields import Field, build_fields
 from comfykit_jupyter.workflow.formats import recognize
 from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
-from comfykit_jupyter.workflow.parameters import Parameter, Target
-from comfykit_jupyter.workflow.values import CheckedValue, check_values
+from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
+from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
+from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
+from comfykit_jupyter.workflow.values.fields import Field, build_fields
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 

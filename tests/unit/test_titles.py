@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.titles import Marker, Title, parse_title
+from comfykit_jupyter.workflow.parameters.titles import Marker, Title, parse_title
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.nodes import Input
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.values import check_value
+from comfykit_jupyter.workflow.values.check import check_value
 
 INTEGER = Input("steps", "INT", "integer", min=1, max=100)
 SEED = Input("seed", "INT", "integer", min=0, max=2**64 - 1)

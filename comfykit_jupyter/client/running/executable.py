@@ -20,11 +20,11 @@ from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.outcome import build_result
 from comfykit_jupyter.client.running.refusal import format_node_errors, to_refused_state, to_run_error
 from comfykit_jupyter.client.running.submission import Submission
-from comfykit_jupyter.workflow.binding import Binding
 from comfykit_jupyter.workflow.errors import strip_traceback
 from comfykit_jupyter.workflow.nodes import find_output_nodes
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 from comfykit_jupyter.workflow.progress.records import Times, read_times
+from comfykit_jupyter.workflow.values.binding import Binding
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.inputs.workflows import WorkflowReader

@@ -9,8 +9,8 @@ from comfykit_jupyter.client.running.refusal import format_error
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.workflow.binding import Binding
     from comfykit_jupyter.workflow.progress.progress import RunState
+    from comfykit_jupyter.workflow.values.binding import Binding
     from comfykit_jupyter.workflow.workflow import Workflow
 
 

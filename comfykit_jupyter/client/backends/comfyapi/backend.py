@@ -36,8 +36,8 @@ from comfykit_jupyter.workflow.file_names import to_encodable
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Settings
-    from comfykit_jupyter.workflow.binding import Upload
     from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.values.binding import Upload
 
 ROOM = 600.0
 """Seconds for which a job is posted again and again to a server that has no room for it, or is not ready yet."""

@@ -28,7 +28,7 @@ from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
-    from comfykit_jupyter.workflow.binding import Upload
+    from comfykit_jupyter.workflow.values.binding import Upload
 
 HISTORY_LIMIT = 50
 """How many of the newest records are searched for a job by the end of its prompt ID."""

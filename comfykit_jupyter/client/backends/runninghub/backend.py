@@ -49,8 +49,8 @@ from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Settings
-    from comfykit_jupyter.workflow.binding import Upload
     from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.values.binding import Upload
 
 GRAPH_LIFE = 60.0
 """Seconds for which a workflow is kept after it was read: its author may change it."""

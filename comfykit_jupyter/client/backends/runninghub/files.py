@@ -23,7 +23,7 @@ from comfykit_jupyter.workflow.file_names import to_safe_name
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.binding import Upload
+    from comfykit_jupyter.workflow.values.binding import Upload
 
 UPLOAD_LIFE = 12 * 3600.0
 """Seconds after an upload in which the file is believed to be there still. The site keeps files for a day."""

@@ -9,7 +9,7 @@ from typing import Any
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import LOADERS, MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, NodeDefinition, is_link
-from comfykit_jupyter.workflow.parameters import Target
+from comfykit_jupyter.workflow.parameters.parameter import Target
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Parameters of a workflow, and the node inputs that they set."""
+"""`Parameter`: a value that the user can set, and `Target`, the node inputs that it sets."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ from math import isfinite
 from typing import Any, Literal
 
 from comfykit_jupyter.workflow.graph import WorkflowGraph
-from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
-from comfykit_jupyter.workflow.parameters import Parameter
-from comfykit_jupyter.workflow.suggestions import suggest_inputs
+from comfykit_jupyter.workflow.parameters.inputs import NodeInput
+from comfykit_jupyter.workflow.parameters.parameter import Parameter
+from comfykit_jupyter.workflow.parameters.suggestions import suggest_inputs
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.graph import WorkflowGraph
-from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
-from comfykit_jupyter.workflow.parameters import Parameter
-from comfykit_jupyter.workflow.values import CheckedValue, check_values
+from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
+from comfykit_jupyter.workflow.parameters.parameter import Parameter
+from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
 from comfykit_jupyter.workflow.graph import WorkflowGraph
-from comfykit_jupyter.workflow.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, to_plain_json, to_plain_scalar
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, NodeDefinition
-from comfykit_jupyter.workflow.parameters import Parameter
+from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
+from comfykit_jupyter.workflow.parameters.parameter import Parameter
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfykit_jupyter.workflow.inputs import NodeInput
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
-from comfykit_jupyter.workflow.parameters import build_target
+from comfykit_jupyter.workflow.parameters.inputs import NodeInput
+from comfykit_jupyter.workflow.parameters.parameter import build_target
 
 _MAX_INPUTS = 100
 """How many inputs are offered: a longer form helps nobody."""

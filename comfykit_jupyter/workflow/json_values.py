@@ -1,7 +1,8 @@
-"""Copy values into plain types of JSON; integers that JavaScript keeps exactly."""
+"""Convert values into plain types of JSON; integers that JavaScript keeps exactly; values that are gaps."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
@@ -14,19 +15,52 @@ LARGEST_EXACT: Final = 2**53 - 1
 MAX_BITS: Final = 1024
 """The size of the largest integer that is accepted: a larger one is an attack, and Python refuses to print it."""
 
+MAX_DIGITS: Final = 308
+"""The most digits of a number that comes as text or as a `Decimal`."""
+
+_NUMBER: Final = re.compile(
+    r"\s*[+-]?(?:[0-9]+|(?=\.[0-9]))(?P<fraction>\.[0-9]*(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)?\s*", re.ASCII
+)
 _ATOMS = frozenset({str, bool, type(None)})
 
 
 def to_plain_scalar(value: Any) -> Any:
-    """Return a NumPy or Torch scalar, or a subclass of str or int, as the plain Python value; others unchanged."""
+    """Return a NumPy or Torch scalar, a `Decimal`, or a subclass of str or int as a plain value; others unchanged."""
     if type(value) in (str, int, float, bool):
         return value
     for base in (bool, int, float, str):
         if isinstance(value, base):
             return base.__str__(value) if base is str else base(value)
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        return value.item()
+        item = value.item()
+        return item if type(item) is type(value) else to_plain_scalar(item)
+    if _is_decimal(value) and value.is_finite() and abs(value.adjusted()) < MAX_DIGITS:
+        return int(value) if value == value.to_integral_value() else float(value)
     return value
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value stands for a gap, as in a table: None, NaN, and the `NA` and `NaT` of pandas."""
+    if value is None:
+        return True
+    if isinstance(value, (str, int, list, dict)):
+        return False
+    if _is_decimal(value):
+        return bool(value.is_nan())
+    if isinstance(value, float) or getattr(value, "ndim", None) == 0:
+        return bool(value != value)  # only a NaN differs from itself
+    return type(value).__name__ in ("NAType", "NaTType") and type(value).__module__.partition(".")[0] == "pandas"
+
+
+def _is_decimal(value: Any) -> bool:
+    return type(value).__name__ == "Decimal" and type(value).__module__ == "decimal"
+
+
+def parse_number(text: str) -> int | float | None:
+    """Return the number that a text is, such as "42" or "7.5"; None for any other text."""
+    if len(text) > MAX_DIGITS or (found := _NUMBER.fullmatch(text)) is None:
+        return None
+    return int(text) if found["fraction"] is None else float(text)
 
 
 def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:

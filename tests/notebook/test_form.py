@@ -71,6 +71,10 @@ def test_several_values_are_set_all_or_none(page: Page) -> None:
     assert page.value("form.values") == "{'width': 64, 'height': 30, 'color': 255}"
     page.run("del form.values['height']")
     assert page.value("form.values['height']") == "48"
+    page.run("form.values['height'] = '30'")
+    assert page.value("form.values['height']") == "30"
+    page.run("form.values['height'] = None")  # the workflow's own value
+    assert page.value("form.values['height']") == "48"
 
 
 def test_observers_get_the_new_and_the_old_values(page: Page) -> None:

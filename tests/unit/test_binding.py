@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.errors import ParameterError
+from comfykit_jupyter.workflow.json_values import is_missing
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.workflow import Binding, Workflow
 from tests.unit.recorded import load_definitions, load_transcript
@@ -105,9 +107,9 @@ def test_inputs_can_be_addressed_by_node_title_or_id() -> None:
 
 def test_all_problems_are_reported_at_once() -> None:
     graph = {**SAMPLER, "6": make_node("CLIPTextEncode", "Positive, $prompt.text!", text="a cat")}
-    assert collect_problems(graph, {"steps": 0, "cfg": "7", "sampler": "eulr", "promt": "a fox"}, DEFINITIONS) == [
+    assert collect_problems(graph, {"steps": 0, "cfg": "x", "sampler": "eulr", "promt": "a fox"}, DEFINITIONS) == [
         "steps (KSampler): 0 is below the minimum 1",
-        "cfg (KSampler): '7' is text: give a number",
+        "cfg (KSampler): 'x' is text: give a number",
         "sampler (KSampler): 'eulr' is not one of the 2 choices: did you mean 'euler'?",
         "promt: workflow has no such parameter: did you mean 'prompt'?",
         "prompt (Positive): required, and no value was given",
@@ -124,9 +126,37 @@ def test_input_given_under_two_names_is_rejected() -> None:
     assert message == "3.steps (KSampler): given twice, also as 'steps': leave one of them out"
 
 
-def test_none_is_rejected() -> None:
-    [message] = collect_problems(SAMPLER, {"steps": None})
-    assert "None is not a value" in message
+@pytest.mark.parametrize("known", [DEFINITIONS, None])
+@pytest.mark.parametrize("gap", [None, float("nan"), Decimal("nan"), "pandas.NA", "pandas.NaT", "numpy.nan"])
+def test_gap_keeps_the_workflows_own_value(gap: Any, known: Any) -> None:
+    if isinstance(gap, str):
+        package, _, name = gap.partition(".")
+        gap = getattr(pytest.importorskip(package), name)
+    values = dict.fromkeys(["steps", "cfg", "sampler", "3.seed"], gap)
+    bound, own = bind(SAMPLER, values, known), bind(SAMPLER, {}, known)
+    assert (bound.prompt, bound.params, bound.seeds) == (own.prompt, own.params, own.seeds)
+
+
+def test_gap_is_no_value_for_a_required_parameter_or_an_unknown_name() -> None:
+    graph = {"6": make_node("CLIPTextEncode", "Positive, $prompt.text!", text="a cat")}
+    assert collect_problems(graph, {"prompt": None, "promt": None}) == [
+        "promt: workflow has no such parameter: did you mean 'prompt'?",
+        "prompt (Positive): required, and no value was given",
+    ]
+
+
+def test_rows_of_a_table_with_gaps_are_bound() -> None:
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"steps": [8, None, 9], "cfg": [2.5, 3.0, None], "sampler": ["euler", "heun", None]})
+    for kind in ("numpy_nullable", None):
+        rows = (table if kind is None else table.convert_dtypes(dtype_backend=kind)).to_dict("records")
+        bound = [bind(SAMPLER, row, DEFINITIONS).params for row in rows]
+        assert bound == [
+            {"steps": 8, "cfg": 2.5, "sampler": "euler"},
+            {"steps": 20, "cfg": 3.0, "sampler": "heun"},
+            {"steps": 9, "cfg": 8, "sampler": "euler"},
+        ]
+        assert {type(params["steps"]) for params in bound} == {int}
 
 
 def test_name_that_is_not_a_string_is_rejected() -> None:
@@ -148,7 +178,27 @@ def test_without_a_definition_a_value_of_a_similar_type_is_accepted(default: Any
     assert type(bound.prompt["1"]["inputs"]["x"]) is type(value)
 
 
-@pytest.mark.parametrize(("default", "value"), [(8, "8"), (8, True), (True, 1), ("x", 8), (2.5, float("nan"))])
+@pytest.mark.parametrize(
+    ("default", "value", "sent"),
+    [
+        (8, "8", 8),
+        (8, 64.0, 64),
+        (8, "2.5", 2.5),
+        (2.5, "7", 7),
+        (True, 1, True),
+        (True, "false", False),
+        ("x", 8, "8"),
+    ],
+)
+def test_without_a_definition_a_value_is_converted_to_the_type_of_the_workflows_own(
+    default: Any, value: Any, sent: Any
+) -> None:
+    bound = bind({"1": make_node("New", "$x", x=default)}, {"x": value})
+    assert bound.prompt["1"]["inputs"]["x"] == sent
+    assert type(bound.prompt["1"]["inputs"]["x"]) is type(sent)
+
+
+@pytest.mark.parametrize(("default", "value"), [(8, "x"), (8, True), (True, 2), ("x", True), (2.5, float("inf"))])
 def test_without_a_definition_a_value_of_another_type_is_rejected(default: Any, value: Any) -> None:
     assert len(collect_problems({"1": make_node("New", "$x", x=default)}, {"x": value})) == 1
 
@@ -336,7 +386,8 @@ def test_any_values_are_bound_or_rejected_with_a_printable_message(values: dict[
     except ParameterError as error:
         refused = str(error)
     assert refused.isprintable()
-    assert refused or (bound is not None and set(values) <= set(bound.params))
+    given = {name for name, value in values.items() if not is_missing(value)}
+    assert refused or (bound is not None and given <= set(bound.params))
 
 
 def test_multiple_choices_are_a_list_in_python_and_wrapped_in_the_prompt() -> None:

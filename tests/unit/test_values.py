@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,7 @@ TOGGLE = Input("on", "BOOLEAN", "toggle")
 CHOICE = Input("sampler", "COMBO", "choice", choices=("euler", "heun", "dpmpp_2m"))
 SEVERAL = Input("tags", "COMBO", "choice", choices=("a", "b", "c"), multiselect=True)
 NUMBERS = Input("size", "COMBO", "choice", choices=(0, 1, 2.5))
+DIGITS = Input("bits", "COMBO", "choice", choices=("8", "16", "True"))
 ANY = Input("model", "MODEL", "link")
 
 
@@ -36,12 +38,34 @@ class Sampler(str, Enum):
         (INTEGER, 20, 20),
         (SEED, 2**64 - 1, 2**64 - 1),
         (SEED, 2**53 + 1, 2**53 + 1),
+        (SEED, str(2**64 - 1), 2**64 - 1),
+        (INTEGER, "42", 42),
+        (INTEGER, " +42\n", 42),
+        (INTEGER, 64.0, 64),
+        (INTEGER, "64.0", 64),
+        (INTEGER, "1e1", 10),
+        (INTEGER, Decimal(64), 64),
         (NUMBER, 7, 7.0),
+        (NUMBER, "7", 7.0),
+        (NUMBER, "7.5", 7.5),
+        (NUMBER, "5e-1", 0.5),
+        (NUMBER, Decimal("7.5"), 7.5),
         (TEXT, "a cat", "a cat"),
+        (TEXT, " 7 ", " 7 "),
+        (TEXT, 5, "5"),
+        (TEXT, 7.5, "7.5"),
+        (TOGGLE, "true", True),
+        (TOGGLE, "False", False),
+        (TOGGLE, 1, True),
+        (TOGGLE, 0.0, False),
         (CHOICE, "heun", "heun"),
         (CHOICE, Sampler.EULER, "euler"),
         (SEVERAL, ("a", "c"), ["a", "c"]),
         (NUMBERS, 2.5, 2.5),
+        (NUMBERS, "2.5", 2.5),
+        (NUMBERS, "1", 1),
+        (DIGITS, 8, "8"),
+        (DIGITS, 16.0, "16"),
         (ANY, ["4", 0], ["4", 0]),
     ],
 )
@@ -71,28 +95,39 @@ def test_numpy_scalars_become_plain_values() -> None:
         (INTEGER, 0, "0 is below the minimum 1"),
         (INTEGER, 101, "101 is above the maximum 100"),
         (INTEGER, True, "give an integer"),
-        (INTEGER, "20", "'20' is text"),
-        (INTEGER, 20.0, "give 20"),
-        (INTEGER, 20.5, "give an integer"),
+        (INTEGER, "twenty", "'twenty' is text: give an integer"),
+        (INTEGER, "", "'' is text: give an integer"),
+        (INTEGER, "0x10", "give an integer"),
+        (INTEGER, "1_0", "give an integer"),
+        (INTEGER, "101", "101 is above the maximum 100"),
+        (INTEGER, 20.5, "20.5 is a number: give an integer"),
+        (INTEGER, "1.7", "'1.7' is text: give an integer"),
+        (INTEGER, 1e300, "give an integer"),
+        (INTEGER, Decimal("1e999999"), "give an integer"),
         (INTEGER, None, "None"),
         (INTEGER, float("nan"), "give an integer"),
         (SEED, 2**64, "above the maximum 18446744073709551615"),
         pytest.param(Input("x", "INT", "integer"), 10**5000, "too large", id="huge integer"),
-        (NUMBER, "7", "'7' is text"),
+        (NUMBER, "seven", "'seven' is text: give a number"),
+        (NUMBER, "inf", "give a number"),
+        (NUMBER, "9" * 400, "give a number"),
         (NUMBER, True, "give a number"),
         (NUMBER, float("inf"), "not a finite number"),
         pytest.param(NUMBER, 10**5000, "too large", id="huge number"),
         (NUMBER, -0.5, "below the minimum 0.0"),
-        (TEXT, 7, "give text"),
+        (TEXT, True, "True is true or false: give text"),
+        pytest.param(TEXT, 10**5000, "too large", id="huge integer as text"),
         (TEXT, b"cat", "give text"),
-        (TOGGLE, 1, "give True or False"),
-        (TOGGLE, "true", "give True or False"),
+        (TOGGLE, 2, "give True or False"),
+        (TOGGLE, "yes", "give True or False"),
         (CHOICE, "eulr", "did you mean 'euler'?"),
         (CHOICE, "HEUN", "did you mean 'heun'?"),
         (CHOICE, "zzzzz", "'euler', 'heun', 'dpmpp_2m'"),
         (CHOICE, ["euler"], "give one of the choices"),
         (SEVERAL, ["a", "z"], "'z' is not one of"),
         (NUMBERS, True, "not one of"),
+        (NUMBERS, "01", "not one of"),
+        (DIGITS, True, "not one of"),
         (Input("model", "COMBO", "choice", choices=()), "x", "nothing to choose from"),
         (Input("model", "COMBO", "choice", choices=("a.safetensors",)), "x", "there is only 'a.safetensors'"),
         (TEXT, object(), "an object: give text"),

@@ -83,10 +83,12 @@ class FormView(RunView):
             ParameterError: A name or value is wrong; nothing was changed.
         """
         checked = self._parameters.check(changes)
+        defaults = self._parameters.get_defaults()
+        own = set(changes) - set(checked)  # None stands for the workflow's own value
         with self.lock:
-            before = self._parameters.get_defaults() if whole else self._get_values()
-            self._set_values({**before, **checked})
-            self._clear_errors(list(self._rejected) if whole else list(checked))
+            before = defaults if whole else {n: v for n, v in self._get_values().items() if n not in own}
+            self._set_values({**before, **{name: defaults[name] for name in own & set(defaults)}, **checked})
+            self._clear_errors(list(self._rejected) if whole else list(changes))
 
     def _get_values(self) -> dict[str, Any]:
         return dict(self._trait_values["values"])

@@ -16,7 +16,7 @@ from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import get_inbox
-from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, is_missing
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import RANDOM, Definitions
 from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
@@ -104,7 +104,9 @@ def _keep_file(field: Field, value: Any) -> Any:
         return value
     if isinstance(value, os.PathLike):
         return str(Path(value).expanduser())
-    if value is None or value == "":
+    if is_missing(value):
+        return None
+    if isinstance(value, str):
         message = f"{field.name} ({field.node}): give a file, an image, a URL, or the name of a file on the server"
         raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
     kind: Any = field.kind

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
 from comfykit_jupyter.workflow.graph import WorkflowGraph
-from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, MAX_BITS, to_plain_json, to_plain_scalar
+from comfykit_jupyter.workflow.json_values import (
+    LARGEST_EXACT,
+    MAX_BITS,
+    is_missing,
+    parse_number,
+    to_plain_json,
+    to_plain_scalar,
+)
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, NodeDefinition
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
@@ -49,13 +56,14 @@ class _Checker:
         self.given: dict[tuple[str, str], str] = {}  # the inputs that have got a value, and the name it was given by
 
     def check(self, values: Mapping[str, Any], *, partial: bool) -> dict[str, CheckedValue]:
+        missing = {name for name, value in values.items() if is_missing(value)}
         for name, value in values.items():
             parameter = self.find_parameter(name if isinstance(name, str) else short_repr(name))
-            if parameter is not None:
+            if parameter is not None and name not in missing:
                 self.check_parameter(parameter, value)
         if not partial:
             for parameter in self.workflow.parameters.values():
-                if parameter.required and parameter.name not in values:
+                if parameter.required and (parameter.name not in values or parameter.name in missing):
                     self.check_given(parameter)
         if self.problems:
             raise ParameterError(self.problems)
@@ -98,9 +106,6 @@ class _Checker:
             self.problems.append(self.build_problem(parameter, missing[0], "required, and no value was given"))
 
     def check_input(self, parameter: Parameter, target: NodeInput, value: Any) -> Any:
-        if value is None:
-            reason = "None is not a value: leave it out to keep the workflow's"
-            raise ParameterError([self.build_problem(parameter, target, reason)])
         if target.upload:
             return value
         definition = self.find_definition(target.node_id)
@@ -137,9 +142,10 @@ def _relax(target: NodeInput, value: Any) -> Input:
     """Return what to check a value against if only the workflow's own value is known: a file has 8 for 8.0."""
     if target.default is MISSING:
         return Input(target.field, "*", "link")
-    if target.spec.kind == "integer" and not target.spec.seed and isinstance(value, float):
+    number = parse_number(value) if isinstance(value, str) else value
+    if target.spec.kind == "integer" and not target.spec.seed and isinstance(number, float) and not _is_whole(number):
         return Input(target.field, "FLOAT", "number")
-    if target.spec.kind == "number" and type(value) is int:
+    if target.spec.kind == "number" and type(number) is int:
         return Input(target.field, "INT", "integer")
     if target.spec.kind == "text" and target.default == "0" and target.field in SEED_NAMES:
         return Input(target.field, "INT", "integer")
@@ -151,8 +157,8 @@ def check_value(
 ) -> Any:
     """Return a value as it is sent to the server, in plain types of JSON.
 
-    An integer becomes a float where a number is wanted, and NumPy scalars become Python's. Nothing else is converted:
-    text is never a number, true is never 1, and an integer stays exact whatever its size.
+    A value is converted where nothing is lost: `"42"` and `42.0` to an integer, `7` to text, NumPy scalars to Python's.
+    `1.7` and `True` never become integers, and an integer stays exact whatever its size.
 
     Raises:
         ParameterError: The value doesn't fit, with the one problem found.
@@ -174,38 +180,57 @@ def check_value(
     if spec.kind == "number":
         return _check_number(value, spec, refuse)
     if spec.kind == "toggle":
-        return (
-            value
-            if isinstance(value, bool)
-            else refuse(f"{short_repr(value)} is {describe_type(value)}: give True or False")
-        )
+        return _check_toggle(value, refuse)
     if spec.kind == "choice":
         return _check_choice(value, spec, refuse)
     if spec.kind == "link":
         return _check_json(value, refuse)
-    if not isinstance(value, str):
+    return _check_text(value, refuse)
+
+
+def _check_text(value: Any, refuse: Callable[[str], NoReturn]) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give text")
-    return value
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        refuse(f"the integer is too large ({value.bit_length()} bits)")
+    return str(value)
+
+
+def _check_toggle(value: Any, refuse: Callable[[str], NoReturn]) -> bool:
+    given = value.strip().casefold() if isinstance(value, str) else value
+    for toggle, same in ((True, ("true", 1)), (False, ("false", 0))):
+        if isinstance(given, (str, int, float)) and given in same:
+            return toggle
+    return refuse(f"{short_repr(value)} is {describe_type(value)}: give True or False")
+
+
+def _is_whole(value: Any) -> TypeGuard[float]:
+    """Return whether a float stands for exactly one integer."""
+    return isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT
 
 
 def _check_integer(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> int:
-    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT:
-        refuse(f"{value!r} is a number with a point: give {int(value)}")
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = parse_number(value) if isinstance(value, str) else value
+    if _is_whole(number):
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give an integer")
-    if value.bit_length() > MAX_BITS:
-        refuse(f"the integer is too large ({value.bit_length()} bits)")
-    _check_bounds(value, spec, refuse)
-    return value
+    if number.bit_length() > MAX_BITS:
+        refuse(f"the integer is too large ({number.bit_length()} bits)")
+    _check_bounds(number, spec, refuse)
+    return number
 
 
 def _check_number(value: Any, spec: Input, refuse: Callable[[str], NoReturn]) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    given = parse_number(value) if isinstance(value, str) else value
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
         refuse(f"{short_repr(value)} is {describe_type(value)}: give a number")
     try:
-        number = float(value)
+        number = float(given)
     except OverflowError:
-        refuse(f"the number is too large ({int(value).bit_length()} bits)")
+        refuse(f"the number is too large ({int(given).bit_length()} bits)")
     if not isfinite(number):
         refuse(f"{number} is not a finite number")
     _check_bounds(number, spec, refuse)
@@ -234,6 +259,10 @@ def _check_one_choice(value: Any, spec: Input, refuse: Callable[[str], NoReturn]
         # 1 == True, and a choice between them is not a choice between equals
         if choice == value and isinstance(choice, bool) is isinstance(value, bool):
             return choice
+    written = str(int(value)) if _is_whole(value) else str(value)
+    same = [choice for choice in spec.choices if str(choice) == written and type(choice) is not type(value)]
+    if len(same) == 1 and not isinstance(value, bool) and not isinstance(same[0], bool):
+        return same[0]  # "8" for the choice 8, or 8 for "8"
     if not spec.choices:
         refuse(f"{short_repr(value)} can't be chosen: the server has nothing to choose from here")
     meant = find_nearest(str(value), [choice for choice in spec.choices if isinstance(choice, str)])

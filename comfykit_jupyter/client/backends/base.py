@@ -139,6 +139,9 @@ class Listener(Protocol):
     def on_break(self) -> None:
         """Handle the loss of the connection: events may have been missed."""
 
+    def on_silence(self, gives_up_at: float | None) -> None:
+        """Say until when an answer is waited for, on the monotonic clock; None if the server answers."""
+
 
 class Follower(Listener, Protocol):
     """A run, as `Backend.follow` sees it."""

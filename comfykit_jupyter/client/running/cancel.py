@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,19 @@ def cancel_runs(runs: Iterable[Run], timeout: float = CANCEL_TIMEOUT) -> None:
     except TimeoutError:  # the task continues until the servers respond
         servers = ", ".join(dict.fromkeys(run.server for run in open_runs if not run.done))
         raise ServerError(f"{servers} does not respond: it has not accepted the cancellation yet") from None
+
+
+def stop_waiting(runs: Iterable[Run]) -> None:
+    """End runs here although their server does not answer; it is still asked once to cancel their jobs."""
+    open_runs = [run for run in runs if not run.done]
+    for run in open_runs:
+        run.stop_waiting()
+    loop.BackgroundTask(lambda: _try_to_cancel(open_runs)).start()
+
+
+async def _try_to_cancel(runs: Sequence[Run]) -> None:
+    with contextlib.suppress(ServerError):
+        await _cancel_runs(runs)
 
 
 async def _cancel_runs(runs: Sequence[Run]) -> None:

@@ -66,7 +66,6 @@ class ExecutableRun(ObservableRun):
         self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
-        self._unconfirmed = False
         self._submission = None if reader is None else Submission(server, self.id, reader, values, self.on_note, bound)
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
@@ -251,7 +250,7 @@ class ExecutableRun(ObservableRun):
         if self._failure is not None:
             self._failure.result = result
             strip_traceback(self._failure)
-        may_still_run = state.error is not None and state.error.kind in _MAY_STILL_RUN
+        may_still_run = self._unconfirmed or (state.error is not None and state.error.kind in _MAY_STILL_RUN)
         if self._is_named and not self._server.accepts_client_ids and not may_still_run:
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
         self._set_result(result)

@@ -44,6 +44,7 @@ class ObservableRun:
         self._state = RunState.create(id, {}, {}, time.monotonic())
         self._result: ExecuteResult | None = None
         self._cancelling = False
+        self._unconfirmed = False
         self._check_needed = asyncio.Event()
         self._finished = asyncio.Event()
         self._reported_end: Mapping[str, Any] | None = None
@@ -96,6 +97,16 @@ class ObservableRun:
 
         loop.get_loop().call_soon_threadsafe(begin)
         return end
+
+    def stop_waiting(self) -> None:
+        """End the run here although its server does not answer; returns at once."""
+        loop.get_loop().call_soon_threadsafe(self._stop_waiting)
+
+    def _stop_waiting(self) -> None:
+        if not self._state.finished:
+            self._unconfirmed = True
+            message = "stopped waiting: the server does not answer, and the job may still run there"
+            self._end("cancelled", RunError("cancelled", message))
 
     # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
 
@@ -173,12 +184,19 @@ class ObservableRun:
         if not self._state.finished and self._state.note != note:
             self._set_state(replace(self._state, note=note))
 
+    def on_silence(self, gives_up_at: float | None) -> None:
+        """Say until when an answer is waited for, on the monotonic clock; None if the server answers."""
+        if not self._state.finished and self._state.gives_up_at != gives_up_at:
+            self._set_state(replace(self._state, gives_up_at=gives_up_at))
+
     def _set_state(self, state: RunState) -> None:
         """Set the state and notify everyone; the only place where the state changes."""
         if state is self._state:
             return
         if state.note and state.note == self._state.note:
             state = replace(state, note="")  # the wait that it describes is over
+        if state.gives_up_at is not None and state.gives_up_at == self._state.gives_up_at:
+            state = replace(state, gives_up_at=None)  # whatever else changed it came from the server
         if state.error is not None and state.error.kind == "interrupted" and self._cancelling:
             where = f" at {one_line(state.error.node_title)}" if state.error.node_title else ""
             error = replace(state.error, kind="cancelled", message=f"cancelled{where}")  # it was us

@@ -33,6 +33,7 @@ class Progress:
         remaining: Estimated seconds that are left; None if unknown.
         fraction: The part that is done, 0 to 1.
         note: What the run waits for, if it is not a node: an upload, a place in a cloud's queue.
+        gives_up_in: Seconds until the run is given up because its server does not answer; None while it answers.
 
     Example:
         >>> run = kit.submit("text.json", subject="a cat")
@@ -55,6 +56,7 @@ class Progress:
     remaining: float | None = None
     fraction: float = 0.0
     note: str = ""
+    gives_up_in: float | None = None
 
     def __str__(self) -> str:
         """Return one line: `KSampler 12/20 · 2 of 7 nodes · 0:08 · ~0:05 left`."""
@@ -73,6 +75,8 @@ class Progress:
             cached = f" ({self.nodes_cached} cached)" if self.nodes_cached else ""
             parts.append(f"{self.nodes_done} of {_format_nodes(self.nodes_total)}{cached}")
         parts.append(_format_time(self.elapsed))
+        if self.gives_up_in is not None:
+            parts.append(f"the server does not answer, trying for {self.gives_up_in:.0f} s more")
         if self.remaining is not None:
             parts.append(f"~{_format_time(self.remaining)} left")
         return " · ".join(parts)
@@ -146,6 +150,7 @@ class RunState:
     steps: int | None = None
     queue_position: int | None = None
     note: str = ""
+    gives_up_at: float | None = None  # set while the server does not answer
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     display: Mapping[str, str] = field(default_factory=dict)
     node_times: Mapping[str, float] = field(default_factory=dict)
@@ -199,6 +204,7 @@ class RunState:
         until = at if self.ended is None else self.ended
         completed = self.status == "completed"
         running = self.status == "running"
+        silent = self.gives_up_at is not None and not self.finished
         return Progress(
             status=self.status,
             prompt_id=self.prompt_id,
@@ -211,9 +217,10 @@ class RunState:
             nodes_total=self.total,
             nodes_cached=min(len(self.cached), self.total),
             elapsed=max(0.0, until - since),
-            remaining=self._estimate_remaining(at) if running else None,
+            remaining=self._estimate_remaining(at) if running and not silent else None,
             fraction=1.0 if completed else max(self.reached, self.compute_fraction(until)),
             note=self.note if self.status in ("queued", "running") else "",
+            gives_up_in=max(0.0, self.gives_up_at - at) if silent and self.gives_up_at is not None else None,
         )
 
     def compute_fraction(self, at: float) -> float:

@@ -120,6 +120,7 @@ class TaskPoller:
                     self._facts.prompt = await read_recorded(self._api, run.prompt_id)
                     lost = False
                 away_since = None
+                run.on_silence(None)
             except Busy as busy:
                 not_before = time.monotonic() + busy.pause
                 continue
@@ -188,6 +189,8 @@ class TaskPoller:
         if now - since > self._patience or error.status in (401, 403):
             message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
             self._run.on_failed(RunError("unreachable", message))
+        else:
+            self._run.on_silence(since + self._patience)
         return since
 
     async def _read_texts(self, job: Mapping[str, Any]) -> dict[str, str]:

@@ -36,6 +36,10 @@ WATCH_QUIET = 10.0
 """Seconds between two looks while the socket is trusted, for any other run."""
 
 
+SLOW = 2.0
+"""Seconds without an answer after which the user is told."""
+
+
 class PolledApi(Protocol):
     """What this module needs of a server's API."""
 
@@ -101,6 +105,7 @@ class RunPoller:
             try:
                 await self._look_until_end(run, everywhere=everywhere)
                 away_since, lost = None, False
+                run.on_silence(None)
                 queue_at = now if everywhere else queue_at
             except ServerError as error:
                 away_since = self._note_failure(run, now if away_since is None else away_since, error)
@@ -112,7 +117,13 @@ class RunPoller:
         look = asyncio.ensure_future(self._look_for(run, everywhere=everywhere))
         end = asyncio.ensure_future(run.wait_for_end())
         try:
-            await asyncio.wait({look, end}, return_when=asyncio.FIRST_COMPLETED)
+            since = time.monotonic()
+            done, _ = await asyncio.wait({look, end}, timeout=SLOW, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                since = max(since, self._events.get_last_heard(run.id))
+                if time.monotonic() - since >= SLOW:  # its events would say that it is only slow
+                    run.on_silence(since + self._patience)
+                await asyncio.wait({look, end}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             look.cancel()
             end.cancel()
@@ -155,6 +166,8 @@ class RunPoller:
         if now - since > self._patience or error.status in (401, 403):
             message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
             run.on_failed(RunError("unreachable", message))
+        else:
+            run.on_silence(since + self._patience)
         return since
 
     async def _get_queue(self, since: float) -> Mapping[str, Any]:

@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 1.0
 """Seconds that the first run waits for the socket; later runs start without it until it is open."""
+QUIET = 1.0
+"""Seconds without a message after which the server is asked for a sign of life."""
+SILENT = 1.5
+"""Seconds that this sign may take before the user is told."""
 RETRY_FIRST = 0.25
 """Seconds before the socket is opened again; twice as many each time."""
 RETRY_MOST = 10.0
@@ -55,6 +59,7 @@ class EventSocket:
         self._task: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._running: str | None = None
+        self._received_at = float("-inf")
 
     def subscribe(self, prompt_id: str, listener: Listener, headers: Mapping[str, str]) -> None:
         """Send a run its events from now on; a connection is opened if there is none.
@@ -116,9 +121,14 @@ class EventSocket:
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )
                     self.connected = True
+                    self._received_at = time.monotonic()
                     self._tried.set()
                     pauses = backoff(RETRY_FIRST, RETRY_MOST)
-                    await self._listen(connection)
+                    watching = asyncio.create_task(self._watch(connection))
+                    try:
+                        await self._listen(connection)
+                    finally:
+                        watching.cancel()
             except (OSError, WebSocketException, asyncio.TimeoutError, ImportError) as error:
                 # ImportError: the package for a SOCKS proxy is missing. The runs read the history instead
                 logger.debug("no event socket: %s", error)
@@ -131,8 +141,30 @@ class EventSocket:
                 return
             await asyncio.sleep(next(pauses))
 
+    async def _watch(self, connection: ClientConnection) -> None:
+        """Tell the runs when the server does not answer, and when it does again. A slow server is not left for it."""
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await asyncio.sleep(max(QUIET / 10, self._received_at + QUIET - time.monotonic()))
+                if time.monotonic() - self._received_at < QUIET:
+                    continue
+                answer = await connection.ping()
+                done, _ = await asyncio.wait({answer}, timeout=SILENT)
+                if not done:
+                    self._report_silence(self._received_at + self._settings.patience)
+                    await answer
+                    self._report_silence(None)
+                self._received_at = time.monotonic()
+
+    def _report_silence(self, gives_up_at: float | None) -> None:
+        for listener in [each for listeners in self._listeners.values() for each in listeners]:
+            listener.on_silence(gives_up_at)
+
     async def _listen(self, connection: ClientConnection) -> None:
         async for frame in connection:
+            self._received_at = time.monotonic()
             if isinstance(frame, str):
                 self._on_text(frame)
             else:

@@ -130,7 +130,7 @@ class ComfyKit(WorkflowKit):
         """
         loop.check_asyncio()  # before the run starts
         listen = self.executor_type == "websocket"
-        run = self._prepare(workflow, dict(params or {}), listen=listen)
+        run = self._prepare(workflow, dict(params or {}), listen=listen, lenient=True)
         try:
             return await run.start().wait_for_result()
         except (KeyboardInterrupt, SystemExit):
@@ -246,6 +246,7 @@ class ComfyKit(WorkflowKit):
         listen: bool = True,
         id: str | None = None,  # noqa: A002 - as in Run
         bound: tuple[Binding, Definitions] | None = None,
+        lenient: bool = False,
     ) -> Run:
         """Return a run that is not started yet: an interrupt can't lose it."""
         source, backend = self._locate(workflow)
@@ -258,6 +259,7 @@ class ComfyKit(WorkflowKit):
             id=id,
             reader=WorkflowReader(source, backend),
             bound=bound,
+            lenient=lenient,
         )
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -109,6 +109,18 @@ class WorkflowGraph(ABC):
             if ids and not found:
                 head, found = name[:at], at
         raise ParameterError([self._explain_unknown(name, head, name[found + 1 :], definitions)])
+
+    def find_unknown(self, names: Iterable[Any], definitions: Definitions | None = None) -> dict[Any, Problem]:
+        """Return those names, of values, that name nothing in the workflow, each with what `find_parameter` says."""
+        found = {name: self._find_problem(name, definitions) for name in names}
+        return {name: problem for name, problem in found.items() if problem is not None}
+
+    def _find_problem(self, name: Any, definitions: Definitions | None) -> Problem | None:
+        try:
+            self.find_parameter(name if isinstance(name, str) else short_repr(name), definitions)
+        except ParameterError as error:
+            return error.problems[0]
+        return None
 
     def build_address(self, node_id: str, field: str) -> str:
         """Return the address of an input, for `find_parameter`: `KSampler.cfg`, or `3.cfg` if that is ambiguous.

@@ -108,7 +108,7 @@ async def test_wrong_value_is_rejected_before_anything_is_sent(
     values: dict[str, Any], message: str, proxy: Proxy, make_kit: MakeKit
 ) -> None:
     kit = make_kit(proxy.url)
-    result = await kit.execute(make_workflow(), values)
+    result = await kit.options(raise_on_error=False).submit(make_workflow(), values)
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.kind == "invalid"

@@ -52,6 +52,7 @@ class ExecutableRun(ObservableRun):
         id: str | None = None,  # noqa: A002 - the best name for it
         reader: WorkflowReader | None = None,
         bound: tuple[Binding, Definitions] | None = None,
+        lenient: bool = False,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -66,7 +67,9 @@ class ExecutableRun(ObservableRun):
         self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
-        self._submission = None if reader is None else Submission(server, self.id, reader, values, self.on_note, bound)
+        self._submission = None
+        if reader is not None:
+            self._submission = Submission(server, self.id, reader, values, self.on_note, bound, lenient=lenient)
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
         self._is_left = False
@@ -129,6 +132,7 @@ class ExecutableRun(ObservableRun):
         self.workflow = await submission.read()
         self._warnings += self.workflow.notes
         binding = await submission.bind(self.workflow)
+        self._warnings += submission.warnings
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.send_files(binding)
         if self._listen:

@@ -36,6 +36,7 @@ class Run(ExecutableRun):
         id: The run's own ID; a new one by default.
         reader: Reads the workflow.
         bound: See `Submission`.
+        lenient: See `Submission`.
 
     Attributes:
         id: The run's own ID.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryAgain
-from comfykit_jupyter.client.errors import ParameterError, ServerError
+from comfykit_jupyter.client.errors import ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
 from comfykit_jupyter.client.running import late
@@ -40,6 +40,7 @@ class Submission:
         values: The values of the workflow's parameters, by name.
         note: Shows the user what the run is waiting for.
         bound: The prompt with its values and the definitions, if the values have been checked already.
+        lenient: Whether values that name no parameter are ignored with a warning; else they are rejected.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Submission:
         values: Mapping[str, Any],
         note: Callable[[str], None],
         bound: tuple[Binding, Definitions] | None = None,
+        *,
+        lenient: bool = False,
     ) -> None:
         self.posted_at: float | None = None
         """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
@@ -60,6 +63,9 @@ class Submission:
         self._reader = reader
         self._values = values
         self._note = note
+        self._lenient = lenient
+        self.warnings: list[str] = []
+        """One line for each value that was ignored."""
         self._prompt: Mapping[str, Any] = {}
         self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
@@ -115,10 +121,22 @@ class Submission:
         if self._binding is not None:
             return self._binding
         self.known = await self._server.get_definitions(workflow.classes)
-        with contextlib.suppress(ParameterError):
-            return workflow.bind(self._values, self.known)
+        unknown = self._find_unknown(workflow)
+        if not any("." in str(name) for name in unknown):  # an address may be that of an input that is new there
+            with contextlib.suppress(ParameterError):
+                return self._bind_known(workflow, unknown)
         self.known = await self._server.get_definitions(workflow.classes, fresh=True)
-        return workflow.bind(self._values, self.known)
+        return self._bind_known(workflow, self._find_unknown(workflow))
+
+    def _find_unknown(self, workflow: Workflow) -> Mapping[Any, Problem]:
+        """Return the values to ignore, by name."""
+        return workflow.find_unknown(self._values, self.known) if self._lenient else {}
+
+    def _bind_known(self, workflow: Workflow, unknown: Mapping[Any, Problem]) -> Binding:
+        known = {name: value for name, value in self._values.items() if name not in unknown}
+        binding = workflow.bind(known, self.known)
+        self.warnings += [f"{problem.message} (ignored)" for problem in unknown.values()]
+        return binding
 
     async def send_files(self, binding: Binding) -> None:
         """Upload the files of all media values, and put the references to them into the prompt.

@@ -32,6 +32,7 @@ class BaseKit:
         self.comfyui_url = settings.comfyui_url
         self.api = settings.api
         self.executor_type = settings.executor_type
+        self.expand_choices = settings.expand_choices
         self.api_key = settings.api_key
         self.cookies = settings.cookies
         self.runninghub_url = settings.runninghub_url

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.editor.apply_values import find_changes
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.nodes import MISSING, is_link
+from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, is_link
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -87,26 +87,22 @@ class DryRun:
     __repr__ = __str__
 
 
-async def dry_run(server: Backend, source: Any, values: Mapping[str, Any]) -> DryRun:
+async def dry_run(server: Backend, source: Any, values: Mapping[str, Any], *, expand_choices: bool = True) -> DryRun:
     """Find out what a run would send; see `ComfyKit.dry_run`."""
     workflow = await convert_workflow(await read_workflow(source, server), server)
-    drawn: set[int] = set()
-
-    def draw(low: int, high: int) -> int:
-        from random import SystemRandom
-
-        number = SystemRandom().randint(low, high)
-        drawn.add(number)
-        return number
-
     definitions = await server.get_definitions(workflow.classes)
-    binding = workflow.bind(values, definitions, draw=draw)
+    binding = workflow.bind(values, definitions, expand_choices=expand_choices)
     titles = {id_: workflow.get_title(id_, definitions) for id_ in workflow.prompt}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for (id_, field), (before, after) in find_changes(workflow.prompt, binding.prompt).items():
         own = _format_own(workflow, titles, id_, field, before)
-        is_drawn = type(after) is int and after in drawn and after in binding.seeds.values()
-        found[id_, field] = (own, _RANDOM_SEED) if is_drawn else _shorten_pair(own, _format_value(after))
+        is_seed = binding.drawn.get((id_, field)) == RANDOM
+        found[id_, field] = (own, _RANDOM_SEED) if is_seed else _shorten_pair(own, _format_value(after))
+    for (id_, field), text in binding.drawn.items():
+        if text != RANDOM:
+            own = _format_own(workflow, titles, id_, field)
+            pair = _shorten_pair(own, _format_value(text))
+            found[id_, field] = (pair[0], f"{pair[1]}, drawn for each run")
     for upload in binding.uploads:
         own = _format_own(workflow, titles, upload.node_id, upload.field)
         after = await _describe_upload(upload, server)

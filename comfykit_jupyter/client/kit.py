@@ -68,6 +68,8 @@ class ComfyKit(WorkflowKit):
             or False for any.
         proxy: Address of a proxy, such as http://proxy:3128 or socks5://proxy:1080. By default the environment decides,
             as in httpx.
+        expand_choices: Whether one alternative is drawn where a text that is given as a value has `{red|blue}`, and the
+            node says that its input has `dynamicPrompts`. `execute` sends all texts as they are.
         raise_on_error: Whether `run` and `Run.result` raise `RunFailed` for a failed run, instead of returning its
             result.
 
@@ -105,6 +107,7 @@ class ComfyKit(WorkflowKit):
         patience: float | None = None,
         verify: bool | str | SSLContext = True,
         proxy: str | None = None,
+        expand_choices: bool = True,
         raise_on_error: bool = True,
     ) -> None:
         self._configure(resolve_settings(locals()))  # all arguments, by the names of their settings
@@ -130,7 +133,7 @@ class ComfyKit(WorkflowKit):
         """
         loop.check_asyncio()  # before the run starts
         listen = self.executor_type == "websocket"
-        run = self._prepare(workflow, dict(params or {}), listen=listen, lenient=True)
+        run = self._prepare(workflow, dict(params or {}), listen=listen, lenient=True, expand_choices=False)
         try:
             return await run.start().wait_for_result()
         except (KeyboardInterrupt, SystemExit):
@@ -247,6 +250,7 @@ class ComfyKit(WorkflowKit):
         id: str | None = None,  # noqa: A002 - as in Run
         bound: tuple[Binding, Definitions] | None = None,
         lenient: bool = False,
+        expand_choices: bool = True,
     ) -> Run:
         """Return a run that is not started yet: an interrupt can't lose it."""
         source, backend = self._locate(workflow)
@@ -260,6 +264,7 @@ class ComfyKit(WorkflowKit):
             reader=WorkflowReader(source, backend),
             bound=bound,
             lenient=lenient,
+            expand_choices=expand_choices and self._settings.expand_choices,
         )
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:

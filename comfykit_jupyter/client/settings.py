@@ -100,6 +100,12 @@ def _check_headers(value: Any, name: str) -> dict[str, str]:
     return dict(value)
 
 
+def _check_bool(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} must be True or False, not {value!r}")
+    return value
+
+
 def _check_choice(choices: Any) -> Check:
     """Build a check for the values of a `Literal`."""
     allowed = get_args(choices)
@@ -204,6 +210,7 @@ class Settings:
     patience: float = field(default=60.0, metadata=_rule(_check_patience))
     verify: bool | str | SSLContext = field(default=True, metadata=_rule())
     proxy: str | None = field(default=None, repr=False, metadata=_rule(_check_proxy))  # it may hold a password
+    expand_choices: bool = field(default=True, metadata=_rule(_check_bool, of_run=True))
     raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
 
     def replace(self, options: Mapping[str, Any]) -> Settings:

@@ -62,7 +62,8 @@ class WorkflowKit(ServerKit):
         from comfykit_jupyter.client.dry_run import dry_run
 
         source, backend = self._locate(workflow)
-        return loop.call(dry_run(backend, source, {**(values or {}), **more}))
+        expand_choices = self._settings.expand_choices
+        return loop.call(dry_run(backend, source, {**(values or {}), **more}, expand_choices=expand_choices))
 
     def read(self, workflow: Any) -> Workflow:
         """Read a workflow without converting it: one in editor format has no prompt yet, and needs no server.

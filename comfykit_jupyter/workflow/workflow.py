@@ -258,14 +258,18 @@ class Workflow(WorkflowGraph):
         definitions: Definitions | None = None,
         *,
         draw: Callable[[int, int], int] | None = None,
+        expand_choices: bool = True,
     ) -> Binding:
-        """Put values into the workflow, and draw its seeds.
+        """Put values into the workflow, and draw its seeds and the choices of texts.
 
         Args:
             values: The values by parameter name or address. A seed may be `"random"`; media may be anything that the
                 caller can upload.
             definitions: The server's node definitions; without them, values must be like the workflow's own.
-            draw: `draw(low, high)` returns a seed, both bounds included. The system's random numbers if not given.
+            draw: `draw(low, high)` returns a seed, or the number of an alternative, both bounds included. The system's
+                random numbers if not given.
+            expand_choices: Whether one alternative is drawn where a given text has `{red|blue}`, and the definition of
+                its input has `dynamicPrompts`.
 
         Returns:
             The prompt of one run, with its values, its seeds and the files to upload.
@@ -278,7 +282,7 @@ class Workflow(WorkflowGraph):
             >>> workflow.bind({"KSampler.steps": 8}).prompt["1"]["inputs"]
             {'steps': 8, 'seed': 7}
         """
-        return bind(self, values, definitions, draw)
+        return bind(self, values, definitions, draw, expand=expand_choices)
 
 
 def _format_missing(missing: Iterable[MissingNode]) -> str:

@@ -1,4 +1,4 @@
-"""Nodes for tests: one that waits for the test, one that fails, and one with any output."""
+"""Nodes for tests: one that waits for the test, one that fails, one with any output, one with a prompt text."""
 
 from __future__ import annotations
 
@@ -71,3 +71,15 @@ def boom(_: Context, image: Any) -> Output:
 def show(_: Context, output: str) -> Output:
     """Return the output that the JSON describes, valid or not."""
     return Output((), json.loads(output))
+
+
+@node(
+    "TestPrompt",
+    display_name="Prompt",
+    category="tests",
+    required={"text": ("STRING", {"dynamicPrompts": True}), "note": ("STRING", {"default": ""})},
+    output_node=True,
+)
+def prompt(_: Context, text: str, note: str) -> Output:
+    """Show a text whose choices the editor would draw, and one without."""
+    return Output((), {"text": [text, note]})

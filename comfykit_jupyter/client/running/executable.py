@@ -53,6 +53,7 @@ class ExecutableRun(ObservableRun):
         reader: WorkflowReader | None = None,
         bound: tuple[Binding, Definitions] | None = None,
         lenient: bool = False,
+        expand_choices: bool = True,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -69,7 +70,9 @@ class ExecutableRun(ObservableRun):
         self._overdue: RunError | None = None
         self._submission = None
         if reader is not None:
-            self._submission = Submission(server, self.id, reader, values, self.on_note, bound, lenient=lenient)
+            self._submission = Submission(
+                server, self.id, reader, values, self.on_note, bound, lenient=lenient, expand_choices=expand_choices
+            )
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
         self._is_left = False

@@ -37,6 +37,7 @@ class Run(ExecutableRun):
         reader: Reads the workflow.
         bound: See `Submission`.
         lenient: See `Submission`.
+        expand_choices: See `Submission`.
 
     Attributes:
         id: The run's own ID.

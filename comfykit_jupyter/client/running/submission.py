@@ -41,6 +41,7 @@ class Submission:
         note: Shows the user what the run is waiting for.
         bound: The prompt with its values and the definitions, if the values have been checked already.
         lenient: Whether values that name no parameter are ignored with a warning; else they are rejected.
+        expand_choices: Whether one alternative of `{red|blue}` is drawn in texts that are given as values.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Submission:
         bound: tuple[Binding, Definitions] | None = None,
         *,
         lenient: bool = False,
+        expand_choices: bool = True,
     ) -> None:
         self.posted_at: float | None = None
         """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
@@ -66,6 +68,7 @@ class Submission:
         self._lenient = lenient
         self.warnings: list[str] = []
         """One line for each value that was ignored."""
+        self._expand_choices = expand_choices
         self._prompt: Mapping[str, Any] = {}
         self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
@@ -134,7 +137,7 @@ class Submission:
 
     def _bind_known(self, workflow: Workflow, unknown: Mapping[Any, Problem]) -> Binding:
         known = {name: value for name, value in self._values.items() if name not in unknown}
-        binding = workflow.bind(known, self.known)
+        binding = workflow.bind(known, self.known, expand_choices=self._expand_choices)
         self.warnings += [f"{problem.message} (ignored)" for problem in unknown.values()]
         return binding
 

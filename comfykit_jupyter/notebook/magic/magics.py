@@ -124,7 +124,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if "--dry-run" in call.options:
             display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
-        binding = workflow.bind(values, definitions)  # a wrong value fails before the cell shows a run
+        # a wrong value fails before the cell shows a run
+        binding = workflow.bind(values, definitions, expand_choices=kit.expand_choices)
         return self._runner.show(kit.prepare_bound(workflow, binding, definitions), workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.workflow.editor.dynamic_prompt import expand_choices, unescape_braces
 from comfykit_jupyter.workflow.graph import WorkflowGraph
-from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
+from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
@@ -48,6 +50,8 @@ class Binding:
         seeds: All seeds in use, by parameter, or by address ("KSampler.seed") if no parameter sets them.
         uploads: The media values that must be uploaded.
         inputs: The inputs that were set, by node ID and name, with their values in the prompt.
+        drawn: The inputs with values that were drawn, by node ID and name, with what they were drawn from: `"random"`
+            for a seed, or the text with choices such as `{red|blue}`.
 
     Example:
         >>> binding = kit.load("text.json").bind({"subject": "a cat"})
@@ -60,6 +64,7 @@ class Binding:
     seeds: dict[str, int]
     uploads: tuple[Upload, ...]
     inputs: dict[tuple[str, str], Any]
+    drawn: dict[tuple[str, str], str] = attribute(default_factory=dict)
 
     def place(self, upload: Upload, name: str) -> None:
         """Set the input of an upload to the name of the file on the server."""
@@ -75,12 +80,14 @@ def bind(
     values: Mapping[str, Any],
     definitions: Definitions | None,
     draw: Callable[[int, int], int] | None,
+    *,
+    expand: bool = True,
 ) -> Binding:
     """Put values into the prompt as `Workflow.bind` does."""
-    return _Binder(workflow, definitions, draw or _draw_seed).bind(values)
+    return _Binder(workflow, definitions, draw or _draw, expand=expand).bind(values)
 
 
-def _draw_seed(low: int, high: int) -> int:
+def _draw(low: int, high: int) -> int:
     from random import SystemRandom
 
     return SystemRandom().randint(low, high)
@@ -88,11 +95,18 @@ def _draw_seed(low: int, high: int) -> int:
 
 class _Binder:
     def __init__(
-        self, workflow: WorkflowGraph, definitions: Definitions | None, draw: Callable[[int, int], int]
+        self,
+        workflow: WorkflowGraph,
+        definitions: Definitions | None,
+        draw: Callable[[int, int], int],
+        *,
+        expand: bool,
     ) -> None:
         self.workflow = workflow
         self.definitions = definitions
         self.draw = draw
+        self.expand = expand
+        self.drawn: dict[tuple[str, str], str] = {}
         self.prompt: dict[str, Any] = dict(workflow.prompt)
         self.changed: set[str] = set()
         self.inputs: dict[tuple[str, str], Any] = {}
@@ -113,23 +127,37 @@ class _Binder:
                 self.keep_default(parameter)
         self.settle_seeds()
         ordered = {name: self.params.pop(name) for name in declared if name in self.params}
-        return Binding(self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads), self.inputs)
+        return Binding(
+            self.prompt, {**ordered, **self.params}, self.seeds, tuple(self.uploads), self.inputs, self.drawn
+        )
 
     def set_value(self, checked: CheckedValue) -> None:
         """Set all inputs of a parameter to a value that was given; only note the files to upload."""
         name = checked.parameter.name
         drawn = self.draw_seed([target.spec for target, _ in checked.inputs]) if checked.random else None
-        self.params[name] = checked.value if drawn is None else drawn
+        text = self.expand_text(checked)
+        self.params[name] = drawn if drawn is not None else checked.value if text is None else text
         for target, own in checked.inputs:
             if target.upload:
                 self.copy_node(target.node_id)
                 self.uploads.append(self.build_upload(name, target, own))
                 continue
             value = own if drawn is None else drawn
+            if text is not None and _has_choices(target):
+                value = unescape_braces(text)
+                if text != own:
+                    self.drawn[target.place] = own
+            elif drawn is not None:
+                self.drawn[target.place] = RANDOM
             is_list = target.spec.multiselect and isinstance(value, list)
             self.set_input(target.node_id, target.field, {"__value__": value} if is_list else value)
             if target.is_seed(name) and type(value) is int:
                 self.note_seed(name, target, value)
+
+    def expand_text(self, checked: CheckedValue) -> str | None:
+        """Return a text with its choices drawn; None if it has none, or no input that may have some."""
+        texts = [own for target, own in checked.inputs if _has_choices(target) and isinstance(own, str)]
+        return expand_choices(texts[0], self.draw) if texts and self.expand else None
 
     def build_upload(self, parameter: str, target: NodeInput, value: Any) -> Upload:
         title = self.workflow.get_title(target.node_id, self.definitions)
@@ -145,6 +173,7 @@ class _Binder:
             drawn = self.draw_seed([target.spec for target in unset])
             for target in unset:
                 self.set_input(target.node_id, target.field, drawn)
+                self.drawn[target.place] = RANDOM
         for target in targets:
             wrapped = self.prompt[target.node_id]["inputs"].get(target.field, MISSING)
             if wrapped is MISSING or is_link(wrapped):
@@ -161,6 +190,7 @@ class _Binder:
             if _is_untouched(value) and (node_id, field) not in self.given:
                 value = self.draw_seed([spec])
                 self.set_input(node_id, field, value)
+                self.drawn[node_id, field] = RANDOM
             if type(value) is int:
                 self.seeds.setdefault(self.workflow.build_address(node_id, field), value)
 
@@ -195,6 +225,11 @@ class _Binder:
         self.noted.add(target.place)
         if self.seeds.setdefault(name, value) != value:
             self.seeds[self.workflow.build_address(target.node_id, target.field)] = value
+
+
+def _has_choices(target: NodeInput) -> bool:
+    """Return whether one of several alternatives is drawn for an input: its definition says so."""
+    return target.defined and target.spec.dynamic and not target.upload
 
 
 def _is_untouched(value: Any) -> bool:

@@ -1,0 +1,40 @@
+"""`RunRecorder`: what keeps the runs of a kit. The client calls it and does not know where it writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+
+class RunRecorder(Protocol):
+    """Keeps what a run was given and what came out. Its methods are called on the background loop."""
+
+    async def record_input(self, run_id: str, needed: Upload, source: LocalFile | RemoteFile) -> None:
+        """Keep a file that a run is given, before it is uploaded."""
+
+    async def record_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> str:
+        """Keep what is going to be posted. Returns only when it is on the disk.
+
+        Args:
+            run_id: The run's own ID.
+            server: Address of the server or cloud.
+            workflow: The workflow.
+            binding: The prompt, with its values and files.
+
+        Returns:
+            A warning if it can't be kept, else "".
+
+        Raises:
+            ComfyKitError: It can't be kept, and must not be posted without.
+        """
+
+    async def record_accepted(self, run_id: str, prompt_id: str) -> None:
+        """Keep the server's ID of the job."""
+
+    def record_end(self, run_id: str, result: ExecuteResult) -> None:
+        """Keep the result, and begin to fetch its outputs. Returns at once."""

@@ -1,0 +1,1 @@
+"""Exploration: runs that are kept, sweeps and maps. It needs no notebook."""

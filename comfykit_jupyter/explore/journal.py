@@ -1,0 +1,200 @@
+"""`Journal`: an append-only folder of JSON lines, with one file for each process that writes.
+
+One writer for each file needs no lock, on a network file system either; SQLite locks up there. A reader continues where
+it stopped. Nothing depends on the order in which files are read: see `rows`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+"""The version of the lines; every later version must read it."""
+MAX_LINE_BYTES = 16 << 20
+"""Bytes of one line; a longer one was not written by us, and is skipped."""
+_READ_BYTES = 4 << 20
+
+
+def format_now() -> str:
+    """Return the time in UTC, as lines have it: `2026-11-29T18:40:33.123456Z`."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Journal:
+    """The lines of all processes in one folder; this process appends to a file of its own.
+
+    Args:
+        folder: The folder; it is created with the first line.
+
+    Attributes:
+        skipped: The number of lines that could not be read.
+
+    Example:
+        >>> journal = Journal(Path(folder))
+        >>> journal.append({"event": "mark", "target": "a"})
+        >>> [event["event"] for _, event in journal.read_new()]
+        ['journal', 'mark']
+        >>> journal.read_new()
+        []
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.skipped = 0
+        self._offsets: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._pid = 0
+        self.path: Path | None = None
+        """The file of this process, once it has written a line."""
+
+    def append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
+        """Append a line. It is complete or, if the machine stops in the middle, skipped by readers.
+
+        Args:
+            event: What happened: plain JSON, with its kind as `event`.
+            sync: Whether to return only when the line is on the disk.
+
+        Raises:
+            OSError: It can't be written: the disk is full, or the folder is read-only.
+        """
+        line = _encode(event)
+        with self._lock:
+            descriptor = self._open()
+            _write(descriptor, line)
+            if sync:
+                os.fsync(descriptor)
+
+    def _open(self) -> int:
+        if self._descriptor is not None and self._pid == os.getpid():  # a forked process writes a file of its own
+            return self._descriptor
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().partition(".")[0])[:40] or "host"
+        name = f"{datetime.now(timezone.utc):%Y%m%d}-{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
+        path = self.folder / name
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
+        )
+        first = {
+            "event": "journal",
+            "format": FORMAT,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "at": format_now(),
+        }
+        try:
+            _write(descriptor, _encode(first))
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor, self._pid, self.path = descriptor, os.getpid(), path
+        return descriptor
+
+    def close(self) -> None:
+        """Close this process's file; the next line begins a new one."""
+        with self._lock:
+            if self._descriptor is not None and self._pid == os.getpid():
+                os.close(self._descriptor)
+            self._descriptor = self.path = None
+
+    def read_new(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the lines that were appended since the last call, by any process, each with the name of its file.
+
+        A last line without its end is left for the next call. A broken line is skipped and counted.
+        """
+        found: list[tuple[str, dict[str, Any]]] = []
+        with self._lock, contextlib.suppress(FileNotFoundError):
+            for entry in sorted(os.scandir(self.folder), key=lambda each: each.name):
+                if not entry.name.endswith(".jsonl"):
+                    continue
+                with contextlib.suppress(OSError):  # it was merged and removed just now
+                    start = self._offsets.get(entry.name, 0)
+                    if entry.stat().st_size > start:
+                        found += self._read_file(Path(entry.path), start)
+        return found
+
+    def _read_file(self, path: Path, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        for line, end in _iter_lines(path, start):
+            self._offsets[path.name] = end
+            event = _parse(line)
+            if event is None:
+                self.skipped += 1
+            else:
+                yield path.name, event
+
+
+def _encode(event: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair can only be written as an escape
+        return json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """Write a line with one call where the system allows it; a part of it ends as a broken line of its own."""
+    written = os.write(descriptor, line)
+    while written < len(line):
+        try:
+            written += os.write(descriptor, line[written:])
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.write(descriptor, b"\n")
+            raise
+
+
+def _iter_lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the complete lines of a file from an offset, each with the offset of its end."""
+    with path.open("rb") as file:
+        file.seek(start)
+        rest, is_dropping, offset = b"", False, start
+        while chunk := file.read(_READ_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                offset += len(line) + 1
+                yield (b"\0" if is_dropping else line), offset
+                is_dropping = False
+            if len(rest) > MAX_LINE_BYTES:  # of no use: only its end is looked for
+                offset, rest, is_dropping = offset + len(rest), b"", True
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    if len(line) > MAX_LINE_BYTES:
+        return None
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
+def is_writer_gone(name: str, first: Mapping[str, Any], modified: float) -> bool:
+    """Return whether the process that wrote a file has certainly ended, so that its lines can be merged.
+
+    Args:
+        name: The name of the file.
+        first: Its first line.
+        modified: When it was last written, in seconds since 1970.
+    """
+    if first.get("host") != socket.gethostname():
+        return time.time() - modified > 30 * 24 * 3600  # its processes can't be seen from here
+    pid = first.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,227 @@
+"""`Ledger`: the folder of the runs. It reads and writes the journal, originals and templates."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
+from comfykit_jupyter.explore.entries import MARKS, Entries, Marks, RunEntry
+from comfykit_jupyter.explore.journal import Journal, format_now
+from comfykit_jupyter.explore.objects import ObjectStore
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+
+_README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"
+MAX_TAG = 100
+MAX_NOTE = 10_000
+
+_lock = threading.Lock()
+_open: dict[Path, Ledger] = {}
+
+
+def open_ledger(folder: str | Path) -> Ledger:
+    """Return the ledger of a folder; one object for each folder in a process.
+
+    Raises:
+        SettingsError: It can't be a folder of runs.
+    """
+    path = check_folder(folder)
+    with _lock:
+        return _open.setdefault(path, Ledger(path))
+
+
+def check_folder(folder: Any) -> Path:
+    """Return the full path of a folder for runs, whether it exists yet or not.
+
+    Raises:
+        SettingsError: It is not a path, a file, or among Python's packages.
+    """
+    if not isinstance(folder, (str, Path)) or not str(folder).strip():
+        raise SettingsError(f"runs must be a folder, not {short_repr(folder)}")
+    try:
+        path = Path(folder).expanduser().resolve()
+        exists = path.exists()
+    except (OSError, ValueError, RuntimeError):
+        raise SettingsError(f"runs: {short_repr(str(folder), 200)} can't be a folder") from None
+    if exists and not path.is_dir():
+        raise SettingsError(f"runs: {one_line(path)} is a file: give a folder")
+    if "site-packages" in path.parts:
+        raise SettingsError(f"runs: {one_line(path)} is among Python's packages: give another folder")
+    return path
+
+
+class Ledger:
+    """All runs that were kept in a folder, by any process. Reading it again costs little when nothing is new.
+
+    Args:
+        folder: The folder; it is created with the first run.
+
+    Attributes:
+        folder: The folder.
+        journal: What happened.
+        store: The originals.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = Journal(folder / "journal")
+        self.store = ObjectStore(folder)
+        self._entries = Entries()
+        self._lock = threading.RLock()
+        self._is_ready = False
+        self._templates: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Ledger {str(self.folder)!r}>"
+
+    def read(self) -> Entries:
+        """Return all runs and sweeps, with those that other processes have added."""
+        with self._lock:
+            for file, event in self.journal.read_new():
+                self._entries.apply(file, event)
+            return self._entries
+
+    def append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
+        """Append a line to the journal, with the time.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        self._prepare_folder()
+        self.journal.append({**event, "at": format_now()}, sync=sync)
+
+    def _prepare_folder(self) -> None:
+        """Create the folder, which only its owner can read, and which git ignores."""
+        if self._is_ready:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, content in ((".gitignore", "*\n"), ("README", _README)):
+            with contextlib.suppress(FileExistsError), (self.folder / name).open("x", encoding="utf-8") as file:
+                file.write(content)
+        self._is_ready = True
+
+    # -- templates -----------------------------------------------------------------------------------------------------
+
+    def add_template(self, name: str, prompt: Mapping[str, Any]) -> str:
+        """Keep a workflow's prompt once, and return its hash.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        self._prepare_folder()
+        digest = self.store.add_json(prompt)
+        with self._lock:
+            known = digest in self._templates
+            self._templates[digest] = prompt
+        if not known and digest not in self.read().templates:
+            self.append({"event": "template", "hash": digest, "name": name})
+        return digest
+
+    def build_prompt(self, entry: RunEntry) -> dict[str, Any] | None:
+        """Return the prompt that was sent; None if its template is gone."""
+        template = self._templates.get(entry.template)
+        if template is None:
+            template = self.store.read_json(entry.template)
+            if not isinstance(template, dict):
+                return None
+            with self._lock:
+                self._templates[entry.template] = template
+        return apply_patch(template, entry.patch)
+
+    # -- marks ---------------------------------------------------------------------------------------------------------
+
+    def mark(
+        self,
+        target: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        add_tags: Iterable[str] = (),
+        remove_tags: Iterable[str] = (),
+    ) -> None:
+        """Change marks of a run or an output, and leave all others as they are.
+
+        Args:
+            target: A run's ID; for one of its outputs, followed by `/` and its index.
+            values: `star`, `rejected` (bool), `rating` (0 to 5), `note` (text).
+            add_tags: Tags to add.
+            remove_tags: Tags to remove.
+
+        Raises:
+            ComfyKitError: A value is not allowed.
+            OSError: The journal can't be written.
+        """
+        given = {name: _check_mark(name, value) for name, value in (values or {}).items()}
+        added, removed = [_check_tag(tag) for tag in add_tags], [_check_tag(tag) for tag in remove_tags]
+        if not (given or added or removed):
+            return
+        with self._lock:  # two threads must not take the same number
+            event = {"event": "mark", "target": target, "seq": self.read().sequence + 1, "set": given}
+            self.append(event | ({"add_tags": added} if added else {}) | ({"remove_tags": removed} if removed else {}))
+
+    def get_marks(self, id: str, output: int | None = None) -> Marks:  # noqa: A002 - as in Row
+        """Return the marks of a run, or of one of its outputs, as they are now."""
+        return self.read().get_marks(id, output)
+
+
+def apply_patch(template: Mapping[str, Any], patch: Iterable[list[Any]]) -> dict[str, Any]:
+    """Return a prompt: the template's, with some inputs set. It shares the nodes that are not changed.
+
+    Args:
+        template: The workflow's own prompt.
+        patch: Node ID, input and value of each; a value without an input is a whole node.
+    """
+    prompt = dict(template)
+    copied: set[str] = set()
+    for node_id, name, value in patch:
+        if name is None:
+            prompt[node_id] = value
+            copied.add(node_id)
+            continue
+        if node_id not in copied:
+            node = prompt.get(node_id, {})
+            prompt[node_id] = {**node, "inputs": dict(node.get("inputs", {}))}
+            copied.add(node_id)
+        prompt[node_id]["inputs"][name] = value
+    return prompt
+
+
+def build_patch(template: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[list[Any]]:
+    """Return what turns a template into a prompt; see `apply_patch`."""
+    patch: list[list[Any]] = []
+    for node_id, node in prompt.items():
+        own = template.get(node_id)
+        if own is node:
+            continue
+        if own is None or own.get("class_type") != node.get("class_type") or own["inputs"].keys() - node["inputs"].keys():
+            patch.append([node_id, None, node])
+            continue
+        before = own["inputs"]
+        for name, value in node["inputs"].items():
+            if name not in before or type(before[name]) is not type(value) or before[name] != value:
+                patch.append([node_id, name, value])
+    return patch
+
+
+def _check_mark(name: str, value: Any) -> Any:
+    if name not in MARKS:
+        raise ComfyKitError(f"unknown mark {short_repr(name)}: use one of {', '.join(MARKS)}, or tags")
+    if name in ("star", "rejected"):
+        return bool(value)
+    if name == "rating":
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 5:
+            raise ComfyKitError(f"rating must be an integer from 0 to 5, not {short_repr(value)}")
+        return value
+    if not isinstance(value, str) or len(value) > MAX_NOTE:
+        raise ComfyKitError(f"note must be text of at most {MAX_NOTE:,} characters")
+    return value
+
+
+def _check_tag(tag: Any) -> str:
+    if not isinstance(tag, str) or not tag.strip() or len(tag) > MAX_TAG:
+        raise ComfyKitError(f"a tag is text of 1 to {MAX_TAG} characters, not {short_repr(tag)}")
+    return tag.strip()

@@ -1,0 +1,51 @@
+"""Outputs that are kept: media whose files are in the folder of the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.explore.entries import Output
+from comfykit_jupyter.explore.objects import ObjectStore
+from comfykit_jupyter.workflow.errors import one_line
+
+
+class KeptOrigin:
+    """Where kept media come from: the store of originals.
+
+    Args:
+        store: The store.
+        why: What to say of a file that is not there.
+    """
+
+    url = "kept"
+
+    def __init__(self, store: ObjectStore, why: str) -> None:
+        self.store = store
+        self._why = why
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """Return the path of the original, or the output's name if it is not here."""
+        path = self.store.find(str(entry["hash"]))
+        return str(path or entry["filename"]), {"filename": str(entry["filename"]), "hash": str(entry["hash"])}
+
+    async def fetch(self, media: Media) -> Path:
+        """Return the original.
+
+        Raises:
+            ComfyKitError: It is not here.
+        """
+        path = self.store.find(media.query["hash"])
+        if path is None:
+            raise ComfyKitError(f"{one_line(media.name)} {self._why}")
+        return path
+
+
+def build_media(store: ObjectStore, output: Output) -> Media:
+    """Return an output of a run that was kept."""
+    why = "is no longer here: its original was pruned or deleted" if output.hash else "was not kept: only its name is known"
+    entry = {"filename": output.name, "hash": output.hash}
+    return Media(KeptOrigin(store, why), entry, node=output.node, var=output.var, animated=output.animated)

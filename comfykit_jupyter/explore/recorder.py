@@ -1,0 +1,216 @@
+"""`LedgerRecorder`: writes the runs of a kit to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
+from comfykit_jupyter.client.local_files import compute_digest
+from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.explore.key import KeyMaker
+from comfykit_jupyter.explore.ledger import Ledger, build_patch
+from comfykit_jupyter.workflow.errors import one_line
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+logger = logging.getLogger(__name__)
+
+Keep = Literal["originals", "thumbs", "links"]
+_FETCHES = 4
+"""Outputs that are fetched at once."""
+
+
+class LedgerRecorder:
+    """Keeps what the runs of a kit were given and what came out; see `RunRecorder`.
+
+    Args:
+        ledger: Where it is kept.
+        keep: What is kept of outputs: the files, small pictures of them, or only their names.
+        sweep: The sweep that the runs belong to.
+        strict: Whether a run that can't be kept is not posted.
+    """
+
+    def __init__(self, ledger: Ledger, keep: Keep = "originals", sweep: str = "", *, strict: bool = False) -> None:
+        self._ledger = ledger
+        self._keep = keep
+        self._sweep = sweep
+        self._strict = strict
+        self._files: dict[str, dict[tuple[str, str], str]] = {}
+        self._sent: set[str] = set()
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(_FETCHES)
+        self._keys: tuple[int, KeyMaker] | None = None
+
+    async def record_input(self, run_id: str, needed: Upload, source: LocalFile | RemoteFile) -> None:
+        """Keep a file that a run is given."""
+        place = (needed.node_id, needed.field)
+        if isinstance(source, RemoteFile):
+            self._files.setdefault(run_id, {})[place] = describe_remote_file(needed.value, source)
+            return
+        try:
+            digest = await asyncio.to_thread(self._add_input, source)
+        except (OSError, ComfyKitError) as error:  # the run says by itself that it can't be read
+            logger.debug("an input could not be kept: %s", type(error).__name__)
+            digest = (await asyncio.to_thread(compute_digest, source.content))[0]
+        self._files.setdefault(run_id, {})[place] = f"sha256:{digest}"
+
+    def _add_input(self, source: LocalFile) -> str:
+        if self._keep != "originals":
+            return compute_digest(source.content)[0]
+        if isinstance(source.content, Path):
+            return self._ledger.store.add_file(source.content, source.suffix)
+        return self._ledger.store.add_bytes(source.content, source.suffix)
+
+    async def record_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> str:
+        """Keep what is going to be posted; see `RunRecorder`."""
+        try:
+            await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or one_line(error)
+            message = f"{self._ledger.folder} can't be written: {reason}"
+            if self._strict:
+                raise ComfyKitError(f"{message} (nothing was sent)") from None
+            return f"this run is not kept: {message}"
+        self._sent.add(run_id)
+        return ""
+
+    def _append_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> None:
+        files = self._files.pop(run_id, {})
+        template = self._ledger.add_template(workflow.name, workflow.prompt)
+        if self._keys is None or self._keys[0] != id(workflow):
+            self._keys = (id(workflow), KeyMaker(workflow.prompt))
+        line: dict[str, Any] = {
+            "event": "sent",
+            "id": run_id,
+            "key": self._keys[1].compute(binding.prompt, files),
+            "name": workflow.name,
+            "template": template,
+            "patch": build_patch(workflow.prompt, binding.prompt),
+            "params": to_line(binding.params),
+            "seeds": dict(binding.seeds),
+            "server": server,
+        }
+        if files:
+            line["files"] = {json.dumps(place): value for place, value in files.items()}
+        if self._sweep:
+            line["sweep"] = self._sweep
+        self._ledger.append(line, sync=True)
+
+    async def record_accepted(self, run_id: str, prompt_id: str) -> None:
+        """Keep the server's ID of the job, if it differs from the run's."""
+        if run_id in self._sent and prompt_id != run_id:
+            await self._append({"event": "accepted", "id": run_id, "prompt_id": prompt_id}, sync=True)
+
+    async def _append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
+        try:
+            await asyncio.to_thread(self._ledger.append, event, sync=sync)
+        except (OSError, ValueError) as error:
+            logger.warning("%s can't be written: %s", self._ledger.folder, getattr(error, "strerror", None) or error)
+
+    def record_end(self, run_id: str, result: ExecuteResult) -> None:
+        """Keep the result, and begin to fetch its outputs."""
+        if run_id in self._sent:
+            self._sent.discard(run_id)
+            task = asyncio.get_running_loop().create_task(self._keep_result(run_id, result))
+            self._fetching[run_id] = task
+            task.add_done_callback(lambda _task: self._fetching.pop(run_id, None))
+
+    def adopt(self, run_id: str) -> None:
+        """Record the end of a run that an earlier process has sent."""
+        self._sent.add(run_id)
+
+    async def wait_until_kept(self, run_id: str) -> None:
+        """Wait until the outputs of a run have been fetched."""
+        if (task := self._fetching.get(run_id)) is not None:
+            await asyncio.wait({task})
+
+    async def _keep_result(self, run_id: str, result: ExecuteResult) -> None:
+        """Write the end of a run at once, and the hashes of its outputs when they are here."""
+        await self._append(build_end(run_id, result))
+        if result.media and self._keep != "links":
+            hashes = await asyncio.gather(*(self._keep_output(media) for media in result.media))
+            kept = {str(index): digest for index, digest in enumerate(hashes) if digest}
+            if len(kept) == len(result.media):
+                await self._append({"event": "kept", "id": run_id, "hashes": kept})
+
+    async def _keep_output(self, media: Media) -> str:
+        """Fetch an output and return its hash; "" if it is not to be had."""
+        async with self._room:
+            try:
+                path = await media.origin.fetch(media)
+                return await asyncio.to_thread(self._add_output, path, media)
+            except (ComfyKitError, ServerError, OSError) as error:
+                logger.debug("an output could not be kept: %s", type(error).__name__)
+                return ""
+
+    def _add_output(self, path: Path, media: Media) -> str:
+        store = self._ledger.store
+        digest = store.add_file(path, Path(media.name).suffix)
+        if media.kind in ("image", "video"):
+            store.get_thumbnail(digest)
+        if self._keep == "thumbs":
+            store.remove(digest)
+        return digest
+
+
+def build_end(run_id: str, result: ExecuteResult) -> dict[str, Any]:
+    """Return the line of a run that has ended."""
+    error = result.error
+    status = "cancelled" if error is not None and error.kind == "cancelled" else result.status
+    outputs: list[dict[str, Any]] = [
+        {"name": media.name, "node": media.node, "var": media.var, "entry": media.query}
+        | ({"animated": True} if media.animated else {})
+        for media in result.media
+    ]
+    outputs += [{"var": var, "text": text} for var, texts in result.texts_by_var.items() for text in texts]
+    line: dict[str, Any] = {
+        "event": "end",
+        "id": run_id,
+        "status": status,
+        "seconds": result.seconds,
+        "waited": result.waited,
+        "outputs": outputs,
+    }
+    if result.prompt_id and result.prompt_id != run_id:
+        line["prompt_id"] = result.prompt_id
+    if error is not None:
+        line |= {"error": result.msg or "", "kind": error.kind, "node": error.node_title or ""}
+    if result.prompt and len(result.cached_nodes) >= len(result.prompt):
+        line["cached"] = True
+    if result.server_version:
+        line["version"] = result.server_version
+    return line
+
+
+def describe_remote_file(value: Any, source: RemoteFile) -> str:
+    """Return what stands for a file that a server has: the hash of an earlier output if it was kept, else its name."""
+    digest = value.query.get("hash") if isinstance(value, Media) else None
+    return f"sha256:{digest}" if digest else f"name:{source.name}"
+
+
+def to_line(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a run as JSON; a file is its name."""
+    return {name: _to_json(value) for name, value in values.items()}
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Media):
+        return value.name
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _to_json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(each) for each in value]
+    return str(value)[:1000]

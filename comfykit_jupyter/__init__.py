@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.explore.row import Row
+    from comfykit_jupyter.explore.rows import Rows
+    from comfykit_jupyter.explore.runs import Differences, Runs
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
     from comfykit_jupyter.workflow.progress.state import Progress, RunError
@@ -53,6 +56,7 @@ _HOMES = {
     "Change": "client.dry_run",
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
+    "Differences": "explore.runs",
     "DryRun": "client.dry_run",
     "ExecuteResult": "client.results.result",
     "Field": "workflow.values.fields",
@@ -66,9 +70,12 @@ _HOMES = {
     "Problem": "client.errors",
     "Progress": "workflow.progress.state",
     "Report": "client.check",
+    "Row": "explore.row",
+    "Rows": "explore.rows",
     "Run": "client.running.run",
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
+    "Runs": "explore.runs",
     "Server": "client.backends.base",
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
@@ -87,6 +94,7 @@ __all__ = [
     "Change",
     "ComfyKit",
     "ComfyKitError",
+    "Differences",
     "DryRun",
     "ExecuteResult",
     "Field",
@@ -100,9 +108,12 @@ __all__ = [
     "Problem",
     "Progress",
     "Report",
+    "Row",
+    "Rows",
     "Run",
     "RunError",
     "RunFailed",
+    "Runs",
     "Server",
     "ServerError",
     "SettingsError",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.routing import find_backend_of_job
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.exploring_kit import ExploringKit
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.client.settings import Api, ExecutorType, hide_arguments, resolve_settings
-from comfykit_jupyter.client.workflow_kit import WorkflowKit
+from comfykit_jupyter.client.settings import Api, ExecutorType, Keep, hide_arguments, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.workflow import Workflow
 
 
-class ComfyKit(WorkflowKit):
+class ComfyKit(ExploringKit):
     """Runs ComfyUI workflows on a server, or in a cloud.
 
     A workflow is a path, a URL or a dict, in editor format or API format, or media in which ComfyUI saved one. A
@@ -72,6 +72,8 @@ class ComfyKit(WorkflowKit):
             node says that its input has `dynamicPrompts`. `execute` sends all texts as they are.
         raise_on_error: Whether `run` and `Run.result` raise `RunFailed` for a failed run, instead of returning its
             result.
+        runs: Folder in which all runs are kept, to be found again by `kit.runs`. Environment: `COMFYKIT_RUNS`.
+        keep: What is kept of outputs: `originals`, `thumbs` (small pictures) or `links` (names). Default: `originals`.
 
     Raises:
         SettingsError: A setting can't be used.
@@ -109,6 +111,8 @@ class ComfyKit(WorkflowKit):
         proxy: str | None = None,
         expand_choices: bool = True,
         raise_on_error: bool = True,
+        runs: str | Path | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._configure(resolve_settings(locals()))  # all arguments, by the names of their settings
 
@@ -265,6 +269,7 @@ class ComfyKit(WorkflowKit):
             bound=bound,
             lenient=lenient,
             expand_choices=expand_choices and self._settings.expand_choices,
+            recorder=self._get_recorder(),
         )
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:

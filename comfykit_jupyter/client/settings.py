@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from typing_extensions import ParamSpec
 
 from comfykit_jupyter.client.errors import SettingsError
-from comfykit_jupyter.workflow.errors import strip_traceback
+from comfykit_jupyter.workflow.errors import one_line, short_repr, strip_traceback
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -24,6 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 ExecutorType = Literal["http", "websocket"]
 Api = Literal["comfyui", "v2"]
+Keep = Literal["originals", "thumbs", "links"]
 
 DEFAULT_URL = "http://127.0.0.1:8188"
 DEFAULT_RUNNINGHUB_URL = "https://www.runninghub.ai"
@@ -104,6 +106,24 @@ def _check_bool(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise SettingsError(f"{name} must be True or False, not {value!r}")
     return value
+
+
+def _check_runs(value: Any, name: str) -> Path:
+    """Return the full path of a folder for runs, whether it exists yet or not."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value).strip():
+        raise SettingsError(f"{name} must be a folder, not {short_repr(value)}")
+    try:
+        path = Path(value).expanduser().resolve()
+        existing = next(each for each in (path, *path.parents) if each.exists())
+    except (OSError, ValueError, RuntimeError):
+        raise SettingsError(f"{name}: {short_repr(str(value), 200)} can't be a folder") from None
+    if not existing.is_dir():
+        raise SettingsError(f"{name}: {one_line(str(existing))} is a file: give a folder")
+    if "site-packages" in path.parts:
+        raise SettingsError(f"{name}: {one_line(str(path))} is among Python's packages: give another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise SettingsError(f"{name}: {one_line(str(existing))} is read-only: give another folder")
+    return path
 
 
 def _check_choice(choices: Any) -> Check:
@@ -212,6 +232,8 @@ class Settings:
     proxy: str | None = field(default=None, repr=False, metadata=_rule(_check_proxy))  # it may hold a password
     expand_choices: bool = field(default=True, metadata=_rule(_check_bool, of_run=True))
     raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
+    runs: Path | None = field(default=None, metadata=_rule(_check_runs, "COMFYKIT_RUNS", of_run=True))
+    keep: Keep = field(default="originals", metadata=_rule(_check_choice(Keep), of_run=True))
 
     def replace(self, options: Mapping[str, Any]) -> Settings:
         """Return settings with some of them changed; a secret is dropped when the address it belongs to changes.

@@ -51,9 +51,9 @@ class Wildcards:
 
 
 def seeds(count: int) -> Seeds:
-    """Vary a seed: `over={"seed": seeds(4)}` draws four, once. The same cell has the same seeds again.
+    """Vary a seed. The same cell has the same seeds again.
 
-    With a larger number, the first ones stay, and only the new ones are run.
+    `over={"seed": seeds(4)}` draws four. With a larger number the first ones stay, and only the new ones are run.
 
     Args:
         count: How many seeds.
@@ -72,7 +72,9 @@ def seeds(count: int) -> Seeds:
 
 
 def replace(old: str, new: Iterable[str]) -> Replace:
-    """Vary words of a text: `over={"prompt": replace("fox", ["fox", "cat"])}`.
+    """Vary words of a text.
+
+    `over={"prompt": replace("fox", ["fox", "cat"])}` has two points.
 
     Args:
         old: The words as they stand in the text. They must occur in it.
@@ -93,9 +95,10 @@ def replace(old: str, new: Iterable[str]) -> Replace:
 
 
 def lora(name: str, strengths: Iterable[float]) -> Lora:
-    """Vary the strength of a LoRA: `over={"style": lora("style", [0, 0.5, 1])}`.
+    """Vary the strength of a LoRA.
 
-    A loader is inserted where the workflow has none for this file. With strength 0 there is none.
+    `over={"style": lora("style", [0, 0.5, 1])}` has three points. A loader is inserted where the workflow has none for
+    this file. With strength 0 there is none.
 
     Args:
         name: The file on the server; its folder and suffix may be left out.
@@ -119,7 +122,9 @@ def lora(name: str, strengths: Iterable[float]) -> Lora:
 
 
 def wildcards(template: str, folder: str | Path = "wildcards") -> Wildcards:
-    """Vary a text over all its alternatives: `wildcards("a {red|blue} __animals__")`.
+    """Vary a text over all its alternatives.
+
+    `over={"prompt": wildcards("a {red|blue} fox")}` has two points.
 
     Args:
         template: The text. `{red|blue}` stands for each of its parts, `__animals__` for each line of `animals.txt`.

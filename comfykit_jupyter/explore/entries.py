@@ -118,9 +118,9 @@ class Entries:
         self.unknown = 0
         self.sequence = 0
         self.pruned: set[str] = set()
+        self.forgotten: set[str] = set()
         self._marks: dict[str, Marks] = {}
         self._orders: dict[tuple[str, str], Order] = {}
-        self._forgotten: set[str] = set()
         self._by_key: dict[str, dict[str, None]] = {}
         self._apply: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
             "journal": lambda _file, _event: None,
@@ -164,7 +164,7 @@ class Entries:
 
     def _get_run(self, event: Mapping[str, Any]) -> RunEntry | None:
         id_ = _read_text(event, "id")
-        if not id_ or id_ in self._forgotten:
+        if not id_ or id_ in self.forgotten:
             return None
         return self.runs.setdefault(id_, RunEntry(id_))
 
@@ -240,7 +240,7 @@ class Entries:
         if entry is not None and self._is_newer(entry.id, "found", (_read_text(event, "at"), file)):
             entry.found, entry.status = _read_text(event, "path"), "completed"
             entry.ended_at = entry.at
-            entry.outputs = [Output(_read_text(event, "file"), "", "", hash=_read_text(event, "hash"))]
+            entry.outputs = [Output(_read_text(event, "output"), "", "")]
 
     def _apply_mark(self, file: str, event: Mapping[str, Any]) -> None:
         target, sequence = _read_text(event, "target"), int(event.get("seq", 0))
@@ -259,7 +259,7 @@ class Entries:
 
     def _apply_forgotten(self, _file: str, event: Mapping[str, Any]) -> None:
         id_ = _read_text(event, "id")
-        self._forgotten.add(id_)
+        self.forgotten.add(id_)
         self.runs.pop(id_, None)
 
 

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,44 @@ class Journal:
                 os.close(self._descriptor)
             self._descriptor = self.path = None
 
+    def compact(self, is_wanted: Callable[[Mapping[str, Any]], bool]) -> int:
+        """Merge the files whose writers are gone, and this process's own, into one, and return how many there were.
+
+        The merged file is complete before the others are removed; whoever reads both gets each line twice.
+
+        Args:
+            is_wanted: Whether a line is kept.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        own = self.path
+        self.close()
+        old: list[Path] = []
+        for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []:
+            with contextlib.suppress(OSError):
+                first = next((_parse(line) for line, _ in _iter_lines(path, 0)), None) or {}
+                if path == own or is_writer_gone(first, path.stat().st_mtime):
+                    old.append(path)
+        if not old:
+            return 0
+        target = self.folder / f"{datetime.now(timezone.utc):%Y%m%d}-merged-{uuid.uuid4().hex[:8]}.jsonl"
+        part = target.with_suffix(".part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - only its owner may read it
+            file.write(_encode({"event": "journal", "format": FORMAT, "host": socket.gethostname(), "pid": 0}))
+            for path in old:
+                for line, _ in _iter_lines(path, 0):
+                    event = _parse(line)
+                    if event is not None and event["event"] != "journal" and is_wanted(event):
+                        file.write(_encode({**event, "file": event.get("file") or path.name}))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
     def read_new(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the lines that were appended since the last call, by any process, each with the name of its file.
 
@@ -131,7 +169,7 @@ class Journal:
             if event is None:
                 self.skipped += 1
             else:
-                yield path.name, event
+                yield str(event.get("file") or path.name), event  # a merged line keeps the name of its first file
 
 
 def _encode(event: Mapping[str, Any]) -> bytes:
@@ -144,13 +182,13 @@ def _encode(event: Mapping[str, Any]) -> bytes:
 def _write(descriptor: int, line: bytes) -> None:
     """Write a line with one call where the system allows it; a part of it ends as a broken line of its own."""
     written = os.write(descriptor, line)
-    while written < len(line):
-        try:
+    try:
+        while written < len(line):
             written += os.write(descriptor, line[written:])
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.write(descriptor, b"\n")
-            raise
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"\n")
+        raise
 
 
 def _iter_lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
@@ -178,11 +216,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
-def is_writer_gone(name: str, first: Mapping[str, Any], modified: float) -> bool:
+def is_writer_gone(first: Mapping[str, Any], modified: float) -> bool:
     """Return whether the process that wrote a file has certainly ended, so that its lines can be merged.
 
     Args:
-        name: The name of the file.
         first: Its first line.
         modified: When it was last written, in seconds since 1970.
     """

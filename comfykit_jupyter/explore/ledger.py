@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
+from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.entries import MARKS, Entries, Marks, RunEntry
 from comfykit_jupyter.explore.journal import Journal, format_now
 from comfykit_jupyter.explore.objects import ObjectStore
-from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.errors import short_repr
 
 _README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"
 MAX_TAG = 100
@@ -22,35 +22,10 @@ _lock = threading.Lock()
 _open: dict[Path, Ledger] = {}
 
 
-def open_ledger(folder: str | Path) -> Ledger:
-    """Return the ledger of a folder; one object for each folder in a process.
-
-    Raises:
-        SettingsError: It can't be a folder of runs.
-    """
-    path = check_folder(folder)
+def open_ledger(folder: Path) -> Ledger:
+    """Return the ledger of a folder; one object for each folder in a process."""
     with _lock:
-        return _open.setdefault(path, Ledger(path))
-
-
-def check_folder(folder: Any) -> Path:
-    """Return the full path of a folder for runs, whether it exists yet or not.
-
-    Raises:
-        SettingsError: It is not a path, a file, or among Python's packages.
-    """
-    if not isinstance(folder, (str, Path)) or not str(folder).strip():
-        raise SettingsError(f"runs must be a folder, not {short_repr(folder)}")
-    try:
-        path = Path(folder).expanduser().resolve()
-        exists = path.exists()
-    except (OSError, ValueError, RuntimeError):
-        raise SettingsError(f"runs: {short_repr(str(folder), 200)} can't be a folder") from None
-    if exists and not path.is_dir():
-        raise SettingsError(f"runs: {one_line(path)} is a file: give a folder")
-    if "site-packages" in path.parts:
-        raise SettingsError(f"runs: {one_line(path)} is among Python's packages: give another folder")
-    return path
+        return _open.setdefault(folder, Ledger(folder))
 
 
 class Ledger:
@@ -85,13 +60,13 @@ class Ledger:
             return self._entries
 
     def append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
-        """Append a line to the journal, with the time.
+        """Append a line to the journal, with the time if it has none.
 
         Raises:
             OSError: It can't be written.
         """
         self._prepare_folder()
-        self.journal.append({**event, "at": format_now()}, sync=sync)
+        self.journal.append({"at": format_now(), **event}, sync=sync)
 
     def _prepare_folder(self) -> None:
         """Create the folder, which only its owner can read, and which git ignores."""
@@ -102,6 +77,21 @@ class Ledger:
             with contextlib.suppress(FileExistsError), (self.folder / name).open("x", encoding="utf-8") as file:
                 file.write(content)
         self._is_ready = True
+
+    def compact(self) -> int:
+        """Merge the files of the journal whose writers are gone, without the runs that were forgotten.
+
+        Returns:
+            How many files were merged.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        with self._lock:
+            forgotten = self.read().forgotten
+            return self.journal.compact(
+                lambda event: event["event"] == "forgotten" or not _names_one_of(event, forgotten)
+            )
 
     # -- templates -----------------------------------------------------------------------------------------------------
 
@@ -195,7 +185,11 @@ def build_patch(template: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[
         own = template.get(node_id)
         if own is node:
             continue
-        if own is None or own.get("class_type") != node.get("class_type") or own["inputs"].keys() - node["inputs"].keys():
+        if (
+            own is None
+            or own.get("class_type") != node.get("class_type")
+            or own["inputs"].keys() - node["inputs"].keys()
+        ):
             patch.append([node_id, None, node])
             continue
         before = own["inputs"]
@@ -203,6 +197,12 @@ def build_patch(template: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[
             if name not in before or type(before[name]) is not type(value) or before[name] != value:
                 patch.append([node_id, name, value])
     return patch
+
+
+def _names_one_of(event: Mapping[str, Any], ids: Container[str]) -> bool:
+    """Return whether a line is about one of these runs."""
+    id_ = event.get("id") or event.get("target")
+    return isinstance(id_, str) and id_.partition("/")[0] in ids
 
 
 def _check_mark(name: str, value: Any) -> Any:

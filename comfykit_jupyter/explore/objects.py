@@ -18,6 +18,7 @@ from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 THUMBNAIL_SIDE = 256
 """Pixels of the longer side."""
 _HASH = re.compile(r"[0-9a-f]{64}")
+_UNSAFE = re.compile(r"[^A-Za-z0-9-]")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
 
 
@@ -125,10 +126,15 @@ class ObjectStore:
         """Return a WebP image within 256 × 256 pixels of an image or video, made when it is first asked for."""
         if not _HASH.fullmatch(digest):
             return None
-        path = self._build_thumbnail_path(digest)
+        return self._get_or_make(self._build_thumbnail_path(digest), self.find(digest))
+
+    def get_thumbnail_of(self, source: Path, name: str) -> bytes | None:
+        """Return a WebP image of a file that is not an original here; it is kept under a name."""
+        return self._get_or_make(self._thumbs / "found" / f"{_UNSAFE.sub('_', name)}.webp", source)
+
+    def _get_or_make(self, path: Path, source: Path | None) -> bytes | None:
         with contextlib.suppress(OSError):
             return path.read_bytes()
-        source = self.find(digest)
         if source is None:
             return None
         try:

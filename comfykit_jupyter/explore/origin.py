@@ -44,8 +44,41 @@ class KeptOrigin:
         return path
 
 
-def build_media(store: ObjectStore, output: Output) -> Media:
-    """Return an output of a run that was kept."""
-    why = "is no longer here: its original was pruned or deleted" if output.hash else "was not kept: only its name is known"
+class FileOrigin:
+    """Where media come from that a scan found: a file that stays where it is."""
+
+    url = "file"
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """Return the path of the file."""
+        return str(entry["path"]), {"filename": str(entry["filename"]), "path": str(entry["path"])}
+
+    async def fetch(self, media: Media) -> Path:
+        """Return the file.
+
+        Raises:
+            ComfyKitError: It is no longer there.
+        """
+        path = Path(media.query["path"])
+        if not path.is_file():
+            raise ComfyKitError(f"{one_line(str(path))} is no longer there")
+        return path
+
+
+def build_media(store: ObjectStore, output: Output, found: str = "") -> Media:
+    """Return an output of a run that was kept.
+
+    Args:
+        store: The originals.
+        output: The output.
+        found: The path of its file, if a scan found it.
+    """
+    if found:
+        return Media(FileOrigin(), {"filename": output.name, "path": found}, node=output.node, var=output.var)
+    why = (
+        "is no longer here: its original was pruned or deleted"
+        if output.hash
+        else "was not kept: only its name is known"
+    )
     entry = {"filename": output.name, "hash": output.hash}
     return Media(KeptOrigin(store, why), entry, node=output.node, var=output.var, animated=output.animated)

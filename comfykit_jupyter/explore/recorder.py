@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.explore.key import KeyMaker
-from comfykit_jupyter.explore.ledger import Ledger, build_patch
+from comfykit_jupyter.explore.ledger import Ledger, build_patch, open_ledger
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.client.settings import Keep
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
-Keep = Literal["originals", "thumbs", "links"]
 _FETCHES = 4
 """Outputs that are fetched at once."""
+_EXIT_PATIENCE = 10.0
+"""Seconds that the exit of the interpreter waits for outputs that are still being fetched."""
+
+_recorders: WeakSet[LedgerRecorder] = WeakSet()
 
 
 class LedgerRecorder:
@@ -46,8 +54,9 @@ class LedgerRecorder:
         self._strict = strict
         self._files: dict[str, dict[tuple[str, str], str]] = {}
         self._sent: set[str] = set()
-        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._writing: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(_FETCHES)
+        _recorders.add(self)
         self._keys: tuple[int, KeyMaker] | None = None
 
     async def record_input(self, run_id: str, needed: Upload, source: LocalFile | RemoteFile) -> None:
@@ -75,7 +84,7 @@ class LedgerRecorder:
         try:
             await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or one_line(error)
+            reason = getattr(error, "strerror", None) or one_line(str(error))
             message = f"{self._ledger.folder} can't be written: {reason}"
             if self._strict:
                 raise ComfyKitError(f"{message} (nothing was sent)") from None
@@ -105,10 +114,17 @@ class LedgerRecorder:
             line["sweep"] = self._sweep
         self._ledger.append(line, sync=True)
 
-    async def record_accepted(self, run_id: str, prompt_id: str) -> None:
+    def record_accepted(self, run_id: str, prompt_id: str) -> None:
         """Keep the server's ID of the job, if it differs from the run's."""
         if run_id in self._sent and prompt_id != run_id:
-            await self._append({"event": "accepted", "id": run_id, "prompt_id": prompt_id}, sync=True)
+            event = {"event": "accepted", "id": run_id, "prompt_id": prompt_id}
+            self._begin(f"{run_id} accepted", self._append(event, sync=True))
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Begin to write; the program's exit waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._writing[name] = task
+        task.add_done_callback(lambda _task: self._writing.pop(name, None))
 
     async def _append(self, event: Mapping[str, Any], *, sync: bool = False) -> None:
         try:
@@ -120,17 +136,30 @@ class LedgerRecorder:
         """Keep the result, and begin to fetch its outputs."""
         if run_id in self._sent:
             self._sent.discard(run_id)
-            task = asyncio.get_running_loop().create_task(self._keep_result(run_id, result))
-            self._fetching[run_id] = task
-            task.add_done_callback(lambda _task: self._fetching.pop(run_id, None))
+            self._begin(run_id, self._keep_result(run_id, result))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the runs."""
+        return self._ledger.folder
+
+    @property
+    def is_writing(self) -> int:
+        """The number of runs whose end, or whose outputs, are not kept yet."""
+        return len(self._writing)
 
     def adopt(self, run_id: str) -> None:
         """Record the end of a run that an earlier process has sent."""
         self._sent.add(run_id)
 
+    async def wait_until_all_are_kept(self) -> None:
+        """Wait until everything that has ended is kept."""
+        while self._writing:
+            await asyncio.wait({*self._writing.values()})
+
     async def wait_until_kept(self, run_id: str) -> None:
         """Wait until the outputs of a run have been fetched."""
-        if (task := self._fetching.get(run_id)) is not None:
+        if (task := self._writing.get(run_id)) is not None:
             await asyncio.wait({task})
 
     async def _keep_result(self, run_id: str, result: ExecuteResult) -> None:
@@ -160,6 +189,34 @@ class LedgerRecorder:
         if self._keep == "thumbs":
             store.remove(digest)
         return digest
+
+
+_by_folder: dict[tuple[Path, Keep], LedgerRecorder] = {}
+
+
+def get_recorder(folder: Path, keep: Keep) -> LedgerRecorder:
+    """Return the recorder of a folder; one object for each folder in a process."""
+    return _by_folder.setdefault((folder, keep), LedgerRecorder(open_ledger(folder), keep))
+
+
+async def wait_until_kept(folder: Path) -> None:
+    """Wait until everything that has ended in this process is kept in a folder."""
+    for recorder in list(_recorders):
+        if recorder.folder == folder:
+            await recorder.wait_until_all_are_kept()
+
+
+def _wait_at_exit() -> None:
+    """Wait until what has ended is kept."""
+    deadline = time.monotonic() + _EXIT_PATIENCE
+    with contextlib.suppress(KeyboardInterrupt):
+        while any(each.is_writing for each in list(_recorders)) and time.monotonic() < deadline:
+            time.sleep(registry.WAKE_INTERVAL)
+    if left := sum(each.is_writing for each in list(_recorders)):
+        logger.warning("the outputs of %d runs were not kept: the program ended before", left)
+
+
+registry.register_at_exit(_wait_at_exit)
 
 
 def build_end(run_id: str, result: ExecuteResult) -> dict[str, Any]:
@@ -205,7 +262,7 @@ def to_line(values: Mapping[str, Any]) -> dict[str, Any]:
 def _to_json(value: Any) -> Any:
     if isinstance(value, Media):
         return value.name
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
+    if isinstance(value, float) and value != value:
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -51,6 +51,9 @@ LAYERS = [
 UPWARDS = {
     ("client/kit", "__init__"),  # kit.form: a notebook asks for it
     ("client/kit", "notebook/widget/widget"),  # its type
+    ("client/exploring_kit", "explore/ledger"),  # kit.runs and its like: they load the room when they are used
+    ("client/exploring_kit", "explore/recorder"),
+    ("client/exploring_kit", "explore/runs"),
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

@@ -25,7 +25,12 @@ INTERNAL = {"CheckedValue"}
 def own_classes() -> dict[str, type]:
     """The classes of the package by name."""
     found: dict[str, type] = {}
-    for file in (*ROOT.glob("workflow/**/*.py"), *ROOT.glob("client/**/*.py"), *ROOT.glob("notebook/**/*.py")):
+    for file in (
+        *ROOT.glob("workflow/**/*.py"),
+        *ROOT.glob("client/**/*.py"),
+        *ROOT.glob("explore/*.py"),
+        *ROOT.glob("notebook/**/*.py"),
+    ):
         name = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
         for each in vars(import_module(name)).values():
             if inspect.isclass(each) and each.__module__ == name:

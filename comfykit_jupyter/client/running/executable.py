@@ -29,6 +29,7 @@ from comfykit_jupyter.workflow.values.binding import Binding
 if TYPE_CHECKING:
     from comfykit_jupyter.client.inputs.workflows import WorkflowReader
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -54,6 +55,7 @@ class ExecutableRun(ObservableRun):
         bound: tuple[Binding, Definitions] | None = None,
         lenient: bool = False,
         expand_choices: bool = True,
+        recorder: RunRecorder | None = None,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -68,11 +70,13 @@ class ExecutableRun(ObservableRun):
         self._cost: dict[str, float] = {}
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
+        self._recorder = recorder
         self._submission = None
         if reader is not None:
             self._submission = Submission(
                 server, self.id, reader, values, self.on_note, bound, lenient=lenient, expand_choices=expand_choices
             )
+            self._submission.recorder = recorder
         self._unanswered: ServerError | None = None
         self._job: loop.BackgroundTask[ExecuteResult] | None = None
         self._is_left = False
@@ -135,7 +139,7 @@ class ExecutableRun(ObservableRun):
         self.workflow = await submission.read()
         self._warnings += self.workflow.notes
         binding = await submission.bind(self.workflow)
-        self._warnings += submission.warnings
+        self._warnings += submission.take_warnings()
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.send_files(binding)
         if self._listen:
@@ -166,6 +170,8 @@ class ExecutableRun(ObservableRun):
                 return
             self._unanswered = error
             self.trusted = False
+        finally:
+            self._warnings += submission.take_warnings()
         self.changed_at = time.monotonic()
         if isinstance(node_errors, Mapping) and node_errors:
             left_out = format_node_errors(self._state, node_errors, has_object_info=described)
@@ -260,6 +266,8 @@ class ExecutableRun(ObservableRun):
         may_still_run = self._unconfirmed or (state.error is not None and state.error.kind in _MAY_STILL_RUN)
         if self._is_named and not self._server.accepts_client_ids and not may_still_run:
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
+        if self._recorder is not None:
+            self._recorder.record_end(self.id, result)
         self._set_result(result)
         return result
 

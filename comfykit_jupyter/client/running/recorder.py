@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.workflow.binding import Binding, Upload
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.workflow import Workflow
 
 
@@ -33,8 +33,8 @@ class RunRecorder(Protocol):
             ComfyKitError: It can't be kept, and must not be posted without.
         """
 
-    async def record_accepted(self, run_id: str, prompt_id: str) -> None:
-        """Keep the server's ID of the job."""
+    def record_accepted(self, run_id: str, prompt_id: str) -> None:
+        """Keep the server's ID of the job. Returns at once."""
 
     def record_end(self, run_id: str, result: ExecuteResult) -> None:
         """Keep the result, and begin to fetch its outputs. Returns at once."""

@@ -93,5 +93,5 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 # `atexit` comes too late: by then no thread of an executor can be started any more, and the loop needs them.
-_register: Callable[[Callable[[], None]], object] = threading._register_atexit  # type: ignore[attr-defined]  # noqa: SLF001
-_register(_wait_at_exit)
+register_at_exit: Callable[[Callable[[], None]], object] = threading._register_atexit  # type: ignore[attr-defined]  # noqa: SLF001
+register_at_exit(_wait_at_exit)

@@ -38,6 +38,7 @@ class Run(ExecutableRun):
         bound: See `Submission`.
         lenient: See `Submission`.
         expand_choices: See `Submission`.
+        recorder: Keeps the run.
 
     Attributes:
         id: The run's own ID.

@@ -22,6 +22,7 @@ from comfykit_jupyter.client.running import late
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
@@ -56,6 +57,8 @@ class Submission:
         lenient: bool = False,
         expand_choices: bool = True,
     ) -> None:
+        self.recorder: RunRecorder | None = None
+        """Keeps what is sent."""
         self.posted_at: float | None = None
         """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
         self.prompt_id = id if server.accepts_client_ids else None
@@ -66,9 +69,8 @@ class Submission:
         self._values = values
         self._note = note
         self._lenient = lenient
-        self.warnings: list[str] = []
-        """One line for each value that was ignored."""
         self._expand_choices = expand_choices
+        self._warnings: list[str] = []
         self._prompt: Mapping[str, Any] = {}
         self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
@@ -80,6 +82,11 @@ class Submission:
         self._replied.set()
         self._before: asyncio.Event | None = None
         self._turn = asyncio.Event()
+
+    def take_warnings(self) -> list[str]:
+        """Return a line for each value that was ignored, and one if the run can't be kept; each line once."""
+        found, self._warnings = self._warnings, []
+        return found
 
     def take_turn(self) -> None:
         """Take a place after the submissions that were started before."""
@@ -138,7 +145,7 @@ class Submission:
     def _bind_known(self, workflow: Workflow, unknown: Mapping[Any, Problem]) -> Binding:
         known = {name: value for name, value in self._values.items() if name not in unknown}
         binding = workflow.bind(known, self.known, expand_choices=self._expand_choices)
-        self.warnings += [f"{problem.message} (ignored)" for problem in unknown.values()]
+        self._warnings += [f"{problem.message} (ignored)" for problem in unknown.values()]
         return binding
 
     async def send_files(self, binding: Binding) -> None:
@@ -152,6 +159,8 @@ class Submission:
 
     async def _send_file(self, needed: Upload) -> Any:
         source = await read_media(needed, self._server)
+        if self.recorder is not None:
+            await self.recorder.record_input(self._id, needed, source)
         if isinstance(source, RemoteFile):
             return source.name
         self._note(f"uploading {needed.parameter}")
@@ -175,6 +184,10 @@ class Submission:
         self._prompt = binding.prompt
         order = Order(self._id, workflow, binding, extra)
         await self._server.prepare(order, self._note)
+        if self.recorder is not None and (
+            warning := await self.recorder.record_sent(self._id, self._server.url, workflow, binding)
+        ):
+            self._warnings.append(warning)
         return (await self._post_until_accepted(order)).node_errors
 
     async def _post_until_accepted(self, order: Order) -> Accepted:
@@ -218,6 +231,8 @@ class Submission:
         error = posting.exception()
         if error is None:
             self.prompt_id = posting.result().prompt_id
+            if self.recorder is not None:
+                self.recorder.record_accepted(self._id, self.prompt_id)
             if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
                 log = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
                 asyncio.get_running_loop().run_in_executor(None, log)

@@ -1,0 +1,51 @@
+"""Run a kept run again, with the same workflow, values, seeds and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.entries import RunEntry
+from comfykit_jupyter.explore.ledger import Ledger
+from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.running.run import Run
+
+
+def start_again(kit: ComfyKit, ledger: Ledger, row: Row) -> Run:
+    """Start a run with what an earlier one was given.
+
+    Raises:
+        ComfyKitError: Its workflow, or a file that it was given, is no longer here.
+    """
+    entry = ledger.read().runs[row.id]
+    workflow = Workflow.parse(row.prompt, name=entry.name or "workflow")
+    names = {(each.node_id, each.field): name for name, found in workflow.parameters.items() for each in found.targets}
+    files = {names.get(place, ".".join(place)): path for place, path in collect_files(ledger, entry).items()}
+    return kit.submit(workflow, {**row.seeds, **files})
+
+
+def collect_files(ledger: Ledger, entry: RunEntry) -> dict[tuple[str, str], Path]:
+    """Return the files that a run was given, by node ID and input.
+
+    Raises:
+        ComfyKitError: One is no longer here.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    for place, value in entry.files.items():
+        node_id, field = json.loads(place)
+        kind, _, name = value.partition(":")
+        if kind != "sha256":
+            continue  # a file of the server's: its name is in the prompt
+        path = ledger.store.find(name)
+        if path is None:
+            where = f"{one_line(field)} (node {one_line(node_id)})"
+            raise ComfyKitError(f"the file of {where} is no longer in {one_line(str(ledger.folder))}")
+        found[node_id, field] = path
+    return found

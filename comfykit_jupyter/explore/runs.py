@@ -1,0 +1,206 @@
+"""`Runs`: all runs that were kept in a folder (`kit.runs`)."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.ledger import Ledger
+from comfykit_jupyter.explore.row import Row, find_differences
+from comfykit_jupyter.explore.rows import Rows
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.running.run import Run
+
+LARGE = 5 << 30
+"""Bytes of originals from which `kit.runs` says how much they take."""
+_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*")
+_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
+
+
+class Differences(dict[str, tuple[Any, Any]]):
+    """What differs between two runs, by name, with both values; printed, one line each."""
+
+    def __str__(self) -> str:
+        lines = [f"{one_line(name)}: {short_repr(one)} → {short_repr(other)}" for name, (one, other) in self.items()]
+        return "\n".join(lines) or "no difference"
+
+    __repr__ = __str__
+
+
+class Runs(Rows):
+    """All runs that were kept in a folder, newest first.
+
+    Args:
+        ledger: The folder.
+        kit: What runs them again.
+
+    Example:
+        kit = ComfyKit(runs="runs")
+        kit.run("portrait.json", prompt="a fox")
+        kit.runs[0].star = True
+        kit.runs.where(star=True).df
+    """
+
+    def __init__(self, ledger: Ledger, kit: ComfyKit) -> None:
+        super().__init__(ledger)
+        self._kit = kit
+
+    def __repr__(self) -> str:
+        entries = self._ledger.read()
+        size = self._ledger.store.measure()
+        facts = [f"{len(self):,} runs in {one_line(str(self._ledger.folder))}"]
+        facts += [f"{size / (1 << 30):.1f} GB of originals: kit.runs.prune() makes room"] if size > LARGE else []
+        skipped = self._ledger.journal.skipped + entries.unknown
+        facts += [f"{skipped:,} lines of the journal were not understood"] if skipped else []
+        return f"<Runs: {'; '.join(facts)}>"
+
+    def _list_ids(self) -> Sequence[str]:
+        entries = self._ledger.read().runs
+        return [entry.id for entry in sorted(entries.values(), key=lambda each: (each.at, each.id), reverse=True)]
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        return self._ledger.folder
+
+    def unfinished(self) -> Rows:
+        """Return the runs that were sent and whose end is not known, as after a kernel was killed."""
+        return self.where(status="sent")
+
+    def again(self, row: Row | str) -> Run:
+        """Run it again: the same workflow, values and seeds. Returns at once, as `submit` does.
+
+        Args:
+            row: A row, or the beginning of its ID.
+
+        Raises:
+            ComfyKitError: Its workflow, or a file that it was given, is no longer here.
+        """
+        from comfykit_jupyter.explore.again import start_again
+
+        return start_again(self._kit, self._ledger, row if isinstance(row, Row) else self[row])
+
+    def diff(self, one: Row | str, other: Row | str) -> Differences:
+        """Return the inputs in which two runs differ, by node and input.
+
+        Args:
+            one: A row, or the beginning of its ID.
+            other: The other one.
+        """
+        first, second = (each if isinstance(each, Row) else self[each] for each in (one, other))
+        named = {}
+        for name in dict.fromkeys([*first.params, *second.params]):
+            mine, theirs = first.params.get(name), second.params.get(name)
+            if mine != theirs:
+                named[name] = (mine, theirs)
+        return Differences(named or find_differences(first.prompt, second.prompt))
+
+    def prune(self, older: str | timedelta = "30d", *, keep: str = "starred", dry_run: bool = True) -> str:
+        """Delete the originals of old runs. Rows, thumbnails and marks stay.
+
+        Args:
+            older: The age from which they are deleted: `"30d"`, `"12h"`, `"2w"`, or a timedelta.
+            keep: `starred` keeps those with a star, a rating or a tag; `nothing` keeps none of them.
+            dry_run: Whether to say only what would be deleted.
+
+        Returns:
+            One line that says what was, or would be, deleted.
+
+        Raises:
+            ComfyKitError: The age or `keep` can't be understood.
+        """
+        if keep not in ("starred", "nothing"):
+            raise ComfyKitError(f"keep must be 'starred' or 'nothing', not {short_repr(keep)}")
+        limit = datetime.now(timezone.utc) - _read_age(older)
+        entries = self._ledger.read()
+        kept: set[str] = set()
+        old: set[str] = set()
+        for row in self:
+            hashes = {output.hash for output in entries.runs[row.id].outputs if output.hash}
+            is_marked = row.star or row.rating or row.tags
+            is_old = row.at is not None and row.at < limit and not (keep == "starred" and is_marked)
+            (old if is_old else kept).update(hashes)
+        files = [(each, path) for each in sorted(old - kept) if (path := self._ledger.store.find(each)) is not None]
+        size = sum(path.stat().st_size for _, path in files)
+        what = f"{len(files):,} originals, {size / (1 << 20):.1f} MB"
+        if dry_run:
+            return f"would delete {what} (dry_run=False does it)"
+        if files:
+            self._ledger.append({"event": "pruned", "hashes": [each for each, _ in files]})
+        for digest, _ in files:
+            self._ledger.store.get_thumbnail(digest)  # while it can still be made
+            self._ledger.store.remove(digest)
+        return f"deleted {what}"
+
+    def forget(self, rows: Row | str | Iterable[Row]) -> int:
+        """Remove runs wholly: row, thumbnail and original, and the files that only they were given.
+
+        Args:
+            rows: A row, the beginning of an ID, or several rows.
+
+        Returns:
+            How many rows were removed.
+        """
+        given = [self[rows]] if isinstance(rows, str) else [rows] if isinstance(rows, Row) else list(rows)
+        files = {digest for row in given for digest in self._find_files(row)}
+        for row in given:
+            self._ledger.append({"event": "forgotten", "id": row.id})
+        for digest in files - {digest for other in self for digest in self._find_files(other)}:
+            self._ledger.store.remove(digest, thumbnail=True)
+        self._ledger.compact()  # the lines hold the prompt: a process that still runs keeps its own until it ends
+        return len(given)
+
+    def _find_files(self, row: Row) -> set[str]:
+        entry = self._ledger.read().runs.get(row.id)
+        if entry is None:
+            return set()
+        given = {value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")}
+        return given | {output.hash for output in entry.outputs if output.hash}
+
+    def compact(self) -> str:
+        """Merge the files of the journal whose processes have ended. Nothing is lost.
+
+        Returns:
+            One line that says what was merged.
+        """
+        began = time.monotonic()
+        count = self._ledger.compact()
+        return (
+            f"merged {count} files of the journal in {time.monotonic() - began:.1f} s" if count else "nothing to merge"
+        )
+
+    def scan(self, folder: str | Path) -> str:
+        """Take in the files that ComfyUI itself has saved, by the workflows in them. They stay where they are.
+
+        Args:
+            folder: ComfyUI's `output` folder, or a copy of it.
+
+        Returns:
+            One line that says what was found.
+
+        Raises:
+            ComfyKitError: There is no such folder.
+        """
+        from comfykit_jupyter.explore.scan import scan_folder
+
+        return scan_folder(self._ledger, Path(folder).expanduser())
+
+
+def _read_age(older: str | timedelta) -> timedelta:
+    if isinstance(older, timedelta):
+        return older
+    found = _AGE.fullmatch(older) if isinstance(older, str) else None
+    if found is None:
+        raise ComfyKitError(f'older must be an age such as "30d", "12h" or "2w", not {short_repr(older)}')
+    with contextlib.suppress(OverflowError):
+        return timedelta(hours=float(found[1]) * _HOURS[found[2]])
+    raise ComfyKitError(f"older: {short_repr(older)} is too long ago")

@@ -1,0 +1,43 @@
+"""Fixtures of the tests of kept runs and sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.explore import recorder
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client import nodes  # noqa: F401 - the nodes that the workflows of the tests need
+
+MakeKit = Callable[..., ComfyKit]
+
+
+@pytest.fixture
+def make_kit(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
+    """A factory of kits that keep their runs in a folder of the test. They are closed at the end."""
+    for name in ("COMFYUI_BASE_URL", "COMFYKIT_RUNS", "COMFYUI_EXECUTOR_TYPE"):
+        monkeypatch.delenv(name, raising=False)
+    kits: list[ComfyKit] = []
+
+    def make(url: str | None = None, **options: Any) -> ComfyKit:
+        kits.append(ComfyKit(url or sandbox.url, **{"runs": tmp_path / "runs", **options}))
+        return kits[-1]
+
+    yield make
+    for kit in kits:
+        loop.call(kit.close())
+
+
+@pytest.fixture
+def kit(make_kit: MakeKit) -> ComfyKit:
+    return make_kit()
+
+
+def wait_until_kept(kit: ComfyKit) -> None:
+    """Wait until the outputs of all runs that have ended are kept."""
+    loop.call(recorder.wait_until_kept(kit.runs.folder), timeout=20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from typing_extensions import Self
 
@@ -45,6 +45,16 @@ class BaseKit:
         if not hasattr(self, "_settings"):  # a traceback may show a kit whose settings were rejected
             return f"{type(self).__name__}()"
         return f"{type(self).__name__}({self.comfyui_url!r}, executor_type={self.executor_type!r})"
+
+    def __copy__(self) -> Self:
+        return self  # settings never change, and connections are shared
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        what = f"a {type(self).__name__}"
+        raise TypeError(f"{what} can't be pickled, since it holds connections and keys: create one where it is used")
 
     def _get_backend(self, kind: type[B]) -> B:
         """Return the backend of this kind, created when it is first needed."""

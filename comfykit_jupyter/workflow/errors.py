@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from dataclasses import dataclass
-from types import MethodType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def strip_traceback(error: BaseException) -> None:
 def hide_frames(error: BaseException) -> None:
     """Make IPython show an error of another package, such as KeyboardInterrupt, without this package's frames."""
     if "IPython" in sys.modules:
-        error._render_traceback_ = MethodType(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined]
+        # a bound method can't be pickled with the error
+        error._render_traceback_ = partial(ComfyKitError._render_traceback_, error)  # type: ignore[attr-defined, arg-type]
 
 
 class WorkflowError(ComfyKitError):

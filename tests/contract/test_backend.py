@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def test_output_has_its_kind_and_can_be_saved(
     assert media.kind == kind
     saved = media.save(tmp_path / f"output{suffix}")
     assert saved.read_bytes() == media.read() != b""
+
+
+def test_output_can_be_read_after_a_pickle(place: Place, kit: ComfyKit) -> None:
+    image = kit.run(place.name_workflow(workflows.picture())).image
+    again = pickle.loads(pickle.dumps(image))
+    assert (again, again.query, again.origin.url) == (image, image.query, image.origin.url)
+    assert again.read() == image.read()
 
 
 def test_concurrent_runs_get_their_own_outputs(place: Place, kit: ComfyKit) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
+from comfykit_jupyter.client.backends.remembered import RememberedOrigin
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
@@ -205,6 +206,9 @@ class Backend(ABC):
     has_object_info: ClassVar[bool] = True
     """Whether it describes its nodes, as `/object_info` does, and knows which files it has."""
 
+    url_setting: ClassVar[str] = "comfyui_url"
+    """The setting that has its address."""
+
     url: str
     version: str | None = None
     is_closed: bool = False
@@ -214,6 +218,10 @@ class Backend(ABC):
 
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
+
+    def __reduce__(self) -> tuple[type[RememberedOrigin], tuple[type[Backend], str]]:
+        """Return what a pickle of its media has of it: where it is, and no secrets."""
+        return RememberedOrigin, (type(self), self.url)
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ class Media(str):
     It is a string: the file's address on the server. A run returns them in `ExecuteResult.images` and the like; given
     as a value of another run on the same server, the file is not uploaded again.
 
+    A pickle has the address, the names, and no secrets. In the process that loads it, it connects when it is read.
+
     Attributes:
         kind: `image`, `video`, `audio` or `file`.
         name: File name, without folders.
@@ -74,8 +76,15 @@ class Media(str):
     def __new__(cls, origin: Origin, entry: Mapping[str, Any], *, node: str, var: str, animated: bool = False) -> Media:
         """Create it from an entry such as `{"filename": …, "subfolder": …, "type": …}`."""
         address, query = origin.locate(entry)
+        return cls.restore(address, origin, query, node, var, animated=animated)
+
+    @classmethod
+    def restore(
+        cls, address: str, origin: Origin, query: Mapping[str, str], node: str, var: str, *, animated: bool
+    ) -> Media:
+        """Return media as they were, from their attributes; there is no local copy yet."""
         self = super().__new__(cls, address)
-        self.origin, self.query, self.local = origin, query, None
+        self.origin, self.query, self.local = origin, dict(query), None
         self.name = PurePosixPath(query["filename"].replace("\\", "/")).name or "file"
         self.node, self.var, self.temp, self.animated = node, var, query.get("type") == "temp", animated
         self.kind, found = find_format(self.name)
@@ -172,8 +181,19 @@ class Media(str):
 
         return build_media_bundle(self)
 
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return (str, (str(self),))  # another process has no connection to the server: the copy is its address
+    def __copy__(self) -> Media:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Media:
+        return self  # it has the same connection, and the same local copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (str(self), self.origin, self.query, self.node, self.var, self.animated)
+
+
+def _restore(*attributes: Any) -> Media:
+    *others, animated = attributes
+    return Media.restore(*others, animated=animated)
 
 
 FILE = {"filename": "", "subfolder": "", "type": "output"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from typing_extensions import Self
 
@@ -55,6 +55,9 @@ class Run(ExecutableRun):
     def __repr__(self) -> str:
         name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # long numbers begin alike
         return f"<Run {name} {self.progress}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Run can't be pickled: pickle its prompt_id for kit.attach, or its result()")
 
     # -- for its users -------------------------------------------------------------------------------------------------
 

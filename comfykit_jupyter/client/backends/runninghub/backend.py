@@ -68,6 +68,7 @@ _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDict
 class RunningHub(Backend):
     """The cloud, for one key. It lives on the background loop, but can be created in any thread."""
 
+    url_setting: ClassVar[str] = "runninghub_url"
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False
 

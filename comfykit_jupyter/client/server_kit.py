@@ -30,6 +30,26 @@ class ServerKit(BaseKit):
         """
         return loop.call(self._find_backend(workflow).status())
 
+    def free(self, *, keep_results: bool = False, workflow: Any = None) -> None:
+        """Unload the models of the server, and free its memory. A job that runs is not disturbed: its end comes first.
+
+        The next run loads its models again, which takes its time.
+
+        Args:
+            keep_results: Whether the results of nodes stay in the server's cache: unchanged nodes don't run again.
+            workflow: As for `server`.
+
+        Raises:
+            ServerError: The server is unreachable, or too old.
+            ComfyKitError: It is a cloud.
+
+        Example:
+            >>> kit.free()
+            >>> kit.server().memory  # doctest: +SKIP
+            '22.8 of 24.0 GB VRAM free, 51.2 of 64.0 GB memory free (cuda:0 NVIDIA GeForce RTX 4090)'
+        """
+        loop.call(self._find_backend(workflow).free(keep_results=keep_results))
+
     def queue(self) -> list[Job]:
         """Return the jobs that the server runs, then those that wait, in order. They may be anybody's.
 

@@ -40,6 +40,7 @@ class Executor:
         self._folders = folders
         self._sockets = sockets
         self._run: Run | None = None
+        self._is_freeing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="sandbox-executor", daemon=True)
 
     def start(self) -> None:
@@ -55,6 +56,17 @@ class Executor:
         run = self._run
         return run.node_id if run is not None and run.job.client_id == client_id else None
 
+    def free(self) -> None:
+        """Empty the cache, after the end of a job that runs."""
+        self._is_freeing.set()
+        if self._run is None:
+            self._empty_cache()
+
+    def _empty_cache(self) -> None:
+        if self._is_freeing.is_set():
+            self._is_freeing.clear()
+            self.cache.clear()
+
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             run = self._run = Run(job, self._folders, self.cache, self._sockets)
@@ -66,6 +78,7 @@ class Executor:
                 _log.exception("internal error while running prompt %s", job.prompt_id)
                 run.fail(None, RuntimeError("internal server error: see the server's log"), "")
             self._run = None
+            self._empty_cache()
             self._queue.finish(job, run.to_history())
             run.send("executing", {"node": None, "prompt_id": job.prompt_id})
 

@@ -326,8 +326,8 @@ class Server:
 
     async def _post_free(self, request: web.Request) -> web.Response:
         body = await _read_body(request)
-        if body.get("free_memory") or body.get("unload_models"):
-            self._executor.cache.clear()
+        if body.get("free_memory"):  # there are no models to unload
+            self._executor.free()
         return web.Response()
 
     async def _get_jobs(self, request: web.Request) -> web.Response:

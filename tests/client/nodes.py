@@ -1,4 +1,5 @@
-"""Nodes for tests: one that waits for the test, one that fails, one with any output, one with a prompt text."""
+"""Nodes for tests: one that waits for the test, one that fails, one with any output, one with a prompt text, and
+one that runs out of memory."""
 
 from __future__ import annotations
 
@@ -83,3 +84,19 @@ def show(_: Context, output: str) -> Output:
 def prompt(_: Context, text: str, note: str) -> Output:
     """Show a text whose choices the editor would draw, and one without."""
     return Output((), {"text": [text, note]})
+
+
+class OutOfMemoryError(RuntimeError):
+    """What PyTorch raises."""
+
+
+@node(
+    "TestMemory",
+    display_name="Memory",
+    category="tests",
+    required={"message": ("STRING", {}), "torch": ("BOOLEAN", {})},
+    output_node=True,
+)
+def exhaust(_: Context, message: str, torch: bool) -> Output:
+    """Run out of memory, with a message of the caller's."""
+    raise (OutOfMemoryError if torch else RuntimeError)(message)

@@ -32,6 +32,10 @@ Note: TypeAlias = "Callable[[str], None]"
 """Shows the user, in a few words, what a run is waiting for."""
 
 
+_GIGABYTE = 2**30
+"""Bytes of a gigabyte, as makers of GPUs count them."""
+
+
 @dataclass(frozen=True)
 class Server:
     """The state of a server or cloud when it was asked.
@@ -43,6 +47,11 @@ class Server:
         message: One line: what is wrong, or what it is.
         running: The number of running jobs.
         pending: The number of queued jobs.
+        device: What it computes on, such as the name of its GPU; empty if unknown.
+        vram_free: The bytes of the GPU's memory that are free; None if unknown, or without a GPU.
+        vram_total: All bytes of the GPU's memory.
+        ram_free: The bytes of the machine's memory that are free; None if unknown.
+        ram_total: All bytes of the machine's memory.
 
     Example:
         >>> from comfykit_jupyter import ComfyKit
@@ -56,6 +65,22 @@ class Server:
     message: str = ""
     running: int = 0
     pending: int = 0
+    device: str = ""
+    vram_free: int | None = None
+    vram_total: int | None = None
+    ram_free: int | None = None
+    ram_total: int | None = None
+
+    @property
+    def memory(self) -> str:
+        """How much memory is free, on one line; empty if unknown."""
+        kinds = (("VRAM", self.vram_free, self.vram_total), ("memory", self.ram_free, self.ram_total))
+        parts = [
+            f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB {kind} free"
+            for kind, free, total in kinds
+            if free is not None and total is not None
+        ]
+        return f"{', '.join(parts)}{f' ({self.device})' if self.device else ''}" if parts else ""
 
 
 class Refused(Exception):
@@ -206,6 +231,8 @@ class Backend(ABC):
     has_object_info: ClassVar[bool] = True
     """Whether it describes its nodes, as `/object_info` does, and knows which files it has."""
 
+    memory_advice: ClassVar[str] = "use a smaller size, length or batch"
+    """What helps when a run needs more memory than there is."""
     url_setting: ClassVar[str] = "comfyui_url"
     """The setting that has its address."""
 
@@ -364,6 +391,10 @@ class Backend(ABC):
     @abstractmethod
     async def status(self) -> Server:
         """Return the state of the server. Never raises for one that can't be reached."""
+
+    async def free(self, *, keep_results: bool) -> None:  # noqa: ARG002
+        """See `ComfyKit.free`."""
+        raise ComfyKitError(f"{self.url} manages its memory itself: there is nothing to free")
 
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`. Jobs whose IDs the cloud chose are found in this machine's log."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
@@ -9,9 +11,12 @@ from comfykit_jupyter.client.running.refusal import format_error
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.workflow.progress.progress import RunState
+    from comfykit_jupyter.workflow.progress.progress import RunError, RunState
     from comfykit_jupyter.workflow.values.binding import Binding
     from comfykit_jupyter.workflow.workflow import Workflow
+
+_MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
+_OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 def build_result(
@@ -26,11 +31,12 @@ def build_result(
         server: Where it ran.
         more: Other attributes of the result.
     """
+    error = _add_advice(state.error, server)
     params, seeds = dict(binding.params), dict(binding.seeds)
     result = ExecuteResult(
         status="completed" if state.status == "completed" else "failed",
-        msg=format_error(state.error),
-        error=state.error,
+        msg=format_error(error),
+        error=error,
         params=params,
         seeds=seeds,
         changed=find_changed_values(params, seeds, workflow) if binding.prompt else {},
@@ -44,3 +50,14 @@ def build_result(
     )
     collect_outputs(result, state, workflow.outputs if workflow else {}, server)
     return result
+
+
+def _add_advice(error: RunError | None, server: Backend) -> RunError | None:
+    """Say what helps after a node ran out of memory."""
+    if error is None or error.kind != "node_error":
+        return error
+    if not (error.exception_type or "").endswith(_MEMORY_ERRORS) and not _OUT_OF_MEMORY.search(error.message):
+        return error
+    cause = next((line.strip() for line in error.message.splitlines() if line.strip()), "out of memory")
+    cause = cause if _OUT_OF_MEMORY.search(cause) else f"out of memory: {cause}"
+    return replace(error, message=f"{cause.rstrip('.')}. What helps: {server.memory_advice}")

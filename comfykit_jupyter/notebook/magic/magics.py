@@ -207,7 +207,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
     def _show_status(self, call: Call) -> None:
         server = get_current_kit().server(call.arguments[0] if call.arguments else None)
         if server.reachable:
-            print(f"{server.message} at {server.url}: {server.running} running, {server.pending} queued")
+            memory = f"; {server.memory}" if server.memory else ""
+            print(f"{server.message} at {server.url}: {server.running} running, {server.pending} queued{memory}")
         else:
             print(server.message)
         for run in find_unfinished_runs():

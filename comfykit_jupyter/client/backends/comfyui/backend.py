@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from weakref import finalize
 
@@ -17,6 +17,7 @@ from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
 from comfykit_jupyter.client.backends.comfyui.definitions import DefinitionReader
 from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
+from comfykit_jupyter.client.backends.comfyui.memory import read_memory
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
@@ -38,6 +39,10 @@ _FOLDERS = (" [input]", " [output]", " [temp]")
 
 class ComfyUI(Backend):
     """One server. It lives on the background loop, but can be created in any thread."""
+
+    memory_advice: ClassVar[str] = (
+        "use a smaller size, length or batch, or unload the models of other workflows first: kit.free()"
+    )
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
@@ -67,7 +72,7 @@ class ComfyUI(Backend):
     async def status(self) -> Server:
         """Return the state of the server. Never raises for one that can't be reached."""
         try:
-            _, queue = await asyncio.gather(
+            stats, queue = await asyncio.gather(
                 self.api.read_stats(), self.api.request_members("/queue", keep_ids, QUEUE_PARTS)
             )
             self.version = self.api.version
@@ -77,7 +82,18 @@ class ComfyUI(Backend):
         except (KeyError, TypeError, AttributeError):
             message = f"{self.url} is not a ComfyUI server: its answers make no sense"
             return Server(self.url, reachable=False, message=message)
-        return Server(self.url, True, self.version, f"ComfyUI {self.version or '(no version)'}", running, pending)
+        message = f"ComfyUI {self.version or '(no version)'}"
+        return Server(self.url, True, self.version, message, running, pending, **read_memory(stats))
+
+    async def free(self, *, keep_results: bool) -> None:
+        """See `ComfyKit.free`."""
+        body = {"unload_models": True, "free_memory": not keep_results}
+        response = await self.api.request("POST", "/free", retry=True, json=body)
+        if response.status_code in (404, 405):
+            raise ServerError(f"{self.url} can't free memory on request: update ComfyUI", status=response.status_code)
+        if response.status_code != 200:
+            status = response.status_code
+            raise ServerError(f"{self.url} answers {status} to /free", status=status)
 
     def has_definitions(self, classes: Iterable[str]) -> bool:
         """See `Backend.has_definitions`."""

@@ -68,6 +68,9 @@ _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDict
 class RunningHub(Backend):
     """The cloud, for one key. It lives on the background loop, but can be created in any thread."""
 
+    memory_advice: ClassVar[str] = (
+        'use a smaller size, length or batch, or a machine with more memory: runninghub_instance_type="plus"'
+    )
     url_setting: ClassVar[str] = "runninghub_url"
     accepts_client_ids: ClassVar[bool] = False
     has_object_info: ClassVar[bool] = False

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.dry_run import Change, DryRun
     from comfykit_jupyter.client.errors import (
         ComfyKitError,
+        OutputError,
         ParameterError,
         Problem,
         RunFailed,
@@ -64,6 +65,7 @@ _HOMES = {
     "Keep": "client.results.keep",
     "Media": "client.results.media",
     "Origin": "client.results.media",
+    "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
     "ParameterError": "client.errors",
     "Preview": "client.backends.preview",
@@ -102,6 +104,7 @@ __all__ = [
     "Keep",
     "Media",
     "Origin",
+    "OutputError",
     "Parameter",
     "ParameterError",
     "Preview",

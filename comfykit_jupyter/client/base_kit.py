@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
 from typing_extensions import Self
 
@@ -10,7 +10,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.inputs.workflows import take_snapshot
-from comfykit_jupyter.client.settings import Settings, hide_arguments
+from comfykit_jupyter.client.settings import AddressSecrets, Api, ExecutorType, Settings, hide_arguments
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,10 +18,44 @@ if TYPE_CHECKING:
 
 B = TypeVar("B", bound=Backend)
 K = TypeVar("K", bound="BaseKit")
+T = TypeVar("T")
+
+
+class ReadOnly(Generic[T]):
+    """A setting as an attribute of a kit."""
+
+    def __set_name__(self, owner: type[BaseKit], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, kit: None, owner: type[BaseKit]) -> Self: ...
+    @overload
+    def __get__(self, kit: BaseKit, owner: type[BaseKit]) -> T: ...
+    def __get__(self, kit: BaseKit | None, owner: type[BaseKit]) -> Self | T:
+        if kit is None:
+            return self
+        return cast("T", getattr(kit._settings, self._name))  # noqa: SLF001 - its own
+
+    def __set__(self, kit: BaseKit, value: object) -> None:
+        del value  # it may be a secret, and a traceback may show the values of variables
+        message = f"{self._name} of a kit can't be changed: use kit = kit.options({self._name}=…)"
+        raise AttributeError(message, name=self._name, obj=kit)
 
 
 class BaseKit:
     """The settings of a kit, and its backends: one for each kind of server or cloud."""
+
+    comfyui_url = ReadOnly[str]()
+    executor_type = ReadOnly[ExecutorType]()
+    api_key = ReadOnly[str | None]()
+    cookies = ReadOnly[str | None]()
+    runninghub_url = ReadOnly[str]()
+    runninghub_api_key = ReadOnly[str | None]()
+    runninghub_timeout = ReadOnly[int]()
+    runninghub_retry_count = ReadOnly[int]()
+    runninghub_instance_type = ReadOnly[str | None]()
+    api = ReadOnly[Api | None]()
+    expand_choices = ReadOnly[bool]()
 
     _settings: Settings
     _backends: dict[type[Backend], Backend]
@@ -29,17 +63,6 @@ class BaseKit:
     def _configure(self, settings: Settings, backends: dict[type[Backend], Backend] | None = None) -> None:
         self._settings = settings
         self._backends = {} if backends is None else backends
-        self.comfyui_url = settings.comfyui_url
-        self.api = settings.api
-        self.executor_type = settings.executor_type
-        self.expand_choices = settings.expand_choices
-        self.api_key = settings.api_key
-        self.cookies = settings.cookies
-        self.runninghub_url = settings.runninghub_url
-        self.runninghub_api_key = settings.runninghub_api_key
-        self.runninghub_timeout = settings.runninghub_timeout
-        self.runninghub_retry_count = settings.runninghub_retry_count
-        self.runninghub_instance_type = settings.runninghub_instance_type
 
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a traceback may show a kit whose settings were rejected
@@ -55,6 +78,11 @@ class BaseKit:
     def __reduce__(self) -> NoReturn:
         what = f"a {type(self).__name__}"
         raise TypeError(f"{what} can't be pickled, since it holds connections and keys: create one where it is used")
+
+    @property
+    def has_secret_address(self) -> bool:
+        """Whether the server's address was given with a name, a password or a query, which `comfyui_url` leaves out."""
+        return self._settings.address_secrets != AddressSecrets()
 
     def _get_backend(self, kind: type[B]) -> B:
         """Return the backend of this kind, created when it is first needed."""

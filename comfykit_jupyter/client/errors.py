@@ -6,6 +6,7 @@ ComfyKitError
 ├── SettingsError      a setting that can't be used
 ├── ServerError        the server is unreachable, or its response makes no sense
 ├── SourceError        a file, URL or object that can't be read
+├── OutputError        a result has no such output, or several
 └── RunFailed          the run failed or was rejected; `.result` has what there is
 
 The message of each is one line: what is wrong, where, and what to do. `.result` of each is the failed `ExecuteResult`,
@@ -18,6 +19,7 @@ from comfykit_jupyter.workflow.errors import ComfyKitError, ParameterError, Prob
 
 __all__ = [
     "ComfyKitError",
+    "OutputError",
     "ParameterError",
     "Problem",
     "RunFailed",
@@ -81,6 +83,18 @@ class SourceError(ComfyKitError):
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.passing = passing
+
+
+class OutputError(ComfyKitError, AttributeError):
+    """A result has no such output, or several: `result.text` is for the only one.
+
+    It is an `AttributeError` as well, so that `hasattr(result, "text")` and `getattr(result, "text", None)` work.
+
+    Example:
+        >>> result = kit.run("text.json")
+        >>> hasattr(result, "text"), hasattr(result, "image")
+        (True, False)
+    """
 
 
 class RunFailed(ComfyKitError):

@@ -10,7 +10,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.routing import find_backend_of_job
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.exploring_kit import ExploringKit
-from comfykit_jupyter.client.inputs.workflows import WorkflowReader
+from comfykit_jupyter.client.inputs.workflows import WorkflowReader, format_id
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.client.settings import Api, ExecutorType, Keep, hide_arguments, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
@@ -38,7 +38,8 @@ class ComfyKit(ExploringKit):
     A setting that is not given comes from the environment, then from the default.
 
     Args:
-        comfyui_url: Address of the ComfyUI server. Environment: `COMFYUI_BASE_URL`. Default: http://127.0.0.1:8188.
+        comfyui_url: Address of the ComfyUI server. A name, a password and a query in it go with every request, and are
+            shown nowhere. Environment: `COMFYUI_BASE_URL`. Default: http://127.0.0.1:8188.
         executor_type: How `execute` waits: `http` polls the history, `websocket` listens to events. The results are the
             same. Environment: `COMFYUI_EXECUTOR_TYPE`. Default: `http`.
         api_key: API key, sent to this server only: as a bearer token, and for its API nodes. Environment:
@@ -119,7 +120,7 @@ class ComfyKit(ExploringKit):
     # -- running -------------------------------------------------------------------------------------------------------
 
     async def execute(
-        self, workflow: str | Path | Mapping[str, Any], params: Mapping[str, Any] | None = None
+        self, workflow: str | int | Path | Mapping[str, Any], params: Mapping[str, Any] | None = None
     ) -> ExecuteResult:
         """Run a workflow and wait for its result, whatever its status. Cancelling the caller cancels the job.
 
@@ -213,7 +214,7 @@ class ComfyKit(ExploringKit):
         """Start a run under an ID of the caller's, which must be new: the server would run it twice."""
         return self._prepare(workflow, dict(values), id=id).start()
 
-    def attach(self, prompt_id: str) -> Run:
+    def attach(self, prompt_id: str | int) -> Run:
         """Find a job that was started elsewhere, or before the kernel restarted, and watch it to its end.
 
         Returns at once. To stop waiting does not cancel the job; `run.cancel()` does. The result is made from the
@@ -233,7 +234,8 @@ class ComfyKit(ExploringKit):
             >>> kit.attach(before.prompt_id).result().text
             'a red fox in the snow, watercolor, morning light'
         """
-        id_ = prompt_id.strip(" \t\r\n") if isinstance(prompt_id, str) else ""  # it may be copied from a page
+        given = format_id(prompt_id)
+        id_ = given.strip(" \t\r\n") if isinstance(given, str) else ""  # it may be copied from a page
         if not id_:
             raise ComfyKitError(f"attach: prompt_id must be the ID of a job, as text, not {short_repr(prompt_id)}")
         from comfykit_jupyter.client.running.attached import AttachedRun

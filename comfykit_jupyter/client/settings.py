@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import re
@@ -11,7 +12,7 @@ from ipaddress import ip_address
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from typing_extensions import ParamSpec
 
@@ -49,6 +50,23 @@ def _check_text(value: Any, name: str) -> str | None:
 
 def _check_url(value: Any, name: str) -> str:
     """Return an address without its trailing slash; `gpu-box:8188` means `http://gpu-box:8188`."""
+    parts = _split_url(value, name)
+    if parts.username or parts.password:  # they would end up in every link
+        raise SettingsError(f"{name} must not contain a name or password for {parts.hostname}")
+    if parts.query:
+        raise SettingsError(
+            f"{name}: the address of {parts.hostname} must end with its path: remove the ? and the rest"
+        )
+    return parts.geturl()
+
+
+def _check_server_url(value: Any, name: str) -> str:
+    """Return the address as it is shown: without name, password and query, which are in `AddressSecrets`."""
+    parts = _split_url(value, name)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/")
+
+
+def _split_url(value: Any, name: str) -> SplitResult:
     if not isinstance(value, str):
         raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, not {type(value).__name__}")
     text = value.strip()
@@ -60,17 +78,16 @@ def _check_url(value: Any, name: str) -> str:
         parts, host = None, None
     if parts is None or parts.scheme not in ("http", "https") or not host:
         # the value may hold a password, in any part of it: it is not repeated
-        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}, without a name or password")
+        advice = " (a password's special characters must be written as %XX)" if "@" in text else ""
+        raise SettingsError(f"{name} must be an address such as {DEFAULT_URL}{advice}")
     if re.search(r"(^|\.)runninghub\.(cn|ai)$", host) and re.match(r"/proxy(-plus)?/.", parts.path):
         raise SettingsError(
             f"{name}: an address of {host}/proxy/ contains a key, which would appear in every link: use "
             "runninghub_api_key=, and name the workflow by its ID"
         )
-    if parts.query or parts.fragment:
-        raise SettingsError(f"{name}: the address of {host} must end with its path: remove the ? or # and what follows")
-    if parts.username or parts.password:  # they would end up in every link
-        raise SettingsError(f"{name} must not contain a name or password for {host}: use headers=")
-    return text
+    if parts.fragment:
+        raise SettingsError(f"{name}: the address of {host} must not have a #: remove it and the rest")
+    return parts
 
 
 def _check_proxy(value: Any, name: str) -> str:
@@ -131,9 +148,10 @@ def _check_choice(choices: Any) -> Check:
     allowed = get_args(choices)
 
     def check(value: Any, name: str) -> Any:
-        if value not in allowed:
+        known = value.strip().lower() if isinstance(value, str) else value
+        if known not in allowed:
             raise SettingsError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
-        return value
+        return known
 
     return check
 
@@ -189,12 +207,43 @@ class Rule:
     """The setting whose address this secret belongs to: it is dropped when that address changes."""
     of_run: bool
     """Whether it concerns single runs only: kits that differ in it share their connections."""
+    derived: bool
+    """Whether it comes from another setting, and is not an argument."""
 
 
 def _rule(
-    check: Check = _accept, variable: str | None = None, *, belongs_to: str | None = None, of_run: bool = False
+    check: Check = _accept,
+    variable: str | None = None,
+    *,
+    belongs_to: str | None = None,
+    of_run: bool = False,
+    derived: bool = False,
 ) -> dict[str, Rule]:
-    return {"rule": Rule(check, variable, belongs_to, of_run)}
+    return {"rule": Rule(check, variable, belongs_to, of_run, derived)}
+
+
+@dataclass(frozen=True, repr=False)
+class AddressSecrets:
+    """What an address holds beside scheme, host and path. All of it may be secret, and is shown nowhere.
+
+    Attributes:
+        query: The query, which every request to the server carries.
+        authorization: The header for the name and password.
+    """
+
+    query: str = ""
+    authorization: str = ""
+
+    @classmethod
+    def parse(cls, url: str) -> AddressSecrets:
+        """Return those of an address that `_check_server_url` accepts."""
+        parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip()}")
+        query = quote(parts.query, safe="!$&'()*+,;=:@/?%~")
+        login, separator, _ = parts.netloc.rpartition("@")
+        if not separator:
+            return cls(query)
+        login = login if ":" in login else f"{login}:"
+        return cls(query, f"Basic {base64.b64encode(unquote_to_bytes(login)).decode()}")
 
 
 @dataclass(frozen=True)
@@ -204,7 +253,7 @@ class Settings:
     To add one: a line here, and an argument of `ComfyKit` with its description.
     """
 
-    comfyui_url: str = field(default=DEFAULT_URL, metadata=_rule(_check_url, "COMFYUI_BASE_URL"))
+    comfyui_url: str = field(default=DEFAULT_URL, metadata=_rule(_check_server_url, "COMFYUI_BASE_URL"))
     executor_type: ExecutorType = field(
         default="http", metadata=_rule(_check_choice(ExecutorType), "COMFYUI_EXECUTOR_TYPE", of_run=True)
     )
@@ -234,6 +283,9 @@ class Settings:
     raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
     runs: Path | None = field(default=None, metadata=_rule(_check_runs, "COMFYKIT_RUNS", of_run=True))
     keep: Keep = field(default="originals", metadata=_rule(_check_choice(Keep), of_run=True))
+    address_secrets: AddressSecrets = field(
+        default=AddressSecrets(), repr=False, metadata=_rule(belongs_to="comfyui_url", derived=True)
+    )
 
     def replace(self, options: Mapping[str, Any]) -> Settings:
         """Return settings with some of them changed; a secret is dropped when the address it belongs to changes.
@@ -241,7 +293,7 @@ class Settings:
         Raises:
             SettingsError: There is no such setting, or it can't be used.
         """
-        known = {each.name for each in fields(self)}
+        known = {each.name for each in fields(self) if not each.metadata["rule"].derived}
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"unknown setting {unknown[0]!r}: use one of {', '.join(sorted(known))}")
         changed = resolve_settings({"comfyui_url": self.comfyui_url, "runninghub_url": self.runninghub_url, **options})
@@ -285,6 +337,7 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
     """
     connected = {} if given.get("comfyui_url") else _connected
     values: dict[str, Any] = {}
+    secrets = AddressSecrets()
     for each in fields(Settings):
         rule: Rule = each.metadata["rule"]
         name, value = each.name, given.get(each.name)
@@ -294,7 +347,23 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
             name, value = rule.variable, os.environ.get(rule.variable) or None
         if value is not None:
             values[each.name] = rule.check(value, name)
-    return Settings(**values)
+        if each.name == "comfyui_url" and value is not None:
+            secrets = AddressSecrets.parse(value)
+    if secrets != AddressSecrets():
+        values["address_secrets"] = secrets
+    settings = Settings(**values)
+    if settings.address_secrets.authorization:
+        _check_only_authorization(settings, "api_key" if given.get("api_key") else "COMFYUI_API_KEY")
+    return settings
+
+
+def _check_only_authorization(settings: Settings, api_key: str) -> None:
+    """Reject an API key, and a header Authorization, beside the name and password in the address."""
+    names = [api_key] if settings.api_key else []
+    names += [f"headers[{name!r}]" for name in settings.headers if str(name).lower() == "authorization"]
+    if names:
+        what = "the name and password in comfyui_url"
+        raise SettingsError(f"{names[0]} and {what} are sent as the same header, Authorization: leave one of them out")
 
 
 def is_loopback(url: str) -> bool:

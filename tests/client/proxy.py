@@ -105,6 +105,7 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 @dataclass
@@ -175,7 +176,7 @@ class Proxy(Served):
         self.connections.add(id(request.transport))
         body = await request.read()
         with self.came:
-            self.seen.append(Seen(request.method, request.path, dict(request.headers), body))
+            self.seen.append(Seen(request.method, request.path, dict(request.headers), body, request.query_string))
             self.came.notify_all()
         if self.chooses_ids and request.path == "/prompt":
             body = json.dumps({**json.loads(body), "prompt_id": None}).encode()

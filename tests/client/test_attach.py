@@ -137,7 +137,7 @@ def test_spaces_around_an_id_are_ignored(kit: ComfyKit) -> None:
     assert kit.attach(f" {first.prompt_id}\n").result().texts == first.texts
 
 
-@pytest.mark.parametrize("prompt_id", ["", " ", None, 5])
+@pytest.mark.parametrize("prompt_id", ["", " ", None, 5.0, True])
 def test_invalid_prompt_id_is_rejected(prompt_id: Any, kit: ComfyKit) -> None:
     with pytest.raises(ComfyKitError, match="prompt_id must be the ID of a job"):
         kit.attach(prompt_id)

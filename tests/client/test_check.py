@@ -194,7 +194,7 @@ async def test_files_on_the_server_are_ok(kit: ComfyKit) -> None:
 
 
 async def test_invalid_workflow_and_unreachable_server_are_reported(kit: ComfyKit, make_kit: MakeKit) -> None:
-    for wrong in ("/nowhere/wf.json", {"1": 5}, {}, 5, None):
+    for wrong in ("/nowhere/wf.json", {"1": 5}, {}, 5.0, None):
         report = await kit.check(wrong)
         assert [each.kind for each in report.problems] == ["workflow"], wrong
     report = await make_kit("http://127.0.0.1:1").check(workflows.picture())

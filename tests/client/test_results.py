@@ -329,6 +329,8 @@ def test_ambiguous_output_must_be_named() -> None:
         _ = several.image
     with pytest.raises(ComfyKitError, match="this run has no video: it has 'pair', '2'"):
         _ = several.video
+    assert not hasattr(several, "image")
+    assert getattr(several, "video", None) is None
     with pytest.raises(KeyError, match="no output 'pear'; this run has 'pair', '2'"):
         _ = several["pear"]
     saved = build_result({"1": {"images": [make_entry("a.png", "temp")]}, "2": {"images": [make_entry("b.png")]}})

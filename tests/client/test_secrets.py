@@ -7,12 +7,14 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Media
 from comfykit_jupyter.client import loop
@@ -32,6 +34,14 @@ CARRIED = {
     "Cookie": "session=the-cookie-secret",
     "X-Access": "the-header-secret",
 }
+
+
+IN_ADDRESS = ("name-secret", "password-secret", "token-secret", "bmFtZS1zZWNyZXQ6cGFzc3dvcmQtc2VjcmV0")
+
+
+def add_secrets(url: str) -> str:
+    """Return an address with name, password and token."""
+    return f"{url.replace('://', '://name-secret:password-secret@')}/?token=token-secret&x=1"
 
 
 class Elsewhere(Served):
@@ -63,6 +73,65 @@ async def test_every_request_and_socket_carries_the_secrets(either: ComfyKit, pr
         assert {name: seen.headers.get(name) for name in CARRIED} == CARRIED, seen.path
     (prompt,) = proxy.requests("POST", "/prompt")
     assert json.loads(prompt.body)["extra_data"] == {"api_key_comfy_org": "the-api-key-secret"}
+
+
+async def test_every_request_and_socket_carries_what_the_address_holds(
+    either: ComfyKit, proxy: Proxy, make_kit: MakeKit
+) -> None:
+    kit = make_kit(add_secrets(proxy.url), executor_type=either.executor_type)
+    first = await kit.execute(workflows.picture())
+    assert await asyncio.to_thread(first.image.read)
+    new = Image.frombytes("RGB", (8, 8), os.urandom(192))
+    for image in (first.image, new):
+        assert (await kit.execute(workflows.inverted(), {"image": image})).status == "completed"
+    paths = {seen.path for seen in proxy.seen}
+    assert {"/prompt", "/view", "/upload/image"} <= paths
+    assert ("/ws" in paths) == (either.executor_type == "websocket")
+    for seen in proxy.seen:
+        assert seen.headers.get("Authorization") == f"Basic {IN_ADDRESS[3]}", seen.path
+        assert seen.query.endswith("token=token-secret&x=1"), seen.path
+    assert first.images[0].startswith(f"{proxy.url}/view?filename=")
+
+
+async def test_what_the_address_holds_is_not_shown_logged_or_saved(
+    either: ComfyKit,
+    proxy: Proxy,
+    elsewhere: Elsewhere,
+    make_kit: MakeKit,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(("websockets", "comfykit", "http"))]
+    shown: list[Any] = []
+    with caplog.at_level(1), contextlib.ExitStack() as levels:
+        for name in names:
+            levels.enter_context(caplog.at_level(1, name))
+        for url in (proxy.url, "http://127.0.0.1:1"):
+            kit = make_kit(add_secrets(url), executor_type=either.executor_type, patience=0)
+            shown += [kit, kit._settings, kit._find_backend(), kit.server(), kit.options(timeout=3), vars(kit)]
+            for graph in (workflows.picture(), workflows.failing()):
+                result = await kit.execute(graph)
+                shown += [result, *(getattr(result, field.name) for field in dataclasses.fields(result))]
+                shown += [result._repr_mimebundle_(), result.to_html(tmp_path / "result.html").read_text()]
+        for status in (401, 302, 500, 404):
+            location = {"Location": f"{elsewhere.url}/login?next=/?token=token-secret"}
+            proxy.answer = lambda _, status=status, location=location: web.Response(  # type: ignore[misc]
+                status=status, headers=location if status == 302 else {}
+            )
+            result = await make_kit(add_secrets(proxy.url), patience=0).execute(workflows.picture())
+            shown += [result, result.msg, result.error]
+    text = "\n".join([*map(str, shown), *map(repr, shown), caplog.text])
+    assert "picture_" in text
+    assert [secret for secret in IN_ADDRESS if secret in text] == []
+    assert not elsewhere.seen
+
+
+async def test_query_of_the_address_goes_through_a_proxy(proxy: Proxy, make_kit: MakeKit) -> None:
+    """The proxy of the tests is asked as an HTTP proxy: it sees the whole address."""
+    proxy.answer = lambda _: web.Response(status=503)
+    kit = make_kit("http://gpu-box.invalid:1/?token=token-secret", proxy=proxy.url, patience=0)
+    assert kit.server().url == "http://gpu-box.invalid:1"
+    assert {seen.query for seen in proxy.seen} == {"token=token-secret"}
 
 
 @pytest.mark.parametrize("path", ["/object_info/EmptyImage", "/prompt", "/view", "/ws"])

@@ -52,7 +52,7 @@ def test_settings_keep_the_order_of_comfykit() -> None:
 
 
 def test_kit_accepts_and_documents_every_setting() -> None:
-    names = {field.name for field in fields(Settings)}
+    names = {field.name for field in fields(Settings) if not field.metadata["rule"].derived}
     assert set(inspect.signature(ComfyKit).parameters) == names
     described = inspect.cleandoc(ComfyKit.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0].splitlines()
     assert {line.strip().partition(":")[0] for line in described if not line.startswith(" " * 5)} == names
@@ -64,14 +64,19 @@ def test_kit_accepts_and_documents_every_setting() -> None:
         ({"comfyui_url": "ftp://a"}, "comfyui_url"),
         ({"comfyui_url": "http://a:port"}, "comfyui_url"),
         ({"comfyui_url": "http://"}, "comfyui_url"),
-        ({"comfyui_url": "http://me:secret@a"}, "headers="),
-        ({"comfyui_url": "me:secret@a"}, "headers="),
-        ({"comfyui_url": "http://me:secret@a:port"}, "without a name or password"),
-        ({"comfyui_url": "http://me:se/secret@a"}, "without a name or password"),
+        ({"comfyui_url": "http://me:secret@a:port"}, "must be written as %XX"),
+        ({"comfyui_url": "http://me:se/secret@a"}, "must be written as %XX"),
+        (
+            {"comfyui_url": "http://me:secret@a", "api_key": "secret"},
+            "^api_key and the name and password in comfyui_url",
+        ),
+        ({"comfyui_url": "http://me:secret@a", "headers": {"authorization": "secret"}}, r"^headers\['authorization'\]"),
+        ({"comfyui_url": "http://a/#secret"}, "must not have a #"),
+        ({"runninghub_url": "http://me:secret@a"}, "must not contain a name or password"),
+        ({"runninghub_url": "http://a/?key=secret"}, "must end with its path"),
         ({"comfyui_url": "a:secret"}, "comfyui_url"),
         ({"comfyui_url": "ftp://me:secret"}, "comfyui_url"),
         ({"comfyui_url": "http://me:secret\uff03@a"}, "comfyui_url"),  # urlsplit shows it in its error
-        ({"comfyui_url": "http://a/secret?key=secret"}, "must end with its path"),
         ({"executor_type": "grpc"}, "executor_type"),
         ({"timeout": 0}, "timeout must be a positive number of seconds, or None"),
         ({"timeout": -1}, "timeout"),
@@ -89,7 +94,14 @@ def test_invalid_setting_is_rejected_at_once(options: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize(
-    "options", [{"timeout": 0}, {"comfyui_url": "http://me:secret@a"}, {"comfyui_url": "a:secret"}, {"proxy": "secret"}]
+    "options",
+    [
+        {"timeout": 0},
+        {"comfyui_url": "http://me:secret@a"},
+        {"comfyui_url": "http://me:secret@a:x"},
+        {"comfyui_url": "a:secret"},
+        {"proxy": "secret"},
+    ],
 )
 @pytest.mark.parametrize(
     "call", [ComfyKit, ComfyKit().options, lambda **given: connect(given.pop("comfyui_url", "http://a"), **given)]
@@ -108,6 +120,43 @@ def test_frames_of_the_error_hold_no_secrets(call: Callable[..., object], option
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "tests" not in frame.f_code.co_filename]
     assert frames
     assert "secret" not in " ".join(repr(frame.f_locals) for frame in frames)
+
+
+@pytest.mark.parametrize("text", ["WEBSOCKET", " WebSocket\n"])
+def test_executor_type_may_be_written_in_capitals(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ComfyKit(executor_type=text).executor_type == "websocket"  # type: ignore[arg-type]
+    monkeypatch.setenv("COMFYUI_EXECUTOR_TYPE", text)
+    assert ComfyKit().executor_type == "websocket"
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in SETTINGS])
+def test_settings_of_a_kit_are_read_only_and_options_are_named(name: str) -> None:
+    kit = ComfyKit("http://a:1")
+    with pytest.raises(AttributeError, match=rf"{name} of a kit can't be changed: use kit = kit\.options\({name}=…\)"):
+        setattr(kit, name, "secret")
+    assert "secret" not in f"{kit!r}{vars(kit)}"
+
+
+def test_name_and_password_in_the_address_conflict_with_the_key_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COMFYUI_API_KEY", "secret")
+    with pytest.raises(SettingsError, match=r"^COMFYUI_API_KEY and the name and password in comfyui_url"):
+        ComfyKit("http://me:secret@a")
+
+
+def test_secrets_in_an_address_belong_to_it() -> None:
+    kit = ComfyKit("http://me:p%40ss@a:1/comfy/?token=x&ü=/")
+    secrets = kit._settings.address_secrets
+    assert (secrets.query, secrets.authorization) == ("token=x&%C3%BC=/", "Basic bWU6cEBzcw==")
+    assert kit.comfyui_url == "http://a:1/comfy"
+    assert kit.options(timeout=3)._settings.address_secrets == secrets
+    assert kit.options(comfyui_url="http://a:1/comfy")._settings.address_secrets == secrets
+    assert kit.options(comfyui_url="http://a:1/comfy?token=y")._settings.address_secrets.query == "token=y"
+    assert not kit.options(comfyui_url="http://a:1/comfy?token=y")._settings.shares_connection(kit._settings)
+    assert kit.options(comfyui_url="http://b:1")._settings.address_secrets == ComfyKit()._settings.address_secrets
+    with pytest.raises(SettingsError, match="unknown setting 'address_secrets'"):
+        kit.options(address_secrets=secrets)
 
 
 def test_kit_whose_settings_were_rejected_has_a_repr() -> None:

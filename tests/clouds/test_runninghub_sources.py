@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 
@@ -47,6 +48,16 @@ async def test_a_workflow_runs_by_its_id(name: str, kit: ComfyKit, cloud: Runnin
     assert list(result.images_by_var) == ["cover"]
     assert result.image.pil().size == (48, 16)
     assert kit.run(Path(name)).status == "completed"
+
+
+async def test_an_id_may_be_a_number(kit: ComfyKit, cloud: RunningHub) -> None:
+    for number in (int(WORKFLOW), np.int64(WORKFLOW)):
+        result = await kit.execute(number)
+        assert result.status == "completed", result.msg
+        assert (await kit.check(number)).ok
+    assert kit.attach(int(str(result.prompt_id))).result().status == "completed"
+    for wrong in (True, 1.0, -5, 10**40):
+        assert (await kit.execute(wrong)).status == "failed", wrong  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("page", PAGES)

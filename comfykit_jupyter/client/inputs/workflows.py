@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,12 +19,20 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
+from comfykit_jupyter.workflow.json_values import MAX_BITS
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.settings import Settings
+
+
+def format_id(value: Any) -> Any:
+    """Return a cloud's ID that was given as a number as text, and anything else unchanged."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return value
+    return str(value) if int(value).bit_length() <= MAX_BITS else value
 
 
 def take_snapshot(source: Any, settings: Settings) -> Any:
@@ -34,6 +43,7 @@ def take_snapshot(source: Any, settings: Settings) -> Any:
         Other sources, such as paths, are returned as they are.
     """
     failure = None
+    source = format_id(source)
     try:
         if isinstance(source, Mapping):
             return Workflow.parse(source)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, RunFailed
+from comfykit_jupyter.client.errors import OutputError, ParameterError, RunFailed
 from comfykit_jupyter.client.results.media import Media, Origin
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind
@@ -115,7 +115,7 @@ class ExecuteResult:
         """The only image; the saved one, if there are previews as well.
 
         Raises:
-            ComfyKitError: There is no image, or more than one.
+            OutputError: There is no image, or more than one.
         """
         return self._find_one("image")
 
@@ -124,7 +124,7 @@ class ExecuteResult:
         """The only video; the saved one, if there are previews as well.
 
         Raises:
-            ComfyKitError: There is no video, or more than one.
+            OutputError: There is no video, or more than one.
         """
         return self._find_one("video")
 
@@ -133,7 +133,7 @@ class ExecuteResult:
         """The only audio file; the saved one, if there are previews as well.
 
         Raises:
-            ComfyKitError: There is no audio, or more than one.
+            OutputError: There is no audio, or more than one.
         """
         return self._find_one("audio")
 
@@ -142,7 +142,7 @@ class ExecuteResult:
         """The only text.
 
         Raises:
-            ComfyKitError: There is no text, or more than one.
+            OutputError: There is no text, or more than one.
         """
         return str(self._take_only(self.texts, "text", "texts"))
 
@@ -231,8 +231,8 @@ class ExecuteResult:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ComfyKitError(f"this run has {len(found)} {plural}: use result.{plural}, or result[name]")
-        raise ComfyKitError(f"this run has no {kind}: {self.msg or f'it has {self._list_outputs()}'}")
+            raise OutputError(f"this run has {len(found)} {plural}: use result.{plural}, or result[name]")
+        raise OutputError(f"this run has no {kind}: {self.msg or f'it has {self._list_outputs()}'}")
 
     def _list_outputs(self) -> str:
         names = dict.fromkeys([*(media.var for media in self.media), *self.texts_by_var])

@@ -11,7 +11,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from comfykit_jupyter.client.settings import is_loopback
 
@@ -41,16 +41,13 @@ async def open_url(
         httpx.HTTPError: There is no answer.
         httpx.InvalidURL, ValueError: It is not an HTTP address, or there are too many redirects.
     """
-    from urllib.request import getproxies, proxy_bypass
-
     import httpx
 
     target = httpx.URL(url)
     for _ in range(redirects + 1):
         if target.scheme not in ("http", "https") or not target.host:
             raise ValueError("it is not an HTTP address")
-        direct = is_loopback(str(target)) or proxy_bypass(target.host)
-        route = proxy or (None if direct else getproxies().get(target.scheme))
+        route = proxy or find_proxy(str(target))
         headers = {"User-Agent": "comfykit-jupyter", "Accept": "*/*"}
         if target.userinfo:
             headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(target.userinfo)).decode()}"
@@ -68,6 +65,15 @@ async def open_url(
             finally:
                 await response.aclose()
     raise ValueError("too many redirects")
+
+
+def find_proxy(url: str) -> str | None:
+    """Return the environment's proxy for an address; None for one of this machine."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    direct = is_loopback(url) or proxy_bypass(parts.hostname or "")
+    return None if direct else getproxies().get(parts.scheme)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.transport.anonymous import find_proxy
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
 from comfykit_jupyter.client.transport.deadline import Meter, wait_for_answer
 from comfykit_jupyter.client.transport.tls import build_tls_context
@@ -56,6 +57,7 @@ class Connection:
         headers: Returns the headers that authenticate us. They go to this server only: no redirect is followed.
         connect: Seconds for a connection.
         pool: Maximum number of connections.
+        query: What the query of each request ends with. It may be a secret.
         on_new_loop: Called when the event loop is not the one of before: what belongs to that loop is to be replaced.
     """
 
@@ -67,6 +69,7 @@ class Connection:
         *,
         connect: float = 10.0,
         pool: int = 16,
+        query: str = "",
         on_new_loop: Callable[[], None] | None = None,
     ) -> None:
         self.url = url
@@ -76,6 +79,7 @@ class Connection:
         self._headers = headers
         self._connect = connect
         self._pool = pool
+        self._query = query
         self._on_new_loop = on_new_loop
         self._reset()
 
@@ -110,22 +114,36 @@ class Connection:
 
                 logging.getLogger("httpcore.http11").addFilter(_discreet)
                 self.secrets = dict(await self._headers())
-                self._http = httpx.AsyncClient(
-                    base_url=self.url,
-                    headers={**self.secrets, "Accept-Encoding": ENCODING},
-                    timeout=httpx.Timeout(READ_TIMEOUT, connect=self._connect, pool=None),
-                    limits=httpx.Limits(
-                        max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60
-                    ),
-                    follow_redirects=False,  # secrets stay with their origin
-                    trust_env=not is_loopback(self.url),
-                    verify=build_tls_context(self._settings.verify) or True,
-                    proxy=self._settings.proxy,
+                self._http = self._build_client(
+                    httpx.Limits(max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60)
                 )
                 # most kits are never closed: their connections are closed when they are garbage collected
                 self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self._http)
                 self._forgotten.atexit = False
         return self._http
+
+    def _build_client(self, limits: httpx.Limits) -> httpx.AsyncClient:
+        import httpx
+
+        verify = build_tls_context(self._settings.verify) or True
+        proxy, transport = self._settings.proxy, None
+        if self._query:
+            from comfykit_jupyter.client.transport.query import QueryTransport
+
+            route = proxy or find_proxy(self.url)
+            transport = QueryTransport(self._query, httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=route))
+            proxy = None  # the client would send its requests by a transport of its own
+        return httpx.AsyncClient(
+            base_url=self.url,
+            headers={**self.secrets, "Accept-Encoding": ENCODING},
+            timeout=httpx.Timeout(READ_TIMEOUT, connect=self._connect, pool=None),
+            limits=limits,
+            follow_redirects=False,  # secrets stay with their origin
+            trust_env=not is_loopback(self.url),
+            verify=verify,
+            proxy=proxy,
+            transport=transport,
+        )
 
     async def exchange(
         self,

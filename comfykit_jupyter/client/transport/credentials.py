@@ -23,6 +23,8 @@ async def build_secret_headers(settings: Settings) -> dict[str, str]:
         ServerError: The page that gives the cookies can't be read.
     """
     headers = dict(settings.headers)
+    if settings.address_secrets.authorization:
+        headers["Authorization"] = settings.address_secrets.authorization
     if settings.api_key:
         headers.setdefault("Authorization", f"Bearer {settings.api_key}")
     if cookies := settings.cookies:

@@ -64,6 +64,8 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
     arguments = [f"{name}={value!r}" for name, value in settings.items() if name not in _SECRETS]
     line = f"kit = ComfyKit({', '.join(arguments).removeprefix('comfyui_url=')})"
     secrets = [f"{name}=" for name in settings if name in _SECRETS]
+    if workflow.hosted is None and kit.has_secret_address:
+        secrets.append("what the address had beside host and path")
     return [f"# also needs {' and '.join(secrets)}", line] if secrets else [line]
 
 

@@ -49,6 +49,21 @@ async def test_every_request_to_the_server_carries_the_secrets(double: Double, m
     assert not find_secrets(body["workflow"])
 
 
+async def test_what_the_address_holds_goes_to_the_server_only(
+    double: Double, elsewhere: Elsewhere, make_kit: MakeKit, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway in front of the server asks for a token; the server itself for a key."""
+    double.plan = [set_status("running"), set_status("succeeded", outputs=[PICTURE])]
+    with caplog.at_level(logging.DEBUG):
+        kit = make_kit(f"{double.base}?token=planted-token", executor_type="websocket", api_key=KEY)
+        result = await kit.execute(workflows.inverted(), {"image": b"\x89PNG a picture"})
+        await asyncio.to_thread(result.image.read)
+    assert result.status == "completed", result.msg
+    assert not [seen.path for seen in double.seen if not seen.path.endswith("token=planted-token")]
+    assert not [seen.path for seen in double.files.seen if "planted-token" in seen.path]
+    assert not find_secrets([result, result.image, kit, caplog.text])
+
+
 async def test_without_a_key_no_secret_is_sent(make_kit: MakeKit, quick: None) -> None:
     with Double(key=None) as double:
         assert (await make_kit(double.base).execute(workflows.picture())).status == "completed"

@@ -80,7 +80,13 @@ class Api:
         self._key = settings.api_key
         headers = partial(build_secret_headers, settings)
         self.connection = Connection(
-            self.base, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL + STREAMS, on_new_loop=self._reset
+            self.base,
+            settings,
+            headers,
+            connect=CONNECT_TIMEOUT,
+            pool=POOL + STREAMS,
+            query=settings.address_secrets.query,
+            on_new_loop=self._reset,
         )
         self._reset()
 

@@ -53,7 +53,13 @@ class Api:
         self._patience = settings.patience
         headers = partial(build_secret_headers, settings)
         self._connection = Connection(
-            self.url, settings, headers, connect=CONNECT_TIMEOUT, pool=POOL, on_new_loop=on_new_loop
+            self.url,
+            settings,
+            headers,
+            connect=CONNECT_TIMEOUT,
+            pool=POOL,
+            query=settings.address_secrets.query,
+            on_new_loop=on_new_loop,
         )
 
     async def open(self) -> Mapping[str, str]:

@@ -211,11 +211,11 @@ class ComfyUI(Backend):
 
     async def listen(self, run: Follower) -> None:
         """Send a run its events from now on. The socket opens meanwhile: see `EventSocket.wait_until_open`."""
-        secrets = await self.api.open()
+        headers = await self.api.open()
         if self._forgotten is None:  # most kits are never closed: garbage collection closes their sockets
             self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self.events)
             self._forgotten.atexit = False
-        self.events.subscribe(run.id, run, secrets)
+        self.events.subscribe(run.id, run, headers)
 
     def unfollow(self, run: Follower) -> None:
         """Send a run no more events."""

@@ -52,7 +52,7 @@ class EventSocket:
         self.client_id = uuid.uuid4().hex
         self.connected = False
         self._settings = settings
-        self._url = _build_url(settings.comfyui_url, self.client_id)
+        self._url = _build_url(settings, self.client_id)
         self._listeners: dict[str, list[Listener]] = {}
         self._ids: dict[str, str] = {}
         self._heard_at: dict[str, float] = {}
@@ -195,7 +195,8 @@ class EventSocket:
                 listener.on_preview(preview)
 
 
-def _build_url(url: str, client_id: str) -> str:
-    parts = urlsplit(url)
+def _build_url(settings: Settings, client_id: str) -> str:
+    parts = urlsplit(settings.comfyui_url)
     scheme = "wss" if parts.scheme == "https" else "ws"
-    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", f"clientId={client_id}", ""))
+    query = "&".join(filter(None, [f"clientId={client_id}", settings.address_secrets.query]))
+    return urlunsplit((scheme, parts.netloc, f"{parts.path.rstrip('/')}/ws", query, ""))

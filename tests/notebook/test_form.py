@@ -120,9 +120,11 @@ def test_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: P
     assert page.value("form.status, form.result.image.pil().size") == "('completed', (40, 48))"
     page.wait(lambda: "data:image/webp" in cell.html)
     assert 'class="ck-static"' in cell.html
-    page.ask(model, "remove", run=run["id"])
+    page.ask(model, "discard", run=run["id"])
     assert model.state["runs"] == []
-    answer, _ = page.ask(model, "media", run=run["id"], key=item["key"], size="full", offset=0)
+    page.ask(model, "discard", run=run["id"], restore=True)
+    assert model.state["runs"][0]["items"] == [item]
+    answer, _ = page.ask(model, "media", run="another", key=item["key"], size="full", offset=0)
     assert "no longer available" in answer["error"]
 
 
@@ -303,7 +305,7 @@ def test_local_file_that_only_the_workflow_names_is_not_read(page: Page, folder:
         {"kind": "media"},
         {"kind": "upload", "name": "width", "file": "x", "size": 1, "offset": 0, "upload": "u"},
         {"kind": "upload"},
-        {"kind": "remove"},
+        {"kind": "discard"},
         {"kind": "choices"},
     ],
 )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
 from comfykit_jupyter.client.results.wording import format_failure, format_value
 from comfykit_jupyter.notebook.widget.values import to_wire
@@ -52,6 +53,8 @@ class RunSummaries:
         self._left_out: set[str] = set()
         """The runs whose items are not in the trait."""
         self._sent: set[str] = set()
+        self._hidden: set[str] = set()
+        """The discarded runs."""
 
     def add(self, run_id: str, result: ExecuteResult) -> list[dict[str, Any]]:
         """Add a run, and return the new value of the trait."""
@@ -63,6 +66,19 @@ class RunSummaries:
     def remove(self, run_id: str) -> list[dict[str, Any]]:
         """Remove a run, and return the new value of the trait."""
         self._runs.pop(run_id, None)
+        self._sent.discard(run_id)
+        self._hidden.discard(run_id)
+        return self._build_trait()
+
+    def hide(self, run_id: str) -> list[dict[str, Any]]:
+        """Leave a run out until it is restored, and return the new value of the trait."""
+        if run_id in self._runs:
+            self._hidden.add(run_id)
+        return self._build_trait()
+
+    def restore(self, run_id: str) -> list[dict[str, Any]]:
+        """Show a hidden run in its old place, and return the new value of the trait."""
+        self._hidden.discard(run_id)
         self._sent.discard(run_id)
         return self._build_trait()
 
@@ -79,7 +95,7 @@ class RunSummaries:
         self.send_items()
 
     def _build_trait(self) -> list[dict[str, Any]]:
-        newest = list(reversed(self._runs.values()))
+        newest = [run for run in reversed(self._runs.values()) if run["id"] not in self._hidden]
         summaries = [_shorten(run, old=index >= RECENT_RUNS) for index, run in enumerate(newest)]
         left = TRAIT_BYTES - sum(_count_bytes(summary) + 2 for summary in summaries) - 2
         self._left_out = set()
@@ -116,7 +132,9 @@ def summarize(run_id: str, result: ExecuteResult) -> dict[str, Any]:
     return {
         "id": run_id,
         "status": get_final_status(result),
-        "seconds": result.duration,
+        "seconds": result.seconds if result.seconds is not None else result.duration,
+        "waited": result.waited,
+        "unchanged": is_unchanged(result),
         "cost": format_cost(result.cost),
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
         "changed": {name: _format_value(value) for name, value in result.changed.items()},
@@ -125,6 +143,11 @@ def summarize(run_id: str, result: ExecuteResult) -> dict[str, Any]:
         "workflow": result.workflow_name,
         "server": result.server,
     }
+
+
+def is_unchanged(result: ExecuteResult) -> bool:
+    """Return whether a run was cached as a whole, so that the server only showed its outputs again."""
+    return result.status == "completed" and bool(result.prompt) and result.prompt.keys() <= set(result.cached_nodes)
 
 
 def get_final_status(result: ExecuteResult) -> str:
@@ -163,6 +186,7 @@ def _summarize_error(result: ExecuteResult) -> dict[str, Any] | None:
     return {
         "kind": error.kind,
         "message": _cut(strip_folders(error.message or format_failure(result)), MESSAGE_LENGTH),
+        "hint": find_hint(error),
         "node_title": _cut(error.node_title, VALUE_LENGTH),
         "node_id": _cut(error.node_id, VALUE_LENGTH),
         "class_type": _cut(error.class_type, VALUE_LENGTH),

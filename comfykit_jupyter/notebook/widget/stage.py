@@ -5,21 +5,28 @@ Runs report on the background loop. Everything here except `add`, `find` and `la
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.running.cancel import cancel_runs, stop_waiting
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
+from comfykit_jupyter.notebook.widget.batch import LABEL_LENGTH, Batch, Waiting
+from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.previews import Previews
-from comfykit_jupyter.notebook.widget.run_summaries import RunSummaries, get_final_status
+from comfykit_jupyter.notebook.widget.run_summaries import RunSummaries, get_final_status, is_unchanged
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.workflow.progress.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.2
 """Time between two updates of a run's progress: as long as the page's bar takes to follow one."""
@@ -44,6 +51,7 @@ class StageView(Protocol):
     status: Any
     progress: Any
     waiting: Any
+    batch: Any
     runs: Any
     result: Any
 
@@ -58,7 +66,7 @@ class StageView(Protocol):
 
 
 class Stage:
-    """The runs behind the traits `status`, `progress`, `waiting`, `runs` and `result` of a view.
+    """The runs behind the traits `status`, `progress`, `waiting`, `batch`, `runs` and `result` of a view.
 
     Args:
         view: The widget.
@@ -73,12 +81,19 @@ class Stage:
         self.latest: ExecuteResult | None = None
         self._summaries = RunSummaries(view.send)
         self._view = view
+        self._batch = Batch()
         self._runs: list[Run] = []
         self._progress: dict[str, Progress] = {}
         self._previews: dict[str, Previews] = {}
 
-    def add(self, run: Run) -> None:
-        """Show a run until it ends. Can be called from any thread."""
+    def add(self, run: Run, label: str = "", submit: Callable[[], object] | None = None) -> None:
+        """Show a run until it ends. Can be called from any thread.
+
+        Args:
+            run: The run.
+            label: What it will do, in a few words.
+            submit: Submits it once more, after a pause; None if that cannot be done.
+        """
         _known_ids.append(run.id)
         key = (id(self), run.id)
         previews = Previews(self._view.send)
@@ -89,7 +104,8 @@ class Stage:
             writer.settle(key)
             writer.post(partial(self._end, run, result))
 
-        writer.post(partial(self._begin, run, previews))
+        waiting = Waiting(run.id, label[:LABEL_LENGTH], submit)
+        writer.post(partial(self._begin, run, previews, waiting))
         run.subscribe(
             progress=lambda progress: writer.offer(key, partial(self._advance, progress), PROGRESS_SECONDS),
             preview=previews.offer,
@@ -120,10 +136,49 @@ class Stage:
         if prompt_id in self._previews:
             self._previews[prompt_id].acknowledge(sequence)
 
-    def remove(self, prompt_id: str) -> None:
-        """Remove an ended run with its outputs."""
-        if self.results.pop(prompt_id, None) is not None:
-            self._view.runs = self._summaries.remove(prompt_id)
+    def cancel(self, run_id: str | None, *, everything: bool = False) -> None:
+        """Cancel a run, or with `everything` all of them, at once. Runs on a server share the requests.
+
+        Args:
+            run_id: The id of a run; None means the one on the stage.
+            everything: Whether all runs are cancelled, also the paused ones.
+        """
+        if everything:
+            self._batch.drop_all()
+            runs = self.unfinished_runs
+        elif run_id is not None and self._batch.drop(run_id):
+            runs = []
+        else:
+            run = self.find(run_id)
+            runs = [] if run is None else [run]
+        silent = [run for run in runs if run.progress.gives_up_in is not None]
+        if silent:
+            stop_waiting(silent)
+        _cancel_in_background([run for run in runs if run not in silent])
+        self._refresh()
+
+    def pause(self) -> None:
+        """Take all runs off the server's queue, except the one on the stage, and keep them until `resume`."""
+        staged = self._select(self._runs)
+        held = self._batch.pause([run.id for run in self._runs if run is not staged])
+        _cancel_in_background([run for run in self._runs if run.id in held])
+        self._refresh()
+
+    def resume(self) -> None:
+        """Submit the paused runs again, in their order."""
+        for waiting in self._batch.take_paused():
+            if waiting.submit is not None:
+                waiting.submit()
+        self._refresh()
+
+    def discard(self, run_id: str) -> None:
+        """Remove an ended run from the page, with its outputs; `restore` brings it back."""
+        self._view.runs = self._summaries.hide(run_id)
+
+    def restore(self, run_id: str) -> None:
+        """Show a discarded run again, in its old place."""
+        self._view.runs = self._summaries.restore(run_id)
+        self._summaries.send_items()
 
     def clear(self) -> None:
         """Remove all ended runs."""
@@ -132,38 +187,59 @@ class Stage:
         with self._view.hold_changes():
             self._view.runs, self._view.progress, self._view.status = [], {}, "idle"
 
-    def _begin(self, run: Run, previews: Previews) -> None:
+    def _begin(self, run: Run, previews: Previews, waiting: Waiting) -> None:
         self._runs.append(run)
+        self._batch.add(waiting)
         self._previews[run.id] = previews
         with self._view.hold_changes():
             self._update_view()
 
     def _advance(self, progress: Progress) -> None:
+        before = self._progress.get(progress.prompt_id)
         self._progress[progress.prompt_id] = progress
-        if progress.status in ("queued", "running"):  # the end is shown together with the result
-            with self._view.hold_changes():
-                self._update_view()
+        if progress.status not in ("queued", "running"):
+            return  # the end is shown together with the result
+        staged = self._select(self._runs)
+        # Of a run that waits nothing is shown but that it waits: a hundred of them move up whenever one ends.
+        if before is None or before.status != progress.status or staged is None or staged.id == progress.prompt_id:
+            self._refresh()
 
     def _end(self, run: Run, result: ExecuteResult) -> None:
         _known_ids.append(run.prompt_id)
         last = self._progress.pop(run.id, None)
         self._runs = [other for other in self._runs if other is not run]
         self._previews.pop(run.id, None)
-        self.results[run.id] = result
-        for oldest in list(self.results)[:-MAX_RUNS]:
-            self._summaries.remove(oldest)
-            del self.results[oldest]
+        status = get_final_status(result)
+        if self._batch.end(run.id, cancelled=status == "cancelled", seconds=result.seconds):
+            self._refresh()  # it is paused, so that nothing has ended
+            return
+        twin = find_twin(result, self.results)
+        if twin is None:
+            self._keep(run.id, result)
         with self._view.hold_changes():
             self._view.result = result
-            self._view.runs = self._summaries.add(run.id, result)
+            if twin is None:
+                self._view.runs = self._summaries.add(run.id, result)
             if self._runs:
                 self._update_view()
             else:
-                self._view.waiting = []
-                self._view.status = get_final_status(result)
-                self._view.progress = {} if last is None else _progress_to_json(last)
+                progress = {} if last is None else _progress_to_json(last)
+                if twin is not None:
+                    progress |= {"prompt_id": twin, "unchanged": True}
+                self._view.waiting = self._list_waiting(None)
+                self._view.batch = self._batch.build_trait()
+                self._view.status = status
+                self._view.progress = progress
         self._summaries.send_items()
-        self._view.on_run_ended(run, result)
+        if twin is None:
+            self._view.on_run_ended(run, result)
+
+    def _keep(self, run_id: str, result: ExecuteResult) -> None:
+        """Keep a result, and drop the oldest if there are too many."""
+        self.results[run_id] = result
+        for oldest in list(self.results)[:-MAX_RUNS]:
+            self._summaries.remove(oldest)
+            del self.results[oldest]
 
     def _select(self, runs: list[Run]) -> Run | None:
         """Return the run that belongs on the stage: the first that has started, else the first in the queue."""
@@ -173,6 +249,8 @@ class Stage:
     def _update_view(self) -> None:
         """Set the traits about unfinished runs."""
         run = self._select(self._runs)
+        self._view.batch = self._batch.build_trait()
+        self._view.waiting = self._list_waiting(run)
         if run is None:
             return
         progress = self._progress.get(run.id)
@@ -181,12 +259,40 @@ class Stage:
             self._view.progress = {"prompt_id": run.id, "status": "queued"}
         else:
             self._view.progress = _progress_to_json(progress)
-        waiting = []
-        for other in self._runs:
-            if other is not run:
-                seen = self._progress.get(other.id)
-                waiting.append({"id": other.id, "position": seen.queue_position if seen else None})
-        self._view.waiting = waiting
+
+    def _refresh(self) -> None:
+        with self._view.hold_changes():
+            self._update_view()
+
+    def _list_waiting(self, staged: Run | None) -> list[dict[str, Any]]:
+        """List the runs that wait behind the one on the stage, and the paused ones."""
+        queued = [(run.id, self._batch.describe(run.id)) for run in self._runs if run is not staged]
+        return [
+            *({"id": id_, "label": label, "paused": False} for id_, label in queued),
+            *({"id": run.id, "label": run.label, "paused": True} for run in self._batch.paused),
+        ]
+
+
+def find_twin(result: ExecuteResult, earlier: Mapping[str, ExecuteResult]) -> str | None:
+    """Return the id of the earlier run whose outputs a run shows again, because the server had all of them cached."""
+    if not is_unchanged(result):
+        return None
+    return next((id_ for id_, other in reversed(list(earlier.items())) if _has_same_outputs(result, other)), None)
+
+
+def _has_same_outputs(result: ExecuteResult, other: ExecuteResult) -> bool:
+    return result.media == other.media and result.texts_by_var == other.texts_by_var and other.status == "completed"
+
+
+def _cancel_in_background(runs: Sequence[Run]) -> None:
+    def cancel() -> None:
+        try:
+            cancel_runs(runs)
+        except ComfyKitError as error:
+            logger.warning("could not cancel: %s", error)
+
+    if runs:
+        run_in_background(cancel)
 
 
 _PROGRESS_NAMES = (
@@ -204,6 +310,7 @@ _PROGRESS_NAMES = (
     "remaining",
     "fraction",
     "note",
+    "gives_up_in",
 )
 
 

@@ -20,6 +20,7 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
+from comfykit_jupyter.notebook.widget.node_times import list_node_times
 from comfykit_jupyter.notebook.widget.stage import Stage
 from comfykit_jupyter.notebook.widget.writer import writer
 
@@ -67,7 +68,8 @@ class RunView(anywidget.AnyWidget):
         status: `idle`, or the status of the run on the stage.
         progress: How far the run on the stage is.
         runs: The summaries of ended runs, newest first.
-        waiting: The runs that wait behind the one on the stage, with their positions in the queue.
+        waiting: The runs that wait behind the one on the stage, and the paused ones.
+        batch: How many runs have ended, and how many there are, until nothing is left to run.
         storage: The name of the form's drafts in the browser: the same for every form of the same workflow.
         result: The `ExecuteResult` of the run that ended last. It is not sent to the page.
         lock: Held while traits change.
@@ -89,6 +91,7 @@ class RunView(anywidget.AnyWidget):
     progress = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)
     waiting: Any = traitlets.List().tag(sync=True)
+    batch: Any = traitlets.Dict().tag(sync=True)
     storage = traitlets.Unicode("").tag(sync=True)
     result: Any = LatestResult()
 
@@ -98,7 +101,9 @@ class RunView(anywidget.AnyWidget):
         self.handlers: dict[str, tuple[Schedule, Handler]] = {
             "hello": (writer.post, self._on_hello),
             "cancel": (writer.post, self._on_cancel),
-            "remove": (writer.post, self._on_remove),
+            "pause": (writer.post, self._on_pause),
+            "discard": (writer.post, self._on_discard),
+            "times": (writer.post, self._on_times),
             "media": (run_in_background, self._on_media),
         }
         super().__init__(**traits)
@@ -172,14 +177,29 @@ class RunView(anywidget.AnyWidget):
 
     def _on_cancel(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         # Answer before the server knows: a page that has no answer soon interrupts the kernel.
-        run = self.stage.find(content.get("prompt_id"))
-        if run is not None:
-            run_in_background(partial(_cancel, run))
+        self.stage.cancel(content.get("prompt_id"), everything=content.get("all") is True)
         return {}, ()
 
-    def _on_remove(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        self.stage.remove(content["run"])
+    def _on_pause(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Pause the runs that wait, or resume them."""
+        if content.get("resume") is True:
+            self.stage.resume()
+        else:
+            self.stage.pause()
         return {}, ()
+
+    def _on_discard(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Discard the outputs of a run, or restore them."""
+        if content.get("restore") is True:
+            self.stage.restore(str(content["run"]))
+        else:
+            self.stage.discard(str(content["run"]))
+        return {}, ()
+
+    def _on_times(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return where the time of an ended run went."""
+        result = self.stage.results.get(str(content["run"]))
+        return {"nodes": [] if result is None else list_node_times(result)}, ()
 
     def _on_painted(self, content: dict[str, Any]) -> None:
         """Handle an acknowledgement of a preview: many arrive each second, and none is answered."""
@@ -209,13 +229,6 @@ class RunView(anywidget.AnyWidget):
         if result is None or not key.isdecimal() or int(key) >= len(result.media):
             raise ComfyKitError("this output is no longer available: run the cell again")
         return result.media[int(key)]
-
-
-def _cancel(run: Run) -> None:
-    try:
-        run.cancel()
-    except ComfyKitError as error:
-        logger.warning("could not cancel the run: %s", error)
 
 
 def _receive_during_cells(comm: Any) -> None:

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.result import find_changed_values
-from comfykit_jupyter.client.results.wording import format_values
+from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.widget.code import build_code
@@ -164,9 +164,12 @@ class WorkflowWidget(FormView):
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        values = {**self._find_changed_values(), **seeds}
+        return self._submit_values({**self._find_changed_values(), **seeds}, seeds)
+
+    def _submit_values(self, values: Mapping[str, Any], seeds: Mapping[str, Any]) -> Run:
         run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, values)
-        self.show(run)
+        label = " · ".join(f"{name} {format_value(value)}" for name, value in {**seeds, **values}.items())
+        self.stage.add(run, label, lambda: self._submit_values(values, seeds))
         return run
 
     def _find_changed_values(self) -> dict[str, Any]:

@@ -131,18 +131,13 @@ function Row({ session, field, id }: RowProps) {
   );
 }
 
-/** Run and Cancel, and why the last action failed or waits. */
+/** The Run button, and why the last action failed or waits. */
 export function Buttons({ session }: { session: Session }) {
-  const { closed, busy } = session.channel;
+  const { busy } = session.channel;
   const hasForm = session.get("view") === "form";
   return (
     <div class="ck-buttons">
       {hasForm && <RunButtons session={session} />}
-      {session.active && (
-        <button type="button" class="ck-cancel" disabled={closed} onClick={() => session.cancel()}>
-          Cancel
-        </button>
-      )}
       {session.notice && (
         <p class="ck-error" role="alert">
           {session.notice}

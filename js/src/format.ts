@@ -7,6 +7,7 @@ const PROMPT_NAMES = ["prompt", "positive", "positive_prompt", "text"];
 
 const MAX_CAPTION_VALUE = 60;
 const MAX_PROMPT = 200;
+const MAX_SEED = 6;
 
 /** Format seconds as a clock: 0:08, 1:05, 1:00:00. */
 export function formatClock(seconds: number): string {
@@ -20,6 +21,11 @@ export function formatClock(seconds: number): string {
 export function formatDuration(seconds: number): string {
   if (seconds >= 60) return formatClock(seconds);
   return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
+}
+
+/** Shorten a long seed to its last digits. */
+export function formatSeed(seed: string): string {
+  return seed.length > MAX_SEED ? `…${seed.slice(-4)}` : seed;
 }
 
 /** Format a number of bytes: 512 B, 12 kB, 3.4 MB. */

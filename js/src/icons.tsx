@@ -23,6 +23,14 @@ export const InputIcon = createIcon("M9 2.5h4.5v11H9M2.5 8H10M7 5l3 3-3 3");
 export const CodeIcon = createIcon("M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4");
 export const CheckIcon = createIcon("m3 8.5 3.2 3.2L13 4.8");
 export const CompareIcon = createIcon("M8 2v12M6 4H2.5v8H6m4-8h3.5v8H10");
+export const PauseIcon = createIcon("M5.5 3.5v9m5-9v9");
+export const ListIcon = createIcon("m4.5 6.5 3.5 3.5 3.5-3.5");
+export const BellIcon = createIcon("M4.5 11V7a3.5 3.5 0 0 1 7 0v4l1.2 1.2H3.3zm2.3 1.6a1.3 1.3 0 0 0 2.4 0");
+export const AlertIcon = createIcon("M8 2.8 14 13H2zm0 3.7v3m0 1.6h.1");
+export const CopyIcon = createIcon("M5.5 5.5h7v8h-7zm-2-3h7v3m-7-3v8h2");
+export const TextIcon = createIcon("M3 4h10M3 8h10M3 12h6");
+export const ScreenIcon = createIcon("M2.5 6V2.5H6m4 0h3.5V6m0 4v3.5H10m-4 0H2.5V10");
+export const DiscardIcon = createIcon("M3 4.5h10m-6.5-2h3M4.5 4.5l.6 9h5.8l.6-9m-4.7 2.3v4.4m2.4-4.4v4.4");
 
 type ButtonAttributes = Omit<JSX.IntrinsicElements["button"], "icon" | "label" | "title">;
 

@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { Buttons, Form } from "./form";
+import { useEndNotice } from "./outputs/endNotice";
 import { Gallery } from "./outputs/gallery";
 import { Lightbox, type Opened } from "./outputs/lightbox";
 import { ProgressPanel } from "./outputs/progress";
@@ -19,8 +20,14 @@ export interface WidgetProps {
 export function Widget({ session, uid }: WidgetProps) {
   useTopics(session, "state");
   const [opened, setOpened] = useState<Opened | null>(null);
+  const [lastClosed, setLastClosed] = useState<Opened | null>(null);
+  useEndNotice(session);
   const hasForm = session.get("view") === "form";
   const { closed } = session.channel;
+  const close = () => {
+    setLastClosed(opened);
+    setOpened(null);
+  };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !hasForm) return;
     event.preventDefault();
@@ -41,12 +48,12 @@ export function Widget({ session, uid }: WidgetProps) {
         {hasForm && <Form session={session} uid={uid} />}
         <div class="ck-side">
           <Stage session={session} onOpen={setOpened} />
-          <ProgressPanel session={session} />
+          <ProgressPanel session={session} onOpen={setOpened} />
           {!hasForm && <Buttons session={session} />}
         </div>
       </div>
-      <Gallery session={session} onOpen={setOpened} />
-      {opened && <Lightbox session={session} opened={opened} onShow={setOpened} onClose={() => setOpened(null)} />}
+      <Gallery session={session} closed={lastClosed} onOpen={setOpened} />
+      {opened && <Lightbox session={session} opened={opened} onShow={setOpened} onClose={close} />}
     </div>
   );
 }

@@ -83,6 +83,9 @@ describe("Cancel without an answer", () => {
     page.model.answer(page.model.getSent("cancel")[0] ?? {});
     await settle();
     vi.advanceTimersByTime(1000);
+    page.model.setTraits({ status: "completed" });
+    page.model.setTraits({ status: "running" });
+    await settle();
     findButton(el, "Cancel")?.click();
     page.model.setTraits({ status: "completed" });
     vi.advanceTimersByTime(1000);

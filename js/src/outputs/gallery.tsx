@@ -1,59 +1,136 @@
 /** The outputs of all runs, the newest first, with what distinguishes each run. Only visible lines are in the page. */
 
 import type { RefObject } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { formatAltText, formatCaption, formatDuration, listChanges } from "../format";
-import { CloseIcon, IconButton, PlayIcon } from "../icons";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { formatAltText, formatValue } from "../format";
+import { DiscardIcon, IconButton, PlayIcon, TextIcon } from "../icons";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import { attachOutput } from "../session/outputDrag";
 import { isEqual, type Run } from "../session/protocol";
 import type { Session } from "../session/session";
 import { Actions } from "./actions";
-import { CELL, GAP, layOutRuns, type Segment } from "./galleryLayout";
+import { CaptionText } from "./caption";
+import { Failure } from "./failure";
+import { CELL, GAP, type Line, layOutRuns, measureMore, type Segment } from "./galleryLayout";
 import type { Opened } from "./lightbox";
-import { FailureText, OutputView, type OutputViewProps, useHasBeenVisible } from "./outputViews";
+import { OutputView, type OutputViewProps, useHasBeenVisible } from "./outputViews";
 import { findStagedRun, getOutputKey, isVisual } from "./runs";
 
 /** Pixels above and below the visible area whose lines are in the page as well: Tab moves the focus there. */
 const MARGIN = 200;
 /** Pixels of scrolling between two renderings. */
 const SCROLL_STEP = 64;
+/** Pixels that the gallery is high, at most. */
+const MAX_HEIGHT = 620;
+/** Pixels above the first line. */
+const PADDING = 13;
+/** Milliseconds in which discarded outputs can be restored. */
+const UNDO_TIME = 20_000;
+/** Characters of a text below an image. */
+const MAX_TEXT = 80;
 
 export interface GalleryProps {
   session: Session;
+  /** The output whose lightbox was closed last: its tile gets the focus. */
+  closed: Opened | null;
   onOpen(opened: Opened): void;
 }
 
 /** The gallery, unless there is nothing to show but the stage. */
-export function Gallery({ session, onOpen }: GalleryProps) {
+export function Gallery({ session, closed, onOpen }: GalleryProps) {
+  const [discarded, setDiscarded] = useState<string | null>(null);
   const staged = findStagedRun(session);
   // The error of the run on the stage is shown there already.
   const runs = session
     .get("runs")
     .filter((run) => run.items.length > 0 || (run.status === "failed" && run.id !== staged?.id));
+  const { done = 0, total = 0 } = session.get("batch");
+  const expected = total > 1 ? total - done : 0;
   const isOnStageOnly = session.get("view") === "run" && runs.length === 1 && runs[0]?.items.length === 1;
-  return runs.length === 0 || isOnStageOnly ? null : <Lines session={session} runs={runs} onOpen={onOpen} />;
+  const isEmpty = (runs.length === 0 && expected === 0) || isOnStageOnly;
+  const discard = async (run: string) => {
+    if (await session.requestOrNotify("discard", { run })) setDiscarded(run);
+  };
+  return (
+    <>
+      {discarded !== null && (
+        <Undo key={discarded} session={session} run={discarded} onClose={() => setDiscarded(null)} />
+      )}
+      {!isEmpty && (
+        <Lines
+          session={session}
+          runs={runs}
+          expected={expected}
+          closed={closed}
+          onOpen={onOpen}
+          onDiscard={(run) => void discard(run)}
+        />
+      )}
+    </>
+  );
 }
 
-function Lines({ session, runs, onOpen }: GalleryProps & { runs: Run[] }) {
-  const box = useRef<HTMLElement>(null);
+interface UndoProps {
+  session: Session;
+  run: string;
+  onClose(): void;
+}
+
+/** Says that outputs were discarded, and restores them. It has the focus, since their tile is gone. */
+function Undo({ session, run, onClose }: UndoProps) {
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    button.current?.focus();
+    const timer = setTimeout(onClose, UNDO_TIME);
+    return () => clearTimeout(timer);
+  }, []);
+  const restore = async () => {
+    if (await session.requestOrNotify("discard", { run, restore: true })) onClose();
+  };
+  return (
+    <p class="ck-line ck-undo" role="status">
+      <span class="ck-muted">Outputs discarded</span>
+      <button ref={button} type="button" class="ck-link" onClick={restore}>
+        Undo
+      </button>
+    </p>
+  );
+}
+
+interface LinesProps extends GalleryProps {
+  runs: Run[];
+  /** Runs of the batch that have not ended: they will need room. */
+  expected: number;
+  onDiscard(run: string): void;
+}
+
+function Lines({ session, runs, expected, closed, onOpen, onDiscard }: LinesProps) {
+  const box = useRef<HTMLDivElement>(null);
   const view = useScrollView(box);
   // Only the tile with the pointer or the focus has its actions in the page.
   const [activeTile, setActiveTile] = useState("");
-  const lines = layOutRuns(runs, Math.max(1, Math.floor((view.width + GAP) / CELL)));
+  const columns = Math.max(1, Math.floor((view.width + GAP) / CELL));
+  const lines = layOutRuns(runs, columns);
+  useReturningFocus(box, lines, closed);
   const last = lines.at(-1);
+  const height = last ? last.top + last.height : 0;
+  // The room that a batch will need is there from its start, so that nothing below moves when a run ends.
+  const reserved = expected > 0 ? Math.min(MAX_HEIGHT, height + measureMore(lines, columns, expected) + PADDING) : 0;
   const visible = lines.filter(
     ({ top, height }) => top + height > view.top - MARGIN && top < view.top + view.height + MARGIN,
   );
   return (
-    <section
+    // biome-ignore lint/a11y/useSemanticElements: a fieldset is for controls
+    <div
       ref={box}
       class="ck-gallery"
+      role="group"
       aria-label="Outputs"
+      style={{ minHeight: `${reserved}px` }}
       onMouseLeave={({ currentTarget }) => currentTarget.contains(document.activeElement) || setActiveTile("")}
     >
-      <div style={{ height: `${last ? last.top + last.height : 0}px` }}>
+      <div style={{ height: `${height}px` }}>
         {visible.map(({ top, captionLines, segments }) => (
           <div key={top} class="ck-tiles" style={{ top: `${top}px`, "--ck-lines": captionLines }}>
             {segments.map((segment) => (
@@ -64,12 +141,13 @@ function Lines({ session, runs, onOpen }: GalleryProps & { runs: Run[] }) {
                 activeTile={activeTile}
                 onActivate={setActiveTile}
                 onOpen={onOpen}
+                onDiscard={onDiscard}
               />
             ))}
           </div>
         ))}
       </div>
-    </section>
+    </div>
   );
 }
 
@@ -99,16 +177,43 @@ function useScrollView(box: RefObject<HTMLElement | null>) {
   return view;
 }
 
-interface RunGroupProps extends GalleryProps {
+/** Focus the tile of the output whose lightbox was closed, wherever it is now. */
+function useReturningFocus(box: RefObject<HTMLElement | null>, lines: readonly Line[], closed: Opened | null): void {
+  useEffect(() => {
+    const element = box.current;
+    if (!closed || !element) return;
+    const key = `${closed.run}/${closed.key}`;
+    const focused = document.activeElement?.closest<HTMLElement>("[data-output]");
+    if (focused?.dataset.output === key) return;
+    const line = lines.find(({ segments }) =>
+      segments.some(({ run, items, texts }) =>
+        [...items, ...texts].some((item) => run.id === closed.run && item?.key === closed.key),
+      ),
+    );
+    if (!line) return;
+    const { scrollTop, clientHeight } = element;
+    if (line.top < scrollTop || line.top + line.height > scrollTop + clientHeight) element.scrollTop = line.top;
+    // After the lines that scrolling brings into the page are rendered.
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => element.querySelector<HTMLElement>(`[data-output="${CSS.escape(key)}"]`)?.focus()),
+    );
+  }, [closed]);
+}
+
+interface RunGroupProps {
+  session: Session;
   segment: Segment;
   activeTile: string;
   onActivate(tile: string): void;
+  onOpen(opened: Opened): void;
+  onDiscard(run: string): void;
 }
 
 /** The outputs of one run on one line, with their caption. */
-function RunGroup({ session, segment, activeTile, onActivate, onOpen }: RunGroupProps) {
-  const { run, previous, items, cells } = segment;
+function RunGroup({ session, segment, activeTile, onActivate, onOpen, onDiscard }: RunGroupProps) {
+  const { run, previous, items, texts, cells } = segment;
   const fields = session.get("fields");
+  const [text] = texts;
   return (
     <figure class="ck-group" style={{ width: `${cells * CELL - GAP}px` }}>
       {items.map((item) => {
@@ -126,37 +231,43 @@ function RunGroup({ session, segment, activeTile, onActivate, onOpen }: RunGroup
                 onOpen={() => onOpen({ run: run.id, key: item.key })}
               />
             ) : (
-              <div class="ck-tile ck-card">{run.error && <FailureText error={run.error} />}</div>
+              <div class="ck-tile ck-card">{run.error && <Failure error={run.error} />}</div>
             )}
             {tile === activeTile && (
               <div class="ck-actions">
+                <IconButton
+                  icon={DiscardIcon}
+                  class="ck-button ck-square ck-discard"
+                  label="Discard outputs"
+                  title="Discard the outputs of this run"
+                  disabled={session.channel.closed}
+                  onClick={() => onDiscard(run.id)}
+                />
                 <Actions
                   session={session}
                   run={run}
                   item={item}
                   onInfo={() => item && onOpen({ run: run.id, key: item.key, info: true })}
                 />
-                <IconButton
-                  icon={CloseIcon}
-                  label="Discard outputs"
-                  title="Discard the outputs of this run"
-                  disabled={session.channel.closed}
-                  onClick={() => session.requestOrNotify("remove", { run: run.id })}
-                />
               </div>
             )}
           </div>
         );
       })}
-      <figcaption
-        title={listChanges(run)
-          .map((change) => change.join(": "))
-          .join("\n")}
-      >
-        {[run.status === "completed" ? formatDuration(run.seconds) : run.status, run.cost, formatCaption(run, previous)]
-          .filter(Boolean)
-          .join(" · ")}
-      </figcaption>
+      <CaptionText run={run} previous={previous} fields={fields} />
+      {text && (
+        <button
+          type="button"
+          class="ck-text-line"
+          title={formatValue(text.text, 400)}
+          data-output={getOutputKey(run, text)}
+          onClick={() => onOpen({ run: run.id, key: text.key })}
+        >
+          <TextIcon />
+          <span class="ck-name">{formatValue(text.text, MAX_TEXT)}</span>
+          {texts.length > 1 && <span class="ck-muted">{`+${texts.length - 1}`}</span>}
+        </button>
+      )}
     </figure>
   );
 }
@@ -186,6 +297,7 @@ function Thumbnail({ session, run, item, alt, onOpen }: TileProps) {
       class="ck-tile ck-open"
       aria-label={alt}
       title={alt}
+      data-output={getOutputKey(run, item)}
       draggable
       onDragStart={(event) => attachOutput(event, run, item)}
       onClick={onOpen}

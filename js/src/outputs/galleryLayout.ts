@@ -11,6 +11,8 @@ export const GAP = 8;
 const CAPTION_LINE = 16;
 /** Lines of text that a caption gets; one line less for each cell of its segment, but at least one. */
 const MAX_CAPTION_LINES = 4;
+/** Pixels of the line with the texts of a run. */
+const TEXT_LINE = 24;
 
 /** The outputs of one run on one line; null stands for the run's error. */
 export interface Segment {
@@ -18,6 +20,8 @@ export interface Segment {
   /** The run before it in time. */
   previous: Run | undefined;
   items: (Item | null)[];
+  /** The texts that stand below the images, on one line. */
+  texts: Item[];
   cells: number;
 }
 
@@ -30,50 +34,80 @@ export interface Line {
   segments: Segment[];
 }
 
-/** Lay out runs, the newest first, in lines of `columns` cells. */
+/**
+ * Lay out runs, the newest first, in lines of `columns` cells.
+ *
+ * A run stays on one line unless it is longer than a line.
+ */
 export function layOutRuns(runs: readonly Run[], columns: number): Line[] {
   const lines: Line[] = [];
-  let line: Line | undefined;
   let free = 0;
   for (const [index, run] of runs.entries()) {
-    let segment: Segment | undefined;
-    for (const item of listTiles(run)) {
-      const cells = Math.min(columns, countCells(item));
-      if (!line || cells > free) {
-        line = { top: 0, height: 0, captionLines: 0, segments: [] };
-        lines.push(line);
-        segment = undefined;
+    const { tiles, texts } = sortItems(run);
+    if (countCells(tiles, columns) > free) free = 0;
+    for (const segment of splitTiles(tiles, columns, free)) {
+      if (segment.cells > free) {
+        lines.push({ top: 0, height: 0, captionLines: 0, segments: [] });
         free = columns;
       }
-      if (!segment) {
-        segment = { run, previous: runs[index + 1], items: [], cells: 0 };
-        line.segments.push(segment);
-      }
-      segment.items.push(item);
-      segment.cells += cells;
-      free -= cells;
+      const isFirst = segment.items[0] === tiles[0];
+      lines.at(-1)?.segments.push({ run, previous: runs[index + 1], texts: isFirst ? texts : [], ...segment });
+      free -= segment.cells;
     }
   }
   placeLines(lines);
   return lines;
 }
 
-/** List the items of a run, and null for the error of a failed run. */
-function listTiles(run: Run): (Item | null)[] {
-  return run.error && run.status === "failed" ? [...run.items, null] : run.items;
+/** Split the tiles of a run into as many as fit on each line, or all of them if they fit into the free cells. */
+function splitTiles(tiles: readonly (Item | null)[], columns: number, free: number) {
+  const parts: Pick<Segment, "items" | "cells">[] = [];
+  let left = 0;
+  for (const item of tiles) {
+    const cells = countCells([item], columns);
+    let part = parts.at(-1);
+    if (!part || cells > left) {
+      part = { items: [], cells: 0 };
+      left = parts.length === 0 && free > 0 ? free : columns;
+      parts.push(part);
+    }
+    part.items.push(item);
+    part.cells += cells;
+    left -= cells;
+  }
+  return parts;
 }
 
-/** Count the cells of an item: one for an image or video, two for what is read or heard. */
-function countCells(item: Item | null): number {
-  return item && isVisual(item) ? 1 : 2;
+/** Return the height of `runs` more runs like the last one, in pixels. */
+export function measureMore(lines: readonly Line[], columns: number, runs: number): number {
+  const last = lines[0]?.segments[0];
+  const perLine = Math.max(1, Math.floor(columns / (last?.cells ?? 1)));
+  const height = lines[0]?.height ?? CELL + (MAX_CAPTION_LINES - 1) * CAPTION_LINE + GAP;
+  const free = lines[0] ? perLine - lines[0].segments.length : 0;
+  return Math.ceil(Math.max(0, runs - free) / perLine) * height;
+}
+
+/** Separate the items that get a tile from the texts below them; null stands for the error of a failed run. */
+function sortItems(run: Run): { tiles: (Item | null)[]; texts: Item[] } {
+  const media = run.items.filter(({ kind }) => kind !== "text");
+  const texts = run.items.filter(({ kind }) => kind === "text");
+  const error = run.error && run.status === "failed" ? [null] : [];
+  // A run of texts only has nothing that they could stand below.
+  return media.length > 0 ? { tiles: [...media, ...error], texts } : { tiles: [...texts, ...error], texts: [] };
+}
+
+/** Count cells: one for an image or video, two for what is read or heard. */
+function countCells(items: readonly (Item | null)[], columns: number): number {
+  return items.reduce((sum, item) => sum + (item && isVisual(item) ? 1 : Math.min(columns, 2)), 0);
 }
 
 function placeLines(lines: Line[]): void {
   let top = 0;
   for (const line of lines) {
     line.captionLines = Math.max(...line.segments.map(({ cells }) => Math.max(1, MAX_CAPTION_LINES - cells)));
+    const hasTexts = line.segments.some(({ texts }) => texts.length > 0);
     line.top = top;
-    line.height = CELL + line.captionLines * CAPTION_LINE + GAP;
+    line.height = CELL + line.captionLines * CAPTION_LINE + (hasTexts ? TEXT_LINE : 0) + GAP;
     top += line.height;
   }
 }

@@ -2,15 +2,16 @@
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { formatAltText, formatBytes, formatCaption, formatDuration, formatPercent, listChanges } from "../format";
-import { BackIcon, CloseIcon, CompareIcon, IconButton, NextIcon } from "../icons";
-import { useMedia } from "../session/hooks";
-import { toMediaRef } from "../session/media";
+import { formatPercent } from "../format";
+import { BackIcon, CheckIcon, CloseIcon, CompareIcon, CopyIcon, IconButton, NextIcon, ScreenIcon } from "../icons";
 import type { Session } from "../session/session";
 import { Actions } from "./actions";
-import { OutputView, type OutputViewProps } from "./outputViews";
-import { getOutputKey, isVisual, type RunOutput } from "./runs";
-import { useZoom, type Zoom } from "./zoom";
+import { Canvas } from "./canvas";
+import { copyImage } from "./clipboard";
+import { Details, Rows } from "./details";
+import { Filmstrip } from "./filmstrip";
+import { findOutput, getOutputKey, type RunOutput } from "./runs";
+import { measureZoom, useZoom } from "./zoom";
 
 /** The output to open. */
 export interface Opened {
@@ -31,16 +32,22 @@ type PanelKind = "info" | "keys";
 
 const ZOOM_IN = 1.25;
 const ZOOM_OUT = 0.8;
+/** Outputs that a page key goes past. */
+const PAGE = 10;
 
+// The keys s, x, and 0 to 5 stay free.
 const SHORTCUTS: readonly [string, string][] = [
   ["← →", "previous, next"],
+  ["Home End", "first, last"],
+  ["Page ↑ ↓", `${PAGE} back, ${PAGE} on`],
+  ["z", "true pixels, or the whole image"],
   ["+ −", "zoom in, out (or mouse wheel)"],
-  ["0", "fit to window"],
-  ["1", "actual pixels"],
   ["Space", "play, pause"],
   ["c", "compare other outputs with this one"],
-  ["s", "compare side by side or with a slider (drag, ← →)"],
+  ["d", "compare with a divider (drag, ← →), or side by side"],
   ["i", "details"],
+  ["f", "full screen"],
+  ["Ctrl+C", "copy the image"],
   ["?", "keyboard shortcuts"],
   ["Esc", "close"],
 ];
@@ -51,15 +58,20 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const [panel, setPanel] = useState<PanelKind | null>(opened.info ? "info" : null);
   const [pinned, setPinned] = useState<Opened | null>(null);
   const [sliderOn, setSliderOn] = useState(false);
+  const [problem, setProblem] = useState("");
   const outputs = session.get("runs").flatMap((run) => run.items.map((item) => ({ run, item })));
   const index = findOutput(outputs, opened);
   const pinnedIndex = findOutput(outputs, pinned);
   const current = outputs[index];
   const other = pinnedIndex === index ? undefined : outputs[pinnedIndex];
-  const move = (by: number) => {
-    const next = outputs[index + by];
-    if (next) onShow({ run: next.run.id, key: next.item.key });
+  const place = usePlace(outputs.length, index);
+  const moveTo = (to: number) => {
+    const next = outputs[Math.min(Math.max(to, 0), outputs.length - 1)];
+    if (!next) return;
+    setProblem("");
+    onShow({ run: next.run.id, key: next.item.key });
   };
+  const move = (by: number) => moveTo(index + by);
   // The view is kept while outputs are compared, whichever they are.
   const zoom = useZoom(other ? "compare" : `${opened.run}/${opened.key}`, move);
   useDialog(dialog, current !== undefined, onClose);
@@ -68,34 +80,50 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const togglePanel = (kind: PanelKind) => setPanel(panel === kind ? null : kind);
   const togglePin = () => setPinned(pinned ? null : opened);
   const toggleSlider = () => setSliderOn(!sliderOn);
+  const copy = () =>
+    copyCurrent(dialog.current).then(
+      () => setProblem(""),
+      (error: Error) => {
+        setProblem(error.message);
+        throw error;
+      },
+    );
   const slider = sliderOn && current.item.kind === "image" && other?.item.kind === "image";
   const shortcuts: Record<string, () => void> = {
     ArrowLeft: () => move(-1),
     ArrowRight: () => move(1),
+    Home: () => moveTo(0),
+    End: () => moveTo(outputs.length - 1),
+    PageUp: () => move(-PAGE),
+    PageDown: () => move(PAGE),
     "+": () => zoom.zoomBy(ZOOM_IN),
     "=": () => zoom.zoomBy(ZOOM_IN),
     "-": () => zoom.zoomBy(ZOOM_OUT),
     "−": () => zoom.zoomBy(ZOOM_OUT),
-    "0": zoom.reset,
-    "1": () => zoom.zoomBy(measureActualPixels(dialog.current)),
+    z: () => zoom.toggle(measureZoom(dialog.current)),
     " ": () => togglePlayback(dialog.current),
     c: togglePin,
-    s: toggleSlider,
+    d: toggleSlider,
     i: () => togglePanel("info"),
+    f: () => toggleFullScreen(dialog.current),
     "?": () => togglePanel("keys"),
     Escape: onClose,
   };
   const onKeyDown = (event: KeyboardEvent) => {
     // No key may reach the notebook behind the lightbox.
     event.stopPropagation();
-    const ignored = event.ctrlKey || event.metaKey || event.altKey || isUsedByElement(event, dialog.current);
-    const action = ignored ? undefined : shortcuts[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey) {
+      if (event.key === "c" && !event.altKey && !`${getSelection() ?? ""}`) copy().catch(() => {});
+      return;
+    }
+    const action = isUsedByElement(event, dialog.current) ? undefined : shortcuts[event.key];
     if (!action) return;
     event.preventDefault();
     action();
   };
-  const { run, item } = current;
+  const { item } = current;
   const shown = other ? [other, current] : [current];
+  const message = problem || session.notice;
 
   return (
     <dialog
@@ -108,97 +136,193 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
       onClick={(event) => event.target === event.currentTarget && onClose()}
       onKeyDown={onKeyDown}
     >
-      <div class="ck-line ck-head">
-        <span class="ck-grow ck-name">
-          {item.name} <span class="ck-muted">{`${index + 1} of ${outputs.length}`}</span>
-        </span>
-        <Actions
-          key={getOutputKey(run, item)}
-          session={session}
-          run={run}
-          item={item}
-          showLabels
-          infoOpen={panel === "info"}
-          onInfo={() => togglePanel("info")}
-          onFormChange={onClose}
+      <div class="ck-frame">
+        <Head
+          {...{ session, current, place, panel, slider, togglePanel, togglePin, toggleSlider, onClose }}
+          dialog={dialog}
+          view={zoom.transform}
+          comparing={pinned === null ? "no" : other ? "yes" : "waits"}
+          onCopy={copy}
         />
-        <IconButton
-          icon={CompareIcon}
-          class="ck-button"
-          label="Compare"
-          title="Compare other outputs with this one (c)"
-          aria-pressed={pinned !== null}
-          onClick={togglePin}
-        >
-          <span>{pinned && !other ? "Go to another output" : "Compare"}</span>
-        </IconButton>
-        {other && (
-          <button
-            type="button"
-            class="ck-button"
-            aria-pressed={slider}
-            title="Compare with a slider (s)"
-            onClick={toggleSlider}
-          >
-            Slider
-          </button>
+        {message && (
+          <p class="ck-error" role="alert">
+            {message}
+          </p>
         )}
-        <button
-          type="button"
-          class="ck-button ck-square"
-          aria-label="Keyboard shortcuts"
-          title="Keyboard shortcuts (?)"
-          aria-pressed={panel === "keys"}
-          onClick={() => togglePanel("keys")}
-        >
-          ?
-        </button>
-        <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
-      </div>
-      {session.notice && (
-        <p class="ck-error" role="alert">
-          {session.notice}
-        </p>
-      )}
-      <div class="ck-lightbox-body">
-        <IconButton
-          icon={BackIcon}
-          class="ck-button ck-side-button"
-          label="Previous"
-          disabled={index === 0}
-          onClick={() => move(-1)}
-        />
-        <Canvas session={session} shown={shown} slider={slider} zoom={zoom} />
-        <IconButton
-          icon={NextIcon}
-          class="ck-button ck-side-button"
-          label="Next"
-          disabled={index === outputs.length - 1}
-          onClick={() => move(1)}
-        />
-        {panel && (
-          <aside class="ck-panel">
-            <dl>
-              {panel === "keys" && <Rows rows={SHORTCUTS} />}
-              {panel === "info" &&
-                shown.map((output) => (
-                  <Details
-                    key={getOutputKey(output.run, output.item)}
-                    session={session}
-                    output={output}
-                    showName={shown.length > 1}
-                  />
-                ))}
-            </dl>
-          </aside>
-        )}
+        <div class="ck-lightbox-body">
+          <IconButton
+            icon={BackIcon}
+            class="ck-button ck-side-button"
+            label="Previous"
+            disabled={index === 0}
+            onClick={() => move(-1)}
+          />
+          <Canvas session={session} shown={shown} slider={slider} zoom={zoom} />
+          <IconButton
+            icon={NextIcon}
+            class="ck-button ck-side-button"
+            label="Next"
+            disabled={index === outputs.length - 1}
+            onClick={() => move(1)}
+          />
+          {panel && <Panel session={session} kind={panel} shown={shown} />}
+        </div>
+        {outputs.length > 1 && <Filmstrip session={session} outputs={outputs} index={index} onShow={moveTo} />}
       </div>
     </dialog>
   );
 }
 
-function findOutput(outputs: readonly RunOutput[], opened: Opened | null): number {
-  return outputs.findIndex(({ run, item }) => run.id === opened?.run && item.key === opened.key);
+interface HeadProps {
+  session: Session;
+  current: RunOutput;
+  place: string;
+  panel: PanelKind | null;
+  /** Whether outputs are compared, or the second one has to be chosen. */
+  comparing: "no" | "waits" | "yes";
+  slider: boolean;
+  dialog: RefObject<HTMLDialogElement | null>;
+  /** The transform of the image. */
+  view: string;
+  togglePanel(kind: PanelKind): void;
+  togglePin(): void;
+  toggleSlider(): void;
+  onCopy(): Promise<void>;
+  onClose(): void;
+}
+
+/** The name of the output, and all buttons. */
+function Head(props: HeadProps) {
+  const { session, current, place, panel, comparing, slider, dialog, view, togglePanel, onClose } = props;
+  const { run, item } = current;
+  return (
+    <div class="ck-line ck-head">
+      <span class="ck-grow ck-name">
+        {item.name} <span class="ck-muted">{place}</span>
+        <ZoomLabel dialog={dialog} view={view} />
+      </span>
+      <Actions
+        key={getOutputKey(run, item)}
+        session={session}
+        run={run}
+        item={item}
+        showLabels
+        infoOpen={panel === "info"}
+        onInfo={() => togglePanel("info")}
+        onFormChange={onClose}
+      />
+      {item.kind === "image" && <CopyImage key={`copy ${getOutputKey(run, item)}`} onCopy={props.onCopy} />}
+      <IconButton
+        icon={CompareIcon}
+        class="ck-button"
+        label="Compare"
+        title="Compare other outputs with this one (c)"
+        aria-pressed={comparing !== "no"}
+        onClick={props.togglePin}
+      >
+        <span>{comparing === "waits" ? "Go to another output" : "Compare"}</span>
+      </IconButton>
+      {comparing === "yes" && (
+        <button
+          type="button"
+          class="ck-button"
+          aria-pressed={slider}
+          title="Compare with a divider (d)"
+          onClick={props.toggleSlider}
+        >
+          Divider
+        </button>
+      )}
+      <IconButton
+        icon={ScreenIcon}
+        label="Full screen"
+        title="Full screen (f)"
+        onClick={() => toggleFullScreen(dialog.current)}
+      />
+      <button
+        type="button"
+        class="ck-button ck-square"
+        aria-label="Keyboard shortcuts"
+        title="Keyboard shortcuts (?)"
+        aria-pressed={panel === "keys"}
+        onClick={() => togglePanel("keys")}
+      >
+        ?
+      </button>
+      <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
+    </div>
+  );
+}
+
+interface PanelProps {
+  session: Session;
+  kind: PanelKind;
+  shown: readonly RunOutput[];
+}
+
+/** The details of what is shown, or the keyboard shortcuts. */
+function Panel({ session, kind, shown }: PanelProps) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard
+    <aside class="ck-panel" aria-label={kind === "keys" ? "Keyboard shortcuts" : "Details"} tabIndex={0}>
+      {kind === "keys" && (
+        <dl>
+          <Rows rows={SHORTCUTS} />
+        </dl>
+      )}
+      {kind === "info" &&
+        shown.map((output) => (
+          <Details
+            key={getOutputKey(output.run, output.item)}
+            session={session}
+            output={output}
+            showName={shown.length > 1}
+          />
+        ))}
+    </aside>
+  );
+}
+
+/**
+ * Return which output this is: "5 of 15", and how many came since.
+ *
+ * New outputs stand before the others. They are counted only once one of them is shown, so that no number moves.
+ */
+function usePlace(count: number, index: number): string {
+  const [counted, setCounted] = useState(count);
+  const added = Math.max(0, count - counted);
+  useLayoutEffect(() => {
+    if (index < added || count < counted) setCounted(count);
+  }, [count, counted, index, added]);
+  return `${index - added + 1} of ${counted}${added > 0 ? ` · ${added} new` : ""}`;
+}
+
+/** The zoom in percent of true pixels, once it is not that of the whole image. */
+function ZoomLabel({ dialog, view }: { dialog: RefObject<HTMLElement | null>; view: string }) {
+  const [percent, setPercent] = useState("");
+  useLayoutEffect(() => {
+    const isWhole = view.endsWith("scale(1)");
+    setPercent(isWhole ? "" : ` · ${formatPercent(1 / measureZoom(dialog.current))}`);
+  }, [view]);
+  return <span class="ck-muted">{percent}</span>;
+}
+
+/** A button that copies the image, and says that it did. */
+function CopyImage({ onCopy }: { onCopy(): Promise<void> }) {
+  const [copied, setCopied] = useState(false);
+  return (
+    <IconButton
+      icon={copied ? CheckIcon : CopyIcon}
+      label={copied ? "Copied" : "Copy image"}
+      title="Copy the image (Ctrl+C)"
+      onClick={() =>
+        onCopy().then(
+          () => setCopied(true),
+          () => setCopied(false),
+        )
+      }
+    />
+  );
 }
 
 /** Open the dialog while there is something to show, and close the lightbox when there is not. */
@@ -218,16 +342,15 @@ function useDialog(dialog: RefObject<HTMLDialogElement | null>, hasOutput: boole
 function isUsedByElement(event: KeyboardEvent, dialog: HTMLElement | null): boolean {
   const target = event.target as HTMLElement;
   if (target === dialog) return false;
-  return event.key === " " || (event.key.startsWith("Arrow") && !target.matches("button"));
+  return event.key === " " || (/^(Arrow|Home|End|Page)/.test(event.key) && !target.matches("button"));
 }
 
-/** Return the factor that makes a pixel of the image a pixel of the screen. */
-function measureActualPixels(dialog: HTMLElement | null): number {
-  const image = dialog?.querySelector<HTMLImageElement>(".ck-pane img");
-  if (!image) return 1;
-  const { width, height } = image.getBoundingClientRect();
-  const { naturalWidth, naturalHeight } = image;
-  return 1 / Math.min(width / naturalWidth, height / naturalHeight) / devicePixelRatio;
+/** Copy the image that is shown last, once it is there in full. */
+async function copyCurrent(dialog: HTMLElement | null): Promise<void> {
+  const image = [...(dialog?.querySelectorAll<HTMLImageElement>(".ck-pane img") ?? [])].at(-1);
+  if (!image) throw new Error("only images can be copied");
+  if (image.dataset.full === undefined) throw new Error("the image is still loading");
+  await copyImage(image.src);
 }
 
 function togglePlayback(dialog: HTMLElement | null): void {
@@ -235,97 +358,12 @@ function togglePlayback(dialog: HTMLElement | null): void {
   if (player) void (player.paused ? player.play() : player.pause());
 }
 
-interface CanvasProps {
-  session: Session;
-  /** One output, or two to compare. */
-  shown: readonly RunOutput[];
-  slider: boolean;
-  zoom: Zoom;
-}
-
-/** The outputs, side by side or one over the other with a slider between them. */
-function Canvas({ session, shown, slider, zoom }: CanvasProps) {
-  const [position, setPosition] = useState(50);
-  const fields = session.get("fields");
-  return (
-    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`} style={{ "--ck-at": position / 100 }}>
-      {shown.map((output, index) => {
-        const { run, item } = output;
-        const props = { session, run, item, alt: formatAltText(item, run, fields) };
-        const isImage = item.kind === "image";
-        const other = shown[1 - index];
-        return (
-          <div key={getOutputKey(run, item)} class="ck-pane" {...(isImage && zoom.handlers)}>
-            {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
-            {other && <p class="ck-tag">{formatCaption(run, other.run) || item.name}</p>}
-          </div>
-        );
-      })}
-      {slider && (
-        <input
-          ref={focusElement}
-          type="range"
-          class="ck-divider"
-          aria-label="Divider"
-          value={position}
-          onInput={(event) => setPosition(event.currentTarget.valueAsNumber)}
-        />
-      )}
-    </div>
-  );
-}
-
-/** Focus an element when it appears: then the arrow keys move the slider. */
-function focusElement(element: HTMLElement | null): void {
-  element?.focus();
-}
-
-function FullImage({ session, run, item, alt, transform }: OutputViewProps & { transform: string }) {
-  const thumb = useMedia(session, toMediaRef(run, item, "thumb"));
-  const full = useMedia(session, toMediaRef(run, item, "full"));
-  const url = full.url ?? thumb.url;
-  const loading = full.total ? `${formatPercent(full.fraction)} of ${formatBytes(full.total)}` : "";
-  const { width, height } = item.width ? item : thumb;
-  return (
-    <>
-      {/* With the size of the full image, so that the thumbnail takes the same place until it is loaded. */}
-      {url && (
-        <img class="ck-fit" src={url} alt={alt} width={width} height={height} style={{ transform }} draggable={false} />
-      )}
-      {!full.url && <p class="ck-note ck-loading">{full.error ?? loading}</p>}
-    </>
-  );
-}
-
-function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {
-  return rows.map(([name, value], index) => (
-    <div key={`${index}`}>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  ));
-}
-
-interface DetailsProps {
-  session: Session;
-  output: RunOutput;
-  showName: boolean;
-}
-
-/** How an output was made: what was changed, its node, size, time, cost, workflow and server. */
-function Details({ session, output: { run, item }, showName }: DetailsProps) {
-  // The thumbnail comes with the size of the image, where the run does not have it.
-  const thumb = useMedia(session, isVisual(item) && !item.width ? toMediaRef(run, item, "thumb") : null);
-  const { width, height } = item.width ? item : thumb;
-  const rows: [string, string][] = [
-    ...listChanges(run),
-    ["node", item.var ? `${item.node} (${item.var})` : item.node],
-    ["size", width ? `${width} × ${height}` : ""],
-    ["time", formatDuration(run.seconds)],
-    ["cost", run.cost],
-    ["workflow", run.workflow],
-    ["server", run.server],
-  ];
-  const name: [string, string][] = showName ? [["", item.name]] : [];
-  return <Rows rows={[...name, ...rows.filter(([, value]) => value)]} />;
+/** Show the lightbox on the whole screen, or no longer. Browsers do this for the content of a dialog only. */
+function toggleFullScreen(dialog: HTMLElement | null): void {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else
+    void dialog
+      ?.querySelector(".ck-frame")
+      ?.requestFullscreen?.()
+      .catch(() => {});
 }

@@ -6,7 +6,6 @@ import { formatBytes, formatPercent } from "../format";
 import { DownloadIcon, IconButton, PlayIcon } from "../icons";
 import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
-import type { RunError } from "../session/protocol";
 import type { Session } from "../session/session";
 import { copyText } from "./clipboard";
 import type { RunOutput } from "./runs";
@@ -76,7 +75,10 @@ function TextOutput({ text, label }: { text: string; label: string }) {
   const isJson = /^\s*[[{]/.test(text);
   return (
     <div class="ck-text">
-      <pre class={isJson ? "ck-code" : ""}>{text}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard */}
+      <pre class={isJson ? "ck-code" : ""} tabIndex={0}>
+        {text}
+      </pre>
       <button
         type="button"
         class="ck-link"
@@ -135,22 +137,4 @@ function saveFile(url: string, name: string): void {
   link.href = url;
   link.download = name;
   link.click();
-}
-
-/** The error of a failed run: its node, its message and the folded traceback. */
-export function FailureText({ error }: { error: RunError }) {
-  return (
-    <>
-      <p class="ck-error">
-        {error.node_title && <strong>{error.node_title}: </strong>}
-        {error.message}
-      </p>
-      {error.traceback && (
-        <details>
-          <summary>Traceback</summary>
-          <pre class="ck-code">{error.traceback}</pre>
-        </details>
-      )}
-    </>
-  );
 }

@@ -1,13 +1,16 @@
-/** Shows the progress of the run on the stage, and the runs that wait behind it. */
+/** Shows the progress of the run on the stage in one line, with its bar and the button that cancels it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { formatClock, formatDuration } from "../format";
-import { CloseIcon, IconButton } from "../icons";
+import { formatClock, formatDuration, formatSeed } from "../format";
+import { BellIcon, IconButton, InfoIcon } from "../icons";
 import { clamp } from "../number";
 import { useTopics } from "../session/hooks";
 import type { Progress, Run, Status } from "../session/protocol";
 import type { Session } from "../session/session";
-import { findStagedRun } from "./runs";
+import { BatchLine } from "./batchLine";
+import { canNotify, setWantsNotice, wantsNotice } from "./endNotice";
+import type { Opened } from "./lightbox";
+import { findMainItem, findStagedRun, listFreeSeeds } from "./runs";
 
 /** Milliseconds between changes of the status, because screen readers read each of them aloud. */
 const STATUS_INTERVAL = 1000;
@@ -15,48 +18,109 @@ const STATUS_INTERVAL = 1000;
 /** Seconds below which a failed or cancelled run does not say when it ended. */
 const MIN_SECONDS = 0.05;
 
-/** The status in words, the progress bar and the waiting runs. */
-export function ProgressPanel({ session }: { session: Session }) {
+const SILENT = "The server does not answer";
+
+export interface ProgressPanelProps {
+  session: Session;
+  onOpen(opened: Opened): void;
+}
+
+/** The status in words with its button, the progress bar and the line of the batch. None of them changes its height. */
+export function ProgressPanel({ session, onOpen }: ProgressPanelProps) {
   useTopics(session, "progress");
-  const active = session.active && !session.channel.closed;
+  const { closed } = session.channel;
+  const active = session.active && !closed;
   useEachSecond(active);
   const status = session.get("status");
   const progress = session.get("progress");
-  const text = useThrottled(formatStatus(status, progress, findStagedRun(session)), STATUS_INTERVAL);
-  const running = status === "running";
-  const times = active && running ? formatTimes(progress, session.secondsSinceProgress) : "";
-  const percent = Math.round(100 * clamp(progress.fraction ?? 0, 0, 1));
+  const run = findStagedRun(session);
+  const { silent } = session;
+  const text = useThrottled(silent ? SILENT : formatStatus(session, status, progress, run), STATUS_INTERVAL);
+  const times = active ? formatTimes(status, progress, session.secondsSinceProgress) : "";
+  const item = run && findMainItem(run);
 
   return (
     <div class="ck-progress">
-      <div class="ck-status">
-        <span role="status" class={status === "failed" ? "ck-error" : ""}>
-          {text}
+      <div class="ck-line ck-status">
+        <span class="ck-name" title={run && describeTimes(run)}>
+          <span role="status" class={status === "failed" || silent ? "ck-error" : ""}>
+            {text}
+          </span>
+          {times && <span class="ck-muted">{` · ${times}`}</span>}
         </span>
-        {times && <span class="ck-muted">{` · ${times}`}</span>}
+        <span class="ck-grow" />
+        {active && canNotify() && <NotifyButton />}
+        {active && <CancelButton session={session} />}
+        {item && (
+          <IconButton
+            icon={InfoIcon}
+            class="ck-quiet"
+            label="Where the time went"
+            title="How this was made, and where the time went"
+            onClick={() => onOpen({ run: run.id, key: item.key, info: true })}
+          />
+        )}
       </div>
-      {active ? (
-        <div
-          class="ck-bar"
-          role="progressbar"
-          aria-label="Progress"
-          aria-valuemin={0}
-          aria-valuemax={100}
-          aria-valuenow={running ? percent : undefined}
-          aria-valuetext={text}
-        >
-          <div style={{ transform: `scaleX(${running ? percent / 100 : 0})` }} />
-        </div>
-      ) : (
-        <div class="ck-bar ck-idle" />
-      )}
-      <Queue session={session} />
+      <Bar active={active} silent={silent} running={status === "running"} fraction={progress.fraction} text={text} />
+      <BatchLine session={session} />
     </div>
   );
 }
 
+interface BarProps {
+  active: boolean;
+  silent: boolean;
+  running: boolean;
+  fraction: number | undefined;
+  text: string;
+}
+
+function Bar({ active, silent, running, fraction, text }: BarProps) {
+  if (!active) return <div class="ck-bar ck-idle" />;
+  const percent = Math.round(100 * clamp(fraction ?? 0, 0, 1));
+  return (
+    <div
+      class={`ck-bar${silent ? " ck-striped" : ""}`}
+      role="progressbar"
+      aria-label="Progress"
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={running && !silent ? percent : undefined}
+      aria-valuetext={text}
+    >
+      <div style={{ transform: silent ? "none" : `scaleX(${running ? percent / 100 : 0})` }} />
+    </div>
+  );
+}
+
+/** The button that cancels the run on the stage, or stops waiting for a server that does not answer. */
+function CancelButton({ session }: { session: Session }) {
+  const cancelling = session.cancelling.has(session.stagedId) && !session.silent;
+  const label = session.silent ? "Stop waiting" : "Cancel";
+  return (
+    <button type="button" class="ck-cancel" disabled={cancelling} onClick={() => session.cancel()}>
+      {cancelling ? "Cancelling…" : label}
+    </button>
+  );
+}
+
+/** A button that asks for a notification when a long run ends while the page is hidden. */
+function NotifyButton() {
+  const [on, setOn] = useState(wantsNotice());
+  return (
+    <IconButton
+      icon={BellIcon}
+      class="ck-quiet"
+      label="Notify me"
+      title="Notify me when a long run ends while I am elsewhere"
+      aria-pressed={on}
+      onClick={async () => setOn(await setWantsNotice(!on))}
+    />
+  );
+}
+
 /** Describe a run in words, without its times: "KSampler 12/20 · 2 of 7 nodes". */
-function formatStatus(status: Status, progress: Partial<Progress>, run: Run | undefined): string {
+function formatStatus(session: Session, status: Status, progress: Partial<Progress>, run: Run | undefined): string {
   const seconds = run?.seconds ?? progress.elapsed ?? 0;
   const after = seconds < MIN_SECONDS ? "" : ` after ${formatDuration(seconds)}`;
   switch (status) {
@@ -65,8 +129,11 @@ function formatStatus(status: Status, progress: Partial<Progress>, run: Run | un
     case "running":
       return formatRunning(progress);
     case "completed": {
-      const seeds = Object.entries(run?.seeds ?? {}).map(([name, seed]) => ` · ${name} ${seed}`);
-      return `Done in ${formatDuration(seconds)}${seeds.join("")}`;
+      if (progress.unchanged || run?.unchanged) return formatUnchanged(run);
+      const seeds = run ? listFreeSeeds(run, session.get("fields")) : [];
+      return [`Done in ${formatDuration(seconds)}`, ...seeds.map(([name, seed]) => `${name} ${formatSeed(seed)}`)].join(
+        " · ",
+      );
     }
     case "failed":
       return `Failed${after}`;
@@ -75,6 +142,18 @@ function formatStatus(status: Status, progress: Partial<Progress>, run: Run | un
     default:
       return "";
   }
+}
+
+/** Say that a run made nothing new: the server had all of it. */
+function formatUnchanged(run: Run | undefined): string {
+  const kind = run && findMainItem(run)?.kind;
+  return `Nothing changed: the same ${kind === "image" ? "picture" : (kind ?? "output")}`;
+}
+
+/** Describe what a status leaves out: the wait in the queue, and the whole seeds. */
+function describeTimes({ waited, seeds }: Run): string {
+  const wait = waited && waited >= 0.1 ? [`waited ${formatDuration(waited)} in the queue`] : [];
+  return [...wait, ...Object.entries(seeds).map((seed) => seed.join(" "))].join("\n");
 }
 
 function formatQueued({ queue_position: ahead, note }: Partial<Progress>): string {
@@ -89,33 +168,13 @@ function formatRunning(progress: Partial<Progress>): string {
   return [note || nodeText || "Starting", totalText].filter(Boolean).join(" · ");
 }
 
-function formatTimes({ elapsed = 0, remaining }: Partial<Progress>, since: number): string {
-  const hasEstimate = remaining !== null && remaining !== undefined;
-  const left = hasEstimate ? ` · ~${formatClock(Math.ceil(remaining - since))} left` : "";
+/** Format the time since the start and the estimate, or how long a silent server is waited for. */
+function formatTimes(status: Status, progress: Partial<Progress>, since: number): string {
+  const { elapsed = 0, remaining, gives_up_in: patience } = progress;
+  if (typeof patience === "number") return `trying for ${Math.max(0, Math.round(patience - since))} s more`;
+  if (status !== "running") return "";
+  const left = typeof remaining === "number" ? ` · ~${formatClock(Math.ceil(remaining - since))} left` : "";
   return `${formatClock(elapsed + since)}${left}`;
-}
-
-/** The waiting runs, each with a button that cancels it. */
-function Queue({ session }: { session: Session }) {
-  const waiting = session.get("waiting");
-  if (waiting.length === 0) return null;
-  return (
-    <ul class="ck-chips" aria-label="Waiting runs">
-      <li class="ck-muted">Waiting</li>
-      {waiting.map(({ id, position }, index) => (
-        <li key={id} class="ck-chip">
-          {position === null ? "queued" : `${position} ahead`}
-          <IconButton
-            icon={CloseIcon}
-            class="ck-quiet"
-            label={`Cancel waiting run ${index + 1}`}
-            disabled={session.channel.closed}
-            onClick={() => session.cancel(id)}
-          />
-        </li>
-      ))}
-    </ul>
-  );
 }
 
 /** Render the component each second while it is on. */

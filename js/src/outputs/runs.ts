@@ -1,6 +1,8 @@
 /** Finds runs and their outputs. */
 
-import type { Item, Run } from "../session/protocol";
+import { listChanges } from "../format";
+import { toInteger, type WireNumber } from "../number";
+import { type Field, type Item, isEqual, type Run } from "../session/protocol";
 import type { Session } from "../session/session";
 
 /** An output together with the run that made it. */
@@ -22,6 +24,39 @@ export function isVisual(item: Item): boolean {
 /** Find the output that represents a run: an image or video before others, a saved one before a temporary one. */
 export function findMainItem({ items }: Run): Item | undefined {
   return items.find((item) => isVisual(item) && !item.temp) ?? items.find(isVisual) ?? items[0];
+}
+
+/** List the seeds of a run that were drawn or changed: those that the workflow fixes say nothing. */
+export function listFreeSeeds({ seeds }: Run, fields: readonly Field[]): [string, string][] {
+  const isFixed = ([name, seed]: [string, string]) => {
+    const initial = fields.find((field) => field.name === name)?.default;
+    return initial !== undefined && isEqual(formatInteger(initial), seed);
+  };
+  return Object.entries(seeds).filter((seed) => !isFixed(seed));
+}
+
+/** Return an integer of a trait as text: large ones are objects there. */
+function formatInteger(value: unknown): string {
+  return `${toInteger(value as WireNumber) ?? value}`;
+}
+
+export interface Caption {
+  /** The values that differ from the run before it, or from the workflow. */
+  differing: [string, string][];
+  seeds: [string, string][];
+}
+
+/** Find what distinguishes a run from the one before it. */
+export function buildCaption(run: Run, previous: Run | undefined, fields: readonly Field[]): Caption {
+  const known = previous ? listChanges(previous).map(String) : [];
+  const isNew = (change: [string, string]) => !known.includes(String(change));
+  const differing = listChanges(run).filter(([name]) => !(name in run.seeds));
+  return { differing: differing.filter(isNew), seeds: listFreeSeeds(run, fields).filter(isNew) };
+}
+
+/** Return the index of an output among others, by its run and key. */
+export function findOutput(outputs: readonly RunOutput[], wanted: { run: string; key: string } | null): number {
+  return outputs.findIndex(({ run, item }) => run.id === wanted?.run && item.key === wanted.key);
 }
 
 /** Find the run on the stage, if it has ended. */

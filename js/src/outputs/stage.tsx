@@ -8,8 +8,9 @@ import { toMediaRef } from "../session/media";
 import type { Frame } from "../session/preview";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
+import { Failure } from "./failure";
 import type { Opened } from "./lightbox";
-import { FailureText, OutputView } from "./outputViews";
+import { OutputView } from "./outputViews";
 import { findMainItem, findStagedRun, getOutputKey, isVisual, type RunOutput } from "./runs";
 
 /** Aspect ratios that the stage takes; images beyond them have margins. */
@@ -36,8 +37,8 @@ export function Stage({ session, onOpen }: StageProps) {
 
   if (staged?.error && staged.status === "failed") {
     return (
-      <div class="ck-stage ck-failure">
-        <FailureText error={staged.error} />
+      <div class="ck-stage ck-flat">
+        <Failure error={staged.error} />
       </div>
     );
   }
@@ -135,7 +136,7 @@ function StageImage({ session, run, item, alt, thumbUrl, frame, onOpen }: StageI
   const url = full.url ?? thumbUrl;
   if (!url) return frame && !full.error ? <PreviewCanvas frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
   return (
-    <button type="button" class="ck-open" title="Open full size" onClick={onOpen}>
+    <button type="button" class="ck-open" title="Open full size" data-output={getOutputKey(run, item)} onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />
     </button>
   );

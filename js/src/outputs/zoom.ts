@@ -24,6 +24,14 @@ const SWIPE = 60;
 
 export type Zoom = ReturnType<typeof useZoom>;
 
+/** Return the factor that makes a pixel of the image in an element a pixel of the screen. */
+export function measureZoom(element: HTMLElement | null): number {
+  const image = element?.querySelector<HTMLImageElement>(".ck-pane img");
+  const shown = image?.getBoundingClientRect().width ?? 0;
+  const pixels = Number(image?.getAttribute("width")) || image?.naturalWidth || 0;
+  return shown > 0 && pixels > 0 ? pixels / devicePixelRatio / shown : 1;
+}
+
 /** Hold a view that starts with the whole image for each key. A swipe calls `onSwipe` with 1 (next) or -1 (previous). */
 export function useZoom(key: string, onSwipe: (by: number) => void) {
   const [view, setView] = useState(WHOLE);
@@ -84,9 +92,14 @@ export function useZoom(key: string, onSwipe: (by: number) => void) {
     onPointerCancel: release,
     onDblClick: (event: MouseEvent) => (view.scale === 1 ? zoomBy(DOUBLE_CLICK_SCALE, locate(event)) : setView(WHOLE)),
   };
+  /** Show true pixels; if they are shown already, or the image was zoomed, show the whole image. */
+  const toggle = (toTruePixels: number) => {
+    if (view.scale === 1 && toTruePixels > 1) zoomBy(toTruePixels);
+    else setView(WHOLE);
+  };
   return {
     zoomBy,
-    reset: () => setView(WHOLE),
+    toggle,
     handlers,
     transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})`,
   };

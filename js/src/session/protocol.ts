@@ -57,6 +57,10 @@ export interface Progress {
   /** What the run waits for, where it is not a node. */
   note: string;
   text: string;
+  /** Seconds until the run is given up, because its server does not answer; null while it answers. */
+  gives_up_in?: number | null;
+  /** Whether the run was cached as a whole, so that it made nothing new. */
+  unchanged?: boolean;
 }
 
 /** One output of a run. */
@@ -77,6 +81,8 @@ export interface Item {
 export interface RunError {
   kind: string;
   message: string;
+  /** What to do about it, where the cause is known. */
+  hint?: string;
   node_title: string | null;
   node_id: string | null;
   class_type: string | null;
@@ -87,7 +93,12 @@ export interface RunError {
 export interface Run {
   id: string;
   status: Status;
-  seconds: number;
+  /** Of the execution, without the wait in the queue. */
+  seconds: number | null;
+  /** Seconds in the queue, where they are known. */
+  waited?: number | null;
+  /** Whether the server had all of it cached, so that it made nothing new. */
+  unchanged?: boolean;
   /** The price in words; empty where it is not known. */
   cost: string;
   seeds: Record<string, string>;
@@ -98,10 +109,23 @@ export interface Run {
   server: string;
 }
 
-/** A run that waits in the queue. */
+/** A run that waits in the queue, or is paused. */
 export interface Waiting {
   id: string;
-  position: number | null;
+  /** What it will do, in a few words. */
+  label: string;
+  paused: boolean;
+}
+
+/** All runs until nothing is left to run. */
+export interface Batch {
+  done: number;
+  total: number;
+  paused: number;
+  /** Whether runs are being taken off the queue. */
+  pausing: boolean;
+  /** What a run takes, on average; null before the first has ended. */
+  seconds: number | null;
 }
 
 /** The traits. The kernel writes them; the page only reads them. */
@@ -116,6 +140,7 @@ export interface Traits {
   progress: Partial<Progress>;
   runs: Run[];
   waiting: Waiting[];
+  batch: Partial<Batch>;
   /** The key of the form in the browser's storage. */
   storage: string;
 }

@@ -21,6 +21,7 @@ const DEFAULT_TRAITS: Traits = {
   progress: {},
   runs: [],
   waiting: [],
+  batch: {},
   storage: "",
 };
 
@@ -31,6 +32,8 @@ export type Topic = "state" | "progress" | "preview" | "uploads";
 
 /** Milliseconds in which the kernel must answer a cancel before the running cell is interrupted. */
 const CANCEL_TIMEOUT = 300;
+/** Milliseconds after which a run that does not end can be cancelled again. */
+const CANCEL_AGAIN = 10_000;
 
 /** One model with everything that its views share. */
 export class Session {
@@ -44,6 +47,8 @@ export class Session {
   readonly incrementing = new Set<string>();
   /** Typed texts that are not values of their fields, as error messages by name: they prevent a run. */
   readonly invalid = new Map<string, string>();
+  /** The runs that are being cancelled, by id. */
+  readonly cancelling = new Set<string>();
   /** The number of runs that the Run button starts. */
   runCount = 1;
   readonly #model: Model;
@@ -56,6 +61,7 @@ export class Session {
   #progressAt = performance.now();
   #notice = "";
   #interruptTimer: ReturnType<typeof setTimeout> | undefined;
+  #cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: Model) {
     this.#model = model;
@@ -162,9 +168,37 @@ export class Session {
     this.#handleValuesChange();
   }
 
+  /** The id of the run on the stage, while it is active. */
+  get stagedId(): string {
+    return this.active ? (this.get("progress").prompt_id ?? "") : "";
+  }
+
+  /** Whether the server of the run on the stage does not answer. */
+  get silent(): boolean {
+    return this.active && typeof this.get("progress").gives_up_in === "number";
+  }
+
   /** Cancel a waiting run, or without an ID the run on the stage. */
   cancel(promptId: string | null = null): void {
-    const isCellRun = promptId === null && this.get("view") === "run";
+    const id = promptId ?? this.stagedId;
+    this.#cancel({ prompt_id: promptId }, [id], promptId === null);
+  }
+
+  /** Cancel all runs, also the paused ones. */
+  cancelAll(): void {
+    this.#cancel({ prompt_id: null, all: true }, [this.stagedId, ...this.get("waiting").map(({ id }) => id)], false);
+  }
+
+  #cancel(body: Record<string, unknown>, ids: string[], isStaged: boolean): void {
+    const settle = () => {
+      for (const id of ids) this.cancelling.delete(id);
+      this.#notify("state");
+    };
+    for (const id of ids) this.cancelling.add(id);
+    this.#notify("state");
+    clearTimeout(this.#cancelTimer);
+    this.#cancelTimer = setTimeout(settle, CANCEL_AGAIN);
+    const isCellRun = isStaged && this.get("view") === "run";
     clearTimeout(this.#interruptTimer);
     if (isCellRun) {
       // A kernel that is busy with the cell may read messages only when the cell ends. Then the cell is interrupted.
@@ -172,15 +206,17 @@ export class Session {
         if (this.active) this.#host.interruptKernel();
       }, CANCEL_TIMEOUT);
     }
-    void this.requestOrNotify("cancel", { prompt_id: promptId }).then(
-      () => isCellRun && clearTimeout(this.#interruptTimer),
-    );
+    void this.requestOrNotify("cancel", body).then((answer) => {
+      if (isCellRun) clearTimeout(this.#interruptTimer);
+      if (!answer) settle();
+    });
   }
 
   /** Remove all listeners and free all resources. */
   destroy(): void {
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
     clearTimeout(this.#interruptTimer);
+    clearTimeout(this.#cancelTimer);
     this.uploads.destroy();
     this.channel.close();
     this.values.destroy();
@@ -209,6 +245,7 @@ export class Session {
       this.#resetPreview(this.get("progress").prompt_id);
       this.#notify("progress");
     } else {
+      if (trait === "status" && !this.active) this.cancelling.clear();
       if (trait === "storage") this.drafts.handleKeyChange();
       this.#notify("state");
     }

@@ -112,6 +112,6 @@ describe("the actions of an output", () => {
     el.querySelector<HTMLElement>(".ck-gallery .ck-open")?.focus();
     await settle();
     findButton(el, "Discard outputs")?.click();
-    expect(page.model.getSent("remove")).toMatchObject([{ run: "a" }]);
+    expect(page.model.getSent("discard")).toMatchObject([{ run: "a" }]);
   });
 });

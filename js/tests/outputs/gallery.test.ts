@@ -32,7 +32,7 @@ describe("the caption of a run", () => {
     const el = await page.start({
       runs: [makeRun("r", { cost: "17 coins", seeds: { seed: "2" }, items: [makeItem("0")] })],
     });
-    expect(el.querySelector("figcaption")?.textContent).toBe("3.1 s · 17 coins · seed 2");
+    expect(el.querySelector("figcaption")?.textContent).toBe("seed 2 · 3.1 s · 17 coins");
   });
 
   it("has what changed since the previous run", async () => {
@@ -43,7 +43,7 @@ describe("the caption of a run", () => {
       ],
     });
     const captions = [...el.querySelectorAll("figcaption")];
-    expect(captions.map(({ textContent }) => textContent)).toEqual(["3.1 s · seed 2", "3.1 s · seed 1 · prompt a fox"]);
+    expect(captions.map(({ textContent }) => textContent)).toEqual(["seed 2 · 3.1 s", "prompt a fox · seed 1 · 3.1 s"]);
     expect(captions[0]?.title).toContain("prompt: a fox");
   });
 

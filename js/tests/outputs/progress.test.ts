@@ -63,7 +63,9 @@ describe("the progress", () => {
   });
 
   it("cancels a waiting run", async () => {
-    const el = await page.start({ status: "running", waiting: [{ id: "w1", position: 1 }] });
+    const el = await page.start({ status: "running", waiting: [{ id: "w1", label: "seed 1", paused: false }] });
+    findButton(el, "Show the queue")?.click();
+    await settle();
     findButton(el, "Cancel waiting run 1")?.click();
     expect(page.model.getSent("cancel")).toMatchObject([{ prompt_id: "w1" }]);
   });

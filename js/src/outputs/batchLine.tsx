@@ -1,0 +1,145 @@
+/** Shows all runs of a batch in one line of constant height; the list of those that wait opens on request. */
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { formatClock } from "../format";
+import { CloseIcon, IconButton, ListIcon, PauseIcon, PlayIcon } from "../icons";
+import { clamp } from "../number";
+import type { Batch, Progress } from "../session/protocol";
+import type { Session } from "../session/session";
+
+/** The line of a batch. It is empty, but as high, while there is only one run. */
+export function BatchLine({ session }: { session: Session }) {
+  const [open, setOpen] = useState(false);
+  const toggle = useRef<HTMLButtonElement>(null);
+  const { done = 0, total = 0, paused = 0, pausing = false, seconds = null } = session.get("batch");
+  const waiting = session.get("waiting");
+  const isBatch = total > 1 || waiting.length > 0;
+  const { closed } = session.channel;
+  if (!isBatch || closed) return session.get("view") === "form" ? <div class="ck-batch" /> : null;
+  const progress = session.get("progress");
+  const running = session.active ? clamp(progress.fraction ?? 0, 0, 1) : 0;
+  const pause = (resume: boolean) => session.requestOrNotify("pause", { resume });
+
+  return (
+    <>
+      <div class="ck-batch">
+        <div class="ck-line">
+          <span class="ck-name ck-grow">
+            {formatBatch({ done, total, paused, pausing, seconds }, waiting.length, progress, session.active)}
+          </span>
+          {paused > 0 && !pausing ? (
+            <IconButton icon={PlayIcon} class="ck-batch-button" label="Resume" showLabel onClick={() => pause(true)} />
+          ) : (
+            <IconButton
+              icon={PauseIcon}
+              class="ck-batch-button"
+              label="Pause after this one"
+              showLabel
+              disabled={pausing || waiting.length === 0}
+              onClick={() => pause(false)}
+            />
+          )}
+          <button type="button" class="ck-batch-button" onClick={() => session.cancelAll()}>
+            Cancel all
+          </button>
+          <button
+            ref={toggle}
+            type="button"
+            class={`ck-quiet${open ? " ck-open-list" : ""}`}
+            aria-label={open ? "Hide the queue" : "Show the queue"}
+            title={open ? "Hide the queue" : "Show the queue"}
+            aria-expanded={open}
+            onClick={() => setOpen(!open)}
+          >
+            <ListIcon />
+          </button>
+        </div>
+        <div
+          class="ck-bar"
+          role="progressbar"
+          aria-label="Batch"
+          aria-valuemin={0}
+          aria-valuemax={total}
+          aria-valuenow={done}
+        >
+          <div style={{ transform: `scaleX(${total > 0 ? (done + running) / total : 0})` }} />
+        </div>
+      </div>
+      {open && <Queue session={session} onEmpty={() => toggle.current?.focus()} />}
+    </>
+  );
+}
+
+/** Describe a batch: "Running 12 of 64 · 52 waiting · ~1:10". */
+export function formatBatch(
+  { done, total, paused, pausing, seconds }: Batch,
+  waiting: number,
+  progress: Partial<Progress>,
+  active: boolean,
+): string {
+  const count = active ? `Running ${Math.min(done + 1, total)} of ${total}` : `${done} of ${total} done`;
+  const silent = typeof progress.gives_up_in === "number";
+  const left = active && !paused && !pausing && !silent ? estimateSeconds(seconds, waiting, progress) : null;
+  return [
+    count,
+    waiting > paused && `${waiting - paused} waiting`,
+    paused > 0 && `${paused} paused`,
+    pausing && "pausing…",
+    left !== null && `~${formatClock(Math.ceil(left))}`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** Estimate the seconds to the end of a batch: the rest of this run, and each other as long as those that have ended. */
+function estimateSeconds(seconds: number | null, waiting: number, progress: Partial<Progress>): number | null {
+  const { elapsed = 0, remaining } = progress;
+  const hasEstimate = typeof remaining === "number";
+  const each = seconds ?? (hasEstimate ? elapsed + remaining : null);
+  if (each === null) return null;
+  return waiting * each + (hasEstimate ? remaining : Math.max(0, each - elapsed));
+}
+
+interface QueueProps {
+  session: Session;
+  /** Called when the last entry is removed while it has the focus. */
+  onEmpty(): void;
+}
+
+/** The runs that wait, each with a button that cancels it. The focus moves to the next one. */
+function Queue({ session, onEmpty }: QueueProps) {
+  const list = useRef<HTMLUListElement>(null);
+  const focused = useRef<number | null>(null);
+  const waiting = session.get("waiting");
+  useLayoutEffect(() => {
+    const index = focused.current;
+    if (index === null || list.current?.contains(document.activeElement)) return;
+    focused.current = null;
+    const buttons = list.current?.querySelectorAll("button") ?? [];
+    const next = buttons[Math.min(index, buttons.length - 1)];
+    if (next) next.focus();
+    else onEmpty();
+  }, [waiting.length]);
+  return (
+    <ul ref={list} class="ck-queue" aria-label="Waiting runs">
+      {waiting.map(({ id, label, paused }, index) => (
+        <li key={id} class="ck-line">
+          <span class="ck-muted">{index + 1}</span>
+          <span class="ck-name ck-grow" title={label}>
+            {label || "run"}
+          </span>
+          {paused && <span class="ck-muted">paused</span>}
+          <IconButton
+            icon={CloseIcon}
+            class="ck-quiet"
+            label={session.cancelling.has(id) ? "Cancelling…" : `Cancel waiting run ${index + 1}`}
+            onClick={() => {
+              focused.current = index;
+              session.cancel(id);
+            }}
+          />
+        </li>
+      ))}
+    </ul>
+  );
+}

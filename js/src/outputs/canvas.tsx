@@ -1,0 +1,89 @@
+/** The images of the lightbox: one as large as it fits, or two side by side or one over the other. */
+
+import { useEffect, useState } from "preact/hooks";
+import { formatAltText, formatBytes, formatCaption, formatPercent } from "../format";
+import { useMedia } from "../session/hooks";
+import { toMediaRef } from "../session/media";
+import type { Session } from "../session/session";
+import { OutputView, type OutputViewProps } from "./outputViews";
+import { getOutputKey, type RunOutput } from "./runs";
+import type { Zoom } from "./zoom";
+
+export interface CanvasProps {
+  session: Session;
+  /** One output, or two to compare. */
+  shown: readonly RunOutput[];
+  slider: boolean;
+  zoom: Zoom;
+}
+
+/** The outputs, side by side or one over the other with a slider between them. */
+export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
+  const [position, setPosition] = useState(50);
+  const fields = session.get("fields");
+  return (
+    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`} style={{ "--ck-at": position / 100 }}>
+      {shown.map((output, index) => {
+        const { run, item } = output;
+        const props = { session, run, item, alt: formatAltText(item, run, fields) };
+        const isImage = item.kind === "image";
+        const other = shown[1 - index];
+        return (
+          <div key={getOutputKey(run, item)} class="ck-pane" {...(isImage && zoom.handlers)}>
+            {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
+            {other && <p class="ck-tag">{formatCaption(run, other.run) || item.name}</p>}
+          </div>
+        );
+      })}
+      {slider && (
+        <input
+          ref={focusElement}
+          type="range"
+          class="ck-divider"
+          aria-label="Divider"
+          value={position}
+          onInput={(event) => setPosition(event.currentTarget.valueAsNumber)}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Focus an element when it appears: then the arrow keys move the slider. */
+function focusElement(element: HTMLElement | null): void {
+  element?.focus();
+}
+
+/** An image as large as it fits, but never larger than its pixels. */
+function FullImage({ session, run, item, alt, transform }: OutputViewProps & { transform: string }) {
+  const thumb = useMedia(session, toMediaRef(run, item, "thumb"));
+  const full = useMedia(session, toMediaRef(run, item, "full"));
+  const url = full.url ?? thumb.url;
+  const loading = full.total ? `${formatPercent(full.fraction)} of ${formatBytes(full.total)}` : "";
+  const { width = 0, height = 0 } = item.width ? item : thumb;
+  const [ratio, setRatio] = useState(devicePixelRatio);
+  useEffect(() => {
+    const update = () => setRatio(devicePixelRatio);
+    window.addEventListener("resize", update);
+    return () => window.removeEventListener("resize", update);
+  }, []);
+  // With the size of the full image, so that the thumbnail takes the same place until it is loaded.
+  const size = width > 0 ? { "--ck-width": `${width / ratio}px`, "--ck-ratio": width / height } : {};
+  return (
+    <>
+      {url && (
+        <img
+          class={`ck-whole${width > 0 ? "" : " ck-fit"}`}
+          src={url}
+          alt={alt}
+          width={width || undefined}
+          height={height || undefined}
+          data-full={full.url && ""}
+          style={{ ...size, transform }}
+          draggable={false}
+        />
+      )}
+      {!full.url && <p class="ck-note ck-loading">{full.error ?? loading}</p>}
+    </>
+  );
+}

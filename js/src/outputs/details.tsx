@@ -1,0 +1,91 @@
+/** How an output was made: its values, node, size, time, cost, workflow and server, and where the time went. */
+
+import { useEffect, useState } from "preact/hooks";
+import { formatDuration, listChanges } from "../format";
+import { useMedia } from "../session/hooks";
+import { toMediaRef } from "../session/media";
+import type { Run } from "../session/protocol";
+import type { Session } from "../session/session";
+import { isVisual, type RunOutput } from "./runs";
+
+/** Names and values, as the rows of a list. */
+export function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {
+  return rows.map(([name, value], index) => (
+    <div key={`${index}`}>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  ));
+}
+
+export interface DetailsProps {
+  session: Session;
+  output: RunOutput;
+  showName: boolean;
+}
+
+/** The details of an output. */
+export function Details({ session, output: { run, item }, showName }: DetailsProps) {
+  // The thumbnail comes with the size of the image, where the run does not have it.
+  const thumb = useMedia(session, isVisual(item) && !item.width ? toMediaRef(run, item, "thumb") : null);
+  const { width, height } = item.width ? item : thumb;
+  const rows: [string, string][] = [
+    ...listChanges(run),
+    ["node", item.var ? `${item.node} (${item.var})` : item.node],
+    ["size", width ? `${width} × ${height}` : ""],
+    ["time", run.seconds === null ? "" : formatDuration(run.seconds)],
+    ["waited", run.waited && run.waited >= 0.1 ? formatDuration(run.waited) : ""],
+    ["cost", run.cost],
+    ["workflow", run.workflow],
+    ["server", run.server],
+  ];
+  const name: [string, string][] = showName ? [["", item.name]] : [];
+  return (
+    <>
+      <dl>
+        <Rows rows={[...name, ...rows.filter(([, value]) => value)]} />
+      </dl>
+      <NodeTimes session={session} run={run} />
+    </>
+  );
+}
+
+interface NodeTime {
+  node: string;
+  seconds: number;
+}
+
+/** The slowest nodes of a run, as bars. The kernel is asked for them when they are looked at. */
+function NodeTimes({ session, run }: { session: Session; run: Run }) {
+  const [nodes, setNodes] = useState<NodeTime[]>([]);
+  useEffect(() => {
+    let isCurrent = true;
+    session.channel.request("times", { run: run.id }).then(
+      ({ content }) => isCurrent && Array.isArray(content.nodes) && setNodes(content.nodes as NodeTime[]),
+      () => {}, // Then the details simply have no times.
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [session, run.id]);
+  const most = Math.max(...nodes.map(({ seconds }) => seconds));
+  if (nodes.length === 0 || most <= 0) return null;
+  return (
+    <div class="ck-times">
+      <p class="ck-muted">Where the time went</p>
+      <ul>
+        {nodes.map(({ node, seconds }, index) => (
+          <li key={`${index}`}>
+            <span class="ck-name" title={node}>
+              {node}
+            </span>
+            <span>{seconds < 0.05 ? "0 s" : formatDuration(seconds)}</span>
+            <div class="ck-bar">
+              <div style={{ transform: `scaleX(${seconds / most})` }} />
+            </div>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,45 @@
+/** Shows why a run failed: one sentence with the node, what to do about it, and the rest folded. */
+
+import { useState } from "preact/hooks";
+import { AlertIcon } from "../icons";
+import type { RunError } from "../session/protocol";
+import { copyText } from "./clipboard";
+
+/** The error of a failed run. */
+export function Failure({ error }: { error: RunError }) {
+  const [copied, setCopied] = useState(false);
+  const { node_title: node, message, hint, traceback } = error;
+  const [first = "", ...rest] = message.split("\n");
+  const details = [rest.join("\n").trim(), traceback].filter(Boolean).join("\n\n");
+  const whole = [node ? `${node}: ${message}` : message, hint, traceback].filter(Boolean).join("\n\n");
+  return (
+    <div class="ck-failure">
+      <AlertIcon />
+      <div>
+        <p class="ck-error">
+          {node && <strong>{node}: </strong>}
+          {first}
+        </p>
+        {hint && <p>{`${hint[0]?.toUpperCase()}${hint.slice(1)}.`}</p>}
+        <div class="ck-failure-more">
+          {details && (
+            <details>
+              <summary>{traceback ? "Traceback" : "Details"}</summary>
+              {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard */}
+              <pre class="ck-code" tabIndex={0}>
+                {details}
+              </pre>
+            </details>
+          )}
+          <button
+            type="button"
+            class="ck-link"
+            onClick={async (event) => setCopied(await copyText(whole, event.currentTarget))}
+          >
+            {copied ? "Copied" : "Copy"}
+          </button>
+        </div>
+      </div>
+    </div>
+  );
+}

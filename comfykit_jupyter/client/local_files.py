@@ -1,13 +1,17 @@
-"""The folder of local copies of this process, and the digest of a file."""
+"""Files on this machine: those to be uploaded, and the folder of this process's local copies."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import threading
+import uuid
 from pathlib import Path
+from typing import IO
 
 from comfykit_jupyter.client.errors import SourceError
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 CHUNK_SIZE = 1 << 20
 """Bytes that are read or written at a time."""
@@ -27,6 +31,13 @@ def get_local_folder() -> Path:
 
             _folder = make_temp_dir()
         return _folder
+
+
+def make_local_path(name: str) -> Path:
+    """Return a path for a local copy, in a folder of its own. Its name is made from one that a server gave."""
+    folder = get_local_folder() / uuid.uuid4().hex
+    folder.mkdir()
+    return folder / to_safe_name(name)
 
 
 def strip_folders(text: str) -> str:
@@ -53,3 +64,22 @@ def compute_digest(source: Path | bytes) -> tuple[str, int]:
     except OSError as error:
         raise SourceError(f"{source!s:.200} can't be read: {error.strerror or error}") from None
     return digest.hexdigest(), size
+
+
+def build_upload_name(source: Path | bytes, suffix: str) -> tuple[str, int]:
+    """Return the name under which a file is uploaded, and its size in bytes. Equal contents have equal names.
+
+    Args:
+        source: A file, or the bytes of one.
+        suffix: The suffix of the name, such as `.png`: nodes tell kinds apart by it.
+
+    Raises:
+        SourceError: The file can't be read.
+    """
+    digest, size = compute_digest(source)
+    return f"comfykit-{digest[:24]}{suffix}", size
+
+
+def open_source(source: Path | bytes) -> IO[bytes]:
+    """Open a file, or the bytes of one, for reading."""
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")

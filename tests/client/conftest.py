@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import loop
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit, closing_kits, hide_settings
 
 from .nodes import GATES, PATIENCE, Gate
 from .proxy import Proxy
 
-MakeKit = Callable[..., ComfyKit]
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the machine's own settings from the environment."""
-    for name in ("BASE_URL", "EXECUTOR_TYPE", "API_KEY", "COOKIES"):
-        monkeypatch.delenv(f"COMFYUI_{name}", raising=False)
-    for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE"):
-        monkeypatch.delenv(f"RUNNINGHUB_{name}", raising=False)
+    hide_settings(monkeypatch)
 
 
 @pytest.fixture
 def make_kit(sandbox: Sandbox) -> Iterator[MakeKit]:
-    """A factory of kits, by default for the embedded server. They are closed at the end."""
-    kits: list[ComfyKit] = []
-
-    def make(url: str | None = None, **options: Any) -> ComfyKit:
-        kits.append(ComfyKit(url or sandbox.url, **options))
-        return kits[-1]
-
-    yield make
-    for kit in kits:
-        loop.call(kit.close())
+    """A function that creates kits, by default for the embedded server."""
+    with closing_kits(lambda url=None, **options: ComfyKit(url or sandbox.url, **options)) as make_kit:
+        yield make_kit
 
 
 @pytest.fixture

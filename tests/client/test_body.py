@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import gzip
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.client.transport.body import TooLarge, read_body
+from comfykit_jupyter.client.transport.body import TooLarge, read_body, save_chunks
 
 LARGE = 1 << 30
 
@@ -73,3 +74,14 @@ def test_no_more_than_the_limit_is_read(data: bytes, sizes: list[int], choose: s
 def test_invalid_gzip_is_rejected(data: bytes, sizes: list[int]) -> None:
     with contextlib.suppress(httpx.DecodingError):
         assert read(data, sizes, "gzip") == gzip.decompress(data)
+
+
+@pytest.mark.parametrize("ending", [TooLarge, asyncio.CancelledError])
+def test_file_whose_chunks_do_not_all_arrive_is_removed(ending: type[BaseException], tmp_path: Path) -> None:
+    async def give_one() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise ending
+
+    with pytest.raises(ending):
+        asyncio.run(save_chunks(give_one(), tmp_path / "copy"))
+    assert not [*tmp_path.iterdir()]

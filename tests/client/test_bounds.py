@@ -15,9 +15,9 @@ from comfykit_jupyter import ComfyKit, ServerError
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
 from comfykit_jupyter.client.transport import body
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .nodes import Gate
 from .proxy import Proxy
 

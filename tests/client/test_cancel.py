@@ -22,9 +22,10 @@ from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
 from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import GATES, Gate
 from .proxy import Proxy
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .mutations import fix_choices, mutate
 from .proxy import Proxy
 from .verdicts import Server

@@ -21,10 +21,11 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 from tests.ports import find_free_port
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import PATIENCE, Gate
 from .proxy import Proxy
 

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ServerError
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 PIECE = b"0," * (1 << 20)

@@ -11,9 +11,10 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy, Served
 

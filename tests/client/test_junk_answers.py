@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.kits import MakeKit
+
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 JUNK: list[Any] = [[], None, "x", {"ID": None}, {"ID": []}, {"ID": {}}, {"error": "x"}, {"detail": "x"}]

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy, Served
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ExecuteResult
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 

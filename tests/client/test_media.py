@@ -15,9 +15,9 @@ from PIL import Image
 
 from comfykit_jupyter import ComfyKit, Media, ParameterError
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy, Served
 
 COLOR = (10, 200, 30)

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError, SourceError
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 

@@ -11,9 +11,10 @@ import pytest
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.preview import Preview
 from comfykit_jupyter.workflow.progress.progress import Progress
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy
 

@@ -20,9 +20,10 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ExecuteResult, RunFailed, Workflow
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy
 

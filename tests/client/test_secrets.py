@@ -19,9 +19,9 @@ from PIL import Image
 from comfykit_jupyter import ComfyKit, ComfyKitError, Media
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.notebook.widget.writer import writer
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy, Served
 
 SECRETS = {

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import RunFailed
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy
 from .test_cancel import is_known, wait_for

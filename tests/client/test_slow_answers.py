@@ -15,9 +15,9 @@ from aiohttp import web
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport import deadline
 from comfykit_jupyter.client.transport.connection import Connection
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .nodes import Gate
 from .proxy import Proxy, Served
 

@@ -13,9 +13,9 @@ from comfykit_jupyter import ComfyKit, Workflow
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 
 EDITOR = {"nodes": [{"id": 1, "type": "EmptyImage", "title": "雪"}], "links": [], "version": 0.4}
 

@@ -14,9 +14,10 @@ from comfykit_jupyter import ComfyKit, Workflow
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError, WorkflowError
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.nodes import NodeDefinition
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .proxy import Proxy
 
 Graph = dict[str, Any]

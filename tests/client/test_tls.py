@@ -13,9 +13,9 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,12 +17,14 @@ from comfykit_jupyter.client.backends.runninghub import follow as runninghub_fol
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from tests.client import workflows
-from tests.client.nodes import GATES, Gate
+from tests.client.conftest import gate
+from tests.client.nodes import Gate
+from tests.kits import MakeKit, closing_kits, hide_settings
 
 from .api_client import WORKFLOW, ApiClient, open_client
 from .runninghub import RunningHub
 
-MakeKit = Callable[..., ComfyKit]
+__all__ = ["gate"]
 
 
 @pytest.fixture
@@ -42,14 +43,6 @@ def ask(cloud: RunningHub) -> Iterator[ApiClient]:
 
 
 @pytest.fixture
-def gate() -> Iterator[tuple[str, Gate]]:
-    """A gate and its name; it is opened at the end, whatever happened."""
-    name = uuid.uuid4().hex
-    yield name, GATES[name]
-    GATES.pop(name).open()
-
-
-@pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of the client for RunningHub are short; those before a task is offered again, still more so."""
     monkeypatch.setattr(words, "BACK_OFF", {code: seconds / 1000 for code, seconds in words.BACK_OFF.items()})
@@ -62,21 +55,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_kit(cloud: RunningHub, quick: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
     """A function that creates kits for the double, independent of the machine's settings."""
-    for name in ("BASE_URL", "API_KEY", "TIMEOUT", "RETRY_COUNT", "INSTANCE_TYPE", "CONCURRENCY"):
-        monkeypatch.delenv(f"RUNNINGHUB_{name}", raising=False)
-    kits: list[ComfyKit] = []
+    hide_settings(monkeypatch)
 
-    def make(**options: Any) -> ComfyKit:
+    def create(**options: Any) -> ComfyKit:
         # There is no ComfyUI server, so a run that does not go to the cloud fails.
         given = {"comfyui_url": "http://127.0.0.1:1", "runninghub_url": cloud.url, "runninghub_api_key": cloud.key}
-        kits.append(ComfyKit(**{**given, **options}))
-        return kits[-1]
+        return ComfyKit(**{**given, **options})
 
-    yield make
-    loop.call(_wait_for_background_tasks())
-    for kit in kits:
-        for backend in kit._backends.values():
-            loop.call(backend.close())
+    with closing_kits(create) as make_kit:
+        yield make_kit
+        loop.call(_wait_for_background_tasks())
 
 
 @pytest.fixture

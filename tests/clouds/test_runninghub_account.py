@@ -11,9 +11,9 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from tests.client.proxy import Served
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit
 from .runninghub import FLOOD, HANGING, NO_JSON, App, Field, Reply, RunningHub, build_page, changes
 
 CN, AI = "https://www.runninghub.cn", "https://www.runninghub.ai"

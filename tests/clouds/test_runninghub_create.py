@@ -16,10 +16,10 @@ from comfykit_jupyter.client.running import run as runs
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
 from .clock import advance
-from .conftest import MakeKit
 from .runninghub import (
     CUT,
     DROPPED,

@@ -11,9 +11,10 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.runninghub import follow
 from tests.client import workflows
 from tests.client.nodes import Gate
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW, ApiClient
-from .conftest import MakeKit, wait_until_running
+from .conftest import wait_until_running
 from .runninghub import NOT_FOUND, Fate, Output, RunningHub, changes
 
 REASON = {

@@ -16,9 +16,9 @@ from comfykit_jupyter.client.backends.runninghub import follow
 from comfykit_jupyter.client.backends.runninghub import follow as runninghub_follow
 from comfykit_jupyter.client.running import run as runs
 from tests.client.proxy import Served
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW, ApiClient
-from .conftest import MakeKit
 from .runninghub import (
     CUT,
     DROPPED,

@@ -10,10 +10,10 @@ import pytest
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.running import run as runs
 from comfykit_jupyter.client.running.run import Run
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
 from .clock import advance
-from .conftest import MakeKit
 from .runninghub import HANGING, Held, RunningHub
 
 

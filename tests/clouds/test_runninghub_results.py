@@ -12,9 +12,9 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import get_local_folder
 from tests.client import workflows
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit
 from .runninghub import DROPPED, NOT_FOUND, Fate, Held, Output, Reply, RunningHub, build_page, changes
 
 

@@ -21,9 +21,9 @@ from comfykit_jupyter.notebook.widget.writer import writer
 from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit
 from .runninghub import App, Fate, Field, Polls, Refusal, RunningHub, build_page, changes
 
 APP = "1937084629516193794"

@@ -11,9 +11,9 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit
 from .runninghub import LOST, Reply, RunningHub
 
 

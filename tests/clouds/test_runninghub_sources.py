@@ -14,9 +14,9 @@ from comfykit_jupyter import ComfyKit, ComfyKitError
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
 from tests.client.proxy import Served
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit
 from .runninghub import IDENTIFIERS, App, Field, Reply, RunningHub, changes
 
 APP = "1937084629516193794"

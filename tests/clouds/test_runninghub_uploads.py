@@ -15,9 +15,10 @@ from comfykit_jupyter.client.backends.runninghub import files
 from comfykit_jupyter.client.backends.runninghub import files as runninghub_files
 from tests.client import workflows
 from tests.client.proxy import Served
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW, ApiClient
-from .conftest import MakeKit, get_sent_values
+from .conftest import get_sent_values
 from .runninghub import (
     DROPPED,
     HANGING,

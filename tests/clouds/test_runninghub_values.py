@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKit, ParameterError
 from tests.client import workflows
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW
-from .conftest import MakeKit, get_sent_values
+from .conftest import get_sent_values
 from .runninghub import App, Fate, Field, RunningHub
 
 APP = "1937084629516193794"

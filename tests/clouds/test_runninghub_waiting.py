@@ -17,9 +17,10 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.running.run import Run
 from tests.client import workflows
 from tests.client.nodes import Gate
+from tests.kits import MakeKit
 
 from .api_client import WORKFLOW, ApiClient
-from .conftest import MakeKit, wait_until_running
+from .conftest import wait_until_running
 from .runninghub import Fate, Output, RunningHub, changes
 
 ROOT = Path(__file__).parents[2]

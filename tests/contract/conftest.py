@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import loop
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.conftest import Jobs, gate, jobs
 from tests.clouds.conftest import quick
+from tests.kits import MakeKit, closing_kits, hide_settings
 
 from .places import Place, open_place
 
 __all__ = ["gate", "jobs", "quick"]
 
-MakeKit = Callable[..., ComfyKit]
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the machine's own settings."""
-    for name in [name for name in os.environ if name.startswith(("COMFYUI_", "RUNNINGHUB_"))]:
-        monkeypatch.delenv(name)
+    hide_settings(monkeypatch)
 
 
 @pytest.fixture(params=["comfyui", "comfyapi", "runninghub"], scope="module")
@@ -45,16 +39,9 @@ def place(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Place]:
 
 @pytest.fixture
 def make_kit(place: Place, quick: None) -> Iterator[MakeKit]:
-    """A factory of kits for this backend. They are closed at the end."""
-    kits: list[ComfyKit] = []
-
-    def make(**options: Any) -> ComfyKit:
-        kits.append(place.make_kit(**options))
-        return kits[-1]
-
-    yield make
-    for kit in kits:
-        loop.call(kit.close())
+    """A function that creates kits for this backend."""
+    with closing_kits(place.make_kit) as make_kit:
+        yield make_kit
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from tests.client.conftest import Jobs
 from tests.client.nodes import Gate
 from tests.client.test_cancel import wait_for
 from tests.client.test_progress import Watcher
+from tests.kits import MakeKit
 
-from .conftest import MakeKit
 from .places import Place
 
 WORKFLOWS = Path(__file__).parents[2] / "notebooks/workflows"

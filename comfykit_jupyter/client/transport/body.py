@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from comfykit_jupyter.workflow.errors import one_line
@@ -63,6 +64,17 @@ async def iter_body(response: httpx.Response, limit: float) -> AsyncIterator[byt
             raise TooLarge(f"more than {int(limit) >> 20} MB")
     if unpacker is not None and received and not unpacker.eof:
         raise httpx.DecodingError("the compressed answer ends too early", request=response.request)
+
+
+async def save_chunks(chunks: AsyncIterator[bytes], target: Path) -> None:
+    """Write the chunks of a body to a file. If they do not all arrive, the file is removed."""
+    try:
+        with target.open("wb") as file:
+            async for chunk in chunks:
+                file.write(chunk)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 async def read_body(response: httpx.Response, limit: int) -> httpx.Response:

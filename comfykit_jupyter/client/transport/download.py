@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from comfykit_jupyter.client.errors import SourceError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, get_local_folder
 from comfykit_jupyter.client.transport.anonymous import open_url
-from comfykit_jupyter.client.transport.body import TooLarge, iter_body
+from comfykit_jupyter.client.transport.body import TooLarge, iter_body, save_chunks
 
 DOWNLOAD_TIMEOUT = 30.0
 """Seconds without a byte."""
@@ -24,13 +24,7 @@ async def fetch_file(url: str, *, tls: SSLContext | None = None, proxy: str | No
         SourceError: There is no answer, it is an error, or it is larger than `MAX_MEDIA_BYTES`.
     """
     copy = get_local_folder() / uuid.uuid4().hex
-    try:
-        with copy.open("wb") as file:
-            async for chunk in _iter_url(url, MAX_MEDIA_BYTES, tls, proxy):
-                file.write(chunk)
-    except BaseException:
-        copy.unlink(missing_ok=True)
-        raise
+    await save_chunks(_iter_url(url, MAX_MEDIA_BYTES, tls, proxy), copy)
     return copy
 
 

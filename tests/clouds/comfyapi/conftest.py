@@ -9,7 +9,8 @@ import pytest
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.comfyapi import backend, follow
 from comfykit_jupyter.sandbox import Sandbox
-from tests.client.conftest import MakeKit, _no_environment, gate, jobs, make_kit
+from tests.client.conftest import _no_environment, gate, jobs, make_kit
+from tests.kits import MakeKit
 
 from .double import KEY, Double
 from .proxied import Proxied

@@ -14,7 +14,7 @@ from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
 from comfykit_jupyter.client.backends.comfyapi import assets, follow
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client import workflows
-from tests.client.conftest import MakeKit
+from tests.kits import MakeKit
 
 from .double import KEY, Double, Output, Reply, set_status
 

@@ -15,8 +15,8 @@ import pytest
 from comfykit_jupyter import ComfyKitError
 from comfykit_jupyter.notebook.widget.writer import writer
 from tests.client import workflows
-from tests.client.conftest import MakeKit
 from tests.client.test_secrets import Elsewhere
+from tests.kits import MakeKit
 
 from .double import KEY, Double, Output, Reply, set_status
 

@@ -21,10 +21,11 @@ from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
 from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.settings import resolve_settings
 from tests.client import workflows
-from tests.client.conftest import Jobs, MakeKit
+from tests.client.conftest import Jobs
 from tests.client.nodes import GATES, Gate
 from tests.client.test_cancel import wait_for
 from tests.client.test_progress import Watcher
+from tests.kits import MakeKit
 
 from .proxied import Proxied
 

@@ -11,9 +11,9 @@ import pytest
 from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult, RunFailed
 from comfykit_jupyter.client.backends.comfyapi import backend, follow, sse
 from tests.client import workflows
-from tests.client.conftest import MakeKit
 from tests.client.test_cancel import wait_for
 from tests.client.test_progress import Watcher
+from tests.kits import MakeKit
 
 from .double import KEY, Double, Events, Job, Links, Output, Reply, set_status
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import mimetypes
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -19,12 +17,11 @@ from urllib.parse import quote, urljoin
 from comfykit_jupyter.client.backends.comfyapi.api import build_job_path, is_temporary
 from comfykit_jupyter.client.backends.retry import retry
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
+from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, build_upload_name, make_local_path, open_source
 from comfykit_jupyter.client.transport.anonymous import open_url
-from comfykit_jupyter.client.transport.body import TooLarge, iter_body
+from comfykit_jupyter.client.transport.body import TooLarge, iter_body, save_chunks
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import comfyapi as words
-from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api
@@ -60,8 +57,7 @@ class Assets:
             ServerError: It did not arrive.
             SourceError: It can't be read.
         """
-        sha256, _ = await asyncio.to_thread(compute_digest, source)
-        name = f"comfykit-{sha256[:24]}{suffix}"
+        name, _ = await asyncio.to_thread(build_upload_name, source, suffix)
         await self._api.connection.get_client()  # the locks belong to its event loop
         async with self._api.connection.lock_file(name):
             found = await retry(lambda: self._ensure(name, source), UPLOAD_PAUSES, is_temporary)
@@ -83,9 +79,7 @@ class Assets:
         return _parse_asset(await self._api.request("GET", f"/assets/{quote(known['id'], safe='')}"))
 
     async def _post_source(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
-        if isinstance(source, bytes):
-            return await self._post(name, io.BytesIO(source))
-        with source.open("rb") as content:
+        with open_source(source) as content:
             return await self._post(name, content)
 
     async def _post(self, name: str, content: IO[bytes]) -> Mapping[str, Any]:
@@ -110,9 +104,7 @@ async def download(api: Api, media: Media) -> Path:
     Raises:
         ServerError: The server can't be reached, or no longer has it.
     """
-    folder = get_local_folder() / uuid.uuid4().hex
-    folder.mkdir()
-    target = folder / to_safe_name(media.name)
+    target = make_local_path(media.name)
     try:
         try:
             await _save(api, build_content_path(media.query["id"]), target)
@@ -136,9 +128,7 @@ def build_content_path(id_: str) -> str:
 async def _save(api: Api, address: str, target: Path) -> None:
     try:
         async with open_content(api, address) as content:
-            with target.open("wb") as file:
-                async for chunk in content:
-                    file.write(chunk)
+            await save_chunks(content, target)
     except TooLarge as error:
         raise ServerError(f"{target.name} on {api.url} is too large: {error}") from None
 

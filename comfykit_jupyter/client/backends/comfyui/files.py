@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import uuid
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, compute_digest, get_local_folder
+from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, build_upload_name, make_local_path, open_source
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.transport.body import TooLarge, iter_body
-from comfykit_jupyter.workflow.file_names import to_safe_name
+from comfykit_jupyter.client.transport.body import TooLarge, iter_body, save_chunks
 
 if TYPE_CHECKING:
     import httpx
@@ -46,14 +43,11 @@ async def upload(server: FileServer, source: Path | bytes, suffix: str) -> str:
         ServerError: It did not arrive.
         SourceError: It can't be read.
     """
-    digest, size = await asyncio.to_thread(compute_digest, source)
-    name = f"comfykit-{digest[:24]}{suffix}"
+    name, size = await asyncio.to_thread(build_upload_name, source, suffix)
     async with server.lock_file(name):
         if await _has_file(server, name, size):
             return name
-        if isinstance(source, bytes):
-            return await _post(server, name, io.BytesIO(source), size)
-        with source.open("rb") as content:
+        with open_source(source) as content:
             return await _post(server, name, content, size)
 
 
@@ -93,15 +87,11 @@ async def download(server: FileServer, media: Media) -> Path:
     Raises:
         ServerError: The server can't be reached, or no longer has the file.
     """
-    folder = get_local_folder() / uuid.uuid4().hex
-    folder.mkdir()
-    target = folder / to_safe_name(media.name)
+    target = make_local_path(media.name)
     try:
         query = {key: part for key, part in media.query.items() if part}
         async with server.stream("/view", params=query) as response:
-            with target.open("wb") as file:
-                async for chunk in iter_body(response, MAX_MEDIA_BYTES):
-                    file.write(chunk)
+            await save_chunks(iter_body(response, MAX_MEDIA_BYTES), target)
     except TooLarge as error:
         raise ServerError(f"{media.name} on {server.url} is too large: {error}") from None
     except ServerError as error:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
-import uuid
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -15,11 +13,10 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.retry import Busy, backoff, retry
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, is_temporary
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError, SourceError
-from comfykit_jupyter.client.local_files import compute_digest, get_local_folder
+from comfykit_jupyter.client.local_files import build_upload_name, make_local_path, open_source
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
-from comfykit_jupyter.workflow.file_names import to_safe_name
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
@@ -58,13 +55,13 @@ class Files:
             ServerError: It did not arrive.
             SourceError: It can't be read, or is too large.
         """
-        digest, size = await asyncio.to_thread(compute_digest, content)
-        async with self._api.connection.lock_file(digest):
-            at, name = self._sent.get(digest + suffix, (float("-inf"), ""))
+        name, size = await asyncio.to_thread(build_upload_name, content, suffix)
+        async with self._api.connection.lock_file(name):
+            at, stored = self._sent.get(name, (float("-inf"), ""))
             if time.monotonic() - at > UPLOAD_LIFE:
-                name = await self._upload(content, f"comfykit-{digest[:24]}{suffix}", size, needed)
-                self._sent[digest + suffix] = (time.monotonic(), name)
-        return name
+                stored = await self._upload(content, name, size, needed)
+                self._sent[name] = (time.monotonic(), stored)
+        return stored
 
     async def _upload(self, content: Path | bytes, name: str, size: int, needed: Upload) -> str:
         """Upload by the newer route, or by the older one where the site lacks the newer one."""
@@ -94,7 +91,7 @@ class Files:
         """
 
         async def attempt() -> Answer:
-            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+            with open_source(content) as file:
                 answer = await self._api.send_file(path, {"file": (name, file)}, form)
             if answer.code in words.PASSING:
                 raise Busy(self._api.format_refusal(answer, what), code=answer.code)
@@ -119,9 +116,7 @@ class Files:
             path = self._copies.get(url)
             if path is None or not path.is_file():
                 fetched = await self._download(url, name)
-                folder = get_local_folder() / uuid.uuid4().hex
-                folder.mkdir()
-                path = self._copies[url] = fetched.rename(folder / to_safe_name(name))
+                path = self._copies[url] = fetched.rename(make_local_path(name))
         return path
 
     async def _download(self, url: str, name: str) -> Path:

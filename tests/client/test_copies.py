@@ -15,9 +15,9 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ExecuteResult, Media, ParameterError, RunFailed, ServerError
 from comfykit_jupyter.sandbox import Sandbox
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 WAYS: dict[str, Callable[[ExecuteResult], Any]] = {

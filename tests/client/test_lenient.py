@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ParameterError
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .proxy import Proxy
 
 FRAME = {"width": 16, "prompt": "a cat", "index": 1, "duration": 3.5}

@@ -14,9 +14,9 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.backends.comfyui import follow, socket
 from comfykit_jupyter.client.running.cancel import stop_waiting
 from comfykit_jupyter.client.running.run import Run
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import MakeKit
 from .nodes import Gate
 from .proxy import Proxy
 from .test_cancel import wait_for

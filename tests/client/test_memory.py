@@ -9,9 +9,10 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
 from comfykit_jupyter.client.backends.comfyui.memory import read_memory
+from tests.kits import MakeKit
 
 from . import workflows
-from .conftest import Jobs, MakeKit
+from .conftest import Jobs
 from .nodes import Gate
 from .proxy import Proxy
 

@@ -11,10 +11,10 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Proble
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.interface.suggestions import MODEL_SUFFIXES
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
-from comfykit_jupyter.workflow.parameters.suggestions import MODEL_SUFFIXES
 from comfykit_jupyter.workflow.prompt_check import check_prompt, is_unlisted_file
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.values.binding import Binding

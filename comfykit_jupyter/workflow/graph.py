@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
+from comfykit_jupyter.workflow.interface.app_mode import Place, find_app_outputs
+from comfykit_jupyter.workflow.interface.interface import build_interface
+from comfykit_jupyter.workflow.interface.words import to_words
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
-from comfykit_jupyter.workflow.parameters.app_mode import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target, build_target
-from comfykit_jupyter.workflow.parameters.suggestions import suggest_inputs
 from comfykit_jupyter.workflow.parameters.titles import Title, parse_title
 from comfykit_jupyter.workflow.spelling import find_nearest
 
@@ -25,10 +26,28 @@ _TITLE_LENGTH = 120
 _WORD = re.compile(r"[^\s\"'={}]{1,60}")
 
 
+@dataclass(frozen=True)
+class _Interface:
+    """The parameters of a workflow that has none in titles.
+
+    Attributes:
+        definitions: The definitions that it was built with.
+        parameters: The parameters by name.
+        names: Their names by what else they are called: the inputs that only they set, and the widgets of an app.
+    """
+
+    definitions: Definitions
+    parameters: Mapping[str, Parameter]
+    names: Mapping[Place | str, str]
+
+
 class WorkflowGraph(ABC):
     """The nodes of a workflow, and the names of what its user can set."""
 
     name: str
+    definitions: Definitions | None = None
+    """The node definitions that it was converted with; None if it was in API format."""
+    _interface: _Interface | None = None
 
     @property
     @abstractmethod
@@ -46,8 +65,49 @@ class WorkflowGraph(ABC):
 
     @cached_property
     def parameters(self) -> Mapping[str, Parameter]:
-        """The parameters by name: those in titles; without any, those that the workflow's app shows."""
-        return MappingProxyType(self._read_title_parameters() or self._read_app_parameters())
+        """The parameters by name: those in titles; without any, those that the workflow's author shows.
+
+        If the author shows none, too, they are the inputs that most people want to change.
+        """
+        return self.get_parameters()
+
+    def get_parameters(self, definitions: Definitions | None = None) -> Mapping[str, Parameter]:
+        """Return the parameters by name.
+
+        Args:
+            definitions: The server's node definitions. For a workflow in API format without parameters in titles, they
+                tell more about its inputs.
+        """
+        return self._title_parameters or self._get_interface(definitions).parameters
+
+    @cached_property
+    def _title_parameters(self) -> Mapping[str, Parameter]:
+        return MappingProxyType(self._read_title_parameters())
+
+    def _get_interface(self, definitions: Definitions | None) -> _Interface:
+        """Return the interface; the one of the last call if the definitions are the same."""
+        known = (self.definitions if self.definitions is not None else definitions) or {}
+        last = self._interface
+        if last is None or any(
+            known.get(each) is not last.definitions.get(each)
+            for each in {node["class_type"] for node in self.prompt.values()}
+        ):
+            last = self._interface = self._build_interface(known)
+        return last
+
+    def _build_interface(self, definitions: Definitions) -> _Interface:
+        titles = {id_: title.text for id_, title in self._titles.items()}
+        parameters: dict[str, Parameter] = {}
+        names: dict[Place | str, str] = {}
+        for row in build_interface(self.prompt, self.editor, titles, definitions):
+            targets = [build_target(self.prompt, *place) for place in row.places]
+            parameter = self._build_parameter(row.name, targets, required=False)
+            parameters[row.name] = replace(parameter, label=row.label, heading=row.heading)
+            if len(row.places) == 1:
+                names[row.places[0]] = row.name
+            if row.alias:
+                names[row.alias] = row.name
+        return _Interface(definitions, MappingProxyType(parameters), names)
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:
@@ -83,7 +143,8 @@ class WorkflowGraph(ABC):
         """Find a parameter by its name, or any input by its address.
 
         Args:
-            name: A name in a title, or an address: `3.cfg`, or `KSampler.cfg` if one node has that title or class.
+            name: The name of a parameter, or an address: `3.cfg`, or `KSampler.cfg` if one node has that title or
+                class.
             definitions: The server's node definitions; without them, only inputs in the workflow are found.
 
         Returns:
@@ -98,14 +159,22 @@ class WorkflowGraph(ABC):
             >>> Workflow.parse({"3": node}).find_parameter("KSampler.cfg").targets[0].node_id
             '3'
         """
-        if name in self.parameters:
-            return self.parameters[name]
+        if self._title_parameters:
+            names: Mapping[Place | str, str] = {}
+            parameters = self._title_parameters
+        else:
+            interface = self._get_interface(definitions)
+            names, parameters = interface.names, interface.parameters
+        if name in parameters or name in names:
+            return parameters[names.get(name, name)]
         head, found = "", 0
         for at in _find_dots(name):
             ids = self._find_nodes(name[:at])
             if len(ids) == 1 and self._has_input(ids[0], name[at + 1 :], definitions):
-                target = build_target(self.prompt, ids[0], name[at + 1 :])
-                return self._build_parameter(name, [target], required=False)
+                place = (ids[0], name[at + 1 :])
+                if place in names:
+                    return parameters[names[place]]
+                return self._build_parameter(name, [build_target(self.prompt, *place)], required=False)
             if ids and not found:
                 head, found = name[:at], at
         raise ParameterError([self._explain_unknown(name, head, name[found + 1 :], definitions)])
@@ -149,18 +218,6 @@ class WorkflowGraph(ABC):
                     required.add(marker.name)
         return {name: self._build_parameter(name, found, required=name in required) for name, found in targets.items()}
 
-    def _read_app_parameters(self) -> dict[str, Parameter]:
-        """Return the inputs of the workflow's app by the names of their widgets, or by address if two have the same."""
-        shown = find_app_inputs(self.editor, self.prompt) if self.editor is not None else []
-        counts = Counter(name for name, _ in shown)
-        parameters: dict[str, Parameter] = {}
-        for widget, places in shown:
-            name = widget if counts[widget] == 1 else self.build_address(*places[0])
-            parameters[name] = self._build_parameter(
-                name, [build_target(self.prompt, *place) for place in places], required=False
-            )
-        return parameters
-
     def _read_app_outputs(self) -> dict[str, str]:
         """Return the outputs of the workflow's app by the titles of their nodes, or by ID if two have the same."""
         shown = find_app_outputs(self.editor, self.prompt) if self.editor is not None else []
@@ -169,7 +226,9 @@ class WorkflowGraph(ABC):
 
     def _build_parameter(self, name: str, targets: list[Target], *, required: bool) -> Parameter:
         first = targets[0].node_id
-        return Parameter(name, tuple(targets), required, self.get_title(first), self.prompt[first]["class_type"])
+        class_type = self.prompt[first]["class_type"]
+        heading = self.get_heading(first)
+        return Parameter(name, tuple(targets), required, self.get_title(first), class_type, to_words(name), heading)
 
     @cached_property
     def _ids(self) -> Mapping[str, list[str]]:
@@ -207,26 +266,19 @@ class WorkflowGraph(ABC):
         if dot and (meant := find_nearest(node, self._ids)) is not None:
             meant = short_repr(f"{meant}.{rest}")
             return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such node: did you mean {meant}?")
-        if self.parameters:
-            guess = _format_guess(name, list(self.parameters))
+        parameters = self.get_parameters(definitions)
+        if parameters:
+            guess = _format_guess(name, _find_likely(name, parameters))
             return Problem(name, f"{one_line(name)}: {one_line(self.name)} has no such parameter{guess}")
-        examples = ", ".join(f'"{one_line(each)}"' for each in self._suggest_addresses(name, definitions))
-        hint = f"no parameters in titles: name an input by its node, such as {examples}"
-        return Problem(name, f"{one_line(name)}: {one_line(self.name)} has {hint}")
-
-    def _suggest_addresses(self, name: str, definitions: Definitions | None) -> list[str]:
-        """Return some addresses: of suggested inputs with this name, or of any suggested inputs, or of any input."""
-        offered = [self.build_address(*place) for place in suggest_inputs(self.prompt, definitions or {})]
-        if offered:
-            return [each for each in offered if each.endswith(f".{name}")][:5] or offered[:5]
         pairs = (
-            (id_, key)
+            self.build_address(id_, key)
             for id_, node in self.prompt.items()
             for key, value in node["inputs"].items()
             if not is_link(value)
         )
-        id_, key = next(pairs, ("3", "seed"))
-        return [self.build_address(id_, key) if id_ in self.prompt else f"{id_}.{key}"]
+        example = one_line(next(pairs, "3.seed"))
+        hint = f'has no parameters: name an input by its node, such as "{example}"'
+        return Problem(name, f"{one_line(name)}: {one_line(self.name)} {hint}")
 
 
 def _read_title(node: Mapping[str, Any]) -> str:
@@ -237,6 +289,16 @@ def _read_title(node: Mapping[str, Any]) -> str:
 
 def _find_dots(name: str) -> list[int]:
     return [at for at, char in enumerate(name[:_ADDRESS_LENGTH]) if char == "."]
+
+
+def _find_likely(name: str, parameters: Mapping[str, Parameter]) -> list[str]:
+    """Return the names of parameters that a name may mean: several nodes may have such an input, else all."""
+    named = [
+        each.name
+        for each in parameters.values()
+        if each.name.endswith(f".{name}") or any(target.field == name for target in each.targets)
+    ]
+    return named or list(parameters)
 
 
 def _format_guess(name: str, names: list[str]) -> str:

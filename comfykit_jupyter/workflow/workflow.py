@@ -139,7 +139,9 @@ class Workflow(WorkflowGraph):
             raise WorkflowError(
                 f"{one_line(self.name)} has no nodes that run: give it an output node, such as SaveImage"
             )
-        return Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
+        resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
+        resolved.definitions = definitions
+        return resolved
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
         """Return `extra_pnginfo` for a run, with the values of its prompt also in the editor's graph."""
@@ -214,7 +216,8 @@ class Workflow(WorkflowGraph):
     def fields(self, definitions: Definitions) -> tuple[Field, ...]:
         """Return the fields of a form: one for each parameter that accepts a value, in order of appearance.
 
-        Without any parameters, return the inputs that most people want to change, under their addresses.
+        Without parameters in titles, they are what the workflow's author shows, or the inputs that most people want to
+        change.
 
         Args:
             definitions: The server's node definitions, for types, bounds and choices.

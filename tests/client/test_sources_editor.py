@@ -142,21 +142,24 @@ def test_obvious_inputs_are_offered_with_names_that_run_accepts(kit: ComfyKit) -
     for graph in (make_file(canvas=None, save=None), kit.load(make_file(canvas=None, save=None)).prompt):
         fields = kit.fields(graph)
         names = [field.name for field in fields]
-        assert names[:2] == ["EmptyImage.width", "EmptyImage.height"]
+        assert names[:2] == ["width", "height"]
         assert not any("filename_prefix" in name for name in names)
         values = {field.name: field.default for field in fields}
-        assert kit.run(graph, {**values, "EmptyImage.width": 8}).image.pil().size == (8, 16)
+        assert kit.run(graph, {**values, "width": 8}).image.pil().size == (8, 16)
 
 
-def test_nodes_of_the_same_name_are_offered_by_id(kit: ComfyKit) -> None:
+def test_nodes_of_the_same_name_are_offered_by_what_they_feed(kit: ComfyKit) -> None:
     graph = make_file(canvas=None)
     graph["nodes"] += [
         make_node(5, "EmptyImage", None, 8, 8, 1, 0, outputs=[{"name": "IMAGE", "type": "IMAGE", "links": [2]}]),
         make_node(6, "PreviewImage", None, inputs=[{"name": "images", "type": "IMAGE", "link": 2}]),
     ]
     graph["links"].append([2, 5, 0, 6, 0, "IMAGE"])
-    assert [field.name for field in kit.fields(graph)][:2] == ["1.width", "1.height"]
-    assert kit.run(graph, {"5.width": 4, "1.width": 4}).status == "completed"
+    fields = kit.fields(graph)
+    assert [field.name for field in fields][:2] == ["empty_image_save_image.width", "empty_image_save_image.height"]
+    assert {field.group for field in fields} == {"Empty Image → Save Image", "Empty Image → Preview Image"}
+    result = kit.run(graph, {"5.width": 4, "empty_image_save_image.width": 4})  # the address of earlier versions, too
+    assert result.params["empty_image_preview_image.width"] == result.params["empty_image_save_image.width"] == 4
 
 
 def test_app_shows_its_inputs_and_names_its_outputs(kit: ComfyKit) -> None:

@@ -223,7 +223,7 @@ def test_explicit_seed_of_zero_is_kept() -> None:
 
 def test_other_default_seeds_are_recorded_unchanged() -> None:
     bound = bind({"3": make_node("KSampler", seed=5), "4": make_node("KSampler", seed=6)})
-    assert bound.seeds == {"3.seed": 5, "4.seed": 6}
+    assert bound.seeds == {"ksampler_1.seed": 5, "ksampler_2.seed": 6}
 
 
 def test_random_draws_a_seed_within_bounds() -> None:

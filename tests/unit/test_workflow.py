@@ -301,9 +301,9 @@ def test_unknown_name_is_rejected_with_a_suggestion(name: str, reason: str) -> N
     assert len(str(caught.value)) < 400
 
 
-def test_untitled_workflow_says_how_to_name_inputs() -> None:
-    with pytest.raises(ParameterError, match=r'"KSampler\.steps"'):
-        Workflow.parse({"3": make_node("KSampler", steps=20)}).find_parameter("steps")
+def test_workflow_without_parameters_says_how_to_name_inputs() -> None:
+    with pytest.raises(ParameterError, match=r'"SaveImage\.prefix"'):
+        Workflow.parse({"3": make_node("SaveImage", prefix="a")}).find_parameter("steps")
 
 
 def test_every_input_is_found_by_its_address() -> None:

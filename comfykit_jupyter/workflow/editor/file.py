@@ -89,11 +89,12 @@ class Node:
 
 @dataclass(slots=True)
 class Port:
-    """An input or an output of a subgraph, with the IDs of its links inside."""
+    """An input or an output of a subgraph, with the IDs of its links inside, and the label that its author gave it."""
 
     name: str
     type: str
     links: list[str]
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,12 @@ def _read_links(raw: Any, where: str) -> Iterator[tuple[str, Link]]:
 
 def _read_ports(data: Mapping[str, Any], key: str) -> list[Port]:
     return [
-        Port(to_text(each.get("name")), _read_type(each.get("type")), parse_ids(each.get("linkIds")))
+        Port(
+            to_text(each.get("name")),
+            _read_type(each.get("type")),
+            parse_ids(each.get("linkIds")),
+            to_text(each.get("label")),
+        )
         for each in to_list(data.get(key))
         if isinstance(each, Mapping)
     ]

@@ -76,6 +76,7 @@ def find_seed_bounds(specs: list[Input]) -> tuple[int, int]:
     """Return the smallest and largest seed that all these inputs accept, and the editor keeps exactly."""
     low = max(int(spec.min) if spec.min is not None else 0 for spec in specs)
     high = min([LARGEST_EXACT, *(int(spec.max) for spec in specs if spec.max is not None)])
+    low = 0 if low < 0 <= high else low  # a plain integer has no bounds, but a seed is never negative
     return (low, high) if low <= high else (low, low)
 
 

@@ -36,6 +36,8 @@ class Parameter:
         required: Whether it must be given: the workflow's own value is not used.
         node_title: The title of the first target's node.
         class_type: The class of that node.
+        label: What a form calls it.
+        heading: What a form writes over it and the other parameters of its node; "" if the label says enough.
 
     Example:
         >>> from comfykit_jupyter import Workflow
@@ -50,6 +52,8 @@ class Parameter:
     required: bool
     node_title: str
     class_type: str
+    label: str = ""
+    heading: str = ""
 
 
 def build_target(prompt: Mapping[str, Any], node_id: str, field: str, *, upload: bool = False) -> Target:

@@ -121,7 +121,7 @@ class _Binder:
         self.given = {target.place for value in checked.values() for target, _ in value.inputs}
         for value in checked.values():
             self.set_value(value)
-        declared = self.workflow.parameters
+        declared = self.workflow.get_parameters(self.definitions)
         for parameter in declared.values():
             if parameter.name not in checked:
                 self.keep_default(parameter)

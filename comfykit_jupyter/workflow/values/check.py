@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NoReturn, TypeGuard
 
@@ -58,11 +58,12 @@ class _Checker:
     def check(self, values: Mapping[str, Any], *, partial: bool) -> dict[str, CheckedValue]:
         missing = {name for name, value in values.items() if is_missing(value)}
         for name, value in values.items():
-            parameter = self.find_parameter(name if isinstance(name, str) else short_repr(name))
+            called = name if isinstance(name, str) else short_repr(name)
+            parameter = self.find_parameter(called)
             if parameter is not None and name not in missing:
-                self.check_parameter(parameter, value)
+                self.check_parameter(parameter, called, value)
         if not partial:
-            for parameter in self.workflow.parameters.values():
+            for parameter in self.workflow.get_parameters(self.definitions).values():
                 if parameter.required and (parameter.name not in values or parameter.name in missing):
                     self.check_given(parameter)
         if self.problems:
@@ -76,11 +77,15 @@ class _Checker:
             self.problems.extend(error.problems)
             return None
 
-    def check_parameter(self, parameter: Parameter, given: Any) -> None:
-        """Check a value for all inputs of its parameter; report a problem for each that can't accept it."""
+    def check_parameter(self, found: Parameter, called: str, given: Any) -> None:
+        """Check a value for all inputs of its parameter; report a problem for each that can't accept it.
+
+        Problems call the parameter as the user did, which may be by an address.
+        """
+        parameter = found if called == found.name else replace(found, name=called)
         value = to_plain_scalar(given)
         inputs = self.find_inputs(parameter)
-        random = isinstance(value, str) and value == RANDOM and all(each.is_seed(parameter.name) for each in inputs)
+        random = isinstance(value, str) and value == RANDOM and all(each.is_seed(found.name) for each in inputs)
         if random:
             value, _ = find_seed_bounds([each.spec for each in inputs])  # if any seed fits, the smallest does
         checked = []
@@ -97,7 +102,7 @@ class _Checker:
                 self.problems.extend(error.problems)
         if checked:
             kept = RANDOM if random else checked[0][1]
-            self.checked[parameter.name] = CheckedValue(parameter, kept, tuple(checked), random)
+            self.checked[found.name] = CheckedValue(found, kept, tuple(checked), random)
 
     def check_given(self, parameter: Parameter) -> None:
         """Report a required parameter of which an input got no value, not even by its address."""

@@ -12,7 +12,6 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
-from comfykit_jupyter.workflow.parameters.suggestions import suggest_inputs
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 
@@ -31,7 +30,7 @@ class Field:
         kind: What it accepts: `integer`, `number`, `seed`, `choice`, `toggle`, `text`, `multiline`, `image`, `video`,
             `audio` or `file`.
         node: Title of the node, or the name of its class.
-        group: Title that the workflow's author gave the node; empty if there is none.
+        group: Heading that stands over it and the other fields of its node; empty if its label says enough.
         node_id: ID of the node.
         class_type: Class of the node.
         tooltip: The server's help for the input.
@@ -46,6 +45,7 @@ class Field:
         label_on: Label of a toggle that is on.
         label_off: Label of a toggle that is off.
         advanced: Whether the server considers it advanced.
+        label: What a form calls it.
 
     Example:
         >>> field = next(field for field in kit.fields("text_to_image.json") if field.name == "width")
@@ -71,6 +71,7 @@ class Field:
     label_on: str
     label_off: str
     advanced: bool
+    label: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the field for a browser: integers past 2**53 - 1 as strings; long lists of choices only counted."""
@@ -94,10 +95,7 @@ def to_exact(value: Any) -> Any:
 
 def build_fields(workflow: WorkflowGraph, definitions: Definitions) -> tuple[Field, ...]:
     """Build fields as `Workflow.fields` does."""
-    offered = list(workflow.parameters.values()) or [
-        workflow.find_parameter(workflow.build_address(*place))
-        for place in suggest_inputs(workflow.prompt, definitions)
-    ]
+    offered = workflow.get_parameters(definitions).values()
     described = (_build_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
 
@@ -117,7 +115,7 @@ def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Def
         name=parameter.name,
         kind=kind,
         node=workflow.get_title(slot.node_id, definitions),
-        group=workflow.get_heading(slot.node_id),
+        group=parameter.heading,
         node_id=slot.node_id,
         class_type=workflow.prompt[slot.node_id]["class_type"],
         tooltip=spec.tooltip,
@@ -132,6 +130,7 @@ def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Def
         label_on=spec.label_on,
         label_off=spec.label_off,
         advanced=spec.advanced,
+        label=parameter.label,
     )
 
 

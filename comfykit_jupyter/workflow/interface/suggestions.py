@@ -10,9 +10,6 @@ from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.parameters.parameter import build_target
 
-_MAX_INPUTS = 100
-"""How many inputs are offered: a longer form helps nobody."""
-
 _PROMPTS = frozenset({"text", "prompt", "positive", "negative", "positive_prompt", "negative_prompt", "tags", "lyrics"})
 _PATTERNS = frozenset({"expression", "find", "regex_pattern", "replace"})
 """Long texts that are not prompt texts, such as search patterns."""
@@ -27,10 +24,12 @@ _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "stren
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
-def suggest_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> list[tuple[str, str]]:
-    """Return the inputs to offer, as (node ID, name): media and prompt texts, seeds, sizes, sampling, models."""
-    ranked = sorted(_rank_inputs(prompt, definitions), key=lambda each: each[0])
-    return [(node_id, field) for _, node_id, field in ranked[:_MAX_INPUTS]]
+def suggest_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> list[tuple[int, str, str]]:
+    """Return the inputs that most people want to change, as (rank, node ID, name), the lowest rank first.
+
+    The ranks are those of media, prompt texts, sizes, seeds, sampling and models.
+    """
+    return sorted(_rank_inputs(prompt, definitions), key=lambda each: each[0])
 
 
 def _rank_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> Iterator[tuple[int, str, str]]:
@@ -40,25 +39,26 @@ def _rank_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> Iterato
             continue
         for field in node["inputs"]:
             found = NodeInput.find(prompt, build_target(prompt, node_id, field), definitions)
-            rank = None if found.default is MISSING else _rank_input(found, node["class_type"])
+            rank = None if found.default is MISSING else rank_input(found, node["class_type"])
             if rank is not None:
                 yield rank, node_id, field
 
 
-def _rank_input(found: NodeInput, class_type: str) -> int | None:
+def rank_input(found: NodeInput, class_type: str) -> int | None:
     """Return how early an input comes, or None for one that is not offered."""
     kind, field = found.spec.kind, found.field
+    name = field.rpartition(".")[2]
     if found.media in MEDIA_KINDS:
         return 0
-    if kind == "text" and (found.spec.multiline or field in _PROMPTS) and field not in _PATTERNS:
+    if kind == "text" and (found.spec.multiline or name in _PROMPTS) and name not in _PATTERNS:
         return 1
     if field == "value" and class_type.startswith("Primitive"):
         return 1  # a value has a node of its own so that it can be changed
-    if found.is_seed(field):
+    if name in _SIZES and kind in ("integer", "number", "choice"):
         return 2
-    if field in _SIZES and kind in ("integer", "number", "choice"):
+    if found.is_seed(field):
         return 3
-    if field in _SAMPLING and kind in ("integer", "number"):
+    if name in _SAMPLING and kind in ("integer", "number"):
         return 4
     if isinstance(found.default, str) and found.default.lower().endswith(MODEL_SUFFIXES):
         return 5

@@ -186,6 +186,7 @@ def test_status_lists_runs_and_cancel_ends_them(page: Page) -> None:
     page.run('form = kit.form("text_to_image.json", steps=3000, width=256, height=256)\nrun = form.run()')
     cell = page.run("%comfykit status")
     assert "ComfyUI" in cell.stdout
+    assert "GB memory free" in cell.stdout
     prompt_id = page.value("run.prompt_id").strip("'")
     assert prompt_id in cell.stdout
     cell = page.run(f"%comfykit cancel {prompt_id[:8]}")

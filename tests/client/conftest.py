@@ -81,9 +81,10 @@ class Jobs:
         found: dict[str, Any] | None = self._http.get(f"/history/{prompt_id}").json().get(prompt_id)
         return found
 
-    def post(self, prompt: dict[str, Any]) -> str:
+    def post(self, prompt: dict[str, Any], extra_data: Any = None) -> str:
         """Post a job as another client would."""
-        answer = self._http.post("/prompt", json={"prompt": prompt}).raise_for_status().json()
+        body = {"prompt": prompt} | ({} if extra_data is None else {"extra_data": extra_data})
+        answer = self._http.post("/prompt", json=body).raise_for_status().json()
         return str(answer["prompt_id"])
 
 

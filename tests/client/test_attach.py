@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
+from comfykit_jupyter import ComfyKit, ComfyKitError, Progress, RunFailed
+from comfykit_jupyter.client.backends.comfyui import follow
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 from tests.kits import MakeKit
@@ -50,6 +51,61 @@ def test_finished_run_gives_its_result_again(kit: ComfyKit, make_kit: MakeKit) -
     )
     assert again.duration is not None
     assert again.image.pil().size == (32, 16)
+
+
+def test_attached_run_has_the_name_of_its_workflow(kit: ComfyKit, make_kit: MakeKit, tmp_path: Path) -> None:
+    file = tmp_path / "portrait.json"
+    file.write_text(json.dumps(workflows.picture()))
+    first = kit.run(file)
+    again = make_kit().attach(str(first.prompt_id)).result()
+    assert again.workflow_name == first.workflow_name == "portrait"
+
+
+@pytest.mark.parametrize(
+    "extra", [None, {}, {"comfykit_workflow": 7}, {"comfykit_workflow": "a\nb\x1b[31m" + "x" * 999}]
+)
+def test_name_of_a_job_from_elsewhere_is_one_line(extra: Any, kit: ComfyKit, jobs: Jobs) -> None:
+    prompt_id = jobs.post(workflows.picture(), extra)
+    name = kit.attach(prompt_id).result().workflow_name
+    assert name.isprintable()
+    assert len(name) <= 200
+
+
+@pytest.mark.parametrize("treatment", ["dead", "silent"])
+def test_attach_to_a_server_that_is_away_says_so_at_once(
+    treatment: str, make_kit: MakeKit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "SLOW", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # it accepts connections, and never answers
+        url = "http://127.0.0.1:1" if treatment == "dead" else f"http://127.0.0.1:{mute.getsockname()[1]}"
+        lines: list[str] = []
+        noted = threading.Event()
+
+        def note(progress: Progress) -> None:
+            lines.append(str(progress))
+            if progress.gives_up_in is not None:
+                noted.set()
+
+        run = make_kit(url, patience=0.3).attach("some-job")
+        run.subscribe(progress=note)
+        assert noted.wait(20)
+        assert "the server does not answer, trying for 0 s more" in lines[-1]
+        assert caplog.messages == [f"{url} does not answer: trying to attach to some-job for 0 s"]
+        with pytest.raises(RunFailed, match="given up"):
+            run.result(20)
+    assert len(caplog.messages) == 1
+
+
+def test_attach_waits_for_a_server_that_comes_back(proxy: Proxy, kit: ComfyKit, make_kit: MakeKit) -> None:
+    first = kit.run(workflows.picture())
+    away = threading.Event()
+    proxy.answer = lambda _: web.Response(status=502)
+    run = make_kit(proxy.url).attach(str(first.prompt_id))
+    run.subscribe(progress=lambda progress: away.set() if progress.gives_up_in is not None else None)
+    assert away.wait(20)
+    proxy.answer = lambda _: None
+    assert run.result(20).image.name == first.image.name
+    assert run.progress.gives_up_in is None
 
 
 def test_run_and_attached_run_have_the_same_times(

@@ -39,11 +39,16 @@ def test_job_is_found_by_the_suffix_of_its_run_id_and_cloud() -> None:
 
 def test_prompt_is_kept_exactly_after_the_end() -> None:
     job_log.add(CLOUD, "1-abc", "77", PROMPT)
-    assert job_log.read_prompt(CLOUD, "77") == PROMPT
+    assert (job_log.read_note(CLOUD, "77") or {})["prompt"] == PROMPT
     job_log.mark_ended(CLOUD, "77")
-    assert job_log.read_prompt(CLOUD, "77") == PROMPT
-    assert job_log.read_prompt(OTHER, "77") is None
-    assert job_log.read_prompt(CLOUD, "7") is None
+    assert (job_log.read_note(CLOUD, "77") or {})["prompt"] == PROMPT
+    assert job_log.read_note(OTHER, "77") is None
+    assert job_log.read_note(CLOUD, "7") is None
+
+
+def test_name_of_the_workflow_is_kept() -> None:
+    job_log.add(CLOUD, "1-abc", "77", PROMPT, "portrait")
+    assert (job_log.read_note(CLOUD, "77") or {})["workflow"] == "portrait"
 
 
 def test_last_finished_job_is_found_before_running_ones() -> None:
@@ -94,5 +99,5 @@ def test_unwritable_folder_and_damaged_entries_are_ignored(state: Path) -> None:
     (path,) = job_log.find_folder().iterdir()
     for damage in (b"", b"[1]", b'{"url": 1}', b"\xff\xfe", b"[" * 100_000):
         path.write_bytes(damage)
-        assert (job_log.find(CLOUD, "abc"), job_log.read_prompt(CLOUD, "1")) == ([], None)
+        assert (job_log.find(CLOUD, "abc"), job_log.read_note(CLOUD, "1")) == ([], None)
     assert time.time() - path.stat().st_mtime < job_log.LIFE

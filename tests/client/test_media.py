@@ -268,3 +268,24 @@ async def test_audio_and_videos_are_uploaded(name: str, workflow: Any, kit: Comf
     assert again.status == "completed", again.msg
     assert json.dumps(again.params) == json.dumps({"take": str(copy)})
     assert [media.kind for media in again.media] == [made.media[0].kind]
+
+
+def test_value_that_the_server_has_is_recorded_without_its_address(kit: ComfyKit, tmp_path: Path) -> None:
+    image = kit.run(workflows.picture()).image
+    name = f"{image.name} [output]"
+    for given in (image, str(image), name):
+        result = kit.run(workflows.inverted(), image=given)
+        assert result.params["image"] == result.changed["image"] == name
+        assert type(result.params["image"]) is str
+        assert result.prompt["1"]["inputs"]["image"] == name
+    again = kit.run(workflows.inverted(), result.params)
+    assert again.params == result.params
+    saved = str(image.save(tmp_path / "fox.png"))
+    assert kit.run(workflows.inverted(), image=saved).params["image"] == saved
+
+
+def test_output_of_another_server_is_recorded_by_its_name_here(proxy: Proxy, kit: ComfyKit, make_kit: MakeKit) -> None:
+    image = make_kit(proxy.url).run(workflows.picture()).image
+    result = kit.run(workflows.inverted(), image=image)
+    assert result.params["image"] == result.prompt["1"]["inputs"]["image"]
+    assert proxy.url not in str(result.params)

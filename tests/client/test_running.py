@@ -254,3 +254,12 @@ async def test_result_has_the_prompt_and_server(either: ComfyKit) -> None:
     assert result.params == {"width": 48, "height": 16, "color": 255}
     assert result.prompt["1"]["inputs"]["width"] == 48
     assert graph == workflows.picture()
+
+
+def test_dir_of_a_run_has_what_is_for_users(kit: ComfyKit) -> None:
+    run = kit.submit(workflows.picture())
+    names = [name for name in dir(run) if not name.startswith("_")]
+    wanted = ["cancel", "done", "id", "progress", "prompt_id", "result", "server", "status", "subscribe", "workflow"]
+    assert names == wanted
+    run.result()
+    assert [name for name in dir(kit.attach(run.prompt_id)) if not name.startswith("_")] == wanted

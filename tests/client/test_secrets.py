@@ -72,7 +72,7 @@ async def test_every_request_and_socket_carries_the_secrets(either: ComfyKit, pr
     for seen in proxy.seen:
         assert {name: seen.headers.get(name) for name in CARRIED} == CARRIED, seen.path
     (prompt,) = proxy.requests("POST", "/prompt")
-    assert json.loads(prompt.body)["extra_data"] == {"api_key_comfy_org": "the-api-key-secret"}
+    assert json.loads(prompt.body)["extra_data"]["api_key_comfy_org"] == "the-api-key-secret"
 
 
 async def test_every_request_and_socket_carries_what_the_address_holds(

@@ -56,6 +56,22 @@ def test_output_has_its_kind_and_can_be_saved(
     assert saved.read_bytes() == media.read() != b""
 
 
+def test_attached_run_has_the_name_of_its_workflow(place: Place, kit: ComfyKit, make_kit: MakeKit) -> None:
+    workflow = kit.load(place.name_workflow(workflows.picture()))
+    workflow.name = "portrait"
+    first = kit.run(workflow)
+    again = make_kit().attach(str(first.prompt_id)).result()
+    assert again.workflow_name == first.workflow_name == "portrait"
+
+
+def test_output_that_is_given_is_recorded_without_the_address_of_its_server(place: Place, kit: ComfyKit) -> None:
+    image = kit.run(place.name_workflow(workflows.picture())).image
+    inverted = place.name_workflow(workflows.inverted())
+    result = kit.run(inverted, image=image)
+    assert "://" not in result.params["image"]
+    assert kit.run(inverted, result.params).image.pil().tobytes() == result.image.pil().tobytes()
+
+
 def test_output_can_be_read_after_a_pickle(place: Place, kit: ComfyKit) -> None:
     image = kit.run(place.name_workflow(workflows.picture())).image
     again = pickle.loads(pickle.dumps(image))

@@ -290,6 +290,15 @@ class Backend(ABC):
     def find_remote_file(self, text: str) -> Any:
         """Return what stands in a prompt for a file on this server; None if the text is not its address or name."""
 
+    def spell_file(self, file: Any) -> str:
+        """Return how a file on this server is given as a value without the server's address; see `find_remote_file`.
+
+        Args:
+            file: Its address or name, or what stands for it in a prompt.
+        """
+        name = self.find_remote_file(str(file))
+        return name if isinstance(name, str) else str(file)
+
     @abstractmethod
     def reference_to(self, media: Media) -> Any:
         """Return what stands in a prompt for an output of an earlier run; None if it has to be uploaded."""

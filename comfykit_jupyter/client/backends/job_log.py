@@ -41,7 +41,7 @@ def find_folder() -> Path:
     return folder
 
 
-def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> None:
+def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workflow: str = "") -> None:
     """Add a job that a cloud has accepted. If that fails, nothing happens: the job runs all the same.
 
     Args:
@@ -49,12 +49,13 @@ def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any]) -> Non
         run_id: The run's own ID.
         prompt_id: The cloud's ID of the job.
         prompt: What the job was given, in API format.
+        workflow: The name of its workflow.
     """
     try:
         find_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_old()
         path = _build_path(url, prompt_id)
-        content = {"url": url, "run": run_id, "job": prompt_id, "prompt": prompt}
+        content = {"url": url, "run": run_id, "job": prompt_id, "prompt": prompt, "workflow": workflow}
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - only its owner may read it
             json.dump(content, file)
@@ -82,13 +83,12 @@ def find(url: str, ending: str) -> list[str]:
     return [job for _, job in [*sorted(ended)[-1:], *sorted(unfinished)]]
 
 
-def read_prompt(url: str, prompt_id: str) -> Mapping[str, Any] | None:
-    """Return the prompt of a job; None if there is no note of it."""
+def read_note(url: str, prompt_id: str) -> Mapping[str, Any] | None:
+    """Return the note of a job, with its `prompt` and the name of its `workflow`; None if there is none."""
     with contextlib.suppress(OSError, RuntimeError):
         path = _build_path(url, prompt_id)
         note = _read(path) or _read(path.with_suffix(_ENDED))
-        prompt = note.get("prompt")
-        return prompt if isinstance(prompt, dict) and note.get("job") == prompt_id else None
+        return note if isinstance(note.get("prompt"), dict) and note.get("job") == prompt_id else None
     return None
 
 

@@ -113,8 +113,13 @@ class Media(str):
 
     @property
     def server_name(self) -> str:
-        """The name that nodes of a ComfyUI server use for it, as in `from_name`; in a cloud its address."""
-        return format_annotated_name(self.query) if "type" in self.query else str(self)
+        """How it is given as a value: the name that a ComfyUI server's nodes use, as in `from_name`.
+
+        On Comfy API v2 it is `asset:ID`, and on RunningHub its address.
+        """
+        if "type" in self.query:
+            return format_annotated_name(self.query)
+        return f"asset:{self.query['id']}" if "id" in self.query else str(self)
 
     @property
     def path(self) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,8 +18,18 @@ from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.progress.records import find_queued_items, read_binding
+from comfykit_jupyter.workflow.progress.records import (
+    WORKFLOW_NAME,
+    find_queued_items,
+    read_binding,
+    read_workflow_name,
+)
 from comfykit_jupyter.workflow.workflow import Workflow
+
+logger = logging.getLogger(__name__)
+
+VERSION_TIMEOUT = 1.0
+"""Seconds that the end of a run waits for the server's version."""
 
 
 class AttachedRun(Run):
@@ -29,6 +41,7 @@ class AttachedRun(Run):
 
     def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
         super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
+        self._is_reported = False
         self.changed_at = time.monotonic()  # a queue that was read earlier, for another run, may not contain it
 
     async def wait_for_result(self) -> ExecuteResult:
@@ -42,13 +55,28 @@ class AttachedRun(Run):
 
     async def _execute(self) -> None:
         """Follow the job."""
-        if self._server.has_object_info:
-            await self._server.status()  # for the version in the result; an unreachable server is waited for
+        asking = asyncio.ensure_future(self._server.status()) if self._server.has_object_info else None
         if not self._server.accepts_client_ids and (
-            prompt := await asyncio.to_thread(job_log.read_prompt, self.server, self.id)
+            note := await asyncio.to_thread(job_log.read_note, self.server, self.id)
         ):
-            self._read_item([0, self.id, prompt])  # the cloud does not return it
-        await self._server.follow(self, listen=True, lost=True)
+            extra = {WORKFLOW_NAME: note.get("workflow")}
+            self._read_item([0, self.id, note["prompt"], extra])  # the cloud does not return it
+        try:
+            await self._server.follow(self, listen=True, lost=True)
+            if asking is not None:  # it learns the version for the result
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await loop.wait_for(asking, VERSION_TIMEOUT)
+        finally:
+            if asking is not None:
+                asking.cancel()
+
+    def on_silence(self, gives_up_at: float | None) -> None:
+        """Say at once that the server is away: nothing has been seen of the job yet."""
+        if gives_up_at is not None and not self._is_reported:
+            left = max(0.0, gives_up_at - time.monotonic())
+            logger.warning("%s does not answer: trying to attach to %s for %.0f s", self.server, self.prompt_id, left)
+        self._is_reported = gives_up_at is not None
+        super().on_silence(gives_up_at)
 
     @property
     def sent(self) -> bool:
@@ -96,7 +124,8 @@ class AttachedRun(Run):
         if not isinstance(prompt, dict):
             return
         try:
-            workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
+            name = read_workflow_name(extra) or "workflow"
+            workflow = Workflow.parse({"prompt": prompt, "extra_data": extra}, name)
         except WorkflowError:
             return  # its outputs can be read without it
         self._set_workflow(workflow, read_binding(workflow))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FOR_USERS = frozenset(
+    {"cancel", "done", "id", "progress", "prompt_id", "result", "server", "status", "subscribe", "workflow"}
+)
+
 
 class Run(ExecutableRun):
     """One submission of a workflow; created by `ComfyKit.submit`, which returns it at once.
@@ -55,6 +59,10 @@ class Run(ExecutableRun):
     def __repr__(self) -> str:
         name = self.prompt_id if self.prompt_id.isdecimal() else self.prompt_id[:8]  # long numbers begin alike
         return f"<Run {name} {self.progress}>"
+
+    def __dir__(self) -> list[str]:
+        """Return the names that are for users; the others are public for the rest of the package only."""
+        return [name for name in super().__dir__() if name.startswith("__") or name in _FOR_USERS]
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Run can't be pickled: pickle its prompt_id for kit.attach, or its result()")

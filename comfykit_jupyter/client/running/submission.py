@@ -18,6 +18,7 @@ from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryA
 from comfykit_jupyter.client.errors import ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import late
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Submission:
         self._expand_choices = expand_choices
         self._warnings: list[str] = []
         self._prompt: Mapping[str, Any] = {}
+        self._name = ""
         self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
@@ -155,17 +157,20 @@ class Submission:
             ComfyKitError: A file can't be read, or the server does not accept it.
         """
         for needed in binding.uploads:
-            binding.place(needed, await self._send_file(needed))
+            binding.place(needed, *await self._send_file(needed))
 
-    async def _send_file(self, needed: Upload) -> Any:
+    async def _send_file(self, needed: Upload) -> tuple[Any, str | None]:
+        """Return what stands in the prompt for a file, and how it is spelled as a value if it is on the server."""
         source = await read_media(needed, self._server)
         if self.recorder is not None:
             await self.recorder.record_input(self._id, needed, source)
         if isinstance(source, RemoteFile):
-            return source.name
+            given = needed.value
+            return source.name, given.server_name if isinstance(given, Media) else self._server.spell_file(str(given))
         self._note(f"uploading {needed.parameter}")
         try:
-            return await self._server.upload(source.content, source.suffix, needed)
+            name = await self._server.upload(source.content, source.suffix, needed)
+            return name, self._server.spell_file(name) if isinstance(needed.value, Media) else None
         finally:
             if source.temporary and isinstance(source.content, Path):
                 source.content.unlink(missing_ok=True)
@@ -181,7 +186,7 @@ class Submission:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
-        self._prompt = binding.prompt
+        self._prompt, self._name = binding.prompt, workflow.name
         order = Order(self._id, workflow, binding, extra)
         await self._server.prepare(order, self._note)
         if self.recorder is not None and (
@@ -234,7 +239,7 @@ class Submission:
             if self.recorder is not None:
                 self.recorder.record_accepted(self._id, self.prompt_id)
             if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
-                log = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt)
+                log = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt, self._name)
                 asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None

@@ -6,12 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.values.binding import Binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
 QUEUE_PARTS = ("queue_running", "queue_pending")
+WORKFLOW_NAME = "comfykit_workflow"
+"""The key in a job's `extra_data` that has the name of its workflow: a server keeps it, and does not use it."""
 
 
 def read_binding(workflow: Workflow) -> Binding:
@@ -119,6 +122,12 @@ def keep_ids(_part: str, item: Any, *, whole: Collection[str] = ()) -> Any:
     extra = item[3] if len(item) > 3 else None
     client = extra.get("client_id") if isinstance(extra, dict) else None
     return [item[0], item[1], {}, {} if client is None else {"client_id": client}, []]
+
+
+def read_workflow_name(extra_data: Any) -> str:
+    """Return the name of a job's workflow, if it was submitted by this package; else ""."""
+    name = extra_data.get(WORKFLOW_NAME) if isinstance(extra_data, Mapping) else None
+    return one_line(name, 200) if isinstance(name, str) else ""
 
 
 def find_queued_ids(items: Any) -> set[str]:

@@ -66,12 +66,20 @@ class Binding:
     inputs: dict[tuple[str, str], Any]
     drawn: dict[tuple[str, str], str] = attribute(default_factory=dict)
 
-    def place(self, upload: Upload, name: str) -> None:
-        """Set the input of an upload to the name of the file on the server."""
+    def place(self, upload: Upload, name: Any, spelling: str | None = None) -> None:
+        """Set the input of an upload.
+
+        Args:
+            upload: The upload.
+            name: What stands in the prompt for the file on the server.
+            spelling: How the value of a file that the server has is recorded; without it, a path stays as it is.
+        """
         self.prompt[upload.node_id]["inputs"][upload.field] = name
         self.inputs[upload.node_id, upload.field] = name
         given = self.params.get(upload.parameter)
-        if not isinstance(given, str):  # a result can't keep bytes or an image
+        if spelling is not None:
+            self.params[upload.parameter] = spelling
+        elif not isinstance(given, str):  # a result can't keep bytes or an image
             self.params[upload.parameter] = str(given) if hasattr(given, "__fspath__") else name
 
 

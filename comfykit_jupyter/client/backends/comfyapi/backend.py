@@ -54,6 +54,10 @@ _CLOCKS = 2.0
 _RUNNING = ("running", "canceling")
 
 
+ASSET = "asset:"
+"""What stands before the ID of a file where it is given as a value."""
+
+
 class ComfyAPI(Backend):
     """One server. It lives on the background loop, but can be created in any thread."""
 
@@ -77,9 +81,15 @@ class ComfyAPI(Backend):
         return {}
 
     def find_remote_file(self, text: str) -> Any:
-        """Return what stands in a prompt for a file of this server, given by its address."""
-        found = re.fullmatch(rf"{re.escape(self._api.base)}/assets/([0-9a-fA-F-]{{36}})/content", text)
-        return words.build_asset(found[1]) if found else None
+        """Return what stands in a prompt for a file of this server, given by its address or as `asset:ID`."""
+        spelling = self.spell_file(text)
+        return words.build_asset(spelling.removeprefix(ASSET)) if spelling.startswith(ASSET) else None
+
+    def spell_file(self, file: Any) -> str:
+        """Return `asset:ID` for a file of this server."""
+        text = f"{ASSET}{file['info']['id']}" if words.is_asset(file) else str(file)
+        found = re.fullmatch(rf"(?:{re.escape(self._api.base)}/assets/|{ASSET})([0-9a-fA-F-]{{36}})(/content)?", text)
+        return f"{ASSET}{found[1]}" if found and ("://" in text) is bool(found[2]) else text
 
     def reference_to(self, media: Media) -> Any:
         """Return what stands in a prompt for an output; None where nodes can't read it.

@@ -23,8 +23,9 @@ from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, parse_body
+from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS, find_queued_items, keep_ids
+from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS, WORKFLOW_NAME, find_queued_items, keep_ids
 from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
@@ -163,13 +164,12 @@ class ComfyUI(Backend):
             "client_id": self.events.client_id,
             "prompt_id": order.id,
         }
-        extra: dict[str, Any] = {}
+        extra: dict[str, Any] = {WORKFLOW_NAME: one_line(order.workflow.name, 200)}
         if order.extra_pnginfo:
             extra["extra_pnginfo"] = order.extra_pnginfo
         if self._settings.api_key:
             extra["api_key_comfy_org"] = self._settings.api_key
-        if extra:
-            body["extra_data"] = extra
+        body["extra_data"] = extra
         content = json.dumps(body, allow_nan=False).encode()
         response = await self.api.request(
             "POST",

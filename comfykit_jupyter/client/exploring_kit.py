@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.explore.runs import Runs
+    from comfykit_jupyter.explore.sweep import Sweep
 
 DEFAULT_RUNS = "runs"
 """The folder that sweeps use without being told, below the current one."""
@@ -51,6 +53,38 @@ class ExploringKit(WorkflowKit):
             with contextlib.suppress(TimeoutError):
                 loop.call(wait_until_kept(folder), KEPT_TIMEOUT)
         return Runs(open_ledger(folder), cast("ComfyKit", self))
+
+    def sweep(self, workflow: Any, values: Mapping[str, Any] | None = None, /, *, over: Any, **more: Any) -> Sweep:
+        """Plan runs of a workflow for all combinations of some values. Nothing is sent before `start()` or `wait()`.
+
+        Args:
+            workflow: As for `run`.
+            values: Values that all points share, by parameter name.
+            over: The axes: a dict of lists, `seeds(4)`, `replace(…)`, `lora(…)` or `wildcards(…)` by parameter name; or
+                a list of dicts, or a DataFrame, for paired values.
+            more: More values that all points share, as keywords.
+
+        Returns:
+            The sweep. Made again, also in a new kernel, it has what is done already.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, or an axis is not one.
+
+        Example:
+            sweep = kit.sweep("portrait.json", prompt="a fox", over={"cfg": [3, 4.5, 6], "seed": seeds(4)})
+            sweep.wait().df
+        """
+        from comfykit_jupyter.explore.ledger import open_ledger
+        from comfykit_jupyter.explore.preparation import Preparation, Salts
+        from comfykit_jupyter.explore.sweep import Sweep
+
+        ledger = open_ledger(self._get_runs_folder())
+        preparation = Preparation(*self._locate(workflow), {**(values or {}), **more}, over, Salts(ledger).find)
+        return Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
+
+    def _get_runs_folder(self) -> Path:
+        """Return the folder for runs: sweeps use one without being told."""
+        return self._settings.runs or Path(DEFAULT_RUNS).resolve()
 
     def _get_recorder(self) -> RunRecorder | None:
         """Return what keeps the runs of this kit, if a folder is set."""

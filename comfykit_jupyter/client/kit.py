@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.client.running.attached import AttachedRun
+    from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding
@@ -238,14 +240,26 @@ class ComfyKit(ExploringKit):
         id_ = given.strip(" \t\r\n") if isinstance(given, str) else ""  # it may be copied from a page
         if not id_:
             raise ComfyKitError(f"attach: prompt_id must be the ID of a job, as text, not {short_repr(prompt_id)}")
+        return self.prepare_attached(id_).start()
+
+    def prepare_attached(self, prompt_id: str) -> AttachedRun:
+        """Return what watches a job, to be started."""
         from comfykit_jupyter.client.running.attached import AttachedRun
 
-        backend = self._get_backend(find_backend_of_job(id_, self._settings))
-        return AttachedRun(backend, id_, raise_on_error=self._settings.raise_on_error).start()
+        backend = self._get_backend(find_backend_of_job(prompt_id, self._settings))
+        return AttachedRun(backend, prompt_id, raise_on_error=self._settings.raise_on_error)
 
-    def prepare_bound(self, workflow: Workflow, binding: Binding, definitions: Definitions) -> Run:
+    def prepare_bound(
+        self,
+        workflow: Workflow,
+        binding: Binding,
+        definitions: Definitions,
+        *,
+        id: str | None = None,  # noqa: A002 - as in Run
+        recorder: RunRecorder | None = None,
+    ) -> Run:
         """Return a run to be started, with values that `Workflow.bind` has checked and set; see `Submission`."""
-        return self._prepare(workflow, binding.params, bound=(binding, definitions))
+        return self._prepare(workflow, binding.params, id=id, bound=(binding, definitions), recorder=recorder)
 
     def _prepare(
         self,
@@ -257,6 +271,7 @@ class ComfyKit(ExploringKit):
         bound: tuple[Binding, Definitions] | None = None,
         lenient: bool = False,
         expand_choices: bool = True,
+        recorder: RunRecorder | None = None,
     ) -> Run:
         """Return a run that is not started yet: an interrupt can't lose it."""
         source, backend = self._locate(workflow)
@@ -271,7 +286,7 @@ class ComfyKit(ExploringKit):
             bound=bound,
             lenient=lenient,
             expand_choices=expand_choices and self._settings.expand_choices,
-            recorder=self._get_recorder(),
+            recorder=recorder or self._get_recorder(),
         )
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:

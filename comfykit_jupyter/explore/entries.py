@@ -9,7 +9,7 @@ from typing import Any
 from comfykit_jupyter.explore.objects import is_hash
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
-MARKS = ("star", "rating", "rejected", "note")
+MARKS = ("star", "rating", "rejected", "note", "score")
 """The marks that have one value; tags are a set."""
 _MAX_OUTPUTS = 10_000
 
@@ -84,6 +84,7 @@ class SweepEntry:
     axes: list[dict[str, Any]] = field(default_factory=list)
     salt: str = ""
     generation: int = 0
+    since: str = ""
     kind: str = "sweep"
     at: str = ""
 
@@ -184,7 +185,11 @@ class Entries:
             id_, "salt", (generation, _invert(at), _invert(file))
         ):  # of two that began at once, the first
             entry = self.sweeps.setdefault(id_, SweepEntry(id_))
-            entry.salt, entry.generation = _read_text(event, "salt"), generation
+            entry.salt, entry.generation, entry.since = (
+                _read_text(event, "salt"),
+                generation,
+                _read_text(event, "since"),
+            )
         if self._is_newer(id_, "sweep", (at, file)):
             entry = self.sweeps.setdefault(id_, SweepEntry(id_))
             entry.name, entry.workflow, entry.at = (_read_text(event, each) for each in ("name", "workflow", "at"))

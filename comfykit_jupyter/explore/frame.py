@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.recorder import to_line
 from comfykit_jupyter.explore.row import Row
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from comfykit_jupyter.explore.point_rows import PointRows
 
 COLUMNS = (
     "status",
@@ -28,7 +31,7 @@ COLUMNS = (
 """What every row has, beside its values."""
 
 
-def build_records(rows: Iterable[Row], scores: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def build_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """Return rows as dicts: `id`, `at`, `workflow`, the values by name, the first output, then `COLUMNS`.
 
     A value that has the name of a column is called `param.NAME`.
@@ -40,10 +43,22 @@ def build_records(rows: Iterable[Row], scores: dict[str, Any] | None = None) -> 
         media = row.media
         record: dict[str, Any] = {"id": row.id, "at": row.at, "workflow": row.workflow_name, **params}
         record["media"] = media[0] if media else next(iter(row.texts), None)
-        record |= {name: getattr(row, name) for name in COLUMNS if name != "score"}
-        record["score"] = (scores or {}).get(row.id)
+        record |= {name: getattr(row, name) for name in COLUMNS}
         record["tags"] = sorted(row.tags)
         records.append(record)
+    return records
+
+
+def build_point_records(sweep: PointRows) -> list[dict[str, Any]]:
+    """Return the points of a sweep as dicts: the axes' values first; a point that was not run has its status only."""
+    records = []
+    for point, state in zip(sweep.points, sweep.states, strict=True):
+        run_id = sweep.get_run_id(point.index)
+        found = build_records([sweep[point.index]])[0] if run_id else {"id": ""}
+        found["status"] = found.get("status", state) if state == "completed" else state
+        records.append(
+            {**to_line(point.labels), **{name: each for name, each in found.items() if name not in point.labels}}
+        )
     return records
 
 

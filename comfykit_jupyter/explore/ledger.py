@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
@@ -92,6 +93,10 @@ class Ledger:
             return self.journal.compact(
                 lambda event: event["event"] == "forgotten" or not _names_one_of(event, forgotten)
             )
+
+    def is_kept(self, digest: str) -> bool:
+        """Return whether a file is here, or at least its thumbnail."""
+        return bool(digest) and (self.store.find(digest) is not None or self.store.has_thumbnail(digest))
 
     # -- templates -----------------------------------------------------------------------------------------------------
 
@@ -216,6 +221,14 @@ def _check_mark(name: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 5:
             raise ComfyKitError(f"rating must be an integer from 0 to 5, not {short_repr(value)}")
         return value
+    if name == "score":
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise ComfyKitError(f"score must be a number, not {short_repr(value)}")
+        return number
     if not isinstance(value, str) or len(value) > MAX_NOTE:
         raise ComfyKitError(f"note must be text of at most {MAX_NOTE:,} characters")
     return value

@@ -122,6 +122,10 @@ class ObjectStore:
                 if folder.is_dir():
                     yield from folder.iterdir()
 
+    def has_thumbnail(self, digest: str) -> bool:
+        """Return whether there is a thumbnail of a file."""
+        return is_hash(digest) and self._build_thumbnail_path(digest).is_file()
+
     def get_thumbnail(self, digest: str) -> bytes | None:
         """Return a WebP image within 256 × 256 pixels of an image or video, made when it is first asked for."""
         if not _HASH.fullmatch(digest):

@@ -148,6 +148,11 @@ class LedgerRecorder:
         """The number of runs whose end, or whose outputs, are not kept yet."""
         return len(self._writing)
 
+    def find_prompt_id(self, run_id: str) -> str:
+        """Return the server's ID of a run that was sent."""
+        entry = self._ledger.read().runs.get(run_id)
+        return (entry.prompt_id if entry is not None else "") or run_id
+
     def adopt(self, run_id: str) -> None:
         """Record the end of a run that an earlier process has sent."""
         self._sent.add(run_id)

@@ -125,12 +125,8 @@ class Row:
         entry = self._entry
         if entry.status != "completed" or not any(output.name for output in entry.outputs):
             return entry.status
-        is_lost = entry.kept and not any(self._is_here(each.hash) for each in entry.outputs if each.name)
+        is_lost = entry.kept and not any(self._ledger.is_kept(each.hash) for each in entry.outputs if each.name)
         return "lost" if is_lost else "completed"
-
-    def _is_here(self, digest: str) -> bool:
-        store = self._ledger.store
-        return bool(digest) and (store.find(digest) is not None or store.get_thumbnail(digest) is not None)
 
     @property
     def error(self) -> str:
@@ -275,6 +271,16 @@ class Row:
     @note.setter
     def note(self, value: str) -> None:
         self._ledger.mark(self.id, {"note": value})
+
+    @property
+    def score(self) -> float | None:
+        """A number of yours, as from `Sweep.score`; None for none."""
+        value = self._get_mark("score")
+        return value if isinstance(value, float) else None
+
+    @score.setter
+    def score(self, value: float) -> None:
+        self._ledger.mark(self.id, {"score": value})
 
     @property
     def tags(self) -> frozenset[str]:

@@ -1,0 +1,278 @@
+"""`Engine`: runs the points of a sweep on workers. Everything here happens on the background loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.pool import PooledJob
+from comfykit_jupyter.explore.plan import Step, order_points
+from comfykit_jupyter.workflow.errors import one_line
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.pool import Worker
+    from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.explore.preparation import Prepared
+    from comfykit_jupyter.explore.recorder import LedgerRecorder
+    from comfykit_jupyter.workflow.progress.state import Progress
+
+logger = logging.getLogger(__name__)
+
+State = Literal["waiting", "running", "completed", "failed", "cancelled", "unknown", "invalid"]
+"""The state of a point. `unknown`: its job may still run in a cloud, and is never sent again by itself."""
+EQUAL_ERRORS = 3
+"""Equal errors in a row after which a sweep pauses itself."""
+RETRY_INTERVAL = 2.0
+"""Seconds between two looks at a server that is away."""
+_MEMORY = ("out of memory", "outofmemory", "cuda error: memory", "allocation on device", "mps backend out of memory")
+_MEMORY_ADVICE = "smaller batch_size or size"
+_MAY_RUN = frozenset({"unreachable", "unknown", "timeout"})
+
+_FIRST_STATES: dict[str, State] = {
+    "have": "completed",
+    "failed": "failed",
+    "unknown": "unknown",
+    "invalid": "invalid",
+}
+
+
+class Engine:
+    """Runs the points of a sweep; it can be paused and started again.
+
+    Args:
+        prepared: The points.
+        steps: What is done with each of them.
+        workers: Where they run.
+        recorder: Keeps the runs.
+        find_elsewhere: Returns a worker for a server that is none of these: a run may have been sent there before.
+        on_change: Called with the index of a point after each change of its state, and with -1 for all others.
+
+    Attributes:
+        states: The state of each point.
+        run_ids: The run of each point, as far as there is one.
+        errors: Why points failed.
+        progress: How far the running ones are.
+        paused: Why no point is sent at the moment; "" if points are.
+        away: What the sweep waits for; "" for nothing.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        steps: Sequence[Step],
+        workers: Sequence[Worker],
+        recorder: LedgerRecorder,
+        find_elsewhere: Callable[[str], Worker],
+        on_change: Callable[[int], None],
+    ) -> None:
+        self._prepared = prepared
+        self._steps = list(steps)
+        self._workers = workers
+        self._recorder = recorder
+        self._find_elsewhere = find_elsewhere
+        self._on_change = on_change
+        self.states: list[State] = [_FIRST_STATES.get(step.action, "waiting") for step in steps]
+        self.run_ids = [step.run_id for step in steps]
+        self.errors: dict[int, str] = {}
+        self.progress: dict[int, Progress] = {}
+        self.paused = ""
+        self.away = ""
+        self.seconds: list[float] = []
+        self._waiting: list[int] = []
+        self._running: dict[int, tuple[Worker, str]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
+        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        self._out_of_memory: set[int] = set()
+        self._alone = asyncio.Lock()
+        self._twins: dict[str, list[int]] = {}
+
+    async def drive(self) -> None:
+        """Run all points that wait, until none is left or the sweep is paused."""
+        self.paused = ""
+        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        todo = [index for index, state in enumerate(self.states) if state == "waiting"]
+        self._waiting = order_points(self._prepared.models, self._drop_twins(todo))
+        followed = [index for index in self._waiting if self._steps[index].action != "send"]
+        self._waiting = followed + [index for index in self._waiting if self._steps[index].action == "send"]
+        pulls = [self._pull(worker) for worker in self._workers for _ in range(worker.depth)]
+        try:
+            await asyncio.gather(*pulls)
+            while self._keeping:
+                await asyncio.wait(self._keeping)
+        finally:
+            self.away = ""
+            self._on_change(-1)
+
+    def _drop_twins(self, indices: Sequence[int]) -> list[int]:
+        """Return points without those that have the key of another one: they get its run."""
+        self._twins = {}
+        for index in indices:
+            self._twins.setdefault(self._prepared.keys[index], []).append(index)
+        return [twins[0] for twins in self._twins.values()]
+
+    def pause(self, why: str) -> None:
+        """Send no more points; those that run end."""
+        if not self.paused:
+            self.paused = why
+            self._on_change(-1)
+
+    async def cancel(self) -> None:
+        """Cancel the points that run, and nobody else's."""
+        await asyncio.gather(*(worker.cancel(run_id) for worker, run_id in list(self._running.values())))
+
+    def retry(self, indices: Sequence[int]) -> None:
+        """Let points wait again that have ended."""
+        for index in indices:
+            self._steps[index] = Step("send")
+            self.errors.pop(index, None)
+            self._set(index, "waiting")
+
+    # -- one point -----------------------------------------------------------------------------------------------------
+
+    async def _pull(self, worker: Worker) -> None:
+        while self._waiting and not self.paused:
+            index = self._waiting.pop(0)
+            await self._run_point(worker, index)
+            if self.away and not await self._wait_for(worker):
+                return
+
+    async def _wait_for(self, worker: Worker) -> bool:
+        """Wait until a server that is away answers again; false if the sweep is paused before."""
+        while not self.paused:
+            if await worker.is_reachable():
+                self.away = ""
+                self._on_change(-1)
+                return True
+            await asyncio.sleep(RETRY_INTERVAL)
+        return False
+
+    async def _run_point(self, worker: Worker, index: int) -> None:
+        """Run a point, or follow its run, and decide what its end means."""
+        step = self._steps[index]
+        try:
+            if step.action == "send":
+                run_id = self.run_ids[index] = str(uuid.uuid4())
+                self._running[index] = (worker, run_id)
+                result = await self._send(worker, index, run_id)
+            else:
+                run_id = step.run_id
+                self._recorder.adopt(run_id)
+                prompt_id = self._recorder.find_prompt_id(run_id)
+                if step.server not in ("", *(each.label for each in self._workers)):
+                    worker = self._find_elsewhere(step.server)
+                self._running[index] = (worker, prompt_id)
+                result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
+        except ComfyKitError as error:  # the journal can't be written: nothing was sent
+            self._waiting.insert(0, index)
+            self.run_ids[index] = ""
+            self._set(index, "waiting")
+            self.pause(one_line(str(error), 300))
+            return
+        finally:
+            self._running.pop(index, None)
+            self.progress.pop(index, None)
+        self._settle(worker, index, run_id, result)
+
+    async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
+        prepared = self._prepared
+        job = PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
+        if index in self._out_of_memory:
+            async with self._alone:
+                await worker.free()
+                return await worker.run(job, run_id, lambda progress: self._note(index, progress))
+        return await worker.run(job, run_id, lambda progress: self._note(index, progress))
+
+    def _note(self, index: int, progress: Progress) -> None:
+        if index in self._running:
+            self.progress[index] = progress
+            if self.states[index] == "waiting":
+                self._set(index, "running")
+
+    def _settle(self, worker: Worker, index: int, run_id: str, result: ExecuteResult) -> None:
+        kind = result.error.kind if result.error is not None else ""
+        if result.status == "completed":
+            self._finish(index, run_id, result)
+        elif kind == "gone":  # it was never there, or was removed: nothing of it can come any more
+            self._requeue(index, Step("send"))
+        elif kind == "unreachable" and result.prompt_id is None:  # nothing was sent
+            self.away = one_line(result.msg or "", 200)
+            self._requeue(index, Step("send"))
+        elif (
+            kind in _MAY_RUN and worker not in self._workers
+        ):  # that server is not one of ours: the others take it over
+            self._requeue(index, Step("send"))
+        elif kind in _MAY_RUN and result.prompt_id is not None:
+            self.away = one_line(result.msg or "", 200)
+            self._requeue(index, Step("attach", run_id))
+        elif kind == "unknown":
+            self.errors[index] = result.msg or ""
+            self._set(index, "unknown")
+        elif kind in ("cancelled", "interrupted"):
+            self._recorder.record_end(run_id, result)
+            self._set(index, "cancelled")
+        else:
+            self._fail(index, run_id, result)
+
+    def _requeue(self, index: int, step: Step) -> None:
+        self._steps[index] = step
+        self._waiting.insert(0, index)
+        self._set(index, "waiting")
+
+    def _finish(self, index: int, run_id: str, result: ExecuteResult) -> None:
+        """Note a point that is done, once its outputs are kept; the next one is sent meanwhile."""
+        self._has_ended, self._equal_errors = True, 0
+        self._out_of_memory.discard(index)
+        if result.seconds is not None:
+            self.seconds.append(result.seconds)
+        self._recorder.record_end(run_id, result)  # of one that was followed; the others' is recorded already
+
+        async def keep() -> None:
+            await self._recorder.wait_until_kept(run_id)
+            for twin in self._twins.get(self._prepared.keys[index], [index]):
+                self.run_ids[twin] = run_id
+                self._set(twin, "completed")
+
+        task = asyncio.get_running_loop().create_task(keep())
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    def _fail(self, index: int, run_id: str, result: ExecuteResult) -> None:
+        message = result.msg or "failed"
+        if _is_out_of_memory(result) and index not in self._out_of_memory:
+            self._out_of_memory.add(index)
+            self._requeue(index, Step("send"))
+            return
+        if index in self._out_of_memory:
+            message = f"{message} (also alone, after the models were unloaded: use a {_MEMORY_ADVICE})"
+        self._recorder.record_end(run_id, result)
+        for twin in self._twins.get(self._prepared.keys[index], [index]):
+            self.run_ids[twin] = run_id
+            self.errors[twin] = message
+            self._set(twin, "failed")
+        self._equal_errors = self._equal_errors + 1 if message == self._last_error else 1
+        self._last_error = message
+        if not self._has_ended:
+            self.pause(f"the first point failed: {one_line(message, 200)}")
+        elif self._equal_errors >= EQUAL_ERRORS:
+            self.pause(f"{EQUAL_ERRORS} points failed in the same way: {one_line(message, 200)}")
+        self._has_ended = True
+
+    def _set(self, index: int, state: State) -> None:
+        self.states[index] = state
+        self._on_change(index)
+
+    def estimate(self, basis: Sequence[float] = ()) -> float | None:
+        """Return the seconds that the rest will take; None if nothing like it has run yet."""
+        known = self.seconds[-50:] or list(basis)[-50:]
+        left = sum(state in ("waiting", "running") for state in self.states)
+        return sum(known) / len(known) * left / max(len(self._workers), 1) if known else None
+
+
+def _is_out_of_memory(result: ExecuteResult) -> bool:
+    error = result.error
+    text = f"{error.exception_type} {error.message}".lower() if error is not None else ""
+    return any(words in text for words in _MEMORY)

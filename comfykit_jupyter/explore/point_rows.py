@@ -1,0 +1,161 @@
+"""`PointRows`: the points of a sweep as rows: found by their values, picked, scored, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.axes import Axis, Point
+from comfykit_jupyter.explore.engine import Engine, State
+from comfykit_jupyter.explore.ledger import Ledger
+from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.rows import Rows
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.spelling import find_nearest
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class PointRows:
+    """The points of a sweep as rows."""
+
+    axes: Sequence[Axis]
+    points: Sequence[Point]
+    _ledger: Ledger
+    _engine: Engine
+
+    @property
+    def states(self) -> list[State]:
+        """The state of each point: `waiting`, `running`, `completed`, `failed`, `cancelled`, `unknown` or `invalid`."""
+        return list(self._engine.states)
+
+    def _get_row(self, index: int) -> Row:
+        return Row(self._ledger, self._engine.run_ids[index])
+
+    def get_run_id(self, index: int) -> str:
+        """Return the ID of a point's run; "" if it has none yet."""
+        return self._engine.run_ids[index]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> Row:
+        """Return the row of a point.
+
+        Raises:
+            IndexError: There is no such point.
+            ComfyKitError: It has not been run yet.
+        """
+        point = self.points[index]
+        if not self._engine.run_ids[point.index]:
+            raise ComfyKitError(f"point {point.index} {_format_labels(point.labels)} has not been run yet")
+        return self._get_row(point.index)
+
+    def at(self, **labels: Any) -> Row:
+        """Return the row of a point by its values on the axes; those that leave no choice can be left out.
+
+        Args:
+            labels: Values by parameter name.
+
+        Raises:
+            ComfyKitError: No point has these values, or several have; or it has not been run yet.
+        """
+        names = {name for axis in self.axes for name in axis.names}
+        for name in labels:
+            if name not in names:
+                nearest = find_nearest(name, sorted(names))
+                hint = f": did you mean {nearest}?" if nearest else f" (there are {', '.join(sorted(names))})"
+                raise ComfyKitError(f"at: there is no axis {short_repr(name)}{hint}")
+        found = [p for p in self.points if all(_is_same(p.labels.get(name), value) for name, value in labels.items())]
+        if len(found) != 1:
+            some = f"{len(found)} points have" if found else "no point has"
+            raise ComfyKitError(f"at: {some} {_format_labels(labels)}")
+        return self[found[0].index]
+
+    def _select(self, *states: State) -> Rows:
+        ids = [run for run, state in zip(self._engine.run_ids, self.states, strict=True) if state in states and run]
+        return Rows(self._ledger, list(dict.fromkeys(ids)))
+
+    @property
+    def done(self) -> Rows:
+        """The rows of the points that are done."""
+        return self._select("completed")
+
+    @property
+    def failed(self) -> Rows:
+        """The rows of the points that failed."""
+        return self._select("failed")
+
+    @property
+    def rows(self) -> Rows:
+        """The rows of all points that have been sent."""
+        return self._select("completed", "failed", "cancelled", "running", "unknown")
+
+    @property
+    def picked(self) -> Rows:
+        """The rows with a star that are not rejected."""
+        return self.rows.where(picked=True)
+
+    def pick(self, *indices: int) -> None:
+        """Give points a star, by their numbers.
+
+        Args:
+            indices: The numbers of the points, from 0.
+        """
+        for row in [self[index] for index in indices]:
+            row.star = True
+
+    def score(self, function: Callable[[Row], float]) -> Rows:
+        """Compute a number for each point that is done, and keep it as `row.score`.
+
+        Args:
+            function: Returns the number of a row.
+
+        Returns:
+            The rows, the highest number first.
+        """
+        rows = list(self.done)
+        for row in rows:
+            row.score = function(row)
+        return Rows(self._ledger, [row.id for row in sorted(rows, key=lambda row: -(row.score or 0))])
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the points as dicts, for polars and others: the axes' values first, then as `Rows.records`."""
+        from comfykit_jupyter.explore.frame import build_point_records
+
+        return build_point_records(self)
+
+    @property
+    def df(self) -> DataFrame:
+        """The points as a pandas DataFrame; its index are the axes.
+
+        Raises:
+            ComfyKitError: pandas is not installed.
+        """
+        from comfykit_jupyter.explore.frame import build_frame
+
+        return build_frame(self.records(), [name for axis in self.axes for name in axis.names])
+
+    def export(self, folder: str | Path, name: str = "{index}", *, overwrite: bool = False) -> list[Path]:
+        """Save the outputs of all points that are done.
+
+        Args:
+            folder: The folder; it is created if it is missing.
+            name: A pattern for the names, as in `ExecuteResult.save`, with the values of the axes.
+            overwrite: Whether older files are replaced.
+        """
+        return self.done.save(folder, name, overwrite=overwrite)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
+    except (TypeError, ValueError):
+        return one is other
+
+
+def _format_labels(labels: Mapping[str, Any]) -> str:
+    return ", ".join(f"{one_line(name)}={short_repr(value, 40)}" for name, value in labels.items())

@@ -1,0 +1,257 @@
+"""Prepare a sweep: read its workflow, build its points, check all their values, and compute their keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
+from comfykit_jupyter.client.inputs.media import LocalFile, read_media
+from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
+from comfykit_jupyter.client.local_files import compute_digest
+from comfykit_jupyter.explore.axes import Axis, Lora, Point, build_axes, build_points
+from comfykit_jupyter.explore.key import KeyMaker, compute_hash, draw_number
+from comfykit_jupyter.explore.plan import find_models
+from comfykit_jupyter.explore.recorder import describe_remote_file, to_line
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.explore.ledger import Ledger
+    from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+LARGEST_SEED = 2**64 - 1
+_YIELD_EVERY = 50
+"""Points after which other work of the background loop gets its turn."""
+
+
+@dataclass
+class Prepared:
+    """A sweep whose points are known.
+
+    Attributes:
+        workflow: The workflow, converted.
+        definitions: What the server says about its nodes.
+        id: The ID of the sweep.
+        axes: The axes.
+        points: The points.
+        values: What all points share, with the seeds and choices that were drawn.
+        keys: The key of each point; "" for one whose values are wrong.
+        models: The model files of each point.
+        problems: What is wrong with points, by index.
+        away: Why the server could not be asked; "" if it could.
+        salt: What was drawn comes from it.
+        base: The values as they were given, as JSON.
+    """
+
+    workflow: Workflow
+    definitions: Definitions
+    id: str
+    axes: tuple[Axis, ...]
+    points: list[Point]
+    salt: str
+    base: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    models: list[tuple[str, ...]] = field(default_factory=list)
+    problems: dict[int, str] = field(default_factory=dict)
+    away: str = ""
+
+    def bind(self, point: Point) -> Binding:
+        """Put the values of a point into the workflow.
+
+        Raises:
+            ParameterError: A value does not fit.
+        """
+        return self.workflow.bind({**self.values, **point.values}, self.definitions)
+
+
+class Salts:
+    """What the drawn seeds of sweeps come from: the same in every kernel once a sweep was started."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._new: dict[str, str] = {}
+
+    def find(self, id: str) -> str:  # noqa: A002 - as in the journal
+        """Return the salt of a sweep."""
+        entry = self._ledger.read().sweeps.get(id)
+        return entry.salt if entry is not None and entry.salt else self._new.setdefault(id, uuid.uuid4().hex)
+
+
+class Preparation:
+    """Prepares a sweep.
+
+    Args:
+        source: A snapshot of the workflow.
+        server: Where it runs.
+        base: The values that all points share.
+        over: The axes, as they were given.
+        find_salt: Returns the salt of a sweep, by its ID.
+        name: The name of the sweep; "" for none.
+    """
+
+    def __init__(
+        self, source: Any, server: Backend, base: Mapping[str, Any], over: Any, find_salt: Any, name: str = ""
+    ) -> None:
+        self._source = source
+        self._server = server
+        self._base = dict(base)
+        self._over = over
+        self._find_salt = find_salt
+        self._name = name
+        self._digests: dict[Any, str] = {}
+
+    async def prepare(self) -> Prepared:
+        """Read the workflow, and bind all points. Sends nothing.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, or an axis is not one.
+        """
+        workflow = await read_workflow(self._source, self._server)
+        definitions: Definitions = {}
+        away = ""
+        try:
+            workflow = await convert_workflow(workflow, self._server)
+            definitions = await self._server.get_definitions(workflow.classes)
+        except ServerError as error:
+            if not workflow.resolved:
+                raise
+            away = str(error)
+        self._check_names(workflow, definitions)
+        base = to_line(self._base)
+        id_ = compute_hash([self._name] if self._name else [workflow.prompt, base])[:32]
+        salt = self._find_salt(id_)
+        axes = build_axes(
+            self._over,
+            lambda name: self._find_text(workflow, definitions, name),
+            lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
+        )
+        prepared = Prepared(workflow, definitions, id_, axes, build_points(axes), salt, base, away=away)
+        prepared.values = self._draw(prepared)
+        await self._bind_all(prepared)
+        return prepared
+
+    def _check_names(self, workflow: Workflow, definitions: Definitions) -> None:
+        """Refuse names that the workflow lacks, and those that are both an axis and a value."""
+        names = list(self._over) if isinstance(self._over, Mapping) else []
+        if both := [name for name in names if name in self._base]:
+            raise ComfyKitError(f"{one_line(str(both[0]))} is an axis and a value: leave one of them out")
+        mine = [name for name in names if not isinstance(self._over[name], Lora)]
+        unknown = workflow.find_unknown([*self._base, *mine], definitions)
+        if unknown:
+            raise ParameterError(list(unknown.values()))
+
+    def _find_text(self, workflow: Workflow, definitions: Definitions, name: str) -> Any:
+        if name in self._base:
+            return self._base[name]
+        return workflow.find_parameter(name, definitions).targets[0].default
+
+    def _draw(self, prepared: Prepared) -> dict[str, Any]:
+        """Return the shared values, with the seeds and choices that a single run would draw."""
+        given = {**self._base, **prepared.points[0].values}
+        drawn: list[int] = []
+
+        def draw(low: int, high: int) -> int:
+            drawn.append(draw_number(prepared.salt, "base", len(drawn), low, high))
+            return drawn[-1]
+
+        try:
+            binding = prepared.workflow.bind(given, prepared.definitions, draw=draw)
+        except ParameterError:
+            return dict(self._base)  # each point says it
+        varied = {name for axis in prepared.axes for name in axis.names}
+        texts = {name: binding.params[name] for name, value in self._base.items() if _has_choices(value)}
+        seeds = {name: seed for name, seed in binding.seeds.items() if name not in varied and seed in drawn}
+        return {**self._base, **texts, **seeds}
+
+    async def _bind_all(self, prepared: Prepared) -> None:
+        keys = KeyMaker(prepared.workflow.prompt)
+        for point in prepared.points:
+            if point.index % _YIELD_EVERY == _YIELD_EVERY - 1:
+                await asyncio.sleep(0)
+            key: str = ""
+            models: tuple[str, ...] = ()
+            try:
+                binding = prepared.bind(point)
+                files = {(each.node_id, each.field): await self._describe_file(each) for each in binding.uploads}
+                key, models = keys.compute(binding.prompt, files), find_models(binding.prompt)
+            except ComfyKitError as error:
+                prepared.problems[point.index] = one_line(str(error), 500)
+            prepared.keys.append(key)
+            prepared.models.append(models)
+
+    async def _describe_file(self, needed: Upload) -> str:
+        """Return what stands for a file in a key, and make sure that it can be read.
+
+        Raises:
+            ComfyKitError: It can't be read.
+        """
+        value = needed.value
+        mark = (type(value), str(value)) if isinstance(value, (str, os.PathLike)) else id(value)
+        if mark not in self._digests:
+            source = await read_media(needed, self._server)
+            if isinstance(source, LocalFile):
+                if needed.kind == "image":
+                    await asyncio.to_thread(_check_image, source.content, needed)
+                digest, _ = await asyncio.to_thread(compute_digest, source.content)
+                self._digests[mark] = f"sha256:{digest}"
+            else:
+                self._digests[mark] = describe_remote_file(value, source)
+        return self._digests[mark]
+
+
+def _check_image(content: Path | bytes, needed: Upload) -> None:
+    """Refuse a file that is no image, by its first bytes and its checksums; the pixels are not decoded."""
+    import io
+
+    from comfykit_jupyter.client.results.images import describe_failure, open_image
+
+    name = one_line(content.name) if isinstance(content, Path) else "it"
+    try:
+        with open_image(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            image.verify()
+    except (ValueError, OSError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise ComfyKitError(
+            f"{one_line(needed.parameter)}: {name} can't be read as an image: {describe_failure(error)}"
+        ) from None
+
+
+def _draw_seeds(workflow: Workflow, definitions: Definitions, salt: str, name: str, count: int) -> Sequence[int]:
+    """Return the first seeds drawn for a parameter, within the bounds of its inputs."""
+    targets = workflow.find_parameter(name, definitions).targets
+    inputs = [NodeInput.find(workflow.prompt, each, definitions) for each in targets]
+    if not any(each.is_seed(name) for each in inputs):
+        raise ComfyKitError(f"{one_line(name)}: seeds({count}) is for seeds, and this is not one")
+    low, high = find_seed_bounds([each.spec for each in inputs]) if definitions else (0, LARGEST_SEED)
+    if high - low + 1 < count:
+        raise ComfyKitError(f"{one_line(name)}: there are only {high - low + 1} seeds from {low} to {high}")
+    found: dict[int, None] = {}
+    index = 0
+    while len(found) < count:
+        found[draw_number(salt, f"seeds:{name}", index, low, high)] = None
+        index += 1
+    return list(found)
+
+
+def _has_choices(value: Any) -> bool:
+    return isinstance(value, str) and "{" in value and "|" in value
+
+
+def describe_axis(axis: Axis) -> dict[str, Any]:
+    """Return an axis as a line of the journal has it: names and labels."""
+    labels = [list(to_line({str(index): each for index, each in enumerate(found)}).values()) for found in axis.labels]
+    return {"names": list(axis.names), "labels": labels}
+
+
+def describe_label(label: Any) -> str:
+    """Return what a grid says of a value: short, in one line."""
+    return one_line(label, 80) if isinstance(label, str) else short_repr(label, 40)

@@ -1,0 +1,356 @@
+"""`Sweep`: many runs of one workflow that differ in a few values."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.pool import KitWorker
+from comfykit_jupyter.explore.engine import Engine
+from comfykit_jupyter.explore.journal import format_now
+from comfykit_jupyter.explore.ledger import Ledger
+from comfykit_jupyter.explore.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
+from comfykit_jupyter.explore.point_rows import PointRows
+from comfykit_jupyter.explore.preparation import Preparation, Prepared, describe_axis
+from comfykit_jupyter.explore.recorder import LedgerRecorder
+from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.workflow.errors import one_line
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.settings import Keep
+    from comfykit_jupyter.explore.entries import RunEntry
+
+logger = logging.getLogger(__name__)
+OnDone = Callable[[Row], None]
+
+
+class Sweep(PointRows):
+    """Many runs of one workflow that differ in a few values. Nothing is sent before `start`.
+
+    Made again by the same cell, also in a new kernel, it has the points that are done, follows those that still run,
+    and sends only the rest.
+
+    Attributes:
+        axes: What is varied.
+        points: The points, with their `.labels` and `.values`.
+
+    Example:
+        sweep = kit.sweep("portrait.json", prompt="a fox", over={"cfg": [3, 4.5, 6], "seed": seeds(4)})
+        sweep.plan
+        sweep.wait()
+        sweep.at(cfg=4.5).image
+        sweep.pick(3, 7)
+    """
+
+    def __init__(self, kit: ComfyKit, ledger: Ledger, preparation: Preparation, keep: Keep, name: str = "") -> None:
+        self._kit = kit
+        self._keep = keep
+        self._ledger = ledger
+        self._preparation = preparation
+        self._name = name
+        self._lock = threading.RLock()
+        self._job: loop.BackgroundTask[None] | None = None
+        self._callbacks: list[OnDone] = []
+        self._changed = threading.Condition()
+        self._notified: set[int] = set()
+        self._load()
+
+    def _load(self) -> None:
+        """Prepare the points, and find what is there of them."""
+        self._prepared: Prepared = loop.call(self._preparation.prepare())
+        self.axes = self._prepared.axes
+        self.points = self._prepared.points
+        self._recorder = LedgerRecorder(self._ledger, self._keep, self._prepared.id, strict=True)
+        worker = KitWorker(self._kit, self._recorder)
+        self._engine = Engine(
+            self._prepared, self._find_steps(), [worker], self._recorder, self._make_worker, self._on_change
+        )
+
+    def _make_worker(self, server: str) -> KitWorker:
+        return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
+
+    def __repr__(self) -> str:
+        return f"<Sweep {one_line(self.name)}: {self.summary}>"
+
+    @property
+    def id(self) -> str:
+        """Its ID: the hash of its name, or of its workflow and values without the axes."""
+        return self._prepared.id
+
+    @property
+    def name(self) -> str:
+        """Its name, else that of its workflow."""
+        entry = self._ledger.read().sweeps.get(self.id)
+        return (entry.name if entry is not None else "") or self._name or self._prepared.workflow.name
+
+    def rename(self, name: str) -> None:
+        """Give it a name, by which `kit.runs.sweep(name)` and `kit.runs.where(sweep=name)` find it.
+
+        Args:
+            name: The name.
+
+        Raises:
+            ComfyKitError: It is empty.
+        """
+        if not isinstance(name, str) or not name.strip():
+            raise ComfyKitError("the name of a sweep must be text")
+        self._name = name.strip()
+        self._record(name=self._name)
+
+    # -- the plan ------------------------------------------------------------------------------------------------------
+
+    def _find_steps(self) -> list[Step]:
+        entries = self._ledger.read()
+        since = entries.sweeps[self.id].since if self.id in entries.sweeps else ""
+        steps = []
+        for index, key in enumerate(self._prepared.keys):
+            if index in self._prepared.problems:
+                steps.append(Step("invalid"))
+                continue
+            runs = [run for run in entries.find_by_key(key) if run.at >= since]
+            steps.append(choose_step(runs, self._is_here, self._is_paid))
+        return steps
+
+    def _is_here(self, run: RunEntry) -> bool:
+        outputs = [output for output in run.outputs if output.name]
+        if not outputs or run.found or self._keep == "links":
+            return True
+        return all(self._ledger.is_kept(output.hash) for output in outputs)
+
+    def _is_paid(self, run: RunEntry) -> bool:
+        return run.server == self._kit.runninghub_url or self._kit.api == "v2"
+
+    @property
+    def plan(self) -> Plan:
+        """What `start` would do: what is there, what is followed and sent, how long it takes, and what is wrong."""
+        engine, prepared = self._engine, self._prepared
+        basis = self._find_durations()
+        steps = [
+            Step("have", run_id) if state == "completed" else step
+            for state, run_id, step in zip(engine.states, engine.run_ids, self._find_steps(), strict=True)
+        ]
+        return Plan(
+            len(self.points),
+            steps,
+            count_models(prepared.models),
+            prepared.problems,
+            [axis.note for axis in self.axes if axis.note],
+            engine.estimate(basis),
+            len(engine.seconds[-50:] or basis[-50:]),
+            prepared.away,
+        )
+
+    def _find_durations(self) -> list[float]:
+        """Return how long earlier runs of the same workflow took, in seconds, without those that were cached."""
+        name = self._prepared.workflow.name
+        runs = self._ledger.read().runs.values()
+        return [run.seconds for run in runs if run.name == name and run.seconds and not run.cached]
+
+    @property
+    def summary(self) -> str:
+        """How far it is, in one line: `7 of 12 done · 1 failed · 4 left · ~0:40`."""
+        states = self._engine.states
+        counts = {state: states.count(state) for state in set(states)}
+        facts = [f"{counts.get('completed', 0):,} of {len(states):,} done"]
+        facts += [
+            f"{counts[name]:,} {name}" for name in ("failed", "cancelled", "unknown", "invalid") if name in counts
+        ]
+        if left := counts.get("waiting", 0) + counts.get("running", 0):
+            facts.append(f"{left:,} left")
+            seconds = self._engine.estimate(self._find_durations())
+            facts += [f"~{format_seconds(seconds)}"] if seconds is not None else []
+        facts += [f"paused: {self.paused}"] if self.paused else []
+        facts += [f"waiting: {self._engine.away}"] if self._engine.away else []
+        return " · ".join(facts)
+
+    @property
+    def paused(self) -> str:
+        """Why it is paused; "" if it is not."""
+        return self._engine.paused
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._job is not None and not self._job.outcome.done()
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def start(self, *, sure: bool = False, skip_invalid: bool = False) -> Sweep:
+        """Send what is left, and return at once. A sweep that is paused goes on.
+
+        Args:
+            sure: Whether to start more than 2,000 points, or more than two hours.
+            skip_invalid: Whether to run the other points if the values of some are wrong.
+
+        Raises:
+            ComfyKitError: Values of points are wrong, or it is large and `sure` was not given. Nothing was sent.
+        """
+        with self._lock:
+            if self.running:
+                self._engine.paused = ""  # it was about to pause
+                return self
+            problems = self._prepared.problems
+            if problems and (not skip_invalid or len(problems) == len(self.points)):
+                lines = "\n".join(format_problems(problems))
+                hint = " (skip_invalid=True runs the others)" if len(problems) < len(self.points) else ""
+                raise ComfyKitError(
+                    f"nothing was sent: {len(problems):,} of {len(self.points):,} points are wrong{hint}\n{lines}"
+                )
+            plan = self.plan
+            if plan.is_large and not sure:
+                took = f", ~{format_seconds(plan.seconds)}" if plan.seconds is not None else ""
+                raise ComfyKitError(f"{plan.count('send'):,} points{took}: start(sure=True) runs them")
+            self._record()
+            self._job = loop.BackgroundTask(self._engine.drive)
+            self._job.start()
+        return self
+
+    def _record(self, **changes: Any) -> None:
+        prepared = self._prepared
+        entry = self._ledger.read().sweeps.get(self.id)
+        line = {
+            "event": "sweep",
+            "id": self.id,
+            "name": self._name or (entry.name if entry is not None else ""),
+            "workflow": prepared.workflow.name,
+            "template": self._ledger.add_template(prepared.workflow.name, prepared.workflow.prompt),
+            "base": prepared.base,
+            "axes": [describe_axis(axis) for axis in self.axes],
+            "salt": prepared.salt,
+            "generation": entry.generation if entry is not None else 0,
+            "since": entry.since if entry is not None else "",
+        }
+        try:
+            self._ledger.append({**line, **changes}, sync=True)
+        except OSError as error:
+            raise ComfyKitError(
+                f"{self._ledger.folder} can't be written: {error.strerror} (nothing was sent)"
+            ) from None
+
+    def pause(self) -> None:
+        """Send no more points. Those that run end; `start` goes on."""
+        self._call_soon(lambda: self._engine.pause("by pause()"))
+
+    def stop(self, *, now: bool = False) -> None:
+        """Send no more points, and drop those that were not sent.
+
+        Args:
+            now: Whether to cancel the points that run, too. Other people's jobs are never touched.
+        """
+        self._call_soon(lambda: self._engine.pause("by stop()"))
+        if now:
+            loop.call(self._engine.cancel())
+
+    def retry(self) -> Sweep:
+        """Run the failed and cancelled points again, and return at once."""
+        again = [index for index, state in enumerate(self.states) if state in ("failed", "cancelled")]
+        if self.running:
+            raise ComfyKitError("retry: the sweep runs; pause() it first, or wait()")
+        self._engine.retry(again)
+        return self.start(sure=True, skip_invalid=True)
+
+    def restart(self, *, sure: bool = False) -> Sweep:
+        """Run all points anew, with new seeds where they are drawn. Earlier runs stay in `kit.runs`.
+
+        Args:
+            sure: As for `start`.
+        """
+        if self.running:
+            raise ComfyKitError("restart: the sweep runs; stop() it first, or wait()")
+        entry = self._ledger.read().sweeps.get(self.id)
+        generation = (entry.generation if entry is not None else 0) + 1
+        self._record(salt=uuid.uuid4().hex, generation=generation, since=format_now())
+        self._load()
+        return self.start(sure=sure)
+
+    def _call_soon(self, work: Callable[[], None]) -> None:
+        loop.get_loop().call_soon_threadsafe(work)
+
+    def wait(self, timeout: float | None = None) -> Sweep:
+        """Start it if need be, and wait until all points have ended, or it has paused itself.
+
+        ■ and Ctrl-C pause it: the points that run end, and are kept.
+
+        Args:
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: It takes longer; it continues.
+            KeyboardInterrupt: ■ or Ctrl-C was pressed.
+        """
+        self._start_if_needed()
+        if self._job is None:
+            return self
+        try:
+            loop.wait(self._job.outcome, timeout)
+        except KeyboardInterrupt:
+            self._call_soon(lambda: self._engine.pause("by ■"))
+            logger.warning("the sweep is paused; the points that run end. start() goes on, stop(now=True) cancels them")
+            raise
+        self._report()
+        return self
+
+    def _start_if_needed(self) -> None:
+        if not self.running and "waiting" in self.states:
+            self.start()
+
+    def _report(self) -> None:
+        """Say in one line why it has stopped before its end."""
+        if self.paused:
+            sys.stderr.write(f"{self!r}\n")
+
+    def __await__(self) -> Generator[Any, None, Sweep]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Sweep:
+        self._start_if_needed()
+        if self._job is not None:
+            await loop.await_on_loop(self._job, leave=True)
+            self._report()
+        return self
+
+    def as_completed(self) -> Iterator[Row]:
+        """Yield a row for each point that is done, as soon as it is; those that are there already first."""
+        self._start_if_needed()
+        given: set[int] = set()
+        while True:
+            states = self.states
+            ready = [index for index, state in enumerate(states) if state == "completed" and index not in given]
+            given.update(ready)
+            for index in ready:
+                yield self._get_row(index)
+            if not ready:
+                if not self.running:
+                    return
+                with self._changed:
+                    self._changed.wait(loop.WAKE_INTERVAL * 5)
+
+    def on_done(self, function: OnDone) -> None:
+        """Call a function with the row of each point that is done from now on. Its errors are logged as warnings.
+
+        Args:
+            function: Called in a thread of its own, so that it may block.
+        """
+        self._callbacks.append(function)
+
+    def _on_change(self, index: int) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        if index >= 0 and self._engine.states[index] == "completed" and index not in self._notified:
+            self._notified.add(index)
+            for function in self._callbacks:
+                threading.Thread(target=_call, args=(function, self._get_row(index)), daemon=True).start()
+
+
+def _call(function: OnDone, row: Row) -> None:
+    try:
+        function(row)
+    except Exception as error:  # noqa: BLE001 - it is the user's
+        logger.warning("on_done failed: %s: %s", type(error).__name__, error)

@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.explore.axes import Axis, Point, lora, replace, seeds, wildcards
+    from comfykit_jupyter.explore.plan import Plan
     from comfykit_jupyter.explore.row import Row
     from comfykit_jupyter.explore.rows import Rows
     from comfykit_jupyter.explore.runs import Differences, Runs
+    from comfykit_jupyter.explore.sweep import Sweep
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
     from comfykit_jupyter.workflow.progress.state import Progress, RunError
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Axis": "explore.axes",
     "Binding": "workflow.values.binding",
     "Change": "client.dry_run",
     "ComfyKit": "client.kit",
@@ -68,6 +72,8 @@ _HOMES = {
     "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
     "ParameterError": "client.errors",
+    "Plan": "explore.plan",
+    "Point": "explore.axes",
     "Preview": "client.backends.preview",
     "Problem": "client.errors",
     "Progress": "workflow.progress.state",
@@ -82,16 +88,22 @@ _HOMES = {
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
     "SourceError": "client.errors",
+    "Sweep": "explore.sweep",
     "Target": "workflow.parameters.parameter",
     "Upload": "workflow.values.binding",
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",
     "keep": "client.results.keep",
+    "lora": "explore.axes",
+    "replace": "explore.axes",
+    "seeds": "explore.axes",
+    "wildcards": "explore.axes",
 }
 """The module of each public name."""
 
 __all__ = [
+    "Axis",
     "Binding",
     "Change",
     "ComfyKit",
@@ -107,6 +119,8 @@ __all__ = [
     "OutputError",
     "Parameter",
     "ParameterError",
+    "Plan",
+    "Point",
     "Preview",
     "Problem",
     "Progress",
@@ -121,6 +135,7 @@ __all__ = [
     "ServerError",
     "SettingsError",
     "SourceError",
+    "Sweep",
     "Target",
     "Upload",
     "Workflow",
@@ -128,6 +143,10 @@ __all__ = [
     "WorkflowWidget",
     "__version__",
     "keep",
+    "lora",
+    "replace",
+    "seeds",
+    "wildcards",
 ]
 
 

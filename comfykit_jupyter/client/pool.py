@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from comfykit_jupyter.client.errors import ComfyKitError
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
@@ -106,4 +109,5 @@ class KitWorker:
 
     async def free(self) -> None:
         """Unload the server's models."""
-        await self._kit._find_backend().free()  # noqa: SLF001 - the same kit
+        with contextlib.suppress(ComfyKitError):  # a server that can't is asked in vain
+            await self._kit._find_backend().free(keep_results=False)  # noqa: SLF001 - the same kit

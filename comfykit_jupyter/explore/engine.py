@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.pool import PooledJob
 from comfykit_jupyter.explore.plan import Step, order_points
 from comfykit_jupyter.workflow.errors import one_line
@@ -166,12 +165,6 @@ class Engine:
                     worker = self._find_elsewhere(step.server)
                 self._running[index] = (worker, prompt_id)
                 result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
-        except ComfyKitError as error:  # the journal can't be written: nothing was sent
-            self._waiting.insert(0, index)
-            self.run_ids[index] = ""
-            self._set(index, "waiting")
-            self.pause(one_line(str(error), 300))
-            return
         finally:
             self._running.pop(index, None)
             self.progress.pop(index, None)
@@ -194,7 +187,10 @@ class Engine:
 
     def _settle(self, worker: Worker, index: int, run_id: str, result: ExecuteResult) -> None:
         kind = result.error.kind if result.error is not None else ""
-        if result.status == "completed":
+        if (refused := self._recorder.refused.pop(run_id, None)) is not None:
+            self._requeue(index, Step("send"))
+            self.pause(f"{refused} (nothing was sent)")
+        elif result.status == "completed":
             self._finish(index, run_id, result)
         elif kind == "gone":  # it was never there, or was removed: nothing of it can come any more
             self._requeue(index, Step("send"))
@@ -219,6 +215,7 @@ class Engine:
 
     def _requeue(self, index: int, step: Step) -> None:
         self._steps[index] = step
+        self.run_ids[index] = step.run_id
         self._waiting.insert(0, index)
         self._set(index, "waiting")
 

@@ -54,6 +54,8 @@ class LedgerRecorder:
         self._strict = strict
         self._files: dict[str, dict[tuple[str, str], str]] = {}
         self._sent: set[str] = set()
+        self.refused: dict[str, str] = {}
+        """Why runs were not sent that could not be kept."""
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(_FETCHES)
         _recorders.add(self)
@@ -87,6 +89,7 @@ class LedgerRecorder:
             reason = getattr(error, "strerror", None) or one_line(str(error))
             message = f"{self._ledger.folder} can't be written: {reason}"
             if self._strict:
+                self.refused[run_id] = message
                 raise ComfyKitError(f"{message} (nothing was sent)") from None
             return f"this run is not kept: {message}"
         self._sent.add(run_id)

@@ -155,7 +155,7 @@ class Rows(Sequence[Row]):
                 raise ComfyKitError(f"no run here has a value {short_repr(name)}{hint}")
 
     def records(self) -> list[dict[str, Any]]:
-        """Return the rows as dicts, for polars and others: values by name, then status, seconds, marks, …"""
+        """Return the rows as dicts, for polars and others: values by name, then status, seconds, marks and more."""
         from comfykit_jupyter.explore.frame import build_records
 
         return build_records(self)

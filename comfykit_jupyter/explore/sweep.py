@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.entries import RunEntry
 
 logger = logging.getLogger(__name__)
-OnDone = Callable[[Row], None]
+OnDone = Callable[[Row], object]
 
 
 class Sweep(PointRows):
@@ -274,7 +274,7 @@ class Sweep(PointRows):
         loop.get_loop().call_soon_threadsafe(work)
 
     def wait(self, timeout: float | None = None) -> Sweep:
-        """Start it if need be, and wait until all points have ended, or it has paused itself.
+        """Start it if it was not, and wait until all points have ended, or it is paused.
 
         ■ and Ctrl-C pause it: the points that run end, and are kept.
 
@@ -298,7 +298,7 @@ class Sweep(PointRows):
         return self
 
     def _start_if_needed(self) -> None:
-        if not self.running and "waiting" in self.states:
+        if self._job is None and "waiting" in self.states:
             self.start()
 
     def _report(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.explore import recorder
 from comfykit_jupyter.sandbox import Sandbox
-from tests.client import nodes  # noqa: F401 - the nodes that the workflows of the tests need
+from tests.client.nodes import GATES, Gate
 
 MakeKit = Callable[..., ComfyKit]
 
@@ -31,6 +32,14 @@ def make_kit(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield make
     for kit in kits:
         loop.call(kit.close())
+
+
+@pytest.fixture
+def gate() -> Iterator[tuple[str, Gate]]:
+    """A gate and its name; it is always opened at the end."""
+    name = uuid.uuid4().hex
+    yield name, GATES[name]
+    GATES.pop(name).open()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ LAYERS = [
     ["notebook/widget/*"],
     ["notebook/*"],
     ["explore/*"],
-    ["client/kit", "client/*_kit", "client/current", "client/check", "client/dry_run"],
+    ["client/kit", "client/*_kit", "client/pool", "client/current", "client/check", "client/dry_run"],
     ["client/running/*"],
     ["client/inputs/*"],
     ["client/backends/routing"],
@@ -54,8 +54,10 @@ UPWARDS = {
     ("client/kit", "__init__"),  # kit.form: a notebook asks for it
     ("client/kit", "notebook/widget/widget"),  # its type
     ("client/exploring_kit", "explore/ledger"),  # kit.runs and its like: they load the room when they are used
+    ("client/exploring_kit", "explore/preparation"),
     ("client/exploring_kit", "explore/recorder"),
     ("client/exploring_kit", "explore/runs"),
+    ("client/exploring_kit", "explore/sweep"),
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

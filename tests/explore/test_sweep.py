@@ -1,0 +1,242 @@
+"""Test sweeps on the embedded server: their plan, their points, what they resume, and what stops them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client.nodes import Gate
+from tests.client.workflows import failing, gated, picture
+
+from .conftest import MakeKit, wait_until_kept
+
+
+def count_jobs(kit: ComfyKit) -> int:
+    return len(kit.history(1000)) + len(kit.queue())
+
+
+@pytest.fixture
+def fresh(make_kit: MakeKit) -> Any:
+    """A kit on a server of its own, whose jobs can be counted."""
+    with Sandbox() as server:
+        yield make_kit(server.url)
+
+
+def test_a_sweep_runs_all_points_once_and_again_none(fresh: ComfyKit) -> None:
+    over = {"width": [8, 16, 24], "color": [0, 255]}
+    sweep = fresh.sweep(picture(), over=over)
+    assert str(sweep.plan).startswith("6 points, 0 done")
+    assert count_jobs(fresh) == 0  # nothing is sent before it is started
+    assert sweep.wait() is sweep
+    assert (len(sweep.done), sweep.summary) == (6, "6 of 6 done")
+    assert sweep.at(width=16, color=255).image.pil().size == (16, 16)
+    again = fresh.sweep(picture(), over={"width": [8, 16, 24, 32], "color": [0, 255]})
+    assert again.plan.count("send") == 2
+    again.wait()
+    assert count_jobs(fresh) == 8
+
+
+def test_seeds_are_drawn_once(kit: ComfyKit) -> None:
+    def labels(sweep: Sweep) -> list[int]:
+        return [point.labels["seed"] for point in sweep.points]
+
+    workflow = "notebooks/workflows/text_to_image.json"
+    values = {"width": 64, "height": 64}
+    first = kit.sweep(workflow, values, over={"seed": seeds(2)}).wait()
+    more = kit.sweep(workflow, values, over={"seed": seeds(3)})
+    assert labels(more)[:2] == labels(first)
+    assert more.plan.count("have") == 2
+    plain = kit.sweep(workflow, values, over={"steps": [1, 2]}).wait()
+    assert kit.sweep(workflow, values, over={"steps": [1, 2, 3]}).plan.count("have") == 2
+    assert len({row.seeds["seed"] for row in plain.done}) == 1  # drawn for the sweep, not for each point
+    old = labels(first)
+    assert labels(first.restart().wait()) != old
+
+
+def test_wrong_points_are_all_said_and_nothing_is_sent(fresh: ComfyKit) -> None:
+    sweep = fresh.sweep(picture(), over={"width": [-1, 8, -2], "color": [0]})
+    assert sweep.states == ["invalid", "waiting", "invalid"]
+    with pytest.raises(ComfyKitError, match=r"2 of 3 points are wrong(?s:.)*point 0: width(?s:.)*point 2: width"):
+        sweep.start()
+    assert count_jobs(fresh) == 0
+    sweep.start(skip_invalid=True).wait()
+    assert len(sweep.done) == 1
+    with pytest.raises(ComfyKitError, match="did you mean"):
+        fresh.sweep(picture(), over={"widht": [1]})
+    with pytest.raises(ComfyKitError, match="is an axis and a value"):
+        fresh.sweep(picture(), width=8, over={"width": [1]})
+
+
+def test_large_sweeps_have_to_be_confirmed(kit: ComfyKit) -> None:
+    sweep = kit.sweep(picture(), over={"width": range(1, 51), "color": range(50)})
+    with pytest.raises(ComfyKitError, match=r"2,500 points.*sure=True"):
+        sweep.start()
+
+
+def test_at_most_two_are_in_the_queue(fresh: ComfyKit, gate: tuple[str, Gate]) -> None:
+    sweep = fresh.sweep(gated(gate[0]), over={"width": range(8, 14)}).start()
+    gate[1].wait()
+    time.sleep(0.2)
+    assert len(fresh.queue()) == 2
+    sweep.pause()
+    gate[1].open()
+    sweep.wait()
+    assert 2 <= len(sweep.done) < 6
+    assert "paused" in repr(sweep)
+    sweep.start().wait()
+    assert count_jobs(fresh) == 6
+
+
+def test_stopping_at_once_cancels_only_ours(fresh: ComfyKit, gate: tuple[str, Gate]) -> None:
+    sweep = fresh.sweep(gated(gate[0]), over={"width": range(8, 12)}).start()
+    gate[1].wait()
+    other = fresh.submit(picture())
+    sweep.stop(now=True)
+    sweep.wait()
+    gate[1].open()
+    assert other.result().status == "completed"
+    assert sweep.states.count("completed") == 0
+    assert fresh.sweep(gated(gate[0]), over={"width": range(8, 12)}).plan.count("send") == 4
+
+
+def test_the_first_failure_pauses_and_retry_runs_it_again(fresh: ComfyKit) -> None:
+    sweep = fresh.sweep(failing(), over={"width": range(8, 13)}).wait()
+    assert "the first point failed" in sweep.paused
+    assert 1 <= len(sweep.failed) <= 3
+    assert "The bomb" in sweep.failed[0].error
+    failed = len(sweep.failed)
+    again = fresh.sweep(failing(), over={"width": range(8, 13)})
+    assert again.plan.count("failed") == failed
+    again.retry().wait()
+    assert count_jobs(fresh) > failed
+
+
+def test_a_killed_kernel_loses_nothing_and_runs_nothing_twice(fresh: ComfyKit, tmp_path: Path) -> None:
+    code = f"""
+from comfykit_jupyter import ComfyKit
+from tests.client.workflows import picture
+kit = ComfyKit({fresh.comfyui_url!r}, runs={str(fresh.runs.folder)!r})
+for row in kit.sweep(picture(), over={{"width": range(8, 48)}}).as_completed():
+    print(row.id, flush=True)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for _ in range(2):
+        script = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=tmp_path)
+        assert script.stdout is not None
+        for _ in range(8):
+            script.stdout.readline()
+        script.send_signal(signal.SIGKILL)
+        script.wait()
+        script.stdout.close()
+    sweep = fresh.sweep(picture(), over={"width": range(8, 48)})
+    assert sweep.plan.count("have", "attach", "fetch") >= 8
+    sweep.wait()
+    assert len(sweep.done) == 40
+    assert count_jobs(fresh) == 40
+
+
+def test_lost_originals_are_fetched_or_made_again(fresh: ComfyKit) -> None:
+    sweep = fresh.sweep(picture(), over={"width": [8, 16]}).wait()
+    for path in [*fresh.runs.folder.rglob("*.png"), *fresh.runs.folder.rglob("*.webp")]:
+        path.unlink()
+    assert sweep.done[0].status == "lost"
+    again = fresh.sweep(picture(), over={"width": [8, 16]})
+    assert "2 lost" in str(again.plan)
+    assert len(again.wait().done) == 2
+    assert again.at(width=8).image.pil().size == (8, 16)
+
+
+def test_rows_are_picked_scored_and_exported(kit: ComfyKit, tmp_path: Path) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8, 16], "color": [0, 255]}).wait()
+    sweep.pick(0, 3)
+    assert [row.params["width"] for row in sweep.picked] == [8, 16]
+    best = sweep.score(lambda row: row.params["width"] + row.params["color"])
+    assert best[0].params == {"width": 16, "height": 16, "color": 255}
+    assert {path.name for path in sweep.export(tmp_path, "{width}-{color}")} == {
+        "8-0.png", "8-255.png", "16-0.png", "16-255.png",
+    }  # fmt: skip
+    frame = sweep.df
+    assert frame.index.names == ["width", "color"]
+    assert frame.loc[(16, 255), "score"] == 271
+    with pytest.raises(ComfyKitError, match="2 points have width=8"):
+        sweep.at(width=8)
+    with pytest.raises(ComfyKitError, match="did you mean width"):
+        sweep.at(widht=8)
+
+
+def test_a_table_is_a_sweep_and_results_are_inputs(kit: ComfyKit) -> None:
+    from tests.client.workflows import inverted
+
+    first = kit.sweep(picture(), over=[{"width": 8, "color": 0}, {"width": 16, "color": 255}]).wait()
+    second = kit.sweep(inverted(), over={"image": [row.image for row in first.done]}).wait()
+    assert [row.image.pil().size for row in second.done] == [(8, 16), (16, 16)]
+    assert kit.sweep(inverted(), over={"image": [row.image for row in first.done]}).plan.count("have") == 2
+
+
+def test_callbacks_get_rows_and_their_errors_stop_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Row] = []
+    sweep = kit.sweep(picture(), over={"width": [8, 16]})
+    sweep.on_done(seen.append)
+    sweep.on_done(lambda row: 1 / 0)
+    sweep.wait()
+    deadline = time.monotonic() + 10
+    while len(seen) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert {row.id for row in seen} == {row.id for row in sweep.done}
+    assert "on_done failed: ZeroDivisionError" in caplog.text
+
+
+async def test_a_sweep_can_be_awaited(kit: ComfyKit) -> None:
+    sweep = await kit.sweep(picture(), over={"width": [8, 16]})
+    assert len(sweep.done) == 2
+
+
+def test_equal_points_are_run_once(fresh: ComfyKit) -> None:
+    sweep = fresh.sweep(picture(), over=[{"width": 8}, {"width": 8}, {"width": 9}]).wait()
+    assert [sweep[0].id == sweep[1].id, sweep[1].id == sweep[2].id] == [True, False]
+    assert count_jobs(fresh) == 2
+
+
+def test_a_journal_that_can_not_be_written_pauses_before_sending(
+    fresh: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = fresh.sweep(picture(), over={"width": [8, 16, 24]})
+    append = sweep._ledger.journal.append
+
+    def refuse(event: Any, **more: Any) -> None:
+        if event["event"] == "sent":
+            raise OSError(28, "No space left on device")
+        append(event, **more)
+
+    monkeypatch.setattr(sweep._ledger.journal, "append", refuse)
+    sweep.wait()
+    assert "No space left on device (nothing was sent)" in sweep.paused
+    assert count_jobs(fresh) == 0
+    monkeypatch.undo()
+    assert len(sweep.start().wait().done) == 3
+
+
+def test_a_server_that_comes_back_goes_on(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comfykit_jupyter.explore.engine.RETRY_INTERVAL", 0.05)
+    with Sandbox() as server:
+        port = int(server.url.rpartition(":")[2])
+        kit = make_kit(server.url, patience=0.5)
+        sweep = kit.sweep(picture(), over={"width": range(8, 12)})
+    sweep.start()
+    deadline = time.monotonic() + 20
+    while "waiting: " not in sweep.summary and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "waiting: " in sweep.summary
+    with Sandbox(port=port) as server:
+        sweep.wait(timeout=30)
+        assert len(sweep.done) == 4
+    wait_until_kept(kit)

@@ -16,7 +16,7 @@ MakeKit = Callable[..., ComfyKit]
 
 def hide_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the machine's own settings from the environment."""
-    for name in [name for name in os.environ if name.startswith(("COMFYUI_", "RUNNINGHUB_"))]:
+    for name in [name for name in os.environ if name.startswith(("COMFYUI_", "COMFYKIT_", "RUNNINGHUB_"))]:
         monkeypatch.delenv(name)
 
 

@@ -41,7 +41,8 @@ class Journal:
         skipped: The number of lines that could not be read.
 
     Example:
-        >>> journal = Journal(Path(folder))
+        >>> import tempfile
+        >>> journal = Journal(Path(tempfile.mkdtemp()))
         >>> journal.append({"event": "mark", "target": "a"})
         >>> [event["event"] for _, event in journal.read_new()]
         ['journal', 'mark']

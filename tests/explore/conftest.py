@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,19 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.explore import recorder
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import GATES, Gate
-
-MakeKit = Callable[..., ComfyKit]
+from tests.kits import MakeKit, closing_kits, hide_settings
 
 
 @pytest.fixture
 def make_kit(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
     """A factory of kits that keep their runs in a folder of the test. They are closed at the end."""
-    for name in ("COMFYUI_BASE_URL", "COMFYKIT_RUNS", "COMFYUI_EXECUTOR_TYPE"):
-        monkeypatch.delenv(name, raising=False)
-    kits: list[ComfyKit] = []
+    hide_settings(monkeypatch)
 
-    def make(url: str | None = None, **options: Any) -> ComfyKit:
-        kits.append(ComfyKit(url or sandbox.url, **{"runs": tmp_path / "runs", **options}))
-        return kits[-1]
+    def create(url: str | None = None, **options: Any) -> ComfyKit:
+        return ComfyKit(url or sandbox.url, **{"runs": tmp_path / "runs", **options})
 
-    yield make
-    for kit in kits:
-        loop.call(kit.close())
+    with closing_kits(create) as make_kit:
+        yield make_kit
 
 
 @pytest.fixture

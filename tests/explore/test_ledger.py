@@ -14,8 +14,9 @@ from comfykit_jupyter.explore.key import KeyMaker
 from comfykit_jupyter.explore.ledger import Ledger, apply_patch, build_patch
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.workflows import failing, inverted, picture
+from tests.kits import MakeKit
 
-from .conftest import MakeKit, wait_until_kept
+from .conftest import wait_until_kept
 
 
 def test_a_run_is_kept_with_its_values_and_original(kit: ComfyKit) -> None:

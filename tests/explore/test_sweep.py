@@ -16,8 +16,9 @@ from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import Gate
 from tests.client.workflows import failing, gated, picture
+from tests.kits import MakeKit
 
-from .conftest import MakeKit, wait_until_kept
+from .conftest import wait_until_kept
 
 
 def count_jobs(kit: ComfyKit) -> int:

@@ -12,10 +12,13 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PREAMBLE = """
-from comfykit_jupyter import ComfyKit, ExecuteResult, Media, Run, WorkflowWidget
+from comfykit_jupyter import ComfyKit, ExecuteResult, Media, Run, Sweep, WorkflowWidget
 
 """
-GIVEN = "kit: ComfyKit, run: Run, result: ExecuteResult, fox: ExecuteResult, image: Media, form: WorkflowWidget"
+GIVEN = (
+    "kit: ComfyKit, run: Run, result: ExecuteResult, fox: ExecuteResult, image: Media, form: WorkflowWidget, "
+    "sweep: Sweep"
+)
 
 
 def blocks() -> list[tuple[str, str]]:

@@ -17,8 +17,18 @@ ROOT = Path(comfykit_jupyter.__file__).parent
 PUBLIC = {name: getattr(comfykit_jupyter, name) for name in comfykit_jupyter.__all__ if name != "__version__"}
 WORD = re.compile(r"[A-Za-z]\w*")
 LONGEST_LINE = 120
-INTERNAL = {"CheckedValue"}
-"""What `Workflow.check` hands from room to room of the package: its users need its errors only."""
+INTERNAL = {
+    "CheckedValue",  # what `Workflow.check` hands from room to room of the package: its users need its errors only
+    "AttachedRun",  # to its users it is a `Run`
+    "Step",  # `Plan.count` and the text of a plan have what its users need
+    *(
+        "Lora",
+        "Replace",
+        "Seeds",
+        "Wildcards",
+    ),  # what `lora`, `replace`, … return is given to `over`, and to nothing else
+}
+"""Classes that users meet, and have no use for."""
 
 
 @cache

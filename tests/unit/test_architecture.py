@@ -58,6 +58,7 @@ UPWARDS = {
     ("client/exploring_kit", "explore/recorder"),
     ("client/exploring_kit", "explore/runs"),
     ("client/exploring_kit", "explore/sweep"),
+    ("client/results/exchange", "client/backends/routing"),  # which server a dict of media names
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

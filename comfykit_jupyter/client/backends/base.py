@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.remembered import RememberedOrigin
+from comfykit_jupyter.client.backends.remembered import RememberedOrigin, get_place
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
 from comfykit_jupyter.workflow.progress.progress import RunError
 
@@ -245,6 +245,11 @@ class Backend(ABC):
 
     @abstractmethod
     def __init__(self, settings: Settings) -> None: ...
+
+    @property
+    def place(self) -> str:
+        """The name of its kind, for `routing.remember_origin`."""
+        return get_place(type(self))
 
     def __reduce__(self) -> tuple[type[RememberedOrigin], tuple[type[Backend], str]]:
         """Return what a pickle of its media has of it: where it is, and no secrets."""

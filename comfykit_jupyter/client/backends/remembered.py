@@ -17,6 +17,11 @@ _backends: dict[tuple[type[Backend], str], tuple[Settings, Backend]] = {}
 """By kind and address, the backends that fetch media whose own backend is in another process; with their settings."""
 
 
+def get_place(kind: type[Backend]) -> str:
+    """Return the name of a kind of server or cloud: that of its folder."""
+    return kind.__module__.split(".")[-2]
+
+
 class RememberedOrigin:
     """Where media come from that another process, or an earlier one, has produced.
 
@@ -31,6 +36,11 @@ class RememberedOrigin:
     def __init__(self, kind: type[Backend], url: str) -> None:
         self.url = url
         self._kind = kind
+
+    @property
+    def place(self) -> str:
+        """See `Backend.place`."""
+        return get_place(self._kind)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"

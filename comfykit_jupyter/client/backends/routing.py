@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.comfyapi.route import ComfyAPIRoute
 from comfykit_jupyter.client.backends.comfyui.route import ComfyUIRoute
+from comfykit_jupyter.client.backends.remembered import RememberedOrigin
 from comfykit_jupyter.client.backends.runninghub.route import RunningHubRoute
 
 if TYPE_CHECKING:
@@ -38,3 +39,11 @@ def find_backend(source: Any, settings: Settings) -> type[Backend]:
 def find_backend_of_job(prompt_id: str, settings: Settings) -> type[Backend]:
     """Return the kind of backend that has a job with this prompt ID."""
     return next(route for route in ROUTES if route.handles_job(prompt_id, settings)).load()
+
+
+def remember_origin(place: str, url: str) -> RememberedOrigin | None:
+    """Return the server or cloud of media by its `Backend.place` and its address; None if there is no such place."""
+    for route in ROUTES:
+        if type(route).__module__.endswith(f".{place}.route"):
+            return RememberedOrigin(route.load(), url)
+    return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.client.errors import OutputError, ParameterError, RunFailed
+from comfykit_jupyter.client.results.exchange import Exchangeable
 from comfykit_jupyter.client.results.media import Media, Origin
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind
@@ -22,7 +23,7 @@ TEXT_KEYS = ("text", "string")
 
 
 @dataclass(repr=False)
-class ExecuteResult:
+class ExecuteResult(Exchangeable):
     """Everything that a run produced; in a notebook cell it shows its images, videos, audio and texts.
 
     Attributes:

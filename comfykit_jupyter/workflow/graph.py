@@ -47,6 +47,8 @@ class WorkflowGraph(ABC):
     name: str
     definitions: Definitions | None = None
     """The node definitions that it was converted with; None if it was in API format."""
+    controls: Mapping[Place, str] = MappingProxyType({})
+    """What the editor does with a value after each run, by node ID and input, such as `randomize`."""
     _interface: _Interface | None = None
 
     @property

@@ -140,7 +140,7 @@ class Workflow(WorkflowGraph):
                 f"{one_line(self.name)} has no nodes that run: give it an output node, such as SaveImage"
             )
         resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
-        resolved.definitions = definitions
+        resolved.definitions, resolved.controls = definitions, converted.controls
         return resolved
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:

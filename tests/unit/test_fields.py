@@ -15,6 +15,7 @@ from tests.unit.recorded import load, load_definitions, load_transcript
 KEYS = {
     "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step",
     "slider", "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced", "label",
+    "address", "seed_mode",
 }  # fmt: skip
 
 

@@ -201,3 +201,36 @@ def test_any_text_has_a_label_and_a_name(text: str) -> None:
     to_label(text)
     split_class(text)
     unwrap_type(text)
+
+
+def test_a_seed_follows_the_control_that_the_editor_saved() -> None:
+    raw: Graph = {
+        "input": {"required": {"seed": ["INT", {"control_after_generate": True}], "noise_seed": ["INT", {}]}},
+        "output_node": True,
+    }
+    graph = {"nodes": [{"id": 1, "type": "Sample", "widgets_values": [7, "randomize", 8, "fixed"]}], "links": []}
+    known = {"Sample": NodeDefinition.parse("Sample", raw)}
+    fields = Workflow.parse(graph).resolve(known).fields(known)
+    assert [(field.default, field.seed_mode, field.address) for field in fields] == [
+        (7, "random", "Sample.seed"),
+        (8, "fixed", "Sample.noise_seed"),
+    ]
+    known_modes = {field.seed_mode for field in load_template("image_ernie_image_turbo").fields(load_definitions())}
+    assert known_modes == {"", "random"}
+
+
+def test_a_primitive_node_controls_the_seeds_that_it_sets() -> None:
+    raw: Graph = {"input": {"required": {"seed": ["INT", {"control_after_generate": True}]}}, "output_node": True}
+    slot = {"name": "seed", "type": "INT", "link": 1, "widget": {"name": "seed"}}
+    nodes: list[Graph] = [
+        {
+            "id": 9,
+            "type": "PrimitiveNode",
+            "outputs": [{"type": "INT", "links": [1]}],
+            "widgets_values": [5, "increment"],
+        },
+        {"id": 1, "type": "Sample", "inputs": [slot], "widgets_values": [7, "fixed"]},
+    ]
+    known = {"Sample": NodeDefinition.parse("Sample", raw)}
+    workflow = Workflow.parse({"nodes": nodes, "links": [[1, 9, 0, 1, 0, "INT"]]}).resolve(known)
+    assert [(field.default, field.seed_mode) for field in workflow.fields(known)] == [(5, "increment")]

@@ -67,8 +67,12 @@ def from_wire(value: Any, kind: str) -> Any:
 
 
 def get_initial_value(field: Field) -> Any:
-    """Return the value a form begins with: the workflow's own. A seed of 0 was not chosen: it is drawn for each run."""
-    return RANDOM if field.kind == "seed" and field.default in (0, "0") else field.default
+    """Return the value a form begins with: the workflow's own, or a random seed.
+
+    A seed of 0 was not chosen, and one that the editor would randomize after each run is drawn before it.
+    """
+    drawn = field.kind == "seed" and (field.default in (0, "0") or field.seed_mode == RANDOM)
+    return RANDOM if drawn else field.default
 
 
 def check_form_values(

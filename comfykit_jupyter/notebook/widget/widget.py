@@ -26,6 +26,7 @@ from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage import is_known
 from comfykit_jupyter.notebook.widget.view import Reply
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -173,12 +174,15 @@ class WorkflowWidget(FormView):
         return run
 
     def _find_changed_values(self) -> dict[str, Any]:
-        """Return the values that differ from the workflow's own: only they are sent with a run."""
+        """Return the values that differ from the workflow's own, and random seeds: only they are sent with a run."""
         defaults = self._parameters.get_defaults()
         return {
             name: value
             for name, value in self._get_values().items()
-            if name not in defaults or defaults[name] != value or type(defaults[name]) is not type(value)
+            if name not in defaults
+            or defaults[name] != value
+            or type(defaults[name]) is not type(value)
+            or (value == RANDOM and self._parameters.fields[name].kind == "seed")
         }
 
     def _compare(self, result: ExecuteResult) -> None:

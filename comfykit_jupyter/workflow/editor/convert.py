@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.workflow.editor.dynamic_prompt import choose_alternatives
@@ -13,7 +13,13 @@ from comfykit_jupyter.workflow.editor.group_nodes import read_groups, ungroup
 from comfykit_jupyter.workflow.editor.layout import Layout
 from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES, NO_QUIRK, NODES, WIDGET_TYPES
 from comfykit_jupyter.workflow.editor.subgraphs import Promotion, sort_leaves_first
-from comfykit_jupyter.workflow.editor.widgets import Widget, build_unknown_widgets, find_default_choice, round_to_step
+from comfykit_jupyter.workflow.editor.widgets import (
+    CONTROL,
+    Widget,
+    build_unknown_widgets,
+    find_default_choice,
+    round_to_step,
+)
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions
@@ -39,11 +45,14 @@ class Converted:
         prompt: The nodes in API format. A missing node has the class None, as in the editor's own export.
         missing: The nodes whose class the server lacks.
         notes: Lines on what only the editor's page can supply: a view of a scene, a webcam, a microphone.
+        controls: What the editor does with a value after each run, by node ID and input: `randomize`, `increment`,
+            `decrement` or `fixed`.
     """
 
     prompt: dict[str, Any]
     missing: tuple[MissingNode, ...] = ()
     notes: tuple[str, ...] = ()
+    controls: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def find_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[str]:
@@ -95,7 +104,7 @@ def convert(
         for key in [key for key, value in inputs.items() if isinstance(value, list) and value[0] not in prompt]:
             del inputs[key]
     missing = (_build_missing(step) for step in running if step.node.definition is None)
-    return Converted(prompt, tuple(missing), tuple(_format_notes(running, name)))
+    return Converted(prompt, tuple(missing), tuple(_format_notes(running, name)), dict(_find_controls(running)))
 
 
 def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool) -> None:
@@ -153,9 +162,11 @@ def _apply_primitive(node: Node, graph: Graph) -> None:
     targets = [(end.node, end.widget) for end in ends if end.widget is not None]
     if not targets:
         return
-    value = node.values[0] if isinstance(node.values, list) and node.values else targets[0][1].value
+    values = node.values if isinstance(node.values, list) else []
+    value = values[0] if values else targets[0][1].value
     value = _clamp(value, [widget for _, widget in targets])
     for target, widget in targets:
+        widget.control = values[1] if len(values) > 1 and isinstance(values[1], str) else widget.control
         if target.layout is not None:
             target.layout.set(widget, round_to_step(widget, value))
         else:
@@ -238,6 +249,18 @@ def _round_as_page(value: int) -> int:
     whole, _, part = digits.partition(".")
     part = part.rstrip("0")
     return int(whole + part + "0" * (int(exponent or 0) - len(part)))
+
+
+def _find_controls(steps: list[Step]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the controls of values: those of primitive nodes, else those that stand behind the widgets."""
+    for step in steps:
+        behind: Widget | None = None
+        for widget in reversed(step.node.widgets):
+            if behind is not None and behind.name == CONTROL and isinstance(behind.value, str):
+                widget.control = widget.control or behind.value
+            if widget.control:
+                yield (step.id, widget.name), widget.control
+            behind = widget
 
 
 def _build_scene(node: Node) -> dict[str, Any]:

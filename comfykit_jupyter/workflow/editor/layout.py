@@ -12,6 +12,7 @@ from typing import Any
 
 from comfykit_jupyter.workflow.editor.quirks import NO_QUIRK, NODES, WIDGET_TYPES, NodeQuirk
 from comfykit_jupyter.workflow.editor.widgets import (
+    CONTROL,
     Slot,
     Widget,
     find_default_choice,
@@ -148,7 +149,7 @@ class Layout:
         if spec.refreshed:
             self.widgets.append(Widget("refresh", "refresh"))
         if is_controlled(spec, name):
-            self.widgets.append(Widget("control_after_generate", sent=False))
+            self.widgets.append(Widget(CONTROL, sent=False))
             if spec.type == "COMBO":
                 self.widgets.append(Widget("control_filter_list", sent=False))
         self.slots.append(Slot(name, spec.slot_type, widget=name))

@@ -12,6 +12,9 @@ from typing import Any
 from comfykit_jupyter.workflow.editor.quirks import WIDGET_TYPES
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input
 
+CONTROL = "control_after_generate"
+"""The widget behind a value that says what becomes of the value after each run."""
+
 
 @dataclass(slots=True)
 class Slot:
@@ -44,6 +47,7 @@ class Widget:
         spec: The definition of its input, if it belongs to one.
         shared: Whether an instance of a subgraph shows this widget itself, not a copy.
         read: Computes the value from other widgets, if set.
+        control: What the editor does with the value after each run, such as `randomize`; "" if nothing says so.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Widget:
     spec: Input | None = None
     shared: bool = False
     read: Callable[[], Any] | None = None
+    control: str = ""
 
 
 def build_unknown_widgets(values: Any, *, recent: bool) -> list[Widget]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
@@ -14,7 +15,14 @@ from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
+SeedMode = Literal["random", "increment", "fixed", ""]
 
+_SEED_MODES: Mapping[str, SeedMode] = {
+    "randomize": "random",
+    "increment": "increment",
+    "decrement": "increment",  # a form counts up only, and another seed for each run is what matters
+    "fixed": "fixed",
+}
 _MAX_CHOICES = 200
 """How many choices are sent with a field; the page asks for longer lists when it needs them."""
 _MAX_STOPS = 1000
@@ -46,6 +54,9 @@ class Field:
         label_off: Label of a toggle that is off.
         advanced: Whether the server considers it advanced.
         label: What a form calls it.
+        address: The node and the input that it sets first, such as `KSampler.cfg`.
+        seed_mode: What the workflow does with a seed after each run: `random`, `increment` or `fixed`; empty for other
+            kinds, and if the file doesn't say.
 
     Example:
         >>> field = next(field for field in kit.fields("text_to_image.json") if field.name == "width")
@@ -72,6 +83,8 @@ class Field:
     label_off: str
     advanced: bool
     label: str = ""
+    address: str = ""
+    seed_mode: SeedMode = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the field for a browser: integers past 2**53 - 1 as strings; long lists of choices only counted."""
@@ -131,6 +144,8 @@ def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Def
         label_off=spec.label_off,
         advanced=spec.advanced,
         label=parameter.label,
+        address=workflow.build_address(slot.node_id, slot.field),
+        seed_mode=_SEED_MODES.get(workflow.controls.get(slot.place, ""), "") if kind == "seed" else "",
     )
 
 

@@ -99,8 +99,15 @@ class WorkflowKit(ServerKit):
         source, backend = self._locate(workflow)
         return await convert_workflow(await read_workflow(source, backend), backend)
 
-    def fields(self, workflow: Any) -> tuple[Field, ...]:
+    def fields(self, workflow: Any, *, every: bool = False) -> tuple[Field, ...]:
         """Return the parameters of a workflow as a form shows them, with the bounds and choices of the server.
+
+        Args:
+            workflow: As for `run`.
+            every: Whether to add all other inputs of the workflow, under their addresses.
+
+        Returns:
+            The fields, in the order of the form.
 
         Raises:
             ComfyKitError: The workflow can't be read, or the server is unreachable.
@@ -109,8 +116,9 @@ class WorkflowKit(ServerKit):
             >>> [(field.name, field.kind) for field in kit.fields("text.json")]
             [('subject', 'text'), ('style', 'text'), ('delimiter', 'text')]
         """
-        return loop.call(self._fields(workflow))
+        return loop.call(self._fields(workflow, every=every))
 
-    async def _fields(self, workflow: Any) -> tuple[Field, ...]:
+    async def _fields(self, workflow: Any, *, every: bool) -> tuple[Field, ...]:
         loaded = await self._load(workflow)
-        return loaded.fields(await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True))
+        definitions = await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True)
+        return loaded.fields(definitions, every=every)

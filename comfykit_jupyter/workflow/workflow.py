@@ -19,7 +19,7 @@ from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
 from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
-from comfykit_jupyter.workflow.values.fields import Field, build_fields
+from comfykit_jupyter.workflow.values.fields import Field, build_fields, build_other_fields
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
@@ -213,7 +213,7 @@ class Workflow(WorkflowGraph):
             return find_classes(self.editor or {}, one_line(self.name))
         return frozenset(node["class_type"] for node in self.prompt.values())
 
-    def fields(self, definitions: Definitions) -> tuple[Field, ...]:
+    def fields(self, definitions: Definitions, *, every: bool = False) -> tuple[Field, ...]:
         """Return the fields of a form: one for each parameter that accepts a value, in order of appearance.
 
         Without parameters in titles, they are what the workflow's author shows, or the inputs that most people want to
@@ -221,6 +221,7 @@ class Workflow(WorkflowGraph):
 
         Args:
             definitions: The server's node definitions, for types, bounds and choices.
+            every: Whether to add all other inputs of the workflow, under their addresses.
 
         Returns:
             The fields.
@@ -230,7 +231,8 @@ class Workflow(WorkflowGraph):
             >>> [(field.name, field.kind, field.default) for field in Workflow.parse({"1": node}).fields({})]
             [('steps', 'integer', 20)]
         """
-        return build_fields(self, definitions)
+        others = build_other_fields(self, definitions) if every else ()
+        return (*build_fields(self, definitions), *others)
 
     def check(
         self, values: Mapping[str, Any], definitions: Definitions | None = None, *, partial: bool = False

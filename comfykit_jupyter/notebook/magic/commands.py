@@ -30,8 +30,8 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     as differences from the file.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
     Show a form of the workflow's parameters.
-%comfykit params WORKFLOW [--url URL]
-    List the parameters of a workflow: types, values, bounds, choices.
+%comfykit params WORKFLOW [--all] [--url URL]
+    List the parameters of a workflow: types, values, bounds, choices. --all adds its other inputs.
 %comfykit connect URL
     Use this server in all cells, and in ComfyKit() without an address. `connect sandbox` starts the embedded server.
 %comfykit status [WORKFLOW]
@@ -89,7 +89,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url"), flags=("--dry-run",)),
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
-    "params": Command(workflow=True, options=("--url",)),
+    "params": Command(workflow=True, options=("--url",), flags=("--all",)),
     "connect": Command(argument="URL, or sandbox"),
     "status": Command(argument="WORKFLOW"),
     "queue": Command(options=("--url",)),

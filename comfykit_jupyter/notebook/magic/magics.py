@@ -178,11 +178,13 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         note = ""
         try:
             workflow, fields, _ = self._load(kit, call)
+            if "--all" in call.options:
+                fields = kit.fields(workflow, every=True)
         except ServerError as error:
             workflow = kit.load(call.arguments[0])
-            fields = workflow.fields({})
+            fields = workflow.fields({}, every="--all" in call.options)
             note = f" (without bounds and choices: {error})"
-        title = f"{workflow.name}: {_count(len(fields), 'parameter')}{note}"
+        title = f"{workflow.name}: {_count(len(fields), 'input' if '--all' in call.options else 'parameter')}{note}"
         display(tables.tabulate_fields(title, fields), raw=True)
 
     # -- the server ----------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ class FormView(RunView):
             "apply": (writer.post, self._on_apply),
             "use": (writer.post, self._on_use),
             "choices": (writer.post, self._on_choices),
+            "inputs": (run_in_background, self._on_inputs),
             "upload": (run_in_background, self._on_upload),
         }
         self._set_values({**parameters.get_defaults(), **checked})
@@ -89,6 +90,10 @@ class FormView(RunView):
             before = defaults if whole else {n: v for n, v in self._get_values().items() if n not in own}
             self._set_values({**before, **{name: defaults[name] for name in own & set(defaults)}, **checked})
             self._clear_errors(list(self._rejected) if whole else list(changes))
+
+    def find_name(self, name: str) -> str:
+        """Return the name in the form of what a name or an address means."""
+        return self._parameters.find_name(name)
 
     def _get_values(self) -> dict[str, Any]:
         return dict(self._trait_values["values"])
@@ -129,13 +134,14 @@ class FormView(RunView):
 
     def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
-        if name not in self._parameters.fields:
+        field = self._parameters.find_field(name)
+        if field is None:
             raise ComfyKitError(f"the form has no field {name[:NAME_LENGTH]!r}")
         try:
             if content.get("reset") is True:
                 self._reset_value(name)
             else:
-                self.change_values({name: from_wire(content["value"], self._parameters.fields[name].kind)})
+                self.change_values({name: from_wire(content["value"], field.kind)})
         except ParameterError as error:
             self._reject_value(name, error)
             raise
@@ -152,7 +158,7 @@ class FormView(RunView):
         """Set a field to an output of a run."""
         name = str(content["name"])
         media = self.find_media(content["run"], content["key"])
-        field = self._parameters.fields.get(name)
+        field = self._parameters.find_field(name)
         if field is None or field.kind not in (media.kind, "file"):
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use this {media.kind} here")
         self.change_values({name: media})
@@ -174,13 +180,18 @@ class FormView(RunView):
 
     def _on_choices(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Return the choices of a field that the trait has no room for."""
-        field = self._parameters.fields.get(str(content["name"]))
+        field = self._parameters.find_field(str(content["name"]))
         return {"choices": to_wire(list(field.choices or ())) if field else []}, ()
+
+    def _on_inputs(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the fields of all inputs that are not in the form."""
+        return {"fields": self._parameters.build_others()}, ()
 
     def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         """Receive a piece of a file, and set its field once the file is complete."""
         name = str(content["name"])
-        if name not in self._parameters.fields or self._parameters.fields[name].kind not in MEDIA_KINDS:
+        field = self._parameters.find_field(name)
+        if field is None or field.kind not in MEDIA_KINDS:
             raise ComfyKitError(f"the form has no file field {name[:NAME_LENGTH]!r}")
         key = f"{self.model_id}:{content['upload']}"
         received, path = get_inbox().receive(
@@ -195,8 +206,9 @@ class FormView(RunView):
         """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values."""
         if run != "input":
             return super().find_file(run, key)
-        field, value = self._parameters.fields[key], self._get_values().get(key)
-        if field.kind not in MEDIA_KINDS or not isinstance(value, str):
+        field, value = self._parameters.find_field(key), self._get_values().get(key)
+        value = field.default if field is not None and value is None else value
+        if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, str):
             raise ComfyKitError(f"{key}: this value cannot be shown")
         if isinstance(value, Media):
             return value.path, value.mime

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.errors import ServerError, WorkflowError
+from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
 from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
 
@@ -31,6 +31,7 @@ class FormParameters:
     Attributes:
         workflow: The workflow.
         fields: Its fields by name.
+        others: The fields of all other inputs by address, once they were asked for.
         definitions: The server's definitions of its node classes; empty while the server is away.
         is_complete: Whether the server has defined the fields.
 
@@ -43,6 +44,7 @@ class FormParameters:
         self.source = source
         self.workflow = kit.read(source)
         self.fields: dict[str, Field] = {}
+        self.others: dict[str, Field] = {}
         self.definitions: Definitions = {}
         self.is_complete = False
 
@@ -58,6 +60,7 @@ class FormParameters:
                 self.workflow = self._kit.load(self.workflow)
                 self.definitions = self._kit.definitions(self.workflow)
                 self.fields = {field.name: field for field in self.workflow.fields(self.definitions)}
+                self.others = {}
                 self.is_complete = True
         if not self.fields and self.workflow.resolved:  # in editor format there are none without the server
             self.fields = {field.name: field for field in self.workflow.fields({})}
@@ -70,13 +73,39 @@ class FormParameters:
         except WorkflowError as error:
             return replace(self._kit.server(self.workflow), reachable=False, message=str(error))
 
+    def find_field(self, name: str) -> Field | None:
+        """Return the field of a parameter, or of any other input by its address."""
+        return self.fields.get(name) or self.load_others().get(name)
+
+    def load_others(self) -> dict[str, Field]:
+        """Return the fields of the inputs that are not in the form, by address."""
+        if not self.others and self.workflow.resolved:
+            every = self.workflow.fields(self.definitions, every=True)
+            self.others = {field.name: field for field in every if field.name not in self.fields}
+        return self.others
+
+    def find_name(self, name: str) -> str:
+        """Return the name in the form of what a name or an address means; an unknown one stays as it is."""
+        if name in self.fields or not self.workflow.resolved:
+            return name
+        try:
+            return self.workflow.find_parameter(name, self.definitions).name
+        except ParameterError:
+            return name
+
     def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check values, and return them as the form keeps them.
 
         Raises:
             ParameterError: Some values do not fit.
         """
-        return check_form_values(values, self.fields, self.workflow, self.definitions)
+        named = {self.find_name(name): value for name, value in values.items()}
+        fields = {name: field for name in named if (field := self.find_field(name)) is not None}
+        return check_form_values(named, fields, self.workflow, self.definitions)
+
+    def build_others(self) -> list[dict[str, Any]]:
+        """Return the fields of the inputs that are not in the form, as `build_trait` does."""
+        return build_fields_trait(self.load_others().values())
 
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""

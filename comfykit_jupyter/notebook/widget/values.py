@@ -34,6 +34,9 @@ class ValuesOwner(Protocol):
             ParameterError: A name or value is wrong; nothing was changed.
         """
 
+    def find_name(self, name: str) -> str:
+        """Return the name in the form of what a name or an address means."""
+
 
 def to_wire(value: Any) -> Any:
     """Convert a value to JSON that JavaScript reads exactly.
@@ -136,14 +139,15 @@ class Values(MutableMapping[str, Any]):
         self._read = read
 
     def __getitem__(self, name: str) -> Any:
-        return self._read()[name]
+        values = self._read()
+        return values[name if name in values else self._owner.find_name(name)]
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._owner.change_values({name: value})
 
     def __delitem__(self, name: str) -> None:
         left = dict(self._read())
-        del left[name]
+        del left[name if name in left else self._owner.find_name(name)]
         self._owner.change_values(left, whole=True)
 
     def __iter__(self) -> Iterator[str]:

@@ -182,7 +182,7 @@ class WorkflowWidget(FormView):
             if name not in defaults
             or defaults[name] != value
             or type(defaults[name]) is not type(value)
-            or (value == RANDOM and self._parameters.fields[name].kind == "seed")
+            or (isinstance(value, str) and value == RANDOM and self._parameters.fields[name].kind == "seed")
         }
 
     def _compare(self, result: ExecuteResult) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
 from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.words import to_label
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind
-from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input
+from comfykit_jupyter.workflow.nodes import MISSING, Definitions, Input, find_reachable, is_link
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
-from comfykit_jupyter.workflow.parameters.parameter import Parameter
+from comfykit_jupyter.workflow.parameters.parameter import Parameter, build_target
 
 FieldKind = Literal["integer", "number", "seed", "choice", "toggle", "text", "multiline", MediaKind]
 SeedMode = Literal["random", "increment", "fixed", ""]
@@ -111,6 +113,40 @@ def build_fields(workflow: WorkflowGraph, definitions: Definitions) -> tuple[Fie
     offered = workflow.get_parameters(definitions).values()
     described = (_build_field(workflow, parameter, definitions) for parameter in offered)
     return tuple(field for field in described if field is not None)
+
+
+def build_other_fields(workflow: WorkflowGraph, definitions: Definitions) -> tuple[Field, ...]:
+    """Build the fields of all inputs with a value that no parameter sets, under their addresses."""
+    offered = {
+        (target.node_id, target.field)
+        for parameter in workflow.get_parameters(definitions).values()
+        for target in parameter.targets
+    }
+    needed = find_reachable(workflow.prompt, definitions)
+    headings = _name_nodes(workflow, definitions)
+    fields = []
+    for id_, node in workflow.prompt.items():
+        for name, value in node["inputs"].items() if id_ in needed else ():
+            if is_link(value) or (id_, name) in offered:
+                continue
+            parameter = Parameter(
+                name=workflow.build_address(id_, name),
+                targets=(build_target(workflow.prompt, id_, name),),
+                required=False,
+                node_title=workflow.get_title(id_, definitions),
+                class_type=node["class_type"],
+                label=to_label(name, node["class_type"]),
+                heading=headings[id_],
+            )
+            fields.append(_build_field(workflow, parameter, definitions))
+    return tuple(field for field in fields if field is not None)
+
+
+def _name_nodes(workflow: WorkflowGraph, definitions: Definitions) -> dict[str, str]:
+    """Return the titles of all nodes by ID; equal ones are followed by the ID."""
+    titles = {id_: workflow.get_title(id_, definitions) for id_ in workflow.prompt}
+    counts = Counter(titles.values())
+    return {id_: title if counts[title] == 1 else f"{title} ({id_})" for id_, title in titles.items()}
 
 
 def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Definitions) -> Field | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from pathlib import Path
 
@@ -36,6 +37,24 @@ def test_downloads_carry_no_secret(kit: ComfyKit, cloud: RunningHub) -> None:
     assert len(kit.run(WORKFLOW).images) == 9
     assert len(cloud.files.requests) == 9
     assert cloud.files.leaks == []
+
+
+def test_the_sites_own_answer_is_kept(kit: ComfyKit, cloud: RunningHub) -> None:
+    result = kit.run(WORKFLOW)
+    text = json.dumps(result.to_dict()["raw"])
+    assert str(result.image) in text
+    assert cloud.key not in text
+    assert "netWssUrl" not in text
+
+
+def test_the_older_answer_is_the_list_that_comfykit_calls_raw_data(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", NOT_FOUND, times=None)
+    result = kit.run(WORKFLOW)
+    assert [(each["fileUrl"], each["fileType"]) for each in result.raw] == [(str(result.image), "png")]
+
+
+def test_a_server_has_no_answer_of_its_own(kit: ComfyKit) -> None:
+    assert kit.run(workflows.picture()).raw is None
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -213,6 +213,9 @@ class Follower(Listener, Protocol):
     def on_warning(self, line: str) -> None:
         """Add a warning to the result."""
 
+    def on_raw(self, answer: Any) -> None:
+        """Handle what a cloud answered about the end, in its own words."""
+
     def on_cost(self, cost: Mapping[str, float]) -> None:
         """Handle what it cost, if that is known: `coins`, `money`, and the `seconds` that were paid."""
 

@@ -37,6 +37,7 @@ _TEXT, _NUMBER, _NULL = {"type": "string"}, {"type": "number"}, {"type": "null"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "Literal['completed', 'failed']": {"type": "string", "enum": ["completed", "failed"]},
+    "Any": {},
     "str": _TEXT,
     "str | None": {"anyOf": [_TEXT, _NULL]},
     "float | None": {"anyOf": [_NUMBER, _NULL]},

@@ -54,6 +54,7 @@ class ExecuteResult(Exchangeable):
         waited: Seconds that it waited in the queue before; None if that is not known.
         cached_nodes: IDs of the nodes that did not run again, because their inputs were the same.
         cost: What a cloud charged, if it says so: `coins`, `money`, and the `seconds` that were charged.
+        raw: RunningHub's own answer about the end of a task; the older route gives the list of outputs. Otherwise None.
         workflow_name: Name of the workflow, usually that of its file.
         server: Address of the server.
         server_version: Version of ComfyUI there, if known.
@@ -95,6 +96,7 @@ class ExecuteResult(Exchangeable):
     waited: float | None = None
     cached_nodes: list[str] = field(default_factory=list)
     cost: dict[str, float] = field(default_factory=dict)
+    raw: Any = None
     workflow_name: str = ""
     server: str = ""
     server_version: str | None = None

@@ -68,6 +68,7 @@ class ExecutableRun(ObservableRun):
         self._warnings: list[str] = []
         self._times = Times()
         self._cost: dict[str, float] = {}
+        self._raw: Any = None
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
         self._recorder = recorder
@@ -259,6 +260,7 @@ class ExecutableRun(ObservableRun):
             waited=timings.compute_waited(state, self._times, self._posted_at),
             warnings=self._warnings,
             cost=self._cost,
+            raw=self._raw,
         )
         if self._failure is not None:
             self._failure.result = result
@@ -285,6 +287,10 @@ class ExecutableRun(ObservableRun):
     def on_warning(self, line: str) -> None:
         """Add a warning to the result."""
         self._warnings.append(line)
+
+    def on_raw(self, answer: Any) -> None:
+        """Note a cloud's own answer."""
+        self._raw = answer
 
     def on_cost(self, cost: Mapping[str, float]) -> None:
         """Set what the run cost."""

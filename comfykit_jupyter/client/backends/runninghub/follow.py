@@ -61,6 +61,8 @@ class Look:
     cost: Mapping[str, float] = field(default_factory=dict)
     socket: str | None = field(default=None, repr=False)
     """The address of the task's socket. It is a secret."""
+    raw: Any = field(default=None, repr=False)
+    """The content of the answer."""
 
 
 class Missing(Exception):
@@ -106,6 +108,7 @@ async def look_by_new_route(api: Api, task_id: str) -> Look | None:
         code,
         message,
         words.parse_cost(found.get("usage")),
+        raw={name: value for name, value in found.items() if name != "netWssUrl"},
     )
 
 
@@ -122,13 +125,14 @@ async def look_by_old_route(api: Api, task_id: str) -> Look:
         cost: dict[str, float] = {}
         for each in data:
             cost |= words.parse_cost(each)  # every file comes with the cost of the whole task
-        return Look("SUCCESS", results, cost=cost)
+        return Look("SUCCESS", results, cost=cost, raw=data)
     if code == 805:
         return Look(
             "FAILED",
             reason=words.parse_failure(to_mapping(data).get("failedReason")),
             code=code,
             message=answer.message,
+            raw=data,
         )
     _raise_for_code(api, code, answer.message)
     if code in words.NO_SUCH_ROUTE or answer.status == 404:
@@ -222,6 +226,7 @@ class TaskPoller:
         """Pass on what a look showed. Return whether the run has ended."""
         if look.state in ("SUCCESS", "FAILED", "CANCEL"):
             await self._stop_listening()
+            self._run.on_raw(look.raw)
             self._run.on_history(await self._build_record(look))
             return True
         if look.state == "RUNNING" and self._running_since is None:
@@ -280,6 +285,7 @@ class TaskPoller:
         if not results or any(not each["node"] for each in results):
             older = await self._ask_for_outputs()
             if older is not None:
+                self._run.on_raw(older.raw)
                 look.cost = {**older.cost, **look.cost}
                 results = _merge_results(older.results or [], results)
             elif results:

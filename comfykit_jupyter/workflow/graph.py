@@ -13,6 +13,7 @@ from typing import Any
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line, short_repr
 from comfykit_jupyter.workflow.interface.app_mode import Place, find_app_outputs
 from comfykit_jupyter.workflow.interface.interface import build_interface
+from comfykit_jupyter.workflow.interface.renaming import apply_names, write_titles
 from comfykit_jupyter.workflow.interface.words import to_words
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target, build_target
@@ -50,6 +51,7 @@ class WorkflowGraph(ABC):
     controls: Mapping[Place, str] = MappingProxyType({})
     """What the editor does with a value after each run, by node ID and input, such as `randomize`."""
     _interface: _Interface | None = None
+    _renamed: Mapping[str, Parameter] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -80,7 +82,13 @@ class WorkflowGraph(ABC):
             definitions: The server's node definitions. For a workflow in API format without parameters in titles, they
                 tell more about its inputs.
         """
-        return self._title_parameters or self._get_interface(definitions).parameters
+        known = self._title_parameters or self._get_interface(definitions).parameters
+        return MappingProxyType(apply_names(known, self._renamed)) if self._renamed else known
+
+    @cached_property
+    def named_prompt(self) -> Mapping[str, Any]:
+        """The prompt; if parameters were renamed, with the names of all parameters in its titles."""
+        return write_titles(self.prompt, self.parameters.values()) if self._renamed else self.prompt
 
     @cached_property
     def _title_parameters(self) -> Mapping[str, Parameter]:
@@ -161,6 +169,13 @@ class WorkflowGraph(ABC):
             >>> Workflow.parse({"3": node}).find_parameter("KSampler.cfg").targets[0].node_id
             '3'
         """
+        if name in self._renamed:
+            return self._renamed[name]
+        found = self._find_original(name, definitions)
+        return next((each for each in self._renamed.values() if each.places == found.places), found)
+
+    def _find_original(self, name: str, definitions: Definitions | None) -> Parameter:
+        """Find a parameter by the name that it had before it was renamed, or by an address."""
         if self._title_parameters:
             names: Mapping[Place | str, str] = {}
             parameters = self._title_parameters

@@ -14,14 +14,20 @@ from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.formats import recognize
 from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
+from comfykit_jupyter.workflow.interface.renaming import find_renamed
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
+from comfykit_jupyter.workflow.tables import build_table
 from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
 from comfykit_jupyter.workflow.values.fields import Field, build_fields, build_other_fields
+from comfykit_jupyter.workflow.values.overview import format_workflow, tabulate_workflow
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
+
+_OWN = frozenset({"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "_renamed"})
+"""The attributes of a workflow that a pickle has."""
 
 
 class Workflow(WorkflowGraph):
@@ -44,6 +50,20 @@ class Workflow(WorkflowGraph):
         >>> workflow.bind({"steps": 8}).prompt["1"]["inputs"]
         {'steps': 8}
     """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name in _OWN}  # the rest is found again
+
+    def __repr__(self) -> str:
+        return format_workflow(self) if self.resolved else f"<Workflow {self._describe_unresolved()}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
+        if self.resolved:
+            return tabulate_workflow(self)
+        return build_table(self._describe_unresolved(), (), ())
+
+    def _describe_unresolved(self) -> str:
+        return f"{one_line(self.name)}: in editor format; kit.load(workflow) reads its parameters"
 
     def __init__(
         self,
@@ -175,6 +195,43 @@ class Workflow(WorkflowGraph):
         copied: dict[str, Any] = to_plain_json(prompt)
         return copied
 
+    def rename(self, names: Mapping[str, str] | None = None, /, **more: str) -> Workflow:
+        """Return this workflow with other names for some of its parameters, or for inputs that have none.
+
+        The names are also in the titles of what `save` writes and of the prompts that are sent, so that an image made
+        with it has them.
+
+        Args:
+            names: The new names, each with the name or address that it stands for.
+            more: More of them, as keywords.
+
+        Returns:
+            The workflow under the same name. This one stays as it is.
+
+        Raises:
+            ParameterError: There is no such parameter, or another one has the new name. It has all problems.
+            WorkflowError: The workflow must be resolved first, as by `kit.load`.
+
+        Example:
+            >>> node = {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["4", 1]}}
+            >>> workflow = Workflow.parse({"6": node}, "fox").rename(animal="6.text")
+            >>> workflow
+            <Workflow fox: animal='a fox'>
+            >>> workflow.bind({"animal": "a cat"}).prompt["6"]["inputs"]["text"]
+            'a cat'
+        """
+        names = {**(names or {}), **more}
+        found = find_renamed(names, self.get_parameters(self.definitions), self._find_for_renaming)
+        renamed = Workflow(self.name, self.prompt, self.extra_pnginfo, self.notes, self.hosted)
+        renamed.definitions = self.definitions
+        changed = {parameter.places for parameter in found.values()}
+        kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
+        renamed._renamed = {**kept, **found}
+        return renamed
+
+    def _find_for_renaming(self, name: str) -> Parameter:
+        return self.find_parameter(name, self.definitions)
+
     def save(self, path: str | Path, *, editor: bool = False) -> Path:
         """Write the workflow to a file, as JSON.
 
@@ -192,7 +249,7 @@ class Workflow(WorkflowGraph):
         Example:
             kit.load("portrait.json").save("portrait_api.json")
         """
-        graph = self.editor if editor or not self.resolved else self.prompt
+        graph = self.editor if editor or not self.resolved else self.named_prompt
         if graph is None:
             raise WorkflowError(f"{one_line(self.name)} has no graph in editor format: save it without editor=True")
         target = Path(path).expanduser()

@@ -152,3 +152,16 @@ def test_workflow_is_saved_and_loaded_again(kit: ComfyKit, tmp_path: Path) -> No
     assert not kept.resolved
     with pytest.raises(ComfyKitError, match="no graph in editor format"):
         Workflow.parse(workflows.picture()).save(tmp_path / "none.json", editor=True)
+
+
+def test_parameters_of_an_untitled_image_get_names_that_its_own_outputs_keep(kit: ComfyKit) -> None:
+    graph = workflows.picture()
+    del graph["1"]["_meta"]
+    made = kit.run(graph).image
+    workflow = kit.load(made).rename(shade="1.color")
+    result = kit.run(workflow, shade=70707)
+    assert (result.params["shade"], result.changed) == (70707, {"shade": 70707})
+    assert kit.run(kit.load(result.image), shade=80808).params["shade"] == 80808
+    assert "shade" in {field.name for field in kit.fields(workflow)}
+    assert kit.dry_run(workflow, shade=9).changes[0].after == "9"
+    assert "shade=255" in repr(workflow)

@@ -35,6 +35,7 @@ LAYERS = [
     ["workflow/clouds/*"],
     ["workflow/progress/*"],
     ["workflow/workflow"],
+    ["workflow/values/overview"],
     ["workflow/values/binding", "workflow/values/fields", "workflow/prompt_check"],
     ["workflow/values/*"],
     ["workflow/graph"],

@@ -18,6 +18,7 @@ from comfykit_jupyter.notebook.magic import tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.values.overview import tabulate_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -185,7 +186,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             fields = workflow.fields({}, every="--all" in call.options)
             note = f" (without bounds and choices: {error})"
         title = f"{workflow.name}: {_count(len(fields), 'input' if '--all' in call.options else 'parameter')}{note}"
-        display(tables.tabulate_fields(title, fields), raw=True)
+        display(tabulate_fields(title, fields), raw=True)
 
     # -- the server ----------------------------------------------------------------------------------------------------
 

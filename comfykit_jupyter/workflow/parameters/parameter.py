@@ -55,6 +55,11 @@ class Parameter:
     label: str = ""
     heading: str = ""
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """The inputs that it sets, as node ID and name."""
+        return tuple((target.node_id, target.field) for target in self.targets)
+
 
 def build_target(prompt: Mapping[str, Any], node_id: str, field: str, *, upload: bool = False) -> Target:
     """Return the target that sets one input of one node."""

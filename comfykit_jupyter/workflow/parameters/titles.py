@@ -72,6 +72,26 @@ def parse_title(title: str) -> Title:
     return Title(", ".join(texts), tuple(markers), name or None)
 
 
+def format_title(title: Title) -> str:
+    """Format a title so that parsing it gives the same; a part that no title can say is left out or becomes text.
+
+    >>> format_title(Title("Size", (Marker("width", "width", False, True), Marker("img", "image", True, False)), "cat"))
+    '$output.cat, $width!, $img.~image, Size'
+    """
+    output = [f"{_OUTPUT}{title.output}"] if title.output else []
+    # The text comes last: after an output's name at the start it would be a part of that name.
+    if output and title.markers:
+        return ", ".join([*output, *map(_format_marker, title.markers), *([title.text] if title.text else [])])
+    return ", ".join([*([title.text] if title.text else []), *map(_format_marker, title.markers), *output])
+
+
+def _format_marker(marker: Marker) -> str:
+    upload, required = "~" if marker.upload else "", "!" if marker.required else ""
+    if marker.field == marker.name:
+        return f"${upload}{marker.name}{required}"
+    return f"${marker.name}.{upload}{marker.field}{required}"
+
+
 def _parse_marker(part: str) -> Marker | None:
     match = _MARKER.fullmatch(part)
     if match is None:

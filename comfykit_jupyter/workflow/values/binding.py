@@ -115,7 +115,7 @@ class _Binder:
         self.draw = draw
         self.expand = expand
         self.drawn: dict[tuple[str, str], str] = {}
-        self.prompt: dict[str, Any] = dict(workflow.prompt)
+        self.prompt: dict[str, Any] = dict(workflow.named_prompt)
         self.changed: set[str] = set()
         self.inputs: dict[tuple[str, str], Any] = {}
         self.params: dict[str, Any] = {}
@@ -222,7 +222,7 @@ class _Binder:
     def copy_node(self, node_id: str) -> dict[str, Any]:
         """Return the inputs of this run's own copy of a node, which is made when the node is first changed."""
         if node_id not in self.changed:
-            node = self.workflow.prompt[node_id]
+            node = self.prompt[node_id]
             self.prompt[node_id] = {**node, "inputs": dict(node["inputs"])}
             self.changed.add(node_id)
         inputs: dict[str, Any] = self.prompt[node_id]["inputs"]

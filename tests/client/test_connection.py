@@ -19,7 +19,11 @@ import pytest
 from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, ServerError
+from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.running.run import Run
+from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.client.transport.connection import Connection
+from comfykit_jupyter.client.transport.deadline import Meter
 from comfykit_jupyter.sandbox import Sandbox
 from tests.kits import MakeKit
 from tests.ports import find_free_port
@@ -354,3 +358,37 @@ def test_normal_runs_log_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture
         with contextlib.suppress(RunFailed):
             kit.run(workflows.failing())
     assert not [record for record in caplog.records if record.name.startswith("comfykit_jupyter")]
+
+
+@pytest.mark.parametrize("moment", ["connect_tcp.started", "connect_tcp.complete"])
+def test_connection_that_is_being_opened_while_the_kit_is_closed_does_not_stay_open(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """httpx no longer knows this connection when it is there: its request would leave it open."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read()
+        over.set()
+        writer.close()
+
+    async def request() -> int:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            host, port = server.sockets[0].getsockname()
+            connection = Connection(f"http://{host}:{port}", Settings(), no_headers)
+
+            async def close(self: Meter, name: str, info: Any) -> None:
+                if name == f"connection.{moment}":
+                    await connection.close()
+
+            monkeypatch.setattr(Meter, "trace", close)
+            answer = await connection.exchange("GET", "/")
+            await asyncio.wait_for(over.wait(), PATIENCE)
+            return answer.status_code
+
+    async def no_headers() -> dict[str, str]:
+        return {}
+
+    assert loop.call(request()) == 200

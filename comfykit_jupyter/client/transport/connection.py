@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -185,16 +186,37 @@ class Connection:
     ) -> httpx.Response:
         import httpx
 
-        while True:
-            client = await self.get_client()  # again each time: it may have been closed
+        async def attempt() -> httpx.Response:
+            async with self.stream(method, path, extensions={"trace": meter.trace}, **options) as response:
+                meter.begin(response)
+                return await read_body(response, limit)
+
+        try:
+            return await attempt()
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            if not again:
+                raise
+        return await attempt()
+
+    @contextlib.asynccontextmanager
+    async def stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        """Send one request and give its answer, its body still to be read.
+
+        Args:
+            method: GET, POST, …
+            path: The path of the route, or an address of the same origin.
+            options: For httpx.
+
+        Raises:
+            httpx.HTTPError: There is no answer.
+        """
+        client = await self.get_client()
+        async with client.stream(method, path, **options) as response:
             try:
-                async with client.stream(method, path, extensions={"trace": meter.trace}, **options) as response:
-                    meter.begin(response)
-                    return await read_body(response, limit)
-            except (httpx.RemoteProtocolError, httpx.ReadError):
-                if not again:
-                    raise
-                again = False
+                yield response
+            finally:
+                if client.is_closed:  # meanwhile: httpx forgets a connection that is being opened then
+                    await response.extensions["network_stream"].aclose()
 
     def lock_file(self, name: str) -> asyncio.Lock:
         """Return the lock of a file that is uploaded or downloaded: several runs that want it transfer it once."""

@@ -156,10 +156,9 @@ class Api:
         """
         import httpx
 
-        client = await self.connection.get_client()
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None, read=quiet)
         try:
-            async with client.stream(
+            async with self.connection.stream(
                 "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
             ) as response:
                 if response.status_code not in (200, 206) and not response.has_redirect_location:

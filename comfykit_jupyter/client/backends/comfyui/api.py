@@ -120,9 +120,8 @@ class Api:
         """
         import httpx
 
-        client = await self._connection.get_client()
         try:
-            async with client.stream("GET", path, **options) as response:
+            async with self._connection.stream("GET", path, **options) as response:
                 raise_for_status(self.url, response)
                 if (status := response.status_code) not in (200, 206):
                     raise ServerError(f"{self.url} answers {status} to {path}", status=status)

@@ -187,8 +187,7 @@ class Api:
         return answer
 
     async def _post(self, path: str, **options: Any) -> _Exchanged:
-        client = await self.connection.get_client()
-        async with client.stream("POST", f"{self.url}{path}", **options) as response:
+        async with self.connection.stream("POST", f"{self.url}{path}", **options) as response:
             return await self._read(response)
 
     async def _get(self, url: str) -> _Exchanged:

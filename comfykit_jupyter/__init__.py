@@ -154,9 +154,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "ComfyKit" and "ipykernel" in sys.modules:
-        from comfykit_jupyter.notebook import asyncio_run
+        from comfykit_jupyter.notebook import asyncio_run, cell_id
 
         asyncio_run.allow_in_kernel()
+        cell_id.install()
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.routing import find_backend_of_job
+from comfykit_jupyter.client.cells import find_cell
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.exploring_kit import ExploringKit
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, format_id
@@ -18,6 +19,7 @@ from comfykit_jupyter.workflow.errors import short_repr
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from comfykit_jupyter.client.cells import Cell
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.attached import AttachedRun
     from comfykit_jupyter.client.running.recorder import RunRecorder
@@ -77,6 +79,8 @@ class ComfyKit(ExploringKit):
             result.
         runs: Folder in which all runs are kept, to be found again by `kit.runs`. Environment: `COMFYKIT_RUNS`.
         keep: What is kept of outputs: `originals`, `thumbs` (small pictures) or `links` (names). Default: `originals`.
+        attach: Whether `run` and `submit` attach to the job that the same call in the same cell sent before the kernel
+            restarted, if it still waits or runs, instead of sending a new one. Outside of notebooks they never do.
 
     Raises:
         SettingsError: A setting can't be used.
@@ -116,6 +120,7 @@ class ComfyKit(ExploringKit):
         raise_on_error: bool = True,
         runs: str | Path | None = None,
         keep: Keep | None = None,
+        attach: bool = True,
     ) -> None:
         self._configure(resolve_settings(locals()))  # all arguments, by the names of their settings
 
@@ -181,8 +186,9 @@ class ComfyKit(ExploringKit):
             >>> kit.run("text.json", subject="a cat", style="ink").text
             'a cat, ink'
         """
-        run = self._prepare(workflow, {**(values or {}), **more})
+        run = self._prepare(workflow, {**(values or {}), **more}, cell=find_cell())
         try:
+            run = self._resume(run)
             return run.start().result()
         except (KeyboardInterrupt, SystemExit):  # between the two
             run.leave()
@@ -208,9 +214,9 @@ class ComfyKit(ExploringKit):
             >>> run.result().text
             'a cat, watercolor, morning light'
         """
-        run = self._prepare(workflow, {**(values or {}), **more})
+        run = self._prepare(workflow, {**(values or {}), **more}, cell=find_cell())
         run.check()
-        return run.start()
+        return self._resume(run).start()
 
     def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - as in Run
         """Start a run under an ID of the caller's, which must be new: the server would run it twice."""
@@ -261,6 +267,15 @@ class ComfyKit(ExploringKit):
         """Return a run to be started, with values that `Workflow.bind` has checked and set; see `Submission`."""
         return self._prepare(workflow, binding.params, id=id, bound=(binding, definitions), recorder=recorder)
 
+    def prepare_call(
+        self, workflow: Workflow, values: Mapping[str, Any], binding: Binding, definitions: Definitions, renew: str
+    ) -> Run:
+        """Return a run to be started for a call in a cell, with values that are bound already; see `Run.resume`."""
+        return self._resume(self._prepare(workflow, values, bound=(binding, definitions), cell=find_cell()), renew)
+
+    def _resume(self, run: Run, renew: str = "kit.options(attach=False)") -> Run:
+        return run.resume(renew) if self._settings.attach else run
+
     def _prepare(
         self,
         workflow: Any,
@@ -272,6 +287,7 @@ class ComfyKit(ExploringKit):
         lenient: bool = False,
         expand_choices: bool = True,
         recorder: RunRecorder | None = None,
+        cell: Cell | None = None,
     ) -> Run:
         """Return a run that is not started yet: an interrupt can't lose it."""
         source, backend = self._locate(workflow)
@@ -287,6 +303,7 @@ class ComfyKit(ExploringKit):
             lenient=lenient,
             expand_choices=expand_choices and self._settings.expand_choices,
             recorder=recorder or self._get_recorder(),
+            cell=cell,
         )
 
     def form(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> WorkflowWidget:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Server
 from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.running.resumed import find_resumed_jobs
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
@@ -51,12 +53,17 @@ class ServerKit(BaseKit):
         loop.call(self._find_backend(workflow).free(keep_results=keep_results))
 
     def queue(self) -> list[Job]:
-        """Return the jobs that the server runs, then those that wait, in order. They may be anybody's.
+        """Return the jobs that the server runs, then those that wait, in order; `Job.owner` says whose they are.
 
         Raises:
             ServerError: The server is unreachable.
+
+        Example:
+            waiting = [job for job in kit.queue() if job.owner == "user"]
         """
-        return loop.call(self._find_backend().list_queue())
+        resumed = find_resumed_jobs()  # an earlier kernel sent them, and this one is attached to them
+        jobs = loop.call(self._find_backend().list_queue())
+        return [replace(job, owner="kernel") if job.prompt_id in resumed else job for job in jobs]
 
     def history(self, limit: int = 10) -> list[Job]:
         """Return the jobs of the server that have ended, newest first.

@@ -281,6 +281,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=False, metadata=_rule(_check_proxy))  # it may hold a password
     expand_choices: bool = field(default=True, metadata=_rule(_check_bool, of_run=True))
     raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
+    attach: bool = field(default=True, metadata=_rule(_check_bool, of_run=True))
     runs: Path | None = field(default=None, metadata=_rule(_check_runs, "COMFYKIT_RUNS", of_run=True))
     keep: Keep = field(default="originals", metadata=_rule(_check_choice(Keep), of_run=True))
     address_secrets: AddressSecrets = field(

@@ -135,6 +135,10 @@ class LedgerRecorder:
         except (OSError, ValueError) as error:
             logger.warning("%s can't be written: %s", self._ledger.folder, getattr(error, "strerror", None) or error)
 
+    def record_resumed(self, run_id: str) -> None:
+        """Note that a run of an earlier process is followed again."""
+        self._sent.add(run_id)
+
     def record_end(self, run_id: str, result: ExecuteResult) -> None:
         """Keep the result, and begin to fetch its outputs."""
         if run_id in self._sent:

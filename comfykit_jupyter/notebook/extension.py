@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.notebook import asyncio_run
+from comfykit_jupyter.notebook.cell_id import install
 from comfykit_jupyter.notebook.magic.completion import Completion
 from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics
 
@@ -19,6 +20,7 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(Completion(magics).match)
+    install()
     asyncio_run.allow()
 
 

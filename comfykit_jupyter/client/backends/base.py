@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.remembered import RememberedOrigin, get_place
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
+from comfykit_jupyter.client.marks import Mark, MarkedJob, create_mark
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Order:
         extra_pnginfo: What the server stores in the files that it saves.
         attempt: How often it was posted before.
         since: When this attempt began, in seconds since 1970.
+        mark: What is kept with the job, to know it again.
     """
 
     id: str
@@ -151,6 +153,7 @@ class Order:
     extra_pnginfo: Mapping[str, Any] | None
     attempt: int = 0
     since: float = 0.0
+    mark: Mark = field(default_factory=create_mark)
 
 
 class Listener(Protocol):
@@ -416,6 +419,14 @@ class Backend(ABC):
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`. Jobs whose IDs the cloud chose are found in this machine's log."""
         return await asyncio.to_thread(job_log.find, self.url, ending)
+
+    async def find_marked(self) -> list[MarkedJob]:
+        """Return the jobs with a mark that have not ended, as far as is known, in the order in which they run."""
+        return await asyncio.to_thread(job_log.find_marked, self.url)  # clouds keep no marks
+
+    @abstractmethod
+    async def is_unfinished(self, prompt_id: str) -> bool:
+        """Return whether a job waits or runs."""
 
     async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from comfykit_jupyter.client.marks import KEY, Mark, MarkedJob
+
 logger = logging.getLogger(__name__)
 
 LIFE = 7 * 24 * 3600.0
@@ -41,7 +43,9 @@ def find_folder() -> Path:
     return folder
 
 
-def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workflow: str = "") -> None:
+def add(
+    url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workflow: str = "", mark: Mark | None = None
+) -> None:
     """Add a job that a cloud has accepted. If that fails, nothing happens: the job runs all the same.
 
     Args:
@@ -50,12 +54,15 @@ def add(url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workfl
         prompt_id: The cloud's ID of the job.
         prompt: What the job was given, in API format.
         workflow: The name of its workflow.
+        mark: Its mark, which clouds do not keep.
     """
     try:
         find_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_old()
         path = _build_path(url, prompt_id)
         content = {"url": url, "run": run_id, "job": prompt_id, "prompt": prompt, "workflow": workflow}
+        if mark is not None:
+            content[KEY] = mark.to_json()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - only its owner may read it
             json.dump(content, file)
@@ -81,6 +88,17 @@ def find(url: str, ending: str) -> list[str]:
             (ended if path.suffix == _ENDED else unfinished).append((at, note["job"]))
     ended = [each for each in ended if time.time() - each[0] < OUTPUTS_LIFE]
     return [job for _, job in [*sorted(ended)[-1:], *sorted(unfinished)]]
+
+
+def find_marked(url: str) -> list[MarkedJob]:
+    """Return the jobs with a mark that have no end here, oldest first."""
+    found: list[tuple[float, MarkedJob]] = []
+    for at, path in _iter_notes():
+        note = _read(path) if path.suffix != _ENDED else {}
+        mark, prompt_id, prompt = Mark.parse(note), note.get("job"), note.get("prompt")
+        if note.get("url") == url and mark is not None and isinstance(prompt_id, str) and isinstance(prompt, dict):
+            found.append((at, MarkedJob(prompt_id, mark, prompt, str(note.get("run")))))
+    return [job for _, job in sorted(found, key=lambda each: each[0])]
 
 
 def read_note(url: str, prompt_id: str) -> Mapping[str, Any] | None:

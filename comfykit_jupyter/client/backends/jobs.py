@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.marks import Mark
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 from comfykit_jupyter.workflow.progress.records import read_binding, read_times
@@ -24,6 +25,8 @@ class Job:
         prompt_id: What `kit.attach` accepts.
         status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
         values: The values of its parameters and its seeds, as far as the titles of its prompt name parameters.
+        owner: Who sent it: `kernel` is this kernel, `user` another kernel or script of this user on this machine, and
+            `other` anybody else or another program, such as ComfyUI's page.
         nodes: The number of nodes in its prompt.
         files: The number of files that it has made.
         began: When it began, in seconds since 1970, by the server's clock.
@@ -41,6 +44,7 @@ class Job:
     status: str
     place: int | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    owner: str = "other"
     nodes: int = 0
     files: int = 0
     began: float | None = None
@@ -64,7 +68,12 @@ def build_queued_job(item: Any, status: str, place: int | None = None, **known: 
     item = item if isinstance(item, list) else []
     prompt = item[2] if len(item) > 2 else None
     extra = item[3] if len(item) > 3 else None
-    known = {"prompt_id": str(item[1]) if len(item) > 1 else "", **known}
+    mark = Mark.parse(extra)
+    known = {
+        "prompt_id": str(item[1]) if len(item) > 1 else "",
+        "owner": "other" if mark is None else mark.owner,
+        **known,
+    }
     try:
         workflow = Workflow.parse({"prompt": prompt, "extra_data": extra})
         went_in = read_binding(workflow)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.errors import ParameterError, Problem
-from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
+from comfykit_jupyter.client.local_files import CHUNK_SIZE, compute_digest, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import short_repr
@@ -28,6 +28,13 @@ class RemoteFile:
 
     name: Any
 
+    def compute_hash(self) -> Any:
+        """Return what tells it from other files."""
+        return self.name
+
+    def remove(self) -> None:
+        """Leave it: it is not a copy."""
+
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -36,6 +43,15 @@ class LocalFile:
     content: Path | bytes
     suffix: str
     temporary: bool = False
+
+    def compute_hash(self) -> str:
+        """Return the SHA-256 of its content."""
+        return compute_digest(self.content)[0]
+
+    def remove(self) -> None:
+        """Delete it if it is a copy."""
+        if self.temporary and isinstance(self.content, Path):
+            self.content.unlink(missing_ok=True)
 
 
 async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | LocalFile:

@@ -56,8 +56,10 @@ class AttachedRun(Run):
     async def _execute(self) -> None:
         """Follow the job."""
         asking = asyncio.ensure_future(self._server.status()) if self._server.has_object_info else None
-        if not self._server.accepts_client_ids and (
-            note := await asyncio.to_thread(job_log.read_note, self.server, self.id)
+        if (
+            self.workflow is None
+            and not self._server.accepts_client_ids
+            and (note := await asyncio.to_thread(job_log.read_note, self.server, self.id))
         ):
             extra = {WORKFLOW_NAME: note.get("workflow")}
             self._read_item([0, self.id, note["prompt"], extra])  # the cloud does not return it

@@ -16,6 +16,7 @@ from comfykit_jupyter.client.backends.base import Backend, Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.running import late, timings
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT
+from comfykit_jupyter.client.running.earlier import CellCall
 from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.outcome import build_result
 from comfykit_jupyter.client.running.refusal import format_node_errors, to_refused_state, to_run_error
@@ -27,6 +28,7 @@ from comfykit_jupyter.workflow.progress.records import Times, read_times
 from comfykit_jupyter.workflow.values.binding import Binding
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.cells import Cell
     from comfykit_jupyter.client.inputs.workflows import WorkflowReader
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.recorder import RunRecorder
@@ -56,6 +58,7 @@ class ExecutableRun(ObservableRun):
         lenient: bool = False,
         expand_choices: bool = True,
         recorder: RunRecorder | None = None,
+        cell: Cell | None = None,
     ) -> None:
         super().__init__(id or str(uuid.uuid4()))
         self.workflow: Workflow | None = None
@@ -71,11 +74,22 @@ class ExecutableRun(ObservableRun):
         self._raw: Any = None
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
+        self._unconfirmed = False
         self._recorder = recorder
+        self._record_id = self.id
         self._submission = None
         if reader is not None:
+            call = None if cell is None else CellCall(cell, server)
             self._submission = Submission(
-                server, self.id, reader, values, self.on_note, bound, lenient=lenient, expand_choices=expand_choices
+                server,
+                self.id,
+                reader,
+                values,
+                self.on_note,
+                bound,
+                lenient=lenient,
+                expand_choices=expand_choices,
+                call=call,
             )
             self._submission.recorder = recorder
         self._unanswered: ServerError | None = None
@@ -142,6 +156,7 @@ class ExecutableRun(ObservableRun):
         binding = await submission.bind(self.workflow)
         self._warnings += submission.take_warnings()
         self._set_workflow(self.workflow, binding, submission.known)
+        await submission.identify(self.workflow, binding)
         await submission.send_files(binding)
         if self._listen:
             self.trusted = await self._server.is_listening()
@@ -269,7 +284,7 @@ class ExecutableRun(ObservableRun):
         if self._is_named and not self._server.accepts_client_ids and not may_still_run:
             asyncio.get_running_loop().run_in_executor(None, job_log.mark_ended, self._server.url, self.prompt_id)
         if self._recorder is not None:
-            self._recorder.record_end(self.id, result)
+            self._recorder.record_end(self._record_id, result)
         self._set_result(result)
         return result
 

@@ -36,5 +36,8 @@ class RunRecorder(Protocol):
     def record_accepted(self, run_id: str, prompt_id: str) -> None:
         """Keep the server's ID of the job. Returns at once."""
 
+    def record_resumed(self, run_id: str) -> None:
+        """Note that a run of an earlier process is followed again, whose end will be recorded. Returns at once."""
+
     def record_end(self, run_id: str, result: ExecuteResult) -> None:
         """Keep the result, and begin to fetch its outputs. Returns at once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT, cancel_runs
 from comfykit_jupyter.client.running.executable import ExecutableRun
@@ -43,6 +44,7 @@ class Run(ExecutableRun):
         lenient: See `Submission`.
         expand_choices: See `Submission`.
         recorder: Keeps the run.
+        cell: See `Submission`.
 
     Attributes:
         id: The run's own ID.
@@ -126,6 +128,33 @@ class Run(ExecutableRun):
         """Raise at once what `Submission.check` finds, unless the errors of the run are not raised."""
         if self._raise_on_error and self._submission is not None and not loop.is_loop_thread():
             loop.call(self._submission.check())
+
+    def resume(self, renew: str) -> Run:
+        """Return a run of the job that an earlier kernel sent for the same call, if it still waits or runs; else this.
+
+        Args:
+            renew: How the user sends a new job instead.
+        """
+        submission = self._submission
+        if submission is None or submission.call is None or loop.is_loop_thread():
+            return self
+        from comfykit_jupyter.client.running.resumed import ResumedRun, find_resumed_jobs
+
+        try:
+            job = loop.call(submission.find_earlier(find_resumed_jobs()))
+        except ServerError as error:
+            self._warnings.append(f"if an earlier job of this cell still runs, there are two now: {error}")
+            return self
+        if job is None:
+            return self
+        submission.call.report(job.prompt_id, renew)
+        return ResumedRun(
+            self._server,
+            job,
+            timeout=self._timeout,
+            raise_on_error=self._raise_on_error,
+            recorder=self._recorder,
+        )
 
     def start(self) -> Self:
         """Start the run, and return it; an interrupt on the way cancels it."""

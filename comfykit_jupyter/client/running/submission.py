@@ -6,23 +6,24 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryAgain
-from comfykit_jupyter.client.errors import ParameterError, Problem, ServerError
-from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
+from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
+from comfykit_jupyter.client.marks import create_mark
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import late
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.client.running.earlier import CellCall, EarlierJob
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
@@ -44,6 +45,7 @@ class Submission:
         bound: The prompt with its values and the definitions, if the values have been checked already.
         lenient: Whether values that name no parameter are ignored with a warning; else they are rejected.
         expand_choices: Whether one alternative of `{red|blue}` is drawn in texts that are given as values.
+        call: The call of the cell that it comes from, if it is known.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Submission:
         *,
         lenient: bool = False,
         expand_choices: bool = True,
+        call: CellCall | None = None,
     ) -> None:
         self.recorder: RunRecorder | None = None
         """Keeps what is sent."""
+        self.call = call
         self.posted_at: float | None = None
         """When the prompt was sent, on the monotonic clock; None as long as no job can exist."""
         self.prompt_id = id if server.accepts_client_ids else None
@@ -78,6 +82,7 @@ class Submission:
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
+        self._mark = create_mark()
         self._posting: asyncio.Task[Accepted] | None = None
         self._is_lost = False
         self._replied = asyncio.Event()
@@ -156,12 +161,13 @@ class Submission:
         Raises:
             ComfyKitError: A file can't be read, or the server does not accept it.
         """
-        for needed in binding.uploads:
-            binding.place(needed, *await self._send_file(needed))
+        sources = None if self.call is None else self.call.sources
+        for at, needed in enumerate(binding.uploads):
+            source = await read_media(needed, self._server) if sources is None else sources[at]
+            binding.place(needed, *await self._send_file(needed, source))
 
-    async def _send_file(self, needed: Upload) -> tuple[Any, str | None]:
+    async def _send_file(self, needed: Upload, source: RemoteFile | LocalFile) -> tuple[Any, str | None]:
         """Return what stands in the prompt for a file, and how it is spelled as a value if it is on the server."""
-        source = await read_media(needed, self._server)
         if self.recorder is not None:
             await self.recorder.record_input(self._id, needed, source)
         if isinstance(source, RemoteFile):
@@ -172,8 +178,35 @@ class Submission:
             name = await self._server.upload(source.content, source.suffix, needed)
             return name, self._server.spell_file(name) if isinstance(needed.value, Media) else None
         finally:
-            if source.temporary and isinstance(source.content, Path):
-                source.content.unlink(missing_ok=True)
+            source.remove()
+
+    async def identify(self, workflow: Workflow, binding: Binding) -> None:
+        """Find out which call of its cell this is, if there is a cell.
+
+        Raises:
+            ComfyKitError: A file can't be read.
+        """
+        if self.call is not None:
+            await self.call.identify(workflow, self._values, binding, self.known, expand_choices=self._expand_choices)
+
+    async def find_earlier(self, taken: Collection[str]) -> EarlierJob | None:
+        """Find the job that an earlier kernel sent for the same call, if it still waits or runs.
+
+        Args:
+            taken: The prompt IDs of jobs that other calls of this kernel are attached to.
+
+        Raises:
+            ServerError: The server does not list its jobs.
+        """
+        if self.call is None or not await self.call.list_earlier():
+            return None
+        try:
+            workflow = self._workflow = await self.read()
+            binding = self._binding = await self.bind(workflow)
+            await self.identify(workflow, binding)
+        except ComfyKitError:
+            return None  # the run itself reports it
+        return await self.call.find_job(taken)
 
     async def post(self, workflow: Workflow, binding: Binding) -> Any:
         """Send the prompt, once: cancelling the caller does not take it back. Returns the server's `node_errors`.
@@ -187,7 +220,8 @@ class Submission:
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         self._prompt, self._name = binding.prompt, workflow.name
-        order = Order(self._id, workflow, binding, extra)
+        self._mark = create_mark("" if self.call is None else self.call.name)
+        order = Order(self._id, workflow, binding, extra, mark=self._mark)
         await self._server.prepare(order, self._note)
         if self.recorder is not None and (
             warning := await self.recorder.record_sent(self._id, self._server.url, workflow, binding)
@@ -239,7 +273,8 @@ class Submission:
             if self.recorder is not None:
                 self.recorder.record_accepted(self._id, self.prompt_id)
             if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
-                log = partial(job_log.add, self._server.url, self._id, self.prompt_id, self._prompt, self._name)
+                note = (self._server.url, self._id, self.prompt_id, self._prompt, self._name, self._mark)
+                log = partial(job_log.add, *note)
                 asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None

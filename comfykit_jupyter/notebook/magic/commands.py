@@ -24,10 +24,11 @@ NAME_LENGTH = 60
 NUMBER_LENGTH = 100
 """Characters of a number; a longer text is not read as one."""
 
-HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS] [--dry-run] [--url URL]
+HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS] [--dry-run] [--new] [--url URL]
     Run a workflow and show it in the cell. The cell ends with the run, and fails if the run fails.
     --timeout cancels the run after so many seconds. --dry-run sends nothing: it shows what would be sent,
-    as differences from the file.
+    as differences from the file. After a kernel restart the same cell attaches to its job if that still waits
+    or runs; --new sends a new one.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
     Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--all] [--url URL]
@@ -87,7 +88,7 @@ class Command:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url"), flags=("--dry-run",)),
+    "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url"), flags=("--dry-run", "--new")),
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
     "params": Command(workflow=True, options=("--url",), flags=("--all",)),
     "connect": Command(argument="URL, or sandbox"),

@@ -125,9 +125,12 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if "--dry-run" in call.options:
             display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
             return None
+        if "--new" in call.options:
+            kit = kit.options(attach=False)
         # a wrong value fails before the cell shows a run
         binding = workflow.bind(values, definitions, expand_choices=kit.expand_choices)
-        return self._runner.show(kit.prepare_bound(workflow, binding, definitions), workflow.name, name)
+        run = kit.prepare_call(workflow, values, binding, definitions, "%comfykit run … --new")
+        return self._runner.show(run, workflow.name, name)
 
     def _attach(self, call: Call) -> ExecuteResult:
         kit = self._get_kit(call)
@@ -222,7 +225,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         jobs = kit.queue()
         self._remember_ids(jobs)
         running = sum(job.status == "running" for job in jobs)
+        owners = [job.owner for job in jobs]
         title = f"{kit.comfyui_url}: {running} running, {len(jobs) - running} queued"
+        if jobs:
+            title += f"; {owners.count('kernel')} from this kernel, {owners.count('user')} from your other kernels"
         display(tables.tabulate_queue(title, jobs), raw=True)
 
     def _list_history(self, call: Call) -> None:

@@ -18,12 +18,17 @@ VALUE_LENGTH = 60
 """Characters of a value in a cell."""
 MAX_VALUES = 8
 """Values of a job in a cell."""
+_OWNERS = {"kernel": "this kernel", "user": "you", "other": "other"}
+"""The words for `Job.owner`."""
 
 
 def tabulate_queue(title: str, jobs: Sequence[Job]) -> dict[str, Any]:
     """Build the table of running and queued jobs."""
-    rows = [(str(job.place or job.status), job.prompt_id, str(job.nodes or ""), _format_values(job)) for job in jobs]
-    return build_table(title, ("position", "prompt ID", "nodes", "values"), rows)
+    rows = [
+        (str(job.place or job.status), job.prompt_id, _OWNERS[job.owner], str(job.nodes or ""), _format_values(job))
+        for job in jobs
+    ]
+    return build_table(title, ("position", "prompt ID", "sent by", "nodes", "values"), rows)
 
 
 def tabulate_history(title: str, jobs: Sequence[Job]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.base import (
     Accepted,
     Backend,
@@ -180,6 +181,17 @@ class ComfyAPI(Backend):
         known = self._known.setdefault(run.prompt_id, JobFacts())
         await TaskPoller(self._api, run, self._settings.patience, known).follow(listen=listen, lost=lost)
 
+    async def is_unfinished(self, prompt_id: str) -> bool:
+        """Return whether a job waits or runs."""
+        if not words.is_id(prompt_id):
+            return False
+        answer = await self._api.request("GET", build_job_path(prompt_id))
+        if answer.status == 200 and isinstance(answer.body, dict):
+            return answer.body.get("status") not in (*words.ENDED, "expired")
+        if answer.status == 404 and answer.code:
+            return False
+        raise self._api.build_error(answer, "a job")
+
     def unfollow(self, run: Follower) -> None:
         """Forget what is known about a job."""
         self._known.pop(run.prompt_id, None)
@@ -245,12 +257,16 @@ class ComfyAPI(Backend):
         running = [job for job in found if job.get("status") in _RUNNING]
         waiting = [job for job in reversed(found) if job.get("status") == "queued"]  # the newest comes first
         prompts = await self._read_prompts([*running, *waiting])
+        marks = await asyncio.to_thread(job_log.find_marked, self.url)
+        owners = {job.prompt_id: job.mark.owner for job in marks}
+
+        def build(job: Mapping[str, Any], status: str, place: int | None = None) -> Job:
+            id_ = job["id"]
+            return build_queued_job([0, id_, prompts.get(id_)], status, place, owner=owners.get(id_, "other"))
+
         return [
-            *(build_queued_job([0, job["id"], prompts.get(job["id"])], "running") for job in running),
-            *(
-                build_queued_job([0, job["id"], prompts.get(job["id"])], "queued", at)
-                for at, job in enumerate(waiting, 1)
-            ),
+            *(build(job, "running") for job in running),
+            *(build(job, "queued", place) for place, job in enumerate(waiting, 1)),
         ]
 
     async def list_history(self, most: int) -> list[Job]:

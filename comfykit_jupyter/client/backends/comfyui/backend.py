@@ -20,12 +20,19 @@ from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.memory import read_memory
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.marks import KEY, MarkedJob
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, parse_body
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS, WORKFLOW_NAME, find_queued_items, keep_ids
+from comfykit_jupyter.workflow.progress.records import (
+    QUEUE_PARTS,
+    WORKFLOW_NAME,
+    find_all_queued_ids,
+    find_queued_items,
+    keep_ids,
+)
 from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
@@ -159,17 +166,17 @@ class ComfyUI(Backend):
             Refused: The server rejects the prompt.
             ServerError: There is no answer. `/queue` and `/history` show then whether the job runs.
         """
-        body: dict[str, Any] = {
-            "prompt": order.binding.prompt,
-            "client_id": self.events.client_id,
-            "prompt_id": order.id,
-        }
-        extra: dict[str, Any] = {WORKFLOW_NAME: one_line(order.workflow.name, 200)}
+        extra: dict[str, Any] = {KEY: order.mark.to_json(), WORKFLOW_NAME: one_line(order.workflow.name, 200)}
         if order.extra_pnginfo:
             extra["extra_pnginfo"] = order.extra_pnginfo
         if self._settings.api_key:
             extra["api_key_comfy_org"] = self._settings.api_key
-        body["extra_data"] = extra
+        body = {
+            "prompt": order.binding.prompt,
+            "client_id": self.events.client_id,
+            "prompt_id": order.id,
+            "extra_data": extra,
+        }
         content = json.dumps(body, allow_nan=False).encode()
         response = await self.api.request(
             "POST",
@@ -228,6 +235,14 @@ class ComfyUI(Backend):
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Follow a run until it ends."""
         await self.poller.follow(run, listen=listen, lost=lost)
+
+    async def find_marked(self) -> list[MarkedJob]:
+        """See `Backend.find_marked`."""
+        return await jobs.find_marked(self.api)
+
+    async def is_unfinished(self, prompt_id: str) -> bool:
+        """Return whether a job waits or runs."""
+        return prompt_id in find_all_queued_ids(await self.api.read_queue())
 
     async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.marks import Mark, MarkedJob
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS
 from comfykit_jupyter.workflow.spelling import find_nearest
@@ -38,6 +39,13 @@ async def list_queue(server: JobServer) -> list[Job]:
     return [job for _, job in running] + [replace(job, place=place) for place, (_, job) in enumerate(waiting, 1)]
 
 
+async def find_marked(server: JobServer) -> list[MarkedJob]:
+    """See `Backend.find_marked`."""
+    queue = await server.read_queue(_read_marked)
+    running, waiting = ([found for found in queue[part] if found is not None] for part in QUEUE_PARTS)
+    return [job for _, job in [*running, *sorted(waiting, key=lambda found: found[0])]]
+
+
 async def list_history(server: JobServer, most: int) -> list[Job]:
     """See `ComfyKit.history`."""
 
@@ -64,9 +72,20 @@ async def list_models(server: JobServer, folder: str | None) -> list[str]:
     return found
 
 
+def _read_marked(_part: str, item: Any) -> tuple[float, MarkedJob] | None:
+    """Return the number and the job of an item of the queue that has a mark; None for any other."""
+    if not isinstance(item, list) or len(item) < 4 or not isinstance(item[1], str) or not isinstance(item[2], dict):
+        return None
+    mark = Mark.parse(item[3])
+    return None if mark is None else (_read_number(item), MarkedJob(item[1], mark, item[2], item[1]))
+
+
+def _read_number(item: list[Any]) -> float:
+    return item[0] if isinstance(item[0], (int, float)) else float("inf")
+
+
 def _build_job(part: str, item: Any) -> tuple[float, Job] | None:
     """Build a job from an item of the queue, with its number; None for anything else."""
     if not isinstance(item, list) or len(item) < 2:
         return None
-    number = item[0] if isinstance(item[0], (int, float)) else float("inf")
-    return number, build_queued_job(item, "running" if part == "queue_running" else "queued")
+    return _read_number(item), build_queued_job(item, "running" if part == "queue_running" else "queued")

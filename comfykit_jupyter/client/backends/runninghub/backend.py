@@ -35,7 +35,7 @@ from comfykit_jupyter.client.backends.base import (
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, find_object
 from comfykit_jupyter.client.backends.runninghub.files import Files
-from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller
+from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller, is_unfinished
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
@@ -286,6 +286,10 @@ class RunningHub(Backend):
         task = self._find_task(run.prompt_id)
         poller = TaskPoller(self._api, self._files, run, task, self._settings.runninghub_timeout)
         await poller.follow(listen=listen, lost=lost)
+
+    async def is_unfinished(self, prompt_id: str) -> bool:
+        """Return whether a task waits or runs."""
+        return await is_unfinished(self._api, prompt_id)
 
     def unfollow(self, run: Follower) -> None:
         """Give the run's place to the next one."""

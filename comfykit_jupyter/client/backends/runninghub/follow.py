@@ -44,7 +44,8 @@ TEXT_LIMIT = 4 * 1024 * 1024
 """Maximum size in bytes of a text that is read into the result; a longer one stays a file."""
 DOWNLOADS = 4
 """How many outputs are downloaded at a time."""
-_STATES = frozenset({"CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL"})
+_ENDED = frozenset({"SUCCESS", "FAILED", "CANCEL"})
+_STATES = _ENDED | {"CREATE", "QUEUED", "RUNNING"}
 _STATES_BY_CODE = {**words.PENDING, 805: "FAILED"}
 """States that the older route gives as a code. Some answers of the newer route do so as well."""
 
@@ -151,6 +152,15 @@ def _raise_for_code(api: Api, code: int | None, message: str) -> None:
         raise Hopeless(f"authentication failed at {api.url}: {reason}{api.hint(code)}", status=401)
 
 
+async def is_unfinished(api: Api, task_id: str) -> bool:
+    """Return whether a task waits or runs. Raises `ServerError` as `look_by_new_route`."""
+    try:
+        look = await look_by_new_route(api, task_id) or await look_by_old_route(api, task_id)
+    except Missing:
+        return False
+    return look.state not in _ENDED
+
+
 class TaskPoller:
     """Follows one task.
 
@@ -224,7 +234,7 @@ class TaskPoller:
 
     async def _handle(self, look: Look, *, listen: bool) -> bool:
         """Pass on what a look showed. Return whether the run has ended."""
-        if look.state in ("SUCCESS", "FAILED", "CANCEL"):
+        if look.state in _ENDED:
             await self._stop_listening()
             self._run.on_raw(look.raw)
             self._run.on_history(await self._build_record(look))

@@ -1,0 +1,116 @@
+"""Marks: what this package adds to a job, to know its user, kernel and call again after the kernel restarted.
+
+Everybody on a server can read its queue, and can send a job with any mark. So a mark holds nothing but hashes and a
+random number, and whoever attaches to a job compares its prompt as well.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import re
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+KEY = "comfykit_jupyter"
+"""The key of a mark in a job's `extra_data`."""
+LENGTH = 16
+"""Hexadecimal digits of a hash."""
+_PART = re.compile(r"[0-9a-f]{1,40}")
+
+kernel = f"{time.time_ns() // 1_000_000:012x}{uuid.uuid4().hex[:8]}"
+"""This process: when it began, so that kernels can be put in order, and a random number."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The mark of one job.
+
+    Attributes:
+        user: A hash of the user's name and machine.
+        kernel: The process that sent it; see `kernel`.
+        call: A hash of the call in a cell that sent it; "" outside of cells.
+    """
+
+    user: str
+    kernel: str
+    call: str = ""
+
+    @classmethod
+    def parse(cls, extra_data: Any) -> Mark | None:
+        """Return the mark in a job's `extra_data`; None if there is none that this package wrote."""
+        found = extra_data.get(KEY) if isinstance(extra_data, Mapping) else None
+        if not isinstance(found, Mapping):
+            return None
+        user, of_kernel, call = (found.get(part) for part in ("user", "kernel", "call"))
+        if not (_is_part(user) and _is_part(of_kernel) and (call is None or _is_part(call))):
+            return None
+        return cls(str(user), str(of_kernel), str(call or ""))
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as `parse` reads it, below `KEY`."""
+        return {"user": self.user, "kernel": self.kernel, **({"call": self.call} if self.call else {})}
+
+    @property
+    def owner(self) -> str:
+        """Whose job it is; see `Job.owner`."""
+        if self.user != get_user():
+            return "other"
+        return "kernel" if self.kernel == kernel else "user"
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a cell of an earlier kernel of this user sent it."""
+        return bool(self.call) and self.user == get_user() and self.kernel < kernel
+
+
+@dataclass(frozen=True)
+class MarkedJob:
+    """A job that has a mark.
+
+    Attributes:
+        prompt_id: The server's ID.
+        mark: Its mark.
+        prompt: What it runs, in API format.
+        run_id: The ID of the run that sent it.
+    """
+
+    prompt_id: str
+    mark: Mark
+    prompt: Mapping[str, Any]
+    run_id: str
+
+
+def create_mark(call: str = "") -> Mark:
+    """Return the mark for a job that this process is about to send."""
+    return Mark(get_user(), kernel, call)
+
+
+@cache
+def get_user() -> str:
+    """Return the hash of this user's name and machine."""
+    return compute_hash(socket.gethostname(), find_user_name())
+
+
+def find_user_name() -> str:
+    """Return the name of the user; "" if there is none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # in some containers the user's number has no name
+        return ""
+
+
+def compute_hash(*parts: Any, length: int = LENGTH) -> str:
+    """Return the first digits of a hash of values that can be written as JSON."""
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:length]
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, str) and _PART.fullmatch(value) is not None

@@ -57,6 +57,8 @@ class Report:
             `unreachable`, or the server's own type of error, such as `required_input_missing`.
         outputs: IDs of the output nodes that would run. If there are problems as well, the server would run these and
             leave out the rest.
+        warnings: One line each, about what is worth knowing and does not prevent a run, such as a title that is not
+            read.
 
     Example:
         report = await kit.check("text.json", {"subject": "a fox"})
@@ -69,6 +71,7 @@ class Report:
     server: str
     problems: tuple[Problem, ...] = ()
     outputs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -76,10 +79,10 @@ class Report:
         return not self.problems
 
     def __str__(self) -> str:
-        if self.ok:
-            return f"{one_line(self.workflow)}: no problems found for {self.server}"
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        return "\n".join([f"{one_line(self.workflow)}: {count}", *(f"  {each.message}" for each in self.problems)])
+        found = f"no problems found for {self.server}" if self.ok else count
+        lines = [*(each.message for each in self.problems), *(f"warning: {each}" for each in self.warnings)]
+        return "\n".join([f"{one_line(self.workflow)}: {found}", *(f"  {line}" for line in lines)])
 
     __repr__ = __str__
 
@@ -92,7 +95,8 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         name = workflow.name
         definitions = await server.get_definitions(workflow.classes, fresh=True)
         workflow = await convert_workflow(workflow, server)
-        return await _Check(server, workflow, definitions).report(values)
+        report = await _Check(server, workflow, definitions).report(values)
+        return replace(report, warnings=(*workflow.notes, *workflow.unread_titles))
     except ServerError as error:
         return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))
     except ComfyKitError as error:

@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.interface.renaming import apply_names, write_titl
 from comfykit_jupyter.workflow.interface.words import to_words
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target, build_target
-from comfykit_jupyter.workflow.parameters.titles import Title, parse_title
+from comfykit_jupyter.workflow.parameters.titles import Title, explain_unread, parse_title
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 _ADDRESS_LENGTH = 500
@@ -118,6 +118,16 @@ class WorkflowGraph(ABC):
             if row.alias:
                 names[row.alias] = row.name
         return _Interface(definitions, MappingProxyType(parameters), names)
+
+    @cached_property
+    def unread_titles(self) -> tuple[str, ...]:
+        """A line for each part of a title that looks like a parameter and can't be one, with the reason."""
+        return tuple(
+            f"{self.get_title(id_)} (node {one_line(id_)}): the title {short_repr(text)} is not read: "
+            f"{one_line(explain_unread(text), _TITLE_LENGTH)}"
+            for id_, title in self._titles.items()
+            for text in title.unread
+        )
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

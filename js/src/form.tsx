@@ -50,6 +50,11 @@ export function Form({ session, uid }: FormProps) {
       onDrop={onDrop}
     >
       <fieldset class="ck-rows" disabled={closed}>
+        {session.get("notes").map((note) => (
+          <p key={note} class="ck-note">
+            {note}
+          </p>
+        ))}
         {restored.length > 0 && <p class="ck-note">Restored, not run yet: {restored.join(", ")}</p>}
         {basic.map((field, index) => [
           hasHeadings && field.group !== basic[index - 1]?.group && <div class="ck-heading">{field.group}</div>,

@@ -8,6 +8,11 @@ const page = setUpPage();
 const getNewest = () => page.model.getSent("set").at(-1);
 
 describe("the form", () => {
+  it("shows the notes about the workflow as text", async () => {
+    const el = await page.start({ notes: ["a title is not read: <b>$my width</b>"] });
+    expect(el.querySelector(".ck-note")?.textContent).toBe("a title is not read: <b>$my width</b>");
+  });
+
   it("has a control for each kind of field, with the parameter's name", async () => {
     const el = await page.start({
       fields: [

@@ -91,3 +91,32 @@ async def test_file_of_a_workflow_is_named_in_the_warning(kit: ComfyKit, tmp_pat
     path.write_text(json.dumps(workflows.picture()))
     result = await kit.execute(str(path), {"index": 1})
     assert result.warnings == ["index: image_flux has no such parameter: there are width, height, color (ignored)"]
+
+
+def make_unread() -> workflows.Graph:
+    graph = workflows.picture()
+    graph["1"]["_meta"]["title"] = "Canvas, $my width.width, $height"
+    return graph
+
+
+UNREAD = (
+    "Canvas, $my width.width (node 1): the title '$my width.width' is not read: the name of a parameter can't have "
+    "a ' ': write $my_width.width"
+)
+
+
+async def test_title_that_is_not_read_is_a_warning(kit: ComfyKit) -> None:
+    """In comfykit, names may have spaces and slashes."""
+    result = await kit.execute_json(make_unread(), {"my width": 16, "height": 8})
+    assert result.status == "completed"
+    assert result.warnings[0] == UNREAD
+    assert "my width: workflow has no such parameter" in result.warnings[1]
+    report = await kit.check(make_unread())
+    assert (report.ok, report.warnings) == (True, (UNREAD,))
+    assert str(report).splitlines()[1] == f"  warning: {UNREAD}"
+
+
+def test_form_says_which_title_is_not_read(kit: ComfyKit) -> None:
+    form = kit.form(make_unread())
+    assert form.notes == [UNREAD]
+    form.close()

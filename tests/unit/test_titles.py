@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.workflow.parameters.titles import Marker, Title, parse_title
+from comfykit_jupyter.workflow.parameters.titles import Marker, Title, explain_unread, parse_title
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,33 @@ def test_text_and_markers_keep_their_order() -> None:
 @pytest.mark.parametrize("title", ["", "KSampler", "$", "$ name", "$!", "$a b", "$name!.field", "$.text", "costs 5$"])
 def test_text_without_a_marker_is_kept(title: str) -> None:
     assert parse_title(title) == Title(title, (), None)
+
+
+@pytest.mark.parametrize(
+    ("title", "unread", "reason"),
+    [
+        ("$my prompt.text", "$my prompt.text", "can't have a ' ': write $my_prompt.text"),
+        ("Positive, $my prompt.text!, $width", "$my prompt.text!", "can't have a ' ': write $my_prompt.text!"),
+        ("$~face/left.image", "$~face/left.image", "can't have a '/': write $~face_left.image"),
+        ("$name!.field", "$name!.field", "write $NAME, $NAME.INPUT or"),
+        ("$a b:c d!", "$a b:c d!", "can't have a ' ': write $a_b_c_d!"),
+    ],
+)
+def test_title_that_was_meant_as_a_parameter_is_explained(title: str, unread: str, reason: str) -> None:
+    assert parse_title(title).unread == (unread,)
+    assert reason in explain_unread(unread)
+
+
+@pytest.mark.parametrize("title", ["$5 off", "$", "$ name", "$.text", "$$", "costs 5$", "$output.my cover", "$width"])
+def test_other_titles_need_no_explanation(title: str) -> None:
+    assert parse_title(title).unread == ()
+
+
+@given(st.text() | st.text(alphabet="$~.!:/ ao"))
+def test_every_unread_part_is_explained_and_the_advice_works(title: str) -> None:
+    for text in parse_title(title).unread:
+        advice = explain_unread(text).partition(": write ")[2]
+        assert not advice or parse_title(advice.replace(",", "")).markers
 
 
 @pytest.mark.parametrize(

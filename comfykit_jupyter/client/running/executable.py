@@ -152,7 +152,7 @@ class ExecutableRun(ObservableRun):
         if submission is None:
             raise RuntimeError("the run has no workflow")
         self.workflow = await submission.read()
-        self._warnings += self.workflow.notes
+        self._warnings += [*self.workflow.notes, *self.workflow.unread_titles]
         binding = await submission.bind(self.workflow)
         self._warnings += submission.take_warnings()
         self._set_workflow(self.workflow, binding, submission.known)

@@ -53,6 +53,7 @@ class FormView(RunView):
             view="form",
             title=parameters.workflow.name,
             fields=parameters.build_trait(),
+            notes=parameters.list_notes(),
             storage=parameters.get_storage_name(),
             **traits,
         )

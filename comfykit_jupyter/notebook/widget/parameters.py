@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field
 
+MAX_NOTES = 5
+"""How many lines about a workflow stand above its form."""
+
 
 class FormParameters:
     """The parameters of one form.
@@ -106,6 +109,11 @@ class FormParameters:
     def build_others(self) -> list[dict[str, Any]]:
         """Return the fields of the inputs that are not in the form, as `build_trait` does."""
         return build_fields_trait(self.load_others().values())
+
+    def list_notes(self) -> list[str]:
+        """Return what the form says about the workflow, such as that a title is not read."""
+        unread = self.workflow.unread_titles if self.workflow.resolved else ()
+        return [*self.workflow.notes, *unread][:MAX_NOTES]
 
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""

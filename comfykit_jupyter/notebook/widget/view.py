@@ -87,6 +87,7 @@ class RunView(anywidget.AnyWidget):
     fields: Any = traitlets.List().tag(sync=True)
     values: Any = traitlets.Dict().tag(sync=True)
     errors = traitlets.Dict().tag(sync=True)
+    notes: Any = traitlets.List().tag(sync=True)
     status = traitlets.Unicode("idle").tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)

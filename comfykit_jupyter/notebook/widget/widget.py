@@ -258,6 +258,7 @@ class WorkflowWidget(FormView):
             self.server = _build_server_trait(server)
             if found:
                 self.fields, self.storage = self._parameters.build_trait(), self._parameters.get_storage_name()
+                self.notes = self._parameters.list_notes()
                 self._set_values({**self._parameters.get_defaults(), **self._get_values()})
 
 

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _OUTPUT = "$output."
 
@@ -22,6 +22,8 @@ _OUTPUT = "$output."
 _MARKER = re.compile(
     r"\$(?P<early>~?)(?P<name>[\w-]+)(?:\.(?P<late>~?)(?P<field>[^~!:$]+))?(?P<required>!?)(?::.*)?", re.DOTALL
 )
+_LIKE_MARKER = re.compile(r"\$~?[^\W\d]")
+"""How a part of a title begins that somebody meant as a parameter: `$5` is a price."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,19 @@ class Marker:
 
 @dataclass(frozen=True)
 class Title:
-    """A parsed title: the text to show, "" if there is none; the parameters; the name of the outputs, or None."""
+    """A parsed title.
+
+    Attributes:
+        text: The text to show, "" if there is none.
+        markers: The parameters.
+        output: The name of the outputs, or None.
+        unread: The parts of the text that look like parameters and are none.
+    """
 
     text: str
     markers: tuple[Marker, ...]
     output: str | None
+    unread: tuple[str, ...] = field(default=(), compare=False)
 
 
 def parse_title(title: str) -> Title:
@@ -69,7 +79,23 @@ def parse_title(title: str) -> Title:
         elif stripped:
             texts.append(stripped)
     name = ",".join(output)[len(_OUTPUT) :].strip()
-    return Title(", ".join(texts), tuple(markers), name or None)
+    unread = tuple(text for text in texts if _LIKE_MARKER.match(text))
+    return Title(", ".join(texts), tuple(markers), name or None, unread)
+
+
+def explain_unread(text: str) -> str:
+    """Return why a part of a title is not read as a parameter, with what to write instead, if that is clear.
+
+    >>> explain_unread("$my prompt.text")
+    "the name of a parameter can't have a ' ': write $my_prompt.text"
+    """
+    tilde, name, rest = re.fullmatch(r"\$(~?)([^.!]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = name.rstrip()
+    odd = re.search(r"[^\w-]", name)
+    better = "".join(["$", tilde, re.sub(r"[^\w-]+", "_", name), rest])
+    if odd is None or _parse_marker(better) is None:
+        return "write $NAME, $NAME.INPUT or, where a value is required, $NAME.INPUT!"
+    return f"the name of a parameter can't have a {odd[0]!r}: write {better}"
 
 
 def format_title(title: Title) -> str:

@@ -136,6 +136,8 @@ export interface Traits {
   fields: Field[];
   values: Record<string, Value>;
   errors: Record<string, string>;
+  /** Lines about the workflow, such as that a title is not read. */
+  notes: string[];
   status: Status;
   progress: Partial<Progress>;
   runs: Run[];

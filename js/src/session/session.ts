@@ -17,6 +17,7 @@ const DEFAULT_TRAITS: Traits = {
   fields: [],
   values: {},
   errors: {},
+  notes: [],
   status: "idle",
   progress: {},
   runs: [],

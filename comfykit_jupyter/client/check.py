@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
+from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model, is_model
+from comfykit_jupyter.client.missing.item import Missing
 from comfykit_jupyter.workflow.errors import one_line, short_repr
-from comfykit_jupyter.workflow.interface.suggestions import MODEL_SUFFIXES
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
@@ -22,23 +23,6 @@ from comfykit_jupyter.workflow.values.binding import Binding
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.workflow.workflow import Upload, Workflow
-
-_FOLDERS: Mapping[str, str] = {
-    "ckpt_name": "checkpoints",
-    "lora_name": "loras",
-    "vae_name": "vae",
-    "unet_name": "diffusion_models",
-    "control_net_name": "controlnet",
-    "style_model_name": "style_models",
-    "gligen_name": "gligen",
-    "hypernetwork_name": "hypernetworks",
-    "audio_encoder_name": "audio_encoders",
-    "photomaker_model_name": "photomaker",
-    "UpscaleModelLoader.model_name": "upscale_models",
-    "CLIPVisionLoader.clip_name": "clip_vision",
-    "ModelPatchLoader.name": "model_patches",
-}
-"""The folder of a model by the name of its input, or by class and input: used when several folders list its file."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +43,8 @@ class Report:
             leave out the rest.
         warnings: One line each, about what is worth knowing and does not prevent a run, such as a title that is not
             read.
+        missing: The models, files and node classes that the server lacks, each with its folder, what is most like it,
+            and where it comes from if the workflow says so.
 
     Example:
         report = await kit.check("text.json", {"subject": "a fox"})
@@ -72,6 +58,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     outputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -94,7 +81,10 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         workflow = await read_workflow(source, server)
         name = workflow.name
         definitions = await server.get_definitions(workflow.classes, fresh=True)
-        workflow = await convert_workflow(workflow, server)
+        with contextlib.suppress(WorkflowError):
+            workflow = await convert_workflow(workflow, server)
+        if not workflow.resolved:  # nodes are missing, which is not all that may be wrong
+            workflow = workflow.resolve(definitions, partial=True)
         report = await _Check(server, workflow, definitions).report(values)
         return replace(report, warnings=(*workflow.notes, *workflow.unread_titles))
     except ServerError as error:
@@ -110,6 +100,8 @@ class _Check:
         self.server = server
         self.workflow = workflow
         self.definitions = definitions
+        self.finder = MissingFinder(server, workflow, definitions)
+        self.given_missing: list[Missing] = []
 
     async def report(self, values: Mapping[str, Any]) -> Report:
         binding, wrong = self._bind(values)
@@ -127,7 +119,8 @@ class _Check:
         for place in self._find_unlisted_files(binding.prompt, given):
             problems += await self._check_unlisted_file(*place)
         outputs = verdict.outputs if sent else ()
-        return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs)
+        missing = tuple(dict.fromkeys([*self.given_missing, *await self.finder.find(binding.prompt, given)]))
+        return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs, missing=missing)
 
     def _bind(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
         """Bind the values that fit, so that the rest is checked as well, and return the problems of the others."""
@@ -154,13 +147,14 @@ class _Check:
     async def _explain_value(self, problem: Problem, values: Mapping[str, Any]) -> Problem:
         """Say more about a value that does not fit, if it is a model that the server does not have."""
         value = values.get(problem.parameter)
-        if not _is_model(value) or problem.node_id is None:
+        if not is_model(value) or problem.node_id is None:
             return problem
         for target in self.workflow.find_parameter(problem.parameter, self.definitions).targets:
             found = NodeInput.find(self.workflow.prompt, target, self.definitions)
             if found.node_id == problem.node_id and found.spec.choices is not None and value not in found.spec.choices:
-                class_type = self.workflow.prompt[found.node_id]["class_type"]
-                reason = await self._explain_missing_model(class_type, found.field, value, found.spec.choices)
+                missing = await self.finder.describe_model(found.node_id, found.field, value, found.spec.choices)
+                self.given_missing.append(missing)
+                reason = explain_missing_model(missing)
                 message = f"{one_line(problem.parameter)} ({problem.node_title}): {reason}"
                 return replace(problem, kind="missing_model", message=message, field=found.field)
         return problem
@@ -192,43 +186,28 @@ class _Check:
         node = prompt[problem.node_id]
         if problem.kind == "missing_node_type":
             nearest = find_nearest(node["class_type"], await self.server.list_classes(), likeness=0.8)
-            hint = f" (did you mean {one_line(nearest)}?)" if nearest else ""
+            pack = self.workflow.packs.get(problem.node_id, "")
+            hint = f" (of {one_line(pack)})" if pack else f" (did you mean {one_line(nearest)}?)" if nearest else ""
             return [replace(problem, message=f"{problem.message}{hint}")]
         if problem.kind != "value_not_in_list" or problem.field is None:
             return [problem]
         value = node["inputs"][problem.field]
         spec = self.definitions[node["class_type"]].inputs.get(problem.field)
-        where = f"{one_line(problem.field)} ({problem.node_title}, node {one_line(problem.node_id)})"
+        setter = self.workflow.find_setter(problem.node_id, problem.field, self.definitions)
+        name = setter.name if setter is not None else problem.field
+        where = f"{one_line(name)} ({problem.node_title}, node {one_line(problem.node_id)})"
         if spec is not None and spec.kind in MEDIA_KINDS and isinstance(value, str):
             if value and await self.server.has_file(value):
                 return []
             message = f"{where}: {_explain_missing_file(value)}"
             return [replace(problem, kind="missing_file", message=message)]
-        if _is_model(value):
+        if is_model(value):
             choices = (spec.choices or ()) if spec is not None else ()
-            reason = await self._explain_missing_model(node["class_type"], problem.field, value, choices)
+            reason = explain_missing_model(
+                await self.finder.describe_model(problem.node_id, problem.field, value, choices)
+            )
             return [replace(problem, kind="missing_model", message=f"{where}: {reason}")]
         return [problem]
-
-    async def _explain_missing_model(self, class_type: str, field: str, value: str, choices: tuple[Any, ...]) -> str:
-        """Say what to do about a model that the server does not have."""
-        folder = await self._find_folder(class_type, field, choices)
-        place = f"put it into models/{one_line(folder)} there" if folder else "put it into its folder of models"
-        nearest = find_nearest(value, [str(choice) for choice in choices])
-        hint = f", or use {short_repr(nearest)}, which it has" if nearest else ""
-        return f"the server has no model {short_repr(value)}: {place}{hint}"
-
-    async def _find_folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
-        """Find the folder of `models/` that an input takes its files from: the one that lists the same files."""
-        folders = await self.server.list_models(None)
-        known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
-        if known is None and field.startswith("clip_name"):
-            known = "text_encoders" if "text_encoders" in folders else "clip"
-        if known in folders or not choices:
-            return known
-        files = {str(choice) for choice in choices}
-        same = [folder for folder in folders if files & {*await self.server.list_models(folder)}]
-        return same[0] if len(same) == 1 else None
 
     def _find_unlisted_files(
         self, prompt: Mapping[str, Any], given: set[tuple[str, str]]
@@ -247,14 +226,12 @@ class _Check:
         if await self.server.has_file(value):
             return []
         title = self.workflow.get_title(id_, self.definitions)
-        message = f"{one_line(field)} ({title}, node {one_line(id_)}): {_explain_missing_file(value)}"
-        return [Problem(self.workflow.build_address(id_, field), message, id_, title, "missing_file", field)]
+        setter = self.workflow.find_setter(id_, field, self.definitions)
+        name = setter.name if setter is not None else field
+        message = f"{one_line(name)} ({title}, node {one_line(id_)}): {_explain_missing_file(value)}"
+        parameter = setter.name if setter is not None else self.workflow.build_address(id_, field)
+        return [Problem(parameter, message, id_, title, "missing_file", field)]
 
 
 def _explain_missing_file(name: str) -> str:
     return f"the server has no file {short_repr(name)}: choose another one, or upload it"
-
-
-def _is_model(value: Any) -> TypeGuard[str]:
-    """Whether a value is the name of a model file."""
-    return isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)

@@ -50,6 +50,8 @@ class WorkflowGraph(ABC):
     """The node definitions that it was converted with; None if it was in API format."""
     controls: Mapping[Place, str] = MappingProxyType({})
     """What the editor does with a value after each run, by node ID and input, such as `randomize`."""
+    packs: Mapping[str, str] = MappingProxyType({})
+    """The packages that have the node classes which the server lacks, by node ID; "" where the workflow doesn't say."""
     _interface: _Interface | None = None
     _renamed: Mapping[str, Parameter] = MappingProxyType({})
 
@@ -217,6 +219,17 @@ class WorkflowGraph(ABC):
         except ParameterError as error:
             return error.problems[0]
         return None
+
+    def find_setter(self, node_id: str, field: str, definitions: Definitions | None = None) -> Parameter | None:
+        """Return the parameter that sets an input, or None if only its address does."""
+        return next(
+            (
+                parameter
+                for parameter in self.get_parameters(definitions).values()
+                if any((target.node_id, target.field) == (node_id, field) for target in parameter.targets)
+            ),
+            None,
+        )
 
     def build_address(self, node_id: str, field: str) -> str:
         """Return the address of an input, for `find_parameter`: `KSampler.cfg`, or `3.cfg` if that is ambiguous.

@@ -183,8 +183,10 @@ class _Checker:
 
     def _build_problem(self, id_: str, field: str | None, kind: str, reason: str) -> Problem:
         title = self.workflow.get_title(id_, self.definitions)
-        where = f"{one_line(field)} ({title}, node {one_line(id_)})" if field else f"{title} (node {one_line(id_)})"
-        parameter = self.workflow.build_address(id_, field) if field else title
+        setter = self.workflow.find_setter(id_, field, self.definitions) if field else None
+        name = setter.name if setter is not None else field
+        where = f"{one_line(name)} ({title}, node {one_line(id_)})" if name else f"{title} (node {one_line(id_)})"
+        parameter = setter.name if setter is not None else self.workflow.build_address(id_, field) if field else title
         return Problem(parameter, f"{where}: {reason}", id_, title, kind, field)
 
 

@@ -128,11 +128,12 @@ class Workflow(WorkflowGraph):
         graph = self.extra_pnginfo.get("workflow") if self.extra_pnginfo else None
         return graph if is_editor_graph(graph) else None
 
-    def resolve(self, definitions: Definitions) -> Workflow:
+    def resolve(self, definitions: Definitions, *, partial: bool = False) -> Workflow:
         """Return the workflow with a prompt: itself, or converted from editor format as the editor would.
 
         Args:
             definitions: The server's node definitions by class, of all `classes`.
+            partial: Whether nodes may be missing. Their inputs then have no names, and a server rejects the prompt.
 
         Returns:
             The workflow with a prompt.
@@ -151,7 +152,7 @@ class Workflow(WorkflowGraph):
         if self.resolved:
             return self
         converted = self._convert(definitions)
-        if converted.missing:
+        if converted.missing and not partial:
             raise WorkflowError(
                 f"{one_line(self.name)} needs nodes that the server lacks: {_format_missing(converted.missing)}"
             )
@@ -159,7 +160,10 @@ class Workflow(WorkflowGraph):
             raise WorkflowError(
                 f"{one_line(self.name)} has no nodes that run: give it an output node, such as SaveImage"
             )
+        for each in converted.missing:
+            converted.prompt[each.node_id]["class_type"] = each.class_type
         resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
+        resolved.packs = {each.node_id: each.pack for each in converted.missing}
         resolved.definitions, resolved.controls = definitions, converted.controls
         return resolved
 

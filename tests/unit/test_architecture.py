@@ -25,6 +25,7 @@ LAYERS = [
     ["explore/*"],
     ["client/kit", "client/*_kit", "client/pool", "client/current", "client/check", "client/dry_run"],
     ["client/running/*"],
+    ["client/missing/*"],
     ["client/inputs/*"],
     ["client/backends/routing"],
     ["client/backends/*/*"],

@@ -227,7 +227,7 @@ class Workflow(WorkflowGraph):
         names = {**(names or {}), **more}
         found = find_renamed(names, self.get_parameters(self.definitions), self._find_for_renaming)
         renamed = Workflow(self.name, self.prompt, self.extra_pnginfo, self.notes, self.hosted)
-        renamed.definitions = self.definitions
+        renamed.definitions, renamed.controls, renamed.packs = self.definitions, self.controls, self.packs
         changed = {parameter.places for parameter in found.values()}
         kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
         renamed._renamed = {**kept, **found}

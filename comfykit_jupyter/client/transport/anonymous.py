@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from comfykit_jupyter.client.settings import is_loopback
+from comfykit_jupyter.client.transport.tls import build_tls_context
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -53,7 +53,7 @@ async def open_url(
             headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(target.userinfo)).decode()}"
         times = httpx.Timeout(timeout).as_dict()
         request = httpx.Request("GET", target, headers=headers, extensions={"timeout": times})
-        trusted = tls or (_build_default_tls() if target.scheme == "https" else False)
+        trusted = tls or (build_tls_context() if target.scheme == "https" else False)
         async with httpx.AsyncHTTPTransport(verify=trusted, proxy=route) as transport:
             response = await transport.handle_async_request(request)
             response.request = request
@@ -74,11 +74,3 @@ def find_proxy(url: str) -> str | None:
     parts = urlsplit(url)
     direct = is_loopback(url) or proxy_bypass(parts.hostname or "")
     return None if direct else getproxies().get(parts.scheme)
-
-
-@functools.cache
-def _build_default_tls() -> SSLContext:
-    """Read the certificates that the machine trusts, once: that takes longer than many a request."""
-    import httpx
-
-    return httpx.create_ssl_context()

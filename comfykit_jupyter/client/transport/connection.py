@@ -126,13 +126,15 @@ class Connection:
     def _build_client(self, limits: httpx.Limits) -> httpx.AsyncClient:
         import httpx
 
-        verify = build_tls_context(self._settings.verify) or True
         proxy, transport = self._settings.proxy, None
+        verify = self._settings.verify
+        needs_tls = verify is not True or proxy or not self.url.startswith("http://") or not is_loopback(self.url)
+        tls = build_tls_context(verify) if needs_tls else False  # its certificates take 20 ms to read
         if self._query:
             from comfykit_jupyter.client.transport.query import QueryTransport
 
             route = proxy or find_proxy(self.url)
-            transport = QueryTransport(self._query, httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=route))
+            transport = QueryTransport(self._query, httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=route))
             proxy = None  # the client would send its requests by a transport of its own
         return httpx.AsyncClient(
             base_url=self.url,
@@ -141,7 +143,7 @@ class Connection:
             limits=limits,
             follow_redirects=False,  # secrets stay with their origin
             trust_env=not is_loopback(self.url),
-            verify=verify,
+            verify=tls,
             proxy=proxy,
             transport=transport,
         )

@@ -39,5 +39,5 @@ def open_websocket(url: str, headers: dict[str, str], settings: Settings) -> Any
         ping_timeout=60,
         compression=None,
         proxy=settings.proxy or (None if is_loopback(url) else True),
-        ssl=(build_tls_context(settings.verify) or True) if url.startswith("wss:") else None,
+        ssl=build_tls_context(settings.verify) if url.startswith("wss:") else None,
     )

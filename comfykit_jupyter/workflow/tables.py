@@ -8,6 +8,8 @@ from typing import Any
 
 from comfykit_jupyter.workflow.errors import one_line
 
+LEFT = 'style="text-align:left"'
+"""The attribute of a cell: JupyterLab would align it to the right."""
 MAX_ROWS = 200
 """Rows of a table."""
 TITLE_LENGTH = 300
@@ -64,6 +66,6 @@ def _format_html(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequ
     above = "".join(f"<p>{html.escape(title)}</p>" for title in titles)
     if not rows:
         return above
-    heads = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    heads = "".join(f"<th {LEFT}>{html.escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td {LEFT}>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"{above}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"

@@ -29,7 +29,7 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.workflow.progress.progress import RunError
 
-ALLOWED = {"a", "div", "p", "strong", "img", "pre", "details", "summary", "video", "audio"}
+ALLOWED = {"a", "div", "p", "strong", "img", "code", "br", "details", "summary", "video", "audio"}
 ATTRIBUTES = {"class", "src", "href", "alt", "title", "width", "height", "controls", "loop", "muted"}
 
 HOSTILE = st.text(max_size=60) | st.sampled_from(
@@ -78,14 +78,16 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag != "img":
+        if tag == "br":
+            self.text += "\n"
+        elif tag != "img":
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def parse_tags(html: str) -> Tags:

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.progress.progress import RunError
 
 _HINTS = (
-    (r"out ?of ?memory|allocation on device|alloc_failed", "try a smaller batch or size: the GPU is out of memory"),
     (
         r"header ?too ?large|deserializing header|metadataincompletebuffer|pytorchstreamreader|invalid load key",
         "download the model again: its file is damaged, or not what its name says",
@@ -34,7 +33,13 @@ MAX_SEARCHED = 2_000
 """Characters of a message that are searched."""
 
 
+ADVICE = ". What helps: "
+"""What stands in a message before advice that it has already."""
+
+
 def find_hint(error: RunError) -> str:
     """Return what to do about a known cause of a failure, as one sentence; empty if the cause is not known."""
+    if ADVICE in error.message:
+        return ""
     text = f"{error.exception_type or ''} {error.message[:MAX_SEARCHED]}".lower()
     return next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")

@@ -1,7 +1,7 @@
 """Mime bundles of results and media: what a cell shows, and what the saved notebook keeps.
 
 The HTML contains no script, style or id, as an untrusted notebook loses them: only paragraphs, images as `data:`
-addresses, `<pre>` and `<details>`. Everything is escaped and bounded. Images are fetched from the server within a few
+addresses, `<code>` and `<details>`. Everything is escaped and bounded. Images are fetched from the server within a few
 seconds; an image that does not arrive in time is listed by name.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.loop import call, is_loop_thread
+from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.keep import get_keep
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
@@ -29,6 +30,7 @@ from comfykit_jupyter.client.results.wording import (
     format_headline,
     format_label,
     format_result,
+    format_wait,
     shorten,
     strip_controls,
 )
@@ -71,23 +73,25 @@ _ELEMENTS = {
 """The HTML that shows a file in full, by the element of its format."""
 
 
-def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, Any]:
+def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: bool = True) -> dict[str, Any]:
     """Build what a cell shows of a result: `text/plain`, `text/html`, and `image/png` of its first image.
 
     Args:
         result: The result of a run.
         share: The part of the kilobytes set by `keep` that it may use.
+        failure: Whether it says why the run failed; the error of the cell may say it already.
     """
     keep = get_keep()
     room = int(keep.kilobytes * 1000 * share)
     text = format_result(result)
+    above = _render_outcome(result, failure=failure)
     if keep.mode == "off":
-        return {"text/plain": truncate(text, MAX_HEADLINE_LENGTH), "text/html": _wrap(_render_outcome(result))}
+        return {"text/plain": truncate(text, MAX_HEADLINE_LENGTH), "text/html": _wrap(above)}
     text = truncate(text, room // 10)
-    parts = _render_texts(result, room // 3)
+    below = _render_texts(result, room // 3)
     if keep.mode == "links":
-        return {"text/plain": text, "text/html": _wrap([*parts, *_render_links(result.media, room // 3)])}
-    left = room - sum(map(_count_bytes, parts)) - _count_bytes(text) - FRAME_BYTES
+        return {"text/plain": text, "text/html": _wrap([*above, *_render_links(result.media, room // 3), *below])}
+    left = room - sum(map(_count_bytes, [*above, *below])) - _count_bytes(text) - FRAME_BYTES
     picked = _pick_evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MAX_IMAGES)
     thumbnails = _make_thumbnails(picked)
     bundle: dict[str, Any] = {"text/plain": text}
@@ -96,7 +100,7 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0) -> dict[str, 
         if png := _encode_png(next(iter(thumbnails.values())).data, png_room):
             bundle["image/png"] = png
             left -= len(png)
-    bundle["text/html"] = _wrap([*parts, *_render_gallery(result.media, picked, thumbnails, left)])
+    bundle["text/html"] = _wrap([*above, *_render_gallery(result.media, picked, thumbnails, left), *below])
     return bundle
 
 
@@ -115,25 +119,30 @@ def build_media_bundle(media: Media) -> dict[str, Any]:
     return bundle
 
 
-def _render_outcome(result: ExecuteResult) -> list[str]:
-    """Render what ran and how it ended."""
-    parts = [f"<p>{_escape(format_headline(result), MAX_HEADLINE_LENGTH)}</p>"]
+def _render_outcome(result: ExecuteResult, *, failure: bool = True) -> list[str]:
+    """Render what ran, how it ended, and what can be done about a failure."""
+    wait = format_wait(result)
+    title = f' title="{_escape(wait)}"' if wait else ""
+    parts = [f"<p{title}>{_escape(format_headline(result), MAX_HEADLINE_LENGTH)}</p>"]
     if result.error is not None:
-        parts.append(f"<p><strong>{_escape(format_failure(result), MAX_LINE_LENGTH)}</strong></p>")
+        if failure:
+            parts.append(f"<p><strong>{_escape(format_failure(result), MAX_LINE_LENGTH)}</strong></p>")
+        if hint := find_hint(result.error):
+            parts.append(f"<p>{_escape(hint[0].upper() + hint[1:])}.</p>")
     return parts
 
 
 def _render_texts(result: ExecuteResult, room: int) -> list[str]:
-    """Render everything of a result except its media, in about `room` bytes."""
-    parts = _render_outcome(result)
+    """Render the traceback, warnings and texts of a result, in about `room` bytes."""
+    parts: list[str] = []
     if result.error is not None and (trace := "\n".join(line.rstrip("\n") for line in result.error.traceback)):
         cut = _escape_lines(trace, min(MAX_TRACEBACK_LENGTH, room))
-        parts.append(f"<details><summary>Traceback</summary><pre>{cut}</pre></details>")
+        parts.append(f"<details><summary>Traceback</summary><p><code>{cut}</code></p></details>")
     parts += [f"<p>{_escape(warning, MAX_LINE_LENGTH)}</p>" for warning in result.warnings[:MAX_WARNINGS]]
     texts = [(variable, text) for variable, found in result.texts_by_var.items() for text in found]
     left = room - sum(map(_count_bytes, parts))
     for index, (variable, text) in enumerate(texts):
-        part = f"<p>{_escape(variable)}</p><pre>{_escape_lines(text, MAX_TEXT_LENGTH)}</pre>"
+        part = f"<p>{_escape(variable)}</p><p>{_escape_lines(text, MAX_TEXT_LENGTH)}</p>"
         left -= _count_bytes(part)
         if left < 0:
             parts.append(f"<p>and {len(texts) - index} more texts</p>")
@@ -273,10 +282,20 @@ def _escape(text: str, limit: int = MAX_NAME_LENGTH) -> str:
 
 
 def _escape_lines(text: str, limit: int) -> str:
-    """Escape the first `limit` characters of a text of many lines, and say how many are left out."""
-    kept = "\n".join(strip_controls(line.replace("\t", "    ")) for line in text[:limit].split("\n"))
+    """Escape the first `limit` characters of a text of many lines, and say how many are left out.
+
+    This needs no `<pre>`, which breaks lines in the middle of words in JupyterLab.
+    """
+    lines = [html.escape(strip_controls(line.replace("\t", "    "))) for line in text[:limit].split("\n")]
     rest = len(text) - limit
-    return html.escape(kept) + (f"\n… and {rest:,} more characters" if rest > 0 else "")
+    lines += [f"… and {rest:,} more characters"] if rest > 0 else []
+    return "<br>".join(_keep_indent(line) for line in lines)
+
+
+def _keep_indent(line: str) -> str:
+    """Keep the spaces at the start of a line of HTML."""
+    text = line.lstrip(" ")
+    return "\N{NO-BREAK SPACE}" * (len(line) - len(text)) + text
 
 
 def _wrap(parts: Sequence[str]) -> str:

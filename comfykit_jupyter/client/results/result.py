@@ -104,8 +104,8 @@ class ExecuteResult(Exchangeable):
     def __repr__(self) -> str:
         """Return one line: `<ExecuteResult completed in 1.25 s: 2 images, 1 text>`, with its cost if known."""
         spent = ""
-        if self.duration is not None:
-            spent = f" {'in' if self.status == 'completed' else 'after'} {self.duration:.2f} s"
+        if (seconds := self.duration if self.seconds is None else self.seconds) is not None:
+            spent = f" {'in' if self.status == 'completed' else 'after'} {seconds:.2f} s"
         lists: dict[str, list[str]] = {kind.name: getattr(self, kind.plural) for kind in KINDS.values()}
         lists |= {"text": self.texts}
         counts = [f"{len(found)} {kind}{'s' * (len(found) > 1)}" for kind, found in lists.items() if found]

@@ -19,6 +19,8 @@ MAX_NAME_LENGTH = 120
 """Characters of a name or value."""
 MAX_LINE_LENGTH = 500
 """Characters of a warning or an error."""
+MIN_WAIT = 0.1
+"""Seconds in the queue that are worth a word."""
 MAX_VALUES_LENGTH = 2_000
 """Characters of a workflow and its values in one line."""
 
@@ -45,11 +47,11 @@ def format_result(result: ExecuteResult) -> str:
 
 
 def format_headline(result: ExecuteResult) -> str:
-    """Format one line: workflow, status, duration, cost, seeds, changed values, version of ComfyUI."""
+    """Format one line: workflow, status, seconds of execution, cost, seeds, changed values, version of ComfyUI."""
     status = "cancelled" if result.error is not None and result.error.stopped else result.status
     spent = ""
-    if result.duration is not None:
-        spent = f" {'in' if status == 'completed' else 'after'} {_format_seconds(result.duration)}"
+    if (seconds := result.duration if result.seconds is None else result.seconds) is not None:
+        spent = f" {'in' if status == 'completed' else 'after'} {_format_seconds(seconds)}"
     # the workflow of an attached run may be unknown
     name = result.workflow_name or (f"run {result.prompt_id}" if result.prompt_id else "workflow")
     facts = [f"{shorten(name)}: {status}{spent}"]
@@ -59,6 +61,13 @@ def format_headline(result: ExecuteResult) -> str:
     if result.server_version:
         facts.append(f"ComfyUI {shorten(result.server_version, 40)}")
     return " · ".join(facts)
+
+
+def format_wait(result: ExecuteResult) -> str:
+    """Format how long a run waited in the queue; empty if it did not, or that is not known."""
+    if result.waited is None or result.waited < MIN_WAIT:
+        return ""
+    return f"waited {_format_seconds(result.waited)} in the queue"
 
 
 def format_values(name: str, values: Mapping[str, Any]) -> str:

@@ -126,7 +126,7 @@ class AttachedRun(Run):
         if not isinstance(prompt, dict):
             return
         try:
-            name = read_workflow_name(extra) or "workflow"
+            name = read_workflow_name(extra) or f"run {self.prompt_id[:8]}"
             workflow = Workflow.parse({"prompt": prompt, "extra_data": extra}, name)
         except WorkflowError:
             return  # its outputs can be read without it

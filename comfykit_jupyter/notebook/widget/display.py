@@ -116,9 +116,9 @@ def _settle_after_cells(output: StaticOutput) -> None:
 
 
 def build_static_bundle(result: ExecuteResult) -> dict[str, Any]:
-    """Build the MIME bundle of a run that stays in its cell."""
+    """Build the MIME bundle of a run that stays in its cell, whose error says why it failed."""
     try:
-        return build_result_bundle(result)
+        return build_result_bundle(result, failure=False)
     except KeyboardInterrupt:  # ■ came after the run had ended: keep at least its text
         text = format_result(result)
         return {"text/plain": text, "text/html": f"<p>{html.escape(text)}</p>"}

@@ -104,6 +104,7 @@ class WorkflowWidget(FormView):
         bundle = self._repr_mimebundle_() if self.comm is not None else None
         if bundle is not None:
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+            data = {**data, "text/plain": ""}  # the static output below says what a viewer without widgets has to know
             display(data, metadata=metadata, raw=True)
         self._static_output.show()
 
@@ -187,6 +188,8 @@ class WorkflowWidget(FormView):
 
     def _compare(self, result: ExecuteResult) -> None:
         """Find the changed values of an attached run by this form's workflow: the server has only the prompt."""
+        if result.workflow_name:
+            result.workflow_name = self._parameters.workflow.name
         result.changed.update(find_changed_values(result.params, result.seeds, self._parameters.workflow))
 
     def _attach_earlier_runs(self) -> None:

@@ -67,6 +67,7 @@ def summarize(since):
     return json.dumps(dict(
         views=len({{frame[0] for frame in frames}}), sent=len(frames), largest=max(frame[3] for frame in frames),
         bytes=sum(frame[3] for frame in frames), ages=[at - arrived[view, number] for view, number, at in seen],
+        in_sight=len({{view for view, _, _ in seen}}),
     ))
 
 workflow = {WORKFLOW!r}
@@ -160,11 +161,12 @@ def print_row(title: str, seconds: float, summary: dict[str, Any], page: Page) -
     """Print a line of the table."""
     ages = sorted(1000 * age for age in summary["ages"])
     views = max(1, summary["views"])
-    painted = len(ages) / seconds / views
+    painted = len(ages) / seconds / max(1, summary["in_sight"])  # what is out of sight is not acknowledged
     age = f"{ages[len(ages) // 2]:5.0f} {ages[len(ages) * 95 // 100]:5.0f}" if ages else " " * 11
     urls = page.evaluate("window.urls")
     print(
-        f"{title:34} {summary['sent'] / seconds / views:7.1f} {painted:8.1f} {age} {summary['largest'] / 1000:9.1f}"
+        f"{title:26} {summary['in_sight']:8} {summary['sent'] / seconds / views:7.1f} {painted:8.1f} {age}"
+        f" {summary['largest'] / 1000:9.1f}"
         f" {summary['bytes'] / seconds / 1000:8.0f} {urls['most']:6}",
         flush=True,
     )
@@ -350,8 +352,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_OPTIONS)
         with running_lab(Path(folder) / "lab", environment) as lab:
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
-            heads = ("", "sent/s", "painted/s", "age p50", "p95", "largest kB", "kB/s", "URLs")
-            print("{:34} {:>7} {:>8} {} {} {} {} {:>6}".format(*heads))
+            heads = ("", "in sight", "sent/s", "painted/s", "age p50", "p95", "largest kB", "kB/s", "URLs")
+            print("{:26} {:>8} {:>7} {:>8} {} {} {} {} {:>6}".format(*heads))
             measure_forms(lab, page, urls[:1], options.seconds)
             measure_forms(lab, page, urls, options.seconds)
             for kernel in kernels:

@@ -27,7 +27,7 @@ def test_runs_of_a_batch_are_counted_and_described(page: Page) -> None:
     ids = start(page, model, 5)
     assert model.state["batch"] == {"done": 0, "total": 5, "paused": 0, "pausing": False, "seconds": None}
     assert [waiting["id"] for waiting in model.state["waiting"]] == ids[1:]
-    assert all("seed " in waiting["label"] for waiting in model.state["waiting"])
+    assert all("random seed" in waiting["label"] for waiting in model.state["waiting"])
     page.ask(model, "cancel", prompt_id=None, all=True)
     page.wait(lambda: model.state["status"] == "cancelled" and model.state["batch"] == {})
     assert is_empty(page)

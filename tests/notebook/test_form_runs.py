@@ -16,12 +16,19 @@ from .test_form import make_png, show_form
 
 
 def run_form(page: Page, model: Model, **body: Any) -> list[str]:
-    """Run the form from the page, wait for the end, and return the ids of the runs."""
+    """Run the form from the page, wait for the end, and return the ids of the runs, or of one that made the same."""
     answer, _ = page.ask(model, "run", **body)
     assert "error" not in answer, answer
     ids: list[str] = answer["prompt_ids"]
-    page.wait(lambda: {*ids} <= {run["id"] for run in model.state["runs"]})
-    return ids
+
+    def find_ended() -> list[str]:
+        if {*ids} <= {run["id"] for run in model.state["runs"]}:
+            return ids
+        progress = model.state["progress"]
+        return [progress["prompt_id"]] if progress.get("unchanged") else []
+
+    ended: list[str] = page.wait(find_ended)
+    return ended
 
 
 def find_seeds(model: Model, ids: list[str]) -> list[int]:

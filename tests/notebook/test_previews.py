@@ -161,3 +161,34 @@ def test_data_that_is_not_an_image_is_not_sent() -> None:
     previews.offer(make_frame(2))
     assert page.wait(1)["step"] == 2
     previews.end()
+
+
+def test_form_in_sight_goes_first_and_a_hidden_one_gets_a_trickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_active", set())
+    monkeypatch.setattr(module, "UNACKNOWLEDGED_SECONDS", 0.0)
+    monkeypatch.setattr(module, "HIDDEN_SECONDS", 1000.0)
+    in_sight, hidden = Page(), Page()
+    shown, other = Previews(in_sight), Previews(hidden, in_sight=False)
+    noise = make_noise(256, 256)
+    for step in range(1, 4):
+        for each in (shown, other):
+            each.offer(make_frame(step, noise, "image/png"))
+        in_sight.wait(step)
+    hidden.wait(1)
+    assert len(hidden.frames) == 1
+    assert len(hidden.frames[0][1]) <= module.HIDDEN_BYTES < len(in_sight.frames[0][1])
+    other.set_sight(True)
+    assert hidden.wait(2)["step"] == 3
+    shown.end()
+    other.end()
+
+
+def test_hidden_forms_leave_their_share_to_the_one_in_sight(monkeypatch: pytest.MonkeyPatch) -> None:
+    everyone: set[Previews] = set()
+    monkeypatch.setattr(module, "_active", everyone)
+    shown, *others = (Previews(Page()) for _ in range(4))
+    everyone.update([shown, *others])
+    assert module._get_share() == module.BYTES_PER_SECOND / 4
+    for each in others:
+        each.set_sight(False)
+    assert module._get_share() > 0.9 * module.BYTES_PER_SECOND

@@ -3,6 +3,7 @@
 A page acknowledges the previews that it has painted. While it does, the next preview is sent as soon as the last ones
 are painted. While it does not (its messages wait behind a busy cell, or the page is hidden), few and small previews are
 sent. All previews of this process share one budget: with more runs, previews get smaller, and do not queue up.
+Forms in sight share it; those that are scrolled out of sight get a small preview now and then.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ UNACKNOWLEDGED_BYTES = 30_000
 """Size of a preview, at most, while it does not."""
 MIN_BYTES = 8_000
 """Size of a preview that is still recognizable. Where the budget allows less, previews are sent less often."""
+HIDDEN_SECONDS = 1.0
+"""Time between two previews of a run that is out of sight."""
+HIDDEN_BYTES = 4_000
+"""Size of a preview that is out of sight, at most."""
 MAX_UNPAINTED = 2
 """Previews that may be on their way to a page that acknowledges them."""
 PATIENCE = 1.0
@@ -49,10 +54,12 @@ class Previews:
 
     Args:
         send: Sends a message with buffers to the page.
+        in_sight: Whether a page shows them, as far as is known.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, *, in_sight: bool = True) -> None:
         self._send = send
+        self._in_sight = in_sight
         self._waiting: Preview | None = None
         self._newest: tuple[dict[str, Any], bytes] | None = None
         self._sequence = 0
@@ -76,6 +83,19 @@ class Previews:
             if self._waiting is not None and not self._ended:
                 writer.offer(self, self._send_next, self._get_pause())
 
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether a page shows them."""
+        return self._in_sight
+
+    def set_sight(self, in_sight: bool) -> None:
+        """Note whether a page shows them."""
+        if in_sight == self._in_sight:
+            return
+        self._in_sight = in_sight
+        if self._waiting is not None and not self._ended:
+            writer.offer(self, self._send_next, self._get_pause())
+
     def send_newest(self) -> None:
         """Send the newest preview, which a page that has just loaded has not received."""
         if self._newest is not None:
@@ -97,6 +117,8 @@ class Previews:
 
     def _get_pause(self) -> float:
         """Return the seconds from the last preview to the next one."""
+        if not self._in_sight:
+            return HIDDEN_SECONDS
         if self._is_acknowledged and self._sequence - self._acknowledged >= MAX_UNPAINTED:
             return PATIENCE
         return self._get_interval()
@@ -121,8 +143,11 @@ class Previews:
 
     def _fit(self, preview: Preview) -> tuple[bytes, str] | None:
         """Return the preview and its MIME type, made small enough; None if it is not an image."""
-        limit = ACKNOWLEDGED_BYTES if self._is_acknowledged else UNACKNOWLEDGED_BYTES
-        room = int(min(limit, _get_share() * self._get_interval()))
+        if self._in_sight:
+            limit = ACKNOWLEDGED_BYTES if self._is_acknowledged else UNACKNOWLEDGED_BYTES
+            room = int(min(limit, _get_share() * self._get_interval()))
+        else:
+            room = HIDDEN_BYTES
         if len(preview.data) <= room:
             return preview.data, preview.mime
         kept, level = self._level  # the previews of a run are alike: try first what fitted last
@@ -140,6 +165,8 @@ class Previews:
 
 
 def _get_share() -> float:
-    """Return the bytes per second that each run with previews may use."""
+    """Return the bytes per second that each run with previews in sight may use."""
     with _active_lock:
-        return BYTES_PER_SECOND / max(1, len(_active))
+        in_sight = sum(each.is_in_sight for each in _active)
+        hidden = len(_active) - in_sight
+    return max(0.5, 1 - hidden * HIDDEN_BYTES / HIDDEN_SECONDS / BYTES_PER_SECOND) * BYTES_PER_SECOND / max(1, in_sight)

@@ -32,6 +32,8 @@ PROGRESS_SECONDS = 0.2
 """Time between two updates of a run's progress: as long as the page's bar takes to follow one."""
 NAME_LENGTH = 200
 """Characters of a node's name, and of a note."""
+MAX_PAGES = 8
+"""Pages whose sight is known; the oldest have gone."""
 MAX_RUNS = 100
 """Ended runs whose outputs a widget offers; the oldest are dropped."""
 MAX_KNOWN_IDS = 10_000
@@ -85,6 +87,8 @@ class Stage:
         self._runs: list[Run] = []
         self._progress: dict[str, Progress] = {}
         self._previews: dict[str, Previews] = {}
+        self._sight: dict[str, bool] = {}
+        """Whether a page shows the stage, by the id of the page."""
 
     def add(self, run: Run, label: str = "", submit: Callable[[], object] | None = None) -> None:
         """Show a run until it ends. Can be called from any thread.
@@ -96,7 +100,7 @@ class Stage:
         """
         _known_ids.append(run.id)
         key = (id(self), run.id)
-        previews = Previews(self._view.send)
+        previews = Previews(self._view.send, in_sight=self._is_in_sight)
 
         def finish(result: ExecuteResult) -> None:
             previews.end()
@@ -170,6 +174,20 @@ class Stage:
             if waiting.submit is not None:
                 waiting.submit()
         self._refresh()
+
+    def set_sight(self, page: str, visible: bool) -> None:
+        """Note whether a page shows the stage: previews of others can wait."""
+        self._sight.pop(page, None)
+        self._sight[page] = visible
+        for oldest in list(self._sight)[:-MAX_PAGES]:
+            del self._sight[oldest]
+        for previews in self._previews.values():
+            previews.set_sight(self._is_in_sight)
+
+    @property
+    def _is_in_sight(self) -> bool:
+        """Whether a page shows the stage, or none has said that it does not."""
+        return any(self._sight.values()) or not self._sight
 
     def discard(self, run_id: str) -> None:
         """Remove an ended run from the page, with its outputs; `restore` brings it back."""

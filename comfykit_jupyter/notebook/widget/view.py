@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ID_LENGTH = 40
+"""Characters of the id of a page."""
+
 _STATIC = Path(__file__).parents[1] / "static"
 if not (_STATIC / "widget.js").is_file():
     raise ImportError(
@@ -102,6 +105,7 @@ class RunView(anywidget.AnyWidget):
         self.handlers: dict[str, tuple[Schedule, Handler]] = {
             "hello": (writer.post, self._on_hello),
             "cancel": (writer.post, self._on_cancel),
+            "sight": (writer.post, self._on_sight),
             "pause": (writer.post, self._on_pause),
             "discard": (writer.post, self._on_discard),
             "times": (writer.post, self._on_times),
@@ -179,6 +183,11 @@ class RunView(anywidget.AnyWidget):
     def _on_cancel(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         # Answer before the server knows: a page that has no answer soon interrupts the kernel.
         self.stage.cancel(content.get("prompt_id"), everything=content.get("all") is True)
+        return {}, ()
+
+    def _on_sight(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Note whether the page shows the stage."""
+        self.stage.set_sight(str(content["page"])[:ID_LENGTH], content["visible"] is True)
         return {}, ()
 
     def _on_pause(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

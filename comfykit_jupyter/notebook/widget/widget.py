@@ -170,7 +170,10 @@ class WorkflowWidget(FormView):
 
     def _submit_values(self, values: Mapping[str, Any], seeds: Mapping[str, Any]) -> Run:
         run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, values)
-        label = " · ".join(f"{name} {format_value(value)}" for name, value in {**seeds, **values}.items())
+        label = " · ".join(
+            f"random {name}" if value == RANDOM else f"{name} {format_value(value)}"
+            for name, value in {**seeds, **values}.items()
+        )
         self.stage.add(run, label, lambda: self._submit_values(values, seeds))
         return run
 

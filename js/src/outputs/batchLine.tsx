@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatClock } from "../format";
 import { CloseIcon, IconButton, ListIcon, PauseIcon, PlayIcon } from "../icons";
 import { clamp } from "../number";
-import type { Batch, Progress } from "../session/protocol";
+import type { Batch, Progress, Status } from "../session/protocol";
 import type { Session } from "../session/session";
 
 /** The line of a batch. It is empty, but as high, while there is only one run. */
@@ -25,7 +25,7 @@ export function BatchLine({ session }: { session: Session }) {
       <div class="ck-batch">
         <div class="ck-line">
           <span class="ck-name ck-grow">
-            {formatBatch({ done, total, paused, pausing, seconds }, waiting.length, progress, session.active)}
+            {formatBatch({ done, total, paused, pausing, seconds }, waiting.length, session.get("status"), progress)}
           </span>
           {paused > 0 && !pausing ? (
             <IconButton icon={PlayIcon} class="ck-batch-button" label="Resume" showLabel onClick={() => pause(true)} />
@@ -39,9 +39,7 @@ export function BatchLine({ session }: { session: Session }) {
               onClick={() => pause(false)}
             />
           )}
-          <button type="button" class="ck-batch-button" onClick={() => session.cancelAll()}>
-            Cancel all
-          </button>
+          <CancelAll session={session} />
           <button
             ref={toggle}
             type="button"
@@ -70,19 +68,31 @@ export function BatchLine({ session }: { session: Session }) {
   );
 }
 
+/** The button that cancels all runs; it says that it does until they have ended. */
+function CancelAll({ session }: { session: Session }) {
+  const ids = [session.stagedId, ...session.get("waiting").map(({ id }) => id)].filter(Boolean);
+  const cancelling = ids.every((id) => session.cancelling.has(id));
+  return (
+    <button type="button" class="ck-batch-button" disabled={cancelling} onClick={() => session.cancelAll()}>
+      {cancelling ? "Cancelling…" : "Cancel all"}
+    </button>
+  );
+}
+
 /** Describe a batch: "Running 12 of 64 · 52 waiting · ~1:10". */
 export function formatBatch(
   { done, total, paused, pausing, seconds }: Batch,
   waiting: number,
+  status: Status,
   progress: Partial<Progress>,
-  active: boolean,
 ): string {
-  const count = active ? `Running ${Math.min(done + 1, total)} of ${total}` : `${done} of ${total} done`;
+  const running = status === "running";
+  const queued = waiting - paused + (status === "queued" ? 1 : 0);
   const silent = typeof progress.gives_up_in === "number";
-  const left = active && !paused && !pausing && !silent ? estimateSeconds(seconds, waiting, progress) : null;
+  const left = running && !paused && !pausing && !silent ? estimateSeconds(seconds, waiting, progress) : null;
   return [
-    count,
-    waiting > paused && `${waiting - paused} waiting`,
+    running ? `Running ${Math.min(done + 1, total)} of ${total}` : `${done} of ${total} done`,
+    queued > 0 && `${queued} waiting`,
     paused > 0 && `${paused} paused`,
     pausing && "pausing…",
     left !== null && `~${formatClock(Math.ceil(left))}`,

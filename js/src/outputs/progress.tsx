@@ -163,9 +163,8 @@ function formatQueued({ queue_position: ahead, note }: Partial<Progress>): strin
 
 function formatRunning(progress: Partial<Progress>): string {
   const { node_title: node, step, steps, nodes_done: done = 0, nodes_total: total, note } = progress;
-  const nodeText = node && steps ? `${node} ${step ?? 0}/${steps}` : node;
-  const totalText = total ? `${done} of ${total} nodes` : "";
-  return [note || nodeText || "Starting", totalText].filter(Boolean).join(" · ");
+  if (!note && node && steps) return `${node} ${step ?? 0}/${steps}`;
+  return [note || node || "Starting", total ? `${done} of ${total} nodes` : ""].filter(Boolean).join(" · ");
 }
 
 /** Format the time since the start and the estimate, or how long a silent server is waited for. */

@@ -1,6 +1,6 @@
 /** The stage: the preview of the current run, its main output, or its error. Its aspect ratio is kept between runs. */
 
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { formatAltText } from "../format";
 import { clamp } from "../number";
 import { useMedia, useTopics } from "../session/hooks";
@@ -22,8 +22,30 @@ export interface StageProps {
   onOpen(opened: Opened): void;
 }
 
-/** The stage of a view. */
-export function Stage({ session, onOpen }: StageProps) {
+/** The stage of a view. The kernel knows whether it is in sight. */
+export function Stage(props: StageProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const { session } = props;
+  useEffect(() => {
+    const view = {};
+    if (!box.current || typeof IntersectionObserver === "undefined") return;
+    const observer = new IntersectionObserver((entries) =>
+      session.setSight(view, entries.at(-1)?.isIntersecting ?? false),
+    );
+    observer.observe(box.current);
+    return () => {
+      observer.disconnect();
+      session.removeSight(view);
+    };
+  }, [session]);
+  return (
+    <div ref={box}>
+      <StageContent {...props} />
+    </div>
+  );
+}
+
+function StageContent({ session, onOpen }: StageProps) {
   useTopics(session, "progress", "preview");
   const staged = findStagedRun(session);
   const output = findShownOutput(session, staged);

@@ -41,6 +41,11 @@ export class Channel {
     this.#onBusyChange = onBusyChange;
   }
 
+  /** Identifies this page among those that show the model. */
+  get pageId(): string {
+    return this.#prefix;
+  }
+
   /** Whether the kernel is disconnected: requests are rejected. */
   get closed(): boolean {
     return this.#closed;

@@ -58,6 +58,8 @@ export class Session {
   readonly #cleanups: (() => void)[] = [];
   /** The items of runs that have more of them than their trait holds. */
   readonly #items: Record<string, Item[]> = {};
+  /** Whether each view shows its stage. */
+  readonly #views = new Map<object, boolean>();
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
@@ -83,13 +85,36 @@ export class Session {
     this.media = new MediaCache(this.channel);
     this.preview = new Preview(
       () => this.#notify("preview"),
-      (frame) => this.channel.send("painted", frame),
+      // What is out of sight has no pace to keep.
+      (frame) => (this.#views.size === 0 || this.#isInSight ? this.channel.send("painted", frame) : undefined),
     );
     this.#promptId = this.get("progress").prompt_id;
     this.#listen("msg:custom", (content, buffers) => this.#handleMessage(content, buffers));
     for (const trait of TRAITS) this.#listen(`change:${trait}`, () => this.#handleTraitChange(trait));
     for (const event of ["comm_live_update", "comm:close", "destroy"]) this.#listen(event, () => this.#markUncertain());
     this.#cleanups.push(this.#host.onRename(() => this.drafts.move()));
+  }
+
+  /** Note whether a view shows its stage: previews of other forms go first while none does. */
+  setSight(view: object, visible: boolean): void {
+    const before = this.#isInSight;
+    this.#views.set(view, visible);
+    if (before !== this.#isInSight || this.#views.size === 1) this.#sendSight();
+  }
+
+  /** Forget a view that is gone. */
+  removeSight(view: object): void {
+    const before = this.#isInSight;
+    this.#views.delete(view);
+    if (before && !this.#isInSight) this.#sendSight();
+  }
+
+  get #isInSight(): boolean {
+    return [...this.#views.values()].some(Boolean);
+  }
+
+  #sendSight(): void {
+    this.channel.send("sight", { page: this.channel.pageId, visible: this.#isInSight });
   }
 
   /** Return the current value of a trait. */

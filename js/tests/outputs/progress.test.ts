@@ -1,8 +1,9 @@
 /** Tests of progress, status and waiting runs. */
 
 import { describe, expect, it, vi } from "vitest";
-import { makeRun, settle } from "../model";
+import { makeField, makeRun, settle } from "../model";
 import { findButton, setUpPage } from "../page";
+import { makeItem } from "./outputs";
 
 const page = setUpPage();
 
@@ -22,7 +23,7 @@ describe("the progress", () => {
         fraction: 0.5,
       },
     });
-    expect(el.querySelector('[role="status"]')?.textContent).toBe("KSampler 12/20 · 2 of 7 nodes");
+    expect(el.querySelector('[role="status"]')?.textContent).toBe("KSampler 12/20");
     expect(el.querySelector('[role="progressbar"]')?.getAttribute("aria-valuenow")).toBe("50");
     expect(el.textContent).toContain("0:08 · ~0:05 left");
   });
@@ -70,10 +71,56 @@ describe("the progress", () => {
     expect(page.model.getSent("cancel")).toMatchObject([{ prompt_id: "w1" }]);
   });
 
+  it("says that a server does not answer, for how long it is waited for, and lets the user stop", async () => {
+    const progress = { prompt_id: "p", node_title: "KSampler", elapsed: 8, remaining: 5, gives_up_in: 57 };
+    const el = await page.start({ status: "running", progress });
+    expect(el.querySelector('[role="status"]')?.textContent).toBe("The server does not answer");
+    expect(el.textContent).toContain("trying for 57 s more");
+    expect(el.textContent).not.toContain("left");
+    const bar = el.querySelector('[role="progressbar"]');
+    expect(bar?.getAttribute("aria-valuenow")).toBeNull();
+    expect(bar?.classList.contains("ck-striped")).toBe(true);
+    findButton(el, "Stop waiting")?.click();
+    expect(page.model.getSent("cancel")).toMatchObject([{ prompt_id: null }]);
+  });
+
+  it("says at once that a run is being cancelled", async () => {
+    const el = await page.start({ status: "running", progress: { prompt_id: "p" } });
+    findButton(el, "Cancel")?.click();
+    await settle();
+    expect(findButton(el, "Cancelling…")?.disabled).toBe(true);
+    page.model.setTraits({ status: "cancelled" });
+    page.model.setTraits({ status: "running", progress: { prompt_id: "q" } });
+    await settle();
+    expect(findButton(el, "Cancel")?.disabled).toBe(false);
+  });
+
+  it("says that a run has changed nothing", async () => {
+    const el = await page.start({
+      status: "completed",
+      progress: { prompt_id: "a", unchanged: true },
+      runs: [makeRun("a", { items: [makeItem("x")] })],
+    });
+    expect(el.querySelector('[role="status"]')?.textContent).toBe("Nothing changed: the same picture");
+  });
+
+  it("leaves out the seeds that the workflow fixes, and shortens long ones", async () => {
+    const el = await page.start({
+      status: "completed",
+      fields: [makeField("seed", "seed", { default: 7 }), makeField("noise", "seed", { default: "random" })],
+      progress: { prompt_id: "a" },
+      runs: [makeRun("a", { items: [makeItem("x")], seeds: { seed: "7", noise: "1195864406370864" }, waited: 12 })],
+    });
+    const status = el.querySelector('[role="status"]');
+    expect(status?.textContent).toBe("Done in 3.1 s · noise …0864");
+    expect(status?.parentElement?.title).toBe("waited 12 s in the queue\nseed 7\nnoise 1195864406370864");
+  });
+
   it("shows the error of a failed run with its node, and the traceback folded", async () => {
     const error = {
       kind: "node_error",
-      message: "out of memory",
+      message: "out of memory\nrequested 2 GiB",
+      hint: "try a smaller batch or size",
       node_title: "KSampler",
       node_id: "3",
       class_type: "KSampler",
@@ -84,7 +131,9 @@ describe("the progress", () => {
       progress: { prompt_id: "a" },
       runs: [makeRun("a", { status: "failed", error })],
     });
-    expect(el.textContent).toContain("KSampler: out of memory");
+    expect(el.querySelector(".ck-failure p")?.textContent).toBe("KSampler: out of memory");
+    expect(el.textContent).toContain("Try a smaller batch or size.");
+    expect(el.querySelector(".ck-failure pre")?.textContent).toBe("requested 2 GiB\n\nline 1");
     expect(el.querySelector("details:not(.ck-advanced)")?.hasAttribute("open")).toBe(false);
     expect(el.querySelector('[role="status"]')?.textContent).toBe("Failed after 3.1 s");
   });

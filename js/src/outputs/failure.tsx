@@ -5,13 +5,18 @@ import { AlertIcon } from "../icons";
 import type { RunError } from "../session/protocol";
 import { copyText } from "./clipboard";
 
+/** What stands in a message before advice. */
+const ADVICE = ". What helps: ";
+
 /** The error of a failed run. */
 export function Failure({ error }: { error: RunError }) {
   const [copied, setCopied] = useState(false);
-  const { node_title: node, message, hint, traceback } = error;
-  const [first = "", ...rest] = message.split("\n");
+  const { node_title: node, message, traceback } = error;
+  const [cause = "", advice] = message.split(ADVICE);
+  const hint = advice ?? error.hint ?? "";
+  const [first = "", ...rest] = cause.split("\n");
   const details = [rest.join("\n").trim(), traceback].filter(Boolean).join("\n\n");
-  const whole = [node ? `${node}: ${message}` : message, hint, traceback].filter(Boolean).join("\n\n");
+  const whole = [node ? `${node}: ${cause}` : cause, hint, traceback].filter(Boolean).join("\n\n");
   return (
     <div class="ck-failure">
       <AlertIcon />

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -74,12 +74,39 @@ class ExploringKit(WorkflowKit):
             sweep = kit.sweep("portrait.json", prompt="a fox", over={"cfg": [3, 4.5, 6], "seed": seeds(4)})
             sweep.wait().df
         """
+        return self._make_sweep(workflow, {**(values or {}), **more}, over)
+
+    def map(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Sweep:
+        """Plan a run of a workflow for each of many inputs. Nothing is sent before `start()` or `wait()`.
+
+        Args:
+            workflow: As for `run`.
+            values: Values by parameter name. One of them is many: a folder, whose images, videos and audio files are
+                taken; a list; rows, such as `sweep.picked`; or a column of a DataFrame.
+            more: More values, as keywords.
+
+        Returns:
+            A sweep with one axis.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, or no value is many, or several are.
+
+        Example:
+            sweep = kit.map("upscale.json", image=Path("photos"), scale=2)
+            sweep.wait().export("large", "{image.stem}")
+        """
+        from comfykit_jupyter.explore.inputs import describe_inputs, find_inputs
+
+        inputs, shared = find_inputs({**(values or {}), **more})
+        return self._make_sweep(workflow, shared, {inputs.name: inputs.values}, describe_inputs(inputs))
+
+    def _make_sweep(self, workflow: Any, values: Mapping[str, Any], over: Any, notes: Sequence[str] = ()) -> Sweep:
         from comfykit_jupyter.explore.ledger import open_ledger
         from comfykit_jupyter.explore.preparation import Preparation, Salts
         from comfykit_jupyter.explore.sweep import Sweep
 
         ledger = open_ledger(self._get_runs_folder())
-        preparation = Preparation(*self._locate(workflow), {**(values or {}), **more}, over, Salts(ledger).find)
+        preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes)
         return Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
 
     def _get_runs_folder(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 MAX_POINTS = 100_000
@@ -262,7 +263,17 @@ def _make_axis(name: str, values: Sequence[Any]) -> Axis:
     once = _drop_duplicates(values)
     left_out = len(values) - len(once)
     note = f"{one_line(name)}: {left_out} duplicate{'s' * (left_out > 1)} left out" if left_out else ""
-    return Axis((name,), tuple((each,) for each in once), tuple({name: each} for each in once), note)
+    labels = tuple((_find_label(each, index),) for index, each in enumerate(once))
+    return Axis((name,), labels, tuple({name: each} for each in once), note)
+
+
+def _find_label(value: Any, index: int) -> Any:
+    """Return what a value is called: a file by its name, an image or array by its number."""
+    if isinstance(value, (Media, Path)):
+        return value.name
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return f"{type(value).__name__} {index}"
 
 
 def _take(given: Iterable[Any], where: str) -> list[Any]:

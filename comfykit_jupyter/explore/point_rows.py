@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.axes import Axis, Point
@@ -17,6 +17,8 @@ from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from comfykit_jupyter.explore.sweep import Sweep
 
 
 class PointRows:
@@ -38,6 +40,10 @@ class PointRows:
     def get_run_id(self, index: int) -> str:
         """Return the ID of a point's run; "" if it has none yet."""
         return self._engine.run_ids[index]
+
+    def get_error(self, index: int) -> str:
+        """Return why a point failed; "" if it did not."""
+        return self._engine.errors.get(index, "") or (self._get_row(index).error if self._engine.run_ids[index] else "")
 
     def __len__(self) -> int:
         return len(self.points)
@@ -139,15 +145,52 @@ class PointRows:
 
         return build_frame(self.records(), [name for axis in self.axes for name in axis.names])
 
-    def export(self, folder: str | Path, name: str = "{index}", *, overwrite: bool = False) -> list[Path]:
-        """Save the outputs of all points that are done.
+    def export(
+        self, folder: str | Path, name: str = "{index}", *, overwrite: bool = False, metadata: bool = True
+    ) -> list[Path]:
+        """Save what all points that are done have produced, under names from their values.
 
         Args:
             folder: The folder; it is created if it is missing.
-            name: A pattern for the names, as in `ExecuteResult.save`, with the values of the axes.
+            name: A pattern for the names, as in `ExecuteResult.save`: `{cfg}-{seed}`, `{image.stem}`. One that ends in
+                `.txt` is for texts.
             overwrite: Whether older files are replaced.
+            metadata: Whether the copies keep the prompt and the workflow that images carry.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            ComfyKitError: The pattern is wrong, or an original is no longer here.
         """
-        return self.done.save(folder, name, overwrite=overwrite)
+        from comfykit_jupyter.explore.export import export_points
+
+        return export_points(self, Path(folder).expanduser(), name, overwrite=overwrite, metadata=metadata)
+
+    def sheet(self, path: str | Path, side: int = 256) -> Path:
+        """Write a contact sheet: one labelled picture of all points.
+
+        Args:
+            path: A file that ends in `.png`, `.jpg` or `.webp`; it is replaced if it exists.
+            side: Pixels of each picture's longer side.
+
+        Raises:
+            ComfyKitError: No point is done, or the sheet would be too large.
+        """
+        from comfykit_jupyter.explore.sheet import write_sheet
+
+        return write_sheet(cast("Sweep", self), Path(path).expanduser(), side)
+
+    def to_html(self, path: str | Path, megabytes: int = 50) -> Path:
+        """Write the grid as one self-contained HTML file, with labels and larger pictures.
+
+        Args:
+            path: The file; missing folders are created.
+            megabytes: The most that it may take; the pictures become smaller for it.
+        """
+        from comfykit_jupyter.explore.grid import write_page
+
+        return write_page(cast("Sweep", self), Path(path).expanduser(), megabytes)
 
 
 def _is_same(one: Any, other: Any) -> bool:

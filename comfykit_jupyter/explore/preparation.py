@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class Prepared:
         away: Why the server could not be asked; "" if it could.
         salt: What was drawn comes from it.
         base: The values as they were given, as JSON.
+        notes: What the plan has to say.
     """
 
     workflow: Workflow
@@ -59,6 +60,7 @@ class Prepared:
     points: list[Point]
     salt: str
     base: dict[str, Any]
+    notes: Sequence[str] = ()
     values: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     models: list[tuple[str, ...]] = field(default_factory=list)
@@ -97,11 +99,20 @@ class Preparation:
         over: The axes, as they were given.
         find_salt: Returns the salt of a sweep, by its ID.
         name: The name of the sweep; "" for none.
+        notes: What the plan has to say.
     """
 
     def __init__(
-        self, source: Any, server: Backend, base: Mapping[str, Any], over: Any, find_salt: Any, name: str = ""
+        self,
+        source: Any,
+        server: Backend,
+        base: Mapping[str, Any],
+        over: Any,
+        find_salt: Callable[[str], str],
+        name: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
+        self._notes = notes
         self._source = source
         self._server = server
         self._base = dict(base)
@@ -135,7 +146,8 @@ class Preparation:
             lambda name: self._find_text(workflow, definitions, name),
             lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
         )
-        prepared = Prepared(workflow, definitions, id_, axes, build_points(axes), salt, base, away=away)
+        notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
+        prepared = Prepared(workflow, definitions, id_, axes, build_points(axes), salt, base, notes, away=away)
         prepared.values = self._draw(prepared)
         await self._bind_all(prepared)
         return prepared

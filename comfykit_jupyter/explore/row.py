@@ -14,7 +14,7 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.explore.entries import RunEntry
 from comfykit_jupyter.explore.origin import build_media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
-from comfykit_jupyter.workflow.media_kinds import KINDS
+from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
 
 if TYPE_CHECKING:
@@ -303,6 +303,18 @@ class Row:
         return self._ledger.get_marks(self.id).values.get(name)
 
     # -- in a cell -----------------------------------------------------------------------------------------------------
+
+    def find_picture(self) -> Path | bytes | None:
+        """Return the file of the first image or video, else its thumbnail; None if there is neither."""
+        entry = self._entry
+        if entry.found:
+            return Path(entry.found)
+        for output in entry.outputs:
+            if output.hash and KINDS[find_format(output.name)[0]].has_thumbnail:
+                found = self._ledger.store.find(output.hash) or self._ledger.store.get_thumbnail(output.hash)
+                if found is not None:
+                    return found
+        return None
 
     def build_thumbnail(self) -> bytes | None:
         """Return a WebP image of the first output that has one."""

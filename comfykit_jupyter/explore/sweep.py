@@ -141,7 +141,7 @@ class Sweep(PointRows):
             steps,
             count_models(prepared.models),
             prepared.problems,
-            [axis.note for axis in self.axes if axis.note],
+            prepared.notes,
             engine.estimate(basis),
             len(engine.seconds[-50:] or basis[-50:]),
             prepared.away,
@@ -179,6 +179,19 @@ class Sweep(PointRows):
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
         return self._job is not None and not self._job.outcome.done()
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """The values that all points share."""
+        return dict(self._prepared.base)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
+        from comfykit_jupyter.explore.grid import build_grid
+
+        plain = f"{self!r}\n{self.plan}" if self._job is None else repr(self)
+        if not any(self._engine.run_ids):
+            return {"text/plain": plain}
+        return {"text/plain": plain, "text/html": build_grid(self)}
 
     # -- running -------------------------------------------------------------------------------------------------------
 

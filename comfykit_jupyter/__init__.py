@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.explore.axes import Axis, Point, lora, replace, seeds, wildcards
-    from comfykit_jupyter.explore.plan import Plan
-    from comfykit_jupyter.explore.row import Row
-    from comfykit_jupyter.explore.rows import Rows
-    from comfykit_jupyter.explore.runs import Differences, Runs
-    from comfykit_jupyter.explore.sweep import Sweep
+    from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.rows.rows import Rows
+    from comfykit_jupyter.explore.rows.runs import Differences, Runs
+    from comfykit_jupyter.explore.sweeps.axes import Axis, Point, lora, replace, seeds, wildcards
+    from comfykit_jupyter.explore.sweeps.plan import Plan
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
     from comfykit_jupyter.workflow.progress.state import Progress, RunError
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Axis": "explore.axes",
+    "Axis": "explore.sweeps.axes",
     "Binding": "workflow.values.binding",
     "Change": "client.dry_run",
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
-    "Differences": "explore.runs",
+    "Differences": "explore.rows.runs",
     "DryRun": "client.dry_run",
     "ExecuteResult": "client.results.result",
     "Field": "workflow.values.fields",
@@ -72,33 +72,33 @@ _HOMES = {
     "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
     "ParameterError": "client.errors",
-    "Plan": "explore.plan",
-    "Point": "explore.axes",
+    "Plan": "explore.sweeps.plan",
+    "Point": "explore.sweeps.axes",
     "Preview": "client.backends.preview",
     "Problem": "client.errors",
     "Progress": "workflow.progress.state",
     "Report": "client.check",
-    "Row": "explore.row",
-    "Rows": "explore.rows",
+    "Row": "explore.rows.row",
+    "Rows": "explore.rows.rows",
     "Run": "client.running.run",
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
-    "Runs": "explore.runs",
+    "Runs": "explore.rows.runs",
     "Server": "client.backends.base",
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
     "SourceError": "client.errors",
-    "Sweep": "explore.sweep",
+    "Sweep": "explore.sweeps.sweep",
     "Target": "workflow.parameters.parameter",
     "Upload": "workflow.values.binding",
     "Workflow": "workflow.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",
     "keep": "client.results.keep",
-    "lora": "explore.axes",
-    "replace": "explore.axes",
-    "seeds": "explore.axes",
-    "wildcards": "explore.axes",
+    "lora": "explore.sweeps.axes",
+    "replace": "explore.sweeps.axes",
+    "seeds": "explore.sweeps.axes",
+    "wildcards": "explore.sweeps.axes",
 }
 """The module of each public name."""
 

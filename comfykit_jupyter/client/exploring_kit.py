@@ -14,8 +14,8 @@ from comfykit_jupyter.client.workflow_kit import WorkflowKit
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.recorder import RunRecorder
-    from comfykit_jupyter.explore.runs import Runs
-    from comfykit_jupyter.explore.sweep import Sweep
+    from comfykit_jupyter.explore.rows.runs import Runs
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 DEFAULT_RUNS = "runs"
 """The folder that sweeps use without being told, below the current one."""
@@ -40,9 +40,9 @@ class ExploringKit(WorkflowKit):
             kit.run("portrait.json", prompt="a fox")
             kit.runs[0].star = True
         """
-        from comfykit_jupyter.explore.ledger import open_ledger
-        from comfykit_jupyter.explore.recorder import wait_until_kept
-        from comfykit_jupyter.explore.runs import Runs
+        from comfykit_jupyter.explore.ledger.ledger import open_ledger
+        from comfykit_jupyter.explore.ledger.recorder import wait_until_kept
+        from comfykit_jupyter.explore.rows.runs import Runs
 
         folder = self._settings.runs
         if folder is None:
@@ -95,15 +95,15 @@ class ExploringKit(WorkflowKit):
             sweep = kit.map("upscale.json", image=Path("photos"), scale=2)
             sweep.wait().export("large", "{image.stem}")
         """
-        from comfykit_jupyter.explore.inputs import describe_inputs, find_inputs
+        from comfykit_jupyter.explore.sweeps.inputs import describe_inputs, find_inputs
 
         inputs, shared = find_inputs({**(values or {}), **more})
         return self._make_sweep(workflow, shared, {inputs.name: inputs.values}, describe_inputs(inputs))
 
     def _make_sweep(self, workflow: Any, values: Mapping[str, Any], over: Any, notes: Sequence[str] = ()) -> Sweep:
-        from comfykit_jupyter.explore.ledger import open_ledger
-        from comfykit_jupyter.explore.preparation import Preparation, Salts
-        from comfykit_jupyter.explore.sweep import Sweep
+        from comfykit_jupyter.explore.ledger.ledger import open_ledger
+        from comfykit_jupyter.explore.sweeps.preparation import Preparation, Salts
+        from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
         ledger = open_ledger(self._get_runs_folder())
         preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes)
@@ -117,6 +117,6 @@ class ExploringKit(WorkflowKit):
         """Return what keeps the runs of this kit, if a folder is set."""
         if self._settings.runs is None:
             return None
-        from comfykit_jupyter.explore.recorder import get_recorder
+        from comfykit_jupyter.explore.ledger.recorder import get_recorder
 
         return get_recorder(self._settings.runs, self._settings.keep)

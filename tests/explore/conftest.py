@@ -11,7 +11,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.explore import recorder
+from comfykit_jupyter.explore.ledger import recorder
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import GATES, Gate
 from tests.kits import MakeKit, closing_kits, hide_settings

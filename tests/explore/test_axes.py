@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKitError, lora, replace, seeds, wildcards
-from comfykit_jupyter.explore.axes import Axis, build_axes, build_points
+from comfykit_jupyter.explore.sweeps.axes import Axis, build_axes, build_points
 
 
 def build(over: Any) -> tuple[Axis, ...]:

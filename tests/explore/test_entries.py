@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.explore.entries import Entries
-from comfykit_jupyter.explore.journal import Journal
+from comfykit_jupyter.explore.ledger.entries import Entries
+from comfykit_jupyter.explore.ledger.journal import Journal
 
 HASH = "ab" * 32
 AT = "2026-01-01T00:00:00.000000Z"
@@ -93,8 +93,8 @@ def test_a_torn_line_is_read_when_it_is_complete(tmp_path: Path) -> None:
 
 
 def test_a_line_without_an_end_is_not_read_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comfykit_jupyter.explore.journal.MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr("comfykit_jupyter.explore.journal._READ_BYTES", 300)
+    monkeypatch.setattr("comfykit_jupyter.explore.ledger.journal.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("comfykit_jupyter.explore.ledger.journal._READ_BYTES", 300)
     lines = [
         b'{"event": "sent", "id": "1"}',
         b'{"event": "sent", "id": "' + b"x" * 5000 + b'"}',

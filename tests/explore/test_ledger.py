@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed, SettingsError
-from comfykit_jupyter.explore.key import KeyMaker
-from comfykit_jupyter.explore.ledger import Ledger, apply_patch, build_patch
+from comfykit_jupyter.explore.ledger.key import KeyMaker
+from comfykit_jupyter.explore.ledger.ledger import Ledger, apply_patch, build_patch
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.workflows import failing, inverted, picture
 from tests.kits import MakeKit
@@ -154,7 +154,7 @@ def test_what_can_not_be_written_is_said_and_does_not_stop_a_run(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("comfykit_jupyter.explore.journal.Journal.append", refuse)
+    monkeypatch.setattr("comfykit_jupyter.explore.ledger.journal.Journal.append", refuse)
     result = kit.run(picture())
     assert result.status == "completed"
     assert [line for line in result.warnings if "No space left on device" in line]

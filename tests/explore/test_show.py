@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
-from comfykit_jupyter.explore.grid import KILOBYTES
-from comfykit_jupyter.explore.metadata import strip_metadata
+from comfykit_jupyter.explore.exports.grid import KILOBYTES
+from comfykit_jupyter.explore.exports.metadata import strip_metadata
 from tests.client.workflows import failing, inverted, picture
 
 
@@ -30,7 +30,7 @@ def test_the_grid_has_all_points_and_stays_small(kit: ComfyKit) -> None:
 def test_a_large_grid_shows_every_nth_value(kit: ComfyKit) -> None:
     sweep = kit.sweep(picture(), height=1, over={"width": range(1, 61), "color": range(10)})
     sweep._engine.states = ["failed"] * 600
-    from comfykit_jupyter.explore.grid import build_grid
+    from comfykit_jupyter.explore.exports.grid import build_grid
 
     grid = build_grid(sweep)
     assert "600 points are shown" in grid

@@ -22,6 +22,8 @@ LAYERS = [
     ["notebook/magic/*"],
     ["notebook/widget/*"],
     ["notebook/*"],
+    ["explore/exports/*", "explore/rows/*", "explore/sweeps/*"],  # a row and a sweep export themselves
+    ["explore/ledger/*"],
     ["explore/*"],
     ["client/kit", "client/*_kit", "client/pool", "client/current", "client/check", "client/dry_run"],
     ["client/running/*"],
@@ -55,11 +57,12 @@ LAYERS = [
 UPWARDS = {
     ("client/kit", "__init__"),  # kit.form: a notebook asks for it
     ("client/kit", "notebook/widget/widget"),  # its type
-    ("client/exploring_kit", "explore/ledger"),  # kit.runs and its like: they load the room when they are used
-    ("client/exploring_kit", "explore/preparation"),
-    ("client/exploring_kit", "explore/recorder"),
-    ("client/exploring_kit", "explore/runs"),
-    ("client/exploring_kit", "explore/sweep"),
+    ("client/exploring_kit", "explore/ledger/ledger"),  # kit.runs and its like: they load the room when they are used
+    ("client/exploring_kit", "explore/sweeps/inputs"),
+    ("client/exploring_kit", "explore/sweeps/preparation"),
+    ("client/exploring_kit", "explore/ledger/recorder"),
+    ("client/exploring_kit", "explore/rows/runs"),
+    ("client/exploring_kit", "explore/sweeps/sweep"),
     ("client/results/exchange", "client/backends/routing"),  # which server a dict of media names
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }

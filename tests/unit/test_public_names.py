@@ -38,7 +38,7 @@ def own_classes() -> dict[str, type]:
     for file in (
         *ROOT.glob("workflow/**/*.py"),
         *ROOT.glob("client/**/*.py"),
-        *ROOT.glob("explore/*.py"),
+        *ROOT.glob("explore/**/*.py"),
         *ROOT.glob("notebook/**/*.py"),
     ):
         name = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")

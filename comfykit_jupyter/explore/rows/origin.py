@@ -8,8 +8,8 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.explore.entries import Output
-from comfykit_jupyter.explore.objects import ObjectStore
+from comfykit_jupyter.explore.ledger.entries import Output
+from comfykit_jupyter.explore.ledger.objects import ObjectStore
 from comfykit_jupyter.workflow.errors import one_line
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
-from comfykit_jupyter.explore.key import KeyMaker
-from comfykit_jupyter.explore.ledger import Ledger, build_patch
-from comfykit_jupyter.explore.recorder import to_line
+from comfykit_jupyter.explore.ledger.key import KeyMaker
+from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch
+from comfykit_jupyter.explore.ledger.recorder import to_line
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.media_kinds import KINDS

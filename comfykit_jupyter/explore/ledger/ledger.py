@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.entries import MARKS, Entries, Marks, RunEntry
-from comfykit_jupyter.explore.journal import Journal, format_now
-from comfykit_jupyter.explore.objects import ObjectStore
+from comfykit_jupyter.explore.ledger.entries import MARKS, Entries, Marks, RunEntry
+from comfykit_jupyter.explore.ledger.journal import Journal, format_now
+from comfykit_jupyter.explore.ledger.objects import ObjectStore
 from comfykit_jupyter.workflow.errors import short_repr
 
 _README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"

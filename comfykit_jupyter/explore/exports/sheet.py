@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.images import open_image
-from comfykit_jupyter.explore.preparation import describe_label
+from comfykit_jupyter.explore.sweeps.preparation import describe_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-    from comfykit_jupyter.explore.sweep import Sweep
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 MAX_SIDE = 16_000
 """Pixels of a sheet's longer side; WebP has at most 16,383."""

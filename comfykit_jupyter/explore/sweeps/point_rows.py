@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.axes import Axis, Point
-from comfykit_jupyter.explore.engine import Engine, State
-from comfykit_jupyter.explore.ledger import Ledger
-from comfykit_jupyter.explore.row import Row
-from comfykit_jupyter.explore.rows import Rows
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.rows.rows import Rows
+from comfykit_jupyter.explore.sweeps.axes import Axis, Point
+from comfykit_jupyter.explore.sweeps.engine import Engine, State
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from comfykit_jupyter.explore.sweep import Sweep
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 
 class PointRows:
@@ -130,7 +130,7 @@ class PointRows:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the points as dicts, for polars and others: the axes' values first, then as `Rows.records`."""
-        from comfykit_jupyter.explore.frame import build_point_records
+        from comfykit_jupyter.explore.rows.frame import build_point_records
 
         return build_point_records(self)
 
@@ -141,7 +141,7 @@ class PointRows:
         Raises:
             ComfyKitError: pandas is not installed.
         """
-        from comfykit_jupyter.explore.frame import build_frame
+        from comfykit_jupyter.explore.rows.frame import build_frame
 
         return build_frame(self.records(), [name for axis in self.axes for name in axis.names])
 
@@ -163,7 +163,7 @@ class PointRows:
         Raises:
             ComfyKitError: The pattern is wrong, or an original is no longer here.
         """
-        from comfykit_jupyter.explore.export import export_points
+        from comfykit_jupyter.explore.exports.export import export_points
 
         return export_points(self, Path(folder).expanduser(), name, overwrite=overwrite, metadata=metadata)
 
@@ -177,7 +177,7 @@ class PointRows:
         Raises:
             ComfyKitError: No point is done, or the sheet would be too large.
         """
-        from comfykit_jupyter.explore.sheet import write_sheet
+        from comfykit_jupyter.explore.exports.sheet import write_sheet
 
         return write_sheet(cast("Sweep", self), Path(path).expanduser(), side)
 
@@ -188,7 +188,7 @@ class PointRows:
             path: The file; missing folders are created.
             megabytes: The most that it may take; the pictures become smaller for it.
         """
-        from comfykit_jupyter.explore.grid import write_page
+        from comfykit_jupyter.explore.exports.grid import write_page
 
         return write_page(cast("Sweep", self), Path(path).expanduser(), megabytes)
 

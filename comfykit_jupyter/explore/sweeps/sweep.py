@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.pool import KitWorker
-from comfykit_jupyter.explore.engine import Engine
-from comfykit_jupyter.explore.journal import format_now
-from comfykit_jupyter.explore.ledger import Ledger
-from comfykit_jupyter.explore.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
-from comfykit_jupyter.explore.point_rows import PointRows
-from comfykit_jupyter.explore.preparation import Preparation, Prepared, describe_axis
-from comfykit_jupyter.explore.recorder import LedgerRecorder
-from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.ledger.journal import format_now
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
+from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.sweeps.engine import Engine
+from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
+from comfykit_jupyter.explore.sweeps.point_rows import PointRows
+from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared, describe_axis
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
-    from comfykit_jupyter.explore.entries import RunEntry
+    from comfykit_jupyter.explore.ledger.entries import RunEntry
 
 logger = logging.getLogger(__name__)
 OnDone = Callable[[Row], object]
@@ -186,7 +186,7 @@ class Sweep(PointRows):
         return dict(self._prepared.base)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
-        from comfykit_jupyter.explore.grid import build_grid
+        from comfykit_jupyter.explore.exports.grid import build_grid
 
         plain = f"{self!r}\n{self.plan}" if self._job is None else repr(self)
         if not any(self._engine.run_ids):

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
-from comfykit_jupyter.explore.preparation import describe_label
+from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.axes import Axis
-    from comfykit_jupyter.explore.sweep import Sweep
+    from comfykit_jupyter.explore.sweeps.axes import Axis
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 KILOBYTES = 150
 """Kilobytes of a grid in a notebook."""

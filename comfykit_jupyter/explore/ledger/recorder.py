@@ -17,8 +17,8 @@ from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import registry
-from comfykit_jupyter.explore.key import KeyMaker
-from comfykit_jupyter.explore.ledger import Ledger, build_patch, open_ledger
+from comfykit_jupyter.explore.ledger.key import KeyMaker
+from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_ledger
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:

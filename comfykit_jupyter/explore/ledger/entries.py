@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from comfykit_jupyter.explore.objects import is_hash
+from comfykit_jupyter.explore.ledger.objects import is_hash
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 MARKS = ("star", "rating", "rejected", "note", "score")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.explore.entries import RunEntry
-from comfykit_jupyter.explore.origin import build_media
+from comfykit_jupyter.explore.ledger.entries import RunEntry
+from comfykit_jupyter.explore.rows.origin import build_media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.ledger import Ledger
+    from comfykit_jupyter.explore.ledger.ledger import Ledger
 
 
 class Row:

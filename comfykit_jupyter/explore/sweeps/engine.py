@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from comfykit_jupyter.client.pool import PooledJob
-from comfykit_jupyter.explore.plan import Step, order_points
+from comfykit_jupyter.explore.sweeps.plan import Step, order_points
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.pool import Worker
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.explore.preparation import Prepared
-    from comfykit_jupyter.explore.recorder import LedgerRecorder
+    from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
+    from comfykit_jupyter.explore.sweeps.preparation import Prepared
     from comfykit_jupyter.workflow.progress.state import Progress
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ class Engine:
             await asyncio.gather(*pulls)
             while self._keeping:
                 await asyncio.wait(self._keeping)
+            await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
         finally:
             self.away = ""
             self._on_change(-1)

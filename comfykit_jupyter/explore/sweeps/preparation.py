@@ -14,16 +14,16 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Server
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.local_files import compute_digest
-from comfykit_jupyter.explore.axes import Axis, Lora, Point, build_axes, build_points
-from comfykit_jupyter.explore.key import KeyMaker, compute_hash, draw_number
-from comfykit_jupyter.explore.plan import find_models
-from comfykit_jupyter.explore.recorder import describe_remote_file, to_line
+from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number
+from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_line
+from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, build_axes, build_points
+from comfykit_jupyter.explore.sweeps.plan import find_models
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.explore.ledger import Ledger
+    from comfykit_jupyter.explore.ledger.ledger import Ledger
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.workflow import Workflow

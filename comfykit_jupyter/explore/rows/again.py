@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.entries import RunEntry
-from comfykit_jupyter.explore.ledger import Ledger
-from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.ledger.entries import RunEntry
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.workflow import Workflow
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.ledger import Ledger
-from comfykit_jupyter.explore.row import Row, find_differences
-from comfykit_jupyter.explore.rows import Rows
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.rows.row import Row, find_differences
+from comfykit_jupyter.explore.rows.rows import Rows
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: Its workflow, or a file that it was given, is no longer here.
         """
-        from comfykit_jupyter.explore.again import start_again
+        from comfykit_jupyter.explore.rows.again import start_again
 
         return start_again(self._kit, self._ledger, row if isinstance(row, Row) else self[row])
 
@@ -190,7 +190,7 @@ class Runs(Rows):
         Raises:
             ComfyKitError: There is no such folder.
         """
-        from comfykit_jupyter.explore.scan import scan_folder
+        from comfykit_jupyter.explore.ledger.scan import scan_folder
 
         return scan_folder(self._ledger, Path(folder).expanduser())
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.recorder import to_line
-from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.ledger.recorder import to_line
+from comfykit_jupyter.explore.rows.row import Row
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from comfykit_jupyter.explore.point_rows import PointRows
+    from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 
 COLUMNS = (
     "status",

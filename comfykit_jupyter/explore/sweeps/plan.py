@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from comfykit_jupyter.explore.entries import RunEntry
+from comfykit_jupyter.explore.ledger.entries import RunEntry
 
 Action = Literal["have", "attach", "fetch", "send", "unknown", "failed", "invalid"]
 """What is done with a point: nothing, as it is there; follow its job; get its files again; send it; nothing, as its job

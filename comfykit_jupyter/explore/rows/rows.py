@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.ledger import Ledger
-from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
@@ -156,7 +156,7 @@ class Rows(Sequence[Row]):
 
     def records(self) -> list[dict[str, Any]]:
         """Return the rows as dicts, for polars and others: values by name, then status, seconds, marks and more."""
-        from comfykit_jupyter.explore.frame import build_records
+        from comfykit_jupyter.explore.rows.frame import build_records
 
         return build_records(self)
 
@@ -167,7 +167,7 @@ class Rows(Sequence[Row]):
         Raises:
             ComfyKitError: pandas is not installed.
         """
-        from comfykit_jupyter.explore.frame import build_frame
+        from comfykit_jupyter.explore.rows.frame import build_frame
 
         return build_frame(self.records())
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.save import copy_file
-from comfykit_jupyter.explore.metadata import strip_metadata
-from comfykit_jupyter.explore.row import Row
+from comfykit_jupyter.explore.exports.metadata import strip_metadata
+from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.file_names import fill_pattern, find_pattern_suffix, to_safe_name
 from comfykit_jupyter.workflow.media_kinds import find_format
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.point_rows import PointRows
+    from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 
 
 def export_points(sweep: PointRows, folder: Path, name: str, *, overwrite: bool, metadata: bool) -> list[Path]:

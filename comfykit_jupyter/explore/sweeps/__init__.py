@@ -1,0 +1,1 @@
+"""Sweeps and maps: axes, plan, and what runs the points."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Server
 from comfykit_jupyter.client.base_kit import BaseKit
+from comfykit_jupyter.client.inputs.media import upload
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.resumed import find_resumed_jobs
 
@@ -100,6 +101,27 @@ class ServerKit(BaseKit):
             ComfyKitError: The name is not valid, or the cloud does not give files back.
         """
         return Media.from_name(self._find_backend(workflow), name)
+
+    def upload(self, file: Any, workflow: Any = None) -> str:
+        """Upload a file, unless it is there already. A run uploads its files itself; this is for other uses.
+
+        Args:
+            file: A path, a URL, bytes, an open file, a Pillow image, an array, or an output of an earlier run.
+            workflow: Upload to the server or cloud that runs this workflow; by default to the kit's own server.
+
+        Returns:
+            Its name there, which runs accept as a value: such as `comfykit-….png [input]` on a ComfyUI server, and
+            `api/….png` on RunningHub, which keeps it for a day.
+
+        Raises:
+            ComfyKitError: There is no such file, or it is too large.
+            ServerError: The server is unreachable, or rejects the file.
+
+        Example:
+            name = kit.upload("cat.png", "1904136902449209346")  # to RunningHub
+            kit.run("1904136902449209346", image=name)
+        """
+        return loop.call(upload(self._find_backend(workflow), file))
 
     def definitions(self, workflow: Workflow) -> Definitions:
         """Return what the server says about the node classes of a workflow.

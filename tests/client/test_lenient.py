@@ -27,6 +27,15 @@ async def test_unknown_parameters_are_ignored_with_a_warning(either: ComfyKit) -
     assert [line.partition(":")[0] for line in result.warnings] == ["prompt", "index", "duration"]
 
 
+async def test_workflow_that_only_declares_a_prompt_completes(either: ComfyKit) -> None:
+    graph = workflows.text()
+    graph["1"]["_meta"] = {"title": "$prompt.value!"}
+    values = {"prompt": "a cat", "width": 1024, "height": 1024, "duration": 3.2, "index": 1, "negative_prompt": "dog"}
+    result = await either.execute_json(graph, values)
+    assert (result.status, result.params) == ("completed", {"prompt": "a cat"}), result.msg
+    assert len(result.warnings) == 5
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -111,6 +111,18 @@ def test_file_is_uploaded_and_output_can_be_the_next_input(place: Place, kit: Co
     assert kit.run(workflow, image=negative).image.pil().convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
+def test_uploaded_file_is_a_value_by_its_name(place: Place, kit: ComfyKit, tmp_path: Path) -> None:
+    workflow = place.name_workflow(workflows.inverted())
+    path = tmp_path / "red.png"
+    Image.new("RGB", (3, 2), "red").save(path)
+    name = kit.upload(path, workflow)
+    assert kit.upload(path.read_bytes(), workflow) == kit.upload(name, workflow) == name
+    assert "://" not in name
+    assert kit.run(workflow, image=name).image.pil().convert("RGB").getpixel((0, 0)) == (0, 255, 255)
+    with pytest.raises(ComfyKitError, match=r"file \(kit\.upload\): there is no file 'nowhere\.png'"):
+        kit.upload("nowhere.png", workflow)
+
+
 def test_missing_file_is_named_and_nothing_is_sent(place: Place, kit: ComfyKit) -> None:
     before = place.count_jobs()
     with pytest.raises(ComfyKitError, match=r"image.*nowhere\.png"):

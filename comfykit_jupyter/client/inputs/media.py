@@ -77,6 +77,25 @@ async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | Loc
     return await asyncio.to_thread(_encode, value, upload)
 
 
+async def upload(server: Backend, value: Any) -> str:
+    """Upload a file that is not the value of a parameter, and return the name that values have for it.
+
+    Raises:
+        ParameterError, SourceError: See `read_media`.
+        ServerError: It did not arrive.
+    """
+    needed = Upload("file", "", "kit.upload", "", None, value)
+    source = await read_media(needed, server)
+    if isinstance(source, RemoteFile):
+        name = server.spell_file(source.name)
+    else:
+        try:
+            name = server.spell_file(await server.upload(source.content, source.suffix, needed))
+        finally:
+            source.remove()
+    return name if server.find_remote_file(name) is not None else f"{name} [input]"
+
+
 async def _read_named(text: str, upload: Upload, server: Backend | None) -> RemoteFile | LocalFile:
     known = server.find_remote_file(text) if server is not None else None
     if known is not None and "://" in text:

@@ -2,18 +2,14 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { Control } from "./controls/registry";
-import { formatValue } from "./format";
-import { IconButton, ResetIcon } from "./icons";
+import { arrangeFields, type Block } from "./controls/formLayout";
+import { BlockRows } from "./controls/rows";
 import { clamp } from "./number";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
-import { type Field, isEqual } from "./session/protocol";
 import type { Session } from "./session/session";
 
 /** Most runs that the kernel accepts at once. */
 const MAX_RUNS = 100;
-/** Characters of a default in the title of its reset button. */
-const MAX_DEFAULT = 60;
 
 export interface FormProps {
   session: Session;
@@ -27,23 +23,36 @@ export function Form({ session, uid }: FormProps) {
   const errors = session.get("errors");
   const { closed } = session.channel;
   const { restored } = session.drafts;
-  const renderRow = (field: Field) => (
-    <Row key={field.name} session={session} field={field} id={`${uid}-${field.name}`} />
-  );
-  const basic = fields.filter((field) => !field.advanced);
+  const basic = arrangeFields(fields.filter((field) => !field.advanced));
   const advanced = fields.filter((field) => field.advanced);
-  const hasHeadings = new Set(basic.map(({ group }) => group).filter(Boolean)).size > 1;
+  // One heading alone separates nothing.
+  const hasHeadings = basic.filter(({ heading }) => heading).length > 1;
+  const renderBlocks = (blocks: Block[]) =>
+    blocks.map((block) => (
+      <BlockRows key={block.lines[0]?.[0].name} session={session} uid={uid} block={block} showHeading={hasHeadings} />
+    ));
   const otherErrors = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
     if (closed || acceptOutput(session, event, fields)) return;
     const file = event.dataTransfer?.files[0];
     const [field] = file ? findMediaFields(file.type.split("/")[0], fields) : [];
-    if (file && field) void session.uploads.start(field.name, file);
+    if (file && field) void session.uploads.start(field, file);
+    else if (file) session.showNotice(`${file.name} fits no field of this form`);
   };
+
+  const form = useRef<HTMLFormElement>(null);
+  useLayoutEffect(() => {
+    // The kernel has found what prevents the run that was just asked for.
+    const wrong = fields.find(({ name }) => name in errors);
+    const active = document.activeElement;
+    if (wrong && form.current?.contains(active) && active?.matches(".ck-run"))
+      focusField(form.current, `${uid}-${wrong.name}`);
+  }, [errors]);
 
   return (
     <form
+      ref={form}
       class="ck-form"
       onSubmit={(event) => event.preventDefault()}
       onDragOver={(event) => event.preventDefault()}
@@ -56,13 +65,10 @@ export function Form({ session, uid }: FormProps) {
           </p>
         ))}
         {restored.length > 0 && <p class="ck-note">Restored, not run yet: {restored.join(", ")}</p>}
-        {basic.map((field, index) => [
-          hasHeadings && field.group !== basic[index - 1]?.group && <div class="ck-heading">{field.group}</div>,
-          renderRow(field),
-        ])}
+        {renderBlocks(basic)}
         {advanced.length > 0 && (
           <Advanced count={advanced.length} hasError={advanced.some(({ name }) => name in errors)}>
-            {advanced.map(renderRow)}
+            {renderBlocks(arrangeFields(advanced))}
           </Advanced>
         )}
         {otherErrors.map(([name, message]) => (
@@ -70,7 +76,7 @@ export function Form({ session, uid }: FormProps) {
             {name ? `${name}: ${message}` : message}
           </p>
         ))}
-        <Buttons session={session} />
+        <Buttons session={session} uid={uid} />
       </fieldset>
     </form>
   );
@@ -96,61 +102,35 @@ function Advanced({ count, hasError, children }: AdvancedProps) {
   );
 }
 
-interface RowProps {
-  session: Session;
-  field: Field;
-  id: string;
+/** Run the form of a view, or move the focus to the field that prevents it. */
+export function runForm(session: Session, root: Element, uid: string): void {
+  const name = session.run();
+  if (name !== undefined) focusField(root, `${uid}-${name}`);
 }
 
-/** A label, its control, and a button that resets a changed value. */
-function Row({ session, field, id }: RowProps) {
-  const { name } = field;
-  const stored = session.values.get(name);
-  const value = stored === undefined ? field.default : stored;
-  const error = session.values.getError(name) ?? session.get("errors")[name];
-  const hasDefault = field.default !== null && field.default !== undefined;
-  const changed = hasDefault && !isEqual(value, field.default);
-  const reset = () => session.values.reset(name, field.default);
-  const description = [name, field.node, field.tooltip].filter(Boolean).join("\n");
-
-  return (
-    <div class={`ck-row${changed ? " ck-changed" : ""}`}>
-      <label for={id} title={description} onDblClick={() => changed && reset()}>
-        {name}
-      </label>
-      <div class="ck-control">
-        <Control session={session} field={field} id={id} value={value} error={error} />
-      </div>
-      <div class="ck-reset">
-        {changed && (
-          <IconButton
-            icon={ResetIcon}
-            class="ck-quiet"
-            label="Reset"
-            title={`Reset to ${formatValue(field.default, MAX_DEFAULT)}`}
-            onClick={reset}
-          />
-        )}
-      </div>
-    </div>
-  );
+/** Move the focus to a control, and unfold what hides it. */
+function focusField(root: Element, id: string): void {
+  const control = root.querySelector<HTMLElement>(`[id="${CSS.escape(id)}"]`);
+  const folded = control?.closest("details");
+  if (folded) folded.open = true;
+  control?.focus();
 }
 
 /** The Run button, and why the last action failed or waits. */
-export function Buttons({ session }: { session: Session }) {
+export function Buttons({ session, uid }: FormProps) {
   const { busy } = session.channel;
   const hasForm = session.get("view") === "form";
   return (
     <div class="ck-buttons">
-      {hasForm && <RunButtons session={session} />}
+      {hasForm && <RunButtons session={session} uid={uid} />}
       {session.notice && (
         <p class="ck-error" role="alert">
           {session.notice}
         </p>
       )}
-      {hasForm && busy && (
+      {busy && (
         <p class="ck-note" aria-live="polite">
-          Kernel busy: this runs when the current cell finishes.
+          Kernel busy: this continues when the current cell finishes.
         </p>
       )}
     </div>
@@ -158,7 +138,7 @@ export function Buttons({ session }: { session: Session }) {
 }
 
 /** The Run button and the number of runs that it starts. */
-function RunButtons({ session }: { session: Session }) {
+function RunButtons({ session, uid }: FormProps) {
   const { closed } = session.channel;
   return (
     <>
@@ -167,7 +147,7 @@ function RunButtons({ session }: { session: Session }) {
         class="ck-run"
         disabled={closed}
         title="Ctrl+Enter or ⌘+Enter"
-        onClick={() => session.run()}
+        onClick={({ currentTarget }) => runForm(session, currentTarget.closest(".ck-root") ?? currentTarget, uid)}
       >
         Run
       </button>

@@ -47,6 +47,11 @@ export function formatValue(value: Value | undefined, length = Number.POSITIVE_I
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
+/** Return a word with its article: an image, a video. */
+export function addArticle(word: string): string {
+  return `${/^[aeiou]/.test(word) ? "an" : "a"} ${word}`;
+}
+
 /** Return the last part of a path. */
 export function getFileName(path: string): string {
   return path.split(/[/\\]/).at(-1) ?? path;

@@ -11,6 +11,8 @@ const createIcon = (path: string) => () => (
 export const DieIcon = createIcon(
   "M4.5 2.5h7a2 2 0 0 1 2 2v7a2 2 0 0 1-2 2h-7a2 2 0 0 1-2-2v-7a2 2 0 0 1 2-2zm1 3h.2m4.8 0h.2M8 8h.2m-2.7 2.5h.2m4.8 0h.2",
 );
+export const LockIcon = createIcon("M4 7.5h8v6H4zm1.5 0v-2a2.5 2.5 0 0 1 5 0v2");
+export const SwapIcon = createIcon("M2.5 5.5h10m-3-3 3 3-3 3m4 2h-10m3-3-3 3 3 3");
 export const ResetIcon = createIcon("M3.2 5.5A5.5 5.5 0 1 1 2.5 8.6M3 2.5v3.2h3.2");
 export const CloseIcon = createIcon("m4 4 8 8m0-8-8 8");
 export const PlayIcon = createIcon("M5 3.2v9.6L12.6 8z");

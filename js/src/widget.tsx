@@ -1,7 +1,7 @@
 /** One view of the widget: title line, form, stage and gallery. */
 
 import { useState } from "preact/hooks";
-import { Buttons, Form } from "./form";
+import { Buttons, Form, runForm } from "./form";
 import { useEndNotice } from "./outputs/endNotice";
 import { Gallery } from "./outputs/gallery";
 import { Lightbox, type Opened } from "./outputs/lightbox";
@@ -28,15 +28,17 @@ export function Widget({ session, uid }: WidgetProps) {
     setLastClosed(opened);
     setOpened(null);
   };
-  const onKeyDown = (event: KeyboardEvent) => {
+  const onKeyDown = (event: KeyboardEvent & { currentTarget: HTMLElement }) => {
+    // The notebook has commands on plain keys, also while a button has the focus: "b" would insert a cell.
+    if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !hasForm) return;
     event.preventDefault();
     event.stopPropagation();
-    if (!closed) session.run();
+    if (!closed) runForm(session, event.currentTarget, uid);
   };
 
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: a shortcut for the Run button
+    // biome-ignore lint/a11y/noStaticElementInteractions: a shortcut for the Run button, and a border for keys
     <div class="ck-root" data-lm-suppress-shortcuts="true" onKeyDown={onKeyDown}>
       <TitleLine session={session} />
       {closed && (
@@ -49,7 +51,7 @@ export function Widget({ session, uid }: WidgetProps) {
         <div class="ck-side">
           <Stage session={session} onOpen={setOpened} />
           <ProgressPanel session={session} onOpen={setOpened} />
-          {!hasForm && <Buttons session={session} />}
+          {!hasForm && <Buttons session={session} uid={uid} />}
         </div>
       </div>
       <Gallery session={session} closed={lastClosed} onOpen={setOpened} />

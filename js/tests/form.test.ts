@@ -2,7 +2,7 @@
 
 import { describe, expect, it, vi } from "vitest";
 import { acceptAll, makeField, makeRun, settle } from "./model";
-import { findButton, findControl, setUpPage, typeText } from "./page";
+import { findButton, findControl, pressKey, setUpPage, typeText } from "./page";
 
 const page = setUpPage();
 const getNewest = () => page.model.getSent("set").at(-1);
@@ -68,6 +68,65 @@ describe("the form", () => {
     expect(headings(el)).toEqual([]);
   });
 
+  it("names fields by their labels, and their places in tooltips", async () => {
+    const el = await page.start({
+      fields: [makeField("sampler.steps", "integer", { label: "steps", node: "Sampler", address: "3.steps" })],
+    });
+    const label = el.querySelector("label");
+    expect(label?.textContent).toBe("steps");
+    expect(label?.title).toBe("sampler.steps\nSampler\n3.steps");
+    expect(findControl(el, "steps").getAttribute("role")).toBe("spinbutton");
+  });
+
+  it("swaps width and height, gives them an aspect ratio, and resets both", async () => {
+    const bounds = { default: 1024, min: 64, max: 4096, step: 8 };
+    const el = await page.start({
+      fields: [makeField("width", "integer", bounds), makeField("height", "integer", bounds)],
+      values: { width: 1024, height: 1024 },
+    });
+    acceptAll(page.model);
+    const size = () => [findControl(el, "width").value, findControl(el, "height").value];
+    const aspect = el.querySelector(".ck-aspect") as HTMLSelectElement;
+    aspect.value = "16:9";
+    aspect.dispatchEvent(new Event("change", { bubbles: true }));
+    await settle();
+    expect(size()).toEqual(["1344", "768"]);
+    findButton(el, "Swap width and height")?.click();
+    await settle();
+    expect(size()).toEqual(["768", "1344"]);
+    expect(aspect.value).toBe("9:16");
+    findButton(el, "Reset width and height")?.click();
+    await settle();
+    expect(page.model.getSent("set").slice(-2)).toMatchObject([
+      { name: "width", reset: true },
+      { name: "height", reset: true },
+    ]);
+    expect(document.activeElement).toBe(findControl(el, "width"));
+  });
+
+  it("sends nothing while a required value is missing, and moves the focus there", async () => {
+    const el = await page.start({
+      fields: [makeField("prompt", "text", { default: "" }), makeField("image", "image", { required: true })],
+    });
+    acceptAll(page.model);
+    for (const press of [
+      () => findButton(el, "Run")?.click(),
+      () => pressKey(findControl(el, "prompt"), "Enter", { ctrlKey: true }),
+    ]) {
+      findControl(el, "prompt").focus();
+      press();
+      await settle();
+      expect(page.model.getSent("run")).toEqual([]);
+      expect(document.activeElement).toBe(findControl(el, "image"));
+      expect(findControl(el, "image").getAttribute("aria-invalid")).toBe("true");
+      expect(el.querySelector(".ck-error")?.textContent).toBe("choose an image");
+    }
+    await typeText(findControl(el, "image"), "anna.png");
+    expect(el.querySelector(".ck-error")).toBeNull();
+    findButton(el, "Run")?.click();
+    expect(page.model.getSent("run")).toHaveLength(1);
+  });
+
   it("starts several runs with different seeds", async () => {
     const el = await page.start({ fields: [makeField("seed", "seed", { default: 0 })], values: { seed: "random" } });
     acceptAll(page.model);
@@ -85,12 +144,14 @@ describe("the form", () => {
 
   it("marks a changed value, and resets it with a double click on the label", async () => {
     const el = await page.start({ fields: [makeField("steps", "integer", { default: 20 })], values: { steps: 30 } });
-    expect(findButton(el, "Reset")).toBeDefined();
+    findButton(el, "Reset steps")?.focus();
+    expect(document.activeElement?.getAttribute("title")).toBe("Reset to 20");
     el.querySelector("label")?.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }));
     await settle();
     expect(getNewest()).toMatchObject({ name: "steps", reset: true });
     expect(findControl(el, "steps").value).toBe("20");
-    expect(findButton(el, "Reset")).toBeUndefined();
+    expect(findButton(el, "Reset steps")).toBeUndefined();
+    expect(document.activeElement).toBe(findControl(el, "steps"));
   });
 
   it("shows the kernel's errors at their fields, and other errors above the buttons", async () => {
@@ -132,6 +193,38 @@ describe("the form", () => {
     });
     expect(el.querySelector('img[src="x"]')).toBeNull();
     expect(el.textContent).toContain(evil);
+  });
+
+  it("rejects a file of another kind at its field, before anything is sent", async () => {
+    const el = await page.start({ fields: [makeField("image", "image"), makeField("sound", "audio")] });
+    const drop = async (target: Element | null | undefined, name: string, type: string) => {
+      const event = new Event("drop", { bubbles: true, cancelable: true });
+      Object.assign(event, { dataTransfer: { files: [new File(["x"], name, { type })], getData: () => "" } });
+      target?.dispatchEvent(event);
+      await settle();
+    };
+    await drop(findControl(el, "image"), "notes.txt", "text/plain");
+    expect(el.querySelector(".ck-error")?.textContent).toBe("notes.txt is not an image file");
+    await drop(el.querySelector("form"), "notes.pdf", "application/pdf");
+    expect(el.querySelector('[role="alert"]')?.textContent).toBe("notes.pdf fits no field of this form");
+    expect(page.model.getSent("upload")).toEqual([]);
+    await drop(findControl(el, "sound"), "clip.mp4", "video/mp4");
+    await drop(findControl(el, "image"), "photo.heic", "");
+    await vi.waitFor(() => expect(page.model.getSent("upload")).toMatchObject([{ name: "sound" }, { name: "image" }]));
+  });
+
+  it("says where the workflow has no number, and asks for one before a run", async () => {
+    const note = "the workflow has no number here: enter one";
+    const el = await page.start({ fields: [makeField("cfg", "number", { note })] });
+    acceptAll(page.model);
+    const described = () => el.querySelector(`[id="${findControl(el, "cfg").getAttribute("aria-describedby")}"]`);
+    expect(described()?.textContent).toBe(note);
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(page.model.getSent("run")).toEqual([]);
+    expect(described()?.className).toBe("ck-error");
+    await typeText(findControl(el, "cfg"), "7");
+    expect(described()).toBeNull();
   });
 
   it("uploads a dropped file for the first field of its kind", async () => {

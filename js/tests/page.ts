@@ -79,3 +79,20 @@ export async function pressKey(target: HTMLElement, key: string, more: KeyboardE
   target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true, ...more }));
   await settle();
 }
+
+/** Choose what happens to a seed after each run. */
+export async function chooseMode(el: HTMLElement, mode: string): Promise<void> {
+  const radio = findMode(el, mode);
+  radio.checked = true;
+  radio.dispatchEvent(new Event("change", { bubbles: true }));
+  await settle();
+}
+
+/** Return what happens to a seed after each run. */
+export function getMode(el: HTMLElement): string | undefined {
+  return ["random", "fixed", "increment"].find((mode) => findMode(el, mode).checked);
+}
+
+function findMode(el: HTMLElement, mode: string): HTMLInputElement {
+  return el.querySelector(`.ck-modes [aria-label="${mode}"]`) as HTMLInputElement;
+}

@@ -5,6 +5,8 @@ import createWidget from "../src/index";
 import { acceptAll, makeField, makeRun, settle, TestModel } from "./model";
 import { findButton, findControl, pressKey, setUpPage, typeText } from "./page";
 
+type Slot = (sender: unknown, value: string) => void;
+
 const page = setUpPage();
 
 describe("a run", () => {
@@ -61,6 +63,24 @@ describe("a run", () => {
     findButton(el, "Run")?.click();
     await settle();
     expect(el.querySelector('[role="alert"]')?.textContent).toBe("prompt is required");
+  });
+});
+
+describe("keys", () => {
+  it("without Ctrl, Alt or the command key never reach the notebook", async () => {
+    const el = await page.start({ fields: [makeField("seed", "seed", { default: 0 })] });
+    const received: string[] = [];
+    const listen = (event: KeyboardEvent) => received.push(event.key);
+    document.addEventListener("keydown", listen);
+    try {
+      for (const target of el.querySelectorAll<HTMLElement>("button, input, select"))
+        for (const key of ["a", "0", "Escape", "Enter", "ArrowDown"]) await pressKey(target, key);
+      expect(received).toEqual([]);
+      await pressKey(findButton(el, "Run") as HTMLElement, "s", { ctrlKey: true });
+      expect(received).toEqual(["s"]);
+    } finally {
+      document.removeEventListener("keydown", listen);
+    }
   });
 });
 
@@ -139,6 +159,41 @@ describe("the views of a model", () => {
     page.model.setTraits({ title: "back.json" });
     await settle();
     expect(el.querySelector("fieldset")?.disabled).toBe(false);
+  });
+
+  it("are disabled when the kernel ends, and live again when it answers", async () => {
+    const slots = { statusChanged: new Set<Slot>(), connectionStatusChanged: new Set<Slot>() };
+    const makeSignal = (signal: Set<Slot>) => ({
+      connect: (slot: Slot) => void signal.add(slot),
+      disconnect: (slot: Slot) => void signal.delete(slot),
+    });
+    const kernel = Object.fromEntries(Object.entries(slots).map(([name, signal]) => [name, makeSignal(signal)]));
+    const el = await page.start({ fields: [makeField("steps", "integer")] }, 1, { kernel });
+    const emit = async (signal: keyof typeof slots, value: string) => {
+      for (const slot of slots[signal]) slot(null, value);
+      await settle();
+      return el.querySelector("fieldset")?.disabled;
+    };
+    expect(await emit("statusChanged", "busy")).toBe(false);
+    expect(await emit("connectionStatusChanged", "connecting")).toBe(false);
+    expect(await emit("statusChanged", "autorestarting")).toBe(true);
+    page.model.setTraits({ title: "back.json" });
+    await settle();
+    expect(await emit("connectionStatusChanged", "disconnected")).toBe(true);
+    page.model.kernel = () => ({});
+    await emit("connectionStatusChanged", "connected");
+    expect(el.querySelector("fieldset")?.disabled).toBe(false);
+  });
+
+  it("are disabled when a message can't be sent", async () => {
+    const el = await page.start({});
+    page.model.send = () => {
+      throw new Error("Cannot send");
+    };
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(el.querySelector("fieldset")?.disabled).toBe(true);
+    expect(el.textContent).toContain("Kernel disconnected");
   });
 
   it("free listeners, object URLs and elements", async () => {

@@ -50,7 +50,13 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
     if not AXE.is_file():
         pytest.skip("axe-core is not there: npm ci in js/")
     page.evaluate(CHANGE_THEME, theme)
-    notebook = open_notebook(FORM, "form.values['image'] = picture", "form.values['steps'] = 2000", SECOND)
+    notebook = open_notebook(
+        FORM,
+        "form.values['image'] = picture",
+        "form.values['steps'] = 2000",
+        SECOND,
+        "form.values['image'] = 'away.png'",
+    )
     notebook.run(0)
     notebook.run(3)
     form = notebook.output(0)
@@ -59,6 +65,10 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
     press = form.get_by_role("button", name="Run", exact=True).click
 
     assert page.evaluate(CHECK) == []
+    press()  # the image is missing
+    expect(form.get_by_label("image", exact=True)).to_be_focused()
+    assert page.evaluate(CHECK) == []
+    notebook.run(4)
     press()
     expect(status).to_contain_text("Failed")
     assert page.evaluate(CHECK) == []

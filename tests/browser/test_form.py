@@ -85,6 +85,42 @@ def test_wrong_value_is_reported_at_its_field(open_notebook: Open) -> None:
     expect(steps).to_have_attribute("aria-invalid", "true")
 
 
+def test_missing_file_gets_the_focus_and_nothing_is_sent(open_notebook: Open) -> None:
+    notebook = open_notebook(
+        f'{SETUP}\nform = kit.form(f"{{WORKFLOWS}}/image_to_image.json", steps=2)\nform',
+        "print(form.status, form.result, len(kit.history()))",
+    )
+    notebook.run(0)
+    form = notebook.output(0)
+    image = form.get_by_label("image", exact=True)
+    before = notebook.run(1).split()
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(image).to_be_focused()
+    expect(form.get_by_text("choose an image")).to_be_visible()
+    image.fill("/nowhere/anna.png")
+    image.press("Enter")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(image).to_have_attribute("aria-invalid", "true")
+    expect(image).to_be_focused()
+    expect(form.get_by_text("Failed")).to_have_count(0)
+    assert notebook.run(1).split()[-1] == before[-1]
+
+
+def test_run_button_and_stage_stay_in_sight_beside_a_long_form(open_notebook: Open, page: Page) -> None:
+    node = {"class_type": "CLIPTextEncode", "inputs": {"text": "a", "clip": ["9", 1]}}
+    nodes = {str(n): {**node, "_meta": {"title": f"$text{n}.text"}} for n in range(10, 34)}
+    nodes["9"] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "x"}}
+    notebook = open_notebook(f"{SETUP}\nform = kit.form({nodes!r})\nform")
+    notebook.run(0)
+    form = notebook.output(0)
+    run = form.get_by_role("button", name="Run", exact=True)
+    form.get_by_label("text10", exact=True).scroll_into_view_if_needed()
+    expect(run).to_be_in_viewport()
+    form.get_by_label("text33", exact=True).scroll_into_view_if_needed()
+    expect(run).to_be_in_viewport()
+    expect(form.locator(".ck-stage")).to_be_in_viewport()
+
+
 def test_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "print(form.status, form.result.error.kind, kit.server().running)")
     notebook.run(0)

@@ -86,6 +86,32 @@ def test_cancel_interrupts_a_kernel_that_receives_no_messages(open_notebook: Ope
     notebook.run(3)
 
 
+def test_kernel_that_is_shut_down_is_noticed_at_once(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM)
+    notebook.run(0)
+    form = notebook.output(0)
+    expect(form.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    notebook.shut_down()
+    expect(form.get_by_text("Kernel disconnected")).to_be_visible(timeout=3_000)
+    expect(form.get_by_role("button", name="Run", exact=True)).to_be_disabled()
+
+
+def test_values_of_the_last_run_come_back_after_a_restart(open_notebook: Open, page: Page) -> None:
+    notebook = open_notebook(FORM)
+    notebook.run(0)
+    form = notebook.output(0)
+    form.get_by_label("prompt", exact=True).fill("a hare at night")
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("Done in")
+    notebook.save()
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    page.evaluate("() => localStorage.clear()")  # as in another browser: the run itself has the values
+    notebook.run(0)
+    expect(form.get_by_label("prompt", exact=True)).to_have_value("a hare at night")
+    expect(form.get_by_role("spinbutton", name="steps", exact=True)).to_have_value("4")
+
+
 @pytest.mark.own_page
 def test_draft_stays_with_a_renamed_or_moved_notebook(open_notebook: Open, lab: Lab, page: Page) -> None:
     notebook = open_notebook(FORM)

@@ -137,7 +137,7 @@ def test_seeds_are_incremented_from_run_to_run(open_notebook: Open) -> None:
     seed = form.get_by_label("seed", exact=True)
     seed.fill("18446744073709551610")
     seed.press("Enter")
-    form.get_by_label("seed after each run").select_option("increment")
+    form.get_by_role("radiogroup", name="seed after each run").get_by_label("increment").check()
     run_times(form, 3)
     expect(seed).to_have_value("18446744073709551613")
     assert notebook.run(1).strip() == "18446744073709551613"

@@ -15,7 +15,7 @@ from tests.unit.recorded import load, load_definitions, load_transcript
 KEYS = {
     "name", "kind", "node", "group", "node_id", "class_type", "tooltip", "required", "default", "min", "max", "step",
     "slider", "choices", "choice_count", "multiselect", "label_on", "label_off", "advanced", "label",
-    "address", "seed_mode",
+    "address", "seed_mode", "note",
 }  # fmt: skip
 
 
@@ -92,7 +92,9 @@ def test_default_of_the_wrong_type_is_none() -> None:
     ("spec", "slider"),
     [
         (["FLOAT", {"min": 0.0, "max": 1.0, "step": 0.01}], True),
-        (["FLOAT", {"min": 0.0, "max": 100.0, "step": 0.1}], True),
+        (["FLOAT", {"min": 0.0, "max": 100.0, "step": 0.1}], False),
+        (["FLOAT", {"min": 0.0, "max": 100.0, "step": 0.1, "display": "slider"}], True),
+        (["INT", {"min": 1, "max": 10_000, "display": "slider"}], False),
         (["INT", {"min": 1, "max": 8}], True),
         (["INT", {"min": 1, "max": 10_000}], False),
         (["FLOAT", {"min": 0.0, "max": 1.0}], False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 NAME_LENGTH = 60
 """Characters of a name from the page in a message."""
+_ACCEPTED = {"audio": ("video",), "video": ("image",)}
+"""The kinds of files that nodes for another kind accept as well."""
 ERROR_LENGTH = 500
 """Characters of an error at a field."""
 
@@ -190,14 +193,13 @@ class FormView(RunView):
 
     def _on_upload(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         """Receive a piece of a file, and set its field once the file is complete."""
-        name = str(content["name"])
+        name, file = str(content["name"]), str(content["file"])
         field = self._parameters.find_field(name)
         if field is None or field.kind not in MEDIA_KINDS:
             raise ComfyKitError(f"the form has no file field {name[:NAME_LENGTH]!r}")
+        _check_kind(file, field.kind)
         key = f"{self.model_id}:{content['upload']}"
-        received, path = get_inbox().receive(
-            key, str(content["file"]), int(content["size"]), int(content["offset"]), bytes(buffers[0])
-        )
+        received, path = get_inbox().receive(key, file, int(content["size"]), int(content["offset"]), bytes(buffers[0]))
         if path is None:
             return {"received": received}, ()
         writer.post(lambda: self.change_values({name: str(path)}))
@@ -223,3 +225,16 @@ class FormView(RunView):
             raise ComfyKitError(f"{key}: the file at a URL cannot be shown before a run")
         media = self._kit.input(value, self._parameters.workflow)
         return media.path, media.mime
+
+
+def _check_kind(file: str, kind: str) -> None:
+    """Check that a file can be of a kind, by its name: nodes that load sound take videos, and animations are videos.
+
+    Raises:
+        ComfyKitError: It is of another kind.
+    """
+    type_ = (mimetypes.guess_type(file)[0] or "").partition("/")[0]
+    accepted = {kind, *_ACCEPTED.get(kind, ())}
+    if kind != "file" and type_ and type_ not in accepted:
+        article = "an" if kind in ("image", "audio") else "a"
+        raise ComfyKitError(f"{strip_folders(file)[:NAME_LENGTH]} is not {article} {kind} file")

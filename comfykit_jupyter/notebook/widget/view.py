@@ -104,6 +104,7 @@ class RunView(anywidget.AnyWidget):
         self.stage = Stage(self)
         self.handlers: dict[str, tuple[Schedule, Handler]] = {
             "hello": (writer.post, self._on_hello),
+            "ping": (writer.post, lambda _content, _buffers: ({}, ())),
             "cancel": (writer.post, self._on_cancel),
             "sight": (writer.post, self._on_sight),
             "pause": (writer.post, self._on_pause),

@@ -80,6 +80,8 @@ class WorkflowWidget(FormView):
         kit = get_current_kit() if kit is None else kit
         parameters = FormParameters(kit, workflow)
         self._static_output = StaticOutput(self._format_values)
+        self._restored: dict[str, Any] = {}
+        """The values that come from a run that was found."""
         server = parameters.load()
         super().__init__(kit, parameters, values or {}, server=_build_server_trait(server))
         self.handlers |= {
@@ -200,7 +202,20 @@ class WorkflowWidget(FormView):
         with contextlib.suppress(ComfyKitError):
             for prompt_id in self._kit.find(self._cell_id, self._parameters.workflow):
                 if not is_known(prompt_id):
-                    self.attach(prompt_id)
+                    run = self.attach(prompt_id)
+                    run.subscribe(done=lambda result: writer.post(lambda: self._restore_values(result)))
+
+    def _restore_values(self, result: ExecuteResult) -> None:
+        """Set the values of a run that was found, except those that were given or changed since."""
+        initial = {**self._parameters.get_defaults(), **self._restored}
+        values = {
+            name: value
+            for name, value in result.changed.items()
+            if name in self._parameters.fields and self._get_values().get(name) == initial.get(name)
+        }
+        with contextlib.suppress(ParameterError):  # the workflow has changed since
+            self.change_values(values)
+            self._restored |= values
 
     def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Start one or several runs."""
@@ -228,7 +243,14 @@ class WorkflowWidget(FormView):
         try:
             run.result(1.0)
         except ParameterError as error:
+            # Nothing was sent, so no run has failed.
             errors = {problem.parameter: strip_folders(problem.message) for problem in error.problems}
+            self._show_errors(errors)
+            self.stage.discard(run.id)
+            if not self.stage.unfinished_runs:
+                with self.hold_changes():
+                    self.status, self.progress = "idle", {}
+            return
         except (ComfyKitError, TimeoutError):
             errors = self._parameters.find_rejected(result)
         if errors:

@@ -27,8 +27,10 @@ _SEED_MODES: Mapping[str, SeedMode] = {
 }
 _MAX_CHOICES = 200
 """How many choices are sent with a field; the page asks for longer lists when it needs them."""
-_MAX_STOPS = 1000
-"""How many stops a slider may have: with more, it can't be set exactly."""
+_MAX_STOPS = 200
+"""How many stops a slider may have: with more, the values that are used are close together at one end of it."""
+_MAX_WANTED_STOPS = 1000
+"""How many if the definition asks for a slider: with more, it can't be set exactly."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Field:
         address: The node and the input that it sets first, such as `KSampler.cfg`.
         seed_mode: What the workflow does with a seed after each run: `random`, `increment` or `fixed`; empty for other
             kinds, and if the file doesn't say.
+        note: What is wrong with the workflow's own value, if a form can't show it.
 
     Example:
         >>> field = next(field for field in kit.fields("text_to_image.json") if field.name == "width")
@@ -87,6 +90,7 @@ class Field:
     label: str = ""
     address: str = ""
     seed_mode: SeedMode = ""
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the field for a browser: integers past 2**53 - 1 as strings; long lists of choices only counted."""
@@ -182,6 +186,7 @@ def _build_field(workflow: WorkflowGraph, parameter: Parameter, definitions: Def
         label=parameter.label,
         address=workflow.build_address(slot.node_id, slot.field),
         seed_mode=_SEED_MODES.get(workflow.controls.get(slot.place, ""), "") if kind == "seed" else "",
+        note="" if parameter.required else _describe_unusable(slot.default, kind),
     )
 
 
@@ -214,6 +219,13 @@ def _is_showable(value: Any, kind: FieldKind) -> bool:
     return isinstance(value, str)
 
 
+def _describe_unusable(value: Any, kind: FieldKind) -> str:
+    """Describe why a form can't show the workflow's value of a number, such as NaN, which JSON does not have."""
+    if value is MISSING or kind not in ("integer", "number", "seed") or _is_showable(value, kind):
+        return ""
+    return "the workflow has no number here: enter one"
+
+
 def _is_slider(spec: Input) -> bool:
     if spec.min is None or spec.max is None or spec.display == "number":
         return False
@@ -221,4 +233,4 @@ def _is_slider(spec: Input) -> bool:
     if step is None or spec.max <= spec.min:
         return False
     stops = (spec.max - spec.min) / step
-    return isfinite(stops) and stops <= _MAX_STOPS + 0.5
+    return isfinite(stops) and stops <= (_MAX_WANTED_STOPS if spec.display == "slider" else _MAX_STOPS) + 0.5

@@ -27,7 +27,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   };
   const uploadFirst = (files: FileList | null | undefined) => {
     const file = files?.[0];
-    if (file) void session.uploads.start(field.name, file);
+    if (file) void session.uploads.start(field, file);
     return Boolean(file);
   };
 

@@ -90,6 +90,7 @@ function SliderInput(props: ControlProps & { stepper: Stepper }) {
 interface NumberInputProps extends ControlProps {
   stepper: Stepper;
   placeholder?: string;
+  title?: string | undefined;
   /** Shown instead of the value. */
   display?: string;
   before?: ComponentChildren;
@@ -143,6 +144,7 @@ export function NumberInput(props: NumberInputProps) {
     if (next !== undefined) set(next, STEP_DELAY);
   };
   const shownError = typedError ?? error;
+  const note = value === null && !shownError ? field.note : "";
 
   return (
     <>
@@ -161,15 +163,20 @@ export function NumberInput(props: NumberInputProps) {
           aria-valuetext={text || placeholder}
           aria-valuemin={toAriaNumber(field.min)}
           aria-valuemax={toAriaNumber(field.max)}
-          title={formatRange(field)}
+          title={props.title ?? formatRange(field)}
           onInput={onInput}
           onChange={commit}
           onBlur={onBlur}
           onKeyDown={onKeyDown}
-          {...buildAttributes(id, shownError)}
+          {...buildAttributes(id, shownError, Boolean(note))}
         />
         {props.after}
       </div>
+      {note && (
+        <p class="ck-note" id={`${id}-note`}>
+          {note}
+        </p>
+      )}
       <ErrorLine id={id} error={shownError} />
     </>
   );

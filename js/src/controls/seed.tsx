@@ -1,26 +1,34 @@
-/** Edits a seed: fixed, random, or incremented after each run. */
+/** Edits a seed on one line: its value, and whether it is random, fixed or incremented after each run. */
 
-import { DieIcon, IconButton } from "../icons";
+import type { ComponentChildren } from "preact";
+import { DieIcon, LockIcon } from "../icons";
 import { drawInteger, MAX_EXACT, toInteger, toWire } from "../number";
-import type { Field } from "../session/protocol";
+import type { Field, SeedMode } from "../session/protocol";
 import type { ControlProps } from "./control";
+import { getLabel } from "./formLayout";
 import { createIntegerStepper, NumberInput } from "./numeric";
 
-type SeedMode = "fixed" | "random" | "increment";
+/** Digits of the last seed in the placeholder; its title has all of them. */
+const LAST_DIGITS = 4;
+
+const MODES: [SeedMode, string, ComponentChildren][] = [
+  ["random", "a new seed for each run", <DieIcon key="icon" />],
+  ["fixed", "the same seed for each run", <LockIcon key="icon" />],
+  ["increment", "plus 1 after each run", "+1"],
+];
 
 /** A control for a seed, with the last seed used. */
 export function SeedControl(props: ControlProps) {
-  const { session, field, value } = props;
+  const { session, field, id, value } = props;
   const random = value === "random";
   const lastText = session.get("runs").find((run) => run.seeds?.[field.name] !== undefined)?.seeds[field.name];
   const last = toInteger(lastText);
-  const fixedMode: SeedMode = session.incrementing.has(field.name) ? "increment" : "fixed";
-  const setSeed = (seed: bigint) => session.values.set(field.name, toWire(seed));
+  const current: SeedMode = random ? "random" : session.incrementing.has(field.name) ? "increment" : "fixed";
   const setMode = (mode: SeedMode) => {
     session.setIncrementing(field.name, mode === "increment");
     if (mode === "random") session.values.set(field.name, mode);
-    else if (random && last === null) setSeed(drawSeed(field));
-    else if (random && last !== null) setSeed(mode === "increment" ? last + 1n : last);
+    else if (random && last === null) session.values.set(field.name, toWire(drawSeed(field)));
+    else if (random && last !== null) session.values.set(field.name, toWire(mode === "increment" ? last + 1n : last));
   };
 
   return (
@@ -28,33 +36,34 @@ export function SeedControl(props: ControlProps) {
       <NumberInput
         {...props}
         stepper={createIntegerStepper(field)}
-        {...(random && { display: "", placeholder: "random" })}
+        {...(random && {
+          display: "",
+          placeholder: last === null ? "random" : `random · ${shortenDigits(String(lastText))}`,
+          title: last === null ? undefined : `last seed: ${lastText}`,
+        })}
         after={
-          <>
-            <IconButton icon={DieIcon} label="New random seed" onClick={() => setSeed(drawSeed(field))} />
-            <select
-              class="ck-input ck-select ck-mode"
-              aria-label={`${field.name} after each run`}
-              value={random ? "random" : fixedMode}
-              onChange={(event) => setMode(event.currentTarget.value as SeedMode)}
-            >
-              <option value="fixed">fixed</option>
-              <option value="random">random</option>
-              <option value="increment">increment</option>
-            </select>
-          </>
+          <span class="ck-modes" role="radiogroup" aria-label={`${getLabel(field)} after each run`}>
+            {MODES.map(([mode, description, icon]) => (
+              <span key={mode} class="ck-mode" title={`${mode}: ${description}`}>
+                <input
+                  type="radio"
+                  name={`${id}-mode`}
+                  aria-label={mode}
+                  checked={mode === current}
+                  onChange={() => setMode(mode)}
+                />
+                {icon}
+              </span>
+            ))}
+          </span>
         }
       />
-      {last !== null && lastText !== String(value) && (
-        <p class="ck-note">
-          Last seed: {lastText}{" "}
-          <button type="button" class="ck-link" onClick={() => setSeed(last)}>
-            Reuse
-          </button>
-        </p>
-      )}
     </div>
   );
+}
+
+function shortenDigits(text: string): string {
+  return text.length > LAST_DIGITS + 2 ? `…${text.slice(-LAST_DIGITS)}` : text;
 }
 
 /** Draw a seed. It stays exact in ComfyUI's editor, which is a page as well; typed seeds may be larger. */

@@ -27,6 +27,7 @@ const IDLE_ANSWER = 1000;
 export class Channel {
   readonly #model: Model;
   readonly #onBusyChange: () => void;
+  readonly #onSendError: () => void;
   readonly #pending = new Map<string, Pending>();
   /** The requests that have waited longer than an idle kernel takes. */
   readonly #overdue = new Set<string>();
@@ -34,11 +35,18 @@ export class Channel {
   readonly #prefix = randomId();
   #count = 0;
   #closed = false;
+  /** Whether the kernel is asked for a sign of life. */
+  #pinging = false;
 
-  /** Create a channel that calls `onBusyChange` when the kernel becomes busy or idle. */
-  constructor(model: Model, onBusyChange = () => {}) {
+  /**
+   * Create a channel.
+   *
+   * It calls `onBusyChange` when the kernel becomes busy or idle, and `onSendError` when there is no kernel to send to.
+   */
+  constructor(model: Model, onBusyChange = () => {}, onSendError = () => {}) {
     this.#model = model;
     this.#onBusyChange = onBusyChange;
+    this.#onSendError = onSendError;
   }
 
   /** Identifies this page among those that show the model. */
@@ -73,8 +81,8 @@ export class Channel {
         this.#overdue.add(id);
         this.#onBusyChange();
       };
-      // A large file takes its time, also from an idle kernel.
-      const timer = kind === "media" ? undefined : setTimeout(markOverdue, IDLE_ANSWER);
+      // A file may take its time, also from an idle kernel. Whether the kernel is idle, a ping shows.
+      const timer = setTimeout(kind === "media" ? () => this.#ping() : markOverdue, IDLE_ANSWER);
       const settle = () => {
         clearTimeout(timer);
         if (this.#overdue.delete(id)) this.#onBusyChange();
@@ -95,8 +103,9 @@ export class Channel {
       signal?.addEventListener("abort", onAbort);
       try {
         this.#model.send({ ...body, kind, id }, undefined, buffers);
-      } catch (error) {
-        pending.reject(error as Error);
+      } catch {
+        pending.reject(disconnectedError());
+        this.#onSendError();
       }
     });
   }
@@ -128,6 +137,16 @@ export class Channel {
   /** Accept requests again. */
   open(): void {
     this.#closed = false;
+  }
+
+  /** Ask the kernel for a sign of life: a ping without an answer shows that it is busy. */
+  #ping(): void {
+    if (this.#pinging) return;
+    this.#pinging = true;
+    const done = () => {
+      this.#pinging = false;
+    };
+    this.request("ping").then(done, done);
   }
 }
 

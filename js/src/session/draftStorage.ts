@@ -1,15 +1,18 @@
 /** Keeps drafts in the browser's storage, by notebook and workflow, within a bound. */
 
-import { isRecord, type Value } from "./protocol";
+import { isEqual, isRecord, type Value } from "./protocol";
 
-/** Values typed in a form and not run yet. */
+/** What a form keeps beside its kernel. */
 export interface Draft {
+  /** Values that were typed and not run yet. */
   values: Record<string, Value>;
-  /** The seeds that are incremented after each run. */
-  counting: string[];
+  /** Values that were typed and run. */
+  ran: Record<string, Value>;
+  /** The seeds that are incremented after each run; null if they are those of the workflow. */
+  counting: string[] | null;
 }
 
-export const EMPTY_DRAFT: Draft = { values: {}, counting: [] };
+export const EMPTY_DRAFT: Draft = { values: {}, ran: {}, counting: null };
 
 const STORAGE_KEY = "comfykit-jupyter";
 /** Characters of all drafts together; the oldest are dropped first. */
@@ -18,10 +21,11 @@ const MAX_LENGTH = 200_000;
 /** Read the draft stored under a key. */
 export function readDraft(key: string): Draft {
   const draft = readAll()[key];
-  const { values, counting } = isRecord(draft) ? draft : {};
+  const { values, ran, counting } = isRecord(draft) ? draft : {};
   return {
     values: isRecord(values) ? (values as Draft["values"]) : {},
-    counting: Array.isArray(counting) ? counting.map(String) : [],
+    ran: isRecord(ran) ? (ran as Draft["ran"]) : {},
+    counting: Array.isArray(counting) ? counting.map(String) : null,
   };
 }
 
@@ -30,7 +34,7 @@ export function writeDraft(key: string, draft: Draft = EMPTY_DRAFT): void {
   const drafts = readAll();
   // Removed first, so that the newest draft is the last property.
   delete drafts[key];
-  if (Object.keys(draft.values).length + draft.counting.length > 0) drafts[key] = draft;
+  if (!isEqual(draft, EMPTY_DRAFT)) drafts[key] = draft;
   let text = JSON.stringify(drafts);
   for (const oldest of Object.keys(drafts)) {
     if (text.length <= MAX_LENGTH) break;

@@ -1,4 +1,4 @@
-/** Saves what is typed in a form until it is run, and restores it when the form is created again. */
+/** Saves what is typed in a form, and restores it when the form is created again. */
 
 import { type Draft, EMPTY_DRAFT, readDraft, writeDraft } from "./draftStorage";
 import { type Field, isEqual, type Value } from "./protocol";
@@ -22,25 +22,41 @@ export class Drafts {
   /** The key of the current draft; empty until a view asks for it. */
   #key = "";
   #saved: Draft = EMPTY_DRAFT;
+  /** The values of the last run that differ from the workflow's own. */
+  #ran: Draft["ran"] = {};
 
   constructor(form: DraftForm) {
     this.#form = form;
   }
 
-  /** Restore the values that were typed and not run, unless the kernel has other values for them. */
+  /**
+   * Restore the values that were typed, unless the kernel has other values for them.
+   *
+   * A kernel that has found the last run has its values, which are no reason to drop what was typed after it.
+   */
   restore(): void {
     const key = this.#form.getDraftKey();
     if (!key || key === this.#key) return;
     this.#key = key;
-    const { values, incrementing } = this.#form;
+    const { incrementing } = this.#form;
     const draft = readDraft(key);
-    for (const name of draft.counting) incrementing.add(name);
-    for (const { name, default: initial } of this.#form.getFields()) {
-      const value = draft.values[name];
-      if (value === undefined || !isEqual(values.get(name) ?? initial ?? null, initial ?? null)) continue;
-      values.set(name, value);
-      if (!incrementing.has(name)) this.restored.push(name);
+    this.#ran = draft.ran;
+    if (draft.counting) {
+      incrementing.clear();
+      for (const name of draft.counting) incrementing.add(name);
     }
+    for (const field of this.#form.getFields()) this.#restoreValue(field, draft);
+  }
+
+  #restoreValue({ name, default: initial }: Field, draft: Draft): void {
+    const { values, incrementing } = this.#form;
+    const value = draft.values[name] ?? draft.ran[name];
+    const current = values.get(name) ?? initial ?? null;
+    const isOwn = isEqual(current, initial ?? null) || isEqual(current, draft.ran[name]);
+    if (value === undefined || !isOwn || isEqual(value, current)) return;
+    values.set(name, value);
+    if (!(name in draft.values)) values.edited.delete(name);
+    else if (!incrementing.has(name)) this.restored.push(name);
   }
 
   /** Restore the draft of another workflow, if a view has restored one before. */
@@ -48,18 +64,42 @@ export class Drafts {
     if (this.#key) this.restore();
   }
 
+  /** Return what the draft keeps of a run: the values that were set here, for it or for an earlier run. */
+  findRan(edited: ReadonlySet<string>): Draft["ran"] {
+    return this.#findChanged((name) => edited.has(name) || name in this.#ran);
+  }
+
+  /** Keep the values of a run; none is waiting to be run any more. */
+  handleRun(ran: Draft["ran"]): void {
+    this.restored = [];
+    this.#ran = ran;
+  }
+
   /** Save the values that were set here and differ from the workflow's own. */
   save(): void {
     if (!this.#key) return;
     const { values, incrementing } = this.#form;
-    const draft: Draft = { values: {}, counting: [...incrementing] };
-    for (const { name, default: initial } of this.#form.getFields()) {
-      const value: Value | undefined = values.edited.has(name) ? values.get(name) : undefined;
-      if (value !== undefined && !isEqual(value, initial)) draft.values[name] = value;
-    }
+    const isOfWorkflow = this.#form
+      .getFields()
+      .every(({ name, seed_mode }) => incrementing.has(name) === (seed_mode === "increment"));
+    const draft: Draft = {
+      values: this.#findChanged((name) => values.edited.has(name)),
+      ran: this.#ran,
+      counting: isOfWorkflow ? null : [...incrementing],
+    };
     if (isEqual(draft, this.#saved)) return;
     this.#saved = draft;
     writeDraft(this.#key, draft);
+  }
+
+  /** Find the values that differ from the workflow's own. */
+  #findChanged(isWanted: (name: string) => boolean): Draft["values"] {
+    const changed: Draft["values"] = {};
+    for (const { name, default: initial } of this.#form.getFields()) {
+      const value: Value | undefined = isWanted(name) ? this.#form.values.get(name) : undefined;
+      if (value !== undefined && !isEqual(value, initial)) changed[name] = value;
+    }
+    return changed;
   }
 
   /** Move the draft along when the notebook is renamed. */

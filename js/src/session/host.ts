@@ -2,10 +2,16 @@
 
 import type { Model } from "./protocol";
 
+/** A signal of Lumino; its callbacks get the sender and what has changed. */
+type Signal = Record<"connect" | "disconnect", (callback: (sender: unknown, value: unknown) => void) => unknown>;
+
 interface WidgetManager {
-  kernel?: { interrupt?: () => unknown };
-  context?: { localPath: string; pathChanged?: Record<"connect" | "disconnect", (callback: () => void) => unknown> };
+  kernel?: { interrupt?: () => unknown; statusChanged?: Signal; connectionStatusChanged?: Signal };
+  context?: { localPath: string; pathChanged?: Signal };
 }
+
+/** The states of a kernel that has ended, or is about to. */
+const ENDED = ["dead", "terminating", "restarting", "autorestarting"];
 
 /** The notebook application around the widget. */
 export class Host {
@@ -27,12 +33,29 @@ export class Host {
 
   /** Call back when the notebook is renamed; return a function that stops this. */
   onRename(callback: () => void): () => void {
-    const { pathChanged } = this.#manager.context ?? {};
-    pathChanged?.connect(callback);
-    return () => pathChanged?.disconnect(callback);
+    return listen(this.#manager.context?.pathChanged, callback);
+  }
+
+  /** Call back when the kernel ends, and when it is connected again; return a function that stops this. */
+  onKernelChange(callback: (isThere: boolean) => void): () => void {
+    const { statusChanged, connectionStatusChanged } = this.#manager.kernel ?? {};
+    const stops = [
+      listen(statusChanged, (status) => ENDED.includes(String(status)) && callback(false)),
+      // While it is "connecting" nothing is lost: messages wait.
+      listen(connectionStatusChanged, (status) => status !== "connecting" && callback(status === "connected")),
+    ];
+    return () => {
+      for (const stop of stops) stop();
+    };
   }
 
   get #manager(): WidgetManager {
     return (this.#model as unknown as { widget_manager?: WidgetManager }).widget_manager ?? {};
   }
+}
+
+function listen(signal: Signal | undefined, callback: (value: unknown) => void): () => void {
+  const slot = (_sender: unknown, value: unknown) => callback(value);
+  signal?.connect(slot);
+  return () => signal?.disconnect(slot);
 }

@@ -5,12 +5,18 @@ import type { WireNumber } from "../number";
 
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
 export type MediaKind = "image" | "video" | "audio" | "file";
+const MEDIA_KINDS: readonly string[] = ["image", "video", "audio", "file"] satisfies MediaKind[];
 export type FieldKind = "integer" | "number" | "seed" | "choice" | "toggle" | "text" | "multiline" | MediaKind;
+export type SeedMode = "random" | "fixed" | "increment";
 export type Status = "idle" | "queued" | "running" | "completed" | "failed" | "cancelled";
 
 /** One parameter of the workflow, as a form shows it. */
 export interface Field {
   name: string;
+  /** The words beside the control, where they are not the name. */
+  label?: string;
+  /** Where the value goes in the workflow, such as `3.width`. */
+  address?: string;
   kind: FieldKind;
   node: string;
   /** The heading above this field and its neighbours; empty for none. */
@@ -30,6 +36,10 @@ export interface Field {
   multiselect: boolean;
   label_on: string;
   label_off: string;
+  /** What is wrong with the workflow's own value, if it can't be shown. */
+  note?: string;
+  /** What the workflow does with a seed after each run. */
+  seed_mode?: SeedMode | "";
   advanced: boolean;
 }
 
@@ -148,6 +158,11 @@ export interface Traits {
 }
 
 export type Model = AnyModel<Traits>;
+
+/** Return whether a kind of field holds a file. */
+export function isMediaKind(kind: string): kind is MediaKind {
+  return MEDIA_KINDS.includes(kind);
+}
 
 /** Return whether a value is an object with string keys. */
 export function isRecord(value: unknown): value is Record<string, unknown> {

@@ -1,12 +1,22 @@
 /** The state that all views of a model share, and the actions of its user. */
 
+import { addArticle } from "../format";
 import { toInteger, toWire } from "../number";
 import { type Answer, Channel, getErrorMessage, toBytes } from "./channel";
 import { Drafts } from "./drafts";
 import { Host } from "./host";
 import { MediaCache } from "./media";
 import { Preview } from "./preview";
-import { type Item, isRecord, type Model, type Run, type Traits } from "./protocol";
+import {
+  type Field,
+  type Item,
+  isMediaKind,
+  isRecord,
+  type Model,
+  type Run,
+  type Traits,
+  type Value,
+} from "./protocol";
 import { Uploads } from "./uploads";
 import { Values } from "./values";
 
@@ -60,6 +70,10 @@ export class Session {
   readonly #items: Record<string, Item[]> = {};
   /** Whether each view shows its stage. */
   readonly #views = new Map<object, boolean>();
+  /** The seeds whose modes were taken from the workflow. */
+  readonly #seenSeeds = new Set<string>();
+  /** The fields without a required value that prevented a run, with what to do. */
+  readonly #unset = new Map<string, string>();
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
@@ -69,7 +83,11 @@ export class Session {
   constructor(model: Model) {
     this.#model = model;
     this.#host = new Host(model);
-    this.channel = new Channel(model, () => this.#notify("state"));
+    this.channel = new Channel(
+      model,
+      () => this.#notify("state"),
+      () => this.#markUncertain(),
+    );
     this.values = new Values(
       this.channel,
       () => this.get("values"),
@@ -92,7 +110,14 @@ export class Session {
     this.#listen("msg:custom", (content, buffers) => this.#handleMessage(content, buffers));
     for (const trait of TRAITS) this.#listen(`change:${trait}`, () => this.#handleTraitChange(trait));
     for (const event of ["comm_live_update", "comm:close", "destroy"]) this.#listen(event, () => this.#markUncertain());
-    this.#cleanups.push(this.#host.onRename(() => this.drafts.move()));
+    this.#cleanups.push(
+      this.#host.onRename(() => this.drafts.move()),
+      this.#host.onKernelChange((isThere) => {
+        if (!isThere) this.#markUncertain();
+        else if (this.channel.closed) this.channel.send("hello");
+      }),
+    );
+    this.#takeSeedModes();
   }
 
   /** Note whether a view shows its stage: previews of other forms go first while none does. */
@@ -156,35 +181,53 @@ export class Session {
 
   /** Send a request to the kernel and return its answer. Show a failure as the notice and return undefined. */
   async requestOrNotify(kind: string, body: Record<string, unknown> = {}): Promise<Answer["content"] | undefined> {
-    this.#setNotice("");
+    this.showNotice("");
     try {
       return (await this.channel.request(kind, body)).content;
     } catch (error) {
-      if (!this.channel.closed) this.#setNotice(getErrorMessage(error));
+      if (!this.channel.closed) this.showNotice(getErrorMessage(error));
       return undefined;
     }
   }
 
-  /** Run the values of the form, `runCount` times. Several runs have different seeds. */
-  run(): void {
+  /** Return what is wrong with the value of a field. */
+  getError(name: string): string | undefined {
+    return this.values.getError(name) ?? this.#unset.get(name) ?? this.get("errors")[name];
+  }
+
+  /**
+   * Run the values of the form, `runCount` times. Several runs have different seeds.
+   *
+   * Without a value that is required nothing is sent: the name of the field that prevents the run is returned.
+   */
+  run(): string | undefined {
     const [invalid] = this.invalid;
     if (invalid) {
-      this.#setNotice(invalid.join(": "));
-      return;
+      this.showNotice(invalid.join(": "));
+      return invalid[0];
+    }
+    const unset = this.get("fields").find((field) => isNeeded(field) && isUnset(this.values.get(field.name)));
+    if (unset) {
+      this.#unset.set(unset.name, formatUnset(unset));
+      this.showNotice("");
+      this.#notify("state");
+      return unset.name;
     }
     this.values.flush();
     const seeds = this.get("fields").filter(({ kind }) => kind === "seed");
     const hasFixedSeed = seeds.some(({ name }) => this.values.get(name) !== "random");
     const submitted = [...this.values.edited].filter((name) => !this.incrementing.has(name));
+    const ran = this.drafts.findRan(new Set(submitted));
     const options = this.runCount > 1 ? { times: this.runCount, seed: hasFixedSeed ? "increment" : "random" } : {};
     const answered = this.requestOrNotify("run", options);
     this.#incrementSeeds();
     void answered.then((answer) => {
       if (!answer) return;
       for (const name of submitted) this.values.edited.delete(name);
-      this.drafts.restored = [];
+      this.drafts.handleRun(ran);
       this.#handleValuesChange();
     });
+    return undefined;
   }
 
   /** Set whether a seed is incremented after each run. */
@@ -238,6 +281,13 @@ export class Session {
     });
   }
 
+  /** Say on one line why an action did nothing. */
+  showNotice(notice: string): void {
+    if (notice === this.#notice) return;
+    this.#notice = notice;
+    this.#notify("state");
+  }
+
   /** Remove all listeners and free all resources. */
   destroy(): void {
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
@@ -271,6 +321,7 @@ export class Session {
       this.#resetPreview(this.get("progress").prompt_id);
       this.#notify("progress");
     } else {
+      if (trait === "fields") this.#takeSeedModes();
       if (trait === "status" && !this.active) this.cancelling.clear();
       if (trait === "storage") this.drafts.handleKeyChange();
       this.#notify("state");
@@ -278,6 +329,7 @@ export class Session {
   }
 
   #handleValuesChange(): void {
+    for (const name of this.#unset.keys()) if (!isUnset(this.values.get(name))) this.#unset.delete(name);
     this.#notify("state");
     this.drafts.save();
   }
@@ -314,6 +366,15 @@ export class Session {
     }
   }
 
+  /** Increment the seeds that the workflow increments, from the first time that their fields are known. */
+  #takeSeedModes(): void {
+    for (const { name, seed_mode } of this.get("fields")) {
+      if (seed_mode !== "increment" || this.#seenSeeds.has(name)) continue;
+      this.#seenSeeds.add(name);
+      this.incrementing.add(name);
+    }
+  }
+
   /** Return the notebook and the workflow of this form, which its draft is stored under. */
   #getDraftKey(): string {
     const storage = this.get("storage");
@@ -334,10 +395,18 @@ export class Session {
     this.channel.open();
     this.#notify("state");
   }
+}
 
-  #setNotice(notice: string): void {
-    if (notice === this.#notice) return;
-    this.#notice = notice;
-    this.#notify("state");
-  }
+/** Return whether a field must have a value before a run: the workflow has none that fits. */
+function isNeeded({ required, note }: Field): boolean {
+  return required || Boolean(note);
+}
+
+function isUnset(value: Value | undefined): boolean {
+  return value === undefined || value === null || value === "";
+}
+
+function formatUnset({ kind, note }: Field): string {
+  if (note) return note;
+  return isMediaKind(kind) ? `choose ${addArticle(kind)}` : "required";
 }

@@ -1,7 +1,9 @@
 /** Uploads files to the kernel in chunks, one file for a field at a time. */
 
+import { addArticle } from "../format";
 import { type Channel, getErrorMessage, isAbortError, randomId } from "./channel";
-import type { Value } from "./protocol";
+import { canBe } from "./mimeTypes";
+import { type Field, isMediaKind, type Value } from "./protocol";
 
 /** Bytes of a chunk: a message larger than 10 MiB is lost on the way, without an error. */
 const CHUNK_SIZE = 1024 * 1024;
@@ -35,11 +37,13 @@ export class Uploads {
   }
 
   /** Upload a file for a field, in place of an earlier one. Errors are part of the state. */
-  async start(name: string, file: File): Promise<void> {
+  async start({ name, kind }: Pick<Field, "name" | "kind">, file: File): Promise<void> {
     this.#uploads.get(name)?.controller.abort();
     const upload: Upload = { file: file.name, fraction: 0, controller: new AbortController() };
     this.#uploads.set(name, upload);
+    if (isMediaKind(kind) && !canBe(kind, file)) upload.error = `${file.name} is not ${addArticle(kind)} file`;
     this.#onChange();
+    if (upload.error) return;
     try {
       await uploadFile(this.#channel, name, file, {
         signal: upload.controller.signal,

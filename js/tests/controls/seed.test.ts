@@ -2,17 +2,10 @@
 
 import { describe, expect, it } from "vitest";
 import { acceptAll, makeField, makeRun, settle } from "../model";
-import { findButton, findControl, pressKey, setUpPage, typeText } from "../page";
+import { chooseMode, findButton, findControl, getMode, pressKey, setUpPage, typeText } from "../page";
 
 const page = setUpPage();
 const getNewest = () => page.model.getSent("set").at(-1);
-const findMode = (el: HTMLElement) => el.querySelector(".ck-mode") as HTMLSelectElement;
-
-async function selectMode(el: HTMLElement, value: string) {
-  findMode(el).value = value;
-  findMode(el).dispatchEvent(new Event("change", { bubbles: true }));
-  await settle();
-}
 
 describe("a seed", () => {
   it("stays exact past 2^53", async () => {
@@ -24,8 +17,8 @@ describe("a seed", () => {
     expect(findControl(el, "seed").value).toBe("9007199254740993");
     await pressKey(findControl(el, "seed"), "ArrowUp");
     expect(findControl(el, "seed").value).toBe("9007199254740994");
-    findButton(el, "New random seed")?.click();
-    await settle();
+    await chooseMode(el, "random");
+    await chooseMode(el, "fixed");
     const drawn = BigInt(String(getNewest()?.value));
     expect(drawn >= 0n && drawn <= BigInt(largest)).toBe(true);
   });
@@ -36,14 +29,30 @@ describe("a seed", () => {
       runs: [makeRun("b", { seeds: { seed: "12345678901234567890" } }), makeRun("a", { seeds: { seed: "1" } })],
     });
     acceptAll(page.model);
-    await selectMode(el, "random");
+    await chooseMode(el, "random");
     expect(getNewest()).toMatchObject({ name: "seed", value: "random" });
-    expect(findMode(el).value).toBe("random");
-    expect(el.textContent).toContain("12345678901234567890");
-    findButton(el, "Reuse")?.click();
-    await settle();
+    expect(getMode(el)).toBe("random");
+    expect(findControl(el, "seed").placeholder).toBe("random · …7890");
+    expect(findControl(el, "seed").title).toContain("12345678901234567890");
+    await chooseMode(el, "fixed");
     expect(getNewest()).toMatchObject({ name: "seed", value: "12345678901234567890" });
-    expect(findMode(el).value).toBe("fixed");
+    expect(getMode(el)).toBe("fixed");
+  });
+
+  it("is incremented if the workflow says so, until the user says otherwise", async () => {
+    const el = await page.start({
+      fields: [makeField("seed", "seed", { default: 7, seed_mode: "increment" })],
+      values: { seed: 7 },
+    });
+    acceptAll(page.model);
+    expect(getMode(el)).toBe("increment");
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(findControl(el, "seed").value).toBe("8");
+    await chooseMode(el, "fixed");
+    page.model.setTraits({ fields: [makeField("seed", "seed", { default: 7, seed_mode: "increment" })] });
+    await settle();
+    expect(getMode(el)).toBe("fixed");
   });
 
   it("is incremented exactly after each run, and starts again after the largest", async () => {
@@ -52,7 +61,7 @@ describe("a seed", () => {
       values: { seed: "18446744073709551614" },
     });
     acceptAll(page.model);
-    await selectMode(el, "increment");
+    await chooseMode(el, "increment");
     for (const next of ["18446744073709551615", "0"]) {
       findButton(el, "Run")?.click();
       await settle();

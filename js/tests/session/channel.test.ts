@@ -73,11 +73,31 @@ describe("a request", () => {
     expect(model.getSent("run")).toHaveLength(1);
   });
 
-  it("fails when the message can't be sent", async () => {
+  it("fails as disconnected when there is no kernel to send it to, and reports that", async () => {
+    const onSendError = vi.fn();
+    channel = new Channel(model.asModel, undefined, onSendError);
     model.send = () => {
-      throw new Error("Comm is disposed");
+      throw new Error("Cannot send");
     };
-    await expect(channel.request("run")).rejects.toThrow("Comm is disposed");
+    await expect(channel.request("run")).rejects.toThrow("kernel disconnected");
+    expect(onSendError).toHaveBeenCalledOnce();
+  });
+
+  it("for a file pings the kernel, which is busy only if that has no answer either", async () => {
+    model.kernel = ({ kind }) => (kind === "ping" ? {} : undefined);
+    void channel.request("media", { run: "r" });
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(model.getSent("ping")).toHaveLength(1);
+    expect(channel.busy).toBe(false);
+    model.kernel = () => undefined;
+    void channel.request("media", { run: "s" });
+    void channel.request("media", { run: "t" });
+    await vi.advanceTimersByTimeAsync(2500);
+    expect(model.getSent("ping")).toHaveLength(2);
+    expect(channel.busy).toBe(true);
+    model.answer(model.getSent("ping")[1] ?? {});
+    await vi.advanceTimersByTimeAsync(0);
+    expect(channel.busy).toBe(false);
   });
 });
 

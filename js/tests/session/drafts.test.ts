@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { writeDraft } from "../../src/session/draftStorage";
 import { acceptAll, makeField, settle } from "../model";
-import { findButton, findControl, setUpPage, typeText } from "../page";
+import { chooseMode, findButton, findControl, getMode, setUpPage, typeText } from "../page";
 
 const page = setUpPage();
 
@@ -51,12 +51,31 @@ describe("a draft", () => {
     expect(findControl(await restartForm({}, "other"), "prompt").value).toBe("a cat");
   });
 
-  it("ends when it is run", async () => {
+  it("is restored after it was run as well, but no longer as a draft", async () => {
     const el = await startForm();
     await typeText(findControl(el, "prompt"), "a fox");
     findButton(el, "Run")?.click();
     await settle();
-    expect(findControl(await restartForm(), "prompt").value).toBe("a cat");
+    const again = await restartForm();
+    expect(findControl(again, "prompt").value).toBe("a fox");
+    expect(again.textContent).not.toContain("not run yet");
+  });
+
+  it("takes precedence over the run before it, which the kernel has found", async () => {
+    const el = await startForm();
+    await typeText(findControl(el, "prompt"), "a fox");
+    findButton(el, "Run")?.click();
+    await settle();
+    await typeText(findControl(el, "prompt"), "a hare");
+    expect(findControl(await restartForm({ prompt: "a fox" }), "prompt").value).toBe("a hare");
+    expect(findControl(await restartForm({ prompt: "from code" }), "prompt").value).toBe("from code");
+  });
+
+  it("leaves alone what only Python has set", async () => {
+    const el = await startForm({ steps: 30 });
+    findButton(el, "Run")?.click();
+    await settle();
+    expect(findControl(await restartForm(), "steps").value).toBe("20");
   });
 
   it("is kept when the kernel rejects the run", async () => {
@@ -97,13 +116,11 @@ describe("a draft", () => {
 
   it("keeps that a seed is incremented", async () => {
     const el = await startForm({ seed: 5 });
-    const mode = el.querySelector(".ck-mode") as HTMLSelectElement;
-    mode.value = "increment";
-    mode.dispatchEvent(new Event("change", { bubbles: true }));
+    await chooseMode(el, "increment");
     findButton(el, "Run")?.click();
     await settle();
     const again = await restartForm();
-    expect((again.querySelector(".ck-mode") as HTMLSelectElement).value).toBe("increment");
+    expect(getMode(again)).toBe("increment");
     expect(findControl(again, "seed").value).toBe("6");
   });
 });
@@ -111,7 +128,8 @@ describe("a draft", () => {
 describe("the browser's storage", () => {
   it("is bounded: the oldest drafts are dropped", () => {
     const long = "x".repeat(30_000);
-    for (let index = 0; index < 50; index++) writeDraft(`w${index}`, { values: { prompt: long }, counting: [] });
+    for (let index = 0; index < 50; index++)
+      writeDraft(`w${index}`, { values: { prompt: long }, ran: {}, counting: null });
     const text = localStorage.getItem("comfykit-jupyter") ?? "";
     expect(text.length).toBeLessThanOrEqual(200_000);
     expect(text).toContain("w49");

@@ -1,0 +1,73 @@
+/** Arranges the fields of a form: blocks of one heading, and lines of one field or of a pair. */
+
+import type { Field } from "../session/protocol";
+
+/** A field on its own line, or two that belong together. */
+export type Line = readonly [Field] | readonly [Field, Field];
+
+/** The lines under one heading. Fields without a heading that follow each other are a block as well. */
+export interface Block {
+  heading: string;
+  lines: Line[];
+}
+
+/** The inputs that share a line, in the order in which they stand there. */
+const PAIRS = [
+  ["width", "height"],
+  ["steps", "cfg"],
+] as const;
+
+/** Return the words that name a field in the form. */
+export function getLabel(field: Field): string {
+  return field.label || field.name;
+}
+
+/** Arrange fields in blocks. All fields of a heading are in one block, at the place of the first. */
+export function arrangeFields(fields: readonly Field[]): Block[] {
+  const blocks: { heading: string; fields: Field[] }[] = [];
+  for (const field of fields) {
+    const heading = field.group ?? "";
+    const last = blocks.at(-1);
+    const block = heading ? blocks.find((each) => each.heading === heading) : last?.heading === "" ? last : undefined;
+    if (block) block.fields.push(field);
+    else blocks.push({ heading, fields: [field] });
+  }
+  return blocks.map((block) => ({ heading: block.heading, lines: pairFields(block.fields) }));
+}
+
+/** Return whether a line holds the size of an image. */
+export function isSize([first]: Line): boolean {
+  return getInputName(first) === "width";
+}
+
+function pairFields(fields: readonly Field[]): Line[] {
+  const lines: Line[] = [];
+  for (let index = 0; index < fields.length; index++) {
+    const [field, next] = [fields[index], fields[index + 1]];
+    if (!field) continue;
+    const pair = next && orderPair(field, next);
+    lines.push(pair || [field]);
+    if (pair) index++;
+  }
+  return lines;
+}
+
+/** Return two fields in the order of their pair, or null if they are none. */
+function orderPair(left: Field, right: Field): Line | null {
+  if (!isNumeric(left) || !isNumeric(right)) return null;
+  const names = [getInputName(left), getInputName(right)];
+  for (const pair of PAIRS) {
+    if (names[0] === pair[0] && names[1] === pair[1]) return [left, right];
+    if (names[0] === pair[1] && names[1] === pair[0]) return [right, left];
+  }
+  return null;
+}
+
+function isNumeric({ kind }: Field): boolean {
+  return kind === "integer" || kind === "number";
+}
+
+/** Return the name of the input: the last part of a field's address. */
+function getInputName({ address, name }: Field): string {
+  return (address || name).split(".").at(-1) ?? "";
+}

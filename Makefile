@@ -8,7 +8,7 @@
 #   make test        all tests but the slow ones: also clouds, notebook kernels, browsers
 #   make slow        the slow tests: every supported kernel, the wheel in a clean environment
 #   make all         make test and make slow in one go, as CI does
-#   make fuzz        the property tests, with other and many more examples each time
+#   make fuzz        the property tests, with other and many more examples each time, and runs under random faults
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
 #   make js          build the front end anew after a change in js/src
@@ -80,6 +80,9 @@ all: static $(OTHERS)
 
 fuzz: .venv/.tools
 	$(PYTEST) --dist load -m hypothesis --hypothesis-profile=fuzz tests
+	$(BIN)/python -m tests.client.chaos --runs 10000
+	$(BIN)/python -m tests.clouds.chaos v2
+	$(BIN)/python -m tests.clouds.chaos runninghub
 
 test-live: .venv/.tools
 	$(BIN)/python -m pytest tests/live

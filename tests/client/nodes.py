@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -60,6 +61,21 @@ def gate(context: Context, image: Any, name: str, steps: int) -> Output:
 def boom(_: Context, image: Any) -> Output:
     """Fail."""
     raise ValueError(f"kaboom over {len(image)} picture")
+
+
+@node(
+    "TestNap",
+    display_name="Nap",
+    category="tests",
+    required={"seconds": ("FLOAT", {"default": 0.1}), "name": ("STRING", {"default": ""})},
+    output_node=True,
+)
+def nap(context: Context, seconds: float, name: str) -> Output:
+    """Take ten steps, and return a text."""
+    for step in range(10):
+        context.report_progress(step, 10)
+        time.sleep(seconds / 10)
+    return Output((), {"text": [name]})
 
 
 @node(

@@ -140,10 +140,23 @@ async def test_prompt_without_an_answer_may_have_arrived(
         return web.Response()
 
     proxy.answer = swallow
-    with pytest.raises(ServerError, match="the job is not there; it is cancelled if it arrives") as caught:
+    with pytest.raises(ServerError, match="no job with its ID is there; one that arrives") as caught:
         await make_kit(proxy.url).submit(workflows.picture())
     assert caught.value.result.error.kind == "unknown"
     assert len(proxy.requests("POST", "/prompt")) == 1
+
+
+async def test_lost_prompt_is_looked_for_in_the_queue_in_time(
+    proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few looks at the history there were: each may take long on a slow server."""
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 1e9)
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_HISTORY", 0.05)
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1)
+    proxy.answer = lambda request: web.Response(text="<html>") if request.path == "/prompt" else None
+    result = await asyncio.wait_for(make_kit(proxy.url).execute(workflows.text()), 20)
+    assert result.error is not None
+    assert result.error.kind == "unknown"
 
 
 def test_prompt_that_arrives_late_is_followed(proxy: Proxy, sandbox: Sandbox, make_kit: MakeKit, jobs: Jobs) -> None:
@@ -192,7 +205,7 @@ def test_job_that_arrives_after_its_run_was_given_up_is_cancelled_or_reported(
     proxy.wait_for(lambda seen: seen.path == f"/history/{run.prompt_id}")
     if given_up == "by the user":
         run.cancel()
-    with pytest.raises(ComfyKitError, match="it is cancelled if it arrives within a minute") as caught:
+    with pytest.raises(ComfyKitError, match="one that arrives within a minute is cancelled") as caught:
         run.result()
     assert caught.value.result.error.kind == ("unknown" if given_up == "by itself" else "cancelled")
     httpx.post(f"{sandbox.url}/prompt", content=kept[0], headers={"Content-Type": "application/json"})

@@ -104,7 +104,7 @@ TRICKLING = {
 async def test_patience_is_kept_with_a_server_that_sends_byte_by_byte(
     path: str, executor: Any, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.api.ANSWER_LEAST", 0.4)
+    monkeypatch.setattr("comfykit_jupyter.client.transport.deadline.ANSWER_LEAST", 0.4)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1)
     proxy.sockets.answered = path == "/ws"
     begun: list[Any] = []
@@ -189,3 +189,84 @@ async def test_waiting_for_a_free_connection_is_not_the_server_s_time() -> None:
         answers = await asyncio.gather(first, connection.exchange("GET", "/", within=1.5))
         await connection.close()
     assert [len(each.content) for each in answers] == [30, 30]
+
+
+async def test_request_behind_silent_ones_is_given_up_as_well() -> None:
+    async def no_headers() -> dict[str, str]:
+        return {}
+
+    with serve(lambda: trickle()) as site:
+        connection = Connection(site.url, Settings(comfyui_url=site.url), no_headers, pool=1)
+        first = asyncio.ensure_future(connection.exchange("GET", "/"))  # no limit: it has the only connection
+        with pytest.raises(httpx.ReadTimeout):
+            await asyncio.wait_for(connection.exchange("GET", "/", within=0.3), 15)
+        with connection.transferring():
+            waiting = asyncio.ensure_future(connection.exchange("GET", "/", within=0.3))
+            await asyncio.sleep(0.5)
+            assert not waiting.done()  # a file is uploaded or downloaded
+        first.cancel()
+        waiting.cancel()
+        await asyncio.wait({first, waiting})
+        await connection.close()
+
+
+@pytest.mark.parametrize("paths", [("/object_info/", "/system_stats"), ("/history/", "/queue")], ids=str)
+@pytest.mark.parametrize("executor", ["http", "websocket"])
+async def test_runs_on_a_silent_server_end_together(
+    paths: tuple[str, ...], executor: Any, proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], patience: Patience
+) -> None:
+    """Requests for what all runs need are not repeated for each run when they get no answer."""
+    proxy.sockets.treatment = "refuse"
+    begun = stay_silent(proxy, *paths)
+    kit = make_kit(proxy.url, executor_type=executor, patience=0.4)
+    runs = [kit.execute(workflows.gated(gate[0])) for _ in range(10)]
+    results = await asyncio.wait_for(asyncio.gather(*runs), 30)
+    proxy.call(lambda: [transport.abort() for transport in begun])
+    assert {result.error.kind for result in results if result.error} == {"unreachable"}
+    assert len(proxy.requests("GET", paths[-1])) < len(runs)
+
+
+async def test_all_requests_of_a_run_share_the_patience(proxy: Proxy, make_kit: MakeKit, patience: Patience) -> None:
+    begun = stay_silent(proxy, "/prompt", "/history/", "/queue")
+    result = await asyncio.wait_for(make_kit(proxy.url, patience=0.4).execute(workflows.text()), 15)
+    proxy.call(lambda: [transport.abort() for transport in begun])
+    assert result.error is not None
+    assert (result.error.kind, "may still run" in str(result.msg)) == ("unreachable", True)
+    assert max(patience) <= 0.4 < sum(patience)
+    assert [each for each in patience[-2:] if each > patience.least] == []
+
+
+class Patience(list[float]):
+    """The seconds that the answers to requests were allowed to take."""
+
+    least = 0.05
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    given = Patience()
+    begin = deadline.Silence.begin
+
+    def note(self: deadline.Silence, patience: float, size: int = 0) -> float:
+        seconds = begin(self, patience, 0)
+        if patience < 1:  # others are of jobs that an earlier test left behind
+            given.append(seconds)
+        return seconds
+
+    monkeypatch.setattr(deadline, "ANSWER_LEAST", Patience.least)
+    monkeypatch.setattr(deadline.Silence, "begin", note)
+    return given
+
+
+def stay_silent(proxy: Proxy, *paths: str) -> list[Any]:
+    """Never answer requests to these paths. Returns the connections, which are to be cut in the end."""
+    begun: list[Any] = []
+
+    def answer(request: web.Request) -> web.Response | None:
+        if not request.path.startswith(paths):
+            return None
+        begun.append(request.transport)
+        return web.Response(body=trickle())
+
+    proxy.answer = answer
+    return begun

@@ -104,3 +104,8 @@ def showing(*outputs: dict[str, Any]) -> Graph:
         str(number): {"class_type": "TestShow", "inputs": {"output": json.dumps(output)}}
         for number, output in enumerate(outputs, 1)
     }
+
+
+def napping(seconds: float, name: str) -> Graph:
+    """A text that takes its time; its name makes it a new one."""
+    return {"1": {"class_type": "TestNap", "inputs": {"seconds": seconds, "name": name}}}

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from comfykit_jupyter import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
@@ -51,6 +51,31 @@ def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path, ghostscri
 def test_a_broken_image_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ComfyKitError, match=r"cat\.png"):
         make_media(tmp_path, content).pil()
+
+
+def build_exif(*entries: tuple[int, int, bytes]) -> bytes:
+    """Return EXIF data: a tag, its type and its value of four bytes each."""
+    rows = b"".join(struct.pack("<HHI4s", tag, kind, 1, value) for tag, kind, value in entries)
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + rows + bytes(4)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF")
+def test_errors_of_libavif_are_errors_of_ours(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "AVIF")
+    content = buffer.getvalue().replace(b"iloc", b"xloc")
+    with pytest.raises(ComfyKitError, match=r"cat\.png can't be read as an image: Failed to decode"):
+        make_media(tmp_path, content).pil()
+    with pytest.raises(ValueError, match="the image can't be read: Failed to decode"):
+        make_thumbnail(content, 64)
+
+
+def test_thumbnail_of_an_image_whose_exif_is_broken_is_an_error(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    exif = build_exif((0x0112, 3, b"\6\0\0\0"), (0x0100, 11, struct.pack("<f", 1.5)))
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", exif=exif)
+    with pytest.raises(ValueError, match="the image can't be read"):
+        make_thumbnail(buffer.getvalue(), 64)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 
+from comfykit_jupyter.workflow.untrusted_json import parse_json
+
+ABOUT_LIMIT = 1 << 16
+"""Maximum size in bytes of what the newer form says about the image."""
 _MIMES = {1: "image/jpeg", 2: "image/png"}
 
 
@@ -47,7 +50,7 @@ def read_preview(frame: bytes, running: str | None) -> Preview | None:
     if kind != 4:
         return None
     try:
-        about = json.loads(frame[8 : 8 + number])
+        about = parse_json(frame[8 : 8 + min(number, ABOUT_LIMIT)])
         return Preview(
             str(about["prompt_id"]),
             str(about.get("display_node_id") or about["node_id"]),

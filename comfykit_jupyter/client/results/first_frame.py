@@ -47,6 +47,8 @@ def read_first_frame(path: Path, pixels: int) -> Image:
                 raise ValueError(f"the video is too large to show: {width} × {height} pixels")
             for count, packet in enumerate(container.demux(stream)):
                 for frame in packet.decode():
+                    if frame.width * frame.height > pixels:  # the stream says something else than the file
+                        raise ValueError(f"the video is too large to show: {frame.width} × {frame.height} pixels")
                     image: Image = frame.to_image()
                     return image
                 if count > _MAX_PACKETS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -29,19 +31,31 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
 
     Image.init()
     known = [each for each in FORMATS if each in Image.OPEN]  # AVIF depends on how Pillow was built
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
+    with decoding(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
+        try:
             image = Image.open(source, formats=known)
-    except UnidentifiedImageError:  # its message contains the path
-        raise ValueError("it is not an image in a known format") from None
-    except Image.DecompressionBombError:
-        raise ValueError("it has too many pixels to decode safely") from None
-    except (OSError, SyntaxError, TypeError, OverflowError) as error:
-        raise ValueError(describe_failure(error)) from None
+        except UnidentifiedImageError:  # its message contains the path
+            raise ValueError("it is not an image in a known format") from None
+        except Image.DecompressionBombError:
+            raise ValueError("it has too many pixels to decode safely") from None
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"it has {image.width} × {image.height} pixels, more than {MAX_PIXELS:,}")
     return image
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[None]:
+    """Raise ValueError for whatever Pillow's plugins raise while they decode a broken file.
+
+    Their exceptions are of many types, such as `struct.error`, or RuntimeError from libavif.
+    """
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        raise ValueError(describe_failure(error)) from None
 
 
 def describe_failure(error: Exception) -> str:

@@ -171,14 +171,15 @@ class Media(str):
         """
         import io
 
-        from comfykit_jupyter.client.results.images import describe_failure, open_image
+        from comfykit_jupyter.client.results.images import decoding, open_image
 
         content = io.BytesIO(self.path.read_bytes())
         try:
-            image = open_image(content)
-            image.load()
-        except (ValueError, OSError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
-            raise ComfyKitError(f"{self.name} can't be read as an image: {describe_failure(error)}") from None
+            with decoding():
+                image = open_image(content)
+                image.load()
+        except ValueError as error:
+            raise ComfyKitError(f"{self.name} can't be read as an image: {error}") from None
         return image
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.results.first_frame import is_video, read_first_frame
-from comfykit_jupyter.client.results.images import MAX_PIXELS, describe_failure, open_image
+from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,12 +38,13 @@ def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality:
         ValueError: The file can't be read, or the image is too large. The message contains no path.
     """
     try:
-        if isinstance(source, Path) and is_video(source):
-            return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
-        with open_image(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return _shrink(image, side, form, quality)
-    except (ValueError, OSError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError(f"the image can't be read: {describe_failure(error)}") from None
+        with decoding():
+            if isinstance(source, Path) and is_video(source):
+                return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
+            with open_image(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return _shrink(image, side, form, quality)
+    except ValueError as error:
+        raise ValueError(f"the image can't be read: {error}") from None
 
 
 def _shrink(image: Image.Image, side: int, form: str, quality: int) -> Thumbnail:

@@ -21,6 +21,7 @@ from comfykit_jupyter.client.running.observable import ObservableRun
 from comfykit_jupyter.client.running.outcome import build_result
 from comfykit_jupyter.client.running.refusal import format_node_errors, to_refused_state, to_run_error
 from comfykit_jupyter.client.running.submission import Submission
+from comfykit_jupyter.client.transport.deadline import share_patience
 from comfykit_jupyter.workflow.errors import strip_traceback
 from comfykit_jupyter.workflow.nodes import find_output_nodes
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
@@ -124,6 +125,7 @@ class ExecutableRun(ObservableRun):
 
     async def _drive(self) -> ExecuteResult:
         """Take the run from the workflow to its result: every way out ends in `_settle`."""
+        share_patience()
         if self._submission is not None:
             self._submission.take_turn()
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)

@@ -20,7 +20,7 @@ WATCH = 60.0
 """Seconds in which a late job is looked for."""
 PAUSE = 1.0
 """Seconds between two looks."""
-LATE = "the job is not there; it is cancelled if it arrives within a minute"
+LATE = "no job with its ID is there; one that arrives within a minute is cancelled"
 """The words for a run whose job may still arrive."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transport.anonymous import find_proxy
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
 from comfykit_jupyter.client.transport.deadline import Meter, wait_for_answer
+from comfykit_jupyter.client.transport.surplus import GUARDS
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -30,6 +31,8 @@ ANSWER_LIMIT = 16 * 1024 * 1024
 """Maximum size in bytes of an answer about one thing, such as a job's record."""
 LIST_LIMIT = 128 * 1024 * 1024
 """Maximum size in bytes of a list: the definitions of all nodes are 30 MB, a queue of 500 jobs is 11 MB."""
+TRANSFER = 1_000_000
+"""Bytes that may take so long to send or to receive that other requests wait for the connection."""
 RETRY_AFTER = 5.0
 """Seconds to wait if a server asks for a pause and does not say how long."""
 RETRY_AFTER_MOST = 120.0
@@ -81,6 +84,8 @@ class Connection:
         self._connect = connect
         self._pool = pool
         self._query = query
+        self._transfers = 0
+        self._moved_at = float("-inf")
         self._on_new_loop = on_new_loop
         self._reset()
 
@@ -146,6 +151,7 @@ class Connection:
             verify=tls,
             proxy=proxy,
             transport=transport,
+            event_hooks=GUARDS,
         )
 
     async def exchange(
@@ -176,12 +182,28 @@ class Connection:
         """
         import httpx
 
+        await self.get_client()  # that may take a moment, which is not the server's
         meter = Meter()
         task = asyncio.ensure_future(self._exchange(method, path, meter, again=again, limit=limit, **options))
-        await wait_for_answer(task, meter, inf if within is None else within, long=long)
+        seconds = inf if within is None else within
+        await wait_for_answer(task, meter, seconds, long=long, moved_at=self._get_moved_at)
         if task.cancelled():
             raise httpx.ReadTimeout("the answer takes too long")
+        self._moved_at = time.monotonic()
         return task.result()
+
+    @contextlib.contextmanager
+    def transferring(self, size: float = inf) -> Iterator[None]:
+        """Let other requests wait for a free connection while so many bytes are sent or received."""
+        self._transfers += size > TRANSFER
+        try:
+            yield
+        finally:
+            self._transfers -= size > TRANSFER
+
+    def _get_moved_at(self) -> float:
+        """Return when a request was done last, on the monotonic clock: others may get its connection."""
+        return time.monotonic() if self._transfers else self._moved_at
 
     async def _exchange(
         self, method: str, path: str, meter: Meter, *, again: bool, limit: int, **options: Any

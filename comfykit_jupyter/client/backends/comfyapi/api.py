@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +14,13 @@ from comfykit_jupyter.client.backends.comfyapi.route import PREFIX
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport.body import TooLarge, read_body
+from comfykit_jupyter.client.transport.body import TooLarge, parse_body, read_body
 from comfykit_jupyter.client.transport.connection import READ_TIMEOUT, Connection, describe_redirect, parse_retry_after
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.file_names import to_encodable
+from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     import httpx
@@ -113,13 +114,17 @@ class Api:
         except ValueError:
             return False
 
-    async def request(self, method: str, path: str, *, again: bool | None = None, **options: Any) -> Answer:
+    async def request(
+        self, method: str, path: str, *, again: bool | None = None, long: bool = False, size: int = 0, **options: Any
+    ) -> Answer:
         """Send one request. A GET is sent again, once, if a kept connection turns out to be closed.
 
         Args:
             method: GET, POST, …
             path: A path after `/api/v2`, or an address from `resolve_link`.
             again: Whether it may be sent twice; by default a GET may.
+            long: Whether the answer may take longer than the kit's patience, as long as it comes fast enough.
+            size: Size of the request's body in bytes, which takes its time too.
             options: For httpx.
 
         Raises:
@@ -130,14 +135,20 @@ class Api:
 
         again = method == "GET" if again is None else again
         address = self._address(path)
+        silence = get_silence()
+        within = silence.begin(self.settings.patience, size)
         try:
-            response = await self.connection.exchange(method, address, again=again, limit=ANSWER_LIMIT, **options)
+            with self.connection.transferring(size):
+                response = await self.connection.exchange(
+                    method, address, again=again, limit=ANSWER_LIMIT, within=within, long=long, **options
+                )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
         except TooLarge as error:
             raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
-        answer = self._parse(response)
+        answer = await self._parse(response)
         self._raise_for_status(answer)
+        silence.end()
         return answer
 
     @contextlib.asynccontextmanager
@@ -162,7 +173,7 @@ class Api:
                 "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
             ) as response:
                 if response.status_code not in (200, 206) and not response.has_redirect_location:
-                    answer = self._parse(await read_body(response, ANSWER_LIMIT))
+                    answer = await self._parse(await read_body(response, ANSWER_LIMIT))
                     self._raise_for_status(answer)
                     raise self.build_error(answer, urlsplit(self._address(path)).path)
                 yield response
@@ -182,13 +193,19 @@ class Api:
     def _address(self, path: str) -> str:
         return f"{self.base}{path}" if path.startswith("/") else path
 
-    def _parse(self, response: httpx.Response) -> Answer:
-        """Parse an answer. Our key is removed, in case the server repeats it in a message."""
+    async def _parse(self, response: httpx.Response) -> Answer:
+        """Parse an answer. Our key is removed, in case the server repeats it in a message.
+
+        Raises:
+            ServerError: It has too many elements.
+        """
         content = response.content
         if self._key and len(self._key) >= _KEY_LENGTH:
             content = content.replace(self._key.encode("utf-8", "replace"), b"[key]")
         try:
-            body = json.loads(content)
+            body = await parse_body(content, parse_json)
+        except TooLarge as error:
+            raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
         except (ValueError, RecursionError):
             body = None
         return Answer(response.status_code, response.headers, body)

@@ -79,14 +79,16 @@ class Assets:
         return _parse_asset(await self._api.request("GET", f"/assets/{quote(known['id'], safe='')}"))
 
     async def _post_source(self, name: str, source: Path | bytes) -> Mapping[str, Any]:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
         with open_source(source) as content:
-            return await self._post(name, content)
+            return await self._post(name, content, size)
 
-    async def _post(self, name: str, content: IO[bytes]) -> Mapping[str, Any]:
+    async def _post(self, name: str, content: IO[bytes], size: int) -> Mapping[str, Any]:
         mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
         answer = await self._api.request(
             "POST",
             "/assets",
+            size=size,
             files={"file": (name, content, mime)},
             data={"content_type": mime, "file_path": name, "tags": "input"},
         )

@@ -31,6 +31,7 @@ from comfykit_jupyter.client.backends.comfyapi.follow import JobFacts, TaskPolle
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
 from comfykit_jupyter.client.backends.retry import Busy, retry
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.clouds import comfyapi as words
 from comfykit_jupyter.workflow.file_names import to_encodable
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 ROOM = 600.0
 """Seconds for which a job is posted again and again to a server that has no room for it, or is not ready yet."""
+LOST_LEAST = 10.0
+"""Seconds that a lost job is looked for at most, or the kit's patience if that is longer."""
 LOST_PAUSES = (0.2, 0.5, 1.0, 2.0)
 """Seconds before each look for a job whose answer was lost."""
 CANCEL_PAUSES = (0.3, 0.6, 1.2)
@@ -141,28 +144,43 @@ class ComfyAPI(Backend):
             ServerError: The job is not there, or the server does not list its jobs.
         """
         note("the answer was lost: looking for the job")
+        within = max(self._settings.patience, LOST_LEAST)
+        try:
+            found = await wait_for(self._look_for_lost(order), within)
+        except asyncio.TimeoutError:
+            found = f"its jobs could not be read within {within:g} s"
+        if isinstance(found, Accepted):
+            return found
+        raise ServerError(
+            f"{error}: the job may be running ({found}). Look at {self.url} before you run it again",
+            sent=True,
+        )
+
+    async def _look_for_lost(self, order: Order) -> Accepted | str:
+        """Return the job of an order, or why it was not found."""
         seen = "it does not expose its jobs"
         pauses, until = list(LOST_PAUSES), time.monotonic() + self._settings.patience
+        others: set[str] = set()
         while pauses:
             await asyncio.sleep(pauses[0])
             try:
-                answer = await self._api.request("GET", "/jobs", params={"limit": str(LISTED)})
+                answer = await self._api.request("GET", "/jobs", params={"limit": str(LISTED)}, long=True)
                 if answer.status != 200:
                     break
                 seen = "it is not in the list of jobs"
                 for job in _parse_jobs(answer):
+                    if job["id"] in others:  # their prompts were read in an earlier round
+                        continue
                     if await self._is_ours(job, order, order.since - _measure_clock(answer)):
                         return self._accept(job, order)
+                    others.add(job["id"])
                 pauses.pop(0)
             except ServerError as failure:  # the server may be away for a moment: that is how the answer was lost
                 seen = f"its list of jobs can't be read: {failure}"
                 pauses[0] = failure.pause if isinstance(failure, Busy) else LOST_PAUSES[-1]
                 if time.monotonic() + pauses[0] > until:
                     break
-        raise ServerError(
-            f"{error}: the job may be running ({seen}). Look at {self.url} before you run it again",
-            sent=True,
-        )
+        return seen
 
     def _accept(self, job: Mapping[str, Any], order: Order) -> Accepted:
         self._accepted.append(job["id"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -23,8 +22,10 @@ from comfykit_jupyter.client.backends.preview import Preview
 from comfykit_jupyter.client.backends.retry import Busy, backoff
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import comfyapi as words
 from comfykit_jupyter.workflow.progress.progress import RunError
+from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower
@@ -185,7 +186,7 @@ class TaskPoller:
     def _note_failure(self, since: float | None, error: ServerError) -> float:
         """Give the run up if the server has been away for too long. Return since when it is."""
         now = time.monotonic()
-        since = now if since is None else since
+        since = (get_silence().since or now) if since is None else since
         if now - since > self._patience or error.status in (401, 403):
             message = f"{error} (given up after {now - since:.0f} s; the job may still run there)"
             self._run.on_failed(RunError("unreachable", message))
@@ -252,7 +253,7 @@ class TaskPoller:
     def _on_event(self, event: ServerSentEvent) -> bool:
         """Pass on an event. Return whether it says that the job has ended."""
         try:
-            data = json.loads(event.data)
+            data = parse_json(event.data)
         except (ValueError, RecursionError):
             return False
         if not isinstance(data, dict):

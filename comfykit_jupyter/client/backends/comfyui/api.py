@@ -20,7 +20,7 @@ from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, parse_body
 from comfykit_jupyter.client.transport.connection import LIST_LIMIT, Connection
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
-from comfykit_jupyter.client.transport.deadline import SLOWEST
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS, count_outputs, is_queue, is_record, keep_ids
 from comfykit_jupyter.workflow.untrusted_json import MAX_ALL_ELEMENTS, parse_json, parse_members
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for a connection."""
-ANSWER_LEAST = 2.0
-"""Seconds that an answer may take at least, however short the kit's patience is."""
 POOL = 16
 """Maximum number of connections; a hundred runs at once take turns on them."""
 MAX_OUTPUTS = 20_000
@@ -101,14 +99,19 @@ class Api:
         import httpx
 
         again = method in ("GET", "HEAD") if retry is None else retry
-        within = max(self._patience, ANSWER_LEAST) + size / SLOWEST
+        silence = get_silence()
+        within = silence.begin(self._patience, size)
         try:
-            response = await self._connection.exchange(method, path, again=again, within=within, long=long, **options)
+            with self._connection.transferring(size):
+                response = await self._connection.exchange(
+                    method, path, again=again, within=within, long=long, **options
+                )
         except httpx.HTTPError as error:
             raise build_connection_error(self.url, error) from None
         except TooLarge as error:
             raise build_size_error(self.url, path, error) from None
         raise_for_status(self.url, response)
+        silence.end()
         return response
 
     @contextlib.asynccontextmanager
@@ -121,11 +124,12 @@ class Api:
         import httpx
 
         try:
-            async with self._connection.stream("GET", path, **options) as response:
-                raise_for_status(self.url, response)
-                if (status := response.status_code) not in (200, 206):
-                    raise ServerError(f"{self.url} answers {status} to {path}", status=status)
-                yield response
+            with self._connection.transferring():
+                async with self._connection.stream("GET", path, **options) as response:
+                    raise_for_status(self.url, response)
+                    if (status := response.status_code) not in (200, 206):
+                        raise ServerError(f"{self.url} answers {status} to {path}", status=status)
+                    yield response
         except httpx.HTTPError as error:
             raise build_connection_error(self.url, error) from None
 

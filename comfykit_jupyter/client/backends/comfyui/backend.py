@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.workflow.values.binding import Upload
 
+MAX_ACCEPTED = 10_000
+"""How many of the newest jobs are remembered: the answer to a prompt must name a new one."""
 HISTORY_LIMIT = 50
 """How many of the newest records are searched for a job by the end of its prompt ID."""
 _FOLDERS = (" [input]", " [output]", " [temp]")
@@ -56,6 +59,7 @@ class ComfyUI(Backend):
         self.url = settings.comfyui_url
         self._settings = settings
         self._definitions: dict[str, NodeDefinition | None] = {}
+        self._accepted: dict[str, None] = {}
         self.api = Api(settings, on_new_loop=self._reset)
         self._forgotten: finalize[Any, Any] | None = None
         self._reset()
@@ -190,19 +194,29 @@ class ComfyUI(Backend):
             answer = await parse_body(response.content, parse_json)
         except (ValueError, RecursionError, TooLarge):
             answer = None
-        if not isinstance(answer, dict):
-            raise ServerError(
-                f"{self.url} is not a ComfyUI server: it answers {response.status_code} to a prompt",
-                status=response.status_code,
-                sent=True,
-            )
-        if response.status_code != 200:
+        status = response.status_code
+        if not isinstance(answer, dict) or status == HTTPStatus.REQUEST_TIMEOUT:  # a gateway may have passed it on
+            message = f"{self.url} is not a ComfyUI server: it answers {status} to a prompt"
+            raise ServerError(message, status=status, sent=True)
+        if status != HTTPStatus.OK:
             raise Refused(answer)
+        return self._accept(answer, order.id)
+
+    def _accept(self, answer: Mapping[str, Any], id_: str) -> Accepted:
+        """Return what the server has accepted.
+
+        Raises:
+            ServerError: The answer names no job, or that of another run, as a gateway that repeats answers does.
+        """
         prompt_id = answer.get("prompt_id")
-        if not isinstance(prompt_id, str) or not prompt_id:
-            prompt_id = order.id
-        if prompt_id != order.id:  # old servers and some gateways choose the ID themselves
-            self.events.rename(order.id, prompt_id)
+        if not isinstance(prompt_id, str) or not prompt_id or prompt_id in self._accepted:
+            message = f"{self.url} is not a ComfyUI server: its answer to a prompt names no new job"
+            raise ServerError(message, sent=True)
+        self._accepted[prompt_id] = None
+        if len(self._accepted) > MAX_ACCEPTED:
+            del self._accepted[next(iter(self._accepted))]
+        if prompt_id != id_:  # old servers and some gateways choose the ID themselves
+            self.events.rename(id_, prompt_id)
         return Accepted(prompt_id, answer.get("node_errors"))
 
     async def find_jobs(self, ending: str) -> list[str]:

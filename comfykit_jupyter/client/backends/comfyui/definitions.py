@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.comfyui.api import Api
 from comfykit_jupyter.client.backends.comfyui.failures import build_nonsense_error
+from comfykit_jupyter.client.backends.comfyui.shared_question import SharedQuestion
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
@@ -25,12 +26,12 @@ class DefinitionReader:
     def __init__(self, api: Api, known: dict[str, NodeDefinition | None]) -> None:
         self._api = api
         self._known = known
-        self._busy = asyncio.Lock()
+        self._asking = SharedQuestion()
 
     async def read(self, classes: Iterable[str], *, fresh: bool = False) -> dict[str, NodeDefinition]:
         """Return the definitions of node classes, which are kept; a class that the server lacks is left out."""
         wanted = sorted(set(classes))
-        async with self._busy:  # a hundred runs at once ask only once
+        async with self._asking:  # a hundred runs at once ask only once
             missing = [name for name in wanted if fresh or name not in self._known]
             if missing:
                 await self._read_missing(missing)

@@ -11,6 +11,7 @@ from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import MAX_MEDIA_BYTES, build_upload_name, make_local_path, open_source
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body, save_chunks
+from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     import httpx
@@ -63,7 +64,7 @@ async def _post(server: FileServer, name: str, content: IO[bytes], size: int) ->
     if response.status_code == 413:
         raise ServerError(f"{server.url} rejects the file because of its size (--max-upload-size sets the limit)")
     try:
-        answer = response.json()
+        answer = parse_json(response.content)
         stored, subfolder = str(answer["name"]), str(answer.get("subfolder") or "")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ServerError(f"{server.url} rejects the file: it answers {response.status_code}") from None

@@ -13,7 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.backends.base import Follower
+from comfykit_jupyter.client.backends.comfyui.shared_question import SharedQuestion
 from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.progress.records import find_all_queued_ids, keep_ids, rename_queued
 
@@ -26,6 +28,8 @@ LOOK_MOST = 1.5
 """Maximum seconds between two such looks."""
 LOOK_QUEUE = 0.25
 """The pause between two looks from which on the queue is read as well: for a short run it is not worth it."""
+LOOK_HISTORY = 2.0
+"""Seconds after which the queue is read in any case: a server that takes long to answer has few looks in that time."""
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the queue for a running job: it may have been removed."""
 WATCH_QUEUE = 0.5
@@ -66,7 +70,7 @@ class RunPoller:
         self._queue_seen: tuple[float, Mapping[str, Any]] = (float("-inf"), {})
         self._queued_ids: frozenset[str] = frozenset()
         self._runs: list[Follower] = []
-        self._looking = asyncio.Lock()
+        self._looking = SharedQuestion()
 
     async def follow(self, run: Follower, *, listen: bool, lost: bool = False) -> None:
         """Follow a run until it ends. `lost`: the submission may never have arrived."""
@@ -88,7 +92,7 @@ class RunPoller:
         passes: that suits a run of a millisecond and one of an hour.
         """
         away_since: float | None = None
-        pause = LOOK_FIRST
+        pause, began = LOOK_FIRST, time.monotonic()
         queue_at = float("-inf")
         while True:
             heard = listen and run.trusted and self._events.connected
@@ -101,14 +105,16 @@ class RunPoller:
             if run.ended:
                 return
             now = time.monotonic()
-            everywhere = heard or lost or (pause > LOOK_QUEUE and (run.waiting or now - queue_at > LOOK_AGAIN))
+            is_long = pause > LOOK_QUEUE or now - began > LOOK_HISTORY
+            everywhere = heard or lost or (is_long and (run.waiting or now - queue_at > LOOK_AGAIN))
             try:
                 await self._look_until_end(run, everywhere=everywhere)
                 away_since, lost = None, False
                 run.on_silence(None)
                 queue_at = now if everywhere else queue_at
             except ServerError as error:
-                away_since = self._note_failure(run, now if away_since is None else away_since, error)
+                since = now if (silent := get_silence().since) is None else min(now, silent)
+                away_since = self._note_failure(run, since if away_since is None else away_since, error)
                 pause = max(pause, LOOK_QUEUE)
                 queue_at = float("-inf")
 

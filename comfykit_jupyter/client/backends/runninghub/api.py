@@ -20,12 +20,13 @@ from comfykit_jupyter.client.backends.retry import Busy, backoff, retry
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.anonymous import open_url
-from comfykit_jupyter.client.transport.body import TooLarge, read_body
+from comfykit_jupyter.client.transport.body import TooLarge, parse_body, read_body
 from comfykit_jupyter.client.transport.connection import Connection, parse_retry_after
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.client.transport.tls import build_tls_context
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.untrusted_json import to_mapping
+from comfykit_jupyter.workflow.untrusted_json import parse_json, to_mapping
 
 if TYPE_CHECKING:
     import httpx
@@ -119,7 +120,7 @@ class Api:
             ServerError: There is no answer, or it makes no sense. Answers with any other code are returned.
         """
         return await self._retry(
-            lambda: self.post(path, {"apiKey": self.key, **body} if with_key else body),
+            lambda: self.post(path, {"apiKey": self.key, **body} if with_key else body, shares_patience=True),
             self.retries if retries is None else retries,
         )
 
@@ -130,17 +131,27 @@ class Api:
                 raise Busy(f"{self.url}: {words.format_reason(answer.code, answer.message)}", code=answer.code)
             return answer
 
-        return await retry(attempt, islice(backoff(PAUSE, PAUSE_MOST), times), is_temporary)
+        def is_worth_it(error: ComfyKitError) -> bool:
+            return is_temporary(error) and get_silence().seconds <= self.settings.patience
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        return await retry(attempt, islice(backoff(PAUSE, PAUSE_MOST), times), is_worth_it)
+
+    async def post(self, path: str, body: Mapping[str, Any], *, shares_patience: bool = False) -> Answer:
         """Send a POST with JSON, once.
+
+        Args:
+            path: The path of the route.
+            body: The question.
+            shares_patience: Whether the answer may only take what is left of the kit's patience. A task that is created
+                gets its time in any case: its answer is worth money.
 
         Raises:
             Busy: HTTP status 429.
             ServerError: There is no answer, or it is not JSON; `sent` says whether the request may have worked.
         """
         content = json.dumps(body, allow_nan=False).encode()
-        return await self._send(self._post(path, content=content, headers={"Content-Type": "application/json"}))
+        sent = self._post(path, content=content, headers={"Content-Type": "application/json"})
+        return await self._send(sent, shares_patience=shares_patience)
 
     async def send_file(self, path: str, files: Mapping[str, Any], data: Mapping[str, str]) -> Answer:
         """Send a POST with a file, once. Raises as `post`."""
@@ -154,26 +165,36 @@ class Api:
         """
         query = urlencode({"apiKey": self.key, "webappId": webapp_id})
         return await self._retry(
-            lambda: self._send(self._get(f"{self.url}/api/webapp/apiCallDemo?{query}")), self.retries
+            lambda: self._send(self._get(f"{self.url}/api/webapp/apiCallDemo?{query}"), shares_patience=True),
+            self.retries,
         )
 
-    async def _send(self, exchange: Awaitable[_Exchanged], timeout: float | None = None) -> Answer:
+    async def _send(
+        self, exchange: Awaitable[_Exchanged], timeout: float | None = None, *, shares_patience: bool = False
+    ) -> Answer:
         import httpx
 
+        silence = get_silence()
+        left = silence.begin(self.settings.patience)
         try:
             timeout = ANSWER_TIMEOUT if timeout is None else timeout
+            timeout = min(timeout, left) if shares_patience else timeout
             status, headers, content = await loop.wait_for(exchange, timeout)
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {timeout:g} s", sent=True) from None
         except (httpx.HTTPError, SSLError) as error:
             raise self._unreachable(error) from None
+        if status < 500:
+            silence.end()
         if status == 429:
             after = headers.get("retry-after")
             raise Busy(f"too many requests to {self.url} (429)", pause=parse_retry_after(after) if after else 0)
         if 300 <= status < 400:
             raise self._redirects(status)
         try:
-            body = _remove_key(json.loads(content.decode("utf-8-sig", "replace")), self.key)
+            body = await parse_body(content, self._parse)
+        except TooLarge as error:
+            raise self._too_large(error) from None
         except (ValueError, RecursionError):
             body = None
         answer = Answer(status, body if isinstance(body, dict) else {})
@@ -202,8 +223,14 @@ class Api:
         try:
             read = await read_body(response, ANSWER_LIMIT)
         except TooLarge as error:
-            raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
+            raise self._too_large(error) from None
         return read.status_code, read.headers, read.content
+
+    def _parse(self, content: bytes) -> Any:
+        return _remove_key(parse_json(content.decode("utf-8-sig", "replace")), self.key)
+
+    def _too_large(self, error: TooLarge) -> ServerError:
+        return ServerError(f"the answer of {self.url} is too large: {error}", sent=True)
 
     def _redirects(self, status: int) -> ServerError:
         advice = "give that address, if you trust it"

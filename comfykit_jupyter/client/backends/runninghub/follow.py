@@ -16,6 +16,7 @@ from comfykit_jupyter.client.backends.runninghub.files import Files
 from comfykit_jupyter.client.backends.runninghub.socket import listen_to_socket
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
@@ -215,9 +216,10 @@ class TaskPoller:
 
     def _gives_up(self, error: ServerError, failures: int) -> bool:
         """Return whether the task is given up after a failed look; the run has ended then."""
-        if not isinstance(error, Hopeless) and failures <= BAD_LOOKS:
+        is_silent = get_silence().seconds > self._api.settings.patience
+        if not isinstance(error, Hopeless) and failures <= BAD_LOOKS and not is_silent:
             return False
-        times = "" if isinstance(error, Hopeless) else f" ({failures} times in a row)"
+        times = "" if failures < 2 else f" ({failures} times in a row)"
         self._run.on_failed(RunError("unreachable", self._describe_left_task(f"{error}{times}", "may keep running")))
         return True
 

@@ -5,7 +5,6 @@ Its address holds a secret of its own, and is never shown. It needs no key.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.preview import read_preview
 from comfykit_jupyter.client.transport.websocket import open_websocket
+from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Follower
@@ -64,7 +64,7 @@ def _is_trusted(url: str, site: str) -> bool:
 
 def _on_text(frame: str, run: Follower) -> None:
     try:
-        event = json.loads(frame)
+        event = parse_json(frame)
         kind, data = event["type"], event["data"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return

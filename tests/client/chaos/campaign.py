@@ -1,0 +1,194 @@
+"""Runs on a server behind `Chaos`, and whether what they say of their jobs is true."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, ExecuteResult
+from comfykit_jupyter.client.running.run import Run
+from tests.client import nodes, workflows  # noqa: F401 - fills the embedded server's nodes
+from tests.client.chaos.faults import Chaos, Weather, summarize
+
+PATIENCE = 1.5
+"""Seconds of patience of each kit."""
+BOUND = 40.0
+"""Seconds in which a run must end: beside its patience also what a busy machine needs for the others."""
+SENT_LATE = "received the job"
+"""What the log says of a job that arrived late."""
+
+
+@dataclass
+class Told:
+    """What one run said."""
+
+    source: Any
+    run: Run
+    result: ExecuteResult | None
+    took: float
+    cancelled: bool
+    error: str = ""
+
+
+@dataclass
+class Campaign:
+    """Some runs in the same weather."""
+
+    weather: Weather
+    target: str
+    kit: ComfyKit
+    told: list[Told] = field(default_factory=list)
+
+
+class LateLog(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def draw_workflow(chance: random.Random) -> workflows.Graph:
+    kind = chance.randrange(6)
+    if kind == 0:
+        return workflows.picture(prefix=f"p{chance.randrange(10**9)}")
+    if kind == 1:
+        return workflows.failing()
+    if kind == 2:
+        return workflows.napping(chance.choice((0.02, 0.1, 0.3)), f"n{chance.randrange(10**9)}")
+    if kind == 3:
+        outputs: list[dict[str, Any]] = [{"text": [str(chance.random())]}, {}, {"images": [{"filename": "x.png"}]}]
+        return workflows.showing({"text": ["a"]}, *outputs)
+    return workflows.text(str(chance.random()))
+
+
+class Place:
+    """A ComfyUI server. Subclasses are other places."""
+
+    def make_kit(self, url: str, **options: Any) -> ComfyKit:
+        """Return a kit for the address of a campaign."""
+        return ComfyKit(url, **options)
+
+    def draw(self, chance: random.Random) -> Any:
+        """Draw a workflow that is not drawn again."""
+        return draw_workflow(chance)
+
+
+async def play(chaos: Chaos, seed: int, place: Place) -> Campaign:
+    """Play one campaign."""
+    weather, url = chaos.begin(seed)
+    chance = random.Random(f"{seed}/client")
+    executor = chance.choice(("http", "websocket"))
+    kit = place.make_kit(url, executor_type=executor, patience=PATIENCE, raise_on_error=False)
+    campaign = Campaign(weather, chaos.get_target(weather), kit)
+    over = asyncio.get_running_loop().call_later(
+        chance.choice((0.2, 1.0, 3.0, 1000.0)), lambda: setattr(weather, "calm", True)
+    )
+    for _ in range(chance.choice((1, 1, 2))):
+        await asyncio.gather(*(_run(campaign, place, chance) for _ in range(chance.choice((1, 1, 2, 4)))))
+    over.cancel()
+    weather.calm = True
+    await kit.close()
+    return campaign
+
+
+async def _run(campaign: Campaign, place: Place, chance: random.Random) -> None:
+    source, leaves = place.draw(chance), chance.random() < 0.2
+    after, listens = chance.uniform(0, 0.5), chance.random() < 0.5
+    began = time.monotonic()
+    kit = campaign.kit
+    run = kit._prepare(source, {}, listen=listens or kit.executor_type == "websocket")
+    run.start()
+    if leaves:
+        asyncio.get_running_loop().call_later(after, lambda: asyncio.ensure_future(_cancel(run)))
+    try:
+        result = await asyncio.wait_for(run.wait_for_result(), BOUND * 2)
+        campaign.told.append(Told(source, run, result, time.monotonic() - began, leaves))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+        took = time.monotonic() - began
+        campaign.told.append(Told(source, run, None, took, leaves, f"{type(error).__name__}: {error}"))
+
+
+async def _cancel(run: Run) -> None:
+    with contextlib.suppress(ComfyKitError):
+        await asyncio.to_thread(run.cancel)
+
+
+class Record:
+    """What a server knows."""
+
+    def __init__(self, url: str) -> None:
+        with httpx.Client(base_url=url, timeout=60) as http:
+            self.history: dict[str, Any] = http.get("/history").json()
+            queue = http.get("/queue").json()
+        self.queued = {item[1] for part in queue.values() for item in part}
+
+
+def judge(campaign: Campaign, record: Record, late: str) -> list[str]:
+    """Return what is wrong with what the runs said."""
+    weather, found = campaign.weather, []
+    for told in campaign.told:
+        for line in _judge_run(weather, told, record, late):
+            result = told.result
+            error = result.error if result else None
+            about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else told.error
+            found.append(f"{line} | {about} | {told.took:.1f} s {told.run.id[:8]} | {summarize(weather)}")
+    return found
+
+
+def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[str]:
+    result, id_ = told.result, told.run.id
+    if result is None:
+        return ["no result"]
+    bad = []
+    if told.took > BOUND:
+        bad.append("hang")
+    if weather.posted[id_] > 1:
+        bad.append("sent twice")
+    server_id = weather.delivered.get(id_)
+    entry = record.history.get(server_id) if server_id else None
+    kind = result.error.kind if result.error else ""
+    ran = entry is not None and entry["status"]["status_str"] == "success"
+    reported = server_id is not None and f"{SENT_LATE} {server_id} " in late
+    may = "may still run" in " ".join((*result.warnings, result.msg or ""))
+    if result.status == "completed":
+        bad += _judge_outputs(result, entry)
+        return bad
+    if kind == "gone" and entry is not None:
+        bad.append("false gone")
+    if kind == "node_error" and (entry is None or entry["status"]["status_str"] != "error"):
+        bad.append("false failure")
+    if kind == "refused" and server_id is not None:
+        bad.append("false rejection")
+    if (kind == "invalid" or result.prompt_id is None) and server_id is not None and kind != "cancelled":
+        bad.append("false 'not sent'")
+    if kind == "unknown" and ran and not reported and not may and not weather.chooses_ids:
+        bad.append("an unknown job ran, and nothing said so")
+    if kind == "cancelled" and ran and not reported and not may:
+        bad.append("false cancelled")
+    if kind == "cancelled" and server_id in record.queued:
+        bad.append("cancelled, but there")
+    if kind not in ("gone", "node_error", "refused", "invalid", "unknown", "cancelled", "unreachable"):
+        bad.append("unexpected kind")
+    if kind == "cancelled" and not told.cancelled:
+        bad.append("cancelled by nobody")
+    return bad
+
+
+def _judge_outputs(result: ExecuteResult, entry: Mapping[str, Any] | None) -> list[str]:
+    if entry is None or entry["status"]["status_str"] != "success":
+        return ["false completion"]
+    if result.outputs != entry["outputs"] and not result.warnings:
+        return ["incomplete without a warning"]
+    return []

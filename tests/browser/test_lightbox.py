@@ -109,3 +109,35 @@ def test_wheel_zooms_around_the_pointer_and_keys_around_the_middle(box: Locator,
     assert whole
     page.keyboard.press("z")
     assert read_view(picture)[2] == pytest.approx(256 / min(whole["width"], whole["height"]), rel=0.01)
+
+
+def test_small_image_is_never_enlarged_by_itself(box: Locator, page: Page) -> None:
+    picture = box.locator(".ck-pane img")
+    whole = picture.bounding_box()
+    assert whole
+    assert (whole["width"], whole["height"]) == (256, 256)
+    page.keyboard.press("+")
+    page.keyboard.press("z")
+    assert picture.bounding_box() == whole
+
+
+def test_focus_returns_to_the_tile_of_the_output_that_was_shown(box: Locator, page: Page) -> None:
+    for key in ("End", "PageUp", "Home", "ArrowRight"):
+        page.keyboard.press(key)
+    shown = box.get_attribute("aria-label")
+    expect(box).to_contain_text("2 of 2")
+    expect(box.locator('.ck-film [aria-current="true"]')).to_have_attribute("aria-label", f"Output 2: {shown}")
+    page.keyboard.press("Escape")
+    tiles = page.locator(".ck-gallery .ck-open")
+    expect(tiles.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(box).to_have_attribute("aria-label", shown or "")
+
+
+def test_image_is_copied_to_the_clipboard(box: Locator, page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(box.locator(".ck-pane img[data-full]")).to_be_visible()
+    box.get_by_role("button", name="Copy image").click()
+    expect(box.get_by_role("button", name="Copied")).to_be_visible()
+    types = "async () => (await navigator.clipboard.read()).flatMap(item => item.types)"
+    assert page.evaluate(types) == ["image/png"]

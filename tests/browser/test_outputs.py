@@ -83,6 +83,22 @@ def test_code_of_an_output_reproduces_it(open_notebook: Open, page: Page) -> Non
     assert notebook.run(2).strip() == "True"
 
 
+def test_discarded_outputs_are_brought_back_to_their_place(open_notebook: Open, page: Page) -> None:
+    notebook = open_notebook(FORM)
+    notebook.run(0)
+    form = notebook.output(0)
+    tiles = run_times(form, 3)
+    names = [tile.get_attribute("data-output") for tile in tiles.all()]
+    tiles.nth(1).hover()
+    form.get_by_role("button", name="Discard outputs").click()
+    expect(tiles).to_have_count(2)
+    undo = form.get_by_role("button", name="Undo")
+    expect(undo).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(tiles).to_have_count(3)
+    assert [tile.get_attribute("data-output") for tile in tiles.all()] == names
+
+
 def test_two_outputs_are_compared_side_by_side_and_overlaid(open_notebook: Open, page: Page) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)

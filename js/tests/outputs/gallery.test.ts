@@ -1,8 +1,8 @@
 /** Tests of the gallery and its captions. */
 
 import { describe, expect, it } from "vitest";
-import { makeField, makeRun } from "../model";
-import { setUpPage } from "../page";
+import { makeField, makeRun, settle } from "../model";
+import { findButton, setUpPage } from "../page";
 import { makeItem, serveMedia } from "./outputs";
 
 const page = setUpPage();
@@ -27,7 +27,47 @@ describe("the gallery", () => {
   });
 });
 
+describe("a text output", () => {
+  it("is a line under the image of its run, and opens the lightbox", async () => {
+    const text = { ...makeItem("text0", "text"), text: "a long\nstory" };
+    const el = await page.start({ runs: [makeRun("a", { items: [makeItem("x"), text, { ...text, key: "text1" }] })] });
+    const line = el.querySelector<HTMLElement>(".ck-text-line");
+    expect(line?.textContent).toBe("a long story+1");
+    expect(el.querySelectorAll(".ck-gallery .ck-tile")).toHaveLength(1);
+    line?.click();
+    await settle();
+    expect(el.querySelector("dialog pre")?.textContent).toBe("a long\nstory");
+  });
+});
+
+describe("discarded outputs", () => {
+  it("are restored by the button that has the focus", async () => {
+    const el = await page.start({ runs: [makeRun("a", { items: [makeItem("x")] })] });
+    page.model.kernel = () => ({});
+    el.querySelector<HTMLElement>(".ck-gallery .ck-open")?.focus();
+    await settle();
+    findButton(el, "Discard outputs")?.click();
+    page.model.setTraits({ runs: [] });
+    await settle();
+    const undo = findButton(el, "Undo");
+    expect(document.activeElement).toBe(undo);
+    undo?.click();
+    await settle();
+    expect(page.model.getSent("discard")).toMatchObject([{ run: "a" }, { run: "a", restore: true }]);
+    expect(findButton(el, "Undo")).toBeUndefined();
+  });
+});
+
 describe("the caption of a run", () => {
+  it("leaves out a seed that the workflow fixes", async () => {
+    const el = await page.start({
+      fields: [makeField("seed", "seed", { default: 7 })],
+      runs: [makeRun("a", { items: [makeItem("x")], seeds: { seed: "7" }, changed: { cfg: 9 } })],
+    });
+    expect(el.querySelector("figcaption")?.textContent).toBe("cfg 9 · 3.1 s");
+    expect(el.querySelector("figcaption strong")?.textContent).toBe("cfg 9");
+  });
+
   it("has its cost", async () => {
     const el = await page.start({
       runs: [makeRun("r", { cost: "17 coins", seeds: { seed: "2" }, items: [makeItem("0")] })],

@@ -1,6 +1,7 @@
 /** Tests of the lightbox and comparison. */
 
 import { describe, expect, it, vi } from "vitest";
+import type { Run } from "../../src/session/protocol";
 import { makeRun, settle } from "../model";
 import { pressKey, setUpPage } from "../page";
 import { makeItem, openLightbox, serveMedia } from "./outputs";
@@ -30,6 +31,34 @@ describe("the lightbox", () => {
     expect(dialog().querySelector("aside")?.textContent).toContain("w.json");
     await pressKey(dialog(), "Escape");
     expect(el.querySelector("dialog")).toBeNull();
+  });
+
+  it("keeps the number of an output while others come in", async () => {
+    const { dialog } = await openLightbox(page, 1);
+    expect(dialog().textContent).toContain("2 of 2");
+    const runs = page.model.get("runs") as Run[];
+    page.model.setTraits({ runs: [makeRun("c", { items: [makeItem("z")] }), ...runs] });
+    await settle();
+    expect(dialog().textContent).toContain("2 of 2 · 1 new");
+    await pressKey(dialog(), "Home");
+    expect(dialog().textContent).toContain("1 of 3");
+    await pressKey(dialog(), "End");
+    expect(dialog().textContent).toContain("3 of 3");
+  });
+
+  it("leaves the keys of star, rating and reject free", async () => {
+    const { dialog } = await openLightbox(page);
+    const before = dialog().innerHTML;
+    for (const key of ["s", "x", "0", "1", "2", "3", "4", "5"]) await pressKey(dialog(), key);
+    expect(dialog().innerHTML).toBe(before);
+  });
+
+  it("says where the time went", async () => {
+    const { dialog } = await openLightbox(page);
+    page.model.kernel = (content) =>
+      content.kind === "times" ? { nodes: [{ node: "KSampler", seconds: 2.5 }] } : serveMedia(content);
+    await pressKey(dialog(), "i");
+    expect(dialog().querySelector(".ck-times")?.textContent).toBe("Where the time wentKSampler2.5 s");
   });
 
   it("lets no key through to the notebook", async () => {

@@ -174,6 +174,29 @@ def test_field_of_a_pydantic_model(kit: ComfyKit, failed: ExecuteResult) -> None
     assert pydantic.TypeAdapter(list[ExecuteResult]).validate_python([result.to_dict()])[0].image == result.image
 
 
+class Frame(pydantic.BaseModel):
+    """A model of a user of comfykit: an image is one of its fields."""
+
+    image: Media
+    page: pydantic.HttpUrl
+    strict: pydantic.StrictStr
+
+
+def test_media_are_a_type_and_an_address_of_pydantic(kit: ComfyKit) -> None:
+    image = kit.run(workflows.picture()).image
+    frame = Frame(image=image, page=image, strict=image)  # type: ignore[arg-type]
+    assert frame.image is image
+    assert frame.model_dump()["image"] == json.loads(frame.model_dump_json())["image"] == str(image)
+    again = Frame.model_validate_json(frame.model_dump_json())
+    assert (again.image.name, again.image.read()) == (image.name, image.read())
+    described = ExecuteResult("completed", media=[image]).to_dict()["media"][0]
+    assert Frame.model_validate({**frame.model_dump(), "image": described}).image.var == "cover"
+    with pytest.raises(pydantic.ValidationError, match="media of a result can't be 5"):
+        Frame.model_validate({**frame.model_dump(), "image": 5})
+    for mode in ("validation", "serialization"):
+        assert Frame.model_json_schema(mode=mode)["properties"]["image"]["type"] == "string"
+
+
 @pytest.mark.parametrize("mode", ["validation", "serialization"])
 def test_schema_lists_every_attribute(mode: Any) -> None:
     schema = pydantic.TypeAdapter(ExecuteResult).json_schema(mode=mode)

@@ -222,7 +222,7 @@ def _parse(kind: type[Any], data: Any) -> dict[str, Any]:
     for each in fields(kind):
         if each.name in known:
             _check_type(each.name, str(each.type), known[each.name])
-    media = [_parse_media(each) for each in known.get("media", [])]
+    media = [parse_media(each) for each in known.get("media", [])]
     for plural in [each.plural for each in KINDS.values()]:
         if plural in known:
             known[plural] = _restore_all(known[plural], media)
@@ -272,7 +272,30 @@ def _parse_url(url: str) -> str:
     return Media.restore(url, _remember("comfyui", base), {**FILE, **query}, "", "", animated=False)
 
 
-def _parse_media(data: Any) -> Media:
+def build_media_schema() -> CoreSchema:
+    """Return what pydantic needs to accept media as a type: see `parse_media` for what they may come from."""
+    from pydantic_core import core_schema
+
+    def validate(data: Any) -> Media:
+        try:
+            return parse_media(data)
+        except ComfyKitError as error:
+            raise ValueError(str(error)) from None
+
+    address = core_schema.no_info_after_validator_function(validate, core_schema.str_schema())
+    return core_schema.json_or_python_schema(
+        json_schema=address,
+        python_schema=core_schema.no_info_plain_validator_function(validate),
+        serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
+    )
+
+
+def parse_media(data: Any) -> Media:
+    """Return media from their address, or from an entry of `media` in the dict of a result.
+
+    Raises:
+        ComfyKitError: It is neither.
+    """
     if isinstance(data, Media):
         return data
     if isinstance(data, str):

@@ -16,6 +16,7 @@ from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from pydantic_core import CoreSchema
 
 
 class Origin(Protocol):
@@ -186,6 +187,12 @@ class Media(str):
         from comfykit_jupyter.client.results.render import build_media_bundle
 
         return build_media_bundle(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        from comfykit_jupyter.client.results.exchange import build_media_schema
+
+        return build_media_schema()
 
     def __copy__(self) -> Media:
         return self

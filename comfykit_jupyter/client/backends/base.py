@@ -20,6 +20,7 @@ from comfykit_jupyter.client.marks import Mark, MarkedJob, create_mark
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.preview import Preview
     from comfykit_jupyter.client.results.media import Media
@@ -439,6 +440,10 @@ class Backend(ABC):
     async def list_models(self, folder: str | None) -> list[str]:  # noqa: ARG002
         """See `ComfyKit.models`."""
         raise ComfyKitError(f"{self.url} does not expose its models")
+
+    async def find_folders(self) -> Folders | None:
+        """Return where the server's folders are on its machine; None if it doesn't say."""
+        return None
 
     @abstractmethod
     async def close(self) -> None:

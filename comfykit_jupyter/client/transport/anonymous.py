@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -26,7 +26,15 @@ REDIRECTS = 5
 
 @contextlib.asynccontextmanager
 async def open_url(
-    url: str, timeout: float, redirects: int = REDIRECTS, *, tls: SSLContext | None = None, proxy: str | None = None
+    url: str,
+    timeout: float,
+    redirects: int = REDIRECTS,
+    *,
+    tls: SSLContext | None = None,
+    proxy: str | None = None,
+    more: Mapping[str, str] | None = None,
+    check: Callable[[httpx.URL], None] | None = None,
+    on_redirect: Callable[[httpx.Response], None] | None = None,
 ) -> AsyncIterator[httpx.Response]:
     """Send a GET, follow redirects, and give the answer, its body still to be read.
 
@@ -36,6 +44,9 @@ async def open_url(
         redirects: How many redirects are followed.
         tls: Whose certificates are accepted; by default those that the machine trusts.
         proxy: The address of a proxy; by default the environment's.
+        more: Further headers.
+        check: Is called with each address before it is asked, and may raise `ValueError`.
+        on_redirect: Is called with each redirect.
 
     Raises:
         httpx.HTTPError: There is no answer.
@@ -47,8 +58,10 @@ async def open_url(
     for _ in range(redirects + 1):
         if target.scheme not in ("http", "https") or not target.host:
             raise ValueError("it is not an HTTP address")
+        if check is not None:
+            check(target)
         route = proxy or find_proxy(str(target))
-        headers = {"User-Agent": "comfykit-jupyter", "Accept": "*/*"}
+        headers = {"User-Agent": "comfykit-jupyter", "Accept": "*/*", **(more or {})}
         if target.userinfo:
             headers["Authorization"] = f"Basic {base64.b64encode(unquote_to_bytes(target.userinfo)).decode()}"
         times = httpx.Timeout(timeout).as_dict()
@@ -61,6 +74,8 @@ async def open_url(
                 if not response.has_redirect_location:
                     yield response
                     return
+                if on_redirect is not None:
+                    on_redirect(response)
                 target = target.join(response.headers["location"])
             finally:
                 await response.aclose()

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from weakref import finalize
 
 from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, Order, Refused, Server
-from comfykit_jupyter.client.backends.comfyui import jobs
+from comfykit_jupyter.client.backends.comfyui import folders, jobs
 from comfykit_jupyter.client.backends.comfyui.api import Api
 from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
 from comfykit_jupyter.client.backends.comfyui.definitions import DefinitionReader
@@ -37,6 +37,7 @@ from comfykit_jupyter.workflow.progress.records import (
 from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.workflow.values.binding import Upload
 
@@ -269,6 +270,10 @@ class ComfyUI(Backend):
     async def list_models(self, folder: str | None) -> list[str]:
         """See `ComfyKit.models`."""
         return await jobs.list_models(self.api, folder)
+
+    async def find_folders(self) -> Folders | None:
+        """Return where the server's folders are on its machine; None if it doesn't say."""
+        return await folders.find_folders(self.api)
 
     async def has_ended(self, prompt_id: str) -> bool:
         """Return whether there is the record of a job."""

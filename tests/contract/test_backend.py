@@ -160,6 +160,18 @@ def test_failing_node_is_named(place: Place, kit: ComfyKit) -> None:
     assert result.prompt
 
 
+async def test_execute_ignores_what_the_workflow_lacks_and_run_rejects_it(place: Place, kit: ComfyKit) -> None:
+    workflow = place.name_workflow(workflows.picture())
+    result = await kit.execute(workflow, {"width": 24, "index": 1, "heigth": 8})
+    assert (result.status, result.params["width"]) == ("completed", 24), result.msg
+    assert [line.partition(":")[0] for line in result.warnings] == ["index", "heigth"]
+    assert "did you mean 'height'" in result.warnings[1]
+    jobs = place.count_jobs()
+    with pytest.raises(ParameterError, match="no such parameter"):
+        await asyncio.to_thread(kit.run, workflow, width=24, index=1)
+    assert place.count_jobs() == jobs
+
+
 async def test_execute_does_not_raise_for_a_failed_run(place: Place, kit: ComfyKit) -> None:
     result = await kit.execute(place.name_workflow(workflows.failing()))
     assert result.status == "failed"

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { arrangeFields, type Block } from "./controls/formLayout";
+import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
 import { clamp } from "./number";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
@@ -64,7 +64,9 @@ export function Form({ session, uid }: FormProps) {
             {note}
           </p>
         ))}
-        {restored.length > 0 && <p class="ck-note">Restored, not run yet: {restored.join(", ")}</p>}
+        {restored.length > 0 && (
+          <p class="ck-note">Restored, not run yet: {restored.map((name) => findLabel(fields, name)).join(", ")}</p>
+        )}
         {renderBlocks(basic)}
         {advanced.length > 0 && (
           <Advanced count={advanced.length} hasError={advanced.some(({ name }) => name in errors)}>

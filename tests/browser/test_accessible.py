@@ -66,7 +66,7 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
 
     assert page.evaluate(CHECK) == []
     press()  # the image is missing
-    expect(form.get_by_label("image", exact=True)).to_be_focused()
+    expect(form.get_by_label("Image", exact=True)).to_be_focused()
     assert page.evaluate(CHECK) == []
     notebook.run(4)
     press()
@@ -80,9 +80,9 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
     tiles = form.locator(".ck-gallery .ck-open")
     expect(tiles).to_have_count(2)
     tiles.first.hover()
-    form.get_by_label("width", exact=True).fill("999999")
+    form.get_by_label("Width", exact=True).fill("999999")
     assert page.evaluate(CHECK) == []
-    form.get_by_label("width", exact=True).fill("192")
+    form.get_by_label("Width", exact=True).fill("192")
     notebook.run(2)
     press()
     expect(form.get_by_role("progressbar", name="Progress")).to_be_visible()

@@ -37,7 +37,7 @@ def test_typed_prompt_runs_and_its_image_is_in_page_and_python(open_notebook: Op
     )
     notebook.run(0)
     form = notebook.output(0)
-    form.get_by_label("prompt", exact=True).fill("a lighthouse at dusk, ink")
+    form.get_by_label("Prompt", exact=True).fill("a lighthouse at dusk, ink")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("progressbar")).to_be_visible()
     expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
@@ -48,10 +48,10 @@ def test_typed_prompt_runs_and_its_image_is_in_page_and_python(open_notebook: Op
     assert notebook.run(1).strip() == "completed a lighthouse at dusk, ink (256, 256) 12"
 
 
-def test_every_control_is_named_by_its_parameter(open_notebook: Open) -> None:
-    notebook = open_notebook(FORM, "print(*form.values)")
+def test_every_control_is_named_by_its_label(open_notebook: Open) -> None:
+    notebook = open_notebook(FORM, "print(*[field.label for field in form.get_fields()], sep=', ')")
     notebook.run(0)
-    for name in notebook.run(1).split():
+    for name in notebook.run(1).strip().split(", "):
         expect(notebook.output(0).get_by_label(name, exact=True).first).to_be_visible()
 
 
@@ -65,7 +65,7 @@ def test_python_and_the_page_set_the_same_values(open_notebook: Open) -> None:
     notebook.run(0)
     form = notebook.output(0)
     notebook.run(1)
-    steps, seed_field = form.get_by_role("spinbutton", name="steps", exact=True), form.get_by_label("seed", exact=True)
+    steps, seed_field = form.get_by_role("spinbutton", name="Steps", exact=True), form.get_by_label("Seed", exact=True)
     expect(steps).to_have_value("7")
     expect(seed_field).to_have_value(str(seed))
     steps.fill("3*3")
@@ -79,7 +79,7 @@ def test_python_and_the_page_set_the_same_values(open_notebook: Open) -> None:
 def test_wrong_value_is_reported_at_its_field(open_notebook: Open) -> None:
     notebook = open_notebook(FORM)
     notebook.run(0)
-    steps = notebook.output(0).get_by_role("spinbutton", name="steps", exact=True)
+    steps = notebook.output(0).get_by_role("spinbutton", name="Steps", exact=True)
     steps.fill("many")
     steps.press("Enter")
     expect(steps).to_have_attribute("aria-invalid", "true")
@@ -92,7 +92,7 @@ def test_missing_file_gets_the_focus_and_nothing_is_sent(open_notebook: Open) ->
     )
     notebook.run(0)
     form = notebook.output(0)
-    image = form.get_by_label("image", exact=True)
+    image = form.get_by_label("Image", exact=True)
     before = notebook.run(1).split()
     form.get_by_role("button", name="Run", exact=True).click()
     expect(image).to_be_focused()
@@ -114,9 +114,9 @@ def test_run_button_and_stage_stay_in_sight_beside_a_long_form(open_notebook: Op
     notebook.run(0)
     form = notebook.output(0)
     run = form.get_by_role("button", name="Run", exact=True)
-    form.get_by_label("text10", exact=True).scroll_into_view_if_needed()
+    form.get_by_label("Text10", exact=True).scroll_into_view_if_needed()
     expect(run).to_be_in_viewport()
-    form.get_by_label("text33", exact=True).scroll_into_view_if_needed()
+    form.get_by_label("Text33", exact=True).scroll_into_view_if_needed()
     expect(run).to_be_in_viewport()
     expect(form.locator(".ck-stage")).to_be_in_viewport()
 
@@ -125,7 +125,7 @@ def test_run_is_cancelled_from_the_page(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "print(form.status, form.result.error.kind, kit.server().running)")
     notebook.run(0)
     form = notebook.output(0)
-    steps = form.get_by_role("spinbutton", name="steps", exact=True)
+    steps = form.get_by_role("spinbutton", name="Steps", exact=True)
     steps.fill("2000")
     steps.press("Enter")
     form.get_by_role("button", name="Run", exact=True).click()
@@ -140,7 +140,7 @@ def test_reload_during_a_run_stays_live(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "form.cancel()")
     notebook.run(0)
     form = notebook.output(0)
-    steps = form.get_by_role("spinbutton", name="steps", exact=True)
+    steps = form.get_by_role("spinbutton", name="Steps", exact=True)
     steps.fill("3000")
     steps.press("Enter")
     form.get_by_role("button", name="Run", exact=True).click()
@@ -168,7 +168,7 @@ def test_image_is_uploaded_and_used(open_notebook: Open) -> None:
     form.locator("input[type=file]").first.set_input_files(
         {"name": "gradient.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     )
-    expect(form.get_by_label("image", exact=True)).to_have_value("gradient.png")
+    expect(form.get_by_label("Image", exact=True)).to_have_value("gradient.png")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=30_000)
     assert notebook.run(1).strip() == "completed (192, 128) comfykit-"
@@ -224,7 +224,7 @@ def test_two_views_stay_synchronized(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "form")
     notebook.run(0)
     notebook.run(1)
-    first, second = (notebook.output(index).get_by_label("prompt", exact=True) for index in (0, 1))
+    first, second = (notebook.output(index).get_by_label("Prompt", exact=True) for index in (0, 1))
     expect(second).to_be_visible()
     first.fill("one mind")
     expect(second).to_have_value("one mind")

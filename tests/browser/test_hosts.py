@@ -73,7 +73,7 @@ def marimo(sandbox: Sandbox, tmp_path: Path) -> Iterator[str]:
 
 def run_from(form: Page | Locator) -> None:
     """Type a prompt, press Run, and wait for the image."""
-    prompt = form.get_by_label("prompt", exact=True)
+    prompt = form.get_by_label("Prompt", exact=True)
     expect(prompt).to_be_visible(timeout=60_000)
     prompt.fill("a cat by the sea, oil")
     form.get_by_role("button", name="Run", exact=True).first.click()

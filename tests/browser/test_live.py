@@ -100,7 +100,7 @@ def test_values_of_the_last_run_come_back_after_a_restart(open_notebook: Open, p
     notebook = open_notebook(FORM)
     notebook.run(0)
     form = notebook.output(0)
-    form.get_by_label("prompt", exact=True).fill("a hare at night")
+    form.get_by_label("Prompt", exact=True).fill("a hare at night")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(form.get_by_role("status").first).to_contain_text("Done in")
     notebook.save()
@@ -108,14 +108,14 @@ def test_values_of_the_last_run_come_back_after_a_restart(open_notebook: Open, p
     notebook.wait_for_kernel()
     page.evaluate("() => localStorage.clear()")  # as in another browser: the run itself has the values
     notebook.run(0)
-    expect(form.get_by_label("prompt", exact=True)).to_have_value("a hare at night")
-    expect(form.get_by_role("spinbutton", name="steps", exact=True)).to_have_value("4")
+    expect(form.get_by_label("Prompt", exact=True)).to_have_value("a hare at night")
+    expect(form.get_by_role("spinbutton", name="Steps", exact=True)).to_have_value("4")
 
 
 @pytest.mark.own_page
 def test_draft_stays_with_a_renamed_or_moved_notebook(open_notebook: Open, lab: Lab, page: Page) -> None:
     notebook = open_notebook(FORM)
-    prompt = notebook.output(0).get_by_label("prompt", exact=True)
+    prompt = notebook.output(0).get_by_label("Prompt", exact=True)
     notebook.run(0)
     prompt.fill("typed, not run")
     expect(notebook.output(0).get_by_role("button", name="Reset").first).to_be_visible()
@@ -135,6 +135,6 @@ def test_draft_stays_with_a_renamed_or_moved_notebook(open_notebook: Open, lab: 
     notebook.wait_for_kernel()
     another.locator(".jp-InputArea-editor").click()
     page.keyboard.press("Control+Enter")
-    field = another.get_by_label("prompt", exact=True)
+    field = another.get_by_label("Prompt", exact=True)
     expect(field).to_be_visible()
     expect(field).not_to_have_value("typed, not run")

@@ -7,6 +7,7 @@ import { getErrorMessage } from "../session/channel";
 import { isEqual, type Value } from "../session/protocol";
 import { Combobox, type ComboboxProps } from "./combobox";
 import { buildAttributes, type ControlAttributes, type ControlProps, ErrorLine, toText } from "./control";
+import { getLabel } from "./formLayout";
 
 /** Most choices that a native select shows. */
 const MAX_SELECT = 20;
@@ -46,7 +47,7 @@ export function ChoiceControl({ session, field, id, value, error }: ControlProps
     <>
       {!many && <Select {...common} multiple={multiselect} choices={choices ?? []} />}
       {many && !multiselect && <Combobox {...list} />}
-      {many && multiselect && <MultiCombobox {...list} label={field.name} />}
+      {many && multiselect && <MultiCombobox {...list} label={getLabel(field)} />}
       {hasNote && (
         <p class="ck-note" id={`${id}-note`}>
           “{toText(value)}” is not on the server: install it there or choose another

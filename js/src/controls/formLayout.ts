@@ -22,6 +22,12 @@ export function getLabel(field: Field): string {
   return field.label || field.name;
 }
 
+/** Return the words that name a parameter in the form; its name, if it has no field. */
+export function findLabel(fields: readonly Field[], name: string): string {
+  const field = fields.find((each) => each.name === name);
+  return field ? getLabel(field) : name;
+}
+
 /** Arrange fields in blocks. All fields of a heading are in one block, at the place of the first. */
 export function arrangeFields(fields: readonly Field[]): Block[] {
   const blocks: { heading: string; fields: Field[] }[] = [];

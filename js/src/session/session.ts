@@ -203,7 +203,8 @@ export class Session {
   run(): string | undefined {
     const [invalid] = this.invalid;
     if (invalid) {
-      this.showNotice(invalid.join(": "));
+      const label = this.get("fields").find(({ name }) => name === invalid[0])?.label;
+      this.showNotice(`${label || invalid[0]}: ${invalid[1]}`);
       return invalid[0];
     }
     const unset = this.get("fields").find((field) => isNeeded(field) && isUnset(this.values.get(field.name)));

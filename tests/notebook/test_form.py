@@ -269,16 +269,32 @@ def test_result_of_a_form_can_be_read_when_its_run_has_ended(page: Page) -> None
 def test_missing_file_is_reported_at_its_field(page: Page) -> None:
     model = show_form(page, 'kit.form("image_to_image.json", image="no such file.png")')
     page.ask(model, "run")
-    run = wait_for_run(page, model, "failed")
     page.wait(lambda: "image" in model.state["errors"])
     assert "no such file.png" in model.state["errors"]["image"]
-    assert run["items"] == []
+    # Nothing was sent, so no run has failed.
+    page.wait(lambda: model.state["status"] == "idle")
+    assert model.state["runs"] == []
 
 
 def test_missing_required_value_is_reported_at_its_field(page: Page) -> None:
     model = show_form(page, 'kit.form("image_to_image.json")')
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])
+    # Nothing was sent, so no run has failed.
+    page.wait(lambda: model.state["status"] == "idle")
+    assert model.state["runs"] == []
+
+
+def test_file_of_another_kind_is_rejected(page: Page) -> None:
+    model = show_form(page, 'kit.form("image_to_image.json")')
+    for file, error in (("notes.txt", "notes.txt is not an image file"), ("photo.unknown", None)):
+        answer, _ = page.ask(model, "upload", [b"x"], name="image", file=file, size=1, offset=0, upload=file)
+        assert answer.get("error") == error
+
+
+def test_ping_is_answered(page: Page) -> None:
+    model = show_form(page, 'kit.form("picture.json")')
+    assert page.ask(model, "ping")[0].keys() == {"kind", "id"}
 
 
 def test_local_file_that_only_the_workflow_names_is_not_read(page: Page, folder: Path) -> None:

@@ -71,6 +71,32 @@ def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, s
     assert len(again.state["runs"]) == 1
 
 
+def test_after_a_restart_the_cell_has_the_values_of_its_last_run_unless_it_gives_others(
+    first: Page, second: Page
+) -> None:
+    model = first.model(first.run(SHORT, cell_id="values"))
+    first.ask(model, "set", name="height", value=40)
+    first.ask(model, "run")
+    first.wait(lambda: model.state["runs"])
+    first.process.kill()
+    model = second.model(second.run(SHORT, cell_id="values"))
+    second.wait(lambda: model.state["values"]["height"] == 40)
+    assert model.state["values"]["width"] == 24
+
+
+def test_values_of_a_cell_precede_those_of_its_last_run(first: Page, second: Page) -> None:
+    model = first.model(first.run(SHORT, cell_id="code"))
+    first.ask(model, "set", name="height", value=40)
+    first.ask(model, "run")
+    first.wait(lambda: model.state["runs"])
+    first.process.kill()
+    code = 'form = kit.form("picture.json", width=32, height=56)\nform'
+    model = second.model(second.run(code, cell_id="code"))
+    second.wait(lambda: model.state["runs"])
+    second.ask(model, "ping")  # after the values, on the same thread
+    assert (model.state["values"]["width"], model.state["values"]["height"]) == (32, 56)
+
+
 def test_cell_run_again_in_the_same_kernel_shows_its_unfinished_run(first: Page) -> None:
     before = first.model(first.run(LONG, cell_id="long"))
     id_ = first.ask(before, "run")[0]["prompt_id"]

@@ -165,3 +165,19 @@ def test_every_input_of_a_real_server_makes_a_field() -> None:
         workflow = Workflow.parse({"1": {"class_type": class_type, "inputs": {}, "_meta": {"title": title}}})
         for each in workflow.fields(load_definitions()):
             json.dumps(each.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        ("NaN", "the workflow has no number here: enter one"),
+        ("-Infinity", "the workflow has no number here: enter one"),
+        ("7.5", ""),
+    ],
+)
+def test_number_that_json_lacks_is_explained(value: str, note: str) -> None:
+    text = f'{{"1": {{"class_type": "Node", "inputs": {{"x": {value}}}, "_meta": {{"title": "$x"}}}}}}'
+    known = {"Node": NodeDefinition.parse("Node", {"input": {"required": {"x": ["FLOAT", {}]}}})}
+    [field] = Workflow.parse(text).fields(known)
+    assert field.note == note
+    assert (field.default is None) == bool(note)

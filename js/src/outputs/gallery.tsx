@@ -80,7 +80,7 @@ interface UndoProps {
 /** Says that outputs were discarded, and restores them. It has the focus, since their tile is gone. */
 function Undo({ session, run, onClose }: UndoProps) {
   const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     button.current?.focus();
     const timer = setTimeout(onClose, UNDO_TIME);
     return () => clearTimeout(timer);

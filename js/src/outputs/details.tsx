@@ -6,7 +6,7 @@ import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
-import { isVisual, type RunOutput } from "./runs";
+import { findLabel, isVisual, type RunOutput } from "./runs";
 
 /** Names and values, as the rows of a list. */
 export function Rows({ rows }: { rows: readonly (readonly [string, string])[] }) {
@@ -30,7 +30,7 @@ export function Details({ session, output: { run, item }, showName }: DetailsPro
   const thumb = useMedia(session, isVisual(item) && !item.width ? toMediaRef(run, item, "thumb") : null);
   const { width, height } = item.width ? item : thumb;
   const rows: [string, string][] = [
-    ...listChanges(run),
+    ...listChanges(run).map(([name, value]): [string, string] => [findLabel(name, session.get("fields")), value]),
     ["node", item.var ? `${item.node} (${item.var})` : item.node],
     ["size", width ? `${width} × ${height}` : ""],
     ["time", run.seconds === null ? "" : formatDuration(run.seconds)],

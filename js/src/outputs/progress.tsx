@@ -10,7 +10,7 @@ import type { Session } from "../session/session";
 import { BatchLine } from "./batchLine";
 import { canNotify, setWantsNotice, wantsNotice } from "./endNotice";
 import type { Opened } from "./lightbox";
-import { findMainItem, findStagedRun, listFreeSeeds } from "./runs";
+import { findLabel, findMainItem, findStagedRun, listFreeSeeds } from "./runs";
 
 /** Milliseconds between changes of the status, because screen readers read each of them aloud. */
 const STATUS_INTERVAL = 1000;
@@ -130,10 +130,12 @@ function formatStatus(session: Session, status: Status, progress: Partial<Progre
       return formatRunning(progress);
     case "completed": {
       if (progress.unchanged || run?.unchanged) return formatUnchanged(run);
-      const seeds = run ? listFreeSeeds(run, session.get("fields")) : [];
-      return [`Done in ${formatDuration(seconds)}`, ...seeds.map(([name, seed]) => `${name} ${formatSeed(seed)}`)].join(
-        " · ",
-      );
+      const fields = session.get("fields");
+      const seeds = run ? listFreeSeeds(run, fields) : [];
+      return [
+        `Done in ${formatDuration(seconds)}`,
+        ...seeds.map(([name, seed]) => `${findLabel(name, fields)} ${formatSeed(seed)}`),
+      ].join(" · ");
     }
     case "failed":
       return `Failed${after}`;

@@ -40,6 +40,11 @@ function formatInteger(value: unknown): string {
   return `${toInteger(value as WireNumber) ?? value}`;
 }
 
+/** Return the label of a parameter, as the form shows it. */
+export function findLabel(name: string, fields: readonly Field[]): string {
+  return fields.find((field) => field.name === name)?.label || name;
+}
+
 export interface Caption {
   /** The values that differ from the run before it, or from the workflow. */
   differing: [string, string][];
@@ -51,7 +56,11 @@ export function buildCaption(run: Run, previous: Run | undefined, fields: readon
   const known = previous ? listChanges(previous).map(String) : [];
   const isNew = (change: [string, string]) => !known.includes(String(change));
   const differing = listChanges(run).filter(([name]) => !(name in run.seeds));
-  return { differing: differing.filter(isNew), seeds: listFreeSeeds(run, fields).filter(isNew) };
+  const relabel = ([name, value]: [string, string]): [string, string] => [findLabel(name, fields), value];
+  return {
+    differing: differing.filter(isNew).map(relabel),
+    seeds: listFreeSeeds(run, fields).filter(isNew).map(relabel),
+  };
 }
 
 /** Return the index of an output among others, by its run and key. */

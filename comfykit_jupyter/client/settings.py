@@ -315,6 +315,18 @@ class Settings:
 
 
 _connected: Mapping[str, Any] = {}
+_runs: Path | None = None
+
+
+def set_runs(folder: str | Path | None) -> Path | None:
+    """Set the folder that keeps the runs of all kits of this process that name none; None resets it.
+
+    Raises:
+        SettingsError: It can't be used.
+    """
+    global _runs
+    _runs = None if folder is None else _check_runs(folder, "runs")
+    return _runs
 
 
 def set_connected(given: Mapping[str, Any]) -> None:
@@ -344,6 +356,8 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
         name, value = each.name, given.get(each.name)
         if name in connected and (value is None or value is each.default):
             value = connected[name]
+        if value is None and each.name == "runs":
+            value = _runs
         if value in (None, "") and rule.variable is not None:  # an empty variable counts as not set
             name, value = rule.variable, os.environ.get(rule.variable) or None
         if value is not None:

@@ -64,6 +64,7 @@ UPWARDS = {
     ("client/exploring_kit", "explore/rows/runs"),
     ("client/exploring_kit", "explore/sweeps/sweep"),
     ("client/results/exchange", "client/backends/routing"),  # which server a dict of media names
+    ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

@@ -43,7 +43,8 @@ class PointRows:
 
     def get_error(self, index: int) -> str:
         """Return why a point failed; "" if it did not."""
-        return self._engine.errors.get(index, "") or (self._get_row(index).error if self._engine.run_ids[index] else "")
+        entry = self._ledger.read().runs.get(self._engine.run_ids[index])
+        return self._engine.errors.get(index, "") or (entry.error if entry is not None else "")
 
     def __len__(self) -> int:
         return len(self.points)
@@ -82,7 +83,9 @@ class PointRows:
         return self[found[0].index]
 
     def _select(self, *states: State) -> Rows:
-        ids = [run for run, state in zip(self._engine.run_ids, self.states, strict=True) if state in states and run]
+        kept = self._ledger.read().runs
+        pairs = zip(self._engine.run_ids, self.states, strict=True)
+        ids = [run_id for run_id, state in pairs if state in states and run_id in kept]
         return Rows(self._ledger, list(dict.fromkeys(ids)))
 
     @property

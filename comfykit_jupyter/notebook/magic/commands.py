@@ -29,6 +29,12 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     --timeout cancels the run after so many seconds. --dry-run sends nothing: it shows what would be sent,
     as differences from the file. After a kernel restart the same cell attaches to its job if that still waits
     or runs; --new sends a new one.
+%comfykit sweep WORKFLOW NAME=VALUE,VALUE … [-o SWEEP] [--plan] [--sure] [--url URL]
+    Run all combinations of several values: cfg=3,4.5,6 steps=10..30:5 seed=*4 (four seeds). A text is one value;
+    for several give a list: prompt={["a fox", "a cat"]}. Again, the cell runs only what is new.
+    --plan sends nothing: it shows how many points are new, and how long they take. --sure starts a large one.
+%comfykit runs [FOLDER]
+    Keep all runs of this kernel in a folder from now on; without a folder, show those that are kept.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
     Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--all] [--url URL]
@@ -89,6 +95,8 @@ class Command:
 
 COMMANDS: Mapping[str, Command] = {
     "run": Command(workflow=True, values=True, options=("-o", "--timeout", "--url"), flags=("--dry-run", "--new")),
+    "sweep": Command(workflow=True, values=True, options=("-o", "--url"), flags=("--plan", "--sure")),
+    "runs": Command(argument="FOLDER", options=("--url",)),
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
     "params": Command(workflow=True, options=("--url",), flags=("--all",)),
     "connect": Command(argument="URL, or sandbox"),

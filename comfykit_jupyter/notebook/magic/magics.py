@@ -14,7 +14,7 @@ from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
 from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.notebook.magic import tables
+from comfykit_jupyter.notebook.magic import exploring, tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call
 from comfykit_jupyter.workflow.errors import one_line
@@ -59,6 +59,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         self._runner = CellRunner(shell)
         self._commands = {
             "run": self._run,
+            "sweep": self._sweep,
+            "runs": self._show_runs,
             "form": self._show_form,
             "params": self._list_parameters,
             "connect": self._connect,
@@ -131,6 +133,18 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         binding = workflow.bind(values, definitions, expand_choices=kit.expand_choices)
         run = kit.prepare_call(workflow, values, binding, definitions, "%comfykit run … --new")
         return self._runner.show(run, workflow.name, name)
+
+    def _sweep(self, call: Call) -> None:
+        kit = self._get_kit(call)
+        name = _parse_variable(call)
+        workflow, fields, _ = self._load(kit, call)
+        sweep = exploring.start_sweep(kit, call, workflow, fields, self._evaluate)
+        if name is not None:
+            self.shell.user_ns[name] = sweep
+        exploring.run_sweep(sweep, plan_only="--plan" in call.options, sure="--sure" in call.options)
+
+    def _show_runs(self, call: Call) -> None:
+        exploring.show_runs(self._get_kit(call), call)
 
     def _attach(self, call: Call) -> ExecuteResult:
         kit = self._get_kit(call)

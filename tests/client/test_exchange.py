@@ -153,7 +153,7 @@ def test_everything_becomes_json(value: Any) -> None:
 
 def test_methods_of_a_pydantic_model(kit: ComfyKit) -> None:
     result = kit.run(workflows.picture())
-    assert result.model_dump() == result.to_dict()
+    assert result.model_dump() == result.model_dump(mode="json") == result.to_dict()
     assert result.model_dump(include={"status", "images"}) == {"status": "completed", "images": [str(result.image)]}
     assert {"msg", "outputs"}.isdisjoint(result.model_dump(exclude={"outputs"}, exclude_none=True))
     assert json.loads(result.model_dump_json(indent=2)) == result.to_dict()
@@ -172,6 +172,18 @@ def test_field_of_a_pydantic_model(kit: ComfyKit, failed: ExecuteResult) -> None
     assert again.result is not None
     assert (again.result.image, again.results[0].error, again.url) == (result.image, failed.error, str(result.image))
     assert pydantic.TypeAdapter(list[ExecuteResult]).validate_python([result.to_dict()])[0].image == result.image
+
+
+def test_parts_of_a_result_can_be_left_out(kit: ComfyKit) -> None:
+    result = kit.run(workflows.picture())
+    job = Job(result=result)
+    assert job.model_dump(include={"result": {"status", "images"}}) == {
+        "result": {"status": "completed", "images": [str(result.image)]}
+    }
+    assert "prompt" not in job.model_dump(exclude={"result": {"prompt"}})["result"]
+    assert "msg" not in json.loads(job.model_dump_json(exclude_none=True))["result"]
+    adapter = pydantic.TypeAdapter(ExecuteResult)
+    assert json.loads(adapter.dump_json(result, include={"texts"})) == {"texts": []}
 
 
 class Frame(pydantic.BaseModel):
@@ -218,6 +230,10 @@ async def service(kit: ComfyKit) -> AsyncIterator[httpx.AsyncClient]:
     async def untyped() -> Any:
         return await kit.execute_json(workflows.picture())
 
+    @app.get("/short", response_model_include={"status", "images", "msg"}, response_model_exclude_none=True)
+    async def short() -> ExecuteResult:
+        return await kit.execute_json(workflows.picture())
+
     @app.get("/failing")
     async def failing() -> ExecuteResult:
         return await kit.execute_json(workflows.picture(), {"width": Image.new("RGB", (1, 1))})
@@ -256,6 +272,10 @@ async def test_web_service_returns_a_result(path: str, service: httpx.AsyncClien
 async def test_web_service_returns_a_failed_result(path: str, service: httpx.AsyncClient) -> None:
     found = (await service.get(path)).raise_for_status().json()
     assert (found["status"], bool(found["msg"])) == ("failed", True)
+
+
+async def test_web_service_returns_a_part_of_a_result(service: httpx.AsyncClient) -> None:
+    assert (await service.get("/short")).raise_for_status().json().keys() == {"status", "images"}
 
 
 async def test_web_service_returns_a_model_with_a_result_and_describes_it(service: httpx.AsyncClient) -> None:

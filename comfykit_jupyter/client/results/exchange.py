@@ -101,11 +101,17 @@ class Exchangeable:
     # -- as of a pydantic model ----------------------------------------------------------------------------------------
 
     def model_dump(
-        self, *, include: Collection[str] | None = None, exclude: Collection[str] = (), exclude_none: bool = False
+        self,
+        *,
+        mode: str = "python",  # noqa: ARG002 - pydantic's two modes are the same for plain types
+        include: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        exclude_none: bool = False,
     ) -> dict[str, Any]:
         """Return `to_dict()`, or a part of it: `comfykit` has results that are pydantic models.
 
         Args:
+            mode: As in pydantic. The types are those of JSON in any case.
             include: The names to return; None returns all.
             exclude: The names to leave out.
             exclude_none: Whether to leave out what is None.
@@ -113,7 +119,9 @@ class Exchangeable:
         return {
             name: value
             for name, value in self.to_dict().items()
-            if (include is None or name in include) and name not in exclude and not (exclude_none and value is None)
+            if (include is None or name in include)
+            and name not in (exclude or ())
+            and not (exclude_none and value is None)
         }
 
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
@@ -147,8 +155,15 @@ class Exchangeable:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         from pydantic_core import core_schema
 
+        def serialize(result: Exchangeable, serialize_dict: Any) -> Any:
+            return serialize_dict(result.to_dict())
+
+        names = [each.name for each in fields(cast("Any", cls))]
+        attribute = core_schema.typed_dict_field(core_schema.any_schema())
+        as_dict = core_schema.typed_dict_schema(dict.fromkeys(names, attribute))  # leaves out what a caller excludes
         return core_schema.no_info_plain_validator_function(
-            cls.model_validate, serialization=core_schema.plain_serializer_function_ser_schema(cls.to_dict)
+            cls.model_validate,
+            serialization=core_schema.wrap_serializer_function_ser_schema(serialize, schema=as_dict),
         )
 
     @classmethod

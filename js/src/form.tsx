@@ -67,6 +67,7 @@ export function Form({ session, uid }: FormProps) {
         {restored.length > 0 && (
           <p class="ck-note">Restored, not run yet: {restored.map((name) => findLabel(fields, name)).join(", ")}</p>
         )}
+        {isAwaitingFields(session) && <AwaitedFields session={session} />}
         {renderBlocks(basic)}
         {advanced.length > 0 && (
           <Advanced count={advanced.length} hasError={advanced.some(({ name }) => name in errors)}>
@@ -81,6 +82,22 @@ export function Form({ session, uid }: FormProps) {
         <Buttons session={session} uid={uid} />
       </fieldset>
     </form>
+  );
+}
+
+/** Return whether there are no fields because the server does not define the nodes of an editor's file. */
+function isAwaitingFields(session: Session): boolean {
+  return session.get("fields").length === 0 && session.get("server").state === "unreachable";
+}
+
+function AwaitedFields({ session }: { session: Session }) {
+  return (
+    <p class="ck-awaited" role="status">
+      The parameters appear when {session.get("server").address || "the server"} answers.
+      <button type="button" class="ck-button" onClick={() => session.announceView()}>
+        Retry
+      </button>
+    </p>
   );
 }
 
@@ -106,6 +123,7 @@ function Advanced({ count, hasError, children }: AdvancedProps) {
 
 /** Run the form of a view, or move the focus to the field that prevents it. */
 export function runForm(session: Session, root: Element, uid: string): void {
+  if (isAwaitingFields(session)) return;
   const name = session.run();
   if (name !== undefined) focusField(root, `${uid}-${name}`);
 }
@@ -147,7 +165,7 @@ function RunButtons({ session, uid }: FormProps) {
       <button
         type="button"
         class="ck-run"
-        disabled={closed}
+        disabled={closed || isAwaitingFields(session)}
         title="Ctrl+Enter or ⌘+Enter"
         onClick={({ currentTarget }) => runForm(session, currentTarget.closest(".ck-root") ?? currentTarget, uid)}
       >

@@ -213,6 +213,20 @@ describe("the form", () => {
     await vi.waitFor(() => expect(page.model.getSent("upload")).toMatchObject([{ name: "sound" }, { name: "image" }]));
   });
 
+  it("without a server and fields says when they appear, and tries again on request", async () => {
+    const server = { address: "gpu-box:8188", state: "unreachable" } as const;
+    const el = await page.start({ server, fields: [] });
+    expect(el.querySelector(".ck-awaited")?.textContent).toContain("The parameters appear when gpu-box:8188 answers.");
+    expect(findButton(el, "Run")?.disabled).toBe(true);
+    const before = page.model.getSent("hello").length;
+    findButton(el, "Retry")?.click();
+    expect(page.model.getSent("hello")).toHaveLength(before + 1);
+    page.model.setTraits({ server: { ...server, state: "ready" }, fields: [makeField("steps", "integer")] });
+    await settle();
+    expect(el.querySelector(".ck-awaited")).toBeNull();
+    expect(findButton(el, "Run")?.disabled).toBe(false);
+  });
+
   it("says where the workflow has no number, and asks for one before a run", async () => {
     const note = "the workflow has no number here: enter one";
     const el = await page.start({ fields: [makeField("cfg", "number", { note })] });

@@ -306,7 +306,9 @@ function Thumbnail({ session, run, item, alt, onOpen }: TileProps) {
         <img src={url} alt={alt} draggable={false} />
       ) : (
         // A video without a thumbnail is still playable: its name is shown instead of an error.
-        <span class="ck-note">{error && (item.kind === "video" ? item.name : error)}</span>
+        <span class="ck-note">
+          {error ? (item.kind === "video" ? item.name : error) : session.channel.busy && "Kernel busy"}
+        </span>
       )}
       {item.kind === "video" && (
         <span class="ck-badge">

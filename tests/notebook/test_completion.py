@@ -15,25 +15,25 @@ from .kernels import Page
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("%comfykit ru", ["%comfykit run"]),
+        ("%comfykit ru", ["%comfykit run", "%comfykit runs"]),
         (
             "%comfykit ",
             [f"%comfykit {name}" for name in sorted(COMMANDS)],
         ),
-        ("result = %comfykit ru", ["result = %comfykit run"]),
+        ("result = %comfykit ru", ["result = %comfykit run", "result = %comfykit runs"]),
         ("%comfykit run pic", ["%comfykit run picture.json"]),
         ("%comfykit run ./pic", ["%comfykit run ./picture.json"]),
         ("%comfykit run picture.json wi", ["%comfykit run picture.json width="]),
         ("%comfykit run picture.json width=3 wi", []),
         (
             "%comfykit run picture.json --",
-            [f"%comfykit run picture.json --{option}" for option in ("dry-run", "timeout", "url")],
+            [f"%comfykit run picture.json --{option}" for option in ("dry-run", "new", "timeout", "url")],
         ),
         ("%comfykit run picture.json --dry-run --t", ["%comfykit run picture.json --dry-run --timeout"]),
         ("%comfykit history -", ["%comfykit history --url"]),
         (
             "%%comfykit run picture.json -",
-            [f"%%comfykit run picture.json -{o}" for o in ("-dry-run", "-timeout", "-url", "o")],
+            [f"%%comfykit run picture.json -{o}" for o in ("-dry-run", "-new", "-timeout", "-url", "o")],
         ),
         ("%%comfykit run picture.json\nwi", ["%%comfykit run picture.json\nwidth: "]),
         (

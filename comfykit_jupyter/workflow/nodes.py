@@ -366,6 +366,17 @@ def find_reachable(prompt: Mapping[str, Any], definitions: Definitions | None = 
     return frozenset(seen)
 
 
+def find_likely_output_nodes(prompt: Mapping[str, Any], definitions: Definitions) -> set[str]:
+    """Return the IDs of the output nodes, and of nodes without a definition whose outputs no other node uses.
+
+    >>> find_likely_output_nodes({"1": {"class_type": "New", "inputs": {}}}, {})
+    {'1'}
+    """
+    used = {source for node in prompt.values() for source in find_sources(node)}
+    ends = {id_ for id_, node in prompt.items() if id_ not in used and node["class_type"] not in definitions}
+    return ends.union(find_output_nodes(prompt, definitions))
+
+
 def find_output_nodes(prompt: Mapping[str, Any], definitions: Definitions) -> list[str]:
     """Return the IDs of the output nodes of a prompt."""
     known = {id_: definitions.get(node["class_type"]) for id_, node in prompt.items()}

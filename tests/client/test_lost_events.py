@@ -27,6 +27,15 @@ async def test_outputs_that_the_socket_lost_are_read_from_the_history(proxy: Pro
     assert (result.status, len(result.images), result.warnings) == ("completed", 1, [])
 
 
+async def test_outputs_of_a_node_that_the_server_can_not_describe_are_read_as_well(
+    proxy: Proxy, make_kit: MakeKit
+) -> None:
+    """Whether it is an output node is not known, but nothing uses what it gives."""
+    proxy.answer = lambda request: web.json_response([]) if request.path == "/object_info/TestShow" else None
+    result = await execute(proxy, make_kit, workflows.showing({"text": ["a"]}))
+    assert (result.status, result.texts, result.warnings) == ("completed", ["a"], [])
+
+
 @pytest.mark.parametrize("executor", ["http", "websocket"])
 async def test_output_node_may_give_nothing(executor: Any, proxy: Proxy, make_kit: MakeKit) -> None:
     result = await make_kit(proxy.url, executor_type=executor).execute(workflows.showing({}))

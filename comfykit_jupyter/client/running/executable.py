@@ -23,7 +23,7 @@ from comfykit_jupyter.client.running.refusal import format_node_errors, to_refus
 from comfykit_jupyter.client.running.submission import Submission
 from comfykit_jupyter.client.transport.deadline import share_patience
 from comfykit_jupyter.workflow.errors import strip_traceback
-from comfykit_jupyter.workflow.nodes import find_output_nodes
+from comfykit_jupyter.workflow.nodes import find_likely_output_nodes
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 from comfykit_jupyter.workflow.progress.records import Times, read_times
 from comfykit_jupyter.workflow.values.binding import Binding
@@ -341,7 +341,7 @@ class ExecutableRun(ObservableRun):
         """Return whether an output node of a completed run gave nothing: its message may have been lost."""
         if state.status != "completed" or self._submission is None or self._binding is None:
             return False
-        return not state.outputs.keys() >= {*find_output_nodes(self._binding.prompt, self._submission.known)}
+        return not state.outputs.keys() >= find_likely_output_nodes(self._binding.prompt, self._submission.known)
 
     def _end_as_reported(self) -> bool:
         """End the run as its events said. A cloud's outputs are in its record only."""

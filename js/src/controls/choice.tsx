@@ -119,6 +119,7 @@ function Select({ choices, value, missing, multiple, attributes, onChoose }: Sel
     <select
       multiple={multiple}
       class={`ck-input ${multiple ? "ck-multiple" : "ck-select"}${missing ? " ck-missing" : ""}`}
+      title={multiple ? undefined : toText(value)}
       size={multiple ? Math.min(MAX_ROWS, Math.max(MIN_ROWS, choices.length)) : 1}
       onChange={(event) => {
         const texts = Array.from(event.currentTarget.selectedOptions, (option) => option.value);

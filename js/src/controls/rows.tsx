@@ -3,7 +3,7 @@
 import { useRef } from "preact/hooks";
 import { formatValue } from "../format";
 import { IconButton, ResetIcon, SwapIcon } from "../icons";
-import { type Field, isEqual, type Value } from "../session/protocol";
+import { type Field, isEqual, isMediaKind, type Value } from "../session/protocol";
 import type { Session } from "../session/session";
 import { findAspect, listAspects, resize } from "./aspect";
 import { type Block, getLabel, isSize, type Line } from "./formLayout";
@@ -167,7 +167,7 @@ function readCell(session: Session, uid: string, field: Field): Cell {
 
 /** Return whether the control needs the whole width: then its label stands above it. */
 function isTall({ kind }: Field): boolean {
-  return kind === "multiline";
+  return kind === "multiline" || isMediaKind(kind);
 }
 
 /** Describe a field in a tooltip: its name in Python, its node, the server's help and its address. */

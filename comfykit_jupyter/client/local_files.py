@@ -21,6 +21,9 @@ MAX_MEDIA_BYTES = 2 * 1024 * 1024 * 1024
 _folder_lock = threading.Lock()
 _folder: Path | None = None
 
+_SERVER_FOLDER = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:)?[/\\](?:[^\s'\"/\\:*?<>|]{1,255}[/\\]){1,64}(?=[\w.-])")
+"""The folder of an absolute path, in a text that may have quotes and URLs."""
+
 
 def get_local_folder() -> Path:
     """Return the folder of this process's local copies; it is removed when the process ends."""
@@ -45,6 +48,11 @@ def strip_folders(text: str) -> str:
     if _folder is None or str(_folder) not in text:
         return text
     return re.sub(re.escape(str(_folder)) + r"[/\\](?:[\w.-]+[/\\])*", "", text)
+
+
+def strip_server_folders(text: str) -> str:
+    """Return a server's message without the folders of its paths: the name of a file says enough. URLs are kept."""
+    return _SERVER_FOLDER.sub("", text)
 
 
 def compute_digest(source: Path | bytes) -> tuple[str, int]:

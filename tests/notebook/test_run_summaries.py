@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.client.local_files import strip_server_folders
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.notebook.widget.run_summaries import TRAIT_BYTES, RunSummaries
@@ -104,3 +105,16 @@ def test_newest_failure_keeps_its_traceback() -> None:
         trait = summaries.add(f"run{number}", make_result(0, trace=8_000))
     assert len(trait[0]["error"]["traceback"]) == 8_000
     assert count_bytes(trait) <= TRAIT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("cannot identify image file '/home/u/ComfyUI/input/notes.txt'", "cannot identify image file 'notes.txt'"),
+        ("No such file: 'C:\\ComfyUI\\models\\x.pt'", "No such file: 'x.pt'"),
+        ("see https://host.example/docs/models.html", "see https://host.example/docs/models.html"),
+        ("1/2 of sd/xl.safetensors, a / b", "1/2 of sd/xl.safetensors, a / b"),
+    ],
+)
+def test_message_of_a_server_shows_no_folders(message: str, shown: str) -> None:
+    assert strip_server_folders(message) == shown

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
 from comfykit_jupyter.client.results.wording import format_failure, format_value
@@ -31,6 +31,8 @@ MESSAGE_LENGTH = 2_000
 """Characters of an error's message."""
 TRACEBACK_LENGTH = 8_000
 """Characters of a traceback."""
+_FROM_SERVER = ("node_error", "refused")
+"""The kinds of errors whose message is the server's."""
 RECENT_RUNS = 20
 """Runs whose values are not cut further."""
 OLD_VALUE_LENGTH = 40
@@ -183,9 +185,10 @@ def _summarize_error(result: ExecuteResult) -> dict[str, Any] | None:
     error = result.error
     if error is None:
         return None
+    message = strip_folders(error.message or format_failure(result))
     return {
         "kind": error.kind,
-        "message": _cut(strip_folders(error.message or format_failure(result)), MESSAGE_LENGTH),
+        "message": _cut(strip_server_folders(message) if error.kind in _FROM_SERVER else message, MESSAGE_LENGTH),
         "hint": find_hint(error),
         "node_title": _cut(error.node_title, VALUE_LENGTH),
         "node_id": _cut(error.node_id, VALUE_LENGTH),

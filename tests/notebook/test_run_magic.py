@@ -116,6 +116,7 @@ def test_run_that_fails_binds_its_result_and_fails_the_cell_with_one_line(page: 
     assert page.value("poor.status") == "'failed'"
     (bundle,) = cell.bundles
     assert "failed" in bundle["text/html"]
+    assert page.value("poor.error.message[:20]").strip("'\"") not in bundle["text/html"]  # the error says it
     assert WIDGET not in bundle
 
 

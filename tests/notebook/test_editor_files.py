@@ -12,6 +12,7 @@ from comfykit_jupyter.sandbox import Sandbox
 from tests.ports import find_free_port
 
 from .kernels import Page, kernel
+from .test_form import show_form
 
 EDITOR: dict[str, Any] = {
     "nodes": [
@@ -45,6 +46,15 @@ def test_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Page
     cell = page.run("%comfykit run editor.json EmptyImage.width=32 1.height=24 -o made")
     assert cell.status == "ok", cell.error
     assert page.value("made.image.pil().size") == "(32, 24)"
+
+
+def test_empty_stage_shows_the_image_that_the_workflow_came_in(page: Page) -> None:
+    page.run("kit.run('picture.json', width=24).image.save('carries.png')")
+    model = show_form(page, "kit.form('carries.png')")
+    assert model.state["has_origin"] is True
+    answer, (data,) = page.ask(model, "media", run="workflow", key="", size="full", offset=0)
+    assert (answer["mime"], data[:4]) == ("image/png", b"\x89PNG")
+    assert show_form(page, "kit.form('picture.json')").state["has_origin"] is False
 
 
 def test_image_that_carries_its_workflow_runs_and_makes_a_form(page: Page) -> None:

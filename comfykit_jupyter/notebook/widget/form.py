@@ -57,6 +57,7 @@ class FormView(RunView):
             title=parameters.workflow.name,
             fields=parameters.build_trait(),
             notes=parameters.list_notes(),
+            has_origin=parameters.find_origin() is not None,
             storage=parameters.get_storage_name(),
             **traits,
         )
@@ -206,7 +207,12 @@ class FormView(RunView):
         return {"received": received, "value": str(path)}, ()
 
     def find_file(self, run: str, key: str) -> tuple[Path, str]:
-        """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values."""
+        """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values.
+
+        The run `workflow` means the image that carries the workflow.
+        """
+        if run == "workflow" and (origin := self._parameters.find_origin()) is not None:
+            return origin
         if run != "input":
             return super().find_file(run, key)
         field, value = self._parameters.find_field(key), self._get_values().get(key)

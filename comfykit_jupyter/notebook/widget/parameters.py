@@ -7,11 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
+from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
 from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
+from comfykit_jupyter.workflow.media_kinds import find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -118,6 +121,15 @@ class FormParameters:
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""
         return build_fields_trait(self.fields.values())
+
+    def find_origin(self) -> tuple[Path, str] | None:
+        """Return the local image that carries the workflow, and its MIME type; None if it came in another way."""
+        source = self.source.local if isinstance(self.source, Media) else self.source
+        if not isinstance(source, (str, Path)):
+            return None
+        kind, found = find_format(Path(source).name)
+        path = Path(source).expanduser()
+        return (path, found.mime) if kind == "image" and path.is_file() else None
 
     def get_storage_name(self) -> str:
         """Return the trait `storage`, from the names of the workflow and its parameters."""

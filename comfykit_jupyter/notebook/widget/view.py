@@ -73,6 +73,7 @@ class RunView(anywidget.AnyWidget):
         runs: The summaries of ended runs, newest first.
         waiting: The runs that wait behind the one on the stage, and the paused ones.
         batch: How many runs have ended, and how many there are, until nothing is left to run.
+        has_origin: Whether the workflow came in an image, which the empty stage shows.
         storage: The name of the form's drafts in the browser: the same for every form of the same workflow.
         result: The `ExecuteResult` of the run that ended last. It is not sent to the page.
         lock: Held while traits change.
@@ -96,6 +97,7 @@ class RunView(anywidget.AnyWidget):
     runs: Any = traitlets.List().tag(sync=True)
     waiting: Any = traitlets.List().tag(sync=True)
     batch: Any = traitlets.Dict().tag(sync=True)
+    has_origin = traitlets.Bool(False).tag(sync=True)
     storage = traitlets.Unicode("").tag(sync=True)
     result: Any = LatestResult()
 

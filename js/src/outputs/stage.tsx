@@ -4,7 +4,7 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { formatAltText } from "../format";
 import { clamp } from "../number";
 import { useMedia, useTopics } from "../session/hooks";
-import { toMediaRef } from "../session/media";
+import { type MediaRef, toMediaRef } from "../session/media";
 import type { Frame } from "../session/preview";
 import type { Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -72,7 +72,7 @@ function StageContent({ session, onOpen }: StageProps) {
     );
   }
   if (output) return <OutputStage {...{ session, output, isCurrent, style, onOpen }} thumbUrl={thumb.url} />;
-  return session.active ? <div class="ck-stage" style={style} /> : <EmptyStage />;
+  return session.active ? <div class="ck-stage" style={style} /> : <EmptyStage session={session} />;
 }
 
 interface OutputStageProps extends StageProps {
@@ -120,7 +120,19 @@ function findPreview(session: Session, hasOutput: boolean): Frame | null {
   return session.active || wasCancelled ? session.preview.frame : null;
 }
 
-function EmptyStage() {
+/** The image that the workflow came in. */
+const ORIGIN: MediaRef = { run: "workflow", key: "", size: "full" };
+
+/** The stage before the first run: small, or with the image that the workflow came in. */
+function EmptyStage({ session }: { session: Session }) {
+  const origin = useMedia(session, session.get("has_origin") ? ORIGIN : null);
+  if (origin.url) {
+    return (
+      <div class="ck-stage ck-origin" title="The image that this workflow came in">
+        <img class="ck-fit" src={origin.url} alt="What this workflow came in" />
+      </div>
+    );
+  }
   const modifier = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
   return <div class="ck-stage ck-empty">{`No output yet. Press ${modifier}+Enter to run.`}</div>;
 }

@@ -153,6 +153,8 @@ export interface Traits {
   runs: Run[];
   waiting: Waiting[];
   batch: Partial<Batch>;
+  /** Whether the workflow came in an image. */
+  has_origin: boolean;
   /** The key of the form in the browser's storage. */
   storage: string;
 }

@@ -33,6 +33,7 @@ const DEFAULT_TRAITS: Traits = {
   runs: [],
   waiting: [],
   batch: {},
+  has_origin: false,
   storage: "",
 };
 

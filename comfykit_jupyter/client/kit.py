@@ -218,9 +218,24 @@ class ComfyKit(ExploringKit):
         run.check()
         return self._resume(run).start()
 
-    def submit_as(self, id: str, workflow: Any, values: Mapping[str, Any]) -> Run:  # noqa: A002 - as in Run
-        """Start a run under an ID of the caller's, which must be new: the server would run it twice."""
-        return self._prepare(workflow, dict(values), id=id).start()
+    def submit_as(
+        self,
+        id: str,  # noqa: A002 - as in Run
+        workflow: Any,
+        values: Mapping[str, Any],
+        *,
+        is_call: bool = False,
+    ) -> Run:
+        """Start a run under an ID of the caller's, which must be new: the server would run it twice.
+
+        Args:
+            id: The ID.
+            workflow: As for `run`.
+            values: Values by parameter name.
+            is_call: Whether a cell calls, so that the run may be attached to an earlier job, with another ID.
+        """
+        run = self._prepare(workflow, dict(values), id=id, cell=find_cell() if is_call else None)
+        return self._resume(run).start()
 
     def attach(self, prompt_id: str | int) -> Run:
         """Find a job that was started elsewhere, or before the kernel restarted, and watch it to its end.

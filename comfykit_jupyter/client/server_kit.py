@@ -10,7 +10,7 @@ from comfykit_jupyter.client.backends.base import Server
 from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.inputs.media import upload
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.running.resumed import find_resumed_jobs
+from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
@@ -62,9 +62,11 @@ class ServerKit(BaseKit):
         Example:
             waiting = [job for job in kit.queue() if job.owner == "user"]
         """
-        resumed = find_resumed_jobs()  # an earlier kernel sent them, and this one is attached to them
         jobs = loop.call(self._find_backend().list_queue())
-        return [replace(job, owner="kernel") if job.prompt_id in resumed else job for job in jobs]
+        followed = {run.prompt_id for run in find_unfinished_runs()}  # also those that an earlier kernel sent
+        return [
+            replace(job, owner="kernel") if job.owner == "user" and job.prompt_id in followed else job for job in jobs
+        ]
 
     def history(self, limit: int = 10) -> list[Job]:
         """Return the jobs of the server that have ended, newest first.

@@ -233,3 +233,23 @@ def test_execute_and_cells_without_an_id_always_send(start: Start, record: Recor
     cell = second.run(f"import asyncio\n{code}", cell_id="a")
     record.wait_for(lambda: record.count() == 2)
     assert find_line(cell) == ""
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one cell", "in two cells"])
+def test_run_of_a_form_in_a_cell_is_attached_and_shown_once(start: Start, record: Record, together: bool) -> None:
+    form, run = f"form = kit.form('text_to_image.json', {LONG})", "run = form.run()"
+    cells = {"form": f"{form}\n{run}\nform"} if together else {"form": f"{form}\nform", "run": run}
+    first = start()
+    for name, code in cells.items():
+        first.run(code, cell_id=name)
+    record.wait_for(lambda: record.count() == 1)
+    second = restart(first, start)
+    made = [second.run(code, cell_id=name) for name, code in cells.items()]
+    assert "".join(map(find_line, made)).startswith("Attached to job")
+    model = second.model(made[0])
+    second.wait(lambda: model.state["status"] == "running")
+    assert second.value("run.prompt_id") == repr(record.list_ids()[0])
+    assert (record.count(), model.state["waiting"]) == (1, [])
+    second.run("run.cancel()")
+    second.wait(lambda: model.state["status"] == "cancelled")
+    assert len(model.state["runs"]) == 1

@@ -25,8 +25,8 @@ class Job:
         prompt_id: What `kit.attach` accepts.
         status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
         values: The values of its parameters and its seeds, as far as the titles of its prompt name parameters.
-        owner: Who sent it: `kernel` is this kernel, `user` another kernel or script of this user on this machine, and
-            `other` anybody else or another program, such as ComfyUI's page.
+        owner: Whose it is. `kernel`: this kernel sent it, or this user, and it is attached here. `user`: another kernel
+            or script of this user on this machine sent it. `other`: anybody else, or a program such as ComfyUI's page.
         nodes: The number of nodes in its prompt.
         files: The number of files that it has made.
         began: When it began, in seconds since 1970, by the server's clock.

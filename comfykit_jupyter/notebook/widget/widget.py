@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 MAX_RUNS_AT_ONCE = 100
 """Runs that one message of the page may start."""
+FINDING_TIMEOUT = 5.0
+"""Seconds that a call waits until the form has found its earlier runs."""
 
 
 class WorkflowWidget(FormView):
@@ -92,8 +95,11 @@ class WorkflowWidget(FormView):
         for run in find_unfinished_runs():
             if run.id.endswith(self._cell_id):  # a run of the form that this cell made before
                 self.show(run)
+        self._attached: set[str] = set()
+        """The prompt IDs of jobs that the form was attached to."""
+        self._finding: Future[None] | None = None
         if server.reachable:
-            run_in_background(self._attach_earlier_runs)
+            self._finding = run_in_background(self._attach_earlier_runs)
         else:
             self._watch.start()
 
@@ -118,6 +124,8 @@ class WorkflowWidget(FormView):
     def run(self) -> Run:
         """Run the workflow with the values of the form, as the Run button does.
 
+        After a kernel restart the same call in the same cell is attached to its job, as `kit.submit` is.
+
         Returns:
             The run, at once. `run.result()` waits for it, and raises the errors of values and of the run; the form
             shows them too.
@@ -125,7 +133,9 @@ class WorkflowWidget(FormView):
         Example:
             result = form.run().result()
         """
-        return self._submit({})
+        if self._finding is not None:
+            wait([self._finding], FINDING_TIMEOUT)  # else both could show the same job
+        return self._submit({}, is_call=True)
 
     def attach(self, prompt_id: str) -> Run:
         """Show a run that was started elsewhere, or before the kernel restarted.
@@ -145,6 +155,7 @@ class WorkflowWidget(FormView):
             form.attach("1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed")
         """
         run = self._kit.attach(prompt_id)
+        self._attached.add(run.id)
         run.subscribe(done=self._compare)
         self.show(run)
         return run
@@ -167,11 +178,14 @@ class WorkflowWidget(FormView):
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def _submit(self, seeds: Mapping[str, Any]) -> Run:
-        return self._submit_values({**self._find_changed_values(), **seeds}, seeds)
+    def _submit(self, seeds: Mapping[str, Any], *, is_call: bool = False) -> Run:
+        return self._submit_values({**self._find_changed_values(), **seeds}, seeds, is_call=is_call)
 
-    def _submit_values(self, values: Mapping[str, Any], seeds: Mapping[str, Any]) -> Run:
-        run = self._kit.submit_as(create_run_id(self._cell_id), self._parameters.workflow, values)
+    def _submit_values(self, values: Mapping[str, Any], seeds: Mapping[str, Any], *, is_call: bool = False) -> Run:
+        id_ = create_run_id(self._cell_id)
+        run = self._kit.submit_as(id_, self._parameters.workflow, values, is_call=is_call)
+        if run.id in self._attached:
+            return run  # the form shows this job already
         label = " · ".join(
             f"random {name}" if value == RANDOM else f"{name} {format_value(value)}"
             for name, value in {**seeds, **values}.items()

@@ -260,7 +260,10 @@ async def test_job_that_arrives_after_its_caller_left_is_cancelled(
     jobs.expect()
 
 
-def test_job_lost_by_a_server_restart_is_reported(make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path) -> None:
+def test_job_lost_by_a_server_restart_is_reported(
+    make_kit: MakeKit, gate: tuple[str, Gate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_AGAIN", 0.1)
     name, node_gate = gate
     port = find_free_port()
     first = Sandbox(port=port, folder=tmp_path).start()

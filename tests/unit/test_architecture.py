@@ -95,6 +95,7 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).with_suffix("").as_posix()
 
 
+@cache
 def read_imports(file: Path) -> set[str]:
     """Return the full names of everything a file imports, including inside functions and for types only."""
     module = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")

@@ -240,21 +240,20 @@ def test_mark_holds_no_name_and_is_not_in_saved_files(
 def test_queue_says_whose_jobs_it_has(
     kit: ComfyKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate], sandbox: Sandbox, jobs: Jobs
 ) -> None:
+    mine = post(sandbox, graph, {marks.KEY: marks.create_mark().to_json()})
     resumed = submit_and_restart(kit, notebook, graph, width=24)
-    mine = kit.options(raise_on_error=False).submit(graph, width=25)
-    wait_until_delivered(mine)
-    notebook.restart()
     new = kit.submit(graph, width=26)
-    wait_until_delivered(new)
     again = kit.submit(graph, width=24)
+    wait_until_delivered(new)
     theirs = post(sandbox, graph, {marks.KEY: {"user": "0" * 16, "kernel": marks.kernel}})
     page = jobs.post(graph)
+    attached = kit.attach(theirs)
+    assert notebook.reports == [resumed.prompt_id] == [again.prompt_id]
     owners = {job.prompt_id: job.owner for job in kit.queue()}
-    assert [owners[id_] for id_ in (resumed.prompt_id, mine.prompt_id, new.prompt_id, theirs, page)] == [
-        "kernel", "user", "kernel", "other", "other"
-    ]  # fmt: skip
+    asked = (mine, resumed.prompt_id, new.prompt_id, theirs, page)
+    assert [owners[id_] for id_ in asked] == ["user", "kernel", "kernel", "other", "other"]
     gate[1].open()
-    for run in (resumed, mine, new, again):
+    for run in (resumed, new, again, attached):
         run.result()
 
 

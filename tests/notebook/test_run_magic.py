@@ -260,3 +260,16 @@ def test_help_names_every_command(page: Page) -> None:
     for line in ("%comfykit?", "%%comfykit?"):
         (page_,) = (page.run(line).reply or {})["payload"]
         assert all(f"%comfykit {name}" in page_["data"]["text/plain"] for name in COMMANDS)
+
+
+def test_choices_in_a_text_are_drawn_for_each_run_of_a_magic_and_a_form(page: Page) -> None:
+    size = "width=64, height=64, steps=1"
+    page.run(f'%comfykit run text_to_image.json prompt="a {{red|blue}} fox" {size.replace(",", "")} -o drawn')
+    page.run(f'form = kit.form("text_to_image.json", prompt="a {{red|blue}} fox", {size})')
+    page.run("again = form.run().result()\nplain = kit.options(expand_choices=False)")
+    for name in ("drawn", "again"):
+        assert page.value(f"{name}.params['prompt'] in ('a red fox', 'a blue fox')") == "True"
+        assert page.value(f"{name}.prompt['6']['inputs']['text'] == {name}.params['prompt']") == "True"
+    assert page.value("form.values['prompt']") == "'a {red|blue} fox'"
+    page.run(f'form = plain.form("text_to_image.json", prompt="a {{red|blue}} fox", {size})')
+    assert page.value("form.run().result().params['prompt']") == "'a {red|blue} fox'"

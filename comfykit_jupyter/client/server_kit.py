@@ -125,6 +125,15 @@ class ServerKit(BaseKit):
         """
         return loop.call(upload(self._find_backend(workflow), file))
 
+    def spell_file(self, text: str, workflow: Any = None) -> str:
+        """Return how a file of the server is given as a value without the server's address; other text unchanged.
+
+        Args:
+            text: Its address, or a name.
+            workflow: As for `server`.
+        """
+        return self._find_backend(workflow).spell_file(text)
+
     def definitions(self, workflow: Workflow) -> Definitions:
         """Return what the server says about the node classes of a workflow.
 

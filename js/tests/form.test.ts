@@ -169,7 +169,7 @@ describe("the form", () => {
     const evil = '<img src=x onerror="globalThis.hacked=1">';
     const el = await page.start({
       title: evil,
-      server: { address: evil, state: "unreachable", message: evil },
+      server: { state: "unreachable", version: evil },
       fields: [makeField("prompt", "multiline", { default: evil, tooltip: evil })],
       errors: { prompt: evil },
       status: "failed",
@@ -191,6 +191,8 @@ describe("the form", () => {
         }),
       ],
     });
+    page.model.sendToPage({ kind: "server", address: evil, message: evil });
+    await settle();
     expect(el.querySelector('img[src="x"]')).toBeNull();
     expect(el.textContent).toContain(evil);
   });

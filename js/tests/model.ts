@@ -136,7 +136,6 @@ export function makeRun(id: string, more: Partial<Run> = {}): Run {
     error: null,
     items: [],
     workflow: "w.json",
-    server: "127.0.0.1:8188",
     ...more,
   };
 }

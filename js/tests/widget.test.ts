@@ -229,3 +229,19 @@ describe("the views of a model", () => {
     expect(model.listenerCount).toBe(0);
   });
 });
+
+describe("the title line", () => {
+  it("has the server's address only from a message, and keeps it when the state changes", async () => {
+    const el = await page.start({ title: "portrait", server: { state: "ready", version: "0.3.64" } });
+    const line = el.querySelector(".ck-title");
+    expect(line?.textContent).toBe("portrait");
+    page.model.sendToPage({ kind: "server", address: "gpu-box:8188", message: "ComfyUI 0.3.64" });
+    await settle();
+    expect(line?.textContent).toContain("gpu-box:8188");
+    page.model.setTraits({ server: { state: "unreachable", version: null } });
+    page.model.sendToPage({ kind: "server", address: "gpu-box:8188", message: "no ComfyUI server there" });
+    await settle();
+    expect(line?.textContent).toContain("no ComfyUI server there");
+    expect(JSON.stringify(page.model.get("server"))).not.toContain("gpu-box");
+  });
+});

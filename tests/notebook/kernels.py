@@ -82,6 +82,13 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
     closed: bool = False
 
+    @property
+    def server(self) -> dict[str, Any]:
+        """What the title line shows of the server: the trait, and the last message."""
+        sent = [content for content, _ in self.messages if content.get("kind") == "server"]
+        trait: dict[str, Any] = self.state["server"]
+        return trait | (sent[-1] if sent else {})
+
 
 class Page:
     """A notebook's page: it sends cells and messages, keeps outputs and models, and updates displays by ID."""

@@ -53,7 +53,7 @@ def test_form_has_the_fields_of_the_graph_and_shows_the_account(page: Page, clou
     kinds = [fields[name]["kind"] for name in ("seed", "steps", "prompt")]
     assert kinds == ["seed", "integer", "multiline"]
     assert (model.state["values"]["steps"], model.state["values"]["seed"]) == (12, str(2**64 - 3))
-    server = model.state["server"]
+    server = model.server
     assert (server["address"], server["state"]) == (cloud.url.partition("://")[2], "ready")
     assert server["message"] == "RunningHub, 177814 coins"
 

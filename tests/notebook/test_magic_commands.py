@@ -72,7 +72,7 @@ def test_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page) 
     before = page.value("len(kit.history(1000)), len(kit.queue())")
     (bundle,) = page.run("%comfykit run picture.json width=32 height=48 --dry-run").bundles
     title, head, *changes = split_rows(bundle["text/plain"])
-    assert "nothing was sent: picture would go to http://" in title[0]
+    assert "nothing was sent: picture would go to the server" in title[0]
     assert "with 1 input changed" in title[0]
     assert head == ["node", "input", "in the file", "would be sent"]
     assert changes == [["Canvas", "width", "64", "32"]]

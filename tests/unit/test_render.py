@@ -335,7 +335,7 @@ def test_single_image_is_large_and_short_video_plays_inline(tmp_path: Path) -> N
     assert tag == "video"
     assert str(video["src"]).startswith("data:video/mp4;base64,")
     assert parse_tags(render.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
-    assert render.build_media_bundle(cat)["text/plain"] == repr(str(cat))
+    assert render.build_media_bundle(cat)["text/plain"] == "<Media image cat.png>"
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "JPEG"])

@@ -183,6 +183,11 @@ class Media(str):
             raise ComfyKitError(f"{self.name} can't be read as an image: {error}") from None
         return image
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - what IPython calls
+        from comfykit_jupyter.client.results.wording import format_media
+
+        printer.text(format_media(self))  # not its address: a notebook keeps what a cell shows, also of a list
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.client.results.render import build_media_bundle
 

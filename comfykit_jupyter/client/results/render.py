@@ -29,8 +29,10 @@ from comfykit_jupyter.client.results.wording import (
     format_failure,
     format_headline,
     format_label,
+    format_media,
     format_result,
     format_wait,
+    format_warnings,
     shorten,
     strip_controls,
 )
@@ -106,7 +108,7 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: b
 
 def build_media_bundle(media: Media) -> dict[str, Any]:
     """Build what a cell shows of one output: the output itself if it can be fetched, else its name."""
-    bundle: dict[str, Any] = {"text/plain": repr(str(media))}
+    bundle: dict[str, Any] = {"text/plain": format_media(media)}
     name = _escape(media.name)
     element = find_format(media.name)[1].element
     if media.kind == "image":
@@ -138,7 +140,7 @@ def _render_texts(result: ExecuteResult, room: int) -> list[str]:
     if result.error is not None and (trace := "\n".join(line.rstrip("\n") for line in result.error.traceback)):
         cut = _escape_lines(trace, min(MAX_TRACEBACK_LENGTH, room))
         parts.append(f"<details><summary>Traceback</summary><p><code>{cut}</code></p></details>")
-    parts += [f"<p>{_escape(warning, MAX_LINE_LENGTH)}</p>" for warning in result.warnings[:MAX_WARNINGS]]
+    parts += [f"<p>{_escape(warning, MAX_LINE_LENGTH)}</p>" for warning in format_warnings(result)[:MAX_WARNINGS]]
     texts = [(variable, text) for variable, found in result.texts_by_var.items() for text in found]
     left = room - sum(map(_count_bytes, parts))
     for index, (variable, text) in enumerate(texts):

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
@@ -32,12 +32,21 @@ _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """Unicode classes that change the direction of the text that follows."""
 
 
+def hide_address(text: str, *urls: str) -> str:
+    """Return a text without the addresses of these servers, since what a notebook keeps may be shown to others."""
+    for url in filter(None, urls):
+        host = urlsplit(url).netloc
+        for address in (url, host) if re.search(r"[.:]", host) else (url,):  # a word may be in any text
+            text = text.replace(f" at {address}", " at its address").replace(address, "the server")
+    return text
+
+
 def format_result(result: ExecuteResult) -> str:
     """Format a result as a few lines of plain text."""
     lines = [format_headline(result)]
     if result.error is not None:
         lines.append(format_failure(result))
-    lines += [f"warning: {shorten(warning, MAX_LINE_LENGTH)}" for warning in result.warnings]
+    lines += [f"warning: {warning}" for warning in format_warnings(result)]
     lines += [f"  {format_label(media)}  {media.kind}  {shorten(media.name)}" for media in result.media[:MAX_NAMES]]
     if len(result.media) > MAX_NAMES:
         lines.append(f"  and {len(result.media) - MAX_NAMES} more")
@@ -96,12 +105,23 @@ def format_failure(result: ExecuteResult) -> str:
         return ""
     where = error.node_title or error.class_type
     message = error.message or result.msg or error.kind
-    return shorten(f"{where}: {message}" if where and where not in message else message, MAX_LINE_LENGTH)
+    message = f"{where}: {message}" if where and where not in message else message
+    return shorten(hide_address(message, result.server), MAX_LINE_LENGTH)
+
+
+def format_warnings(result: ExecuteResult) -> list[str]:
+    """Format the warnings of a run, one line each."""
+    return [shorten(hide_address(warning, result.server), MAX_LINE_LENGTH) for warning in result.warnings]
 
 
 def format_label(media: Media) -> str:
     """Return the name that an output has in the workflow, else the number of its node."""
     return shorten(media.var if media.var != media.node else f"node {media.node}")
+
+
+def format_media(media: Media) -> str:
+    """Format an output on one line, without its address."""
+    return f"<Media {media.kind} {shorten(media.name)}>"
 
 
 def shorten(text: str, limit: int = MAX_NAME_LENGTH) -> str:

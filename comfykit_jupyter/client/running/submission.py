@@ -176,7 +176,8 @@ class Submission:
         self._note(f"uploading {needed.parameter}")
         try:
             name = await self._server.upload(source.content, source.suffix, needed)
-            return name, self._server.spell_file(name) if isinstance(needed.value, Media) else None
+            is_address = isinstance(needed.value, Media) and needed.value.server_name != str(needed.value)
+            return name, self._server.spell_file(name) if is_address else None
         finally:
             source.remove()
 

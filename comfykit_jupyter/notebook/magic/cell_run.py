@@ -96,8 +96,7 @@ class CellRunner:
     def _show_live(self, run: Run, title: str, output: CellOutput, view: RunView) -> None:
         with view.hold_changes():
             view.title, view.status, view.progress = title, "queued", {"prompt_id": run.id}
-            address = run.server.partition("://")[2]
-            view.server = {"address": address, "state": "busy", "message": "", "version": None}
+            view.set_server(run.server, "busy")
         view.show(run)
         output.show(view)
 

@@ -12,6 +12,7 @@ from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
+from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import exploring, tables
@@ -201,7 +202,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         except ServerError as error:
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({}, every="--all" in call.options)
-            note = f" (without bounds and choices: {error})"
+            note = hide_address(f" (without bounds and choices: {error})", kit.comfyui_url)
         title = f"{workflow.name}: {_count(len(fields), 'input' if '--all' in call.options else 'parameter')}{note}"
         display(tabulate_fields(title, fields), raw=True)
 
@@ -240,7 +241,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         self._remember_ids(jobs)
         running = sum(job.status == "running" for job in jobs)
         owners = [job.owner for job in jobs]
-        title = f"{kit.comfyui_url}: {running} running, {len(jobs) - running} queued"
+        title = f"{running} running, {len(jobs) - running} queued"
         if jobs:
             title += f"; {owners.count('kernel')} from this kernel, {owners.count('user')} from your other kernels"
         display(tables.tabulate_queue(title, jobs), raw=True)
@@ -250,7 +251,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         limit = call.arguments[0] if call.arguments else HISTORY_LIMIT
         jobs = kit.history(_parse_integer(limit))
         self._remember_ids(jobs)
-        title = f"{kit.comfyui_url}: the last {_count(len(jobs), 'job')}"
+        title = f"the last {_count(len(jobs), 'job')}"
         display(tables.tabulate_history(title, jobs), raw=True)
 
     def _remember_ids(self, jobs: Iterable[Job]) -> None:
@@ -263,9 +264,9 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         names = kit.models(folder)
         if folder is None:
             self.folders = tuple(_select_offered(names))
-            title, column = f"{kit.comfyui_url}: {_count(len(names), 'model folder')}", "folder"
+            title, column = _count(len(names), "model folder"), "folder"
         else:
-            title, column = f"{kit.comfyui_url}: {_count(len(names), 'model')} in {folder}", "model"
+            title, column = f"{_count(len(names), 'model')} in {folder}", "model"
         display(tables.tabulate_names(title, column, names), raw=True)
 
     # -- the notebook --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.results.wording import format_value
+from comfykit_jupyter.client.results.wording import format_value, hide_address
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.tables import build_table, to_line
 
@@ -55,7 +55,8 @@ def tabulate_names(title: str, column: str, names: Sequence[str]) -> dict[str, A
 def tabulate_dry_run(dry_run: DryRun) -> dict[str, Any]:
     """Build the table of the inputs that would be sent with a value other than the file's."""
     rows = [(each.node_title, each.field, each.before, each.after) for each in dry_run.changes]
-    return build_table(dry_run.headline, ("node", "input", "in the file", "would be sent"), rows)
+    headline = hide_address(dry_run.headline, dry_run.server)
+    return build_table(headline, ("node", "input", "in the file", "would be sent"), rows)
 
 
 def _format_values(job: Job) -> str:

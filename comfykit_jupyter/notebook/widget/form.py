@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
@@ -120,12 +121,16 @@ class FormView(RunView):
 
     def _reject_value(self, name: str, error: ParameterError) -> None:
         """Show an error at a field; the form cannot run until the field has a value that fits."""
-        self._rejected[name] = strip_folders(str(error))[:ERROR_LENGTH]
+        self._rejected[name] = self._to_saved(str(error))
         self._show_errors({name: self._rejected[name]})
+
+    def _to_saved(self, error: str) -> str:
+        """Return an error as the notebook may keep it: without private folders and addresses."""
+        return hide_address(strip_folders(error), self._kit.comfyui_url, self._kit.runninghub_url)[:ERROR_LENGTH]
 
     def _show_errors(self, errors: Mapping[str, str]) -> None:
         with self.lock:
-            self.errors = {**self.errors, **{name: error[:ERROR_LENGTH] for name, error in errors.items()}}
+            self.errors = {**self.errors, **{name: self._to_saved(error) for name, error in errors.items()}}
 
     def _clear_errors(self, names: Sequence[str]) -> None:
         """Remove the errors of fields that have a value that fits."""

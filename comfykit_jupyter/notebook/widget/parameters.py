@@ -14,7 +14,7 @@ from comfykit_jupyter.client.errors import ParameterError, ServerError, Workflow
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
 from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
-from comfykit_jupyter.workflow.media_kinds import find_format
+from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
@@ -107,6 +107,9 @@ class FormParameters:
         """
         named = {self.find_name(name): value for name, value in values.items()}
         fields = {name: field for name in named if (field := self.find_field(name)) is not None}
+        for name, value in named.items():
+            if type(value) is str and "://" in value and name in fields and fields[name].kind in MEDIA_KINDS:
+                named[name] = self._kit.spell_file(value, self.workflow)
         return check_form_values(named, fields, self.workflow, self.definitions)
 
     def build_others(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
-from comfykit_jupyter.client.results.wording import format_failure, format_value
+from comfykit_jupyter.client.results.wording import format_failure, format_value, hide_address
 from comfykit_jupyter.notebook.widget.values import to_wire
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ def summarize(run_id: str, result: ExecuteResult) -> dict[str, Any]:
         "error": _summarize_error(result),
         "items": _list_items(result),
         "workflow": result.workflow_name,
-        "server": result.server,
     }
 
 
@@ -185,7 +184,7 @@ def _summarize_error(result: ExecuteResult) -> dict[str, Any] | None:
     error = result.error
     if error is None:
         return None
-    message = strip_folders(error.message or format_failure(result))
+    message = hide_address(strip_folders(error.message or format_failure(result)), result.server)
     return {
         "kind": error.kind,
         "message": _cut(strip_server_folders(message) if error.kind in _FROM_SERVER else message, MESSAGE_LENGTH),

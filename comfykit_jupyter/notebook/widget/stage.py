@@ -9,10 +9,12 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.client.running.cancel import cancel_runs, stop_waiting
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.widget.batch import LABEL_LENGTH, Batch, Waiting
@@ -241,7 +243,7 @@ class Stage:
             if self._runs:
                 self._update_view()
             else:
-                progress = {} if last is None else _progress_to_json(last)
+                progress = {} if last is None else _progress_to_json(last, run.server)
                 if twin is not None:
                     progress |= {"prompt_id": twin, "unchanged": True}
                 self._view.waiting = self._list_waiting(None)
@@ -276,7 +278,7 @@ class Stage:
         if progress is None:
             self._view.progress = {"prompt_id": run.id, "status": "queued"}
         else:
-            self._view.progress = _progress_to_json(progress)
+            self._view.progress = _progress_to_json(progress, run.server)
 
     def _refresh(self) -> None:
         with self._view.hold_changes():
@@ -332,8 +334,9 @@ _PROGRESS_NAMES = (
 )
 
 
-def _progress_to_json(progress: Progress) -> dict[str, Any]:
-    """Return the trait `progress`; names from the server are cut."""
+def _progress_to_json(progress: Progress, server: str) -> dict[str, Any]:
+    """Return the trait `progress`, without the server's address; names from the server are cut."""
+    progress = replace(progress, note=hide_address(progress.note, server))
     values = {name: getattr(progress, name) for name in _PROGRESS_NAMES}
     for name in ("node_id", "node_title", "note"):
         values[name] = values[name] and values[name][:NAME_LENGTH]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anywidget
 import traitlets
@@ -64,7 +65,7 @@ class RunView(anywidget.AnyWidget):
     Attributes:
         view: `run`, or `form` with a form.
         title: The name of the workflow.
-        server: The server's address, state, message and version.
+        server: The server's state and version. A message tells the page its address, which no notebook should keep.
         fields: The fields of the form.
         values: The values of the form by name.
         errors: The errors at the fields by name.
@@ -114,6 +115,8 @@ class RunView(anywidget.AnyWidget):
             "times": (writer.post, self._on_times),
             "media": (run_in_background, self._on_media),
         }
+        self._address: dict[str, str] = {}
+        """What the page shows of the server beside the trait: its address, and a message."""
         super().__init__(**traits)
         _receive_during_cells(self.comm)
         self.on_msg(self._on_message)
@@ -179,7 +182,24 @@ class RunView(anywidget.AnyWidget):
             answer["error"] = f"{type(error).__name__}: see the kernel's log"
         self.send(answer, list(parts))
 
+    def set_server(self, url: str, state: str, message: str = "", version: str | None = None) -> None:
+        """Show a server in the title line.
+
+        Args:
+            url: Its address.
+            state: `ready`, `busy` or `unreachable`.
+            message: What is wrong, or what it is.
+            version: Its version of ComfyUI.
+        """
+        self._address = {"address": urlsplit(url).netloc, "message": message}
+        self.server = {"state": state, "version": version}
+        self._send_address()
+
+    def _send_address(self) -> None:
+        self.send({"kind": "server", **self._address})
+
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self._send_address()
         self.stage.resend()
         return {}, ()
 

@@ -6,13 +6,11 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import traitlets
 
 from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
-from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
@@ -86,7 +84,8 @@ class WorkflowWidget(FormView):
         self._restored: dict[str, Any] = {}
         """The values that come from a run that was found."""
         server = parameters.load()
-        super().__init__(kit, parameters, values or {}, server=_build_server_trait(server))
+        super().__init__(kit, parameters, values or {})
+        self._show_state(server)
         self.handlers |= {
             "run": (writer.post, self._on_run),
             "code": (writer.post, self._on_code),
@@ -258,7 +257,7 @@ class WorkflowWidget(FormView):
             run.result(1.0)
         except ParameterError as error:
             # Nothing was sent, so no run has failed.
-            errors = {problem.parameter: strip_folders(problem.message) for problem in error.problems}
+            errors = {problem.parameter: problem.message for problem in error.problems}
             self._show_errors(errors)
             self.stage.discard(run.id)
             if not self.stage.unfinished_runs:
@@ -297,18 +296,12 @@ class WorkflowWidget(FormView):
     def _show_server(self, server: Server, *, found: bool) -> None:
         """Show the state of the server; `found`: it has defined the fields that the form did not have before."""
         with self.lock, self.hold_sync():
-            self.server = _build_server_trait(server)
+            self._show_state(server)
             if found:
                 self.fields, self.storage = self._parameters.build_trait(), self._parameters.get_storage_name()
                 self.notes = self._parameters.list_notes()
                 self._set_values({**self._parameters.get_defaults(), **self._get_values()})
 
-
-def _build_server_trait(server: Server) -> dict[str, Any]:
-    state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
-    return {
-        "address": urlsplit(server.url).netloc,
-        "state": state,
-        "message": server.message,
-        "version": server.version,
-    }
+    def _show_state(self, server: Server) -> None:
+        state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
+        self.set_server(server.url, state, server.message, server.version)

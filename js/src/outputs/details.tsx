@@ -37,7 +37,6 @@ export function Details({ session, output: { run, item }, showName }: DetailsPro
     ["waited", run.waited && run.waited >= 0.1 ? formatDuration(run.waited) : ""],
     ["cost", run.cost],
     ["workflow", run.workflow],
-    ["server", run.server],
   ];
   const name: [string, string][] = showName ? [["", item.name]] : [];
   return (

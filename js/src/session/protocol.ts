@@ -44,9 +44,10 @@ export interface Field {
 }
 
 export interface Server {
-  address: string;
+  /** Only sent as a message, since a notebook keeps the trait; so is the message. */
+  address?: string;
   state: "ready" | "busy" | "unreachable" | "unknown";
-  message: string;
+  message?: string;
   version: string | null;
 }
 
@@ -116,7 +117,6 @@ export interface Run {
   error: RunError | null;
   items: Item[];
   workflow: string;
-  server: string;
 }
 
 /** A run that waits in the queue, or is paused. */

@@ -14,6 +14,7 @@ import {
   isRecord,
   type Model,
   type Run,
+  type Server,
   type Traits,
   type Value,
 } from "./protocol";
@@ -75,6 +76,8 @@ export class Session {
   readonly #seenSeeds = new Set<string>();
   /** The fields without a required value that prevented a run, with what to do. */
   readonly #unset = new Map<string, string>();
+  /** What the title line shows of the server beside the trait. */
+  #address: Pick<Server, "address" | "message"> = {};
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
@@ -146,6 +149,7 @@ export class Session {
   /** Return the current value of a trait. */
   get<K extends keyof Traits>(trait: K): Traits[K] {
     const value = this.#model.get(trait) ?? DEFAULT_TRAITS[trait];
+    if (trait === "server") return { ...(value as Server), ...this.#address } as Traits[K];
     if (trait !== "runs") return value;
     return (value as Run[]).map((run) => {
       const items = this.#items[run.id];
@@ -339,6 +343,10 @@ export class Session {
   #handleMessage(content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[] = []): void {
     this.#markConnected();
     if (this.channel.handleAnswer(content, buffers) || !isRecord(content)) return;
+    if (content.kind === "server") {
+      this.#address = { address: String(content.address ?? ""), message: String(content.message ?? "") };
+      this.#notify("state");
+    }
     if (content.kind === "items") {
       this.#items[String(content.run)] = content.items as Item[];
       this.#notify("state");

@@ -42,8 +42,8 @@ class ComfyKit(ExploringKit):
     A setting that is not given comes from the environment, then from the default.
 
     Args:
-        comfyui_url: Address of the ComfyUI server. A name, a password and a query in it go with every request, and are
-            shown nowhere. Environment: `COMFYUI_BASE_URL`. Default: http://127.0.0.1:8188.
+        comfyui_url: Address of the ComfyUI server. A user name, password or query in it is sent with every request and
+            never shown. Environment: `COMFYUI_BASE_URL`. Default: http://127.0.0.1:8188.
         executor_type: How `execute` waits: `http` polls the history, `websocket` listens to events. The results are the
             same. Environment: `COMFYUI_EXECUTOR_TYPE`. Default: `http`.
         api_key: API key, sent to this server only: as a bearer token, and for its API nodes. Environment:

@@ -224,7 +224,7 @@ def _rule(
 
 @dataclass(frozen=True, repr=False)
 class AddressSecrets:
-    """What an address holds beside scheme, host and path. All of it may be secret, and is shown nowhere.
+    """The parts of a server's address that may be secret, and are never shown.
 
     Attributes:
         query: The query, which every request to the server carries.

@@ -10,8 +10,14 @@ from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_work
 from comfykit_jupyter.client.server_kit import ServerKit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.dry_run import DryRun
+    from comfykit_jupyter.client.loop import BackgroundTask
+    from comfykit_jupyter.client.missing.download import DownloadState
+    from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 
@@ -122,3 +128,17 @@ class WorkflowKit(ServerKit):
         loaded = await self._load(workflow)
         definitions = await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True)
         return loaded.fields(definitions, every=every)
+
+    def find_missing(self, workflow: Any, values: Mapping[str, Any]) -> tuple[Missing, ...]:
+        """Return what the server lacks for a workflow with these values; nothing if it can't be asked."""
+        from comfykit_jupyter.client.check import check
+
+        source, backend = self._locate(workflow)
+        return loop.call(check(backend, source, values)).missing
+
+    def install_model(self, missing: Missing, notify: Callable[[DownloadState], None]) -> BackgroundTask[Path]:
+        """Start to download a missing model into the server's folder on this machine."""
+        from comfykit_jupyter.client.missing.install import install_model
+
+        backend = self._find_backend()
+        return loop.BackgroundTask(lambda: install_model(backend, missing, notify)).start()

@@ -17,6 +17,7 @@ from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_
 from comfykit_jupyter.notebook.widget.view import Reply, RunView
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
+from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
@@ -139,6 +140,18 @@ class FormView(RunView):
         left = {name: error for name, error in self.errors.items() if name not in names}
         if left != self.errors:
             self.errors = left
+
+    def _find_changed_values(self) -> dict[str, Any]:
+        """Return the values that differ from the workflow's own, and random seeds: only they are sent with a run."""
+        defaults = self._parameters.get_defaults()
+        return {
+            name: value
+            for name, value in self._get_values().items()
+            if name not in defaults
+            or defaults[name] != value
+            or type(defaults[name]) is not type(value)
+            or (isinstance(value, str) and value == RANDOM and self._parameters.fields[name].kind == "seed")
+        }
 
     # -- messages of the page ------------------------------------------------------------------------------------------
 

@@ -19,9 +19,10 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Server
     from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Field
+    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 MAX_NOTES = 5
 """How many lines about a workflow stand above its form."""
@@ -48,7 +49,7 @@ class FormParameters:
     def __init__(self, kit: ComfyKit, source: Any) -> None:
         self._kit = kit
         self.source = source
-        self.workflow = kit.read(source)
+        self._unread = self.workflow = kit.read(source)
         self.fields: dict[str, Field] = {}
         self.others: dict[str, Field] = {}
         self.definitions: Definitions = {}
@@ -63,7 +64,7 @@ class FormParameters:
         server = self._kit.server(self.workflow)
         if server.reachable and not self.is_complete:
             with contextlib.suppress(ServerError):
-                self.workflow = self._kit.load(self.workflow)
+                self.workflow = self._load_workflow()
                 self.definitions = self._kit.definitions(self.workflow)
                 self.fields = {field.name: field for field in self.workflow.fields(self.definitions)}
                 self.others = {}
@@ -71,6 +72,29 @@ class FormParameters:
         if not self.fields and self.workflow.resolved:  # in editor format there are none without the server
             self.fields = {field.name: field for field in self.workflow.fields({})}
         return server
+
+    def _load_workflow(self) -> Workflow:
+        """Return the workflow with a prompt, also if the server lacks some of its nodes."""
+        try:
+            return self._kit.load(self._unread)
+        except WorkflowError:
+            if self._unread.resolved:
+                raise
+            workflow = self._unread.resolve(self._kit.definitions(self._unread), partial=True)
+            if not workflow.packs:
+                raise
+            return workflow
+
+    def renew(self) -> Server:
+        """Load the fields again from the server, which may have got what it lacked."""
+        self.is_complete = False
+        return self.reload()
+
+    def find_missing(self, values: Mapping[str, Any]) -> tuple[Missing, ...]:
+        """Return what the server lacks for the workflow with these values."""
+        if not self.is_complete:
+            return ()
+        return self._kit.find_missing(self.workflow, values)
 
     def reload(self) -> Server:
         """Load the fields again; a server that lacks nodes counts as away, since they may be installed later."""

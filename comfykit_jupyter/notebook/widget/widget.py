@@ -17,8 +17,8 @@ from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
-from comfykit_jupyter.notebook.widget.form import FormView
 from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.missing import MissingView
 from comfykit_jupyter.notebook.widget.parameters import FormParameters
 from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
@@ -40,7 +40,7 @@ FINDING_TIMEOUT = 5.0
 """Seconds that a call waits until the form has found its earlier runs."""
 
 
-class WorkflowWidget(FormView):
+class WorkflowWidget(MissingView):
     """A form of a workflow's parameters, with Run, Cancel, live progress and previews, and the outputs of its runs.
 
     A seed that was not touched is drawn for each run. A server that is away is not an error, unless it hosts the
@@ -99,6 +99,7 @@ class WorkflowWidget(FormView):
         self._finding: Future[None] | None = None
         if server.reachable:
             self._finding = run_in_background(self._attach_earlier_runs)
+            run_in_background(self.look_for_missing)
         else:
             self._watch.start()
 
@@ -192,18 +193,6 @@ class WorkflowWidget(FormView):
         self.stage.add(run, label, lambda: self._submit_values(values, seeds))
         return run
 
-    def _find_changed_values(self) -> dict[str, Any]:
-        """Return the values that differ from the workflow's own, and random seeds: only they are sent with a run."""
-        defaults = self._parameters.get_defaults()
-        return {
-            name: value
-            for name, value in self._get_values().items()
-            if name not in defaults
-            or defaults[name] != value
-            or type(defaults[name]) is not type(value)
-            or (isinstance(value, str) and value == RANDOM and self._parameters.fields[name].kind == "seed")
-        }
-
     def _compare(self, result: ExecuteResult) -> None:
         """Find the changed values of an attached run by this form's workflow: the server has only the prompt."""
         if result.workflow_name:
@@ -237,6 +226,7 @@ class WorkflowWidget(FormView):
             raise ComfyKitError(f"times must be between 1 and {MAX_RUNS_AT_ONCE}, not {times}")
         if self._rejected:
             raise ComfyKitError("; ".join(self._rejected.values()))
+        self.refuse_if_missing()
         with self.lock:
             self.errors = {}
         seeds = choose_seeds(
@@ -290,10 +280,10 @@ class WorkflowWidget(FormView):
         was_complete = self._parameters.is_complete
         server = self._parameters.reload()
         found = self._parameters.is_complete and not was_complete
-        writer.post(lambda: self._show_server(server, found=found))
+        writer.post(lambda: self.show_server(server, found=found))
         return not server.reachable or bool(server.running)
 
-    def _show_server(self, server: Server, *, found: bool) -> None:
+    def show_server(self, server: Server, *, found: bool) -> None:
         """Show the state of the server; `found`: it has defined the fields that the form did not have before."""
         with self.lock, self.hold_sync():
             self._show_state(server)
@@ -301,6 +291,7 @@ class WorkflowWidget(FormView):
                 self.fields, self.storage = self._parameters.build_trait(), self._parameters.get_storage_name()
                 self.notes = self._parameters.list_notes()
                 self._set_values({**self._parameters.get_defaults(), **self._get_values()})
+                run_in_background(self.look_for_missing)
 
     def _show_state(self, server: Server) -> None:
         state = "unreachable" if not server.reachable else "busy" if server.running else "ready"

@@ -2,7 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
+import { MissingList } from "./controls/missing";
 import { BlockRows } from "./controls/rows";
 import { clamp } from "./number";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
@@ -59,6 +61,7 @@ export function Form({ session, uid }: FormProps) {
       onDrop={onDrop}
     >
       <fieldset class="ck-rows" disabled={closed}>
+        <MissingList session={session} />
         {session.get("notes").map((note) => (
           <p key={note} class="ck-note">
             {note}
@@ -74,6 +77,7 @@ export function Form({ session, uid }: FormProps) {
             {renderBlocks(arrangeFields(advanced))}
           </Advanced>
         )}
+        <AllInputs session={session} uid={uid} />
         {otherErrors.map(([name, message]) => (
           <p key={name} class="ck-error">
             {name ? `${name}: ${message}` : message}

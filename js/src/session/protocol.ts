@@ -138,6 +138,36 @@ export interface Batch {
   seconds: number | null;
 }
 
+/** How far the download of a model is. */
+export interface Download {
+  status: "running" | "checking" | "completed" | "failed" | "cancelled";
+  received: number;
+  /** In bytes; null until the host says so. */
+  total: number | null;
+  /** The host that sends it, after all redirects. */
+  host: string;
+  /** Whether its content has the digest that the host or the workflow gives. */
+  verified: boolean;
+  message: string;
+}
+
+/** Something that the workflow needs and the server lacks. */
+export interface Missing {
+  kind: "model" | "file" | "node";
+  name: string;
+  /** The field that has it as its value, or an address; empty for a node. */
+  parameter: string;
+  label: string;
+  folder: string;
+  /** What the server has that is most like it. */
+  nearest: string;
+  url: string;
+  host: string;
+  pack: string;
+  downloadable: boolean;
+  download: Download | null;
+}
+
 /** The traits. The kernel writes them; the page only reads them. */
 export interface Traits {
   view: "form" | "run";
@@ -148,6 +178,7 @@ export interface Traits {
   errors: Record<string, string>;
   /** Lines about the workflow, such as that a title is not read. */
   notes: string[];
+  missing: Missing[];
   status: Status;
   progress: Partial<Progress>;
   runs: Run[];

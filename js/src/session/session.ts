@@ -29,6 +29,7 @@ const DEFAULT_TRAITS: Traits = {
   values: {},
   errors: {},
   notes: [],
+  missing: [],
   status: "idle",
   progress: {},
   runs: [],

@@ -1,0 +1,37 @@
+/** Tests the list of all inputs and its search. */
+
+import { describe, expect, it } from "vitest";
+import { filterInputs } from "../../src/controls/allInputs";
+import { makeField, settle } from "../model";
+import { findControl, setUpPage, typeText } from "../page";
+
+const OTHERS = [
+  makeField("7.denoise", "number", { label: "Denoise", group: "KSampler", default: 1 }),
+  makeField("9.filename_prefix", "text", { label: "File name prefix", group: "Save Image", default: "x" }),
+];
+
+describe("all inputs", () => {
+  const page = setUpPage();
+
+  it("are asked for when the list is opened, searched, and set by their addresses", async () => {
+    const el = await page.start({ fields: [makeField("prompt", "text")], values: {} });
+    expect(page.model.getSent("inputs")).toEqual([]);
+    const details = el.querySelector(".ck-all") as HTMLDetailsElement;
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+    await settle();
+    page.model.answer(page.model.getSent("inputs")[0] ?? {}, { fields: OTHERS });
+    await settle();
+    expect(details.textContent).toContain("2 more inputs");
+    await typeText(details.querySelector("[type=search]") as HTMLInputElement, "save prefix");
+    expect(details.textContent).toContain("1 of 2");
+    await typeText(findControl(details, "File name prefix"), "y");
+    expect(page.model.getSent("set").at(-1)).toMatchObject({ kind: "set", name: "9.filename_prefix", value: "y" });
+  });
+
+  it("are found by all words of the query", () => {
+    expect(filterInputs(OTHERS, "ksampler").map(({ name }) => name)).toEqual(["7.denoise"]);
+    expect(filterInputs(OTHERS, "9. image")).toHaveLength(1);
+    expect(filterInputs(OTHERS, "")).toHaveLength(2);
+  });
+});

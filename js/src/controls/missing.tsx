@@ -1,8 +1,8 @@
 /** Lists what the server lacks for the workflow, before a run: what is most like it, where it comes from, a download. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { formatBytes } from "../format";
-import { copyText } from "../outputs/clipboard";
 import { type Download, isEqual, type Missing } from "../session/protocol";
 import type { Session } from "../session/session";
 
@@ -88,20 +88,33 @@ function DownloadControl({ session, item }: { session: Session; item: Missing })
   if (download?.status === "running" || download?.status === "checking")
     return <DownloadBar session={session} name={name} download={download} />;
   if (!asking) return <DownloadButton download={download} onClick={() => setAsking(true)} />;
-  const start = () => {
+  const answer = (yes: boolean) => {
     setAsking(false);
-    session.requestOrNotify("download", { name, url });
+    if (yes) session.requestOrNotify("download", { name, url });
   };
+  return <Question url={url} host={host} folder={folder} onAnswer={answer} />;
+}
+
+interface QuestionProps {
+  url: string;
+  host: string;
+  folder: string;
+  onAnswer(yes: boolean): void;
+}
+
+/** Asks for a yes to the address; the focus is on it, because the button that was pressed is gone. */
+function Question({ url, host, folder, onAnswer }: QuestionProps) {
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => yes.current?.focus(), []);
   return (
     <div class="ck-line">
       <span>
         Download {url} into models/{folder}?
       </span>
-      {/* biome-ignore lint/a11y/noAutofocus: the button that was just pressed is gone */}
-      <button type="button" autofocus onClick={start}>
+      <button type="button" ref={yes} onClick={() => onAnswer(true)}>
         Yes, download from {host}
       </button>
-      <button type="button" class="ck-quiet" onClick={() => setAsking(false)}>
+      <button type="button" class="ck-quiet" onClick={() => onAnswer(false)}>
         No
       </button>
     </div>

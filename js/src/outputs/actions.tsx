@@ -1,11 +1,11 @@
 /** The buttons of an output: reuse its values, use it as input, copy its code, show its details, download it. */
 
 import { useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { CheckIcon, CodeIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
 import { findMediaFields } from "../session/outputDrag";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
-import { copyText } from "./clipboard";
 import { Download } from "./outputViews";
 
 export interface ActionsProps {

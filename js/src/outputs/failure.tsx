@@ -1,9 +1,9 @@
 /** Shows why a run failed: one sentence with the node, what to do about it, and the rest folded. */
 
 import { useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { AlertIcon } from "../icons";
 import type { RunError } from "../session/protocol";
-import { copyText } from "./clipboard";
 
 /** What stands in a message before advice. */
 const ADVICE = ". What helps: ";

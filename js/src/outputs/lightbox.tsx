@@ -2,12 +2,12 @@
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { copyImage } from "../clipboard";
 import { formatPercent } from "../format";
 import { BackIcon, CheckIcon, CloseIcon, CompareIcon, CopyIcon, IconButton, NextIcon, ScreenIcon } from "../icons";
 import type { Session } from "../session/session";
 import { Actions } from "./actions";
 import { Canvas } from "./canvas";
-import { copyImage } from "./clipboard";
 import { Details, Rows } from "./details";
 import { Filmstrip } from "./filmstrip";
 import { findOutput, getOutputKey, type RunOutput } from "./runs";

@@ -2,12 +2,12 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { copyText } from "../clipboard";
 import { formatBytes, formatPercent } from "../format";
 import { DownloadIcon, IconButton, PlayIcon } from "../icons";
 import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
-import { copyText } from "./clipboard";
 import type { RunOutput } from "./runs";
 
 /** How far outside of the visible area an element counts as visible, so that it is loaded in time. */

@@ -207,6 +207,7 @@ async def test_server_that_is_not_comfyui_is_reported(name: str, make_kit: MakeK
 async def test_invalid_reply_to_a_prompt_fails_without_a_retry(
     name: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
     proxy.answer = lambda request: GARBAGE[name]() if request.path == "/prompt" else None
     with pytest.raises(ComfyKitError) as caught:

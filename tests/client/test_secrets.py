@@ -138,6 +138,7 @@ async def test_query_of_the_address_goes_through_a_proxy(proxy: Proxy, make_kit:
 async def test_redirect_does_not_carry_the_secrets(
     path: str, proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
 
     def redirect(request: web.Request) -> web.Response | None:

@@ -238,8 +238,14 @@ class RunningHub:
             task.finish(Fate("FAILED", reason={"exception_message": message}, error_code="433", error_message=message))
 
     async def _start(self, task: Task) -> None:
-        heard: Callable[[Frame], None] = functools.partial(self.sockets.send, task)
-        await self.server.start(task, heard, functools.partial(self._finish_task, task))
+        await self.server.start(
+            task, functools.partial(self._pass_on, task), functools.partial(self._finish_task, task)
+        )
+
+    def _pass_on(self, task: Task, frame: Frame) -> None:
+        self.sockets.send(task, frame)
+        with self.changed:  # the task may have begun with it
+            self.changed.notify_all()
 
     def _handle_socket(self, task: Task) -> None:
         if task.state == "RUNNING":

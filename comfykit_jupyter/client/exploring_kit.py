@@ -109,6 +109,11 @@ class ExploringKit(WorkflowKit):
         preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes)
         return Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
 
+    @property
+    def has_runs_folder(self) -> bool:
+        """Whether a folder keeps the runs of this kit."""
+        return self._settings.runs is not None
+
     def _get_runs_folder(self) -> Path:
         """Return the folder for runs: sweeps use one without being told."""
         return self._settings.runs or Path(DEFAULT_RUNS).resolve()

@@ -135,11 +135,11 @@ def _check_runs(value: Any, name: str) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise SettingsError(f"{name}: {short_repr(str(value), 200)} can't be a folder") from None
     if not existing.is_dir():
-        raise SettingsError(f"{name}: {one_line(str(existing))} is a file: give a folder")
+        raise SettingsError(f"{name}: {one_line(str(existing), 200)} is a file: give a folder")
     if "site-packages" in path.parts:
-        raise SettingsError(f"{name}: {one_line(str(path))} is among Python's packages: give another folder")
+        raise SettingsError(f"{name}: {one_line(str(path), 200)} is among Python's packages: give another folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise SettingsError(f"{name}: {one_line(str(existing))} is read-only: give another folder")
+        raise SettingsError(f"{name}: {one_line(str(existing), 200)} is read-only: give another folder")
     return path
 
 

@@ -17,11 +17,12 @@ PACKAGE = ROOT.name
 NOTEBOOK_PACKAGES = {"IPython", "traitlets", "anywidget", "ipywidgets", "ipykernel", "comm"}
 
 LAYERS = [
-    ["__init__"],
+    ["__init__", "__main__"],
     ["notebook/extension"],
     ["notebook/magic/*"],
     ["notebook/widget/*"],
     ["notebook/*"],
+    ["explore/cli"],
     ["explore/exports/*", "explore/rows/*", "explore/sweeps/*"],  # a row and a sweep export themselves
     ["explore/ledger/*"],
     ["explore/*"],

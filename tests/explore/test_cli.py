@@ -1,0 +1,109 @@
+"""Test the command line on the embedded server: what it does, prints and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter.explore.cli import main
+from comfykit_jupyter.sandbox import Sandbox
+from tests.client.workflows import failing, gated, inverted, picture
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMFYUI_BASE_URL", sandbox.url)
+    monkeypatch.delenv("COMFYKIT_RUNS", raising=False)
+    for name, graph in (("picture", picture()), ("failing", failing()), ("inverted", inverted())):
+        Path(f"{name}.json").write_text(json.dumps(graph))
+
+
+def test_a_run_is_kept_and_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "picture.json", "width=8", "--out", "out", "--name", "{width}", "--json"]) == 0
+    with Image.open("out/8.png") as image:
+        assert image.size == (8, 16)
+    row = json.loads(capsys.readouterr().out)
+    assert (row["status"], row["params"]["width"]) == ("completed", 8)
+    assert main(["runs", "ls"]) == 0
+    assert "width=8" in capsys.readouterr().out
+    assert main(["runs", "csv", "--workflow", "picture"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("id,at,workflow,width")
+
+
+def test_a_sweep_is_planned_run_and_resumed(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["sweep", "picture.json", "width=8..12:2", "color=0,255"]
+    assert main([*line, "--plan"]) == 0
+    assert capsys.readouterr().err.startswith("6 points, 0 done")
+    assert main([*line, "--json", "--out", "out", "--name", "{width}-{color}"]) == 0
+    points: list[dict[str, Any]] = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
+    assert [each["labels"] for each in points][5] == {"width": 12, "color": 255}
+    assert len(list(Path("out").iterdir())) == 6
+    assert main([*line, "--plan"]) == 0
+    assert capsys.readouterr().err.startswith("6 points, 6 done")
+
+
+def test_a_spec_is_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
+    spec = {"workflow": "picture.json", "values": {"height": 4}, "over": {"width": [8, 9]}}
+    Path("spec.json").write_text(json.dumps(spec))
+    assert main(["sweep", "spec.json", "color=7"]) == 0
+    assert "2 of 2 done" in capsys.readouterr().err
+
+
+def test_a_folder_is_mapped() -> None:
+    Path("photos").mkdir()
+    Image.new("RGB", (4, 4)).save("photos/cat.png")
+    assert main(["map", "inverted.json", "image=photos", "--out", "out", "--name", "{image.stem}"]) == 0
+    with Image.open("out/cat.png") as image:
+        assert image.getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (["run", "missing.json"], 2, "no file missing.json"),
+        (["run", "picture.json", "width"], 2, "give values as NAME=VALUE"),
+        (["run", "picture.json", "widht=8"], 2, "did you mean 'width'"),
+        (["run", "failing.json"], 1, ""),
+        (["sweep", "picture.json", "width=8"], 2, "no value has several"),
+        (["sweep", "picture.json", "width=-1,8"], 2, "1 of 2 points are wrong"),
+        (["sweep", "failing.json", "width=8,9,10,11"], 3, "the first point failed"),
+        (["map", "inverted.json", "image=nowhere"], 2, "one value must be a folder"),
+        (["runs", "ls", "--runs", "picture.json"], 2, "picture.json is a file"),
+    ],
+)
+def test_exit_codes_and_messages(line: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(line) == code
+    assert message in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "steps=10..30:5" in capsys.readouterr().out
+
+
+def test_ctrl_c_pauses_and_the_same_command_goes_on() -> None:
+    from tests.client.nodes import GATES
+
+    Path("gated.json").write_text(json.dumps(gated("cli")))
+    line = [sys.executable, "-m", "comfykit_jupyter", "sweep", "gated.json", "width=8,9,10"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE)
+    GATES["cli"].wait()
+    command.send_signal(signal.SIGINT)
+    assert command.stderr is not None
+    told = command.communicate(timeout=60)[1].decode()
+    assert command.returncode == 130
+    assert "the sweep is paused" in told
+    GATES["cli"].open()
+    assert main(["sweep", "gated.json", "width=8,9,10"]) == 0
+    GATES.pop("cli")

@@ -92,7 +92,7 @@ def test_kernel_that_is_shut_down_is_noticed_at_once(open_notebook: Open) -> Non
     form = notebook.output(0)
     expect(form.get_by_role("button", name="Run", exact=True)).to_be_enabled()
     notebook.shut_down()
-    expect(form.get_by_text("Kernel disconnected")).to_be_visible(timeout=3_000)
+    expect(form.get_by_text("Kernel disconnected")).to_be_visible()
     expect(form.get_by_role("button", name="Run", exact=True)).to_be_disabled()
 
 

@@ -31,12 +31,12 @@ export function Details({ session, output: { run, item }, showName }: DetailsPro
   const { width, height } = item.width ? item : thumb;
   const rows: [string, string][] = [
     ...listChanges(run).map(([name, value]): [string, string] => [findLabel(name, session.get("fields")), value]),
-    ["node", item.var ? `${item.node} (${item.var})` : item.node],
-    ["size", width ? `${width} × ${height}` : ""],
-    ["time", run.seconds === null ? "" : formatDuration(run.seconds)],
-    ["waited", run.waited && run.waited >= 0.1 ? formatDuration(run.waited) : ""],
-    ["cost", run.cost],
-    ["workflow", run.workflow],
+    ["Node", item.var ? `${item.node} (${item.var})` : item.node],
+    ["Size", width ? `${width} × ${height}` : ""],
+    ["Time", run.seconds === null ? "" : formatDuration(run.seconds)],
+    ["Waited", run.waited && run.waited >= 0.1 ? formatDuration(run.waited) : ""],
+    ["Cost", run.cost],
+    ["Workflow", run.workflow],
   ];
   const name: [string, string][] = showName ? [["", item.name]] : [];
   return (

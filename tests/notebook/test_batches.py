@@ -65,6 +65,21 @@ def test_paused_run_is_removed_alone(page: Page) -> None:
     page.wait(lambda: model.state["batch"] == {} and model.state["waiting"] == [])
 
 
+def test_stage_shows_the_newest_output_while_all_other_runs_are_paused(page: Page) -> None:
+    model = show_form(page, 'kit.form("text_to_image.json", steps=2, width=256, height=256)')
+    first = page.ask(model, "run")[0]["prompt_id"]
+    wait_for_run(page, model, "completed")
+    page.run("form.values['steps'] = 3000")
+    start(page, model, 3)
+    page.run("form.stage._select = lambda runs: None")  # as if the run on the stage had ended in this moment
+    page.ask(model, "pause")
+    page.wait(lambda: model.state["batch"]["paused"] == 3)
+    assert (model.state["status"], model.state["progress"]["prompt_id"]) == ("completed", first)
+    page.run("del form.stage._select")
+    page.ask(model, "cancel", prompt_id=None, all=True)
+    page.wait(lambda: model.state["batch"] == {})
+
+
 def test_finished_runs_give_the_time_of_the_next_ones(page: Page) -> None:
     model = show_form(page, FAST)
     model.history.clear()

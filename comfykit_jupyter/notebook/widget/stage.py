@@ -231,7 +231,10 @@ class Stage:
         self._previews.pop(run.id, None)
         status = get_final_status(result)
         if self._batch.end(run.id, cancelled=status == "cancelled", seconds=result.seconds):
-            self._refresh()  # it is paused, so that nothing has ended
+            with self._view.hold_changes():  # it is paused, so that nothing has ended
+                self._update_view()
+                if not self._runs:
+                    self._show_newest()
             return
         twin = find_twin(result, self.results)
         if twin is None:
@@ -253,6 +256,12 @@ class Stage:
         self._summaries.send_items()
         if twin is None:
             self._view.on_run_ended(run, result)
+
+    def _show_newest(self) -> None:
+        """Put the newest ended run on the stage: all others are paused."""
+        run_id = next(reversed(self.results), None)
+        self._view.status = "idle" if run_id is None else get_final_status(self.results[run_id])
+        self._view.progress = {} if run_id is None else {"prompt_id": run_id, "status": self._view.status}
 
     def _keep(self, run_id: str, result: ExecuteResult) -> None:
         """Keep a result, and drop the oldest if there are too many."""

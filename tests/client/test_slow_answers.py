@@ -12,8 +12,9 @@ import httpx
 import pytest
 from aiohttp import web
 
+from comfykit_jupyter import ServerError
 from comfykit_jupyter.client.settings import Settings
-from comfykit_jupyter.client.transport import deadline
+from comfykit_jupyter.client.transport import body, deadline
 from comfykit_jupyter.client.transport.connection import Connection
 from tests.kits import MakeKit
 
@@ -136,9 +137,9 @@ async def read(url: str, **options: Any) -> httpx.Response:
         await connection.close()
 
 
-def serve(body: Callable[[], AsyncIterator[bytes]]) -> Served:
+def serve(generate: Callable[[], AsyncIterator[bytes]]) -> Served:
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=body())
+        return web.Response(body=generate())
 
     return Served(answer)
 
@@ -234,6 +235,17 @@ async def test_all_requests_of_a_run_share_the_patience(proxy: Proxy, make_kit: 
     assert (result.error.kind, "may still run" in str(result.msg)) == ("unreachable", True)
     assert max(patience) <= 0.4 < sum(patience)
     assert [each for each in patience[-2:] if each > patience.least] == []
+
+
+async def test_download_that_comes_byte_by_byte_is_given_up(
+    proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body, "WINDOW", 0.2)
+    begun = stay_silent(proxy, "/view")
+    result = await make_kit(proxy.url).execute(workflows.picture())
+    with pytest.raises(ServerError, match="no answer from"):
+        await asyncio.wait_for(asyncio.to_thread(result.media[0].read), 15)
+    proxy.call(lambda: [transport.abort() for transport in begun])
 
 
 class Patience(list[float]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ T = TypeVar("T")
 
 ENCODING = "gzip"
 """The compression that is asked for, by its name in `Accept-Encoding`."""
+SLOWEST_FILE = 1000
+"""Bytes per second that have to arrive of a file, in each window."""
+WINDOW = 60.0
+"""Seconds over which they are counted."""
 _CHUNK_SIZE = 1 << 20
 _SMALL = 1 << 18
 """Bytes of JSON that are parsed at once: it takes a few milliseconds."""
@@ -67,11 +72,23 @@ async def iter_body(response: httpx.Response, limit: float) -> AsyncIterator[byt
 
 
 async def save_chunks(chunks: AsyncIterator[bytes], target: Path) -> None:
-    """Write the chunks of a body to a file. If they do not all arrive, the file is removed."""
+    """Write the chunks of a body to a file. If they do not all arrive, the file is removed.
+
+    Raises:
+        httpx.ReadTimeout: A server that sends a byte now and then is as good as silent.
+    """
+    import httpx
+
+    since, received = time.monotonic(), 0
     try:
         with target.open("wb") as file:
             async for chunk in chunks:
                 file.write(chunk)
+                received += len(chunk)
+                if time.monotonic() - since > WINDOW:
+                    if received < SLOWEST_FILE * WINDOW:
+                        raise httpx.ReadTimeout("the file comes too slowly")
+                    since, received = time.monotonic(), 0
     except BaseException:
         target.unlink(missing_ok=True)
         raise

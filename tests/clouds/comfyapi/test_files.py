@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
@@ -81,6 +83,30 @@ def test_an_unreadable_text_stays_a_file(
     result = cloud_kit.run(workflows.picture())
     (file,) = result.media
     assert (result.texts, file.kind, file.read()) == ([], "file", content)
+
+
+def test_texts_that_come_byte_by_byte_stay_files(
+    double: Double, make_kit: MakeKit, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They do not hold the run for longer than its patience."""
+    monkeypatch.setattr(follow, "TEXTS_LEAST", 0.2)
+    begun: list[Any] = []
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.02)
+
+    async def answer(request: web.Request, _id: str) -> web.StreamResponse:
+        begun.append(request.transport)
+        return web.Response(body=trickle())
+
+    monkeypatch.setattr(double, "_get_content", answer)
+    texts = [Output("4", f"{name}.txt", "text", "text/plain", b"") for name in "ab"]
+    double.plan = [set_status("succeeded", outputs=texts)]
+    result = make_kit(double.base, api_key=KEY, patience=0.2).run(workflows.picture())
+    double.call(lambda: [transport.abort() for transport in begun])
+    assert (result.status, result.texts, len(result.media)) == ("completed", [], 2)
 
 
 def test_an_expired_file_is_reported_as_expired(double: Double, cloud_kit: ComfyKit) -> None:

@@ -21,6 +21,7 @@ from comfykit_jupyter.client.backends.comfyapi.sse import EventParser, ServerSen
 from comfykit_jupyter.client.backends.preview import Preview
 from comfykit_jupyter.client.backends.retry import Busy, backoff
 from comfykit_jupyter.client.errors import ServerError
+from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body
 from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import comfyapi as words
@@ -52,6 +53,8 @@ DEAF = 3.0
 """Seconds after which a cancelled job that still runs gets a warning."""
 EXPIRED_LOOKS = 3
 """How many looks in a row must find a job expired: comfy-api-proxy also says so for a moment when a job ends."""
+TEXTS_LEAST = 10.0
+"""Seconds in which all texts of a job must arrive, or the kit's patience if that is longer."""
 TEXT_LIMIT = 1024 * 1024
 """Maximum size in bytes of an output that is read as text; a larger one stays a file."""
 
@@ -153,7 +156,10 @@ class TaskPoller:
         run, status = self._run, job["status"]
         self._expired = self._expired + 1 if status == "expired" else 0
         if status in words.ENDED:
-            texts = {} if run.ended else await self._read_texts(job)
+            texts: dict[str, str] = {}
+            if not run.ended:
+                with contextlib.suppress(asyncio.TimeoutError):  # those that take too long stay files
+                    await wait_for(self._read_texts(job, texts), max(self._patience, TEXTS_LEAST))
             run.on_history(words.build_record(job, self._facts.prompt, texts))
         elif status == "expired":
             if self._expired >= EXPIRED_LOOKS:
@@ -194,9 +200,8 @@ class TaskPoller:
             self._run.on_silence(since + self._patience)
         return since
 
-    async def _read_texts(self, job: Mapping[str, Any]) -> dict[str, str]:
-        """Return the texts among the outputs of a job, by their IDs. One that can't be read stays a file."""
-        found: dict[str, str] = {}
+    async def _read_texts(self, job: Mapping[str, Any], found: dict[str, str]) -> None:
+        """Find the texts among the outputs of a job, by their IDs. One that can't be read stays a file."""
         for output in words.filter_objects(job.get("outputs")):
             id_ = output.get("id")
             if output.get("type") != "text" or not words.is_id(id_):
@@ -210,7 +215,6 @@ class TaskPoller:
                             break
                     else:
                         found[id_] = content.decode("utf-8-sig", "replace")
-        return found
 
     # -- listening -----------------------------------------------------------------------------------------------------
 

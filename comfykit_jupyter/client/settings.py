@@ -176,7 +176,7 @@ def _is_number(value: Any) -> bool:
 
 
 def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function that gets secrets: the frames of its SettingsError don't hold them.
+    """Decorate a function that gets secrets: the frames of a SettingsError, or of a mistyped argument, don't hold them.
 
     A traceback that shows local variables, as `%xmode Verbose` does, would print them.
     """
@@ -185,7 +185,7 @@ def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **options: P.kwargs) -> T:
         try:
             return function(*args, **options)
-        except SettingsError as error:
+        except (SettingsError, TypeError) as error:
             del args, options
             strip_traceback(error)
             raise error.with_traceback(None)  # noqa: B904 - it is the same error

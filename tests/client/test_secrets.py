@@ -265,7 +265,20 @@ async def test_password_in_the_address_of_a_file_is_in_no_message(kit: ComfyKit)
             assert "secret" not in f"{result.msg} {result.error!r} {result!r}"
 
 
-@pytest.mark.parametrize("proxy_url", ["http://me:secret@127.0.0.1:1", "socks5://me:secret@127.0.0.1:1"])
+def test_mistyped_argument_shows_no_secrets_in_its_frames() -> None:
+    """As `%xmode Verbose` shows them."""
+    secrets = {"api_key": "key-secret", "headers": {"X-A": "header-secret"}}
+    with pytest.raises(TypeError, match="patiense") as caught:
+        ComfyKit("http://127.0.0.1:1", patiense=5, **secrets)  # type: ignore[arg-type, call-arg]
+    frames = [frame.frame.f_locals for frame in caught.traceback if frame.path != Path(__file__)]
+    assert frames
+    assert "secret" not in repr(frames)
+
+
+@pytest.mark.parametrize(
+    "proxy_url",
+    ["http://me:secret@127.0.0.1:1", "socks5://me:secret@127.0.0.1:1", "http://127.0.0.1:1/?token=secret"],
+)
 async def test_password_of_a_proxy_is_in_no_message(
     proxy_url: str, make_kit: MakeKit, caplog: pytest.LogCaptureFixture
 ) -> None:

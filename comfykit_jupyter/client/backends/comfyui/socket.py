@@ -131,7 +131,7 @@ class EventSocket:
                         watching.cancel()
             except (OSError, WebSocketException, asyncio.TimeoutError, ImportError) as error:
                 # ImportError: the package for a SOCKS proxy is missing. The runs read the history instead
-                logger.debug("no event socket: %s", error)
+                logger.debug("no event socket: %s", type(error).__name__)  # its message may hold a proxy's password
             finally:
                 self.connected = False
                 self._tried.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Proble
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model, is_model
-from comfykit_jupyter.client.missing.item import Missing
+from comfykit_jupyter.client.missing.item import CORE_PACK, Missing
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions
@@ -120,6 +120,7 @@ class _Check:
             problems += await self._check_unlisted_file(*place)
         outputs = verdict.outputs if sent else ()
         missing = tuple(dict.fromkeys([*self.given_missing, *await self.finder.find(binding.prompt, given)]))
+        problems += self._describe_hidden(missing)
         return Report(self.workflow.name, self.server.url, tuple(dict.fromkeys(problems)), outputs, missing=missing)
 
     def _bind(self, values: Mapping[str, Any]) -> tuple[Binding, list[Problem]]:
@@ -185,10 +186,7 @@ class _Check:
             return [problem]
         node = prompt[problem.node_id]
         if problem.kind == "missing_node_type":
-            nearest = find_nearest(node["class_type"], await self.server.list_classes(), likeness=0.8)
-            pack = self.workflow.packs.get(problem.node_id, "")
-            hint = f" (of {one_line(pack)})" if pack else f" (did you mean {one_line(nearest)}?)" if nearest else ""
-            return [replace(problem, message=f"{problem.message}{hint}")]
+            return [replace(problem, message=await self._explain_missing_class(problem, node["class_type"]))]
         if problem.kind != "value_not_in_list" or problem.field is None:
             return [problem]
         value = node["inputs"][problem.field]
@@ -208,6 +206,24 @@ class _Check:
             )
             return [replace(problem, kind="missing_model", message=f"{where}: {reason}")]
         return [problem]
+
+    async def _explain_missing_class(self, problem: Problem, class_type: str) -> str:
+        """Say what to do about a node class that the server does not have."""
+        pack = self.workflow.packs.get(problem.node_id or "", "")
+        if pack:
+            where = f"{problem.node_title} (node {one_line(problem.node_id or '')})"
+            advice = "update ComfyUI, which has it" if pack == CORE_PACK else f"install {one_line(pack)}, which has it"
+            return f"{where}: the server has no node {one_line(class_type)}: {advice}"
+        nearest = find_nearest(class_type, await self.server.list_classes(), likeness=0.8)
+        return f"{problem.message} (did you mean {one_line(nearest)}?)" if nearest else problem.message
+
+    def _describe_hidden(self, missing: tuple[Missing, ...]) -> Iterator[Problem]:
+        """Yield the problems of models and files that a server does not look at while nodes are missing."""
+        for each in missing if any(each.kind == "node" for each in missing) else ():
+            if each.kind != "node" and each not in self.given_missing:
+                reason = explain_missing_model(each) if each.kind == "model" else _explain_missing_file(each.name)
+                message = f"{one_line(each.parameter)} ({each.node_title}): {reason}"
+                yield Problem(each.parameter, message, None, each.node_title, f"missing_{each.kind}")
 
     def _find_unlisted_files(
         self, prompt: Mapping[str, Any], given: set[tuple[str, str]]

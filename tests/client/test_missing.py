@@ -71,7 +71,8 @@ async def test_missing_nodes_hide_no_missing_models(kit: ComfyKit) -> None:
         ("node", "GlowUp", "glow-pack")
     ]
     assert {each.kind for each in report.missing} == {"model", "file", "node"}
-    assert "(of glow-pack)" in str(report)
+    assert "GlowUp: install glow-pack, which has it" in str(report)
+    assert "checkpoint (Load Checkpoint): the server has no model 'dream.safetensors'" in str(report)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+CORE_PACK: Final = "comfy-core"
+"""The package of the nodes that ComfyUI itself has."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
+_REASON = re.compile(r"(?:^the server rejected the prompt: |; )[^;]* \(node (?P<node>[^()]{1,100})\): ")
+"""What `to_refused_state` writes before each reason."""
 _LACKING = ("missing_node_type", "invalid_prompt", "value_not_in_list", "custom_validation_failed")
 """Types of errors by which servers, old and new, say that a node, a model or a file is missing."""
 
@@ -61,6 +64,22 @@ def format_node_errors(state: RunState, node_errors: Mapping[str, Any], *, has_o
     if lines and has_object_info:
         lines[-1] += _format_advice(problem for _, problem in found)
     return lines
+
+
+def find_reason(message: str, node_id: str, field: str) -> str | None:
+    """Return what a message of `to_refused_state` says about one input; None if it says nothing of it.
+
+    >>> text = "the server rejected the prompt: A (node 3): Value not in list, cfg: 9; B (node 4): Missing, x"
+    >>> find_reason(text, "3", "cfg")
+    'Value not in list, cfg: 9'
+    """
+    starts = [*_REASON.finditer(message)]
+    for number, start in enumerate(starts):
+        end = starts[number + 1].start() if number + 1 < len(starts) else len(message)
+        reason = message[start.end() : end]
+        if start["node"] == node_id and re.search(rf"(?<![\w.]){re.escape(field)}(?!\w|\.\w)", reason):
+            return reason
+    return None
 
 
 def _format_advice(problems: Iterable[Mapping[str, Any]]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.running.refusal import find_reason
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
 from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
@@ -173,9 +174,12 @@ class FormParameters:
         error = result.error
         if error is None or error.kind != "refused":
             return {}
-        return {
-            name: error.message
-            for name in self.fields
-            for target in self.workflow.find_parameter(name).targets
-            if (target.node_id, target.field) == (error.node_id, error.field)
-        }
+        found: dict[str, str] = {}
+        for name in self.fields:
+            for target in self.workflow.find_parameter(name, self.definitions).targets:
+                reason = find_reason(error.message, target.node_id, target.field)
+                if reason is None and (target.node_id, target.field) == (error.node_id, error.field):
+                    reason = error.message
+                if reason is not None:
+                    found.setdefault(name, reason)
+        return found

@@ -34,7 +34,7 @@ export function MissingList({ session }: { session: Session }) {
 
 function MissingItem({ session, item }: { session: Session; item: Missing }) {
   const { kind, name, parameter, label, folder, nearest, pack, url, host } = item;
-  const about = kind === "node" ? [pack ? `node of ${pack}` : "node"] : [label, folder && `models/${folder}`];
+  const about = kind === "node" ? [describeNode(pack)] : [label, folder && `models/${folder}`];
   return (
     <li>
       <div class="ck-line">
@@ -58,6 +58,12 @@ function MissingItem({ session, item }: { session: Session; item: Missing }) {
       </div>
     </li>
   );
+}
+
+/** Say where a node that the server lacks comes from. */
+function describeNode(pack: string): string {
+  if (pack === "comfy-core") return "a node of a newer ComfyUI: update it";
+  return pack ? `a node of ${pack}: install it` : "a node";
 }
 
 /** Copies a command that downloads the file on the server's machine. */

@@ -81,7 +81,7 @@ describe("the list of what is missing", () => {
     const node: Missing = { ...ITEM, kind: "node", name: "GlowUp", pack: "glow-pack", url: "", downloadable: false };
     const el = await page.start({ ...TRAITS, missing: [node, ITEM] });
     expect(el.querySelector(".ck-lacking")?.textContent).toContain("2 things are missing");
-    expect(el.querySelector(".ck-lacking")?.textContent).toContain("node of glow-pack");
+    expect(el.querySelector(".ck-lacking")?.textContent).toContain("a node of glow-pack: install it");
   });
 
   it("quotes names in the command that it copies", () => {

@@ -19,6 +19,7 @@ from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_li
 from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, build_axes, build_points
 from comfykit_jupyter.explore.sweeps.plan import find_models
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.loras import LOADERS, find_lora, has_loader, set_lora
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Prepared:
         salt: What was drawn comes from it.
         base: The values as they were given, as JSON.
         notes: What the plan has to say.
+        loras: The server's names of the LoRAs that are varied, by those that the user gave.
     """
 
     workflow: Workflow
@@ -61,6 +63,7 @@ class Prepared:
     salt: str
     base: dict[str, Any]
     notes: Sequence[str] = ()
+    loras: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     models: list[tuple[str, ...]] = field(default_factory=list)
@@ -73,7 +76,13 @@ class Prepared:
         Raises:
             ParameterError: A value does not fit.
         """
-        return self.workflow.bind({**self.values, **point.values}, self.definitions)
+        binding = self.workflow.bind({**self.values, **point.values}, self.definitions)
+        for axis, place in zip(self.axes, point.position, strict=True):
+            if axis.lora:
+                file, strength = self.loras[axis.lora], axis.labels[place][0]
+                binding.prompt = set_lora(binding.prompt, file, strength, self.definitions)
+                binding.params[axis.names[0]] = strength
+        return binding
 
 
 class Salts:
@@ -132,7 +141,8 @@ class Preparation:
         away = ""
         try:
             workflow = await convert_workflow(workflow, self._server)
-            definitions = await self._server.get_definitions(workflow.classes)
+            more = LOADERS if self._varies_loras() else ()
+            definitions = await self._server.get_definitions([*workflow.classes, *more])
         except ServerError as error:
             if not workflow.resolved:
                 raise
@@ -148,9 +158,18 @@ class Preparation:
         )
         notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
         prepared = Prepared(workflow, definitions, id_, axes, build_points(axes), salt, base, notes, away=away)
+        for axis in axes:
+            if axis.lora:
+                file = prepared.loras[axis.lora] = find_lora(axis.lora, definitions)
+                if not has_loader(workflow.prompt, file):
+                    notes.append(f"{one_line(axis.names[0])}: a loader for {one_line(file)} is inserted")
         prepared.values = self._draw(prepared)
         await self._bind_all(prepared)
         return prepared
+
+    def _varies_loras(self) -> bool:
+        given = self._over.values() if isinstance(self._over, Mapping) else ()
+        return any(isinstance(each, Lora) for each in given)
 
     def _check_names(self, workflow: Workflow, definitions: Definitions) -> None:
         """Refuse names that the workflow lacks, and those that are both an axis and a value."""

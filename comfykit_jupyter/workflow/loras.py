@@ -1,0 +1,167 @@
+"""Set the strength of a LoRA in a prompt, and insert a loader for it where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from comfykit_jupyter.workflow.errors import WorkflowError, one_line, short_repr
+from comfykit_jupyter.workflow.nodes import Definitions, is_link
+from comfykit_jupyter.workflow.spelling import find_nearest
+
+LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
+STRENGTHS = ("strength_model", "strength_clip")
+_NAME = "lora_name"
+
+
+def find_lora(name: str, definitions: Definitions) -> str:
+    """Return the server's name of a LoRA; the folder and the suffix may be left out.
+
+    Args:
+        name: What the user typed.
+        definitions: The server's definitions, with that of a loader.
+
+    Raises:
+        WorkflowError: There is none of this name, or several.
+    """
+    choices = _list_choices(definitions)
+    plain = name.replace("\\", "/")
+    exact = [each for each in choices if each.replace("\\", "/") == plain]
+    found = exact or [each for each in choices if plain in _spell(each)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise WorkflowError(f"lora: {short_repr(name)} is several files: {', '.join(map(one_line, found[:5]))}")
+    nearest = find_nearest(name, [*choices, *(PurePosixPath(each).stem for each in choices)])
+    hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {len(choices)})"
+    raise WorkflowError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
+
+
+def _list_choices(definitions: Definitions) -> list[str]:
+    for loader in LOADERS:
+        spec = definitions[loader].inputs.get(_NAME) if loader in definitions else None
+        if spec is not None and spec.choices:
+            return [each for each in spec.choices if isinstance(each, str)]
+    return []
+
+
+def _spell(name: str) -> set[str]:
+    """Return what a file may be called: with or without its folder, its suffix, or both."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return {str(path), path.name, path.stem, str(path.with_suffix(""))}
+
+
+def set_lora(prompt: Mapping[str, Any], file: str, strength: float, definitions: Definitions) -> dict[str, Any]:
+    """Return a prompt with a LoRA at a strength; it shares the nodes that are not changed.
+
+    A loader of this file is set. Without one, a loader is inserted behind what loads the model, unless the strength is
+    0.
+
+    Args:
+        prompt: The API-format graph.
+        file: The server's name of the file.
+        strength: The strength, for model and CLIP.
+        definitions: The definitions of all nodes, and of the loaders of LoRAs.
+
+    Raises:
+        WorkflowError: It is not clear where a loader belongs.
+    """
+    loaders = [node_id for node_id, node in prompt.items() if _loads(node, file)]
+    if loaders:
+        changed = dict(prompt)
+        for node_id in loaders:
+            inputs = prompt[node_id]["inputs"]
+            own = {name: strength for name in STRENGTHS if name in inputs}
+            changed[node_id] = {**prompt[node_id], "inputs": {**inputs, **own}}
+        return changed
+    return dict(prompt) if strength == 0 else _insert(prompt, file, strength, definitions)
+
+
+def has_loader(prompt: Mapping[str, Any], file: str) -> bool:
+    """Return whether a prompt has a loader of a LoRA."""
+    return any(_loads(node, file) for node in prompt.values())
+
+
+def _loads(node: Mapping[str, Any], file: str) -> bool:
+    return node.get("class_type") in LOADERS and node["inputs"].get(_NAME) == file
+
+
+def _insert(prompt: Mapping[str, Any], file: str, strength: float, definitions: Definitions) -> dict[str, Any]:
+    model = _find_end(prompt, "MODEL", definitions)
+    if model is None:
+        raise WorkflowError("lora: nothing in the workflow loads a model")
+    clip = _find_end(prompt, "CLIP", definitions)
+    new_id = _find_id(prompt)
+    inputs: dict[str, Any] = {"model": list(model), _NAME: file, "strength_model": strength}
+    loader = "LoraLoaderModelOnly"
+    moved = {model: [new_id, 0]}
+    if clip is not None and "LoraLoader" in definitions:
+        loader = "LoraLoader"
+        inputs |= {"clip": list(clip), "strength_clip": strength}
+        moved[clip] = [new_id, 1]
+    changed: dict[str, Any] = {}
+    for node_id, node in prompt.items():
+        links = {name: moved[key] for name, value in node["inputs"].items() if (key := _to_key(value)) in moved}
+        changed[node_id] = {**node, "inputs": {**node["inputs"], **links}} if links else node
+    changed[new_id] = {"class_type": loader, "inputs": inputs, "_meta": {"title": f"LoRA {file}"}}
+    return changed
+
+
+def _find_end(prompt: Mapping[str, Any], kind: str, definitions: Definitions) -> tuple[str, int] | None:
+    """Return the output behind which a loader belongs: that of the model's loader, or of the last LoRA behind it.
+
+    Raises:
+        WorkflowError: Several nodes load a model.
+    """
+    used = {key for node in prompt.values() for value in node["inputs"].values() if (key := _to_key(value)) is not None}
+    roots = [
+        output
+        for output in _iter_outputs(prompt, kind, definitions)
+        if output in used and _is_root(prompt, output, kind, definitions)
+    ]
+    if not roots:
+        return None
+    if len(roots) > 1:
+        titles = ", ".join(
+            one_line(str(prompt[node_id].get("_meta", {}).get("title") or node_id)) for node_id, _ in roots
+        )
+        what = "a model" if kind == "MODEL" else "a CLIP"
+        raise WorkflowError(f"lora: several nodes load {what} ({titles}): add the LoRA's loader in the editor")
+    end = roots[0]
+    for _ in prompt:
+        after = [
+            node_id
+            for node_id, node in prompt.items()
+            if node["class_type"] in LOADERS and end in map(_to_key, node["inputs"].values())
+        ]
+        if len(after) != 1:
+            break
+        end = (after[0], 0 if kind == "MODEL" else 1)
+    return end
+
+
+def _iter_outputs(prompt: Mapping[str, Any], kind: str, definitions: Definitions) -> Iterator[tuple[str, int]]:
+    for node_id, node in prompt.items():
+        definition = definitions.get(node["class_type"])
+        for slot, output in enumerate(definition.outputs if definition is not None else ()):
+            if output == kind:
+                yield node_id, slot
+
+
+def _is_root(prompt: Mapping[str, Any], output: tuple[str, int], kind: str, definitions: Definitions) -> bool:
+    """Return whether an output does not come from another one of its kind."""
+    definition = definitions[prompt[output[0]]["class_type"]]
+    return not any(spec.type == kind for spec in definition.inputs.values())
+
+
+def _to_key(value: Any) -> tuple[str, int] | None:
+    return (str(value[0]), int(value[1])) if is_link(value) else None
+
+
+def _find_id(prompt: Mapping[str, Any]) -> str:
+    numbers = [int(node_id) for node_id in prompt if node_id.isdecimal() and len(node_id) < 10]
+    number = max(numbers, default=0) + 1
+    while str(number) in prompt:
+        number += 1
+    return str(number)

@@ -55,13 +55,17 @@ def test_after_a_restart_the_cell_finds_its_run_follows_it_and_cancels_it(first:
 
 def test_after_a_restart_the_cell_has_the_outputs_of_its_last_run(first: Page, second: Page) -> None:
     model = first.model(first.run(SHORT, cell_id="short"))
-    ids = [first.ask(model, "run")[0]["prompt_id"] for _ in range(2)]
+    first.ask(model, "set", name="color", value=7)
+    first.ask(model, "run")
+    first.wait(lambda: len(model.state["runs"]) == 1)
+    first.ask(model, "set", name="color", reset=True)
+    id_ = first.ask(model, "run")[0]["prompt_id"]
     first.wait(lambda: len(model.state["runs"]) == 2)
     first.process.kill()
     model = second.model(second.run(SHORT, cell_id="short"))
     second.wait(lambda: model.state["runs"])
     (run,) = model.state["runs"]
-    assert (run["id"], run["status"], run["changed"]) == (ids[-1], "completed", {"width": 24})
+    assert (run["id"], run["status"], run["changed"]) == (id_, "completed", {"width": 24})
     assert "kit.run('picture.json', width=24)" in second.ask(model, "code", run=run["id"])[0]["code"]
     answer, _ = second.ask(model, "media", run=run["id"], key=run["items"][0]["key"], size="thumb", offset=0)
     assert (answer["width"], answer["height"]) == (24, 48)

@@ -80,10 +80,12 @@ function splitTiles(tiles: readonly (Item | null)[], columns: number, free: numb
 
 /** Return the height of `runs` more runs like the last one, in pixels. */
 export function measureMore(lines: readonly Line[], columns: number, runs: number): number {
-  const last = lines[0]?.segments[0];
-  const perLine = Math.max(1, Math.floor(columns / (last?.cells ?? 1)));
+  const newest = lines[0]?.segments[0];
+  const perLine = Math.max(1, Math.floor(columns / (newest?.cells ?? 1)));
   const height = lines[0]?.height ?? CELL + (MAX_CAPTION_LINES - 1) * CAPTION_LINE + GAP;
-  const free = lines[0] ? perLine - lines[0].segments.length : 0;
+  // The newest stands first, so that the last line is the one that is not full.
+  const last = lines.at(-1);
+  const free = last ? perLine - last.segments.length : 0;
   return Math.ceil(Math.max(0, runs - free) / perLine) * height;
 }
 

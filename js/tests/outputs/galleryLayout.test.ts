@@ -40,6 +40,8 @@ describe("the lines of the gallery", () => {
     const height = lines[0]?.height ?? 0;
     expect([1, 2, 3, 6, 7].map((more) => measureMore(lines, 4, more))).toEqual([0, 0, height, height, 2 * height]);
     expect(measureMore([], 4, 4)).toBe(height);
+    const five = layOutRuns(makeRuns(...Array.from({ length: 5 }, () => makeImages(1))), 4);
+    expect([3, 4].map((more) => measureMore(five, 4, more))).toEqual([0, height]);
   });
 
   it("hold an output that is wider than they are", () => {

@@ -42,6 +42,12 @@ def either(request: pytest.FixtureRequest, make_kit: MakeKit) -> ComfyKit:
 
 
 @pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without events ask for the queue from the first look on, and not only after more than a second."""
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
+
+
+@pytest.fixture
 def proxy(sandbox: Sandbox) -> Iterator[Proxy]:
     """A proxy in front of the embedded server."""
     with Proxy(sandbox.url) as proxy:

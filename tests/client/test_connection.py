@@ -127,10 +127,10 @@ async def test_prompt_with_a_lost_reply_is_found_and_not_sent_again(
     assert jobs.history(str(result.prompt_id)) is not None
 
 
+@pytest.mark.usefixtures("eager")
 async def test_prompt_without_an_answer_may_have_arrived(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
 
     def swallow(request: web.Request) -> web.Response | None:

@@ -133,6 +133,7 @@ async def test_timeout_cancels_the_run_and_names_the_current_node(
     jobs.expect()
 
 
+@pytest.mark.usefixtures("eager")
 async def test_removed_job_is_reported(either: ComfyKit, gate: tuple[str, Gate], jobs: Jobs, make_kit: MakeKit) -> None:
     name, node_gate = gate
     jobs.post(workflows.gated(name))
@@ -203,11 +204,11 @@ async def test_server_that_is_not_comfyui_is_reported(name: str, make_kit: MakeK
         assert "is not a ComfyUI server" in str(result.msg)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("name", [name for name in GARBAGE if name != "not found"])
 async def test_invalid_reply_to_a_prompt_fails_without_a_retry(
     name: str, proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.follow.LOOK_QUEUE", 0.001)
     monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
     proxy.answer = lambda request: GARBAGE[name]() if request.path == "/prompt" else None
     with pytest.raises(ComfyKitError) as caught:

@@ -40,6 +40,7 @@ async def test_junk_in_the_history_is_waited_out(
     assert (result.status, result.texts, answered) == ("completed", ["hello"], 5)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("junk", [{}, {"error": "x"}, {"queue_running": [], "queue_pending": None}], ids=json.dumps)
 async def test_junk_in_the_queue_is_waited_out(junk: Any, proxy: Proxy, make_kit: MakeKit, gate: Any) -> None:
     name, node_gate = gate

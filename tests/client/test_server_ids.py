@@ -51,6 +51,7 @@ def test_running_job_shows_steps_and_previews_and_is_cancelled(
     jobs.expect()
 
 
+@pytest.mark.usefixtures("eager")
 def test_queued_job_knows_its_position_and_is_cancelled(
     chooser: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], jobs: Jobs
 ) -> None:

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.missing.download import SUFFIXES, DownloadState
-from comfykit_jupyter.notebook.widget.form import ERROR_LENGTH, FormView
+from comfykit_jupyter.notebook.widget.form import FormView
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.view import Reply
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -72,7 +71,9 @@ class MissingView(FormView):
                 left[0].name if len(left) == 1 else f"{len(left)} files" if _are_files(left) else f"{len(left)} things"
             )
             verb = "is" if len(left) == 1 else "are"
-            raise ComfyKitError(f"{what} {verb} missing on {self.server['address']}: see the list above the form")
+            raise ComfyKitError(
+                f"{what} {verb} missing on {self._address.get('address', 'the server')}: see the list above the form"
+            )
 
     def close(self) -> None:
         """Remove the form from the page; its downloads continue."""
@@ -89,9 +90,8 @@ class MissingView(FormView):
 
     def _show_missing(self, found: Sequence[Missing]) -> None:
         self._found = {(each.name, each.parameter): each for each in found}
-        address = self.server["address"]
         marks = {
-            each.parameter: f"{each.name} is not on {address}"
+            each.parameter: f"{each.name or 'this file'} is not on the server"
             for each in found
             if each.parameter in self._parameters.fields and each.parameter not in self._rejected
         }
@@ -163,7 +163,7 @@ class MissingView(FormView):
         task, state = self._downloads[name]
         error = None if outcome.cancelled() else outcome.exception()
         if isinstance(error, ComfyKitError) and state.status != "failed":
-            message = strip_folders(str(error))[:ERROR_LENGTH]
+            message = self._to_saved(str(error))
             self._downloads[name] = (task, DownloadState("failed", state.received, state.total, message=message))
         writer.post(self._update_missing)
         if error is None and not outcome.cancelled():

@@ -17,7 +17,7 @@ export function MissingList({ session }: { session: Session }) {
     <div class="ck-lacking" role="group" aria-label="Missing on the server">
       <div class="ck-line">
         <strong role="status">
-          {count} missing on {session.get("server").address}
+          {count} missing on {session.get("server").address || "the server"}
         </strong>
         <button type="button" class="ck-quiet" onClick={() => session.requestOrNotify("look")}>
           Check again

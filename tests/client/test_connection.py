@@ -105,7 +105,11 @@ async def test_run_without_events_ends_correctly(proxy: Proxy, make_kit: MakeKit
     assert (await kit.execute(workflows.showing({}))).status == "completed"
 
 
-def test_late_socket_is_used(proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate]) -> None:
+@pytest.mark.usefixtures("eager")
+def test_late_socket_is_used(
+    proxy: Proxy, make_kit: MakeKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.socket.RETRY_MOST", 0.25)
     name, node_gate = gate
     proxy.sockets.treatment = "refuse"
     run = make_kit(proxy.url).submit(workflows.gated(name))

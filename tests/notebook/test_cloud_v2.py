@@ -54,9 +54,8 @@ def test_jobs_are_listed_and_unsupported_commands_say_so(page: Page, proxied: Pr
     )
     for command in ("queue", "history"):
         cell = page.run(f"%comfykit {command}")
-        text = cell.html if cell.status == "ok" else cell.error
-        assert proxied.url in text, text
-        assert cell.status == "ok" or "kit.attach" in text
+        assert cell.status == "ok", cell.error
+        assert "<table>" in cell.html
     cell = page.run("%comfykit models")
     assert cell.status == "error"
     assert "does not expose its models" in cell.error

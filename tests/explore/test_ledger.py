@@ -83,6 +83,18 @@ def test_rows_are_found_by_values_marks_and_text(kit: ComfyKit) -> None:
     assert not again.where(picked=True)
 
 
+def test_rows_show_themselves_and_run_nothing(kit: ComfyKit) -> None:
+    hostile = "<script>alert(1)</script>"
+    kit.run(picture(prefix="x"), width=8)
+    wait_until_kept(kit)
+    row = kit.runs[0]
+    row.note, row.tags = hostile, {hostile}
+    kit.runs._ledger.append({"event": "sent", "id": "odd", "name": hostile, "params": {hostile: [1, None, hostile]}})
+    for shown in (row._repr_html_(), kit.runs[-1]._repr_html_(), kit.runs[0]._repr_html_(), kit.runs._repr_html_()):
+        assert "<script" not in shown
+    assert "data:image/webp" in kit.runs._repr_html_()
+
+
 def test_a_run_is_made_again_with_its_files(kit: ComfyKit, sandbox: Sandbox) -> None:
     source = kit.run(picture(), width=8).image
     first = kit.run(inverted(), image=source.pil())

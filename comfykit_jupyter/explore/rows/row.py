@@ -334,7 +334,7 @@ class Row:
             image = f'<img src="data:image/webp;base64,{data}" style="max-width:256px" alt="">'
         values = "".join(
             f"<tr><th style='text-align:left'>{html.escape(one_line(name))}</th>"
-            f"<td style='text-align:left'>{html.escape(one_line(value, 200))}</td></tr>"
+            f"<td style='text-align:left'>{html.escape(one_line(str(value), 200))}</td></tr>"
             for name, value in self.params.items()
         )
         return f"<div>{html.escape(repr(self))}</div>{image}<table>{values}</table>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +19,8 @@ MAX_SUFFIX_BYTES = 20
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _SUFFIX = re.compile(r"\.([A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*)$")
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+"""Kinds of characters that change the direction of what follows: after U+202E, `gnp.exe` looks like `exe.png`."""
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 """Names that open a device on Windows, with any suffix."""
 
@@ -97,10 +100,15 @@ def _advise(name: str, names: Iterable[str]) -> str:
     return f"use one of {', '.join(names)}"
 
 
+def _is_unsafe(char: str) -> bool:
+    """Return whether some system allows no file with this character, or shows the name in another order."""
+    return char in '<>:"|?*' or unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _TURNING
+
+
 def _clean_name(name: str) -> str:
     """Return a name that any system can use for a file, or nothing if nothing of it is left."""
     base = to_encodable(name)
-    clean = "".join("_" if char in '<>:"|?*' or ord(char) < 32 else char for char in base).strip(". ")
+    clean = "".join("_" if _is_unsafe(char) else char for char in base).strip(". ")
     if _DEVICES.match(clean):
         clean = f"_{clean}"
     stem, dot, suffix = clean.rpartition(".")

@@ -160,6 +160,12 @@ def test_safe_name_stays_in_its_folder(name: str) -> None:
     assert safe == to_safe_name(safe)
 
 
+def test_safe_name_looks_like_what_it_is() -> None:
+    assert to_safe_name("\u202egnp.exe") == "_gnp.exe"
+    assert to_safe_name("a\x85\u2066b\u2069.png") == "a__b_.png"
+    assert to_safe_name("حرف é 👩\u200d🚀.png") == "حرف é 👩\u200d🚀.png"
+
+
 @pytest.mark.parametrize("name", ["con", "NUL.png", "com1.tar.gz", "LPT9 .png", "aux.png", "COM¹.png"])
 def test_safe_name_is_not_a_device_of_windows(name: str) -> None:
     assert to_safe_name(name).startswith("_")

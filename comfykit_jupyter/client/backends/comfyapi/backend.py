@@ -132,6 +132,8 @@ class ComfyAPI(Backend):
         if answer.status in (200, 201):
             if not isinstance(answer.body, dict) or not words.is_id(answer.body.get("id")):
                 raise ServerError(f"{self.url} answers {answer.status}, and names no job", sent=True)
+            if answer.body["id"] in self._accepted:  # a gateway repeats an earlier answer
+                raise ServerError(f"{self.url} answers with the job of another run", sent=True)
             return self._accept(answer.body, order)
         if not answer.code:
             raise self._api.build_error(answer, "a job")

@@ -16,7 +16,7 @@ import contextlib
 import random
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -85,6 +85,7 @@ class RunningHub(Backend):
         self._holding: dict[str, asyncio.Semaphore] = {}
         """The place that a run holds, by the run's ID."""
         self._lost: dict[str, ServerError] = {}
+        self._created: deque[str] = deque(maxlen=MAX_TASKS)
         """Why it is not known whether a run's task was created, by the run's ID."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
@@ -205,7 +206,10 @@ class RunningHub(Backend):
         created = to_mapping(answer.data) or find_object(answer)
         code = answer.code if "code" in answer.body else words.parse_code(created.get("errorCode") or 0)
         task_id = _parse_id(created.get("taskId"))
+        if task_id in self._created:  # a gateway repeats an earlier answer
+            raise self._lose(order.id, f"the answer of {self.url} names the task of another run")
         if task_id and (words.is_success(code) or code in words.PENDING):
+            self._created.append(task_id)
             return await self._accept(task_id, created)
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self._api.format_refusal(answer, "the task"), status=429)

@@ -1,6 +1,6 @@
 /** Tests of the state that the views share. */
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Item } from "../../src/session/protocol";
 import { Session } from "../../src/session/session";
 import { makeRun, TestModel } from "../model";
@@ -28,4 +28,23 @@ it("keeps the items that arrive by message with their run", () => {
   model.setTraits({ runs: [makeRun("c"), makeRun("b"), makeRun("a")] });
   expect(counts()).toEqual([0, 1000, 0]);
   session.destroy();
+});
+
+describe("the sight of a stage", () => {
+  it("is sent to the kernel as it changes, for all views together", () => {
+    const model = new TestModel();
+    const session = new Session(model.asModel);
+    const [first, second] = [{}, {}];
+    const getSent = () => model.getSent("sight").map(({ visible }) => visible);
+    session.setSight(first, true);
+    session.setSight(second, false);
+    session.setSight(first, true);
+    expect(getSent()).toEqual([true]);
+    session.setSight(first, false);
+    session.setSight(second, true);
+    session.removeSight(second);
+    expect(getSent()).toEqual([true, false, true, false]);
+    expect(new Set(model.getSent("sight").map(({ page }) => page)).size).toBe(1);
+    session.destroy();
+  });
 });

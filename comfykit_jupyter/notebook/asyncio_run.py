@@ -45,6 +45,7 @@ def allow() -> None:
 def _build_run(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def run(main: Any, **options: Any) -> Any:
+        __tracebackhide__ = True  # IPython shows the user's own frames
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

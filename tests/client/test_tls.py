@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,9 @@ async def test_proxy_is_used_and_its_password_not_shown(proxy: Proxy, make_kit: 
     assert result.status == "completed", result.msg
     assert any(seen.headers.get("Host") == "gpu-box.invalid:8188" for seen in proxy.seen)
     assert "planted-secret" not in f"{result!r} {result.msg} {kit!r} {kit._settings!r} {result.error!r}"
+
+
+async def test_socks_proxy_without_its_package_is_named(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    result = await make_kit("http://127.0.0.2:1", proxy="socks5://127.0.0.1:1").execute(workflows.text())
+    assert result.msg == "proxy: a SOCKS proxy needs the package socksio: install httpx[socks]"

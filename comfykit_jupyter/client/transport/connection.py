@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.errors import SettingsError
 from comfykit_jupyter.client.settings import Settings, is_loopback
 from comfykit_jupyter.client.transport.anonymous import find_proxy
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
@@ -120,9 +121,15 @@ class Connection:
 
                 logging.getLogger("httpcore.http11").addFilter(_discreet)
                 self.secrets = dict(await self._headers())
-                self._http = self._build_client(
-                    httpx.Limits(max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60)
+                limits = httpx.Limits(
+                    max_connections=self._pool, max_keepalive_connections=self._pool, keepalive_expiry=60
                 )
+                try:
+                    self._http = self._build_client(limits)
+                except ImportError:  # httpx has no other reason
+                    raise SettingsError(
+                        "proxy: a SOCKS proxy needs the package socksio: install httpx[socks]"
+                    ) from None
                 # most kits are never closed: their connections are closed when they are garbage collected
                 self._forgotten = finalize(self, _close_later, asyncio.get_running_loop(), self._http)
                 self._forgotten.atexit = False

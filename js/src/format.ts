@@ -17,9 +17,10 @@ export function formatClock(seconds: number): string {
   return hours > 0 ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
 }
 
-/** Format a duration in seconds: 3.1 s, 42 s, 1:05. */
+/** Format a duration in seconds: < 0.1 s, 3.1 s, 42 s, 1:05. */
 export function formatDuration(seconds: number): string {
   if (seconds >= 60) return formatClock(seconds);
+  if (seconds < 0.1) return "< 0.1 s";
   return seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
 }
 

@@ -78,7 +78,7 @@ function NodeTimes({ session, run }: { session: Session; run: Run }) {
             <span class="ck-name" title={node}>
               {node}
             </span>
-            <span>{seconds < 0.05 ? "0 s" : formatDuration(seconds)}</span>
+            <span>{formatDuration(seconds)}</span>
             <div class="ck-bar">
               <div style={{ transform: `scaleX(${seconds / most})` }} />
             </div>

@@ -79,7 +79,7 @@ def test_output_is_used_as_an_input_and_shown_by_its_name(page: Page) -> None:
     answer, _ = page.ask(model, "media", run="input", key="image", size="thumb", offset=0)
     assert answer["width"] == 512
     run_form(page, model)
-    assert model.state["runs"][0]["changed"]["image"] == item["name"]
+    assert model.state["runs"][0]["changed"]["image"] == f"{item['name']} [output]"
     for body in ({"key": "77"}, {"run": "?"}, {"name": "steps"}, {"name": "?"}):
         answer, _ = page.ask(model, "use", **{"run": first, "key": item["key"], "name": "image", **body})
         assert answer["error"]

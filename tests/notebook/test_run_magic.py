@@ -77,7 +77,7 @@ def test_output_of_an_earlier_run_is_passed_to_the_next(page: Page) -> None:
     page.run("%comfykit run picture.json width=80 height=40 -o first")
     cell = page.run("%comfykit run image_to_image.json image={first.image} steps=2 -o second")
     assert cell.status == "ok", cell.error
-    assert page.value("second.params['image'] == first.image") == "True"
+    assert page.value("second.params['image'] == first.image.server_name") == "True"
 
 
 @pytest.mark.parametrize(

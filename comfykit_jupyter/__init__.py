@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.keep import Keep, keep
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
@@ -68,6 +69,7 @@ _HOMES = {
     "Job": "client.backends.jobs",
     "Keep": "client.results.keep",
     "Media": "client.results.media",
+    "Missing": "client.missing.item",
     "Origin": "client.results.media",
     "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
@@ -115,6 +117,7 @@ __all__ = [
     "Job",
     "Keep",
     "Media",
+    "Missing",
     "Origin",
     "OutputError",
     "Parameter",

@@ -10,12 +10,11 @@ from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_work
 from comfykit_jupyter.client.server_kit import ServerKit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.dry_run import DryRun
-    from comfykit_jupyter.client.loop import BackgroundTask
     from comfykit_jupyter.client.missing.download import DownloadState
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -136,9 +135,8 @@ class WorkflowKit(ServerKit):
         source, backend = self._locate(workflow)
         return loop.call(check(backend, source, values)).missing
 
-    def install_model(self, missing: Missing, notify: Callable[[DownloadState], None]) -> BackgroundTask[Path]:
-        """Start to download a missing model into the server's folder on this machine."""
+    def install_model(self, missing: Missing, notify: Callable[[DownloadState], None]) -> Coroutine[Any, Any, Path]:
+        """Return what downloads a missing model into the server's folder on this machine: for the background loop."""
         from comfykit_jupyter.client.missing.install import install_model
 
-        backend = self._find_backend()
-        return loop.BackgroundTask(lambda: install_model(backend, missing, notify)).start()
+        return install_model(self._find_backend(), missing, notify)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.loop import BackgroundTask
 from comfykit_jupyter.client.missing.download import SUFFIXES, DownloadState
 from comfykit_jupyter.notebook.widget.form import FormView
 from comfykit_jupyter.notebook.widget.media import run_in_background
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.loop import BackgroundTask
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
 
@@ -136,7 +136,9 @@ class MissingView(FormView):
         task, _ = self._downloads.get(name, (None, None))
         if task is not None and not task.outcome.done():
             return {}, ()
-        task = self._kit.install_model(missing, lambda state: self._follow_download(name, state))
+        task = BackgroundTask(
+            lambda: self._kit.install_model(missing, lambda state: self._follow_download(name, state))
+        ).start()
         self._downloads[name] = (task, DownloadState())
         writer.post(self._update_missing)
         task.outcome.add_done_callback(lambda outcome: self._end_download(name, outcome))

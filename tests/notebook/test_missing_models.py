@@ -86,3 +86,9 @@ def test_a_download_needs_proof_that_the_disk_is_shared(page: Page) -> None:
         )
     )
     assert "does not say where its folders are" in failed["message"]
+
+
+def test_params_names_what_is_missing(page: Page) -> None:
+    page.run(f"graph = {make_graph()!r}")
+    text = page.run("%comfykit params {graph}").bundles[0]["text/plain"]
+    assert "missing on the server: dream.safetensors (models/checkpoints), no such cat.png" in text

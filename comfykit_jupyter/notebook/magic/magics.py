@@ -22,9 +22,10 @@ from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.values.overview import tabulate_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.workflow import Field, Workflow
@@ -199,6 +200,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             workflow, fields, _ = self._load(kit, call)
             if "--all" in call.options:
                 fields = kit.fields(workflow, every=True)
+            note = _format_missing(kit.find_missing(workflow, {}))
         except ServerError as error:
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({}, every="--all" in call.options)
@@ -275,6 +277,15 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         mode, size = (*call.arguments, None, None)[:2]
         kept = keep(mode, None if size is None else _parse_integer(size))
         print(kept.mode + (f", {kept.kilobytes} kB a run" if kept.mode == "thumbnails" else ""))
+
+
+def _format_missing(missing: Sequence[Missing]) -> str:
+    """Format what the server lacks as the end of a title."""
+    if not missing:
+        return ""
+    names = [f"{each.name} (models/{each.folder})" if each.folder else each.name or each.label for each in missing]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"; missing on the server: {', '.join(names[:5])}{more}"
 
 
 def _count(number: int, noun: str) -> str:

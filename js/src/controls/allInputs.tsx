@@ -34,9 +34,12 @@ export function AllInputs({ session, uid }: AllInputsProps) {
     );
   }, [open, fields]);
 
-  const found = useMemo(() => filterInputs(inputs ?? [], query), [inputs, query]);
-  const values = session.get("values");
-  const shown = [...found.filter(({ name }) => name in values), ...found.filter(({ name }) => !(name in values))];
+  // Not sorted again while a value is edited: a control that moves would lose the focus.
+  const shown = useMemo(() => {
+    const values = session.get("values");
+    const found = filterInputs(inputs ?? [], query);
+    return [...found.filter(({ name }) => name in values), ...found.filter(({ name }) => !(name in values))];
+  }, [session, inputs, query]);
   if (fields.length === 0) return null;
   return (
     <details class="ck-advanced ck-all" onToggle={(event) => setOpen(event.currentTarget.open)}>

@@ -23,6 +23,11 @@ describe("all inputs", () => {
     page.model.answer(page.model.getSent("inputs")[0] ?? {}, { fields: OTHERS });
     await settle();
     expect(details.textContent).toContain("2 more inputs");
+    const order = () => [...details.querySelectorAll("label")].map(({ textContent }) => textContent);
+    const before = order();
+    page.model.setTraits({ values: { "9.filename_prefix": "y" } });
+    await settle();
+    expect(order()).toEqual(before);
     await typeText(details.querySelector("[type=search]") as HTMLInputElement, "save prefix");
     expect(details.textContent).toContain("1 of 2");
     await typeText(findControl(details, "File name prefix"), "y");

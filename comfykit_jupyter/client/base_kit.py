@@ -10,7 +10,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.inputs.workflows import take_snapshot
-from comfykit_jupyter.client.settings import AddressSecrets, Api, ExecutorType, Settings, hide_arguments
+from comfykit_jupyter.client.settings import AddressSecrets, Api, ExecutorType, Place, Settings, hide_arguments
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,6 +55,7 @@ class BaseKit:
     runninghub_retry_count = ReadOnly[int]()
     runninghub_instance_type = ReadOnly[str | None]()
     api = ReadOnly[Api | None]()
+    place = ReadOnly[Place | None]()
     expand_choices = ReadOnly[bool]()
 
     _settings: Settings
@@ -67,7 +68,8 @@ class BaseKit:
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a traceback may show a kit whose settings were rejected
             return f"{type(self).__name__}()"
-        return f"{type(self).__name__}({self.comfyui_url!r}, executor_type={self.executor_type!r})"
+        place = f", place={self.place!r}" if self.place else ""
+        return f"{type(self).__name__}({self.comfyui_url!r}, executor_type={self.executor_type!r}{place})"
 
     def __copy__(self) -> Self:
         return self  # settings never change, and connections are shared

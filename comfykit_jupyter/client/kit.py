@@ -13,7 +13,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.exploring_kit import ExploringKit
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, format_id
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.client.settings import Api, ExecutorType, Keep, hide_arguments, resolve_settings
+from comfykit_jupyter.client.settings import Api, ExecutorType, Keep, Place, hide_arguments, resolve_settings
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class ComfyKit(ExploringKit):
         headers: Additional HTTP headers for this server, for proxies.
         api: The protocol of the server: `comfyui`, or `v2` for Comfy API v2. By default the address decides: `v2` for
             https://cloud.comfy.org, https://….run.comfy.app, and addresses that end in /api/v2.
+        place: `runninghub` runs all workflows there, also files and dicts, and you pay for them. By default only those
+            that are stored there run there.
         timeout: Seconds that a run may take, including its time in the queue; after that the job is cancelled. None
             means no limit.
         patience: Seconds that the server may be unreachable during a run, for example while it restarts, before the
@@ -112,6 +114,7 @@ class ComfyKit(ExploringKit):
         runninghub_concurrency: int | None = None,
         headers: Mapping[str, str] | None = None,
         api: Api | None = None,
+        place: Place | None = None,
         timeout: float | None = None,
         patience: float | None = None,
         verify: bool | str | SSLContext = True,

@@ -26,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 ExecutorType = Literal["http", "websocket"]
 Api = Literal["comfyui", "v2"]
+Place = Literal["runninghub"]
 Keep = Literal["originals", "thumbs", "links"]
 
 DEFAULT_URL = "http://127.0.0.1:8188"
@@ -275,6 +276,8 @@ class Settings:
         default_factory=dict, repr=False, metadata=_rule(_check_headers, belongs_to="comfyui_url")
     )
     api: Api | None = field(default=None, metadata=_rule(_check_choice(Api)))
+    # It has no variable: a workflow file goes to a cloud that costs money only where the code says so.
+    place: Place | None = field(default=None, metadata=_rule(_check_choice(Place), of_run=True))
     timeout: float | None = field(default=None, metadata=_rule(_check_timeout, of_run=True))
     patience: float = field(default=60.0, metadata=_rule(_check_patience))
     verify: bool | str | SSLContext = field(default=True, metadata=_rule())

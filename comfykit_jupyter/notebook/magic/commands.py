@@ -61,7 +61,8 @@ too: image={picture}. Quote a value that contains spaces: prompt="a cat". A seed
 `-o NAME` assigns the result to a variable; so does `result = %comfykit run …`.
 
 Name a workflow on RunningHub by its ID (1904…), an app by rh-app:1937…, or either by the address of its page.
-It runs there, with the key in RUNNINGHUB_API_KEY. Its PROMPT_ID is the ID of the task.
+It runs there, with the key in RUNNINGHUB_API_KEY. Its PROMPT_ID is the ID of the task. A file runs there only by
+kit.options(place="runninghub").run(…) in Python.
 
 With %%comfykit, give the values in the lines below, or as one JSON object:
     %%comfykit run portrait.json -o fox

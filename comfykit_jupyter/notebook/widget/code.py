@@ -56,15 +56,16 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
     except ComfyKitError:
         default = None
     names = ["comfyui_url", "api", "api_key", "cookies"]
-    if workflow.hosted is not None:
+    if workflow.hosted is not None or kit.place == "runninghub":
         names = ["runninghub_url", "runninghub_instance_type", "runninghub_api_key"]
+        names += ["place"] if workflow.hosted is None else []
     same = default is not None and getattr(default, names[0]) == getattr(kit, names[0])
     known = {name: getattr(default, name) if same else None for name in names}
     settings = {name: value for name in names if (value := getattr(kit, name)) not in (None, known[name])}
     arguments = [f"{name}={value!r}" for name, value in settings.items() if name not in _SECRETS]
     line = f"kit = ComfyKit({', '.join(arguments).removeprefix('comfyui_url=')})"
     secrets = [f"{name}=" for name in settings if name in _SECRETS]
-    if workflow.hosted is None and kit.has_secret_address:
+    if "comfyui_url" in names and kit.has_secret_address:
         secrets.append("what the address had beside host and path")
     return [f"# also needs {' and '.join(secrets)}", line] if secrets else [line]
 

@@ -87,6 +87,11 @@ KEY = frozenset({301, 401, 412, 801, 802, 806, 811, 1002, 1014})
 OTHER_SITE = frozenset({301, 380, 802, 806, 901, 1002, 401})
 """Codes that a key or a workflow of the other site causes, among other things."""
 
+SEEDS_MAY_DIFFER = (
+    "RunningHub may draw the seeds of a graph that is not saved there again: the result has those that were sent"
+)
+"""Nothing fixes them: `nodeInfoList` accepts only the nodes of a saved workflow."""
+
 _TASK_PAGE = "/call-api/call-record-detail/"
 
 
@@ -157,6 +162,15 @@ def build_node_info(workflow: Workflow, binding: Binding) -> list[dict[str, Any]
         {"nodeId": id_, "fieldName": field, "fieldValue": _to_app_value(value) if app else value}
         for (id_, field), value in given.items()
     ]
+
+
+def has_seeds(prompt: Mapping[str, Any]) -> bool:
+    """Return whether a prompt has seeds as values."""
+    return any(
+        field in SEED_NAMES and not is_link(value)
+        for node in prompt.values()
+        for field, value in node["inputs"].items()
+    )
 
 
 def _to_app_value(value: Any) -> Any:

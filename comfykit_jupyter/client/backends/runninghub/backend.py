@@ -1,10 +1,10 @@
-"""RunningHub: workflows and AI apps that are stored in its cloud, and run there by their IDs.
+"""RunningHub: workflows and AI apps that are stored in its cloud and run there by their IDs, or graphs sent to it.
 
 What to know before you change this:
 
 - Every answer is HTTP 200 with a code.
 - A task is paid by the second, so it is never created twice.
-- The site draws every seed that it is not sent again.
+- The site draws every seed that it is not sent again. The seeds of a graph that is sent can't be sent beside it.
 - Files are kept for a day.
 - The two sites, runninghub.ai and runninghub.cn, share neither keys nor workflows.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import time
@@ -60,6 +61,9 @@ MAX_TASKS = 10_000
 """Maximum number of tasks that are remembered; the oldest is forgotten first."""
 _UPLOADED = re.compile(r"(open)?api/[^\s]{1,300}|[0-9a-f]{32,128}")
 """The site's names for uploaded files; archives are named by their digest alone."""
+
+_ANY_WORKFLOW = "1"
+"""The ID beside a graph that is sent: the site wants one, and ignores it."""
 
 _places: WeakValueDictionary[tuple[Any, ...], asyncio.Semaphore] = WeakValueDictionary()
 """How many tasks may run at a time, for all kits of this process: by site, key, number and event loop."""
@@ -170,7 +174,6 @@ class RunningHub(Backend):
 
         Raises:
             ParameterError: The saved workflow has no such input.
-            ComfyKitError: The workflow is not stored on RunningHub.
         """
         self._build_request(order)
         most = self._settings.runninghub_concurrency
@@ -210,7 +213,10 @@ class RunningHub(Backend):
             raise self._lose(order.id, f"the answer of {self.url} names the task of another run")
         if task_id and (words.is_success(code) or code in words.PENDING):
             self._created.append(task_id)
-            return await self._accept(task_id, created)
+            accepted = await self._accept(task_id, created)
+            if order.workflow.hosted is None and words.has_seeds(order.binding.prompt):
+                self._find_task(task_id).warnings.append(words.SEEDS_MAY_DIFFER)
+            return accepted
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self._api.format_refusal(answer, "the task"), status=429)
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
@@ -224,13 +230,15 @@ class RunningHub(Backend):
 
     def _build_request(self, order: Order) -> tuple[str, dict[str, Any]]:
         hosted = order.workflow.hosted
+        body: dict[str, Any] = {"apiKey": self._api.key}
+        if hosted is None:  # the values are in the graph: a list of them would have to fit a saved workflow
+            graph = json.dumps(order.binding.prompt, ensure_ascii=False, allow_nan=False)
+            body |= {"nodeInfoList": [], "workflow": graph}
+        else:
+            body["nodeInfoList"] = words.build_node_info(order.workflow, order.binding)
         if hosted is None:
-            raise ComfyKitError(f"{one_line(order.workflow.name)} is not a workflow of RunningHub")
-        body: dict[str, Any] = {
-            "apiKey": self._api.key,
-            "nodeInfoList": words.build_node_info(order.workflow, order.binding),
-        }
-        if hosted.app:
+            path, body["workflowId"] = "/task/openapi/create", _ANY_WORKFLOW
+        elif hosted.app:
             path, body["webappId"] = "/task/openapi/ai-app/run", int(hosted.id)
         else:
             path, body["workflowId"] = "/task/openapi/create", hosted.id

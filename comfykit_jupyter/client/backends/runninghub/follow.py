@@ -190,6 +190,8 @@ class TaskPoller:
         if self._task.remark:
             run.on_warning(f"{self._api.url} says about the prompt: {self._task.remark}")
             self._task.remark = ""
+        while self._task.warnings:
+            run.on_warning(self._task.warnings.pop(0))
         try:
             while not run.ended:
                 pauses.begin()

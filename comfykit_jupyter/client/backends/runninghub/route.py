@@ -24,8 +24,10 @@ REFERENCE_LIMIT = 4096
 class RunningHubRoute(Route):
     """See `Route`."""
 
-    def handles(self, source: Any, settings: Settings) -> bool:  # noqa: ARG002
-        """Return whether it is a workflow or an AI app of RunningHub."""
+    def handles(self, source: Any, settings: Settings) -> bool:
+        """Return whether it is a workflow or an AI app of RunningHub, or the kit runs all workflows there."""
+        if settings.place == "runninghub" and source is not None:
+            return True
         return isinstance(source, HostedWorkflow) or (isinstance(source, Workflow) and source.hosted is not None)
 
     def handles_job(self, prompt_id: str, settings: Settings) -> bool:  # noqa: ARG002

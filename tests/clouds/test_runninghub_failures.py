@@ -200,3 +200,52 @@ def test_a_succeeded_task_that_disappears_has_no_outputs_to_wait_for(kit: ComfyK
     assert result.status == "completed"
     assert "does not have the outputs yet" in result.warnings[0]
     assert len(cloud.find_requests("outputs")) <= follow.OUTPUTS_TRIES + follow.SOCKET_TRIES
+
+
+# Called failed without a reason
+
+
+@pytest.mark.parametrize("code", ["", "0", "1000", "805"])
+def test_a_task_without_a_reason_is_not_failed_if_its_outputs_exist(
+    code: str, kit: ComfyKit, cloud: RunningHub
+) -> None:
+    cloud.answer("v2/query", changes.called_failed(code), times=None)
+    result = kit.run(WORKFLOW, width=48)
+    assert result.status == "completed", result.msg
+    assert result["cover"][0].pil().size == (48, 16)
+    assert result.warnings == ["RunningHub calls the task failed without a reason, but has its outputs"]
+    assert result.raw[0]["nodeId"] == "2"
+    assert len(cloud.find_requests("create")) == 1
+
+
+def test_outputs_that_come_late_are_waited_for(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", changes.called_failed(), times=None)
+    cloud.hidden = 2
+    assert kit.run(WORKFLOW).status == "completed"
+
+
+def test_a_code_with_a_reason_is_a_failure_that_keeps_the_outputs(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.answer("v2/query", changes.called_failed("1501"), times=None)
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    assert "its moderation rejected the content" in str(result.msg)
+    assert len(result["cover"]) == 1
+
+
+def test_no_outputs_and_no_reason_is_a_failure(kit: ComfyKit, cloud: RunningHub) -> None:
+    cloud.fates.append(Fate())
+    cloud.answer("v2/query", changes.called_failed(), times=None)
+    result = kit.run(WORKFLOW)
+    assert (result.status, result.warnings) == ("failed", [])
+
+
+def test_a_cancelled_task_that_is_called_failed_is_cancelled(
+    kit: ComfyKit, cloud: RunningHub, gate: tuple[str, Gate]
+) -> None:
+    name, its = gate
+    cloud.workflows[WORKFLOW] = workflows.gated(name)
+    cloud.answer("v2/query", changes.called_failed(), times=None)
+    run = kit.submit(WORKFLOW)
+    wait_until_running(cloud, its)
+    run.cancel()
+    assert run.result().error.kind == "cancelled"  # type: ignore[union-attr]

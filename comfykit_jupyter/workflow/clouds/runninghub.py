@@ -34,6 +34,8 @@ BACK_OFF: Mapping[int, float] = {415: 30, 421: 20, 429: 10, 804: 20, 1003: 10, 1
 """
 UNKNOWN = frozenset({500, 1005})
 """Codes of failures after which it is not known whether a task was created."""
+_NO_REASON = frozenset({500, 805, 1000})
+"""Codes of failures that give no reason."""
 QUEUES = frozenset({415, 421, 804, 1520})
 """Those of `BACK_OFF` that only mean that other tasks come first: it is sent again without end."""
 BACK_OFF_MOST = 120.0
@@ -107,6 +109,11 @@ def parse_code(value: Any) -> int | None:
 def is_success(code: int | None) -> bool:
     """Return whether a code means success."""
     return code in (0, 200)
+
+
+def is_without_reason(code: int | None) -> bool:
+    """Return whether the code of a failed task does not say why it failed."""
+    return code is None or is_success(code) or code in _NO_REASON
 
 
 def describe_code(code: int) -> str:

@@ -110,6 +110,18 @@ def state_in_lower_case(body: Body) -> Body:
     return {**body, "status": body["status"].lower()}
 
 
+def called_failed(code: str = "") -> Change:
+    """Call a v2 success a failure with this code and the message "success", as the site does now and then."""
+
+    def change(body: Body) -> Body:
+        if body.get("status") not in ("SUCCESS", "CANCEL"):
+            return body
+        failure: Body = {"errorCode": code, "errorMessage": "success", "failedReason": {}, "results": None}
+        return {**body, **failure, "status": "FAILED"}
+
+    return change
+
+
 def without_results(body: Body) -> Body:
     """Remove the results from a v2 success."""
     return {**body, "results": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -312,8 +312,11 @@ class TaskPoller:
         self._run.on_cost(look.cost)
         return words.build_record(await self._download_all(results), seconds=look.cost.get("seconds", 0))
 
-    async def _ask_for_outputs(self) -> Look | None:
-        """Ask the older route for the outputs: it names their nodes. It may have them some time after the end."""
+    async def _ask_for_outputs(self, ends: Collection[str] = ("SUCCESS",)) -> Look | None:
+        """Ask the older route for the outputs: it names their nodes. It may have them some time after the end.
+
+        Return its first answer with one of these states.
+        """
         for pause in [*islice(backoff(LOOK_FIRST, LOOK_RUNNING), OUTPUTS_TRIES - 1), None]:
             try:
                 look = await look_by_old_route(self._api, self._run.prompt_id)
@@ -321,7 +324,7 @@ class TaskPoller:
                 return None
             except (ServerError, Missing):
                 look = Look("")
-            if look.state == "SUCCESS":
+            if look.state in ends:
                 return look
             if pause is not None:
                 await asyncio.sleep(pause)
@@ -330,11 +333,15 @@ class TaskPoller:
     async def _build_failure(self, look: Look) -> dict[str, Any]:
         error, message, code = look.reason, look.message, look.code
         self._run.on_cost(look.cost)
-        if not error:
-            with contextlib.suppress(ServerError, Missing):
-                older = await look_by_old_route(self._api, self._run.prompt_id)
-                error, message, code = older.reason, message or older.message, code or older.code
         results = look.results or []
+        if not error and (older := await self._ask_for_outputs(_ENDED)) is not None:
+            if older.results and not self._task.cancelled and words.is_without_reason(code):
+                self._run.on_raw(older.raw)
+                self._run.on_warning("RunningHub calls the task failed without a reason, but has its outputs")
+                older.cost = {**older.cost, **look.cost}
+                return await self._build_success(older)
+            results = _merge_results(older.results or [], results)
+            error, message, code = older.reason, message or older.message, code or older.code
         interrupted = not error or "InterruptProcessing" in error["exception_type"]
         if interrupted and self._task.cancelled:
             return words.build_record(await self._download_all(results), interrupted=True)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media, Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.explore.exports.bundle import Bundle
     from comfykit_jupyter.explore.rows.row import Row
     from comfykit_jupyter.explore.rows.rows import Rows
     from comfykit_jupyter.explore.rows.runs import Differences, Runs
@@ -59,6 +60,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Axis": "explore.sweeps.axes",
     "Binding": "workflow.values.binding",
+    "Bundle": "explore.exports.bundle",
     "Change": "client.dry_run",
     "ComfyKit": "client.kit",
     "ComfyKitError": "client.errors",
@@ -107,6 +109,7 @@ _HOMES = {
 __all__ = [
     "Axis",
     "Binding",
+    "Bundle",
     "Change",
     "ComfyKit",
     "ComfyKitError",

@@ -15,10 +15,12 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row, find_differences
 from comfykit_jupyter.explore.rows.rows import Rows
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.explore.exports.bundle import Bundle
 
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""
@@ -75,6 +77,40 @@ class Runs(Rows):
     def unfinished(self) -> Rows:
         """Return the runs that were sent and whose end is not known, as after a kernel was killed."""
         return self.where(status="sent")
+
+    def sweep(self, name: str) -> Rows:
+        """Return the runs of a sweep, by its name or ID, or by the name of its workflow if it has none.
+
+        Args:
+            name: The name.
+
+        Raises:
+            ComfyKitError: There is none.
+        """
+        sweeps = self._ledger.read().sweeps.values()
+        ids = {each.id for each in sweeps if name in (each.name or each.workflow, each.id)}
+        if not ids:
+            nearest = find_nearest(str(name), [each.name or each.workflow for each in sweeps])
+            hint = f": did you mean {one_line(nearest)}?" if nearest else ""
+            raise ComfyKitError(f"there is no sweep {short_repr(name)}{hint}")
+        entries = self._ledger.read().runs
+        return Rows(self._ledger, [each for each in self._list_ids() if entries[each].sweep in ids])
+
+    def open(self, path: str | Path) -> Bundle:
+        """Look into a bundle that `Sweep.bundle` wrote. Nothing is run, and nothing is written.
+
+        Args:
+            path: The file.
+
+        Returns:
+            What is in it, and what differs here.
+
+        Raises:
+            ComfyKitError: It is not a bundle, or is damaged or too large.
+        """
+        from comfykit_jupyter.explore.exports.bundle import open_bundle
+
+        return open_bundle(self._kit, self._ledger, Path(path).expanduser())
 
     def again(self, row: Row | str) -> Run:
         """Run it again: the same workflow, values and seeds. Returns at once, as `submit` does.

@@ -18,6 +18,7 @@ from comfykit_jupyter.workflow.spelling import find_nearest
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from comfykit_jupyter.explore.sweeps.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 
@@ -28,6 +29,12 @@ class PointRows:
     points: Sequence[Point]
     _ledger: Ledger
     _engine: Engine
+    _prepared: Prepared
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        raise NotImplementedError
 
     @property
     def states(self) -> list[State]:
@@ -169,6 +176,22 @@ class PointRows:
         from comfykit_jupyter.explore.exports.export import export_points
 
         return export_points(self, Path(folder).expanduser(), name, overwrite=overwrite, metadata=metadata)
+
+    def bundle(self, path: str | Path) -> Path:
+        """Write one ZIP file with all that is needed to look at the sweep and to make it again elsewhere.
+
+        It has the workflow, values, seeds, inputs, outputs and marks, the server's version and the models' names.
+        `kit.runs.open(path)` reads it.
+
+        Args:
+            path: The file; it is replaced if it exists.
+
+        Raises:
+            ComfyKitError: No point is done, or an original is no longer here.
+        """
+        from comfykit_jupyter.explore.exports.bundle import write_bundle
+
+        return write_bundle(self, self._ledger, self._prepared, Path(path).expanduser())
 
     def sheet(self, path: str | Path, side: int = 256) -> Path:
         """Write a contact sheet: one labelled picture of all points.

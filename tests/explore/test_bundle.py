@@ -1,0 +1,105 @@
+"""Test that a sweep moves to another folder as one file, and that a hostile file harms nothing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfykit_jupyter import ComfyKit, ComfyKitError
+from tests.client.workflows import inverted, picture
+from tests.kits import MakeKit
+
+from .conftest import wait_until_kept
+
+
+def test_a_sweep_moves_with_inputs_outputs_and_marks(kit: ComfyKit, make_kit: MakeKit, tmp_path: Path) -> None:
+    source = kit.sweep(picture(), height=8, over={"width": [8, 9]}).wait()
+    sweep = kit.map(inverted(), image=[row.image for row in source.done]).wait()
+    sweep.pick(1)
+    sweep.done[0].tags |= {"sea"}
+    path = sweep.bundle(tmp_path / "fox.zip")
+    other = make_kit(runs=tmp_path / "elsewhere")
+    bundle = other.runs.open(path)
+    assert str(bundle).splitlines()[0].startswith("workflow: 2 points, 4 files")
+    assert len(other.runs) == 0  # nothing is written before it is taken
+    rows = bundle.take()
+    assert [row.image.read() for row in rows] == [row.image.read() for row in sweep.done]
+    assert [row.star for row in rows] == [False, True]
+    assert rows[0].tags == {"sea"}
+    assert other.runs.again(rows[0]).result().status == "completed"
+    wait_until_kept(other)
+    assert other.runs[0].key == rows[0].key
+    assert len(bundle.take()) == 2  # a second time changes nothing
+    assert len(other.runs) == 3
+
+
+def test_what_differs_here_is_said(kit: ComfyKit, tmp_path: Path) -> None:
+    path = kit.sweep(picture(), over={"width": [8]}).wait().bundle(tmp_path / "fox.zip")
+    manifest = read_manifest(path)
+    manifest["prompt"]["3"] = {"class_type": "NodeOfAPack", "inputs": {}}
+    manifest["server_version"] = "0.1.0"
+    write(path, {"manifest.json": json.dumps(manifest)})
+    told = str(kit.runs.open(path))
+    assert "NodeOfAPack" in told
+    assert "0.1.0 there" in told
+
+
+def read_manifest(path: Path) -> Any:
+    with zipfile.ZipFile(path) as bundle:
+        return json.loads(bundle.read("manifest.json"))
+
+
+def write(path: Path, files: dict[str, str]) -> None:
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "/etc/passwd", "objects/x.png", "a.py", "objects/" + "a" * 64 + ".png/../../x"]
+)
+def test_bundles_with_other_files_are_refused(kit: ComfyKit, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "evil.zip"
+    write(path, {"manifest.json": "{}", name: "x"})
+    with pytest.raises(ComfyKitError, match="is not a bundle"):
+        kit.runs.open(path)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "[]",
+        "{",
+        '{"format": 2}',
+        '{"format": 1}',
+        '{"format": 1, "prompt": {}, "runs": [{"id": "../x"}]}',
+        "[" * 100_000,
+    ],
+)
+def test_odd_manifests_are_refused(kit: ComfyKit, tmp_path: Path, manifest: str) -> None:
+    path = tmp_path / "odd.zip"
+    write(path, {"manifest.json": manifest})
+    with pytest.raises(ComfyKitError, match="is not a bundle, or is damaged"):
+        kit.runs.open(path)
+    (tmp_path / "no.zip").write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(ComfyKitError, match="is not a bundle, or is damaged"):
+        kit.runs.open(tmp_path / "no.zip")
+    with pytest.raises(ComfyKitError, match="there is no file"):
+        kit.runs.open(tmp_path / "missing.zip")
+
+
+def test_odd_runs_and_wrong_contents_are_not_taken(kit: ComfyKit, make_kit: MakeKit, tmp_path: Path) -> None:
+    path = kit.sweep(picture(), over={"width": [8]}).wait().bundle(tmp_path / "fox.zip")
+    manifest = read_manifest(path)
+    manifest["runs"][0] |= {"params": [1], "outputs": "x", "patch": 7, "marks": 3, "tags": 1}
+    write(path, {"manifest.json": json.dumps(manifest)})
+    other = make_kit(runs=tmp_path / "elsewhere")
+    assert other.runs.open(path).take()[0].params == {}
+    write(path, {"manifest.json": json.dumps(manifest), f"objects/{'ab' * 32}.png": "another content"})
+    with pytest.raises(ComfyKitError, match="has another content"):
+        other.runs.open(path).take()
+    assert not list((tmp_path / "elsewhere").rglob("abab*"))

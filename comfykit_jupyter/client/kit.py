@@ -58,9 +58,15 @@ class ComfyKit(ExploringKit):
             running, and `attach(task_id)` finds it. Environment: `RUNNINGHUB_TIMEOUT`. Default: 300.
         runninghub_retry_count: How often a request that changes nothing is repeated. Creating a task is never repeated:
             if the answer is lost, the error's kind is `unknown`. Environment: `RUNNINGHUB_RETRY_COUNT`. Default: 3.
-        runninghub_instance_type: The machine; `plus` has more memory. Environment: `RUNNINGHUB_INSTANCE_TYPE`.
+        runninghub_instance_type: The machine; `plus` has more memory, `ultra` most. Environment:
+            `RUNNINGHUB_INSTANCE_TYPE`.
         runninghub_concurrency: Tasks of this key that may run at once; others of this process wait. Environment:
             `RUNNINGHUB_CONCURRENCY`. Default: 1.
+        runninghub_use_personal_queue: Whether the site queues tasks beyond that. Only for keys with machines of their
+            own.
+        runninghub_retain_seconds: Seconds, 10 to 180, for which the machine is kept for your next task, and which you
+            pay. Only for enterprise keys. Environment: `RUNNINGHUB_RETAIN_SECONDS`.
+        runninghub_access_password: Password of an encrypted workflow or app. Environment: `RUNNINGHUB_ACCESS_PASSWORD`.
         headers: Additional HTTP headers for this server, for proxies.
         api: The protocol of the server: `comfyui`, or `v2` for Comfy API v2. By default the address decides: `v2` for
             https://cloud.comfy.org, https://….run.comfy.app, and addresses that end in /api/v2.
@@ -112,6 +118,9 @@ class ComfyKit(ExploringKit):
         *,
         runninghub_instance_type: str | None = None,
         runninghub_concurrency: int | None = None,
+        runninghub_use_personal_queue: bool = False,
+        runninghub_retain_seconds: int | None = None,
+        runninghub_access_password: str | None = None,
         headers: Mapping[str, str] | None = None,
         api: Api | None = None,
         place: Place | None = None,

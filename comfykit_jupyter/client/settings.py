@@ -157,16 +157,17 @@ def _check_choice(choices: Any) -> Check:
     return check
 
 
-def _check_integer(least: int) -> Check:
-    """Build a check for integers of at least `least`; text such as an environment variable's is converted."""
+def _check_integer(least: int, most: int | None = None) -> Check:
+    """Build a check for integers in these bounds; text such as an environment variable's is converted."""
+    bounds = f"of at least {least}" if most is None else f"between {least} and {most}"
 
     def check(value: Any, name: str) -> int:
         try:
             number = int(value)
         except (TypeError, ValueError, OverflowError):
             number = least - 1
-        if number < least:
-            raise SettingsError(f"{name} must be an integer of at least {least}, not {value!r}")
+        if number < least or (most is not None and number > most):
+            raise SettingsError(f"{name} must be an integer {bounds}, not {value!r}")
         return number
 
     return check
@@ -272,6 +273,15 @@ class Settings:
     runninghub_retry_count: int = field(default=3, metadata=_rule(_check_integer(0), "RUNNINGHUB_RETRY_COUNT"))
     runninghub_instance_type: str | None = field(default=None, metadata=_rule(variable="RUNNINGHUB_INSTANCE_TYPE"))
     runninghub_concurrency: int = field(default=1, metadata=_rule(_check_integer(1), "RUNNINGHUB_CONCURRENCY"))
+    runninghub_use_personal_queue: bool = field(default=False, metadata=_rule(_check_bool))
+    runninghub_retain_seconds: int | None = field(
+        default=None, metadata=_rule(_check_integer(10, 180), "RUNNINGHUB_RETAIN_SECONDS")
+    )
+    runninghub_access_password: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_rule(_check_text, "RUNNINGHUB_ACCESS_PASSWORD", belongs_to="runninghub_url"),
+    )
     headers: Mapping[str, str] = field(
         default_factory=dict, repr=False, metadata=_rule(_check_headers, belongs_to="comfyui_url")
     )

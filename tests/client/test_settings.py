@@ -29,6 +29,8 @@ SETTINGS: list[tuple[str, str, str, Any, Any, Any]] = [
     ("runninghub_timeout", "RUNNINGHUB_TIMEOUT", "20", 20, 300, 300),
     ("runninghub_retry_count", "RUNNINGHUB_RETRY_COUNT", "7", 7, 3, 3),
     ("runninghub_instance_type", "RUNNINGHUB_INSTANCE_TYPE", "plus", "plus", "basic", None),
+    ("runninghub_retain_seconds", "RUNNINGHUB_RETAIN_SECONDS", "30", 30, 180, None),
+    ("runninghub_access_password", "RUNNINGHUB_ACCESS_PASSWORD", "sesame-env", "sesame-env", "secret", None),
 ]
 
 
@@ -84,6 +86,12 @@ def test_kit_accepts_and_documents_every_setting() -> None:
         ({"patience": -1}, "patience must be a number of seconds, 0 or more"),
         ({"runninghub_timeout": "x"}, "runninghub_timeout must be an integer of at least 0, not 'x'"),
         ({"runninghub_concurrency": 0}, "runninghub_concurrency must be an integer of at least 1, not 0"),
+        ({"runninghub_retain_seconds": 5}, "runninghub_retain_seconds must be an integer between 10 and 180, not 5"),
+        (
+            {"runninghub_retain_seconds": 181},
+            "runninghub_retain_seconds must be an integer between 10 and 180",
+        ),
+        ({"runninghub_use_personal_queue": "yes"}, "runninghub_use_personal_queue must be True or False, not 'yes'"),
         ({"proxy": "me:secret"}, "proxy must be an address"),
     ],
 )

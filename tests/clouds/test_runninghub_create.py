@@ -30,6 +30,8 @@ from .runninghub import (
     LOST,
     LOST_HANGING,
     NO_JSON,
+    App,
+    Field,
     Refusal,
     Reply,
     RunningHub,
@@ -341,6 +343,40 @@ def test_the_instance_type_is_sent(make_kit: MakeKit, cloud: RunningHub, monkeyp
     monkeypatch.setenv("RUNNINGHUB_INSTANCE_TYPE", "ultra")
     make_kit().run(WORKFLOW)
     assert cloud.task.instance_type == "ultra"
+
+
+def test_no_option_is_sent_that_was_not_set(kit: ComfyKit, cloud: RunningHub) -> None:
+    kit.run(WORKFLOW)
+    assert set(cloud.find_requests("create")[0].body) == {"apiKey", "nodeInfoList", "workflowId"}
+
+
+@pytest.mark.parametrize("name", [WORKFLOW, "rh-app:1937084629516193794"])
+def test_queue_retention_and_password_are_sent(name: str, make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.passwords[WORKFLOW] = "open sesame"
+    cloud.apps["1937084629516193794"] = App("A", WORKFLOW, [Field("1", "width", "INT")], password="open sesame")
+    kit = make_kit(
+        runninghub_use_personal_queue=True, runninghub_retain_seconds=30, runninghub_access_password="open sesame"
+    )
+    assert kit.run(name).status == "completed"
+    body = cloud.task.body
+    assert (body["usePersonalQueue"], body["retainSeconds"], body["accessPassword"]) == (True, 30, "open sesame")
+    assert cloud.files.leaks == []
+
+
+def test_a_wrong_password_is_refused_and_not_repeated(make_kit: MakeKit, cloud: RunningHub) -> None:
+    cloud.passwords[WORKFLOW] = "open sesame"
+    kit = make_kit(raise_on_error=False, runninghub_access_password="open barley")
+    result = kit.run(WORKFLOW)
+    assert result.status == "failed"
+    assert "accessPassword is wrong" in str(result.msg)
+    cloud.answer("create", Refusal(301, "accessPassword open barley is wrong"))
+    assert "accessPassword [password] is wrong" in str(kit.run(WORKFLOW).msg)
+    assert "open barley" not in f"{kit!r}{kit._settings!r}"
+
+
+def test_a_password_stays_with_its_site(make_kit: MakeKit, cloud: RunningHub) -> None:
+    kit = make_kit(runninghub_access_password="open sesame")
+    assert kit.options(runninghub_url="http://other:1").runninghub_access_password is None
 
 
 # Leaving during creation

@@ -25,7 +25,16 @@ _UPLOADED = re.compile(r"comfykit-[0-9a-f]{24}\.\w+|(?:api|openapi)/[\w.-]+")
 """The name on the server of a file that was uploaded."""
 _DIGEST = re.compile(r"comfykit-([0-9a-f]{24})")
 """The digest of the file's content, which most of these names contain."""
-_SECRETS = ("api_key", "cookies", "runninghub_api_key")
+_RUNNINGHUB = (
+    "runninghub_url",
+    "runninghub_instance_type",
+    "runninghub_use_personal_queue",
+    "runninghub_retain_seconds",
+    "runninghub_api_key",
+    "runninghub_access_password",
+)
+"""The settings that decide where on RunningHub a workflow runs."""
+_SECRETS = ("api_key", "cookies", "runninghub_api_key", "runninghub_access_password")
 
 
 def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKit) -> str:
@@ -57,11 +66,10 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
         default = None
     names = ["comfyui_url", "api", "api_key", "cookies"]
     if workflow.hosted is not None or kit.place == "runninghub":
-        names = ["runninghub_url", "runninghub_instance_type", "runninghub_api_key"]
-        names += ["place"] if workflow.hosted is None else []
+        names = [*_RUNNINGHUB, *(["place"] if workflow.hosted is None else [])]
     same = default is not None and getattr(default, names[0]) == getattr(kit, names[0])
     known = {name: getattr(default, name) if same else None for name in names}
-    settings = {name: value for name in names if (value := getattr(kit, name)) not in (None, known[name])}
+    settings = {name: value for name in names if (value := getattr(kit, name)) not in (None, False, known[name])}
     arguments = [f"{name}={value!r}" for name, value in settings.items() if name not in _SECRETS]
     line = f"kit = ComfyKit({', '.join(arguments).removeprefix('comfyui_url=')})"
     secrets = [f"{name}=" for name in settings if name in _SECRETS]

@@ -46,7 +46,6 @@ PAUSE_MOST = 8.0
 """Maximum of these pauses."""
 _PERMANENT = frozenset({301, 302, 303, 307, 308, 401, 403, 404})
 """HTTP statuses that stay the same when the request is repeated."""
-_HIDDEN = "[key]"
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,10 @@ class Answer:
     def data(self) -> Any:
         """The content of the envelope."""
         return self.body.get("data")
+
+    def without(self, password: str) -> Answer:
+        """Return the answer without a password that the site may repeat."""
+        return Answer(self.status, _remove_secret(self.body, password, "[password]"))
 
 
 class Api:
@@ -227,7 +230,7 @@ class Api:
         return read.status_code, read.headers, read.content
 
     def _parse(self, content: bytes) -> Any:
-        return _remove_key(parse_json(content.decode("utf-8-sig", "replace")), self.key)
+        return _remove_secret(parse_json(content.decode("utf-8-sig", "replace")), self.key, "[key]")
 
     def _too_large(self, error: TooLarge) -> ServerError:
         return ServerError(f"the answer of {self.url} is too large: {error}", sent=True)
@@ -270,14 +273,14 @@ def is_temporary(error: ComfyKitError) -> bool:
     return isinstance(error, ServerError) and error.status not in _PERMANENT
 
 
-def _remove_key(content: Any, key: str) -> Any:
-    """Return JSON without our key, however it was spelt there."""
+def _remove_secret(content: Any, secret: str, hidden: str) -> Any:
+    """Return JSON with `hidden` in place of a secret of ours, however it was spelt there."""
     if isinstance(content, str):
-        return content.replace(key, _HIDDEN)
+        return content.replace(secret, hidden)
     if isinstance(content, list):
-        return [_remove_key(each, key) for each in content]
+        return [_remove_secret(each, secret, hidden) for each in content]
     if isinstance(content, dict):
-        return {name.replace(key, _HIDDEN): _remove_key(each, key) for name, each in content.items()}
+        return {name.replace(secret, hidden): _remove_secret(each, secret, hidden) for name, each in content.items()}
     return content
 
 

@@ -217,6 +217,9 @@ class RunningHub(Backend):
             if order.workflow.hosted is None and words.has_seeds(order.binding.prompt):
                 self._find_task(task_id).warnings.append(words.SEEDS_MAY_DIFFER)
             return accepted
+        if password := self._settings.runninghub_access_password:
+            answer = answer.without(password)
+            created = to_mapping(answer.data) or find_object(answer)
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self._api.format_refusal(answer, "the task"), status=429)
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
@@ -242,9 +245,14 @@ class RunningHub(Backend):
             path, body["webappId"] = "/task/openapi/ai-app/run", int(hosted.id)
         else:
             path, body["workflowId"] = "/task/openapi/create", hosted.id
-        if self._settings.runninghub_instance_type:
-            body["instanceType"] = self._settings.runninghub_instance_type
-        return path, body
+        settings = self._settings
+        options = {
+            "instanceType": settings.runninghub_instance_type,
+            "usePersonalQueue": settings.runninghub_use_personal_queue,
+            "retainSeconds": settings.runninghub_retain_seconds,
+            "accessPassword": settings.runninghub_access_password,
+        }
+        return path, {**body, **{name: value for name, value in options.items() if value}}
 
     def _try_again(self, order: Order, failure: ServerError, pause: float, code: int | None = None) -> TryAgain:
         """Return the exception for a task that was not created. Waiting behind other tasks has no limit."""

@@ -124,7 +124,7 @@ def test_v1_accepts_a_key_in_the_body_unless_both_places_are_required(cloud: Run
     assert httpx.post(where, json={"apiKey": cloud.key}).json()["code"] == 802
 
 
-@pytest.mark.parametrize("headers", [{}, {"Host": "www.runninghub.cn"}])
+@pytest.mark.parametrize("headers", [{}, {"Host": "www.example.com"}])
 def test_an_unknown_path_or_wrong_host_header_gets_412(cloud: RunningHub, headers: dict[str, str]) -> None:
     path = "/uc/openapi/accountStatus" if headers else "/task/openapi/nothing"
     answer = httpx.post(cloud.url + path, json={"apikey": cloud.key}, headers=headers)
@@ -316,3 +316,28 @@ def test_the_old_upload_rejects_large_and_unsupported_files(cloud: RunningHub, a
     assert ask.upload("a.png", b"x" * 11) == {"code": 809, "msg": "APIKEY_FILE_SIZE_EXCEEDED", "data": None}
     assert ask.upload("a.exe", b"x")["code"] == 808
     assert not cloud.uploads
+
+
+# What public clients send
+
+
+@pytest.mark.parametrize("host", ["www.runninghub.cn", "www.runninghub.ai"])
+def test_the_documents_host_header_is_accepted(host: str, cloud: RunningHub) -> None:
+    where = f"{cloud.url}/uc/openapi/accountStatus"
+    assert httpx.post(where, json={"apikey": cloud.key}, headers={"Host": host}).json()["code"] == 0
+
+
+def test_the_account_accepts_both_spellings_of_the_key(cloud: RunningHub) -> None:
+    where = f"{cloud.url}/uc/openapi/accountStatus"
+    bearer = {"Authorization": f"Bearer {cloud.key}"}
+    for name in ("apikey", "apiKey"):
+        for headers in ({}, bearer):
+            assert httpx.post(where, json={name: cloud.key}, headers=headers).json()["code"] == 0
+        assert httpx.post(where, json={name: "wrong"}, headers=bearer).json()["code"] == 802
+    assert httpx.post(where, json={}, headers={}).json()["code"] == 802
+
+
+def test_an_upload_needs_no_file_type(cloud: RunningHub) -> None:
+    where = f"{cloud.url}/task/openapi/upload"
+    answer = httpx.post(where, data={"apiKey": cloud.key}, files={"file": ("a.png", b"png")}).json()
+    assert (answer["code"], answer["data"]["fileType"]) == (0, "input")

@@ -52,8 +52,8 @@ class Endpoint:
     answer: Callable[[Call], Awaitable[Body]]
     refuse: Callable[[ApiError], Body]
     wrong_key: ApiError
-    key: str | None = "apiKey"
-    """Name of the key in the body; None if only the `Authorization` header is accepted."""
+    keys: tuple[str, ...] = ("apiKey",)
+    """Names that the key may have in the body; none if only the `Authorization` header is accepted."""
 
 
 class Api:
@@ -75,18 +75,18 @@ class Api:
             "outputs": Endpoint(post, "/task/openapi/outputs", self._get_outputs, v1, unauthorized),
             "cancel": Endpoint(post, "/task/openapi/cancel", self._cancel_task, v1, unauthorized),
             "upload": Endpoint(post, "/task/openapi/upload", self._upload, v1, unauthorized),
-            "accountStatus": Endpoint(post, "/uc/openapi/accountStatus", self._get_account, v1, unauthorized, "apikey"),
+            "accountStatus": Endpoint(
+                post, "/uc/openapi/accountStatus", self._get_account, v1, unauthorized, ("apikey", "apiKey")
+            ),
             "v2/upload": Endpoint(
-                post, "/openapi/v2/media/upload/binary", self._upload_v2, upload, ApiError(401), key=None
+                post, "/openapi/v2/media/upload/binary", self._upload_v2, upload, ApiError(401), keys=()
             ),
             "v2/run/workflow": Endpoint(
-                post, "/openapi/v2/run/workflow/", self._run_workflow_v2, flat, no_user, key=None
+                post, "/openapi/v2/run/workflow/", self._run_workflow_v2, flat, no_user, keys=()
             ),
-            "v2/run/ai-app": Endpoint(post, "/openapi/v2/run/ai-app/", self._run_app_v2, flat, no_user, key=None),
-            "v2/query": Endpoint(post, "/openapi/v2/query", self._query_task, flat, no_user, key=None),
-            "v2/queue/status": Endpoint(
-                "GET", "/openapi/v2/queue/status", self._get_queue, v1, ApiError(401), key=None
-            ),
+            "v2/run/ai-app": Endpoint(post, "/openapi/v2/run/ai-app/", self._run_app_v2, flat, no_user, keys=()),
+            "v2/query": Endpoint(post, "/openapi/v2/query", self._query_task, flat, no_user, keys=()),
+            "v2/queue/status": Endpoint("GET", "/openapi/v2/queue/status", self._get_queue, v1, ApiError(401), keys=()),
         }
 
     def find_endpoint(self, path: str) -> tuple[str, str]:
@@ -114,11 +114,12 @@ class Api:
 
     def _is_authorized(self, endpoint: Endpoint, call: Call) -> bool:
         key = self._cloud.key
-        if endpoint.key is None:
+        if not endpoint.keys:
             return call.bearer == key
+        in_body = next((call.body[name] for name in endpoint.keys if name in call.body), None)
         if call.bearer is None:
-            return call.body.get(endpoint.key) == key and not self._cloud.requires_bearer
-        return call.body.get(endpoint.key) == key == call.bearer
+            return in_body == key and not self._cloud.requires_bearer
+        return in_body == key == call.bearer
 
     # Workflows and apps
 
@@ -259,8 +260,6 @@ class Api:
     # Files
 
     async def _upload(self, call: Call) -> Body:
-        if not call.body.get("fileType"):
-            raise ApiError(301, "fileType must not be empty")
         content, suffix = self._read_file(call)
         if len(content) > self._cloud.upload_limit:
             raise ApiError(809)
@@ -270,7 +269,7 @@ class Api:
         digest = hashlib.sha256(content).hexdigest()
         name = digest if kind == "zip" else f"api/{digest}.{suffix}"
         await self._cloud.store_upload(name, content)
-        return shapes.format_success({"fileName": name, "fileType": call.body["fileType"]})
+        return shapes.format_success({"fileName": name, "fileType": call.body.get("fileType") or "input"})
 
     async def _upload_v2(self, call: Call) -> Body:
         content, suffix = self._read_file(call)

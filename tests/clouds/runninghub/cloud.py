@@ -34,6 +34,8 @@ UPLOAD_LIMIT = 30 * 1024 * 1024
 
 _FIRST_ID = 1910246754753896450
 _COOKIE = "acw_tc"
+_HOSTS = ("www.runninghub.cn", "www.runninghub.ai")
+"""Values of the `Host` header that the site's documents demand literally."""
 
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
@@ -309,7 +311,7 @@ class RunningHub:
         if request.path == "/view":
             return await self._view(request)
         name, item_id = self._api.find_endpoint(request.path)
-        if request.host != self.url.partition("://")[2]:  # a Host header that was set to another host
+        if request.host not in (self.url.partition("://")[2], *_HOSTS):  # a Host header that was set to another host
             name = ""
         call, noted = await read_request(request, name, item_id)
         self._record(self.requests, noted)

@@ -107,6 +107,7 @@ js: $(STATIC)
 
 bench: chromium .venv/.kernels .venv/.comfykit .venv/.comfy-toolkit
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.exploring
 	$(BIN)/python -m benchmarks.page
 
 clean:

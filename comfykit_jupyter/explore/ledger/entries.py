@@ -14,10 +14,11 @@ MARKS = ("star", "rating", "rejected", "note", "score")
 _MAX_OUTPUTS = 10_000
 
 Order = tuple[Any, ...]
-"""What decides which of two lines counts: the larger one."""
+"""What decides which of two lines counts: the larger one, but of two ends the smaller one."""
+_LAST: Order = (True, "~", "")
 
 
-@dataclass
+@dataclass(slots=True)
 class Output:
     """One output of a run.
 
@@ -40,7 +41,7 @@ class Output:
     animated: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class RunEntry:
     """One run, as its lines describe it. Most attributes are as in `Row`."""
 
@@ -122,6 +123,7 @@ class Entries:
         self.forgotten: set[str] = set()
         self._marks: dict[str, Marks] = {}
         self._orders: dict[tuple[str, str], Order] = {}
+        self._ends: dict[str, Order] = {}
         self._by_key: dict[str, dict[str, None]] = {}
         self._apply: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
             "journal": lambda _file, _event: None,
@@ -215,9 +217,10 @@ class Entries:
         entry, status = self._get_run(event), _read_text(event, "status")
         if entry is None or status not in ENDED:
             return
-        order = (status == "completed", _invert(_read_text(event, "at")), _invert(file))  # the first one that completed
-        if not self._is_newer(entry.id, "end", order):
+        order = (status != "completed", _read_text(event, "at"), file)  # the first one that completed counts
+        if order >= self._ends.get(entry.id, _LAST):
             return
+        self._ends[entry.id] = order
         hashes = {index: output.hash for index, output in enumerate(entry.outputs) if output.hash}
         entry.status, entry.ended_at = status, _read_text(event, "at")
         entry.error, entry.kind, entry.node = (_read_text(event, each) for each in ("error", "kind", "node"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import threading
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,18 @@ def open_ledger(folder: Path) -> Ledger:
     """Return the ledger of a folder; one object for each folder in a process."""
     with _lock:
         return _open.setdefault(folder, Ledger(folder))
+
+
+@contextlib.contextmanager
+def pause_collection() -> Iterator[None]:
+    """Collect no garbage for a moment: ten thousand runs are many small objects, and none of them is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Ledger:
@@ -55,7 +68,7 @@ class Ledger:
 
     def read(self) -> Entries:
         """Return all runs and sweeps, with those that other processes have added."""
-        with self._lock:
+        with self._lock, pause_collection():
             for file, event in self.journal.read_new():
                 self._entries.apply(file, event)
             return self._entries

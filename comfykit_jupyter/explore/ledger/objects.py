@@ -34,6 +34,7 @@ class ObjectStore:
     def __init__(self, folder: Path) -> None:
         self._objects = folder / "objects"
         self._thumbs = folder / "thumbs"
+        self._root = f"{self._objects}{os.sep}"
 
     def add_file(self, source: Path, suffix: str) -> str:
         """Add a copy of a file, and return its hash.
@@ -47,7 +48,7 @@ class ObjectStore:
             SourceError: It can't be read.
         """
         digest, size = compute_digest(source)
-        target = self._build_path(digest, suffix)
+        target = self.build_path(digest, suffix)
         if not _has_size(target, size):
             with _write_whole(target) as part:
                 _copy(source, part)
@@ -60,7 +61,7 @@ class ObjectStore:
             OSError: It can't be written.
         """
         digest, size = compute_digest(content)
-        target = self._build_path(digest, suffix)
+        target = self.build_path(digest, suffix)
         if not _has_size(target, size):
             with _write_whole(target) as part:
                 part.write_bytes(content)
@@ -149,8 +150,13 @@ class ObjectStore:
             part.write_bytes(small)
         return small
 
-    def _build_path(self, digest: str, suffix: str) -> Path:
-        return self._objects / digest[:2] / (digest + (suffix.lower() if _SUFFIX.fullmatch(suffix) else ".bin"))
+    def build_path(self, digest: str, suffix: str) -> Path:
+        """Return where a file with this hash and suffix is, if it is here."""
+        return Path(self.format_path(digest, suffix))
+
+    def format_path(self, digest: str, suffix: str) -> str:
+        """Return the same as text: for thousands of rows, paths take most of the time."""
+        return f"{self._root}{digest[:2]}{os.sep}{digest}{suffix.lower() if _SUFFIX.fullmatch(suffix) else '.bin'}"
 
     def _build_thumbnail_path(self, digest: str) -> Path:
         return self._thumbs / digest[:2] / f"{digest}.webp"

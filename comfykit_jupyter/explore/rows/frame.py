@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.explore.ledger.ledger import Ledger, pause_collection
 from comfykit_jupyter.explore.ledger.recorder import to_line
-from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.rows.origin import build_media
+from comfykit_jupyter.explore.rows.row import parse_time
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from comfykit_jupyter.explore.ledger.entries import RunEntry
     from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 
 COLUMNS = (
@@ -31,34 +34,64 @@ COLUMNS = (
 """What every row has, beside its values."""
 
 
-def build_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return rows as dicts: `id`, `at`, `workflow`, the values by name, the first output, then `COLUMNS`.
+def build_records(ledger: Ledger, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return runs as dicts: `id`, `at`, `workflow`, the values by name, the first output, then `COLUMNS`.
 
     A value that has the name of a column is called `param.NAME`.
     """
+    with pause_collection():
+        return _build_records(ledger, ids)
+
+
+def _build_records(ledger: Ledger, ids: Iterable[str]) -> list[dict[str, Any]]:
+    entries = ledger.read()
     taken = {"id", "at", "workflow", "media", *COLUMNS}
     records = []
-    for row in rows:
-        params = {f"param.{name}" if name in taken else name: value for name, value in row.params.items()}
-        media = row.media
-        record: dict[str, Any] = {"id": row.id, "at": row.at, "workflow": row.workflow_name, **params}
-        record["media"] = media[0] if media else next(iter(row.texts), None)
-        record |= {name: getattr(row, name) for name in COLUMNS}
-        record["tags"] = sorted(row.tags)
-        records.append(record)
+    for id_ in ids:
+        entry, marks = entries.runs[id_], entries.get_marks(id_)
+        params = {f"param.{name}" if name in taken else name: value for name, value in entry.params.items()}
+        records.append(
+            {
+                "id": id_,
+                "at": parse_time(entry.at),
+                "workflow": entry.name,
+                **params,
+                "media": _find_output(ledger, entry),
+                "status": entry.status,
+                "server": entry.server,
+                "seconds": entry.seconds,
+                "waited": entry.waited,
+                "star": bool(marks.values.get("star")),
+                "rating": marks.values.get("rating", 0),
+                "rejected": bool(marks.values.get("rejected")),
+                "tags": sorted(marks.tags),
+                "note": marks.values.get("note", ""),
+                "score": marks.values.get("score"),
+                "key": entry.key,
+                "prompt_id": entry.prompt_id or id_,
+            }
+        )
     return records
 
 
-def build_point_records(sweep: PointRows) -> list[dict[str, Any]]:
+def _find_output(ledger: Ledger, entry: RunEntry) -> Any:
+    """Return the first file of a run, else its first text."""
+    for output in entry.outputs:
+        if output.name:
+            return build_media(ledger.store, output, entry.found)
+    return next((output.text for output in entry.outputs if output.text is not None), None)
+
+
+def build_point_records(sweep: PointRows, ledger: Ledger) -> list[dict[str, Any]]:
     """Return the points of a sweep as dicts: the axes' values first; a point that was not run has its status only."""
+    runs = ledger.read().runs
+    ids = [run_id for point in sweep.points if (run_id := sweep.get_run_id(point.index)) in runs]
+    known = {record["id"]: record for record in build_records(ledger, dict.fromkeys(ids))}
     records = []
     for point, state in zip(sweep.points, sweep.states, strict=True):
-        run_id = sweep.get_run_id(point.index)
-        found = build_records([sweep[point.index]])[0] if run_id else {"id": ""}
-        found["status"] = found.get("status", state) if state == "completed" else state
-        records.append(
-            {**to_line(point.labels), **{name: each for name, each in found.items() if name not in point.labels}}
-        )
+        found = known.get(sweep.get_run_id(point.index), {"id": ""})
+        more = {name: each for name, each in found.items() if name not in point.labels}
+        records.append({**to_line(point.labels), **more, "status": state})
     return records
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os.path import splitext
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ class KeptOrigin:
         self._why = why
 
     def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """Return the path of the original, or the output's name if it is not here."""
-        path = self.store.find(str(entry["hash"]))
-        return str(path or entry["filename"]), {"filename": str(entry["filename"]), "hash": str(entry["hash"])}
+        """Return the path of the original, or the output's name if it was not kept."""
+        digest, name = str(entry["hash"]), str(entry["filename"])
+        suffix = splitext(name)[1]  # noqa: PTH122 - a Path for each of thousands takes longer than all else
+        path = self.store.format_path(digest, suffix) if digest else name
+        return path, {"filename": name, "hash": digest}
 
     async def fetch(self, media: Media) -> Path:
         """Return the original.

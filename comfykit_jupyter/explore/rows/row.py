@@ -343,7 +343,7 @@ class Row:
 def parse_time(text: str) -> datetime | None:
     """Return a time of the journal; None if it is not one."""
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 

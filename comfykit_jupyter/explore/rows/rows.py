@@ -158,7 +158,7 @@ class Rows(Sequence[Row]):
         """Return the rows as dicts, for polars and others: values by name, then status, seconds, marks and more."""
         from comfykit_jupyter.explore.rows.frame import build_records
 
-        return build_records(self)
+        return build_records(self._ledger, self._list_ids())
 
     @property
     def df(self) -> DataFrame:

@@ -142,7 +142,7 @@ class PointRows:
         """Return the points as dicts, for polars and others: the axes' values first, then as `Rows.records`."""
         from comfykit_jupyter.explore.rows.frame import build_point_records
 
-        return build_point_records(self)
+        return build_point_records(self, self._ledger)
 
     @property
     def df(self) -> DataFrame:

@@ -91,7 +91,7 @@ def test_of_a_large_queue_only_ids_and_clients_are_kept(proxy: Proxy, make_kit: 
     jobs = kit.queue()
     assert [job.prompt_id for job in jobs] == [f"id{number}" for number in range(500)]
     assert [job.place for job in jobs[:3]] == [None, 1, 2]
-    assert jobs[7].values == {"A.seed": 7}
+    assert jobs[7].values == {"seed": 7, "text": "x" * 20_000}
     assert kit.server().pending == 501
 
 

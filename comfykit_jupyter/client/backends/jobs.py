@@ -24,7 +24,7 @@ class Job:
     Attributes:
         prompt_id: What `kit.attach` accepts.
         status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
-        values: The values of its parameters and its seeds, as far as the titles of its prompt name parameters.
+        values: The values of its parameters and its seeds, by name. Empty if its prompt can't be read.
         owner: Whose it is. `kernel`: this kernel sent it, or this user, and it is attached here. `user`: another kernel
             or script of this user on this machine sent it. `other`: anybody else, or a program such as ComfyUI's page.
         nodes: The number of nodes in its prompt.

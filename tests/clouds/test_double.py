@@ -341,3 +341,25 @@ def test_an_upload_needs_no_file_type(cloud: RunningHub) -> None:
     where = f"{cloud.url}/task/openapi/upload"
     answer = httpx.post(where, data={"apiKey": cloud.key}, files={"file": ("a.png", b"png")}).json()
     assert (answer["code"], answer["data"]["fileType"]) == (0, "input")
+
+
+@pytest.mark.parametrize("spelling", ["{}", "Bearer {}"])
+def test_apps_are_listed_in_pages_also_for_a_bare_key(spelling: str, cloud: RunningHub) -> None:
+    cloud.apps |= {str(number): App(f"App {number}", WORKFLOW, []) for number in range(1, 4)}
+    where = f"{cloud.url}/openapi/v2/aiapp/list"
+    asked, headers = {"current": 2, "size": 2, "sort": "HOTTEST"}, {"Authorization": spelling.format(cloud.key)}
+    data = httpx.post(where, json=asked, headers=headers).json()["data"]
+    assert (data["total"], data["pages"], data["hasNext"]) == (3, 2, False)
+    assert [each["title"] for each in data["records"]] == ["App 3"]
+    assert data["records"][0]["invokeExample"].endswith("/run/ai-app/3'")
+    assert httpx.post(where, json=asked, headers={"Authorization": "wrong"}).json()["code"] == 401
+
+
+def test_a_lora_is_sent_to_the_address_that_was_asked_for(cloud: RunningHub, ask: ApiClient) -> None:
+    where, body = f"{cloud.url}/api/openapi/getLoraUploadUrl", {"loraName": "fox", "md5Hex": "0" * 32}
+    data = httpx.post(where, json={"apiKey": cloud.key, **body}).json()["data"]
+    assert data["fileName"] == f"api-lora-cn/{'0' * 32}.safetensors"
+    assert httpx.put(data["url"], content=b"\xff\x00lora").status_code == 200
+    assert httpx.get(data["url"]).content == b"\xff\x00lora"
+    assert httpx.put(data["url"].replace("0.safe", "1.safe"), content=b"x").status_code == 405
+    assert httpx.post(where, json={"apiKey": cloud.key, "loraName": "fox"}).json()["code"] == 301

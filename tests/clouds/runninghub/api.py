@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -28,6 +29,8 @@ KINDS = {
     "video": ("mp4", "avi", "mov", "mkv"),
 }
 """File suffixes that can be uploaded, by kind."""
+NOT_A_BEARER = "not a bearer: "
+"""Comes before another value of the `Authorization` header."""
 _INSTANCES = ("default", "plus", "ultra")
 
 
@@ -54,6 +57,8 @@ class Endpoint:
     wrong_key: ApiError
     keys: tuple[str, ...] = ("apiKey",)
     """Names that the key may have in the body; none if only the `Authorization` header is accepted."""
+    accepts_bare_key: bool = False
+    """Whether the header may have the key without `Bearer`."""
 
 
 class Api:
@@ -86,6 +91,12 @@ class Api:
             ),
             "v2/run/ai-app": Endpoint(post, "/openapi/v2/run/ai-app/", self._run_app_v2, flat, no_user, keys=()),
             "v2/query": Endpoint(post, "/openapi/v2/query", self._query_task, flat, no_user, keys=()),
+            "getLoraUploadUrl": Endpoint(
+                post, "/api/openapi/getLoraUploadUrl", self._get_lora_upload_url, v1, unauthorized
+            ),
+            "v2/aiapp/list": Endpoint(
+                post, "/openapi/v2/aiapp/list", self._list_apps, v1, ApiError(401), keys=(), accepts_bare_key=True
+            ),
             "v2/queue/status": Endpoint("GET", "/openapi/v2/queue/status", self._get_queue, v1, ApiError(401), keys=()),
         }
 
@@ -115,7 +126,7 @@ class Api:
     def _is_authorized(self, endpoint: Endpoint, call: Call) -> bool:
         key = self._cloud.key
         if not endpoint.keys:
-            return call.bearer == key
+            return call.bearer == key or (endpoint.accepts_bare_key and call.bearer == f"{NOT_A_BEARER}{key}")
         in_body = next((call.body[name] for name in endpoint.keys if name in call.body), None)
         if call.bearer is None:
             return in_body == key and not self._cloud.requires_bearer
@@ -145,6 +156,22 @@ class Api:
         )
         curl = f"curl '{self._cloud.url}/task/openapi/ai-app/run' --data-raw '{{\"apiKey\": \"{self._cloud.key}\"}}'"
         return shapes.format_success(describe_app(app, graph, definitions, curl))
+
+    async def _list_apps(self, call: Call) -> Body:
+        size, page = int(call.body.get("size") or 10), int(call.body.get("current") or 1)
+        apps = list(self._cloud.apps.items())
+        records = [
+            {
+                "title": app.name,
+                "description": "",
+                "cover": "",
+                "invokeExample": f"curl '{self._cloud.url}/openapi/v2/run/ai-app/{app_id}'",
+            }
+            for app_id, app in apps[(page - 1) * size : page * size]
+        ]
+        pages = -(-len(apps) // size)
+        counts = {"current": page, "size": size, "total": len(apps), "pages": pages, "hasNext": page < pages}
+        return shapes.format_success({"records": records, **counts})
 
     # Tasks
 
@@ -286,6 +313,13 @@ class Api:
         name, content = call.file
         return content, PurePosixPath(name).suffix.lstrip(".").lower() or "bin"
 
+    async def _get_lora_upload_url(self, call: Call) -> Body:
+        digest = str(call.body.get("md5Hex") or "")
+        if not call.body.get("loraName") or not re.fullmatch(r"[0-9a-f]{32}", digest):
+            raise ApiError(301, "loraName and md5Hex must not be empty")
+        name = f"api-lora-cn/{digest}.safetensors"
+        return shapes.format_success({"fileName": name, "url": self._cloud.files.expect(f"/{USER}/lora/{name}")})
+
     # Accounts
 
     async def _get_account(self, _: Call) -> Body:
@@ -310,7 +344,7 @@ async def read_request(request: web.Request, name: str, item_id: str) -> tuple[C
     """Parse a request; return it, and its record for tests."""
     bearer = request.headers.get("Authorization")
     if bearer is not None:
-        bearer = bearer[7:] if bearer.startswith("Bearer ") else f"not a bearer: {bearer}"
+        bearer = bearer[7:] if bearer.startswith("Bearer ") else NOT_A_BEARER + bearer
     body: Any = None
     noted: Any = None
     file: tuple[str, bytes] | None = None

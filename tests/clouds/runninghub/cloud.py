@@ -328,11 +328,13 @@ class RunningHub:
         return await _play(request, answer, build_answer)
 
     async def _handle_file(self, request: web.Request) -> web.StreamResponse:
-        noted = Request("file", request.method, request.raw_path, dict(request.headers), await request.text() or None)
+        content = await request.read()
+        body = content.decode("utf-8", "replace") or None
+        noted = Request("file", request.method, request.raw_path, dict(request.headers), body)
         self._record(self.files.requests, noted)
 
         async def build_answer() -> web.Response:
-            return self.files.answer(request)
+            return self.files.answer(request, content)
 
         return await _play(request, self._script.next("file"), build_answer)
 

@@ -53,6 +53,8 @@ class Files:
         """Changes the names of outputs."""
         self.url = ""
         """Address of the server; a test can replace it by one that must not be requested."""
+        self.expected: set[str] = set()
+        """Paths to which a client may send a file."""
         self._secrets = known_secrets
 
     @property
@@ -78,20 +80,28 @@ class Files:
         self.contents[path] = (content, _guess_media_type(path))
         return path
 
+    def expect(self, path: str) -> str:
+        """Return the URL to which a client may send a file with PUT."""
+        self.expected.add(path)
+        return self.build_url(path)
+
     def build_url(self, path: str) -> str:
         """Return a file's URL."""
         return self.url + quote(path)
 
-    def answer(self, request: web.Request) -> web.Response:
-        """Return the file, or an error."""
+    def answer(self, request: web.Request, content: bytes = b"") -> web.Response:
+        """Return the file, or an error; keep a file that was expected."""
+        if request.method == "PUT" and request.path in self.expected:
+            self.put(request.path, content)
+            return web.Response(headers={"Server": "tencent-cos"})
         if request.method not in {"GET", "HEAD"}:
             return _build_error(405, "MethodNotAllowed", "The method is not allowed", request.path)
         if self.expired is not None:
             return _build_error(self.expired, *_EXPIRED[self.expired], request.path)
         if request.path not in self.contents:
             return _build_error(404, *_EXPIRED[404], request.path)
-        content, media_type = self.contents[request.path]
-        return web.Response(body=content, headers={"Content-Type": media_type, "Server": "tencent-cos"})
+        stored, media_type = self.contents[request.path]
+        return web.Response(body=stored, headers={"Content-Type": media_type, "Server": "tencent-cos"})
 
 
 def _guess_media_type(path: str) -> str:

@@ -174,7 +174,7 @@ async def test_an_address_without_https_is_refused(url: str, make: Make) -> None
         make(url)
 
 
-@pytest.mark.parametrize("digest", [DIGEST, "0" * 64])
+@pytest.mark.parametrize("digest", [DIGEST, "0" * 64], ids=["right", "wrong"])
 @pytest.mark.parametrize("source", ["workflow", "host"])
 async def test_a_digest_is_checked(digest: str, source: str, host: Host, make: Make) -> None:
     host.headers = {"X-Linked-Etag": f'"{digest}"'} if source == "host" else {}

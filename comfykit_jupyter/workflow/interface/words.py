@@ -134,7 +134,7 @@ def to_name(label: str) -> str:
     ('enable_prompt_enhancement', 'n3d_model', 'from_', 'größe')
     """
     # Python reads identifiers in this form, so that `kit.run(größe=5)` is found however it was typed.
-    text = unicodedata.normalize("NFKC", label).casefold()
+    text = unicodedata.normalize("NFKC", label).lower()  # casefold would write "ß" as "ss"
     name = re.sub(r"\W+", "_", text).strip("_")[:_NAME_LENGTH].strip("_")
     name = re.sub(r"__+", "_", unicodedata.normalize("NFKC", name))
     if name[:1].isdigit():

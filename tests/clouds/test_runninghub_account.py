@@ -49,7 +49,7 @@ def test_an_account_that_cannot_be_read_is_unreachable(
 async def test_check_finds_what_it_can_without_the_nodes(kit: ComfyKit, cloud: RunningHub) -> None:
     report = await kit.check(WORKFLOW, {"width": 48})
     assert report.ok
-    report = await kit.check(WORKFLOW, {"widht": 48, "height": "16"})
+    report = await kit.check(WORKFLOW, {"widht": 48, "height": "tall"})
     assert not report.ok
     assert "did you mean 'width'" in str(report.problems)
     assert len(report.problems) == 2

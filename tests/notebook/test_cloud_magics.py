@@ -152,7 +152,9 @@ def test_task_that_fails_binds_its_result_and_fails_the_cell_with_the_node(page:
     assert cell.status == "error"
     assert cell.error.strip() == f"RunFailed: {PICTURE}: Sampler: no memory"
     assert page.value("poor.status, poor.error.kind, poor.error.node_title") == "('failed', 'node_error', 'Sampler')"
-    assert "no memory" in cell.html
+    assert "no memory" not in cell.html, "the cell's error says it, and the output above does not repeat it"
+    assert "failed after" in cell.html
+    assert "&lt;b&gt;" in cell.html
     assert "<b>" not in cell.html
 
 

@@ -42,8 +42,10 @@ def _files(folder: Path) -> None:
 
 def test_workflow_in_editor_format_runs_with_the_names_that_it_offers(page: Page) -> None:
     cell = page.run("%comfykit params editor.json")
-    assert "EmptyImage.width" in cell.html
-    cell = page.run("%comfykit run editor.json EmptyImage.width=32 1.height=24 -o made")
+    assert "editor: 3 parameters" in cell.html
+    for name in ("width", "height", "batch_size"):
+        assert f">{name}<" in cell.html
+    cell = page.run("%comfykit run editor.json width=32 1.height=24 -o made")
     assert cell.status == "ok", cell.error
     assert page.value("made.image.pil().size") == "(32, 24)"
 
@@ -72,8 +74,8 @@ def test_form_of_a_workflow_in_editor_format_has_the_obvious_fields(page: Page) 
     cell = page.run('form = kit.form("editor.json")\nform')
     model = page.model(cell)
     fields = {field["name"]: field for field in model.state["fields"]}
-    assert list(fields) == ["EmptyImage.width", "EmptyImage.height", "EmptyImage.batch_size"]
-    page.ask(model, "set", name="EmptyImage.width", value=16)
+    assert list(fields) == ["width", "height", "batch_size"]
+    page.ask(model, "set", name="width", value=16)
     page.ask(model, "run")
     page.wait(lambda: model.state["status"] == "completed")
     assert page.value("form.result.image.pil().size") == "(16, 48)"
@@ -89,6 +91,6 @@ def test_form_of_it_without_a_server_gets_its_fields_when_the_server_is_back(fol
         with Sandbox(port=port):
             page.ask(model, "hello")
             page.wait(lambda: model.state["fields"])
-            assert model.state["values"]["EmptyImage.width"] == 64
+            assert model.state["values"]["width"] == 64
             page.ask(model, "run")
             page.wait(lambda: model.state["status"] == "completed")

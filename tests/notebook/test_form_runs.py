@@ -24,8 +24,8 @@ def run_form(page: Page, model: Model, **body: Any) -> list[str]:
     def find_ended() -> list[str]:
         if {*ids} <= {run["id"] for run in model.state["runs"]}:
             return ids
-        progress = model.state["progress"]
-        return [progress["prompt_id"]] if progress.get("unchanged") else []
+        progress = model.state["progress"]  # at first still that of the run before
+        return [progress["prompt_id"]] if len(ids) == 1 and progress.get("unchanged") else []
 
     ended: list[str] = page.wait(find_ended)
     return ended

@@ -8,8 +8,6 @@ from typing import Any
 
 from comfykit_jupyter.workflow.errors import one_line
 
-LEFT = 'style="text-align:left"'
-"""The attribute of a cell: JupyterLab would align it to the right."""
 MAX_ROWS = 200
 """Rows of a table."""
 TITLE_LENGTH = 300
@@ -48,6 +46,14 @@ def to_line(text: str, length: int = CELL_LENGTH) -> str:
     return one_line(" ".join(text[: 2 * length].split()), length)
 
 
+def align_left(content: str) -> str:
+    """Align the HTML of a cell to the left, without a style, which sanitizers drop.
+
+    JupyterLab aligns cells to the right, whatever their own `align` says.
+    """
+    return f'<div align="left">{content}</div>'
+
+
 def _format_text(
     titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequence[str]], cut: Sequence[int] = ()
 ) -> str:
@@ -66,6 +72,8 @@ def _format_html(titles: Sequence[str], head: Sequence[str], rows: Sequence[Sequ
     above = "".join(f"<p>{html.escape(title)}</p>" for title in titles)
     if not rows:
         return above
-    heads = "".join(f"<th {LEFT}>{html.escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td {LEFT}>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    heads = "".join(f"<th>{align_left(html.escape(cell))}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{align_left(html.escape(cell))}</td>" for cell in row) + "</tr>" for row in rows
+    )
     return f"{above}<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"

@@ -92,6 +92,7 @@ def test_rows_show_themselves_and_run_nothing(kit: ComfyKit) -> None:
     kit.runs._ledger.append({"event": "sent", "id": "odd", "name": hostile, "params": {hostile: [1, None, hostile]}})
     for shown in (row._repr_html_(), kit.runs[-1]._repr_html_(), kit.runs[0]._repr_html_(), kit.runs._repr_html_()):
         assert "<script" not in shown
+        assert "style=" not in shown
     assert "data:image/webp" in kit.runs._repr_html_()
 
 

@@ -76,7 +76,7 @@ def test_dry_run_shows_what_differs_from_the_file_and_sends_nothing(page: Page) 
     assert "with 1 input changed" in title[0]
     assert head == ["node", "input", "in the file", "would be sent"]
     assert changes == [["Canvas", "width", "64", "32"]]
-    assert re.findall(r"<td[^>]*>(.*?)</td>", bundle["text/html"])[1:4] == ["width", "64", "32"]
+    assert re.findall(r"<td><div[^>]*>(.*?)</div></td>", bundle["text/html"])[1:4] == ["width", "64", "32"]
     assert page.value("len(kit.history(1000)), len(kit.queue())") == before
 
 

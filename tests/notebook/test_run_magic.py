@@ -230,7 +230,7 @@ def test_params_are_a_table(page: Page) -> None:
     (bundle,) = page.run("%comfykit params picture.json").bundles
     rows = [line.split() for line in bundle["text/plain"].splitlines()]
     assert ["width", "integer", "64", "1", "…", "16384", "Canvas"] in rows
-    assert ">width</td>" in bundle["text/html"]
+    assert ">width</div></td>" in bundle["text/html"]
 
 
 def test_params_fit_a_page_of_text_and_count_the_choices(page: Page) -> None:

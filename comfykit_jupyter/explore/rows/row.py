@@ -16,6 +16,7 @@ from comfykit_jupyter.explore.rows.origin import build_media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
+from comfykit_jupyter.workflow.tables import align_left
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
@@ -331,10 +332,10 @@ class Row:
         image = ""
         if small is not None:
             data = base64.b64encode(small).decode()
-            image = f'<img src="data:image/webp;base64,{data}" style="max-width:256px" alt="">'
+            image = f'<img src="data:image/webp;base64,{data}" alt="">'
         values = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(one_line(name))}</th>"
-            f"<td style='text-align:left'>{html.escape(one_line(str(value), 200))}</td></tr>"
+            f"<tr><th>{align_left(html.escape(one_line(name)))}</th>"
+            f"<td>{align_left(html.escape(one_line(str(value), 200)))}</td></tr>"
             for name, value in self.params.items()
         )
         return f"<div>{html.escape(repr(self))}</div>{image}<table>{values}</table>"

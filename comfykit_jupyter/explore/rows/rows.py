@@ -13,10 +13,13 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
+from comfykit_jupyter.workflow.tables import align_left
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_ROW_SIDE = 96
+"""Pixels of the longer side of a row's image in a cell."""
 _SHOWN = 50
 """Rows of a table in a cell."""
 _WORDS = (
@@ -186,21 +189,33 @@ class Rows(Sequence[Row]):
         return [path for row in self if row.media for path in row.save(pattern, overwrite=overwrite)]
 
     def _repr_html_(self) -> str:
-        import base64
-
         cells = []
         for row in self[:_SHOWN]:
-            small = row.build_thumbnail()
-            source = f"data:image/webp;base64,{base64.b64encode(small).decode()}" if small else ""
-            image = f'<img src="{source}" style="height:64px" alt="">' if small else ""
+            image = _render_thumbnail(row.build_thumbnail())
             at = "" if row.at is None else f"{row.at.astimezone():%Y-%m-%d %H:%M}"
             values = ", ".join(f"{name}={short_repr(value, 40)}" for name, value in row.params.items())
             marks = "★" * row.star + ("·" + str(row.rating) if row.rating else "")
             texts = (at, row.workflow_name, row.status, values, marks)
-            columns = "".join(f'<td style="text-align:left">{html.escape(one_line(each))}</td>' for each in texts)
+            columns = "".join(f"<td>{align_left(html.escape(one_line(each)))}</td>" for each in texts)
             cells.append(f"<tr><td>{image}</td>{columns}</tr>")
         more = f"<p>{len(self) - _SHOWN:,} more</p>" if len(self) > _SHOWN else ""
         return f"<p>{html.escape(repr(self))}</p><table>{''.join(cells)}</table>{more}"
+
+
+def _render_thumbnail(data: bytes | None) -> str:
+    """Render a thumbnail as small as a row needs it; its own size spares a style, which sanitizers drop."""
+    import base64
+
+    from comfykit_jupyter.client.results.thumbnail import make_thumbnail
+
+    if data is None:
+        return ""
+    try:
+        small = make_thumbnail(data, _ROW_SIDE)
+    except ValueError:
+        return ""
+    source = f"data:{small.mime};base64,{base64.b64encode(small.data).decode('ascii')}"
+    return f'<img src="{source}" width="{small.width}" height="{small.height}" alt="">'
 
 
 def _has_value(mine: Any, wanted: Any) -> bool:

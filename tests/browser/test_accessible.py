@@ -18,6 +18,8 @@ import os
 from comfykit_jupyter import ComfyKit
 kit = ComfyKit()
 picture = kit.run(os.environ["WORKFLOWS"] + "/text_to_image.json", width=192, height=128, steps=2).image
+with open("broken.png", "wb") as file:
+    file.write(b"\\x89PNG\\r\\n\\x1a\\n")
 form = kit.form(os.environ["WORKFLOWS"] + "/image_to_image.json", width=192, height=128, steps=2)
 form"""
 
@@ -56,6 +58,7 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
         "form.values['steps'] = 2000",
         SECOND,
         "form.values['image'] = 'away.png'",
+        "form.values['image'] = 'broken.png'",
     )
     notebook.run(0)
     notebook.run(3)
@@ -69,6 +72,10 @@ def test_axe_finds_no_problem(open_notebook: Open, page: Page, theme: str) -> No
     expect(form.get_by_label("Image", exact=True)).to_be_focused()
     assert page.evaluate(CHECK) == []
     notebook.run(4)
+    press()
+    expect(form.get_by_text("there is no file 'away.png'")).to_be_visible()
+    assert page.evaluate(CHECK) == []
+    notebook.run(5)
     press()
     expect(status).to_contain_text("Failed")
     assert page.evaluate(CHECK) == []

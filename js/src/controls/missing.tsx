@@ -19,7 +19,7 @@ export function MissingList({ session }: { session: Session }) {
         <strong role="status">
           {count} missing on {session.get("server").address || "the server"}
         </strong>
-        <button type="button" class="ck-quiet" onClick={() => session.requestOrNotify("look")}>
+        <button type="button" class="ck-link" onClick={() => session.requestOrNotify("look")}>
           Check again
         </button>
       </div>
@@ -38,18 +38,18 @@ function MissingItem({ session, item }: { session: Session; item: Missing }) {
   return (
     <li>
       <div class="ck-line">
-        <span class="ck-lacking-name">{name || "(no file)"}</span>
+        <span>{name || "(no file)"}</span>
         <span class="ck-muted">{about.filter(Boolean).join(" · ")}</span>
       </div>
       <div class="ck-line">
         {nearest && kind !== "node" && (
-          <button type="button" onClick={() => session.values.set(parameter, nearest)}>
+          <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
             Use {nearest}
           </button>
         )}
         {nearest && kind === "node" && <span class="ck-muted">Is {nearest} meant?</span>}
         {url && (
-          <a href={url} target="_blank" rel="noopener noreferrer" title={url}>
+          <a class="ck-link" href={url} target="_blank" rel="noopener noreferrer" title={url}>
             {host}
           </a>
         )}
@@ -72,7 +72,7 @@ function CopyLine({ item }: { item: Missing }) {
   return (
     <button
       type="button"
-      class="ck-quiet"
+      class="ck-link"
       title={buildCommand(item)}
       onClick={async ({ currentTarget }) => setCopied(await copyText(buildCommand(item), currentTarget))}
     >
@@ -117,10 +117,10 @@ function Question({ url, host, folder, onAnswer }: QuestionProps) {
       <span>
         Download {url} into models/{folder}?
       </span>
-      <button type="button" ref={yes} onClick={() => onAnswer(true)}>
+      <button type="button" class="ck-button" ref={yes} onClick={() => onAnswer(true)}>
         Yes, download from {host}
       </button>
-      <button type="button" class="ck-quiet" onClick={() => onAnswer(false)}>
+      <button type="button" class="ck-button" onClick={() => onAnswer(false)}>
         No
       </button>
     </div>
@@ -131,7 +131,7 @@ function DownloadButton({ download, onClick }: { download: Download | null; onCl
   const begun = download?.status === "cancelled" || Boolean(download?.received);
   return (
     <>
-      <button type="button" onClick={onClick}>
+      <button type="button" class="ck-link" onClick={onClick}>
         {begun ? "Continue the download" : "Download"}
       </button>
       {download?.message && <span class="ck-error">{download.message}</span>}
@@ -150,7 +150,7 @@ function DownloadBar({ session, name, download }: { session: Session; name: stri
         {status === "checking" ? "Checking" : size}
         {host && ` from ${host}`}
       </span>
-      <button type="button" onClick={() => session.requestOrNotify("stop_download", { name })}>
+      <button type="button" class="ck-link" onClick={() => session.requestOrNotify("stop_download", { name })}>
         Cancel
       </button>
     </>

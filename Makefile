@@ -28,8 +28,8 @@ NOTEBOOK ?= quickstart.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
-# Two workers, each with servers and kernels of its own. The tests of a file stay together, and so do all browser tests.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+# Three workers on two cores, since most tests wait: each with servers and kernels of its own. The tests of a file stay together, and so do all browser tests.
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --durations=15
 ALL := --doctest-modules comfykit_jupyter tests
 OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 

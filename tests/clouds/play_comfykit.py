@@ -10,12 +10,12 @@ import json
 import sys
 from typing import Any
 
-from comfykit import ComfyKit  # type: ignore[import-not-found, unused-ignore]
-from comfykit.comfyui.runninghub_client import RunningHubClient  # type: ignore[import-not-found, unused-ignore]
-
 
 async def play(url: str, key: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Run a workflow by its ID, and call the client's methods."""
+    from comfykit import ComfyKit  # type: ignore[import-not-found, unused-ignore]
+    from comfykit.comfyui.runninghub_client import RunningHubClient  # type: ignore[import-not-found, unused-ignore]
+
     kit = ComfyKit(runninghub_url=url, runninghub_api_key=key, runninghub_timeout=60, **spec["settings"])
     results = [await kit.execute(each["workflow"], each["params"]) for each in spec["runs"]]
     async with RunningHubClient(api_key=key, base_url=url, retry_count=0) as client:

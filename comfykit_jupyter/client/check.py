@@ -81,8 +81,11 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         workflow = await read_workflow(source, server)
         name = workflow.name
         definitions = await server.get_definitions(workflow.classes, fresh=True)
-        with contextlib.suppress(WorkflowError):
+        try:
             workflow = await convert_workflow(workflow, server)
+        except WorkflowError:
+            if not server.has_object_info:  # it can't be converted there at all
+                raise
         if not workflow.resolved:  # nodes are missing, which is not all that may be wrong
             workflow = workflow.resolve(definitions, partial=True)
         report = await _Check(server, workflow, definitions).report(values)

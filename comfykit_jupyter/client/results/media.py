@@ -116,13 +116,11 @@ class Media(str):
     def server_name(self) -> str:
         """How it is given as a value: the name that a ComfyUI server's nodes use, as in `from_name`.
 
-        On Comfy API v2 it is `asset:ID`, or its address where the ID is not one that nodes can read; on RunningHub its
-        address.
+        On Comfy API v2 it is `asset:ID`, and on RunningHub its address.
         """
         if "type" in self.query:
             return format_annotated_name(self.query)
-        id_ = self.query.get("id", "")
-        return f"asset:{id_}" if re.fullmatch(r"[0-9a-fA-F-]{36}", id_) else str(self)
+        return f"asset:{self.query['id']}" if "id" in self.query else str(self)
 
     @property
     def path(self) -> Path:

@@ -58,7 +58,8 @@ function focusElement(element: HTMLElement | null): void {
 function FullImage({ session, run, item, alt, transform }: OutputViewProps & { transform: string }) {
   const thumb = useMedia(session, toMediaRef(run, item, "thumb"));
   const full = useMedia(session, toMediaRef(run, item, "full"));
-  const url = full.url ?? thumb.url;
+  // Only the thumbnail tells the size of the full image: without it, the image would move when it becomes known.
+  const url = thumb.url || thumb.error ? (full.url ?? thumb.url) : undefined;
   const loading = full.total ? `${formatPercent(full.fraction)} of ${formatBytes(full.total)}` : "";
   const { width = 0, height = 0 } = item.width ? item : thumb;
   const [ratio, setRatio] = useState(devicePixelRatio);
@@ -78,7 +79,7 @@ function FullImage({ session, run, item, alt, transform }: OutputViewProps & { t
           alt={alt}
           width={width || undefined}
           height={height || undefined}
-          data-full={full.url && ""}
+          data-full={url === full.url ? "" : undefined}
           style={{ ...size, transform }}
           draggable={false}
         />

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Run } from "../../src/session/protocol";
 import { makeRun, settle } from "../model";
 import { pressKey, setUpPage } from "../page";
-import { makeItem, openLightbox, serveMedia } from "./outputs";
+import { findTile, makeItem, openLightbox, serveMedia } from "./outputs";
 
 const page = setUpPage();
 
@@ -31,6 +31,23 @@ describe("the lightbox", () => {
     expect(dialog().querySelector("aside")?.textContent).toContain("w.json");
     await pressKey(dialog(), "Escape");
     expect(el.querySelector("dialog")).toBeNull();
+  });
+
+  it("shows an image in its place only: once its size is known", async () => {
+    const el = await page.start({ runs: [makeRun("b", { items: [makeItem("x")] })] });
+    findTile(el)?.click();
+    await settle();
+    const answer = async (size: string, pixels = {}) => {
+      for (const sent of page.model.getSent("media").filter((each) => each.size === size))
+        page.model.answer(sent, { ...serveMedia(sent), ...pixels });
+      await settle();
+    };
+    const image = () => el.querySelector<HTMLElement>(".ck-pane img");
+    await answer("full");
+    expect(image()).toBeNull();
+    await answer("thumb", { width: 256, height: 128 });
+    expect(image()?.getAttribute("width")).toBe("256");
+    expect(image()?.dataset.full).toBe("");
   });
 
   it("keeps the number of an output while others come in", async () => {

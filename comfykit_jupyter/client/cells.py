@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.marks import MarkedJob, compute_hash
+from comfykit_jupyter.client.senders import SentJob, compute_hash
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Cell:
 
     name: str
     report: Callable[[str, str], None]
-    found: dict[str, list[MarkedJob] | ServerError] = field(default_factory=dict)
+    found: dict[str, list[SentJob] | ServerError] = field(default_factory=dict)
     _calls: Counter[str] = field(default_factory=Counter)
 
     def name_call(self, call: str) -> str:

@@ -1,8 +1,8 @@
 """Identify the running cell, and the form that it makes, across restarts of the kernel.
 
 The identifier of a form has twelve hexadecimal digits and is the same when the same cell runs again. The run ids of a
-form end with it, so that the form finds its runs on the server. Calls in a cell are known again by their marks: see
-`client.marks`.
+form end with it, so that the form finds its runs on the server. Calls in a cell are recognized by the senders of their
+jobs: see `client.senders`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.cells import Cell, set_finder
-from comfykit_jupyter.client.marks import compute_hash, find_user_name
+from comfykit_jupyter.client.senders import compute_hash, find_user_name
 
 LENGTH = 12
 """Digits of a form's identifier, as many as the last part of a UUID has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from comfykit_jupyter.client import cells, marks
+from comfykit_jupyter.client import cells, senders
 
 
 class Notebook:
@@ -29,7 +29,7 @@ class Notebook:
     def restart(self, kernel: int | None = None) -> None:
         """Begin another kernel, later than all before, and run the cell again."""
         self._kernels = self._kernels + 1 if kernel is None else kernel
-        self._monkeypatch.setattr(marks, "kernel", f"f{self._kernels:019x}")
+        self._monkeypatch.setattr(senders, "kernel", f"f{self._kernels:019x}")
         self.enter()
 
     def leave(self) -> None:

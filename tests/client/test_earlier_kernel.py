@@ -16,7 +16,7 @@ from aiohttp import web
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client import marks
+from comfykit_jupyter.client import senders
 from comfykit_jupyter.client.running import earlier
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
@@ -57,8 +57,8 @@ def read_extra(sandbox: Sandbox, prompt_id: str) -> Any:
     return next(item[3] for part in queue.values() for item in part if item[1] == prompt_id)
 
 
-def read_mark(sandbox: Sandbox, prompt_id: str) -> Any:
-    return read_extra(sandbox, prompt_id).get(marks.KEY)
+def read_sender(sandbox: Sandbox, prompt_id: str) -> Any:
+    return read_extra(sandbox, prompt_id).get(senders.KEY)
 
 
 def wait_until_delivered(run: Run) -> None:
@@ -201,19 +201,20 @@ def test_what_was_drawn_comes_from_the_job(kit: ComfyKit, notebook: Notebook, ga
     assert two.params["prompt"] == two.prompt["5"]["inputs"]["text"] != words
 
 
-def test_forged_marks_are_ignored(
+def test_forged_senders_are_ignored(
     kit: ComfyKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate], sandbox: Sandbox
 ) -> None:
     first = submit_and_restart(kit, notebook, graph, width=24)
-    mark = read_mark(sandbox, first.prompt_id)
-    assert set(mark) == {"user", "kernel", "call"}
+    sender = read_sender(sandbox, first.prompt_id)
+    assert set(sender) == {"user", "kernel", "call"}
     first.cancel()
     other = json.loads(json.dumps(graph))
     other["1"]["inputs"] |= {"width": 24, "color": 7}
-    forged = [post(sandbox, other, {marks.KEY: mark})]
+    forged = [post(sandbox, other, {senders.KEY: sender})]
     junk: list[Any] = [
-        None, [], "x", {marks.KEY: None}, {marks.KEY: []}, {marks.KEY: {"user": 1}}, {marks.KEY: {**mark, "call": {}}},
-        {marks.KEY: {**mark, "user": "f" * 100_000}}, {marks.KEY: {**mark, "kernel": "\x1b[31m"}},
+        None, [], "x", {senders.KEY: None}, {senders.KEY: []}, {senders.KEY: {"user": 1}},
+        {senders.KEY: {**sender, "call": {}}}, {senders.KEY: {**sender, "user": "f" * 100_000}},
+        {senders.KEY: {**sender, "kernel": "\x1b[31m"}},
     ]  # fmt: skip
     forged += [post(sandbox, other, each) for each in junk]
     second = kit.submit(graph, width=24)
@@ -226,26 +227,26 @@ def test_forged_marks_are_ignored(
     second.result()
 
 
-def test_mark_holds_no_name_and_is_not_in_saved_files(
+def test_sender_holds_no_name_and_is_not_in_saved_files(
     kit: ComfyKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate], sandbox: Sandbox
 ) -> None:
     run = submit_and_restart(kit, notebook, graph)
-    text = json.dumps(read_mark(sandbox, run.prompt_id))
+    text = json.dumps(read_sender(sandbox, run.prompt_id))
     assert len(text) < 120
     assert all(part.isalnum() for part in json.loads(text).values())
     gate[1].open()
-    assert marks.KEY not in str(run.result().image.pil().info)
+    assert senders.KEY not in str(run.result().image.pil().info)
 
 
 def test_queue_says_whose_jobs_it_has(
     kit: ComfyKit, notebook: Notebook, graph: Graph, gate: tuple[str, Gate], sandbox: Sandbox, jobs: Jobs
 ) -> None:
-    mine = post(sandbox, graph, {marks.KEY: marks.create_mark().to_json()})
+    mine = post(sandbox, graph, {senders.KEY: senders.build_sender().to_json()})
     resumed = submit_and_restart(kit, notebook, graph, width=24)
     new = kit.submit(graph, width=26)
     again = kit.submit(graph, width=24)
     wait_until_delivered(new)
-    theirs = post(sandbox, graph, {marks.KEY: {"user": "0" * 16, "kernel": marks.kernel}})
+    theirs = post(sandbox, graph, {senders.KEY: {"user": "0" * 16, "kernel": senders.kernel}})
     page = jobs.post(graph)
     attached = kit.attach(theirs)
     assert notebook.reports == [resumed.prompt_id] == [again.prompt_id]

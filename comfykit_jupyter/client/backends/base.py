@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.remembered import RememberedOrigin, get_place
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
-from comfykit_jupyter.client.marks import Mark, MarkedJob, create_mark
+from comfykit_jupyter.client.senders import Sender, SentJob, build_sender
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Order:
         extra_pnginfo: What the server stores in the files that it saves.
         attempt: How often it was posted before.
         since: When this attempt began, in seconds since 1970.
-        mark: What is kept with the job, to know it again.
+        sender: Who sends it; kept with the job, to recognize it later.
     """
 
     id: str
@@ -154,7 +154,7 @@ class Order:
     extra_pnginfo: Mapping[str, Any] | None
     attempt: int = 0
     since: float = 0.0
-    mark: Mark = field(default_factory=create_mark)
+    sender: Sender = field(default_factory=build_sender)
 
 
 class Listener(Protocol):
@@ -421,9 +421,9 @@ class Backend(ABC):
         """See `ComfyKit.find`. Jobs whose IDs the cloud chose are found in this machine's log."""
         return await asyncio.to_thread(job_log.find, self.url, ending)
 
-    async def find_marked(self) -> list[MarkedJob]:
-        """Return the jobs with a mark that have not ended, as far as is known, in the order in which they run."""
-        return await asyncio.to_thread(job_log.find_marked, self.url)  # clouds keep no marks
+    async def find_sent_jobs(self) -> list[SentJob]:
+        """Return the unfinished jobs that this package sent, as far as is known, in the order in which they run."""
+        return await asyncio.to_thread(job_log.find_sent_jobs, self.url)  # clouds do not keep senders
 
     @abstractmethod
     async def is_unfinished(self, prompt_id: str) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.client.marks import KEY, Mark, MarkedJob
+from comfykit_jupyter.client.senders import KEY, Sender, SentJob
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def find_folder() -> Path:
 
 
 def add(
-    url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workflow: str = "", mark: Mark | None = None
+    url: str, run_id: str, prompt_id: str, prompt: Mapping[str, Any], workflow: str = "", sender: Sender | None = None
 ) -> None:
     """Add a job that a cloud has accepted. If that fails, nothing happens: the job runs all the same.
 
@@ -54,15 +54,15 @@ def add(
         prompt_id: The cloud's ID of the job.
         prompt: What the job was given, in API format.
         workflow: The name of its workflow.
-        mark: Its mark, which clouds do not keep.
+        sender: Who sent it, which clouds do not keep.
     """
     try:
         find_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_old()
         path = _build_path(url, prompt_id)
         content = {"url": url, "run": run_id, "job": prompt_id, "prompt": prompt, "workflow": workflow}
-        if mark is not None:
-            content[KEY] = mark.to_json()
+        if sender is not None:
+            content[KEY] = sender.to_json()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - only its owner may read it
             json.dump(content, file)
@@ -90,14 +90,14 @@ def find(url: str, ending: str) -> list[str]:
     return [job for _, job in [*sorted(ended)[-1:], *sorted(unfinished)]]
 
 
-def find_marked(url: str) -> list[MarkedJob]:
-    """Return the jobs with a mark that have no end here, oldest first."""
-    found: list[tuple[float, MarkedJob]] = []
+def find_sent_jobs(url: str) -> list[SentJob]:
+    """Return the logged jobs whose sender is known and that have not ended here, oldest first."""
+    found: list[tuple[float, SentJob]] = []
     for at, path in _iter_notes():
         note = _read(path) if path.suffix != _ENDED else {}
-        mark, prompt_id, prompt = Mark.parse(note), note.get("job"), note.get("prompt")
-        if note.get("url") == url and mark is not None and isinstance(prompt_id, str) and isinstance(prompt, dict):
-            found.append((at, MarkedJob(prompt_id, mark, prompt, str(note.get("run")))))
+        sender, prompt_id, prompt = Sender.parse(note), note.get("job"), note.get("prompt")
+        if note.get("url") == url and sender is not None and isinstance(prompt_id, str) and isinstance(prompt, dict):
+            found.append((at, SentJob(prompt_id, sender, prompt, str(note.get("run")))))
     return [job for _, job in sorted(found, key=lambda each: each[0])]
 
 

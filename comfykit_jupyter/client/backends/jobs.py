@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.marks import Mark
+from comfykit_jupyter.client.senders import Sender
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 from comfykit_jupyter.workflow.progress.records import read_binding, read_times
@@ -68,10 +68,10 @@ def build_queued_job(item: Any, status: str, place: int | None = None, **known: 
     item = item if isinstance(item, list) else []
     prompt = item[2] if len(item) > 2 else None
     extra = item[3] if len(item) > 3 else None
-    mark = Mark.parse(extra)
+    sender = Sender.parse(extra)
     known = {
         "prompt_id": str(item[1]) if len(item) > 1 else "",
-        "owner": "other" if mark is None else mark.owner,
+        "owner": "other" if sender is None else sender.owner,
         **known,
     }
     try:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.marks import compute_hash
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.client.senders import compute_hash
 from comfykit_jupyter.workflow.json_values import to_plain_scalar
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Call:
     def adopt(self, prompt: Mapping[str, Any]) -> Binding | None:
         """Return the values of a job that this call has sent; None if it runs something else.
 
-        Everybody can send a job with the mark of this call. So its prompt must be that of the call, but for what was
+        Anybody can send a job that names this call. So its prompt must be that of the call, except for what was
         drawn, and for the names of files.
         """
         if not _is_prompt(prompt):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
-from comfykit_jupyter.client.marks import MarkedJob
 from comfykit_jupyter.client.running.calls import Call
+from comfykit_jupyter.client.senders import SentJob
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -66,7 +66,7 @@ class CellCall:
 
     @property
     def name(self) -> str:
-        """The hash of this call for its mark. Equal calls in a cell are numbered as this is first asked for."""
+        """The hash of this call. Equal calls in a cell are numbered as this is first asked for."""
         if not self._name and self._hash:
             self._name = self._cell.name_call(self._hash)
         return self._name
@@ -94,7 +94,7 @@ class CellCall:
         self._hash = await asyncio.to_thread(call.compute_hash)
         self._call, self._workflow, self._definitions = call, workflow, definitions
 
-    async def list_earlier(self) -> list[MarkedJob]:
+    async def list_earlier(self) -> list[SentJob]:
         """Return the jobs of this user's cells in earlier kernels. They only become fewer: a cell asks once for them.
 
         Raises:
@@ -103,8 +103,8 @@ class CellCall:
         url, known = self._server.url, self._cell.found
         if url not in known:
             try:
-                found = await loop.wait_for(self._server.find_marked(), LOOK_TIMEOUT)
-                known[url] = [job for job in found if job.mark.is_resumable]
+                found = await loop.wait_for(self._server.find_sent_jobs(), LOOK_TIMEOUT)
+                known[url] = [job for job in found if job.sender.is_resumable]
             except asyncio.TimeoutError:
                 known[url] = ServerError(f"no answer from {url} within {LOOK_TIMEOUT:g} s", sent=True)
             except ServerError as error:
@@ -123,7 +123,7 @@ class CellCall:
         if self._call is None or self._workflow is None:
             return None
         for job in await self.list_earlier():
-            if job.mark.call != self.name or job.prompt_id in taken or not await self._is_unfinished(job):
+            if job.sender.call != self.name or job.prompt_id in taken or not await self._is_unfinished(job):
                 continue
             if (binding := self._call.adopt(job.prompt)) is not None:
                 for source in self.sources or ():
@@ -131,7 +131,7 @@ class CellCall:
                 return EarlierJob(job.prompt_id, job.run_id, self._workflow, binding, self._definitions)
         return None
 
-    async def _is_unfinished(self, job: MarkedJob) -> bool:
+    async def _is_unfinished(self, job: SentJob) -> bool:
         """Return whether a job waits or runs; True if the server does not say, as another one may have to be paid."""
         try:
             return await loop.wait_for(self._server.is_unfinished(job.prompt_id), LOOK_TIMEOUT)

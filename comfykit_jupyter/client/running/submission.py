@@ -17,9 +17,9 @@ from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryA
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
-from comfykit_jupyter.client.marks import create_mark
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import late
+from comfykit_jupyter.client.senders import build_sender
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -82,7 +82,7 @@ class Submission:
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
-        self._mark = create_mark()
+        self._sender = build_sender()
         self._posting: asyncio.Task[Accepted] | None = None
         self._is_lost = False
         self._replied = asyncio.Event()
@@ -221,8 +221,8 @@ class Submission:
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         self._prompt, self._name = binding.prompt, workflow.name
-        self._mark = create_mark("" if self.call is None else self.call.name)
-        order = Order(self._id, workflow, binding, extra, mark=self._mark)
+        self._sender = build_sender("" if self.call is None else self.call.name)
+        order = Order(self._id, workflow, binding, extra, sender=self._sender)
         await self._server.prepare(order, self._note)
         if self.recorder is not None and (
             warning := await self.recorder.record_sent(self._id, self._server.url, workflow, binding)
@@ -274,7 +274,7 @@ class Submission:
             if self.recorder is not None:
                 self.recorder.record_accepted(self._id, self.prompt_id)
             if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
-                note = (self._server.url, self._id, self.prompt_id, self._prompt, self._name, self._mark)
+                note = (self._server.url, self._id, self.prompt_id, self._prompt, self._name, self._sender)
                 log = partial(job_log.add, *note)
                 asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):

@@ -277,8 +277,8 @@ class ComfyAPI(Backend):
         running = [job for job in found if job.get("status") in _RUNNING]
         waiting = [job for job in reversed(found) if job.get("status") == "queued"]  # the newest comes first
         prompts = await self._read_prompts([*running, *waiting])
-        marks = await asyncio.to_thread(job_log.find_marked, self.url)
-        owners = {job.prompt_id: job.mark.owner for job in marks}
+        sent = await asyncio.to_thread(job_log.find_sent_jobs, self.url)
+        owners = {job.prompt_id: job.sender.owner for job in sent}
 
         def build(job: Mapping[str, Any], status: str, place: int | None = None) -> Job:
             id_ = job["id"]

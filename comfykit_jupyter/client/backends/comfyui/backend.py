@@ -21,8 +21,8 @@ from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.memory import read_memory
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.marks import KEY, MarkedJob
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name
+from comfykit_jupyter.client.senders import KEY, SentJob
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.body import TooLarge, parse_body
 from comfykit_jupyter.workflow.errors import one_line
@@ -171,7 +171,7 @@ class ComfyUI(Backend):
             Refused: The server rejects the prompt.
             ServerError: There is no answer. `/queue` and `/history` show then whether the job runs.
         """
-        extra: dict[str, Any] = {KEY: order.mark.to_json(), WORKFLOW_NAME: one_line(order.workflow.name, 200)}
+        extra: dict[str, Any] = {KEY: order.sender.to_json(), WORKFLOW_NAME: one_line(order.workflow.name, 200)}
         if order.extra_pnginfo:
             extra["extra_pnginfo"] = order.extra_pnginfo
         if self._settings.api_key:
@@ -251,9 +251,9 @@ class ComfyUI(Backend):
         """Follow a run until it ends."""
         await self.poller.follow(run, listen=listen, lost=lost)
 
-    async def find_marked(self) -> list[MarkedJob]:
-        """See `Backend.find_marked`."""
-        return await jobs.find_marked(self.api)
+    async def find_sent_jobs(self) -> list[SentJob]:
+        """See `Backend.find_sent_jobs`."""
+        return await jobs.find_sent_jobs(self.api)
 
     async def is_unfinished(self, prompt_id: str) -> bool:
         """Return whether a job waits or runs."""

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.marks import Mark, MarkedJob
+from comfykit_jupyter.client.senders import Sender, SentJob
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS
 from comfykit_jupyter.workflow.spelling import find_nearest
@@ -39,9 +39,9 @@ async def list_queue(server: JobServer) -> list[Job]:
     return [job for _, job in running] + [replace(job, place=place) for place, (_, job) in enumerate(waiting, 1)]
 
 
-async def find_marked(server: JobServer) -> list[MarkedJob]:
-    """See `Backend.find_marked`."""
-    queue = await server.read_queue(_read_marked)
+async def find_sent_jobs(server: JobServer) -> list[SentJob]:
+    """See `Backend.find_sent_jobs`."""
+    queue = await server.read_queue(_read_sent_job)
     running, waiting = ([found for found in queue[part] if found is not None] for part in QUEUE_PARTS)
     return [job for _, job in [*running, *sorted(waiting, key=lambda found: found[0])]]
 
@@ -72,12 +72,12 @@ async def list_models(server: JobServer, folder: str | None) -> list[str]:
     return found
 
 
-def _read_marked(_part: str, item: Any) -> tuple[float, MarkedJob] | None:
-    """Return the number and the job of an item of the queue that has a mark; None for any other."""
+def _read_sent_job(_part: str, item: Any) -> tuple[float, SentJob] | None:
+    """Return the number and the job of an item of the queue that this package sent; None for any other."""
     if not isinstance(item, list) or len(item) < 4 or not isinstance(item[1], str) or not isinstance(item[2], dict):
         return None
-    mark = Mark.parse(item[3])
-    return None if mark is None else (_read_number(item), MarkedJob(item[1], mark, item[2], item[1]))
+    sender = Sender.parse(item[3])
+    return None if sender is None else (_read_number(item), SentJob(item[1], sender, item[2], item[1]))
 
 
 def _read_number(item: list[Any]) -> float:

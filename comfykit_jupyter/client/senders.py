@@ -1,7 +1,7 @@
-"""Marks: what this package adds to a job, to know its user, kernel and call again after the kernel restarted.
+"""Who sent a job: what this package adds to it, to recognize its user, kernel and call after the kernel restarted.
 
-Everybody on a server can read its queue, and can send a job with any mark. So a mark holds nothing but hashes and a
-random number, and whoever attaches to a job compares its prompt as well.
+Anybody on a server can read its queue, and can send a job in another's name. So a sender is only hashes and a random
+number, and a call that attaches to a job compares its prompt as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 KEY = "comfykit_jupyter"
-"""The key of a mark in a job's `extra_data`."""
+"""The key of the sender in a job's `extra_data`."""
 LENGTH = 16
 """Hexadecimal digits of a hash."""
 _PART = re.compile(r"[0-9a-f]{1,40}")
@@ -29,8 +29,8 @@ kernel = f"{time.time_ns() // 1_000_000:012x}{uuid.uuid4().hex[:8]}"
 
 
 @dataclass(frozen=True)
-class Mark:
-    """The mark of one job.
+class Sender:
+    """The sender of one job.
 
     Attributes:
         user: A hash of the user's name and machine.
@@ -43,8 +43,8 @@ class Mark:
     call: str = ""
 
     @classmethod
-    def parse(cls, extra_data: Any) -> Mark | None:
-        """Return the mark in a job's `extra_data`; None if there is none that this package wrote."""
+    def parse(cls, extra_data: Any) -> Sender | None:
+        """Return the sender in a job's `extra_data`; None if this package did not write one."""
         found = extra_data.get(KEY) if isinstance(extra_data, Mapping) else None
         if not isinstance(found, Mapping):
             return None
@@ -71,25 +71,25 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class MarkedJob:
-    """A job that has a mark.
+class SentJob:
+    """A job whose sender is known.
 
     Attributes:
         prompt_id: The server's ID.
-        mark: Its mark.
+        sender: Who sent it.
         prompt: What it runs, in API format.
         run_id: The ID of the run that sent it.
     """
 
     prompt_id: str
-    mark: Mark
+    sender: Sender
     prompt: Mapping[str, Any]
     run_id: str
 
 
-def create_mark(call: str = "") -> Mark:
-    """Return the mark for a job that this process is about to send."""
-    return Mark(get_user(), kernel, call)
+def build_sender(call: str = "") -> Sender:
+    """Build the sender of a job that this process is about to send."""
+    return Sender(get_user(), kernel, call)
 
 
 @cache

@@ -169,6 +169,8 @@ class _Check:
             return []  # this includes outputs of earlier runs
         if hasattr(upload.value, "read"):
             return []
+        if isinstance(upload.value, str) and self.server.find_output(upload.value) is not None:
+            return []
         try:
             source = await read_media(upload, self.server)
         except ParameterError as error:

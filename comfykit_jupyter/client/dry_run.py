@@ -161,6 +161,8 @@ async def _describe_upload(upload: Upload, server: Backend) -> str:
     """
     value = upload.value
     is_url = isinstance(value, str) and value.startswith(("http://", "https://"))
+    if isinstance(value, str) and server.find_output(value) is not None:
+        return "upload of an earlier output"
     if is_url and server.find_remote_file(value) is None:
         parts = urlsplit(value)  # the query is left out: it may contain a secret
         return f"upload of {parts.scheme}://{parts.hostname}{parts.path}"

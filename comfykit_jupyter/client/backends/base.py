@@ -237,7 +237,6 @@ class Backend(ABC):
     """Whether the client chooses the prompt ID. If so, a job can be found although its answer was lost."""
     has_object_info: ClassVar[bool] = True
     """Whether it describes its nodes, as `/object_info` does, and knows which files it has."""
-
     memory_advice: ClassVar[str] = "use a smaller size, length or batch"
     """What helps when a run needs more memory than there is."""
     url_setting: ClassVar[str] = "comfyui_url"
@@ -302,12 +301,12 @@ class Backend(ABC):
     def find_remote_file(self, text: str) -> Any:
         """Return what stands in a prompt for a file on this server; None if the text is not its address or name."""
 
-    def spell_file(self, file: Any) -> str:
-        """Return how a file on this server is given as a value without the server's address; see `find_remote_file`.
+    def find_output(self, text: str) -> Media | None:  # noqa: ARG002 - most let nodes read outputs, or give them an address
+        """Return an output on this server that its nodes can't read, by its address or name: it has to be uploaded."""
+        return None
 
-        Args:
-            file: Its address or name, or what stands for it in a prompt.
-        """
+    def spell_file(self, file: Any) -> str:
+        """Return the address, name or prompt value of a file on this server as a value without the server's address."""
         name = self.find_remote_file(str(file))
         return name if isinstance(name, str) else str(file)
 

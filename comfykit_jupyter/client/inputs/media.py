@@ -93,13 +93,19 @@ async def upload(server: Backend, value: Any) -> str:
             name = server.spell_file(await server.upload(source.content, source.suffix, needed))
         finally:
             source.remove()
-    return name if server.find_remote_file(name) is not None else f"{name} [input]"
+    is_known = server.find_remote_file(name) is not None or server.find_output(name) is not None
+    return name if is_known else f"{name} [input]"
 
 
 async def _read_named(text: str, upload: Upload, server: Backend | None) -> RemoteFile | LocalFile:
     known = server.find_remote_file(text) if server is not None else None
     if known is not None and "://" in text:
         return RemoteFile(known)
+    output = server.find_output(text) if server is not None else None
+    if output is not None:
+        copy = await output.origin.fetch(output)
+        head = await asyncio.to_thread(_read_head, copy)
+        return LocalFile(copy, _choose_suffix("", upload, head))
     if text.startswith(("http://", "https://")):
         copy = await fetch_file(text)
         head = await asyncio.to_thread(_read_head, copy)

@@ -176,10 +176,15 @@ class Submission:
         self._note(f"uploading {needed.parameter}")
         try:
             name = await self._server.upload(source.content, source.suffix, needed)
-            is_address = isinstance(needed.value, Media) and needed.value.server_name != str(needed.value)
-            return name, self._server.spell_file(name) if is_address else None
+            return name, self._server.spell_file(name) if self._has_address(needed.value) else None
         finally:
             source.remove()
+
+    def _has_address(self, value: Any) -> bool:
+        """Return whether a value names a file by the address of its server, which has another name for it."""
+        if isinstance(value, Media):
+            return value.server_name != str(value)
+        return isinstance(value, str) and self._server.spell_file(value) != value
 
     async def identify(self, workflow: Workflow, binding: Binding) -> None:
         """Find out which call of its cell this is, if there is a cell.

@@ -357,7 +357,6 @@ def test_a_form_has_the_workflows_parameters(kit: ComfyKit) -> None:
     form.close()
 
 
-@pytest.mark.xfail(reason="the proxy's IDs of outputs are none that its nodes can read: asset:ID has to be uploaded")
 def test_an_output_can_be_a_value_of_a_form(kit: ComfyKit) -> None:
     made = kit.run(workflows.picture(), color=0).image
     form = kit.form(workflows.inverted(), image=made)
@@ -367,6 +366,23 @@ def test_an_output_can_be_a_value_of_a_form(kit: ComfyKit) -> None:
     form.values["image"] = told  # as a page would send it
     assert form.run().result().image.pil().getpixel((0, 0)) == (255, 255, 255)
     form.close()
+
+
+def test_an_output_can_be_given_by_its_name_or_address(kit: ComfyKit, either: ComfyKit) -> None:
+    made = kit.run(workflows.picture(), color=0).image
+    for text in (made.server_name, str(made)):
+        assert "upload of an earlier output" in str(either.dry_run(workflows.inverted(), image=text))
+        result = either.run(workflows.inverted(), image=text)
+        assert result.image.pil().getpixel((0, 0)) == (255, 255, 255)
+        assert result.params["image"].startswith("asset:")
+    assert kit.upload(made.server_name).startswith("asset:")
+
+
+async def test_an_output_that_is_gone_is_reported(kit: ComfyKit) -> None:
+    lost = "asset:eyJmIjogIm5vbmUucG5nIn0.c2lnbmVk"
+    assert (await kit.check(workflows.inverted(), {"image": lost})).ok  # nothing is downloaded for a check
+    assert "does not have the output" in str((await kit.execute(workflows.inverted(), {"image": lost})).msg)
+    assert "there is no file" in str((await kit.execute(workflows.inverted(), {"image": "asset:../jobs"})).msg)
 
 
 def test_editor_format_needs_a_server_with_object_info(kit: ComfyKit) -> None:
@@ -410,3 +426,5 @@ async def test_a_required_key_is_reported_and_sent(sandbox: Any, make_kit: MakeK
         kit = make_kit(guarded.url, api_key="the-token")
         result = await kit.execute(workflows.picture())
         assert await asyncio.to_thread(result.image.read)
+        address = str(result.image)  # it is not public: only the server's own client can download it
+        assert (await kit.execute(workflows.inverted(), {"image": address})).status == "completed"

@@ -111,7 +111,7 @@ async def download(api: Api, media: Media) -> Path:
         try:
             await _save(api, build_content_path(media.query["id"]), target)
         except ServerError as error:
-            if error.status != 404:
+            if error.status != 404 or not media.query["job"]:
                 raise
             await _save(api, await _find_output_url(api, media), target)
     except ServerError as error:

@@ -56,7 +56,8 @@ VALUED = 20
 _CLOCKS = 2.0
 """Seconds by which the clocks of a server may differ."""
 _RUNNING = ("running", "canceling")
-
+_ID = r"\w[\w.~=-]{0,1999}"
+"""The ID of a file as part of an address: a UUID, or what comfy-api-proxy signs. It is never `..`."""
 
 ASSET = "asset:"
 """What stands before the ID of a file where it is given as a value."""
@@ -77,6 +78,8 @@ class ComfyAPI(Backend):
         """The IDs of jobs that are known to be ours; only the newest ones are kept."""
         self._known: dict[str, JobFacts] = {}
         """What is known about the jobs that are followed, by their IDs."""
+        self._given: dict[str, Media] = {}
+        """The outputs that were given by their IDs, so that each is downloaded once."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -85,15 +88,30 @@ class ComfyAPI(Backend):
         return {}
 
     def find_remote_file(self, text: str) -> Any:
-        """Return what stands in a prompt for a file of this server, given by its address or as `asset:ID`."""
-        spelling = self.spell_file(text)
-        return words.build_asset(spelling.removeprefix(ASSET)) if spelling.startswith(ASSET) else None
+        """Return what stands in a prompt for a file that nodes can read, given by its address or as `asset:ID`."""
+        id_ = self._find_id(text)
+        return words.build_asset(id_) if id_ is not None and _is_uuid(id_) else None
+
+    def find_output(self, text: str) -> Media | None:
+        """Return an output that nodes can't read, given by its address or as `asset:ID`; its file name is not known."""
+        id_ = self._find_id(text)
+        if id_ is None or _is_uuid(id_):
+            return None
+        if id_ not in self._given:
+            self._given[id_] = Media(self, {"filename": "the output", "id": id_}, node="", var="")
+        return self._given[id_]
 
     def spell_file(self, file: Any) -> str:
         """Return `asset:ID` for a file of this server."""
         text = f"{ASSET}{file['info']['id']}" if words.is_asset(file) else str(file)
-        found = re.fullmatch(rf"(?:{re.escape(self._api.base)}/assets/|{ASSET})([0-9a-fA-F-]{{36}})(/content)?", text)
-        return f"{ASSET}{found[1]}" if found and ("://" in text) is bool(found[2]) else text
+        id_ = self._find_id(text)
+        return text if id_ is None else f"{ASSET}{id_}"
+
+    def _find_id(self, text: str) -> str | None:
+        """Return the ID of a file of this server, given by its address or as `asset:ID`."""
+        address = rf"{re.escape(self._api.base)}/assets/({_ID})/content"
+        found = re.fullmatch(rf"{ASSET}({_ID})|{address}", text, re.ASCII)
+        return (found[1] or found[2]) if found else None
 
     def reference_to(self, media: Media) -> Any:
         """Return what stands in a prompt for an output; None where nodes can't read it.

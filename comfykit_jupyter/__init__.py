@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from comfykit_jupyter.client.backends.base import Server
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.preview import Preview
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.dry_run import Change, DryRun
     from comfykit_jupyter.client.errors import (
@@ -88,7 +88,7 @@ _HOMES = {
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
     "Runs": "explore.rows.runs",
-    "Server": "client.backends.base",
+    "Server": "client.backends.server",
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
     "SourceError": "client.errors",

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
 from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.addresses import AddressSecrets
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.backends.routing import find_backend
+from comfykit_jupyter.client.engines import open_source
+from comfykit_jupyter.client.errors import SettingsError
 from comfykit_jupyter.client.inputs.workflows import take_snapshot
-from comfykit_jupyter.client.settings import AddressSecrets, Api, ExecutorType, Place, Settings, hide_arguments
+from comfykit_jupyter.client.settings import (
+    Api,
+    ExecutorType,
+    Place,
+    Settings,
+    hide_arguments,
+    resolve_settings,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,10 +54,21 @@ class ReadOnly(Generic[T]):
         raise AttributeError(message, name=self._name, obj=kit)
 
 
+class UrlOfOneServer(ReadOnly["str | None"]):
+    """The address of a kit's server; None if it has several."""
+
+    @overload
+    def __get__(self, kit: None, owner: type[BaseKit]) -> Self: ...
+    @overload
+    def __get__(self, kit: BaseKit, owner: type[BaseKit]) -> str | None: ...
+    def __get__(self, kit: BaseKit | None, owner: type[BaseKit]) -> Self | str | None:
+        return super().__get__(kit, owner) or None if kit is not None else self
+
+
 class BaseKit:
     """The settings of a kit, and its backends: one for each kind of server or cloud."""
 
-    comfyui_url = ReadOnly[str]()
+    comfyui_url = UrlOfOneServer()
     executor_type = ReadOnly[ExecutorType]()
     api_key = ReadOnly[str | None]()
     cookies = ReadOnly[str | None]()
@@ -65,14 +88,45 @@ class BaseKit:
     _backends: dict[type[Backend], Backend]
 
     def _configure(self, settings: Settings, backends: dict[type[Backend], Backend] | None = None) -> None:
-        self._settings = settings
+        sources = tuple(self._open_source(each, settings) for each in settings.servers)
+        self._settings = replace(settings, servers=sources)
         self._backends = {} if backends is None else backends
+        _check_several(self.servers if sources else [])
+
+    def _open_source(self, given: Any, settings: Settings) -> Any:
+        """Return what has the servers of an address, a kit or a cluster."""
+        if not isinstance(given, str):
+            return open_source(given, settings)
+        shared = {name: getattr(settings, name) for name in ("api", "patience", "verify", "proxy")}
+        # Secrets of the environment belong to one address, and it is not known to which.
+        return self._make(replace(resolve_settings({**shared, "comfyui_url": given}), api_key=None, cookies=None))
+
+    def _make(self, settings: Settings, backends: dict[type[Backend], Backend] | None = None) -> Self:
+        kit = type(self).__new__(type(self))
+        kit._configure(settings, backends)  # noqa: SLF001 - a kit
+        return kit
+
+    @property
+    def servers(self) -> list[Self]:
+        """A kit for each of its servers; of a kit with one server, a list of itself.
+
+        Example:
+            >>> [each.server().reachable for each in kit.servers]
+            [True]
+        """
+        return [kit for source in self._settings.servers for kit in source.servers] or [self]
 
     def __repr__(self) -> str:
         if not hasattr(self, "_settings"):  # a traceback may show a kit whose settings were rejected
             return f"{type(self).__name__}()"
         place = f", place={self.place!r}" if self.place else ""
-        return f"{type(self).__name__}({self.comfyui_url!r}, executor_type={self.executor_type!r}{place})"
+        url = self.comfyui_url or self.addresses
+        return f"{type(self).__name__}({url!r}, executor_type={self.executor_type!r}{place})"
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses of its servers."""
+        return [kit.comfyui_url for kit in self.servers if kit.comfyui_url]
 
     def __copy__(self) -> Self:
         return self  # settings never change, and connections are shared
@@ -121,16 +175,20 @@ class BaseKit:
             'completed'
         """
         changed = self._settings.replace(options)
-        kit = type(self).__new__(type(self))
-        backends = self._backends if changed.shares_connection(self._settings) else None
-        kit._configure(changed, backends)  # noqa: SLF001 - a kit
-        return kit
+        of_servers = {name: value for name, value in options.items() if name in ("patience", "verify", "proxy")}
+        if of_servers and "servers" not in options:
+            kits = (each.options(**of_servers) if isinstance(each, BaseKit) else each for each in changed.servers)
+            changed = replace(changed, servers=tuple(kits))
+        return self._make(changed, self._backends if changed.shares_connection(self._settings) else None)
 
     async def close(self) -> None:
         """Close the connections. Jobs keep running, and the kit opens new connections when it needs them.
 
         `async with ComfyKit() as kit:` does this at the end of the block.
         """
+        for server in self._settings.servers:
+            if isinstance(server, BaseKit):
+                await server.close()
         for backend in list(self._backends.values()):
             backend.is_closed = True
             await loop.await_on_loop(backend.close())
@@ -142,3 +200,14 @@ class BaseKit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _check_several(kits: Sequence[BaseKit]) -> None:
+    """Reject a server that is given twice, and a kit that runs workflows elsewhere than on its server."""
+    seen: set[str | None] = set()
+    for kit in kits:
+        if kit.place is not None:
+            raise SettingsError(f"servers: a kit with place={kit.place!r} is not a server: leave it out")
+        if kit.comfyui_url in seen:
+            raise SettingsError(f"servers: {kit.comfyui_url} is given twice")
+        seen.add(kit.comfyui_url)

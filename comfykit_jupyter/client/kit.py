@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,15 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.exploring_kit import ExploringKit
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, format_id
 from comfykit_jupyter.client.running.run import Run
-from comfykit_jupyter.client.settings import Api, ExecutorType, Keep, Place, hide_arguments, resolve_settings
+from comfykit_jupyter.client.settings import (
+    Api,
+    ExecutorType,
+    Keep,
+    Place,
+    SameServer,
+    hide_arguments,
+    resolve_settings,
+)
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
@@ -43,7 +51,8 @@ class ComfyKit(ExploringKit):
 
     Args:
         comfyui_url: Address of the ComfyUI server. A user name, password or query in it is sent with every request and
-            never shown. Environment: `COMFYUI_BASE_URL`. Default: http://127.0.0.1:8188.
+            never shown. A list of addresses or kits is as `servers`. Environment: `COMFYUI_BASE_URL`. Default:
+            http://127.0.0.1:8188.
         executor_type: How `execute` waits: `http` polls the history, `websocket` listens to events. The results are the
             same. Environment: `COMFYUI_EXECUTOR_TYPE`. Default: `http`.
         api_key: API key, sent to this server only: as a bearer token, and for its API nodes. Environment:
@@ -67,6 +76,8 @@ class ComfyKit(ExploringKit):
         runninghub_retain_seconds: Seconds, 10 to 180, for which the machine is kept for your next task, and which you
             pay. Only for enterprise keys. Environment: `RUNNINGHUB_RETAIN_SECONDS`.
         runninghub_access_password: Password of an encrypted workflow or app. Environment: `RUNNINGHUB_ACCESS_PASSWORD`.
+        servers: Several servers, instead of `comfyui_url`: addresses; kits where keys are needed; a Dask client. Each
+            run goes to an idle one that has the nodes and models.
         headers: Additional HTTP headers for this server, for proxies.
         api: The protocol of the server: `comfyui`, or `v2` for Comfy API v2. By default the address decides: `v2` for
             https://cloud.comfy.org, https://….run.comfy.app, and addresses that end in /api/v2.
@@ -87,6 +98,7 @@ class ComfyKit(ExploringKit):
             result.
         runs: Folder in which all runs are kept, to be found again by `kit.runs`. Environment: `COMFYKIT_RUNS`.
         keep: What is kept of outputs: `originals`, `thumbs` (small pictures) or `links` (names). Default: `originals`.
+        same_server: `row` runs all points in a row of a sweep's grid on the same one of several servers.
         attach: Whether `run` and `submit` attach to the job that the same call in the same cell sent before the kernel
             restarted, if it still waits or runs, instead of sending a new one. Outside of notebooks they never do.
 
@@ -107,7 +119,7 @@ class ComfyKit(ExploringKit):
     @hide_arguments
     def __init__(
         self,
-        comfyui_url: str | None = None,
+        comfyui_url: str | Sequence[Any] | Any | None = None,
         executor_type: ExecutorType | None = None,
         api_key: str | None = None,
         cookies: str | None = None,
@@ -121,6 +133,7 @@ class ComfyKit(ExploringKit):
         runninghub_use_personal_queue: bool = False,
         runninghub_retain_seconds: int | None = None,
         runninghub_access_password: str | None = None,
+        servers: Sequence[Any] | None = None,
         headers: Mapping[str, str] | None = None,
         api: Api | None = None,
         place: Place | None = None,
@@ -132,6 +145,7 @@ class ComfyKit(ExploringKit):
         raise_on_error: bool = True,
         runs: str | Path | None = None,
         keep: Keep | None = None,
+        same_server: SameServer | None = None,
         attach: bool = True,
     ) -> None:
         self._configure(resolve_settings(locals()))  # all arguments, by the names of their settings

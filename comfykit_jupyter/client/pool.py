@@ -1,19 +1,45 @@
-"""`Worker`: a place that runs jobs, as a pool sees it, and `KitWorker`, which is a server."""
+"""`Worker`: a place that runs jobs, as a sweep sees it, and `KitWorker`, which is one server of a kit.
+
+A kit has one server or several; `kit.servers` has a kit for each. A sweep makes a `KitWorker` of each of them, gives
+every worker a job when it has fewer than `depth`, and knows nothing else of servers. Forms, magics and single runs see
+several servers as one `Backend` (`backends.pool`), which chooses one of them for each run.
+
+How to add an engine, such as a cluster whose servers only its own nodes can reach:
+
+1. `client/engines.py`: a line in `ENGINES`, from the package of its objects to its module, `client/engine_NAME.py`.
+   That file is all that knows of the engine. `kit.options(servers=OBJECT)`, `ComfyKit(OBJECT)` and lists that contain
+   such an OBJECT then call its `open_servers(source, settings)`.
+2. It returns a `ServerSource`: its `servers` is asked again and again, so that servers may come and go. Make the kit of
+   each with `make_kit(url, backend, settings)`, once, and keep it. `url` is what rows and messages say, and must be the
+   same after a restart of the engine, since a sweep finds the jobs of an earlier kernel by it: a worker's name, for
+   example, and not its port.
+3. `backend` is a `Backend` that reaches the server in the engine's way. If that is a ComfyUI server, let a subclass of
+   `ComfyUI` have another `api` (requests) and `events` (the socket): the rest stays as it is. A request that gets no
+   answer because a worker is away raises `ServerError`, with `sent=True` if it may have arrived. Then all that holds
+   for a server holds here: a prompt is posted once under an ID of ours and looked for if the answer is lost, a job is
+   followed for `patience` seconds while its server is away, and is given to another one after that, once.
+4. An engine that runs whole jobs instead, without a backend, implements `Worker`. A `PooledJob` and an `ExecuteResult`
+   can be pickled; files in `job.binding.uploads` are values as the user gave them, and must be read before.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from comfykit_jupyter.client.backends.pool.lack import find_lack
+from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.errors import ComfyKitError
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.progress.state import Progress
     from comfykit_jupyter.workflow.values.binding import Binding
@@ -26,11 +52,19 @@ OnProgress = Callable[["Progress"], None]
 
 @dataclass(frozen=True)
 class PooledJob:
-    """One job of a pool: a workflow with its values."""
+    """One job of a pool: a workflow with its values. It can be pickled if its values can."""
 
     workflow: Workflow
     binding: Binding
     definitions: Definitions
+
+
+class ServerSource(Protocol):
+    """Something that has servers: a kit, or a cluster; see the top of this file."""
+
+    @property
+    def servers(self) -> Sequence[ComfyKit]:
+        """A kit for each server that there is now."""
 
 
 class Worker(Protocol):
@@ -44,8 +78,23 @@ class Worker(Protocol):
     def depth(self) -> int:
         """How many jobs of the pool it gets at once."""
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether a job costs money: it is not given to another worker while it may still run."""
+
+    async def find_missing(self, job: PooledJob) -> str:
+        """Return what it lacks for a job, a node or a model; "" for nothing. Sends nothing.
+
+        Raises:
+            ComfyKitError: It can't be asked, or is not one server.
+        """
+
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
-        """Run a job under an ID of the pool's, which must be new, and return its result, whatever its status."""
+        """Run a job under an ID of the pool's, which must be new, and return its result, whatever its status.
+
+        The error's kind is `unreachable` after the worker was away for the kit's `patience`; the result has a prompt ID
+        then if the job may have arrived.
+        """
 
     async def attach(self, prompt_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Follow a job that was sent before. The error's kind is `gone` if it is not there."""
@@ -53,11 +102,30 @@ class Worker(Protocol):
     async def cancel(self, run_id: str) -> None:
         """Cancel a job that this worker runs; its `run` returns then."""
 
+    async def discard(self, run_id: str) -> None:
+        """Cancel a job that another worker has run meanwhile, now that this one is reachable again."""
+
     async def is_reachable(self) -> bool:
         """Return whether it answers."""
 
     async def free(self) -> None:
         """Unload models, after a job ran out of memory."""
+
+
+def make_kit(url: str, backend: Backend, settings: Settings) -> ComfyKit:
+    """Return a kit whose server is reached by a backend of an engine.
+
+    Args:
+        url: What rows and messages say.
+        backend: The backend.
+        settings: As `open_servers` got them.
+    """
+    from comfykit_jupyter.client.kit import ComfyKit
+
+    own = replace(settings, comfyui_url=url, servers=(), api_key=None, cookies=None, headers={})
+    kit = ComfyKit.__new__(ComfyKit)
+    kit._configure(own, {find_backend(None, own): backend})  # noqa: SLF001 - a new kit
+    return kit
 
 
 class KitWorker:
@@ -76,9 +144,23 @@ class KitWorker:
         self._runs: dict[str, Run] = {}
 
     @property
+    def _backend(self) -> Backend:
+        return self._kit._find_backend()  # noqa: SLF001 - the same kit
+
+    @property
     def label(self) -> str:
         """The server's address."""
-        return self._kit.comfyui_url
+        return self._backend.url
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it is a cloud."""
+        return self._kit.api == "v2" or not self._backend.accepts_client_ids
+
+    async def find_missing(self, job: PooledJob) -> str:
+        """Return what the server lacks; see `Worker`."""
+        await self._backend.check_identity()
+        return await find_lack(self._backend, job.workflow, job.binding)
 
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Run a job; see `Worker`."""
@@ -103,11 +185,16 @@ class KitWorker:
         if (run := self._runs.get(run_id)) is not None:
             await run.request_cancellation()
 
+    async def discard(self, run_id: str) -> None:
+        """Cancel a job that was run elsewhere; see `Worker`."""
+        with contextlib.suppress(ComfyKitError):
+            await self._backend.cancel(run_id)
+
     async def is_reachable(self) -> bool:
         """Return whether the server answers."""
-        return (await self._kit._find_backend().status()).reachable  # noqa: SLF001 - the same kit
+        return (await self._backend.status()).reachable
 
     async def free(self) -> None:
         """Unload the server's models."""
         with contextlib.suppress(ComfyKitError):  # a server that can't is asked in vain
-            await self._kit._find_backend().free(keep_results=False)  # noqa: SLF001 - the same kit
+            await self._backend.free(keep_results=False)

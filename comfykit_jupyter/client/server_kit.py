@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends.base import Server
+from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.inputs.media import upload
 from comfykit_jupyter.client.results.media import Media

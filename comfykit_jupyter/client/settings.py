@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from typing_extensions import ParamSpec
 
+from comfykit_jupyter.client.addresses import AddressSecrets
+from comfykit_jupyter.client.engines import is_server_source
 from comfykit_jupyter.client.errors import SettingsError
 from comfykit_jupyter.workflow.errors import one_line, short_repr, strip_traceback
 
@@ -28,6 +28,7 @@ ExecutorType = Literal["http", "websocket"]
 Api = Literal["comfyui", "v2"]
 Place = Literal["runninghub"]
 Keep = Literal["originals", "thumbs", "links"]
+SameServer = Literal["row"]
 
 DEFAULT_URL = "http://127.0.0.1:8188"
 DEFAULT_RUNNINGHUB_URL = "https://www.runninghub.ai"
@@ -118,6 +119,20 @@ def _check_headers(value: Any, name: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise SettingsError(f"{name} must be a dict of header names and values, not {type(value).__name__}")
     return dict(value)
+
+
+def _check_servers(value: Any, name: str) -> tuple[Any, ...]:
+    """Return several servers: addresses, kits, and what an engine of `client.engines` opens."""
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise SettingsError(f"{name} must be a list of addresses or kits, not {type(value).__name__}")
+    if not value:
+        raise SettingsError(f"{name} is empty: give the address of at least one server")
+    for each in value:
+        if isinstance(each, str):
+            _check_server_url(each, name)
+        elif not is_server_source(each):
+            raise SettingsError(f"{name} must be addresses or kits: one of them is a {type(each).__name__}")
+    return tuple(value)
 
 
 def _check_bool(value: Any, name: str) -> bool:
@@ -224,30 +239,6 @@ def _rule(
     return {"rule": Rule(check, variable, belongs_to, of_run, derived)}
 
 
-@dataclass(frozen=True, repr=False)
-class AddressSecrets:
-    """The parts of a server's address that may be secret, and are never shown.
-
-    Attributes:
-        query: The query, which every request to the server carries.
-        authorization: The header for the name and password.
-    """
-
-    query: str = ""
-    authorization: str = ""
-
-    @classmethod
-    def parse(cls, url: str) -> AddressSecrets:
-        """Return those of an address that `_check_server_url` accepts."""
-        parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip()}")
-        query = quote(parts.query, safe="!$&'()*+,;=:@/?%~")
-        login, separator, _ = parts.netloc.rpartition("@")
-        if not separator:
-            return cls(query)
-        login = login if ":" in login else f"{login}:"
-        return cls(query, f"Basic {base64.b64encode(unquote_to_bytes(login)).decode()}")
-
-
 @dataclass(frozen=True)
 class Settings:
     """All settings of a `ComfyKit`, whose docstring explains them. Secrets are left out of the repr.
@@ -256,6 +247,7 @@ class Settings:
     """
 
     comfyui_url: str = field(default=DEFAULT_URL, metadata=_rule(_check_server_url, "COMFYUI_BASE_URL"))
+    servers: tuple[Any, ...] = field(default=(), repr=False, metadata=_rule(_check_servers))
     executor_type: ExecutorType = field(
         default="http", metadata=_rule(_check_choice(ExecutorType), "COMFYUI_EXECUTOR_TYPE", of_run=True)
     )
@@ -296,6 +288,7 @@ class Settings:
     raise_on_error: bool = field(default=True, metadata=_rule(of_run=True))
     attach: bool = field(default=True, metadata=_rule(_check_bool, of_run=True))
     runs: Path | None = field(default=None, metadata=_rule(_check_runs, "COMFYKIT_RUNS", of_run=True))
+    same_server: SameServer | None = field(default=None, metadata=_rule(_check_choice(SameServer), of_run=True))
     keep: Keep = field(default="originals", metadata=_rule(_check_choice(Keep), of_run=True))
     address_secrets: AddressSecrets = field(
         default=AddressSecrets(), repr=False, metadata=_rule(belongs_to="comfyui_url", derived=True)
@@ -310,13 +303,17 @@ class Settings:
         known = {each.name for each in fields(self) if not each.metadata["rule"].derived}
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"unknown setting {unknown[0]!r}: use one of {', '.join(sorted(known))}")
-        changed = resolve_settings({"comfyui_url": self.comfyui_url, "runninghub_url": self.runninghub_url, **options})
+        own: dict[str, Any] = {"servers": self.servers} if self.servers else {"comfyui_url": self.comfyui_url}
+        if {"comfyui_url", "servers"} & options.keys():
+            own = {}
+        changed = resolve_settings({**own, "runninghub_url": self.runninghub_url, **options})
         given = {
             each.name: getattr(self, each.name)
             for each in fields(self)
-            if not (owner := each.metadata["rule"].belongs_to) or getattr(changed, owner) == getattr(self, owner)
+            if each.name not in ("comfyui_url", "servers")
+            and (not (owner := each.metadata["rule"].belongs_to) or getattr(changed, owner) == getattr(self, owner))
         }
-        return resolve_settings({**given, **options})
+        return resolve_settings({**given, **own, **options})
 
     def shares_connection(self, other: Settings) -> bool:
         """Whether a kit with these settings can use the connections of one with the others."""
@@ -361,12 +358,17 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
     Raises:
         SettingsError: One of them can't be used.
     """
-    connected = {} if given.get("comfyui_url") else _connected
+    given = _separate_servers(given)
+    connected = {} if given.get("comfyui_url") or given.get("servers") is not None else _separate_servers(_connected)
+    several = given.get("servers") or connected.get("servers")
     values: dict[str, Any] = {}
     secrets = AddressSecrets()
     for each in fields(Settings):
         rule: Rule = each.metadata["rule"]
         name, value = each.name, given.get(each.name)
+        if several and "comfyui_url" in (each.name, rule.belongs_to):
+            values[each.name] = "" if each.name == "comfyui_url" else each.default
+            continue
         if name in connected and (value is None or value is each.default):
             value = connected[name]
         if value is None and each.name == "runs":
@@ -385,6 +387,27 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
     return settings
 
 
+def _separate_servers(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return settings in which several servers that were given as `comfyui_url` are `servers`.
+
+    Raises:
+        SettingsError: A secret was given beside several servers.
+    """
+    url = given.get("comfyui_url")
+    if url is not None and not isinstance(url, str) and (isinstance(url, (list, tuple)) or is_server_source(url)):
+        several = url if isinstance(url, (list, tuple)) else [url]
+        given = {**given, "comfyui_url": None, "servers": several}
+    elif url and given.get("servers"):
+        raise SettingsError("comfyui_url and servers are both given: leave one of them out")
+    if given.get("servers"):
+        for name in ("api_key", "cookies", "headers"):
+            if given.get(name):
+                raise SettingsError(
+                    f"{name} belongs to one server: give a kit that has it: [ComfyKit(URL, {name}=…), …]"
+                )
+    return given
+
+
 def _check_only_authorization(settings: Settings, api_key: str) -> None:
     """Reject an API key, and a header Authorization, beside the name and password in the address."""
     names = [api_key] if settings.api_key else []
@@ -392,12 +415,3 @@ def _check_only_authorization(settings: Settings, api_key: str) -> None:
     if names:
         what = "the name and password in comfyui_url"
         raise SettingsError(f"{names[0]} and {what} are sent as the same header, Authorization: leave one of them out")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

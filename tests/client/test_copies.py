@@ -97,7 +97,7 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 def test_results_and_media_pass_through_a_process_pool(kit: ComfyKit, pool: ProcessPoolExecutor) -> None:
     result = kit.run(workflows.picture())
-    made, size = pool.submit(make_and_read, kit.comfyui_url, result.image).result(60)
+    made, size = pool.submit(make_and_read, result.server, result.image).result(60)
     assert size == (32, 16)
     assert made.image.pil().size == (8, 16)
     assert made.params["width"] == 8

@@ -140,7 +140,7 @@ async def test_removed_job_is_reported(either: ComfyKit, gate: tuple[str, Gate],
     node_gate.wait()
     run = either._prepare(workflows.picture(), {}, listen=either.executor_type == "websocket").start()
     await _wait_until_queued(run)
-    await _delete(either.comfyui_url, run.prompt_id)
+    await _delete(run.server, run.prompt_id)
     result = await run.wait_for_result()
     assert result.error is not None
     assert (result.status, result.error.kind) == ("failed", "gone")

@@ -305,4 +305,4 @@ def test_unsupported_listing_names_the_server(place: Place, kit: ComfyKit, ask: 
     else:
         assert isinstance(found, list)
         return
-    assert kit.comfyui_url in said
+    assert kit.addresses[0] in said

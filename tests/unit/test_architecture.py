@@ -26,7 +26,15 @@ LAYERS = [
     ["explore/exports/*", "explore/rows/*", "explore/sweeps/*"],  # a row and a sweep export themselves
     ["explore/ledger/*"],
     ["explore/*"],
-    ["client/kit", "client/*_kit", "client/pool", "client/current", "client/check", "client/dry_run"],
+    [
+        "client/kit",
+        "client/*_kit",
+        "client/pool",
+        "client/engine_*",
+        "client/current",
+        "client/check",
+        "client/dry_run",
+    ],
     ["client/running/*"],
     ["client/missing/*"],
     ["client/inputs/*"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.preview import Preview
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
@@ -32,57 +33,6 @@ if TYPE_CHECKING:
 
 Note: TypeAlias = "Callable[[str], None]"
 """Shows the user, in a few words, what a run is waiting for."""
-
-
-_GIGABYTE = 2**30
-"""Bytes of a gigabyte, as makers of GPUs count them."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """The state of a server or cloud when it was asked.
-
-    Attributes:
-        url: Its address.
-        reachable: Whether it answers.
-        version: The version of ComfyUI, if it says so.
-        message: One line: what is wrong, or what it is.
-        running: The number of running jobs.
-        pending: The number of queued jobs.
-        device: What it computes on, such as the name of its GPU; empty if unknown.
-        vram_free: The bytes of the GPU's memory that are free; None if unknown, or without a GPU.
-        vram_total: All bytes of the GPU's memory.
-        ram_free: The bytes of the machine's memory that are free; None if unknown.
-        ram_total: All bytes of the machine's memory.
-
-    Example:
-        >>> from comfykit_jupyter import ComfyKit
-        >>> kit.server().reachable, ComfyKit("http://127.0.0.1:1").server().reachable
-        (True, False)
-    """
-
-    url: str
-    reachable: bool
-    version: str | None = None
-    message: str = ""
-    running: int = 0
-    pending: int = 0
-    device: str = ""
-    vram_free: int | None = None
-    vram_total: int | None = None
-    ram_free: int | None = None
-    ram_total: int | None = None
-
-    @property
-    def memory(self) -> str:
-        """How much memory is free, on one line; empty if unknown."""
-        kinds = (("VRAM", self.vram_free, self.vram_total), ("memory", self.ram_free, self.ram_total))
-        parts = [
-            f"{free / _GIGABYTE:.1f} of {total / _GIGABYTE:.1f} GB {kind} free"
-            for kind, free, total in kinds
-            if free is not None and total is not None
-        ]
-        return f"{', '.join(parts)}{f' ({self.device})' if self.device else ''}" if parts else ""
 
 
 class Refused(Exception):
@@ -411,6 +361,13 @@ class Backend(ABC):
     @abstractmethod
     async def status(self) -> Server:
         """Return the state of the server. Never raises for one that can't be reached."""
+
+    async def check_identity(self) -> None:  # noqa: B027 - a cloud is one place
+        """Find out whether one server answers at the address.
+
+        Raises:
+            ComfyKitError: A balancer has several behind it, so that jobs and their records can't be found again.
+        """
 
     async def free(self, *, keep_results: bool) -> None:  # noqa: ARG002
         """See `ComfyKit.free`."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from comfykit_jupyter.client.settings import is_loopback
+from comfykit_jupyter.client.addresses import is_loopback
 from comfykit_jupyter.client.transport.tls import build_tls_context
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary, finalize
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.addresses import is_loopback
 from comfykit_jupyter.client.errors import SettingsError
-from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.anonymous import find_proxy
 from comfykit_jupyter.client.transport.body import ENCODING, read_body
 from comfykit_jupyter.client.transport.deadline import Meter, wait_for_answer

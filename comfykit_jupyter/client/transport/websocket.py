@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from comfykit_jupyter.client.settings import Settings, is_loopback
+from comfykit_jupyter.client.addresses import is_loopback
+from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.tls import build_tls_context
 
 logger = logging.getLogger(__name__)

@@ -204,7 +204,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         except ServerError as error:
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({}, every="--all" in call.options)
-            note = hide_address(f" (without bounds and choices: {error})", kit.comfyui_url)
+            note = hide_address(f" (without bounds and choices: {error})", *kit.addresses)
         title = f"{workflow.name}: {_count(len(fields), 'input' if '--all' in call.options else 'parameter')}{note}"
         display(tabulate_fields(title, fields), raw=True)
 

@@ -127,7 +127,7 @@ class FormView(RunView):
 
     def _to_saved(self, error: str) -> str:
         """Return an error as the notebook may keep it: without private folders and addresses."""
-        return hide_address(strip_folders(error), self._kit.comfyui_url, self._kit.runninghub_url)[:ERROR_LENGTH]
+        return hide_address(strip_folders(error), *self._kit.addresses, self._kit.runninghub_url)[:ERROR_LENGTH]
 
     def _show_errors(self, errors: Mapping[str, str]) -> None:
         with self.lock:

@@ -18,7 +18,7 @@ from comfykit_jupyter.notebook.widget.values import check_form_values, get_initi
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Server
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult

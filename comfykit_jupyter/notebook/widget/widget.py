@@ -28,7 +28,7 @@ from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Server
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run

@@ -22,7 +22,6 @@ from comfykit_jupyter.client.backends.base import (
     Note,
     Order,
     Refused,
-    Server,
     TryAgain,
 )
 from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api, build_job_path, is_temporary
@@ -30,6 +29,7 @@ from comfykit_jupyter.client.backends.comfyapi.assets import Assets, build_conte
 from comfykit_jupyter.client.backends.comfyapi.follow import JobFacts, TaskPoller, get_links, read_recorded
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
 from comfykit_jupyter.client.backends.retry import Busy, retry
+from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.loop import wait_for
 from comfykit_jupyter.client.results.media import Media

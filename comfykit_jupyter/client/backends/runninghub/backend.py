@@ -30,7 +30,6 @@ from comfykit_jupyter.client.backends.base import (
     Note,
     Order,
     Refused,
-    Server,
     TryAgain,
 )
 from comfykit_jupyter.client.backends.retry import Busy
@@ -38,6 +37,7 @@ from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, find_ob
 from comfykit_jupyter.client.backends.runninghub.files import Files
 from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller, is_unfinished
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
+from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.clouds import runninghub as words

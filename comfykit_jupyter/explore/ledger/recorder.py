@@ -83,16 +83,17 @@ class LedgerRecorder:
 
     async def record_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> str:
         """Keep what is going to be posted; see `RunRecorder`."""
+        self._sent.add(run_id)  # before: who cancels the run meanwhile does not stop the thread that writes
         try:
             await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding)
         except (OSError, ValueError) as error:
+            self._sent.discard(run_id)
             reason = getattr(error, "strerror", None) or one_line(str(error))
             message = f"{self._ledger.folder} can't be written: {reason}"
             if self._strict:
                 self.refused[run_id] = message
                 raise ComfyKitError(f"{message} (nothing was sent)") from None
             return f"this run is not kept: {message}"
-        self._sent.add(run_id)
         return ""
 
     def _append_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> None:

@@ -89,6 +89,31 @@ def test_an_authors_interface_is_the_form() -> None:
     assert {field.group for field in fields} == {"Text to Image (Ernie Image Turbo)"}
 
 
+@pytest.mark.parametrize("lacking", ["RandomNoise", "PrimitiveFloat", "UNETLoader"])
+def test_a_server_that_lacks_a_node_of_a_subgraph_leaves_the_other_values_in_place(lacking: str) -> None:
+    name = "video_minimax_h3_i2v"
+    if name not in PAIRS:
+        pytest.skip("recordings not found")
+    known = {class_type: each for class_type, each in load_definitions().items() if class_type != lacking}
+    workflow = Workflow.parse(load(f"ui_to_api/{name}.json")["ui"], name)
+    found = workflow.resolve(known, partial=True).fields(known)
+    complete = load_template(name).fields(load_definitions())
+    assert [(field.label, field.default) for field in found] == [(field.label, field.default) for field in complete]
+
+
+def test_values_without_names_are_not_in_the_form() -> None:
+    outputs = [{"name": "text", "type": "STRING", "links": [1]}]
+    graph: Graph = {
+        "nodes": [
+            {"id": 1, "type": "Away", "outputs": outputs, "widgets_values": ["the first line\nand the second"]},
+            {"id": 2, "type": "PreviewAny", "inputs": [{"name": "source", "type": "*", "link": 1}]},
+        ],
+        "links": [[1, 1, 0, 2, 0, "STRING"]],
+    }
+    known = {"PreviewAny": NodeDefinition.parse("PreviewAny", {"input": {}, "output_node": True})}
+    assert Workflow.parse(graph).resolve(known, partial=True).fields(known) == ()
+
+
 def test_linked_inputs_of_a_subgraph_are_set_where_the_link_begins() -> None:
     fields = {field.name: field for field in load_template("image_longcat_text_to_image").fields(load_definitions())}
     assert "width" not in fields  # from the resolution selector outside

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from comfykit_jupyter.workflow.editor.file import INPUT_NODE, End, File, Graph, Link, Node, Port, Proxy
+from comfykit_jupyter.workflow.editor.quirks import EDITOR_CLASSES
 from comfykit_jupyter.workflow.editor.widgets import Slot, Widget, set_value
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.nodes import MISSING
@@ -119,10 +120,18 @@ class Promotion:
     def _show(self, node: Node, slot: Slot, port: Port) -> None:
         """Let a slot of an instance show the first widget that its inner links lead to."""
         graph = self.file.subgraphs[node.type]
-        widget = next((end.widget for end in _iter_ends(graph, port) if end.widget is not None), None)
+        ends = list(_iter_ends(graph, port))
+        widget = next((end.widget for end in ends if end.widget is not None), None)
+        if widget is None and any(self._is_unknown(end.node) and end.slot.widget for end in ends):
+            # The server lacks the inner node, but the instance still has a value in its place.
+            widget = Widget(slot.name)
         if widget is not None:
             slot.widget = slot.name
             slot.promoted = widget if widget.shared else Widget(slot.name, widget.value, spec=widget.spec)
+
+    def _is_unknown(self, node: Node) -> bool:
+        """Return whether the server lacks the class of a node."""
+        return node.definition is None and node.type not in EDITOR_CLASSES and node.type not in self.file.subgraphs
 
     def _fill_listed(self, node: Node, values: list[Any]) -> None:
         """Set values as an older editor does: the list has one for each proxy, and proxies of "-1" are inputs."""

@@ -14,6 +14,8 @@ from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES, Input
 
 CONTROL = "control_after_generate"
 """The widget behind a value that says what becomes of the value after each run."""
+UNKNOWN = "UNKNOWN"
+"""What the names of widgets begin with whose class the server lacks."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ def build_unknown_widgets(values: Any, *, recent: bool) -> list[Widget]:
     widgets = []
     for at, value in enumerate(values):
         shown = value if isinstance(value, (str, int, float)) else _to_json(value)
-        widgets.append(Widget(f"UNKNOWN_{at}" if recent and at else "UNKNOWN", shown))
+        widgets.append(Widget(f"{UNKNOWN}_{at}" if recent and at else UNKNOWN, shown))
     return widgets
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from comfykit_jupyter.workflow.editor.widgets import UNKNOWN
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
@@ -48,6 +49,8 @@ def rank_input(found: NodeInput, class_type: str) -> int | None:
     """Return how early an input comes, or None for one that is not offered."""
     kind, field = found.spec.kind, found.field
     name = field.rpartition(".")[2]
+    if field.startswith(UNKNOWN):
+        return None  # a value of a node that the server lacks: nothing says what it is for
     if found.media in MEDIA_KINDS:
         return 0
     if kind == "text" and (found.spec.multiline or name in _PROMPTS) and name not in _PATTERNS:

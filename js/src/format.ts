@@ -5,7 +5,6 @@ import type { Field, Item, Run, Value } from "./session/protocol";
 /** Names of parameters that usually hold the prompt text. */
 const PROMPT_NAMES = ["prompt", "positive", "positive_prompt", "text"];
 
-const MAX_CAPTION_VALUE = 60;
 const MAX_PROMPT = 200;
 const MAX_SEED = 6;
 
@@ -75,13 +74,6 @@ export function listChanges({ seeds = {}, changed = {} }: Run): [string, string]
     ...Object.entries(seeds),
     ...values.map(([name, value]): [string, string] => [name, shortenPath(formatValue(value))]),
   ];
-}
-
-/** Describe on one line how a run differs from another run, or from the workflow. */
-export function formatCaption(run: Run, other?: Run): string {
-  const known = other ? listChanges(other).map(String) : [];
-  const changes = listChanges(run).filter((change) => !known.includes(String(change)));
-  return changes.map(([name, value]) => `${name} ${formatValue(value, MAX_CAPTION_VALUE)}`).join(" · ");
 }
 
 /** Describe an output for people who can't see it: its name in the workflow and its prompt text. */

@@ -11,11 +11,12 @@ export interface Block {
   lines: Line[];
 }
 
-/** The inputs that share a line, in the order in which they stand there. */
+/** The fields that share a line, in the order in which they stand there. */
 const PAIRS = [
   ["width", "height"],
   ["steps", "cfg"],
 ] as const;
+const PAIRED: readonly string[] = PAIRS.flat();
 
 /** Return the words that name a field in the form. */
 export function getLabel(field: Field): string {
@@ -43,7 +44,7 @@ export function arrangeFields(fields: readonly Field[]): Block[] {
 
 /** Return whether a line holds the size of an image. */
 export function isSize([first]: Line): boolean {
-  return getInputName(first) === "width";
+  return getRole(first) === "width";
 }
 
 function pairFields(fields: readonly Field[]): Line[] {
@@ -61,10 +62,10 @@ function pairFields(fields: readonly Field[]): Line[] {
 /** Return two fields in the order of their pair, or null if they are none. */
 function orderPair(left: Field, right: Field): Line | null {
   if (!isNumeric(left) || !isNumeric(right)) return null;
-  const names = [getInputName(left), getInputName(right)];
+  const roles = [getRole(left), getRole(right)];
   for (const pair of PAIRS) {
-    if (names[0] === pair[0] && names[1] === pair[1]) return [left, right];
-    if (names[0] === pair[1] && names[1] === pair[0]) return [right, left];
+    if (roles[0] === pair[0] && roles[1] === pair[1]) return [left, right];
+    if (roles[0] === pair[1] && roles[1] === pair[0]) return [right, left];
   }
   return null;
 }
@@ -73,7 +74,12 @@ function isNumeric({ kind }: Field): boolean {
   return kind === "integer" || kind === "number";
 }
 
-/** Return the name of the input: the last part of a field's address. */
-function getInputName({ address, name }: Field): string {
-  return (address || name).split(".").at(-1) ?? "";
+/**
+ * Return what a field is for: what its label says, else the name of its input.
+ *
+ * The input of a node that only holds a value is called `value`, and authors mislabel inputs.
+ */
+function getRole(field: Field): string {
+  const label = getLabel(field).toLowerCase();
+  return PAIRED.includes(label) ? label : ((field.address || field.name).split(".").at(-1) ?? "");
 }

@@ -1,12 +1,12 @@
 /** The images of the lightbox: one as large as it fits, or two side by side or one over the other. */
 
 import { useEffect, useState } from "preact/hooks";
-import { formatAltText, formatBytes, formatCaption, formatPercent } from "../format";
+import { formatAltText, formatBytes, formatPercent } from "../format";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
 import { OutputView, type OutputViewProps } from "./outputViews";
-import { getOutputKey, type RunOutput } from "./runs";
+import { formatDifferences, getOutputKey, type RunOutput } from "./runs";
 import type { Zoom } from "./zoom";
 
 export interface CanvasProps {
@@ -31,7 +31,7 @@ export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
         return (
           <div key={getOutputKey(run, item)} class="ck-pane" {...(isImage && zoom.handlers)}>
             {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
-            {other && <p class="ck-tag">{formatCaption(run, other.run) || item.name}</p>}
+            {other && <p class="ck-tag">{formatDifferences(run, other.run, fields) || item.name}</p>}
           </div>
         );
       })}

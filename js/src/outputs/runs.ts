@@ -1,9 +1,11 @@
 /** Finds runs and their outputs. */
 
-import { listChanges } from "../format";
-import { toInteger, type WireNumber } from "../number";
-import { type Field, type Item, isEqual, type Run } from "../session/protocol";
+import { formatValue, listChanges, shortenPath } from "../format";
+import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
+
+/** Characters of a value that differs. */
+const MAX_VALUE = 60;
 
 /** An output together with the run that made it. */
 export interface RunOutput {
@@ -28,16 +30,13 @@ export function findMainItem({ items }: Run): Item | undefined {
 
 /** List the seeds of a run that were drawn or changed: those that the workflow fixes say nothing. */
 export function listFreeSeeds({ seeds }: Run, fields: readonly Field[]): [string, string][] {
-  const isFixed = ([name, seed]: [string, string]) => {
-    const initial = fields.find((field) => field.name === name)?.default;
-    return initial !== undefined && isEqual(formatInteger(initial), seed);
-  };
-  return Object.entries(seeds).filter((seed) => !isFixed(seed));
+  return Object.entries(seeds).filter(([name, seed]) => seed !== formatDefault(name, fields));
 }
 
-/** Return an integer of a trait as text: large ones are objects there. */
-function formatInteger(value: unknown): string {
-  return `${toInteger(value as WireNumber) ?? value}`;
+/** Return the value that the workflow has for a parameter, as text. */
+function formatDefault(name: string, fields: readonly Field[]): string {
+  const initial = fields.find((field) => field.name === name)?.default ?? null;
+  return initial === null ? "as in the workflow" : shortenPath(formatValue(initial));
 }
 
 /** Return the label of a parameter, as the form shows it. */
@@ -53,14 +52,33 @@ export interface Caption {
 
 /** Find what distinguishes a run from the one before it. */
 export function buildCaption(run: Run, previous: Run | undefined, fields: readonly Field[]): Caption {
-  const known = previous ? listChanges(previous).map(String) : [];
-  const isNew = (change: [string, string]) => !known.includes(String(change));
-  const differing = listChanges(run).filter(([name]) => !(name in run.seeds));
+  const fixed = Object.keys(run.seeds).filter((name) => run.seeds[name] === formatDefault(name, fields));
+  const differences = listDifferences(run, previous, fields);
   const relabel = ([name, value]: [string, string]): [string, string] => [findLabel(name, fields), value];
   return {
-    differing: differing.filter(isNew).map(relabel),
-    seeds: listFreeSeeds(run, fields).filter(isNew).map(relabel),
+    differing: differences.filter(([name]) => !(name in run.seeds)).map(relabel),
+    seeds: differences.filter(([name]) => name in run.seeds && (previous || !fixed.includes(name))).map(relabel),
   };
+}
+
+/** Describe on one line how a run differs from another. */
+export function formatDifferences(run: Run, other: Run, fields: readonly Field[]): string {
+  return listDifferences(run, other, fields)
+    .map(([name, value]) => `${findLabel(name, fields)} ${formatValue(value, MAX_VALUE)}`)
+    .join(" · ");
+}
+
+/** List the seeds and values that another run does not have: also those that are the workflow's again. */
+function listDifferences(run: Run, other: Run | undefined, fields: readonly Field[]): [string, string][] {
+  const [changes, others] = [listChanges(run), other ? listChanges(other) : []];
+  const known = others.map(String);
+  const names = changes.map(([name]) => name);
+  // A run that has not got that far has no values.
+  const again = run.status === "completed" ? others.filter(([name]) => !names.includes(name)) : [];
+  return [
+    ...changes.filter((change) => !known.includes(String(change))),
+    ...again.map(([name]): [string, string] => [name, formatDefault(name, fields)]),
+  ];
 }
 
 /** Return the index of an output among others, by its run and key. */

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { arrangeFields } from "../../src/controls/formLayout";
+import type { Field } from "../../src/session/protocol";
 import { makeField } from "../model";
 
 function arrange(...fields: [name: string, group?: string, address?: string][]) {
@@ -34,6 +35,16 @@ describe("the layout of a form", () => {
       ["", "size.width+size.height", "steps+cfg"],
     ]);
     expect(arrange(["breite", "", "5.width"], ["hoehe", "", "5.height"])).toEqual([["", "breite+hoehe"]]);
+  });
+
+  it("pairs inputs of a subgraph by their labels, and a mislabelled one by its input", () => {
+    const make = (name: string, label: string, address: string) => makeField(name, "integer", { label, address });
+    const arranged = (...fields: Field[]) => arrangeFields(fields)[0]?.lines.map((line) => line.map((f) => f.name));
+    expect(arranged(make("w", "Width", "Width.value"), make("h", "Height", "213:179.value"))).toEqual([["w", "h"]]);
+    expect(arranged(make("s", "Steps", "1.value"), make("c", "CFG", "2.value"))).toEqual([["s", "c"]]);
+    expect(arranged(make("a", "Height (Width)", "1.type.width"), make("b", "Height", "1.type.height"))).toEqual([
+      ["a", "b"],
+    ]);
   });
 
   it("pairs only numbers that stand together under one heading", () => {

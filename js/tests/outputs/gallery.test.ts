@@ -87,6 +87,31 @@ describe("the caption of a run", () => {
     expect(captions[0]?.title).toContain("prompt: a fox");
   });
 
+  it("has the values that went back to the workflow's own", async () => {
+    const runs = [
+      makeRun("c", { items: [makeItem("x")], seeds: { seed: "7" } }),
+      makeRun("b", { items: [makeItem("x")], seeds: { seed: "8" }, changed: { cfg: 9, "3.denoise": 0.5 } }),
+    ];
+    const fields = [
+      makeField("cfg", "number", { default: 4.5, label: "CFG" }),
+      makeField("seed", "seed", { default: 7 }),
+    ];
+    const el = await page.start({ fields, runs });
+    expect([...el.querySelectorAll("figcaption")].map(({ textContent }) => textContent)).toEqual([
+      "CFG 4.5 · 3.denoise as in the workflow · seed 7 · 3.1 s",
+      "CFG 9 · 3.denoise 0.5 · seed 8 · 3.1 s",
+    ]);
+  });
+
+  it("claims nothing of a run that ended before it had values", async () => {
+    const runs = [
+      makeRun("b", { status: "cancelled", seconds: null, items: [makeItem("x")] }),
+      makeRun("a", { items: [makeItem("x")], changed: { cfg: 9 } }),
+    ];
+    const el = await page.start({ fields: [makeField("cfg", "number", { default: 4.5 })], runs });
+    expect(el.querySelector("figcaption")?.textContent).toBe("cancelled ");
+  });
+
   it("does not repeat the error on the stage", async () => {
     const error = { kind: "x", message: "boom", node_title: null, node_id: null, class_type: null, traceback: "" };
     const el = await page.start({

@@ -4,7 +4,6 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
-import { MissingList } from "./controls/missing";
 import { BlockRows } from "./controls/rows";
 import { clamp } from "./number";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
@@ -61,7 +60,6 @@ export function Form({ session, uid }: FormProps) {
       onDrop={onDrop}
     >
       <fieldset class="ck-rows" disabled={closed}>
-        <MissingList session={session} />
         {session.get("notes").map((note) => (
           <p key={note} class="ck-note">
             {note}

@@ -1,6 +1,7 @@
 /** One view of the widget: title line, form, stage and gallery. */
 
 import { useState } from "preact/hooks";
+import { MissingList } from "./controls/missing";
 import { Buttons, Form, runForm } from "./form";
 import { useEndNotice } from "./outputs/endNotice";
 import { Gallery } from "./outputs/gallery";
@@ -46,6 +47,7 @@ export function Widget({ session, uid }: WidgetProps) {
           Kernel disconnected. Run the cell again to continue{hasForm && "; what you typed will be restored"}.
         </p>
       )}
+      {hasForm && !closed && <MissingList session={session} />}
       <div class={`ck-body${hasForm ? "" : " ck-single"}`}>
         {hasForm && <Form session={session} uid={uid} />}
         <div class="ck-side">

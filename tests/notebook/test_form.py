@@ -272,8 +272,9 @@ def test_missing_file_is_reported_at_its_field(page: Page) -> None:
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])
     assert "no such file.png" in model.state["errors"]["image"]
-    # Nothing was sent, so no run has failed.
     page.wait(lambda: model.state["status"] == "idle")
+    # Nothing was sent, so no run has failed, not even for a moment.
+    assert "failed" not in [change.get("status") for change in model.history]
     assert model.state["runs"] == []
 
 

@@ -62,14 +62,12 @@ class MissingView(FormView):
         """Raise an error if something is missing for the values of the form.
 
         Raises:
-            ComfyKitError: It says how many things are missing.
+            ComfyKitError: It says how many files and nodes are missing.
         """
         left = [each for each in self._found.values() if self._is_needed(each)]
         if left:
             run_in_background(self.look_for_missing)  # it may have been installed since
-            what = (
-                left[0].name if len(left) == 1 else f"{len(left)} files" if _are_files(left) else f"{len(left)} things"
-            )
+            what = left[0].name if len(left) == 1 else _count(left)
             verb = "is" if len(left) == 1 else "are"
             raise ComfyKitError(
                 f"{what} {verb} missing on {self._address.get('address', 'the server')}: see the list above the form"
@@ -91,7 +89,7 @@ class MissingView(FormView):
     def _show_missing(self, found: Sequence[Missing]) -> None:
         self._found = {(each.name, each.parameter): each for each in found}
         marks = {
-            each.parameter: f"{each.name or 'this file'} is not on the server"
+            each.parameter: "not on the server" if each.name else "no file is chosen"
             for each in found
             if each.parameter in self._parameters.fields and each.parameter not in self._rejected
         }
@@ -172,5 +170,8 @@ class MissingView(FormView):
             run_in_background(lambda: self._on_look({}, ()))
 
 
-def _are_files(missing: Sequence[Missing]) -> bool:
-    return all(each.kind != "node" for each in missing)
+def _count(missing: Sequence[Missing]) -> str:
+    """Count files and nodes: "2 files and 1 node"."""
+    nodes = sum(each.kind == "node" for each in missing)
+    counts = ((len(missing) - nodes, "file"), (nodes, "node"))
+    return " and ".join(f"{count} {noun}{'s' * (count > 1)}" for count, noun in counts if count)

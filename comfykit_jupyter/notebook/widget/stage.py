@@ -65,7 +65,10 @@ class StageView(Protocol):
     def hold_changes(self) -> AbstractContextManager[None]:
         """Send the traits that change inside as one message."""
 
-    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
+    def handle_unsent(self, run: Run) -> bool:
+        """Show why an ended run was not sent, and return True; return False if it may have been sent."""
+
+    def on_run_ended(self, result: ExecuteResult) -> None:
         """Handle the end of a run, after the traits have changed."""
 
 
@@ -236,26 +239,25 @@ class Stage:
                 if not self._runs:
                     self._show_newest()
             return
-        twin = find_twin(result, self.results)
-        if twin is None:
+        unsent = self._view.handle_unsent(run)
+        twin = None if unsent else find_twin(result, self.results)
+        is_new = not unsent and twin is None
+        if is_new:
             self._keep(run.id, result)
+        progress = {} if last is None or unsent else _progress_to_json(last, run.server)
+        if twin is not None:
+            progress |= {"prompt_id": twin, "unchanged": True}
         with self._view.hold_changes():
             self._view.result = result
-            if twin is None:
+            if is_new:
                 self._view.runs = self._summaries.add(run.id, result)
-            if self._runs:
-                self._update_view()
-            else:
-                progress = {} if last is None else _progress_to_json(last, run.server)
-                if twin is not None:
-                    progress |= {"prompt_id": twin, "unchanged": True}
-                self._view.waiting = self._list_waiting(None)
-                self._view.batch = self._batch.build_trait()
-                self._view.status = status
+            self._update_view()
+            if not self._runs:
+                self._view.status = "idle" if unsent else status
                 self._view.progress = progress
         self._summaries.send_items()
-        if twin is None:
-            self._view.on_run_ended(run, result)
+        if is_new:
+            self._view.on_run_ended(result)
 
     def _show_newest(self) -> None:
         """Put the newest ended run on the stage: all others are paused."""

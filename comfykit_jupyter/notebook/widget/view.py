@@ -150,7 +150,11 @@ class RunView(anywidget.AnyWidget):
         with self.lock, self.hold_sync(), self.hold_trait_notifications():
             yield
 
-    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
+    def handle_unsent(self, _run: Run) -> bool:
+        """Return whether a run was not sent because of its values. Called on the writer's thread."""
+        return False
+
+    def on_run_ended(self, result: ExecuteResult) -> None:
         """Handle the end of a run. Called on the writer's thread."""
 
     def set_state(self, sync_data: dict[str, Any]) -> None:

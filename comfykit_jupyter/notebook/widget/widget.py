@@ -240,22 +240,20 @@ class WorkflowWidget(MissingView):
         result = self._find_result(content["run"])
         return {"code": build_code(self._parameters.source, result, self._parameters.workflow, self._kit)}, ()
 
-    def on_run_ended(self, run: Run, result: ExecuteResult) -> None:
-        """Show the errors of values at their fields, and add the run to the static output."""
-        errors: dict[str, str] = {}
+    def handle_unsent(self, run: Run) -> bool:
+        """Show the errors of values at their fields if a run was not sent because of them: then nothing has failed."""
         try:
             run.result(1.0)
         except ParameterError as error:
-            # Nothing was sent, so no run has failed.
-            errors = {problem.parameter: problem.message for problem in error.problems}
-            self._show_errors(errors)
-            self.stage.discard(run.id)
-            if not self.stage.unfinished_runs:
-                with self.hold_changes():
-                    self.status, self.progress = "idle", {}
-            return
+            self._show_errors({problem.parameter: problem.message for problem in error.problems})
+            return True
         except (ComfyKitError, TimeoutError):
-            errors = self._parameters.find_rejected(result)
+            pass
+        return False
+
+    def on_run_ended(self, result: ExecuteResult) -> None:
+        """Show the server's errors at their fields, and add the run to the static output."""
+        errors = self._parameters.find_rejected(result)
         if errors:
             self._show_errors(errors)
         self._static_output.add(result)

@@ -10,20 +10,19 @@ import type { Session } from "../session/session";
 export function MissingList({ session }: { session: Session }) {
   const items = session.get("missing").filter((item) => isNeeded(session, item));
   if (items.length === 0) return null;
-  const noun = items.every(({ kind }) => kind !== "node") ? "file" : "thing";
-  const count = items.length === 1 ? `1 ${noun} is` : `${items.length} ${noun}s are`;
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a grid in all browsers
     <div class="ck-lacking" role="group" aria-label="Missing on the server">
-      <div class="ck-line">
+      <div class="ck-lack">
         <strong role="status">
-          {count} missing on {session.get("server").address || "the server"}
+          {countItems(items)} missing on {session.get("server").address || "the server"}
         </strong>
         <button type="button" class="ck-link" onClick={() => session.requestOrNotify("look")}>
           Check again
         </button>
       </div>
-      <ul>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard */}
+      <ul tabIndex={0} aria-label="What is missing">
         {items.map((item) => (
           <MissingItem key={`${item.name} ${item.parameter}`} session={session} item={item} />
         ))}
@@ -32,30 +31,51 @@ export function MissingList({ session }: { session: Session }) {
   );
 }
 
+/** Count files and nodes, with the verb: "2 files and 1 node are". */
+function countItems(items: readonly Missing[]): string {
+  const nodes = items.filter(({ kind }) => kind === "node").length;
+  const format = (count: number, noun: string) => count > 0 && `${count} ${noun}${count > 1 ? "s" : ""}`;
+  const counts = [format(items.length - nodes, "file"), format(nodes, "node")].filter(Boolean);
+  return `${counts.join(" and ")} ${items.length > 1 ? "are" : "is"}`;
+}
+
 function MissingItem({ session, item }: { session: Session; item: Missing }) {
-  const { kind, name, parameter, label, folder, nearest, pack, url, host } = item;
-  const about = kind === "node" ? [describeNode(pack)] : [label, folder && `models/${folder}`];
+  const [asking, setAsking] = useState(false);
+  const { kind, name, parameter, label, folder, nearest, pack, url, host, download } = item;
+  const isNode = kind === "node";
+  const about = isNode ? [describeNode(pack)] : [label, folder && `models/${folder}`];
+  const isRunning = download?.status === "running" || download?.status === "checking";
+  const answer = (yes: boolean) => {
+    setAsking(false);
+    if (yes) session.requestOrNotify("download", { name, url });
+  };
   return (
-    <li>
+    <li class="ck-lack">
+      <span>
+        {name || "(no file)"} <span class="ck-muted">{about.filter(Boolean).join(" · ")}</span>
+      </span>
       <div class="ck-line">
-        <span>{name || "(no file)"}</span>
-        <span class="ck-muted">{about.filter(Boolean).join(" · ")}</span>
-      </div>
-      <div class="ck-line">
-        {nearest && kind !== "node" && (
-          <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
-            Use {nearest}
-          </button>
-        )}
-        {nearest && kind === "node" && <span class="ck-muted">Is {nearest} meant?</span>}
+        {nearest &&
+          (isNode ? (
+            <span class="ck-muted">Is {nearest} meant?</span>
+          ) : (
+            <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
+              Use {nearest}
+            </button>
+          ))}
         {url && (
           <a class="ck-link" href={url} target="_blank" rel="noopener noreferrer" title={url}>
             {host}
           </a>
         )}
         {url && <CopyLine item={item} />}
-        {item.downloadable && <DownloadControl session={session} item={item} />}
+        {item.downloadable && !asking && !isRunning && (
+          <DownloadButton download={download} onClick={() => setAsking(true)} />
+        )}
       </div>
+      {download?.message && !isRunning && <p class="ck-error">{download.message}</p>}
+      {download && isRunning && <DownloadBar session={session} name={name} download={download} />}
+      {asking && !isRunning && <Question url={url} host={host} folder={folder} onAnswer={answer} />}
     </li>
   );
 }
@@ -87,20 +107,6 @@ export function buildCommand({ name, folder, url }: Missing): string {
   return `curl -L --create-dirs -o ${quote(`models/${folder ? `${folder}/` : ""}${name}`)} ${quote(url)}`;
 }
 
-/** Downloads a model after the user's yes to its address, and shows how far that is. */
-function DownloadControl({ session, item }: { session: Session; item: Missing }) {
-  const [asking, setAsking] = useState(false);
-  const { name, url, host, folder, download } = item;
-  if (download?.status === "running" || download?.status === "checking")
-    return <DownloadBar session={session} name={name} download={download} />;
-  if (!asking) return <DownloadButton download={download} onClick={() => setAsking(true)} />;
-  const answer = (yes: boolean) => {
-    setAsking(false);
-    if (yes) session.requestOrNotify("download", { name, url });
-  };
-  return <Question url={url} host={host} folder={folder} onAnswer={answer} />;
-}
-
 interface QuestionProps {
   url: string;
   host: string;
@@ -108,7 +114,7 @@ interface QuestionProps {
   onAnswer(yes: boolean): void;
 }
 
-/** Asks for a yes to the address; the focus is on it, because the button that was pressed is gone. */
+/** Asks for a yes to the address. It has the focus, because the button that was pressed is gone. */
 function Question({ url, host, folder, onAnswer }: QuestionProps) {
   const yes = useRef<HTMLButtonElement>(null);
   useEffect(() => yes.current?.focus(), []);
@@ -128,24 +134,27 @@ function Question({ url, host, folder, onAnswer }: QuestionProps) {
 }
 
 function DownloadButton({ download, onClick }: { download: Download | null; onClick(): void }) {
-  const begun = download?.status === "cancelled" || Boolean(download?.received);
+  if (download?.status === "completed")
+    return <span class="ck-muted">{download.verified ? "Downloaded" : "Downloaded, not verified"}</span>;
   return (
-    <>
-      <button type="button" class="ck-link" onClick={onClick}>
-        {begun ? "Continue the download" : "Download"}
-      </button>
-      {download?.message && <span class="ck-error">{download.message}</span>}
-      {download?.status === "completed" && <span>{download.verified ? "Downloaded" : "Downloaded, not verified"}</span>}
-    </>
+    <button type="button" class="ck-link" onClick={onClick}>
+      {download?.received ? "Continue the download" : "Download"}
+    </button>
   );
 }
 
+/** How far a download is. */
 function DownloadBar({ session, name, download }: { session: Session; name: string; download: Download }) {
   const { status, received, total, host } = download;
   const size = total === null ? "Asking" : `${formatBytes(received)} of ${formatBytes(total)}`;
   return (
-    <>
-      <progress aria-label={`Download of ${name}`} max={total ?? 1} value={total === null ? undefined : received} />
+    <div class="ck-line">
+      <progress
+        class="ck-upload"
+        aria-label={`Download of ${name}`}
+        max={total ?? 1}
+        value={total === null ? undefined : received}
+      />
       <span class="ck-muted">
         {status === "checking" ? "Checking" : size}
         {host && ` from ${host}`}
@@ -153,7 +162,7 @@ function DownloadBar({ session, name, download }: { session: Session; name: stri
       <button type="button" class="ck-link" onClick={() => session.requestOrNotify("stop_download", { name })}>
         Cancel
       </button>
-    </>
+    </div>
   );
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import os
@@ -185,6 +186,31 @@ async def test_a_digest_is_checked(digest: str, source: str, host: Host, make: M
     else:
         await fail(job, "arrived damaged: its sha256")
         assert not job.part.exists()
+
+
+def encode_digest(content: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+
+
+async def test_digests_of_a_redirect_or_of_a_part_are_not_those_of_the_model(host: Host, make: Make) -> None:
+    def answer(request: web.BaseRequest) -> web.StreamResponse | None:
+        begin = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        host.headers = {"Content-Digest": encode_digest(MODEL[begin:]), "Repr-Digest": encode_digest(MODEL)}
+        if request.path != "/start":
+            return None
+        headers = {
+            "Location": f"{host.url}/model",
+            "Repr-Digest": encode_digest(b"Found"),
+            "Digest": "sha-256=" + "A" * 43 + "=",
+        }
+        return web.Response(status=302, text="Found", headers=headers)
+
+    host.answer = answer
+    host.break_after = [1_200_000]
+    job = make("/start")
+    assert (await job.run()).read_bytes() == MODEL
+    assert "Range" in host.seen[-1].headers
+    assert job.state.verified
 
 
 async def test_a_transfer_continues_after_breaks(host: Host, make: Make) -> None:

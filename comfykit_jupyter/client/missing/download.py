@@ -49,6 +49,12 @@ _PAUSE = 1.0
 """Seconds before the first resumption; each of the next ones takes twice as long."""
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _DIGEST = re.compile(r'"?([0-9a-f]{64})"?')
+_BASE64_DIGEST = re.compile(r"sha-256=:?([A-Za-z0-9+/]{43}=)", re.IGNORECASE)
+_CONTENT_DIGESTS: Final[Mapping[int, tuple[str, ...]]] = {
+    200: ("digest", "repr-digest", "content-digest"),
+    206: ("digest", "repr-digest"),
+}
+"""The headers that have a digest of the whole file, by the status of the answer."""
 
 _validators: dict[Path, str] = {}
 """What each unfinished file was at its host: with another one, the transfer starts again."""
@@ -207,7 +213,7 @@ class ModelDownload:
             tls=self._tls,
             more=headers,
             check=_check_hop,
-            on_redirect=lambda answer: self._read_digests(answer.headers),
+            on_redirect=self._read_digests,
         ) as response:
             yield response
 
@@ -236,7 +242,7 @@ class ModelDownload:
             begin, total = have, int(found[2])
         if total is None:
             raise DownloadError(f"{host} does not say how large it is")
-        self._read_digests(response.headers)
+        self._read_digests(response)
         validator = response.headers.get("etag", "")
         if validator and not validator.startswith("W/"):
             _validators[self.part] = validator
@@ -248,14 +254,15 @@ class ModelDownload:
     def _get_validator(self) -> str | None:
         return _validators.get(self.part)
 
-    def _read_digests(self, headers: Mapping[str, str]) -> None:
-        """Note the digests of the content that a host gives in its headers."""
+    def _read_digests(self, response: httpx.Response) -> None:
+        """Note the digests of the model that a host gives in the headers of an answer, or of a redirect."""
         # Not `etag`: some hosts have a digest of their own there.
         for name in ("x-linked-etag", "x-checksum-sha256"):
-            if found := _DIGEST.fullmatch(headers.get(name, "").lower()):
+            if found := _DIGEST.fullmatch(response.headers.get(name, "").lower()):
                 self._digests.add(found[1])
-        for name in ("digest", "repr-digest", "content-digest"):
-            if found := re.search(r"sha-256=:?([A-Za-z0-9+/]{43}=)", headers.get(name, ""), re.IGNORECASE):
+        # These are digests of what the answer contains: on a redirect a page, and `content-digest` of a part only it.
+        for name in _CONTENT_DIGESTS.get(response.status_code, ()):
+            if found := _BASE64_DIGEST.search(response.headers.get(name, "")):
                 self._digests.add(base64.b64decode(found[1]).hex())
 
     async def _receive(self, response: httpx.Response, file: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,34 @@ def test_merging_keeps_everything_but_forgotten_runs(tmp_path: Path) -> None:
     after = fold(Journal(tmp_path).read_new())
     del before.runs["2"]
     assert describe(after) == describe(before)
+
+
+def write_elsewhere(folder: Path) -> Journal:
+    """Return a journal that writes, and whose process can't be seen from here, as in another container."""
+    journal = Journal(folder)
+    journal.append({"event": "sent", "id": "1"})
+    return journal
+
+
+def test_the_file_of_a_living_writer_is_not_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(pid: int, signal: int) -> None:
+        raise ProcessLookupError
+
+    other = write_elsewhere(tmp_path)
+    monkeypatch.setattr(os, "kill", kill)
+    assert Journal(tmp_path).compact(lambda _: True) == 0
+    other.close()
+    assert Journal(tmp_path).compact(lambda _: True) == 1
+
+
+def test_no_process_is_signalled_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(pid: int, signal: int) -> None:
+        raise AssertionError("there, signal 0 is Ctrl-C")
+
+    write_elsewhere(tmp_path)
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert Journal(tmp_path).compact(lambda _: True) == 0
 
 
 def test_a_journal_of_this_format_is_read_by_every_later_version() -> None:

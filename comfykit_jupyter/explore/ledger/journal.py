@@ -1,7 +1,8 @@
 """`Journal`: an append-only folder of JSON lines, with one file for each process that writes.
 
-One writer for each file needs no lock, on a network file system either; SQLite locks up there. A reader continues where
-it stopped. Nothing depends on the order in which files are read: see `rows`.
+One writer for each file needs no lock to write, on a network file system either; SQLite locks up there. A reader
+continues where it stopped. Nothing depends on the order in which files are read: see `entries`. A writer holds a lock
+on its file only to show that it is alive, so that its file is not merged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -19,11 +21,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+if sys.platform != "win32":
+    import fcntl
+
 FORMAT = 1
 """The version of the lines; every later version must read it."""
 MAX_LINE_BYTES = 16 << 20
 """Bytes of one line; a longer one was not written by us, and is skipped."""
 _READ_BYTES = 4 << 20
+_SILENT_SECONDS = 30 * 24 * 3600.0
+"""Seconds without a line after which a writer that can't be seen from here counts as gone."""
 
 
 def format_now() -> str:
@@ -87,6 +94,7 @@ class Journal:
         descriptor = os.open(
             path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
         )
+        _try_lock(descriptor)
         first = {
             "event": "journal",
             "format": FORMAT,
@@ -126,7 +134,7 @@ class Journal:
         for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []:
             with contextlib.suppress(OSError):
                 first = next((_parse(line) for line, _ in _iter_lines(path, 0)), None) or {}
-                if path == own or is_writer_gone(first, path.stat().st_mtime):
+                if path == own or is_writer_gone(path, first):
                     old.append(path)
         if not old:
             return 0
@@ -217,22 +225,46 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
-def is_writer_gone(first: Mapping[str, Any], modified: float) -> bool:
-    """Return whether the process that wrote a file has certainly ended, so that its lines can be merged.
+def is_writer_gone(path: Path, first: Mapping[str, Any]) -> bool:
+    """Return whether the process that writes a file has ended, so that its lines can be merged.
 
     Args:
+        path: The file.
         first: Its first line.
-        modified: When it was last written, in seconds since 1970.
     """
-    if first.get("host") != socket.gethostname():
-        return time.time() - modified > 30 * 24 * 3600  # its processes can't be seen from here
-    pid = first.get("pid")
-    if not isinstance(pid, int) or pid <= 0:
-        return True
+    if sys.platform != "win32" and first.get("host") == socket.gethostname():
+        pid = first.get("pid")
+        return not (isinstance(pid, int) and pid > 0 and _is_running(pid)) and not _is_locked(path)
+    return time.time() - path.stat().st_mtime > _SILENT_SECONDS
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process of this machine runs, if it can be seen. Not on Windows, where signal 0 is Ctrl-C."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    except OSError:
         return False
-    return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a writer holds its lock: its process ID says nothing if it runs in another container."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock a file until it is closed, where the system can; return False if another process has locked it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # this file system has no locks
+            return True
+    return True

@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
+
 VERSION = "1"
 """The first character of a key. Keys are stored: whoever changes how they are computed, changes the version."""
-_LARGEST_EXACT = 2**53
 
 
 class KeyMaker:
@@ -62,7 +63,7 @@ def hash_node(node: Mapping[str, Any]) -> str:
 def to_canonical(value: Any) -> Any:
     """Return JSON in which equal values look the same: 3.0 becomes 3, as a server's nodes treat them alike."""
     if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= _LARGEST_EXACT else value
+        return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT else value
     if isinstance(value, Mapping):
         return {str(name): to_canonical(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

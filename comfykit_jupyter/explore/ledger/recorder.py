@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
@@ -185,12 +185,12 @@ class LedgerRecorder:
                 await self._append({"event": "kept", "id": run_id, "hashes": kept})
 
     async def _keep_output(self, media: Media) -> str:
-        """Fetch an output and return its hash; "" if it is not to be had."""
+        """Fetch an output and return its hash; "" if it can't be fetched."""
         async with self._room:
             try:
                 path = await media.origin.fetch(media)
                 return await asyncio.to_thread(self._add_output, path, media)
-            except (ComfyKitError, ServerError, OSError) as error:
+            except (ComfyKitError, OSError) as error:
                 logger.debug("an output could not be kept: %s", type(error).__name__)
                 return ""
 

@@ -1,4 +1,4 @@
-"""Take in files that ComfyUI has saved: their metadata says what made them."""
+"""Add the files that ComfyUI has saved: their metadata says what made them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch
 from comfykit_jupyter.explore.ledger.recorder import to_line
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.media_kinds import KINDS
+from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 from comfykit_jupyter.workflow.progress.records import read_binding
 from comfykit_jupyter.workflow.workflow import Workflow
 
 MAX_FILES = 1_000_000
-_SUFFIXES = frozenset(
-    suffix for kind in KINDS.values() for form in kind.formats if form.carries_workflow for suffix in form.suffixes
-)
 _COUNTER = re.compile(r"_\d+_?$")
 
 
@@ -63,7 +60,7 @@ def _iter_files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         folders.sort()
         for name in sorted(names):
             path = Path(root, name)
-            if path.suffix.lower() in _SUFFIXES and not path.is_symlink():
+            if path.suffix.lower() in WORKFLOW_SUFFIXES and not path.is_symlink():
                 count += 1
                 if count > MAX_FILES:
                     return

@@ -82,6 +82,19 @@ def test_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file modes")
+def test_an_old_entry_that_can_not_be_removed_does_not_prevent_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(job_log, "MAX_NOTES", 0)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    for number in "12":
+        job_log.add(CLOUD, f"{number}-abc", number, PROMPT)
+    assert job_log.find(CLOUD, "abc") == ["1", "2"]
+
+
 def test_entries_are_readable_by_the_owner_only() -> None:
     job_log.add(CLOUD, "1-abc", "1", PROMPT)
     (path,) = job_log.find_folder().iterdir()

@@ -133,4 +133,5 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _remove_old() -> None:
     for index, (at, path) in enumerate(sorted(_iter_notes(), reverse=True)):
         if index >= MAX_NOTES or time.time() - at > LIFE:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # one that can't be removed must not prevent the next one
+                path.unlink(missing_ok=True)

@@ -36,6 +36,7 @@ from .kernels import Page
             [f"%%comfykit run picture.json -{o}" for o in ("-dry-run", "-new", "-timeout", "-url", "o")],
         ),
         ("%%comfykit run picture.json\nwi", ["%%comfykit run picture.json\nwidth: "]),
+        ("%%comfykit sweep picture.json\nwi", ["%%comfykit sweep picture.json\nwidth: "]),
         (
             "%%comfykit run picture.json\nwidth: 3\n",
             ["%%comfykit run picture.json\nwidth: 3\n" + n for n in ("color: ", "height: ")],

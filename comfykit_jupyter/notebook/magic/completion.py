@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics
 
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]]+=\s*)?%?%comfykit\s+(?P<rest>.*)", re.DOTALL)
-_BODY = re.compile(r"\s*%%comfykit\s+(?P<rest>(?:run|form)\s.*)")
+_BODY = re.compile(
+    rf"\s*%%comfykit\s+(?P<rest>(?:{'|'.join(name for name, command in COMMANDS.items() if command.values)})\s.*)"
+)
 _SUFFIXES = WORKFLOW_SUFFIXES | {".json"}
 MAX_ENTRIES = 5000
 """Entries of a folder that are looked at."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.rows.row import Row
     from comfykit_jupyter.explore.rows.rows import Rows
     from comfykit_jupyter.explore.rows.runs import Differences, Runs
+    from comfykit_jupyter.explore.search.search import Search
+    from comfykit_jupyter.explore.search.search_space import SearchSpace
     from comfykit_jupyter.explore.sweeps.axes import Axis, Point, lora, replace, seeds, wildcards
     from comfykit_jupyter.explore.sweeps.plan import Plan
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
@@ -88,6 +90,8 @@ _HOMES = {
     "RunError": "workflow.progress.state",
     "RunFailed": "client.errors",
     "Runs": "explore.rows.runs",
+    "Search": "explore.search.search",
+    "SearchSpace": "explore.search.search_space",
     "Server": "client.backends.server",
     "ServerError": "client.errors",
     "SettingsError": "client.errors",
@@ -137,6 +141,8 @@ __all__ = [
     "RunError",
     "RunFailed",
     "Runs",
+    "Search",
+    "SearchSpace",
     "Server",
     "ServerError",
     "SettingsError",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.explore.rows.runs import Runs
+    from comfykit_jupyter.explore.search.search_space import SearchSpace
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 DEFAULT_RUNS = "runs"
@@ -100,13 +101,45 @@ class ExploringKit(WorkflowKit):
         inputs, shared = find_inputs({**(values or {}), **more})
         return self._make_sweep(workflow, shared, {inputs.name: inputs.values}, describe_inputs(inputs))
 
-    def _make_sweep(self, workflow: Any, values: Mapping[str, Any], over: Any, notes: Sequence[str] = ()) -> Sweep:
+    def search(
+        self, workflow: Any, values: Mapping[str, Any] | None = None, /, *, over: Any, **more: Any
+    ) -> SearchSpace:
+        """Plan a search for good values; `.by(…)` says which. Nothing is sent before `start()` or `wait()`.
+
+        Args:
+            workflow: As for `run`.
+            values: Values that all points share, by parameter name.
+            over: What is varied: a dict of ranges, `(3.0, 9.0)` or `(10, 30)`, and lists of choices, by parameter name.
+            more: More values that all points share, as keywords.
+
+        Returns:
+            The space; its method `by` returns the search.
+
+        Raises:
+            ComfyKitError: The workflow can't be read, a range is reversed, or a value is not allowed.
+
+        Example:
+            search = kit.search("portrait.json", over={"cfg": (3.0, 9.0), "sampler": ["euler", "dpmpp_2m"]})
+            search = search.by(lambda row: sharpness(row.image.pil()), n=40)
+            search.wait().best.image
+        """
+        from comfykit_jupyter.explore.ledger.ledger import open_ledger
+        from comfykit_jupyter.explore.search.search_space import SearchSpace
+
+        def make_sweep(workflow: Any, points: Any) -> Sweep:
+            return self._make_sweep(workflow, {**(values or {}), **more}, points, kind="search")
+
+        return SearchSpace(open_ledger(self._get_runs_folder()), workflow, over, make_sweep)
+
+    def _make_sweep(
+        self, workflow: Any, values: Mapping[str, Any], over: Any, notes: Sequence[str] = (), kind: str = ""
+    ) -> Sweep:
         from comfykit_jupyter.explore.ledger.ledger import open_ledger
         from comfykit_jupyter.explore.sweeps.preparation import Preparation, Salts
         from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
         ledger = open_ledger(self._get_runs_folder())
-        preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes)
+        preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes, kind=kind)
         return Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
 
     @property

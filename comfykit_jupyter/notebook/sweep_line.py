@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.explore.sweeps.line import Lasting
 
 
 class NotebookLine:
     """A line with a bar in the output of a cell."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Lasting) -> None:
         self._sweep = sweep
         self._last = ""
         self._handle: Any = display(self._build(), raw=True, display_id=True)
 
     def _build(self) -> dict[str, str]:
-        states = self._sweep.states
-        ended = sum(state not in ("waiting", "running") for state in states)
+        ended, count = self._sweep.count_ended()
         text = f"{self._sweep.name}: {self._sweep.summary}"
-        bar = f'<progress max="{len(states)}" value="{ended}"></progress>'
+        bar = f'<progress max="{count}" value="{ended}"></progress>'
         return {"text/plain": text, "text/html": f"<p>{bar} {html.escape(text)}</p>"}
 
     def update(self) -> None:

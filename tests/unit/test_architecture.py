@@ -23,6 +23,7 @@ LAYERS = [
     ["notebook/widget/*"],
     ["notebook/*"],
     ["explore/cli"],
+    ["explore/search/*"],
     ["explore/exports/*", "explore/rows/*", "explore/sweeps/*"],  # a row and a sweep export themselves
     ["explore/ledger/*"],
     ["explore/*"],
@@ -71,6 +72,7 @@ UPWARDS = {
     ("client/exploring_kit", "explore/sweeps/preparation"),
     ("client/exploring_kit", "explore/ledger/recorder"),
     ("client/exploring_kit", "explore/rows/runs"),
+    ("client/exploring_kit", "explore/search/search_space"),
     ("client/exploring_kit", "explore/sweeps/sweep"),
     ("client/results/exchange", "client/backends/routing"),  # which server a dict of media names
     ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell

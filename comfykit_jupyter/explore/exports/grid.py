@@ -18,6 +18,7 @@ from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.axes import Axis
+    from comfykit_jupyter.explore.sweeps.point_rows import PointRows
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 KILOBYTES = 150
@@ -68,6 +69,36 @@ def build_grid(
             break
         shown.append(table)
     return head + "".join(shown)
+
+
+def build_list(points: PointRows, title: str, indices: Sequence[int]) -> str:
+    """Return some points as a table, in this order, each with its number, values and marks.
+
+    Args:
+        points: The points of a sweep or a search.
+        title: The line above it.
+        indices: The numbers of the points.
+    """
+    head = f"<p>{html.escape(one_line(title, 500))}</p>"
+    table = ""
+    for side in SIDES:
+        rows = [[str(index), _cell(points, index, side, 80), *_describe(points, index)] for index in indices]
+        table = _table([], rows)
+        if len(head) + len(table.encode()) <= KILOBYTES * 1000:
+            break
+    return head + table
+
+
+def _describe(points: PointRows, index: int) -> list[str]:
+    """Return the values and marks of a point."""
+    values = ", ".join(
+        f"{html.escape(one_line(name, 40))} <b>{html.escape(describe_label(label))}</b>"
+        for name, label in points.points[index].labels.items()
+    )
+    row = points[index]
+    marks = [f"rating {row.rating}"] if row.rating else []
+    marks += [f"score {row.score:.4g}"] if row.score is not None else []
+    return [values, " · ".join(marks)]
 
 
 def _find_steps(axes: Sequence[Axis], most: int) -> list[int]:
@@ -153,7 +184,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table>{top}{body}</table>"
 
 
-def _cell(sweep: Sweep, index: int, side: int, quality: int) -> str:
+def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
     state = sweep.states[index]
     if state != "completed":
         why = sweep.get_error(index)
@@ -169,7 +200,7 @@ def _cell(sweep: Sweep, index: int, side: int, quality: int) -> str:
     return f'<img src="{source}" alt="{html.escape(f"{star}{name}"[:200])}">' + (f"<br>{star}" if star else "")
 
 
-def _encode(sweep: Sweep, index: int, side: int, quality: int) -> str:
+def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:
     """Return the picture of a point as a JPEG in Base64; "" if it has none."""
     source = sweep[index].find_picture()
     if source is None:

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sys
-from typing import TYPE_CHECKING, Protocol, TextIO
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol, TextIO
 
-if TYPE_CHECKING:
-    from comfykit_jupyter.explore.sweeps.sweep import Sweep
+from comfykit_jupyter.client import loop
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 0.25
 """Seconds between two updates."""
 _BAR = 24
+
+
+class Lasting(Protocol):
+    """What a line is about: a sweep or a search."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def summary(self) -> str:
+        """How far it is, in one line."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+
+    def count_ended(self) -> tuple[int, int]:
+        """Return how many points have ended, and how many there are."""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]: ...
 
 
 class Line(Protocol):
@@ -31,7 +58,7 @@ class TerminalLine:
         stream: The terminal.
     """
 
-    def __init__(self, sweep: Sweep, stream: TextIO) -> None:
+    def __init__(self, sweep: Lasting, stream: TextIO) -> None:
         self._sweep = sweep
         self._stream = stream
         self._length = 0
@@ -59,15 +86,14 @@ class NoLine:
         """Show nothing."""
 
 
-def format_bar(sweep: Sweep) -> str:
+def format_bar(sweep: Lasting) -> str:
     """Format how many points have ended as a bar: `████░░░░`."""
-    states = sweep.states
-    ended = sum(state not in ("waiting", "running") for state in states)
-    full = _BAR * ended // max(len(states), 1)
+    ended, count = sweep.count_ended()
+    full = _BAR * ended // max(count, 1)
     return "█" * full + "░" * (_BAR - full)
 
 
-def open_line(sweep: Sweep) -> Line:
+def open_line(sweep: Lasting) -> Line:
     """Return the line for where this program runs."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
@@ -76,3 +102,35 @@ def open_line(sweep: Sweep) -> Line:
 
         return NotebookLine(sweep)
     return TerminalLine(sweep, sys.stderr) if sys.stderr.isatty() else NoLine()
+
+
+def wait_with_line(sweep: Lasting, outcome: Future[None], timeout: float | None, pause: Callable[[], object]) -> None:
+    """Wait until a sweep has ended, and show how far it is.
+
+    Args:
+        sweep: The sweep.
+        outcome: Its end.
+        timeout: Seconds to wait; None waits as long as it takes.
+        pause: Called after ■ or Ctrl-C.
+
+    Raises:
+        TimeoutError: It takes longer.
+        KeyboardInterrupt: ■ or Ctrl-C was pressed.
+    """
+    line = open_line(sweep)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while not outcome.done():
+            left = INTERVAL if deadline is None else min(INTERVAL, deadline - time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                loop.wait(outcome, max(left, 0.001))
+            line.update()
+            if deadline is not None and time.monotonic() > deadline and sweep.running:
+                raise TimeoutError(f"not done within {timeout:g} s, the sweep continues: {sweep.summary}")
+        outcome.result()
+    except KeyboardInterrupt:
+        pause()
+        logger.warning("the sweep is paused; the points that run end. start() goes on, stop(now=True) cancels them")
+        raise
+    finally:
+        line.close()

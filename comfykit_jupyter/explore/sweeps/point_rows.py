@@ -41,6 +41,11 @@ class PointRows:
         """The state of each point: `waiting`, `running`, `completed`, `failed`, `cancelled`, `unknown` or `invalid`."""
         return list(self._engine.states)
 
+    def count_ended(self) -> tuple[int, int]:
+        """Return how many points have ended, and how many there are."""
+        states = self._engine.states
+        return sum(state not in ("waiting", "running") for state in states), len(states)
+
     def _get_row(self, index: int) -> Row:
         return Row(self._ledger, self._engine.run_ids[index])
 

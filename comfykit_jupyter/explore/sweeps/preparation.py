@@ -109,6 +109,7 @@ class Preparation:
         find_salt: Returns the salt of a sweep, by its ID.
         name: The name of the sweep; "" for none.
         notes: What the plan has to say.
+        kind: What it is besides a sweep, such as a search; its ID differs from that of a sweep with the same values.
     """
 
     def __init__(
@@ -120,8 +121,10 @@ class Preparation:
         find_salt: Callable[[str], str],
         name: str = "",
         notes: Sequence[str] = (),
+        kind: str = "",
     ) -> None:
         self._notes = notes
+        self._kind = kind
         self._source = source
         self._server = server
         self._base = dict(base)
@@ -149,7 +152,8 @@ class Preparation:
             away = str(error)
         self._check_names(workflow, definitions)
         base = to_line(self._base)
-        id_ = compute_hash([self._name] if self._name else [workflow.prompt, base])[:32]
+        parts = [self._name] if self._name else [workflow.prompt, base]
+        id_ = compute_hash([*parts, self._kind] if self._kind else parts)[:32]
         salt = self._find_salt(id_)
         axes = build_axes(
             self._over,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.sweeps.engine import Engine
-from comfykit_jupyter.explore.sweeps.line import INTERVAL, open_line
+from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
 from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared, describe_axis
@@ -304,23 +302,8 @@ class Sweep(PointRows):
         self._start_if_needed()
         if self._job is None:
             return self
-        line = open_line(self)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while not self._job.outcome.done():
-                left = INTERVAL if deadline is None else min(INTERVAL, deadline - time.monotonic())
-                with contextlib.suppress(TimeoutError):
-                    loop.wait(self._job.outcome, max(left, 0.001))
-                line.update()
-                if deadline is not None and time.monotonic() > deadline and self.running:
-                    raise TimeoutError(f"not done within {timeout:g} s, the sweep continues: {self.summary}")
-            self._job.outcome.result()
-        except KeyboardInterrupt:
-            self._call_soon(lambda: self._engine.pause("by ■"))
-            logger.warning("the sweep is paused; the points that run end. start() goes on, stop(now=True) cancels them")
-            raise
-        finally:
-            line.close()
+        engine = self._engine
+        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause("by ■")))
         self._report()
         return self
 

@@ -1,0 +1,1 @@
+"""Search: points that Optuna proposes, by a score or by the user's ratings."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast, overload
 
@@ -18,7 +18,9 @@ from comfykit_jupyter.client.inputs.workflows import take_snapshot
 from comfykit_jupyter.client.settings import (
     Api,
     ExecutorType,
+    Keep,
     Place,
+    SameServer,
     Settings,
     hide_arguments,
     resolve_settings,
@@ -77,12 +79,21 @@ class BaseKit:
     runninghub_timeout = ReadOnly[int]()
     runninghub_retry_count = ReadOnly[int]()
     runninghub_instance_type = ReadOnly[str | None]()
+    runninghub_concurrency = ReadOnly[int]()
     runninghub_use_personal_queue = ReadOnly[bool]()
     runninghub_retain_seconds = ReadOnly[int | None]()
     runninghub_access_password = ReadOnly[str | None]()
+    headers = ReadOnly[Mapping[str, str]]()
     api = ReadOnly[Api | None]()
     place = ReadOnly[Place | None]()
+    timeout = ReadOnly[float | None]()
+    patience = ReadOnly[float]()
+    verify = ReadOnly[Any]()
+    proxy = ReadOnly[str | None]()
     expand_choices = ReadOnly[bool]()
+    raise_on_error = ReadOnly[bool]()
+    same_server = ReadOnly[SameServer | None]()
+    keep = ReadOnly[Keep]()
 
     _settings: Settings
     _backends: dict[type[Backend], Backend]

@@ -33,6 +33,10 @@ SETTINGS: list[tuple[str, str, str, Any, Any, Any]] = [
     ("runninghub_access_password", "RUNNINGHUB_ACCESS_PASSWORD", "sesame-env", "sesame-env", "secret", None),
 ]
 
+NAMES = {field.name for field in fields(Settings) if not field.metadata["rule"].derived}
+ATTRIBUTES = NAMES - {"attach", "runs", "servers"}
+"""The settings that are attributes of a kit: the others have the names of methods and properties."""
+
 
 @pytest.mark.parametrize(("name", "variable", "text", "parsed", "given", "default"), SETTINGS)
 def test_argument_overrides_environment_overrides_default(
@@ -54,10 +58,9 @@ def test_settings_keep_the_order_of_comfykit() -> None:
 
 
 def test_kit_accepts_and_documents_every_setting() -> None:
-    names = {field.name for field in fields(Settings) if not field.metadata["rule"].derived}
-    assert set(inspect.signature(ComfyKit).parameters) == names
+    assert set(inspect.signature(ComfyKit).parameters) == NAMES
     described = inspect.cleandoc(ComfyKit.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0].splitlines()
-    assert {line.strip().partition(":")[0] for line in described if not line.startswith(" " * 5)} == names
+    assert {line.strip().partition(":")[0] for line in described if not line.startswith(" " * 5)} == NAMES
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_executor_type_may_be_written_in_capitals(text: str, monkeypatch: pytest
     assert ComfyKit().executor_type == "websocket"
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in SETTINGS])
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES))
 def test_settings_of_a_kit_are_read_only_and_options_are_named(name: str) -> None:
     kit = ComfyKit("http://a:1")
     with pytest.raises(AttributeError, match=rf"{name} of a kit can't be changed: use kit = kit\.options\({name}=…\)"):

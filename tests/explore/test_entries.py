@@ -93,6 +93,14 @@ def test_a_torn_line_is_read_when_it_is_complete(tmp_path: Path) -> None:
     assert journal.read_new() == []
 
 
+def test_lines_that_are_only_together_valid_are_broken_each(tmp_path: Path) -> None:
+    lines = [b'{"event": "sent", "id": "1"}, {"event": "sent", "id": "2"}', b'{"event": "sent", "x": [1', b"2]}"]
+    (tmp_path / "x.jsonl").write_bytes(b"\n".join([*lines, b'{"event": "sent", "id": "3"}', b""]))
+    journal = Journal(tmp_path)
+    assert [event["id"] for _, event in journal.read_new()] == ["3"]
+    assert journal.skipped == 3
+
+
 def test_a_line_without_an_end_is_not_read_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("comfykit_jupyter.explore.ledger.journal.MAX_LINE_BYTES", 1000)
     monkeypatch.setattr("comfykit_jupyter.explore.ledger.journal._READ_BYTES", 300)

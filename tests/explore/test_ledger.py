@@ -159,6 +159,12 @@ def test_a_frame_keeps_seeds_and_media(kit: ComfyKit) -> None:
     assert frame["width"].dtype == "Int64"
     assert frame["media"].iloc[0].kind == "image"
     assert frame.index.names == ["id"]
+    assert list(frame.columns[:2]) == ["at", "workflow"]
+    kit.run(picture(), color=7)
+    assert set(kit.runs.records()[0]) == {"id", *kit.runs.df.columns}
+    kit.runs._ledger.append({"event": "sent", "id": "x", "params": {"status": 1}})
+    assert kit.runs.df["param.status"].isna().sum() == 2
+    assert "param.status" not in kit.runs.where(workflow="workflow").records()[0]  # only its own values
 
 
 def test_what_can_not_be_written_is_said_and_does_not_stop_a_run(

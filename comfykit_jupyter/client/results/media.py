@@ -86,7 +86,9 @@ class Media(str):
         """Return media as they were, from their attributes; there is no local copy yet."""
         self = super().__new__(cls, address)
         self.origin, self.query, self.local = origin, dict(query), None
-        self.name = PurePosixPath(query["filename"].replace("\\", "/")).name or "file"
+        name = query["filename"]
+        is_plain = name not in ("", ".") and "/" not in name and "\\" not in name  # ten thousand paths take a while
+        self.name = name if is_plain else PurePosixPath(name.replace("\\", "/")).name or "file"
         self.node, self.var, self.temp, self.animated = node, var, query.get("type") == "temp", animated
         self.kind, found = find_format(self.name)
         self.mime = found.mime

@@ -15,7 +15,8 @@ _MAX_OUTPUTS = 10_000
 
 Order = tuple[Any, ...]
 """What decides which of two lines counts: the larger one, but of two ends the smaller one."""
-_LAST: Order = (True, "~", "")
+_OUTPUT = ("name", "node", "var", "hash")
+_SENT = ("key", "name", "template", "server", "label", "sweep")
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class RunEntry:
     version: str = ""
     found: str = ""
     kept: bool = False
+    sent_order: Order | None = field(default=None, repr=False)
+    end_order: Order | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -103,6 +106,9 @@ class Marks:
         return bool(self.values.get("star")) and not self.values.get("rejected")
 
 
+_UNMARKED = Marks()
+
+
 class Entries:
     """All runs and sweeps of a journal.
 
@@ -123,7 +129,6 @@ class Entries:
         self.forgotten: set[str] = set()
         self._marks: dict[str, Marks] = {}
         self._orders: dict[tuple[str, str], Order] = {}
-        self._ends: dict[str, Order] = {}
         self._by_key: dict[str, dict[str, None]] = {}
         self._apply: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
             "journal": lambda _file, _event: None,
@@ -161,15 +166,18 @@ class Entries:
 
     def get_marks(self, id: str, output: int | None = None) -> Marks:  # noqa: A002 - as in Row
         """Return the marks of a run, or of one of its outputs."""
-        return self._marks.get(_to_target(id, output)) or Marks()
+        return self._marks.get(_to_target(id, output)) or _UNMARKED
 
     # -- one kind of line each -----------------------------------------------------------------------------------------
 
     def _get_run(self, event: Mapping[str, Any]) -> RunEntry | None:
-        id_ = _read_text(event, "id")
-        if not id_ or id_ in self.forgotten:
+        id_ = event.get("id")
+        if not isinstance(id_, str) or not id_ or id_ in self.forgotten:
             return None
-        return self.runs.setdefault(id_, RunEntry(id_))
+        entry = self.runs.get(id_)
+        if entry is None:
+            entry = self.runs[id_] = RunEntry(id_)
+        return entry
 
     def _is_newer(self, target: str, name: str, order: Order) -> bool:
         """Return whether a line counts more than the last one of the same kind, and remember it if so."""
@@ -200,13 +208,18 @@ class Entries:
 
     def _apply_sent(self, file: str, event: Mapping[str, Any]) -> None:
         entry = self._get_run(event)
-        if entry is None or not self._is_newer(entry.id, "sent", (_read_text(event, "at"), file)):
+        if entry is None:
             return
-        for name in ("key", "name", "template", "server", "label", "at", "sweep"):
-            setattr(entry, name, _read_text(event, name))
-        entry.patch = [list(each) for each in event.get("patch") or [] if len(each) == 3]
-        entry.params, entry.seeds = dict(event.get("params") or {}), dict(event.get("seeds") or {})
-        entry.files = {str(name): str(value) for name, value in dict(event.get("files") or {}).items()}
+        get, at = event.get, _read_text(event, "at")
+        if entry.sent_order is not None and entry.sent_order >= (at, file):
+            return
+        entry.sent_order, entry.at = (at, file), at
+        texts = [value if isinstance(value := get(name), str) else "" for name in _SENT]
+        entry.key, entry.name, entry.template, entry.server, entry.label, entry.sweep = texts
+        entry.patch = [each for each in get("patch") or () if isinstance(each, list) and len(each) == 3]
+        entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
+        if files := get("files"):
+            entry.files = {str(name): str(value) for name, value in dict(files).items()}
         self._by_key.setdefault(entry.key, {})[entry.id] = None
 
     def _apply_accepted(self, _file: str, event: Mapping[str, Any]) -> None:
@@ -214,21 +227,20 @@ class Entries:
             entry.prompt_id = max(entry.prompt_id, _read_text(event, "prompt_id"))
 
     def _apply_end(self, file: str, event: Mapping[str, Any]) -> None:
-        entry, status = self._get_run(event), _read_text(event, "status")
-        if entry is None or status not in ENDED:
+        entry, status, at = self._get_run(event), event.get("status"), _read_text(event, "at")
+        if entry is None or not isinstance(status, str) or status not in ENDED:
             return
-        order = (status != "completed", _read_text(event, "at"), file)  # the first one that completed counts
-        if order >= self._ends.get(entry.id, _LAST):
+        order = (status != "completed", at, file)  # the first one that completed counts
+        if entry.end_order is not None and order >= entry.end_order:
             return
-        self._ends[entry.id] = order
         hashes = {index: output.hash for index, output in enumerate(entry.outputs) if output.hash}
-        entry.status, entry.ended_at = status, _read_text(event, "at")
+        entry.end_order, entry.status, entry.ended_at = order, status, at
         entry.error, entry.kind, entry.node = (_read_text(event, each) for each in ("error", "kind", "node"))
         entry.seconds, entry.waited = _read_number(event, "seconds"), _read_number(event, "waited")
         entry.cached, entry.version = bool(event.get("cached")), _read_text(event, "version")
-        entry.models = dict(event.get("models") or {})
+        entry.models = dict(event.get("models") or ())
         entry.prompt_id = _read_text(event, "prompt_id") or entry.prompt_id
-        entry.outputs = [_read_output(each) for each in list(event.get("outputs") or [])[:_MAX_OUTPUTS]]
+        entry.outputs = [_read_output(each) for each in list(event.get("outputs") or ())[:_MAX_OUTPUTS]]
         for index, digest in hashes.items():
             _set_hash(entry, index, digest)
 
@@ -292,12 +304,12 @@ def _read_number(event: Mapping[str, Any], name: str) -> float | None:
 
 
 def _read_output(line: Mapping[str, Any]) -> Output:
-    entry = {str(name): str(value) for name, value in dict(line.get("entry") or {}).items()}
-    text = line.get("text")
-    return Output(
-        _read_text(line, "name"), _read_text(line, "node"), _read_text(line, "var"), entry, _read_text(line, "hash"),
-        text if isinstance(text, str) else None, bool(line.get("animated")),
-    )  # fmt: skip
+    get = line.get
+    name, node, var, digest = (value if isinstance(value := get(each), str) else "" for each in _OUTPUT)
+    entry, text = dict(get("entry") or ()), get("text")
+    if {*map(type, entry.values())} - {str}:
+        entry = {str(each): str(value) for each, value in entry.items()}
+    return Output(name, node, var, entry, digest, text if isinstance(text, str) else None, bool(get("animated")))
 
 
 def _invert(text: str) -> tuple[int, ...]:

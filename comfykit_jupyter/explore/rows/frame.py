@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
@@ -34,44 +35,56 @@ COLUMNS = (
 """What every row has, beside its values."""
 
 
-def build_records(ledger: Ledger, ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Return runs as dicts: `id`, `at`, `workflow`, the values by name, the first output, then `COLUMNS`.
+_ABSENT: Any = object()
+"""Stands for a value that a run does not have."""
+
+
+def build_columns(ledger: Ledger, ids: Iterable[str], absent: Any = None) -> dict[str, list[Any]]:
+    """Return runs as columns: `id`, `at`, `workflow`, the values by name, the first output, then `COLUMNS`.
 
     A value that has the name of a column is called `param.NAME`.
+
+    Args:
+        ledger: Where the runs are.
+        ids: Their IDs.
+        absent: What stands for a value that a run does not have.
     """
     with pause_collection():
-        return _build_records(ledger, ids)
+        entries = ledger.read()
+        taken = {"id", "at", "workflow", "media", *COLUMNS}
+        runs = [entries.runs[id_] for id_ in ids]
+        marks = [entries.get_marks(run.id) for run in runs]
+        names = dict.fromkeys(itertools.chain.from_iterable(run.params for run in runs))
+        return {
+            "id": [run.id for run in runs],
+            "at": [parse_time(run.at) for run in runs],
+            "workflow": [run.name for run in runs],
+            **{
+                f"param.{name}" if name in taken else name: [run.params.get(name, absent) for run in runs]
+                for name in names
+            },
+            "media": [_find_output(ledger, run) for run in runs],
+            "status": [run.status for run in runs],
+            "server": [run.server for run in runs],
+            "seconds": [run.seconds for run in runs],
+            "waited": [run.waited for run in runs],
+            "star": [bool(each.values.get("star")) for each in marks],
+            "rating": [each.values.get("rating", 0) for each in marks],
+            "rejected": [bool(each.values.get("rejected")) for each in marks],
+            "tags": [sorted(each.tags) for each in marks],
+            "note": [each.values.get("note", "") for each in marks],
+            "score": [each.values.get("score") for each in marks],
+            "key": [run.key for run in runs],
+            "prompt_id": [run.prompt_id or run.id for run in runs],
+        }
 
 
-def _build_records(ledger: Ledger, ids: Iterable[str]) -> list[dict[str, Any]]:
-    entries = ledger.read()
-    taken = {"id", "at", "workflow", "media", *COLUMNS}
-    records = []
-    for id_ in ids:
-        entry, marks = entries.runs[id_], entries.get_marks(id_)
-        params = {f"param.{name}" if name in taken else name: value for name, value in entry.params.items()}
-        records.append(
-            {
-                "id": id_,
-                "at": parse_time(entry.at),
-                "workflow": entry.name,
-                **params,
-                "media": _find_output(ledger, entry),
-                "status": entry.status,
-                "server": entry.server,
-                "seconds": entry.seconds,
-                "waited": entry.waited,
-                "star": bool(marks.values.get("star")),
-                "rating": marks.values.get("rating", 0),
-                "rejected": bool(marks.values.get("rejected")),
-                "tags": sorted(marks.tags),
-                "note": marks.values.get("note", ""),
-                "score": marks.values.get("score"),
-                "key": entry.key,
-                "prompt_id": entry.prompt_id or id_,
-            }
-        )
-    return records
+def build_records(ledger: Ledger, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return runs as dicts; see `build_columns`. Each has its own values only."""
+    columns = build_columns(ledger, ids, _ABSENT)
+    with pause_collection():
+        rows = zip(*columns.values(), strict=True)
+        return [{name: value for name, value in zip(columns, row, strict=True) if value is not _ABSENT} for row in rows]
 
 
 def _find_output(ledger: Ledger, entry: RunEntry) -> Any:
@@ -95,12 +108,18 @@ def build_point_records(sweep: PointRows, ledger: Ledger) -> list[dict[str, Any]
     return records
 
 
-def build_frame(records: Sequence[dict[str, Any]], index: Sequence[str] = ("id",)) -> DataFrame:
-    """Return records as a DataFrame. Seeds are UInt64, and files stay objects: pandas would make text of them.
+def to_columns(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return records as columns, with None where a record has no value."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def build_frame(columns: Mapping[str, list[Any]], index: Sequence[str] = ("id",)) -> DataFrame:
+    """Return columns as a DataFrame. Seeds are UInt64, and files stay objects: pandas would make text of them.
 
     Args:
-        records: The records.
-        index: The columns that become the index.
+        columns: The columns.
+        index: Those that become the index.
 
     Raises:
         ComfyKitError: pandas is not installed.
@@ -109,16 +128,19 @@ def build_frame(records: Sequence[dict[str, Any]], index: Sequence[str] = ("id",
         import pandas as pd
     except ImportError:
         raise ComfyKitError("a DataFrame needs pandas: pip install pandas; or use .records()") from None
-    names = list(dict.fromkeys(name for record in records for name in record)) or ["id", *COLUMNS]
-    columns = {name: _to_series(pd, name, [record.get(name) for record in records]) for name in names}
-    frame: DataFrame = pd.DataFrame(columns)
-    present = [name for name in index if name in columns]
-    return frame.set_index(present) if present else frame
+    series = {name: _to_series(pd, name, values) for name, values in columns.items()}
+    present = [name for name in index if name in series]
+    frame: DataFrame = pd.DataFrame({name: each for name, each in series.items() if name not in present}, copy=False)
+    if len(present) == 1:
+        frame.index = pd.Index(series[present[0]], name=present[0])
+    elif present:
+        frame.index = pd.MultiIndex.from_arrays([series[name] for name in present], names=present)
+    return frame
 
 
 def _to_series(pd: Any, name: str, values: list[Any]) -> Any:
     """Return a column with the type that its values have, NA where there is none."""
-    kinds = {type(value) for value in values if value is not None}
+    kinds = {*map(type, values)} - {type(None)}
     if name in ("media", "tags") or not kinds:
         return pd.Series(values, dtype=object)
     if kinds == {int}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from os.path import splitext
 from pathlib import Path
@@ -78,10 +79,15 @@ def build_media(store: ObjectStore, output: Output, found: str = "") -> Media:
     """
     if found:
         return Media(FileOrigin(), {"filename": output.name, "path": found}, node=output.node, var=output.var)
-    why = (
-        "is no longer here: its original was pruned or deleted"
-        if output.hash
-        else "was not kept: only its name is known"
-    )
+    origin = _get_origin(store, is_known=bool(output.hash))
     entry = {"filename": output.name, "hash": output.hash}
-    return Media(KeptOrigin(store, why), entry, node=output.node, var=output.var, animated=output.animated)
+    return Media(origin, entry, node=output.node, var=output.var, animated=output.animated)
+
+
+@functools.lru_cache(maxsize=16)
+def _get_origin(store: ObjectStore, *, is_known: bool) -> KeptOrigin:
+    """Return the origin of outputs that were kept, or of which only the name is known."""
+    why = (
+        "is no longer here: its original was pruned or deleted" if is_known else "was not kept: only its name is known"
+    )
+    return KeptOrigin(store, why)

@@ -344,7 +344,8 @@ class Row:
 def parse_time(text: str) -> datetime | None:
     """Return a time of the journal; None if it is not one."""
     try:
-        return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=timezone.utc)
+        found = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+        return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
     except ValueError:
         return None
 

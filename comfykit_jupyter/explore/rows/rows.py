@@ -170,9 +170,9 @@ class Rows(Sequence[Row]):
         Raises:
             ComfyKitError: pandas is not installed.
         """
-        from comfykit_jupyter.explore.rows.frame import build_frame
+        from comfykit_jupyter.explore.rows.frame import build_columns, build_frame
 
-        return build_frame(self.records())
+        return build_frame(build_columns(self._ledger, self._list_ids()))
 
     def save(self, folder: str | Path, name: str = "{workflow}-{seed}", *, overwrite: bool = False) -> list[Path]:
         """Save the outputs of all rows.

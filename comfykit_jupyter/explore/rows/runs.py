@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""
+_NEWEST = attrgetter("at", "id")
 _AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 
@@ -67,7 +69,7 @@ class Runs(Rows):
 
     def _list_ids(self) -> Sequence[str]:
         entries = self._ledger.read().runs
-        return [entry.id for entry in sorted(entries.values(), key=lambda each: (each.at, each.id), reverse=True)]
+        return [entry.id for entry in sorted(entries.values(), key=_NEWEST, reverse=True)]
 
     @property
     def folder(self) -> Path:

@@ -156,9 +156,9 @@ class PointRows:
         Raises:
             ComfyKitError: pandas is not installed.
         """
-        from comfykit_jupyter.explore.rows.frame import build_frame
+        from comfykit_jupyter.explore.rows.frame import build_frame, to_columns
 
-        return build_frame(self.records(), [name for axis in self.axes for name in axis.names])
+        return build_frame(to_columns(self.records()), [name for axis in self.axes for name in axis.names])
 
     def export(
         self, folder: str | Path, name: str = "{index}", *, overwrite: bool = False, metadata: bool = True

@@ -9,175 +9,29 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.remembered import RememberedOrigin, get_place
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError
-from comfykit_jupyter.client.senders import Sender, SentJob, build_sender
-from comfykit_jupyter.workflow.progress.progress import RunError
+from comfykit_jupyter.client.senders import SentJob
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.folders import Folders
+    from comfykit_jupyter.client.backends.follower import Follower
     from comfykit_jupyter.client.backends.jobs import Job
-    from comfykit_jupyter.client.backends.preview import Preview
+    from comfykit_jupyter.client.backends.order import Accepted, Order
     from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.values.binding import Binding, Upload
+    from comfykit_jupyter.workflow.values.binding import Upload
     from comfykit_jupyter.workflow.workflow import Workflow
 
 Note: TypeAlias = "Callable[[str], None]"
 """Shows the user, in a few words, what a run is waiting for."""
-
-
-class Refused(Exception):
-    """The server rejected a prompt for good.
-
-    Attributes:
-        body: The server's reasons, as ComfyUI gives them: `{"error": …, "node_errors": …}`.
-        prompt_id: The prompt ID, if the job got one anyway.
-    """
-
-    def __init__(self, body: Mapping[str, Any], prompt_id: str | None = None) -> None:
-        super().__init__()
-        self.body = body
-        self.prompt_id = prompt_id
-
-
-class TryAgain(Exception):
-    """The server rejected a job for the moment. No job exists, so the order may be posted again.
-
-    Attributes:
-        pause: Seconds to wait before the next attempt.
-        why: The reason in a few words.
-        failure: The error to raise when giving up.
-        retries: How often an order may be posted again for reasons that have such a limit; None: without limit.
-        within: Seconds after the first attempt in which the next one has to begin; None: without limit.
-    """
-
-    def __init__(
-        self, pause: float, why: str, failure: Exception, *, retries: int | None = None, within: float | None = None
-    ) -> None:
-        super().__init__(why)
-        self.pause = pause
-        self.why = why
-        self.failure = failure
-        self.retries = retries
-        self.within = within
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """The server has accepted a job.
-
-    Attributes:
-        prompt_id: The prompt ID.
-        node_errors: As in ComfyUI's answer: not empty if the server accepted only a part of the prompt.
-    """
-
-    prompt_id: str
-    node_errors: Any = None
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to run, for `Backend.post`.
-
-    Attributes:
-        id: The run's own ID.
-        workflow: The workflow.
-        binding: Its prompt with all values, and with the references to uploaded files.
-        extra_pnginfo: What the server stores in the files that it saves.
-        attempt: How often it was posted before.
-        since: When this attempt began, in seconds since 1970.
-        sender: Who sends it; kept with the job, to recognize it later.
-    """
-
-    id: str
-    workflow: Workflow
-    binding: Binding
-    extra_pnginfo: Mapping[str, Any] | None
-    attempt: int = 0
-    since: float = 0.0
-    sender: Sender = field(default_factory=build_sender)
-
-
-class Listener(Protocol):
-    """One run, as the event socket of a server sees it."""
-
-    def on_event(self, event: Mapping[str, Any]) -> None:
-        """Handle a message as ComfyUI's socket sends it; its `prompt_id` is the run's own `id`."""
-
-    def on_preview(self, preview: Preview) -> None:
-        """Handle a preview of this run."""
-
-    def on_break(self) -> None:
-        """Handle the loss of the connection: events may have been missed."""
-
-    def on_silence(self, gives_up_at: float | None) -> None:
-        """Say until when an answer is waited for, on the monotonic clock; None if the server answers."""
-
-
-class Follower(Listener, Protocol):
-    """A run, as `Backend.follow` sees it."""
-
-    id: str
-    """Its own ID, which never changes."""
-    trusted: bool
-    """Whether the socket has seen everything so far."""
-    changed_at: float
-    """On the monotonic clock: a queue that was read before this moment says nothing about the run."""
-
-    @property
-    def prompt_id(self) -> str:
-        """The prompt ID."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the outcome is known."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it is still queued."""
-
-    @property
-    def needs_prompt(self) -> bool:
-        """Whether its prompt is not known yet: it was started elsewhere."""
-
-    async def doubt(self, timeout: float) -> None:
-        """Return when it has ended, when there is reason to ask the server, or after `timeout` seconds."""
-
-    async def wait_for_end(self) -> None:
-        """Return when the outcome is known."""
-
-    def on_history(self, entry: Mapping[str, Any]) -> None:
-        """Handle the record of its end, as in ComfyUI's history. This is the truth."""
-
-    def on_queue(self, queue: Mapping[str, Any]) -> None:
-        """Handle a queue as ComfyUI has it, with this run in it."""
-
-    def on_note(self, note: str) -> None:
-        """Show what it is waiting for, in a few words, until something else happens."""
-
-    def on_warning(self, line: str) -> None:
-        """Add a warning to the result."""
-
-    def on_raw(self, answer: Any) -> None:
-        """Handle what a cloud answered about the end, in its own words."""
-
-    def on_cost(self, cost: Mapping[str, float]) -> None:
-        """Handle what it cost, if that is known: `coins`, `money`, and the `seconds` that were paid."""
-
-    def on_missing(self) -> None:
-        """Handle that the server does not know it."""
-
-    def on_failed(self, error: RunError) -> None:
-        """Handle that its outcome can't be found out: the server is away for too long, for example."""
 
 
 class Backend(ABC):

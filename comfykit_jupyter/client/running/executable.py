@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.base import Backend, Refused
+from comfykit_jupyter.client.backends.base import Backend
+from comfykit_jupyter.client.backends.order import Refused
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.running import late, timings
 from comfykit_jupyter.client.running.cancel import CANCEL_TIMEOUT
@@ -294,7 +295,7 @@ class ExecutableRun(ObservableRun):
         """Return the seconds from sending the prompt to its end."""
         return None if self._posted_at is None else (self._state.ended or time.monotonic()) - self._posted_at
 
-    # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
+    # -- what the backend calls (backends.follower.Follower) -----------------------------------------------------------
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """Apply the server's record of the job, and note its times."""

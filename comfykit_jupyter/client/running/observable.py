@@ -108,7 +108,7 @@ class ObservableRun:
             message = "stopped waiting: the server does not answer, and the job may still run there"
             self._end("cancelled", RunError("cancelled", message))
 
-    # -- what the backend calls (backends.base.Follower) ---------------------------------------------------------------
+    # -- what the backend calls (backends.follower.Follower) -----------------------------------------------------------
 
     @property
     def ended(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.base import Accepted, Order, Refused, TryAgain
+from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow

@@ -15,19 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from comfykit_jupyter.client.backends import job_log
-from comfykit_jupyter.client.backends.base import (
-    Accepted,
-    Backend,
-    Follower,
-    Note,
-    Order,
-    Refused,
-    TryAgain,
-)
+from comfykit_jupyter.client.backends.base import Backend, Note
 from comfykit_jupyter.client.backends.comfyapi.api import Answer, Api, build_job_path, is_temporary
 from comfykit_jupyter.client.backends.comfyapi.assets import Assets, build_content_path, download
 from comfykit_jupyter.client.backends.comfyapi.follow import JobFacts, TaskPoller, get_links, read_recorded
+from comfykit_jupyter.client.backends.follower import Follower
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
+from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.backends.retry import Busy, retry
 from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError

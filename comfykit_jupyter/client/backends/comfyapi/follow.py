@@ -29,8 +29,8 @@ from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Follower
     from comfykit_jupyter.client.backends.comfyapi.api import Api
+    from comfykit_jupyter.client.backends.follower import Follower
 
 LOOK_FIRST = 0.1
 """Seconds before the first look at a job."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from weakref import finalize
 
-from comfykit_jupyter.client.backends.base import Accepted, Backend, Follower, Order, Refused
+from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.backends.comfyui import folders, jobs
 from comfykit_jupyter.client.backends.comfyui.api import Api
 from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
@@ -20,6 +20,8 @@ from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
 from comfykit_jupyter.client.backends.comfyui.memory import read_memory
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
+from comfykit_jupyter.client.backends.follower import Follower
+from comfykit_jupyter.client.backends.order import Accepted, Order, Refused
 from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import FILE, Media, build_view_url, format_annotated_name

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from comfykit_jupyter.client.backends.base import Follower
 from comfykit_jupyter.client.backends.comfyui.shared_question import SharedQuestion
+from comfykit_jupyter.client.backends.follower import Follower
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.progress.progress import RunError

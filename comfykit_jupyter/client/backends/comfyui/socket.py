@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from comfykit_jupyter.client.backends.base import Listener
+from comfykit_jupyter.client.backends.follower import Listener
 from comfykit_jupyter.client.backends.preview import read_preview
 from comfykit_jupyter.client.backends.retry import backoff
 from comfykit_jupyter.client.loop import wait_for

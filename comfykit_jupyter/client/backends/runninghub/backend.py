@@ -23,15 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
-from comfykit_jupyter.client.backends.base import (
-    Accepted,
-    Backend,
-    Follower,
-    Note,
-    Order,
-    Refused,
-    TryAgain,
-)
+from comfykit_jupyter.client.backends.base import Backend, Note
+from comfykit_jupyter.client.backends.follower import Follower
+from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, find_object
 from comfykit_jupyter.client.backends.runninghub.files import Files

@@ -23,7 +23,7 @@ from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Follower
+    from comfykit_jupyter.client.backends.follower import Follower
 
 LOOK_FIRST = 0.5
 """Seconds before the second look at the task; each pause is longer by half, up to one of the next two."""

@@ -16,7 +16,7 @@ from comfykit_jupyter.client.transport.websocket import open_websocket
 from comfykit_jupyter.workflow.untrusted_json import parse_json
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Follower
+    from comfykit_jupyter.client.backends.follower import Follower
     from comfykit_jupyter.client.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -29,7 +29,8 @@ from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, Try
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.backends.runninghub.api import Answer, Api, find_object
 from comfykit_jupyter.client.backends.runninghub.files import Files
-from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller, is_unfinished
+from comfykit_jupyter.client.backends.runninghub.follow import TaskPoller
+from comfykit_jupyter.client.backends.runninghub.look import is_unfinished
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, SourceError, WorkflowError

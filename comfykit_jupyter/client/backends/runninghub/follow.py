@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.retry import Busy, backoff
-from comfykit_jupyter.client.backends.runninghub.api import Api, find_object
+from comfykit_jupyter.client.backends.runninghub.api import Api
 from comfykit_jupyter.client.backends.runninghub.files import Files
+from comfykit_jupyter.client.backends.runninghub.look import (
+    ENDED,
+    STATES,
+    Hopeless,
+    Look,
+    Missing,
+    look_by_new_route,
+    look_by_old_route,
+)
 from comfykit_jupyter.client.backends.runninghub.socket import listen_to_socket
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
@@ -20,7 +28,6 @@ from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.untrusted_json import to_mapping
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.follower import Follower
@@ -45,121 +52,6 @@ TEXT_LIMIT = 4 * 1024 * 1024
 """Maximum size in bytes of a text that is read into the result; a longer one stays a file."""
 DOWNLOADS = 4
 """How many outputs are downloaded at a time."""
-_ENDED = frozenset({"SUCCESS", "FAILED", "CANCEL"})
-_STATES = _ENDED | {"CREATE", "QUEUED", "RUNNING"}
-_STATES_BY_CODE = {**words.PENDING, 805: "FAILED"}
-"""States that the older route gives as a code. Some answers of the newer route do so as well."""
-
-
-@dataclass
-class Look:
-    """What the site said about a task at one look."""
-
-    state: str
-    results: list[dict[str, Any]] | None = None
-    reason: dict[str, Any] = field(default_factory=dict)
-    code: int | None = None
-    message: str = ""
-    cost: Mapping[str, float] = field(default_factory=dict)
-    socket: str | None = field(default=None, repr=False)
-    """The address of the task's socket. It is a secret."""
-    raw: Any = field(default=None, repr=False)
-    """The content of the answer."""
-
-
-class Missing(Exception):
-    """The site does not know the task."""
-
-
-class Hopeless(ServerError):
-    """Asking again changes nothing: the key is not valid any more, for example."""
-
-
-async def look_by_new_route(api: Api, task_id: str) -> Look | None:
-    """Ask the newer route about a task. Return None where the site lacks it.
-
-    Raises:
-        Missing: The site does not know the task.
-        Hopeless: Asking again changes nothing.
-        ServerError: There is no answer, or it makes no sense.
-    """
-    try:
-        answer = await api.ask("/openapi/v2/query", {"taskId": task_id}, with_key=False, retries=0)
-    except ServerError as error:
-        if error.status == 404:
-            return None
-        raise
-    found = find_object(answer)
-    state = str(found.get("status") or found.get("taskStatus") or "").upper()
-    code = words.parse_code(found.get("errorCode")) or answer.code
-    message = str(found.get("errorMessage") or answer.message or "")
-    state = state or _STATES_BY_CODE.get(code or 0, "")
-    if not state:
-        if code in words.NO_SUCH_ROUTE or answer.status == 404:
-            return None
-        _raise_for_code(api, code, message)
-        if "status" not in found and (code is None or words.is_success(code)):
-            return await look_by_old_route(api, task_id)  # this answer has another shape
-        why = f": {words.format_reason(code, message)}" if code is not None and not words.is_success(code) else ""
-        raise ServerError(f"{api.url} does not give the state of the task{why}", sent=True)
-    results = words.parse_results(found["results"]) if isinstance(found.get("results"), list) else None
-    return Look(
-        state,
-        results,
-        words.parse_failure(found.get("failedReason")),
-        code,
-        message,
-        words.parse_cost(found.get("usage")),
-        raw={name: value for name, value in found.items() if name != "netWssUrl"},
-    )
-
-
-async def look_by_old_route(api: Api, task_id: str) -> Look:
-    """Ask the older route, the one for outputs, about a task. Raises as `look_by_new_route`."""
-    answer = await api.ask("/task/openapi/outputs", {"taskId": task_id}, retries=0)
-    code, data = answer.code, answer.data
-    socket = to_mapping(data).get("netWssUrl")
-    if code in words.PENDING or (words.is_success(code) and not isinstance(data, list)):
-        queued = code == 813 or "QUEUED" in answer.message.upper()
-        return Look("QUEUED" if queued else "RUNNING", socket=socket if isinstance(socket, str) else None)
-    if words.is_success(code):
-        results = words.parse_results(data)
-        cost: dict[str, float] = {}
-        for each in data:
-            cost |= words.parse_cost(each)  # every file comes with the cost of the whole task
-        return Look("SUCCESS", results, cost=cost, raw=data)
-    if code == 805:
-        return Look(
-            "FAILED",
-            reason=words.parse_failure(to_mapping(data).get("failedReason")),
-            code=code,
-            message=answer.message,
-            raw=data,
-        )
-    _raise_for_code(api, code, answer.message)
-    if code in words.NO_SUCH_ROUTE or answer.status == 404:
-        raise Hopeless(f"{api.url} has no route for the state of a task", status=404)
-    raise ServerError(
-        f"{api.url} does not give the state of the task: {words.format_reason(code, answer.message)}", sent=True
-    )
-
-
-def _raise_for_code(api: Api, code: int | None, message: str) -> None:
-    """Raise the error for a code that does not stand for a state of the task."""
-    if code in words.MISSING:
-        raise Missing
-    if code in words.KEY:
-        reason = words.format_reason(code, message)
-        raise Hopeless(f"authentication failed at {api.url}: {reason}{api.hint(code)}", status=401)
-
-
-async def is_unfinished(api: Api, task_id: str) -> bool:
-    """Return whether a task waits or runs. Raises `ServerError` as `look_by_new_route`."""
-    try:
-        look = await look_by_new_route(api, task_id) or await look_by_old_route(api, task_id)
-    except Missing:
-        return False
-    return look.state not in _ENDED
 
 
 class TaskPoller:
@@ -231,14 +123,14 @@ class TaskPoller:
         if look is None:
             self._has_new_route = False
             look = await look_by_old_route(self._api, task_id)
-        if look.state not in _STATES:
+        if look.state not in STATES:
             state = one_line(look.state, 40)
             raise ServerError(f"{self._api.url} gives an unknown state of the task: {state!r}", sent=True)
         return look
 
     async def _handle(self, look: Look, *, listen: bool) -> bool:
         """Pass on what a look showed. Return whether the run has ended."""
-        if look.state in _ENDED:
+        if look.state in ENDED:
             await self._stop_listening()
             self._run.on_raw(look.raw)
             self._run.on_history(await self._build_record(look))
@@ -334,7 +226,7 @@ class TaskPoller:
         error, message, code = look.reason, look.message, look.code
         self._run.on_cost(look.cost)
         results = look.results or []
-        if not error and (older := await self._ask_for_outputs(_ENDED)) is not None:
+        if not error and (older := await self._ask_for_outputs(ENDED)) is not None:
             if older.results and not self._task.cancelled and words.is_without_reason(code):
                 self._run.on_raw(older.raw)
                 self._run.on_warning("RunningHub calls the task failed without a reason, but has its outputs")

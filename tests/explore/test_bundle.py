@@ -103,3 +103,30 @@ def test_odd_runs_and_wrong_contents_are_not_taken(kit: ComfyKit, make_kit: Make
     with pytest.raises(ComfyKitError, match="has another content"):
         other.runs.open(path).take()
     assert not list((tmp_path / "elsewhere").rglob("abab*"))
+
+
+def damage(path: Path, name: str, kind: str) -> None:
+    """Change a file in a bundle: its compressed bytes, or the flag that says that it is encrypted."""
+    with zipfile.ZipFile(path) as bundle:
+        info = bundle.getinfo(name)
+    data = bytearray(path.read_bytes())
+    if kind == "encrypted":
+        data[info.header_offset + 6] |= 1
+        data[data.index(b"PK\x01\x02", info.header_offset) + 8] |= 1
+    else:
+        start = info.header_offset + 30 + len(name)
+        data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["compressed", "encrypted"])
+@pytest.mark.parametrize("name", ["manifest.json", f"objects/{'a' * 64}.png"])
+def test_a_file_that_can_not_be_unpacked_is_said(kit: ComfyKit, tmp_path: Path, name: str, kind: str) -> None:
+    path = kit.sweep(picture(), over={"width": [8]}).wait().bundle(tmp_path / "fox.zip")
+    manifest = json.dumps(read_manifest(path))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for each in (f"objects/{'a' * 64}.png", "manifest.json"):
+            bundle.writestr(each, manifest)
+    damage(path, name, kind)
+    with pytest.raises(ComfyKitError, match=r"fox\.zip is (not a bundle, or is )?damaged"):
+        kit.runs.open(path).take()

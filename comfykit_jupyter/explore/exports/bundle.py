@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,10 @@ MAX_FILE_BYTES = 4 << 30
 MAX_BYTES = 64 << 30
 KEPT = ("id", "key", "at", "name", "patch", "params", "seeds", "files", "seconds", "version")
 """What a bundle has of a run, beside its outputs and marks."""
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""What `zipfile` raises for a damaged file."""
+_ENCRYPTED = 1
+"""The flag of an encrypted file."""
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})(\.[a-z0-9]{1,10})")
 
 
@@ -159,18 +164,7 @@ def open_bundle(kit: ComfyKit, ledger: Ledger, path: Path) -> Bundle:
         workflow = Workflow.parse(manifest["prompt"], one_line(manifest["workflow"]) or "workflow")
     except FileNotFoundError:
         raise ComfyKitError(f"there is no file {one_line(str(path), 200)}") from None
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        TypeError,
-        RecursionError,
-        NotImplementedError,
-        WorkflowError,
-    ) as error:
-        if type(error) is ComfyKitError:
-            raise
+    except (*_DAMAGED, OSError, KeyError, ValueError, TypeError, RecursionError, WorkflowError) as error:
         raise ComfyKitError(
             f"{one_line(path.name)} is not a bundle, or is damaged: {one_line(str(error), 200)}"
         ) from None
@@ -202,6 +196,8 @@ def _check_files(infos: list[zipfile.ZipInfo], path: Path) -> int:
     for info in infos:
         if info.filename != MANIFEST and not _OBJECT.fullmatch(info.filename):
             raise ComfyKitError(f"{name} is not a bundle: it has a file {short_repr(info.filename, 100)}")
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ComfyKitError(f"{name} is not a bundle, or is damaged: a file is encrypted, or packed in another way")
         if info.file_size > MAX_FILE_BYTES:
             raise ComfyKitError(f"{name} has a file of {info.file_size >> 20:,} MB")
     size = sum(info.file_size for info in infos)
@@ -265,7 +261,7 @@ def _take_file(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, digest: str, suff
         if found.hexdigest() != digest:
             raise zipfile.BadZipFile(f"{digest[:12]}{suffix} has another content")
         ledger.store.add_file(part, suffix)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ComfyKitError(
             f"{one_line(bundle.filename or 'the bundle', 200)} is damaged: {one_line(str(error), 200)}"
         ) from None

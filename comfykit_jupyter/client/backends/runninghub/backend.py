@@ -84,8 +84,9 @@ class RunningHub(Backend):
         self._holding: dict[str, asyncio.Semaphore] = {}
         """The place that a run holds, by the run's ID."""
         self._lost: dict[str, ServerError] = {}
-        self._created: deque[str] = deque(maxlen=MAX_TASKS)
         """Why it is not known whether a run's task was created, by the run's ID."""
+        self._created: deque[str] = deque(maxlen=MAX_TASKS)
+        """The IDs of the newest tasks, to recognize an answer that is repeated."""
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 

@@ -245,8 +245,7 @@ def _parse_input(name: str, spec: Any, *, required: bool, depth: int) -> Input:
         advanced=options.get("advanced") is True,
         label_on=to_text(options.get("label_on"))[:100],
         label_off=to_text(options.get("label_off"))[:100],
-        # "fixed" is a plain number with a control beside it: a 0 there means 0.
-        seed=kind == "integer" and (control not in (None, False, "fixed") or name in SEED_NAMES),
+        seed=kind == "integer" and (name in SEED_NAMES or _is_drawn(name, control)),
         display=to_text(options.get("display")) or None,
         force_input=options.get("forceInput") is True,
         slot_type=to_text(to_mapping(options.get("template")).get("allowed_types")) or slot_type,
@@ -273,6 +272,14 @@ def _find_kind(type_: str, options: Mapping[Any, Any]) -> Kind:
     if kind in ("choice", "text"):
         return next((media for flag, media in UPLOAD_FLAGS.items() if options.get(flag)), kind)
     return kind
+
+
+def _is_drawn(name: str, control: Any) -> bool:
+    """Return whether the control beside an integer makes it a seed, which is drawn where the workflow has a 0.
+
+    "fixed" is a plain number. So is the `value` of a PrimitiveInt, although older servers give it a seed's control.
+    """
+    return control not in (None, False, "fixed") and name != "value"
 
 
 def _parse_bounds(options: Mapping[Any, Any], *, whole: bool) -> tuple[int | float | None, int | float | None]:

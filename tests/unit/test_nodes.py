@@ -79,6 +79,7 @@ def test_invalid_bounds_are_none(options: dict[str, Any]) -> None:
         ("value", ["INT", {"control_after_generate": True}], True),
         ("value", ["INT", {"control_after_generate": "fixed"}], False),
         ("steps", ["INT", {}], False),
+        ("value", ["INT", {"control_after_generate": True}], False),  # of a PrimitiveInt on older servers
         ("seed", ["FLOAT", {}], False),
         ("seed", ["STRING", {}], False),
     ],

@@ -76,7 +76,7 @@ def test_invalid_bounds_are_none(options: dict[str, Any]) -> None:
     [
         ("seed", ["INT", {}], True),
         ("noise_seed", ["INT", {}], True),
-        ("value", ["INT", {"control_after_generate": True}], True),
+        ("number", ["INT", {"control_after_generate": True}], True),
         ("value", ["INT", {"control_after_generate": "fixed"}], False),
         ("steps", ["INT", {}], False),
         ("value", ["INT", {"control_after_generate": True}], False),  # of a PrimitiveInt on older servers

@@ -13,8 +13,8 @@ export function MissingList({ session }: { session: Session }) {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a grid in all browsers
     <div class="ck-lacking" role="group" aria-label="Missing on the server">
-      <div class="ck-lack">
-        <strong role="status">
+      <div class="ck-line">
+        <strong role="status" class="ck-grow">
           {countItems(items)} missing on {session.get("server").address || "the server"}
         </strong>
         <button type="button" class="ck-link" onClick={() => session.requestOrNotify("look")}>
@@ -23,8 +23,17 @@ export function MissingList({ session }: { session: Session }) {
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard */}
       <ul tabIndex={0} aria-label="What is missing">
-        {items.map((item) => (
-          <MissingItem key={`${item.name} ${item.parameter}`} session={session} item={item} />
+        {items
+          .filter(({ kind }) => kind !== "node")
+          .map((item) => (
+            <MissingItem key={`${item.name} ${item.parameter}`} session={session} item={item} />
+          ))}
+        {[...groupNodes(items)].map(([about, names]) => (
+          <li key={about} class="ck-lack">
+            <span>
+              {names.join(", ")} <span class="ck-muted">{about}</span>
+            </span>
+          </li>
         ))}
       </ul>
     </div>
@@ -41,9 +50,8 @@ function countItems(items: readonly Missing[]): string {
 
 function MissingItem({ session, item }: { session: Session; item: Missing }) {
   const [asking, setAsking] = useState(false);
-  const { kind, name, parameter, label, folder, nearest, pack, url, host, download } = item;
-  const isNode = kind === "node";
-  const about = isNode ? [describeNode(pack)] : [label, folder && `models/${folder}`];
+  const { name, parameter, label, folder, nearest, url, host, download } = item;
+  const about = [label, folder && `models/${folder}`].filter(Boolean).join(" · ");
   const isRunning = download?.status === "running" || download?.status === "checking";
   const answer = (yes: boolean) => {
     setAsking(false);
@@ -52,17 +60,14 @@ function MissingItem({ session, item }: { session: Session; item: Missing }) {
   return (
     <li class="ck-lack">
       <span>
-        {name || "(no file)"} <span class="ck-muted">{about.filter(Boolean).join(" · ")}</span>
+        {name || "(no file)"} <span class="ck-muted">{about}</span>
       </span>
       <div class="ck-line">
-        {nearest &&
-          (isNode ? (
-            <span class="ck-muted">Is {nearest} meant?</span>
-          ) : (
-            <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
-              Use {nearest}
-            </button>
-          ))}
+        {nearest && (
+          <button type="button" class="ck-link" onClick={() => session.values.set(parameter, nearest)}>
+            Use {nearest}
+          </button>
+        )}
         {url && (
           <a class="ck-link" href={url} target="_blank" rel="noopener noreferrer" title={url}>
             {host}
@@ -80,10 +85,21 @@ function MissingItem({ session, item }: { session: Session; item: Missing }) {
   );
 }
 
-/** Say where a node that the server lacks comes from. */
-function describeNode(pack: string): string {
-  if (pack === "comfy-core") return "a node of a newer ComfyUI: update it";
-  return pack ? `a node of ${pack}: install it` : "a node";
+/** Group the names of nodes by what to do about them. */
+function groupNodes(items: readonly Missing[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { kind, name, nearest, pack } of items) {
+    if (kind !== "node") continue;
+    const about = nearest ? `is ${nearest} meant?` : describeNodes(pack);
+    groups.set(about, [...(groups.get(about) ?? []), name]);
+  }
+  return groups;
+}
+
+/** Say what to do about nodes that the server lacks. */
+function describeNodes(pack: string): string {
+  if (pack === "comfy-core") return "of a newer ComfyUI: update it";
+  return pack ? `of ${pack}: install it` : "of an unknown package";
 }
 
 /** Copies a command that downloads the file on the server's machine. */

@@ -69,12 +69,11 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return marker
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Collect garbage after each file, so that what it left open is not blamed on a later one."""
+@pytest.fixture(scope="module", autouse=True)
+def _collect_garbage() -> Iterator[None]:
+    """Collect garbage after each file: what it left open is an error of its last test, and not of a later one."""
     yield
-    if nextitem is None or nextitem.path != item.path:
-        gc.collect()
+    gc.collect()
 
 
 # How a parallel run is divided: what takes longest begins first, and no two browser tests run at once.

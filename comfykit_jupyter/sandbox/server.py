@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import socket
 import sys
 import time
 import uuid
@@ -26,6 +25,7 @@ from comfykit_jupyter.sandbox.guard import is_loopback, make_guard
 from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known_job, list_jobs
 from comfykit_jupyter.sandbox.node import NODES
 from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
+from comfykit_jupyter.sandbox.serving import start_server, stop_server
 from comfykit_jupyter.sandbox.sockets import Sockets
 from comfykit_jupyter.sandbox.validation import build_problem, validate
 
@@ -128,10 +128,8 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            family, _, _, _, address = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0]
-            listener = socket.create_server(address[:2], family=family, backlog=128)
-            self._port = listener.getsockname()[1]
-            await web.SockSite(self._runner, listener).start()
+            self._listener = await start_server(self._runner, self._host, self._port)
+            self._port = self._listener.getsockname()[1]
         except OSError:
             await self._runner.cleanup()
             raise
@@ -141,13 +139,7 @@ class Server:
         """Interrupt the running job, close all connections and stop listening."""
         self._queue.close()
         await asyncio.to_thread(self._executor.join, _STOP_TIMEOUT)
-        connections = list(self._runner.server.connections) if self._runner.server is not None else []
-        transports = [connection.transport for connection in connections]
-        await self._runner.cleanup()
-        for transport in transports:  # a client that reads nothing would keep its connection open
-            if isinstance(transport, asyncio.WriteTransport):
-                transport.abort()
-        await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
+        await stop_server(self._runner, self._listener)
 
     def _build_greeting(self, client_id: str) -> list[tuple[str, Mapping[str, Any]]]:
         status = {**_format_status(self._queue.count_remaining()), "sid": client_id}

@@ -15,25 +15,12 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import web
 
+from comfykit_jupyter.sandbox.serving import start_server, stop_server
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = Callable[[web.Request], "web.StreamResponse | None"]
 
 _LENGTHS = {"content-length", "transfer-encoding", "content-encoding", "connection", "host"}
-
-
-async def stop_server(runner: web.AppRunner) -> None:
-    """Stop a server, and cut its connections: a peer that reads nothing would keep them open."""
-    server = runner.server
-    assert server is not None
-    transports = {handler.transport for handler in server.connections}
-    await runner.cleanup()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:  # one of them may be accepting a connection
-        await asyncio.wait(others, timeout=0.2)
-    for transport in transports | {handler.transport for handler in server.connections}:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
-    await asyncio.sleep(0)  # a transport closes its socket in the loop's next turn
 
 
 class Served:
@@ -88,13 +75,12 @@ class Served:
         app.router.add_route("*", "/{path:.*}", self._handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self._tls)
-        await site.start()
-        self.port = runner.addresses[0][1]
+        listener = await start_server(runner, "127.0.0.1", self.port, self._tls)
+        self.port = listener.getsockname()[1]
         self._started.set_result(None)
         await self._stopping.wait()
         await self.closing()
-        await stop_server(runner)
+        await stop_server(runner, listener)
 
 
 @dataclass(frozen=True)

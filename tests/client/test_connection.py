@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -31,7 +32,7 @@ from tests.ports import find_free_port
 from . import workflows
 from .conftest import Jobs
 from .nodes import PATIENCE, Gate
-from .proxy import Proxy
+from .proxy import Proxy, Served
 
 ROOT = Path(__file__).parents[2]
 
@@ -413,3 +414,21 @@ def test_connection_that_is_being_opened_while_the_kit_is_closed_does_not_stay_o
         return {}
 
     assert loop.call(request()) == 200
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_double_that_stops_closes_the_connection_that_it_is_accepting(turns: int) -> None:
+    """Otherwise the garbage collector finds it later, and pytest blames another test."""
+
+    class Late(Served):
+        async def closing(self) -> None:
+            peer.connect(("127.0.0.1", self.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            raise NotImplementedError
+
+    with socket.socket() as peer, Late():
+        pass
+    gc.collect()

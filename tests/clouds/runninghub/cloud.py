@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import secrets
+import socket
 import threading
 import time
 from collections import deque
@@ -16,7 +17,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.client.proxy import stop_server
+from comfykit_jupyter.sandbox.serving import start_server, stop_server
 
 from .api import Api, read_request
 from .codes import ApiError
@@ -287,8 +288,8 @@ class RunningHub:
             self._started.set_result(None)
             await self._stopping.wait()
             self._errors += await self.server.close()
-            for runner in (api, files):
-                await stop_server(runner)
+            for runner, listener in (api, files):
+                await stop_server(runner, listener)
 
     def _record_errors(self, handler: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -360,13 +361,13 @@ class RunningHub:
         return response
 
 
-async def _start_server(handler: Handler, name: str) -> tuple[web.AppRunner, str]:
+async def _start_server(handler: Handler, name: str) -> tuple[tuple[web.AppRunner, socket.socket], str]:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_route("*", r"/{path:[\s\S]*}", handler)  # file names can contain newlines
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return runner, f"http://{name}:{runner.addresses[0][1]}"
+    listener = await start_server(runner, "127.0.0.1")
+    return (runner, listener), f"http://{name}:{listener.getsockname()[1]}"
 
 
 async def _play(

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from comfykit_jupyter.sandbox.node import MODELS, SaveTarget
 
@@ -124,6 +125,26 @@ class ServerFolders:
         base = resolve_inside(self._models, folder)
         found = (Path(at, name).relative_to(base) for at, _, names in os.walk(base) for name in names)
         return sorted({*MODELS.get(folder, ()), *(path.as_posix() for path in found)})
+
+    def describe_models(self, folder: str) -> list[dict[str, Any]]:
+        """Return name, size and date of the model files in a folder; built-in models have no file.
+
+        Raises:
+            ValueError: The name leads out of the model folders.
+        """
+        base = resolve_inside(self._models, folder)
+        paths = (base / name for name in self.list_models(folder))
+        files = [(path, path.stat()) for path in paths if path.is_file()]
+        return [
+            {
+                "name": path.relative_to(base).as_posix(),
+                "pathIndex": 0,
+                "modified": found.st_mtime,
+                "created": found.st_ctime,
+                "size": found.st_size,
+            }
+            for path, found in files
+        ]
 
     def find_file(self, name: str) -> Path:
         """Return the path for a name such as `sub/cat.png` or `cat.png [output]`; it does not have to exist.

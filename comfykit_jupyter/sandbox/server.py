@@ -168,6 +168,7 @@ class Server:
             web.get("/object_info/{class_type}", self._get_node_info),
             web.get("/models", self._get_models),
             web.get("/models/{folder}", self._get_models_in),
+            web.get("/experiment/models/{folder}", self._get_model_files),
             web.get("/embeddings", self._get_embeddings),
             web.get("/system_stats", self._get_system_stats),
             web.get("/features", self._get_features),
@@ -278,6 +279,12 @@ class Server:
         if folder not in self.folders.list_model_folders():
             return web.Response(status=404)
         return _json_response(self.folders.list_models(folder))
+
+    async def _get_model_files(self, request: web.Request) -> web.Response:
+        folder = request.match_info["folder"]
+        if folder not in self.folders.list_model_folders():
+            return web.Response(status=404)
+        return _json_response(self.folders.describe_models(folder))
 
     async def _get_embeddings(self, _: web.Request) -> web.Response:
         return _json_response([str(PurePath(name).with_suffix("")) for name in self.folders.list_models("embeddings")])

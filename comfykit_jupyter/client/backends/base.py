@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.follower import Follower
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.backends.order import Accepted, Order
     from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.results.media import Media
@@ -250,6 +251,10 @@ class Backend(ABC):
     async def list_models(self, folder: str | None) -> list[str]:  # noqa: ARG002
         """See `ComfyKit.models`."""
         raise ComfyKitError(f"{self.url} does not expose its models")
+
+    async def list_model_files(self, folder: str) -> dict[str, ModelFile]:  # noqa: ARG002
+        """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
+        return {}
 
     async def find_folders(self) -> Folders | None:
         """Return where the server's folders are on its machine; None if it doesn't say."""

@@ -130,8 +130,8 @@ class MissingFinder:
     async def _find_folder(self, class_type: str, field: str, choices: tuple[Any, ...]) -> str | None:
         """Find the folder of `models/` that an input takes its files from: the one that lists the same files."""
         folders = await self._list(None)
-        known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
-        if known is None and field.startswith("clip_name"):
+        known = find_known_folder(class_type, field)
+        if known == "text_encoders":
             known = "text_encoders" if "text_encoders" in folders else "clip"
         if known in folders or not choices:
             return known
@@ -144,6 +144,12 @@ class MissingFinder:
         if folder not in self._listed:
             self._listed[folder] = await self.server.list_models(folder)
         return self._listed[folder]
+
+
+def find_known_folder(class_type: str, field: str) -> str | None:
+    """Return the folder of `models/` that an input takes its files from, if its name says it."""
+    known = _FOLDERS.get(f"{class_type}.{field}") or _FOLDERS.get(field)
+    return "text_encoders" if known is None and field.startswith("clip_name") else known
 
 
 def explain_missing_model(missing: Missing) -> str:

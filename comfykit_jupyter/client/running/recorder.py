@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
@@ -17,7 +19,9 @@ class RunRecorder(Protocol):
     async def record_input(self, run_id: str, needed: Upload, source: LocalFile | RemoteFile) -> None:
         """Keep a file that a run is given, before it is uploaded."""
 
-    async def record_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> str:
+    async def record_sent(
+        self, run_id: str, server: str, workflow: Workflow, binding: Binding, models: Mapping[str, ModelFile]
+    ) -> str:
         """Keep what is going to be posted. Returns only when it is on the disk.
 
         Args:
@@ -25,6 +29,7 @@ class RunRecorder(Protocol):
             server: Address of the server or cloud.
             workflow: The workflow.
             binding: The prompt, with its values and files.
+            models: The size and date of the model files, as far as the server says them.
 
         Returns:
             A warning if it can't be kept, else "".

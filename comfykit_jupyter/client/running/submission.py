@@ -17,6 +17,7 @@ from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, Try
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
+from comfykit_jupyter.client.missing.model_files import find_model_files, find_model_places
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import late
 from comfykit_jupyter.client.senders import build_sender
@@ -229,10 +230,10 @@ class Submission:
         self._sender = build_sender("" if self.call is None else self.call.name)
         order = Order(self._id, workflow, binding, extra, sender=self._sender)
         await self._server.prepare(order, self._note)
-        if self.recorder is not None and (
-            warning := await self.recorder.record_sent(self._id, self._server.url, workflow, binding)
-        ):
-            self._warnings.append(warning)
+        if self.recorder is not None:
+            models = await find_model_files(self._server, find_model_places(binding.prompt))
+            if warning := await self.recorder.record_sent(self._id, self._server.url, workflow, binding, models):
+                self._warnings.append(warning)
         return (await self._post_until_accepted(order)).node_errors
 
     async def _post_until_accepted(self, order: Order) -> Accepted:

@@ -197,7 +197,9 @@ def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
     name = ", ".join(f"{name} {describe_label(label)}" for name, label in sweep.points[index].labels.items())
     star = "★ " if row.star else ""
     source = f"data:image/jpeg;base64,{data}"
-    return f'<img src="{source}" alt="{html.escape(f"{star}{name}"[:200])}">' + (f"<br>{star}" if star else "")
+    marks = [star] if star else []
+    marks += ["another file of this name"] if sweep.find_replaced_models([index]) else []
+    return f'<img src="{source}" alt="{html.escape(f"{star}{name}"[:200])}">' + "".join(f"<br>{each}" for each in marks)
 
 
 def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:

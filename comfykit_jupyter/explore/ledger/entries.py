@@ -218,6 +218,8 @@ class Entries:
         entry.key, entry.name, entry.template, entry.server, entry.label, entry.sweep = texts
         entry.patch = [each for each in get("patch") or () if isinstance(each, list) and len(each) == 3]
         entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
+        if models := get("models"):
+            entry.models = dict(models)
         if files := get("files"):
             entry.files = {str(name): str(value) for name, value in dict(files).items()}
         self._by_key.setdefault(entry.key, {})[entry.id] = None
@@ -238,7 +240,8 @@ class Entries:
         entry.error, entry.kind, entry.node = (_read_text(event, each) for each in ("error", "kind", "node"))
         entry.seconds, entry.waited = _read_number(event, "seconds"), _read_number(event, "waited")
         entry.cached, entry.version = bool(event.get("cached")), _read_text(event, "version")
-        entry.models = dict(event.get("models") or ())
+        if models := event.get("models"):
+            entry.models = dict(models)
         entry.prompt_id = _read_text(event, "prompt_id") or entry.prompt_id
         entry.outputs = [_read_output(each) for each in list(event.get("outputs") or ())[:_MAX_OUTPUTS]]
         for index, digest in hashes.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from comfykit_jupyter.client.backends.model_files import describe_model_files
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
@@ -22,6 +23,7 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_led
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
@@ -81,11 +83,13 @@ class LedgerRecorder:
             return self._ledger.store.add_file(source.content, source.suffix)
         return self._ledger.store.add_bytes(source.content, source.suffix)
 
-    async def record_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> str:
+    async def record_sent(
+        self, run_id: str, server: str, workflow: Workflow, binding: Binding, models: Mapping[str, ModelFile]
+    ) -> str:
         """Keep what is going to be posted; see `RunRecorder`."""
         self._sent.add(run_id)  # before: who cancels the run meanwhile does not stop the thread that writes
         try:
-            await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding)
+            await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding, models)
         except (OSError, ValueError) as error:
             self._sent.discard(run_id)
             reason = getattr(error, "strerror", None) or one_line(str(error))
@@ -96,7 +100,9 @@ class LedgerRecorder:
             return f"this run is not kept: {message}"
         return ""
 
-    def _append_sent(self, run_id: str, server: str, workflow: Workflow, binding: Binding) -> None:
+    def _append_sent(
+        self, run_id: str, server: str, workflow: Workflow, binding: Binding, models: Mapping[str, ModelFile]
+    ) -> None:
         files = self._files.pop(run_id, {})
         template = self._ledger.add_template(workflow.name, workflow.prompt)
         if self._keys is None or self._keys[0] != id(workflow):
@@ -114,6 +120,8 @@ class LedgerRecorder:
         }
         if files:
             line["files"] = {json.dumps(place): value for place, value in files.items()}
+        if models:
+            line["models"] = describe_model_files(models)
         if self._sweep:
             line["sweep"] = self._sweep
         self._ledger.append(line, sync=True)

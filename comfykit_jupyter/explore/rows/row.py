@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.backends.model_files import ModelFile
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
@@ -117,6 +118,12 @@ class Row:
     def key(self) -> str:
         """Equal for two runs that a server would compute alike."""
         return self._entry.key
+
+    @property
+    def models(self) -> dict[str, ModelFile]:
+        """The model files that it used, with their `size` and `modified`, as far as the server says them."""
+        pairs = ((name, ModelFile.parse(value)) for name, value in self._entry.models.items())
+        return {name: file for name, file in pairs if file is not None}
 
     # -- what came out -------------------------------------------------------------------------------------------------
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from comfykit_jupyter.explore.ledger.entries import RunEntry
+from comfykit_jupyter.workflow.errors import one_line
 
 Action = Literal["have", "attach", "fetch", "send", "unknown", "failed", "invalid"]
 """What is done with a point: nothing, as it is there; follow its job; get its files again; send it; nothing, as its job
 in a cloud may still run; nothing, as it failed before; nothing, as its values are wrong."""
-MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".gguf", ".bin", ".onnx")
 MAX_LINES = 10
 MANY_POINTS = 2_000
 LONG = 2 * 3600.0
@@ -49,7 +49,7 @@ class Plan:
         seconds: How long the rest takes; None if nothing like it has run yet.
         basis: How many earlier runs `seconds` is from.
         away: Why the server could not be asked; "" if it could.
-        cost: What the rest costs in a cloud, if that is known.
+        replaced: The points whose model files are others of the same name now, by file.
 
     Example:
         >>> print(Plan(12, [Step("have"), *[Step("send")] * 11], seconds=130, basis=3))
@@ -64,6 +64,7 @@ class Plan:
     seconds: float | None = None
     basis: int = 0
     away: str = ""
+    replaced: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def count(self, *actions: Action) -> int:
         """Return for how many points one of these actions is planned."""
@@ -91,6 +92,10 @@ class Plan:
         if self.seconds is not None:
             facts.append(f"~{format_seconds(self.seconds)} (from {self.basis} earlier run{'s' * (self.basis != 1)})")
         lines = [" · ".join(facts), *self.notes]
+        lines += [
+            f"{one_line(name)}: another file of this name now, retry(stale=True) runs {format_numbers(found)} again"
+            for name, found in self.replaced.items()
+        ]
         if self.away:
             lines.append(f"can't start now: {self.away}")
         lines += format_problems(self.problems)
@@ -147,12 +152,6 @@ def choose_step(
     if found and found[-1].status == "failed":
         return Step("failed", found[-1].id)
     return Step("send", lost=bool(done))
-
-
-def find_models(prompt: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the model files that a prompt names: points with the same ones are run together."""
-    values = (value for node in prompt.values() for value in node["inputs"].values() if isinstance(value, str))
-    return tuple(sorted({value for value in values if value.lower().endswith(MODEL_SUFFIXES)}))
 
 
 def order_points(models: Sequence[tuple[str, ...]], indices: Iterable[int]) -> list[int]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from comfykit_jupyter.client.backends.model_files import ModelFile
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row
@@ -57,6 +58,27 @@ class PointRows:
         """Return why a point failed; "" if it did not."""
         entry = self._ledger.read().runs.get(self._engine.run_ids[index])
         return self._engine.errors.get(index, "") or (entry.error if entry is not None else "")
+
+    def find_replaced_models(self, indices: Iterable[int]) -> dict[str, list[int]]:
+        """Return the points that are done with another model file than the server has now, by its name.
+
+        Args:
+            indices: The points to look at.
+        """
+        prepared, found = self._prepared, dict[str, list[int]]()
+        if not prepared.files:
+            return found
+        runs = self._ledger.read().runs
+        for index in indices:
+            entry = runs.get(self._engine.run_ids[index])
+            if entry is None or self._engine.states[index] != "completed":
+                continue
+            for name, value in entry.models.items():
+                before, now = ModelFile.parse(value), prepared.files.get(name)
+                same_server = entry.server == prepared.server
+                if before is not None and now is not None and before.is_other(now, same_server=same_server):
+                    found.setdefault(name, []).append(index)
+        return found
 
     def __len__(self) -> int:
         return len(self.points)

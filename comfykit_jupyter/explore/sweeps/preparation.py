@@ -14,16 +14,17 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Server
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.local_files import compute_digest
+from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files, find_model_places
 from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number
 from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_line
 from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, build_axes, build_points
-from comfykit_jupyter.explore.sweeps.plan import find_models
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.loras import LOADERS, find_lora, has_loader, set_lora
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.explore.ledger.ledger import Ledger
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
@@ -47,7 +48,9 @@ class Prepared:
         values: What all points share, with the seeds and choices that were drawn.
         keys: The key of each point; "" for one whose values are wrong.
         models: The model files of each point.
+        files: The size and date of these files now, as far as the server says them.
         problems: What is wrong with points, by index.
+        server: The address of the server that was asked.
         away: Why the server could not be asked; "" if it could.
         salt: What was drawn comes from it.
         base: The values as they were given, as JSON.
@@ -67,8 +70,10 @@ class Prepared:
     values: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     models: list[tuple[str, ...]] = field(default_factory=list)
+    files: dict[str, ModelFile] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     away: str = ""
+    server: str = ""
 
     def bind(self, point: Point) -> Binding:
         """Put the values of a point into the workflow.
@@ -161,7 +166,9 @@ class Preparation:
             lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
         )
         notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
-        prepared = Prepared(workflow, definitions, id_, axes, build_points(axes), salt, base, notes, away=away)
+        prepared = Prepared(
+            workflow, definitions, id_, axes, build_points(axes), salt, base, notes, away=away, server=self._server.url
+        )
         for axis in axes:
             if axis.lora:
                 file = prepared.loras[axis.lora] = find_lora(axis.lora, definitions)
@@ -210,6 +217,7 @@ class Preparation:
 
     async def _bind_all(self, prepared: Prepared) -> None:
         keys = KeyMaker(prepared.workflow.prompt)
+        places: set[ModelPlace] = set()
         for point in prepared.points:
             if point.index % _YIELD_EVERY == _YIELD_EVERY - 1:
                 await asyncio.sleep(0)
@@ -218,11 +226,15 @@ class Preparation:
             try:
                 binding = prepared.bind(point)
                 files = {(each.node_id, each.field): await self._describe_file(each) for each in binding.uploads}
-                key, models = keys.compute(binding.prompt, files), find_models(binding.prompt)
+                named = find_model_places(binding.prompt)
+                places.update(named)
+                key, models = keys.compute(binding.prompt, files), tuple(sorted({place.name for place in named}))
             except ComfyKitError as error:
                 prepared.problems[point.index] = one_line(str(error), 500)
             prepared.keys.append(key)
             prepared.models.append(models)
+        if places and not prepared.away:
+            prepared.files = await find_model_files(self._server, places, fresh=True)
 
     async def _describe_file(self, needed: Upload) -> str:
         """Return what stands for a file in a key, and make sure that it can be read.

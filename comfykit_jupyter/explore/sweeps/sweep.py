@@ -146,6 +146,7 @@ class Sweep(PointRows):
             engine.estimate(basis),
             len(engine.seconds[-50:] or basis[-50:]),
             prepared.away,
+            self.find_replaced_models(range(len(self.points))),
         )
 
     def _find_durations(self) -> list[float]:
@@ -262,9 +263,15 @@ class Sweep(PointRows):
         if now:
             loop.call(self._engine.cancel())
 
-    def retry(self) -> Sweep:
-        """Run the failed and cancelled points again, and return at once."""
+    def retry(self, *, stale: bool = False) -> Sweep:
+        """Run the failed and cancelled points again, and return at once.
+
+        Args:
+            stale: Whether to run also the points whose model files are others of the same name now.
+        """
         again = [index for index, state in enumerate(self.states) if state in ("failed", "cancelled")]
+        if stale:
+            again += {index for found in self.plan.replaced.values() for index in found}
         if self.running:
             raise ComfyKitError("retry: the sweep runs; pause() it first, or wait()")
         self._engine.retry(again)

@@ -42,6 +42,7 @@ from comfykit_jupyter.workflow.untrusted_json import parse_json
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.workflow.values.binding import Upload
 
 MAX_ACCEPTED = 10_000
@@ -273,6 +274,10 @@ class ComfyUI(Backend):
     async def list_models(self, folder: str | None) -> list[str]:
         """See `ComfyKit.models`."""
         return await jobs.list_models(self.api, folder)
+
+    async def list_model_files(self, folder: str) -> dict[str, ModelFile]:
+        """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
+        return await folders.list_model_files(self.api, folder)
 
     async def find_folders(self) -> Folders | None:
         """Return where the server's folders are on its machine; None if it doesn't say."""

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.folders import Folders
+from comfykit_jupyter.client.backends.model_files import ModelFile, parse_model_files
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.workflow.untrusted_json import to_list, to_mapping
 
@@ -38,6 +40,17 @@ async def find_folders(server: FolderServer) -> Folders | None:
     arguments = [each for each in to_list(to_mapping(stats.get("system")).get("argv")) if isinstance(each, str)]
     inputs = dict.fromkeys([*_read_arguments(arguments), *_guess_inputs(models.values())])
     return Folders(models, tuple(inputs)[:_MAX_FOLDERS])
+
+
+async def list_model_files(server: FolderServer, folder: str) -> dict[str, ModelFile]:
+    """Return the size and date of the model files in a folder; nothing if the server has no such route."""
+    try:
+        answer = await server.request_json("GET", f"/experiment/models/{quote(folder, safe='')}")
+    except ServerError as error:
+        if error.status is None and not error.sent:
+            raise
+        return {}
+    return parse_model_files(answer)
 
 
 async def _read_models(server: FolderServer, route: str) -> dict[str, tuple[str, ...]]:

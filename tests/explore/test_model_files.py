@@ -62,6 +62,7 @@ def test_single_runs_have_their_models(place: tuple[ComfyKit, dict[str, Any], Pa
 
 
 def test_odd_answers_have_no_files() -> None:
+    odd: Any
     assert parse_model_files([{"name": "a\\b.ckpt", "size": 1, "modified": 2.5, "pathIndex": 0}]) == {
         "a/b.ckpt": ModelFile(1, 2.5)
     }

@@ -1,4 +1,4 @@
-"""Who sent a job: what this package adds to it, to recognize its user, kernel and call after the kernel restarted.
+"""Who sent a job: what this package adds to it, to recognize its user, kernel, call and run later.
 
 Anybody on a server can read its queue, and can send a job in another's name. So a sender is only hashes and a random
 number, and a call that attaches to a job compares its prompt as well.
@@ -36,11 +36,13 @@ class Sender:
         user: A hash of the user's name and machine.
         kernel: The process that sent it; see `kernel`.
         call: A hash of the call in a cell that sent it; "" outside of cells.
+        run: A hash of the ID of the run that sent it, for servers that choose another prompt ID.
     """
 
     user: str
     kernel: str
     call: str = ""
+    run: str = ""
 
     @classmethod
     def parse(cls, extra_data: Any) -> Sender | None:
@@ -48,14 +50,15 @@ class Sender:
         found = extra_data.get(KEY) if isinstance(extra_data, Mapping) else None
         if not isinstance(found, Mapping):
             return None
-        user, of_kernel, call = (found.get(part) for part in ("user", "kernel", "call"))
-        if not (_is_part(user) and _is_part(of_kernel) and (call is None or _is_part(call))):
+        user, of_kernel, *more = (found.get(part) for part in ("user", "kernel", "call", "run"))
+        if not (_is_part(user) and _is_part(of_kernel) and all(part is None or _is_part(part) for part in more)):
             return None
-        return cls(str(user), str(of_kernel), str(call or ""))
+        return cls(str(user), str(of_kernel), *(str(part or "") for part in more))
 
     def to_json(self) -> dict[str, str]:
         """Return it as `parse` reads it, below `KEY`."""
-        return {"user": self.user, "kernel": self.kernel, **({"call": self.call} if self.call else {})}
+        more = {"call": self.call, "run": self.run}
+        return {"user": self.user, "kernel": self.kernel, **{name: part for name, part in more.items() if part}}
 
     @property
     def owner(self) -> str:
@@ -87,9 +90,9 @@ class SentJob:
     run_id: str
 
 
-def build_sender(call: str = "") -> Sender:
+def build_sender(call: str = "", run_id: str = "") -> Sender:
     """Build the sender of a job that this process is about to send."""
-    return Sender(get_user(), kernel, call)
+    return Sender(get_user(), kernel, call, compute_hash(run_id) if run_id else "")
 
 
 @cache

@@ -206,7 +206,7 @@ def test_forged_senders_are_ignored(
 ) -> None:
     first = submit_and_restart(kit, notebook, graph, width=24)
     sender = read_sender(sandbox, first.prompt_id)
-    assert set(sender) == {"user", "kernel", "call"}
+    assert set(sender) == {"user", "kernel", "call", "run"}
     first.cancel()
     other = json.loads(json.dumps(graph))
     other["1"]["inputs"] |= {"width": 24, "color": 7}

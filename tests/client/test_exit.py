@@ -20,11 +20,12 @@ from .proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 PREPARE = """
-import sys, signal
+import sys, signal, time
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.running import registry
 kit = ComfyKit(sys.argv[1])
 """
+WAIT_UNTIL_SENT = "while not run.sent: time.sleep(0.01)"
 
 
 def start(script: str, url: str) -> subprocess.Popen[str]:
@@ -45,15 +46,16 @@ def test_script_that_ends_after_submit_sends_its_runs(sandbox: Sandbox, jobs: Jo
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "then", "message"),
     [
-        ("/object_info/EmptyImage", "run {} of workflow was not sent to {}: the program ended before\n"),
-        ("/prompt", "run {} of workflow may still start: {} has not answered\n"),
+        ("/object_info/EmptyImage", "", "run {} of workflow was not sent to {}: the program ended before\n"),
+        ("/prompt", WAIT_UNTIL_SENT, "run {} of workflow may still start: {} has not answered\n"),
     ],
 )
-def test_script_that_ends_reports_what_was_not_sent(path: str, message: str, proxy: Proxy) -> None:
+def test_script_that_ends_reports_what_was_not_sent(path: str, then: str, message: str, proxy: Proxy) -> None:
     proxy.held[path] = threading.Event()
-    script = start(f"registry.EXIT_PATIENCE = 0.5; print(kit.submit({workflows.picture()!r}).id[:8])", proxy.url)
+    submit = f"run = kit.submit({workflows.picture()!r}); print(run.id[:8])"
+    script = start(f"registry.EXIT_PATIENCE = 0.5; {submit}\n{then}", proxy.url)
     out, err = script.communicate(timeout=30)
     proxy.held[path].set()
     assert err == message.format(out.strip(), proxy.url)

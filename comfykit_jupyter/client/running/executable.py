@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -207,6 +208,11 @@ class ExecutableRun(ObservableRun):
         return self._posted_at is not None
 
     @property
+    def _is_lost(self) -> bool:
+        """Whether the answer to the prompt was lost, and the job has not been seen."""
+        return self._submission is not None and self._submission.is_lost and self._server.accepts_client_ids
+
+    @property
     def _posted_at(self) -> float | None:
         return None if self._submission is None else self._submission.posted_at
 
@@ -227,7 +233,7 @@ class ExecutableRun(ObservableRun):
                 self._warnings.append(f"the job may still run: the server has not confirmed its end ({why})")
                 self._unconfirmed = True
                 submission = self._submission
-                if submission is not None and not submission.is_answered:
+                if submission is not None and (self._is_lost or not submission.is_answered):
                     loop.BackgroundTask(lambda: submission.cancel_when_answered(self._cancel_job)).start()
         if self._state.status in ("completed", "failed"):
             return  # it ended before it could be stopped
@@ -252,9 +258,28 @@ class ExecutableRun(ObservableRun):
         found = self._is_named and await self._server.cancel(self.prompt_id)
         if is_posting and not found and self._submission is not None:
             await self._submission.wait_for_answer()
-            if self._is_named:
-                await self._server.cancel(self.prompt_id)
+            found = self._is_named and await self._server.cancel(self.prompt_id)
+        if not found and await self._find_lost_job():
+            await self._server.cancel(self.prompt_id)
         self._request_check()
+
+    async def _find_lost_job(self) -> bool:
+        """Look for the job whose answer was lost, and return whether it is there."""
+        submission = self._submission
+        if submission is None or not submission.is_lost or (prompt_id := await submission.find_job()) is None:
+            return False
+        if self._recorder is not None:
+            self._recorder.record_accepted(self._record_id, prompt_id)
+        return True
+
+    def _cancel_arrived_job(self) -> None:
+        """Cancel a job that has arrived after its cancellation."""
+
+        async def cancel() -> None:
+            with contextlib.suppress(ServerError):  # the run is followed, and says how it ends
+                await self._cancel_job()
+
+        loop.BackgroundTask(cancel).start()
 
     def _fail(self, error: ComfyKitError, kind: str | None = None) -> None:
         """End the run with an error of this package, before or after it was sent."""
@@ -302,6 +327,23 @@ class ExecutableRun(ObservableRun):
         self._times = read_times(entry)
         super().on_history(entry)
 
+    def on_queue(self, queue: Mapping[str, Any]) -> None:
+        """Apply the server's queue, in which the job may have arrived just now."""
+        super().on_queue(queue)
+        if self._is_lost and self._submission is not None:
+            self._submission.is_lost = False
+            if self._cancelling:
+                self._cancel_arrived_job()
+
+    async def find_job(self) -> bool:
+        """Look for the job under another ID, if the answer to its prompt was lost; return whether it is there."""
+        found = await self._find_lost_job()
+        if found:
+            self._request_check()
+            if self._cancelling:
+                self._cancel_arrived_job()
+        return found
+
     def on_warning(self, line: str) -> None:
         """Add a warning to the result."""
         self._warnings.append(line)
@@ -318,9 +360,10 @@ class ExecutableRun(ObservableRun):
         """End the run if the server does not know the job, unless it may still appear."""
         if self._end_as_reported():
             self._warnings.append(f"outputs may be missing: {self._server.url} has no record of this job")
-        elif self._unanswered is not None and self.waiting and self._state.queue_position is None:  # never seen there
+        elif self._submission is not None and self._is_lost and self.waiting:  # never seen there
             if self._cancelling or late.has_settled(self.changed_at):
-                loop.BackgroundTask(lambda: late.cancel_late_job(self._server, self.prompt_id)).start()
+                find_job = self._submission.find_job
+                loop.BackgroundTask(lambda: late.cancel_late_job(self._server, find_job)).start()
                 if self._cancelling:
                     self._end("cancelled", RunError("cancelled", f"cancelled: {late.LATE}"))
                 else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ServerError
@@ -29,23 +30,27 @@ def has_settled(since: float) -> bool:
     return time.monotonic() - since > SETTLING
 
 
-async def cancel_late_job(server: Backend, prompt_id: str) -> None:
-    """Cancel a job as soon as it arrives, and log a warning; say so, too, if it has run already."""
+async def cancel_late_job(server: Backend, find_job: Callable[[], Awaitable[str | None]]) -> None:
+    """Cancel a job as soon as it arrives, and log a warning; say so, too, if it has run already.
+
+    Args:
+        server: Where it may arrive.
+        find_job: Returns its prompt ID, once it is there.
+    """
     until = time.monotonic() + WATCH
     while time.monotonic() < until:
-        if await _cancel_if_there(server, prompt_id):
+        if await _cancel_if_there(server, find_job):
             return
         await asyncio.sleep(PAUSE)
 
 
-async def _cancel_if_there(server: Backend, prompt_id: str) -> bool:
+async def _cancel_if_there(server: Backend, find_job: Callable[[], Awaitable[str | None]]) -> bool:
     """Look once for a late job, and return whether it has arrived."""
     try:
-        if await server.cancel(prompt_id):
-            logger.warning("%s received the job %s late: it has been cancelled", server.url, prompt_id)
-            return True
-        if await server.has_ended(prompt_id):
-            logger.warning("%s received the job %s late, and ran it: see kit.attach", server.url, prompt_id)
+        prompt_id = await find_job()
+        if prompt_id is not None:
+            outcome = ": it has been cancelled" if await server.cancel(prompt_id) else ", and ran it: see kit.attach"
+            logger.warning("%s received the job %s late%s", server.url, prompt_id, outcome)
             return True
     except ServerError:
         pass  # an absent server is asked again

@@ -77,15 +77,14 @@ class Submission:
         self._lenient = lenient
         self._expand_choices = expand_choices
         self._warnings: list[str] = []
-        self._prompt: Mapping[str, Any] = {}
-        self._name = ""
         self._workflow: Workflow | None = None
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
-        self._sender = build_sender()
+        self._order: Order | None = None
         self._posting: asyncio.Task[Accepted] | None = None
-        self._is_lost = False
+        self.is_lost = False
+        """Whether the answer to the prompt was lost, and its job is not found."""
         self._replied = asyncio.Event()
         self._replied.set()
         self._before: asyncio.Event | None = None
@@ -226,9 +225,8 @@ class Submission:
             with contextlib.suppress(asyncio.TimeoutError, RuntimeError):  # in a forked process nothing sets the event
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
-        self._prompt, self._name = binding.prompt, workflow.name
-        self._sender = build_sender("" if self.call is None else self.call.name)
-        order = Order(self._id, workflow, binding, extra, sender=self._sender)
+        sender = build_sender("" if self.call is None else self.call.name, self._id)
+        order = self._order = Order(self._id, workflow, binding, extra, sender=sender)
         await self._server.prepare(order, self._note)
         if self.recorder is not None:
             models = await find_model_files(self._server, find_model_places(binding.prompt))
@@ -279,14 +277,15 @@ class Submission:
             self.prompt_id = posting.result().prompt_id
             if self.recorder is not None:
                 self.recorder.record_accepted(self._id, self.prompt_id)
-            if not self._server.accepts_client_ids:  # the job can be found again even if this process ends
-                note = (self._server.url, self._id, self.prompt_id, self._prompt, self._name, self._sender)
-                log = partial(job_log.add, *note)
+            order = self._order
+            if order is not None and not self._server.accepts_client_ids:  # it is found again if this process ends
+                job = (self._server.url, order.id, self.prompt_id, order.binding.prompt)
+                log = partial(job_log.add, *job, order.workflow.name, order.sender)
                 asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None
         elif isinstance(error, ServerError):
-            self._is_lost = error.sent
+            self.is_lost = error.sent
         elif isinstance(error, Refused) and error.prompt_id is not None:
             self.prompt_id = error.prompt_id
 
@@ -302,10 +301,22 @@ class Submission:
     async def cancel_when_answered(self, cancel: Callable[[], Awaitable[None]]) -> None:
         """Cancel the job when the server has answered the prompt; if the answer is lost, when the job arrives."""
         await self.wait_for_answer()
+        if self.is_lost and self._server.accepts_client_ids:
+            await late.cancel_late_job(self._server, self.find_job)
+            return
         with contextlib.suppress(ServerError):
             await cancel()
-        if self._is_lost and self.prompt_id is not None:
-            await late.cancel_late_job(self._server, self.prompt_id)
+
+    async def find_job(self) -> str | None:
+        """Return the prompt ID of the job whose answer was lost, once it is there; the server may have chosen it.
+
+        Raises:
+            ServerError: The server can't be reached, or its answers make no sense.
+        """
+        found = None if self._order is None else await self._server.find_sent(self._order)
+        if found is not None:
+            self.prompt_id, self.is_lost = found, False
+        return found
 
     async def wait_for_answer(self) -> None:
         """Wait until the server has answered the prompt, in any way."""

@@ -198,7 +198,7 @@ def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[
         bad.append("false rejection")
     if (kind == "invalid" or result.prompt_id is None) and server_id is not None and kind != "cancelled":
         bad.append("false 'not sent'")
-    if kind == "unknown" and ran and not reported and not may and not weather.chooses_ids:
+    if kind == "unknown" and ran and not reported and not may:
         bad.append("an unknown job ran, and nothing said so")
     if kind == "cancelled" and ran and not reported and not may:
         bad.append("false cancelled")

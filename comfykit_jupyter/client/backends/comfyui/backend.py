@@ -65,6 +65,8 @@ class ComfyUI(Backend):
         self._settings = settings
         self._definitions: dict[str, NodeDefinition | None] = {}
         self._accepted: dict[str, None] = {}
+        self._sought: set[str] = set()
+        self._keeps_ids = False
         self.api = Api(settings, on_new_loop=self._reset)
         self._forgotten: finalize[Any, Any] | None = None
         self._reset()
@@ -217,12 +219,25 @@ class ComfyUI(Backend):
         if not isinstance(prompt_id, str) or not prompt_id or prompt_id in self._accepted:
             message = f"{self.url} is not a ComfyUI server: its answer to a prompt names no new job"
             raise ServerError(message, sent=True)
+        self._keeps_ids = prompt_id == id_  # old servers and some gateways choose the ID themselves
+        self._add_accepted(prompt_id, id_)
+        return Accepted(prompt_id, answer.get("node_errors"))
+
+    def _add_accepted(self, prompt_id: str, id_: str) -> None:
         self._accepted[prompt_id] = None
         if len(self._accepted) > MAX_ACCEPTED:
             del self._accepted[next(iter(self._accepted))]
-        if prompt_id != id_:  # old servers and some gateways choose the ID themselves
+        if prompt_id != id_:
             self.events.rename(id_, prompt_id)
-        return Accepted(prompt_id, answer.get("node_errors"))
+
+    async def find_sent(self, order: Order) -> str | None:
+        """See `Backend.find_sent`. A job with an ID that the server chose has the order's sender and prompt."""
+        again = order.id in self._sought
+        found = await jobs.find_sent(self.api, order, by_sender=not self._keeps_ids, again=again)
+        self._sought.add(order.id)
+        if found is not None:
+            self._add_accepted(found, order.id)
+        return found
 
     async def find_jobs(self, ending: str) -> list[str]:
         """See `ComfyKit.find`."""
@@ -282,10 +297,6 @@ class ComfyUI(Backend):
     async def find_folders(self) -> Folders | None:
         """Return where the server's folders are on its machine; None if it doesn't say."""
         return await folders.find_folders(self.api)
-
-    async def has_ended(self, prompt_id: str) -> bool:
-        """Return whether there is the record of a job."""
-        return await self.api.read_record(prompt_id) is not None
 
     async def cancel(self, prompt_id: str) -> bool:
         """Cancel a queued or running job; never another one. Return whether it was there."""

@@ -162,7 +162,7 @@ class RunPoller:
             raise failure
         elif (entry := await self._api.read_record(run.prompt_id)) is not None:
             run.on_history(entry)
-        elif not run.ended:
+        elif not await run.find_job() and not run.ended:
             run.on_missing()
 
     def _note_failure(self, run: Follower, since: float, error: ServerError) -> float:

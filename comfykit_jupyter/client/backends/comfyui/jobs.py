@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from comfykit_jupyter.client.backends.jobs import Job, build_ended_job, build_queued_job, check_limit
@@ -15,6 +16,14 @@ from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.records import QUEUE_PARTS
 from comfykit_jupyter.workflow.spelling import find_nearest
 
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.order import Order
+
+RECENT = 500
+"""How many of the newest records are searched for a job that has another ID: it may have ended a minute ago."""
+RECENT_AGAIN = 50
+"""The same for a look that follows another one in a second or two."""
+
 
 class JobServer(Protocol):
     """What this module needs of a server."""
@@ -23,6 +32,9 @@ class JobServer(Protocol):
 
     async def read_queue(self, keep: Callable[[str, Any], Any]) -> Mapping[str, Any]:
         """See `Api.read_queue`."""
+
+    async def read_record(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """See `Api.read_record`."""
 
     async def request_members(self, path: str, keep: Callable[[str, Any], Any], **options: Any) -> dict[str, Any]:
         """See `Api.request_members`."""
@@ -44,6 +56,47 @@ async def find_sent_jobs(server: JobServer) -> list[SentJob]:
     queue = await server.read_queue(_read_sent_job)
     running, waiting = ([found for found in queue[part] if found is not None] for part in QUEUE_PARTS)
     return [job for _, job in [*running, *sorted(waiting, key=lambda found: found[0])]]
+
+
+async def find_sent(server: JobServer, order: Order, *, by_sender: bool, again: bool) -> str | None:
+    """Return the prompt ID of the job of an order, whether it waits, runs or has ended; None if it is not there.
+
+    Args:
+        server: The server.
+        order: What was sent.
+        by_sender: Whether the server may have chosen another ID than the order's.
+        again: Whether the last look for it was a moment ago.
+    """
+
+    def match(item: Any) -> str | None:
+        """Return the ID of an item of the queue if it is the job."""
+        if not isinstance(item, list) or len(item) < 2 or not isinstance(item[1], str):
+            return None
+        if item[1] == order.id or (by_sender and _is_sent(item, order)):
+            return item[1]
+        return None
+
+    queue = await server.read_queue(lambda _part, item: match(item))
+    found = [each for part in QUEUE_PARTS for each in queue[part] if each is not None]
+    if found or await server.read_record(order.id) is not None:
+        return found[0] if found else order.id
+    if not by_sender:
+        return None
+
+    def match_record(_id: str, record: Any) -> str | None:
+        return match(record.get("prompt")) if isinstance(record, dict) else None
+
+    records = await server.request_members(
+        "/history", match_record, params={"max_items": RECENT_AGAIN if again else RECENT}
+    )
+    return next((id_ for id_, found in records.items() if found is not None), None)
+
+
+def _is_sent(item: list[Any], order: Order) -> bool:
+    """Return whether an item of the queue has an order's sender, which others can copy, and its prompt."""
+    if len(item) < 4 or Sender.parse(item[3]) != order.sender:
+        return False
+    return bool(item[2] == json.loads(json.dumps(order.binding.prompt)))
 
 
 async def list_history(server: JobServer, most: int) -> list[Job]:

@@ -6,28 +6,42 @@
 
 import type { InitializeProps, RenderProps } from "@anywidget/types";
 import { render as renderComponent } from "preact";
+import { Explorer } from "./explorer/explorer";
+import { ExplorerView } from "./explorer/explorerView";
 import { randomId } from "./session/channel";
-import type { Traits } from "./session/protocol";
+import type { Model, Traits } from "./session/protocol";
 import { Session } from "./session/session";
 import "./style.css";
 import { Widget } from "./widget";
+
+/** Return the state of a model: of a form, a run, or many runs side by side. */
+function createSession(model: Model): Session {
+  return ["sweep", "runs"].includes(model.get("view")) ? new Explorer(model) : new Session(model);
+}
 
 /** Create the state of one model, and return what anywidget calls. */
 export default function createWidget() {
   let session: Session | undefined;
 
   function initialize({ model }: Pick<InitializeProps<Traits>, "model">) {
-    const created = new Session(model);
+    const created = createSession(model);
     session = created;
     return () => created.destroy();
   }
 
   function render({ model, el }: Pick<RenderProps<Traits>, "model" | "el">) {
     // Hosts that never call initialize get a session for each view.
-    const viewSession = session ?? new Session(model);
+    const viewSession = session ?? createSession(model);
     const root = document.createElement("div");
     el.append(root);
-    renderComponent(<Widget session={viewSession} uid={`ck-${randomId()}`} />, root);
+    const uid = `ck-${randomId()}`;
+    const view =
+      viewSession instanceof Explorer ? (
+        <ExplorerView explorer={viewSession} uid={uid} />
+      ) : (
+        <Widget session={viewSession} uid={uid} />
+      );
+    renderComponent(view, root);
     viewSession.announceView();
     viewSession.drafts.restore();
     return () => {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from comfykit_jupyter.client.pool import PooledJob
-from comfykit_jupyter.explore.sweeps.plan import Step, order_points
+from comfykit_jupyter.explore.sweeps.plan import Step, find_rank, order_points
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Engine:
         progress: How far the running ones are.
         paused: Why no point is sent at the moment; "" if points are.
         away: What the sweep waits for; "" for nothing.
+        sparse: Whether every second value of each axis is sent first, and the values between them later.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Engine:
         self.progress: dict[int, Progress] = {}
         self.paused = ""
         self.away = ""
+        self.sparse = False
         self.seconds: list[float] = []
         self._waiting: list[int] = []
         self._running: dict[int, tuple[Worker, str]] = {}
@@ -89,14 +91,19 @@ class Engine:
         self._alone = asyncio.Lock()
         self._twins: dict[str, list[int]] = {}
 
-    async def drive(self) -> None:
-        """Run all points that wait, until none is left or the sweep is paused."""
+    async def drive(self, only: Collection[int] = ()) -> None:
+        """Run all points that wait, until none is left or the sweep is paused.
+
+        Args:
+            only: The points to run; all if there are none.
+        """
         self.paused = ""
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
-        todo = [index for index, state in enumerate(self.states) if state == "waiting"]
+        todo = [index for index, state in enumerate(self.states) if state == "waiting" and (not only or index in only)]
         self._waiting = order_points(self._prepared.models, self._drop_twins(todo))
-        followed = [index for index in self._waiting if self._steps[index].action != "send"]
-        self._waiting = followed + [index for index in self._waiting if self._steps[index].action == "send"]
+        if self.sparse:
+            self._waiting.sort(key=lambda index: find_rank(self._prepared.points[index].position))
+        self._waiting.sort(key=lambda index: self._steps[index].action == "send")  # those that are followed first
         pulls = [self._pull(worker) for worker in self._workers for _ in range(worker.depth)]
         try:
             await asyncio.gather(*pulls)
@@ -123,6 +130,16 @@ class Engine:
     async def cancel(self) -> None:
         """Cancel the points that run, and nobody else's."""
         await asyncio.gather(*(worker.cancel(run_id) for worker, run_id in list(self._running.values())))
+
+    def is_lost(self, index: int) -> bool:
+        """Return whether a point was done before, and its files are gone."""
+        return self.states[index] == "waiting" and self._steps[index].lost
+
+    def enqueue(self, indices: Iterable[int]) -> None:
+        """Run points again as the next ones, while others run."""
+        again = [index for index in indices if self.states[index] != "running" and index not in self._waiting]
+        self.retry(again)
+        self._waiting[:0] = again
 
     def retry(self, indices: Sequence[int]) -> None:
         """Let points wait again that have ended."""
@@ -185,6 +202,8 @@ class Engine:
             self.progress[index] = progress
             if self.states[index] == "waiting":
                 self._set(index, "running")
+            else:
+                self._on_change(index)
 
     def _settle(self, worker: Worker, index: int, run_id: str, result: ExecuteResult) -> None:
         kind = result.error.kind if result.error is not None else ""

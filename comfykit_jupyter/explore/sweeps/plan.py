@@ -163,6 +163,15 @@ def order_points(models: Sequence[tuple[str, ...]], indices: Iterable[int]) -> l
     return sorted(listed, key=lambda index: (first[models[index]], index))
 
 
+def find_rank(position: Sequence[int]) -> int:
+    """Return in which pass a point is sent if every second value of each axis is sent first; the passes are 0 to 3.
+
+    >>> [find_rank((place,)) for place in range(9)]
+    [0, 3, 2, 3, 1, 3, 2, 3, 0]
+    """
+    return max(next((3 - bits for bits in (3, 2, 1) if place % (1 << bits) == 0), 3) for place in position)
+
+
 def count_models(models: Iterable[tuple[str, ...]]) -> dict[str, int]:
     """Return by how many points each model file is used."""
     return dict(Counter(name for names in models for name in names))

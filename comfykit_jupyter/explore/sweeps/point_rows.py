@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.explore.sweeps.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.workflow.progress.progress import Progress
 
 
 class PointRows:
@@ -53,6 +54,51 @@ class PointRows:
     def get_run_id(self, index: int) -> str:
         """Return the ID of a point's run; "" if it has none yet."""
         return self._engine.run_ids[index]
+
+    def get_state(self, index: int) -> State:
+        """Return the state of a point."""
+        return self._engine.states[index]
+
+    def is_lost(self, index: int) -> bool:
+        """Return whether a point was done before, and its files are gone: it is sent again."""
+        return self._engine.is_lost(index)
+
+    def get_progress(self, index: int) -> Progress | None:
+        """Return how far a running point is; None if it does not run."""
+        return self._engine.progress.get(index)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The folder of its runs."""
+        return self._ledger
+
+    @property
+    def away(self) -> str:
+        """What it waits for, such as a server that does not answer; "" for nothing."""
+        return self._engine.away or self._prepared.away
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values that all points share, with those of the workflow that were drawn."""
+        return dict(self._prepared.values)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether every second value of each axis is sent first, and the values between them later. Can be set."""
+        return self._engine.sparse
+
+    @sparse.setter
+    def sparse(self, value: bool) -> None:
+        self._engine.sparse = bool(value)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing before it starts."""
+        return [*self._prepared.notes]
+
+    def get_problem(self, index: int) -> str:
+        """Return what is wrong with the values of a point; "" for nothing."""
+        return self._prepared.problems.get(index, "")
 
     def get_error(self, index: int) -> str:
         """Return why a point failed; "" if it did not."""

@@ -133,7 +133,8 @@ class Preparation:
         self._source = source
         self._server = server
         self._base = dict(base)
-        self._over = over
+        self.over = over
+        """The axes, as they were given."""
         self._find_salt = find_salt
         self._name = name
         self._digests: dict[Any, str] = {}
@@ -161,7 +162,7 @@ class Preparation:
         id_ = compute_hash([*parts, self._kind] if self._kind else parts)[:32]
         salt = self._find_salt(id_)
         axes = build_axes(
-            self._over,
+            self.over,
             lambda name: self._find_text(workflow, definitions, name),
             lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
         )
@@ -179,15 +180,15 @@ class Preparation:
         return prepared
 
     def _varies_loras(self) -> bool:
-        given = self._over.values() if isinstance(self._over, Mapping) else ()
+        given = self.over.values() if isinstance(self.over, Mapping) else ()
         return any(isinstance(each, Lora) for each in given)
 
     def _check_names(self, workflow: Workflow, definitions: Definitions) -> None:
         """Refuse names that the workflow lacks, and those that are both an axis and a value."""
-        names = list(self._over) if isinstance(self._over, Mapping) else []
+        names = list(self.over) if isinstance(self.over, Mapping) else []
         if both := [name for name in names if name in self._base]:
             raise ComfyKitError(f"{one_line(str(both[0]))} is an axis and a value: leave one of them out")
-        mine = [name for name in names if not isinstance(self._over[name], Lora)]
+        mine = [name for name in names if not isinstance(self.over[name], Lora)]
         unknown = workflow.find_unknown([*self._base, *mine], definitions)
         if unknown:
             raise ParameterError(list(unknown.values()))

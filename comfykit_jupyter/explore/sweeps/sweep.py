@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
@@ -16,10 +16,10 @@ from comfykit_jupyter.explore.ledger.journal import format_now
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.sweeps.edits import EditableAxes
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
-from comfykit_jupyter.explore.sweeps.point_rows import PointRows
 from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared, describe_axis
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -30,9 +30,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 OnDone = Callable[[Row], object]
+OnChange = Callable[[int], None]
+"""Called with the index of a point that has changed, `OTHER` or `RELOADED`."""
+OTHER = -1
+"""What has changed is not a point: the sweep was paused, or waits for a server."""
+RELOADED = -2
+"""All points are new."""
 
 
-class Sweep(PointRows):
+class Sweep(EditableAxes):
     """Many runs of one workflow that differ in a few values. Nothing is sent before `start`.
 
     Made again by the same cell, also in a new kernel, it has the points that are done, follows those that still run,
@@ -59,6 +65,7 @@ class Sweep(PointRows):
         self._lock = threading.RLock()
         self._job: loop.BackgroundTask[None] | None = None
         self._callbacks: list[OnDone] = []
+        self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
         self._notified: set[int] = set()
         self._load()
@@ -73,6 +80,7 @@ class Sweep(PointRows):
         self._engine = Engine(
             self._prepared, self._find_steps(), [worker], self._recorder, self._make_worker, self._on_change
         )
+        self._on_change(RELOADED)
 
     def _make_worker(self, server: str) -> KitWorker:
         return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
@@ -166,7 +174,7 @@ class Sweep(PointRows):
         ]
         if left := counts.get("waiting", 0) + counts.get("running", 0):
             facts.append(f"{left:,} left")
-            seconds = self._engine.estimate(self._find_durations())
+            seconds = self.estimate()
             facts += [f"~{format_seconds(seconds)}"] if seconds is not None else []
         facts += [f"paused: {self.paused}"] if self.paused else []
         facts += [f"waiting: {self._engine.away}"] if self._engine.away else []
@@ -183,9 +191,23 @@ class Sweep(PointRows):
         return self._job is not None and not self._job.outcome.done()
 
     @property
+    def server(self) -> str:
+        """The address of its server."""
+        return self._kit.comfyui_url
+
+    def estimate(self) -> float | None:
+        """Return the seconds that the rest will take; None if nothing like it has run yet."""
+        return self._engine.estimate(self._find_durations())
+
+    @property
     def base(self) -> dict[str, Any]:
         """The values that all points share."""
         return dict(self._prepared.base)
+
+    def _ipython_display_(self) -> None:
+        from comfykit_jupyter.notebook.explorer.display import show_sweep
+
+        show_sweep(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.explore.exports.grid import build_grid
@@ -222,10 +244,13 @@ class Sweep(PointRows):
             if plan.is_large and not sure:
                 took = f", ~{format_seconds(plan.seconds)}" if plan.seconds is not None else ""
                 raise ComfyKitError(f"{plan.count('send'):,} points{took}: start(sure=True) runs them")
-            self._record()
-            self._job = loop.BackgroundTask(self._engine.drive)
-            self._job.start()
+            self._begin()
         return self
+
+    def _begin(self, only: Collection[int] = ()) -> None:
+        self._record()
+        self._job = loop.BackgroundTask(lambda: self._engine.drive(only))
+        self._job.start()
 
     def _record(self, **changes: Any) -> None:
         prepared = self._prepared
@@ -276,6 +301,28 @@ class Sweep(PointRows):
             raise ComfyKitError("retry: the sweep runs; pause() it first, or wait()")
         self._engine.retry(again)
         return self.start(sure=True, skip_invalid=True)
+
+    def rerun(self, *indices: int) -> Sweep:
+        """Run some points again, whatever came out before, and return at once. Other points are left as they are.
+
+        Args:
+            indices: The numbers of the points, from 0.
+
+        Raises:
+            ComfyKitError: The values of one are wrong.
+            IndexError: There is no such point.
+        """
+        wanted = [self.points[index].index for index in indices]
+        for index in wanted:
+            if index in self._prepared.problems:
+                raise ComfyKitError(f"point {index} is wrong: {self._prepared.problems[index]}")
+        with self._lock:
+            if self.running:
+                self._call_soon(lambda: self._engine.enqueue(wanted))
+            elif wanted:
+                self._engine.retry(wanted)
+                self._begin(wanted)
+        return self
 
     def restart(self, *, sure: bool = False) -> Sweep:
         """Run all points anew, with new seeds where they are drawn. Earlier runs stay in `kit.runs`.
@@ -357,9 +404,23 @@ class Sweep(PointRows):
         """
         self._callbacks.append(function)
 
+    def watch(self, function: OnChange) -> Callable[[], None]:
+        """Call a function after each change of a point or of the sweep. It must not block.
+
+        Args:
+            function: Called on the background loop's thread with the index of the point, `OTHER` or `RELOADED`.
+
+        Returns:
+            A function that ends this.
+        """
+        self._watchers.append(function)
+        return lambda: self._watchers.remove(function) if function in self._watchers else None
+
     def _on_change(self, index: int) -> None:
         with self._changed:
             self._changed.notify_all()
+        for watcher in list(self._watchers):
+            watcher(index)
         if index >= 0 and self._engine.states[index] == "completed" and index not in self._notified:
             self._notified.add(index)
             for function in self._callbacks:

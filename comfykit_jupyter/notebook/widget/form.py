@@ -12,9 +12,10 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
+from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
-from comfykit_jupyter.notebook.widget.view import Reply, RunView
+from comfykit_jupyter.notebook.widget.view import RunView
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 from comfykit_jupyter.workflow.nodes import RANDOM

@@ -13,9 +13,9 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.loop import BackgroundTask
 from comfykit_jupyter.client.missing.download import SUFFIXES, DownloadState
+from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.form import FormView
 from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.view import Reply
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:

@@ -1,25 +1,18 @@
-"""Show runs in the page, and handle the page's messages: the widget without its form.
-
-Traits go to the page, messages come from it. A message arrives on a thread of the kernel that must not wait, so it is
-passed on at once: to the writer, which keeps changes in order, or to a worker thread if it takes time.
-"""
+"""Show runs in the page, and handle the page's messages: the widget without its form."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import anywidget
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.notebook.page_widget import PageWidget, Reply
 from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
 from comfykit_jupyter.notebook.widget.node_times import list_node_times
 from comfykit_jupyter.notebook.widget.stage import Stage
@@ -30,24 +23,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
 
-logger = logging.getLogger(__name__)
-
 ID_LENGTH = 40
 """Characters of the id of a page."""
-
-_STATIC = Path(__file__).parents[1] / "static"
-if not (_STATIC / "widget.js").is_file():
-    raise ImportError(
-        "the widget's JavaScript is not built: run `npm install && npm run build` in the folder js/, "
-        "or install comfykit-jupyter from its wheel"
-    )
-
-Reply = tuple[dict[str, Any], Sequence[Any]]
-"""The content of an answer to the page, and its buffers."""
-Handler = Callable[[dict[str, Any], Sequence[Any]], Reply]
-"""Handles a message of the page: its content, and its buffers."""
-Schedule = Callable[[Callable[[], None]], object]
-"""Runs a handler in another thread."""
 
 
 class LatestResult(traitlets.Any):
@@ -59,7 +36,7 @@ class LatestResult(traitlets.Any):
         return obj.stage.latest
 
 
-class RunView(anywidget.AnyWidget):
+class RunView(PageWidget):
     """Progress, previews, Cancel and outputs of runs. `FormView` adds the form of a workflow.
 
     Attributes:
@@ -82,12 +59,6 @@ class RunView(anywidget.AnyWidget):
         handlers: What handles each kind of message from the page, and on which thread.
     """
 
-    # These are texts: given paths, anywidget would keep every widget alive, to update it when the files change.
-    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
-
-    view = traitlets.Unicode("run").tag(sync=True)
-    title = traitlets.Unicode("").tag(sync=True)
     server = traitlets.Dict().tag(sync=True)
     fields: Any = traitlets.List().tag(sync=True)
     values: Any = traitlets.Dict().tag(sync=True)
@@ -103,9 +74,8 @@ class RunView(anywidget.AnyWidget):
     result: Any = LatestResult()
 
     def __init__(self, **traits: Any) -> None:
-        self.lock = threading.RLock()
         self.stage = Stage(self)
-        self.handlers: dict[str, tuple[Schedule, Handler]] = {
+        self.handlers = {
             "hello": (writer.post, self._on_hello),
             "ping": (writer.post, lambda _content, _buffers: ({}, ())),
             "cancel": (writer.post, self._on_cancel),
@@ -118,17 +88,9 @@ class RunView(anywidget.AnyWidget):
         self._address: dict[str, str] = {}
         """What the page shows of the server beside the trait: its address, and a message."""
         super().__init__(**traits)
-        _receive_during_cells(self.comm)
-        self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}: {self.status}>"
-
-    def close(self) -> None:
-        """Remove the widget from the page, with the layout that every widget has."""
-        layout = self.layout
-        super().close()
-        layout.close()
 
     def show(self, run: Run) -> None:
         """Show a run, after the runs shown before."""
@@ -157,34 +119,10 @@ class RunView(anywidget.AnyWidget):
     def on_run_ended(self, result: ExecuteResult) -> None:
         """Handle the end of a run. Called on the writer's thread."""
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Ignore traits that a page sets: a page sends messages, which are checked."""
-
-    def _on_message(self, _widget: object, content: Any, buffers: Sequence[Any]) -> None:
-        kind = content.get("kind") if isinstance(content, dict) else None
-        if kind == "painted":
+    def _on_message(self, widget: object, content: Any, buffers: Sequence[Any]) -> None:
+        if isinstance(content, dict) and content.get("kind") == "painted":
             writer.post(partial(self._on_painted, content))
-        if not isinstance(kind, str) or kind not in self.handlers:
-            return
-        schedule, handler = self.handlers[kind]
-        schedule(partial(self._answer, handler, content, buffers))
-
-    def _answer(self, handler: Handler, content: dict[str, Any], buffers: Sequence[Any]) -> None:
-        answer: dict[str, Any] = {"kind": "answer", "id": content.get("id")}
-        parts: Sequence[Any] = ()
-        try:
-            reply, parts = handler(content, buffers)
-            answer = {**reply, **answer}
-        except ComfyKitError as error:
-            answer["error"] = strip_folders(str(error))
-        except OSError as error:
-            answer["error"] = f"cannot read or write the file: {error.strerror or type(error).__name__}"
-        except (KeyError, TypeError, ValueError) as error:
-            answer["error"] = f"invalid message {content['kind']!r}: {strip_folders(str(error))}"
-        except Exception as error:
-            logger.exception("handling a message of the page failed")
-            answer["error"] = f"{type(error).__name__}: see the kernel's log"
-        self.send(answer, list(parts))
+        super()._on_message(widget, content, buffers)
 
     def set_server(self, url: str, state: str, message: str = "", version: str | None = None) -> None:
         """Show a server in the title line.
@@ -266,13 +204,3 @@ class RunView(anywidget.AnyWidget):
         if result is None or not key.isdecimal() or int(key) >= len(result.media):
             raise ComfyKitError("this output is no longer available: run the cell again")
         return result.media[int(key)]
-
-
-def _receive_during_cells(comm: Any) -> None:
-    """Handle messages of the page while a cell runs.
-
-    Ipykernel 7.4 sends a message to the shell that was busy when the comm was last written to. That is the main shell,
-    where the message waits for the cell to end. Its own default is the shell that the page has asked for.
-    """
-    if hasattr(type(comm), "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, default: default  # noqa: SLF001 - there is no public way

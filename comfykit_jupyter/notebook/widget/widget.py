@@ -15,6 +15,7 @@ from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
+from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
 from comfykit_jupyter.notebook.widget.media import run_in_background
@@ -23,7 +24,6 @@ from comfykit_jupyter.notebook.widget.parameters import FormParameters
 from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage import is_known
-from comfykit_jupyter.notebook.widget.view import Reply
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 

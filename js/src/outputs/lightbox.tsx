@@ -1,6 +1,6 @@
 /** The lightbox: one output in full size, or two compared, with their details. Arrow keys go through all outputs. */
 
-import type { RefObject } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { copyImage } from "../clipboard";
 import { formatPercent } from "../format";
@@ -24,6 +24,16 @@ export interface Opened {
 export interface LightboxProps {
   session: Session;
   opened: Opened;
+  /** Which output it is, where the session has only some of them. */
+  place?: string;
+  /** Whether the image is at true pixels first. */
+  zoomed?: boolean;
+  /** More keys than the lightbox has, with what they do. */
+  keys?: readonly [string, string][];
+  /** What stands at the end of the name. */
+  marks?: ComponentChildren;
+  /** Handle one of the other keys; return whether it was one. */
+  onKey?(event: KeyboardEvent): boolean;
   onShow(opened: Opened): void;
   onClose(): void;
 }
@@ -35,7 +45,7 @@ const ZOOM_OUT = 0.8;
 /** Outputs that a page key goes past. */
 const PAGE = 10;
 
-// The keys s, x, and 0 to 5 stay free.
+// The keys s, x, u and 0 to 5 are an explorer's.
 const SHORTCUTS: readonly [string, string][] = [
   ["← →", "previous, next"],
   ["Home End", "first, last"],
@@ -53,7 +63,8 @@ const SHORTCUTS: readonly [string, string][] = [
 ];
 
 /** The lightbox, as a modal dialog. */
-export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
+export function Lightbox(props: LightboxProps) {
+  const { session, opened, onShow, onClose } = props;
   const dialog = useRef<HTMLDialogElement>(null);
   const [panel, setPanel] = useState<PanelKind | null>(opened.info ? "info" : null);
   const [pinned, setPinned] = useState<Opened | null>(null);
@@ -64,7 +75,8 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   const pinnedIndex = findOutput(outputs, pinned);
   const current = outputs[index];
   const other = pinnedIndex === index ? undefined : outputs[pinnedIndex];
-  const place = usePlace(outputs.length, index);
+  const ownPlace = usePlace(outputs.length, index);
+  const place = props.place ?? ownPlace;
   const moveTo = (to: number) => {
     const next = outputs[Math.min(Math.max(to, 0), outputs.length - 1)];
     if (!next) return;
@@ -75,6 +87,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
   // The view is kept while outputs are compared, whichever they are.
   const zoom = useZoom(other ? "compare" : `${opened.run}/${opened.key}`, move);
   useDialog(dialog, current !== undefined, onClose);
+  useTruePixels(dialog, props.zoomed === true, zoom.toggle);
   if (!current) return null;
 
   const togglePanel = (kind: PanelKind) => setPanel(panel === kind ? null : kind);
@@ -117,9 +130,9 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
       return;
     }
     const action = isUsedByElement(event, dialog.current) ? undefined : shortcuts[event.key];
-    if (!action) return;
+    if (action) action();
+    else if (!props.onKey?.(event)) return;
     event.preventDefault();
-    action();
   };
   const { item } = current;
   const shown = other ? [other, current] : [current];
@@ -140,6 +153,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
         <Head
           {...{ session, current, place, panel, slider, togglePanel, togglePin, toggleSlider, onClose }}
           dialog={dialog}
+          marks={props.marks}
           view={zoom.transform}
           comparing={pinned === null ? "no" : other ? "yes" : "waits"}
           onCopy={copy}
@@ -165,7 +179,7 @@ export function Lightbox({ session, opened, onShow, onClose }: LightboxProps) {
             disabled={index === outputs.length - 1}
             onClick={() => move(1)}
           />
-          {panel && <Panel session={session} kind={panel} shown={shown} />}
+          {panel && <Panel session={session} kind={panel} shown={shown} keys={[...SHORTCUTS, ...(props.keys ?? [])]} />}
         </div>
         {outputs.length > 1 && <Filmstrip session={session} outputs={outputs} index={index} onShow={moveTo} />}
       </div>
@@ -182,6 +196,7 @@ interface HeadProps {
   comparing: "no" | "waits" | "yes";
   slider: boolean;
   dialog: RefObject<HTMLDialogElement | null>;
+  marks: ComponentChildren;
   /** The transform of the image. */
   view: string;
   togglePanel(kind: PanelKind): void;
@@ -201,6 +216,7 @@ function Head(props: HeadProps) {
         {item.name} <span class="ck-muted">{place}</span>
         <ZoomLabel dialog={dialog} view={view} />
       </span>
+      {props.marks}
       <Actions
         key={getOutputKey(run, item)}
         session={session}
@@ -258,16 +274,17 @@ interface PanelProps {
   session: Session;
   kind: PanelKind;
   shown: readonly RunOutput[];
+  keys: readonly [string, string][];
 }
 
 /** The details of what is shown, or the keyboard shortcuts. */
-function Panel({ session, kind, shown }: PanelProps) {
+function Panel({ session, kind, shown, keys }: PanelProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also by keyboard
     <aside class="ck-panel" aria-label={kind === "keys" ? "Keyboard shortcuts" : "Details"} tabIndex={0}>
       {kind === "keys" && (
         <dl>
-          <Rows rows={SHORTCUTS} />
+          <Rows rows={keys} />
         </dl>
       )}
       {kind === "info" &&
@@ -336,6 +353,18 @@ function useDialog(dialog: RefObject<HTMLDialogElement | null>, hasOutput: boole
     // Closing returns the focus to where it was before.
     return () => element?.close();
   }, [hasOutput]);
+}
+
+/** Begin with the image at true pixels, once its size is known. */
+function useTruePixels(dialog: RefObject<HTMLElement | null>, zoomed: boolean, toggle: (factor: number) => void): void {
+  const isDone = useRef(!zoomed);
+  useLayoutEffect(() => {
+    if (isDone.current) return;
+    const factor = measureZoom(dialog.current);
+    if (factor === 1) return;
+    isDone.current = true;
+    toggle(factor);
+  });
 }
 
 /** Return whether the focused element uses a key itself: a button Space, the slider arrows, a select both. */

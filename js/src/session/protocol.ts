@@ -170,7 +170,7 @@ export interface Missing {
 
 /** The traits. The kernel writes them; the page only reads them. */
 export interface Traits {
-  view: "form" | "run";
+  view: "form" | "run" | "sweep" | "runs";
   title: string;
   server: Partial<Server>;
   fields: Field[];

@@ -112,9 +112,9 @@ export class Session {
       (frame) => (this.#views.size === 0 || this.#isInSight ? this.channel.send("painted", frame) : undefined),
     );
     this.#promptId = this.get("progress").prompt_id;
-    this.#listen("msg:custom", (content, buffers) => this.#handleMessage(content, buffers));
-    for (const trait of TRAITS) this.#listen(`change:${trait}`, () => this.#handleTraitChange(trait));
-    for (const event of ["comm_live_update", "comm:close", "destroy"]) this.#listen(event, () => this.#markUncertain());
+    this.listen("msg:custom", (content, buffers) => this.#handleMessage(content, buffers));
+    for (const trait of TRAITS) this.listen(`change:${trait}`, () => this.#handleTraitChange(trait));
+    for (const event of ["comm_live_update", "comm:close", "destroy"]) this.listen(event, () => this.#markUncertain());
     this.#cleanups.push(
       this.#host.onRename(() => this.drafts.move()),
       this.#host.onKernelChange((isThere) => {
@@ -308,7 +308,8 @@ export class Session {
     this.#subscribers.clear();
   }
 
-  #listen(event: string, callback: (...args: never[]) => void): void {
+  /** Listen to the model until the session is destroyed. */
+  protected listen(event: string, callback: (...args: never[]) => void): void {
     const { on, off } = this.#model as unknown as Record<"on" | "off", (event: string, callback: unknown) => void>;
     on.call(this.#model, event, callback);
     this.#cleanups.push(() => off.call(this.#model, event, callback));

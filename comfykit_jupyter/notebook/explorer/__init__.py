@@ -1,0 +1,1 @@
+"""The explorer: many runs side by side, live, in the page."""

@@ -1,0 +1,126 @@
+"""Show a sweep in a cell: its live grid, and below it the static grid that stays, which the page hides meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from comfykit_jupyter.explore.sweeps.sweep import OTHER
+from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput
+from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.writer import writer
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
+
+MARKS_SECONDS = 2.0
+"""Seconds between two refreshes of the static grid while marks are set."""
+
+
+def show_sweep(sweep: Sweep) -> None:
+    """Display a sweep in the running cell; without a notebook, print it."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if getattr(shell, "kernel", None) is None:
+        print(sweep._repr_mimebundle_()["text/plain"])
+        return
+    get_sweep_output(sweep).show()
+
+
+class SweepOutput:
+    """What a sweep shows in cells. All cells that show it share one widget.
+
+    Args:
+        sweep: The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
+
+        self._sweep = sweep
+        self.explorer: SweepExplorer = SweepExplorer(sweep)
+        self.explorer.on_marked = self._offer_refresh
+        self._static = CellOutput()
+        self._lock = threading.Lock()
+        self._refreshing: Future[None] | None = None
+        self._was_running = False
+        sweep.watch(self._on_change)
+        _after_cells(self)
+
+    def show(self) -> None:
+        """Display the live grid and the static one in the running cell."""
+        from IPython.display import display
+
+        bundle = self.explorer._repr_mimebundle_()
+        if bundle is not None:
+            data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+            display({**data, "text/plain": ""}, metadata=metadata, raw=True)
+        self._static.show(self._build_bundle())
+        writer.post(self.explorer.send_all)
+
+    def settle(self) -> None:
+        """Show marks that the cell has set, and wait until the static grid is up to date."""
+        self.explorer.follow_marks()
+        if self._refreshing is not None:
+            wait([self._refreshing], REFRESH_TIMEOUT)
+
+    def _on_change(self, index: int) -> None:
+        if index == OTHER:
+            writer.offer((self, "end"), self._refresh_at_end, 0.2)
+
+    def _refresh_at_end(self) -> None:
+        if not self._sweep.running:
+            self._refreshing = run_in_background(self._refresh)
+
+    def _offer_refresh(self) -> None:
+        writer.offer((self, "marks"), self._refresh_at_end, MARKS_SECONDS)
+
+    def _refresh(self) -> None:
+        with self._lock:  # so that an older grid never replaces a newer one
+            self._static.replace(self._build_bundle())
+
+    def _build_bundle(self) -> dict[str, Any]:
+        bundle = self._sweep._repr_mimebundle_()
+        html = bundle.get("text/html") or f"<pre>{_escape(bundle['text/plain'])}</pre>"
+        return {**bundle, "text/html": f'<div class="ck-static">{html}</div>'}
+
+
+def _escape(text: str) -> str:
+    import html
+
+    return html.escape(text)
+
+
+_outputs: WeakKeyDictionary[Sweep, SweepOutput] = WeakKeyDictionary()
+
+
+def get_sweep_output(sweep: Sweep) -> SweepOutput:
+    """Return what a sweep shows in cells."""
+    found = _outputs.get(sweep)
+    if found is None:
+        found = _outputs[sweep] = SweepOutput(sweep)
+    return found
+
+
+def _after_cells(output: SweepOutput) -> None:
+    """Let each cell end when its output is up to date."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+    reference = weakref.ref(output)
+
+    def settle(_: object) -> None:
+        found = reference()
+        if found is None:
+            shell.events.unregister("post_run_cell", settle)
+        else:
+            found.settle()
+
+    shell.events.register("post_run_cell", settle)

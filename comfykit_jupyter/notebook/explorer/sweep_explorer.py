@@ -1,0 +1,218 @@
+"""`SweepExplorer`: the grid of a sweep, live: its points, how far it is, and what its header does."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.wording import hide_address
+from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
+from comfykit_jupyter.explore.sweeps.preparation import describe_label
+from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
+from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
+from comfykit_jupyter.notebook.explorer.explorer import Explorer
+from comfykit_jupyter.notebook.explorer.point_previews import PointPreviews
+from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.writer import writer
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.explore.sweeps.axes import Axis
+
+PROGRESS_SECONDS = 0.2
+"""Seconds between two messages about running points."""
+ESTIMATE_SECONDS = 1.0
+"""Seconds for which an estimate is good."""
+DEFAULT_RATIO = 1.0
+NOTES = 5
+"""Lines of the plan that the header shows."""
+
+
+class SweepExplorer(Explorer):
+    """The grid of a sweep.
+
+    Args:
+        sweep: The sweep.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self._estimate: tuple[float, float | None] = (float("-inf"), None)
+        self._previews = PointPreviews(self.send)
+        super().__init__(sweep.ledger, title=sweep.name)
+        self.handlers |= {
+            "start": (run_in_background, self._on_start),
+            "pause": (run_in_background, self._on_pause),
+            "stop": (run_in_background, self._on_stop),
+            "retry": (run_in_background, self._on_retry),
+            "rerun": (run_in_background, self._on_rerun),
+            "look": (writer.post, self._on_look),
+        }
+        self._sight: list[int] = []
+        """The points that a page shows."""
+        self.load()
+        self._stop_watching = sweep.watch(self._on_change)
+
+    def __repr__(self) -> str:
+        return f"<SweepExplorer {self.title}: {self.sweep.summary}>"
+
+    def close(self) -> None:
+        """Remove the grid from the page. The sweep continues."""
+        self._stop_watching()
+        self._previews.follow({})
+        super().close()
+
+    # -- what it shows -------------------------------------------------------------------------------------------------
+
+    def get_run_id(self, index: int) -> str:
+        """Return the ID of a point's run; "" if it has none yet."""
+        return self.sweep.get_run_id(index)
+
+    def list_states(self) -> Sequence[str]:
+        """Return the states of all points."""
+        return [self.find_state(index) for index in range(len(self.sweep.points))]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the axes, and the values that all points share."""
+        sweep = self.sweep
+        return {
+            "name": sweep.name,
+            "axes": [_describe_axis(axis) for axis in sweep.axes],
+            "base": {name: describe_value(value) for name, value in sweep.base.items()},
+            "ratio": self._find_ratio(),
+        }
+
+    def _find_ratio(self) -> float:
+        """Return width by height of the pictures: of the first one that is there, else of the workflow's size."""
+        import io
+
+        from comfykit_jupyter.client.results.images import open_image
+
+        for index, state in enumerate(self.sweep.states):
+            if state == "completed" and (row := self.find_row(index)) is not None:
+                with contextlib.suppress(ComfyKitError, ValueError, OSError):
+                    data = row.build_thumbnail()
+                    if data is None:
+                        return DEFAULT_RATIO
+                    with open_image(io.BytesIO(data)) as image:
+                        return float(round(image.width / image.height, 4))
+                return DEFAULT_RATIO
+        return self._find_planned_ratio()
+
+    def _find_planned_ratio(self) -> float:
+        sizes = {name: value for name, value in self.sweep.values.items() if name in ("width", "height")}
+        width, height = sizes.get("width"), sizes.get("height")
+        if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width > 0 and height > 0:
+            return round(width / height, 4)
+        return DEFAULT_RATIO
+
+    def describe_header(self) -> dict[str, Any]:
+        """Return whether it runs, why it waits, and how long the rest takes."""
+        sweep = self.sweep
+        seconds = self._estimate_seconds()
+        waiting = sweep.states.count("waiting")
+        return {
+            "running": sweep.running,
+            "paused": self._hide(sweep.paused),
+            "away": self._hide(sweep.away),
+            "seconds": seconds,
+            "large": waiting > MANY_POINTS or (seconds or 0) > LONG,
+            "notes": [self._hide(note) for note in sweep.notes[:NOTES]],
+            "sparse": sweep.sparse,
+        }
+
+    def _hide(self, text: str) -> str:
+        return hide_address(text, self.sweep.server)[:500]
+
+    def _estimate_seconds(self) -> float | None:
+        at, seconds = self._estimate
+        if time.monotonic() - at > ESTIMATE_SECONDS:
+            seconds = self.sweep.estimate()
+            self._estimate = (time.monotonic(), seconds)
+        return seconds
+
+    def describe_point(self, index: int) -> dict[str, Any]:
+        """Return the details of a point: of its run, its error, and how far it is."""
+        found = super().describe_point(index)
+        if error := self.sweep.get_error(index) or self.sweep.get_problem(index):
+            found["reason"] = self._hide(shorten_error(error))
+        if (progress := self.sweep.get_progress(index)) is not None:
+            found["progress"] = describe_progress(progress)
+        return found
+
+    # -- what changes --------------------------------------------------------------------------------------------------
+
+    def _on_change(self, index: int) -> None:
+        """Note a change. Called on the background loop's thread."""
+        if index == RELOADED:
+            writer.post(self._reload)
+            return
+        if index >= 0:
+            self.note(index)
+            if self.sweep.get_progress(index) is not None:
+                writer.offer((self, "progress"), self._send_progress, PROGRESS_SECONDS)
+        else:
+            self.update()
+
+    def find_state(self, index: int) -> str:
+        """Return the state of a point."""
+        state = self.sweep.get_state(index)
+        return "lost" if state == "waiting" and self.sweep.is_lost(index) else state
+
+    def _reload(self) -> None:
+        self._estimate = (float("-inf"), None)
+        self.load()
+        self.send_all()
+
+    def _send_progress(self) -> None:
+        running = {
+            index: progress
+            for index, state in enumerate(self.sweep.states)
+            if state == "running" and (progress := self.sweep.get_progress(index)) is not None
+        }
+        self._previews.follow({self.sweep.get_run_id(index): index for index in running if index in self._sight})
+        self.send(
+            {"kind": "progress", "points": {str(each): describe_progress(found) for each, found in running.items()}}
+        )
+
+    # -- messages from the page ----------------------------------------------------------------------------------------
+
+    def _on_look(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Note which running points a page shows: their previews are sent."""
+        self._sight = self._read_points(content, 1000)
+        return {}, ()
+
+    def _on_start(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.sparse = content.get("sparse") is True
+        self.sweep.start(sure=content.get("sure") is True, skip_invalid=True)
+        self.update()
+        return {}, ()
+
+    def _on_pause(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.pause()
+        return {}, ()
+
+    def _on_stop(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.stop(now=content.get("now") is True)
+        return {}, ()
+
+    def _on_retry(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.retry()
+        return {}, ()
+
+    def _on_rerun(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.rerun(*self._read_points(content, 10_000))
+        return {}, ()
+
+
+def _describe_axis(axis: Axis) -> dict[str, Any]:
+    labels = [
+        [None if each is None else describe_label(each) for each in found] if axis.paired else describe_label(found[0])
+        for found in axis.labels
+    ]
+    numbers = all(isinstance(found[0], (int, float)) and not isinstance(found[0], bool) for found in axis.labels)
+    return {"names": [describe_value(name) for name in axis.names], "labels": labels, "paired": axis.paired,
+            "numbers": numbers and not axis.paired}  # fmt: skip

@@ -1,0 +1,305 @@
+/** The state of one explorer, which its views share: points, arrangement, selection, marks. */
+
+import { toBytes } from "../session/channel";
+import { isSafeImage } from "../session/mimeTypes";
+import { isRecord, type Model, type Run, type Traits } from "../session/protocol";
+import { Session } from "../session/session";
+import { type Arrangement, readArrangement } from "./arrangement";
+import { applyMark, listChangedMarks, type Mark } from "./keys";
+import { Points } from "./points";
+import { type About, encodeMarks, type Header, type Marks, type PointProgress } from "./protocol";
+import { DetailsCache, Thumbs } from "./thumbs";
+
+const NO_ABOUT: About = { name: "", axes: [], base: {}, ratio: 1 };
+const NO_HEADER: Header = {
+  running: false,
+  paused: "",
+  away: "",
+  seconds: null,
+  large: false,
+  notes: [],
+  sparse: false,
+};
+/** Marks that can be undone. */
+const MAX_UNDO = 200;
+/** Milliseconds after which a changed arrangement is kept. */
+const ARRANGE_DELAY = 400;
+/** Points that are compared, at most. */
+export const MAX_COMPARED = 4;
+
+interface Undo {
+  points: number[];
+  before: Marks[];
+  after: Marks[];
+}
+
+/** One explorer with everything that its views share. It is a session, so that it has a lightbox. */
+export class Explorer extends Session {
+  readonly points = new Points();
+  readonly thumbs: Thumbs;
+  readonly details: DetailsCache;
+  about = NO_ABOUT;
+  header = NO_HEADER;
+  /** Whether the points have come. */
+  loaded = false;
+  /** The point with the focus. */
+  focused = 0;
+  readonly selected = new Set<number>();
+  readonly compared = new Set<number>();
+  /** The points of the lightbox, in their order. */
+  shown: number[] = [];
+  /** Frames of running points, as object URLs. */
+  readonly #frames = new Map<number, string>();
+  readonly #model: Model;
+  readonly #subscribers = new Set<() => void>();
+  readonly #pointSubscribers = new Map<number, Set<() => void>>();
+  readonly #undo: Undo[] = [];
+  #arrangement: Arrangement | undefined;
+  #looked = "";
+  #arrangeTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(model: Model) {
+    super(model);
+    this.#model = model;
+    const refresh = (point: number) => this.#notifyPoint(point);
+    this.thumbs = new Thumbs(this.channel, refresh);
+    this.details = new DetailsCache(this.channel, refresh);
+    this.listen("msg:custom", (content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[] = []) =>
+      this.#handleExplorerMessage(content, buffers),
+    );
+    this.listen("change:title", () => this.#notifyAll());
+  }
+
+  override get<K extends keyof Traits>(trait: K): Traits[K] {
+    if (trait !== "runs") return super.get(trait);
+    return this.shown.flatMap((point) => {
+      const run = this.details.get(point);
+      return run?.id ? [{ ...run, items: run.items ?? [] } as Run] : [];
+    }) as Traits[K];
+  }
+
+  override destroy(): void {
+    super.destroy();
+    clearTimeout(this.#arrangeTimer);
+    this.thumbs.clear();
+    for (const point of [...this.#frames.keys()]) this.#dropFrame(point);
+    this.#subscribers.clear();
+    this.#pointSubscribers.clear();
+  }
+
+  /** Call back when anything but a single point changes; return a function that stops this. */
+  watch(callback: () => void): () => void {
+    this.#subscribers.add(callback);
+    return () => this.#subscribers.delete(callback);
+  }
+
+  /** Call back when a point changes; return a function that stops this. */
+  watchPoint(point: number, callback: () => void): () => void {
+    const subscribers = this.#pointSubscribers.get(point) ?? new Set();
+    this.#pointSubscribers.set(point, subscribers.add(callback));
+    return () => {
+      subscribers.delete(callback);
+      if (subscribers.size === 0) this.#pointSubscribers.delete(point);
+    };
+  }
+
+  get arrangement(): Arrangement {
+    this.#arrangement ??= readArrangement(
+      (this.#model as unknown as { get(name: string): unknown }).get("arrangement"),
+      this.about.axes,
+    );
+    return this.#arrangement;
+  }
+
+  /** Change the arrangement, and let the kernel keep it. */
+  arrange(change: Partial<Arrangement>): void {
+    this.#arrangement = readArrangement({ ...this.arrangement, ...change }, this.about.axes);
+    this.#notifyAll();
+    clearTimeout(this.#arrangeTimer);
+    this.#arrangeTimer = setTimeout(() => {
+      this.channel.request("arrange", { arrangement: this.arrangement }).catch(() => {});
+    }, ARRANGE_DELAY);
+  }
+
+  /** Tell the kernel which points are in sight: it sends the previews of those that run. */
+  look(visible: readonly number[]): void {
+    const running = visible.filter((point) => this.points.getState(point) === "running");
+    const key = running.join();
+    if (key === this.#looked) return;
+    this.#looked = key;
+    this.channel.send("look", { points: running });
+  }
+
+  /** Return the URL of the newest preview of a running point. */
+  getFrame(point: number): string | undefined {
+    return this.#frames.get(point);
+  }
+
+  /** Move the focus to a point. */
+  focus(point: number): void {
+    if (point === this.focused) return;
+    const before = this.focused;
+    this.focused = point;
+    this.#notifyPoint(before);
+    this.#notifyPoint(point);
+    this.#notifyAll();
+  }
+
+  /** Select points, in place of those that were selected. */
+  select(points: Iterable<number>): void {
+    const changed = new Set([...this.selected, ...points]);
+    const next = [...points];
+    this.selected.clear();
+    for (const point of next) this.selected.add(point);
+    for (const point of changed) this.#notifyPoint(point);
+    this.#notifyAll();
+  }
+
+  /** Select a point, or no longer. */
+  toggleSelected(point: number): void {
+    const next = new Set(this.selected);
+    if (!next.delete(point)) next.add(point);
+    this.select(next);
+  }
+
+  /** Choose a point for comparison, or no longer; the oldest gives way. */
+  toggleCompared(point: number): void {
+    if (!this.compared.delete(point)) this.compared.add(point);
+    const [oldest] = this.compared;
+    if (this.compared.size > MAX_COMPARED && oldest !== undefined) {
+      this.compared.delete(oldest);
+      this.#notifyPoint(oldest);
+    }
+    this.#notifyPoint(point);
+    this.#notifyAll();
+  }
+
+  /** The points that a mark is for: those that are selected, else the one with the focus. */
+  get targets(): number[] {
+    return this.selected.size > 0 ? [...this.selected] : [this.focused];
+  }
+
+  /** Mark points at once, and let the kernel keep it. */
+  mark(mark: Mark, points = this.targets): void {
+    const marked = points.filter((point) => this.hasRun(point));
+    if (marked.length === 0) return;
+    const before = marked.map((point) => this.points.getMarks(point));
+    const after = applyMark(mark, before);
+    this.#undo.push({ points: marked, before, after });
+    if (this.#undo.length > MAX_UNDO) this.#undo.shift();
+    this.#sendMarks(marked, before, after);
+  }
+
+  /** Take back the last mark; return the first of its points. */
+  undo(): number | undefined {
+    const last = this.#undo.pop();
+    if (!last) return undefined;
+    this.#sendMarks(last.points, last.after, last.before);
+    return last.points[0];
+  }
+
+  /** Return whether a point has been sent, so that it can be marked. */
+  hasRun(point: number): boolean {
+    return !["waiting", "invalid", "lost"].includes(this.points.getState(point));
+  }
+
+  /** Set a note or tags of a point. */
+  async annotate(point: number, change: { set?: { note: string }; add_tags?: string[]; remove_tags?: string[] }) {
+    return this.requestOrNotify("mark", { points: [point], ...change });
+  }
+
+  #sendMarks(points: number[], before: Marks[], after: Marks[]): void {
+    const bySet = new Map<string, number[]>();
+    points.forEach((point, at) => {
+      const [from, to] = [before[at], after[at]];
+      if (!from || !to) return;
+      this.points.setMarkByte(point, encodeMarks(to));
+      this.#notifyPoint(point);
+      const key = JSON.stringify(listChangedMarks(from, to));
+      if (key !== "{}") bySet.set(key, [...(bySet.get(key) ?? []), point]);
+    });
+    for (const [set, marked] of bySet) void this.requestOrNotify("mark", { points: marked, set: JSON.parse(set) });
+    this.#notifyAll();
+  }
+
+  #handleExplorerMessage(content: unknown, buffers: (ArrayBufferView | ArrayBuffer)[]): void {
+    if (!isRecord(content)) return;
+    if (content.kind === "points") this.#handlePoints(content, buffers);
+    if (content.kind === "progress" && isRecord(content.points)) this.#handleProgress(content.points);
+    const [frame] = buffers;
+    if (content.kind === "frame" && frame) this.#handleFrame(content, toBytes(frame));
+  }
+
+  #handleProgress(points: Record<string, unknown>): void {
+    for (const [point, progress] of Object.entries(points)) {
+      this.details.update(Number(point), { progress: progress as PointProgress });
+      this.#notifyPoint(Number(point));
+    }
+  }
+
+  #handlePoints(content: Record<string, unknown>, buffers: (ArrayBufferView | ArrayBuffer)[]): void {
+    const base = typeof content.base === "number" ? content.base : null;
+    const moved: number[] = [];
+    const change = this.points.apply(Number(content.revision), base, buffers, (point) => moved.push(point));
+    if (change === "gap") {
+      if (this.loaded) this.announceView();
+      return;
+    }
+    if (isRecord(content.header)) this.header = content.header as unknown as Header;
+    if (isRecord(content.about)) this.#setAbout(content.about as unknown as About);
+    for (const point of moved) this.#handleState(point);
+    if (change === "all") {
+      this.loaded = true;
+      for (let point = 0; point < this.points.count; point++) this.details.expire(point);
+    }
+    for (const point of change === "all" ? [...this.#pointSubscribers.keys()] : change) {
+      this.details.expire(point);
+      this.#notifyPoint(point);
+    }
+    this.#notifyAll();
+  }
+
+  /** Forget what is known of a point whose state has changed. */
+  #handleState(point: number): void {
+    if (this.points.getState(point) !== "running") this.#dropFrame(point);
+    this.thumbs.drop(point);
+    this.details.drop(point);
+  }
+
+  #setAbout(about: About): void {
+    const isNew = JSON.stringify(about.axes) !== JSON.stringify(this.about.axes);
+    this.about = about;
+    if (!isNew) return;
+    this.#arrangement = this.#arrangement && readArrangement(this.#arrangement, about.axes);
+    this.thumbs.clear();
+    this.details.clear();
+    this.selected.clear();
+    this.compared.clear();
+    this.#undo.length = 0;
+    this.focused = 0;
+  }
+
+  #handleFrame(content: Record<string, unknown>, bytes: Uint8Array<ArrayBuffer>): void {
+    const { mime, point, prompt_id, seq } = content;
+    if (!isSafeImage(String(mime)) || this.points.getState(Number(point)) !== "running") return;
+    this.#dropFrame(Number(point));
+    this.#frames.set(Number(point), URL.createObjectURL(new Blob([bytes], { type: String(mime) })));
+    this.channel.send("painted", { prompt_id, seq });
+    this.#notifyPoint(Number(point));
+  }
+
+  #dropFrame(point: number): void {
+    const url = this.#frames.get(point);
+    if (!url) return;
+    this.#frames.delete(point);
+    URL.revokeObjectURL(url);
+  }
+
+  #notifyAll(): void {
+    for (const each of [...this.#subscribers]) each();
+  }
+
+  #notifyPoint(point: number): void {
+    for (const each of [...(this.#pointSubscribers.get(point) ?? [])]) each();
+  }
+}

@@ -1,0 +1,306 @@
+/** One view of an explorer: header, toolbar, grid, footer, and the lightbox. */
+
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Rows } from "../outputs/details";
+import { Lightbox, type Opened } from "../outputs/lightbox";
+import { findMainItem } from "../outputs/runs";
+import { useTopics } from "../session/hooks";
+import { isFlat, transpose } from "./arrangement";
+import { MarkSigns } from "./cell";
+import type { Explorer } from "./explorer";
+import { Footer } from "./footer";
+import { Grid, listBetween } from "./grid";
+import { SweepHeader } from "./header";
+import { type Action, findAction, LEGEND } from "./keys";
+import { type Layout, layOut, stepSize } from "./layout";
+import { Toolbar } from "./toolbar";
+
+/** Points on each side of the one in the lightbox that it can go to at once. */
+const REACH = 15;
+/** Pixels of a cell from which its thumbnail is a large one. */
+const LARGE = 260;
+
+/** The explorer of a sweep. */
+export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: string }) {
+  useTopics(explorer, "state");
+  const [turn, render] = useState({});
+  useLayoutEffect(() => explorer.watch(() => render({})), [explorer]);
+  const root = useRef<HTMLDivElement>(null);
+  const width = useWidth(root);
+  const [opened, setOpened] = useState<Opened | null>(null);
+  const [zoomed, setZoomed] = useState(false);
+  const [legend, setLegend] = useState(false);
+  const anchor = useRef(0);
+  const { arrangement, about, points } = explorer;
+  // Marks and states change a layout only where points are chosen or ordered by them.
+  const depends = arrangement.filter !== "all" || arrangement.order !== "axes" ? turn : null;
+  const layout = useMemo(
+    () => layOut(arrangement, about.axes, points, about.ratio, Math.max(200, width - 18)),
+    [arrangement, about, points.count, width, depends],
+  );
+  const list = useMemo(() => listInOrder(layout), [layout]);
+  useFocusInSight(explorer, layout, list);
+  // The lightbox shows marks, too.
+  useLayoutEffect(() => explorer.watchPoint(explorer.focused, () => opened && render({})), [explorer.focused, opened]);
+
+  const open = (point: number, atTruePixels = false) => {
+    if (points.getState(point) !== "completed") return;
+    setZoomed(atTruePixels);
+    void showPoint(explorer, list, point).then((found) => found && setOpened(found));
+  };
+  const act = (action: Action) => {
+    if (action.kind === "open" || action.kind === "zoom") open(explorer.focused, action.kind === "zoom");
+    else if (action.kind === "keys") setLegend(!legend);
+    else perform(explorer, layout, list, action, anchor);
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const action = findAction(event);
+    if (!action) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act(action);
+  };
+  const close = () => {
+    setOpened(null);
+    root.current?.querySelector<HTMLElement>(".ck-x-grid")?.focus();
+  };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: it keeps plain keys from the notebook
+    <div
+      ref={root}
+      class="ck-root ck-x"
+      data-lm-suppress-shortcuts="true"
+      onKeyDown={(event) => {
+        if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+      }}
+    >
+      {explorer.channel.closed && (
+        <p class="ck-note ck-disconnected" role="status">
+          Kernel disconnected. Run the cell again to continue.
+        </p>
+      )}
+      {explorer.loaded ? (
+        <>
+          <SweepHeader explorer={explorer} />
+          <Toolbar explorer={explorer} layout={layout} />
+          {list.length > 0 ? (
+            <Grid
+              explorer={explorer}
+              layout={layout}
+              uid={uid}
+              onKeyDown={onKeyDown}
+              onOpen={open}
+              onSight={(visible, around) => look(explorer, visible, around, layout)}
+            />
+          ) : (
+            <p class="ck-x-empty ck-muted">No point is like this.</p>
+          )}
+          <Footer explorer={explorer} onOpen={open} onCompare={() => open([...explorer.compared][0] ?? 0)} />
+          {legend && <Legend onClose={() => setLegend(false)} />}
+        </>
+      ) : (
+        <p class="ck-x-empty ck-muted" role="status">
+          {explorer.channel.busy ? "Kernel busy: the grid appears when the current cell finishes." : ""}
+        </p>
+      )}
+      {opened && (
+        <Lightbox
+          session={explorer}
+          opened={opened}
+          zoomed={zoomed}
+          place={`${list.indexOf(explorer.focused) + 1} of ${list.length}`}
+          marks={
+            <span class="ck-x-lightbox-marks">
+              <MarkSigns marks={points.getMarks(explorer.focused)} compared={false} />
+            </span>
+          }
+          keys={LEGEND.slice(2, 7)}
+          onKey={(event) => {
+            const action = findAction(event);
+            if (action?.kind === "undo") explorer.undo();
+            else if (action?.kind === "mark") explorer.mark(action.mark, [explorer.focused]);
+            else return false;
+            return true;
+          }}
+          onShow={(next) => {
+            const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
+            if (point !== undefined)
+              void showPoint(explorer, list, point, next.key).then((found) => found && setOpened(found));
+          }}
+          onClose={close}
+        />
+      )}
+    </div>
+  );
+}
+
+/** Open a point: fetch the details of those around it first. */
+async function showPoint(explorer: Explorer, list: number[], point: number, key?: string): Promise<Opened | undefined> {
+  const index = list.indexOf(point);
+  explorer.focus(point);
+  explorer.shown = list
+    .slice(Math.max(0, index - REACH), index + REACH + 1)
+    .filter((each) => explorer.points.getState(each) === "completed");
+  await explorer.details.load(explorer.shown);
+  const run = explorer.details.get(point);
+  const item = run?.items && findMainItem({ ...run, items: run.items } as never);
+  return run?.id && item ? { run: run.id, key: key ?? item.key } : undefined;
+}
+
+/** Fetch what is in sight, first of all, and what is around it. */
+function look(explorer: Explorer, visible: number[], around: number[], layout: Layout): void {
+  const isDone = (point: number) => explorer.points.getState(point) === "completed";
+  const wanted = [...visible, ...around].filter(isDone);
+  explorer.thumbs.want(new Set(wanted), layout.width * devicePixelRatio > LARGE);
+  explorer.look(visible);
+  explorer.details.want(
+    [explorer.focused, ...visible].filter((point) => explorer.points.getState(point) !== "waiting"),
+  );
+}
+
+/** Do what a key says, other than opening. */
+function perform(
+  explorer: Explorer,
+  layout: Layout,
+  list: number[],
+  action: Action,
+  anchor: { current: number },
+): void {
+  const { arrangement } = explorer;
+  const go = (point: number | undefined, extend: boolean) => {
+    if (point === undefined || point < 0) return;
+    if (!extend) anchor.current = point;
+    explorer.focus(point);
+    if (extend) explorer.select(listBetween(layout, anchor.current, point));
+  };
+  const goBy = (by: number) => list[Math.min(Math.max(list.indexOf(explorer.focused) + by, 0), list.length - 1)];
+  const [row, column] = layout.find(explorer.focused) ?? [0, 0];
+  switch (action.kind) {
+    case "move":
+      go(findNeighbour(layout, row + action.rows, column + action.columns, action.columns, goBy), action.extend);
+      break;
+    case "page":
+      go(layout.pointAt(stepRows(layout, row, action.by), column), action.extend);
+      break;
+    case "edge":
+      go(findEdge(layout, list, row, action.toEnd, action.whole), action.extend);
+      break;
+    case "mark":
+      explorer.mark(action.mark);
+      if (action.advance) go(goBy(1), false);
+      break;
+    case "undo":
+      go(explorer.undo(), false);
+      break;
+    case "compare":
+      for (const point of explorer.targets) explorer.toggleCompared(point);
+      break;
+    case "select":
+      explorer.toggleSelected(explorer.focused);
+      break;
+    case "all":
+      explorer.select(list);
+      break;
+    case "clear":
+      explorer.select([]);
+      break;
+    case "transpose":
+      if (!isFlat(arrangement, explorer.about.axes)) explorer.arrange(transpose(arrangement));
+      break;
+    case "size":
+      explorer.arrange({ size: stepSize(layout.width, action.up) });
+      break;
+    case "value":
+      stepSlider(explorer, action.by);
+      break;
+  }
+}
+
+/** Return the point beside another one; at the end of a line without axes, the first of the next line. */
+function findNeighbour(
+  layout: Layout,
+  row: number,
+  column: number,
+  sideways: number,
+  goBy: (by: number) => number | undefined,
+): number | undefined {
+  if (layout.flat && sideways !== 0) return goBy(sideways);
+  return layout.pointAt(row, column);
+}
+
+/** Return the row a screen above or below. */
+function stepRows(layout: Layout, row: number, by: number): number {
+  const page = Math.max(1, Math.floor((innerHeight * 0.6) / layout.height));
+  return Math.min(Math.max(row + by * page, 0), layout.rows.count - 1);
+}
+
+function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, whole: boolean): number | undefined {
+  if (whole) return toEnd ? list.at(-1) : list[0];
+  for (let column = toEnd ? layout.columns.count - 1 : 0; column >= 0; column--) {
+    const point = layout.pointAt(row, column);
+    if (point >= 0) return point;
+  }
+  return undefined;
+}
+
+/** Show the next or previous value of the first axis that is a slider. */
+function stepSlider(explorer: Explorer, by: number): void {
+  const [first] = Object.entries(explorer.arrangement.at);
+  if (!first) return;
+  const [axis, value] = first;
+  const last = (explorer.about.axes[Number(axis)]?.labels.length ?? 1) - 1;
+  explorer.arrange({ at: { ...explorer.arrangement.at, [axis]: Math.min(Math.max(value + by, 0), last) } });
+}
+
+/** List all points in the order in which they are read: line by line. */
+function listInOrder(layout: Layout): number[] {
+  const found: number[] = [];
+  for (let row = 0; row < layout.rows.count; row++)
+    for (let column = 0; column < layout.columns.count; column++) {
+      const point = layout.pointAt(row, column);
+      if (point >= 0) found.push(point);
+    }
+  return found;
+}
+
+/** Move the focus to what has taken the place of its point, when that is no longer shown. */
+function useFocusInSight(explorer: Explorer, layout: Layout, list: number[]): void {
+  const place = useRef(0);
+  useLayoutEffect(() => {
+    const index = list.indexOf(explorer.focused);
+    if (index >= 0) place.current = index;
+    else {
+      const next = list[Math.min(place.current, list.length - 1)];
+      if (next !== undefined) explorer.focus(next);
+    }
+  }, [explorer.focused, layout]);
+}
+
+/** Return the width of an element in pixels. */
+function useWidth(element: { current: HTMLElement | null }): number {
+  const [width, setWidth] = useState(800);
+  useLayoutEffect(() => {
+    if (!element.current) return;
+    const observer = new ResizeObserver(([entry]) => entry && setWidth(Math.round(entry.contentRect.width)));
+    observer.observe(element.current);
+    setWidth(element.current.clientWidth || 800);
+    return () => observer.disconnect();
+  }, [element]);
+  return width;
+}
+
+function Legend({ onClose }: { onClose(): void }) {
+  return (
+    <aside class="ck-panel ck-x-legend" aria-label="Keys">
+      <p class="ck-line">
+        <strong class="ck-grow">Keys</strong>
+        <button type="button" class="ck-quiet" aria-label="Close" onClick={onClose}>
+          ✕
+        </button>
+      </p>
+      <dl>
+        <Rows rows={LEGEND} />
+      </dl>
+    </aside>
+  );
+}

@@ -1,0 +1,127 @@
+/** The line below the grid: the point with the focus, its marks, and what can be done with it. */
+
+import { useLayoutEffect, useState } from "preact/hooks";
+import { copyText } from "../clipboard";
+import { formatDuration } from "../format";
+import { CheckIcon, CodeIcon, IconButton, ResetIcon, ScreenIcon } from "../icons";
+import { STATE_WORDS } from "./cell";
+import type { Explorer } from "./explorer";
+import { describePoint } from "./layout";
+
+export interface FooterProps {
+  explorer: Explorer;
+  onOpen(point: number): void;
+  onCompare(): void;
+}
+
+/** The footer. It is always as high, whatever it says. */
+export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
+  const point = explorer.focused;
+  const [, render] = useState({});
+  useLayoutEffect(() => explorer.watchPoint(point, () => render({})), [explorer, point]);
+  const { selected, compared, points, details } = explorer;
+  const state = points.getState(point);
+  const found = details.get(point);
+  const values = describePoint(point, explorer.about.axes);
+  const facts = [
+    found?.progress?.text || found?.reason || STATE_WORDS[state],
+    typeof found?.seconds === "number" && formatDuration(found.seconds),
+    found?.server,
+    found?.note && `“${found.note}”`,
+    found?.tags?.map((tag) => `#${tag}`).join(" "),
+  ];
+  const marks = points.getMarks(point);
+  const canMark = explorer.hasRun(point) && !explorer.channel.closed;
+  return (
+    <footer class="ck-line ck-x-footer">
+      <span class="ck-grow ck-x-about">
+        <span class="ck-name" title={values.map((pair) => pair.join(": ")).join("\n")}>
+          {values.map(([name, value]) => (
+            <span key={name}>
+              <span class="ck-muted">{name}</span> <b>{value}</b>{" "}
+            </span>
+          ))}
+        </span>
+        <span class="ck-name ck-muted" title={facts.filter(Boolean).join("\n")}>
+          {facts.filter(Boolean).join(" · ")}
+        </span>
+      </span>
+      {selected.size > 0 && <span class="ck-muted ck-x-count">{selected.size} selected</span>}
+      <span class="ck-line ck-x-marking" role="group" aria-label="Marks">
+        <button
+          type="button"
+          class="ck-quiet ck-x-star"
+          aria-pressed={marks.star}
+          aria-label="Star"
+          title="Star (s)"
+          disabled={!canMark}
+          onClick={() => explorer.mark({ star: true })}
+        >
+          {marks.star ? "★" : "☆"}
+        </button>
+        {[1, 2, 3, 4, 5].map((rating) => (
+          <button
+            key={rating}
+            type="button"
+            class="ck-quiet ck-x-rate"
+            aria-pressed={marks.rating >= rating}
+            aria-label={`Rate ${rating} of 5`}
+            title={`Rate ${rating} of 5 (${rating}; 0 for none)`}
+            disabled={!canMark}
+            onClick={() => explorer.mark({ rating: marks.rating === rating ? 0 : rating })}
+          >
+            {marks.rating >= rating ? "●" : "○"}
+          </button>
+        ))}
+        <button
+          type="button"
+          class="ck-quiet"
+          aria-pressed={marks.rejected}
+          aria-label="Reject"
+          title="Reject (x)"
+          disabled={!canMark}
+          onClick={() => explorer.mark({ rejected: true })}
+        >
+          ✕
+        </button>
+      </span>
+      {compared.size > 0 && (
+        <button type="button" class="ck-button ck-x-small" disabled={compared.size < 2} onClick={onCompare}>
+          Compare {compared.size}
+        </button>
+      )}
+      <IconButton
+        icon={ScreenIcon}
+        label="Open"
+        title="Open (Enter)"
+        disabled={state !== "completed"}
+        onClick={() => onOpen(point)}
+      />
+      <CopyCode explorer={explorer} point={point} />
+      <IconButton
+        icon={ResetIcon}
+        label={state === "waiting" || state === "lost" ? "Run this point" : "Run this point again"}
+        disabled={explorer.channel.closed || state === "running" || state === "invalid"}
+        onClick={() => void explorer.requestOrNotify("rerun", { points: explorer.targets })}
+      />
+    </footer>
+  );
+}
+
+/** A button that copies a cell, written by the kernel, that makes the point. */
+function CopyCode({ explorer, point }: { explorer: Explorer; point: number }) {
+  const [copied, setCopied] = useState(-1);
+  const copy = async (near: HTMLElement) => {
+    const answer = await explorer.requestOrNotify("code", { points: [point] });
+    if (answer && (await copyText(String(answer.code), near))) setCopied(point);
+  };
+  return (
+    <IconButton
+      icon={copied === point ? CheckIcon : CodeIcon}
+      label={copied === point ? "Copied" : "Copy as code"}
+      title="Copy a cell that makes this point"
+      disabled={explorer.channel.closed}
+      onClick={(event) => void copy(event.currentTarget)}
+    />
+  );
+}

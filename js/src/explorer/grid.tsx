@@ -1,0 +1,273 @@
+/** The grid: labels that stay in sight, and the cells in sight and around, however many points there are. */
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { isEqual } from "../session/protocol";
+import { buildCellId, Cell } from "./cell";
+import type { Explorer } from "./explorer";
+import { chooseCells, findOffset, findRange, LABEL_LINE, type Layout, MAX_HEIGHT, type Range } from "./layout";
+
+/** Pixels that the grid may be high in any window. */
+const LEAST_HEIGHT = 320;
+/** Pixels of a scroll bar. */
+const SCROLL_BAR = 16;
+
+export interface GridProps {
+  explorer: Explorer;
+  layout: Layout;
+  uid: string;
+  onKeyDown(event: KeyboardEvent): void;
+  onOpen(point: number): void;
+  /** Called with the points in sight and those around them. */
+  onSight(visible: number[], around: number[]): void;
+}
+
+interface Sight {
+  rows: Range;
+  columns: Range;
+}
+
+/** The grid of an explorer. It has the focus; the point that keys act on is its active descendant. */
+export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onSight }: GridProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const [sight, setSight] = useState<Sight>({ rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 } });
+  const pictureHeight = layout.height - layout.caption;
+  useLayoutEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const update = () => {
+      const { scrollTop, scrollLeft, clientHeight, clientWidth } = element;
+      const left = layout.labelWidth + layout.groupWidth;
+      const next = {
+        rows: findRange(layout.rows, layout.height, scrollTop, scrollTop + clientHeight - layout.headHeight),
+        columns: findRange(layout.columns, layout.width, scrollLeft, scrollLeft + clientWidth - left),
+      };
+      setSight((old) => (isEqual(old, next) ? old : next));
+    };
+    update();
+    const observer = new ResizeObserver(update);
+    observer.observe(element);
+    element.addEventListener("scroll", update, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", update);
+    };
+  }, [layout]);
+
+  const { rows, columns } = chooseCells(sight.rows, sight.columns, layout);
+  useLayoutEffect(() => {
+    const visible = listCells(layout, sight.rows, sight.columns);
+    onSight(visible, listCells(layout, rows, columns));
+  });
+  useLayoutEffect(() => {
+    if (box.current) scrollToPoint(box.current, layout, explorer.focused);
+  }, [explorer.focused]);
+
+  const side = layout.labelWidth + layout.groupWidth;
+  const onPointer = (event: MouseEvent) => {
+    const point = findPoint(event);
+    if (point === undefined) return;
+    if (event.ctrlKey || event.metaKey) explorer.toggleSelected(point);
+    else if (event.shiftKey) explorer.select(listBetween(layout, explorer.focused, point));
+    else if (explorer.selected.size > 0) explorer.select([]);
+    if (!event.shiftKey) explorer.focus(point);
+  };
+  const rowIndices = Array.from({ length: Math.max(0, rows.end - rows.first) }, (_, index) => rows.first + index);
+  const columnIndices = Array.from(
+    { length: Math.max(0, columns.end - columns.first) },
+    (_, index) => columns.first + index,
+  );
+  const maxHeight = Math.max(LEAST_HEIGHT, Math.round(innerHeight * MAX_HEIGHT));
+  const hasBar = side + layout.totalWidth > (box.current?.clientWidth ?? Number.POSITIVE_INFINITY);
+  const height = Math.min(maxHeight, layout.headHeight + layout.totalHeight + 2 + (hasBar ? SCROLL_BAR : 0));
+  return (
+    <div
+      ref={box}
+      class="ck-x-grid"
+      role="grid"
+      tabIndex={0}
+      aria-label={`Points of ${explorer.about.name}`}
+      aria-rowcount={layout.rows.count}
+      aria-colcount={layout.columns.count}
+      aria-multiselectable="true"
+      aria-activedescendant={layout.find(explorer.focused) ? buildCellId(uid, explorer.focused) : undefined}
+      style={{ height: `${height}px` }}
+      onKeyDown={onKeyDown}
+      onClick={onPointer}
+      onDblClick={(event) => {
+        const point = findPoint(event);
+        if (point !== undefined) onOpen(point);
+      }}
+    >
+      {layout.headHeight > 0 && <ColumnLabels layout={layout} side={side} columns={columnIndices} />}
+      <div
+        class="ck-x-body"
+        role="rowgroup"
+        style={{ width: `${side + layout.totalWidth}px`, height: `${layout.totalHeight}px` }}
+      >
+        {layout.groupWidth > 0 && <RowGroups layout={layout} rows={rows} />}
+        {rowIndices.map((row) => (
+          <div
+            key={row}
+            role="row"
+            aria-rowindex={row + 1}
+            class="ck-x-row"
+            style={{ top: `${findOffset(layout.rows, row, layout.height)}px`, height: `${layout.height}px` }}
+          >
+            {layout.labelWidth > 0 && (
+              <div
+                role="rowheader"
+                class="ck-x-label"
+                style={{ width: `${layout.labelWidth}px`, left: `${layout.groupWidth}px` }}
+                title={layout.rows.labels[row]}
+              >
+                <span>{layout.rows.labels[row]}</span>
+              </div>
+            )}
+            {columnIndices.map((column) => {
+              const point = layout.pointAt(row, column);
+              return (
+                point >= 0 && (
+                  <Cell
+                    key={column}
+                    explorer={explorer}
+                    uid={uid}
+                    point={point}
+                    column={column + 1}
+                    left={side + findOffset(layout.columns, column, layout.width)}
+                    width={layout.width}
+                    height={pictureHeight}
+                    caption={layout.caption}
+                  />
+                )
+              );
+            })}
+          </div>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+interface ColumnLabelsProps {
+  layout: Layout;
+  side: number;
+  columns: number[];
+}
+
+function ColumnLabels({ layout, side, columns }: ColumnLabelsProps) {
+  const { groups, labels } = layout.columns;
+  const [first = 0, last = 0] = [columns[0], columns.at(-1)];
+  const labelTop = groups.length > 0 ? LABEL_LINE : 0;
+  return (
+    <div
+      role="row"
+      class="ck-x-head"
+      style={{ width: `${side + layout.totalWidth}px`, height: `${layout.headHeight}px` }}
+    >
+      <div class="ck-x-corner" style={{ width: `${side}px` }} />
+      {groups
+        .filter(({ from, count }) => from <= last && from + count > first)
+        .map(({ label, from, count }) => (
+          <div
+            key={from}
+            role="columnheader"
+            aria-colspan={count}
+            class="ck-x-label ck-x-group"
+            title={label}
+            style={{
+              left: `${side + findOffset(layout.columns, from, layout.width)}px`,
+              width: `${findOffset({ ...layout.columns, groups: [] }, count, layout.width) - 4}px`,
+            }}
+          >
+            <span style={{ left: `${side}px` }}>{label}</span>
+          </div>
+        ))}
+      {columns.map((column) => (
+        <div
+          key={`c${column}`}
+          role="columnheader"
+          aria-colindex={column + 1}
+          class="ck-x-label"
+          title={labels[column]}
+          style={{
+            top: `${labelTop}px`,
+            left: `${side + findOffset(layout.columns, column, layout.width)}px`,
+            width: `${layout.width}px`,
+          }}
+        >
+          <span>{labels[column]}</span>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** The labels of the outer axis of the rows, upright beside their rows. */
+function RowGroups({ layout, rows }: { layout: Layout; rows: Range }) {
+  return (
+    <div class="ck-x-row-groups" aria-hidden="true">
+      {layout.rows.groups
+        .filter(({ from, count }) => from < rows.end && from + count > rows.first)
+        .map(({ label, from, count }) => (
+          <div
+            key={from}
+            class="ck-x-row-group"
+            title={label}
+            style={{
+              top: `${findOffset(layout.rows, from, layout.height)}px`,
+              height: `${findOffset({ ...layout.rows, groups: [] }, count, layout.height) - 4}px`,
+              width: `${layout.groupWidth}px`,
+            }}
+          >
+            <span>{label}</span>
+          </div>
+        ))}
+    </div>
+  );
+}
+
+function findPoint(event: MouseEvent): number | undefined {
+  const cell = (event.target as Element).closest<HTMLElement>("[data-point]");
+  return cell ? Number(cell.dataset.point) : undefined;
+}
+
+/** List the points of some rows and columns. */
+function listCells(layout: Layout, rows: Range, columns: Range): number[] {
+  const found: number[] = [];
+  for (let row = rows.first; row < rows.end; row++)
+    for (let column = columns.first; column < columns.end; column++) {
+      const point = layout.pointAt(row, column);
+      if (point >= 0) found.push(point);
+    }
+  return found;
+}
+
+/** List the points of the rectangle between two points; in lines, all points from one to the other. */
+export function listBetween(layout: Layout, from: number, to: number): number[] {
+  const [start, end] = [layout.find(from), layout.find(to)];
+  if (!start || !end) return [to];
+  if (layout.flat) {
+    const place = ([row, column]: [number, number]) => row * layout.columns.inner + column;
+    const [first, last] = [place(start), place(end)].sort((one, other) => one - other) as [number, number];
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index).map((index) =>
+      layout.pointAt(Math.floor(index / layout.columns.inner), index % layout.columns.inner),
+    );
+  }
+  const span = (at: 0 | 1): Range => ({ first: Math.min(start[at], end[at]), end: Math.max(start[at], end[at]) + 1 });
+  return listCells(layout, span(0), span(1));
+}
+
+/** Scroll just as far as a point needs to be in sight as a whole. */
+function scrollToPoint(box: HTMLElement, layout: Layout, point: number): void {
+  const place = layout.find(point);
+  if (!place) return;
+  const side = layout.labelWidth + layout.groupWidth;
+  const top = findOffset(layout.rows, place[0], layout.height);
+  const left = findOffset(layout.columns, place[1], layout.width);
+  const height = box.clientHeight - layout.headHeight;
+  const width = box.clientWidth - side;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top + layout.height > box.scrollTop + height) box.scrollTop = top + layout.height - height;
+  if (left < box.scrollLeft) box.scrollLeft = left;
+  else if (left + layout.width > box.scrollLeft + width) box.scrollLeft = left + layout.width - width;
+}

@@ -1,0 +1,104 @@
+/** The keys of an explorer, the same in its grid and in its lightbox. */
+
+import { encodeMarks, type Marks } from "./protocol";
+
+export type Action =
+  | { kind: "move"; rows: number; columns: number; extend: boolean }
+  | { kind: "edge"; toEnd: boolean; whole: boolean; extend: boolean }
+  | { kind: "page"; by: number; extend: boolean }
+  | { kind: "mark"; mark: Mark; advance: boolean }
+  | { kind: "size"; up: boolean }
+  | { kind: "value"; by: number }
+  | { kind: "open" | "zoom" | "undo" | "compare" | "info" | "keys" | "transpose" | "all" | "clear" | "select" };
+
+export type Mark = { star: true } | { rejected: true } | { rating: number };
+
+/** What the keys do, for the legend. */
+export const LEGEND: readonly [string, string][] = [
+  ["← ↑ ↓ →", "go to a neighbour (Shift: select as well)"],
+  ["Home End", "first, last of the line (Ctrl: of all)"],
+  ["s", "star, or none"],
+  ["1 – 5", "rating; 0 for none"],
+  ["x", "reject, or not"],
+  ["Shift", "with a mark: and go to the next one"],
+  ["u", "undo the last mark"],
+  ["Enter", "open; z opens at true pixels"],
+  ["c", "choose for comparison"],
+  ["i", "what differs, and how it was made"],
+  ["Space", "select, or not; Ctrl+A all, Esc none"],
+  ["t", "swap rows and columns"],
+  ["[ ]", "previous, next value of the first slider"],
+  ["+ −", "larger, smaller"],
+  ["?", "these keys"],
+];
+
+type KeyEvent = Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">;
+
+const ARROWS: Record<string, [number, number]> = {
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+};
+
+const SIMPLE: Record<string, Action> = {
+  Enter: { kind: "open" },
+  z: { kind: "zoom" },
+  u: { kind: "undo" },
+  c: { kind: "compare" },
+  i: { kind: "info" },
+  t: { kind: "transpose" },
+  "?": { kind: "keys" },
+  " ": { kind: "select" },
+  Escape: { kind: "clear" },
+  "+": { kind: "size", up: true },
+  "=": { kind: "size", up: true },
+  "-": { kind: "size", up: false },
+  "−": { kind: "size", up: false },
+  "[": { kind: "value", by: -1 },
+  "]": { kind: "value", by: 1 },
+};
+
+/** Return what a key does; undefined if it is not one of ours. */
+export function findAction(event: KeyEvent): Action | undefined {
+  const { key, shiftKey: shift } = event;
+  const command = event.ctrlKey || event.metaKey;
+  if (event.altKey) return undefined;
+  if (key === "Home" || key === "End") return { kind: "edge", toEnd: key === "End", whole: command, extend: shift };
+  if (command) return key === "a" ? { kind: "all" } : undefined;
+  const arrow = ARROWS[key];
+  if (arrow) return { kind: "move", rows: arrow[0], columns: arrow[1], extend: shift };
+  if (key === "PageUp" || key === "PageDown") return { kind: "page", by: key === "PageUp" ? -1 : 1, extend: shift };
+  const mark = findMark(event);
+  if (mark) return { kind: "mark", mark, advance: shift };
+  return SIMPLE[key] ?? SIMPLE[key.toLowerCase()];
+}
+
+/** Return the mark of a key. With Shift a digit is known by its place, since it types another sign. */
+export function findMark({ key, code, shiftKey }: KeyEvent): Mark | undefined {
+  const digit = /^[0-5]$/.test(key) ? key : shiftKey ? /^Digit([0-5])$/.exec(code)?.[1] : undefined;
+  if (digit !== undefined) return { rating: Number(digit) };
+  if (key.toLowerCase() === "s") return { star: true };
+  return key.toLowerCase() === "x" ? { rejected: true } : undefined;
+}
+
+/** Return the marks of several points after a mark: what all of them have is taken away, else all of them get it. */
+export function applyMark(mark: Mark, before: readonly Marks[]): Marks[] {
+  if ("rating" in mark) return before.map((each) => ({ ...each, rating: mark.rating }));
+  const name = "star" in mark ? "star" : "rejected";
+  const value = !before.every((each) => each[name]);
+  return before.map((each) => ({ ...each, [name]: value }));
+}
+
+/** Return the part of marks that is sent to the kernel. */
+export function listChangedMarks(before: Marks, after: Marks): Record<string, boolean | number> {
+  const changed: Record<string, boolean | number> = {};
+  for (const name of ["star", "rejected", "rating"] as const)
+    if (before[name] !== after[name]) changed[name] = after[name];
+  return changed;
+}
+
+/** Return the bytes of marks. */
+export function toBytesOfMarks(marks: readonly Marks[]): number[] {
+  return marks.map(encodeMarks);
+}

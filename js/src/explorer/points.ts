@@ -1,0 +1,76 @@
+/** The states and marks of all points, two bytes each, kept up to date by messages with revisions. */
+
+import { type Bytes, toBytes } from "../session/channel";
+import { decodeMarks, type Marks, type PointState, STATES } from "./protocol";
+
+/** What a message has changed: all points, some of them, or nothing, because a message before it was missed. */
+export type Change = "all" | "gap" | number[];
+
+/** The points of one explorer. */
+export class Points {
+  #revision = -1;
+  #states: Bytes = new Uint8Array();
+  #marks: Bytes = new Uint8Array();
+
+  get count(): number {
+    return this.#states.length;
+  }
+
+  getState(point: number): PointState {
+    return STATES[this.#states[point] ?? 0] ?? "waiting";
+  }
+
+  getMarks(point: number): Marks {
+    return decodeMarks(this.#marks[point] ?? 0);
+  }
+
+  /** Return the byte of a point's marks. */
+  getMarkByte(point: number): number {
+    return this.#marks[point] ?? 0;
+  }
+
+  /** Set the marks of a point before the kernel confirms them. */
+  setMarkByte(point: number, byte: number): void {
+    if (point < this.#marks.length) this.#marks[point] = byte;
+  }
+
+  /** Return how many points are in each state. */
+  countStates(): Record<PointState, number> {
+    const counts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<PointState, number>;
+    for (const byte of this.#states) counts[STATES[byte] ?? "waiting"]++;
+    return counts;
+  }
+
+  /**
+   * Apply a message: the points that have changed since its base, or all of them if it has none.
+   *
+   * Calls `onState` for each point that has another state now.
+   */
+  apply(
+    revision: number,
+    base: number | null,
+    buffers: readonly (ArrayBufferView | ArrayBuffer)[],
+    onState = (_point: number) => {},
+  ): Change {
+    const [indices, states, marks] = buffers.map((buffer) => toBytes(buffer));
+    if (!indices || !states || !marks) return "gap";
+    if (base === null) {
+      this.#revision = revision;
+      for (const [point, state] of states.entries()) if (state !== this.#states[point]) onState(point);
+      this.#states = states.slice();
+      this.#marks = marks.slice();
+      return "all";
+    }
+    if (base !== this.#revision) return "gap";
+    this.#revision = revision;
+    const view = new DataView(indices.buffer, indices.byteOffset, indices.byteLength);
+    return [...states].map((state, at) => {
+      const point = view.getUint32(4 * at, true);
+      // With the same state and marks it is another run.
+      if (this.#states[point] !== state || this.#marks[point] === marks[at]) onState(point);
+      this.#states[point] = state;
+      this.#marks[point] = marks[at] ?? 0;
+      return point;
+    });
+  }
+}

@@ -1,0 +1,213 @@
+/** The toolbar: which axis is where, sliders for the others, filter, order and size. */
+
+import { IconButton, SwapIcon } from "../icons";
+import {
+  type Arrangement,
+  type Filter,
+  findFreeAxes,
+  isFlat,
+  MAX_NESTED,
+  MAX_SIZE,
+  MIN_SIZE,
+  moveAxis,
+  type Order,
+  type Place,
+  transpose,
+} from "./arrangement";
+import type { Explorer } from "./explorer";
+import { formatLabel, type Layout } from "./layout";
+
+const FILTERS: Record<Filter, string> = {
+  all: "All points",
+  done: "Done",
+  picked: "★ Picked",
+  rated: "Rated",
+  unrated: "Not yet judged",
+  rejected: "Rejected",
+  failed: "Failed",
+  left: "Left",
+};
+const PLACES: Record<Place, [string, string]> = {
+  columns: ["Columns", "Inner columns"],
+  rows: ["Rows", "Inner rows"],
+};
+const DRAG_TYPE = "application/x-comfykit-axis";
+
+/** The toolbar of an explorer. */
+export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layout }) {
+  const { arrangement, about } = explorer;
+  const free = findFreeAxes(about.axes);
+  const flat = isFlat(arrangement, about.axes);
+  const canCross = free.length > 1 && arrangement.filter === "all" && arrangement.order === "axes";
+  return (
+    <div class="ck-line ck-x-toolbar">
+      {free.length > 1 && !flat && (
+        <>
+          <AxisPlaces explorer={explorer} place="rows" />
+          <IconButton
+            icon={SwapIcon}
+            class="ck-button ck-square ck-x-small"
+            label="Swap rows and columns"
+            title="Swap rows and columns (t)"
+            onClick={() => explorer.arrange(transpose(arrangement))}
+          />
+          <AxisPlaces explorer={explorer} place="columns" />
+          {Object.entries(arrangement.at).map(([axis, value]) => (
+            <AxisSlider key={axis} explorer={explorer} axis={Number(axis)} value={value} />
+          ))}
+        </>
+      )}
+      <span class="ck-line ck-x-view">
+        {canCross && (
+          <button
+            type="button"
+            class="ck-button ck-x-small"
+            aria-pressed={arrangement.flat}
+            title="All points one after the other, without axes"
+            onClick={() => explorer.arrange({ flat: !arrangement.flat })}
+          >
+            List
+          </button>
+        )}
+        <select
+          class="ck-input ck-select ck-x-small"
+          aria-label="Filter"
+          value={arrangement.filter}
+          onChange={(event) => explorer.arrange({ filter: event.currentTarget.value as Filter })}
+        >
+          {Object.entries(FILTERS).map(([value, label]) => (
+            <option key={value} value={value}>
+              {label}
+            </option>
+          ))}
+        </select>
+        <select
+          class="ck-input ck-select ck-x-small"
+          aria-label="Order"
+          value={arrangement.order}
+          onChange={(event) => explorer.arrange({ order: event.currentTarget.value as Order })}
+        >
+          <option value="axes">By values</option>
+          <option value="rating">Best first</option>
+        </select>
+        <input
+          type="range"
+          class="ck-slider ck-x-size"
+          aria-label="Size of the cells"
+          title="Size of the cells (+ −)"
+          min={MIN_SIZE}
+          max={MAX_SIZE}
+          value={layout.width}
+          style={{ "--ck-at": `${(100 * (layout.width - MIN_SIZE)) / (MAX_SIZE - MIN_SIZE)}%` }}
+          onInput={(event) => explorer.arrange({ size: event.currentTarget.valueAsNumber })}
+          onDblClick={() => explorer.arrange({ size: 0 })}
+        />
+      </span>
+    </div>
+  );
+}
+
+/** The axes of one direction: a menu for each, and one more that nests another axis. */
+function AxisPlaces({ explorer, place }: { explorer: Explorer; place: Place }) {
+  const { arrangement, about } = explorer;
+  const chosen = arrangement[place];
+  const free = findFreeAxes(about.axes);
+  const hasMore = chosen.length < MAX_NESTED && free.length > 2;
+  const set = (axis: number | null, level: number) => explorer.arrange(moveAxis(arrangement, axis, place, level));
+  return (
+    <>
+      {chosen.map((axis, level) => (
+        <AxisMenu
+          key={level}
+          explorer={explorer}
+          label={chosen.length > 1 && level === 1 ? PLACES[place][1] : PLACES[place][0]}
+          axis={axis}
+          onChoose={(next) => set(next, level)}
+        />
+      ))}
+      {(chosen.length === 0 || hasMore) && (
+        <AxisMenu
+          explorer={explorer}
+          label={chosen.length === 0 ? PLACES[place][0] : PLACES[place][1]}
+          axis={null}
+          onChoose={(next) => next !== null && set(next, chosen.length)}
+        />
+      )}
+    </>
+  );
+}
+
+interface AxisMenuProps {
+  explorer: Explorer;
+  label: string;
+  axis: number | null;
+  onChoose(axis: number | null): void;
+}
+
+/** A place for an axis: a menu, which can be dragged onto another one to swap both. */
+function AxisMenu({ explorer, label, axis, onChoose }: AxisMenuProps) {
+  const { about } = explorer;
+  const isEmpty = axis === null;
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: dragging is one of three ways to swap axes
+    <span
+      class={`ck-x-axis${isEmpty ? " ck-x-none" : ""}`}
+      draggable={!isEmpty}
+      title={isEmpty ? label : `${label}: drag it onto another one to swap them`}
+      onDragStart={(event) => event.dataTransfer?.setData(DRAG_TYPE, `${axis}`)}
+      onDragOver={(event) => event.dataTransfer?.types.includes(DRAG_TYPE) && event.preventDefault()}
+      onDrop={(event) => {
+        const dropped = event.dataTransfer?.getData(DRAG_TYPE);
+        if (!dropped) return;
+        event.preventDefault();
+        onChoose(Number(dropped));
+      }}
+    >
+      {!isEmpty && <span class="ck-muted">{label}</span>}
+      <select
+        class="ck-input ck-select"
+        aria-label={label}
+        value={axis ?? ""}
+        onChange={({ currentTarget }) => onChoose(currentTarget.value === "" ? null : Number(currentTarget.value))}
+      >
+        <option value="">{isEmpty ? "+" : "none"}</option>
+        {findFreeAxes(about.axes).map((index) => (
+          <option key={index} value={index}>
+            {about.axes[index]?.names.join(", ")}
+          </option>
+        ))}
+      </select>
+    </span>
+  );
+}
+
+/** An axis that is neither a row nor a column: one of its values is shown. */
+function AxisSlider({ explorer, axis, value }: { explorer: Explorer; axis: number; value: number }) {
+  const { arrangement, about } = explorer;
+  const info = about.axes[axis];
+  if (!info) return null;
+  const last = info.labels.length - 1;
+  const name = info.names.join(", ");
+  const label = formatLabel(info.labels[value], info.names);
+  return (
+    <label class="ck-x-axis ck-x-slider" title={`${name}: ${label} ([ ])`}>
+      <span class="ck-muted ck-name">{name}</span>
+      <input
+        type="range"
+        class="ck-slider"
+        aria-label={name}
+        aria-valuetext={label}
+        min={0}
+        max={last}
+        value={value}
+        style={{ "--ck-at": `${(100 * value) / last}%` }}
+        onInput={(event) =>
+          explorer.arrange({
+            at: { ...arrangement.at, [axis]: event.currentTarget.valueAsNumber },
+          } as Partial<Arrangement>)
+        }
+      />
+      <span class="ck-name ck-x-value">{label}</span>
+    </label>
+  );
+}

@@ -140,7 +140,9 @@ class ExploringKit(WorkflowKit):
 
         ledger = open_ledger(self._get_runs_folder())
         preparation = Preparation(*self._locate(workflow), values, over, Salts(ledger).find, notes=notes, kind=kind)
-        return Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
+        sweep = Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
+        sweep.source = workflow
+        return sweep
 
     @property
     def has_runs_folder(self) -> bool:

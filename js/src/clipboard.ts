@@ -1,4 +1,4 @@
-/** Copies texts and images. Texts are copied also where the page may not use the clipboard. */
+/** Copies texts and images, and saves files. Texts are copied also where the page may not use the clipboard. */
 
 /** Copy a text to the clipboard; return whether it worked. */
 export async function copyText(text: string, near: Element): Promise<boolean> {
@@ -33,4 +33,12 @@ export async function copyImage(url: string): Promise<void> {
   };
   // A promise, not the blob: some browsers forget the user's click while it is being made.
   await navigator.clipboard.write([new ClipboardItem({ "image/png": toPng() })]);
+}
+
+/** Save the file at a URL of this page. */
+export function saveFile(url: string, name: string): void {
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
 }

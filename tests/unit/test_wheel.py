@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-LARGEST_BUNDLE, LARGEST_STYLE = 100_000, 20_000
+LARGEST_BUNDLE, LARGEST_STYLE = 140_000, 30_000
 
 
 @pytest.fixture(scope="module")

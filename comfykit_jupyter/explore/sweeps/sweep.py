@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.explore.ledger.entries import RunEntry
+    from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 OnDone = Callable[[Row], object]
@@ -56,6 +57,9 @@ class Sweep(EditableAxes):
         sweep.pick(3, 7)
     """
 
+    source: Any = None
+    """The workflow, as the user named it."""
+
     def __init__(self, kit: ComfyKit, ledger: Ledger, preparation: Preparation, keep: Keep, name: str = "") -> None:
         self._kit = kit
         self._keep = keep
@@ -72,6 +76,7 @@ class Sweep(EditableAxes):
 
     def _load(self) -> None:
         """Prepare the points, and find what is there of them."""
+        self._job = None
         self._prepared: Prepared = loop.call(self._preparation.prepare())
         self.axes = self._prepared.axes
         self.points = self._prepared.points
@@ -191,9 +196,14 @@ class Sweep(EditableAxes):
         return self._job is not None and not self._job.outcome.done()
 
     @property
-    def server(self) -> str:
-        """The address of its server."""
-        return self._kit.comfyui_url
+    def kit(self) -> ComfyKit:
+        """What runs it."""
+        return self._kit
+
+    @property
+    def workflow(self) -> Workflow:
+        """Its workflow, converted."""
+        return self._prepared.workflow
 
     def estimate(self) -> float | None:
         """Return the seconds that the rest will take; None if nothing like it has run yet."""

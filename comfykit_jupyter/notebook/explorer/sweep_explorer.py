@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results.wording import hide_address
+from comfykit_jupyter.explore.sweeps.edits import read_values
 from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
+from comfykit_jupyter.notebook.explorer.actions import list_targets, use_as_input, write_code, write_input
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.explorer.point_previews import PointPreviews
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.axes import Axis
@@ -27,6 +33,8 @@ PROGRESS_SECONDS = 0.2
 ESTIMATE_SECONDS = 1.0
 """Seconds for which an estimate is good."""
 DEFAULT_RATIO = 1.0
+SHEET_SIDE = 256
+"""Pixels of a picture in a contact sheet."""
 NOTES = 5
 """Lines of the plan that the header shows."""
 
@@ -49,8 +57,13 @@ class SweepExplorer(Explorer):
             "stop": (run_in_background, self._on_stop),
             "retry": (run_in_background, self._on_retry),
             "rerun": (run_in_background, self._on_rerun),
+            "code": (run_in_background, self._on_code),
+            "use": (run_in_background, self._on_use),
+            "sheet": (run_in_background, self._on_sheet),
+            "edit": (run_in_background, self._on_edit),
             "look": (writer.post, self._on_look),
         }
+        self._sheet: Path | None = None
         self._sight: list[int] = []
         """The points that a page shows."""
         self.load()
@@ -125,7 +138,7 @@ class SweepExplorer(Explorer):
         }
 
     def _hide(self, text: str) -> str:
-        return hide_address(text, self.sweep.server)[:500]
+        return hide_address(text, self.sweep.kit.comfyui_url or "")[:500]
 
     def _estimate_seconds(self) -> float | None:
         at, seconds = self._estimate
@@ -205,6 +218,54 @@ class SweepExplorer(Explorer):
 
     def _on_rerun(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         self.sweep.rerun(*self._read_points(content, 10_000))
+        return {}, ()
+
+    def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the code that makes a point again."""
+        (index,) = self._read_points(content, 1)
+        return {"code": write_code(self.sweep, index, self.find_row(index))}, ()
+
+    def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Use the first file of a point as the input of a form: the only field, or the one that is named.
+
+        The answer has the fields if there are several, and code if there is none.
+        """
+        (index,) = self._read_points(content, 1)
+        row = self.find_row(index)
+        if row is None or not row.media:
+            raise ComfyKitError("this point has no file")
+        media = row.media[0]
+        targets = list_targets(media)
+        if "form" in content:
+            targets = [{"form": str(content["form"]), "field": str(content["field"])}]
+        if len(targets) == 1:
+            use_as_input(media, targets[0]["form"], targets[0]["field"])
+            return {"used": targets[0]["field"]}, ()
+        return ({"targets": targets} if targets else {"code": write_input(row)}), ()
+
+    def _on_sheet(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Make a contact sheet, which the page requests as a file."""
+        name = f"{to_safe_name(self.sweep.name) or 'sheet'}.webp"
+        folder = Path(tempfile.mkdtemp(dir=get_local_folder()))
+        self._sheet = self.sweep.sheet(folder / name, SHEET_SIDE)
+        return {"name": name}, ()
+
+    def find_file(self, run: str, key: str) -> tuple[Path, str]:
+        """Return the local file of an output, or the contact sheet; see `Explorer`."""
+        if run == "sheet" and self._sheet is not None:
+            return self._sheet, "image/webp"
+        return super().find_file(run, key)
+
+    def _on_edit(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Add values to an axis, or remove some of them."""
+        axis = self.sweep.axes[int(content["axis"])]
+        name = axis.names[0]
+        if "remove" in content:
+            places = [int(each) for each in content["remove"]]
+            self.sweep.remove_values(name, *(axis.labels[place][0] for place in places))
+        else:
+            over, axis = self.sweep.find_axis(name)
+            self.sweep.add_values(name, *read_values(axis, over[name], str(content["add"])))
         return {}, ()
 
 

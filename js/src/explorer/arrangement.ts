@@ -69,7 +69,7 @@ export function readArrangement(kept: unknown, axes: readonly AxisInfo[]): Arran
     columns,
     rows,
     at,
-    filter: given.filter && given.filter in FILTERS ? given.filter : "all",
+    filter: given.filter && Object.hasOwn(FILTERS, given.filter) ? given.filter : "all",
     order: given.order === "rating" ? "rating" : "axes",
     flat: given.flat === true,
     size: Number(given.size) > 0 ? clamp(Number(given.size), MIN_SIZE, MAX_SIZE) : 0,

@@ -1,6 +1,8 @@
 /** The state of one explorer, which its views share: points, arrangement, selection, marks. */
 
+import { saveFile } from "../clipboard";
 import { toBytes } from "../session/channel";
+import type { MediaState } from "../session/media";
 import { isSafeImage } from "../session/mimeTypes";
 import { isRecord, type Model, type Run, type Traits } from "../session/protocol";
 import { Session } from "../session/session";
@@ -201,6 +203,20 @@ export class Explorer extends Session {
   /** Return whether a point has been sent, so that it can be marked. */
   hasRun(point: number): boolean {
     return !["waiting", "invalid", "lost"].includes(this.points.getState(point));
+  }
+
+  /** Fetch a file from the kernel, and save it. */
+  async save(run: string, key: string, name: string): Promise<void> {
+    const ref = { run, key, size: "full", version: `${Date.now()}` } as const;
+    const state = await new Promise<MediaState>((resolve) => {
+      const onChange = () => {
+        const now = held.getState();
+        if (now.url || now.error !== undefined) resolve(now);
+      };
+      const held = this.media.hold(ref, onChange);
+    });
+    if (state.url) saveFile(state.url, name);
+    else this.showNotice(state.error ?? "");
   }
 
   /** Set a note or tags of a point. */

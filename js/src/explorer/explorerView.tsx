@@ -12,7 +12,7 @@ import { Footer } from "./footer";
 import { Grid, listBetween } from "./grid";
 import { SweepHeader } from "./header";
 import { type Action, findAction, LEGEND } from "./keys";
-import { type Layout, layOut, stepSize } from "./layout";
+import { findPosition, type Layout, layOut, stepSize } from "./layout";
 import { Toolbar } from "./toolbar";
 
 /** Points on each side of the one in the lightbox that it can go to at once. */
@@ -210,6 +210,9 @@ function perform(
     case "size":
       explorer.arrange({ size: stepSize(layout.width, action.up) });
       break;
+    case "remove":
+      removeValue(explorer, layout, action.place);
+      break;
     case "value":
       stepSlider(explorer, action.by);
       break;
@@ -241,6 +244,14 @@ function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, w
     if (point >= 0) return point;
   }
   return undefined;
+}
+
+/** Leave out the value that the row or column of the focused point has. In lines, it is that of the last axis. */
+function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns"): void {
+  const { arrangement, about, focused } = explorer;
+  const axis = layout.flat ? about.axes.length - 1 : arrangement[place].at(-1);
+  if (axis === undefined || explorer.header.running) return;
+  void explorer.requestOrNotify("edit", { axis, remove: [findPosition(focused, about.axes)[axis]] });
 }
 
 /** Show the next or previous value of the first axis that is a slider. */

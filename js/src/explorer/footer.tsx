@@ -3,7 +3,7 @@
 import { useLayoutEffect, useState } from "preact/hooks";
 import { copyText } from "../clipboard";
 import { formatDuration } from "../format";
-import { CheckIcon, CodeIcon, IconButton, ResetIcon, ScreenIcon } from "../icons";
+import { CheckIcon, CodeIcon, IconButton, InputIcon, ResetIcon, ScreenIcon } from "../icons";
 import { STATE_WORDS } from "./cell";
 import type { Explorer } from "./explorer";
 import { describePoint } from "./layout";
@@ -97,6 +97,7 @@ export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
         disabled={state !== "completed"}
         onClick={() => onOpen(point)}
       />
+      <UseAsInput key={`use ${point}`} explorer={explorer} point={point} disabled={state !== "completed"} />
       <CopyCode explorer={explorer} point={point} />
       <IconButton
         icon={ResetIcon}
@@ -105,6 +106,60 @@ export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
         onClick={() => void explorer.requestOrNotify("rerun", { points: explorer.targets })}
       />
     </footer>
+  );
+}
+
+interface Target {
+  form: string;
+  title: string;
+  field: string;
+}
+
+/** A button that uses the output as input of a form on the page; with several fields a menu, without any it is code. */
+function UseAsInput({ explorer, point, disabled }: { explorer: Explorer; point: number; disabled: boolean }) {
+  const [targets, setTargets] = useState<Target[]>([]);
+  const [done, setDone] = useState("");
+  const use = async (near: HTMLElement, target?: Target) => {
+    const { form, field } = target ?? {};
+    const answer = await explorer.requestOrNotify("use", { points: [point], ...(target && { form, field }) });
+    if (!answer) return;
+    setTargets(Array.isArray(answer.targets) ? (answer.targets as Target[]) : []);
+    if (answer.used) setDone(`used as ${answer.used}`);
+    else if (answer.code && (await copyText(String(answer.code), near))) setDone(`copied: ${answer.code}`);
+  };
+  if (targets.length > 0)
+    return (
+      <select
+        class="ck-input ck-select ck-x-small"
+        aria-label="Use as input"
+        value=""
+        onChange={({ currentTarget }) => void use(currentTarget, targets[Number(currentTarget.value)])}
+      >
+        <option value="" disabled hidden>
+          Use as …
+        </option>
+        {targets.map(({ title, field }, index) => (
+          <option key={`${index}`} value={index}>
+            {title}: {field}
+          </option>
+        ))}
+      </select>
+    );
+  return (
+    <>
+      {done && (
+        <span class="ck-muted ck-name" role="status">
+          {done}
+        </span>
+      )}
+      <IconButton
+        icon={done ? CheckIcon : InputIcon}
+        label="Use as input"
+        title="Use as input of a form; without a form, copy the code"
+        disabled={disabled || explorer.channel.closed}
+        onClick={(event) => void use(event.currentTarget)}
+      />
+    </>
   );
 }
 

@@ -35,7 +35,9 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onSight }: Grid
     const element = box.current;
     if (!element) return;
     const update = () => {
-      const { scrollTop, scrollLeft, clientHeight, clientWidth } = element;
+      const { scrollTop, scrollLeft } = element;
+      const clientHeight = element.clientHeight || innerHeight;
+      const clientWidth = element.clientWidth || innerWidth;
       const left = layout.labelWidth + layout.groupWidth;
       const next = {
         rows: findRange(layout.rows, layout.height, scrollTop, scrollTop + clientHeight - layout.headHeight),

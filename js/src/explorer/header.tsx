@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { formatClock } from "../format";
-import { IconButton, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
+import { DownloadIcon, IconButton, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
 import type { Explorer } from "./explorer";
 import type { Header as HeaderInfo, PointState } from "./protocol";
 
@@ -100,6 +100,7 @@ function Controls({ explorer, counts, left }: { explorer: Explorer; counts: Coun
           onClick={() => send("stop", { now: true })}
         />
       )}
+      {counts.completed > 0 && <Sheet explorer={explorer} />}
       {!header.running && counts.failed + counts.cancelled > 0 && (
         <IconButton
           {...common}
@@ -146,5 +147,27 @@ function Start({ explorer, left }: { explorer: Explorer; left: number }) {
         </button>
       )}
     </>
+  );
+}
+
+/** A button that saves a contact sheet of all points. */
+function Sheet({ explorer }: { explorer: Explorer }) {
+  const [making, setMaking] = useState(false);
+  const save = async () => {
+    setMaking(true);
+    const answer = await explorer.requestOrNotify("sheet");
+    if (answer) await explorer.save("sheet", "0", String(answer.name));
+    setMaking(false);
+  };
+  return (
+    <IconButton
+      icon={DownloadIcon}
+      showLabel
+      class="ck-button"
+      label={making ? "…" : "Sheet"}
+      title="Save a contact sheet: one picture of all points"
+      disabled={making || explorer.channel.closed}
+      onClick={() => void save()}
+    />
   );
 }

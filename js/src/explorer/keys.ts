@@ -1,6 +1,6 @@
 /** The keys of an explorer, the same in its grid and in its lightbox. */
 
-import { encodeMarks, type Marks } from "./protocol";
+import type { Marks } from "./protocol";
 
 export type Action =
   | { kind: "move"; rows: number; columns: number; extend: boolean }
@@ -9,6 +9,7 @@ export type Action =
   | { kind: "mark"; mark: Mark; advance: boolean }
   | { kind: "size"; up: boolean }
   | { kind: "value"; by: number }
+  | { kind: "remove"; place: "rows" | "columns" }
   | { kind: "open" | "zoom" | "undo" | "compare" | "info" | "keys" | "transpose" | "all" | "clear" | "select" };
 
 export type Mark = { star: true } | { rejected: true } | { rating: number };
@@ -29,6 +30,7 @@ export const LEGEND: readonly [string, string][] = [
   ["t", "swap rows and columns"],
   ["[ ]", "previous, next value of the first slider"],
   ["+ −", "larger, smaller"],
+  ["Delete", "leave the row out (Shift: the column); its runs are kept"],
   ["?", "these keys"],
 ];
 
@@ -61,17 +63,24 @@ const SIMPLE: Record<string, Action> = {
 
 /** Return what a key does; undefined if it is not one of ours. */
 export function findAction(event: KeyEvent): Action | undefined {
-  const { key, shiftKey: shift } = event;
-  const command = event.ctrlKey || event.metaKey;
+  const { key, shiftKey } = event;
   if (event.altKey) return undefined;
-  if (key === "Home" || key === "End") return { kind: "edge", toEnd: key === "End", whole: command, extend: shift };
-  if (command) return key === "a" ? { kind: "all" } : undefined;
-  const arrow = ARROWS[key];
-  if (arrow) return { kind: "move", rows: arrow[0], columns: arrow[1], extend: shift };
-  if (key === "PageUp" || key === "PageDown") return { kind: "page", by: key === "PageUp" ? -1 : 1, extend: shift };
+  const move = findMove(event);
+  if (move) return move;
+  if (event.ctrlKey || event.metaKey) return key === "a" ? { kind: "all" } : undefined;
+  if (key === "Delete") return { kind: "remove", place: shiftKey ? "columns" : "rows" };
   const mark = findMark(event);
-  if (mark) return { kind: "mark", mark, advance: shift };
-  return SIMPLE[key] ?? SIMPLE[key.toLowerCase()];
+  return mark ? { kind: "mark", mark, advance: shiftKey } : (SIMPLE[key] ?? SIMPLE[key.toLowerCase()]);
+}
+
+function findMove({ key, shiftKey: extend, ctrlKey, metaKey }: KeyEvent): Action | undefined {
+  const whole = ctrlKey || metaKey;
+  if (key === "Home" || key === "End") return { kind: "edge", toEnd: key === "End", whole, extend };
+  if (whole) return undefined;
+  const arrow = ARROWS[key];
+  if (arrow) return { kind: "move", rows: arrow[0], columns: arrow[1], extend };
+  if (key === "PageUp" || key === "PageDown") return { kind: "page", by: key === "PageUp" ? -1 : 1, extend };
+  return undefined;
 }
 
 /** Return the mark of a key. With Shift a digit is known by its place, since it types another sign. */
@@ -96,9 +105,4 @@ export function listChangedMarks(before: Marks, after: Marks): Record<string, bo
   for (const name of ["star", "rejected", "rating"] as const)
     if (before[name] !== after[name]) changed[name] = after[name];
   return changed;
-}
-
-/** Return the bytes of marks. */
-export function toBytesOfMarks(marks: readonly Marks[]): number[] {
-  return marks.map(encodeMarks);
 }

@@ -1,5 +1,6 @@
 /** The toolbar: which axis is where, sliders for the others, filter, order and size. */
 
+import { useState } from "preact/hooks";
 import { IconButton, SwapIcon } from "../icons";
 import {
   type Arrangement,
@@ -41,6 +42,7 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
   const canCross = free.length > 1 && arrangement.filter === "all" && arrangement.order === "axes";
   return (
     <div class="ck-line ck-x-toolbar">
+      {free.length === 1 && <strong>{about.axes[free[0] ?? 0]?.names.join(", ")}</strong>}
       {free.length > 1 && !flat && (
         <>
           <AxisPlaces explorer={explorer} place="rows" />
@@ -57,6 +59,7 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
           ))}
         </>
       )}
+      {!explorer.header.running && <AddValues explorer={explorer} />}
       <span class="ck-line ck-x-view">
         {canCross && (
           <button
@@ -209,5 +212,51 @@ function AxisSlider({ explorer, axis, value }: { explorer: Explorer; axis: numbe
       />
       <span class="ck-name ck-x-value">{label}</span>
     </label>
+  );
+}
+
+/** A field for more values of an axis, which appears on demand. */
+function AddValues({ explorer }: { explorer: Explorer }) {
+  const [axis, setAxis] = useState<number | null>(null);
+  const axes = explorer.about.axes.map((info, index) => ({ ...info, index })).filter(({ paired }) => !paired);
+  if (axes.length === 0) return null;
+  const name = axis === null ? "" : explorer.about.axes[axis]?.names[0];
+  const add = async (input: HTMLInputElement) => {
+    if (input.value.trim() === "") return setAxis(null);
+    if (await explorer.requestOrNotify("edit", { axis, add: input.value })) setAxis(null);
+  };
+  return (
+    <span class="ck-x-axis">
+      <select
+        class="ck-input ck-select ck-x-add"
+        aria-label="Add values to an axis"
+        title="Add values to an axis"
+        value=""
+        disabled={explorer.channel.closed}
+        onChange={({ currentTarget }) => setAxis(Number(currentTarget.value))}
+      >
+        <option value="" disabled hidden>
+          {name ? `Add to ${name}` : "Add values"}
+        </option>
+        {axes.map(({ index, names }) => (
+          <option key={index} value={index}>
+            {names[0]}
+          </option>
+        ))}
+      </select>
+      {axis !== null && (
+        <input
+          ref={(element) => element?.focus()}
+          class="ck-input ck-x-values"
+          aria-label={`More values of ${name}`}
+          placeholder={explorer.about.axes[axis]?.numbers ? "8, 9 · 10..20:2 · *4 seeds" : "one more text"}
+          onKeyDown={(event) => {
+            event.stopPropagation();
+            if (event.key === "Enter") void add(event.currentTarget);
+            if (event.key === "Escape") setAxis(null);
+          }}
+        />
+      )}
+    </span>
   );
 }

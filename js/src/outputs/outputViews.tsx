@@ -2,7 +2,7 @@
 
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { copyText } from "../clipboard";
+import { copyText, saveFile } from "../clipboard";
 import { formatBytes, formatPercent } from "../format";
 import { DownloadIcon, IconButton, PlayIcon } from "../icons";
 import { useMedia } from "../session/hooks";
@@ -130,11 +130,4 @@ function formatDownload({ url, error, fraction, total }: MediaState): string {
   if (error !== undefined) return error;
   if (url) return "";
   return total ? `${formatPercent(fraction)} of ${formatBytes(total)}` : "…";
-}
-
-function saveFile(url: string, name: string): void {
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
 }

@@ -1,0 +1,77 @@
+"""What can be done with one point of a sweep: code that makes it, and its picture as the input of a form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.notebook.widget.code import build_code
+from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+from comfykit_jupyter.workflow.errors import short_repr
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.explore.rows.row import Row
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
+
+MAX_TARGETS = 50
+"""Fields that are offered for a picture."""
+
+
+def write_code(sweep: Sweep, index: int, row: Row | None) -> str:
+    """Return a cell that makes a point again.
+
+    Args:
+        sweep: The sweep.
+        index: The number of the point.
+        row: Its run, if it has one.
+    """
+    if any(axis.lora for axis in sweep.axes):
+        if row is None:
+            raise ComfyKitError("a point with a LoRA that was inserted has no code before it was run")
+        return f"kit.runs.again({row.id[:8]!r}).result()"
+    values = {**sweep.values, **sweep.points[index].values}
+    prompt = row.prompt if row is not None else {}
+    result = ExecuteResult(status="completed", params=values, changed=values, prompt=prompt)
+    return build_code(sweep.source, result, sweep.workflow, sweep.kit)
+
+
+def write_input(row: Row) -> str:
+    """Return an expression for the main output of a run, to be used as an input."""
+    media = row.media
+    if not media:
+        raise ComfyKitError("this point has no file")
+    singular = len(row.images) == 1 == len(media)
+    return f"kit.runs[{row.id[:8]!r}].{'image' if singular else 'media[0]'}"
+
+
+def find_forms() -> list[WorkflowWidget]:
+    """Return the forms that are in the page, the newest first."""
+    from ipywidgets.widgets import widget
+
+    forms = [each for each in list(widget._instances.values()) if isinstance(each, WorkflowWidget)]  # noqa: SLF001
+    return [form for form in reversed(forms) if form.comm is not None]
+
+
+def list_targets(media: Media) -> list[dict[str, str]]:
+    """Return the fields of forms that accept a file: the ID and title of the form, and the name of the field."""
+    found = [
+        {"form": form.model_id, "title": form.title, "field": field.name}
+        for form in find_forms()
+        for field in form.get_fields()
+        if field.kind == media.kind
+    ]
+    return found[:MAX_TARGETS]
+
+
+def use_as_input(media: Media, form_id: str, field: str) -> None:
+    """Set a field of a form to a file.
+
+    Raises:
+        ComfyKitError: The form is gone, or the field does not accept it.
+    """
+    form: Any = next((each for each in find_forms() if each.model_id == form_id), None)
+    if form is None:
+        raise ComfyKitError(f"the form with {short_repr(field)} is no longer there")
+    form.values[field] = media

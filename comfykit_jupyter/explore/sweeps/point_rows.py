@@ -68,11 +68,6 @@ class PointRows:
         return self._engine.progress.get(index)
 
     @property
-    def ledger(self) -> Ledger:
-        """The folder of its runs."""
-        return self._ledger
-
-    @property
     def away(self) -> str:
         """What it waits for, such as a server that does not answer; "" for nothing."""
         return self._engine.away or self._prepared.away

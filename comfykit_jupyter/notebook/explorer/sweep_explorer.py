@@ -50,7 +50,7 @@ class SweepExplorer(Explorer):
         self.sweep = sweep
         self._estimate: tuple[float, float | None] = (float("-inf"), None)
         self._previews = PointPreviews(self.send)
-        super().__init__(sweep.ledger, title=sweep.name)
+        super().__init__(sweep._ledger, title=sweep.name)  # noqa: SLF001 - the sweep's own page
         self.handlers |= {
             "start": (run_in_background, self._on_start),
             "pause": (run_in_background, self._on_pause),

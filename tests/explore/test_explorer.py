@@ -31,7 +31,7 @@ class Page:
         self.marks: list[int] = []
         self._changed = threading.Condition()
         self._count = 0
-        explorer.send = self._receive  # type: ignore[method-assign]
+        explorer.send = self._receive
 
     def _receive(self, content: Any, buffers: Sequence[Any] | None = None) -> None:
         with self._changed:
@@ -123,7 +123,7 @@ def test_marks_of_the_page_and_of_python_are_the_same(kit: ComfyKit, open_page: 
     page.ask("mark", points=[0, 2], set={"star": True})
     page.ask("mark", points=[2], set={"rating": 4, "note": "hands"}, add_tags=["cover"])
     assert [row.params["width"] for row in sweep.picked] == [8, 10]
-    assert (sweep[2].rating, sweep[2].note, sweep[2].tags) == (4, "hands", {"cover"})
+    assert (sweep[2].rating, sweep[2].note, sweep[2].tags) == (4, "hands", frozenset({"cover"}))
     assert page.marks == [1, 0, 1 | 4 << 2 | 32 | 64]
     sweep[1].rejected = True
     page.explorer.follow_marks()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
+from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import Gate
 from tests.client.workflows import failing, gated, picture
@@ -107,6 +109,35 @@ def test_stopping_at_once_cancels_only_ours(fresh: ComfyKit, gate: tuple[str, Ga
     assert other.result().status == "completed"
     assert sweep.states.count("completed") == 0
     assert fresh.sweep(gated(gate[0]), over={"width": range(8, 12)}).plan.count("send") == 4
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["after its line", "before its line"])
+def test_a_point_cancelled_while_it_is_noted_is_sent_again(
+    written: bool, fresh: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that notes it can't be stopped. Its line without an end would be that of a job to follow."""
+    noting, resume, noted = threading.Event(), threading.Event(), threading.Event()
+    append = LedgerRecorder._append_sent
+
+    def append_slowly(self: LedgerRecorder, *given: Any) -> None:
+        if written:
+            append(self, *given)
+        noting.set()
+        assert resume.wait(20)
+        if not written:
+            append(self, *given)
+        noted.set()
+
+    monkeypatch.setattr(LedgerRecorder, "_append_sent", append_slowly)
+    sweep = fresh.sweep(picture(), over={"width": [8]}).start()
+    assert noting.wait(20)
+    sweep.stop(now=True)
+    sweep.wait()
+    resume.set()
+    assert noted.wait(20)
+    assert sweep.states == ["cancelled"]
+    assert fresh.sweep(picture(), over={"width": [8]}).plan.count("send") == 1
+    assert count_jobs(fresh) == 0
 
 
 def test_the_first_failure_pauses_and_retry_runs_it_again(fresh: ComfyKit) -> None:

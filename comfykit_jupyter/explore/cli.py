@@ -39,6 +39,7 @@ examples:
   comfykit-jupyter sweep spec.json --out pictures --name "{cfg}-{seed}"
   comfykit-jupyter map upscale.json image=photos scale=2 --out large --name "{image.stem}"
   comfykit-jupyter runs ls --star
+  comfykit-jupyter runs bundle portrait foxes.zip
 
 A SPEC is a JSON file:
   {"workflow": "portrait.json", "values": {"prompt": "a fox"}, "over": {"cfg": [3, 4.5], "seed": "*4"}}
@@ -109,6 +110,10 @@ def _build_parser() -> argparse.ArgumentParser:
     listing.add_argument("-n", type=int, default=20, help="how many (default: 20)")
     listing.set_defaults(do=_list_runs)
     table.set_defaults(do=_print_csv)
+    bundle = runs.add_parser("bundle", parents=[common], help="write a sweep as one ZIP file, for another machine")
+    bundle.add_argument("sweep", metavar="SWEEP", help="its name or ID, or the name of its workflow if it has none")
+    bundle.add_argument("file", metavar="FILE.zip", type=Path, help="the file; it is replaced if it exists")
+    bundle.set_defaults(do=_bundle)
     prune = runs.add_parser("prune", parents=[common], help="delete originals of old runs; rows and thumbnails stay")
     prune.add_argument("--older", default="30d", metavar="AGE", help="such as 30d or 12h (default: 30d)")
     prune.add_argument("--yes", action="store_true", help="delete; else it is only said what would be deleted")
@@ -227,6 +232,11 @@ def _print_csv(options: argparse.Namespace) -> int:
     writer = csv.DictWriter(sys.stdout, names)
     writer.writeheader()
     writer.writerows(records)
+    return DONE
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    print(_open_kit(options).runs.bundle(options.sweep, options.file))
     return DONE
 
 

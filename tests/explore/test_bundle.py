@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+from comfykit_jupyter.sandbox import Sandbox
 from tests.client.workflows import inverted, picture
 from tests.kits import MakeKit
 
@@ -46,6 +48,60 @@ def test_what_differs_here_is_said(kit: ComfyKit, tmp_path: Path) -> None:
     told = str(kit.runs.open(path))
     assert "NodeOfAPack" in told
     assert "0.1.0 there" in told
+
+
+def test_versions_and_model_files_are_compared(
+    make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph: Any = json.loads((Path(__file__).parents[2] / "notebooks/workflows/text_to_image.json").read_text())
+    name = next(node["inputs"]["ckpt_name"] for node in graph.values() if "ckpt_name" in node["inputs"])
+    packs, digests = {"ComfyUI-Fox": "1.2.0", "ComfyUI-Cat": "nightly"}, {name: "blake3:aa"}
+
+    async def find_packs(_: Any) -> dict[str, str]:
+        return dict(packs)
+
+    async def find_model_hash(_: Any, name: str, size: int) -> str:
+        return digests.get(name, "")
+
+    monkeypatch.setattr(ComfyUI, "find_packs", find_packs)
+    monkeypatch.setattr(ComfyUI, "find_model_hash", find_model_hash)
+    with Sandbox() as server:
+        model = server.folder / "models/checkpoints" / name
+        model.write_bytes(b"one")
+        kit = make_kit(server.url)
+        sweep = kit.sweep(graph, width=64, height=64, steps=1, over={"seed": [1]}).wait()
+        path = sweep.bundle(tmp_path / "fox.zip")
+        manifest = read_manifest(path)
+        assert manifest["packs"] == packs
+        assert manifest["model_files"][name] | {"class": ""} == {
+            "size": 3, "class": "", "input": "ckpt_name", "hash": "blake3:aa",
+        }  # fmt: skip
+        assert kit.runs.open(path).differences == ()
+        digests[name] = "blake3:bb"
+        packs |= {"ComfyUI-Fox": "1.3.0"}
+        del packs["ComfyUI-Cat"]
+        assert kit.runs.open(path).differences == (
+            "ComfyUI-Fox: 1.3.0 here, 1.2.0 there",
+            "ComfyUI-Cat: not here, nightly there",
+            f"{name}: another file of this name and size, by its hash",
+        )
+        model.write_bytes(b"another")
+        assert f"{name}: another file of this name, with 7 bytes here and 3 there" in str(kit.runs.open(path))
+        other = make_kit(server.url, runs=tmp_path / "elsewhere")
+        assert other.runs.open(path).take()[0].models[name].size == 3
+        for odd in ({"packs": [1], "model_files": "x"}, {"packs": {"a": 1}, "model_files": {name: 3, "b": {}}}):
+            write(path, {"manifest.json": json.dumps(manifest | odd)})
+            assert kit.runs.open(path).differences == ()
+
+
+def test_an_earlier_sweep_is_bundled_by_its_name(kit: ComfyKit, make_kit: MakeKit, tmp_path: Path) -> None:
+    sweep = kit.sweep(picture(), height=9, over={"width": [8, 9]}).wait()
+    sweep.rename("sea")
+    bundle = make_kit(runs=tmp_path / "elsewhere").runs.open(kit.runs.bundle("sea", tmp_path / "sea.zip"))
+    assert (bundle.name, bundle.points) == ("sea", 2)
+    assert [run["labels"] for run in read_manifest(tmp_path / "sea.zip")["runs"]] == [{"width": 8}, {"width": 9}]
+    with pytest.raises(ComfyKitError, match="did you mean sea"):
+        kit.runs.bundle("seaa", tmp_path / "x.zip")
 
 
 def read_manifest(path: Path) -> Any:

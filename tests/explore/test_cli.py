@@ -49,6 +49,10 @@ def test_a_sweep_is_planned_run_and_resumed(capsys: pytest.CaptureFixture[str]) 
     assert len(list(Path("out").iterdir())) == 6
     assert main([*line, "--plan"]) == 0
     assert capsys.readouterr().err.startswith("6 points, 6 done")
+    assert main(["runs", "bundle", "picture", "out/foxes.zip"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(Path("out/foxes.zip"))]
+    assert main(["runs", "bundle", "pictur", "out/x.zip"]) == 2
+    assert "did you mean picture" in capsys.readouterr().err
 
 
 def test_a_spec_is_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:

@@ -256,6 +256,14 @@ class Backend(ABC):
         """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
         return {}
 
+    async def find_packs(self) -> dict[str, str]:
+        """Return the versions of its packs of nodes, and of PyTorch, by name; nothing if it doesn't say."""
+        return {}
+
+    async def find_model_hash(self, name: str, size: int) -> str:  # noqa: ARG002
+        """Return the hash of a model file with this name and size in bytes; "" if it doesn't say."""
+        return ""
+
     async def find_folders(self) -> Folders | None:
         """Return where the server's folders are on its machine; None if it doesn't say."""
         return None

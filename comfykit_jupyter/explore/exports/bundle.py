@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.check import check
 from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, get_local_folder
-from comfykit_jupyter.explore.ledger.recorder import to_line
+from comfykit_jupyter.explore.exports.provenance import find_differences
 from comfykit_jupyter.explore.rows.rows import Rows
-from comfykit_jupyter.explore.sweeps.preparation import describe_axis
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.ledger.ledger import Ledger
-    from comfykit_jupyter.explore.sweeps.point_rows import PointRows
-    from comfykit_jupyter.explore.sweeps.preparation import Prepared
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -34,64 +30,11 @@ MAX_FILES = 200_000
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_FILE_BYTES = 4 << 30
 MAX_BYTES = 64 << 30
-KEPT = ("id", "key", "at", "name", "patch", "params", "seeds", "files", "seconds", "version")
-"""What a bundle has of a run, beside its outputs and marks."""
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 """What `zipfile` raises for a damaged file."""
 _ENCRYPTED = 1
 """The flag of an encrypted file."""
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})(\.[a-z0-9]{1,10})")
-
-
-def write_bundle(sweep: PointRows, ledger: Ledger, prepared: Prepared, path: Path) -> Path:
-    """Write a sweep as a bundle; see `Sweep.bundle`."""
-    done = [index for index, state in enumerate(sweep.states) if state == "completed"]
-    if not done:
-        raise ComfyKitError("bundle: no point is done yet")
-    entries = ledger.read().runs
-    runs, hashes = [], dict[str, None]()
-    for index in done:
-        entry = entries[sweep.get_run_id(index)]
-        marks = ledger.get_marks(entry.id)
-        outputs = [
-            {"name": each.name, "node": each.node, "var": each.var, "hash": each.hash, "text": each.text}
-            for each in entry.outputs
-        ]
-        hashes.update(dict.fromkeys(each.hash for each in entry.outputs if each.hash))
-        hashes.update(
-            dict.fromkeys(
-                value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")
-            )
-        )
-        own = {name: getattr(entry, name) for name in KEPT}
-        labels = to_line(sweep.points[index].labels)
-        marked = {"marks": marks.values, "tags": sorted(marks.tags)}
-        runs.append({**own, "point": index, "labels": labels, "outputs": outputs, **marked})
-    manifest = {
-        "format": FORMAT,
-        "name": sweep.name,
-        "workflow": prepared.workflow.name,
-        "prompt": prepared.workflow.prompt,
-        "base": prepared.base,
-        "axes": [describe_axis(axis) for axis in sweep.axes],
-        "models": sorted({name for names in prepared.models for name in names}),
-        "server_version": next((run["version"] for run in runs if run["version"]), ""),
-        "runs": runs,
-    }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as bundle:
-            bundle.writestr(MANIFEST, json.dumps(manifest), zipfile.ZIP_DEFLATED)
-            for digest in hashes:
-                source = ledger.store.find(digest)
-                if source is None:
-                    raise ComfyKitError(f"bundle: an original is no longer in {one_line(str(ledger.folder), 200)}")
-                bundle.write(source, f"objects/{digest}{source.suffix}")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 @dataclass(frozen=True)
@@ -102,7 +45,8 @@ class Bundle:
         name: The name of the sweep.
         workflow: Its workflow.
         points: How many points it has.
-        differences: What differs here, one line each: missing nodes and models, another version of the server.
+        differences: What differs here, one line each: missing nodes and models, other versions of the server and of
+            packs, other model files of the same name.
         files: How many files it has, and how many bytes they take.
 
     Example:
@@ -168,13 +112,7 @@ def open_bundle(kit: ComfyKit, ledger: Ledger, path: Path) -> Bundle:
         raise ComfyKitError(
             f"{one_line(path.name)} is not a bundle, or is damaged: {one_line(str(error), 200)}"
         ) from None
-    report = loop.call(check(kit._find_backend(workflow), workflow, {}))  # noqa: SLF001 - a kit
-    differences = [one_line(problem.message, 300) for problem in report.problems]
-    version = kit.server().version
-    if manifest["server_version"] and version and version != manifest["server_version"]:
-        differences.append(
-            f"ComfyUI {one_line(version)} here, {one_line(manifest['server_version'])} there: pictures may differ"
-        )
+    differences = loop.call(find_differences(kit._find_backend(workflow), workflow, manifest))  # noqa: SLF001 - a kit
     objects = sum(_OBJECT.fullmatch(info.filename) is not None for info in infos)
     return Bundle(
         one_line(manifest["name"]),
@@ -226,7 +164,7 @@ def _check_manifest(manifest: Any) -> dict[str, Any]:
 def _build_lines(run: Mapping[str, Any], template: str, sweep: str) -> list[dict[str, Any]]:
     """Return the lines of a run in the journal. Whatever is odd in them is passed over when they are read."""
     at = run.get("at") if isinstance(run.get("at"), str) else ""
-    names = ("id", "key", "name", "patch", "params", "seeds", "files")
+    names = ("id", "key", "name", "patch", "params", "seeds", "files", "models")
     sent = {
         **{name: run.get(name) for name in names},
         "event": "sent",

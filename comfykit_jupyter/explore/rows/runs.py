@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.explore.exports.bundle import Bundle
+    from comfykit_jupyter.explore.ledger.entries import SweepEntry
 
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""
@@ -89,14 +90,35 @@ class Runs(Rows):
         Raises:
             ComfyKitError: There is none.
         """
-        sweeps = self._ledger.read().sweeps.values()
-        ids = {each.id for each in sweeps if name in (each.name or each.workflow, each.id)}
-        if not ids:
+        ids = {each.id for each in self._find_sweeps(name)}
+        entries = self._ledger.read().runs
+        return Rows(self._ledger, [each for each in self._list_ids() if entries[each].sweep in ids])
+
+    def _find_sweeps(self, name: str) -> list[SweepEntry]:
+        """Return the sweeps with a name, the newest last; one without a name has that of its workflow."""
+        sweeps = sorted(self._ledger.read().sweeps.values(), key=lambda each: each.at)
+        found = [each for each in sweeps if name in (each.name or each.workflow, each.id)]
+        if not found:
             nearest = find_nearest(str(name), [each.name or each.workflow for each in sweeps])
             hint = f": did you mean {one_line(nearest)}?" if nearest else ""
             raise ComfyKitError(f"there is no sweep {short_repr(name)}{hint}")
-        entries = self._ledger.read().runs
-        return Rows(self._ledger, [each for each in self._list_ids() if entries[each].sweep in ids])
+        return found
+
+    def bundle(self, sweep: str, path: str | Path) -> Path:
+        """Write the runs of a sweep as one ZIP file, as `Sweep.bundle` does; it may be of another day.
+
+        Args:
+            sweep: Its name or ID, or the name of its workflow if it has none. Of several, the newest is taken.
+            path: The file; it is replaced if it exists.
+
+        Raises:
+            ComfyKitError: There is no such sweep, none of its points is done, or an original is no longer here.
+        """
+        from comfykit_jupyter.explore.exports.bundle_writer import collect_kept_sweep, write_bundle
+
+        contents = collect_kept_sweep(self._ledger, self._find_sweeps(sweep)[-1])
+        server = self._kit._find_backend()  # noqa: SLF001 - a kit
+        return write_bundle(self._ledger, contents, server, Path(path).expanduser())
 
     def open(self, path: str | Path) -> Bundle:
         """Look into a bundle that `Sweep.bundle` wrote. Nothing is run, and nothing is written.

@@ -116,7 +116,7 @@ class PointRows:
                 continue
             for name, value in entry.models.items():
                 before, now = ModelFile.parse(value), prepared.files.get(name)
-                same_server = entry.server == prepared.server
+                same_server = entry.server == prepared.server.url
                 if before is not None and now is not None and before.is_other(now, same_server=same_server):
                     found.setdefault(name, []).append(index)
         return found
@@ -248,8 +248,8 @@ class PointRows:
     def bundle(self, path: str | Path) -> Path:
         """Write one ZIP file with all that is needed to look at the sweep and to make it again elsewhere.
 
-        It has the workflow, values, seeds, inputs, outputs and marks, the server's version and the models' names.
-        `kit.runs.open(path)` reads it.
+        It has the workflow, values, seeds, inputs, outputs and marks; as far as the server says them, also its version,
+        those of its packs, and the models' sizes and hashes. `kit.runs.open(path)` reads it.
 
         Args:
             path: The file; it is replaced if it exists.
@@ -257,9 +257,11 @@ class PointRows:
         Raises:
             ComfyKitError: No point is done, or an original is no longer here.
         """
-        from comfykit_jupyter.explore.exports.bundle import write_bundle
+        from comfykit_jupyter.explore.exports.bundle_writer import collect_sweep, write_bundle
 
-        return write_bundle(self, self._ledger, self._prepared, Path(path).expanduser())
+        prepared = self._prepared
+        contents = collect_sweep(self, self._ledger, prepared)
+        return write_bundle(self._ledger, contents, prepared.server, Path(path).expanduser())
 
     def sheet(self, path: str | Path, side: int = 256) -> Path:
         """Write a contact sheet: one labelled picture of all points.

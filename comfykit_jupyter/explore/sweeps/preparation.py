@@ -41,6 +41,7 @@ class Prepared:
 
     Attributes:
         workflow: The workflow, converted.
+        server: The server.
         definitions: What the server says about its nodes.
         id: The ID of the sweep.
         axes: The axes.
@@ -50,7 +51,6 @@ class Prepared:
         models: The model files of each point.
         files: The size and date of these files now, as far as the server says them.
         problems: What is wrong with points, by index.
-        server: The address of the server that was asked.
         away: Why the server could not be asked; "" if it could.
         salt: What was drawn comes from it.
         base: The values as they were given, as JSON.
@@ -59,6 +59,7 @@ class Prepared:
     """
 
     workflow: Workflow
+    server: Backend
     definitions: Definitions
     id: str
     axes: tuple[Axis, ...]
@@ -73,7 +74,6 @@ class Prepared:
     files: dict[str, ModelFile] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     away: str = ""
-    server: str = ""
 
     def bind(self, point: Point) -> Binding:
         """Put the values of a point into the workflow.
@@ -168,7 +168,7 @@ class Preparation:
         )
         notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
         prepared = Prepared(
-            workflow, definitions, id_, axes, build_points(axes), salt, base, notes, away=away, server=self._server.url
+            workflow, self._server, definitions, id_, axes, build_points(axes), salt, base, notes, away=away
         )
         for axis in axes:
             if axis.lora:

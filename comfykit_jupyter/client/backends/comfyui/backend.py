@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from weakref import finalize
 
 from comfykit_jupyter.client.backends.base import Backend
-from comfykit_jupyter.client.backends.comfyui import folders, jobs
+from comfykit_jupyter.client.backends.comfyui import folders, installed, jobs
 from comfykit_jupyter.client.backends.comfyui.api import Api
 from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
 from comfykit_jupyter.client.backends.comfyui.definitions import DefinitionReader
@@ -293,6 +293,14 @@ class ComfyUI(Backend):
     async def list_model_files(self, folder: str) -> dict[str, ModelFile]:
         """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
         return await folders.list_model_files(self.api, folder)
+
+    async def find_packs(self) -> dict[str, str]:
+        """Return the versions of its packs of nodes, and of PyTorch, by name; nothing if it doesn't say."""
+        return await installed.find_packs(self.api)
+
+    async def find_model_hash(self, name: str, size: int) -> str:
+        """Return the hash of a model file with this name and size in bytes; "" if it doesn't say."""
+        return await installed.find_model_hash(self.api, name, size)
 
     async def find_folders(self) -> Folders | None:
         """Return where the server's folders are on its machine; None if it doesn't say."""

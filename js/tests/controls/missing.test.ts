@@ -78,7 +78,15 @@ describe("the list of what is missing", () => {
   });
 
   it("names missing nodes with their package, without a button that sets them", async () => {
-    const node: Missing = { ...ITEM, kind: "node", name: "GlowUp", nearest: "", pack: "glow-pack", url: "", downloadable: false };
+    const node: Missing = {
+      ...ITEM,
+      kind: "node",
+      name: "GlowUp",
+      nearest: "",
+      pack: "glow-pack",
+      url: "",
+      downloadable: false,
+    };
     const el = await page.start({ ...TRAITS, missing: [node, ITEM] });
     expect(el.querySelector(".ck-lacking")?.textContent).toContain("1 file and 1 node are missing");
     expect(el.querySelector(".ck-lacking")?.textContent).toContain("GlowUp of glow-pack: install it");

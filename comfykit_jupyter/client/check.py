@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -94,6 +95,20 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))
     except ComfyKitError as error:
         return Report(name, server.url, (Problem("", str(error), kind="workflow"),))
+
+
+async def check_servers(server: Backend, source: Any, values: Mapping[str, Any]) -> Report:
+    """Check a workflow with its values on each of several servers, and return the best report."""
+    if not server.members:
+        return await check(server, source, values)
+    try:
+        source = await read_workflow(source, server)
+    except ComfyKitError:
+        return await check(server.members[0], source, values)
+    reports = await asyncio.gather(*(check(each, source, values) for each in server.members))
+    best = min(reports, key=lambda report: (len(report.problems), report.problems[:1] == ()))
+    left_out = [f"{each.server} is left out: {each.problems[0].message}" for each in reports if not each.ok]
+    return replace(best, warnings=(*best.warnings, *left_out)) if best.ok else best
 
 
 class _Check:

@@ -92,6 +92,9 @@ class Worker(Protocol):
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Run a job under an ID of the pool's, which must be new, and return its result, whatever its status.
 
+        Raises:
+            ComfyKitError: The worker is not one server, so that the job can't be found again.
+
         The error's kind is `unreachable` after the worker was away for the kit's `patience`; the result has a prompt ID
         then if the job may have arrived.
         """
@@ -134,18 +137,16 @@ class KitWorker:
     Args:
         kit: The kit.
         recorder: Keeps the runs.
+        backend: Where they run; by default the kit's own server.
     """
 
     depth = DEPTH
 
-    def __init__(self, kit: ComfyKit, recorder: RunRecorder | None = None) -> None:
+    def __init__(self, kit: ComfyKit, recorder: RunRecorder | None = None, backend: Backend | None = None) -> None:
         self._kit = kit
+        self._backend = kit._find_backend() if backend is None else backend  # noqa: SLF001 - the same kit
         self._recorder = recorder
         self._runs: dict[str, Run] = {}
-
-    @property
-    def _backend(self) -> Backend:
-        return self._kit._find_backend()  # noqa: SLF001 - the same kit
 
     @property
     def label(self) -> str:
@@ -155,7 +156,7 @@ class KitWorker:
     @property
     def is_paid(self) -> bool:
         """Whether it is a cloud."""
-        return self._kit.api == "v2" or not self._backend.accepts_client_ids
+        return not self._backend.accepts_client_ids
 
     async def find_missing(self, job: PooledJob) -> str:
         """Return what the server lacks; see `Worker`."""
@@ -165,7 +166,10 @@ class KitWorker:
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Run a job; see `Worker`."""
         run = self._kit.prepare_bound(job.workflow, job.binding, job.definitions, id=run_id, recorder=self._recorder)
-        return await self._follow(run, run_id, on_progress)
+        result = await self._follow(run, run_id, on_progress)
+        if result.error is not None and result.error.kind == "gone":  # there it was, a moment ago
+            await self._backend.check_identity()
+        return result
 
     async def attach(self, prompt_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Follow a job that was sent before; see `Worker`."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends.server import Server
+from comfykit_jupyter.client.backends.server import Server, Servers
 from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.inputs.media import upload
 from comfykit_jupyter.client.results.media import Media
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class ServerKit(BaseKit):
     """A kit that can be asked about its server: its state, jobs, models and files."""
 
-    def server(self, workflow: Any = None) -> Server:
+    def server(self, workflow: Any = None) -> Server | Servers:
         """Return what the server is and does now. Never raises for an unreachable server.
+
+        A kit with several servers returns a list of them, with the same attributes for all together.
 
         Args:
             workflow: Ask the server or cloud that runs this workflow; by default the kit's own server.
@@ -56,6 +58,8 @@ class ServerKit(BaseKit):
     def queue(self) -> list[Job]:
         """Return the jobs that the server runs, then those that wait, in order; `Job.owner` says whose they are.
 
+        With several servers it has the jobs of all; `Job.server` says where each is.
+
         Raises:
             ServerError: The server is unreachable.
 
@@ -69,7 +73,7 @@ class ServerKit(BaseKit):
         ]
 
     def history(self, limit: int = 10) -> list[Job]:
-        """Return the jobs of the server that have ended, newest first.
+        """Return the jobs of the server that have ended, newest first; with several servers those of all.
 
         Args:
             limit: The most jobs to return, 1 to 1000.
@@ -82,6 +86,8 @@ class ServerKit(BaseKit):
 
     def models(self, folder: str | None = None) -> list[str]:
         """Return the files in one of the server's folders of models.
+
+        With several servers it has the files of all; `.servers` of each name has the addresses of those that have it.
 
         Args:
             folder: Such as `loras`; None returns the names of the folders.
@@ -102,7 +108,8 @@ class ServerKit(BaseKit):
         Raises:
             ComfyKitError: The name is not valid, or the cloud does not give files back.
         """
-        return Media.from_name(self._find_backend(workflow), name)
+        backend = self._find_backend(workflow)
+        return Media.from_name(loop.call(backend.find_file(name)) if backend.members else backend, name)
 
     def upload(self, file: Any, workflow: Any = None) -> str:
         """Upload a file, unless it is there already. A run uploads its files itself; this is for other uses.

@@ -367,7 +367,7 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
         rule: Rule = each.metadata["rule"]
         name, value = each.name, given.get(each.name)
         if several and "comfyui_url" in (each.name, rule.belongs_to):
-            values[each.name] = "" if each.name == "comfyui_url" else each.default
+            values |= {"comfyui_url": ""}
             continue
         if name in connected and (value is None or value is each.default):
             value = connected[name]

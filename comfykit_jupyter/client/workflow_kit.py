@@ -27,7 +27,8 @@ class WorkflowKit(ServerKit):
         """Find everything that can be known to be wrong before the workflow runs. Sends nothing, and never raises.
 
         It finds unknown nodes and parameters, values that do not fit, missing models (and the folder they belong in),
-        missing files and inputs, links between different types, cycles, and an unreachable server.
+        missing files and inputs, links between different types, cycles, and an unreachable server. With several servers
+        the report is that of the first that can run it, if there is one.
 
         Args:
             workflow: As for `execute`.
@@ -40,10 +41,10 @@ class WorkflowKit(ServerKit):
             report = await kit.check("text.json", {"subject": "a fox"})
             print(report)
         """
-        from comfykit_jupyter.client.check import check
+        from comfykit_jupyter.client.check import check_servers
 
         source, backend = self._locate(workflow)
-        return await loop.await_on_loop(check(backend, source, dict(params or {})))
+        return await loop.await_on_loop(check_servers(backend, source, dict(params or {})))
 
     def dry_run(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> DryRun:
         """Find out what `run` would send, and how it differs from the workflow's file. Sends nothing.
@@ -130,10 +131,10 @@ class WorkflowKit(ServerKit):
 
     def find_missing(self, workflow: Any, values: Mapping[str, Any]) -> tuple[Missing, ...]:
         """Return what the server lacks for a workflow with these values; nothing if it can't be asked."""
-        from comfykit_jupyter.client.check import check
+        from comfykit_jupyter.client.check import check_servers
 
         source, backend = self._locate(workflow)
-        return loop.call(check(backend, source, values)).missing
+        return loop.call(check_servers(backend, source, values)).missing
 
     def install_model(self, missing: Missing, notify: Callable[[DownloadState], None]) -> Coroutine[Any, Any, Path]:
         """Return what downloads a missing model into the server's folder on this machine: for the background loop."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
@@ -203,6 +203,28 @@ class NodeDefinition:
 
 
 Definitions: TypeAlias = Mapping[str, NodeDefinition]
+
+
+def merge_definitions(found: Sequence[Definitions]) -> Definitions:
+    """Return what several servers say about their nodes as one: an input has the choices of all of them."""
+    merged: dict[str, NodeDefinition] = {}
+    for definitions in found:
+        for name, definition in definitions.items():
+            merged[name] = _merge(merged[name], definition) if name in merged else definition
+    return merged
+
+
+def _merge(first: NodeDefinition, second: NodeDefinition) -> NodeDefinition:
+    if first.inputs == second.inputs:
+        return first
+    inputs = dict(first.inputs)
+    for name, other in second.inputs.items():
+        known = inputs.get(name)
+        if known is None:  # the other version of the node has more: it is not required by all
+            inputs[name] = replace(other, required=False)
+        elif known.choices is not None and other.choices is not None:
+            inputs[name] = replace(known, choices=tuple(dict.fromkeys([*known.choices, *other.choices])))
+    return replace(first, inputs=inputs)
 
 
 def _parse_inputs(raw: Any, order: Any, depth: int = 0) -> Iterator[Input]:

@@ -258,7 +258,7 @@ def test_a_journal_that_can_not_be_written_pauses_before_sending(
 
 
 def test_a_server_that_comes_back_goes_on(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("comfykit_jupyter.explore.sweeps.engine.RETRY_INTERVAL", 0.05)
+    monkeypatch.setattr("comfykit_jupyter.explore.sweeps.crew.RETRY_INTERVAL", 0.05)
     with Sandbox() as server:
         port = int(server.url.rpartition(":")[2])
         kit = make_kit(server.url, patience=0.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.backends.order import Accepted, Order
-    from comfykit_jupyter.client.backends.server import Server
+    from comfykit_jupyter.client.backends.server import Server, Servers
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.values.binding import Upload
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.workflow import Workflow
 
 Note: TypeAlias = "Callable[[str], None]"
@@ -65,6 +65,37 @@ class Backend(ABC):
     def __reduce__(self) -> tuple[type[RememberedOrigin], tuple[type[Backend], str]]:
         """Return what a pickle of its media has of it: where it is, and no secrets."""
         return RememberedOrigin, (type(self), self.url)
+
+    # -- several servers (backends.pool) -------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> Sequence[Backend]:
+        """The servers that this stands for; none if it is one place."""
+        return ()
+
+    async def choose(self, id: str, binding: Binding, note: Note) -> Backend:  # noqa: A002, ARG002
+        """Return where a run goes; `release` gives its room back.
+
+        Args:
+            id: The run's own ID.
+            binding: Its prompt, with the files that it needs.
+            note: Shows the user what it waits for.
+
+        Raises:
+            ComfyKitError: It can't go anywhere.
+        """
+        return self
+
+    def release(self, id: str) -> None:  # noqa: A002, B027 - one place counts nothing
+        """Note that a run has ended for which `choose` was called."""
+
+    async def find_holder(self, prompt_id: str) -> Backend:  # noqa: ARG002
+        """Return where a job is."""
+        return self
+
+    async def find_file(self, name: str) -> Backend:  # noqa: ARG002
+        """Return where a file is that nodes know by this name."""
+        return self
 
     # -- workflows and their values ------------------------------------------------------------------------------------
 
@@ -214,7 +245,7 @@ class Backend(ABC):
     # -- the server ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    async def status(self) -> Server:
+    async def status(self) -> Server | Servers:
         """Return the state of the server. Never raises for one that can't be reached."""
 
     async def check_identity(self) -> None:  # noqa: B027 - a cloud is one place

@@ -32,6 +32,7 @@ class Job:
         began: When it began, in seconds since 1970, by the server's clock.
         seconds: How long it took.
         message: Why it failed.
+        server: The address of its server, where a kit has several.
 
     Example:
         >>> result = kit.run("text.json", subject="a cat")
@@ -50,6 +51,7 @@ class Job:
     began: float | None = None
     seconds: float | None = None
     message: str = ""
+    server: str = ""
 
 
 def check_limit(limit: Any) -> int:

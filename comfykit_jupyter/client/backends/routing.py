@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.comfyapi.route import ComfyAPIRoute
 from comfykit_jupyter.client.backends.comfyui.route import ComfyUIRoute
+from comfykit_jupyter.client.backends.pool.route import PoolRoute
 from comfykit_jupyter.client.backends.remembered import RememberedOrigin
 from comfykit_jupyter.client.backends.runninghub.route import RunningHubRoute
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ROUTES: tuple[Route, ...] = (
     RunningHubRoute(),
+    PoolRoute(),
     ComfyAPIRoute(),
     ComfyUIRoute(),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _GIGABYTE = 2**30
@@ -76,7 +76,18 @@ class Servers(list[Server]):
         self.version = there[0].version if len({server.version for server in there}) == 1 else None
         self.running = sum(server.running for server in there)
         self.pending = sum(server.pending for server in there)
-        self.memory = ""
+        self.device = ""
+        self.vram_free = _add(server.vram_free for server in there)
+        self.vram_total = _add(server.vram_total for server in there)
+        self.ram_free = _add(server.ram_free for server in there)
+        self.ram_total = _add(server.ram_total for server in there)
+        self.memory = "; ".join(server.memory for server in there if server.memory)
         away = [server.message for server in servers if not server.reachable]
         counted = f"{len(there)} of {len(servers)} servers" if away else f"{len(servers)} servers"
         self.message = "; ".join([counted, *away])
+
+
+def _add(amounts: Iterable[int | None]) -> int | None:
+    """Return the sum of what is known; None if nothing is."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if known else None

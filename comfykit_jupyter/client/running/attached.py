@@ -55,6 +55,7 @@ class AttachedRun(Run):
 
     async def _execute(self) -> None:
         """Follow the job."""
+        await self._move(await self._server.find_holder(self.prompt_id))
         asking = asyncio.ensure_future(self._server.status()) if self._server.has_object_info else None
         if (
             self.workflow is None
@@ -115,7 +116,7 @@ class AttachedRun(Run):
         if self._cancelling:
             super().on_missing()
             return
-        name = f"{self._server.url} does not know the job {short_repr(self.prompt_id)}"
+        name = f"{(self._pool or self._server).url} does not know the job {short_repr(self.prompt_id)}"
         message = f"{name}: it was never submitted here, or has been deleted"
         self._end("failed", RunError("gone", message))
 

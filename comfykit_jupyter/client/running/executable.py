@@ -80,6 +80,7 @@ class ExecutableRun(ObservableRun):
         self._unconfirmed = False
         self._recorder = recorder
         self._record_id = self.id
+        self._pool: Backend | None = None
         self._submission = None
         if reader is not None:
             call = None if cell is None else CellCall(cell, server)
@@ -128,11 +129,11 @@ class ExecutableRun(ObservableRun):
     async def _drive(self) -> ExecuteResult:
         """Take the run from the workflow to its result: every way out ends in `_settle`."""
         share_patience()
-        if self._submission is not None:
+        if self._submission is not None and not self._server.members:
             self._submission.take_turn()
         limit = None if self._timeout is None else asyncio.get_running_loop().call_later(self._timeout, self._time_out)
         try:
-            if self._listen:
+            if self._listen and not self._server.members:
                 await self._server.listen(self)  # the socket opens while the workflow is prepared
             await self._execute()
         except asyncio.CancelledError:
@@ -146,6 +147,8 @@ class ExecutableRun(ObservableRun):
             if limit is not None:
                 limit.cancel()
             self._server.unfollow(self)
+            if self._pool is not None:
+                self._pool.release(self.id)
             if self._submission is not None:
                 self._submission.pass_turn()
         return self._settle()
@@ -159,6 +162,7 @@ class ExecutableRun(ObservableRun):
         self._warnings += [*self.workflow.notes, *self.workflow.unread_titles]
         binding = await submission.bind(self.workflow)
         self._warnings += submission.take_warnings()
+        await self._move(await self._server.choose(self.id, self.workflow, binding, self.on_note))
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.identify(self.workflow, binding)
         await submission.send_files(binding)
@@ -166,6 +170,16 @@ class ExecutableRun(ObservableRun):
             self.trusted = await self._server.is_listening()
         await self._post(submission, self.workflow, binding)
         await self._server.follow(self, listen=self._listen)
+
+    async def _move(self, server: Backend) -> None:
+        """Go to one of several servers, and stay there."""
+        if server is self._server:
+            return
+        self._pool, self._server = self._server, server
+        if self._submission is not None:
+            self._submission.move(server)
+        if self._listen:
+            await server.listen(self)
 
     def _set_workflow(self, workflow: Workflow, binding: Binding, definitions: Definitions | None = None) -> None:
         """Set what runs: its prompt, and the titles and expected times of its nodes."""

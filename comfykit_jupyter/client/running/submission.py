@@ -100,6 +100,12 @@ class Submission:
         self._server.is_closed = False
         self._before, self._server.last_turn = self._server.last_turn, self._turn
 
+    def move(self, server: Backend) -> None:
+        """Go to one of several servers, and take a place there."""
+        self._server = server
+        self.prompt_id = self._id if server.accepts_client_ids else None
+        self.take_turn()
+
     async def check(self) -> None:
         """Check the values at once, if the definitions are known already; the server is asked before one is rejected.
 

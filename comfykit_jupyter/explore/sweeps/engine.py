@@ -8,8 +8,11 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.pool import PooledJob
-from comfykit_jupyter.explore.sweeps.plan import Step, find_rank, order_points
+from comfykit_jupyter.explore.sweeps.assignment import Assignment
+from comfykit_jupyter.explore.sweeps.crew import Crew
+from comfykit_jupyter.explore.sweeps.plan import Step, find_rank
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
@@ -25,8 +28,6 @@ State = Literal["waiting", "running", "completed", "failed", "cancelled", "unkno
 """The state of a point. `unknown`: its job may still run in a cloud, and is never sent again by itself."""
 EQUAL_ERRORS = 3
 """Equal errors in a row after which a sweep pauses itself."""
-RETRY_INTERVAL = 2.0
-"""Seconds between two looks at a server that is away."""
 _MEMORY = ("out of memory", "outofmemory", "cuda error: memory", "allocation on device", "mps backend out of memory")
 _MEMORY_ADVICE = "smaller batch_size or size"
 _MAY_RUN = frozenset({"unreachable", "unknown", "timeout"})
@@ -45,7 +46,7 @@ class Engine:
     Args:
         prepared: The points.
         steps: What is done with each of them.
-        workers: Where they run.
+        crew: The workers that run them.
         recorder: Keeps the runs.
         find_elsewhere: Returns a worker for a server that is none of these: a run may have been sent there before.
         on_change: Called with the index of a point after each change of its state, and with -1 for all others.
@@ -55,23 +56,24 @@ class Engine:
         run_ids: The run of each point, as far as there is one.
         errors: Why points failed.
         progress: How far the running ones are.
+        moved: How many points were given to another worker, since theirs was away.
         paused: Why no point is sent at the moment; "" if points are.
-        away: What the sweep waits for; "" for nothing.
         sparse: Whether every second value of each axis is sent first, and the values between them later.
+        crew: The workers.
     """
 
     def __init__(
         self,
         prepared: Prepared,
         steps: Sequence[Step],
-        workers: Sequence[Worker],
+        crew: Crew,
         recorder: LedgerRecorder,
         find_elsewhere: Callable[[str], Worker],
         on_change: Callable[[int], None],
     ) -> None:
         self._prepared = prepared
         self._steps = list(steps)
-        self._workers = workers
+        self.crew = crew
         self._recorder = recorder
         self._find_elsewhere = find_elsewhere
         self._on_change = on_change
@@ -80,16 +82,21 @@ class Engine:
         self.errors: dict[int, str] = {}
         self.progress: dict[int, Progress] = {}
         self.paused = ""
-        self.away = ""
         self.sparse = False
+        self.moved = 0
         self.seconds: list[float] = []
-        self._waiting: list[int] = []
+        self._waiting = Assignment(crew.groups, crew.rows)
         self._running: dict[int, tuple[Worker, str]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
         self._out_of_memory: set[int] = set()
-        self._alone = asyncio.Lock()
+        self._alone: dict[str, asyncio.Lock] = {}
         self._twins: dict[str, list[int]] = {}
+
+    @property
+    def away(self) -> str:
+        """What the sweep waits for, if no worker is there; "" for nothing."""
+        return self.crew.away
 
     async def drive(self, only: Collection[int] = ()) -> None:
         """Run all points that wait, until none is left or the sweep is paused.
@@ -99,20 +106,25 @@ class Engine:
         """
         self.paused = ""
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        ranks = [find_rank(point.position) for point in self._prepared.points] if self.sparse else None
+        self._waiting = Assignment(self.crew.groups, self.crew.rows, ranks)
         todo = [index for index, state in enumerate(self.states) if state == "waiting" and (not only or index in only)]
-        self._waiting = order_points(self._prepared.models, self._drop_twins(todo))
-        if self.sparse:
-            self._waiting.sort(key=lambda index: find_rank(self._prepared.points[index].position))
-        self._waiting.sort(key=lambda index: self._steps[index].action == "send")  # those that are followed first
-        pulls = [self._pull(worker) for worker in self._workers for _ in range(worker.depth)]
+        for index in self._drop_twins(todo):
+            self._add(index, self._steps[index])
         try:
-            await asyncio.gather(*pulls)
+            await self.crew.work(self._pull)
             while self._keeping:
                 await asyncio.wait(self._keeping)
             await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
         finally:
-            self.away = ""
             self._on_change(-1)
+
+    def _add(self, index: int, step: Step, *, first: bool = False) -> None:
+        """Let a point wait: to be sent by anybody, or to be followed where it was sent."""
+        if step.action == "send":
+            self._waiting.add(index, first=first)
+        else:
+            self._waiting.add_for(step.server if self.crew.find(step.server) is not None else "", index)
 
     def _drop_twins(self, indices: Sequence[int]) -> list[int]:
         """Return points without those that have the key of another one: they get its run."""
@@ -125,6 +137,7 @@ class Engine:
         """Send no more points; those that run end."""
         if not self.paused:
             self.paused = why
+            self.crew.wake()
             self._on_change(-1)
 
     async def cancel(self) -> None:
@@ -151,25 +164,23 @@ class Engine:
     # -- one point -----------------------------------------------------------------------------------------------------
 
     async def _pull(self, worker: Worker) -> None:
-        while self._waiting and not self.paused:
-            index = self._waiting.pop(0)
-            await self._run_point(worker, index)
-            if self.away and not await self._wait_for(worker):
-                return
-
-    async def _wait_for(self, worker: Worker) -> bool:
-        """Wait until a server that is away answers again; false if the sweep is paused before."""
-        while not self.paused:
-            if await worker.is_reachable():
-                self.away = ""
-                self._on_change(-1)
-                return True
-            await asyncio.sleep(RETRY_INTERVAL)
-        return False
+        """Run points on a worker, as long as there may be one for it."""
+        while not self.paused and (self._waiting or self._running):
+            if not await self.crew.is_ready(worker):
+                continue
+            index = self._waiting.take(worker.label, lambda group: bool(self.crew.find_lack(worker, group)))
+            if index is not None:
+                await self._run_point(worker, index)
+                self.crew.wake()
+            elif not (self._running or self.crew.may_change or self._waiting.has_reserved):
+                self.pause(self.crew.explain_lack())
+            else:
+                await self.crew.wait_for_change()
 
     async def _run_point(self, worker: Worker, index: int) -> None:
         """Run a point, or follow its run, and decide what its end means."""
         step = self._steps[index]
+        self._running[index] = (worker, "")
         try:
             if step.action == "send":
                 run_id = self.run_ids[index] = str(uuid.uuid4())
@@ -179,10 +190,14 @@ class Engine:
                 run_id = step.run_id
                 self._recorder.adopt(run_id)
                 prompt_id = self._recorder.find_prompt_id(run_id)
-                if step.server not in ("", *(each.label for each in self._workers)):
+                if step.server not in ("", worker.label):
                     worker = self._find_elsewhere(step.server)
                 self._running[index] = (worker, prompt_id)
                 result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
+        except ComfyKitError as error:
+            self._requeue(index, step)
+            self.pause(one_line(str(error), 300))
+            return
         finally:
             self._running.pop(index, None)
             self.progress.pop(index, None)
@@ -192,7 +207,7 @@ class Engine:
         prepared = self._prepared
         job = PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
         if index in self._out_of_memory:
-            async with self._alone:
+            async with self._alone.setdefault(worker.label, asyncio.Lock()):
                 await worker.free()
                 return await worker.run(job, run_id, lambda progress: self._note(index, progress))
         return await worker.run(job, run_id, lambda progress: self._note(index, progress))
@@ -215,15 +230,18 @@ class Engine:
         elif kind == "gone":  # it was never there, or was removed: nothing of it can come any more
             self._requeue(index, Step("send"))
         elif kind == "unreachable" and result.prompt_id is None:  # nothing was sent
-            self.away = one_line(result.msg or "", 200)
+            self._note_away(worker, result)
             self._requeue(index, Step("send"))
-        elif (
-            kind in _MAY_RUN and worker not in self._workers
-        ):  # that server is not one of ours: the others take it over
-            self._requeue(index, Step("send"))
+        elif kind in _MAY_RUN and self.crew.find(worker.label) is None:
+            self._requeue(index, Step("send"))  # that server is not one of ours: the others take it over
         elif kind in _MAY_RUN and result.prompt_id is not None:
-            self.away = one_line(result.msg or "", 200)
-            self._requeue(index, Step("attach", run_id))
+            self._note_away(worker, result)
+            if kind == "unreachable" and not worker.is_paid and self.crew.has_others(worker):
+                self.crew.give_up(worker, result.prompt_id)
+                self.moved += 1
+                self._requeue(index, Step("send"))
+            else:
+                self._requeue(index, Step("attach", run_id, server=worker.label))
         elif kind == "unknown":
             self.errors[index] = result.msg or ""
             self._set(index, "unknown")
@@ -233,10 +251,14 @@ class Engine:
         else:
             self._fail(index, run_id, result)
 
+    def _note_away(self, worker: Worker, result: ExecuteResult) -> None:
+        self.crew.note_away(worker, one_line(result.msg or "", 200))
+        self._waiting.free_rows(worker.label)
+
     def _requeue(self, index: int, step: Step) -> None:
         self._steps[index] = step
         self.run_ids[index] = step.run_id
-        self._waiting.insert(0, index)
+        self._add(index, step, first=True)
         self._set(index, "waiting")
 
     def _finish(self, index: int, run_id: str, result: ExecuteResult) -> None:
@@ -286,7 +308,7 @@ class Engine:
         """Return the seconds that the rest will take; None if nothing like it has run yet."""
         known = self.seconds[-50:] or list(basis)[-50:]
         left = sum(state in ("waiting", "running") for state in self.states)
-        return sum(known) / len(known) * left / max(len(self._workers), 1) if known else None
+        return sum(known) / len(known) * left / max(self.crew.present, 1) if known else None
 
 
 def _is_out_of_memory(result: ExecuteResult) -> bool:

@@ -50,6 +50,8 @@ class Plan:
         basis: How many earlier runs `seconds` is from.
         away: Why the server could not be asked; "" if it could.
         replaced: The points whose model files are others of the same name now, by file.
+        servers: How many servers take part.
+        absent: Why some of them do not answer, by their addresses.
 
     Example:
         >>> print(Plan(12, [Step("have"), *[Step("send")] * 11], seconds=130, basis=3))
@@ -65,6 +67,8 @@ class Plan:
     basis: int = 0
     away: str = ""
     replaced: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    servers: int = 1
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     def count(self, *actions: Action) -> int:
         """Return for how many points one of these actions is planned."""
@@ -90,12 +94,17 @@ class Plan:
         if self.models:
             facts.append(f"{len(self.models)} model file{'s' * (len(self.models) != 1)}")
         if self.seconds is not None:
-            facts.append(f"~{format_seconds(self.seconds)} (from {self.basis} earlier run{'s' * (self.basis != 1)})")
+            where = f" on {self.servers} servers" if self.servers > 1 else ""
+            basis = f"{self.basis} earlier run{'s' * (self.basis != 1)}"
+            facts.append(f"~{format_seconds(self.seconds)}{where} (from {basis})")
+        elif self.servers > 1:
+            facts.append(f"{self.servers} servers")
         lines = [" · ".join(facts), *self.notes]
         lines += [
             f"{one_line(name)}: another file of this name now, retry(stale=True) runs {format_numbers(found)} again"
             for name, found in self.replaced.items()
         ]
+        lines += [f"{label} is left out until it answers: {why}" for label, why in self.absent.items()]
         if self.away:
             lines.append(f"can't start now: {self.away}")
         lines += format_problems(self.problems)

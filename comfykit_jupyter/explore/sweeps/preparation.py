@@ -75,6 +75,22 @@ class Prepared:
     problems: dict[int, str] = field(default_factory=dict)
     away: str = ""
 
+    def group_points(self, *, by_choice: bool) -> list[tuple[str, ...]]:
+        """Return what the points need that a server may lack: model files and, if wanted, choices that are varied."""
+        names = {name for axis in self.axes for name in axis.names if by_choice and self._is_choice(name)}
+        return [
+            (*models, *(f"{name}={point.labels[name]}" for name in sorted(names)))
+            for point, models in zip(self.points, self.models, strict=True)
+        ]
+
+    def _is_choice(self, name: str) -> bool:
+        try:
+            targets = self.workflow.find_parameter(name, self.definitions).targets
+        except ParameterError:  # a LoRA that is inserted
+            return False
+        inputs = [NodeInput.find(self.workflow.prompt, each, self.definitions) for each in targets]
+        return any(each.spec.choices is not None and each.spec.kind == "choice" for each in inputs)
+
     def bind(self, point: Point) -> Binding:
         """Put the values of a point into the workflow.
 
@@ -131,7 +147,7 @@ class Preparation:
         self._notes = notes
         self._kind = kind
         self._source = source
-        self._server = server
+        self.server = server
         self._base = dict(base)
         self.over = over
         """The axes, as they were given."""
@@ -145,13 +161,13 @@ class Preparation:
         Raises:
             ComfyKitError: The workflow can't be read, or an axis is not one.
         """
-        workflow = await read_workflow(self._source, self._server)
+        workflow = await read_workflow(self._source, self.server)
         definitions: Definitions = {}
         away = ""
         try:
-            workflow = await convert_workflow(workflow, self._server)
+            workflow = await convert_workflow(workflow, self.server)
             more = LOADERS if self._varies_loras() else ()
-            definitions = await self._server.get_definitions([*workflow.classes, *more])
+            definitions = await self.server.get_definitions([*workflow.classes, *more])
         except ServerError as error:
             if not workflow.resolved:
                 raise
@@ -168,7 +184,7 @@ class Preparation:
         )
         notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
         prepared = Prepared(
-            workflow, self._server, definitions, id_, axes, build_points(axes), salt, base, notes, away=away
+            workflow, self.server, definitions, id_, axes, build_points(axes), salt, base, notes, away=away
         )
         for axis in axes:
             if axis.lora:
@@ -235,7 +251,7 @@ class Preparation:
             prepared.keys.append(key)
             prepared.models.append(models)
         if places and not prepared.away:
-            prepared.files = await find_model_files(self._server, places, fresh=True)
+            prepared.files = await find_model_files(self.server, places, fresh=True)
 
     async def _describe_file(self, needed: Upload) -> str:
         """Return what stands for a file in a key, and make sure that it can be read.
@@ -246,7 +262,7 @@ class Preparation:
         value = needed.value
         mark = (type(value), str(value)) if isinstance(value, (str, os.PathLike)) else id(value)
         if mark not in self._digests:
-            source = await read_media(needed, self._server)
+            source = await read_media(needed, self.server)
             if isinstance(source, LocalFile):
                 if needed.kind == "image":
                     await asyncio.to_thread(_check_image, source.content, needed)

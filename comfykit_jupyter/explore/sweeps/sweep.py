@@ -6,16 +6,18 @@ import logging
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.pool import KitWorker
+from comfykit_jupyter.client.pool import KitWorker, PooledJob
 from comfykit_jupyter.explore.ledger.journal import format_now
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.edits import EditableAxes
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
@@ -25,6 +27,7 @@ from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.pool import Worker
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.explore.ledger.entries import RunEntry
     from comfykit_jupyter.workflow.workflow import Workflow
@@ -72,6 +75,7 @@ class Sweep(EditableAxes):
         self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
         self._notified: set[int] = set()
+        self._added: list[Worker] = []
         self._load()
 
     def _load(self) -> None:
@@ -81,14 +85,51 @@ class Sweep(EditableAxes):
         self.axes = self._prepared.axes
         self.points = self._prepared.points
         self._recorder = LedgerRecorder(self._ledger, self._keep, self._prepared.id, strict=True)
-        worker = KitWorker(self._kit, self._recorder)
+        crew = self._build_crew()
         self._engine = Engine(
-            self._prepared, self._find_steps(), [worker], self._recorder, self._make_worker, self._on_change
+            self._prepared, self._find_steps(crew), crew, self._recorder, self._make_worker, self._on_change
         )
+        if len(crew.workers) > 1:
+            loop.call(crew.look_at_all())
         self._on_change(RELOADED)
+
+    def _build_crew(self) -> Crew:
+        prepared = self._prepared
+        workers = self._find_workers()
+        groups = prepared.group_points(by_choice=len(workers) > 1)
+        firsts = {group: index for index, group in enumerate(groups) if index not in prepared.problems}
+        rows = [point.position[:-1] for point in prepared.points] if self._kit.same_server == "row" else None
+
+        def build_job(index: int) -> PooledJob:
+            return PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
+
+        return Crew(workers, groups, firsts, rows, build_job, self._find_workers)
+
+    def _find_workers(self) -> Sequence[Worker]:
+        """Return a worker for each server that there is now; for a workflow that a cloud hosts, that cloud."""
+        server = self._preparation.server
+        if not server.members:
+            return [KitWorker(self._kit, self._recorder, server), *self._added]
+        return [*(KitWorker(kit, self._recorder) for kit in self._kit.servers), *self._added]
 
     def _make_worker(self, server: str) -> KitWorker:
         return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
+
+    def add_server(self, server: str | ComfyKit) -> Sweep:
+        """Let another server take part, also while the sweep runs.
+
+        Args:
+            server: Its address, or a kit where it needs a key.
+
+        Raises:
+            SettingsError: It is not the address of a server.
+        """
+        added = self._kit.options(servers=[server])
+        workers = [KitWorker(kit, self._recorder) for kit in added.servers]
+        self._added += workers
+        for worker in workers:
+            self._call_soon(partial(self._engine.crew.add, worker))
+        return self
 
     def __repr__(self) -> str:
         return f"<Sweep {one_line(self.name)}: {self.summary}>"
@@ -120,7 +161,8 @@ class Sweep(EditableAxes):
 
     # -- the plan ------------------------------------------------------------------------------------------------------
 
-    def _find_steps(self) -> list[Step]:
+    def _find_steps(self, crew: Crew) -> list[Step]:
+        paid = {worker.label for worker in crew.workers if worker.is_paid}
         entries = self._ledger.read()
         since = entries.sweeps[self.id].since if self.id in entries.sweeps else ""
         steps = []
@@ -129,7 +171,7 @@ class Sweep(EditableAxes):
                 steps.append(Step("invalid"))
                 continue
             runs = [run for run in entries.find_by_key(key) if run.at >= since]
-            steps.append(choose_step(runs, self._is_here, self._is_paid))
+            steps.append(choose_step(runs, self._is_here, lambda run: run.server in paid))
         return steps
 
     def _is_here(self, run: RunEntry) -> bool:
@@ -138,9 +180,6 @@ class Sweep(EditableAxes):
             return True
         return all(self._ledger.is_kept(output.hash) for output in outputs)
 
-    def _is_paid(self, run: RunEntry) -> bool:
-        return run.server == self._kit.runninghub_url or self._kit.api == "v2"
-
     @property
     def plan(self) -> Plan:
         """What `start` would do: what is there, what is followed and sent, how long it takes, and what is wrong."""
@@ -148,18 +187,20 @@ class Sweep(EditableAxes):
         basis = self._find_durations()
         steps = [
             Step("have", run_id) if state == "completed" else step
-            for state, run_id, step in zip(engine.states, engine.run_ids, self._find_steps(), strict=True)
+            for state, run_id, step in zip(engine.states, engine.run_ids, self._find_steps(engine.crew), strict=True)
         ]
         return Plan(
             len(self.points),
             steps,
             count_models(prepared.models),
             prepared.problems,
-            prepared.notes,
+            [*prepared.notes, *engine.crew.list_left_out()],
             engine.estimate(basis),
             len(engine.seconds[-50:] or basis[-50:]),
             prepared.away,
             self.find_replaced_models(range(len(self.points))),
+            servers=len(engine.crew.workers),
+            absent=engine.crew.absent,
         )
 
     def _find_durations(self) -> list[float]:
@@ -183,6 +224,7 @@ class Sweep(EditableAxes):
             facts += [f"~{format_seconds(seconds)}"] if seconds is not None else []
         facts += [f"paused: {self.paused}"] if self.paused else []
         facts += [f"waiting: {self._engine.away}"] if self._engine.away else []
+        facts += [f"without {label}" for label in self._engine.crew.absent]
         return " · ".join(facts)
 
     @property

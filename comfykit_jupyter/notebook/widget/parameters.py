@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.refusal import find_reason
@@ -18,7 +18,7 @@ from comfykit_jupyter.notebook.widget.values import check_form_values, get_initi
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.server import Server
+    from comfykit_jupyter.client.backends.server import Servers
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
@@ -56,7 +56,7 @@ class FormParameters:
         self.definitions: Definitions = {}
         self.is_complete = False
 
-    def load(self) -> Server:
+    def load(self) -> Server | Servers:
         """Load the fields, from the server if it is there, and return the state of the server.
 
         Raises:
@@ -86,7 +86,7 @@ class FormParameters:
                 raise
             return workflow
 
-    def renew(self) -> Server:
+    def renew(self) -> Server | Servers:
         """Load the fields again from the server, which may have got what it lacked."""
         self.is_complete = False
         return self.reload()
@@ -97,12 +97,12 @@ class FormParameters:
             return ()
         return self._kit.find_missing(self.workflow, values)
 
-    def reload(self) -> Server:
+    def reload(self) -> Server | Servers:
         """Load the fields again; a server that lacks nodes counts as away, since they may be installed later."""
         try:
             return self.load()
         except WorkflowError as error:
-            return replace(self._kit.server(self.workflow), reachable=False, message=str(error))
+            return Server(self._kit.server(self.workflow).url, reachable=False, message=str(error))
 
     def find_field(self, name: str) -> Field | None:
         """Return the field of a parameter, or of any other input by its address."""

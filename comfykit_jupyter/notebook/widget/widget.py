@@ -28,7 +28,7 @@ from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.server import Server
+    from comfykit_jupyter.client.backends.server import Server, Servers
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
@@ -281,7 +281,7 @@ class WorkflowWidget(MissingView):
         writer.post(lambda: self.show_server(server, found=found))
         return not server.reachable or bool(server.running)
 
-    def show_server(self, server: Server, *, found: bool) -> None:
+    def show_server(self, server: Server | Servers, *, found: bool) -> None:
         """Show the state of the server; `found`: it has defined the fields that the form did not have before."""
         with self.lock, self.hold_sync():
             self._show_state(server)
@@ -291,6 +291,6 @@ class WorkflowWidget(MissingView):
                 self._set_values({**self._parameters.get_defaults(), **self._get_values()})
                 run_in_background(self.look_for_missing)
 
-    def _show_state(self, server: Server) -> None:
+    def _show_state(self, server: Server | Servers) -> None:
         state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
         self.set_server(server.url, state, server.message, server.version)

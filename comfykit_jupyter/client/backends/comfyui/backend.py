@@ -18,6 +18,7 @@ from comfykit_jupyter.client.backends.comfyui.cancel import Canceller
 from comfykit_jupyter.client.backends.comfyui.definitions import DefinitionReader
 from comfykit_jupyter.client.backends.comfyui.files import download, upload
 from comfykit_jupyter.client.backends.comfyui.follow import RunPoller
+from comfykit_jupyter.client.backends.comfyui.identity import check_identity
 from comfykit_jupyter.client.backends.comfyui.memory import read_memory
 from comfykit_jupyter.client.backends.comfyui.socket import EventSocket
 from comfykit_jupyter.client.backends.follower import Follower
@@ -67,6 +68,7 @@ class ComfyUI(Backend):
         self._accepted: dict[str, None] = {}
         self._sought: set[str] = set()
         self._keeps_ids = False
+        self._is_one_server = False
         self.api = Api(settings, on_new_loop=self._reset)
         self._forgotten: finalize[Any, Any] | None = None
         self._reset()
@@ -103,6 +105,11 @@ class ComfyUI(Backend):
             return Server(self.url, reachable=False, message=message)
         message = f"ComfyUI {self.version or '(no version)'}"
         return Server(self.url, True, self.version, message, running, pending, **read_memory(stats))
+
+    async def check_identity(self) -> None:
+        """See `Backend.check_identity`. It is asked until it is certain."""
+        if not self._is_one_server:
+            self._is_one_server = await check_identity(self.api)
 
     async def free(self, *, keep_results: bool) -> None:
         """See `ComfyKit.free`."""

@@ -1,0 +1,128 @@
+"""`Placement`: chooses a server for each run: an idle one that can run it, and that has its files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.backends.pool.lack import find_lack
+from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.results.media import Media
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.base import Backend, Note
+    from comfykit_jupyter.client.backends.server import Server
+    from comfykit_jupyter.workflow.values.binding import Binding
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+DEPTH = 2
+"""Single runs of a kit in the queue of each of its servers; others wait for the first that has room."""
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks at the servers while a run waits for one."""
+
+Ask = Callable[[Callable[["Backend"], Awaitable[Any]]], Awaitable[list[tuple["Backend", Any]]]]
+"""Asks all servers, and returns the answers of those that answer; a `ComfyKitError` in the place of an answer."""
+
+
+class Placement:
+    """Which run is on which of several servers.
+
+    Args:
+        ask: Asks all of them.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._places: dict[str, Backend] = {}
+        self._models: dict[str, tuple[str, ...]] = {}
+        self._changed = asyncio.Event()
+        self._choosing = asyncio.Lock()
+
+    def release(self, id: str) -> None:  # noqa: A002 - as in Run
+        """Note that a run has ended."""
+        if self._places.pop(id, None) is not None:
+            self._changed.set()
+
+    async def choose(self, id: str, workflow: Workflow, binding: Binding, note: Note) -> Backend:  # noqa: A002
+        """Return the server for a run, and count the run among those that it has.
+
+        Args:
+            id: The run's own ID.
+            workflow: Its workflow.
+            binding: Its prompt, with the files that it needs.
+            note: Shows the user what it waits for.
+
+        Raises:
+            ServerError: No server answers.
+            ComfyKitError: None of those that answer can run it.
+        """
+        while True:
+            async with self._choosing:
+                self._changed.clear()
+                able = await self._find_able(workflow, binding)
+                if (server := await self._find_idle(able, binding)) is not None:
+                    self._places[id] = server
+                    self._models[server.url] = _list_texts(binding)
+                    return server
+            note("waiting for a server with room")
+            with contextlib.suppress(asyncio.TimeoutError):
+                await loop.wait_for(self._changed.wait(), LOOK_INTERVAL)
+
+    async def _find_able(self, workflow: Workflow, binding: Binding) -> list[Backend]:
+        """Return the servers that have all nodes and models of a run."""
+
+        async def look(server: Backend) -> str:
+            await server.check_identity()
+            return await find_lack(server, workflow, binding)
+
+        answers = await self._ask(look)
+        able = [server for server, lack in answers if lack == ""]
+        if able:
+            return able
+        reasons = "; ".join(
+            str(lack) if isinstance(lack, ComfyKitError) else f"{server.url} lacks {lack}" for server, lack in answers
+        )
+        if all(isinstance(lack, ServerError) for _, lack in answers):
+            raise ServerError(f"none of {len(answers)} servers answers: {reasons}")
+        raise ComfyKitError(f"none of {len(answers)} servers can run this: {reasons}")
+
+    async def _find_idle(self, able: Sequence[Backend], binding: Binding) -> Backend | None:
+        """Return the server with the shortest queue; None if all of them have enough of our runs."""
+        holders = [server for server in able if await _holds_files(server, binding)]
+        counts = {server.url: sum(each is server for each in self._places.values()) for server in able}
+        candidates = [server for server in holders or able if counts[server.url] < DEPTH]
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        states = {server.url: state for server, state in await self._ask(lambda server: server.status())}
+
+        def rank(server: Backend) -> tuple[int, bool]:
+            state: Server | None = states.get(server.url)
+            waiting = state.running + state.pending if state is not None and state.reachable else 1_000_000
+            return max(waiting, counts[server.url]), self._models.get(server.url) != _list_texts(binding)
+
+        return min(candidates, key=rank)
+
+
+def _list_texts(binding: Binding) -> tuple[str, ...]:
+    """Return the names of files in a prompt: with the same ones, models stay loaded."""
+    values = (value for node in binding.prompt.values() for value in node["inputs"].values())
+    return tuple(sorted({value for value in values if isinstance(value, str) and "." in value[-12:]}))
+
+
+async def _holds_files(server: Backend, binding: Binding) -> bool:
+    """Return whether a run is given a file of a server, which need not be uploaded there."""
+    for upload in binding.uploads:
+        value = upload.value
+        if isinstance(value, Media):
+            if value.origin.url == server.url:
+                return True
+        elif isinstance(value, str) and (name := server.find_remote_file(value)) is not None:
+            try:
+                if "://" in value or await server.has_file(str(name)):
+                    return True
+            except ServerError:
+                continue
+    return False

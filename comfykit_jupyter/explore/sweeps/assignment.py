@@ -1,0 +1,94 @@
+"""`Assignment`: which of the points that wait a worker gets next. Pure: labels of workers in, numbers of points out."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
+
+Group = tuple[str, ...]
+"""What points have in common that run together: the model files, since to load others costs more than anything else."""
+Lacks = Callable[[Group], bool]
+"""Returns whether a worker lacks something that a group needs."""
+
+
+class Assignment:
+    """The points that wait.
+
+    A worker keeps to the group that it ran last, whose models are loaded. It takes the largest one that nobody has
+    begun after that, and helps with the largest one in the end.
+
+    Args:
+        groups: The group of each point.
+        rows: The row of each point, if all points of a row go to the same worker.
+        ranks: A number for each point, if those with lower ones come first, whatever their group.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        rows: Sequence[Hashable] | None = None,
+        ranks: Sequence[int] | None = None,
+    ) -> None:
+        self._groups = groups
+        self._ranks = ranks
+        self._rows = rows
+        self._queues: dict[tuple[int, Group], deque[int]] = {}
+        self._for_anyone: deque[int] = deque()
+        self._for_one: dict[str, deque[int]] = {}
+        self._last: dict[str, Group] = {}
+        self._owners: dict[Hashable, str] = {}
+
+    def __len__(self) -> int:
+        waiting = sum(map(len, self._queues.values())) + sum(map(len, self._for_one.values()))
+        return waiting + len(self._for_anyone)
+
+    def add(self, index: int, *, first: bool = False) -> None:
+        """Let a point wait, behind or before the others of its group."""
+        key = (self._ranks[index] if self._ranks is not None else 0, self._groups[index])
+        queue = self._queues.setdefault(key, deque())
+        (queue.appendleft if first else queue.append)(index)
+
+    def add_for(self, label: str, index: int) -> None:
+        """Let a point wait for one worker, before all others; "" stands for any worker, whatever it lacks."""
+        (self._for_one.setdefault(label, deque()) if label else self._for_anyone).append(index)
+
+    def take(self, label: str, lacks: Lacks) -> int | None:
+        """Return the next point for a worker; None if there is none that it can run.
+
+        Args:
+            label: The worker.
+            lacks: What it lacks.
+        """
+        for queue in (self._for_one.get(label), self._for_anyone):
+            if queue:
+                return queue.popleft()
+        last = self._last.get(label)
+        begun = Counter(self._last.values())
+        keys = sorted(
+            (key for key, queue in self._queues.items() if queue and not lacks(key[1])),
+            key=lambda key: (key[0], key[1] != last, begun[key[1]] > 0, -len(self._queues[key])),
+        )
+        for key in keys:
+            if (index := self._take_from(self._queues[key], label)) is not None:
+                self._last[label] = key[1]
+                return index
+        return None
+
+    def _take_from(self, queue: deque[int], label: str) -> int | None:
+        if self._rows is None:
+            return queue.popleft()
+        for place, index in enumerate(queue):
+            if self._owners.setdefault(self._rows[index], label) == label:
+                del queue[place]
+                return index
+        return None
+
+    @property
+    def has_reserved(self) -> bool:
+        """Whether points wait for one worker."""
+        return any(self._for_one.values())
+
+    def free_rows(self, label: str) -> None:
+        """Give the rows of a worker that is away to the others."""
+        self._owners = {row: owner for row, owner in self._owners.items() if owner != label}
+        self._last.pop(label, None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.preview import Preview
-    from comfykit_jupyter.client.backends.server import Server
+    from comfykit_jupyter.client.backends.server import Server, Servers
     from comfykit_jupyter.client.check import Report
     from comfykit_jupyter.client.dry_run import Change, DryRun
     from comfykit_jupyter.client.errors import (
@@ -93,6 +93,7 @@ _HOMES = {
     "Search": "explore.search.search",
     "SearchSpace": "explore.search.search_space",
     "Server": "client.backends.server",
+    "Servers": "client.backends.server",
     "ServerError": "client.errors",
     "Servers": "client.backends.server",
     "SettingsError": "client.errors",

@@ -161,7 +161,7 @@ class KitWorker:
     async def find_missing(self, job: PooledJob) -> str:
         """Return what the server lacks; see `Worker`."""
         await self._backend.check_identity()
-        return await find_lack(self._backend, job.workflow, job.binding)
+        return await find_lack(self._backend, job.binding)
 
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
         """Run a job; see `Worker`."""

@@ -162,7 +162,7 @@ class ExecutableRun(ObservableRun):
         self._warnings += [*self.workflow.notes, *self.workflow.unread_titles]
         binding = await submission.bind(self.workflow)
         self._warnings += submission.take_warnings()
-        await self._move(await self._server.choose(self.id, self.workflow, binding, self.on_note))
+        await self._move(await self._server.choose(self.id, binding, self.on_note))
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.identify(self.workflow, binding)
         await submission.send_files(binding)

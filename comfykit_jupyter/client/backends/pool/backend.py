@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Settings
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 T = TypeVar("T")
 GRACE = 5.0
@@ -103,11 +102,11 @@ class Pool(Backend):
 
     # -- where a run goes ----------------------------------------------------------------------------------------------
 
-    async def choose(self, id: str, workflow: Workflow, binding: Binding, note: Note) -> Backend:  # noqa: A002
+    async def choose(self, id: str, binding: Binding, note: Note) -> Backend:  # noqa: A002
         """See `Backend.choose`."""
         if self._placement is None:
             self._placement = Placement(self._ask)
-        return await self._placement.choose(id, workflow, binding, note)
+        return await self._placement.choose(id, binding, note)
 
     def release(self, id: str) -> None:  # noqa: A002
         """See `Backend.release`."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend, Note
     from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 DEPTH = 2
 """Single runs of a kit in the queue of each of its servers; others wait for the first that has room."""
@@ -46,12 +45,11 @@ class Placement:
         if self._places.pop(id, None) is not None:
             self._changed.set()
 
-    async def choose(self, id: str, workflow: Workflow, binding: Binding, note: Note) -> Backend:  # noqa: A002
+    async def choose(self, id: str, binding: Binding, note: Note) -> Backend:  # noqa: A002
         """Return the server for a run, and count the run among those that it has.
 
         Args:
             id: The run's own ID.
-            workflow: Its workflow.
             binding: Its prompt, with the files that it needs.
             note: Shows the user what it waits for.
 
@@ -62,7 +60,7 @@ class Placement:
         while True:
             async with self._choosing:
                 self._changed.clear()
-                able = await self._find_able(workflow, binding)
+                able = await self._find_able(binding)
                 if (server := await self._find_idle(able, binding)) is not None:
                     self._places[id] = server
                     self._models[server.url] = _list_texts(binding)
@@ -71,12 +69,12 @@ class Placement:
             with contextlib.suppress(asyncio.TimeoutError):
                 await loop.wait_for(self._changed.wait(), LOOK_INTERVAL)
 
-    async def _find_able(self, workflow: Workflow, binding: Binding) -> list[Backend]:
+    async def _find_able(self, binding: Binding) -> list[Backend]:
         """Return the servers that have all nodes and models of a run."""
 
         async def look(server: Backend) -> str:
             await server.check_identity()
-            return await find_lack(server, workflow, binding)
+            return await find_lack(server, binding)
 
         answers = await self._ask(look)
         able = [server for server, lack in answers if lack == ""]

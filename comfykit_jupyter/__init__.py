@@ -93,7 +93,6 @@ _HOMES = {
     "Search": "explore.search.search",
     "SearchSpace": "explore.search.search_space",
     "Server": "client.backends.server",
-    "Servers": "client.backends.server",
     "ServerError": "client.errors",
     "Servers": "client.backends.server",
     "SettingsError": "client.errors",

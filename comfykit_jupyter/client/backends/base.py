@@ -221,6 +221,10 @@ class Backend(ABC):
     async def cancel(self, prompt_id: str) -> bool:
         """Cancel a queued or running job; never another one. Return whether it was there."""
 
+    async def has_ended(self, prompt_id: str) -> bool:  # noqa: ARG002 - clouds have a route of their own for a job
+        """Return whether there is the record of a job."""
+        return False
+
     async def find_sent(self, order: Order) -> str | None:  # noqa: ARG002 - asked where the client chooses the ID
         """Return the prompt ID of an order whose answer was lost; None if its job is not there."""
         return None

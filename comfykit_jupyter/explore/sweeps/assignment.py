@@ -34,19 +34,28 @@ class Assignment:
         self._rows = rows
         self._queues: dict[tuple[int, Group], deque[int]] = {}
         self._for_anyone: deque[int] = deque()
+        self._next: deque[int] = deque()
         self._for_one: dict[str, deque[int]] = {}
         self._last: dict[str, Group] = {}
         self._owners: dict[Hashable, str] = {}
 
     def __len__(self) -> int:
         waiting = sum(map(len, self._queues.values())) + sum(map(len, self._for_one.values()))
-        return waiting + len(self._for_anyone)
+        return waiting + len(self._for_anyone) + len(self._next)
 
     def add(self, index: int, *, first: bool = False) -> None:
         """Let a point wait, behind or before the others of its group."""
         key = (self._ranks[index] if self._ranks is not None else 0, self._groups[index])
         queue = self._queues.setdefault(key, deque())
         (queue.appendleft if first else queue.append)(index)
+
+    def __contains__(self, index: object) -> bool:
+        queues = (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values())
+        return any(index in queue for queue in queues)
+
+    def add_next(self, index: int) -> None:
+        """Let a point wait before all others that are to be sent."""
+        self._next.append(index)
 
     def add_for(self, label: str, index: int) -> None:
         """Let a point wait for one worker, before all others; "" stands for any worker, whatever it lacks."""
@@ -62,6 +71,10 @@ class Assignment:
         for queue in (self._for_one.get(label), self._for_anyone):
             if queue:
                 return queue.popleft()
+        for place, index in enumerate(self._next):
+            if not lacks(self._groups[index]):
+                del self._next[place]
+                return index
         last = self._last.get(label)
         begun = Counter(self._last.values())
         keys = sorted(
@@ -69,9 +82,10 @@ class Assignment:
             key=lambda key: (key[0], key[1] != last, begun[key[1]] > 0, -len(self._queues[key])),
         )
         for key in keys:
-            if (index := self._take_from(self._queues[key], label)) is not None:
+            found = self._take_from(self._queues[key], label)
+            if found is not None:
                 self._last[label] = key[1]
-                return index
+                return found
         return None
 
     def _take_from(self, queue: deque[int], label: str) -> int | None:

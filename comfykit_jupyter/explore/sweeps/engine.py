@@ -152,7 +152,9 @@ class Engine:
         """Run points again as the next ones, while others run."""
         again = [index for index in indices if self.states[index] != "running" and index not in self._waiting]
         self.retry(again)
-        self._waiting[:0] = again
+        for index in again:
+            self._waiting.add_next(index)
+        self.crew.wake()
 
     def retry(self, indices: Sequence[int]) -> None:
         """Let points wait again that have ended."""

@@ -163,15 +163,6 @@ def choose_step(
     return Step("send", lost=bool(done))
 
 
-def order_points(models: Sequence[tuple[str, ...]], indices: Iterable[int]) -> list[int]:
-    """Return points in the order in which they are sent: those with the same model files together, else as they are."""
-    first: dict[tuple[str, ...], int] = {}
-    listed = list(indices)
-    for index in listed:
-        first.setdefault(models[index], index)
-    return sorted(listed, key=lambda index: (first[models[index]], index))
-
-
 def find_rank(position: Sequence[int]) -> int:
     """Return in which pass a point is sent if every second value of each axis is sent first; the passes are 0 to 3.
 

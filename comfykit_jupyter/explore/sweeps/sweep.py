@@ -6,28 +6,25 @@ import logging
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.pool import KitWorker, PooledJob
 from comfykit_jupyter.explore.ledger.journal import format_now
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.sweeps.crew import Crew
-from comfykit_jupyter.explore.sweeps.edits import EditableAxes
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
 from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared, describe_axis
+from comfykit_jupyter.explore.sweeps.servers import SweepServers
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.pool import Worker
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.explore.ledger.entries import RunEntry
     from comfykit_jupyter.workflow.workflow import Workflow
@@ -42,7 +39,7 @@ RELOADED = -2
 """All points are new."""
 
 
-class Sweep(EditableAxes):
+class Sweep(SweepServers):
     """Many runs of one workflow that differ in a few values. Nothing is sent before `start`.
 
     Made again by the same cell, also in a new kernel, it has the points that are done, follows those that still run,
@@ -75,7 +72,7 @@ class Sweep(EditableAxes):
         self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
         self._notified: set[int] = set()
-        self._added: list[Worker] = []
+        self._added = []
         self._load()
 
     def _load(self) -> None:
@@ -92,44 +89,6 @@ class Sweep(EditableAxes):
         if len(crew.workers) > 1:
             loop.call(crew.look_at_all())
         self._on_change(RELOADED)
-
-    def _build_crew(self) -> Crew:
-        prepared = self._prepared
-        workers = self._find_workers()
-        groups = prepared.group_points(by_choice=len(workers) > 1)
-        firsts = {group: index for index, group in enumerate(groups) if index not in prepared.problems}
-        rows = [point.position[:-1] for point in prepared.points] if self._kit.same_server == "row" else None
-
-        def build_job(index: int) -> PooledJob:
-            return PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
-
-        return Crew(workers, groups, firsts, rows, build_job, self._find_workers)
-
-    def _find_workers(self) -> Sequence[Worker]:
-        """Return a worker for each server that there is now; for a workflow that a cloud hosts, that cloud."""
-        server = self._preparation.server
-        if not server.members:
-            return [KitWorker(self._kit, self._recorder, server), *self._added]
-        return [*(KitWorker(kit, self._recorder) for kit in self._kit.servers), *self._added]
-
-    def _make_worker(self, server: str) -> KitWorker:
-        return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
-
-    def add_server(self, server: str | ComfyKit) -> Sweep:
-        """Let another server take part, also while the sweep runs.
-
-        Args:
-            server: Its address, or a kit where it needs a key.
-
-        Raises:
-            SettingsError: It is not the address of a server.
-        """
-        added = self._kit.options(servers=[server])
-        workers = [KitWorker(kit, self._recorder) for kit in added.servers]
-        self._added += workers
-        for worker in workers:
-            self._call_soon(partial(self._engine.crew.add, worker))
-        return self
 
     def __repr__(self) -> str:
         return f"<Sweep {one_line(self.name)}: {self.summary}>"

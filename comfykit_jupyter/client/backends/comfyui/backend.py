@@ -285,6 +285,10 @@ class ComfyUI(Backend):
         """Return whether a job waits or runs."""
         return prompt_id in find_all_queued_ids(await self.api.read_queue())
 
+    async def has_ended(self, prompt_id: str) -> bool:
+        """Return whether there is the record of a job."""
+        return await self.api.read_record(prompt_id) is not None
+
     async def list_queue(self) -> list[Job]:
         """See `ComfyKit.queue`."""
         return await jobs.list_queue(self.api)

@@ -4,8 +4,8 @@ import type { AnyModel } from "@anywidget/types";
 import type { WireNumber } from "../number";
 
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
-export type MediaKind = "image" | "video" | "audio" | "file";
-const MEDIA_KINDS: readonly string[] = ["image", "video", "audio", "file"] satisfies MediaKind[];
+const MEDIA_KINDS = ["image", "video", "audio", "file"] as const;
+export type MediaKind = (typeof MEDIA_KINDS)[number];
 export type FieldKind = "integer" | "number" | "seed" | "choice" | "toggle" | "text" | "multiline" | MediaKind;
 export type SeedMode = "random" | "fixed" | "increment";
 export type Status = "idle" | "queued" | "running" | "completed" | "failed" | "cancelled";
@@ -194,7 +194,7 @@ export type Model = AnyModel<Traits>;
 
 /** Return whether a kind of field holds a file. */
 export function isMediaKind(kind: string): kind is MediaKind {
-  return MEDIA_KINDS.includes(kind);
+  return (MEDIA_KINDS as readonly string[]).includes(kind);
 }
 
 /** Return whether a value is an object with string keys. */

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ExecuteResult
+from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from comfykit_jupyter.client.backends.runninghub import backend as runninghub_backend
 from comfykit_jupyter.client.errors import ServerError
@@ -429,3 +430,20 @@ def test_leaving_before_a_task_is_accepted_costs_nothing(kit: ComfyKit, cloud: R
     assert not cloud.tasks
     assert not cloud.find_requests("cancel")
     assert not cloud.find_requests("v2/query")
+
+
+def test_a_task_is_logged_before_its_id_is_known(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[str] = []
+    began, released = threading.Event(), threading.Event()
+
+    def add(_url: str, _run_id: str, prompt_id: str, *_: Any) -> None:
+        began.set()
+        assert released.wait(30)
+        known.append(prompt_id)
+
+    monkeypatch.setattr(job_log, "add", add)
+    run = kit.submit(WORKFLOW)
+    assert began.wait(30)
+    assert not run.delivered
+    released.set()
+    assert [run.result().prompt_id] == known

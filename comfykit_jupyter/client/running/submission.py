@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
@@ -81,7 +80,6 @@ class Submission:
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
-        self._order: Order | None = None
         self._posting: asyncio.Task[Accepted] | None = None
         self.is_lost = False
         """Whether the answer to the prompt was lost, and its job is not found."""
@@ -232,7 +230,7 @@ class Submission:
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         sender = build_sender("" if self.call is None else self.call.name, self._id)
-        order = self._order = Order(self._id, workflow, binding, extra, sender=sender)
+        order = Order(self._id, workflow, binding, extra, sender=sender)
         await self._server.prepare(order, self._note)
         if self.recorder is not None:
             models = await find_model_files(self._server, find_model_places(binding.prompt))
@@ -267,11 +265,20 @@ class Submission:
 
     async def _post_or_find(self, order: Order) -> Accepted:
         try:
-            return await self._server.post(order)
+            accepted = await self._server.post(order)
         except ServerError as error:
             if not error.sent:
                 raise
-            return await self._server.find_lost(order, error, self._note)
+            accepted = await self._server.find_lost(order, error, self._note)
+        if not self._server.accepts_client_ids:
+            await self._log_job(order, accepted.prompt_id)
+        return accepted
+
+    async def _log_job(self, order: Order, prompt_id: str) -> None:
+        """Log a job before anything else: it is found again even if this process ends now, and is not paid twice."""
+        note = (self._server.url, order.id, prompt_id, order.binding.prompt, order.workflow.name, order.sender)
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending: no thread can be started
+            await asyncio.to_thread(job_log.add, *note)
 
     def _on_answer(self, posting: asyncio.Task[Accepted]) -> None:
         self.pass_turn()
@@ -283,11 +290,6 @@ class Submission:
             self.prompt_id = posting.result().prompt_id
             if self.recorder is not None:
                 self.recorder.record_accepted(self._id, self.prompt_id)
-            order = self._order
-            if order is not None and not self._server.accepts_client_ids:  # it is found again if this process ends
-                job = (self._server.url, order.id, self.prompt_id, order.binding.prompt)
-                log = partial(job_log.add, *job, order.workflow.name, order.sender)
-                asyncio.get_running_loop().run_in_executor(None, log)
         elif isinstance(error, TryAgain):
             self.posted_at = None
         elif isinstance(error, ServerError):

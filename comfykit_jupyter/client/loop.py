@@ -212,6 +212,17 @@ async def wait_for(work: Awaitable[T], seconds: float) -> T:
     return task.result()
 
 
+async def end_task(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and return when it has ended; raise its error if it had failed.
+
+    Awaiting the task itself would take a cancellation of the caller for that of the task, and lose it.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+
+
 def check_asyncio() -> None:
     """Raise RuntimeError if the caller does not run in asyncio, but in trio for example."""
     try:

@@ -1,4 +1,4 @@
-"""Test `wait_for`: results, timeouts, and cancellations at the same moment as the result."""
+"""Test `wait_for` and `end_task`: results, timeouts, and cancellations at the same moment as the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from comfykit_jupyter.client.loop import wait_for
+from comfykit_jupyter.client.loop import end_task, wait_for
 
 
 async def test_result_in_time_is_returned() -> None:
@@ -58,3 +58,32 @@ async def test_cancellation_cancels_the_awaited_future() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert work.cancelled()
+
+
+async def test_cancellation_while_a_task_ends_is_not_lost() -> None:
+    ending, released = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await released.wait()
+
+    task = asyncio.ensure_future(work())
+    await asyncio.sleep(0)
+    caller = asyncio.ensure_future(end_task(task))
+    await ending.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_error_of_a_task_that_is_ended_is_raised() -> None:
+    task = asyncio.ensure_future(fail())
+    await asyncio.wait({task})
+    with pytest.raises(ValueError, match="wrong"):
+        await end_task(task)

@@ -21,7 +21,7 @@ from comfykit_jupyter.client.backends.comfyapi.sse import EventParser, ServerSen
 from comfykit_jupyter.client.backends.preview import Preview
 from comfykit_jupyter.client.backends.retry import Busy, backoff
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.loop import wait_for
+from comfykit_jupyter.client.loop import end_task, wait_for
 from comfykit_jupyter.client.transport.body import TooLarge, iter_body
 from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import comfyapi as words
@@ -100,9 +100,7 @@ class TaskPoller:
             await self._look_until_ended(lost)
         finally:
             if listening is not None:
-                listening.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await listening
+                await end_task(listening)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from comfykit_jupyter.client.backends.follower import Listener
 from comfykit_jupyter.client.backends.preview import read_preview
 from comfykit_jupyter.client.backends.retry import backoff
-from comfykit_jupyter.client.loop import wait_for
+from comfykit_jupyter.client.loop import end_task, wait_for
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.client.transport.websocket import open_websocket
 from comfykit_jupyter.workflow.untrusted_json import parse_json
@@ -104,9 +104,7 @@ class EventSocket:
         """Close the connection; the next run opens a new one."""
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end_task(task)
         self.connected = False
 
     async def _keep(self, headers: dict[str, str]) -> None:

@@ -24,6 +24,7 @@ from comfykit_jupyter.client.backends.runninghub.look import (
 from comfykit_jupyter.client.backends.runninghub.socket import listen_to_socket
 from comfykit_jupyter.client.backends.runninghub.task import CloudTask
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
+from comfykit_jupyter.client.loop import end_task
 from comfykit_jupyter.client.transport.deadline import get_silence
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.errors import one_line
@@ -162,8 +163,7 @@ class TaskPoller:
     async def _stop_listening(self) -> None:
         task, self._listener = self._listener, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})  # awaiting the task itself would hide a cancellation of this coroutine
+            await end_task(task)
 
     def _seconds_left(self) -> float:
         """Return the seconds that the task may still run."""

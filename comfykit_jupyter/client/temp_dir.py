@@ -30,7 +30,7 @@ def make_temp_dir() -> Path:
         with contextlib.suppress(OSError):  # without a lock it is never taken for a folder that was left behind
             _lock(folder)
         with contextlib.suppress(RuntimeError):  # the interpreter is ending: no thread can be started
-            threading.Thread(target=_remove_orphans, args=(folder.parent,), name="comfykit-sweep").start()
+            threading.Thread(target=_remove_orphans, args=(folder.parent,), name="comfykit-cleanup").start()
     return folder
 
 

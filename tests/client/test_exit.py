@@ -48,7 +48,7 @@ def test_script_that_ends_after_submit_sends_its_runs(sandbox: Sandbox, jobs: Jo
 @pytest.mark.parametrize(
     ("path", "then", "message"),
     [
-        ("/object_info/EmptyImage", "", "run {} of workflow was not sent to {}: the program ended before\n"),
+        ("/object_info/EmptyImage", "", "run {} of workflow was not sent to {}: the program ended first\n"),
         ("/prompt", WAIT_UNTIL_SENT, "run {} of workflow may still start: {} has not answered\n"),
     ],
 )

@@ -68,7 +68,7 @@ async def test_rejected_prompt_gives_the_reason(graph: workflows.Graph, message:
     assert message in str(result.msg)
 
 
-ADVICE = "(kit.check tells you what is missing)"
+ADVICE = "(kit.check lists what is missing)"
 
 
 async def test_rejection_for_missing_nodes_or_files_gives_advice(either: ComfyKit) -> None:

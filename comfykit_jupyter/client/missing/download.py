@@ -57,7 +57,7 @@ _CONTENT_DIGESTS: Final[Mapping[int, tuple[str, ...]]] = {
 """The headers that have a digest of the whole file, by the status of the answer."""
 
 _validators: dict[Path, str] = {}
-"""What each unfinished file was at its host: with another one, the transfer starts again."""
+"""The host's validator (`ETag`) of each unfinished file: if it differs, the transfer starts again."""
 _active: set[Path] = set()
 
 

@@ -63,7 +63,7 @@ async def _prove(server: Backend, inputs: list[Path]) -> None:
     content = secrets.token_bytes(_PROBE_BYTES)
     name = await server.upload(content, ".txt", Upload("probe", "", "", "", None, content))
     if not isinstance(name, str) or not name or any(part in ("..", "") for part in name.split("/")):
-        raise NotShared(f"{server.url} answers no name for an uploaded file")
+        raise NotShared(f"{server.url} does not name the uploaded file")
     found = await asyncio.to_thread(_find_probe, inputs, name, content)
     if not found:
         raise NotShared(f"{server.url} does not use this machine's disk: a file that was uploaded is not found here")
@@ -81,7 +81,7 @@ def _find_probe(folders: Iterable[Path], name: str, content: bytes) -> bool:
 
 
 def _choose_folder(candidates: list[Path], listed: list[str]) -> Path | None:
-    """Return the first folder that exists, can be written to, and holds what the server lists, if it lists anything."""
+    """Return the first folder that can be written to, if all of them together hold what the server lists."""
     real = [path for each in candidates if each.is_absolute() and (path := _resolve(each)) is not None]
     here = [name for name in listed if any((folder / name.replace("\\", "/")).exists() for folder in real)]
     if not real or len(here) < len(listed):

@@ -207,7 +207,7 @@ def _describe_media(media: Media) -> dict[str, Any]:
 
 
 class LostOrigin:
-    """Where media come from that were in no server or cloud, but in a folder of this machine."""
+    """The origin of media whose dict names no server or cloud: a file of this machine, at best."""
 
     def __init__(self, url: str) -> None:
         self.url = url

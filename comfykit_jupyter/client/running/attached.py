@@ -51,7 +51,7 @@ class AttachedRun(Run):
         return result
 
     def leave(self) -> None:
-        """Let the job run on when the caller stops waiting."""
+        """Let the job keep running when the caller stops waiting."""
 
     async def _execute(self) -> None:
         """Follow the job."""

@@ -155,7 +155,7 @@ class ObservableRun:
         return False
 
     def _end_as_reported(self) -> bool:
-        """End the run as its events said, if they did: the server's record can't be had."""
+        """End the run as its events said, if they did: the server's record can't be read."""
         if self._reported_end is None:
             return False
         self._set_state(apply_event(self._state, self._reported_end, time.monotonic()))

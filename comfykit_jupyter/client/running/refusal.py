@@ -84,7 +84,7 @@ def find_reason(message: str, node_id: str, field: str) -> str | None:
 
 def _format_advice(problems: Iterable[Mapping[str, Any]]) -> str:
     """Say what to do if something is missing: servers only list what they have."""
-    return " (kit.check tells you what is missing)" if any(each.get("type") in _LACKING for each in problems) else ""
+    return " (kit.check lists what is missing)" if any(each.get("type") in _LACKING for each in problems) else ""
 
 
 def _build_error(state: RunState, node_errors: Any, message: str) -> RunError:

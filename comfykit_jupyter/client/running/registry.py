@@ -26,7 +26,7 @@ MAX_REPORTS = 20
 
 _unfinished: dict[Run, None] = {}
 _unseen: dict[str, str] = {}
-"""A line for each failed run whose result nobody has seen, by the ID of the run."""
+"""A line for each failed run whose result was never looked at, by the ID of the run."""
 
 
 def find_unfinished_runs() -> list[Run]:
@@ -73,7 +73,7 @@ def _wait_at_exit() -> None:
             time.sleep(WAKE_INTERVAL)
     for run in find_unfinished_runs():
         if not run.sent:
-            logger.warning("%s was not sent to %s: the program ended before", _describe(run), run.server)
+            logger.warning("%s was not sent to %s: the program ended first", _describe(run), run.server)
         elif not run.delivered:
             logger.warning("%s may still start: %s has not answered", _describe(run), run.server)
     for line in list(_unseen.values()):

@@ -80,6 +80,7 @@ class Submission:
         self._binding = bound[0] if bound is not None else None
         self.known = bound[1] if bound is not None else {}
         """The definitions that its values were checked with."""
+        self._order: Order | None = None
         self._posting: asyncio.Task[Accepted] | None = None
         self.is_lost = False
         """Whether the answer to the prompt was lost, and its job is not found."""
@@ -230,7 +231,7 @@ class Submission:
                 await loop.wait_for(self._before.wait(), TURN)
             self._before = None
         sender = build_sender("" if self.call is None else self.call.name, self._id)
-        order = Order(self._id, workflow, binding, extra, sender=sender)
+        order = self._order = Order(self._id, workflow, binding, extra, sender=sender)
         await self._server.prepare(order, self._note)
         if self.recorder is not None:
             models = await find_model_files(self._server, find_model_places(binding.prompt))
@@ -298,7 +299,7 @@ class Submission:
             self.prompt_id = error.prompt_id
 
     def pass_turn(self) -> None:
-        """Let the next submission go on: this one was posted, or never will be."""
+        """Let the next submission continue: this one was posted, or never will be."""
         self._turn.set()
 
     @property

@@ -36,7 +36,7 @@ async def open_url(
     check: Callable[[httpx.URL], None] | None = None,
     on_redirect: Callable[[httpx.Response], None] | None = None,
 ) -> AsyncIterator[httpx.Response]:
-    """Send a GET, follow redirects, and give the answer, its body still to be read.
+    """Send a GET, follow redirects, and yield the answer, whose body is not read yet.
 
     Args:
         url: The address.
@@ -45,7 +45,7 @@ async def open_url(
         tls: Whose certificates are accepted; by default those that the machine trusts.
         proxy: The address of a proxy; by default the environment's.
         more: Further headers.
-        check: Is called with each address before it is asked, and may raise `ValueError`.
+        check: Is called with each address before the request, and may raise an error.
         on_redirect: Is called with each redirect.
 
     Raises:

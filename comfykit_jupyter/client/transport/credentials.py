@@ -74,7 +74,7 @@ def _parse_cookies(text: str) -> dict[str, str]:
     if text.startswith("{"):
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SettingsError(
                 "cookies: looks like JSON, but can't be read as an object of names and values"
             ) from None

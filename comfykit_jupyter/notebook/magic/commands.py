@@ -31,7 +31,7 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     or runs; --new sends a new one.
 %comfykit sweep WORKFLOW NAME=VALUE,VALUE … [-o SWEEP] [--plan] [--sure] [--url URL]
     Run all combinations of several values: cfg=3,4.5,6 steps=10..30:5 seed=*4 (four seeds). A text is one value;
-    for several give a list: prompt={["a fox", "a cat"]}. Again, the cell runs only what is new.
+    for several give a list: prompt={["a fox", "a cat"]}. Run again, the cell sends only what is new.
     --plan sends nothing: it shows how many points are new, and how long they take. --sure starts a large one.
 %comfykit runs [FOLDER]
     Keep all runs of this kernel in a folder from now on; without a folder, show those that are kept.

@@ -78,7 +78,7 @@ class StaticOutput:
 
     def settle(self) -> None:
         """Wait until it shows the runs that have ended, at most for `REFRESH_TIMEOUT`."""
-        writer.drain(REFRESH_TIMEOUT)  # it is told of a run's end in the writer's thread
+        writer.drain(REFRESH_TIMEOUT)  # runs are added in the writer's thread
         if self._refreshing is not None:
             wait([self._refreshing], REFRESH_TIMEOUT)
 

@@ -122,7 +122,7 @@ class MissingView(FormView):
         return {}, ()
 
     def show_server(self, server: Any, *, found: bool) -> None:
-        """Show the state of the server; `found`: it has defined the fields anew."""
+        """Show the state of the server; `found`: it has defined the fields again."""
         raise NotImplementedError
 
     def _on_download(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

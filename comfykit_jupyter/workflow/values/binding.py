@@ -241,5 +241,5 @@ def _has_choices(target: NodeInput) -> bool:
 
 
 def _is_untouched(value: Any) -> bool:
-    """Return whether a seed is 0 (but not false), as in a new node: nobody chose it."""
+    """Return whether a seed is 0 (but not false), as in a new node: it was not chosen."""
     return value == "0" or (type(value) is int and value == 0)

@@ -41,7 +41,7 @@ WATCH_QUIET = 10.0
 
 
 SLOW = 2.0
-"""Seconds without an answer after which the user is told."""
+"""Seconds without an answer after which the run shows that the server is silent."""
 
 
 class PolledApi(Protocol):

@@ -1,4 +1,4 @@
-"""`SharedQuestion`: one request that many runs wait for, and whose failure is theirs, too."""
+"""`SharedQuestion`: one request that many runs wait for, and whose failure they share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from comfykit_jupyter.client.errors import ServerError
 class SharedQuestion:
     """A lock around a request for what all runs need. It belongs to one event loop.
 
-    Who waited while the request failed gets the same error: a hundred runs that ask a silent server one after the other
+    Runs that waited while the request failed get the same error. If each asked a silent server in turn, a hundred runs
     would wait a hundred times as long.
     """
 

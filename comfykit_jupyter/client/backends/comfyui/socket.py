@@ -34,7 +34,7 @@ PATIENCE = 1.0
 QUIET = 1.0
 """Seconds without a message after which the server is asked for a sign of life."""
 SILENT = 1.5
-"""Seconds that this sign may take before the user is told."""
+"""Seconds that this sign may take before the runs show that the server is silent."""
 RETRY_FIRST = 0.25
 """Seconds before the socket is opened again; twice as many each time."""
 RETRY_MOST = 10.0
@@ -140,7 +140,7 @@ class EventSocket:
             await asyncio.sleep(next(pauses))
 
     async def _watch(self, connection: ClientConnection) -> None:
-        """Tell the runs when the server does not answer, and when it does again. A slow server is not left for it."""
+        """Notify the runs when the server is silent and when it answers again. A slow server keeps its connection."""
         from websockets.exceptions import ConnectionClosed
 
         with contextlib.suppress(ConnectionClosed):

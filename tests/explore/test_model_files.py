@@ -59,6 +59,8 @@ def test_single_runs_have_their_models(place: tuple[ComfyKit, dict[str, Any], Pa
     kit, graph, path = place
     kit.run(graph, width=64, height=64, steps=1)
     assert kit.runs[0].models[path.name].size == 3
+    assert len(kit.runs.where(model=path.stem.upper())) == 1
+    assert len(kit.runs.where(model="fox")) == 0
 
 
 def test_odd_answers_have_no_files() -> None:

@@ -205,6 +205,37 @@ def test_rows_are_picked_scored_and_exported(kit: ComfyKit, tmp_path: Path) -> N
         sweep.at(widht=8)
 
 
+def test_a_wrong_score_names_its_row(kit: ComfyKit) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8]}).wait()
+    with pytest.raises(ComfyKitError, match=r"<Row .* completed .*>: score must be a number, not 'x'"):
+        sweep.score(lambda row: "x")  # type: ignore[arg-type, return-value]
+
+
+def test_pausing_what_does_not_run_changes_nothing(kit: ComfyKit) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8]})
+    sweep.pause()
+    sweep.wait()
+    sweep.stop()
+    assert (sweep.paused, sweep.summary) == ("", "1 of 1 done")
+
+
+def test_a_forgotten_point_leaves_the_others(kit: ComfyKit, tmp_path: Path) -> None:
+    sweep = kit.sweep(picture(), height=11, over={"width": [8, 9]}).wait()
+    kit.runs.forget(sweep[0])
+    assert "forgotten" in sweep._repr_mimebundle_()["text/html"]
+    assert (len(sweep.done), len(sweep.score(lambda row: 1)), len(sweep.export(tmp_path))) == (1, 1, 1)
+    sweep.bundle(tmp_path / "fox.zip")
+    sweep.sheet(tmp_path / "sheet.png")
+    assert kit.sweep(picture(), height=11, over={"width": [8, 9]}).plan.count("send") == 1
+
+
+def test_unknown_columns_of_a_table_are_refused_at_once(kit: ComfyKit) -> None:
+    with pytest.raises(ComfyKitError, match="did you mean 'width'"):
+        kit.sweep(picture(), over=[{"width": 8, "widht": 9}])
+    with pytest.raises(ComfyKitError, match="width is an axis and a value"):
+        kit.sweep(picture(), width=8, over=[{"width": 8}])
+
+
 def test_a_table_is_a_sweep_and_results_are_inputs(kit: ComfyKit) -> None:
     from tests.client.workflows import inverted
 

@@ -53,7 +53,8 @@ class Contents:
 def collect_sweep(sweep: PointRows, ledger: Ledger, prepared: Prepared) -> Contents:
     """Return what a bundle of a sweep has."""
     runs = ledger.read().runs
-    done = [index for index, state in enumerate(sweep.states) if state == "completed"]
+    states = enumerate(sweep.states)
+    done = [index for index, state in states if state == "completed" and not sweep.is_forgotten(index)]
     points = {index: (runs[sweep.get_run_id(index)], to_line(sweep.points[index].labels)) for index in done}
     axes = [describe_axis(axis) for axis in sweep.axes]
     workflow = prepared.workflow

@@ -31,7 +31,7 @@ def export_points(sweep: PointRows, folder: Path, name: str, *, overwrite: bool,
     suffix = find_pattern_suffix(name)
     planned: list[tuple[Path, Media | str]] = []
     for point, state in zip(sweep.points, sweep.states, strict=True):
-        if state != "completed":
+        if state != "completed" or sweep.is_forgotten(point.index):
             continue
         row = sweep[point.index]
         values = {**collect_values(row), **point.labels, "index": point.index}

@@ -189,6 +189,8 @@ def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
     if state != "completed":
         why = sweep.get_error(index)
         return html.escape(_SIGNS.get(state, state) + (f": {one_line(why, 80)}" if why else ""))
+    if sweep.is_forgotten(index):
+        return "forgotten"
     row = sweep[index]
     data = _encode(sweep, index, side, quality)
     if not data:
@@ -204,7 +206,7 @@ def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
 
 def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:
     """Return the picture of a point as a JPEG in Base64; "" if it has none."""
-    source = sweep[index].find_picture()
+    source = None if sweep.is_forgotten(index) else sweep[index].find_picture()
     if source is None:
         return ""
     try:

@@ -71,7 +71,9 @@ def _draw_label(draw: ImageDraw, text: str, left: int, top: int, width: int) -> 
 
 
 def _load(sweep: Sweep, index: int, side: int) -> Image | None:
-    if sweep.states[index] != "completed" or (source := sweep[index].find_picture()) is None:
+    if sweep.states[index] != "completed" or sweep.is_forgotten(index):
+        return None
+    if (source := sweep[index].find_picture()) is None:
         return None
     import io
 

@@ -28,6 +28,8 @@ def start_again(kit: ComfyKit, ledger: Ledger, row: Row) -> Run:
     workflow = Workflow.parse(row.prompt, name=entry.name or "workflow")
     names = {(each.node_id, each.field): name for name, found in workflow.parameters.items() for each in found.targets}
     files = {names.get(place, ".".join(place)): path for place, path in collect_files(ledger, entry).items()}
+    if not kit.has_runs_folder:
+        kit = kit.options(runs=ledger.folder)  # it was found there, so its twin is kept there
     return kit.submit(workflow, {**row.seeds, **files})
 
 

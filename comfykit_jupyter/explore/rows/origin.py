@@ -88,6 +88,8 @@ def build_media(store: ObjectStore, output: Output, found: str = "") -> Media:
 def _get_origin(store: ObjectStore, *, is_known: bool) -> KeptOrigin:
     """Return the origin of outputs that were kept, or of which only the name is known."""
     why = (
-        "is no longer here: its original was pruned or deleted" if is_known else "was not kept: only its name is known"
+        "is no longer here: its original was pruned or deleted, or only its thumbnail was kept"
+        if is_known
+        else "was not kept: only its name is known"
     )
     return KeptOrigin(store, why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.missing.model_files import find_model_places
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -32,6 +34,7 @@ _WORDS = (
     "rating",
     "tag",
     "sweep",
+    "model",
     "text",
     "since",
     "until",
@@ -92,6 +95,7 @@ class Rows(Sequence[Row]):
         rating: int | None = None,
         tag: str | None = None,
         sweep: str | None = None,
+        model: str | None = None,
         text: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
@@ -109,6 +113,7 @@ class Rows(Sequence[Row]):
             rating: The lowest rating, 1 to 5.
             tag: A tag.
             sweep: The name or ID of a sweep.
+            model: A part of the name of a model file, or of the value `model`.
             text: Text that occurs in a value, the note or an output, in lower or upper case.
             since: The earliest time, such as `"2026-11-29"`; without a time zone it is local.
             until: The time before which it was sent.
@@ -143,6 +148,8 @@ class Rows(Sequence[Row]):
             tests.append(lambda row: row.rating >= rating)
         if tag is not None:
             tests.append(lambda row: tag in row.tags)
+        if model is not None:
+            tests.append(lambda row: _uses_model(row, model))
         if text is not None:
             tests.append(lambda row: _contains(row, text.casefold()))
         if status is not None:  # the last: it looks for files
@@ -224,6 +231,17 @@ def _has_value(mine: Any, wanted: Any) -> bool:
     if isinstance(wanted, str) and isinstance(mine, str):
         return wanted.casefold() in mine.casefold()
     return bool(mine == wanted) and isinstance(mine, bool) is isinstance(wanted, bool)
+
+
+def _uses_model(row: Row, model: str) -> bool:
+    """Return whether a run used a model file with this in its name, or has a value `model` with it."""
+    if _has_value(row.params.get("model"), model):
+        return True
+    names = set(row.models)
+    if not names:  # the server did not say them
+        with contextlib.suppress(ComfyKitError):  # its workflow is no longer here
+            names = {place.name for place in find_model_places(row.prompt)}
+    return any(model.casefold() in name.casefold() for name in names)
 
 
 def _contains(row: Row, text: str) -> bool:

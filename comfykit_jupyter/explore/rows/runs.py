@@ -234,9 +234,8 @@ class Runs(Rows):
         """
         began = time.monotonic()
         count = self._ledger.compact()
-        return (
-            f"merged {count} files of the journal in {time.monotonic() - began:.1f} s" if count else "nothing to merge"
-        )
+        files = f"{count:,} file{'s' * (count != 1)}"
+        return f"merged {files} of the journal in {time.monotonic() - began:.1f} s" if count else "nothing to merge"
 
     def scan(self, folder: str | Path) -> str:
         """Take in the files that ComfyUI itself has saved, by the workflows in them. They stay where they are.

@@ -15,6 +15,7 @@ from comfykit_jupyter.explore.search.points import RATED, Score, SearchPoints
 from comfykit_jupyter.explore.sweeps.engine import EQUAL_ERRORS
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS, format_seconds
+from comfykit_jupyter.explore.sweeps.point_rows import set_score
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:
@@ -247,10 +248,9 @@ class Search(SearchPoints):
                 f"the score of {where} failed: {type(error).__name__}: {one_line(str(error), 200)}"
             ) from error
         try:
-            row.score = value
+            return set_score(row, value)
         except ComfyKitError as error:
-            raise ComfyKitError(f"{where}: {error}") from None
-        return float(value)
+            raise ComfyKitError(f"point {index}, {error}") from None
 
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""

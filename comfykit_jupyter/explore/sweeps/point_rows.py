@@ -100,6 +100,11 @@ class PointRows:
         entry = self._ledger.read().runs.get(self._engine.run_ids[index])
         return self._engine.errors.get(index, "") or (entry.error if entry is not None else "")
 
+    def is_forgotten(self, index: int) -> bool:
+        """Return whether the run of a point was removed by `kit.runs.forget`."""
+        run_id = self._engine.run_ids[index]
+        return bool(run_id) and run_id not in self._ledger.read().runs
+
     def find_replaced_models(self, indices: Iterable[int]) -> dict[str, list[int]]:
         """Return the points that are done with another model file than the server has now, by its name.
 
@@ -200,10 +205,13 @@ class PointRows:
 
         Returns:
             The rows, the highest number first.
+
+        Raises:
+            ComfyKitError: The function returns something else than a number.
         """
         rows = list(self.done)
         for row in rows:
-            row.score = function(row)
+            set_score(row, function(row))
         return Rows(self._ledger, [row.id for row in sorted(rows, key=lambda row: -(row.score or 0))])
 
     def records(self) -> list[dict[str, Any]]:
@@ -287,6 +295,19 @@ class PointRows:
         from comfykit_jupyter.explore.exports.grid import write_page
 
         return write_page(cast("Sweep", self), Path(path).expanduser(), megabytes)
+
+
+def set_score(row: Row, value: Any) -> float:
+    """Keep the score of a row, and return it as a number.
+
+    Raises:
+        ComfyKitError: It is not a number; the message names the row.
+    """
+    try:
+        row.score = value
+    except ComfyKitError as error:
+        raise ComfyKitError(f"{row!r}: {error}") from None
+    return float(value)
 
 
 def _is_same(one: Any, other: Any) -> bool:

@@ -172,7 +172,7 @@ class Preparation:
             if not workflow.resolved:
                 raise
             away = str(error)
-        self._check_names(workflow, definitions)
+        self._check_names(workflow, definitions, list(self.over) if isinstance(self.over, Mapping) else [])
         base = to_line(self._base)
         parts = [self._name] if self._name else [workflow.prompt, base]
         id_ = compute_hash([*parts, self._kind] if self._kind else parts)[:32]
@@ -182,6 +182,8 @@ class Preparation:
             lambda name: self._find_text(workflow, definitions, name),
             lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
         )
+        paired = [name for axis in axes if axis.paired for name in axis.names]
+        self._check_names(workflow, definitions, paired)
         notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
         prepared = Prepared(
             workflow, self.server, definitions, id_, axes, build_points(axes), salt, base, notes, away=away
@@ -199,12 +201,16 @@ class Preparation:
         given = self.over.values() if isinstance(self.over, Mapping) else ()
         return any(isinstance(each, Lora) for each in given)
 
-    def _check_names(self, workflow: Workflow, definitions: Definitions) -> None:
+    def _check_names(self, workflow: Workflow, definitions: Definitions, names: Sequence[str]) -> None:
         """Refuse names that the workflow lacks, and those that are both an axis and a value."""
-        names = list(self.over) if isinstance(self.over, Mapping) else []
         if both := [name for name in names if name in self._base]:
             raise ComfyKitError(f"{one_line(str(both[0]))} is an axis and a value: leave one of them out")
-        mine = [name for name in names if not isinstance(self.over[name], Lora)]
+        loras = (
+            {name for name, each in self.over.items() if isinstance(each, Lora)}
+            if isinstance(self.over, Mapping)
+            else ()
+        )
+        mine = [name for name in names if name not in loras]
         unknown = workflow.find_unknown([*self._base, *mine], definitions)
         if unknown:
             raise ParameterError(list(unknown.values()))

@@ -287,7 +287,8 @@ class Sweep(SweepServers):
 
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` goes on."""
-        self._call_soon(lambda: self._engine.pause("by pause()"))
+        if self.running:
+            self._call_soon(lambda: self._engine.pause("by pause()"))
 
     def stop(self, *, now: bool = False) -> None:
         """Send no more points, and drop those that were not sent.
@@ -295,7 +296,8 @@ class Sweep(SweepServers):
         Args:
             now: Whether to cancel the points that run, too. Other people's jobs are never touched.
         """
-        self._call_soon(lambda: self._engine.pause("by stop()"))
+        if self.running:
+            self._call_soon(lambda: self._engine.pause("by stop()"))
         if now:
             loop.call(self._engine.cancel())
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.rows.row import Row
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
+_OPTIONS = {
+    "skip_invalid=True": "--skip-invalid",
+    "start(sure=True)": "--sure",
+    "retry(stale=True)": "--retry",
+    "retry()": "--retry",
+    "dry_run=False does it": "--yes does it",
+}
+"""The options of this program for what messages name in Python."""
 DONE, FAILED, NOTHING_SENT, PAUSED, INTERRUPTED = 0, 1, 2, 3, 130
 MAX_SPEC_BYTES = 64 << 20
 
@@ -36,6 +44,7 @@ values:
 examples:
   comfykit-jupyter run portrait.json prompt="a fox" seed=7 --out pictures
   comfykit-jupyter sweep portrait.json cfg=3,4.5,6 seed=*4 --plan
+  comfykit-jupyter sweep portrait.json cfg=3,4.5,6 --servers http://gpu-a:8188,http://gpu-b:8188
   comfykit-jupyter sweep spec.json --out pictures --name "{cfg}-{seed}"
   comfykit-jupyter map upscale.json image=photos scale=2 --out large --name "{image.stem}"
   comfykit-jupyter runs ls --star
@@ -55,10 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(options)
     except (ComfyKitError, OSError) as error:
-        print(f"comfykit-jupyter: {error}", file=sys.stderr)
+        print(f"comfykit-jupyter: {_to_shell(str(error))}", file=sys.stderr)
         return NOTHING_SENT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _to_shell(text: str) -> str:
+    """Return a message with the options of this program in place of Python's."""
+    for python, option in _OPTIONS.items():
+        text = text.replace(python, option)
+    return text
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -78,6 +94,16 @@ def _build_parser() -> argparse.ArgumentParser:
     planning = argparse.ArgumentParser(add_help=False)
     planning.add_argument("--plan", action="store_true", help="say what would be done, and send nothing")
     planning.add_argument("--sure", action="store_true", help="start also more than 2,000 points, or two hours")
+    planning.add_argument(
+        "--retry",
+        action="store_true",
+        help="run again what failed, or was made with another model file of the same name",
+    )
+    planning.add_argument(
+        "--servers",
+        metavar="URL,URL",
+        help="several servers, in place of --server: each gets the next points when idle",
+    )
     planning.add_argument("--skip-invalid", action="store_true", help="leave out points whose values are wrong")
 
     parser = argparse.ArgumentParser(
@@ -122,7 +148,13 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _open_kit(options: argparse.Namespace) -> ComfyKit:
-    kit = ComfyKit(options.server, runs=options.runs, raise_on_error=False)
+    if several := getattr(options, "servers", None):
+        if options.server is not None:
+            raise ComfyKitError("--server and --servers: give one of them")
+        addresses = [each.strip() for each in several.split(",") if each.strip()]
+        kit = ComfyKit(addresses, runs=options.runs, raise_on_error=False)
+    else:
+        kit = ComfyKit(options.server, runs=options.runs, raise_on_error=False)
     return kit if options.runs is not None or kit.has_runs_folder else kit.options(runs=DEFAULT_RUNS)
 
 
@@ -197,11 +229,13 @@ def _map(options: argparse.Namespace) -> int:
 
 
 def _run_sweep(sweep: Sweep, options: argparse.Namespace) -> int:
-    print(sweep.plan, file=sys.stderr)
+    print(_to_shell(str(sweep.plan)), file=sys.stderr)
     if options.plan:
         return DONE if not sweep.plan.problems else NOTHING_SENT
     sweep.start(sure=options.sure, skip_invalid=options.skip_invalid)
     sweep.wait()
+    if options.retry and not sweep.paused:
+        sweep.retry(stale=True).wait()
     for point in sweep.points:
         if options.json and sweep.get_run_id(point.index):
             line = {"point": point.index, "labels": to_line(point.labels), **_describe(sweep[point.index])}
@@ -216,8 +250,11 @@ def _run_sweep(sweep: Sweep, options: argparse.Namespace) -> int:
 
 
 def _list_runs(options: argparse.Namespace) -> int:
-    for row in _find_rows(options)[: max(options.n, 0)]:
+    rows = _find_rows(options)
+    for row in rows[: max(options.n, 0)]:
         _print_row(row, as_json=options.json)
+    if not rows:
+        print("there are no such runs", file=sys.stderr)
     return DONE
 
 
@@ -241,7 +278,7 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _prune(options: argparse.Namespace) -> int:
-    print(_open_kit(options).runs.prune(options.older, dry_run=not options.yes))
+    print(_to_shell(_open_kit(options).runs.prune(options.older, dry_run=not options.yes)))
     return DONE
 
 

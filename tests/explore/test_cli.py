@@ -62,6 +62,24 @@ def test_a_spec_is_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 of 2 done" in capsys.readouterr().err
 
 
+def test_several_servers_share_a_sweep(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    with Sandbox() as other:
+        servers = f"{sandbox.url}, {other.url}"
+        line = ["sweep", "picture.json", "width=8..15", "height=3", "--servers", servers, "--json"]
+        assert main(line) == 0
+        assert "2 servers" in capsys.readouterr().err
+    assert main([*line[:4], "--plan"]) == 0
+    assert capsys.readouterr().err.startswith("8 points, 8 done")
+
+
+def test_failed_points_are_run_again_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["sweep", "failing.json", "width=8,9"]
+    assert main(line) == 3
+    capsys.readouterr()
+    assert main([*line, "--plan"]) == 0
+    assert "failed before: --retry sends them again" in capsys.readouterr().err
+
+
 def test_a_folder_is_mapped() -> None:
     Path("photos").mkdir()
     Image.new("RGB", (4, 4)).save("photos/cat.png")
@@ -78,7 +96,13 @@ def test_a_folder_is_mapped() -> None:
         (["run", "picture.json", "widht=8"], 2, "did you mean 'width'"),
         (["run", "failing.json"], 1, ""),
         (["sweep", "picture.json", "width=8"], 2, "no value has several"),
-        (["sweep", "picture.json", "width=-1,8"], 2, "1 of 2 points are wrong"),
+        (["sweep", "picture.json", "width=-1,8"], 2, "1 of 2 points are wrong (--skip-invalid runs the others)"),
+        (
+            ["sweep", "picture.json", "width=8,9", "--server", "http://a", "--servers", "http://b"],
+            2,
+            "give one of them",
+        ),
+        (["runs", "ls", "--text", "nowhere"], 0, "there are no such runs"),
         (["sweep", "failing.json", "width=8,9,10,11"], 3, "the first point failed"),
         (["map", "inverted.json", "image=nowhere"], 2, "one value must be a folder"),
         (["runs", "ls", "--runs", "picture.json"], 2, "picture.json is a file"),

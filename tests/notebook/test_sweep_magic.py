@@ -19,8 +19,9 @@ def test_a_line_is_a_sweep(page: Page) -> None:
     assert (
         page.value("len(s.done), s.base, s.at(width=12, color=255).image.pil().size") == "(6, {'height': 6}, (12, 6))"
     )
-    (bundle,) = cell.bundles  # the line has become the grid
-    assert bundle["text/html"].count("<img ") == 6
+    live, static = cell.bundles
+    assert live["text/plain"] == ""  # a viewer without widgets shows the static grid only
+    assert static["text/html"].count("<img ") == 6
     again = page.run("%comfykit sweep picture.json width=8..14:2 color=0,255 height=6 --plan")
     assert again.stdout.startswith("8 points, 6 done")
 

@@ -98,7 +98,11 @@ def open_line(sweep: Lasting) -> Line:
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     if getattr(shell, "kernel", None) is not None:
+        from comfykit_jupyter.notebook.explorer.display import is_shown
         from comfykit_jupyter.notebook.sweep_line import NotebookLine
+
+        if is_shown(sweep):
+            return NoLine()
 
         return NotebookLine(sweep)
     return TerminalLine(sweep, sys.stderr) if sys.stderr.isatty() else NoLine()

@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from comfykit_jupyter.explore.sweeps.sweep import OTHER
+from comfykit_jupyter.explore.sweeps.sweep import OTHER, RELOADED
 from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -66,11 +66,14 @@ class SweepOutput:
     def settle(self) -> None:
         """Show marks that the cell has set, and wait until the static grid is up to date."""
         self.explorer.follow_marks()
+        for what in ("end", "marks"):
+            writer.settle((self, what))
+        writer.drain(REFRESH_TIMEOUT)
         if self._refreshing is not None:
             wait([self._refreshing], REFRESH_TIMEOUT)
 
     def _on_change(self, index: int) -> None:
-        if index == OTHER:
+        if index in (OTHER, RELOADED):
             writer.offer((self, "end"), self._refresh_at_end, 0.2)
 
     def _refresh_at_end(self) -> None:
@@ -105,6 +108,11 @@ def get_sweep_output(sweep: Sweep) -> SweepOutput:
     if found is None:
         found = _outputs[sweep] = SweepOutput(sweep)
     return found
+
+
+def is_shown(sweep: object) -> bool:
+    """Return whether a cell shows the live grid of a sweep."""
+    return any(shown is sweep for shown in _outputs)
 
 
 def _after_cells(output: SweepOutput) -> None:

@@ -13,6 +13,8 @@ from comfykit_jupyter.explore.ledger.entries import Marks
 
 STATES = ("waiting", "running", "completed", "failed", "cancelled", "unknown", "invalid", "lost", "sent")
 """The states of a point; their order is the page's, too."""
+STALE = 16
+"""Added to the state of a point whose model file is another one of the same name now."""
 MOST_CHANGES = 0.5
 """Part of all points from which all of them are sent."""
 _NUMBERS = {name: number for number, name in enumerate(STATES)}
@@ -29,6 +31,7 @@ class PointBytes:
         self.revision = 0
         self._states = bytearray()
         self._marks = bytearray()
+        self._stale: set[int] = set()
         self._changed: set[int] | None = None
         """What the next message has; None for everything."""
 
@@ -37,16 +40,30 @@ class PointBytes:
 
     def replace(self, states: Iterable[str], marks: Iterable[Marks]) -> None:
         """Set all points; the next message has all of them."""
-        self._states = bytearray(_NUMBERS.get(state, 0) for state in states)
+        self._states = bytearray(self._encode(index, state) for index, state in enumerate(states))
         self._marks = bytearray(map(encode_marks, marks))
         self._changed = None
 
     def set_state(self, index: int, state: str) -> None:
         """Set the state of a point. One that runs changes by messages of its own."""
-        number = _NUMBERS.get(state, 0)
+        if state != "completed":
+            self._stale.discard(index)  # it runs again
+        number = self._encode(index, state)
         if self._states[index] != number or state != "running":
             self._states[index] = number
             self._note(index)
+
+    def _encode(self, index: int, state: str) -> int:
+        return _NUMBERS.get(state, 0) + (STALE if state == "completed" and index in self._stale else 0)
+
+    def set_stale(self, indices: Iterable[int]) -> None:
+        """Set which points were made with another model file of the same name."""
+        self._stale = set(indices)
+        for index, byte in enumerate(self._states):
+            number = self._encode(index, STATES[byte % STALE])
+            if number != byte:
+                self._states[index] = number
+                self._note(index)
 
     def set_marks(self, index: int, marks: Marks) -> None:
         """Set the marks of a point."""

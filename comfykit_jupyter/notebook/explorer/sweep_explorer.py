@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 0.2
 """Seconds between two messages about running points."""
+STALE_SECONDS = 1.0
+"""Seconds between two comparisons of model files."""
 ESTIMATE_SECONDS = 1.0
 """Seconds for which an estimate is good."""
 DEFAULT_RATIO = 1.0
@@ -67,6 +69,7 @@ class SweepExplorer(Explorer):
         self._sight: list[int] = []
         """The points that a page shows."""
         self.load()
+        self._find_stale()
         self._stop_watching = sweep.watch(self._on_change)
 
     def __repr__(self) -> str:
@@ -168,6 +171,7 @@ class SweepExplorer(Explorer):
             if self.sweep.get_progress(index) is not None:
                 writer.offer((self, "progress"), self._send_progress, PROGRESS_SECONDS)
         else:
+            writer.offer((self, "stale"), self._find_stale, STALE_SECONDS)
             self.update()
 
     def find_state(self, index: int) -> str:
@@ -178,7 +182,17 @@ class SweepExplorer(Explorer):
     def _reload(self) -> None:
         self._estimate = (float("-inf"), None)
         self.load()
+        self._find_stale()
         self.send_all()
+
+    def _find_stale(self) -> None:
+        """Find the points whose model files are others of the same name now."""
+        if self.sweep.running:
+            return
+        replaced = self.sweep.find_replaced_models(range(len(self.sweep.points)))
+        with self.lock:
+            self.points.set_stale(index for found in replaced.values() for index in found)
+        self.update()
 
     def _send_progress(self) -> None:
         running = {
@@ -212,8 +226,8 @@ class SweepExplorer(Explorer):
         self.sweep.stop(now=content.get("now") is True)
         return {}, ()
 
-    def _on_retry(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        self.sweep.retry()
+    def _on_retry(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self.sweep.retry(stale=content.get("stale") is True)
         return {}, ()
 
     def _on_rerun(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

@@ -45,13 +45,14 @@ def start_sweep(
 
 
 def run_sweep(sweep: Sweep, *, plan_only: bool, sure: bool) -> None:
-    """Show the plan, or run a sweep and show its grid."""
+    """Show the plan, or run a sweep in its live grid."""
     if plan_only:
         print(sweep.plan)
         return
     for note in sweep.plan.notes:
         print(note)
     sweep.start(sure=sure)
+    display(sweep)
     sweep.wait()
 
 

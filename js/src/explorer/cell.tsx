@@ -35,6 +35,9 @@ export const STATE_WORDS: Record<PointState, string> = {
   sent: "sent, and its end is not known",
 };
 
+/** What is said of a point whose model was replaced. */
+export const STALE_WORDS = "made with another model file of the same name";
+
 /** Return the id of a point's cell. */
 export function buildCellId(uid: string, point: number): string {
   return `${uid}-p${point}`;
@@ -47,6 +50,7 @@ export function nameCell(explorer: Explorer, point: number): string {
   const reason = explorer.details.get(point)?.reason;
   const parts = [
     STATE_WORDS[explorer.points.getState(point)] + (reason ? `, ${reason}` : ""),
+    explorer.points.isStale(point) && STALE_WORDS,
     star && "star",
     rejected && "rejected",
     rating > 0 && `${rating} of 5`,
@@ -107,6 +111,11 @@ export class Cell extends Component<CellProps> {
       >
         <div class="ck-x-picture" style={{ height: `${height}px` }}>
           <Content explorer={explorer} point={point} state={state} small={width < 110} />
+          {explorer.points.isStale(point) && (
+            <span class="ck-x-kind" title={STALE_WORDS}>
+              <AlertIcon />
+            </span>
+          )}
           <MarkSigns marks={marks} compared={explorer.compared.has(point)} />
         </div>
         {caption > 0 && <Caption explorer={explorer} point={point} height={caption} />}

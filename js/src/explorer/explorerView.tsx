@@ -43,13 +43,13 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   // The lightbox shows marks, too.
   useLayoutEffect(() => explorer.watchPoint(explorer.focused, () => opened && render({})), [explorer.focused, opened]);
 
-  const open = (point: number, atTruePixels = false) => {
+  const open = (point: number, how: "open" | "zoom" | "info" = "open") => {
     if (points.getState(point) !== "completed") return;
-    setZoomed(atTruePixels);
-    void showPoint(explorer, list, point).then((found) => found && setOpened(found));
+    setZoomed(how === "zoom");
+    void showPoint(explorer, list, point).then((found) => found && setOpened({ ...found, info: how === "info" }));
   };
   const act = (action: Action) => {
-    if (action.kind === "open" || action.kind === "zoom") open(explorer.focused, action.kind === "zoom");
+    if (action.kind === "open" || action.kind === "zoom" || action.kind === "info") open(explorer.focused, action.kind);
     else if (action.kind === "keys") setLegend(!legend);
     else perform(explorer, layout, list, action, anchor);
   };

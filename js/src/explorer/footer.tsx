@@ -4,7 +4,7 @@ import { useLayoutEffect, useState } from "preact/hooks";
 import { copyText } from "../clipboard";
 import { formatDuration } from "../format";
 import { CheckIcon, CodeIcon, IconButton, InputIcon, ResetIcon, ScreenIcon } from "../icons";
-import { STATE_WORDS } from "./cell";
+import { STALE_WORDS, STATE_WORDS } from "./cell";
 import type { Explorer } from "./explorer";
 import { describePoint } from "./layout";
 
@@ -25,6 +25,7 @@ export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
   const values = describePoint(point, explorer.about.axes);
   const facts = [
     found?.progress?.text || found?.reason || STATE_WORDS[state],
+    points.isStale(point) && STALE_WORDS,
     typeof found?.seconds === "number" && formatDuration(found.seconds),
     found?.server,
     found?.note && `“${found.note}”`,

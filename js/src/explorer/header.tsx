@@ -67,7 +67,8 @@ function Summary({ counts, header, count }: { counts: Counts; header: HeaderInfo
 }
 
 function Controls({ explorer, counts, left }: { explorer: Explorer; counts: Counts; left: number }) {
-  const { header, channel } = explorer;
+  const { header, channel, points } = explorer;
+  const stale = points.countStale();
   const send = (kind: string, body: Record<string, unknown> = {}) => void explorer.requestOrNotify(kind, body);
   const common = { showLabel: true, class: "ck-button", disabled: channel.closed };
   return (
@@ -108,6 +109,15 @@ function Controls({ explorer, counts, left }: { explorer: Explorer; counts: Coun
           label={`Retry ${counts.failed + counts.cancelled}`}
           title="Run the failed and cancelled points again"
           onClick={() => send("retry")}
+        />
+      )}
+      {!header.running && stale > 0 && (
+        <IconButton
+          {...common}
+          icon={ResetIcon}
+          label={`Renew ${stale}`}
+          title="Run the points again whose model files are others of the same name now"
+          onClick={() => send("retry", { stale: true })}
         />
       )}
     </span>

@@ -25,7 +25,7 @@ export const LEGEND: readonly [string, string][] = [
   ["u", "undo the last mark"],
   ["Enter", "open; z opens at true pixels"],
   ["c", "choose for comparison"],
-  ["i", "what differs, and how it was made"],
+  ["i", "open with all values"],
   ["Space", "select, or not; Ctrl+A all, Esc none"],
   ["t", "swap rows and columns"],
   ["[ ]", "previous, next value of the first slider"],

@@ -6,6 +6,9 @@ import { decodeMarks, type Marks, type PointState, STATES } from "./protocol";
 /** What a message has changed: all points, some of them, or nothing, because a message before it was missed. */
 export type Change = "all" | "gap" | number[];
 
+const STATE_BITS = 15;
+const STALE = 16;
+
 /** The points of one explorer. */
 export class Points {
   #revision = -1;
@@ -17,7 +20,12 @@ export class Points {
   }
 
   getState(point: number): PointState {
-    return STATES[this.#states[point] ?? 0] ?? "waiting";
+    return STATES[(this.#states[point] ?? 0) & STATE_BITS] ?? "waiting";
+  }
+
+  /** Return whether a point was made with another model file of the same name. */
+  isStale(point: number): boolean {
+    return ((this.#states[point] ?? 0) & STALE) > 0;
   }
 
   getMarks(point: number): Marks {
@@ -37,8 +45,12 @@ export class Points {
   /** Return how many points are in each state. */
   countStates(): Record<PointState, number> {
     const counts = Object.fromEntries(STATES.map((state) => [state, 0])) as Record<PointState, number>;
-    for (const byte of this.#states) counts[STATES[byte] ?? "waiting"]++;
+    for (const byte of this.#states) counts[STATES[byte & STATE_BITS] ?? "waiting"]++;
     return counts;
+  }
+
+  countStale(): number {
+    return this.#states.reduce((sum, byte) => sum + Number((byte & STALE) > 0), 0);
   }
 
   /**

@@ -6,6 +6,7 @@ Prints a table with processor times, so that a busy machine counts less: `python
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import run_server
+from benchmarks.napper import run_napper
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.runs import Runs
@@ -123,6 +125,28 @@ def measure_sweep(kit: ComfyKit, count: int) -> None:
     measure("the same cell again", lambda: kit.sweep(PICTURE, over=over).wait(), unit="s", target="≤ 1 s")
 
 
+def measure_servers(folder: Path, points: int, seconds: float) -> None:
+    """Measure a sweep on one server and on two, in processes of their own, and how long they are idle between points."""
+    nap = {
+        "1": {"class_type": "BenchNap", "inputs": {"seconds": seconds, "number": 0}, "_meta": {"title": "Nap, $number"}}
+    }
+    took = []
+    with contextlib.ExitStack() as stack:
+        urls = [stack.enter_context(run_napper()) for _ in range(2)]
+        for given in (urls[:1], urls):
+            kit = ComfyKit(given, runs=folder / f"on-{len(given)}")
+            sweep = kit.sweep(nap, over={"number": range(points)})
+            began = time.perf_counter()
+            sweep.wait()
+            took.append(time.perf_counter() - began)
+            assert len(sweep.done) == points
+        idle = took[1] / (points / 2) - seconds
+    title = f"a sweep of {points} points that wait {seconds:g} s, on one server"
+    print(f"{title:58} {'':9} {took[0]:9.2f} s")
+    print(f"{'  on two':58} {'':9} {took[1]:9.2f} s   {took[0] / took[1]:.2f} × one; target ≥ 1.9 ×")
+    print(f"{'  a server is idle between two points':58} {'':9} {idle * 1000:9.1f} ms  ≤ 50 ms")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -137,6 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             kit = ComfyKit(url, runs=Path(name, "sweeps"))
             measure_plans(kit)
             measure_sweep(kit, options.points)
+        measure_servers(Path(name), options.points, 0.5)
 
 
 if __name__ == "__main__":

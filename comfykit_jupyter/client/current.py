@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfykit_jupyter.client import settings
@@ -11,17 +12,20 @@ _current: ComfyKit | None = None
 
 
 @settings.hide_arguments
-def connect(comfyui_url: str | None, **options: Any) -> ComfyKit:
+def connect(comfyui_url: str | Sequence[Any] | None, **options: Any) -> ComfyKit:
     """Set the server of all kits in this process that name none, and return the kit that the magics share.
 
     Args:
-        comfyui_url: The server's address; None resets it to what the environment says.
+        comfyui_url: The server's address, or several; None resets it to what the environment says.
         options: Further settings for that server, as for `ComfyKit`.
 
     Raises:
         SettingsError: A setting can't be used.
     """
-    settings.set_connected({} if comfyui_url is None else {"comfyui_url": comfyui_url, **options})
+    given = {} if comfyui_url is None else {"comfyui_url": comfyui_url, **options}
+    if given and (several := ComfyKit(**given)._settings.servers):  # noqa: SLF001 - its kits are kept for all
+        given = {**options, "servers": several}
+    settings.set_connected(given)
     return get_current_kit()
 
 

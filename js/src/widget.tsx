@@ -63,12 +63,18 @@ export function Widget({ session, uid }: WidgetProps) {
 }
 
 function TitleLine({ session }: { session: Session }) {
-  const { address = "", state = "unknown", message = "", version } = session.get("server");
+  const { address = "", state = "unknown", message = "", version, servers = [] } = session.get("server");
   const description = [state, version && `ComfyUI ${version}`].filter(Boolean).join(", ");
   return (
     <div class="ck-title">
       <strong>{session.get("title")}</strong>
-      {address && (
+      {servers.map((each) => (
+        <span class="ck-server" key={each.address}>
+          <span class={`ck-dot ck-${each.state}`} role="img" aria-label={each.state} />
+          {each.address} · {each.detail}
+        </span>
+      ))}
+      {address && !servers.length && (
         <span class="ck-server" title={message || description}>
           <span class={`ck-dot ck-${state}`} role="img" aria-label={description} />
           {address}

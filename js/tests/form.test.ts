@@ -193,6 +193,11 @@ describe("the form", () => {
     });
     page.model.sendToPage({ kind: "server", address: evil, message: evil });
     await settle();
+    expect(el.textContent).toContain(evil);
+    const several = [{ address: "gpu-a:8188", state: "ready", detail: evil }];
+    page.model.sendToPage({ kind: "server", address: "2 servers", message: "", servers: several });
+    await settle();
+    expect(el.querySelector(".ck-title")?.textContent).toContain(`gpu-a:8188 · ${evil}`);
     expect(el.querySelector('img[src="x"]')).toBeNull();
     expect(el.textContent).toContain(evil);
   });

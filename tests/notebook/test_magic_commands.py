@@ -140,3 +140,25 @@ def test_stop_button_leaves_an_attached_run_which_keeps_running(page: Page) -> N
     assert prompt_id in page.run(f"%comfykit cancel {prompt_id}").stdout
     page.run("try:\n    run.result()\nexcept Exception as error:\n    print(error)")
     assert page.run("%comfykit run picture.json").status == "ok"
+
+
+def test_several_servers(page: Page) -> None:
+    page.run(
+        "from comfykit_jupyter import ComfyKit; from comfykit_jupyter.sandbox import Sandbox; two = Sandbox().start()"
+    )
+    url, other = page.value("ComfyKit().comfyui_url")[1:-1], page.value("two.url")[1:-1]
+    try:
+        said = page.run(f"%comfykit connect {url} {other}").stdout
+        assert f" at {url}\n" in said
+        assert f" at {other}" in said
+        assert page.value("ComfyKit().servers == ComfyKit().servers") == "True"  # they keep their connections
+        assert page.run("%comfykit run picture.json width=33 height=33 -o ran").status == "ok"
+        assert other in page.run("%comfykit status").stdout
+        assert split_rows(page.run("%comfykit history 2").bundles[0]["text/plain"])[1][-1] == "server"
+        assert split_rows(page.run("%comfykit models").bundles[0]["text/plain"])[2][-1] == "all"
+        page.run("form = ComfyKit().form('picture.json')\nsaid = form.run().result()")
+        assert page.value("form._address['address']") == "'2 servers'"
+        assert page.value("[each['state'] for each in form._address['servers']]") == "['ready', 'ready']"
+        page.run("form.close()")
+    finally:
+        page.run(f"%comfykit connect {url}\ntwo.stop()")

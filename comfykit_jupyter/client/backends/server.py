@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _GIGABYTE = 2**30
 """Bytes of a gigabyte, as makers of GPUs count them."""
@@ -54,6 +55,17 @@ class Server:
             if free is not None and total is not None
         ]
         return f"{', '.join(parts)}{f' ({self.device})' if self.device else ''}" if parts else ""
+
+
+def describe_server(server: Server) -> dict[str, str]:
+    """Return what a form says about one of several servers: `address`, `state`, and `detail` in a few words."""
+    address = urlsplit(server.url).netloc or server.url
+    if not server.reachable:
+        return {"address": address, "state": "unreachable", "detail": "away"}
+    facts = [f"{server.running + server.pending} in the queue"] if server.running + server.pending else ["idle"]
+    if server.vram_free is not None:
+        facts.append(f"{server.vram_free / _GIGABYTE:.1f} GB VRAM free")
+    return {"address": address, "state": "busy" if server.running else "ready", "detail": ", ".join(facts)}
 
 
 class Servers(list[Server]):

@@ -39,8 +39,9 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--all] [--url URL]
     List the parameters of a workflow: types, values, bounds, choices. --all adds its other inputs.
-%comfykit connect URL
-    Use this server in all cells, and in ComfyKit() without an address. `connect sandbox` starts the embedded server.
+%comfykit connect URL [URL …]
+    Use this server in all cells, and in ComfyKit() without an address; of several, each run goes to an idle one.
+    `connect sandbox` starts the embedded server.
 %comfykit status [WORKFLOW]
     Show the server (or the cloud that hosts this workflow), its queue, and the unfinished runs of this kernel.
 %comfykit queue [--url URL]
@@ -100,7 +101,7 @@ COMMANDS: Mapping[str, Command] = {
     "runs": Command(argument="FOLDER", options=("--url",)),
     "form": Command(workflow=True, values=True, options=("-o", "--url")),
     "params": Command(workflow=True, options=("--url",), flags=("--all",)),
-    "connect": Command(argument="URL, or sandbox"),
+    "connect": Command(argument="URL, or sandbox", arguments=100),
     "status": Command(argument="WORKFLOW"),
     "queue": Command(options=("--url",)),
     "history": Command(argument="LIMIT", options=("--url",)),

@@ -8,7 +8,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 
+from comfykit_jupyter.client.backends.server import Server, Servers
 from comfykit_jupyter.client.current import connect, get_current_kit
+from comfykit_jupyter.client.engines import is_server_source
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.results.keep import keep
@@ -217,25 +219,27 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             raise UsageError(
                 "connect: give a URL: %comfykit connect http://127.0.0.1:8188, or %comfykit connect sandbox"
             )
-        url = str(call.arguments[0])
-        embedded = url == "sandbox"
-        kit = connect(start_sandbox() if embedded else url)
-        server = kit.server()
-        note = ", the embedded server: it ends with this kernel" if embedded else ""
-        if server.reachable:
-            print(f"{server.message} at {kit.comfyui_url}{note}")
-        else:
-            print(f"not connected yet: {server.message}")
+        given = [start_sandbox() if each == "sandbox" else _check_server(each) for each in call.arguments]
+        kit = connect(given if len(given) > 1 or not isinstance(given[0], str) else given[0])
+        for number, server in enumerate(_list_servers(kit.server())):
+            embedded = number < len(given) and call.arguments[number] == "sandbox"
+            note = ", the embedded server: it ends with this kernel" if embedded else ""
+            if server.reachable:
+                print(f"{server.message} at {server.url}{note}")
+            else:
+                print(f"not connected yet: {server.message}")
 
     def _show_status(self, call: Call) -> None:
-        server = get_current_kit().server(call.arguments[0] if call.arguments else None)
-        if server.reachable:
-            memory = f"; {server.memory}" if server.memory else ""
-            print(f"{server.message} at {server.url}: {server.running} running, {server.pending} queued{memory}")
-        else:
-            print(server.message)
+        servers = _list_servers(get_current_kit().server(call.arguments[0] if call.arguments else None))
+        for server in servers:
+            if server.reachable:
+                memory = f"; {server.memory}" if server.memory else ""
+                print(f"{server.message} at {server.url}: {server.running} running, {server.pending} queued{memory}")
+            else:
+                print(server.message)
         for run in find_unfinished_runs():
-            print(f"  {run.prompt_id}  {run.workflow.name if run.workflow else ''}  {run.progress}")
+            where = f"  {run.server}" if len(servers) > 1 else ""
+            print(f"  {run.prompt_id}  {run.workflow.name if run.workflow else ''}  {run.progress}{where}")
 
     def _list_queue(self, call: Call) -> None:
         kit = self._get_kit(call)
@@ -264,12 +268,13 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         kit = self._get_kit(call)
         folder = str(call.arguments[0]) if call.arguments else None
         names = kit.models(folder)
+        servers = len(kit.servers)
         if folder is None:
             self.folders = tuple(_select_offered(names))
             title, column = _count(len(names), "model folder"), "folder"
         else:
             title, column = f"{_count(len(names), 'model')} in {folder}", "model"
-        display(tables.tabulate_names(title, column, names), raw=True)
+        display(tables.tabulate_names(title, column, names, servers), raw=True)
 
     # -- the notebook --------------------------------------------------------------------------------------------------
 
@@ -277,6 +282,15 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         mode, size = (*call.arguments, None, None)[:2]
         kept = keep(mode, None if size is None else _parse_integer(size))
         print(kept.mode + (f", {kept.kilobytes} kB a run" if kept.mode == "thumbnails" else ""))
+
+
+def _list_servers(server: Server | Servers) -> list[Server]:
+    return [server] if isinstance(server, Server) else list(server)
+
+
+def _check_server(given: Any) -> Any:
+    """Return an address as text, and a kit or a cluster as it is."""
+    return given if is_server_source(given) else str(given)
 
 
 def _format_missing(missing: Sequence[Missing]) -> str:

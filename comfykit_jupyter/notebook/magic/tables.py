@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.results.wording import format_value, hide_address
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -24,11 +25,12 @@ _OWNERS = {"kernel": "this kernel", "user": "you", "other": "other"}
 
 def tabulate_queue(title: str, jobs: Sequence[Job]) -> dict[str, Any]:
     """Build the table of running and queued jobs."""
+    columns = ("position", "prompt ID", "sent by", "nodes", "values")
     rows = [
         (str(job.place or job.status), job.prompt_id, _OWNERS[job.owner], str(job.nodes or ""), _format_values(job))
         for job in jobs
     ]
-    return build_table(title, ("position", "prompt ID", "sent by", "nodes", "values"), rows)
+    return build_table(title, *_add_servers(columns, rows, [job.server for job in jobs]))
 
 
 def tabulate_history(title: str, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -44,12 +46,31 @@ def tabulate_history(title: str, jobs: Sequence[Job]) -> dict[str, Any]:
         )
         for job in jobs
     ]
-    return build_table(title, ("started", "status", "duration", "files", "prompt ID", "values"), rows)
+    columns = ("started", "status", "duration", "files", "prompt ID", "values")
+    return build_table(title, *_add_servers(columns, rows, [job.server for job in jobs]))
 
 
-def tabulate_names(title: str, column: str, names: Sequence[str]) -> dict[str, Any]:
-    """Build a table with one name a row."""
-    return build_table(title, (column,), [(name,) for name in names])
+def tabulate_names(title: str, column: str, names: Sequence[str], servers: int = 1) -> dict[str, Any]:
+    """Build a table with one name a row, and the servers that have it if there are several."""
+    rows = [(name,) for name in names]
+    if servers < 2:
+        return build_table(title, (column,), rows)
+    owners = [getattr(name, "servers", ()) for name in names]
+    where = ["all" if len(urls) == servers else ", ".join(map(_format_host, urls)) for urls in owners]
+    return build_table(title, (column, "servers"), [(*row, text) for row, text in zip(rows, where, strict=True)])
+
+
+def _add_servers(
+    columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], urls: Sequence[str]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Add a column with the servers of jobs, if a kit has several."""
+    if not any(urls):
+        return columns, list(rows)
+    return (*columns, "server"), [(*row, _format_host(url)) for row, url in zip(rows, urls, strict=True)]
+
+
+def _format_host(url: str) -> str:
+    return urlsplit(url).netloc or url
 
 
 def tabulate_dry_run(dry_run: DryRun) -> dict[str, Any]:

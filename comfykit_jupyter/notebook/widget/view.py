@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import traitlets
 
+from comfykit_jupyter.client.backends.server import describe_server
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.notebook.page_widget import PageWidget, Reply
 from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
@@ -19,10 +20,13 @@ from comfykit_jupyter.notebook.widget.stage import Stage
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
 
+MAX_SERVERS = 16
+"""Servers in the title line."""
 ID_LENGTH = 40
 """Characters of the id of a page."""
 
@@ -85,7 +89,7 @@ class RunView(PageWidget):
             "times": (writer.post, self._on_times),
             "media": (run_in_background, self._on_media),
         }
-        self._address: dict[str, str] = {}
+        self._address: dict[str, Any] = {}
         """What the page shows of the server beside the trait: its address, and a message."""
         super().__init__(**traits)
 
@@ -124,7 +128,9 @@ class RunView(PageWidget):
             writer.post(partial(self._on_painted, content))
         super()._on_message(widget, content, buffers)
 
-    def set_server(self, url: str, state: str, message: str = "", version: str | None = None) -> None:
+    def set_server(
+        self, url: str, state: str, message: str = "", version: str | None = None, servers: Sequence[Server] = ()
+    ) -> None:
         """Show a server in the title line.
 
         Args:
@@ -132,8 +138,12 @@ class RunView(PageWidget):
             state: `ready`, `busy` or `unreachable`.
             message: What is wrong, or what it is.
             version: Its version of ComfyUI.
+            servers: The servers that it stands for, if there are several.
         """
         self._address = {"address": urlsplit(url).netloc, "message": message}
+        if servers:
+            listed = [describe_server(each) for each in servers[:MAX_SERVERS]]
+            self._address |= {"address": f"{len(servers)} servers", "servers": listed}
         self.server = {"state": state, "version": version}
         self._send_address()
 

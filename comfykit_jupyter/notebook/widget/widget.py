@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from comfykit_jupyter.client.backends.server import Servers
 from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.results.result import find_changed_values
@@ -28,7 +29,7 @@ from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.server import Server, Servers
+    from comfykit_jupyter.client.backends.server import Server
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
@@ -279,7 +280,8 @@ class WorkflowWidget(MissingView):
         server = self._parameters.reload()
         found = self._parameters.is_complete and not was_complete
         writer.post(lambda: self.show_server(server, found=found))
-        return not server.reachable or bool(server.running)
+        is_incomplete = isinstance(server, Servers) and not all(each.reachable for each in server)
+        return not server.reachable or bool(server.running) or is_incomplete
 
     def show_server(self, server: Server | Servers, *, found: bool) -> None:
         """Show the state of the server; `found`: it has defined the fields that the form did not have before."""
@@ -292,5 +294,7 @@ class WorkflowWidget(MissingView):
                 run_in_background(self.look_for_missing)
 
     def _show_state(self, server: Server | Servers) -> None:
-        state = "unreachable" if not server.reachable else "busy" if server.running else "ready"
-        self.set_server(server.url, state, server.message, server.version)
+        states = list(server) if isinstance(server, Servers) else []
+        idle = any(each.reachable and not each.running for each in states)
+        state = "unreachable" if not server.reachable else "busy" if server.running and not idle else "ready"
+        self.set_server(server.url, state, server.message, server.version, states)

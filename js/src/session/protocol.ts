@@ -49,7 +49,12 @@ export interface Server {
   state: "ready" | "busy" | "unreachable" | "unknown";
   message?: string;
   version: string | null;
+  /** The servers that it stands for, if there are several. */
+  servers?: Pool;
 }
+
+/** Several servers, each with its state in a few words. */
+export type Pool = { address: string; state: Server["state"]; detail: string }[];
 
 /** The progress of the run on the stage; times in seconds. */
 export interface Progress {

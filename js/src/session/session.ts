@@ -13,6 +13,7 @@ import {
   isMediaKind,
   isRecord,
   type Model,
+  type Pool,
   type Run,
   type Server,
   type Traits,
@@ -78,7 +79,7 @@ export class Session {
   /** The fields without a required value that prevented a run, with what to do. */
   readonly #unset = new Map<string, string>();
   /** What the title line shows of the server beside the trait. */
-  #address: Pick<Server, "address" | "message"> = {};
+  #address: Pick<Server, "address" | "message" | "servers"> = {};
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
@@ -346,7 +347,8 @@ export class Session {
     this.#markConnected();
     if (this.channel.handleAnswer(content, buffers) || !isRecord(content)) return;
     if (content.kind === "server") {
-      this.#address = { address: String(content.address ?? ""), message: String(content.message ?? "") };
+      const servers = Array.isArray(content.servers) ? (content.servers as Pool) : [];
+      this.#address = { address: String(content.address ?? ""), message: String(content.message ?? ""), servers };
       this.#notify("state");
     }
     if (content.kind === "items") {

@@ -126,7 +126,7 @@ def measure_sweep(kit: ComfyKit, count: int) -> None:
 
 
 def measure_servers(folder: Path, points: int, seconds: float) -> None:
-    """Measure a sweep on one server and on two, in processes of their own, and how long they are idle between points."""
+    """Measure a sweep on one server and on two, and how long they are idle between points."""
     nap = {
         "1": {"class_type": "BenchNap", "inputs": {"seconds": seconds, "number": 0}, "_meta": {"title": "Nap, $number"}}
     }

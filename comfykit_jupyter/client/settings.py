@@ -360,7 +360,8 @@ def resolve_settings(given: Mapping[str, Any]) -> Settings:
     """
     given = _separate_servers(given)
     connected = {} if given.get("comfyui_url") or given.get("servers") is not None else _separate_servers(_connected)
-    several = given.get("servers") or connected.get("servers")
+    if several := given.get("servers") or connected.get("servers"):
+        _refuse_secrets(given)
     values: dict[str, Any] = {}
     secrets = AddressSecrets()
     for each in fields(Settings):
@@ -391,7 +392,7 @@ def _separate_servers(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return settings in which several servers that were given as `comfyui_url` are `servers`.
 
     Raises:
-        SettingsError: A secret was given beside several servers.
+        SettingsError: One server was given as well.
     """
     url = given.get("comfyui_url")
     if url is not None and not isinstance(url, str) and (isinstance(url, (list, tuple)) or is_server_source(url)):
@@ -399,13 +400,15 @@ def _separate_servers(given: Mapping[str, Any]) -> Mapping[str, Any]:
         given = {**given, "comfyui_url": None, "servers": several}
     elif url and given.get("servers"):
         raise SettingsError("comfyui_url and servers are both given: leave one of them out")
-    if given.get("servers"):
-        for name in ("api_key", "cookies", "headers"):
-            if given.get(name):
-                raise SettingsError(
-                    f"{name} belongs to one server: give a kit that has it: [ComfyKit(URL, {name}=…), …]"
-                )
     return given
+
+
+def _refuse_secrets(given: Mapping[str, Any]) -> None:
+    """Reject a secret beside several servers."""
+    for name in ("api_key", "cookies", "headers"):
+        if given.get(name):
+            hint = f"[ComfyKit(URL, {name}=…), …]"
+            raise SettingsError(f"{name} belongs to one server: give a kit that has it: {hint}")
 
 
 def _check_only_authorization(settings: Settings, api_key: str) -> None:

@@ -143,9 +143,8 @@ def test_stop_button_leaves_an_attached_run_which_keeps_running(page: Page) -> N
 
 
 def test_several_servers(page: Page) -> None:
-    page.run(
-        "from comfykit_jupyter import ComfyKit; from comfykit_jupyter.sandbox import Sandbox; two = Sandbox().start()"
-    )
+    page.run("from comfykit_jupyter import ComfyKit\nfrom comfykit_jupyter.sandbox import Sandbox")
+    page.run("two = Sandbox().start()")
     url, other = page.value("ComfyKit().comfyui_url")[1:-1], page.value("two.url")[1:-1]
     try:
         said = page.run(f"%comfykit connect {url} {other}").stdout

@@ -64,6 +64,8 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
         default = ComfyKit()
     except ComfyKitError:
         default = None
+    if kit.comfyui_url is None and workflow.hosted is None:
+        return [f"kit = ComfyKit({'' if default is not None and default.servers == kit.servers else kit.addresses})"]
     names = ["comfyui_url", "api", "api_key", "cookies"]
     if workflow.hosted is not None or kit.place == "runninghub":
         names = [*_RUNNINGHUB, *(["place"] if workflow.hosted is None else [])]

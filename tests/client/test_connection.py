@@ -179,8 +179,8 @@ async def test_server_that_is_briefly_unreachable_is_waited_for(
     proxy.answer = away
     proxy.sockets.treatment = "refuse"
     proxy.cut()
-    node_gate.open()
     assert await asyncio.to_thread(asked.wait, 20)
+    node_gate.open()  # not before: a request that is on its way could still bring the end
     proxy.answer = lambda request: None
     assert (await running).status == "completed"
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from comfykit_jupyter.client.errors import OutputError, ParameterError, RunFailed
+from comfykit_jupyter.client.errors import ParameterError, RunFailed
 from comfykit_jupyter.client.results.exchange import Exchangeable
 from comfykit_jupyter.client.results.media import Media, Origin
+from comfykit_jupyter.client.results.single import SingleOutputs, list_outputs
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.media_kinds import KINDS, MediaKind
+from comfykit_jupyter.workflow.media_kinds import KINDS
 from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
@@ -23,7 +24,7 @@ TEXT_KEYS = ("text", "string")
 
 
 @dataclass(repr=False)
-class ExecuteResult(Exchangeable):
+class ExecuteResult(Exchangeable, SingleOutputs):
     """Everything that a run produced; in a notebook cell it shows its images, videos, audio and texts.
 
     Attributes:
@@ -113,41 +114,8 @@ class ExecuteResult(Exchangeable):
         facts += [cost] if (cost := format_cost(self.cost)) else []
         return f"<ExecuteResult {self.status}{spent}: {'; '.join(facts)}>"
 
-    @property
-    def image(self) -> Media:
-        """The only image; the saved one, if there are previews as well.
-
-        Raises:
-            OutputError: There is no image, or more than one.
-        """
-        return self._find_one("image")
-
-    @property
-    def video(self) -> Media:
-        """The only video; the saved one, if there are previews as well.
-
-        Raises:
-            OutputError: There is no video, or more than one.
-        """
-        return self._find_one("video")
-
-    @property
-    def audio(self) -> Media:
-        """The only audio file; the saved one, if there are previews as well.
-
-        Raises:
-            OutputError: There is no audio, or more than one.
-        """
-        return self._find_one("audio")
-
-    @property
-    def text(self) -> str:
-        """The only text.
-
-        Raises:
-            OutputError: There is no text, or more than one.
-        """
-        return str(self._take_only(self.texts, "text", "texts"))
+    def _get_result(self) -> ExecuteResult:
+        return self
 
     def __getitem__(self, var: str) -> list[Any]:
         """Return all that the output of this name produced: its media, then its texts.
@@ -158,7 +126,7 @@ class ExecuteResult(Exchangeable):
         found: list[Any] = [media for media in self.media if media.var == var]
         found += self.texts_by_var.get(var, [])
         if not found:
-            raise KeyError(f"no output {var!r}; this run has {self._list_outputs()}")
+            raise KeyError(f"no output {var!r}; this run has {list_outputs(self)}")
         return found
 
     def raise_for_status(self) -> ExecuteResult:
@@ -224,22 +192,6 @@ class ExecuteResult(Exchangeable):
         from comfykit_jupyter.client.results.page import write_page
 
         return write_page(self, path, megabytes)
-
-    def _find_one(self, kind: MediaKind) -> Media:
-        found = [media for media in self.media if media.kind == kind]
-        one: Media = self._take_only([media for media in found if not media.temp] or found, kind, KINDS[kind].plural)
-        return one
-
-    def _take_only(self, found: list[Any], kind: str, plural: str) -> Any:
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise OutputError(f"this run has {len(found)} {plural}: use result.{plural}, or result[name]")
-        raise OutputError(f"this run has no {kind}: {self.msg or f'it has {self._list_outputs()}'}")
-
-    def _list_outputs(self) -> str:
-        names = dict.fromkeys([*(media.var for media in self.media), *self.texts_by_var])
-        return ", ".join(map(repr, names)) or "no outputs"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.client.results.render import build_result_bundle

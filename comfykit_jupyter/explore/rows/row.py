@@ -12,6 +12,7 @@ from comfykit_jupyter.client.backends.model_files import ModelFile
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.results.single import SingleOutputs
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.rows.origin import build_media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
 
 
-class Row:
+class Row(SingleOutputs):
     """One run that was kept: what it was given, what came out, and your marks. It is always up to date.
 
     Attributes:
@@ -168,42 +169,6 @@ class Row:
         return [output.text for output in self._entry.outputs if output.text is not None]
 
     @property
-    def image(self) -> Media:
-        """The only image.
-
-        Raises:
-            ComfyKitError: There is no image, or more than one.
-        """
-        return self.result.image
-
-    @property
-    def video(self) -> Media:
-        """The only video.
-
-        Raises:
-            ComfyKitError: There is no video, or more than one.
-        """
-        return self.result.video
-
-    @property
-    def audio(self) -> Media:
-        """The only audio file.
-
-        Raises:
-            ComfyKitError: There is no audio, or more than one.
-        """
-        return self.result.audio
-
-    @property
-    def text(self) -> str:
-        """The only text.
-
-        Raises:
-            ComfyKitError: There is no text, or more than one.
-        """
-        return self.result.text
-
-    @property
     def result(self) -> ExecuteResult:
         """The result, as the run returned it; its files come from the folder of the runs."""
         entry = self._entry
@@ -231,6 +196,9 @@ class Row:
                 result.texts.append(output.text)
                 result.texts_by_var.setdefault(output.var, []).append(output.text)
         return result
+
+    def _get_result(self) -> ExecuteResult:
+        return self.result
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Save all outputs, as `ExecuteResult.save` does.

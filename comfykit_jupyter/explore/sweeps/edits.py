@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,13 @@ class EditableAxes(PointRows):
     _preparation: Preparation
 
     @property
+    @abstractmethod
     def running(self) -> bool:
         """Whether it runs: then its axes can't be changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _load(self) -> None:
         """Prepare the points, and find what is there of them."""
-        raise NotImplementedError
 
     def add_values(self, name: str, *values: Any) -> Self:
         """Add values to an axis. Nothing is sent before `start()`; what was run stays.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.progress.progress import Progress
 
 
-class PointRows:
+class PointRows(ABC):
     """The points of a sweep as rows."""
 
     axes: Sequence[Axis]
@@ -34,9 +35,9 @@ class PointRows:
     _prepared: Prepared
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Its name."""
-        raise NotImplementedError
 
     @property
     def states(self) -> list[State]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.backends.preview import Preview
     from comfykit_jupyter.client.backends.server import Server, Servers
     from comfykit_jupyter.client.check import Report
@@ -74,6 +75,7 @@ _HOMES = {
     "Keep": "client.results.keep",
     "Media": "client.results.media",
     "Missing": "client.missing.item",
+    "ModelFile": "client.backends.model_files",
     "Origin": "client.results.media",
     "OutputError": "client.errors",
     "Parameter": "workflow.parameters.parameter",
@@ -126,6 +128,7 @@ __all__ = [
     "Keep",
     "Media",
     "Missing",
+    "ModelFile",
     "Origin",
     "OutputError",
     "Parameter",

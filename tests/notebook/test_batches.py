@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from comfykit_jupyter.notebook.widget.batch import Batch, Waiting
+
 from .kernels import Model, Page
 from .test_form import show_form, wait_for_run
 
@@ -78,6 +80,15 @@ def test_stage_shows_the_newest_output_while_all_other_runs_are_paused(page: Pag
     page.run("del form.stage._select")
     page.ask(model, "cancel", prompt_id=None, all=True)
     page.wait(lambda: model.state["batch"] == {})
+
+
+def test_paused_runs_keep_their_order_in_whichever_they_are_cancelled() -> None:
+    batch = Batch()
+    for id_ in "abcd":
+        batch.add(Waiting(id_, submit=lambda: None))
+    assert batch.pause("bcd") == ["b", "c", "d"]
+    assert all(batch.end(id_, cancelled=True, seconds=None) for id_ in "cdb")
+    assert [run.id for run in batch.take_paused()] == ["b", "c", "d"]
 
 
 def test_finished_runs_give_the_time_of_the_next_ones(page: Page) -> None:

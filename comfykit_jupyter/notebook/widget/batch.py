@@ -42,8 +42,10 @@ class Batch:
         self.paused: list[Waiting] = []
         self._known: dict[str, Waiting] = {}
         """Every unfinished run, in the order in which they were added."""
-        self._pausing: set[str] = set()
-        """The runs that are being taken off the queue."""
+        self._pausing: dict[str, int] = {}
+        """The runs that are being taken off the queue, and their places among them."""
+        self._places: dict[str, int] = {}
+        """The places of the paused runs: the server takes them off in any order."""
         self._done = 0
         self._times: deque[float] = deque(maxlen=MAX_TIMES)
 
@@ -54,17 +56,17 @@ class Batch:
     def pause(self, ids: Collection[str]) -> list[str]:
         """Mark runs as about to be paused, and return those that can be: their cancellation will end nothing."""
         held = [id_ for id_ in ids if id_ in self._known and self._known[id_].submit is not None]
-        self._pausing.update(held)
+        self._pausing.update((id_, len(self.paused) + place) for place, id_ in enumerate(held))
         return held
 
     def end(self, run_id: str, *, cancelled: bool, seconds: float | None) -> bool:
         """Count a run that has ended; return whether it is paused instead."""
         run = self._known.pop(run_id, None)
-        was_pausing = run_id in self._pausing
-        self._pausing.discard(run_id)
+        place = self._pausing.pop(run_id, None)
         if cancelled:
-            if was_pausing and run is not None:
-                self.paused.append(run)
+            if place is not None and run is not None:
+                self._places[run_id] = place
+                self.paused = sorted([*self.paused, run], key=lambda each: self._places[each.id])
                 return True
             return False
         self._done += 1
@@ -75,6 +77,7 @@ class Batch:
     def take_paused(self) -> list[Waiting]:
         """Return the paused runs, which are no longer paused."""
         taken, self.paused = self.paused, []
+        self._places.clear()
         return taken
 
     def drop(self, run_id: str) -> bool:
@@ -87,6 +90,7 @@ class Batch:
     def drop_all(self) -> None:
         """Drop the paused runs, and those about to be paused."""
         self.paused = []
+        self._places.clear()
         self._pausing.clear()
 
     def describe(self, run_id: str) -> str:

@@ -11,7 +11,9 @@ const ADVICE = ". What helps: ";
 /** The error of a failed run. */
 export function Failure({ error }: { error: RunError }) {
   const [copied, setCopied] = useState(false);
-  const { node_title: node, message, traceback } = error;
+  const { message, traceback } = error;
+  // A server's own words often begin with the node.
+  const node = error.node_title && !message.includes(`${error.node_title} (`) ? error.node_title : "";
   const [cause = "", advice] = message.split(ADVICE);
   const hint = advice ?? error.hint ?? "";
   const [first = "", ...rest] = cause.split("\n");

@@ -39,9 +39,10 @@ function formatDefault(name: string, fields: readonly Field[]): string {
   return initial === null ? "as in the workflow" : shortenPath(formatValue(initial));
 }
 
-/** Return the label of a parameter, as the form shows it. */
+/** Return the label of a parameter, as the form shows it; of an input that only the list of all has, its name. */
 export function findLabel(name: string, fields: readonly Field[]): string {
-  return fields.find((field) => field.name === name)?.label || name;
+  const field = fields.find((each) => each.name === name);
+  return field ? field.label || name : name.slice(name.lastIndexOf(".") + 1).replaceAll("_", " ");
 }
 
 export interface Caption {

@@ -72,7 +72,12 @@ function StageContent({ session, onOpen }: StageProps) {
     );
   }
   if (output) return <OutputStage {...{ session, output, isCurrent, style, onOpen }} thumbUrl={thumb.url} />;
-  return session.active ? <div class="ck-stage" style={style} /> : <EmptyStage session={session} />;
+  if (!session.active) return <EmptyStage session={session} />;
+  return (
+    <div class="ck-stage ck-note" style={style}>
+      No preview yet
+    </div>
+  );
 }
 
 interface OutputStageProps extends StageProps {

@@ -98,8 +98,8 @@ describe("the caption of a run", () => {
     ];
     const el = await page.start({ fields, runs });
     expect([...el.querySelectorAll("figcaption")].map(({ textContent }) => textContent)).toEqual([
-      "CFG 4.5 · 3.denoise as in the workflow · seed 7 · 3.1 s",
-      "CFG 9 · 3.denoise 0.5 · seed 8 · 3.1 s",
+      "CFG 4.5 · denoise as in the workflow · seed 7 · 3.1 s",
+      "CFG 9 · denoise 0.5 · seed 8 · 3.1 s",
     ]);
   });
 

@@ -7,11 +7,12 @@ import logging
 
 import pytest
 
+from comfykit_jupyter.client.backends.comfyui import follow
 from comfykit_jupyter.client.running import submission
 from comfykit_jupyter.sandbox import Sandbox
 
-from .chaos.__main__ import play_all
 from .chaos.campaign import LateLog, Place, Record, judge
+from .chaos.command import play_all
 from .chaos.faults import Chaos
 
 RUNS = 200
@@ -20,6 +21,7 @@ RUNS = 200
 @pytest.mark.slow
 def test_runs_under_random_faults_say_the_truth(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "TURN", 2.0)
+    monkeypatch.setattr(follow, "WATCH_QUIET", 2.0)
     log = LateLog()
     logging.getLogger("comfykit_jupyter").addHandler(log)
     with Chaos(sandbox.url) as chaos:

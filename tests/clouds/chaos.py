@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import itertools
 import random
 import re
-import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -24,16 +20,14 @@ from comfykit_jupyter.client.running import submission
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from tests.client import workflows
-from tests.client.chaos.__main__ import play_all
-from tests.client.chaos.campaign import BOUND, Campaign, Place, Told, play
-from tests.client.chaos.faults import Chaos, Site, summarize
+from tests.client.chaos.campaign import BOUND, Campaign, Place, Told, describe_findings
+from tests.client.chaos.command import build_parser, play_and_report
+from tests.client.chaos.faults import Chaos, Site
 from tests.clouds.comfyapi.double import KEY, Double, Output, set_status
 from tests.clouds.runninghub import RunningHub
 
 MAY = re.compile(r"(may|might) (still |keep |be )?run|may be running|keeps running|has not confirmed|attach")
 """Words by which a run says that its job may run on."""
-MOST = 60
-"""Findings that are printed."""
 
 
 def find_v2_route(method: str, path: str) -> str:
@@ -143,15 +137,12 @@ class RunningHubPlace(CloudPlace):
 
 def judge(campaign: Campaign, place: CloudPlace) -> list[str]:
     """Return what is wrong with what the runs said."""
-    found = []
-    for told in campaign.told:
+
+    def judge_run(told: Told) -> list[str]:
         jobs = place.find(told.source)
-        for line in _judge_run(told, jobs):
-            result = told.result
-            error = result.error if result else None
-            about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else told.error
-            found.append(f"{line} | {about} | {told.took:.1f} s {jobs} | {summarize(campaign.weather)}")
-    return found
+        return [f"{line} | {jobs}" for line in _judge_run(told, jobs)]
+
+    return describe_findings(campaign, judge_run)
 
 
 def _judge_run(told: Told, jobs: list[tuple[str, int]]) -> list[str]:
@@ -208,12 +199,8 @@ def make_quick() -> None:
 
 def main() -> int:
     """Play many campaigns, and print what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = build_parser(__doc__, 2_000)
     parser.add_argument("cloud", choices=("v2", "runninghub"))
-    parser.add_argument("--runs", type=int, default=2_000)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--at-once", type=int, default=20)
-    parser.add_argument("--only", action="store_true", help="play the campaign of the seed, and print its log")
     options = parser.parse_args()
     make_quick()
     with ExitStack() as stack:
@@ -225,26 +212,9 @@ def main() -> int:
             cloud = stack.enter_context(RunningHub(stack.enter_context(Sandbox()).url))
             place, url = RunningHubPlace(cloud), cloud.url
         chaos = stack.enter_context(Chaos(url, site=place.site))
-        began = time.monotonic()
-        if options.only:
-            campaigns = [asyncio.run(play(chaos, options.seed, place))]
-            print("\n".join(campaigns[0].weather.log))
-        else:
-            campaigns = asyncio.run(play_all(chaos, place, options.runs, options.seed, options.at_once))
-        took = time.monotonic() - began
-        chaos.wait_for_late()
-        found = [line for each in campaigns for line in judge(each, place)]
-    told = [each for campaign in campaigns for each in campaign.told]
-    kinds = Counter(
-        "none" if each.result is None else each.result.error.kind if each.result.error else each.result.status
-        for each in told
-    )
-    print(f"{len(told)} runs in {len(campaigns)} campaigns from seed {options.seed}: {took:.0f} s")
-    print(dict(kinds), f"longest {max(each.took for each in told):.1f} s")
-    print(f"{len(found)} findings", Counter(line.split(" | ")[0] for line in found))
-    for line in sorted(found)[:MOST]:
-        print(line[:700])
-    return bool(found)
+        return play_and_report(
+            chaos, place, options, lambda campaigns: [line for each in campaigns for line in judge(each, place)]
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,13 +162,18 @@ class Record:
 
 def judge(campaign: Campaign, record: Record, late: str) -> list[str]:
     """Return what is wrong with what the runs said."""
-    weather, found = campaign.weather, []
+    return describe_findings(campaign, lambda told: _judge_run(campaign.weather, told, record, late))
+
+
+def describe_findings(campaign: Campaign, judge_run: Callable[[Told], list[str]]) -> list[str]:
+    """Return what is wrong with each run of a campaign, with what the run said and what happened to it."""
+    found = []
     for told in campaign.told:
-        for line in _judge_run(weather, told, record, late):
-            result = told.result
-            error = result.error if result else None
-            about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else told.error
-            found.append(f"{line} | {about} | {told.took:.1f} s {told.run.id[:8]} | {summarize(weather)}")
+        result = told.result
+        error = result.error if result else None
+        about = f"{result.status}/{error.kind if error else ''}: {result.msg}" if result else told.error
+        for line in judge_run(told):
+            found.append(f"{line} | {about} | {told.took:.1f} s {told.run.id[:8]} | {summarize(campaign.weather)}")
     return found
 
 

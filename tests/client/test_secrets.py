@@ -344,6 +344,12 @@ async def test_cookies_can_come_from_a_url_that_is_fetched_once(
     assert {seen.headers["Cookie"] for seen in proxy.seen} == {"session=abc; n=1"}
 
 
+@pytest.mark.parametrize("text", ['{"a": 1', '{"a":' * 100_000])
+async def test_cookies_that_are_broken_json_are_rejected(text: str, kit: ComfyKit) -> None:
+    result = await kit.options(cookies=text).execute(workflows.text())
+    assert result.msg == "cookies: looks like JSON, but can't be read as an object of names and values"
+
+
 def test_key_from_the_environment_is_sent_to_the_server(
     proxy: Proxy, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

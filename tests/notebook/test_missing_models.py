@@ -84,6 +84,19 @@ def test_a_download_needs_proof_that_the_disk_is_shared(page: Page) -> None:
     assert "does not say where its folders are" in failed["message"]
 
 
+def test_a_download_that_fails_in_an_unexpected_way_is_not_shown_as_running(page: Page) -> None:
+    model = show_form(page, f"form = kit.form({make_graph()!r})\nform")
+    wait_for_missing(page, model, "dream.safetensors", "no such cat.png")
+    page.run("async def fail(): raise ZeroDivisionError('odd')\nform._kit.install_model = lambda *_: fail()")
+    page.ask(model, "download", name="dream.safetensors", url=URL)
+    page.wait(
+        lambda: any(
+            item["download"] and (item["download"]["status"], item["download"]["message"]) == ("failed", "odd")
+            for item in model.state["missing"]
+        )
+    )
+
+
 def test_params_names_what_is_missing(page: Page) -> None:
     page.run(f"graph = {make_graph()!r}")
     text = page.run("%comfykit params {graph}").bundles[0]["text/plain"]

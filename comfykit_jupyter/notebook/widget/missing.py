@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from time import monotonic
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
+
+logger = logging.getLogger(__name__)
 
 PACE = 0.3
 """Seconds between two messages about the progress of a download."""
@@ -131,13 +134,15 @@ class MissingView(FormView):
         missing = next((each for each in self._found.values() if each.kind == "model" and each.name == name), None)
         if missing is None or str(content["url"]) != missing.url:
             raise ComfyKitError("this model is not missing any more: look again")
-        task, _ = self._downloads.get(name, (None, None))
-        if task is not None and not task.outcome.done():
-            return {}, ()
-        task = BackgroundTask(
-            lambda: self._kit.install_model(missing, lambda state: self._follow_download(name, state))
-        ).start()
-        self._downloads[name] = (task, DownloadState())
+        with self.lock:  # two clicks are handled at once, and a download may end before `start` returns
+            task, _ = self._downloads.get(name, (None, None))
+            if task is not None and not task.outcome.done():
+                return {}, ()
+            task = BackgroundTask(
+                lambda: self._kit.install_model(missing, lambda state: self._follow_download(name, state))
+            )
+            self._downloads[name] = (task, DownloadState())
+            task.start()
         writer.post(self._update_missing)
         task.outcome.add_done_callback(lambda outcome: self._end_download(name, outcome))
         return {}, ()
@@ -162,8 +167,10 @@ class MissingView(FormView):
     def _end_download(self, name: str, outcome: Future[Path]) -> None:
         task, state = self._downloads[name]
         error = None if outcome.cancelled() else outcome.exception()
-        if isinstance(error, ComfyKitError) and state.status != "failed":
-            message = self._to_saved(str(error))
+        if error is not None and state.status != "failed":
+            if not isinstance(error, ComfyKitError):
+                logger.error("a download failed because of an internal error", exc_info=error)
+            message = self._to_saved(str(error) or type(error).__name__)
             self._downloads[name] = (task, DownloadState("failed", state.received, state.total, message=message))
         writer.post(self._update_missing)
         if error is None and not outcome.cancelled():

@@ -134,7 +134,7 @@ def wait_with_line(sweep: Lasting, outcome: Future[None], timeout: float | None,
         outcome.result()
     except KeyboardInterrupt:
         pause()
-        logger.warning("the sweep is paused; the points that run end. start() goes on, stop(now=True) cancels them")
+        logger.warning("the sweep is paused; the points that run end. start() continues, stop(now=True) cancels them")
         raise
     finally:
         line.close()

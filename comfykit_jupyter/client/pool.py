@@ -36,6 +36,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.results.media import Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.client.running.run import Run
@@ -81,6 +82,10 @@ class Worker(Protocol):
     @property
     def is_paid(self) -> bool:
         """Whether a job costs money: it is not given to another worker while it may still run."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the files of its jobs come from."""
 
     async def find_missing(self, job: PooledJob) -> str:
         """Return what it lacks for a job, a node or a model; "" for nothing. Sends nothing.
@@ -157,6 +162,11 @@ class KitWorker:
     def is_paid(self) -> bool:
         """Whether it is a cloud."""
         return not self._backend.accepts_client_ids
+
+    @property
+    def origin(self) -> Origin:
+        """The server."""
+        return self._backend
 
     async def find_missing(self, job: PooledJob) -> str:
         """Return what the server lacks; see `Worker`."""

@@ -1,5 +1,5 @@
-"""Nodes for tests: one that waits for the test, one that fails, one with any output, one with a prompt text, and
-one that runs out of memory."""
+"""Nodes for tests: one that waits for the test, one that fails, one with any output, one with a prompt text, one that
+runs out of memory, and one that does so only now and then."""
 
 from __future__ import annotations
 
@@ -116,3 +116,24 @@ class OutOfMemoryError(RuntimeError):
 def exhaust(_: Context, message: str, torch: bool) -> Output:
     """Run out of memory, with a message of the caller's."""
     raise (OutOfMemoryError if torch else RuntimeError)(message)
+
+
+ATTEMPTS: dict[str, list[int]] = defaultdict(list)
+"""The numbers that each `TestMoody` was run with, by its name."""
+
+
+@node(
+    "TestMoody",
+    display_name="Moody",
+    category="tests",
+    required={"number": ("INT", {"default": 0}), "name": ("STRING", {"default": ""})},
+    output_node=True,
+)
+def moody(_: Context, number: int, name: str) -> Output:
+    """Fail from 10; run out of memory from 20 always, and with a negative number only the first time."""
+    ATTEMPTS[name].append(number)
+    if number >= 20 or (number < 0 and ATTEMPTS[name].count(number) == 1):
+        raise OutOfMemoryError("CUDA out of memory")
+    if number >= 10:
+        raise ValueError("kaboom")
+    return Output((), {"text": [str(number)]})

@@ -72,6 +72,7 @@ class RunEntry:
     version: str = ""
     found: str = ""
     kept: bool = False
+    generation: int = 0
     sent_order: Order | None = field(default=None, repr=False)
     end_order: Order | None = field(default=None, repr=False)
 
@@ -164,6 +165,14 @@ class Entries:
         """Return the runs with this key."""
         return [self.runs[each] for each in self._by_key.get(key, ()) if each in self.runs]
 
+    def find_since_restart(self, key: str, sweep: str) -> list[RunEntry]:
+        """Return the runs with this key; if the sweep was restarted, those since then, whatever the clock said."""
+        runs, entry = self.find_by_key(key), self.sweeps.get(sweep)
+        if entry is None or not entry.generation:
+            return runs
+        own = [run for run in runs if run.sweep == sweep and run.generation >= entry.generation]
+        return own + [run for run in runs if run.at >= entry.since and run not in own]
+
     def get_marks(self, id: str, output: int | None = None) -> Marks:  # noqa: A002 - as in Row
         """Return the marks of a run, or of one of its outputs."""
         return self._marks.get(_to_target(id, output)) or _UNMARKED
@@ -217,6 +226,7 @@ class Entries:
         texts = [value if isinstance(value := get(name), str) else "" for name in _SENT]
         entry.key, entry.name, entry.template, entry.server, entry.label, entry.sweep = texts
         entry.patch = [each for each in get("patch") or () if isinstance(each, list) and len(each) == 3]
+        entry.generation = generation if isinstance(generation := get("generation"), int) else 0
         entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
         if models := get("models"):
             entry.models = dict(models)

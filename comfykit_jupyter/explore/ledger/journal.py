@@ -107,6 +107,7 @@ class Journal:
             _write(descriptor, _encode(first))
         except OSError:
             os.close(descriptor)
+            path.unlink(missing_ok=True)  # each attempt on a full disk would leave one
             raise
         self._descriptor, self._pid, self.path = descriptor, os.getpid(), path
         return descriptor
@@ -135,6 +136,8 @@ class Journal:
         for path in sorted(self.folder.glob("*.jsonl")) if self.folder.is_dir() else []:
             with contextlib.suppress(OSError):
                 first = _read_first(path)
+                if _is_newer_format(first):
+                    continue  # it may have lines that must not be merged
                 if path == own or is_writer_gone(path, first):
                     old.append(path)
         if not old:
@@ -245,6 +248,11 @@ def _read_first(path: Path) -> dict[str, Any]:
     """Return the first line of a file; an empty one if it can't be understood."""
     with path.open("rb") as file:
         return _parse(file.readline(_MAX_FIRST_BYTES)) or {}
+
+
+def _is_newer_format(first: Mapping[str, Any]) -> bool:
+    version = first.get("format")
+    return isinstance(version, int) and version > FORMAT
 
 
 def is_writer_gone(path: Path, first: Mapping[str, Any]) -> bool:

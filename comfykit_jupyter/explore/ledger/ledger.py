@@ -13,7 +13,7 @@ from typing import Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.entries import MARKS, Entries, Marks, RunEntry
 from comfykit_jupyter.explore.ledger.journal import Journal, format_now
-from comfykit_jupyter.explore.ledger.objects import ObjectStore
+from comfykit_jupyter.explore.ledger.objects import ObjectStore, remove_old_parts
 from comfykit_jupyter.workflow.errors import short_repr
 
 _README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"
@@ -103,6 +103,8 @@ class Ledger:
         """
         with self._lock:
             forgotten = self.read().forgotten
+            self.store.remove_parts()
+            remove_old_parts(self.journal.folder.glob("*.part"))
             return self.journal.compact(
                 lambda event: event["event"] == "forgotten" or not _names_one_of(event, forgotten)
             )

@@ -7,8 +7,9 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 
 THUMBNAIL_SIDE = 256
 """Pixels of the longer side."""
+_PART_SECONDS = 24 * 3600.0
+"""Seconds after which a file that is not complete was left by a process that is gone."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9-]")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}")
@@ -123,6 +126,11 @@ class ObjectStore:
                 if folder.is_dir():
                     yield from folder.iterdir()
 
+    def remove_parts(self) -> None:
+        """Remove what a killed process has left half written."""
+        for folder in (self._objects, self._thumbs):
+            remove_old_parts(folder.glob("*/*.part"))
+
     def has_thumbnail(self, digest: str) -> bool:
         """Return whether there is a thumbnail of a file."""
         return is_hash(digest) and self._build_thumbnail_path(digest).is_file()
@@ -186,6 +194,14 @@ def _has_size(path: Path, size: int) -> bool:
         return path.stat().st_size == size
     except OSError:
         return False
+
+
+def remove_old_parts(paths: Iterable[Path]) -> None:
+    """Remove files that were not completed within a day."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _PART_SECONDS:
+                path.unlink()
 
 
 def is_hash(value: Any) -> bool:

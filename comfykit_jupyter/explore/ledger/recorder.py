@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from comfykit_jupyter.client.backends.model_files import describe_model_files
-from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.explore.ledger.key import KeyMaker
 from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_ledger
+from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.model_files import ModelFile
+    from comfykit_jupyter.client.results.media import Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +48,17 @@ class LedgerRecorder:
         ledger: Where it is kept.
         keep: What is kept of outputs: the files, small pictures of them, or only their names.
         sweep: The sweep that the runs belong to.
+        generation: How often the sweep was restarted.
         strict: Whether a run that can't be kept is not posted.
     """
 
-    def __init__(self, ledger: Ledger, keep: Keep = "originals", sweep: str = "", *, strict: bool = False) -> None:
+    def __init__(
+        self, ledger: Ledger, keep: Keep = "originals", sweep: str = "", generation: int = 0, *, strict: bool = False
+    ) -> None:
         self._ledger = ledger
         self._keep = keep
         self._sweep = sweep
+        self._generation = generation
         self._strict = strict
         self._files: dict[str, dict[tuple[str, str], str]] = {}
         self._sent: set[str] = set()
@@ -124,6 +130,8 @@ class LedgerRecorder:
             line["models"] = describe_model_files(models)
         if self._sweep:
             line["sweep"] = self._sweep
+        if self._generation:
+            line["generation"] = self._generation
         self._ledger.append(line, sync=True)
 
     def record_accepted(self, run_id: str, prompt_id: str) -> None:
@@ -192,6 +200,32 @@ class LedgerRecorder:
             if len(kept) == len(result.media):
                 await self._append({"event": "kept", "id": run_id, "hashes": kept})
 
+    async def fetch_again(self, run_id: str, origin: Origin) -> bool:
+        """Fetch the outputs of a run whose job the server has forgotten, and return whether all are kept now.
+
+        A server that was emptied uses names again: only a file that carries the prompt of the run is accepted.
+        """
+        entry = self._ledger.read().runs.get(run_id)
+        prompt = self._ledger.build_prompt(entry) if entry is not None else None
+        if entry is None or prompt is None:
+            return False
+        kept: dict[str, str] = {}
+        for index, output in enumerate(entry.outputs):
+            if not output.name:
+                continue
+            try:
+                media = Media(origin, output.entry, node=output.node, var=output.var, animated=output.animated)
+                path = await origin.fetch(media)
+                if not await asyncio.to_thread(_carries, path, prompt):
+                    return False
+            except (ComfyKitError, OSError, KeyError) as error:
+                logger.debug("an output is no longer there: %s", type(error).__name__)
+                return False
+            kept[str(index)] = await self._keep_output(media)
+        if all(kept.values()):
+            await self._append({"event": "kept", "id": run_id, "hashes": kept})
+        return all(kept.values())
+
     async def _keep_output(self, media: Media) -> str:
         """Fetch an output and return its hash; "" if it can't be fetched."""
         async with self._room:
@@ -210,6 +244,19 @@ class LedgerRecorder:
         if self._keep == "thumbs":
             store.remove(digest)
         return digest
+
+
+def _carries(path: Path, prompt: Mapping[str, Any]) -> bool:
+    """Return whether a file carries a prompt."""
+    with path.open("rb") as file:
+        carried = read_carried(file)
+    if carried is None or carried.prompt is None:
+        return False
+    try:
+        found = Workflow.parse(carried.prompt, path.stem).prompt
+    except WorkflowError:
+        return False
+    return KeyMaker().compute(found) == KeyMaker().compute(prompt)
 
 
 _by_folder: dict[tuple[Path, Keep], LedgerRecorder] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +31,9 @@ EQUAL_ERRORS = 3
 """Equal errors in a row after which a sweep pauses itself."""
 _MEMORY = ("out of memory", "outofmemory", "cuda error: memory", "allocation on device", "mps backend out of memory")
 _MEMORY_ADVICE = "smaller batch_size or size"
+SETTLING = 3.0
+"""Seconds in which a job must appear that another kernel has noted, and posts."""
+_ELSEWHERE = frozenset({"have", "attach", "fetch", "unknown"})
 _MAY_RUN = frozenset({"unreachable", "unknown", "timeout"})
 
 _FIRST_STATES: dict[str, State] = {
@@ -50,6 +54,7 @@ class Engine:
         recorder: Keeps the runs.
         find_elsewhere: Returns a worker for a server that is none of these: a run may have been sent there before.
         on_change: Called with the index of a point after each change of its state, and with -1 for all others.
+        find_step: Returns what the ledger says of a point now: another kernel may have sent it meanwhile.
 
     Attributes:
         states: The state of each point.
@@ -70,6 +75,7 @@ class Engine:
         recorder: LedgerRecorder,
         find_elsewhere: Callable[[str], Worker],
         on_change: Callable[[int], None],
+        find_step: Callable[[int], Step],
     ) -> None:
         self._prepared = prepared
         self._steps = list(steps)
@@ -77,6 +83,9 @@ class Engine:
         self._recorder = recorder
         self._find_elsewhere = find_elsewhere
         self._on_change = on_change
+        self._find_step = find_step
+        self._own: set[str] = set()
+        self._forced: set[int] = set()
         self.states: list[State] = [_FIRST_STATES.get(step.action, "waiting") for step in steps]
         self.run_ids = [step.run_id for step in steps]
         self.errors: dict[int, str] = {}
@@ -160,6 +169,7 @@ class Engine:
         """Let points wait again that have ended."""
         for index in indices:
             self._steps[index] = Step("send")
+            self._forced.add(index)
             self.errors.pop(index, None)
             self._set(index, "waiting")
 
@@ -179,23 +189,38 @@ class Engine:
             else:
                 await self.crew.wait_for_change()
 
+    def _look_again(self, index: int) -> Step:
+        """Return what is done with a point now that its turn has come."""
+        step = self._steps[index]
+        if step.action != "send" or index in self._forced:
+            return step
+        found = self._find_step(index)
+        return found if found.action in _ELSEWHERE and found.run_id not in self._own else step
+
     async def _run_point(self, worker: Worker, index: int) -> None:
         """Run a point, or follow its run, and decide what its end means."""
-        step = self._steps[index]
+        planned, step = self._steps[index], self._look_again(index)
+        if step.action in ("have", "unknown"):
+            self._accept(index, step)
+            return
         self._running[index] = (worker, "")
         try:
             if step.action == "send":
                 run_id = self.run_ids[index] = str(uuid.uuid4())
+                self._own.add(run_id)
                 self._running[index] = (worker, run_id)
                 result = await self._send(worker, index, run_id)
+                self._forced.discard(index)
             else:
                 run_id = step.run_id
+                self._own.add(run_id)
                 self._recorder.adopt(run_id)
                 prompt_id = self._recorder.find_prompt_id(run_id)
                 if step.server not in ("", worker.label):
                     worker = self._find_elsewhere(step.server)
                 self._running[index] = (worker, prompt_id)
-                result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
+                patience = 0.0 if step is planned else SETTLING  # another kernel may be about to post it
+                result = await self._attach(worker, index, prompt_id, patience)
         except ComfyKitError as error:
             self._requeue(index, step)
             self.pause(one_line(str(error), 300))
@@ -203,7 +228,25 @@ class Engine:
         finally:
             self._running.pop(index, None)
             self.progress.pop(index, None)
-        self._settle(worker, index, run_id, result)
+        if _is_gone(result) and step.action == "fetch" and await self._recorder.fetch_again(run_id, worker.origin):
+            self._accept(index, step)
+        else:
+            self._settle(worker, index, run_id, result)
+
+    async def _attach(self, worker: Worker, index: int, prompt_id: str, patience: float) -> ExecuteResult:
+        """Follow a job that was sent before, and wait for it to appear."""
+        until = time.monotonic() + patience
+        while True:
+            result = await worker.attach(prompt_id, lambda progress: self._note(index, progress))
+            if not _is_gone(result) or time.monotonic() > until:
+                return result
+            await asyncio.sleep(SETTLING / 10)
+
+    def _accept(self, index: int, step: Step) -> None:
+        """Note what became of a point without a job of this sweep."""
+        for twin in self._twins.get(self._prepared.keys[index], [index]):
+            self.run_ids[twin] = step.run_id
+            self._set(twin, "unknown" if step.action == "unknown" else "completed")
 
     async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
         prepared = self._prepared
@@ -230,6 +273,7 @@ class Engine:
         elif result.status == "completed":
             self._finish(index, run_id, result)
         elif kind == "gone":  # it was never there, or was removed: nothing of it can come any more
+            self._recorder.record_end(run_id, result)
             self._requeue(index, Step("send"))
         elif kind == "unreachable" and result.prompt_id is None:  # nothing was sent
             self._note_away(worker, result)
@@ -311,6 +355,10 @@ class Engine:
         known = self.seconds[-50:] or list(basis)[-50:]
         left = sum(state in ("waiting", "running") for state in self.states)
         return sum(known) / len(known) * left / max(self.crew.present, 1) if known else None
+
+
+def _is_gone(result: ExecuteResult) -> bool:
+    return result.error is not None and result.error.kind == "gone"
 
 
 def _is_out_of_memory(result: ExecuteResult) -> bool:

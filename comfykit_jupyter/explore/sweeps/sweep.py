@@ -26,7 +26,7 @@ from comfykit_jupyter.workflow.errors import one_line
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
-    from comfykit_jupyter.explore.ledger.entries import RunEntry
+    from comfykit_jupyter.explore.ledger.entries import Entries, RunEntry
     from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
@@ -81,10 +81,12 @@ class Sweep(SweepServers):
         self._prepared: Prepared = loop.call(self._preparation.prepare())
         self.axes = self._prepared.axes
         self.points = self._prepared.points
-        self._recorder = LedgerRecorder(self._ledger, self._keep, self._prepared.id, strict=True)
+        generation = entry.generation if (entry := self._ledger.read().sweeps.get(self._prepared.id)) else 0
+        self._recorder = LedgerRecorder(self._ledger, self._keep, self._prepared.id, generation, strict=True)
         crew = self._build_crew()
+        steps = self._find_steps(crew)
         self._engine = Engine(
-            self._prepared, self._find_steps(crew), crew, self._recorder, self._make_worker, self._on_change
+            self._prepared, steps, crew, self._recorder, self._make_worker, self._on_change, self._find_step
         )
         if len(crew.workers) > 1:
             loop.call(crew.look_at_all())
@@ -123,15 +125,17 @@ class Sweep(SweepServers):
     def _find_steps(self, crew: Crew) -> list[Step]:
         paid = {worker.label for worker in crew.workers if worker.is_paid}
         entries = self._ledger.read()
-        since = entries.sweeps[self.id].since if self.id in entries.sweeps else ""
-        steps = []
-        for index, key in enumerate(self._prepared.keys):
-            if index in self._prepared.problems:
-                steps.append(Step("invalid"))
-                continue
-            runs = [run for run in entries.find_by_key(key) if run.at >= since]
-            steps.append(choose_step(runs, self._is_here, lambda run: run.server in paid))
-        return steps
+        return [self._choose_step(entries, index, paid) for index in range(len(self.points))]
+
+    def _find_step(self, index: int) -> Step:
+        paid = {worker.label for worker in self._engine.crew.workers if worker.is_paid}
+        return self._choose_step(self._ledger.read(), index, paid)
+
+    def _choose_step(self, entries: Entries, index: int, paid: Collection[str]) -> Step:
+        if index in self._prepared.problems:
+            return Step("invalid")
+        runs = entries.find_since_restart(self._prepared.keys[index], self.id)
+        return choose_step(runs, self._is_here, lambda run: run.server in paid)
 
     def _is_here(self, run: RunEntry) -> bool:
         outputs = [output for output in run.outputs if output.name]
@@ -266,19 +270,20 @@ class Sweep(SweepServers):
     def _record(self, **changes: Any) -> None:
         prepared = self._prepared
         entry = self._ledger.read().sweeps.get(self.id)
-        line = {
-            "event": "sweep",
-            "id": self.id,
-            "name": self._name or (entry.name if entry is not None else ""),
-            "workflow": prepared.workflow.name,
-            "template": self._ledger.add_template(prepared.workflow.name, prepared.workflow.prompt),
-            "base": prepared.base,
-            "axes": [describe_axis(axis) for axis in self.axes],
-            "salt": prepared.salt,
-            "generation": entry.generation if entry is not None else 0,
-            "since": entry.since if entry is not None else "",
-        }
         try:
+            template = self._ledger.add_template(prepared.workflow.name, prepared.workflow.prompt)
+            line = {
+                "event": "sweep",
+                "id": self.id,
+                "name": self._name or (entry.name if entry is not None else ""),
+                "workflow": prepared.workflow.name,
+                "template": template,
+                "base": prepared.base,
+                "axes": [describe_axis(axis) for axis in self.axes],
+                "salt": prepared.salt,
+                "generation": entry.generation if entry is not None else 0,
+                "since": entry.since if entry is not None else "",
+            }
             self._ledger.append({**line, **changes}, sync=True)
         except OSError as error:
             raise ComfyKitError(

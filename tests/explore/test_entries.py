@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter.explore.ledger.entries import Entries
 from comfykit_jupyter.explore.ledger.journal import Journal
+from comfykit_jupyter.explore.ledger.ledger import Ledger
+from comfykit_jupyter.explore.rows.rows import Rows
 
 HASH = "ab" * 32
 AT = "2026-01-01T00:00:00.000000Z"
@@ -159,6 +161,22 @@ def test_no_process_is_signalled_on_windows(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "kill", kill)
     monkeypatch.setattr(sys, "platform", "win32")
     assert Journal(tmp_path).compact(lambda _: True) == 0
+
+
+def test_a_search_looks_once_for_new_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(100):
+        ledger.append({"event": "sent", "id": str(number), "params": {"width": number}})
+    looks: list[object] = []
+    scan = os.scandir
+
+    def count(path: Any) -> Any:
+        looks.append(path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", count)
+    assert len(Rows(ledger, [str(number) for number in range(100)]).where(width=[1, 2], star=False)) == 2
+    assert len(looks) <= 3  # a network file system needs milliseconds for each
 
 
 def test_a_journal_of_this_format_is_read_by_every_later_version() -> None:

@@ -154,10 +154,12 @@ class Rows(Sequence[Row]):
             tests.append(lambda row: _contains(row, text.casefold()))
         if status is not None:  # the last: it looks for files
             tests.append(lambda row: row.status == status)
-        return Rows(self._ledger, [row.id for row in self if all(test(row) for test in tests)])
+        with self._ledger.hold():
+            return Rows(self._ledger, [row.id for row in self if all(test(row) for test in tests)])
 
     def _check_names(self, values: Iterable[str]) -> None:
-        known = dict.fromkeys(name for row in self for name in row.params)
+        with self._ledger.hold():
+            known = dict.fromkeys(name for row in self for name in row.params)
         for name in values:
             if name not in known and len(self):
                 nearest = find_nearest(name, [*known, *_WORDS])

@@ -84,10 +84,8 @@ class Sweep(SweepServers):
         generation = entry.generation if (entry := self._ledger.read().sweeps.get(self._prepared.id)) else 0
         self._recorder = LedgerRecorder(self._ledger, self._keep, self._prepared.id, generation, strict=True)
         crew = self._build_crew()
-        steps = self._find_steps(crew)
-        self._engine = Engine(
-            self._prepared, steps, crew, self._recorder, self._make_worker, self._on_change, self._find_step
-        )
+        more = (self._recorder, self._make_worker, self._on_change, self._find_step)
+        self._engine = Engine(self._prepared, self._find_steps(crew), crew, *more)
         if len(crew.workers) > 1:
             loop.call(crew.look_at_all())
         self._on_change(RELOADED)
@@ -132,10 +130,9 @@ class Sweep(SweepServers):
         return self._choose_step(self._ledger.read(), index, paid)
 
     def _choose_step(self, entries: Entries, index: int, paid: Collection[str]) -> Step:
-        if index in self._prepared.problems:
-            return Step("invalid")
-        runs = entries.find_since_restart(self._prepared.keys[index], self.id)
-        return choose_step(runs, self._is_here, lambda run: run.server in paid)
+        found = entries.find_since_restart(self._prepared.keys[index], self.id)
+        step = choose_step(found, self._is_here, lambda run: run.server in paid)
+        return Step("invalid") if index in self._prepared.problems else step
 
     def _is_here(self, run: RunEntry) -> bool:
         outputs = [output for output in run.outputs if output.name]

@@ -273,6 +273,8 @@ def test_who_gets_which_point() -> None:
     assert waiting.take("x", none) == 1  # keeps to its own
     assert waiting.take("z", lambda group: group == ("c",)) == 2  # helps, and not with what it can't run
     waiting.add_for("y", 0)
+    waiting.add(1)
+    assert (waiting.remove(1), waiting.remove(1)) == (True, False)
     assert waiting.take("x", none) == 5
     assert [waiting.take("y", none), waiting.take("y", none), waiting.take("y", none)] == [0, 4, None]
     assert len(waiting) == 0

@@ -53,6 +53,14 @@ class Assignment:
         queues = (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values())
         return any(index in queue for queue in queues)
 
+    def remove(self, index: int) -> bool:
+        """Let a point wait no more, and return whether it did."""
+        for queue in (self._next, self._for_anyone, *self._for_one.values(), *self._queues.values()):
+            if index in queue:
+                queue.remove(index)
+                return True
+        return False
+
     def add_next(self, index: int) -> None:
         """Let a point wait before all others that are to be sent."""
         self._next.append(index)

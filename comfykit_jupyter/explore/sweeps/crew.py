@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RETRY_INTERVAL = 2.0
 """Seconds between two looks at a worker that is away, and for new ones."""
 Pull = Callable[["Worker"], Awaitable[None]]
+TakeBack = Callable[[str, str], bool]
 
 
 class Crew:
@@ -55,6 +56,7 @@ class Crew:
         self._change = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pull: Pull | None = None
+        self._take_back: TakeBack = lambda _label, _prompt_id: False
 
     @property
     def workers(self) -> list[Worker]:
@@ -76,13 +78,14 @@ class Crew:
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
-    async def work(self, pull: Pull) -> None:
+    async def work(self, pull: Pull, take_back: TakeBack) -> None:
         """Let each worker pull as many times at once as it is deep; return when none of them pulls any more.
 
         Args:
             pull: Returns when there is nothing left for a worker.
+            take_back: Returns whether a worker that is back follows a job that was given up, since no other has it yet.
         """
-        self._pull = pull
+        self._pull, self._take_back = pull, take_back
         try:
             for worker in self.workers:
                 self._begin(worker)
@@ -142,9 +145,10 @@ class Crew:
         return False
 
     async def _welcome(self, worker: Worker) -> None:
-        """Let a worker take part again. What it was given before was run elsewhere."""
+        """Let a worker take part again. What others have got meanwhile, it need not run."""
         for prompt_id in self._given_up.pop(worker.label, []):
-            await worker.discard(prompt_id)
+            if not self._take_back(worker.label, prompt_id):
+                await worker.discard(prompt_id)
         del self._away[worker.label]
         await self.look(worker)
         self.wake()

@@ -93,6 +93,7 @@ class Engine:
         self.paused = ""
         self.sparse = False
         self.moved = 0
+        self._given_up: dict[str, tuple[int, str]] = {}
         self.seconds: list[float] = []
         self._waiting = Assignment(crew.groups, crew.rows)
         self._running: dict[int, tuple[Worker, str]] = {}
@@ -121,7 +122,7 @@ class Engine:
         for index in self._drop_twins(todo):
             self._add(index, self._steps[index])
         try:
-            await self.crew.work(self._pull)
+            await self.crew.work(self._pull, self._take_back)
             while self._keeping:
                 await asyncio.wait(self._keeping)
             await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
@@ -174,6 +175,17 @@ class Engine:
             self._set(index, "waiting")
 
     # -- one point -----------------------------------------------------------------------------------------------------
+
+    def _take_back(self, label: str, prompt_id: str) -> bool:
+        """Follow a job that was given up, now that its worker is back, if no other worker has got its point yet."""
+        index, run_id = self._given_up.pop(prompt_id, (-1, ""))
+        if index < 0 or not self._waiting.remove(index):
+            return False
+        self.moved -= 1
+        self._steps[index] = Step("attach", run_id, server=label)
+        self.run_ids[index] = run_id
+        self._waiting.add_for(label, index)
+        return True
 
     async def _pull(self, worker: Worker) -> None:
         """Run points on a worker, as long as there may be one for it."""
@@ -284,6 +296,7 @@ class Engine:
             self._note_away(worker, result)
             if kind == "unreachable" and not worker.is_paid and self.crew.has_others(worker):
                 self.crew.give_up(worker, result.prompt_id)
+                self._given_up[result.prompt_id] = (index, run_id)
                 self.moved += 1
                 self._requeue(index, Step("send"))
             else:

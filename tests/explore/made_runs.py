@@ -23,7 +23,7 @@ def make_runs(kit: ComfyKit, over: Any, count: int | None = None, failing: int =
         kit: A kit with a folder for its runs.
         over: The axes.
         count: How many points are done; None for all.
-        failing: Every how manieth point has failed; 0 for none.
+        failing: Every nth point has failed; 0 for none.
     """
     planned = kit.sweep(picture(), over=over)
     ledger = planned._ledger

@@ -37,6 +37,8 @@ ESTIMATE_SECONDS = 1.0
 DEFAULT_RATIO = 1.0
 SHEET_SIDE = 256
 """Pixels of a picture in a contact sheet."""
+MESSAGE_LENGTH = 500
+"""Characters of why a sweep waits, and of a note."""
 NOTES = 5
 """Lines of the plan that the header shows."""
 
@@ -141,7 +143,8 @@ class SweepExplorer(Explorer):
         }
 
     def _hide(self, text: str) -> str:
-        return hide_address(text, self.sweep.kit.comfyui_url or "")[:500]
+        urls = [each.comfyui_url or "" for each in self.sweep.kit.servers]
+        return hide_address(text, *urls)[:MESSAGE_LENGTH]
 
     def _estimate_seconds(self) -> float | None:
         at, seconds = self._estimate

@@ -90,6 +90,11 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
               uid={uid}
               onKeyDown={onKeyDown}
               onOpen={open}
+              onRemove={
+                explorer.header.running || explorer.channel.closed
+                  ? undefined
+                  : (place, point) => removeValue(explorer, layout, place, point)
+              }
               onSight={(visible, around) => look(explorer, visible, around, layout)}
             />
           ) : (
@@ -211,7 +216,7 @@ function perform(
       explorer.arrange({ size: stepSize(layout.width, action.up) });
       break;
     case "remove":
-      removeValue(explorer, layout, action.place);
+      removeValue(explorer, layout, action.place, explorer.focused);
       break;
     case "value":
       stepSlider(explorer, action.by);
@@ -246,12 +251,12 @@ function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, w
   return undefined;
 }
 
-/** Leave out the value that the row or column of the focused point has. In lines, it is that of the last axis. */
-function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns"): void {
-  const { arrangement, about, focused } = explorer;
+/** Leave out the value that the row or column of a point has. In lines, it is that of the last axis. */
+function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns", point: number): void {
+  const { arrangement, about } = explorer;
   const axis = layout.flat ? about.axes.length - 1 : arrangement[place].at(-1);
   if (axis === undefined || explorer.header.running) return;
-  void explorer.requestOrNotify("edit", { axis, remove: [findPosition(focused, about.axes)[axis]] });
+  void explorer.requestOrNotify("edit", { axis, remove: [findPosition(point, about.axes)[axis]] });
 }
 
 /** Show the next or previous value of the first axis that is a slider. */

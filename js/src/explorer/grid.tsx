@@ -4,7 +4,16 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
 import type { Explorer } from "./explorer";
-import { chooseCells, findOffset, findRange, LABEL_LINE, type Layout, MAX_HEIGHT, type Range } from "./layout";
+import {
+  chooseCells,
+  findOffset,
+  findRange,
+  LABEL_LINE,
+  type Layout,
+  MAX_HEIGHT,
+  type Range,
+  type Tracks,
+} from "./layout";
 
 /** Pixels that the grid may be high in any window. */
 const LEAST_HEIGHT = 320;
@@ -17,9 +26,13 @@ export interface GridProps {
   uid: string;
   onKeyDown(event: KeyboardEvent): void;
   onOpen(point: number): void;
+  /** Leaves out the value that a point has on the axis of the rows or columns, where that is possible. */
+  onRemove: OnRemove | undefined;
   /** Called with the points in sight and those around them. */
   onSight(visible: number[], around: number[]): void;
 }
+
+type OnRemove = (place: "rows" | "columns", point: number) => void;
 
 interface Sight {
   rows: Range;
@@ -27,7 +40,7 @@ interface Sight {
 }
 
 /** The grid of an explorer. It has the focus; the point that keys act on is its active descendant. */
-export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onSight }: GridProps) {
+export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSight }: GridProps) {
   const box = useRef<HTMLDivElement>(null);
   const [sight, setSight] = useState<Sight>({ rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 } });
   const pictureHeight = layout.height - layout.caption;
@@ -100,7 +113,9 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onSight }: Grid
         if (point !== undefined) onOpen(point);
       }}
     >
-      {layout.headHeight > 0 && <ColumnLabels layout={layout} side={side} columns={columnIndices} />}
+      {layout.headHeight > 0 && (
+        <ColumnLabels layout={layout} side={side} columns={columnIndices} onRemove={onRemove} />
+      )}
       <div
         class="ck-x-body"
         role="rowgroup"
@@ -121,8 +136,10 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onSight }: Grid
                 class="ck-x-label"
                 style={{ width: `${layout.labelWidth}px`, left: `${layout.groupWidth}px` }}
                 title={layout.rows.labels[row]}
+                aria-label={nameTrack(layout.rows, row)}
               >
                 <span>{layout.rows.labels[row]}</span>
+                {onRemove && <LeaveOut what="row" onClick={() => onRemove("rows", layout.pointAt(row, 0))} />}
               </div>
             )}
             {columnIndices.map((column) => {
@@ -154,9 +171,10 @@ interface ColumnLabelsProps {
   layout: Layout;
   side: number;
   columns: number[];
+  onRemove: OnRemove | undefined;
 }
 
-function ColumnLabels({ layout, side, columns }: ColumnLabelsProps) {
+function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
   const { groups, labels } = layout.columns;
   const [first = 0, last = 0] = [columns[0], columns.at(-1)];
   const labelTop = groups.length > 0 ? LABEL_LINE : 0;
@@ -191,6 +209,7 @@ function ColumnLabels({ layout, side, columns }: ColumnLabelsProps) {
           aria-colindex={column + 1}
           class="ck-x-label"
           title={labels[column]}
+          aria-label={nameTrack(layout.columns, column)}
           style={{
             top: `${labelTop}px`,
             left: `${side + findOffset(layout.columns, column, layout.width)}px`,
@@ -198,9 +217,34 @@ function ColumnLabels({ layout, side, columns }: ColumnLabelsProps) {
           }}
         >
           <span>{labels[column]}</span>
+          {onRemove && <LeaveOut what="column" onClick={() => onRemove("columns", layout.pointAt(0, column))} />}
         </div>
       ))}
     </div>
+  );
+}
+
+/** Return the name of a row or column, with the value of the outer axis. */
+function nameTrack({ labels, groups, inner }: Tracks, track: number): string {
+  return [groups[Math.floor(track / inner)]?.label, labels[track]].filter(Boolean).join(", ");
+}
+
+/** A button on a label that leaves its value out. The key Delete does the same, so that Tab goes past it. */
+function LeaveOut({ what, onClick }: { what: string; onClick(): void }) {
+  return (
+    <button
+      type="button"
+      class="ck-quiet ck-x-leave"
+      tabIndex={-1}
+      aria-label={`Leave this ${what} out`}
+      title={`Leave this ${what} out; its runs are kept`}
+      onClick={(event) => {
+        event.stopPropagation();
+        onClick();
+      }}
+    >
+      ✕
+    </button>
   );
 }
 

@@ -176,7 +176,7 @@ export class DetailsCache {
       void this.#fetch(missing.slice(start, start + MAX_DETAILS_BATCH));
   }
 
-  /** Fetch the details of points, and wait until they are there or can't be had. */
+  /** Fetch the details of points, and wait for the answer. */
   async load(points: readonly number[]): Promise<void> {
     const missing = points.filter((point) => this.#isNeeded(point));
     if (missing.length > 0) await this.#fetch(missing);

@@ -75,6 +75,16 @@ describe("the view of a sweep", () => {
     expect(grid(el).getAttribute("aria-rowcount")).toBe("4");
   });
 
+  it("leaves out a row by the button of its label, or a column by a key", async () => {
+    const el = await start("c".repeat(12));
+    findButton(el, "Leave this row out")?.click();
+    await pressKey(grid(el), "Delete", { shiftKey: true });
+    expect(page.model.getSent("edit")).toMatchObject([
+      { axis: 0, remove: [0] },
+      { axis: 1, remove: [0] },
+    ]);
+  });
+
   it("starts a large sweep after a second press only", async () => {
     const el = await start("w".repeat(12), undefined, { large: true, seconds: 9000 });
     findButton(el, "Start 12 points · ~2:30:00")?.click();

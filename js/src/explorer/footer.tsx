@@ -34,7 +34,7 @@ export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
   const marks = points.getMarks(point);
   const canMark = explorer.hasRun(point) && !explorer.channel.closed;
   return (
-    <footer class="ck-line ck-x-footer">
+    <div class="ck-line ck-x-footer">
       <span class="ck-grow ck-x-about">
         <span class="ck-name" title={values.map((pair) => pair.join(": ")).join("\n")}>
           {values.map(([name, value]) => (
@@ -106,7 +106,7 @@ export function Footer({ explorer, onOpen, onCompare }: FooterProps) {
         disabled={explorer.channel.closed || state === "running" || state === "invalid"}
         onClick={() => void explorer.requestOrNotify("rerun", { points: explorer.targets })}
       />
-    </footer>
+    </div>
   );
 }
 

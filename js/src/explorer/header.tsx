@@ -19,7 +19,7 @@ export function SweepHeader({ explorer }: { explorer: Explorer }) {
   const ended = points.count - left;
   const why = explainWait(header, left);
   return (
-    <header class="ck-x-header">
+    <div class="ck-x-header">
       <div class="ck-line ck-x-line">
         <strong class="ck-name" title={about.name}>
           {about.name}
@@ -41,7 +41,7 @@ export function SweepHeader({ explorer }: { explorer: Explorer }) {
       >
         <div style={{ transform: `scaleX(${points.count > 0 ? ended / points.count : 0})` }} />
       </div>
-    </header>
+    </div>
   );
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -109,6 +110,39 @@ def test_stopping_at_once_cancels_only_ours(fresh: ComfyKit, gate: tuple[str, Ga
     assert other.result().status == "completed"
     assert sweep.states.count("completed") == 0
     assert fresh.sweep(gated(gate[0]), over={"width": range(8, 12)}).plan.count("send") == 4
+
+
+def test_a_paused_sweep_that_is_started_at_once_continues(fresh: ComfyKit, gate: tuple[str, Gate]) -> None:
+    sweep = fresh.sweep(gated(gate[0]), over={"width": range(8, 14)}).start()
+    gate[1].wait()
+    sweep.pause()
+    sweep.start()
+    gate[1].open()
+    assert len(sweep.wait().done) == 6
+    assert not sweep.paused
+
+
+def test_a_sweep_that_is_started_while_its_last_files_are_kept_continues(
+    fresh: ComfyKit, gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, started = LedgerRecorder.wait_until_all_are_kept, threading.Event()
+
+    async def keep_slowly(recorder: LedgerRecorder) -> None:
+        await kept(recorder)
+        while not started.is_set():
+            await asyncio.sleep(0.01)
+
+    sweep = fresh.sweep(gated(gate[0]), over={"width": range(8, 14)}).start()
+    gate[1].wait()
+    monkeypatch.setattr(LedgerRecorder, "wait_until_all_are_kept", keep_slowly)
+    sweep.pause()
+    gate[1].open()
+    while "running" in sweep.states or not sweep.done:
+        time.sleep(0.01)
+    assert sweep.running
+    sweep.start()
+    started.set()
+    assert len(sweep.wait().done) == 6
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["after its line", "before its line"])

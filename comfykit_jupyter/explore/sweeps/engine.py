@@ -98,6 +98,7 @@ class Engine:
         self._waiting = Assignment(crew.groups, crew.rows)
         self._running: dict[int, tuple[Worker, str]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
+        self._driving = False
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
         self._out_of_memory: set[int] = set()
         self._alone: dict[str, asyncio.Lock] = {}
@@ -114,20 +115,35 @@ class Engine:
         Args:
             only: The points to run; all if there are none.
         """
-        self.paused = ""
-        self._last_error, self._equal_errors, self._has_ended = "", 0, False
+        self._driving = True
+        self._forget_pause()
         ranks = [find_rank(point.position) for point in self._prepared.points] if self.sparse else None
         self._waiting = Assignment(self.crew.groups, self.crew.rows, ranks)
         todo = [index for index, state in enumerate(self.states) if state == "waiting" and (not only or index in only)]
         for index in self._drop_twins(todo):
             self._add(index, self._steps[index])
         try:
-            await self.crew.work(self._pull, self._take_back)
-            while self._keeping:
-                await asyncio.wait(self._keeping)
-            await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
+            while True:
+                await self.crew.work(self._pull, self._take_back)
+                while self._keeping:
+                    await asyncio.wait(self._keeping)
+                await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
+                if self.paused or not self._waiting:
+                    return
+                # It was resumed while the last files were kept.
         finally:
+            self._driving = False
             self._on_change(-1)
+
+    async def resume(self) -> bool:
+        """Send points again that wait, and return whether `drive` still does so."""
+        self._forget_pause()
+        self.crew.wake()
+        return self._driving
+
+    def _forget_pause(self) -> None:
+        self.paused = ""
+        self._last_error, self._equal_errors, self._has_ended = "", 0, False
 
     def _add(self, index: int, step: Step, *, first: bool = False) -> None:
         """Let a point wait: to be sent by anybody, or to be followed where it was sent."""
@@ -188,8 +204,14 @@ class Engine:
         return True
 
     async def _pull(self, worker: Worker) -> None:
-        """Run points on a worker, as long as there may be one for it."""
-        while not self.paused and (self._waiting or self._running):
+        """Run points on a worker, as long as there may be one for it.
+
+        While the sweep is paused, this waits for the last point that runs: all workers take part again after `resume`.
+        """
+        while self._running or (self._waiting and not self.paused):
+            if self.paused:
+                await self.crew.wait_for_change()
+                continue
             if not await self.crew.is_ready(worker):
                 continue
             index = self._waiting.take(worker.label, lambda group: bool(self.crew.find_lack(worker, group)))
@@ -290,9 +312,9 @@ class Engine:
         elif kind == "unreachable" and result.prompt_id is None:  # nothing was sent
             self._note_away(worker, result)
             self._requeue(index, Step("send"))
-        elif kind in _MAY_RUN and self.crew.find(worker.label) is None:
+        elif kind in _MAY_RUN and self.crew.find(worker.label) is None and not worker.is_paid:
             self._requeue(index, Step("send"))  # that server is not one of ours: the others take it over
-        elif kind in _MAY_RUN and result.prompt_id is not None:
+        elif kind in _MAY_RUN and result.prompt_id is not None and self.crew.find(worker.label) is not None:
             self._note_away(worker, result)
             if kind == "unreachable" and not worker.is_paid and self.crew.has_others(worker):
                 self.crew.give_up(worker, result.prompt_id)
@@ -301,7 +323,7 @@ class Engine:
                 self._requeue(index, Step("send"))
             else:
                 self._requeue(index, Step("attach", run_id, server=worker.label))
-        elif kind == "unknown":
+        elif kind == "unknown" or (kind in _MAY_RUN and worker.is_paid):
             self.errors[index] = result.msg or ""
             self._set(index, "unknown")
         elif kind in ("cancelled", "interrupted"):

@@ -232,7 +232,7 @@ class Sweep(SweepServers):
     # -- running -------------------------------------------------------------------------------------------------------
 
     def start(self, *, sure: bool = False, skip_invalid: bool = False) -> Sweep:
-        """Send what is left, and return at once. A sweep that is paused goes on.
+        """Send what is left, and return at once. A sweep that is paused continues.
 
         Args:
             sure: Whether to start more than 2,000 points, or more than two hours.
@@ -242,8 +242,7 @@ class Sweep(SweepServers):
             ComfyKitError: Values of points are wrong, or it is large and `sure` was not given. Nothing was sent.
         """
         with self._lock:
-            if self.running:
-                self._engine.paused = ""  # it was about to pause
+            if self.running and loop.call(self._engine.resume()):
                 return self
             problems = self._prepared.problems
             if problems and (not skip_invalid or len(problems) == len(self.points)):
@@ -288,7 +287,7 @@ class Sweep(SweepServers):
             ) from None
 
     def pause(self) -> None:
-        """Send no more points. Those that run end; `start` goes on."""
+        """Send no more points. Those that run end; `start` continues."""
         if self.running:
             self._call_soon(lambda: self._engine.pause("by pause()"))
 

@@ -176,8 +176,11 @@ def _run(options: argparse.Namespace) -> int:
     if result.prompt_id is None:
         print(f"comfykit-jupyter: {result.msg}", file=sys.stderr)
         return NOTHING_SENT
-    row = next(each for each in kit.runs if each.prompt_id == result.prompt_id)
-    _print_row(row, as_json=options.json)
+    row = next((each for each in kit.runs if each.prompt_id == result.prompt_id), None)
+    if row is not None:
+        _print_row(row, as_json=options.json)
+    else:  # the folder of runs can't be written: that was said when the run was sent
+        print(f"comfykit-jupyter: {result.prompt_id} {result.status}, not kept", file=sys.stderr)
     if options.out is not None and result.media:
         for path in result.save(f"{options.out.as_posix()}/{options.name or '{workflow}-{index}'}"):
             print(path, file=sys.stderr)

@@ -294,3 +294,23 @@ def test_who_gets_which_point() -> None:
     assert waiting.take("x", none) == 5
     assert [waiting.take("y", none), waiting.take("y", none), waiting.take("y", none)] == [0, 4, None]
     assert len(waiting) == 0
+
+
+@pytest.mark.parametrize("is_paid", [True, False])
+def test_a_job_of_a_place_that_is_no_longer_used_is_sent_again_unless_it_costs(
+    is_paid: bool, make_kit: MakeKit, servers: list[Sandbox], gate: tuple[str, Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow, over = gated(gate[0]), {"width": [8]}
+    with Proxy(servers[1].url) as proxy:
+        first = make_kit(proxy.url, patience=30).sweep(workflow, over=over).start()
+        gate[1].wait()
+    kit = make_kit(servers[0].url, patience=0.3)
+    before = find_jobs(servers[0])
+    sweep = kit.sweep(workflow, over=over)
+    assert sweep.plan.count("attach") == 1
+    monkeypatch.setattr(KitWorker, "is_paid", is_paid)
+    gate[1].open()
+    sweep.wait(20)
+    first.pause()
+    assert sweep.states == ["unknown" if is_paid else "completed"]
+    assert len(find_jobs(servers[0]) - before) == (0 if is_paid else 1)

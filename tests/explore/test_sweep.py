@@ -129,8 +129,7 @@ def test_a_sweep_that_is_started_while_its_last_files_are_kept_continues(
 
     async def keep_slowly(recorder: LedgerRecorder) -> None:
         await kept(recorder)
-        while not started.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(started.wait, 20)
 
     sweep = fresh.sweep(gated(gate[0]), over={"width": range(8, 14)}).start()
     gate[1].wait()

@@ -120,6 +120,11 @@ class Chaos(Served):
         self._session: aiohttp.ClientSession | None = None
         self._late: set[asyncio.Task[Any]] = set()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the proxy."""
+        return self._loop
+
     def begin(self, seed: int) -> tuple[Weather, str]:
         """Begin a campaign, and return its weather and its address."""
         weather = self.campaigns[str(seed)] = Weather(seed, self.site)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
 
+STATIC_TIMEOUT = 10.0
+"""Seconds that the end of a cell waits for the static grid."""
 MARKS_SECONDS = 2.0
 """Seconds between two refreshes of the static grid while marks are set."""
 
@@ -60,8 +62,10 @@ class SweepOutput:
         if bundle is not None:
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
             display({**data, "text/plain": ""}, metadata=metadata, raw=True)
-        self._static.show(self._build_bundle())
+        line = repr(self._sweep)
+        self._static.show({"text/plain": line, "text/html": f'<div class="ck-static"><p>{_escape(line)}</p></div>'})
         writer.post(self.explorer.send_all)
+        self._refreshing = run_in_background(self._refresh)  # many pictures take a second or two
 
     def settle(self) -> None:
         """Show marks that the cell has set, and wait until the static grid is up to date."""
@@ -70,7 +74,7 @@ class SweepOutput:
             writer.settle((self, what))
         writer.drain(REFRESH_TIMEOUT)
         if self._refreshing is not None:
-            wait([self._refreshing], REFRESH_TIMEOUT)
+            wait([self._refreshing], STATIC_TIMEOUT)
 
     def _on_change(self, index: int) -> None:
         if index in (OTHER, RELOADED):

@@ -46,6 +46,8 @@ export class Explorer extends Session {
   loaded = false;
   /** The point with the focus. */
   focused = 0;
+  /** How often a key has brought the focus into sight. */
+  reveals = 0;
   readonly selected = new Set<number>();
   readonly compared = new Set<number>();
   /** The points of the lightbox, in their order. */
@@ -144,6 +146,12 @@ export class Explorer extends Session {
     this.focused = point;
     this.#notifyPoint(before);
     this.#notifyPoint(point);
+    this.#notifyAll();
+  }
+
+  /** Bring the point with the focus into sight: a key is about it. */
+  reveal(): void {
+    this.reveals++;
     this.#notifyAll();
   }
 

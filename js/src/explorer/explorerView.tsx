@@ -59,6 +59,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     event.preventDefault();
     event.stopPropagation();
     act(action);
+    explorer.reveal();
   };
   const close = () => {
     setOpened(null);

@@ -75,7 +75,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
   });
   useLayoutEffect(() => {
     if (box.current) scrollToPoint(box.current, layout, explorer.focused);
-  }, [explorer.focused]);
+  }, [explorer.focused, explorer.reveals]);
 
   const side = layout.labelWidth + layout.groupWidth;
   const onPointer = (event: MouseEvent) => {

@@ -273,4 +273,4 @@ def test_stop_lets_running_points_end(kit: ComfyKit, proxy: Proxy, gate: tuple[s
     gate[1].open()
     sweep.wait()
     assert sweep.states.count("completed") == count_posts(proxy) <= 3
-    assert "by stop()" in sweep.paused
+    assert "stop() was called" in sweep.paused

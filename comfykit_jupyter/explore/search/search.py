@@ -254,7 +254,7 @@ class Search(SearchPoints):
 
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""
-        self._stop("by pause()")
+        self._stop("pause() was called")
 
     def stop(self, *, now: bool = False) -> None:
         """Send no more points.
@@ -262,7 +262,7 @@ class Search(SearchPoints):
         Args:
             now: Whether to cancel the points that run, too. Other people's jobs are never touched.
         """
-        self._stop("by stop()")
+        self._stop("stop() was called")
         if now:
             self._sweep.stop(now=True)
 
@@ -285,7 +285,7 @@ class Search(SearchPoints):
             KeyboardInterrupt: ■ or Ctrl-C was pressed.
         """
         job = self._start()
-        wait_with_line(self, job.outcome, timeout, lambda: self._stop("by ■"))
+        wait_with_line(self, job.outcome, timeout, lambda: self._stop("■ was pressed"))
         self._report()
         return self
 

@@ -289,7 +289,7 @@ class Sweep(SweepServers):
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""
         if self.running:
-            self._call_soon(lambda: self._engine.pause("by pause()"))
+            self._call_soon(lambda: self._engine.pause("pause() was called"))
 
     def stop(self, *, now: bool = False) -> None:
         """Send no more points, and drop those that were not sent.
@@ -298,7 +298,7 @@ class Sweep(SweepServers):
             now: Whether to cancel the points that run, too. Other people's jobs are never touched.
         """
         if self.running:
-            self._call_soon(lambda: self._engine.pause("by stop()"))
+            self._call_soon(lambda: self._engine.pause("stop() was called"))
         if now:
             loop.call(self._engine.cancel())
 
@@ -371,7 +371,7 @@ class Sweep(SweepServers):
         if self._job is None:
             return self
         engine = self._engine
-        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause("by ■")))
+        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause("■ was pressed")))
         self._report()
         return self
 

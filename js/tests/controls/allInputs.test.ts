@@ -1,6 +1,6 @@
 /** Tests the list of all inputs and its search. */
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { filterInputs } from "../../src/controls/allInputs";
 import { makeField, settle } from "../model";
 import { findControl, setUpPage, typeText } from "../page";
@@ -19,7 +19,8 @@ describe("all inputs", () => {
     const details = el.querySelector(".ck-all") as HTMLDetailsElement;
     details.open = true;
     details.dispatchEvent(new Event("toggle"));
-    await settle();
+    // Effects run after the next frame.
+    await vi.waitFor(() => expect(page.model.getSent("inputs")).toHaveLength(1));
     page.model.answer(page.model.getSent("inputs")[0] ?? {}, { fields: OTHERS });
     await settle();
     expect(details.textContent).toContain("2 more inputs");

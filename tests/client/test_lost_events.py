@@ -55,3 +55,21 @@ async def test_run_without_a_record_ends_with_a_warning(
     result = await execute(proxy, make_kit, workflows.picture(), patience=0.3)
     assert (result.status, result.images, result.error) == ("completed", [], None)
     assert [warning.partition(":")[0] for warning in result.warnings] == ["outputs may be missing"]
+
+
+@pytest.mark.parametrize("history", ["none", "away"])
+async def test_an_end_without_a_word_of_success_is_no_success(history: str, proxy: Proxy, make_kit: MakeKit) -> None:
+    """A server says `executing` without a node at every end, also after an error."""
+    kit = make_kit(proxy.url, executor_type="websocket", patience=0.3)
+    await kit.execute(workflows.text())
+    proxy.sockets.dropped.add("execution_error")
+    empty = history == "none"
+    proxy.answer = lambda request: (
+        (web.json_response({}) if empty else web.Response(status=502)) if "/history/" in request.path else None
+    )
+    result = await kit.execute(workflows.failing())
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error.kind == ("gone" if empty else "unreachable")
+    assert result.error.message.startswith("the job has ended, but") or empty
+    assert list(result.outputs or ()) == ["2"]  # what it gave before

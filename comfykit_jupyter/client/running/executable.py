@@ -392,6 +392,11 @@ class ExecutableRun(ObservableRun):
         """End the run with an error: nothing more can be known."""
         if error.kind == "unreachable" and self._end_as_reported():
             self._warnings.append(f"outputs may be missing: {self._server.url} did not give the record of this job")
+        elif error.kind == "unreachable" and self._reported_end is not None:
+            why = "its record can't be read, and its error or success was missed"
+            self._end(
+                "failed", RunError("unreachable", f"the job has ended, but {self._server.url} did not say how: {why}")
+            )
         else:
             self._end("failed", error)
 

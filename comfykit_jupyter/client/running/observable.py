@@ -155,8 +155,11 @@ class ObservableRun:
         return False
 
     def _end_as_reported(self) -> bool:
-        """End the run as its events said, if they did: the server's record can't be read."""
-        if self._reported_end is None:
+        """End the run as its events said, if they said how it ended: the server's record can't be read.
+
+        A server reports an end without a node after every run, also after one whose error was missed.
+        """
+        if self._reported_end is None or (self._reported_end["type"] == "executing" and not self._state.succeeded):
             return False
         self._set_state(apply_event(self._state, self._reported_end, time.monotonic()))
         return True

@@ -196,7 +196,8 @@ def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[
         bad.append("hang")
     if weather.posted[id_] > 1:
         bad.append("sent twice")
-    server_id = weather.delivered.get(id_)
+    # A server that keeps our ID knows the job, even if the answer to its POST never reached the proxy.
+    server_id = weather.delivered.get(id_, id_ if id_ in record.history or id_ in record.queued else None)
     entry = record.history.get(server_id) if server_id else None
     kind = result.error.kind if result.error else ""
     ran = entry is not None and entry["status"]["status_str"] == "success"
@@ -227,8 +228,10 @@ def _judge_run(weather: Weather, told: Told, record: Record, late: str) -> list[
 
 
 def _judge_outputs(result: ExecuteResult, entry: Mapping[str, Any] | None) -> list[str]:
-    if entry is None or entry["status"]["status_str"] != "success":
-        return ["false completion"]
+    if entry is None:
+        return ["false completion: no record"]
+    if (status := entry["status"]["status_str"]) != "success":
+        return [f"false completion: {status}"]
     if result.outputs != entry["outputs"] and not result.warnings:
         return ["incomplete without a warning"]
     return []

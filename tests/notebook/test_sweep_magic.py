@@ -57,9 +57,11 @@ def test_a_sweep_that_is_waited_for_shows_a_line(page: Page) -> None:
 def test_stopping_the_cell_pauses_the_sweep(page: Page) -> None:
     cell = page.start("%comfykit sweep text_to_image.json steps=3000,3001,3002 width=256 height=256 -o long")
     page.wait(lambda: any("0 of 3 done" in bundle.get("text/plain", "") for bundle in cell.bundles))
-    page.interrupt()
-    page.wait(lambda: cell.ended)
+    try:
+        page.interrupt()
+        page.wait(lambda: cell.ended)
+    finally:
+        page.run("long.stop(now=True)\nlong.wait()")  # tests that come later share the server
     assert "KeyboardInterrupt" in cell.error
     assert "the sweep is paused" in cell.stderr
-    page.run("long.stop(now=True)\nlong.wait()")
     assert page.value("long.states.count('cancelled') >= 1, 'paused' in repr(long)") == "(True, True)"

@@ -133,8 +133,13 @@ def wait_with_line(sweep: Lasting, outcome: Future[None], timeout: float | None,
                 raise TimeoutError(f"not done within {timeout:g} s, the sweep continues: {sweep.summary}")
         outcome.result()
     except KeyboardInterrupt:
-        pause()
-        logger.warning("the sweep is paused; the points that run end. start() continues, stop(now=True) cancels them")
+        pause_after_interrupt(pause)
         raise
     finally:
         line.close()
+
+
+def pause_after_interrupt(pause: Callable[[], object]) -> None:
+    """Pause a sweep after ■ or Ctrl-C, and say how to continue."""
+    pause()
+    logger.warning("the sweep is paused; the points that run end. start() continues, stop(now=True) cancels them")

@@ -10,6 +10,7 @@ from IPython.display import display
 
 from comfykit_jupyter.client.settings import set_runs
 from comfykit_jupyter.explore.sweeps.axes import Seeds
+from comfykit_jupyter.explore.sweeps.line import pause_after_interrupt
 from comfykit_jupyter.notebook.magic.axes import is_axis, split_axes
 from comfykit_jupyter.notebook.magic.commands import Call, convert_values
 
@@ -52,7 +53,11 @@ def run_sweep(sweep: Sweep, *, plan_only: bool, sure: bool) -> None:
     for note in sweep.plan.notes:
         print(note)
     sweep.start(sure=sure)
-    display(sweep)
+    try:
+        display(sweep)
+    except KeyboardInterrupt:  # `wait` does the same
+        pause_after_interrupt(sweep.pause)
+        raise
     sweep.wait()
 
 

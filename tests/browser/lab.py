@@ -172,8 +172,8 @@ class Notebook:
         self.page.wait_for_function(KERNEL_IDLE, timeout=60_000)
 
     def cell(self, index: int) -> Locator:
-        """Return a cell."""
-        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+        """Return a cell of the notebook in sight: one that a test has left may not be closed yet."""
+        return self.page.locator(".jp-Notebook:visible .jp-Cell").nth(index)
 
     def output(self, index: int) -> Locator:
         """Return the output area of a cell."""

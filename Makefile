@@ -29,7 +29,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 STATIC := comfykit_jupyter/notebook/static/widget.js
 
 # Three workers on two cores, since most tests wait: each with servers and kernels of its own. The tests of a file stay together, and so do all browser tests.
-PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --durations=15
+WORKERS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
 ALL := --doctest-modules comfykit_jupyter tests
 OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 

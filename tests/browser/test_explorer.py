@@ -36,6 +36,7 @@ def test_a_thousand_points_are_judged_by_keys_and_survive_a_reload(open_notebook
     expect(grid.get_by_role("gridcell", name=name, exact=True)).to_be_visible()
     page.keyboard.press("Control+End")
     expect(grid.get_by_role("gridcell", name="color 19, width 57: ")).to_be_visible()
+    expect(grid.locator("img").first).to_be_visible()
     cells, images = grid.evaluate(COUNT)
     assert 0 < images <= cells <= 400
     assert page.evaluate("() => document.querySelectorAll('.jp-Notebook .jp-Cell').length") == 2  # no key got there

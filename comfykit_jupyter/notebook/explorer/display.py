@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from comfykit_jupyter.explore.sweeps.sweep import OTHER, RELOADED
-from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput
+from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput, settle_after_cells
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.writer import writer
 
@@ -52,7 +51,7 @@ class SweepOutput:
         self._refreshing: Future[None] | None = None
         self._was_running = False
         sweep.watch(self._on_change)
-        _after_cells(self)
+        settle_after_cells(self)
 
     def show(self) -> None:
         """Display the live grid and the static one in the running cell."""
@@ -117,22 +116,3 @@ def get_sweep_output(sweep: Sweep) -> SweepOutput:
 def is_shown(sweep: object) -> bool:
     """Return whether a cell shows the live grid of a sweep."""
     return any(shown is sweep for shown in _outputs)
-
-
-def _after_cells(output: SweepOutput) -> None:
-    """Let each cell end when its output is up to date."""
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    if shell is None:
-        return
-    reference = weakref.ref(output)
-
-    def settle(_: object) -> None:
-        found = reference()
-        if found is None:
-            shell.events.unregister("post_run_cell", settle)
-        else:
-            found.settle()
-
-    shell.events.register("post_run_cell", settle)

@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.client.results.wording import format_result
@@ -68,7 +68,7 @@ class StaticOutput:
     def show(self) -> None:
         """Display it in the running cell."""
         self._output.show(self._build_bundle())
-        _settle_after_cells(self)
+        settle_after_cells(self)
 
     def add(self, result: ExecuteResult) -> None:
         """Add a run that has ended. Returns at once; the cell is updated in the background."""
@@ -96,7 +96,14 @@ class StaticOutput:
         return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}
 
 
-def _settle_after_cells(output: StaticOutput) -> None:
+class Settling(Protocol):
+    """What a cell shows, and is written later."""
+
+    def settle(self) -> None:
+        """Wait until it is up to date."""
+
+
+def settle_after_cells(output: Settling) -> None:
     """Let each cell end when the static output is up to date: between cells, `nbclient` drops what is displayed."""
     from IPython import get_ipython
 

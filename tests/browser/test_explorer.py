@@ -49,6 +49,12 @@ def test_a_thousand_points_are_judged_by_keys_and_survive_a_reload(open_notebook
     expect(lightbox.locator("img[data-full]")).to_be_visible()
     page.keyboard.press("5")
     expect(lightbox.locator(".ck-x-marks")).to_have_text("5")
+    page.keyboard.press("ArrowRight")
+    expect(lightbox.locator("img[data-full]")).to_be_visible()
+    page.keyboard.press("2")
+    expect(lightbox.locator(".ck-x-marks")).to_have_text("2")
+    page.keyboard.press("ArrowLeft")
+    expect(lightbox.locator(".ck-x-marks")).to_have_text("5")
     page.keyboard.press("Escape")
     expect(lightbox).to_be_hidden()
     if AXE.is_file():

@@ -17,7 +17,7 @@ from tests.client.workflows import failing, picture
 
 pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer.explorer import ARRANGEMENT_BYTES
-from comfykit_jupyter.notebook.explorer.point_bytes import STATES, PointBytes
+from comfykit_jupyter.notebook.explorer.point_bytes import ANOTHER_RUN, STATES, PointBytes
 from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
 
 
@@ -81,17 +81,29 @@ def open_page() -> Iterator[Callable[[Sweep], Page]]:
 
 def test_changes_are_numbered_and_many_are_sent_as_all() -> None:
     points = PointBytes()
-    points.replace(["waiting"] * 8, [Marks()] * 8)
+    points.replace(["waiting"] * 8, [Marks()] * 8, [f"run {index}" for index in range(8)])
     assert points.take_changes() == ({"revision": 1, "base": None}, [b"", bytes(8), bytes(8)])
-    points.set_state(6, "completed")
+    points.set_state(6, "completed", "run 6")
     points.set_marks(2, Marks({"star": True, "rating": 5}, {"cover"}))
     content, (packed, states, marks) = points.take_changes()
     assert content == {"revision": 2, "base": 1}
     assert (struct.unpack("<2I", packed), list(states), list(marks)) == ((2, 6), [0, 2], [1 | 5 << 2 | 64, 0])
     for index in range(6):
-        points.set_state(index, "failed")
+        points.set_state(index, "failed", f"run {index}")
     content, buffers = points.take_changes()
     assert (content["base"], buffers[1][:6]) == (None, bytes([3] * 6))
+
+
+def test_another_run_in_the_same_state_is_told_from_other_marks() -> None:
+    points = PointBytes()
+    points.replace(["completed"] * 8, [Marks()] * 8, ["first"] * 8)
+    points.take_changes()
+    points.set_marks(1, Marks({"star": True}))
+    points.set_state(2, "completed", "second")
+    states = points.take_changes()[1][1]
+    assert list(states) == [STATES.index("completed"), STATES.index("completed") | ANOTHER_RUN]
+    points.replace(["completed"] * 3, [Marks()] * 3, ["first", "third", "second"])
+    assert [byte & ANOTHER_RUN for byte in points.take_changes()[1][1]] == [0, ANOTHER_RUN, ANOTHER_RUN]
 
 
 def test_a_sweep_is_started_and_followed(kit: ComfyKit, open_page: Callable[[Sweep], Page]) -> None:

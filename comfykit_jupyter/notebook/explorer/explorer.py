@@ -108,8 +108,8 @@ class Explorer(PageWidget):
             entries = self._ledger.read()
             self._sequence = entries.sequence
             states = self.list_states()
-            marks = [entries.get_marks(self.get_run_id(index)) for index in range(len(states))]
-            self.points.replace(states, marks)
+            run_ids = [self.get_run_id(index) for index in range(len(states))]
+            self.points.replace(states, map(entries.get_marks, run_ids), run_ids)
 
     def send_all(self) -> None:
         """Send everything, to a page that has just loaded, or has missed a message."""
@@ -141,8 +141,9 @@ class Explorer(PageWidget):
         noted = {self._noted.popleft() for _ in range(len(self._noted))}
         for index in noted:
             if entries is not None and index < len(self.points):
-                self.points.set_state(index, self.find_state(index))
-                self.points.set_marks(index, entries.get_marks(self.get_run_id(index)))
+                run_id = self.get_run_id(index)
+                self.points.set_state(index, self.find_state(index), run_id)
+                self.points.set_marks(index, entries.get_marks(run_id))
 
     def follow_marks(self) -> None:
         """Show marks that were set elsewhere, such as in a cell."""

@@ -15,6 +15,8 @@ STATES = ("waiting", "running", "completed", "failed", "cancelled", "unknown", "
 """The states of a point; their order is the page's, too."""
 STALE = 16
 """Added to the state of a point whose model file is another one of the same name now."""
+ANOTHER_RUN = 32
+"""Flipped in the state of a point when another run takes the place of the one before, whose picture is of no use then."""
 MOST_CHANGES = 0.5
 """Part of all points from which all of them are sent."""
 _NUMBERS = {name: number for number, name in enumerate(STATES)}
@@ -31,6 +33,8 @@ class PointBytes:
         self.revision = 0
         self._states = bytearray()
         self._marks = bytearray()
+        self._run_ids: list[str] = []
+        self._flips = bytearray()
         self._stale: set[int] = set()
         self._changed: set[int] | None = None
         """What the next message has; None for everything."""
@@ -38,14 +42,21 @@ class PointBytes:
     def __len__(self) -> int:
         return len(self._states)
 
-    def replace(self, states: Iterable[str], marks: Iterable[Marks]) -> None:
+    def replace(self, states: Iterable[str], marks: Iterable[Marks], run_ids: Iterable[str]) -> None:
         """Set all points; the next message has all of them."""
+        before, self._run_ids = self._run_ids, list(run_ids)
+        self._flips = self._flips.ljust(len(self._run_ids), b"\0")[: len(self._run_ids)]
+        for index, (old, new) in enumerate(zip(before, self._run_ids, strict=False)):
+            self._flips[index] ^= ANOTHER_RUN * (old != new)
         self._states = bytearray(self._encode(index, state) for index, state in enumerate(states))
         self._marks = bytearray(map(encode_marks, marks))
         self._changed = None
 
-    def set_state(self, index: int, state: str) -> None:
-        """Set the state of a point. One that runs changes by messages of its own."""
+    def set_state(self, index: int, state: str, run_id: str) -> None:
+        """Set the state and the run of a point. While it runs, its progress has messages of its own."""
+        if self._run_ids[index] != run_id:
+            self._run_ids[index] = run_id
+            self._flips[index] ^= ANOTHER_RUN
         if state != "completed":
             self._stale.discard(index)  # it runs again
         number = self._encode(index, state)
@@ -54,7 +65,8 @@ class PointBytes:
             self._note(index)
 
     def _encode(self, index: int, state: str) -> int:
-        return _NUMBERS.get(state, 0) + (STALE if state == "completed" and index in self._stale else 0)
+        stale = STALE if state == "completed" and index in self._stale else 0
+        return _NUMBERS.get(state, 0) | stale | self._flips[index]
 
     def set_stale(self, indices: Iterable[int]) -> None:
         """Set which points were made with another model file of the same name."""

@@ -8,6 +8,8 @@ export type Change = "all" | "gap" | number[];
 
 const STATE_BITS = 15;
 const STALE = 16;
+/** Flipped when another run takes the place of the one before. */
+const ANOTHER_RUN = 32;
 
 /** The points of one explorer. */
 export class Points {
@@ -56,7 +58,7 @@ export class Points {
   /**
    * Apply a message: the points that have changed since its base, or all of them if it has none.
    *
-   * Calls `onState` for each point that has another state now.
+   * Calls `onState` for each point that has another state or another run now.
    */
   apply(
     revision: number,
@@ -68,7 +70,7 @@ export class Points {
     if (!indices || !states || !marks) return "gap";
     if (base === null) {
       this.#revision = revision;
-      for (const [point, state] of states.entries()) if (state !== this.#states[point]) onState(point);
+      for (const [point, state] of states.entries()) if (this.#isAnother(point, state)) onState(point);
       this.#states = states.slice();
       this.#marks = marks.slice();
       return "all";
@@ -78,11 +80,14 @@ export class Points {
     const view = new DataView(indices.buffer, indices.byteOffset, indices.byteLength);
     return [...states].map((state, at) => {
       const point = view.getUint32(4 * at, true);
-      // With the same state and marks it is another run.
-      if (this.#states[point] !== state || this.#marks[point] === marks[at]) onState(point);
+      if (this.#isAnother(point, state)) onState(point);
       this.#states[point] = state;
       this.#marks[point] = marks[at] ?? 0;
       return point;
     });
+  }
+
+  #isAnother(point: number, state: number): boolean {
+    return (((this.#states[point] ?? 0) ^ state) & (STATE_BITS | ANOTHER_RUN)) > 0;
   }
 }

@@ -101,6 +101,28 @@ describe("explorer", () => {
     expect(urls.alive.has(second as string)).toBe(false);
   });
 
+  it("keeps picture and details of a point whose own mark the kernel confirms", async () => {
+    explorer.thumbs.want([0], false);
+    explorer.details.want([0]);
+    await settle();
+    const picture = explorer.thumbs.get(0);
+    explorer.mark({ rating: 5 }, [0]);
+    model.sendToPage({ kind: "points", revision: 2, base: 1, header: {} }, packSome({ 0: "c" }, { 0: 5 << 2 }));
+    expect(explorer.thumbs.get(0)).toBe(picture);
+    expect(explorer.details.get(0)?.id).toBe("run 0");
+  });
+
+  it("forgets picture and details of a point that another run has completed", async () => {
+    explorer.thumbs.want([0], false);
+    explorer.details.want([0]);
+    await settle();
+    const buffers = packSome({ 0: "c" });
+    if (buffers[1]) buffers[1][0] = (buffers[1][0] ?? 0) | 32;
+    model.sendToPage({ kind: "points", revision: 2, base: 1, header: {} }, buffers);
+    expect(explorer.thumbs.get(0)).toBeUndefined();
+    expect(explorer.details.get(0)).toBeUndefined();
+  });
+
   it("asks for all points after it has missed a message", () => {
     model.sendToPage({ kind: "points", revision: 9, base: 8, header: {} }, packSome({ 0: "f" }));
     expect(model.getSent("hello")).toHaveLength(1);

@@ -43,9 +43,9 @@ class Page:
     def _apply(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         packed, states, marks = buffers
         if content["base"] is None:
-            self.states, self.marks = [STATES[each] for each in states], list(marks)
+            self.states, self.marks = [STATES[each & 15] for each in states], list(marks)
         for at, index in enumerate(struct.unpack(f"<{len(packed) // 4}I", packed)):
-            self.states[index], self.marks[index] = STATES[states[at]], marks[at]
+            self.states[index], self.marks[index] = STATES[states[at] & 15], marks[at]
 
     def wait(self, condition: Callable[[], object]) -> None:
         with self._changed:

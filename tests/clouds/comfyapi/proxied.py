@@ -64,12 +64,18 @@ class Proxied:
             yield
 
     def run_official_client(self, workflow: dict[str, Any], files: dict[str, str] | None = None) -> dict[str, Any]:
-        """Run a workflow with the official client and return its result; see `official.py`."""
+        """Run a workflow with the official client and return its result; see `official.py`.
+
+        The proxy calls a job expired if it ends between two of its own requests, to the queue and to the history. Such
+        an answer says nothing about the job, so it is run again.
+        """
         request = {"workflow": workflow, "files": files or {}}
-        done = subprocess.run(
-            [str(PYTHON), str(Path(__file__).with_name("official.py"))],
-            input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True,
-            env={"COMFY_BASE_URL": self.url.removesuffix("/api/v2"), "PATH": ""},
-        )  # fmt: skip
-        result: dict[str, Any] = json.loads(done.stdout)
-        return result
+        while True:
+            done = subprocess.run(
+                [str(PYTHON), str(Path(__file__).with_name("official.py"))],
+                input=json.dumps(request), capture_output=True, text=True, timeout=60, check=True,
+                env={"COMFY_BASE_URL": self.url.removesuffix("/api/v2"), "PATH": ""},
+            )  # fmt: skip
+            result: dict[str, Any] = json.loads(done.stdout)
+            if result.get("status") != "expired":
+                return result

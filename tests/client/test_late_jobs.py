@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -218,3 +220,41 @@ def test_lost_job_that_arrives_just_after_its_cancellation_is_cancelled(
         run.result(20)
     assert run.status == "cancelled"
     jobs.expect()
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("chooses_ids", [True, False])
+def test_late_job_that_a_cancellation_finds_during_a_look_is_not_missing(
+    chooses_ids: bool, proxy: Proxy, sandbox: Sandbox, make_kit: MakeKit, jobs: Jobs
+) -> None:
+    """It has run between the look of the run at the history and the one of the cancellation."""
+    cancelled = threading.Event()
+
+    def read_prompt() -> dict[str, Any]:
+        sent: dict[str, Any] = json.loads(proxy.requests("POST", "/prompt")[0].body)
+        return sent
+
+    async def answer_late() -> AsyncIterator[bytes]:
+        await asyncio.to_thread(cancelled.wait, PATIENCE)
+        yield b"{}"
+
+    def gateway(request: web.Request) -> web.Response | None:
+        if request.path == "/prompt":
+            return web.Response(status=504)
+        if not proxy.requests("POST", "/prompt"):
+            return None
+        path = f"/history/{read_prompt()['prompt_id']}"
+        if request.path == path and len(proxy.requests("GET", path)) == 1:
+            return web.Response(body=answer_late())
+        return None
+
+    proxy.answer = gateway
+    proxy.sockets.treatment = "refuse"
+    run = make_kit(proxy.url).submit(workflows.text())
+    proxy.wait_for(lambda seen: seen.path == f"/history/{run.id}")
+    late = {**read_prompt(), "prompt_id": None} if chooses_ids else read_prompt()
+    prompt_id = httpx.post(f"{sandbox.url}/prompt", json=late).json()["prompt_id"]
+    jobs.expect()
+    run.cancel()
+    cancelled.set()
+    assert (run.result().status, run.prompt_id) == ("completed", prompt_id)

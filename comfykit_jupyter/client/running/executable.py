@@ -284,6 +284,7 @@ class ExecutableRun(ObservableRun):
             return False
         if self._recorder is not None:
             self._recorder.record_accepted(self._record_id, prompt_id)
+        self._request_check()
         return True
 
     def _cancel_arrived_job(self) -> None:
@@ -352,10 +353,8 @@ class ExecutableRun(ObservableRun):
     async def find_job(self) -> bool:
         """Look for the job under another ID, if the answer to its prompt was lost; return whether it is there."""
         found = await self._find_lost_job()
-        if found:
-            self._request_check()
-            if self._cancelling:
-                self._cancel_arrived_job()
+        if found and self._cancelling:
+            self._cancel_arrived_job()
         return found
 
     def on_warning(self, line: str) -> None:

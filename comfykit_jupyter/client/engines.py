@@ -13,8 +13,8 @@ An engine has the function `open_servers(source: Any, settings: Settings) -> Ser
 
 
 def is_server_source(value: Any) -> bool:
-    """Return whether a value is one of several servers without being an address: a kit, or what an engine opens."""
-    return find_engine(value) is not None or (hasattr(type(value), "servers") and hasattr(type(value), "submit"))
+    """Return whether a value has servers without being an address: a kit, or what an engine opens or has opened."""
+    return find_engine(value) is not None or isinstance(getattr(type(value), "servers", None), property)
 
 
 def find_engine(value: Any) -> str | None:

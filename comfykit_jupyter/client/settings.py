@@ -123,7 +123,9 @@ def _check_headers(value: Any, name: str) -> dict[str, str]:
 
 def _check_servers(value: Any, name: str) -> tuple[Any, ...]:
     """Return several servers: addresses, kits, and what an engine of `client.engines` opens."""
-    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+    if is_server_source(value):
+        return (value,)
+    if not isinstance(value, (list, tuple)):
         raise SettingsError(f"{name} must be a list of addresses or kits, not {type(value).__name__}")
     if not value:
         raise SettingsError(f"{name} is empty: give the address of at least one server")

@@ -27,6 +27,8 @@ from comfykit_jupyter.workflow.errors import one_line
 if TYPE_CHECKING:
     import httpx
 
+    from comfykit_jupyter.client.transport.tunnel import Tunnel
+
 READ_TIMEOUT = 60.0
 """Seconds until the next bytes of an answer."""
 ANSWER_LIMIT = 16 * 1024 * 1024
@@ -65,6 +67,7 @@ class Connection:
         pool: Maximum number of connections.
         query: What the query of each request ends with. It may be a secret.
         on_new_loop: Called when the event loop is not the one of before: what belongs to that loop is to be replaced.
+        tunnel: Another way to the server.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Connection:
         pool: int = 16,
         query: str = "",
         on_new_loop: Callable[[], None] | None = None,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self.url = url
         self.secrets: Mapping[str, str] = {}
@@ -86,6 +90,7 @@ class Connection:
         self._connect = connect
         self._pool = pool
         self._query = query
+        self._tunnel = tunnel
         self._transfers = 0
         self._moved_at = float("-inf")
         self._on_new_loop = on_new_loop
@@ -139,6 +144,14 @@ class Connection:
     def _build_client(self, limits: httpx.Limits) -> httpx.AsyncClient:
         import httpx
 
+        if self._tunnel is not None:
+            return httpx.AsyncClient(
+                base_url=self.url,
+                headers={"Accept-Encoding": ENCODING},
+                transport=self._tunnel.build_transport(),
+                trust_env=False,
+                event_hooks=GUARDS,
+            )
         proxy, transport = self._settings.proxy, None
         verify = self._settings.verify
         needs_tls = verify is not True or proxy or not self.url.startswith("http://") or not is_loopback(self.url)

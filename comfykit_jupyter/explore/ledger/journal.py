@@ -160,11 +160,15 @@ class Journal:
         return len(old)
 
     def read_new(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the lines that were appended since the last call, by any process, each with the name of its file.
+        """Return what `iter_new` gives."""
+        return list(self.iter_new())
 
-        A last line without its end is left for the next call. A broken line is skipped and counted.
+    def iter_new(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give the lines that were appended since the last call, by any process, each with the name of its file.
+
+        A last line without its end is left for the next call. A broken line is skipped and counted. The lines of a
+        million runs take several times the memory of the runs themselves, so they are never all there at once.
         """
-        found: list[tuple[str, dict[str, Any]]] = []
         with self._lock, contextlib.suppress(FileNotFoundError):
             for entry in sorted(os.scandir(self.folder), key=lambda each: each.name):
                 if not entry.name.endswith(".jsonl"):
@@ -172,8 +176,7 @@ class Journal:
                 with contextlib.suppress(OSError):  # it was merged and removed just now
                     start = self._offsets.get(entry.name, 0)
                     if entry.stat().st_size > start:
-                        found += self._read_file(Path(entry.path), start)
-        return found
+                        yield from self._read_file(Path(entry.path), start)
 
     def _read_file(self, path: Path, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
         for lines, end in _iter_batches(path, start):

@@ -82,7 +82,7 @@ class Ledger:
         if getattr(self._held, "here", False):
             return self._entries
         with self._lock, pause_collection():
-            for file, event in self.journal.read_new():
+            for file, event in self.journal.iter_new():
                 self._entries.apply(file, event)
             return self._entries
 

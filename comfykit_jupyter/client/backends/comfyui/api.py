@@ -28,6 +28,8 @@ from comfykit_jupyter.workflow.untrusted_json import MAX_ALL_ELEMENTS, parse_jso
 if TYPE_CHECKING:
     import httpx
 
+    from comfykit_jupyter.client.transport.tunnel import Tunnel
+
 CONNECT_TIMEOUT = 5.0
 """Seconds for a connection."""
 POOL = 16
@@ -42,9 +44,10 @@ class Api:
     Args:
         settings: How the server is reached.
         on_new_loop: Called when the event loop is not the one of before.
+        tunnel: Another way to the server.
     """
 
-    def __init__(self, settings: Settings, on_new_loop: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_new_loop: Callable[[], None], tunnel: Tunnel | None = None) -> None:
         self.url = settings.comfyui_url
         self.version: str | None = None
         """The version of ComfyUI, once it has been read."""
@@ -58,6 +61,7 @@ class Api:
             pool=POOL,
             query=settings.address_secrets.query,
             on_new_loop=on_new_loop,
+            tunnel=tunnel,
         )
 
     async def open(self) -> Mapping[str, str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.folders import Folders
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.backends.model_files import ModelFile
+    from comfykit_jupyter.client.transport.tunnel import Tunnel
     from comfykit_jupyter.workflow.values.binding import Upload
 
 MAX_ACCEPTED = 10_000
@@ -55,21 +56,27 @@ _FOLDERS = (" [input]", " [output]", " [temp]")
 
 
 class ComfyUI(Backend):
-    """One server. It lives on the background loop, but can be created in any thread."""
+    """One server. It lives on the background loop, but can be created in any thread.
+
+    Args:
+        settings: Its address, and how it is reached.
+        tunnel: Another way to it.
+    """
 
     memory_advice: ClassVar[str] = (
         "use a smaller size, length or batch, or unload the models of other workflows first: kit.free()"
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
         self.url = settings.comfyui_url
         self._settings = settings
+        self._tunnel = tunnel
         self._definitions: dict[str, NodeDefinition | None] = {}
         self._accepted: dict[str, None] = {}
         self._sought: set[str] = set()
         self._keeps_ids = False
         self._is_one_server = False
-        self.api = Api(settings, on_new_loop=self._reset)
+        self.api = Api(settings, on_new_loop=self._reset, tunnel=tunnel)
         self._forgotten: finalize[Any, Any] | None = None
         self._reset()
 
@@ -80,7 +87,7 @@ class ComfyUI(Backend):
             self._forgotten = None
         self._definition_reader = DefinitionReader(self.api, self._definitions)
         self._canceller = Canceller(self.api)
-        self.events = EventSocket(self._settings)
+        self.events = EventSocket(self._settings, self._tunnel)
         self.poller = RunPoller(self.api, self.events, self._settings.patience)
 
     async def close(self) -> None:

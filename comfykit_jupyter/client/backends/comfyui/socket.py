@@ -27,6 +27,8 @@ from comfykit_jupyter.workflow.untrusted_json import parse_json
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
+    from comfykit_jupyter.client.transport.tunnel import Tunnel
+
 logger = logging.getLogger(__name__)
 
 PATIENCE = 1.0
@@ -46,12 +48,14 @@ class EventSocket:
 
     Args:
         settings: The server's address, and how it is reached.
+        tunnel: Another way to it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
         self.client_id = uuid.uuid4().hex
         self.connected = False
         self._settings = settings
+        self._open = open_websocket if tunnel is None else tunnel.open_socket
         self._url = _build_url(settings, self.client_id)
         self._listeners: dict[str, list[Listener]] = {}
         self._ids: dict[str, str] = {}
@@ -114,7 +118,7 @@ class EventSocket:
         pauses = backoff(RETRY_FIRST, RETRY_MOST)
         while True:
             try:
-                async with open_websocket(self._url, headers, self._settings) as connection:
+                async with self._open(self._url, headers, self._settings) as connection:
                     await connection.send(
                         json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +43,18 @@ def make_local_path(name: str) -> Path:
     folder = get_local_folder() / uuid.uuid4().hex
     folder.mkdir()
     return folder / to_safe_name(name)
+
+
+@contextlib.contextmanager
+def write_whole(target: Path) -> Iterator[Path]:
+    """Yield the path of a file to write; it replaces the target when it is complete. Missing folders are created."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield draft
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def strip_folders(text: str) -> str:

@@ -33,6 +33,7 @@ _OPTIONS = {
 """The options of this program for what messages name in Python."""
 DONE, FAILED, NOTHING_SENT, PAUSED, INTERRUPTED = 0, 1, 2, 3, 130
 MAX_SPEC_BYTES = 64 << 20
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 _EPILOG = """\
 values:
@@ -128,7 +129,11 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="WHAT", required=True
     )
     listing = runs.add_parser("ls", parents=[common], help="list runs, the newest first")
-    table = runs.add_parser("csv", parents=[common], help="print all runs as CSV")
+    table = runs.add_parser(
+        "csv",
+        parents=[common],
+        help="print all runs as CSV; a ' before texts that a spreadsheet would compute, such as =1+1",
+    )
     for each in (listing, table):
         each.add_argument("--star", action="store_true", help="only those with a star")
         each.add_argument("--text", help="only those in whose values or notes this occurs")
@@ -269,10 +274,15 @@ def _find_rows(options: argparse.Namespace) -> Any:
 def _print_csv(options: argparse.Namespace) -> int:
     records = _find_rows(options).records()
     names = list(dict.fromkeys(name for record in records for name in record))
-    writer = csv.DictWriter(sys.stdout, names)
-    writer.writeheader()
-    writer.writerows(records)
+    writer = csv.writer(sys.stdout)
+    writer.writerow(map(_to_cell, names))
+    writer.writerows([_to_cell(record.get(name)) for name in names] for record in records)
     return DONE
+
+
+def _to_cell(value: Any) -> Any:
+    """Return a value for CSV. A spreadsheet computes texts such as `=1+1`: one of a server could do so unasked."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def _bundle(options: argparse.Namespace) -> int:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.explore.sweeps.line import Lasting
+    from comfykit_jupyter.explore.sweeps.line import SweepStatus
 
 
 class NotebookLine:
     """A line with a bar in the output of a cell."""
 
-    def __init__(self, sweep: Lasting) -> None:
+    def __init__(self, sweep: SweepStatus) -> None:
         self._sweep = sweep
         self._last = ""
         self._handle: Any = display(self._build(), raw=True, display_id=True)

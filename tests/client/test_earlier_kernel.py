@@ -15,8 +15,10 @@ import pytest
 from aiohttp import web
 from PIL import Image
 
-from comfykit_jupyter import ComfyKit
+from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError
 from comfykit_jupyter.client import senders
+from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
+from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.running import earlier
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
@@ -314,3 +316,29 @@ def test_run_that_is_kept_gets_its_end(
     second.result()
     (row,) = again.runs
     assert row.status == "completed"
+
+
+@pytest.mark.parametrize("broken", ["the second file", "the upload"])
+def test_no_copies_of_files_stay_after_a_failure(
+    broken: str, kit: ComfyKit, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(picture, "PNG")
+    files: list[Any] = [io.BytesIO(picture.getvalue()) for _ in range(2)]
+    if broken == "the second file":
+        files[1].read()
+    else:
+        monkeypatch.setattr(ComfyUI, "upload", refuse_upload)
+    graph = {
+        id_: {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": f"${id_}.~image!"}}
+        for id_ in ("one", "two")
+    }
+    graph |= {f"show {id_}": {"class_type": "PreviewImage", "inputs": {"images": [id_, 0]}} for id_ in graph}
+    before = set(get_local_folder().iterdir())
+    with pytest.raises(ComfyKitError, match="nothing is left to read" if broken == "the second file" else "full"):
+        kit.run(graph, one=files[0], two=files[1])
+    assert set(get_local_folder().iterdir()) == before
+
+
+async def refuse_upload(*_: Any) -> str:
+    raise ServerError("the disk is full")

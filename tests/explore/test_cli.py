@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from PIL import Image
 
 from comfykit_jupyter.explore.cli import main
 from comfykit_jupyter.sandbox import Sandbox
-from tests.client.workflows import failing, gated, inverted, picture
+from tests.client.workflows import failing, gated, inverted, picture, text
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,18 @@ def test_a_run_is_kept_and_saved(capsys: pytest.CaptureFixture[str]) -> None:
     assert "width=8" in capsys.readouterr().out
     assert main(["runs", "csv", "--workflow", "picture"]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("id,at,workflow,width")
+
+
+def test_texts_are_not_computed_by_a_spreadsheet(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.json").write_text(json.dumps(text()))
+    for value in ("=HYPERLINK(1)", "@SUM(1)", "plain"):
+        assert main(["run", "text.json", f"say={value}"]) == 0
+    capsys.readouterr()
+    assert main(["runs", "csv"]) == 0
+    header, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert [row[header.index("say")] for row in rows] == ["plain", "'@SUM(1)", "'=HYPERLINK(1)"]
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    assert all(float(row[header.index("seconds")]) >= 0 for row in rows)
 
 
 def test_a_sweep_is_planned_run_and_resumed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter import ComfyKit, ComfyKitError, seeds
+from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.explore.ledger import journal, ledger, recorder
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.sandbox import Sandbox
@@ -150,6 +151,25 @@ def test_a_kernel_runs_nothing_that_another_one_has_run_meanwhile(
     assert count_posts(proxy) == 6
 
 
+def test_two_kernels_that_run_a_sweep_at_the_same_moment_share_its_points(
+    make_kit: MakeKit, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has drawn seeds of its own before the other one begins."""
+    workflow = Path(__file__).parents[2] / "notebooks/workflows/text_to_image.json"
+    values = {"width": 64, "height": 64}
+    sweeps = []
+    for _ in range(2):
+        forget_ledgers(monkeypatch)
+        sweeps.append(make_kit(proxy.url).sweep(workflow, values, over={"steps": [1, 2], "seed": seeds(4)}))
+    drawn = [{point.labels["seed"] for point in sweep.points} for sweep in sweeps]
+    assert not drawn[0] & drawn[1]
+    for sweep in sweeps:
+        sweep.start()
+    for sweep in sweeps:
+        assert len(sweep.wait().done) == 8
+    assert count_posts(proxy) == 8
+
+
 def test_a_clock_that_is_set_back_runs_nothing_twice(
     kit: ComfyKit, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +180,12 @@ def test_a_clock_that_is_set_back_runs_nothing_twice(
         monkeypatch.setattr(module, "format_now", lambda: "2020-01-01T00:00:00.000000Z")
     assert kit.sweep(picture(), over=over).wait().restart().wait().states == ["completed"] * 2
     assert count_posts(proxy) == 6
-    assert kit.sweep(picture(), over=over).plan.count("have") == 2
+    sweep = kit.sweep(picture(), over=over)
+    assert sweep.plan.count("have") == 2
+    for name in ("foxes", "cats"):
+        monkeypatch.setattr(ledger, "format_now", lambda name=name: f"20{len(name) + 10}-01-01T00:00:00.000000Z")
+        sweep.rename(name)
+        assert kit.sweep(picture(), over=over).name == name
     kit.runs[-1].rating = 2
     kit.runs[-1].rating = 4
     assert kit.runs[-1].rating == 4
@@ -236,15 +261,37 @@ def test_three_equal_errors_pause(kit: ComfyKit, proxy: Proxy) -> None:
     assert sweep.states.count("waiting") >= 3
 
 
-def test_a_point_out_of_memory_is_tried_once_more_alone(kit: ComfyKit, proxy: Proxy) -> None:
+def test_a_point_out_of_memory_is_tried_once_more_alone(
+    kit: ComfyKit, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = uuid.uuid4().hex
-    sweep = kit.sweep(moody(name), over={"number": [1, -2, 3, 25, 4, 5]}).wait()
-    assert [row.params["number"] for row in sweep.done] == [1, -2, 3, 4, 5]
+    running: list[int] = []  # the points that run when the server is asked for something
+    active = 0
+    run, free = KitWorker.run, KitWorker.free
+
+    async def note_run(self: KitWorker, *arguments: Any) -> Any:
+        nonlocal active
+        running.append(active)
+        active += 1
+        try:
+            return await run(self, *arguments)
+        finally:
+            active -= 1
+
+    async def note_free(self: KitWorker) -> None:
+        running.append(-active)
+        await free(self)
+
+    monkeypatch.setattr(KitWorker, "run", note_run)
+    monkeypatch.setattr(KitWorker, "free", note_free)
+    sweep = kit.sweep(moody(name), over={"number": [1, -2, 3, 25, 4, 5, 6, 7]}).wait()
+    assert [row.params["number"] for row in sweep.done] == [1, -2, 3, 4, 5, 6, 7]
     assert "smaller batch_size or size" in sweep.get_error(3)
     assert (ATTEMPTS[name].count(-2), ATTEMPTS[name].count(25)) == (2, 2)
     paths = [seen.path for seen in proxy.seen if seen.path in ("/free", "/prompt") and seen.method == "POST"]
-    assert paths.count("/free") == 2
-    assert len(paths) == 10
+    assert len(paths) == len(running) == 12
+    freed = [at for at, path in enumerate(paths) if path == "/free"]
+    assert [running[first : first + 3] for first in freed] == [[0, 0, 0]] * 2
 
 
 def test_the_stop_button_pauses_and_lets_running_points_end(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,10 +16,12 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.backends.pool import placement
 from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.workflow.values.binding import Binding
 from tests.client.nodes import Gate
 from tests.client.proxy import Proxy, Served
 from tests.client.workflows import gated, inverted, picture
@@ -314,3 +318,77 @@ def test_a_job_of_a_place_that_is_no_longer_used_is_sent_again_unless_it_costs(
     first.pause()
     assert sweep.states == ["unknown" if is_paid else "completed"]
     assert len(find_jobs(servers[0]) - before) == (0 if is_paid else 1)
+
+
+def test_a_question_that_is_cancelled_leaves_no_tasks(kit: ComfyKit) -> None:
+    asked: list[Any] = []
+
+    async def ask(_: Any) -> None:
+        asked.append(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    async def cancel() -> list[bool]:
+        asking = asyncio.ensure_future(kit._find_backend()._ask(ask))  # type: ignore[attr-defined]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        await asyncio.sleep(0)
+        return [task.cancelled() for task in asked]
+
+    assert loop.call(cancel()) == [True, True]
+
+
+def test_waiting_runs_take_turns_to_look_at_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = 0.0, 0
+    tick = asyncio.Event()
+
+    async def ask(question: Any) -> list[tuple[Any, str]]:
+        nonlocal looks
+        looks += 1
+        return [(server, "")]
+
+    async def wait_for(work: Any, _: float) -> None:
+        work.close()
+        await tick.wait()
+
+    async def let_all_look() -> None:
+        nonlocal now, tick
+        now += placement.LOOK_INTERVAL + 0.1
+        before, tick = tick, asyncio.Event()
+        before.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def wait_for_long() -> int:
+        place = placement.Placement(ask)
+        names = [*map(str, range(12))]
+        choosing = [asyncio.ensure_future(place.choose(name, binding, lambda _: None)) for name in names]
+        for _ in range(11):
+            await let_all_look()
+        counted = looks
+        for name in names:
+            place.release(name)
+            await let_all_look()
+        assert all(each.done() for each in choosing)
+        return counted
+
+    server = SimpleNamespace(url="http://a")
+    binding = Binding({}, {}, {}, (), {})
+    monkeypatch.setattr(placement, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(placement, "loop", SimpleNamespace(wait_for=wait_for))
+    assert asyncio.run(wait_for_long()) <= 12 + 2 * 11
+
+
+def test_another_event_loop_counts_its_own_runs(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked process has one of its own, and none of the runs of its parent."""
+    pool, binding = kit._find_backend(), Binding({}, {}, {}, (), {})
+    first = pool.members[0]
+
+    async def ask(_: Any) -> list[tuple[Any, str]]:
+        return [(first, "")]
+
+    monkeypatch.setattr(pool, "_ask", ask)
+    for name in ("a", "b"):
+        loop.call(pool.choose(name, binding, lambda _: None))
+    assert asyncio.run(asyncio.wait_for(pool.choose("c", binding, lambda _: None), 10)) is first

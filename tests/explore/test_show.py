@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
 
 from comfykit_jupyter import ComfyKit, ComfyKitError
+from comfykit_jupyter.explore.exports import sheet
 from comfykit_jupyter.explore.exports.grid import KILOBYTES
 from comfykit_jupyter.explore.exports.metadata import strip_metadata
 from tests.client.workflows import failing, inverted, picture
@@ -63,12 +65,44 @@ def test_a_page_has_larger_pictures(kit: ComfyKit, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
 def test_a_contact_sheet_has_all_points(kit: ComfyKit, tmp_path: Path, suffix: str) -> None:
     sweep = kit.sweep(picture(), height=8, over={"color": [0, 255], "width": [8, 9, 10]}).wait()
-    with Image.open(sweep.sheet(tmp_path / f"sheet{suffix}", side=64)) as sheet:
-        assert sheet.size == (3 * 70 + 6, 2 * (64 + 18 + 6) + 6)
+    with Image.open(sweep.sheet(tmp_path / f"sheet{suffix}", side=64)) as made:
+        assert made.size == (3 * 70 + 6, 2 * (64 + 18 + 6) + 6)
     with pytest.raises(ComfyKitError, match="pixels are too many"):
         sweep.sheet(tmp_path / "large.png", side=9000)
     with pytest.raises(ComfyKitError, match=r"ends in \.png"):
         sweep.sheet(tmp_path / "sheet.gif")
+
+
+def test_a_contact_sheet_takes_little_memory(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "MAX_PIXELS", 1_000_000)
+    sweep = kit.sweep(picture(), height=1, over={"color": range(12), "width": range(1, 13)})
+    sweep._engine.states[0], sweep._engine.run_ids[0] = "completed", "forgotten"
+    with pytest.raises(ComfyKitError, match="pixels are too many: give side=") as caught:
+        sheet.make_sheet(sweep, 256)
+    side = int(re.findall(r"side=(\d+)", str(caught.value))[0])
+    made = sheet.make_sheet(sweep, side)
+    assert 900_000 < made.width * made.height <= 1_000_000
+
+
+@pytest.mark.parametrize("name", ["grid.html", "sheet.png"])
+def test_what_can_not_be_written_leaves_the_old_file(
+    name: str, kit: ComfyKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = kit.sweep(picture(), height=8, over={"width": [8, 9]}).wait()
+    path = tmp_path / "out" / name
+    write = sweep.to_html if path.suffix == ".html" else sweep.sheet
+    before = write(path).read_bytes()
+
+    def fill_disk(self: Any, target: Any, *_: Any, **__: Any) -> None:
+        Path(target if path.suffix == ".png" else self).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fill_disk)
+    monkeypatch.setattr(Path, "write_text", lambda self, *_, **__: fill_disk(self, None))
+    with pytest.raises(OSError, match="No space"):
+        write(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == [name]
 
 
 def test_a_map_names_bad_files_and_what_it_leaves_out(kit: ComfyKit, tmp_path: Path) -> None:

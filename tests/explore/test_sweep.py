@@ -16,6 +16,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
+from comfykit_jupyter.explore.sweeps.callbacks import RowCallbacks
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.nodes import Gate
 from tests.client.workflows import failing, gated, picture
@@ -289,6 +290,30 @@ def test_callbacks_get_rows_and_their_errors_stop_nothing(kit: ComfyKit, caplog:
         time.sleep(0.01)
     assert {row.id for row in seen} == {row.id for row in sweep.done}
     assert "on_done failed: ZeroDivisionError" in caplog.text
+
+
+def test_callbacks_share_one_thread(kit: ComfyKit) -> None:
+    release = threading.Event()
+    seen: list[tuple[int, Row]] = []
+    sweep = kit.sweep(picture(), over={"width": [8, 16, 24]})
+
+    def block(row: Row) -> None:
+        release.wait(20)
+        seen.append((threading.get_ident(), row))
+
+    before = threading.active_count()
+    sweep.wait()
+    calls = RowCallbacks()
+    calls.add(block)
+    for row in sweep.done:
+        calls.call(row)
+    assert threading.active_count() <= before + 1
+    release.set()
+    deadline = time.monotonic() + 10
+    while len(seen) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [row for _, row in seen] == list(sweep.done)
+    assert len({thread for thread, _ in seen}) == 1
 
 
 async def test_a_sweep_can_be_awaited(kit: ComfyKit) -> None:

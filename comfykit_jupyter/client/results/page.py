@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import html
 import json
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
+from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
 from comfykit_jupyter.client.results.wording import format_failure, format_headline, format_label, format_value
@@ -53,14 +53,8 @@ def write_page(result: ExecuteResult, path: str | Path, megabytes: int) -> Path:
     if isinstance(megabytes, bool) or not isinstance(megabytes, int) or megabytes < 0:
         raise SettingsError(f"to_html: megabytes must be an integer of at least 0, not {short_repr(megabytes)}")
     target = Path(path).expanduser()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
-    try:
-        with draft.open("w", encoding="utf-8", errors="replace") as file:
-            _write(result, file, megabytes * 1_000_000)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with write_whole(target) as draft, draft.open("w", encoding="utf-8", errors="replace") as file:
+        _write(result, file, megabytes * 1_000_000)
     return target
 
 

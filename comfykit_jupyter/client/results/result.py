@@ -211,14 +211,23 @@ def collect_outputs(result: ExecuteResult, state: RunState, names: Mapping[str, 
         flags = output.get("animated")
         animated = isinstance(flags, (list, tuple)) and any(flags)
         for entry in _find_files(output):
-            media = Media(origin, entry, node=shown, var=var, animated=animated)
-            result.media.append(media)
-            plural = KINDS[media.kind].plural
-            getattr(result, plural).append(media)
-            getattr(result, f"{plural}_by_var").setdefault(var, []).append(media)
+            add_media(result, Media(origin, entry, node=shown, var=var, animated=animated))
         for text in _find_texts(output):
-            result.texts.append(text)
-            result.texts_by_var.setdefault(var, []).append(text)
+            add_text(result, text, var)
+
+
+def add_media(result: ExecuteResult, media: Media) -> None:
+    """Add an output file to a result, to the lists of its kind, too."""
+    result.media.append(media)
+    plural = KINDS[media.kind].plural
+    getattr(result, plural).append(media)
+    getattr(result, f"{plural}_by_var").setdefault(media.var, []).append(media)
+
+
+def add_text(result: ExecuteResult, text: str, var: str) -> None:
+    """Add an output text to a result; `var` is its name in the workflow."""
+    result.texts.append(text)
+    result.texts_by_var.setdefault(var, []).append(text)
 
 
 def find_changed_values(

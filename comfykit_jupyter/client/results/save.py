@@ -67,7 +67,7 @@ def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path)
         return [given / to_safe_name(media.name) for media in outputs]
     pattern, in_folder = given.as_posix(), is_folder(path)
     wanted = None if in_folder else find_pattern_suffix(pattern)
-    values = _collect_values(result)
+    values = collect_pattern_values(result, result.prompt_id or "", datetime.now().astimezone())
     targets = []
     for index, media in enumerate(outputs, 1):
         name = to_safe_name(media.name)
@@ -81,14 +81,19 @@ def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path)
     return targets
 
 
-def _collect_values(result: ExecuteResult) -> dict[str, Any]:
-    """Return what a pattern can name: the values of the run win over the words that every run has."""
-    now = datetime.now().astimezone()
+def collect_pattern_values(result: ExecuteResult, id: str, at: datetime) -> dict[str, Any]:  # noqa: A002 - as in patterns
+    """Return what a pattern can name: the values of the run win over the words that every run has.
+
+    Args:
+        result: The result of the run.
+        id: What `{id}` stands for.
+        at: The time that `{date}` and `{time}` are of, in the zone of this machine.
+    """
     words: dict[str, Any] = {
-        "date": f"{now:%Y-%m-%d}",
-        "time": f"{now:%H-%M-%S}",
+        "date": f"{at:%Y-%m-%d}",
+        "time": f"{at:%H-%M-%S}",
         "workflow": result.workflow_name or "workflow",
-        "id": result.prompt_id or "",
+        "id": id,
     }
     seeds = [*result.seeds.values()] or [*_find_fixed_seeds(result.prompt)]
     if len(set(seeds)) == 1:

@@ -32,26 +32,13 @@ VERSION_TIMEOUT = 1.0
 """Seconds that the end of a run waits for the server's version."""
 
 
-class AttachedRun(Run):
-    """A run of a job that exists already; created by `ComfyKit.attach`.
-
-    When the caller stops waiting, the job keeps running; `cancel()` cancels it. Its workflow is the prompt in the
-    server's record.
-    """
+class FollowedRun(Run):
+    """A run of a job that exists already. Unless more is known, its workflow is the prompt in the server's record."""
 
     def __init__(self, server: Backend, prompt_id: str, *, raise_on_error: bool = True) -> None:
         super().__init__(server, {}, raise_on_error=raise_on_error, id=prompt_id)
         self._is_reported = False
         self.changed_at = time.monotonic()  # a queue that was read earlier, for another run, may not contain it
-
-    async def wait_for_result(self) -> ExecuteResult:
-        """Return the result, whatever its status; cancelling the caller only stops the waiting."""
-        result = await loop.await_on_loop(self._get_job(), leave=True)
-        registry.mark_seen(self)
-        return result
-
-    def leave(self) -> None:
-        """Let the job keep running when the caller stops waiting."""
 
     async def _execute(self) -> None:
         """Follow the job."""
@@ -111,15 +98,6 @@ class AttachedRun(Run):
         self._set_state(replace(self._state, started=None, ended=None))  # the times in the record are exact
         super().on_history(entry)
 
-    def on_missing(self) -> None:
-        """End the run: the server does not know the job."""
-        if self._cancelling:
-            super().on_missing()
-            return
-        name = f"{(self._pool or self._server).url} does not know the job {short_repr(self.prompt_id)}"
-        message = f"{name}: it was never submitted here, or has been deleted"
-        self._end("failed", RunError("gone", message))
-
     def _read_item(self, item: Any) -> None:
         """Read the workflow from the server's item: `[number, prompt_id, prompt, extra_data, outputs]`."""
         prompt = item[2] if isinstance(item, list) and len(item) > 2 else None
@@ -132,3 +110,28 @@ class AttachedRun(Run):
         except WorkflowError:
             return  # its outputs can be read without it
         self._set_workflow(workflow, read_binding(workflow))
+
+
+class AttachedRun(FollowedRun):
+    """A run of a job that was started elsewhere; created by `ComfyKit.attach`.
+
+    When the caller stops waiting, the job keeps running; `cancel()` cancels it.
+    """
+
+    async def wait_for_result(self) -> ExecuteResult:
+        """Return the result, whatever its status; cancelling the caller only stops the waiting."""
+        result = await loop.await_on_loop(self._get_job(), leave=True)
+        registry.mark_seen(self)
+        return result
+
+    def leave(self) -> None:
+        """Let the job keep running when the caller stops waiting."""
+
+    def on_missing(self) -> None:
+        """End the run: the server does not know the job."""
+        if self._cancelling:
+            super().on_missing()
+            return
+        name = f"{(self._pool or self._server).url} does not know the job {short_repr(self.prompt_id)}"
+        message = f"{name}: it was never submitted here, or has been deleted"
+        self._end("failed", RunError("gone", message))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.senders import compute_hash
+from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.json_values import to_plain_scalar
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class Call:
     @property
     def _has_choices(self) -> bool:
         """Whether a text such as `a {red|blue} cat` may be in the workflow or the values."""
-        return any("{" in text and "|" in text for text in _iterate_texts([self._workflow.editor, self._values]))
+        return any(may_have_choices(text) for text in _iterate_texts([self._workflow.editor, self._values]))
 
 
 def _strip_titles(prompt: Mapping[str, Any]) -> dict[str, Any]:

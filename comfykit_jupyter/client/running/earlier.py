@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.cells import Cell
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.values.binding import Binding
+    from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.workflow import Workflow
 
 LOOK_TIMEOUT = 5.0
@@ -88,7 +88,7 @@ class CellCall:
         if self._call is not None:
             return
         if self.sources is None:
-            self.sources = [await read_media(needed, self._server) for needed in binding.uploads]
+            self.sources = await _read_all(binding.uploads, self._server)
         files = [await asyncio.to_thread(source.compute_hash) for source in self.sources]
         call = Call(workflow, values, binding, definitions, files, expand_choices=expand_choices)
         self._hash = await asyncio.to_thread(call.compute_hash)
@@ -126,10 +126,14 @@ class CellCall:
             if job.sender.call != self.name or job.prompt_id in taken or not await self._is_unfinished(job):
                 continue
             if (binding := self._call.adopt(job.prompt)) is not None:
-                for source in self.sources or ():
-                    source.remove()
+                self.remove_copies()
                 return EarlierJob(job.prompt_id, job.run_id, self._workflow, binding, self._definitions)
         return None
+
+    def remove_copies(self) -> None:
+        """Delete the copies of files to upload."""
+        for source in self.sources or ():
+            source.remove()
 
     async def _is_unfinished(self, job: SentJob) -> bool:
         """Return whether a job waits or runs; True if the server does not say, as another one may have to be paid."""
@@ -141,3 +145,21 @@ class CellCall:
     def report(self, prompt_id: str, renew: str) -> None:
         """Show in the cell that the call is attached to a job; `renew` says how to send a new one."""
         self._cell.report(prompt_id, renew)
+
+
+async def _read_all(uploads: Sequence[Upload], server: Backend) -> list[RemoteFile | LocalFile]:
+    """Read files to upload. If one can't be read, no copies of the others stay.
+
+    Raises:
+        ComfyKitError: A file can't be read.
+    """
+    found: list[RemoteFile | LocalFile] = []
+    try:
+        for needed in uploads:
+            source = await read_media(needed, server)
+            found.append(source)
+    except BaseException:
+        for source in found:
+            source.remove()
+        raise
+    return found

@@ -151,6 +151,7 @@ class ExecutableRun(ObservableRun):
                 self._pool.release(self.id)
             if self._submission is not None:
                 self._submission.pass_turn()
+                self._submission.remove_copies()
         return self._settle()
 
     async def _execute(self) -> None:

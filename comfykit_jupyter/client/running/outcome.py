@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
+"""The words that say it."""
+_ALLOCATION = re.compile(r"outofmemory|cuda error: memory|allocation on device", re.IGNORECASE)
+"""Words that mean the same, and do not say it."""
 
 
 def build_result(
@@ -57,10 +60,15 @@ def build_result(
 
 def _add_advice(error: RunError | None, server: Backend) -> RunError | None:
     """Say what helps after a node ran out of memory."""
-    if error is None or error.kind != "node_error":
-        return error
-    if not (error.exception_type or "").endswith(_MEMORY_ERRORS) and not _OUT_OF_MEMORY.search(error.message):
+    if error is None or error.kind != "node_error" or not is_out_of_memory(error):
         return error
     cause = next((line.strip() for line in error.message.splitlines() if line.strip()), "out of memory")
     cause = cause if _OUT_OF_MEMORY.search(cause) else f"out of memory: {cause}"
     return replace(error, message=f"{cause.rstrip('.')}. What helps: {server.memory_advice}")
+
+
+def is_out_of_memory(error: RunError) -> bool:
+    """Return whether a node ran out of memory, by the name of its exception or by its message."""
+    if (error.exception_type or "").endswith(_MEMORY_ERRORS):
+        return True
+    return any(words.search(error.message) for words in (_OUT_OF_MEMORY, _ALLOCATION))

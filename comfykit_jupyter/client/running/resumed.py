@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.running.attached import AttachedRun
+from comfykit_jupyter.client.running.attached import FollowedRun
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.client.running.run import Run
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.earlier import EarlierJob
     from comfykit_jupyter.client.running.recorder import RunRecorder
 
 
-class ResumedRun(AttachedRun):
+class ResumedRun(FollowedRun):
     """A run of a job that an earlier kernel sent for the same call in a cell.
 
     It is what the call would have started: when the caller stops waiting, the job is cancelled.
@@ -51,18 +49,6 @@ class ResumedRun(AttachedRun):
         if self._recorder is not None:
             self._recorder.record_resumed(job.run_id)
         await super()._execute()
-
-    async def wait_for_result(self) -> ExecuteResult:
-        """Return the result, whatever its status; cancelling the caller cancels the job on the server."""
-        return await Run.wait_for_result(self)
-
-    def leave(self) -> None:
-        """Cancel the job of an interrupted caller."""
-        Run.leave(self)
-
-    def on_missing(self) -> None:
-        """End the run: the server no longer knows the job."""
-        Run.on_missing(self)
 
 
 def find_resumed_jobs() -> set[str]:

@@ -173,13 +173,14 @@ class Submission:
 
     async def _send_file(self, needed: Upload, source: RemoteFile | LocalFile) -> tuple[Any, str | None]:
         """Return what stands in the prompt for a file, and how it is spelled as a value if it is on the server."""
-        if self.recorder is not None:
-            await self.recorder.record_input(self._id, needed, source)
-        if isinstance(source, RemoteFile):
-            given = needed.value
-            return source.name, given.server_name if isinstance(given, Media) else self._server.spell_file(str(given))
-        self._note(f"uploading {needed.parameter}")
         try:
+            if self.recorder is not None:
+                await self.recorder.record_input(self._id, needed, source)
+            if isinstance(source, RemoteFile):
+                given = needed.value
+                spelled = given.server_name if isinstance(given, Media) else self._server.spell_file(str(given))
+                return source.name, spelled
+            self._note(f"uploading {needed.parameter}")
             name = await self._server.upload(source.content, source.suffix, needed)
             return name, self._server.spell_file(name) if self._has_address(needed.value) else None
         finally:
@@ -190,6 +191,11 @@ class Submission:
         if isinstance(value, Media):
             return value.server_name != str(value)
         return isinstance(value, str) and self._server.spell_file(value) != value
+
+    def remove_copies(self) -> None:
+        """Delete the copies of files that were read and not uploaded."""
+        if self.call is not None:
+            self.call.remove_copies()
 
     async def identify(self, workflow: Workflow, binding: Binding) -> None:
         """Find out which call of its cell this is, if there is a cell.

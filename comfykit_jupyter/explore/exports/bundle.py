@@ -39,7 +39,7 @@ _OBJECT = re.compile(r"objects/([0-9a-f]{64})(\.[a-z0-9]{1,10})")
 
 @dataclass(frozen=True)
 class Bundle:
-    """A sweep from a bundle. Nothing of it is here yet; `take` takes it in.
+    """A sweep from a bundle. Nothing of it is in the folder of the runs until `take`.
 
     Attributes:
         name: The name of the sweep.
@@ -73,7 +73,7 @@ class Bundle:
     __repr__ = __str__
 
     def take(self) -> Rows:
-        """Take its runs and files into the folder of the runs, and return the rows.
+        """Add its runs and files to the folder of the runs, and return the rows.
 
         Raises:
             ComfyKitError: A file is damaged. What was read before stays.
@@ -185,7 +185,7 @@ def _build_lines(run: Mapping[str, Any], template: str, sweep: str) -> list[dict
 
 
 def _take_file(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, digest: str, suffix: str, ledger: Ledger) -> None:
-    """Take in one file, if its content has the hash that its name says."""
+    """Add one file to the folder of the runs, if its content has the hash that its name says."""
     part = get_local_folder() / f"{digest}{suffix}"
     found, size = hashlib.sha256(), 0
     try:

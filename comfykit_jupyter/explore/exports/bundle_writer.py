@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_places
 from comfykit_jupyter.explore.exports.bundle import FORMAT, MANIFEST
 from comfykit_jupyter.explore.exports.provenance import describe_server
@@ -114,19 +115,13 @@ def write_bundle(ledger: Ledger, contents: Contents, server: Backend, path: Path
         **loop.call(describe_server(server, places, models)),
         "runs": runs,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as bundle:
-            bundle.writestr(MANIFEST, json.dumps(manifest), zipfile.ZIP_DEFLATED)
-            for digest in hashes:
-                source = ledger.store.find(digest)
-                if source is None:
-                    raise ComfyKitError(f"bundle: an original is no longer in {one_line(str(ledger.folder), 200)}")
-                bundle.write(source, f"objects/{digest}{source.suffix}")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with write_whole(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(MANIFEST, json.dumps(manifest), zipfile.ZIP_DEFLATED)
+        for digest in hashes:
+            source = ledger.store.find(digest)
+            if source is None:
+                raise ComfyKitError(f"bundle: an original is no longer in {one_line(str(ledger.folder), 200)}")
+            bundle.write(source, f"objects/{digest}{source.suffix}")
     return path
 
 

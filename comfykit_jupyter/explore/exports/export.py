@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.save import copy_file
+from comfykit_jupyter.client.results.save import collect_pattern_values, copy_file
 from comfykit_jupyter.explore.exports.metadata import strip_metadata
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line
@@ -48,16 +48,7 @@ def export_points(sweep: PointRows, folder: Path, name: str, *, overwrite: bool,
 def collect_values(row: Row) -> dict[str, Any]:
     """Return what a pattern can name of a run."""
     at = (row.at or datetime.now().astimezone()).astimezone()
-    seeds = set(row.seeds.values())
-    words: dict[str, Any] = {
-        "date": f"{at:%Y-%m-%d}",
-        "time": f"{at:%H-%M-%S}",
-        "workflow": row.workflow_name or "workflow",
-        "id": row.id,
-    }
-    if len(seeds) == 1:
-        words["seed"] = seeds.pop()
-    return {**words, **row.params}
+    return collect_pattern_values(row.result, row.id, at)
 
 
 def _choose_outputs(row: Row, suffix: str | None) -> Iterator[tuple[Media | str, Mapping[str, str]]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.workflow.errors import one_line
@@ -233,6 +234,6 @@ def write_page(sweep: Sweep, path: Path, megabytes: int) -> Path:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{title}</title><style>{style}</style><h1>{title}</h1><table>{values}</table>{grid}</html>"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8")
+    with write_whole(path) as draft:
+        draft.write_text(content, encoding="utf-8")
     return path

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.images import open_image
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 16_000
 """Pixels of a sheet's longer side; WebP has at most 16,383."""
+MAX_PIXELS = 64_000_000
+"""Pixels of a sheet: each takes three bytes of memory."""
 LABEL = 18
 GAP = 6
 _BACKGROUND, _TEXT, _FAINT = (255, 255, 255), (20, 20, 20), (150, 150, 150)
@@ -40,12 +43,12 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
         raise ComfyKitError("sheet: no point is done yet")
     columns = len(sweep.axes[-1]) if not sweep.axes[-1].paired else math.ceil(math.sqrt(len(sweep.points)))
     rows = math.ceil(len(sweep.points) / columns)
-    width, height = columns * (side + GAP) + GAP, rows * (side + LABEL + GAP) + GAP
-    if max(width, height) > MAX_SIDE:
-        fitting = int(side * MAX_SIDE / max(width, height)) - GAP
-        raise ComfyKitError(
-            f"sheet: {width:,} × {height:,} pixels are too many: give side={max(fitting, 8)}, or pick some points"
-        )
+    width, height = _compute_size(columns, rows, side)
+    if not _is_allowed(width, height):
+        smaller = range(min(side, MAX_SIDE), 7, -1)
+        fitting = next((each for each in smaller if _is_allowed(*_compute_size(columns, rows, each))), None)
+        advice = f"give side={fitting}, or pick some points" if fitting else "pick some points"
+        raise ComfyKitError(f"sheet: {width:,} × {height:,} pixels are too many: {advice}")
     sheet = Images.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for point in sweep.points:
@@ -60,6 +63,15 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
         else:
             draw.text((left + GAP, top + LABEL + GAP), sweep.states[point.index], fill=_FAINT)
     return sheet
+
+
+def _compute_size(columns: int, rows: int, side: int) -> tuple[int, int]:
+    """Return the width and height of a sheet in pixels."""
+    return columns * (side + GAP) + GAP, rows * (side + LABEL + GAP) + GAP
+
+
+def _is_allowed(width: int, height: int) -> bool:
+    return max(width, height) <= MAX_SIDE and width * height <= MAX_PIXELS
 
 
 def _draw_label(draw: ImageDraw, text: str, left: int, top: int, width: int) -> None:
@@ -98,6 +110,6 @@ def write_sheet(sweep: Sweep, path: Path, side: int) -> Path:
     if kind != "image" or found.mime not in ("image/png", "image/jpeg", "image/webp"):
         raise ComfyKitError(f"sheet: give a name that ends in .png, .jpg or .webp, not {path.suffix or path.name}")
     sheet = make_sheet(sweep, side)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, found.mime.removeprefix("image/"), quality=90)
+    with write_whole(path) as draft:
+        sheet.save(draft, found.mime.removeprefix("image/"), quality=90)
     return path

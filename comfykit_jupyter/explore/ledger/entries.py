@@ -92,6 +92,7 @@ class SweepEntry:
     since: str = ""
     kind: str = "sweep"
     at: str = ""
+    sequence: int = 0
 
 
 @dataclass
@@ -209,8 +210,10 @@ class Entries:
                 generation,
                 _read_text(event, "since"),
             )
-        if self._is_newer(id_, "sweep", (at, file)):
+        sequence = int(event.get("seq", 0))  # the clock may have been set back
+        if self._is_newer(id_, "sweep", (sequence, at, file)):
             entry = self.sweeps.setdefault(id_, SweepEntry(id_))
+            entry.sequence = sequence
             entry.name, entry.workflow, entry.at = (_read_text(event, each) for each in ("name", "workflow", "at"))
             entry.template, entry.kind = _read_text(event, "template"), _read_text(event, "kind") or "sweep"
             entry.base, entry.axes = dict(event.get("base") or {}), list(event.get("axes") or [])

@@ -95,7 +95,7 @@ class Journal:
         descriptor = os.open(
             path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
         )
-        _try_lock(descriptor)
+        try_lock(descriptor)
         first = {
             "event": "journal",
             "format": FORMAT,
@@ -286,12 +286,12 @@ def _is_locked(path: Path) -> bool:
     """Return whether a writer holds its lock: its process ID says nothing if it runs in another container."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        return not _try_lock(descriptor)
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
     """Lock a file until it is closed, where the system can; return False if another process has locked it."""
     if sys.platform != "win32":
         try:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import os
 import threading
+import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.entries import MARKS, Entries, Marks, RunEntry
-from comfykit_jupyter.explore.ledger.journal import Journal, format_now
+from comfykit_jupyter.explore.ledger.journal import Journal, format_now, try_lock
 from comfykit_jupyter.explore.ledger.objects import ObjectStore, remove_old_parts
 from comfykit_jupyter.workflow.errors import short_repr
 
 _README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"
 MAX_TAG = 100
 MAX_NOTE = 10_000
+LOCK_PATIENCE = 2.0
+"""Seconds that another process may hold the lock."""
+LOCK_INTERVAL = 0.002
+"""Seconds between two attempts to lock."""
 
 _lock = threading.Lock()
 _open: dict[Path, Ledger] = {}
@@ -104,6 +110,23 @@ class Ledger:
             with contextlib.suppress(FileExistsError), (self.folder / name).open("x", encoding="utf-8") as file:
                 file.write(content)
         self._is_ready = True
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let no other process do what needs the lock, where the system can. It is held for milliseconds.
+
+        Raises:
+            OSError: The folder can't be written.
+        """
+        self._prepare_folder()
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            until = time.monotonic() + LOCK_PATIENCE
+            while not try_lock(descriptor) and time.monotonic() < until:  # a process that was stopped keeps it
+                time.sleep(LOCK_INTERVAL)
+            yield
+        finally:
+            os.close(descriptor)
 
     def compact(self) -> int:
         """Merge the files of the journal whose writers are gone, without the runs that were forgotten.

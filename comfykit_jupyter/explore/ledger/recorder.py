@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -41,6 +41,10 @@ _EXIT_PATIENCE = 10.0
 _recorders: WeakSet[LedgerRecorder] = WeakSet()
 
 
+class _TakenError(Exception):
+    """Another process has sent the same."""
+
+
 class LedgerRecorder:
     """Keeps what the runs of a kit were given and what came out; see `RunRecorder`.
 
@@ -64,6 +68,10 @@ class LedgerRecorder:
         self._sent: set[str] = set()
         self.refused: dict[str, str] = {}
         """Why runs were not sent that could not be kept."""
+        self.is_taken: Callable[[str], bool] | None = None
+        """Whether another process has sent what a run of a sweep is about to send; called in a thread."""
+        self.taken: set[str] = set()
+        """The runs that were not sent since another process has done so."""
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(_FETCHES)
         _recorders.add(self)
@@ -96,6 +104,10 @@ class LedgerRecorder:
         self._sent.add(run_id)  # before: who cancels the run meanwhile does not stop the thread that writes
         try:
             await asyncio.to_thread(self._append_sent, run_id, server, workflow, binding, models)
+        except _TakenError:
+            self._sent.discard(run_id)
+            self.taken.add(run_id)
+            raise ComfyKitError("another kernel has just sent the same (nothing was sent)") from None
         except (OSError, ValueError) as error:
             self._sent.discard(run_id)
             reason = getattr(error, "strerror", None) or one_line(str(error))
@@ -132,7 +144,13 @@ class LedgerRecorder:
             line["sweep"] = self._sweep
         if self._generation:
             line["generation"] = self._generation
-        self._ledger.append(line, sync=True)
+        if self.is_taken is None:
+            self._ledger.append(line, sync=True)
+            return
+        with self._ledger.lock():  # of two kernels that run the same sweep, one sends a point
+            if self.is_taken(run_id):
+                raise _TakenError
+            self._ledger.append(line, sync=True)
 
     def record_accepted(self, run_id: str, prompt_id: str) -> None:
         """Keep the server's ID of the job, if it differs from the run's."""
@@ -157,7 +175,8 @@ class LedgerRecorder:
         self._sent.add(run_id)
 
     def record_end(self, run_id: str, result: ExecuteResult) -> None:
-        """Keep the result, and begin to fetch its outputs."""
+        """Keep the result, and begin to fetch its outputs; nothing of a run that was not sent."""
+        self._files.pop(run_id, None)
         if run_id in self._sent:
             self._sent.discard(run_id)
             self._begin(run_id, self._keep_result(run_id, result))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.backends.model_files import ModelFile
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.results.result import ExecuteResult, add_media, add_text
 from comfykit_jupyter.client.results.single import SingleOutputs
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.rows.origin import build_media
@@ -187,14 +187,10 @@ class Row(SingleOutputs):
             server_version=entry.version or None,
         )
         for media in self.media:
-            result.media.append(media)
-            plural = KINDS[media.kind].plural
-            getattr(result, plural).append(media)
-            getattr(result, f"{plural}_by_var").setdefault(media.var, []).append(media)
+            add_media(result, media)
         for output in entry.outputs:
             if output.text is not None:
-                result.texts.append(output.text)
-                result.texts_by_var.setdefault(output.var, []).append(output.text)
+                add_text(result, output.text, output.var)
         return result
 
     def _get_result(self) -> ExecuteResult:

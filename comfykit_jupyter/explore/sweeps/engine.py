@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.pool import PooledJob
+from comfykit_jupyter.client.running.outcome import is_out_of_memory
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.plan import Step, find_rank
@@ -29,7 +30,6 @@ State = Literal["waiting", "running", "completed", "failed", "cancelled", "unkno
 """The state of a point. `unknown`: its job may still run in a cloud, and is never sent again by itself."""
 EQUAL_ERRORS = 3
 """Equal errors in a row after which a sweep pauses itself."""
-_MEMORY = ("out of memory", "outofmemory", "cuda error: memory", "allocation on device", "mps backend out of memory")
 _MEMORY_ADVICE = "smaller batch_size or size"
 SETTLING = 3.0
 """Seconds in which a job must appear that another kernel has noted, and posts."""
@@ -101,8 +101,9 @@ class Engine:
         self._driving = False
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
         self._out_of_memory: set[int] = set()
-        self._alone: dict[str, asyncio.Lock] = {}
+        self._alone: dict[str, int] = {}
         self._twins: dict[str, list[int]] = {}
+        recorder.is_taken = self._is_taken
 
     @property
     def away(self) -> str:
@@ -208,28 +209,57 @@ class Engine:
 
         While the sweep is paused, this waits for the last point that runs: all workers take part again after `resume`.
         """
-        while self._running or (self._waiting and not self.paused):
-            if self.paused:
+        while self._is_busy or (self._waiting and not self.paused):
+            if self.paused or worker.label in self._alone:
                 await self.crew.wait_for_change()
                 continue
-            if not await self.crew.is_ready(worker):
+            if not await self.crew.is_ready(worker) or worker.label in self._alone:
                 continue
             index = self._waiting.take(worker.label, lambda group: bool(self.crew.find_lack(worker, group)))
             if index is not None:
-                await self._run_point(worker, index)
+                is_alone = index in self._out_of_memory and self._steps[index].action == "send"
+                await (self._run_alone if is_alone else self._run_point)(worker, index)
                 self.crew.wake()
-            elif not (self._running or self.crew.may_change or self._waiting.has_reserved):
+            elif not (self._is_busy or self.crew.may_change or self._waiting.has_reserved):
                 self.pause(self.crew.explain_lack())
             else:
                 await self.crew.wait_for_change()
 
+    @property
+    def _is_busy(self) -> bool:
+        """Whether points run, or are about to."""
+        return bool(self._running or self._alone)
+
+    async def _run_alone(self, worker: Worker, index: int) -> None:
+        """Run a point that ran out of memory, when no other point is on its worker, whose models are unloaded."""
+        self._alone[worker.label] = index
+        try:
+            while not self.paused and any(each.label == worker.label for each, _ in self._running.values()):
+                await self.crew.wait_for_change()
+            if self.paused:
+                self._requeue(index, self._steps[index])
+            else:
+                await worker.free()
+                await self._run_point(worker, index)
+        finally:
+            del self._alone[worker.label]
+
     def _look_again(self, index: int) -> Step:
         """Return what is done with a point now that its turn has come."""
         step = self._steps[index]
-        if step.action != "send" or index in self._forced:
-            return step
+        return (self._find_other(index) or step) if step.action == "send" else step
+
+    def _find_other(self, index: int) -> Step | None:
+        """Return what is done with a point that another kernel has sent; None if none has, or it is sent again."""
+        if index in self._forced:
+            return None
         found = self._find_step(index)
-        return found if found.action in _ELSEWHERE and found.run_id not in self._own else step
+        return found if found.action in _ELSEWHERE and found.run_id not in self._own else None
+
+    def _is_taken(self, run_id: str) -> bool:
+        """Return whether another kernel has sent a point since its turn came; called in a thread."""
+        index = next((index for index, (_, own) in list(self._running.items()) if own == run_id), None)
+        return index is not None and self._find_other(index) is not None
 
     async def _run_point(self, worker: Worker, index: int) -> None:
         """Run a point, or follow its run, and decide what its end means."""
@@ -285,10 +315,6 @@ class Engine:
     async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
         prepared = self._prepared
         job = PooledJob(prepared.workflow, prepared.bind(prepared.points[index]), prepared.definitions)
-        if index in self._out_of_memory:
-            async with self._alone.setdefault(worker.label, asyncio.Lock()):
-                await worker.free()
-                return await worker.run(job, run_id, lambda progress: self._note(index, progress))
         return await worker.run(job, run_id, lambda progress: self._note(index, progress))
 
     def _note(self, index: int, progress: Progress) -> None:
@@ -301,7 +327,10 @@ class Engine:
 
     def _settle(self, worker: Worker, index: int, run_id: str, result: ExecuteResult) -> None:
         kind = result.error.kind if result.error is not None else ""
-        if (refused := self._recorder.refused.pop(run_id, None)) is not None:
+        if run_id in self._recorder.taken:
+            self._recorder.taken.discard(run_id)
+            self._requeue(index, Step("send"))  # its turn comes again, and it is followed
+        elif (refused := self._recorder.refused.pop(run_id, None)) is not None:
             self._requeue(index, Step("send"))
             self.pause(f"{refused} (nothing was sent)")
         elif result.status == "completed":
@@ -362,7 +391,7 @@ class Engine:
 
     def _fail(self, index: int, run_id: str, result: ExecuteResult) -> None:
         message = result.msg or "failed"
-        if _is_out_of_memory(result) and index not in self._out_of_memory:
+        if result.error is not None and is_out_of_memory(result.error) and index not in self._out_of_memory:
             self._out_of_memory.add(index)
             self._requeue(index, Step("send"))
             return
@@ -394,9 +423,3 @@ class Engine:
 
 def _is_gone(result: ExecuteResult) -> bool:
     return result.error is not None and result.error.kind == "gone"
-
-
-def _is_out_of_memory(result: ExecuteResult) -> bool:
-    error = result.error
-    text = f"{error.exception_type} {error.message}".lower() if error is not None else ""
-    return any(words in text for words in _MEMORY)

@@ -19,8 +19,8 @@ INTERVAL = 0.25
 _BAR = 24
 
 
-class Lasting(Protocol):
-    """What a line is about: a sweep or a search."""
+class SweepStatus(Protocol):
+    """The status of a sweep or a search, as a line shows it."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class TerminalLine:
         stream: The terminal.
     """
 
-    def __init__(self, sweep: Lasting, stream: TextIO) -> None:
+    def __init__(self, sweep: SweepStatus, stream: TextIO) -> None:
         self._sweep = sweep
         self._stream = stream
         self._length = 0
@@ -86,14 +86,14 @@ class NoLine:
         """Show nothing."""
 
 
-def format_bar(sweep: Lasting) -> str:
+def format_bar(sweep: SweepStatus) -> str:
     """Format how many points have ended as a bar: `████░░░░`."""
     ended, count = sweep.count_ended()
     full = _BAR * ended // max(count, 1)
     return "█" * full + "░" * (_BAR - full)
 
 
-def open_line(sweep: Lasting) -> Line:
+def open_line(sweep: SweepStatus) -> Line:
     """Return the line for where this program runs."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
@@ -108,7 +108,9 @@ def open_line(sweep: Lasting) -> Line:
     return TerminalLine(sweep, sys.stderr) if sys.stderr.isatty() else NoLine()
 
 
-def wait_with_line(sweep: Lasting, outcome: Future[None], timeout: float | None, pause: Callable[[], object]) -> None:
+def wait_with_line(
+    sweep: SweepStatus, outcome: Future[None], timeout: float | None, pause: Callable[[], object]
+) -> None:
     """Wait until a sweep has ended, and show how far it is.
 
     Args:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
-from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files, find_model_places
 from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number
 from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_line
 from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, build_axes, build_points
+from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.loras import LOADERS, find_lora, has_loader, set_lora
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
@@ -234,7 +234,8 @@ class Preparation:
         except ParameterError:
             return dict(self._base)  # each point says it
         varied = {name for axis in prepared.axes for name in axis.names}
-        texts = {name: binding.params[name] for name, value in self._base.items() if _has_choices(value)}
+        given_texts = [name for name, value in self._base.items() if isinstance(value, str) and may_have_choices(value)]
+        texts = {name: binding.params[name] for name in given_texts}
         seeds = {name: seed for name, seed in binding.seeds.items() if name not in varied and seed in drawn}
         return {**self._base, **texts, **seeds}
 
@@ -269,13 +270,15 @@ class Preparation:
         mark = (type(value), str(value)) if isinstance(value, (str, os.PathLike)) else id(value)
         if mark not in self._digests:
             source = await read_media(needed, self.server)
-            if isinstance(source, LocalFile):
-                if needed.kind == "image":
-                    await asyncio.to_thread(_check_image, source.content, needed)
-                digest, _ = await asyncio.to_thread(compute_digest, source.content)
-                self._digests[mark] = f"sha256:{digest}"
-            else:
-                self._digests[mark] = describe_remote_file(value, source)
+            try:
+                if isinstance(source, LocalFile):
+                    if needed.kind == "image":
+                        await asyncio.to_thread(_check_image, source.content, needed)
+                    self._digests[mark] = f"sha256:{await asyncio.to_thread(source.compute_hash)}"
+                else:
+                    self._digests[mark] = describe_remote_file(value, source)
+            finally:
+                source.remove()
         return self._digests[mark]
 
 
@@ -310,10 +313,6 @@ def _draw_seeds(workflow: Workflow, definitions: Definitions, salt: str, name: s
         found[draw_number(salt, f"seeds:{name}", index, low, high)] = None
         index += 1
     return list(found)
-
-
-def _has_choices(value: Any) -> bool:
-    return isinstance(value, str) and "{" in value and "|" in value
 
 
 def describe_axis(axis: Axis) -> dict[str, Any]:

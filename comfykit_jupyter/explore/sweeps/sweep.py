@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import uuid
@@ -15,11 +14,13 @@ from comfykit_jupyter.explore.ledger.journal import format_now
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.sweeps.callbacks import OnDone, RowCallbacks
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
 from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_problems, format_seconds
-from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared, describe_axis
+from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared
+from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
 from comfykit_jupyter.explore.sweeps.servers import SweepServers
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.entries import Entries, RunEntry
     from comfykit_jupyter.workflow.workflow import Workflow
 
-logger = logging.getLogger(__name__)
-OnDone = Callable[[Row], object]
 OnChange = Callable[[int], None]
 """Called with the index of a point that has changed, `OTHER` or `RELOADED`."""
 OTHER = -1
@@ -68,7 +67,7 @@ class Sweep(SweepServers):
         self._name = name
         self._lock = threading.RLock()
         self._job: loop.BackgroundTask[None] | None = None
-        self._callbacks: list[OnDone] = []
+        self._callbacks = RowCallbacks()
         self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
         self._notified: set[int] = set()
@@ -116,7 +115,7 @@ class Sweep(SweepServers):
         if not isinstance(name, str) or not name.strip():
             raise ComfyKitError("the name of a sweep must be text")
         self._name = name.strip()
-        self._record(name=self._name)
+        record_sweep(self._ledger, self._prepared, self._name)
 
     # -- the plan ------------------------------------------------------------------------------------------------------
 
@@ -255,36 +254,21 @@ class Sweep(SweepServers):
             if plan.is_large and not sure:
                 took = f", ~{format_seconds(plan.seconds)}" if plan.seconds is not None else ""
                 raise ComfyKitError(f"{plan.count('send'):,} points{took}: start(sure=True) runs them")
+            self._claim()
             self._begin()
         return self
 
+    def _claim(self) -> None:
+        """Note that it begins. If another kernel has begun it meanwhile with other seeds, take over its points."""
+        if not claim_sweep(self._ledger, self._prepared, self._name):
+            sparse = self.sparse
+            self._load()
+            self.sparse = sparse
+            record_sweep(self._ledger, self._prepared, self._name)
+
     def _begin(self, only: Collection[int] = ()) -> None:
-        self._record()
         self._job = loop.BackgroundTask(lambda: self._engine.drive(only))
         self._job.start()
-
-    def _record(self, **changes: Any) -> None:
-        prepared = self._prepared
-        entry = self._ledger.read().sweeps.get(self.id)
-        try:
-            template = self._ledger.add_template(prepared.workflow.name, prepared.workflow.prompt)
-            line = {
-                "event": "sweep",
-                "id": self.id,
-                "name": self._name or (entry.name if entry is not None else ""),
-                "workflow": prepared.workflow.name,
-                "template": template,
-                "base": prepared.base,
-                "axes": [describe_axis(axis) for axis in self.axes],
-                "salt": prepared.salt,
-                "generation": entry.generation if entry is not None else 0,
-                "since": entry.since if entry is not None else "",
-            }
-            self._ledger.append({**line, **changes}, sync=True)
-        except OSError as error:
-            raise ComfyKitError(
-                f"{self._ledger.folder} can't be written: {error.strerror} (nothing was sent)"
-            ) from None
 
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""
@@ -334,12 +318,13 @@ class Sweep(SweepServers):
             if self.running:
                 self._call_soon(lambda: self._engine.enqueue(wanted))
             elif wanted:
+                self._claim()
                 self._engine.retry(wanted)
                 self._begin(wanted)
         return self
 
     def restart(self, *, sure: bool = False) -> Sweep:
-        """Run all points anew, with new seeds where they are drawn. Earlier runs stay in `kit.runs`.
+        """Run all points again, with new seeds where they are drawn. Earlier runs stay in `kit.runs`.
 
         Args:
             sure: As for `start`.
@@ -348,7 +333,8 @@ class Sweep(SweepServers):
             raise ComfyKitError("restart: the sweep runs; stop() it first, or wait()")
         entry = self._ledger.read().sweeps.get(self.id)
         generation = (entry.generation if entry is not None else 0) + 1
-        self._record(salt=uuid.uuid4().hex, generation=generation, since=format_now())
+        new = {"salt": uuid.uuid4().hex, "generation": generation, "since": format_now()}
+        record_sweep(self._ledger, self._prepared, self._name, **new)
         self._load()
         return self.start(sure=sure)
 
@@ -414,9 +400,9 @@ class Sweep(SweepServers):
         """Call a function with the row of each point that is done from now on. Its errors are logged as warnings.
 
         Args:
-            function: Called in a thread of its own, so that it may block.
+            function: Called in another thread, so that it may block; with one row after the other.
         """
-        self._callbacks.append(function)
+        self._callbacks.add(function)
 
     def watch(self, function: OnChange) -> Callable[[], None]:
         """Call a function after each change of a point or of the sweep. It must not block.
@@ -437,12 +423,4 @@ class Sweep(SweepServers):
             watcher(index)
         if index >= 0 and self._engine.states[index] == "completed" and index not in self._notified:
             self._notified.add(index)
-            for function in self._callbacks:
-                threading.Thread(target=_call, args=(function, self._get_row(index)), daemon=True).start()
-
-
-def _call(function: OnDone, row: Row) -> None:
-    try:
-        function(row)
-    except Exception as error:  # noqa: BLE001 - it is the user's
-        logger.warning("on_done failed: %s: %s", type(error).__name__, error)
+            self._callbacks.call(self._get_row(index))

@@ -45,6 +45,11 @@ def choose_alternatives(text: str, draw: Callable[[int, int], int] | None = None
     return _ESCAPED.sub(r"\1", "".join(whole))
 
 
+def may_have_choices(text: str) -> bool:
+    """Return whether a text may have choices such as `{a|b}`: only drawing them shows whether it does."""
+    return "{" in text and "|" in text
+
+
 def expand_choices(text: str, draw: Callable[[int, int], int] | None = None) -> str:
     r"""Return a text that is given as a value, with one alternative drawn for each `{a|b|c}`; all else stays.
 

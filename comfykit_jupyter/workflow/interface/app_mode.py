@@ -27,7 +27,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Shown:
+class AppWidget:
     """A widget that the author shows.
 
     Attributes:
@@ -49,7 +49,7 @@ class Shown:
     primitive: bool = False
 
 
-def find_app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Shown]:
+def find_app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[AppWidget]:
     """Return the widgets that the app shows, in its order. Never raises."""
     entries = [each for each in _read_entries(graph, "inputs") if isinstance(each, list) and len(each) > 1]
     files = _read_files(graph) if entries else []
@@ -58,27 +58,27 @@ def find_app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list
         if isinstance(widget, str):
             id_ = _parse_node_id(node_id, widget, graph)
             id_ = _find_inner_node(id_, prompt)
-            found = next((each for file in files if (each := _find_shown(file, id_, widget, "", prompt))), None)
+            found = next((each for file in files if (each := _find_widget(file, id_, widget, "", prompt))), None)
             if found is not None:
                 shown.append(found)
     return shown
 
 
-def find_instances(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> dict[str, list[Shown]]:
+def find_instances(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> dict[str, list[AppWidget]]:
     """Return what the subgraphs of the outermost graph show that no link sets, by the ID of their nodes. Never raises.
 
     The order is that of the list of proxies, which files of 2025 have, then that of the subgraph's inputs. The editor's
     primitive nodes, which no prompt has, are among them: each shows one value.
     """
     files = _read_files(graph)
-    instances: dict[str, list[Shown]] = {}
+    instances: dict[str, list[AppWidget]] = {}
     for id_, node in files[0].root.nodes.items() if files else ():
         inner = files[0].subgraphs.get(node.type)
         if inner is None and node.type != _PRIMITIVE:
             continue
-        shown: dict[tuple[Place, ...], Shown] = {}
+        shown: dict[tuple[Place, ...], AppWidget] = {}
         for source, widget in _list_widgets(node, inner) if inner is not None else (("", "value"),):
-            found = (_find_shown(file, id_, widget, source, prompt) for file in files)
+            found = (_find_widget(file, id_, widget, source, prompt) for file in files)
             if (each := next((each for each in found if each is not None), None)) is not None:
                 shown.setdefault(each.places, each)
         instances[id_] = list(shown.values())
@@ -117,7 +117,7 @@ def _list_widgets(node: Node, inner: Graph) -> Iterator[tuple[str, str]]:
         yield "", port.name
 
 
-def _find_shown(file: File, node_id: str, widget: str, source: str, prompt: Mapping[str, Any]) -> Shown | None:
+def _find_widget(file: File, node_id: str, widget: str, source: str, prompt: Mapping[str, Any]) -> AppWidget | None:
     """Return a widget with the inputs that it sets; None if there are none, or links set all of them.
 
     `source` is the inner node that a proxy names; "" stands for the widget of the node itself.
@@ -136,7 +136,7 @@ def _find_shown(file: File, node_id: str, widget: str, source: str, prompt: Mapp
     primitive = node is not None and node.type == _PRIMITIVE
     if primitive and title != _PRIMITIVE:
         label = title
-    return Shown(node_id, title, widget, label, places, inner is not None, primitive)
+    return AppWidget(node_id, title, widget, label, places, inner is not None, primitive)
 
 
 def _read_label(port: Port, places: tuple[Place, ...]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.interface.app_mode import Place, Shown, find_app_inputs, find_instances
+from comfykit_jupyter.workflow.interface.app_mode import AppWidget, Place, find_app_inputs, find_instances
 from comfykit_jupyter.workflow.interface.links import Consumers
 from comfykit_jupyter.workflow.interface.suggestions import rank_input, suggest_inputs
 from comfykit_jupyter.workflow.interface.words import split_class, to_label, to_name, to_words, unwrap_type
@@ -112,18 +112,18 @@ class _Builder:
 
     # -- which, and in which order -------------------------------------------------------------------------------------
 
-    def _iter_app_rows(self, instances: Mapping[str, list[Shown]]) -> Iterator[Row]:
+    def _iter_app_rows(self, instances: Mapping[str, list[AppWidget]]) -> Iterator[Row]:
         shown = find_app_inputs(self.editor, self.prompt) if self.editor is not None else []
         counts = Counter(each.widget for each in shown)
         labelled = {each.places: each for many in instances.values() for each in many}
         for each in shown:
-            yield self._build_shown(
+            yield self._build_widget_row(
                 labelled.get(each.places, each), alias=each.widget if counts[each.widget] == 1 else ""
             )
 
-    def _iter_rows(self, instances: Mapping[str, list[Shown]]) -> Iterator[Row]:
+    def _iter_rows(self, instances: Mapping[str, list[AppWidget]]) -> Iterator[Row]:
         for shown in instances.values():
-            rows = [self._build_shown(each) for each in shown]
+            rows = [self._build_widget_row(each) for each in shown]
             rank = min((self._rank(row.places[0]) for row in rows), default=(0, 0))
             for row in rows:
                 row.order = rank
@@ -166,7 +166,7 @@ class _Builder:
 
     # -- what they are called ------------------------------------------------------------------------------------------
 
-    def _build_shown(self, shown: Shown, alias: str = "") -> Row:
+    def _build_widget_row(self, shown: AppWidget, alias: str = "") -> Row:
         block = shown.node_id if shown.instance or shown.primitive else shown.places[0][0]
         title = shown.title if shown.instance else self._get_title(shown.places[0][0])
         row = self._build_row(shown.places, block, title)

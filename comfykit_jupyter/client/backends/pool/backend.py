@@ -69,18 +69,20 @@ class Pool(Backend):
         tasks = {asyncio.ensure_future(ask(server)): server for server in asked}
         answers: dict[str, T | ComfyKitError] = {}
         pending, left = set(tasks), None
-        while pending:
-            done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                break
-            for task in done:
-                error = task.exception()
-                if error is not None and not isinstance(error, ComfyKitError):
-                    raise error
-                answers[tasks[task].url] = task.result() if error is None else error
-                left = GRACE if error is None else left
-        for task in pending:
-            task.cancel()
+        try:
+            while pending:
+                done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    break
+                for task in done:
+                    error = task.exception()
+                    if error is not None and not isinstance(error, ComfyKitError):
+                        raise error
+                    answers[tasks[task].url] = task.result() if error is None else error
+                    left = GRACE if error is None else left
+        finally:
+            for task in pending:
+                task.cancel()
         for server in members:
             missing = ServerError(f"{server.url} does not answer", sent=False)
             answer = answers.setdefault(server.url, missing)
@@ -104,7 +106,7 @@ class Pool(Backend):
 
     async def choose(self, id: str, binding: Binding, note: Note) -> Backend:  # noqa: A002
         """See `Backend.choose`."""
-        if self._placement is None:
+        if self._placement is None or not self._placement.is_usable:
             self._placement = Placement(self._ask)
         return await self._placement.choose(id, binding, note)
 

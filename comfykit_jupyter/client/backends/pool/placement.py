@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
@@ -20,14 +22,27 @@ if TYPE_CHECKING:
 DEPTH = 2
 """Single runs of a kit in the queue of each of its servers; others wait for the first that has room."""
 LOOK_INTERVAL = 2.0
-"""Seconds between two looks at the servers while a run waits for one."""
+"""Seconds between two looks at the servers while runs wait for one: these take turns."""
 
 Ask = Callable[[Callable[["Backend"], Awaitable[Any]]], Awaitable[list[tuple["Backend", Any]]]]
 """Asks all servers, and returns the answers of those that answer; a `ComfyKitError` in the place of an answer."""
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What a look at the servers has found for a run.
+
+    Attributes:
+        wanted: The servers that can run it; if some of them have its files, these.
+        at: When it was, on the monotonic clock.
+    """
+
+    wanted: Sequence[Backend]
+    at: float
+
+
 class Placement:
-    """Which run is on which of several servers.
+    """Which run is on which of several servers. It belongs to the event loop on which it was created.
 
     Args:
         ask: Asks all of them.
@@ -35,6 +50,8 @@ class Placement:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+        self._loop = asyncio.get_running_loop()
+        self._waiting = 0
         self._places: dict[str, Backend] = {}
         self._models: dict[str, tuple[str, ...]] = {}
         self._changed = asyncio.Event()
@@ -57,17 +74,48 @@ class Placement:
             ServerError: No server answers.
             ComfyKitError: None of those that answer can run it.
         """
+        self._waiting += 1
+        try:
+            return await self._choose(id, binding, note)
+        finally:
+            self._waiting -= 1
+
+    async def _choose(self, id: str, binding: Binding, note: Note) -> Backend:  # noqa: A002
+        look: _Look | None = None
         while True:
             async with self._choosing:
                 self._changed.clear()
-                able = await self._find_able(binding)
-                if (server := await self._find_idle(able, binding)) is not None:
+                if look is None or self._is_outdated(look):
+                    look = await self._look(binding)
+                if (server := await self._find_idle(look, binding)) is not None:
                     self._places[id] = server
                     self._models[server.url] = _list_texts(binding)
                     return server
             note("waiting for a server with room")
             with contextlib.suppress(asyncio.TimeoutError):
                 await loop.wait_for(self._changed.wait(), LOOK_INTERVAL)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it belongs to the running event loop: a forked process has another one."""
+        return self._loop is asyncio.get_running_loop()
+
+    def _is_outdated(self, look: _Look) -> bool:
+        """Return whether to ask the servers again: in turn, but in any case before a run goes to one of them."""
+        age = time.monotonic() - look.at
+        return age > LOOK_INTERVAL * (1 if self._find_free(look) else self._waiting)
+
+    async def _look(self, binding: Binding) -> _Look:
+        able = await self._find_able(binding)
+        holders = [server for server in able if await _holds_files(server, binding)]
+        return _Look(holders or able, time.monotonic())
+
+    def _count_runs(self, server: Backend) -> int:
+        return sum(each is server for each in self._places.values())
+
+    def _find_free(self, look: _Look) -> list[Backend]:
+        """Return the servers that have room for one more run."""
+        return [server for server in look.wanted if self._count_runs(server) < DEPTH]
 
     async def _find_able(self, binding: Binding) -> list[Backend]:
         """Return the servers that have all nodes and models of a run."""
@@ -87,11 +135,9 @@ class Placement:
             raise ServerError(f"none of {len(answers)} servers answers: {reasons}")
         raise ComfyKitError(f"none of {len(answers)} servers can run this: {reasons}")
 
-    async def _find_idle(self, able: Sequence[Backend], binding: Binding) -> Backend | None:
+    async def _find_idle(self, look: _Look, binding: Binding) -> Backend | None:
         """Return the server with the shortest queue; None if all of them have enough of our runs."""
-        holders = [server for server in able if await _holds_files(server, binding)]
-        counts = {server.url: sum(each is server for each in self._places.values()) for server in able}
-        candidates = [server for server in holders or able if counts[server.url] < DEPTH]
+        candidates = self._find_free(look)
         if len(candidates) < 2:
             return candidates[0] if candidates else None
         states = {server.url: state for server, state in await self._ask(lambda server: server.status())}
@@ -99,7 +145,7 @@ class Placement:
         def rank(server: Backend) -> tuple[int, bool]:
             state: Server | None = states.get(server.url)
             waiting = state.running + state.pending if state is not None and state.reachable else 1_000_000
-            return max(waiting, counts[server.url]), self._models.get(server.url) != _list_texts(binding)
+            return max(waiting, self._count_runs(server)), self._models.get(server.url) != _list_texts(binding)
 
         return min(candidates, key=rank)
 

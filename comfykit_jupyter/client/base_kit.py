@@ -164,7 +164,7 @@ class BaseKit:
         source = take_snapshot(workflow, self._settings)
         return source, self._get_backend(find_backend(source, self._settings))
 
-    def _find_backend(self, workflow: Any = None) -> Backend:
+    def find_backend(self, workflow: Any = None) -> Backend:
         """Return where a workflow runs; None stands for the server of `comfyui_url`."""
         return self._locate(workflow)[1]
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
-from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model, is_model
+from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model
 from comfykit_jupyter.client.missing.item import CORE_PACK, Missing
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.model_names import is_model_name
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.prompt_check import check_prompt, is_unlisted_file
@@ -166,7 +167,7 @@ class _Check:
     async def _explain_value(self, problem: Problem, values: Mapping[str, Any]) -> Problem:
         """Say more about a value that does not fit, if it is a model that the server does not have."""
         value = values.get(problem.parameter)
-        if not is_model(value) or problem.node_id is None:
+        if not is_model_name(value) or problem.node_id is None:
             return problem
         for target in self.workflow.find_parameter(problem.parameter, self.definitions).targets:
             found = NodeInput.find(self.workflow.prompt, target, self.definitions)
@@ -219,7 +220,7 @@ class _Check:
                 return []
             message = f"{where}: {_explain_missing_file(value)}"
             return [replace(problem, kind="missing_file", message=message)]
-        if is_model(value):
+        if is_model_name(value):
             choices = (spec.choices or ()) if spec is not None else ()
             reason = explain_missing_model(
                 await self.finder.describe_model(problem.node_id, problem.field, value, choices)

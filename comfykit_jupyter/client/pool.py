@@ -149,7 +149,7 @@ class KitWorker:
 
     def __init__(self, kit: ComfyKit, recorder: RunRecorder | None = None, backend: Backend | None = None) -> None:
         self._kit = kit
-        self._backend = kit._find_backend() if backend is None else backend  # noqa: SLF001 - the same kit
+        self._backend = kit.find_backend() if backend is None else backend
         self._recorder = recorder
         self._runs: dict[str, Run] = {}
 

@@ -33,7 +33,7 @@ class ServerKit(BaseKit):
             >>> kit.server().reachable
             True
         """
-        return loop.call(self._find_backend(workflow).status())
+        return loop.call(self.find_backend(workflow).status())
 
     def free(self, *, keep_results: bool = False, workflow: Any = None) -> None:
         """Unload the models of the server, and free its memory. A job that runs is not disturbed: its end comes first.
@@ -53,7 +53,7 @@ class ServerKit(BaseKit):
             >>> kit.server().memory  # doctest: +SKIP
             '22.8 of 24.0 GB VRAM free, 51.2 of 64.0 GB memory free (cuda:0 NVIDIA GeForce RTX 4090)'
         """
-        loop.call(self._find_backend(workflow).free(keep_results=keep_results))
+        loop.call(self.find_backend(workflow).free(keep_results=keep_results))
 
     def queue(self) -> list[Job]:
         """Return the jobs that the server runs, then those that wait, in order; `Job.owner` says whose they are.
@@ -66,7 +66,7 @@ class ServerKit(BaseKit):
         Example:
             waiting = [job for job in kit.queue() if job.owner == "user"]
         """
-        jobs = loop.call(self._find_backend().list_queue())
+        jobs = loop.call(self.find_backend().list_queue())
         followed = {run.prompt_id for run in find_unfinished_runs()}  # also those that an earlier kernel sent
         return [
             replace(job, owner="kernel") if job.owner == "user" and job.prompt_id in followed else job for job in jobs
@@ -82,7 +82,7 @@ class ServerKit(BaseKit):
             ServerError: The server is unreachable.
             ComfyKitError: The limit is not allowed.
         """
-        return loop.call(self._find_backend().list_history(limit))
+        return loop.call(self.find_backend().list_history(limit))
 
     def models(self, folder: str | None = None) -> list[str]:
         """Return the files in one of the server's folders of models.
@@ -96,7 +96,7 @@ class ServerKit(BaseKit):
             ServerError: The server is unreachable.
             ComfyKitError: It has no such folder.
         """
-        return loop.call(self._find_backend().list_models(folder))
+        return loop.call(self.find_backend().list_models(folder))
 
     def input(self, name: str, workflow: Any = None) -> Media:
         """Return a file that the server has. It is downloaded when it is read.
@@ -108,7 +108,7 @@ class ServerKit(BaseKit):
         Raises:
             ComfyKitError: The name is not valid, or the cloud does not give files back.
         """
-        backend = self._find_backend(workflow)
+        backend = self.find_backend(workflow)
         return Media.from_name(loop.call(backend.find_file(name)) if backend.members else backend, name)
 
     def upload(self, file: Any, workflow: Any = None) -> str:
@@ -130,7 +130,7 @@ class ServerKit(BaseKit):
             name = kit.upload("cat.png", "1904136902449209346")  # to RunningHub
             kit.run("1904136902449209346", image=name)
         """
-        return loop.call(upload(self._find_backend(workflow), file))
+        return loop.call(upload(self.find_backend(workflow), file))
 
     def spell_file(self, text: str, workflow: Any = None) -> str:
         """Return how a file of the server is given as a value without the server's address; other text unchanged.
@@ -139,7 +139,7 @@ class ServerKit(BaseKit):
             text: Its address, or a name.
             workflow: As for `server`.
         """
-        return self._find_backend(workflow).spell_file(text)
+        return self.find_backend(workflow).spell_file(text)
 
     def definitions(self, workflow: Workflow) -> Definitions:
         """Return what the server says about the node classes of a workflow.
@@ -147,7 +147,7 @@ class ServerKit(BaseKit):
         Raises:
             ServerError: The server is unreachable.
         """
-        return loop.call(self._find_backend(workflow).get_definitions(workflow.classes, fresh=True))
+        return loop.call(self.find_backend(workflow).get_definitions(workflow.classes, fresh=True))
 
     def find(self, ending: str, workflow: Any = None) -> list[str]:
         """Return the prompt IDs on the server with this ending: the job that ended last, then those that still run.
@@ -159,4 +159,4 @@ class ServerKit(BaseKit):
         Raises:
             ServerError: The server is unreachable.
         """
-        return loop.call(self._find_backend(workflow).find_jobs(ending))
+        return loop.call(self.find_backend(workflow).find_jobs(ending))

@@ -126,7 +126,7 @@ class WorkflowKit(ServerKit):
 
     async def _fields(self, workflow: Any, *, every: bool) -> tuple[Field, ...]:
         loaded = await self._load(workflow)
-        definitions = await self._find_backend(loaded).get_definitions(loaded.classes, fresh=True)
+        definitions = await self.find_backend(loaded).get_definitions(loaded.classes, fresh=True)
         return loaded.fields(definitions, every=every)
 
     def find_missing(self, workflow: Any, values: Mapping[str, Any]) -> tuple[Missing, ...]:
@@ -140,4 +140,4 @@ class WorkflowKit(ServerKit):
         """Return what downloads a missing model into the server's folder on this machine: for the background loop."""
         from comfykit_jupyter.client.missing.install import install_model
 
-        return install_model(self._find_backend(), missing, notify)
+        return install_model(self.find_backend(), missing, notify)

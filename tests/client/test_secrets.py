@@ -108,7 +108,7 @@ async def test_what_the_address_holds_is_not_shown_logged_or_saved(
             levels.enter_context(caplog.at_level(1, name))
         for url in (proxy.url, "http://127.0.0.1:1"):
             kit = make_kit(add_secrets(url), executor_type=either.executor_type, patience=0)
-            shown += [kit, kit._settings, kit._find_backend(), kit.server(), kit.options(timeout=3), vars(kit)]
+            shown += [kit, kit._settings, kit.find_backend(), kit.server(), kit.options(timeout=3), vars(kit)]
             for graph in (workflows.picture(), workflows.failing()):
                 result = await kit.execute(graph)
                 shown += [result, *(getattr(result, field.name) for field in dataclasses.fields(result))]
@@ -172,7 +172,7 @@ async def test_url_on_another_port_gets_no_secrets(elsewhere: Elsewhere, proxy: 
 async def test_media_of_another_server_are_fetched_with_its_own_secrets(
     proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
 ) -> None:
-    origin = make_kit(elsewhere.url)._find_backend()
+    origin = make_kit(elsewhere.url).find_backend()
     media = Media(origin, {"filename": "cat.png"}, node="1", var="1")
     await make_kit(proxy.url, **SECRETS).execute(workflows.inverted(), {"image": media})
     assert [seen["path"] for seen in elsewhere.seen] == ["/view?filename=cat.png&type=output"]
@@ -204,7 +204,7 @@ async def test_secrets_are_not_shown_or_logged(
     shown: list[Any] = []
     with caplog.at_level(logging.DEBUG):
         kit = make_kit(proxy.url, executor_type="websocket", **SECRETS)
-        shown += [kit, kit._settings, kit._find_backend(), kit.server(), kit.options(timeout=3)]
+        shown += [kit, kit._settings, kit.find_backend(), kit.server(), kit.options(timeout=3)]
         run = kit.submit(workflows.picture())
         result = await run
         shown += [run, run.progress, result.image]
@@ -355,7 +355,7 @@ def test_key_from_the_environment_is_sent_to_the_server(
 ) -> None:
     monkeypatch.setenv("COMFYUI_API_KEY", "from-environment")
     kit = make_kit(proxy.url)
-    loop.call(kit._find_backend().status())
+    loop.call(kit.find_backend().status())
     assert {seen.headers["Authorization"] for seen in proxy.seen} == {"Bearer from-environment"}
 
 

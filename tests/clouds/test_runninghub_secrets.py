@@ -71,7 +71,7 @@ def test_secrets_appear_nowhere(
     cloud.apps[APP] = App("A picture", WORKFLOW, [Field("1", "width", "INT")])
     gate[1].open()
     kit = make_kit(raise_on_error=False)
-    backend = kit._find_backend(WORKFLOW)
+    backend = kit.find_backend(WORKFLOW)
     shown: list[Any] = [kit, kit._settings, backend, kit.server(WORKFLOW), kit.options(timeout=3)]
     run = kit.submit(WORKFLOW, width=48)
     result = run.result()

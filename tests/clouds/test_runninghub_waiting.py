@@ -337,7 +337,7 @@ def test_closing_a_kit_keeps_its_tasks_running(make_kit: MakeKit, cloud: Running
     run = kit.submit(WORKFLOW)
     wait_until_running(cloud, its)
     cloud.wait_for(lambda: cloud.find_requests("v2/query"))
-    loop.call(kit._find_backend(WORKFLOW).close())
+    loop.call(kit.find_backend(WORKFLOW).close())
     assert cloud.task.cancels == 0
     its.open()
     assert run.result().status == "completed"

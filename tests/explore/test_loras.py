@@ -24,7 +24,7 @@ def graph() -> dict[str, Any]:
 
 
 def load_definitions(kit: ComfyKit, classes: list[str]) -> Definitions:
-    return loop.call(kit._find_backend().get_definitions(classes))
+    return loop.call(kit.find_backend().get_definitions(classes))
 
 
 def find_loaders(prompt: dict[str, Any]) -> list[dict[str, Any]]:

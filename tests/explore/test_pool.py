@@ -328,7 +328,7 @@ def test_a_question_that_is_cancelled_leaves_no_tasks(kit: ComfyKit) -> None:
         await asyncio.Event().wait()
 
     async def cancel() -> list[bool]:
-        asking = asyncio.ensure_future(kit._find_backend()._ask(ask))  # type: ignore[attr-defined]
+        asking = asyncio.ensure_future(kit.find_backend()._ask(ask))  # type: ignore[attr-defined]
         for _ in range(5):
             await asyncio.sleep(0)
         asking.cancel()
@@ -382,7 +382,7 @@ def test_waiting_runs_take_turns_to_look_at_the_servers(monkeypatch: pytest.Monk
 
 def test_another_event_loop_counts_its_own_runs(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked process has one of its own, and none of the runs of its parent."""
-    pool, binding = kit._find_backend(), Binding({}, {}, {}, (), {})
+    pool, binding = kit.find_backend(), Binding({}, {}, {}, (), {})
     first = pool.members[0]
 
     async def ask(_: Any) -> list[tuple[Any, str]]:
@@ -392,3 +392,11 @@ def test_another_event_loop_counts_its_own_runs(kit: ComfyKit, monkeypatch: pyte
     for name in ("a", "b"):
         loop.call(pool.choose(name, binding, lambda _: None))
     assert asyncio.run(asyncio.wait_for(pool.choose("c", binding, lambda _: None), 10)) is first
+
+
+def test_runs_of_the_same_models_belong_together_whatever_their_texts_say() -> None:
+    def bind(text: str, model: str = "common.safetensors") -> Binding:
+        return Binding({"1": {"inputs": {"ckpt_name": model, "text": text, "clip": ["2", 0]}}}, {}, {}, (), {})
+
+    assert placement.list_models(bind("a fox.")) == placement.list_models(bind("a cat.")) == ("common.safetensors",)
+    assert placement.list_models(bind("a fox", "rare.gguf")) == ("rare.gguf",)

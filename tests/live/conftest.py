@@ -44,7 +44,7 @@ def shelf(kit: ComfyKit) -> Shelf:
     def find(name: str) -> Path:
         path = SHELF / name
         needed = Workflow.parse(path.read_bytes()).classes
-        lacking = needed - set(loop.call(kit._find_backend().get_definitions(needed)))
+        lacking = needed - set(loop.call(kit.find_backend().get_definitions(needed)))
         if lacking:
             pytest.skip(f"the server has no {', '.join(sorted(lacking))}")
         return path

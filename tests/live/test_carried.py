@@ -43,7 +43,7 @@ def test_a_saved_file_runs_again(saver: str, kit: ComfyKit) -> None:
     inputs = {field: [list(graph)[-1], 0], "filename_prefix": "comfykit/carried", **SAVERS[saver]}
     graph["9"] = {"class_type": saver, "inputs": inputs}
     classes = {each["class_type"] for each in graph.values()}
-    if lacking := classes - set(loop.call(kit._find_backend().get_definitions(classes))):
+    if lacking := classes - set(loop.call(kit.find_backend().get_definitions(classes))):
         pytest.skip(f"the server has no {', '.join(sorted(lacking))}")
     first = kit.run({"prompt": graph, "workflow": EDITOR})
     read = kit.load(first.media[0].path)

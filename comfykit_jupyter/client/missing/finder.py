@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.missing.item import Missing
 from comfykit_jupyter.workflow.editor.model_sources import ModelSource, find_model_sources
 from comfykit_jupyter.workflow.errors import one_line, short_repr
-from comfykit_jupyter.workflow.interface.suggestions import MODEL_SUFFIXES
 from comfykit_jupyter.workflow.interface.words import to_label
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.model_names import is_model_name
 from comfykit_jupyter.workflow.nodes import Definitions, Input, find_reachable
 from comfykit_jupyter.workflow.spelling import find_nearest
 
@@ -83,7 +83,7 @@ class MissingFinder:
         if spec.kind in MEDIA_KINDS:
             lacking = value not in (spec.choices or ()) and not (value and await self.server.has_file(value))
             return self._describe_file(id_, name, spec, value) if lacking else None
-        if spec.kind == "choice" and spec.choices is not None and value not in spec.choices and is_model(value):
+        if spec.kind == "choice" and spec.choices is not None and value not in spec.choices and is_model_name(value):
             return await self.describe_model(id_, name, value, spec.choices)
         return None
 
@@ -158,8 +158,3 @@ def explain_missing_model(missing: Missing) -> str:
     hint = f", or use {short_repr(missing.nearest)}, which it has" if missing.nearest else ""
     source = f" (it is at {missing.url})" if missing.url else ""
     return f"the server has no model {short_repr(missing.name)}: {place}{hint}{source}"
-
-
-def is_model(value: Any) -> TypeGuard[str]:
-    """Return whether a value is the name of a model file."""
-    return isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.missing.finder import find_known_folder
-from comfykit_jupyter.workflow.interface.suggestions import MODEL_SUFFIXES
+from comfykit_jupyter.workflow.model_names import is_model_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -38,7 +38,7 @@ def find_model_places(prompt: Mapping[str, Any]) -> list[ModelPlace]:
         ModelPlace(node["class_type"], field, value)
         for node in prompt.values()
         for field, value in node["inputs"].items()
-        if isinstance(value, str) and value.lower().endswith(MODEL_SUFFIXES)
+        if is_model_name(value)
     ]
 
 

@@ -112,7 +112,7 @@ def open_bundle(kit: ComfyKit, ledger: Ledger, path: Path) -> Bundle:
         raise ComfyKitError(
             f"{one_line(path.name)} is not a bundle, or is damaged: {one_line(str(error), 200)}"
         ) from None
-    differences = loop.call(find_differences(kit._find_backend(workflow), workflow, manifest))  # noqa: SLF001 - a kit
+    differences = loop.call(find_differences(kit.find_backend(workflow), workflow, manifest))
     objects = sum(_OBJECT.fullmatch(info.filename) is not None for info in infos)
     return Bundle(
         one_line(manifest["name"]),

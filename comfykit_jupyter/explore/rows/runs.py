@@ -117,7 +117,7 @@ class Runs(Rows):
         from comfykit_jupyter.explore.exports.bundle_writer import collect_kept_sweep, write_bundle
 
         contents = collect_kept_sweep(self._ledger, self._find_sweeps(sweep)[-1])
-        server = self._kit._find_backend()  # noqa: SLF001 - a kit
+        server = self._kit.find_backend()
         return write_bundle(self._ledger, contents, server, Path(path).expanduser())
 
     def open(self, path: str | Path) -> Bundle:

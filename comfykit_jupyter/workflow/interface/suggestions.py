@@ -7,6 +7,7 @@ from typing import Any
 
 from comfykit_jupyter.workflow.editor.widgets import UNKNOWN
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
+from comfykit_jupyter.workflow.model_names import is_model_name
 from comfykit_jupyter.workflow.nodes import MISSING, Definitions, find_reachable
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.parameters.parameter import build_target
@@ -22,7 +23,6 @@ _SIZES = frozenset(
     }
 )  # fmt: skip
 _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "strength_model"})
-MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
 def suggest_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> list[tuple[int, str, str]]:
@@ -63,6 +63,6 @@ def rank_input(found: NodeInput, class_type: str) -> int | None:
         return 3
     if name in _SAMPLING and kind in ("integer", "number"):
         return 4
-    if isinstance(found.default, str) and found.default.lower().endswith(MODEL_SUFFIXES):
+    if is_model_name(found.default):
         return 5
     return None

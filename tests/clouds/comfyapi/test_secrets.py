@@ -136,7 +136,7 @@ async def test_secrets_appear_nowhere(
         shown += [
             kit,
             kit._settings,
-            kit._find_backend(),
+            kit.find_backend(),
             kit.server(),
             kit.queue(),
             kit.history(),

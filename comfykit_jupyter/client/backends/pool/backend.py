@@ -59,7 +59,7 @@ class Pool(Backend):
     def members(self) -> Sequence[Backend]:
         """The servers that there are now."""
         kits = [kit for source in self._settings.servers for kit in source.servers]
-        return [kit._find_backend() for kit in kits]  # noqa: SLF001 - a kit's own server
+        return [kit.find_backend() for kit in kits]
 
     async def _ask(self, ask: Callable[[Backend], Awaitable[T]]) -> list[tuple[Backend, T | ComfyKitError]]:
         """Ask all servers at once, and return each with its answer, or with the error if it gives none."""

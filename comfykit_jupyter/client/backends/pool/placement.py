@@ -13,6 +13,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.pool.lack import find_lack
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.workflow.model_names import is_model_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend, Note
@@ -89,7 +90,7 @@ class Placement:
                     look = await self._look(binding)
                 if (server := await self._find_idle(look, binding)) is not None:
                     self._places[id] = server
-                    self._models[server.url] = _list_texts(binding)
+                    self._models[server.url] = list_models(binding)
                     return server
             note("waiting for a server with room")
             with contextlib.suppress(asyncio.TimeoutError):
@@ -145,15 +146,15 @@ class Placement:
         def rank(server: Backend) -> tuple[int, bool]:
             state: Server | None = states.get(server.url)
             waiting = state.running + state.pending if state is not None and state.reachable else 1_000_000
-            return max(waiting, self._count_runs(server)), self._models.get(server.url) != _list_texts(binding)
+            return max(waiting, self._count_runs(server)), self._models.get(server.url) != list_models(binding)
 
         return min(candidates, key=rank)
 
 
-def _list_texts(binding: Binding) -> tuple[str, ...]:
-    """Return the names of files in a prompt: with the same ones, models stay loaded."""
+def list_models(binding: Binding) -> tuple[str, ...]:
+    """Return the model files of a prompt: with the same ones, models stay loaded."""
     values = (value for node in binding.prompt.values() for value in node["inputs"].values())
-    return tuple(sorted({value for value in values if isinstance(value, str) and "." in value[-12:]}))
+    return tuple(sorted({value for value in values if is_model_name(value)}))
 
 
 async def _holds_files(server: Backend, binding: Binding) -> bool:

@@ -39,8 +39,11 @@ for _name in ("XDG_STATE_HOME", "IPYTHONDIR"):
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """One embedded server for the whole session."""
-    with Sandbox() as server:
+    """One embedded server for the whole session.
+
+    Each step waits a little, as for a GPU, so that long runs leave the CPU to the tests.
+    """
+    with Sandbox(step_seconds=0.02) as server:
         yield server
 
 

@@ -39,7 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from comfykit_jupyter.sandbox import Sandbox  # noqa: F401 - names a missing package and how to install it
             from comfykit_jupyter.sandbox.server import Server
 
-            server = Server(folder, host=options.host, port=port, allow_remote=options.allow_remote)
+            server = Server(
+                folder,
+                host=options.host,
+                port=port,
+                allow_remote=options.allow_remote,
+                step_seconds=options.step_seconds,
+            )
             return asyncio.run(_serve(server, command))
         except (ImportError, OSError, ValueError) as error:
             print(f"sandbox: {_format_error(error, port)}", file=sys.stderr)
@@ -70,6 +76,13 @@ def _build_parser() -> argparse.ArgumentParser:
         "--allow-remote",
         action="store_true",
         help="allow a --host that other machines can reach; they can then run any workflow here",
+    )
+    parser.add_argument(
+        "--step-seconds",
+        type=float,
+        default=0,
+        metavar="N",
+        help="seconds that each step of a node takes at least, to see what a slow machine shows (default: 0)",
     )
     return parser
 

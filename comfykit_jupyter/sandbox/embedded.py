@@ -32,6 +32,7 @@ class Sandbox:
         host: Address to listen on.
         allow_remote: Allow a `host` that other machines can reach. They can then run any workflow here.
         max_upload_size: Largest accepted upload, in bytes.
+        step_seconds: Seconds that each step of a node takes at least, to see what a slow machine shows.
 
     Raises:
         ValueError: `host` is not a loopback address and `allow_remote` is false, or `port` is not a port number.
@@ -57,6 +58,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         allow_remote: bool = False,
         max_upload_size: int = MAX_UPLOAD_SIZE,
+        step_seconds: float = 0,
     ) -> None:
         self._remove_folder: Callable[[], object] | None = None
         if folder is None:
@@ -66,7 +68,12 @@ class Sandbox:
         self.folder = Path(folder).resolve()
         """Folder that holds the server's files."""
         self._server = Server(
-            self.folder, host=host, port=port, allow_remote=allow_remote, max_upload_size=max_upload_size
+            self.folder,
+            host=host,
+            port=port,
+            allow_remote=allow_remote,
+            max_upload_size=max_upload_size,
+            step_seconds=step_seconds,
         )
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -34,7 +34,8 @@ _MAX_INPUT = 2_000
 class Executor:
     """The thread that takes jobs from the queue, runs them and adds them to the history."""
 
-    def __init__(self, queue: PromptQueue, folders: Folders, sockets: Sockets) -> None:
+    def __init__(self, queue: PromptQueue, folders: Folders, sockets: Sockets, step_seconds: float = 0) -> None:
+        self._step_seconds = step_seconds
         self.cache = ResultCache()
         self._queue = queue
         self._folders = folders
@@ -69,7 +70,7 @@ class Executor:
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            run = self._run = Run(job, self._folders, self.cache, self._sockets)
+            run = self._run = Run(job, self._folders, self.cache, self._sockets, self._step_seconds)
             if job.client_id is not None:
                 self._sockets.wait_for_client(job.client_id, _CONNECT_GRACE)
             try:
@@ -91,6 +92,8 @@ class Run:
     folders: Folders
     cache: ResultCache
     sockets: Sockets
+    step_seconds: float = 0
+    """Seconds that each step of a node takes at least."""
     node_id: str | None = None
     """ID of the node that is running."""
     node_prompt: Mapping[str, Any] = field(default_factory=dict)
@@ -250,6 +253,7 @@ class RunContext:
         extra = run.job.extra_data.get("extra_pnginfo")
         self.extra_pnginfo: Mapping[str, Any] = extra if isinstance(extra, dict) else {}
         self.folders = run.folders
+        self._stepped = time.monotonic()
 
     def raise_if_interrupted(self) -> None:
         """Raise `Interrupted` if the job was cancelled."""
@@ -262,8 +266,11 @@ class RunContext:
         Raises:
             Interrupted: The job was cancelled. Do not catch it.
         """
-        self.raise_if_interrupted()
         run, client_id = self._run, self._run.job.client_id
+        if (rest := self._stepped + run.step_seconds - time.monotonic()) > 0:
+            run.job.cancelled.wait(rest)
+        self._stepped = time.monotonic()
+        self.raise_if_interrupted()
         run.report_progress(self.node_id, value, total, "running")
         about = {"value": value, "max": total, "prompt_id": self.prompt_id, "node": self.node_id}
         # A preview without metadata belongs to the progress message before it; one with metadata is sent first.

@@ -73,6 +73,7 @@ class Server:
         port: Port to listen on; 0 picks a free one.
         allow_remote: Allow a `host` that is not a loopback address.
         max_upload_size: Largest accepted upload, in bytes.
+        step_seconds: Seconds that each step of a node takes at least.
 
     Raises:
         ValueError: `host` is not a loopback address and `allow_remote` is false, or `port` is not a port number.
@@ -86,6 +87,7 @@ class Server:
         port: int = 0,
         allow_remote: bool = False,
         max_upload_size: int = MAX_UPLOAD_SIZE,
+        step_seconds: float = 0,
     ) -> None:
         if not allow_remote and not is_loopback(host):
             raise ValueError(
@@ -98,6 +100,7 @@ class Server:
         self._host, self._port = host, port
         self._allow_remote = allow_remote
         self._max_upload_size = max_upload_size
+        self._step_seconds = step_seconds
         self._features = {
             "supports_preview_metadata": True,
             "supports_model_type_tags": False,
@@ -121,7 +124,7 @@ class Server:
         """
         self._sockets = Sockets(asyncio.get_running_loop(), self._build_greeting, self._features)
         self._queue = PromptQueue(lambda remaining: self._sockets.send("status", _format_status(remaining)))
-        self._executor = Executor(self._queue, self.folders, self._sockets)
+        self._executor = Executor(self._queue, self.folders, self._sockets, self._step_seconds)
         app = web.Application(middlewares=[make_guard(allow_remote=self._allow_remote)], client_max_size=_MAX_JSON)
         app.add_routes(self._build_routes())
         app.on_shutdown.append(lambda _: self._sockets.close())

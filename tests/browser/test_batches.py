@@ -41,7 +41,8 @@ PLACES = "() => [...window.seenPlaces]"
 @pytest.fixture
 def other_server() -> Iterator[subprocess.Popen[str]]:
     """An embedded server in a process of its own, whose first line is its address."""
-    code = "import sys; from comfykit_jupyter.sandbox import Sandbox; print(Sandbox().start().url, flush=True)"
+    start = "print(Sandbox(step_seconds=0.02).start().url, flush=True)"
+    code = f"import sys; from comfykit_jupyter.sandbox import Sandbox; {start}"
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}; sys.stdin.read()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,

@@ -19,7 +19,7 @@ SMALL = "width=128 height=128 steps=2"
 
 @pytest.fixture(scope="module")
 def proxied() -> Iterator[Proxied]:
-    with Sandbox() as server, Proxied(server.url) as proxied:
+    with Sandbox(step_seconds=0.02) as server, Proxied(server.url) as proxied:
         yield proxied
 
 

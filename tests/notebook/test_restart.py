@@ -19,7 +19,7 @@ SHORT = 'form = kit.form("picture.json", width=24)\nform'
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sandbox]:
     """A server of its own, with its own queue and history."""
-    with Sandbox() as server:
+    with Sandbox(step_seconds=0.02) as server:
         yield server
 
 

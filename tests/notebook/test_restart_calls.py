@@ -65,7 +65,7 @@ class Record:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Sandbox]:
-    with Sandbox() as server:
+    with Sandbox(step_seconds=0.02) as server:
         yield server
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -188,6 +189,18 @@ def test_a_run_can_be_interrupted_between_steps(client: Client) -> None:
     client.http.post(f"/api/jobs/{prompt_id}/cancel")
     assert "execution_interrupted" in list_types(client.until_end(prompt_id))
     assert client.http.get(f"/api/jobs/{prompt_id}").json()["status"] == "cancelled"
+
+
+def test_each_step_takes_as_long_as_asked_and_can_be_interrupted() -> None:
+    with Sandbox(step_seconds=0.05) as server, Client(server.url) as client:
+        begun = time.monotonic()
+        client.until_end(client.submit(steps(4)))
+        assert time.monotonic() - begun >= 4 * 0.05
+    with Sandbox(step_seconds=3600) as server, Client(server.url) as client:
+        prompt_id = client.submit(steps(4))
+        client.next("executing")
+        client.http.post(f"/api/jobs/{prompt_id}/cancel")
+        assert "execution_interrupted" in list_types(client.until_end(prompt_id))
 
 
 def test_a_failed_node_is_reported_and_earlier_outputs_are_kept(client: Client) -> None:

@@ -26,8 +26,9 @@ from comfykit_jupyter.sandbox.nodes.painter.palettes import choose_palette
 from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, compute_levels, get_churn, get_order
 from comfykit_jupyter.sandbox.nodes.values import Floats, Latent
 
-_SKETCH = 512
-"""Longest side, in pixels, of the copies that the steps work on; the full size is used only before and after them."""
+_SKETCH = 256
+"""Longest side, in pixels, of the copies that the steps work on; they have half the size at most. The full size is used
+only before and after the steps."""
 
 _DRIFT = 0.02
 """How far the steps can push the image, as a share of its height."""
@@ -150,7 +151,7 @@ def _predict(sketch: Floats, noise: float) -> Floats:
 
 def _shrink(pictures: Floats) -> Floats:
     height, width = pictures.shape[1:3]
-    scale = min(1.0, _SKETCH / max(height, width))
+    scale = min(0.5, _SKETCH / max(height, width))
     return resize(pictures, max(8, round(width * scale)), max(8, round(height * scale)), "area")
 
 

@@ -58,8 +58,13 @@ class Follower(Listener, Protocol):
     async def wait_for_end(self) -> None:
         """Return when the outcome is known."""
 
-    async def find_job(self) -> bool:
-        """Look for its job under another ID, if the answer to its prompt was lost; return whether it is there."""
+    async def find_job(self, since: float) -> bool:
+        """Look for its job under another ID, if the answer to its prompt was lost; return whether it is there.
+
+        Args:
+            since: When the look began that has not found it, on the monotonic clock. A cancellation may have found it
+                meanwhile.
+        """
 
     def on_history(self, entry: Mapping[str, Any]) -> None:
         """Handle the record of its end, as in ComfyUI's history. This is the truth."""

@@ -78,6 +78,7 @@ class ExecutableRun(ObservableRun):
         self._binding: Binding | None = None
         self._overdue: RunError | None = None
         self._unconfirmed = False
+        self._found_at = float("-inf")
         self._recorder = recorder
         self._record_id = self.id
         self._pool: Backend | None = None
@@ -285,6 +286,7 @@ class ExecutableRun(ObservableRun):
             return False
         if self._recorder is not None:
             self._recorder.record_accepted(self._record_id, prompt_id)
+        self._found_at = time.monotonic()
         self._request_check()
         return True
 
@@ -351,12 +353,12 @@ class ExecutableRun(ObservableRun):
             if self._cancelling:
                 self._cancel_arrived_job()
 
-    async def find_job(self) -> bool:
+    async def find_job(self, since: float) -> bool:
         """Look for the job under another ID, if the answer to its prompt was lost; return whether it is there."""
         found = await self._find_lost_job()
         if found and self._cancelling:
             self._cancel_arrived_job()
-        return found
+        return found or self._found_at >= since
 
     def on_warning(self, line: str) -> None:
         """Add a warning to the result."""

@@ -136,7 +136,7 @@ class ObservableRun:
         """Wait until the outcome is known."""
         await self._finished.wait()
 
-    async def find_job(self) -> bool:
+    async def find_job(self, since: float) -> bool:  # noqa: ARG002 - see `ExecutableRun`
         """Look for its job under another ID, if the answer to its prompt was lost; return whether it is there."""
         return False
 

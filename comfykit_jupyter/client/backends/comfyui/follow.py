@@ -142,8 +142,7 @@ class RunPoller:
         """Ask the server for a run: in the history, and with `everywhere` also in the queue.
 
         A job moves from the queue to the history. If it is in neither, read in this order, the server does not know it.
-        A job in the queue is alive, even if the history can't be read. If more becomes known of the run meanwhile, such
-        as its ID by a cancellation, only the next look says that it is missing.
+        A job in the queue is alive, even if the history can't be read.
         """
         failure: ServerError | None = None
         began = time.monotonic()
@@ -164,7 +163,7 @@ class RunPoller:
             raise failure
         elif (entry := await self._api.read_record(run.prompt_id)) is not None:
             run.on_history(entry)
-        elif not await run.find_job() and not run.ended and run.changed_at <= began:
+        elif not await run.find_job(began) and not run.ended:
             run.on_missing()
 
     def _note_failure(self, run: Follower, since: float, error: ServerError) -> float:

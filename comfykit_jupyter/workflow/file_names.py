@@ -26,7 +26,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\
 
 
 def to_safe_name(name: str) -> str:
-    """Return a server's file name as a name in a folder of ours: not leading out of it, hidden or too long."""
+    """Return a server's file name as a name in a local folder: it is not hidden or too long, and stays inside."""
     return _clean_name(name.replace("\\", "/").rpartition("/")[2]) or "file"
 
 

@@ -122,7 +122,7 @@ class Journal:
     def compact(self, is_wanted: Callable[[Mapping[str, Any]], bool]) -> int:
         """Merge the files whose writers are gone, and this process's own, into one, and return how many there were.
 
-        The merged file is complete before the others are removed; whoever reads both gets each line twice.
+        The merged file is complete before the others are removed; a process that reads both gets each line twice.
 
         Args:
             is_wanted: Whether a line is kept.

@@ -10,7 +10,7 @@ from typing import Any
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 
 VERSION = "1"
-"""The first character of a key. Keys are stored: whoever changes how they are computed, changes the version."""
+"""The first character of a key. Keys are stored: another way to compute them needs another version."""
 
 
 class KeyMaker:

@@ -238,7 +238,7 @@ class Runs(Rows):
         return f"merged {files} of the journal in {time.monotonic() - began:.1f} s" if count else "nothing to merge"
 
     def scan(self, folder: str | Path) -> str:
-        """Take in the files that ComfyUI itself has saved, by the workflows in them. They stay where they are.
+        """Add the files that ComfyUI itself has saved as rows, by the workflows in them. They stay where they are.
 
         Args:
             folder: ComfyUI's `output` folder, or a copy of it.

@@ -14,8 +14,8 @@ Lacks = Callable[[Group], bool]
 class Assignment:
     """The points that wait.
 
-    A worker keeps to the group that it ran last, whose models are loaded. It takes the largest one that nobody has
-    begun after that, and helps with the largest one in the end.
+    A worker keeps to the group that it ran last, whose models are loaded. After that it takes the largest one that no
+    worker has begun, and helps with the largest one in the end.
 
     Args:
         groups: The group of each point.

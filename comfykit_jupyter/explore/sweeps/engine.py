@@ -342,7 +342,7 @@ class Engine:
             self._note_away(worker, result)
             self._requeue(index, Step("send"))
         elif kind in _MAY_RUN and self.crew.find(worker.label) is None and not worker.is_paid:
-            self._requeue(index, Step("send"))  # that server is not one of ours: the others take it over
+            self._requeue(index, Step("send"))  # its server does not belong to the sweep: the others take it over
         elif kind in _MAY_RUN and result.prompt_id is not None and self.crew.find(worker.label) is not None:
             self._note_away(worker, result)
             if kind == "unreachable" and not worker.is_paid and self.crew.has_others(worker):

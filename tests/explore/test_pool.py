@@ -14,7 +14,7 @@ import httpx
 import pytest
 from aiohttp import web
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
+from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError, SettingsError
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.pool import placement
 from comfykit_jupyter.client.pool import KitWorker
@@ -378,6 +378,32 @@ def test_waiting_runs_take_turns_to_look_at_the_servers(monkeypatch: pytest.Monk
     monkeypatch.setattr(placement, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(placement, "loop", SimpleNamespace(wait_for=wait_for))
     assert asyncio.run(wait_for_long()) <= 12 + 2 * 11
+
+
+def test_all_waiting_runs_look_again_once_a_server_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    answers: list[tuple[Any, Any]] = []
+
+    async def ask(_: Any) -> list[tuple[Any, Any]]:
+        return list(answers)
+
+    async def look_thrice() -> list[bool]:
+        nonlocal now
+        place, outdated = placement.Placement(ask), []
+        answers[:] = [(first, ""), (second, ServerError("away"))]
+        before = await place._look(binding)
+        for second_says in ("", ServerError("away"), ""):
+            now += 1.0
+            answers[1] = (second, second_says)
+            after = await place._look(binding)
+            outdated += [place._is_outdated(before), place._is_outdated(after)]
+            before = after
+        return outdated
+
+    first, second = SimpleNamespace(url="http://a"), SimpleNamespace(url="http://b")
+    binding = Binding({}, {}, {}, (), {})
+    monkeypatch.setattr(placement, "time", SimpleNamespace(monotonic=lambda: now))
+    assert asyncio.run(look_thrice()) == [True, False, False, False, True, False]
 
 
 def test_another_event_loop_counts_its_own_runs(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:

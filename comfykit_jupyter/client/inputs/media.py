@@ -162,10 +162,14 @@ def _copy_rest(file: Any, upload: Upload) -> LocalFile:
         raise _build_error(upload, "nothing is left to read in the open file: open it again")
     suffix = _choose_suffix(str(getattr(file, "name", "")), upload, chunk)
     path = get_local_folder() / uuid.uuid4().hex
-    with path.open("wb") as copy:
-        while chunk:
-            copy.write(chunk)
-            chunk = file.read(CHUNK_SIZE)
+    try:
+        with path.open("wb") as copy:
+            while chunk:
+                copy.write(chunk)
+                chunk = file.read(CHUNK_SIZE)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     return LocalFile(path, suffix, temporary=True)
 
 

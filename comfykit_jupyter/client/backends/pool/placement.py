@@ -53,6 +53,7 @@ class Placement:
         self._ask = ask
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
+        self._appeared: dict[str, float] = {}
         self._places: dict[str, Backend] = {}
         self._models: dict[str, tuple[str, ...]] = {}
         self._changed = asyncio.Event()
@@ -102,7 +103,9 @@ class Placement:
         return self._loop is asyncio.get_running_loop()
 
     def _is_outdated(self, look: _Look) -> bool:
-        """Return whether to ask the servers again: in turn, but in any case before a run goes to one of them."""
+        """Return whether to ask again: in turn, but always if a server is new, and before a run goes to one."""
+        if any(at > look.at for at in self._appeared.values()):
+            return True
         age = time.monotonic() - look.at
         return age > LOOK_INTERVAL * (1 if self._find_free(look) else self._waiting)
 
@@ -127,6 +130,11 @@ class Placement:
 
         answers = await self._ask(look)
         able = [server for server, lack in answers if lack == ""]
+        for server, lack in answers:
+            if isinstance(lack, ServerError):
+                self._appeared.pop(server.url, None)
+        for server in able:
+            self._appeared.setdefault(server.url, time.monotonic())
         if able:
             return able
         reasons = "; ".join(

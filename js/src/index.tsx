@@ -8,6 +8,7 @@ import type { InitializeProps, RenderProps } from "@anywidget/types";
 import { render as renderComponent } from "preact";
 import { Explorer } from "./explorer/explorer";
 import { ExplorerView } from "./explorer/explorerView";
+import { Library } from "./explorer/library";
 import { randomId } from "./session/channel";
 import type { Model, Traits } from "./session/protocol";
 import { Session } from "./session/session";
@@ -16,7 +17,9 @@ import { Widget } from "./widget";
 
 /** Return the state of a model: of a form, a run, or many runs side by side. */
 function createSession(model: Model): Session {
-  return ["sweep", "runs"].includes(model.get("view")) ? new Explorer(model) : new Session(model);
+  const view = model.get("view");
+  if (view === "runs") return new Library(model);
+  return view === "sweep" ? new Explorer(model) : new Session(model);
 }
 
 /** Create the state of one model, and return what anywidget calls. */

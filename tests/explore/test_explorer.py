@@ -16,7 +16,7 @@ from comfykit_jupyter.explore.sweeps.sweep import Sweep
 from tests.client.workflows import failing, picture
 
 pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
-from comfykit_jupyter.notebook.explorer.explorer import ARRANGEMENT_BYTES
+from comfykit_jupyter.notebook.explorer.explorer import ARRANGEMENT_BYTES, Explorer
 from comfykit_jupyter.notebook.explorer.point_bytes import ANOTHER_RUN, STATES, PointBytes
 from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
 
@@ -24,7 +24,7 @@ from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer
 class Page:
     """A page that sends messages to an explorer and keeps what it gets."""
 
-    def __init__(self, explorer: SweepExplorer) -> None:
+    def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
         self.received: list[tuple[dict[str, Any], list[bytes]]] = []
         self.states: list[str] = []

@@ -76,6 +76,7 @@ UPWARDS = {
     ("client/exploring_kit", "explore/search/search_space"),
     ("client/exploring_kit", "explore/sweeps/sweep"),
     ("client/results/exchange", "client/backends/routing"),  # which server a dict of media names
+    ("explore/rows/runs", "notebook/explorer/runs_display"),  # kit.runs as the last line of a cell
     ("explore/sweeps/sweep", "notebook/explorer/display"),  # a sweep as the last line of a cell
     ("explore/sweeps/line", "notebook/explorer/display"),
     ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell

@@ -35,7 +35,7 @@ def export_points(sweep: PointRows, folder: Path, name: str, *, overwrite: bool,
             continue
         row = sweep[point.index]
         values = {**collect_values(row), **point.labels, "index": point.index}
-        for output, own in _choose_outputs(row, suffix):
+        for output, own in choose_outputs(row, suffix):
             more = {"var": own["var"], "kind": own["kind"], "ext": own["ext"]}
             target = folder / fill_pattern(name, {**more, **values, "ext": own["ext"]}, f".{own['ext']}")
             planned.append((target, output))
@@ -51,7 +51,7 @@ def collect_values(row: Row) -> dict[str, Any]:
     return collect_pattern_values(row.result, row.id, at)
 
 
-def _choose_outputs(row: Row, suffix: str | None) -> Iterator[tuple[Media | str, Mapping[str, str]]]:
+def choose_outputs(row: Row, suffix: str | None) -> Iterator[tuple[Media | str, Mapping[str, str]]]:
     """Yield the outputs of a run that a pattern is for: its texts for `.txt`, else its files, else its texts."""
     saved = [media for media in row.media if not media.temp] or row.media
     if suffix == ".txt" or not saved:

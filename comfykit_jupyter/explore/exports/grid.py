@@ -31,6 +31,10 @@ CELL_BYTES = 260
 SIDES = (192, 160, 128, 96, 64, 48)
 """Pixels of the pictures, the largest that fits."""
 MAX_TEXT = 120
+PAGE_STYLE = (
+    "body{font-family:system-ui,sans-serif;margin:2em}table{border-collapse:collapse;margin-bottom:2em}"
+    "th,td{padding:4px;vertical-align:top;text-align:left}img{display:block;max-width:100%}"
+)
 _SIGNS = {
     "waiting": "·",
     "running": "…",
@@ -219,21 +223,27 @@ def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:
 def write_page(sweep: Sweep, path: Path, megabytes: int) -> Path:
     """Write the grid of a sweep as one HTML file, with larger pictures and all points; see `Sweep.to_html`."""
     grid = build_grid(sweep, megabytes * 1000, len(sweep.points), (768, 512, *SIDES))
-    title = html.escape(one_line(sweep.name, 200))
     values = "".join(
         f"<tr><th>{html.escape(one_line(name))}</th><td>{html.escape(one_line(str(value), 500))}</td></tr>"
         for name, value in sweep.base.items()
     )
-    style = (
-        "body{font-family:system-ui,sans-serif;margin:2em}table{border-collapse:collapse;margin-bottom:2em}"
-        "th,td{padding:4px;vertical-align:top;text-align:left}img{display:block;max-width:100%}"
-    )
+    with write_whole(path) as draft:
+        draft.write_text(format_page(sweep.name, PAGE_STYLE, f"<table>{values}</table>{grid}"), encoding="utf-8")
+    return path
+
+
+def format_page(title: str, style: str, body: str) -> str:
+    """Return a page that loads nothing and runs nothing.
+
+    Args:
+        title: Its title, as text.
+        style: Its style sheet.
+        body: Its content, as HTML.
+    """
+    heading = html.escape(one_line(title, 200))
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    content = (
+    return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{title}</title><style>{style}</style><h1>{title}</h1><table>{values}</table>{grid}</html>"
+        f"<title>{heading}</title><style>{style}</style><h1>{heading}</h1>{body}</html>"
     )
-    with write_whole(path) as draft:
-        draft.write_text(content, encoding="utf-8")
-    return path

@@ -1,10 +1,11 @@
-"""A contact sheet: one picture of all points of a sweep, with labels."""
+"""A contact sheet: one picture of all points of a sweep, or of some rows, with labels."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.local_files import write_whole
@@ -23,7 +24,57 @@ MAX_PIXELS = 64_000_000
 """Pixels of a sheet: each takes three bytes of memory."""
 LABEL = 18
 GAP = 6
+
+
+class Cell(NamedTuple):
+    """One cell of a sheet.
+
+    Attributes:
+        label: What stands above the picture.
+        source: The picture; None if there is none.
+        text: What stands there without a picture.
+    """
+
+    label: str
+    source: Path | bytes | None
+    text: str
+
+
 _BACKGROUND, _TEXT, _FAINT = (255, 255, 255), (20, 20, 20), (150, 150, 150)
+
+
+def draw_sheet(cells: Sequence[Cell], columns: int, side: int) -> Image:
+    """Return a contact sheet.
+
+    Args:
+        cells: What it shows, line by line.
+        columns: The cells of a line.
+        side: Pixels of each picture's longer side.
+
+    Raises:
+        ComfyKitError: It would be too large.
+    """
+    from PIL import Image as Images
+    from PIL import ImageDraw
+
+    rows = math.ceil(len(cells) / columns)
+    width, height = _compute_size(columns, rows, side)
+    if not _is_allowed(width, height):
+        smaller = range(min(side, MAX_SIDE), 7, -1)
+        fitting = next((each for each in smaller if _is_allowed(*_compute_size(columns, rows, each))), None)
+        advice = f"give side={fitting}, or pick some points" if fitting else "pick some points"
+        raise ComfyKitError(f"sheet: {width:,} × {height:,} pixels are too many: {advice}")
+    sheet = Images.new("RGB", (width, height), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for index, cell in enumerate(cells):
+        left, top = GAP + index % columns * (side + GAP), GAP + index // columns * (side + LABEL + GAP)
+        _draw_label(draw, cell.label, left, top, side)
+        picture = _load(cell.source, side) if cell.source is not None else None
+        if picture is not None:
+            sheet.paste(picture, (left + (side - picture.width) // 2, top + LABEL + (side - picture.height) // 2))
+        else:
+            draw.text((left + GAP, top + LABEL + GAP), cell.text, fill=_FAINT)
+    return sheet
 
 
 def make_sheet(sweep: Sweep, side: int) -> Image:
@@ -36,33 +87,16 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
     Raises:
         ComfyKitError: No point is done, or the sheet would be too large.
     """
-    from PIL import Image as Images
-    from PIL import ImageDraw
-
     if "completed" not in sweep.states:
         raise ComfyKitError("sheet: no point is done yet")
     columns = len(sweep.axes[-1]) if not sweep.axes[-1].paired else math.ceil(math.sqrt(len(sweep.points)))
-    rows = math.ceil(len(sweep.points) / columns)
-    width, height = _compute_size(columns, rows, side)
-    if not _is_allowed(width, height):
-        smaller = range(min(side, MAX_SIDE), 7, -1)
-        fitting = next((each for each in smaller if _is_allowed(*_compute_size(columns, rows, each))), None)
-        advice = f"give side={fitting}, or pick some points" if fitting else "pick some points"
-        raise ComfyKitError(f"sheet: {width:,} × {height:,} pixels are too many: {advice}")
-    sheet = Images.new("RGB", (width, height), _BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
+    cells = []
     for point in sweep.points:
-        left = GAP + point.index % columns * (side + GAP)
-        top = GAP + point.index // columns * (side + LABEL + GAP)
-        _draw_label(
-            draw, ", ".join(f"{name} {describe_label(each)}" for name, each in point.labels.items()), left, top, side
-        )
-        picture = _load(sweep, point.index, side)
-        if picture is not None:
-            sheet.paste(picture, (left + (side - picture.width) // 2, top + LABEL + (side - picture.height) // 2))
-        else:
-            draw.text((left + GAP, top + LABEL + GAP), sweep.states[point.index], fill=_FAINT)
-    return sheet
+        is_done = sweep.states[point.index] == "completed" and not sweep.is_forgotten(point.index)
+        source = sweep[point.index].find_picture() if is_done else None
+        label = ", ".join(f"{name} {describe_label(each)}" for name, each in point.labels.items())
+        cells.append(Cell(label, source, sweep.states[point.index]))
+    return draw_sheet(cells, columns, side)
 
 
 def _compute_size(columns: int, rows: int, side: int) -> tuple[int, int]:
@@ -82,11 +116,7 @@ def _draw_label(draw: ImageDraw, text: str, left: int, top: int, width: int) -> 
     draw.text((left, top), plain, fill=_TEXT)
 
 
-def _load(sweep: Sweep, index: int, side: int) -> Image | None:
-    if sweep.states[index] != "completed" or sweep.is_forgotten(index):
-        return None
-    if (source := sweep[index].find_picture()) is None:
-        return None
+def _load(source: Path | bytes, side: int) -> Image | None:
     import io
 
     from comfykit_jupyter.client.results.thumbnail import make_thumbnail
@@ -98,18 +128,33 @@ def _load(sweep: Sweep, index: int, side: int) -> Image | None:
         return None
 
 
-def write_sheet(sweep: Sweep, path: Path, side: int) -> Path:
-    """Write a contact sheet to a file; its suffix says the format.
+def check_sheet_name(path: Path) -> None:
+    """Check that a sheet can be written to a file.
 
     Raises:
-        ComfyKitError: The format is not one of images.
+        ComfyKitError: The suffix is not one of images.
     """
     from comfykit_jupyter.workflow.media_kinds import find_format
 
     kind, found = find_format(path.name)
     if kind != "image" or found.mime not in ("image/png", "image/jpeg", "image/webp"):
         raise ComfyKitError(f"sheet: give a name that ends in .png, .jpg or .webp, not {path.suffix or path.name}")
-    sheet = make_sheet(sweep, side)
+
+
+def save_sheet(sheet: Image, path: Path) -> Path:
+    """Write a sheet to a file; its suffix says the format."""
+    from comfykit_jupyter.workflow.media_kinds import find_format
+
     with write_whole(path) as draft:
-        sheet.save(draft, found.mime.removeprefix("image/"), quality=90)
+        sheet.save(draft, find_format(path.name)[1].mime.removeprefix("image/"), quality=90)
     return path
+
+
+def write_sheet(sweep: Sweep, path: Path, side: int) -> Path:
+    """Write a contact sheet to a file; its suffix says the format.
+
+    Raises:
+        ComfyKitError: The format is not one of images.
+    """
+    check_sheet_name(path)
+    return save_sheet(make_sheet(sweep, side), path)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
@@ -24,13 +23,25 @@ def start_again(kit: ComfyKit, ledger: Ledger, row: Row) -> Run:
     Raises:
         ComfyKitError: Its workflow, or a file that it was given, is no longer here.
     """
-    entry = ledger.read().runs[row.id]
-    workflow = Workflow.parse(row.prompt, name=entry.name or "workflow")
-    names = {(each.node_id, each.field): name for name, found in workflow.parameters.items() for each in found.targets}
-    files = {names.get(place, ".".join(place)): path for place, path in collect_files(ledger, entry).items()}
-    if not kit.has_runs_folder:
-        kit = kit.options(runs=ledger.folder)  # it was found there, so its twin is kept there
-    return kit.submit(workflow, {**row.seeds, **files})
+    workflow, values = row.workflow, collect_values(ledger, row)
+    return choose_kit(kit, ledger).submit(workflow, values)
+
+
+def choose_kit(kit: ComfyKit, ledger: Ledger) -> ComfyKit:
+    """Return a kit that keeps its runs: what is made of a run that was found here is kept here, too."""
+    return kit if kit.has_runs_folder else kit.options(runs=ledger.folder)
+
+
+def collect_values(ledger: Ledger, row: Row) -> dict[str, Any]:
+    """Return what a run was given beside its workflow's own values: its seeds and files.
+
+    Raises:
+        ComfyKitError: A file, or the workflow, is no longer here.
+    """
+    places = row.workflow.parameters.items()
+    names = {(each.node_id, each.field): name for name, found in places for each in found.targets}
+    files = collect_files(ledger, ledger.read().runs[row.id])
+    return {**row.seeds, **{names.get(place, ".".join(place)): path for place, path in files.items()}}
 
 
 def collect_files(ledger: Ledger, entry: RunEntry) -> dict[tuple[str, str], Path]:

@@ -19,6 +19,7 @@ from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
 from comfykit_jupyter.workflow.tables import align_left
+from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
@@ -99,6 +100,15 @@ class Row(SingleOutputs):
                 f"the workflow of the run {self.id[:8]} is no longer in {one_line(str(self._ledger.folder))}"
             )
         return prompt
+
+    @property
+    def workflow(self) -> Workflow:
+        """The workflow with the values that were sent, as for `kit.form(row.workflow)`.
+
+        Raises:
+            ComfyKitError: Its template is no longer in the folder.
+        """
+        return Workflow.parse(self.prompt, name=self._entry.name or "workflow")
 
     @property
     def server(self) -> str:

@@ -197,6 +197,53 @@ class Rows(Sequence[Row]):
         pattern = f"{Path(folder).expanduser().as_posix()}/{name}"
         return [path for row in self if row.media for path in row.save(pattern, overwrite=overwrite)]
 
+    def zip(self, path: str | Path, name: str = "{workflow}-{index}") -> Path:
+        """Write the outputs of all rows into one ZIP file, with their values and marks as `runs.json`.
+
+        Args:
+            path: The file; it is replaced if it exists.
+            name: A pattern for the names, as in `save`; `{index}` is the number of the row. Names that occur twice
+                get a number.
+
+        Raises:
+            ComfyKitError: There are no files, the pattern is wrong, or an original is no longer here.
+
+        Example:
+            kit.runs.where(picked=True).zip("best.zip", "{cfg}-{seed}")
+        """
+        from comfykit_jupyter.explore.exports.row_files import write_archive
+
+        return write_archive(self, Path(path).expanduser(), name)
+
+    def sheet(self, path: str | Path, side: int = 256) -> Path:
+        """Write a contact sheet: one picture of all rows, with the values that differ.
+
+        Args:
+            path: A file that ends in `.png`, `.jpg` or `.webp`; it is replaced if it exists.
+            side: Pixels of each picture's longer side.
+
+        Raises:
+            ComfyKitError: There are no rows, or the sheet would be too large.
+        """
+        from comfykit_jupyter.explore.exports.row_files import write_rows_sheet
+
+        return write_rows_sheet(self, Path(path).expanduser(), side)
+
+    def to_html(self, path: str | Path, megabytes: int = 50) -> Path:
+        """Write all rows as one self-contained HTML file: pictures, values, marks and notes.
+
+        Args:
+            path: The file; it is replaced if it exists.
+            megabytes: The most that it may take; the pictures become smaller for it.
+
+        Raises:
+            ComfyKitError: There are no rows.
+        """
+        from comfykit_jupyter.explore.exports.row_files import write_rows_page
+
+        target = Path(path).expanduser()
+        return write_rows_page(self, target, megabytes, target.stem)
+
     def _repr_html_(self) -> str:
         cells = []
         for row in self[:_SHOWN]:

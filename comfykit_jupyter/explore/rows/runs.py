@@ -72,6 +72,11 @@ class Runs(Rows):
         entries = self._ledger.read().runs
         return [entry.id for entry in sorted(entries.values(), key=_NEWEST, reverse=True)]
 
+    def _ipython_display_(self) -> None:
+        from comfykit_jupyter.notebook.explorer.runs_display import show_runs
+
+        show_runs(self)
+
     @property
     def folder(self) -> Path:
         """The folder."""

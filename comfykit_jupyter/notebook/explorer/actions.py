@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
@@ -44,6 +45,31 @@ def write_input(row: Row) -> str:
         raise ComfyKitError("this point has no file")
     singular = len(row.images) == 1 == len(media)
     return f"kit.runs[{row.id[:8]!r}].{'image' if singular else 'media[0]'}"
+
+
+def use_output(row: Row, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Use the first file of a run as the input of a form: of the only field, or of the one that is named.
+
+    Args:
+        row: The run.
+        content: The message of the page; `form` and `field` name a field.
+
+    Returns:
+        The answer: the field that was set, or those that there are, or code if there is none.
+
+    Raises:
+        ComfyKitError: The run has no file, or the form does not accept it.
+    """
+    if not row.media:
+        raise ComfyKitError("this point has no file")
+    media = row.media[0]
+    targets = list_targets(media)
+    if "form" in content:
+        targets = [{"form": str(content["form"]), "field": str(content["field"])}]
+    if len(targets) == 1:
+        use_as_input(media, targets[0]["form"], targets[0]["field"])
+        return {"used": targets[0]["field"]}
+    return {"targets": targets} if targets else {"code": write_input(row)}
 
 
 def find_forms() -> list[WorkflowWidget]:

@@ -116,3 +116,8 @@ def get_sweep_output(sweep: Sweep) -> SweepOutput:
 def is_shown(sweep: object) -> bool:
     """Return whether a cell shows the live grid of a sweep."""
     return any(shown is sweep for shown in _outputs)
+
+
+def find_grid(sweep_id: str) -> SweepExplorer | None:
+    """Return the live grid of a sweep that a cell shows, by the ID of the sweep."""
+    return next((output.explorer for sweep, output in list(_outputs.items()) if sweep.id == sweep_id), None)

@@ -12,7 +12,10 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.explore.rows.row import Row
+from comfykit_jupyter.explore.rows.rows import Rows
 from comfykit_jupyter.notebook.explorer.details import describe_row
+from comfykit_jupyter.notebook.explorer.differences import compare_images, list_differences
+from comfykit_jupyter.notebook.explorer.exporting import export_rows
 from comfykit_jupyter.notebook.explorer.point_bytes import PointBytes
 from comfykit_jupyter.notebook.page_widget import PageWidget, Reply
 from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
@@ -27,12 +30,16 @@ THUMBNAILS = 16
 """Thumbnails in one message."""
 DETAILS = 100
 """Runs whose details one message has."""
+COMPARED = 4
+"""Points that are compared, at most."""
 MARKED = 10_000
 """Points that one message marks."""
 ARRANGEMENT_BYTES = 8_000
 """Bytes of what the page keeps of its arrangement."""
 LARGE_SIDE = 512
 """Pixels of a thumbnail for large cells."""
+EXPORTED = {".zip": "application/zip", ".webp": "image/webp", ".html": "text/html"}
+"""The MIME types of exported files."""
 UPDATE_SECONDS = 0.08
 """Seconds between two messages about points."""
 
@@ -65,7 +72,11 @@ class Explorer(PageWidget):
             "times": (writer.post, lambda _content, _buffers: ({"nodes": []}, ())),
             "mark": (writer.post, self._on_mark),
             "arrange": (writer.post, self._on_arrange),
+            "differ": (run_in_background, self._on_differ),
+            "export": (run_in_background, self._on_export),
         }
+        self._exported: Path | None = None
+        """The file that was exported last, which the page requests."""
         super().__init__(**traits)
 
     # -- what subclasses say -------------------------------------------------------------------------------------------
@@ -200,6 +211,8 @@ class Explorer(PageWidget):
         Raises:
             ComfyKitError: There is no such output, or its original is no longer here.
         """
+        if run == "export" and self._exported is not None:
+            return self._exported, EXPORTED.get(self._exported.suffix, "application/octet-stream")
         media = Row(self._ledger, run).media if run in self._ledger.read().runs else []
         if not key.isdecimal() or int(key) >= len(media):
             raise ComfyKitError("this output is no longer here")
@@ -209,6 +222,8 @@ class Explorer(PageWidget):
         """Mark points, at once and in the ledger."""
         values = dict(content.get("set") or {})
         tags = {name: [str(tag) for tag in content.get(name) or []] for name in ("add_tags", "remove_tags")}
+        if "tags" in content:
+            tags = _read_tag_changes(*map(str, content["tags"]))
         indices = self._read_points(content, MARKED)
         with self.lock:
             for index in indices:
@@ -220,6 +235,22 @@ class Explorer(PageWidget):
         self.on_marked()
         return {}, ()
 
+    def _on_differ(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the values in which runs differ, and how the first image differs from each of the others."""
+        rows = [row for index in self._read_points(content, COMPARED) if (row := self.find_row(index)) is not None]
+        return {"rows": list_differences(rows), "pixels": compare_images([row.find_picture() for row in rows])}, ()
+
+    def _on_export(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Export runs. The answer has the name of a file, which the page requests, or the folder that was written."""
+        ids = [self.get_run_id(index) for index in self._read_points(content, MARKED)]
+        known = self._ledger.read().runs
+        kind = str(content["format"])
+        path = export_rows(Rows(self._ledger, [id_ for id_ in ids if id_ in known]), kind, self.title)
+        if kind == "folder":
+            return {"folder": path.as_posix()}, ()
+        self._exported = path
+        return {"name": path.name}, ()
+
     def _on_arrange(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Keep the arrangement of the page, for pages that load later."""
         arrangement = content["arrangement"]
@@ -228,6 +259,15 @@ class Explorer(PageWidget):
         with self.lock:
             self.arrangement = arrangement
         return {}, ()
+
+
+def _read_tag_changes(before: str, after: str) -> dict[str, list[str]]:
+    """Return which tags were added to a text with commas, and which were removed from it."""
+    old, new = (
+        {tag: None for each in text.split(",") if (tag := each.strip().removeprefix("#").strip())}
+        for text in (before, after)
+    )
+    return {"add_tags": [tag for tag in new if tag not in old], "remove_tags": [tag for tag in old if tag not in new]}
 
 
 def _find_thumbnail(row: Row, *, large: bool) -> bytes | None:

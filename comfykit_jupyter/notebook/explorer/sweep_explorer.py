@@ -16,7 +16,7 @@ from comfykit_jupyter.explore.sweeps.edits import read_values
 from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
-from comfykit_jupyter.notebook.explorer.actions import list_targets, use_as_input, write_code, write_input
+from comfykit_jupyter.notebook.explorer.actions import use_output, write_code
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.explorer.point_previews import PointPreviews
@@ -88,6 +88,10 @@ class SweepExplorer(Explorer):
     def get_run_id(self, index: int) -> str:
         """Return the ID of a point's run; "" if it has none yet."""
         return self.sweep.get_run_id(index)
+
+    def find_run(self, run_id: str) -> int | None:
+        """Return the number of the point of a run; None if it has none."""
+        return next((index for index in range(len(self.sweep.points)) if self.get_run_id(index) == run_id), None)
 
     def list_states(self) -> Sequence[str]:
         """Return the states of all points."""
@@ -243,22 +247,12 @@ class SweepExplorer(Explorer):
         return {"code": write_code(self.sweep, index, self.find_row(index))}, ()
 
     def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        """Use the first file of a point as the input of a form: the only field, or the one that is named.
-
-        The answer has the fields if there are several, and code if there is none.
-        """
+        """Use the first file of a point as the input of a form; see `use_output`."""
         (index,) = self._read_points(content, 1)
         row = self.find_row(index)
-        if row is None or not row.media:
+        if row is None:
             raise ComfyKitError("this point has no file")
-        media = row.media[0]
-        targets = list_targets(media)
-        if "form" in content:
-            targets = [{"form": str(content["form"]), "field": str(content["field"])}]
-        if len(targets) == 1:
-            use_as_input(media, targets[0]["form"], targets[0]["field"])
-            return {"used": targets[0]["field"]}, ()
-        return ({"targets": targets} if targets else {"code": write_input(row)}), ()
+        return use_output(row, content), ()
 
     def _on_sheet(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Make a contact sheet, which the page requests as a file."""

@@ -34,7 +34,7 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--timeout SECONDS
     for several give a list: prompt={["a fox", "a cat"]}. Run again, the cell sends only what is new.
     --plan sends nothing: it shows how many points are new, and how long they take. --sure starts a large one.
 %comfykit runs [FOLDER]
-    Keep all runs of this kernel in a folder from now on; without a folder, show those that are kept.
+    Keep all runs of this kernel in a folder from now on; without a folder, show the library of those that are kept.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--url URL]
     Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--all] [--url URL]

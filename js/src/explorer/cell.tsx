@@ -5,7 +5,6 @@ import { formatValue } from "../format";
 import { AlertIcon, PlayIcon, TextIcon } from "../icons";
 import type { Item } from "../session/protocol";
 import type { Explorer } from "./explorer";
-import { describePoint } from "./layout";
 import type { Details, Marks, PointState } from "./protocol";
 
 export interface CellProps {
@@ -45,7 +44,7 @@ export function buildCellId(uid: string, point: number): string {
 
 /** Say on one line what a point is: its values, its state, its marks. */
 export function nameCell(explorer: Explorer, point: number): string {
-  const values = describePoint(point, explorer.about.axes).map((pair) => pair.join(" "));
+  const values = explorer.describe(point).map((pair) => pair.join(" ").trim());
   const { star, rejected, rating, note } = explorer.points.getMarks(point);
   const reason = explorer.details.get(point)?.reason;
   const parts = [
@@ -117,6 +116,7 @@ export class Cell extends Component<CellProps> {
             </span>
           )}
           <MarkSigns marks={marks} compared={explorer.compared.has(point)} />
+          <Stack explorer={explorer} point={point} />
         </div>
         {caption > 0 && <Caption explorer={explorer} point={point} height={caption} />}
       </div>
@@ -202,8 +202,26 @@ export function MarkSigns({ marks, compared }: { marks: Marks; compared: boolean
   );
 }
 
+/** A button that opens or closes the stack of a point. The key g does the same, so that Tab goes past it. */
+function Stack({ explorer, point }: { explorer: Explorer; point: number }) {
+  const count = explorer.countStack(point);
+  if (count === 0) return null;
+  return (
+    <button
+      type="button"
+      class="ck-quiet ck-x-stack"
+      tabIndex={-1}
+      aria-label={`Stack of ${count}`}
+      title={`${count} runs that differ only in the seed (g)`}
+      onClick={() => explorer.toggleStack(point)}
+    >
+      {count}
+    </button>
+  );
+}
+
 function Caption({ explorer, point, height }: { explorer: Explorer; point: number; height: number }) {
-  const values = describePoint(point, explorer.about.axes);
+  const values = explorer.describe(point);
   return (
     <div
       class="ck-x-caption"

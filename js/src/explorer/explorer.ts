@@ -8,8 +8,9 @@ import { isRecord, type Model, type Run, type Traits } from "../session/protocol
 import { Session } from "../session/session";
 import { type Arrangement, readArrangement } from "./arrangement";
 import { applyMark, listChangedMarks, type Mark } from "./keys";
+import { describePoint } from "./layout";
 import { Points } from "./points";
-import { type About, encodeMarks, type Header, type Marks, type PointProgress } from "./protocol";
+import { type About, type Details, encodeMarks, type Header, type Marks, type PointProgress } from "./protocol";
 import { DetailsCache, Thumbs } from "./thumbs";
 
 const NO_ABOUT: About = { name: "", axes: [], base: {}, ratio: 1 };
@@ -52,6 +53,12 @@ export class Explorer extends Session {
   readonly compared = new Set<number>();
   /** The points of the lightbox, in their order. */
   shown: number[] = [];
+  /** All points in their order, where it is not that of the cells. */
+  readonly sequence: readonly number[] | undefined;
+  /** Shows only the points with this value, where that is possible. */
+  filterBy: ((name: string, value: string) => void) | undefined;
+  /** How often the kernel has asked to show the point with the focus. */
+  summons = 0;
   /** Frames of running points, as object URLs. */
   readonly #frames = new Map<number, string>();
   readonly #model: Model;
@@ -76,10 +83,13 @@ export class Explorer extends Session {
 
   override get<K extends keyof Traits>(trait: K): Traits[K] {
     if (trait !== "runs") return super.get(trait);
-    return this.shown.flatMap((point) => {
-      const run = this.details.get(point);
-      return run?.id ? [{ ...run, items: run.items ?? [] } as Run] : [];
-    }) as Traits[K];
+    return this.shown.flatMap((point) => this.getRun(point) ?? []) as Traits[K];
+  }
+
+  /** Return the run of a point, as the lightbox shows it. */
+  getRun(point: number): (Run & Details) | undefined {
+    const run = this.details.get(point);
+    return run?.id ? ({ ...run, items: run.items ?? [] } as Run & Details) : undefined;
   }
 
   override destroy(): void {
@@ -89,6 +99,38 @@ export class Explorer extends Session {
     for (const point of [...this.#frames.keys()]) this.#dropFrame(point);
     this.#subscribers.clear();
     this.#pointSubscribers.clear();
+  }
+
+  /** Return the values that say which point this is, as pairs of name and value; `all` of them, or the differing ones. */
+  describe(point: number, _all = false): [string, string][] {
+    return describePoint(point, this.about.axes);
+  }
+
+  /** What is said where no point is shown. */
+  get nothing(): string {
+    return "No point is like this.";
+  }
+
+  /** Whether a value can be left out of an axis. */
+  get canRemove(): boolean {
+    return this.about.axes.length > 0 && !this.header.running && !this.channel.closed;
+  }
+
+  /** Return how many points the stack of this one has; 0 without a stack. */
+  countStack(_point: number): number {
+    return 0;
+  }
+
+  /** Open or close the stack of a point. */
+  toggleStack(_point: number): void {}
+
+  /** Called when points have come or changed. */
+  protected handleChange(): void {}
+
+  /** Render everything again, each cell too. */
+  protected notifyViews(): void {
+    for (const point of [...this.#pointSubscribers.keys()]) this.#notifyPoint(point);
+    this.#notifyAll();
   }
 
   /** Call back when anything but a single point changes; return a function that stops this. */
@@ -184,9 +226,24 @@ export class Explorer extends Session {
     this.#notifyAll();
   }
 
+  /** Compare these points, in this order, at most four. */
+  compareOnly(points: readonly number[]): void {
+    const changed = [...this.compared, ...points];
+    this.compared.clear();
+    for (const point of points.slice(0, MAX_COMPARED)) this.compared.add(point);
+    for (const point of changed) this.#notifyPoint(point);
+    this.#notifyAll();
+  }
+
   /** The points that a mark is for: those that are selected, else the one with the focus. */
   get targets(): number[] {
     return this.selected.size > 0 ? [...this.selected] : [this.focused];
+  }
+
+  /** The points that are picked among those that are shown. */
+  listPicked(): number[] {
+    const shown = this.sequence ?? Array.from({ length: this.points.count }, (_, point) => point);
+    return shown.filter((point) => (this.points.getMarkByte(point) & 3) === 1);
   }
 
   /** Mark points at once, and let the kernel keep it. */
@@ -227,11 +284,6 @@ export class Explorer extends Session {
     else this.showNotice(state.error ?? "");
   }
 
-  /** Set a note or tags of a point. */
-  async annotate(point: number, change: { set?: { note: string }; add_tags?: string[]; remove_tags?: string[] }) {
-    return this.requestOrNotify("mark", { points: [point], ...change });
-  }
-
   #sendMarks(points: number[], before: Marks[], after: Marks[]): void {
     const bySet = new Map<string, number[]>();
     points.forEach((point, at) => {
@@ -250,6 +302,11 @@ export class Explorer extends Session {
     if (!isRecord(content)) return;
     if (content.kind === "points") this.#handlePoints(content, buffers);
     if (content.kind === "progress" && isRecord(content.points)) this.#handleProgress(content.points);
+    if (content.kind === "reveal") {
+      this.focus(Number(content.point));
+      this.summons++;
+      this.reveal();
+    }
     const [frame] = buffers;
     if (content.kind === "frame" && frame) this.#handleFrame(content, toBytes(frame));
   }
@@ -280,6 +337,7 @@ export class Explorer extends Session {
       this.details.expire(point);
       this.#notifyPoint(point);
     }
+    this.handleChange();
     this.#notifyAll();
   }
 

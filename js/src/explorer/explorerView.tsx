@@ -1,18 +1,23 @@
 /** One view of an explorer: header, toolbar, grid, footer, and the lightbox. */
 
+import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Rows } from "../outputs/details";
 import { Lightbox, type Opened } from "../outputs/lightbox";
 import { findMainItem } from "../outputs/runs";
 import { useTopics } from "../session/hooks";
+import { Annotation } from "./annotation";
 import { isFlat, transpose } from "./arrangement";
 import { MarkSigns } from "./cell";
+import { Compare } from "./compare";
 import type { Explorer } from "./explorer";
 import { Footer } from "./footer";
 import { Grid, listBetween } from "./grid";
 import { SweepHeader } from "./header";
-import { type Action, findAction, LEGEND } from "./keys";
+import { type Action, findAction, LEGEND, LIBRARY_LEGEND, LIGHTBOX_LEGEND } from "./keys";
 import { findPosition, type Layout, layOut, stepSize } from "./layout";
+import { Library, layOutDays } from "./library";
+import { LibraryBar } from "./libraryBar";
 import { Toolbar } from "./toolbar";
 
 /** Points on each side of the one in the lightbox that it can go to at once. */
@@ -20,7 +25,9 @@ const REACH = 15;
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
 
-/** The explorer of a sweep. */
+type Chosen = Extract<Action, { kind: "compare" }>;
+
+/** The explorer of a sweep, or the library of all runs. */
 export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: string }) {
   useTopics(explorer, "state");
   const [turn, render] = useState({});
@@ -30,109 +37,110 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   const [opened, setOpened] = useState<Opened | null>(null);
   const [zoomed, setZoomed] = useState(false);
   const [legend, setLegend] = useState(false);
+  const [comparing, setComparing] = useState(false);
+  const [annotating, setAnnotating] = useState(false);
   const anchor = useRef(0);
-  const { arrangement, about, points } = explorer;
-  // Marks and states change a layout only where points are chosen or ordered by them.
-  const depends = arrangement.filter !== "all" || arrangement.order !== "axes" ? turn : null;
-  const layout = useMemo(
-    () => layOut(arrangement, about.axes, points, about.ratio, Math.max(200, width - 18)),
-    [arrangement, about, points.count, width, depends],
-  );
+  const { points } = explorer;
+  const library = explorer instanceof Library ? explorer : undefined;
+  const layout = useLayout(explorer, library, width, turn);
   const list = useMemo(() => listInOrder(layout), [layout]);
+  const sequence = explorer.sequence ?? list;
   useFocusInSight(explorer, layout, list);
+  useLayoutEffect(() => {
+    if (explorer.summons > 0) root.current?.scrollIntoView();
+  }, [explorer.summons]);
   // The lightbox shows marks, too.
   useLayoutEffect(() => explorer.watchPoint(explorer.focused, () => opened && render({})), [explorer.focused, opened]);
 
   const open = (point: number, how: "open" | "zoom" | "info" = "open") => {
     if (points.getState(point) !== "completed") return;
     setZoomed(how === "zoom");
-    void showPoint(explorer, list, point).then((found) => found && setOpened({ ...found, info: how === "info" }));
+    void showPoint(explorer, sequence, point).then((found) => found && setOpened({ ...found, info: how === "info" }));
   };
-  const act = (action: Action) => {
-    if (action.kind === "open" || action.kind === "zoom" || action.kind === "info") open(explorer.focused, action.kind);
-    else if (action.kind === "keys") setLegend(!legend);
-    else perform(explorer, layout, list, action, anchor);
+  const annotate = () => explorer.hasRun(explorer.focused) && setAnnotating(true);
+  const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
+  const annotation = annotating && (
+    <Annotation
+      explorer={explorer}
+      points={opened ? [explorer.focused] : explorer.targets}
+      onClose={() => {
+        setAnnotating(false);
+        focus(opened ? ".ck-lightbox" : ".ck-x-grid");
+      }}
+    />
+  );
+  const actions: Partial<Record<Action["kind"], (action: Action) => void>> = {
+    open: () => open(explorer.focused),
+    zoom: () => open(explorer.focused, "zoom"),
+    info: () => open(explorer.focused, "info"),
+    keys: () => setLegend(!legend),
+    note: annotate,
+    compare: (action) => setComparing(chooseCompared(explorer, action as Chosen)),
+    search: () => focus(".ck-x-search"),
   };
   const onKeyDown = (event: KeyboardEvent) => {
     const action = findAction(event);
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
+    const act = actions[action.kind] ?? (() => perform(explorer, layout, list, action, anchor));
     act(action);
     explorer.reveal();
   };
   const close = () => {
     setOpened(null);
-    root.current?.querySelector<HTMLElement>(".ck-x-grid")?.focus();
+    setComparing(false);
+    focus(".ck-x-grid");
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: it keeps plain keys from the notebook
     <div
       ref={root}
-      class="ck-root ck-x"
+      class={`ck-root ck-x${library ? " ck-x-days" : ""}`}
       data-lm-suppress-shortcuts="true"
-      onKeyDown={(event) => {
-        if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-      }}
+      onKeyDown={keepPlainKey}
     >
-      {explorer.channel.closed && (
-        <p class="ck-note ck-disconnected" role="status">
-          Kernel disconnected. Run the cell again to continue.
-        </p>
-      )}
-      {explorer.loaded ? (
+      <Connection explorer={explorer} />
+      {explorer.loaded && (
         <>
-          <SweepHeader explorer={explorer} />
-          <Toolbar explorer={explorer} layout={layout} />
+          <Head explorer={explorer} library={library} layout={layout} />
           {list.length > 0 ? (
-            <Grid
-              explorer={explorer}
-              layout={layout}
-              uid={uid}
-              onKeyDown={onKeyDown}
-              onOpen={open}
-              onRemove={
-                explorer.header.running || explorer.channel.closed
-                  ? undefined
-                  : (place, point) => removeValue(explorer, layout, place, point)
-              }
-              onSight={(visible, around) => look(explorer, visible, around, layout)}
-            />
+            <>
+              <Grid
+                explorer={explorer}
+                layout={layout}
+                uid={uid}
+                onKeyDown={onKeyDown}
+                onOpen={open}
+                onRemove={
+                  explorer.canRemove ? (place, point) => removeValue(explorer, layout, place, point) : undefined
+                }
+                onSight={(visible, around) => look(explorer, visible, around, layout)}
+              />
+              <Footer
+                explorer={explorer}
+                annotation={!opened && annotation}
+                onAnnotate={annotate}
+                onOpen={open}
+                onCompare={() => setComparing(true)}
+              />
+            </>
           ) : (
-            <p class="ck-x-empty ck-muted">No point is like this.</p>
+            <p class="ck-x-empty ck-muted">{explorer.nothing}</p>
           )}
-          <Footer explorer={explorer} onOpen={open} onCompare={() => open([...explorer.compared][0] ?? 0)} />
-          {legend && <Legend onClose={() => setLegend(false)} />}
+          {legend && <Legend isLibrary={library !== undefined} onClose={() => setLegend(false)} />}
         </>
-      ) : (
-        <p class="ck-x-empty ck-muted" role="status">
-          {explorer.channel.busy ? "Kernel busy: the grid appears when the current cell finishes." : ""}
-        </p>
       )}
+      {comparing && <Compare explorer={explorer} onClose={close} />}
       {opened && (
-        <Lightbox
-          session={explorer}
+        <PointLightbox
+          explorer={explorer}
+          sequence={sequence}
           opened={opened}
           zoomed={zoomed}
-          place={`${list.indexOf(explorer.focused) + 1} of ${list.length}`}
-          marks={
-            <span class="ck-x-lightbox-marks">
-              <MarkSigns marks={points.getMarks(explorer.focused)} compared={false} />
-            </span>
-          }
-          keys={LEGEND.slice(2, 7)}
-          onKey={(event) => {
-            const action = findAction(event);
-            if (action?.kind === "undo") explorer.undo();
-            else if (action?.kind === "mark") explorer.mark(action.mark, [explorer.focused]);
-            else return false;
-            return true;
-          }}
-          onShow={(next) => {
-            const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
-            if (point !== undefined)
-              void showPoint(explorer, list, point, next.key).then((found) => found && setOpened(found));
-          }}
+          annotation={annotation}
+          onAnnotate={annotate}
+          onShow={setOpened}
           onClose={close}
         />
       )}
@@ -140,8 +148,117 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   );
 }
 
+/** Lay the points out again when they, their arrangement or the width have changed. */
+function useLayout(explorer: Explorer, library: Library | undefined, width: number, turn: object): Layout {
+  const { arrangement, about, points } = explorer;
+  // Marks and states change a layout only where points are chosen or ordered by them.
+  const depends = arrangement.filter !== "all" || arrangement.order !== "axes" ? turn : null;
+  return useMemo(() => {
+    const available = Math.max(200, width - 18);
+    return library
+      ? layOutDays(library.listShown(), arrangement.size, available)
+      : layOut(arrangement, about.axes, points, about.ratio, available);
+  }, [arrangement, about, points.count, width, depends, library?.days]);
+}
+
+/** Keep a key from the notebook, which has commands on plain keys. */
+function keepPlainKey(event: KeyboardEvent): void {
+  if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+}
+
+/** Says why nothing can be seen or done. */
+function Connection({ explorer }: { explorer: Explorer }) {
+  const { closed, busy } = explorer.channel;
+  if (closed)
+    return (
+      <p class="ck-note ck-disconnected" role="status">
+        Kernel disconnected. Run the cell again to continue.
+      </p>
+    );
+  if (explorer.loaded) return null;
+  return (
+    <p class="ck-x-empty ck-muted" role="status">
+      {busy && "Kernel busy: the grid appears when the current cell finishes."}
+    </p>
+  );
+}
+
+interface HeadProps {
+  explorer: Explorer;
+  library: Library | undefined;
+  layout: Layout;
+}
+
+function Head({ explorer, library, layout }: HeadProps) {
+  if (library) return <LibraryBar library={library} size={layout.width} />;
+  return (
+    <>
+      <SweepHeader explorer={explorer} />
+      <Toolbar explorer={explorer} layout={layout} />
+    </>
+  );
+}
+
+/** Choose the point with the focus for comparison, or no longer, or all that are selected; return whether to compare. */
+function chooseCompared(explorer: Explorer, { now }: Chosen): boolean {
+  const isAll = explorer.selected.size > 1;
+  if (isAll) explorer.compareOnly([...explorer.selected]);
+  else if (!now) explorer.toggleCompared(explorer.focused);
+  return (now || isAll) && explorer.compared.size > 1;
+}
+
+interface PointLightboxProps {
+  explorer: Explorer;
+  sequence: readonly number[];
+  opened: Opened;
+  zoomed: boolean;
+  /** The fields of the note and the tags, while they are edited. */
+  annotation: ComponentChildren;
+  onAnnotate(): void;
+  onShow(opened: Opened): void;
+  onClose(): void;
+}
+
+/** The lightbox, with the marks of its point and the keys that set them. */
+function PointLightbox({ explorer, sequence, annotation, onAnnotate, onShow, ...props }: PointLightboxProps) {
+  const onKey = (event: KeyboardEvent) => {
+    const action = findAction(event);
+    if (action?.kind === "undo") explorer.undo();
+    else if (action?.kind === "mark") explorer.mark(action.mark, [explorer.focused]);
+    else if (action?.kind === "note") onAnnotate();
+    else return false;
+    return true;
+  };
+  return (
+    <Lightbox
+      session={explorer}
+      place={`${sequence.indexOf(explorer.focused) + 1} of ${sequence.length}`}
+      marks={
+        annotation || (
+          <span class="ck-x-lightbox-marks">
+            <MarkSigns marks={explorer.points.getMarks(explorer.focused)} compared={false} />
+          </span>
+        )
+      }
+      keys={LIGHTBOX_LEGEND}
+      onKey={onKey}
+      onShow={(next) => {
+        const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
+        if (point !== undefined)
+          void showPoint(explorer, sequence, point, next.key).then((found) => found && onShow(found));
+      }}
+      {...props}
+    />
+  );
+}
+
 /** Open a point: fetch the details of those around it first. */
-async function showPoint(explorer: Explorer, list: number[], point: number, key?: string): Promise<Opened | undefined> {
+async function showPoint(
+  explorer: Explorer,
+  list: readonly number[],
+  point: number,
+  key?: string,
+): Promise<Opened | undefined> {
   const index = list.indexOf(point);
   explorer.focus(point);
   explorer.shown = list
@@ -198,8 +315,8 @@ function perform(
     case "undo":
       go(explorer.undo(), false);
       break;
-    case "compare":
-      for (const point of explorer.targets) explorer.toggleCompared(point);
+    case "stack":
+      explorer.toggleStack(explorer.focused);
       break;
     case "select":
       explorer.toggleSelected(explorer.focused);
@@ -211,7 +328,7 @@ function perform(
       explorer.select([]);
       break;
     case "transpose":
-      if (!isFlat(arrangement, explorer.about.axes)) explorer.arrange(transpose(arrangement));
+      if (layout.headHeight > 0 && !isFlat(arrangement, explorer.about.axes)) explorer.arrange(transpose(arrangement));
       break;
     case "size":
       explorer.arrange({ size: stepSize(layout.width, action.up) });
@@ -234,7 +351,11 @@ function findNeighbour(
   goBy: (by: number) => number | undefined,
 ): number | undefined {
   if (layout.flat && sideways !== 0) return goBy(sideways);
-  return layout.pointAt(row, column);
+  const point = layout.pointAt(row, column);
+  // A line may be shorter than the one before.
+  for (let left = column - 1; layout.flat && left >= 0; left--)
+    if (point < 0 && layout.pointAt(row, left) >= 0) return layout.pointAt(row, left);
+  return point;
 }
 
 /** Return the row a screen above or below. */
@@ -256,7 +377,7 @@ function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, w
 function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns", point: number): void {
   const { arrangement, about } = explorer;
   const axis = layout.flat ? about.axes.length - 1 : arrangement[place].at(-1);
-  if (axis === undefined || explorer.header.running) return;
+  if (axis === undefined || !explorer.canRemove) return;
   void explorer.requestOrNotify("edit", { axis, remove: [findPosition(point, about.axes)[axis]] });
 }
 
@@ -306,7 +427,7 @@ function useWidth(element: { current: HTMLElement | null }): number {
   return width;
 }
 
-function Legend({ onClose }: { onClose(): void }) {
+function Legend({ isLibrary, onClose }: { isLibrary: boolean; onClose(): void }) {
   return (
     <aside class="ck-panel ck-x-legend" aria-label="Keys">
       <p class="ck-line">
@@ -316,7 +437,7 @@ function Legend({ onClose }: { onClose(): void }) {
         </button>
       </p>
       <dl>
-        <Rows rows={LEGEND} />
+        <Rows rows={isLibrary ? LIBRARY_LEGEND : LEGEND} />
       </dl>
     </aside>
   );

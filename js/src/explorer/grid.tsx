@@ -295,9 +295,9 @@ export function listBetween(layout: Layout, from: number, to: number): number[] 
   if (layout.flat) {
     const place = ([row, column]: [number, number]) => row * layout.columns.inner + column;
     const [first, last] = [place(start), place(end)].sort((one, other) => one - other) as [number, number];
-    return Array.from({ length: last - first + 1 }, (_, index) => first + index).map((index) =>
-      layout.pointAt(Math.floor(index / layout.columns.inner), index % layout.columns.inner),
-    );
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index)
+      .map((index) => layout.pointAt(Math.floor(index / layout.columns.inner), index % layout.columns.inner))
+      .filter((point) => point >= 0);
   }
   const span = (at: 0 | 1): Range => ({ first: Math.min(start[at], end[at]), end: Math.max(start[at], end[at]) + 1 });
   return listCells(layout, span(0), span(1));

@@ -10,7 +10,9 @@ export type Action =
   | { kind: "size"; up: boolean }
   | { kind: "value"; by: number }
   | { kind: "remove"; place: "rows" | "columns" }
-  | { kind: "open" | "zoom" | "undo" | "compare" | "info" | "keys" | "transpose" | "all" | "clear" | "select" };
+  | { kind: "compare"; now: boolean }
+  | { kind: "open" | "zoom" | "undo" | "info" | "keys" | "transpose" | "all" | "clear" | "select" }
+  | { kind: "note" | "search" | "stack" };
 
 export type Mark = { star: true } | { rejected: true } | { rating: number };
 
@@ -24,14 +26,25 @@ export const LEGEND: readonly [string, string][] = [
   ["Shift", "with a mark: and go to the next one"],
   ["u", "undo the last mark"],
   ["Enter", "open; z opens at true pixels"],
-  ["c", "choose for comparison"],
+  ["c", "choose for comparison; compares what is selected (Shift: what was chosen)"],
   ["i", "open with all values"],
+  ["n", "note and tags"],
   ["Space", "select, or not; Ctrl+A all, Esc none"],
   ["t", "swap rows and columns"],
   ["[ ]", "previous, next value of the first slider"],
   ["+ −", "larger, smaller"],
   ["Delete", "leave the row out (Shift: the column); its runs are kept"],
   ["?", "these keys"],
+];
+
+/** The keys that work in the lightbox, too. */
+export const LIGHTBOX_LEGEND = LEGEND.filter(([key]) => ["s", "1 – 5", "x", "u", "n"].includes(key));
+
+/** The keys of the library, for the legend. */
+export const LIBRARY_LEGEND: readonly [string, string][] = [
+  ...LEGEND.filter(([key]) => !["t", "[ ]", "Delete"].includes(key)),
+  ["/", "search"],
+  ["g", "open or close a stack"],
 ];
 
 type KeyEvent = Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">;
@@ -47,9 +60,13 @@ const SIMPLE: Record<string, Action> = {
   Enter: { kind: "open" },
   z: { kind: "zoom" },
   u: { kind: "undo" },
-  c: { kind: "compare" },
+  c: { kind: "compare", now: false },
+  C: { kind: "compare", now: true },
   i: { kind: "info" },
   t: { kind: "transpose" },
+  n: { kind: "note" },
+  "/": { kind: "search" },
+  g: { kind: "stack" },
   "?": { kind: "keys" },
   " ": { kind: "select" },
   Escape: { kind: "clear" },

@@ -66,6 +66,10 @@ export interface Details extends Partial<Run> {
   at?: string;
   note?: string;
   tags?: string[];
+  /** Of a kept run: its day and time in words, and the ID of its sweep. */
+  day?: string;
+  time?: string;
+  sweep?: string;
   score?: number | null;
   /** The first line of the error. */
   reason?: string;

@@ -93,20 +93,27 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
           <option value="axes">By values</option>
           <option value="rating">Best first</option>
         </select>
-        <input
-          type="range"
-          class="ck-slider ck-x-size"
-          aria-label="Size of the cells"
-          title="Size of the cells (+ −)"
-          min={MIN_SIZE}
-          max={MAX_SIZE}
-          value={layout.width}
-          style={{ "--ck-at": `${(100 * (layout.width - MIN_SIZE)) / (MAX_SIZE - MIN_SIZE)}%` }}
-          onInput={(event) => explorer.arrange({ size: event.currentTarget.valueAsNumber })}
-          onDblClick={() => explorer.arrange({ size: 0 })}
-        />
+        <SizeSlider explorer={explorer} size={layout.width} />
       </span>
     </div>
+  );
+}
+
+/** The slider of the size of the cells, in pixels; a double click lets them fit. */
+export function SizeSlider({ explorer, size }: { explorer: Explorer; size: number }) {
+  return (
+    <input
+      type="range"
+      class="ck-slider ck-x-size"
+      aria-label="Size of the cells"
+      title="Size of the cells (+ −)"
+      min={MIN_SIZE}
+      max={MAX_SIZE}
+      value={size}
+      style={{ "--ck-at": `${(100 * (size - MIN_SIZE)) / (MAX_SIZE - MIN_SIZE)}%` }}
+      onInput={(event) => explorer.arrange({ size: event.currentTarget.valueAsNumber })}
+      onDblClick={() => explorer.arrange({ size: 0 })}
+    />
   );
 }
 

@@ -1,5 +1,6 @@
 /** The images of the lightbox: one as large as it fits, or two side by side or one over the other. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { formatAltText, formatBytes, formatPercent } from "../format";
 import { useMedia } from "../session/hooks";
@@ -19,33 +20,54 @@ export interface CanvasProps {
 
 /** The outputs, side by side or one over the other with a slider between them. */
 export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
-  const [position, setPosition] = useState(50);
   const fields = session.get("fields");
   return (
-    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`} style={{ "--ck-at": position / 100 }}>
+    <div class={`ck-canvas${slider ? " ck-overlaid" : ""}`}>
       {shown.map((output, index) => {
         const { run, item } = output;
-        const props = { session, run, item, alt: formatAltText(item, run, fields) };
-        const isImage = item.kind === "image";
         const other = shown[1 - index];
         return (
-          <div key={getOutputKey(run, item)} class="ck-pane" {...(isImage && zoom.handlers)}>
-            {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
+          <Pane
+            key={getOutputKey(run, item)}
+            session={session}
+            run={run}
+            item={item}
+            alt={formatAltText(item, run, fields)}
+            zoom={zoom}
+          >
             {other && <p class="ck-tag">{formatDifferences(run, other.run, fields) || item.name}</p>}
-          </div>
+          </Pane>
         );
       })}
-      {slider && (
-        <input
-          ref={focusElement}
-          type="range"
-          class="ck-divider"
-          aria-label="Divider"
-          value={position}
-          onInput={(event) => setPosition(event.currentTarget.valueAsNumber)}
-        />
-      )}
+      {slider && <Divider />}
     </div>
+  );
+}
+
+/** One output: an image that can be zoomed, or a player, a text, a file. */
+export function Pane({ zoom, children, ...props }: OutputViewProps & { zoom: Zoom; children?: ComponentChildren }) {
+  const isImage = props.item.kind === "image";
+  return (
+    <div class="ck-pane" {...(isImage && zoom.handlers)}>
+      {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
+      {children}
+    </div>
+  );
+}
+
+/** A divider between two outputs that are one over the other. It sets where the second one is cut off. */
+export function Divider() {
+  return (
+    <input
+      ref={focusElement}
+      type="range"
+      class="ck-divider"
+      aria-label="Divider"
+      defaultValue="50"
+      onInput={({ currentTarget }) =>
+        currentTarget.parentElement?.style.setProperty("--ck-at", `${currentTarget.valueAsNumber / 100}`)
+      }
+    />
   );
 }
 

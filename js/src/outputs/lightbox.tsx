@@ -343,7 +343,7 @@ function CopyImage({ onCopy }: { onCopy(): Promise<void> }) {
 }
 
 /** Open the dialog while there is something to show, and close the lightbox when there is not. */
-function useDialog(dialog: RefObject<HTMLDialogElement | null>, hasOutput: boolean, onClose: () => void): void {
+export function useDialog(dialog: RefObject<HTMLDialogElement | null>, hasOutput: boolean, onClose: () => void): void {
   useLayoutEffect(() => {
     if (!hasOutput) return onClose();
     const element = dialog.current;

@@ -1,0 +1,70 @@
+/** The head of the library: what is looked for, and how many runs were found. */
+
+import type { Library } from "./library";
+import { Menu } from "./menu";
+import { SizeSlider } from "./toolbar";
+
+/** The search field, the filters, and how the runs are shown. */
+export function LibraryBar({ library, size }: { library: Library; size: number }) {
+  const { query, count, points } = library;
+  const { text, filters, stacked } = query;
+  const isFiltered = text !== "" || Object.values(filters).some(Boolean);
+  const total = points.count.toLocaleString("en");
+  const problem = library.problem || library.notice;
+  return (
+    <div class="ck-x-header">
+      <div class="ck-line ck-x-line">
+        <input
+          type="search"
+          class="ck-input ck-x-search"
+          aria-label="Search the runs"
+          placeholder="Search: fox cfg=4.5 tag=cover"
+          title="Words of prompts, values, notes and tags; or a value, such as cfg=4.5 (/)"
+          value={text}
+          disabled={library.channel.closed}
+          onInput={(event) => library.find({ text: event.currentTarget.value })}
+          onKeyDown={(event) => {
+            event.stopPropagation();
+            if (event.key === "Enter") focusGrid(event.currentTarget);
+          }}
+        />
+        <span class="ck-name ck-grow" role="status">
+          {count >= 0 && <>{isFiltered ? `${count.toLocaleString("en")} of ${total} runs` : `${total} runs`}</>}
+          {problem && <span class="ck-error"> · {problem}</span>}
+        </span>
+      </div>
+      <div class="ck-line ck-x-toolbar">
+        {library.filters.map(({ name, label, options }) => (
+          <Menu
+            key={name}
+            label={label}
+            value={filters[name] ?? ""}
+            options={options}
+            onChoose={(value) => library.find({ filters: { ...filters, [name]: value } })}
+          />
+        ))}
+        {isFiltered && (
+          <button type="button" class="ck-link" onClick={() => library.find({ text: "", filters: {} })}>
+            Show all
+          </button>
+        )}
+        <span class="ck-line ck-x-view">
+          <button
+            type="button"
+            class="ck-button ck-x-small"
+            aria-pressed={stacked}
+            title="Put runs that differ only in the seed onto one another; g opens a stack"
+            onClick={() => library.find({ stacked: !stacked })}
+          >
+            Stack seeds
+          </button>
+          <SizeSlider explorer={library} size={size} />
+        </span>
+      </div>
+    </div>
+  );
+}
+
+function focusGrid(near: Element): void {
+  near.closest(".ck-x")?.querySelector<HTMLElement>(".ck-x-grid")?.focus();
+}

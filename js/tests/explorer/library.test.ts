@@ -1,0 +1,173 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { layOutDays } from "../../src/explorer/library";
+import type { Traits } from "../../src/session/protocol";
+import { settle } from "../model";
+import { findButton, pressKey, setUpPage, typeText } from "../page";
+import { packAll } from "./points";
+
+const FILTERS = [{ name: "tag", label: "Tag", options: [["<b>", "#<b> (2)"]] }];
+const page = setUpPage();
+/** What is found: the stacks of each day. */
+let found: [string, number[][]][];
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, 80));
+
+async function start(count: number) {
+  found = [
+    ["Today", [[2], [1]]],
+    ["<i>Friday", [[0]]],
+  ];
+  const el = await page.start({ view: "runs", title: "runs" } as Partial<Traits>);
+  page.model.kernel = ({ kind, points }) => {
+    const wanted = (points ?? []) as number[];
+    if (kind === "find") return { days: found };
+    if (kind === "thumbs") return { points: wanted, buffers: wanted.map(() => new Uint8Array(10)) };
+    if (kind === "details") return { details: wanted.map(makeDetails) };
+    if (kind === "differ") return { rows: [["cfg", [[["0", true]], [["1", true]]]]], pixels: ["", ""] };
+    if (kind === "sweep") return { sweep: "s1" };
+    return {};
+  };
+  const about = { name: "runs", axes: [], base: {}, ratio: 1 };
+  page.model.sendToPage(
+    { kind: "points", revision: 1, base: null, header: { filters: FILTERS }, about },
+    packAll("c".repeat(count)),
+  );
+  await pause();
+  await settle();
+  await settle();
+  return el;
+}
+
+const makeDetails = (point: number) => ({
+  id: `run${point}`,
+  status: "completed",
+  workflow: "fox",
+  seeds: { seed: "7" },
+  changed: { cfg: point, prompt: "a red fox" },
+  items: [{ key: "0", kind: "image", name: "a.png", node: "1", var: "", temp: false, mime: "image/png" }],
+  time: "12:30",
+  note: point === 2 ? "hands" : "",
+  tags: point === 2 ? ["cover"] : [],
+  sweep: "s1",
+});
+const cells = (el: HTMLElement) => [...el.querySelectorAll<HTMLElement>("[role=gridcell]")];
+const names = (el: HTMLElement) => cells(el).map((cell) => cell.getAttribute("aria-label"));
+const grid = (el: HTMLElement) => el.querySelector(".ck-x-grid") as HTMLElement;
+const lastFind = () => page.model.getSent("find").at(-1);
+
+describe("the library", () => {
+  let el: HTMLElement;
+  beforeEach(async () => {
+    el = await start(3);
+  });
+
+  it("shows the newest first by day, with what differs from the run before", () => {
+    expect(names(el)).toEqual([
+      "12:30, cfg 2: completed",
+      "12:30, cfg 1: completed",
+      "12:30, cfg 0, prompt a red fox, seed 7: completed",
+    ]);
+    expect(el.textContent).toContain("<i>Friday");
+    expect(el.textContent).toContain("3 runs");
+    expect(grid(el).getAttribute("aria-activedescendant")).toMatch(/-p2$/);
+  });
+
+  it("looks for what is typed and chosen, and says how many there are", async () => {
+    found = [["Today", [[1]]]];
+    await typeText(el.querySelector(".ck-x-search") as HTMLInputElement, "fox");
+    const tag = el.querySelector("[aria-label=Tag]") as HTMLSelectElement;
+    tag.value = "<b>";
+    tag.dispatchEvent(new Event("change", { bubbles: true }));
+    await pause();
+    expect(lastFind()).toMatchObject({ text: "fox", filters: { tag: "<b>" } });
+    expect(cells(el)).toHaveLength(1);
+    expect(el.textContent).toContain("1 of 3 runs");
+    findButton(el, "Show all")?.click();
+    await pause();
+    expect(lastFind()).toMatchObject({ text: "", filters: {} });
+  });
+
+  it("looks for a value, or a sweep, of the run with the focus", async () => {
+    findButton(el, "a red fox")?.click();
+    await pause();
+    expect(lastFind()).toMatchObject({ text: 'prompt="a red fox"' });
+    findButton(el, "Show in its sweep")?.click();
+    await settle();
+    await pause();
+    expect(lastFind()).toMatchObject({ text: "", filters: { sweep: "s1" } });
+  });
+
+  it("opens and closes a stack", async () => {
+    found = [["Today", [[2, 0], [1]]]];
+    findButton(el, "Stack seeds")?.click();
+    await pause();
+    expect(lastFind()).toMatchObject({ stacked: true });
+    expect(cells(el)).toHaveLength(2);
+    await pressKey(grid(el), "g");
+    expect(cells(el)).toHaveLength(3);
+    findButton(el, "Stack of 2")?.click();
+    await pause();
+    expect(cells(el)).toHaveLength(2);
+  });
+
+  it("edits note and tags in place", async () => {
+    await pressKey(grid(el), "n");
+    const [note, tags] = [...el.querySelectorAll<HTMLInputElement>(".ck-x-annotation input")];
+    if (!note || !tags) throw new Error("there are no fields");
+    expect([note.value, tags.value]).toEqual(["hands", "cover"]);
+    note.value = "feet";
+    tags.value = "final, #final, two words";
+    await pressKey(tags, "Enter");
+    expect(page.model.getSent("mark")).toMatchObject([
+      { points: [2], set: { note: "feet" }, tags: ["cover", "final, #final, two words"] },
+    ]);
+    await pressKey(grid(el), "n");
+    await pressKey(el.querySelector(".ck-x-annotation input") as HTMLElement, "Escape");
+    expect(page.model.getSent("mark")).toHaveLength(1);
+  });
+
+  it("compares what is chosen, with the values that differ", async () => {
+    await pressKey(grid(el), "c");
+    await pressKey(grid(el), "ArrowRight");
+    await pressKey(grid(el), "c");
+    await pressKey(grid(el), "C", { shiftKey: true });
+    await pause();
+    const dialog = el.querySelector("dialog") as HTMLElement;
+    expect(dialog.querySelectorAll(".ck-x-pane")).toHaveLength(2);
+    expect(dialog.querySelector(".ck-x-compared")?.textContent).toContain("cfg 0");
+    await pressKey(dialog, "ArrowRight");
+    await pressKey(dialog, "4");
+    expect(page.model.getSent("mark")).toMatchObject([{ points: [1], set: { rating: 4 } }]);
+    await pressKey(dialog, "b");
+    expect([...dialog.querySelectorAll<HTMLElement>(".ck-x-pane")].map((pane) => pane.hidden)).toContain(true);
+    await pressKey(dialog, "e");
+    expect(dialog.querySelector(".ck-x-difference")).not.toBeNull();
+    await pressKey(dialog, "c");
+    await settle();
+    expect(el.querySelector("dialog")).toBeNull();
+  });
+});
+
+describe("days", () => {
+  it("begin a line each, and every run is found", () => {
+    const days = [
+      { label: "Today", points: [9, 8, 7, 6, 5] },
+      { label: "Yesterday", points: [4] },
+      { label: "Sat 28 Nov", points: [3, 2] },
+    ];
+    const layout = layOutDays(days, 100, 500);
+    expect(layout.columns.count).toBe(4);
+    expect(layout.rows.groups.map(({ from, count }) => [from, count])).toEqual([
+      [0, 2],
+      [2, 1],
+      [3, 1],
+    ]);
+    for (const { points } of days)
+      for (const point of points) {
+        const [row, column] = layout.find(point) ?? [-1, -1];
+        expect(layout.pointAt(row, column)).toBe(point);
+      }
+    expect(layout.pointAt(1, 1)).toBe(-1);
+    expect(layOutDays(days, 0, 150).columns.count).toBe(1);
+  });
+});

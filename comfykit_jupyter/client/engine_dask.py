@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NAME = "comfykit"
 """The name of the plugin, and of the topic of the events. Dask keeps the last 1,000 events of a topic."""
+_CALLS = (("describe",), ("call",))  # Dask logs each function that it runs, and these are many
 LOOK, DESCRIBE = 1.0, 10.0
 """Seconds between two looks at the workers of a cluster, and that new ones may take to describe their servers."""
 
@@ -62,13 +63,14 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
     name = NAME
     idempotent = True
 
-    def __init__(self, command: str | Sequence[str] | None = None, *, linger: float = 30.0) -> None:
+    def __init__(self, command: str | Sequence[str] | None = None, linger: float = 30.0) -> None:
         embedded = [sys.executable, "-m", "comfykit_jupyter.sandbox", "--port", "{port}"]
+        self.given = (command, linger)
         self.server = KeptServer(shlex.split(command) if isinstance(command, str) else command or embedded, linger)
 
     def setup(self, worker: Worker) -> None:
         """Start the server, or take over the one of an earlier worker."""
-        logging.getLogger("distributed.worker").addFilter(_is_no_call)
+        logging.getLogger("distributed.worker").addFilter(lambda record: record.args not in _CALLS)
         self._worker = worker
         self._end: ServerEnd | None = None
         self._keeping = asyncio.ensure_future(self.server.keep())
@@ -87,22 +89,18 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
 
     async def open_end(self) -> ServerEnd:
         """Return the tunnel's end beside the server."""
-        if self._end is None or self._end.url != self.server.url:
-            if self._end is not None:
-                await self._end.close()
-            self._end = ServerEnd(self.server.url, partial(self._worker.log_event, NAME))
-        return self._end
+        old = end = self._end
+        if end is None or end.url != self.server.url:
+            end = self._end = ServerEnd(self.server.url, partial(self._worker.log_event, NAME))
+            if old is not None:
+                await old.close()
+        return end
 
 
-def _is_no_call(record: logging.LogRecord) -> bool:
-    """Return whether Dask logs something else than a call of ours, of which there are many."""
-    return record.args not in (("describe",), ("call",))
-
-
-async def describe(dask_worker: Worker) -> tuple[str, str]:
-    """Return the label of a worker's server, and why it does not answer."""
+async def describe(dask_worker: Worker) -> tuple[str, str, tuple[Any, ...]]:
+    """Return the label of a worker's server, why it does not answer, and the arguments of its plugin, if it has one."""
     plugin = dask_worker.plugins.get(NAME)
-    return (plugin.label, plugin.server.problem) if plugin is not None else ("", "it has no plugin")
+    return (plugin.label, plugin.server.problem, plugin.given) if plugin is not None else ("", "", ())
 
 
 async def call(label: str, method: str, *args: Any, dask_worker: Worker) -> tuple[Any, ...]:
@@ -121,13 +119,13 @@ class Cluster:
 
     def __init__(self, client: Client) -> None:
         self.receivers: dict[str, Callable[[dict[str, Any]], None]] = {}
-        self.problems: dict[str, str] = {}
-        """Why workers have no server, by the worker's address."""
+        self.problems: dict[str, str] = {}  # why workers have no server, by the worker's address
         self._client = client
         self._addresses: dict[str, str] = {}
         self._seen_at: dict[str, float] = {}
         self._looking: Future[None] | None = None
         self._looked_at = 0.0
+        self._given: tuple[Any, ...] = ()
 
     def look(self) -> Future[None]:
         """Look at the workers, unless that has been done a moment ago."""
@@ -169,8 +167,7 @@ class Cluster:
         self._client.subscribe_topic(NAME, self._on_event)
 
     def _on_event(self, event: tuple[float, dict[str, Any]]) -> None:
-        receive = self.receivers.get(event[1]["relay"])
-        if receive is not None:
+        if receive := self.receivers.get(event[1]["relay"]):
             receive(event[1])
 
     def _start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
@@ -189,8 +186,11 @@ class Cluster:
         if new := [address for address in found if address not in self._addresses.values()]:
             answers = await asyncio.wait_for(self._client.run(describe, workers=new, on_error="return"), DESCRIBE)
             for address, answer in answers.items():
-                label, self.problems[address] = answer if isinstance(answer, tuple) else ("", str(answer))
+                label, self.problems[address], given = answer if isinstance(answer, tuple) else ("", str(answer), None)
                 self._addresses |= {label: address} if label else {}
+                if given == ():  # the scheduler was restarted, and no longer knows it
+                    await self._client.register_plugin(ServerPlugin(*self._given))
+                self._given = given or self._given
         self._looked_at = time.monotonic()
         self._seen_at |= dict.fromkeys(self._addresses, self._looked_at)
 
@@ -214,9 +214,8 @@ class DaskServers:
         return [self._kits.get(label) or self._kits.setdefault(label, self._make_kit(label)) for label in labels]
 
     def _make_kit(self, label: str) -> ComfyKit:
-        tunnel = RemoteTunnel(label, self._cluster)
         own = replace(self._settings, comfyui_url=label, servers=())
-        return make_kit(label, ComfyUI(own, tunnel), self._settings)
+        return make_kit(label, ComfyUI(own, RemoteTunnel(label, self._cluster)), self._settings)
 
 
 def open_servers(source: Any, settings: Settings) -> DaskServers:
@@ -229,10 +228,10 @@ def open_servers(source: Any, settings: Settings) -> DaskServers:
     if not isinstance(source, Client):
         raise SettingsError(f"servers: a {type(source).__name__} of Dask must be given as a client: Client(…)")
     if source.asynchronous:
-        raise SettingsError("servers: a Dask client must not have asynchronous=True here")
+        raise SettingsError("servers: the Dask client must not have asynchronous=True")
     cluster: Cluster = vars(source).setdefault(NAME, Cluster(source))
     try:
-        source.register_plugin(ServerPlugin())
+        source.register_plugin(ServerPlugin())  # if there is none
         until = time.monotonic() + START
         while not cluster.find_labels(0):
             cluster.look().result(START)

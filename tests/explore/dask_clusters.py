@@ -20,8 +20,8 @@ from comfykit_jupyter.client.engine_dask import ServerPlugin
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("counting_server.py")
-DASK = [sys.executable, "-m", "distributed.cli.dask_spec"]
 PATIENCE = 60.0
+POINTS = 40
 
 
 def counting(seconds: float = 0.25) -> dict[str, Any]:

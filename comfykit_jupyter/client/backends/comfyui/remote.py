@@ -8,6 +8,7 @@ call once, and carries the events.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,12 +21,16 @@ from comfykit_jupyter.client.settings import Settings, resolve_settings
 from comfykit_jupyter.client.transport.credentials import build_secret_headers
 from comfykit_jupyter.client.transport.websocket import open_websocket
 
+logger = logging.getLogger(__name__)
+
 RENEW, LEASE = 5.0, 30.0
 """Seconds after which a client asks again for a server's events, and after which it gets no more if it does not."""
 PREVIEW_RATE = 128_000
 """Bytes of previews a second that one server sends to one client: all pass through one process of the engine's."""
 FRAME_LIMIT = 1 << 20
 """The largest event in bytes; what a larger one says is read from the history."""
+FILE_PATIENCE = 15.0
+"""Seconds for which a file is asked for again that can't be had: a worker that was killed may be back."""
 CHUNK, LIMIT = 8 << 20, 1 << 28
 """Bytes of a file that are asked for at once, and the most of any other answer."""
 TIMEOUT = httpx.Timeout(600, connect=5)
@@ -135,6 +140,8 @@ class Relay:
         self._send_event = end._send  # noqa: SLF001 - its own
 
     async def _run(self, end: ServerEnd, query: str, hello: str) -> None:
+        from websockets.exceptions import WebSocketException
+
         settings, next_preview_at = end._settings, 0.0  # noqa: SLF001 - its own
         headers = await build_secret_headers(settings)
         try:
@@ -152,6 +159,8 @@ class Relay:
                     elif isinstance(frame, bytes) and time.monotonic() >= next_preview_at:
                         next_preview_at = time.monotonic() + len(frame) / PREVIEW_RATE
                         self._pass_on(frame)
+        except (OSError, WebSocketException, asyncio.TimeoutError) as error:
+            logger.debug("no event socket: %s", type(error).__name__)
         finally:
             self._send_event({"relay": self.id, "count": -1, "frame": ""})
             self.opened.set()
@@ -219,15 +228,25 @@ class _Transport(httpx.AsyncBaseTransport):
     async def _exchange(
         self, request: httpx.Request, path: str, headers: list[tuple[str, str]], body: bytes
     ) -> tuple[int, httpx.Headers, bytes]:
-        try:
-            answer = await self._tunnel.ask("exchange", request.method, path, headers, body)
-        except ConnectionRefusedError as error:
-            raise httpx.ConnectError(str(error), request=request) from None
-        except OSError as error:
-            raise httpx.ReadError(str(error), request=request) from None
-        if len(answer) == 2:
-            raise (httpx.ReadError if answer[1] else httpx.ConnectError)(answer[0], request=request)
-        return answer[0], httpx.Headers(answer[1]), answer[2]
+        """Return the status, headers and body of an answer. A file is asked for again if the server's engine is away.
+
+        It is the last that is wanted of a job, and nothing else would ask again.
+        """
+        until = time.monotonic() + (FILE_PATIENCE if path.startswith("/view?") else 0)
+        while True:
+            failure: httpx.HTTPError
+            try:
+                answer = await self._tunnel.ask("exchange", request.method, path, headers, body)
+                if len(answer) == 3:
+                    return answer[0], httpx.Headers(answer[1]), answer[2]
+                failure = (httpx.ReadError if answer[1] else httpx.ConnectError)(answer[0], request=request)
+            except ConnectionRefusedError as error:
+                failure = httpx.ConnectError(str(error), request=request)
+            except OSError as error:
+                failure = httpx.ReadError(str(error), request=request)
+            if time.monotonic() > until:
+                raise failure
+            await asyncio.sleep(1)
 
 
 class _Pieces(httpx.AsyncByteStream):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.workflow_kit import WorkflowKit
+from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
@@ -55,7 +56,9 @@ class ExploringKit(WorkflowKit):
                 loop.call(wait_until_kept(folder), KEPT_TIMEOUT)
         return Runs(open_ledger(folder), cast("ComfyKit", self))
 
-    def sweep(self, workflow: Any, values: Mapping[str, Any] | None = None, /, *, over: Any, **more: Any) -> Sweep:
+    def sweep(
+        self, workflow: Any, values: Mapping[str, Any] | None = None, /, *, over: Any = None, **more: Any
+    ) -> Sweep:
         """Plan runs of a workflow for all combinations of some values. Nothing is sent before `start()` or `wait()`.
 
         Args:
@@ -69,13 +72,18 @@ class ExploringKit(WorkflowKit):
             The sweep. Made again, also in a new kernel, it has what is done already.
 
         Raises:
-            ComfyKitError: The workflow can't be read, or an axis is not one.
+            ComfyKitError: The workflow can't be read, or there is no axis, or one that can't be understood.
 
         Example:
             sweep = kit.sweep("portrait.json", prompt="a fox", over={"cfg": [3, 4.5, 6], "seed": seeds(4)})
             sweep.wait().df
         """
-        return self._make_sweep(workflow, {**(values or {}), **more}, over)
+        shared = {**(values or {}), **more}
+        if over is None:
+            lists = {name: each for name, each in shared.items() if isinstance(each, (list, tuple, range))}
+            example = short_repr(lists or {"cfg": [3, 4.5, 6]})
+            raise ComfyKitError(f"sweep: say what varies, as in over={example}")
+        return self._make_sweep(workflow, shared, over)
 
     def map(self, workflow: Any, values: Mapping[str, Any] | None = None, /, **more: Any) -> Sweep:
         """Plan a run of a workflow for each of many inputs. Nothing is sent before `start()` or `wait()`.

@@ -34,7 +34,8 @@ def find_lora(name: str, definitions: Definitions) -> str:
     if found:
         raise WorkflowError(f"lora: {short_repr(name)} is several files: {', '.join(map(one_line, found[:5]))}")
     nearest = find_nearest(name, [*choices, *(PurePosixPath(each).stem for each in choices)])
-    hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {len(choices)})"
+    few = ", ".join(map(one_line, choices[:5])) + (f" and {len(choices) - 5} more" if len(choices) > 5 else "")
+    hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {few or 'none'})"
     raise WorkflowError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
 
 

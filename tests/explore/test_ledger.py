@@ -74,6 +74,10 @@ def test_rows_are_found_by_values_marks_and_text(kit: ComfyKit) -> None:
     assert [each.id for each in again.where(tag="cover", rating=3, picked=True)] == [row.id]
     assert len(again.where(width=[16, 64], status="completed")) == 2
     assert len(again.where(since="2020-01-01", until="2021-01-01")) == 0
+    assert len(again.where(since="1h")) == 3
+    assert len(again.where(until="1h")) == 0
+    with pytest.raises(ComfyKitError, match=r"since must be a time .* not 'lately'"):
+        again.where(since="lately")
     assert again[row.id[:8]] == row
     with pytest.raises(ComfyKitError, match="did you mean width"):
         again.where(widht=3)
@@ -107,6 +111,13 @@ def test_a_run_is_made_again_with_its_files(kit: ComfyKit, sandbox: Sandbox) -> 
     wait_until_kept(kit)
     assert kit.runs[0].key == kit.runs[1].key
     assert str(kit.runs.diff(kit.runs[0], kit.runs[2])).startswith("image")
+
+
+def test_a_run_is_made_again_with_some_other_values(kit: ComfyKit) -> None:
+    kit.run(picture(), width=8, color=255)
+    wait_until_kept(kit)
+    result = kit.runs.again(kit.runs[0], {"color": 0}, width=16).result()
+    assert (result.image.pil().size[0], result.image.pil().getpixel((0, 0))) == (16, (0, 0, 0))
 
 
 def test_kept_outputs_are_inputs(kit: ComfyKit) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
+from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, replace, seeds
 from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
 from comfykit_jupyter.explore.sweeps.callbacks import RowCallbacks
 from comfykit_jupyter.sandbox import Sandbox
@@ -65,6 +65,28 @@ def test_seeds_are_drawn_once(kit: ComfyKit) -> None:
     assert len({row.seeds["seed"] for row in plain.done}) == 1  # drawn for the sweep, not for each point
     old = labels(first)
     assert labels(first.restart().wait()) != old
+
+
+def test_words_of_the_given_text_are_replaced(kit: ComfyKit) -> None:
+    sweep = kit.sweep(
+        "notebooks/workflows/text_to_image.json",
+        prompt="a fox in snow",
+        over={"prompt": replace("fox", ["fox", "cat"])},
+    )
+    assert [point.values["prompt"] for point in sweep.points] == ["a fox in snow", "a cat in snow"]
+    assert sweep.plan.count("send") == 2
+
+
+def test_a_typo_is_answered_with_what_there_is(kit: ComfyKit) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8, 16], "color": [0, 255]})
+    with pytest.raises(ComfyKitError, match=r"no point has width=9, color=0: width is 8, 16$"):
+        sweep.at(width=9, color=0)
+    with pytest.raises(ComfyKitError, match=r"2 points have width=8: give another axis"):
+        sweep.at(width=8)
+    with pytest.raises(ComfyKitError, match=r"say what varies, as in over=\{'width': \[8, 16\]\}"):
+        kit.sweep(picture(), width=[8, 16])
+    with pytest.raises(ComfyKitError, match="there is no folder 'photos-of-june'"):
+        kit.map(picture(), image=Path("photos-of-june"))
 
 
 def test_wrong_points_are_all_said_and_nothing_is_sent(fresh: ComfyKit) -> None:

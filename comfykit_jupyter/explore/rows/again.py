@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
 
 
-def start_again(kit: ComfyKit, ledger: Ledger, row: Row) -> Run:
-    """Start a run with what an earlier one was given.
+def start_again(kit: ComfyKit, ledger: Ledger, row: Row, changes: Mapping[str, Any]) -> Run:
+    """Start a run with what an earlier one was given, and with some other values.
 
     Raises:
         ComfyKitError: Its workflow, or a file that it was given, is no longer here.
     """
     workflow, values = row.workflow, collect_values(ledger, row)
-    return choose_kit(kit, ledger).submit(workflow, values)
+    return choose_kit(kit, ledger).submit(workflow, {**values, **changes})
 
 
 def choose_kit(kit: ComfyKit, ledger: Ledger) -> ComfyKit:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import html
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _ROW_SIDE = 96
 """Pixels of the longer side of a row's image in a cell."""
+_AGE = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*([hdw])\s*")
+_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 _SHOWN = 50
 """Rows of a table in a cell."""
 _WORDS = (
@@ -115,7 +118,7 @@ class Rows(Sequence[Row]):
             sweep: The name or ID of a sweep.
             model: A part of the name of a model file, or of the value `model`.
             text: Text that occurs in a value, the note or an output, in lower or upper case.
-            since: The earliest time, such as `"2026-11-29"`; without a time zone it is local.
+            since: The earliest time: `"2026-11-29"`, or an age such as `"7d"`. Without a time zone it is local.
             until: The time before which it was sent.
             values: Values by parameter name; of a text, a part is enough. A list means any of them.
 
@@ -301,10 +304,19 @@ def _contains(row: Row, text: str) -> bool:
 def _read_time(name: str, given: datetime | str | None) -> datetime | None:
     if given is None:
         return None
+    if (age := read_age(given)) is not None:
+        return datetime.now().astimezone() - age
     try:
         found = given if isinstance(given, datetime) else datetime.fromisoformat(given)
     except (TypeError, ValueError):
         raise ComfyKitError(
-            f'{name} must be a time such as "2026-11-29" or "2026-11-29 18:30", not {short_repr(given)}'
+            f'{name} must be a time such as "2026-11-29" or "2026-11-29 18:30", or an age such as "7d",'
+            f" not {short_repr(given)}"
         ) from None
     return found.astimezone() if found.tzinfo is None else found
+
+
+def read_age(text: object) -> timedelta | None:
+    """Return the time that an age such as `"30d"`, `"12h"` or `"2w"` stands for; None if it is not one."""
+    found = _AGE.fullmatch(text) if isinstance(text, str) else None
+    return timedelta(hours=float(found[1]) * _HOURS[found[2]]) if found else None

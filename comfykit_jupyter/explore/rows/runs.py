@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row, find_differences
-from comfykit_jupyter.explore.rows.rows import Rows
+from comfykit_jupyter.explore.rows.rows import Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""
 _NEWEST = attrgetter("at", "id")
-_AGE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([hdw])\s*")
-_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 
 
 class Differences(dict[str, tuple[Any, Any]]):
@@ -141,18 +137,25 @@ class Runs(Rows):
 
         return open_bundle(self._kit, self._ledger, Path(path).expanduser())
 
-    def again(self, row: Row | str) -> Run:
-        """Run it again: the same workflow, values and seeds. Returns at once, as `submit` does.
+    def again(self, row: Row | str, values: Mapping[str, Any] | None = None, /, **more: Any) -> Run:
+        """Run it again: the same workflow, values, seeds and files. Returns at once, as `submit` does.
 
         Args:
             row: A row, or the beginning of its ID.
+            values: Values that are other ones this time, by parameter name.
+            more: More of them, as keywords.
 
         Raises:
             ComfyKitError: Its workflow, or a file that it was given, is no longer here.
+
+        Example:
+            kit.runs.again(kit.runs[0], steps=30)
         """
         from comfykit_jupyter.explore.rows.again import start_again
 
-        return start_again(self._kit, self._ledger, row if isinstance(row, Row) else self[row])
+        return start_again(
+            self._kit, self._ledger, row if isinstance(row, Row) else self[row], {**(values or {}), **more}
+        )
 
     def diff(self, one: Row | str, other: Row | str) -> Differences:
         """Return the inputs in which two runs differ, by node and input.
@@ -260,11 +263,7 @@ class Runs(Rows):
 
 
 def _read_age(older: str | timedelta) -> timedelta:
-    if isinstance(older, timedelta):
-        return older
-    found = _AGE.fullmatch(older) if isinstance(older, str) else None
+    found = older if isinstance(older, timedelta) else read_age(older)
     if found is None:
         raise ComfyKitError(f'older must be an age such as "30d", "12h" or "2w", not {short_repr(older)}')
-    with contextlib.suppress(OverflowError):
-        return timedelta(hours=float(found[1]) * _HOURS[found[2]])
-    raise ComfyKitError(f"older: {short_repr(older)} is too long ago")
+    return found

@@ -36,6 +36,8 @@ def find_inputs(values: Mapping[str, Any]) -> tuple[Inputs, dict[str, Any]]:
     many = {name: found for name, value in values.items() if (found := _list_values(name, value)) is not None}
     if len(many) != 1:
         what = f"{', '.join(many)} are several" if many else "none is"
+        if missing := [each for each in values.values() if not many and isinstance(each, Path)]:
+            what = f"there is no folder {short_repr(str(missing[0]), 200)}"
         raise ComfyKitError(f"map: one value must be a folder, a list, rows or a column of a table; {what}")
     inputs = next(iter(many.values()))
     if not inputs.values:

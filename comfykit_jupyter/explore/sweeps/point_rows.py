@@ -159,9 +159,19 @@ class PointRows(ABC):
                 raise ComfyKitError(f"at: there is no axis {short_repr(name)}{hint}")
         found = [p for p in self.points if all(_is_same(p.labels.get(name), value) for name, value in labels.items())]
         if len(found) != 1:
-            some = f"{len(found)} points have" if found else "no point has"
-            raise ComfyKitError(f"at: {some} {_format_labels(labels)}")
+            if found:
+                raise ComfyKitError(f"at: {len(found)} points have {_format_labels(labels)}: give another axis")
+            raise ComfyKitError(f"at: no point has {_format_labels(labels)}{self._list_values(labels)}")
         return self[found[0].index]
+
+    def _list_values(self, labels: Mapping[str, Any]) -> str:
+        """Return the values of the first axis on which no point has the one that was asked for."""
+        for name, wanted in labels.items():
+            values = list({repr(point.labels.get(name)): point.labels.get(name) for point in self.points}.values())
+            if not any(_is_same(each, wanted) for each in values):
+                more = ", …" if len(values) > 8 else ""
+                return f": {name} is {', '.join(short_repr(each) for each in values[:8])}{more}"
+        return ""
 
     def _select(self, *states: State) -> Rows:
         kept = self._ledger.read().runs

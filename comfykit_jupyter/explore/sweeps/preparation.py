@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_work
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files, find_model_places
 from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number
 from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_line
-from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, build_axes, build_points
+from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, Replace, build_axes, build_points
 from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.loras import LOADERS, find_lora, has_loader, set_lora
@@ -198,18 +198,18 @@ class Preparation:
         return prepared
 
     def _varies_loras(self) -> bool:
-        given = self.over.values() if isinstance(self.over, Mapping) else ()
-        return any(isinstance(each, Lora) for each in given)
+        return any(isinstance(each, Lora) for _, each in self._list_axes())
+
+    def _list_axes(self) -> Iterable[tuple[Any, Any]]:
+        return self.over.items() if isinstance(self.over, Mapping) else ()
 
     def _check_names(self, workflow: Workflow, definitions: Definitions, names: Sequence[str]) -> None:
         """Refuse names that the workflow lacks, and those that are both an axis and a value."""
-        if both := [name for name in names if name in self._base]:
+        # `replace` changes words of the value that is given.
+        texts = {name for name, each in self._list_axes() if isinstance(each, Replace)}
+        if both := [name for name in names if name in self._base and name not in texts]:
             raise ComfyKitError(f"{one_line(str(both[0]))} is an axis and a value: leave one of them out")
-        loras = (
-            {name for name, each in self.over.items() if isinstance(each, Lora)}
-            if isinstance(self.over, Mapping)
-            else ()
-        )
+        loras = {name for name, each in self._list_axes() if isinstance(each, Lora)}
         mine = [name for name in names if name not in loras]
         unknown = workflow.find_unknown([*self._base, *mine], definitions)
         if unknown:

@@ -82,6 +82,7 @@ all: static $(OTHERS)
 fuzz: .venv/.tools
 	$(PYTEST) --dist load -m hypothesis --hypothesis-profile=fuzz tests
 	$(BIN)/python -m tests.client.chaos --runs 10000
+	$(BIN)/python -m tests.client.chaos --runs 2000 --hard
 	$(BIN)/python -m tests.clouds.chaos v2
 	$(BIN)/python -m tests.clouds.chaos runninghub
 

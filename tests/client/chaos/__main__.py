@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from comfykit_jupyter.client.backends.comfyui import follow
 from comfykit_jupyter.client.running import submission
 from comfykit_jupyter.sandbox import Sandbox
-from tests.client.chaos.campaign import Campaign, LateLog, Place, Record, judge
+from tests.client.chaos.campaign import Campaign, HardPlace, LateLog, Place, Record, judge
 from tests.client.chaos.command import build_parser, play_and_report
 from tests.client.chaos.faults import Chaos
 
@@ -17,7 +17,9 @@ SERVERS = 4
 
 def main() -> int:
     """Play the campaigns that the command line asks for."""
-    options = build_parser(__doc__, 10_000).parse_args()
+    parser = build_parser(__doc__, 10_000)
+    parser.add_argument("--hard", action="store_true", help="with many cancellations, and more answers that are lost")
+    options = parser.parse_args()
     # runs that wait for each other's answers, or trust a socket that loses messages, would hide a run that hangs
     submission.TURN, follow.WATCH_QUIET = 2.0, 2.0
     log = LateLog()
@@ -31,7 +33,8 @@ def main() -> int:
             records, late = {server.url: Record(server.url) for server in servers}, "\n".join(log.lines)
             return [line for each in campaigns for line in judge(each, records[each.target], late)]
 
-        return play_and_report(chaos, Place(), options, judge_all)
+        place = HardPlace() if options.hard else Place()
+        return play_and_report(chaos, place, options, judge_all)
 
 
 if __name__ == "__main__":

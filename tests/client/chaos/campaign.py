@@ -110,6 +110,14 @@ def draw_workflow(chance: random.Random) -> workflows.Graph:
 class Place:
     """A ComfyUI server. Subclasses are other places."""
 
+    leaving = 0.2
+    """The share of runs that are cancelled."""
+    leaving_within = 0.5
+    """Seconds in which they are."""
+
+    def change(self, weather: Weather) -> None:
+        """Change what goes wrong in a campaign."""
+
     def make_kit(self, url: str, **options: Any) -> ComfyKit:
         """Return a kit for the address of a campaign."""
         return ComfyKit(url, **options)
@@ -119,9 +127,27 @@ class Place:
         return draw_workflow(chance)
 
 
+class HardPlace(Place):
+    """A server that often chooses the IDs, loses answers to prompts, and lists its jobs late, for impatient users."""
+
+    leaving = 0.8
+    leaving_within = 3.0
+
+    def change(self, weather: Weather) -> None:
+        chance = random.Random(f"{weather.seed}/hard")
+        weather.chooses_ids = chance.random() < 0.8
+        weather.rate = chance.choice((0.3, 0.6, 1.0))
+        weather.faults["queue"] = ("slow",)
+        lost = (("silent",), ("silent-before", "silent"), ("reset", "gateway"), ("truncated", "html"))
+        weather.faults["prompt"] = chance.choice(lost)
+        if chance.random() < 0.5:
+            weather.faults["history"] = ("slow",)
+
+
 async def play(chaos: Chaos, seed: int, place: Place) -> Campaign:
     """Play one campaign."""
     weather, url = chaos.begin(seed)
+    place.change(weather)
     chance = random.Random(f"{seed}/client")
     executor = chance.choice(("http", "websocket"))
     kit = place.make_kit(url, executor_type=executor, patience=PATIENCE, raise_on_error=False)
@@ -139,8 +165,8 @@ async def play(chaos: Chaos, seed: int, place: Place) -> Campaign:
 
 
 async def _run(campaign: Campaign, place: Place, chance: random.Random) -> None:
-    source, leaves = place.draw(chance), chance.random() < 0.2
-    after, listens = chance.uniform(0, 0.5), chance.random() < 0.5
+    source, leaves = place.draw(chance), chance.random() < place.leaving
+    after, listens = chance.uniform(0, place.leaving_within), chance.random() < 0.5
     began = campaign.pulse.now
     kit = campaign.kit
     run = kit._prepare(source, {}, listen=listens or kit.executor_type == "websocket")

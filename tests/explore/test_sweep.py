@@ -323,13 +323,13 @@ def test_callbacks_share_one_thread(kit: ComfyKit) -> None:
         release.wait(20)
         seen.append((threading.get_ident(), row))
 
-    before = threading.active_count()
     sweep.wait()
+    before = {*threading.enumerate()}
     calls = RowCallbacks()
     calls.add(block)
     for row in sweep.done:
         calls.call(row)
-    assert threading.active_count() <= before + 1
+    assert [each.name for each in threading.enumerate() if each not in before].count("comfykit-on-done") == 1
     release.set()
     deadline = time.monotonic() + 10
     while len(seen) < 3 and time.monotonic() < deadline:

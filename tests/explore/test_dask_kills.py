@@ -34,7 +34,7 @@ from .dask_clusters import (
 )
 
 pytestmark = pytest.mark.slow
-SECONDS = 0.2
+SECONDS = 0.1
 _firsts = count(0, POINTS)
 
 

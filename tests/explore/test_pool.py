@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.pool import placement
 from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
+from comfykit_jupyter.explore.sweeps.awaited_worker import AwaitedWorker
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.sandbox.node import Context, Output, node
 from comfykit_jupyter.workflow.values.binding import Binding
@@ -426,3 +428,34 @@ def test_runs_of_the_same_models_belong_together_whatever_their_texts_say() -> N
 
     assert placement.list_models(bind("a fox.")) == placement.list_models(bind("a cat.")) == ("common.safetensors",)
     assert placement.list_models(bind("a fox", "rare.gguf")) == ("rare.gguf",)
+
+
+def test_jobs_on_a_server_of_a_cluster_that_is_gone_are_sent_again_at_once(
+    make_kit: MakeKit, servers: list[Sandbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comfykit_jupyter.explore.sweeps.awaited_worker.LOOK", 0.05)
+    kit = make_kit([server.url for server in servers], patience=0.5)
+    workflow, over = picture(prefix="gone"), {"width": range(60, 66)}
+    for key in kit.sweep(workflow, over=over)._prepared.keys:
+        kit.runs._ledger.append({"event": "sent", "id": str(uuid.uuid4()), "key": key, "server": "dask://gone/0"})
+    before = [find_jobs(server) for server in servers]
+    sweep = kit.sweep(workflow, over=over)
+    assert sweep.plan.count("attach") == 6
+    sweep.wait(20)
+    assert sweep.summary == "6 of 6 done"
+    assert sum(len(find_jobs(server) - old) for server, old in zip(servers, before, strict=True)) == 6
+
+
+async def test_jobs_on_a_server_of_a_cluster_that_comes_late_are_followed() -> None:
+    class Late:
+        label = "dask://late/0"
+
+        async def attach(self, prompt_id: str, on_progress: Any) -> str:
+            return f"followed {prompt_id}"
+
+    there: list[Any] = []
+    worker = AwaitedWorker("dask://late/0", lambda: there, 20)
+    following = asyncio.ensure_future(worker.attach("job", print))
+    assert not await worker.is_reachable()
+    there.append(Late())
+    assert await following == "followed job"  # type: ignore[comparison-overlap]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from comfykit_jupyter.explore.ledger.objects import is_hash
@@ -16,7 +17,7 @@ _MAX_OUTPUTS = 10_000
 Order = tuple[Any, ...]
 """What decides which of two lines counts: the larger one, but of two ends the smaller one."""
 _OUTPUT = ("name", "node", "var", "hash")
-_SENT = ("key", "name", "template", "server", "label", "sweep")
+_SENT = ("name", "template", "server", "label", "sweep")
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ class Entries:
         self.forgotten: set[str] = set()
         self._marks: dict[str, Marks] = {}
         self._orders: dict[tuple[str, str], Order] = {}
-        self._by_key: dict[str, dict[str, None]] = {}
+        self._by_key: dict[str, tuple[str, ...]] = {}
         self._apply: dict[str, Callable[[str, Mapping[str, Any]], None]] = {
             "journal": lambda _file, _event: None,
             "template": self._apply_template,
@@ -226,8 +227,9 @@ class Entries:
         if entry.sent_order is not None and entry.sent_order >= (at, file):
             return
         entry.sent_order, entry.at = (at, file), at
-        texts = [value if isinstance(value := get(name), str) else "" for name in _SENT]
-        entry.key, entry.name, entry.template, entry.server, entry.label, entry.sweep = texts
+        entry.key = _read_text(event, "key")
+        texts = [intern(value) if isinstance(value := get(name), str) else "" for name in _SENT]
+        entry.name, entry.template, entry.server, entry.label, entry.sweep = texts  # most runs share them
         entry.patch = [each for each in get("patch") or () if isinstance(each, list) and len(each) == 3]
         entry.generation = generation if isinstance(generation := get("generation"), int) else 0
         entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
@@ -235,7 +237,9 @@ class Entries:
             entry.models = dict(models)
         if files := get("files"):
             entry.files = {str(name): str(value) for name, value in dict(files).items()}
-        self._by_key.setdefault(entry.key, {})[entry.id] = None
+        found = self._by_key.get(entry.key, ())
+        if entry.key and entry.id not in found:
+            self._by_key[entry.key] = (*found, entry.id)
 
     def _apply_accepted(self, _file: str, event: Mapping[str, Any]) -> None:
         if (entry := self._get_run(event)) is not None:

@@ -37,6 +37,7 @@ class Assignment:
         self._next: deque[int] = deque()
         self._for_one: dict[str, deque[int]] = {}
         self._last: dict[str, Group] = {}
+        self._begun: Counter[Group] = Counter()  # of how many workers each group is the last one
         self._owners: dict[Hashable, str] = {}
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ class Assignment:
                 del self._next[place]
                 return index
         last = self._last.get(label)
-        begun = Counter(self._last.values())
+        begun = self._begun
         keys = sorted(
             (key for key, queue in self._queues.items() if queue and not lacks(key[1])),
             key=lambda key: (key[0], key[1] != last, begun[key[1]] > 0, -len(self._queues[key])),
@@ -92,7 +93,9 @@ class Assignment:
         for key in keys:
             found = self._take_from(self._queues[key], label)
             if found is not None:
+                self._forget_last(label)
                 self._last[label] = key[1]
+                self._begun[key[1]] += 1
                 return found
         return None
 
@@ -113,4 +116,8 @@ class Assignment:
     def free_rows(self, label: str) -> None:
         """Give the rows of a worker that is away to the others."""
         self._owners = {row: owner for row, owner in self._owners.items() if owner != label}
-        self._last.pop(label, None)
+        self._forget_last(label)
+
+    def _forget_last(self, label: str) -> None:
+        if (group := self._last.pop(label, None)) is not None:
+            self._begun[group] -= 1

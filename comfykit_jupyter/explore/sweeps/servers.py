@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.pool import KitWorker, PooledJob
+from comfykit_jupyter.explore.sweeps.awaited_worker import AwaitedWorker
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.edits import EditableAxes
 
@@ -25,6 +26,7 @@ class SweepServers(EditableAxes):
     _kit: ComfyKit
     _recorder: LedgerRecorder
     _added: list[Worker]
+    _awaited: dict[str, AwaitedWorker]
 
     def _build_crew(self) -> Crew:
         prepared = self._prepared
@@ -45,8 +47,11 @@ class SweepServers(EditableAxes):
             return [KitWorker(self._kit, self._recorder, server), *self._added]
         return [*(KitWorker(kit, self._recorder) for kit in self._kit.servers), *self._added]
 
-    def _make_worker(self, server: str) -> KitWorker:
-        return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
+    def _make_worker(self, server: str) -> Worker:
+        """Return a worker for a server that is none of these now."""
+        if server.startswith(("http://", "https://")):
+            return KitWorker(self._kit.options(comfyui_url=server), self._recorder)
+        return self._awaited.setdefault(server, AwaitedWorker(server, self._find_workers, self._kit.patience))
 
     def add_server(self, server: str | ComfyKit) -> Self:
         """Let another server take part, also while the sweep runs.

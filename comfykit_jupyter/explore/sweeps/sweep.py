@@ -72,6 +72,7 @@ class Sweep(SweepServers):
         self._changed = threading.Condition()
         self._notified: set[int] = set()
         self._added = []
+        self._awaited = {}
         self._load()
 
     def _load(self) -> None:

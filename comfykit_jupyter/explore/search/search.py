@@ -125,7 +125,7 @@ class Search(SearchPoints):
         """Call a function with the row of each point that is done from now on. Its errors are logged as warnings.
 
         Args:
-            function: Called in a thread of its own, so that it may block.
+            function: Called in another thread, so that it may block.
         """
         self._callbacks.append(function)
         self._sweep.on_done(function)

@@ -23,6 +23,11 @@ GPU = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.backends.comfyui.backend.FREE_AGAIN", 0)
+
+
 def test_server_says_how_much_memory_is_free(proxy: Proxy, make_kit: MakeKit) -> None:
     proxy.answer = lambda request: web.json_response(GPU) if request.path == "/system_stats" else None
     server = make_kit(proxy.url).server()
@@ -85,8 +90,8 @@ def test_free_waits_for_the_end_of_a_job_that_runs(gate: tuple[str, Gate], jobs:
 
 def test_free_asks_for_both(proxy: Proxy, make_kit: MakeKit) -> None:
     make_kit(proxy.url).free()
-    [request] = proxy.requests("POST", "/free")
-    assert request.body == b'{"unload_models":true,"free_memory":true}'
+    bodies = [request.body for request in proxy.requests("POST", "/free")]
+    assert bodies == [b'{"unload_models":true,"free_memory":true}'] * 2  # a server that cleans up misses the first
 
 
 @pytest.mark.parametrize(("status", "message"), [(404, "update ComfyUI"), (500, "answers 500"), (418, "answers 418")])

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, seeds
+from comfykit_jupyter.client.backends.comfyui import backend
 from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.explore.ledger import journal, ledger, recorder
 from comfykit_jupyter.explore.ledger.ledger import Ledger
@@ -265,13 +266,13 @@ def test_a_point_out_of_memory_is_tried_once_more_alone(
     kit: ComfyKit, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = uuid.uuid4().hex
-    running: list[int] = []  # the points that run when the server is asked for something
+    calls: list[tuple[str, int]] = []  # what the server is asked for, and how many points run then
     active = 0
     run, free = KitWorker.run, KitWorker.free
 
     async def note_run(self: KitWorker, *arguments: Any) -> Any:
         nonlocal active
-        running.append(active)
+        calls.append(("run", active))
         active += 1
         try:
             return await run(self, *arguments)
@@ -279,19 +280,19 @@ def test_a_point_out_of_memory_is_tried_once_more_alone(
             active -= 1
 
     async def note_free(self: KitWorker) -> None:
-        running.append(-active)
+        calls.append(("free", active))
         await free(self)
 
     monkeypatch.setattr(KitWorker, "run", note_run)
     monkeypatch.setattr(KitWorker, "free", note_free)
+    monkeypatch.setattr(backend, "FREE_AGAIN", 0)
     sweep = kit.sweep(moody(name), over={"number": [1, -2, 3, 25, 4, 5, 6, 7]}).wait()
     assert [row.params["number"] for row in sweep.done] == [1, -2, 3, 4, 5, 6, 7]
     assert "smaller batch_size or size" in sweep.get_error(3)
     assert (ATTEMPTS[name].count(-2), ATTEMPTS[name].count(25)) == (2, 2)
-    paths = [seen.path for seen in proxy.seen if seen.path in ("/free", "/prompt") and seen.method == "POST"]
-    assert len(paths) == len(running) == 12
-    freed = [at for at, path in enumerate(paths) if path == "/free"]
-    assert [running[first : first + 3] for first in freed] == [[0, 0, 0]] * 2
+    freed = [at for at, (what, _) in enumerate(calls) if what == "free"]
+    assert (count_posts(proxy), len(freed)) == (10, 2)
+    assert [[running for _, running in calls[first : first + 3]] for first in freed] == [[0, 0, 0]] * 2
 
 
 def test_the_stop_button_pauses_and_lets_running_points_end(

@@ -188,9 +188,9 @@ class BaseKit:
         changed = self._settings.replace(options)
         of_servers = {name: value for name, value in options.items() if name in ("patience", "verify", "proxy")}
         if of_servers and "servers" not in options:
-            kits = (each.options(**of_servers) if isinstance(each, BaseKit) else each for each in changed.servers)
-            changed = replace(changed, servers=tuple(kits))
-        return self._make(changed, self._backends if changed.shares_connection(self._settings) else None)
+            changed = replace(changed, servers=tuple(each.options(**of_servers) for each in changed.servers))
+        shares = changed.is_of_engine or changed.shares_connection(self._settings)  # an engine's has no other way
+        return self._make(changed, self._backends if shares else None)
 
     async def close(self) -> None:
         """Close the connections. Jobs keep running, and the kit opens new connections when it needs them.

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NAME = "comfykit"
 """The name of the plugin, and of the topic of the events. Dask keeps the last 1,000 events of a topic."""
-_CALLS = (("describe",), ("call",))  # Dask logs each function that it runs, and these are many
 LOOK, DESCRIBE = 1.0, 10.0
 """Seconds between two looks at the workers of a cluster, and that new ones may take to describe their servers."""
 
@@ -70,7 +69,7 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
 
     def setup(self, worker: Worker) -> None:
         """Start the server, or take over the one of an earlier worker."""
-        logging.getLogger("distributed.worker").addFilter(lambda record: record.args not in _CALLS)
+        logging.getLogger("distributed.worker").addFilter(lambda log: log.args not in (("call",), ("describe",)))
         self._worker = worker
         self._end: ServerEnd | None = None
         self._keeping = asyncio.ensure_future(self.server.keep())
@@ -78,7 +77,7 @@ class ServerPlugin(WorkerPlugin):  # type: ignore[misc]
     async def teardown(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's interface
         """Leave the server to the next worker, or to its end."""
         await end_task(self._keeping)
-        if self._end is not None:
+        if self._end:
             await self._end.close()
 
     @property
@@ -213,6 +212,10 @@ class DaskServers:
         labels = self._cluster.find_labels(self._settings.patience)
         return [self._kits.get(label) or self._kits.setdefault(label, self._make_kit(label)) for label in labels]
 
+    def options(self, **options: Any) -> DaskServers:
+        """See `ServerSource`."""
+        return DaskServers(self._cluster, replace(self._settings, **options))
+
     def _make_kit(self, label: str) -> ComfyKit:
         own = replace(self._settings, comfyui_url=label, servers=())
         return make_kit(label, ComfyUI(own, RemoteTunnel(label, self._cluster)), self._settings)
@@ -229,17 +232,16 @@ def open_servers(source: Any, settings: Settings) -> DaskServers:
         raise SettingsError(f"servers: a {type(source).__name__} of Dask must be given as a client: Client(…)")
     if source.asynchronous:
         raise SettingsError("servers: the Dask client must not have asynchronous=True")
-    cluster: Cluster = vars(source).setdefault(NAME, Cluster(source))
+    cluster: Cluster = vars(source).setdefault(NAME, Cluster(source))  # one for each client
     try:
         source.register_plugin(ServerPlugin())  # if there is none
         until = time.monotonic() + START
         while not cluster.find_labels(0):
             cluster.look().result(START)
-            if not cluster.problems:
-                raise ServerError("the cluster has no workers: wait for one with client.wait_for_workers(1)")
             if all(cluster.problems.values()) or time.monotonic() > until:
-                reason = next(filter(None, cluster.problems.values()), "no answer")
-                raise ServerError(f"no server of the cluster could be started: {reason}")
+                default = "it does not answer" if cluster.problems else "wait for a worker: client.wait_for_workers(1)"
+                reason = next(filter(None, cluster.problems.values()), default)
+                raise ServerError(f"the cluster has no server: {reason}")
             time.sleep(0.1)
     except (OSError, RuntimeError, TimeoutError) as error:
         raise ServerError(f"the Dask cluster does not answer: {one_line(str(error), 200)}") from None

@@ -13,9 +13,10 @@ How to add an engine, such as a cluster whose servers only its own nodes can rea
    each with `make_kit(url, backend, settings)`, once, and keep it. `url` is what rows and messages say, and must be the
    same after a restart of the engine, since a sweep finds the jobs of an earlier kernel by it: a worker's name, for
    example, and not its port.
-3. `backend` is a `Backend` that reaches the server in the engine's way. If that is a ComfyUI server, let a subclass of
-   `ComfyUI` have another `api` (requests) and `events` (the socket): the rest stays as it is. A request that gets no
-   answer because a worker is away raises `ServerError`, with `sent=True` if it may have arrived. Then all that holds
+3. `backend` is a `Backend` that reaches the server in the engine's way. For a ComfyUI server, if the engine can call
+   functions beside it, that is `ComfyUI(settings, RemoteTunnel(url, engine))`, from `backends/comfyui/remote.py`;
+   `KeptServer`, in `backends/comfyui/kept_server.py`, can start the server there. A request that gets no answer because
+   a worker is away raises `ServerError`, with `sent=True` if it may have arrived. Then all that holds
    for a server holds here: a prompt is posted once under an ID of ours and looked for if the answer is lost, a job is
    followed for `patience` seconds while its server is away, and is given to another one after that, once.
 4. An engine that runs whole jobs instead, without a backend, implements `Worker`. A `PooledJob` and an `ExecuteResult`
@@ -27,7 +28,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.backends.pool.lack import find_lack
 from comfykit_jupyter.client.backends.routing import find_backend
@@ -66,6 +67,9 @@ class ServerSource(Protocol):
     @property
     def servers(self) -> Sequence[ComfyKit]:
         """A kit for each server that there is now."""
+
+    def options(self, **options: Any) -> ServerSource:
+        """Return the same servers with other settings, such as `patience`."""
 
 
 class Worker(Protocol):

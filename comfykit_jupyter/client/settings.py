@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import re
@@ -296,6 +297,11 @@ class Settings:
         default=AddressSecrets(), repr=False, metadata=_rule(belongs_to="comfyui_url", derived=True)
     )
 
+    @property
+    def is_of_engine(self) -> bool:
+        """Whether the server is one of a cluster, which its engine reaches: see `client.engines`."""
+        return bool(self.comfyui_url) and not self.comfyui_url.startswith(("http://", "https://"))
+
     def replace(self, options: Mapping[str, Any]) -> Settings:
         """Return settings with some of them changed; a secret is dropped when the address it belongs to changes.
 
@@ -305,6 +311,11 @@ class Settings:
         known = {each.name for each in fields(self) if not each.metadata["rule"].derived}
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"unknown setting {unknown[0]!r}: use one of {', '.join(sorted(known))}")
+        if self.is_of_engine and not {"comfyui_url", "servers"} & options.keys():
+            # An engine's server has a name, which is no address, and no secrets of ours.
+            changed = dataclasses.replace(self, comfyui_url=DEFAULT_URL).replace(options)
+            url = self.comfyui_url
+            return dataclasses.replace(changed, comfyui_url=url, api_key=None, cookies=None, headers={})
         own: dict[str, Any] = {"servers": self.servers} if self.servers else {"comfyui_url": self.comfyui_url}
         if {"comfyui_url", "servers"} & options.keys():
             own = {}

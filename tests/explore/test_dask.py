@@ -43,7 +43,8 @@ def test_a_kit_of_a_cluster(kit: ComfyKit, cluster: tuple[Client, Counts]) -> No
     assert len(set(urls)) == 2
     assert [state.reachable for state in kit.server()] == [True, True]  # type: ignore[union-attr]
     assert kit.options(timeout=50).addresses == kit.options(servers=cluster[0]).addresses == urls
-    result = kit.run(picture(), width=7, height=5)
+    assert kit.options(patience=7).servers[0].patience == 7
+    result = kit.servers[0].options(timeout=50).run(picture(), width=7, height=5)
     assert result.server in urls
     assert result.image.pil().size == (7, 5)
     assert kit.run(inverted(), image=result.image).image.pil().getpixel((0, 0)) == (255, 255, 0)

@@ -65,6 +65,8 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
     except ComfyKitError:
         default = None
     if kit.comfyui_url is None and workflow.hosted is None:
+        if not all(address.startswith(("http://", "https://")) for address in kit.addresses):
+            return [f"kit = ComfyKit(client)  # the cluster's, with {', '.join(kit.addresses)}"]
         return [f"kit = ComfyKit({'' if default is not None and default.servers == kit.servers else kit.addresses})"]
     names = ["comfyui_url", "api", "api_key", "cookies"]
     if workflow.hosted is not None or kit.place == "runninghub":

@@ -42,13 +42,14 @@ owner, linger = sys.argv[1], float(sys.argv[2])
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 server, seen = subprocess.Popen(sys.argv[3:]), time.monotonic()
 try:
-    while server.poll() is None and time.monotonic() - seen <= linger:
+    while server.poll() is None:
         time.sleep(0.2)
         try:
             os.kill(int(open(owner).read()), 0)
             seen = time.monotonic()
         except (OSError, ValueError):
-            pass
+            if time.monotonic() - seen > linger:
+                break
 finally:
     server.terminate()
     try:
@@ -57,6 +58,9 @@ finally:
         server.kill()
 """
 """Runs a server, and ends it when its owner has been gone for some time, however that ended."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""The keepers that this process has started. They may outlive it; those that have ended must be waited for."""
 
 
 class KeptServer:
@@ -111,11 +115,10 @@ class KeptServer:
                     return await _wait_for_answer(folder, known["url"], ADOPT)
             os.kill(known["pid"], signal.SIGTERM)
             await _wait_until_ended(folder)
-        url, process = self._start(folder)
-        return await _wait_for_answer(folder, url, START, process)
+        return await _wait_for_answer(folder, self._start(folder), START)
 
-    def _start(self, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
-        """Start the command, and return the address that it will have and the process that runs it."""
+    def _start(self, folder: Path) -> str:
+        """Start the command, and return the address that it will have."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
@@ -127,8 +130,9 @@ class KeptServer:
                 [sys.executable, "-c", KEEPER, str(folder / "owner"), str(self._linger), *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock.fileno()], start_new_session=True,
             )  # fmt: skip
+        _started[:] = [process, *(each for each in _started if each.poll() is None)]
         (folder / "server").write_text(json.dumps({"pid": process.pid, "url": url, "command": self._command}))
-        return url, process
+        return url
 
 
 async def _wait_until_ended(folder: Path) -> None:
@@ -136,9 +140,7 @@ async def _wait_until_ended(folder: Path) -> None:
         await asyncio.sleep(LOOK)
 
 
-async def _wait_for_answer(
-    folder: Path, url: str, seconds: float, process: subprocess.Popen[bytes] | None = None
-) -> str:
+async def _wait_for_answer(folder: Path, url: str, seconds: float) -> str:
     """Return the address when the server answers.
 
     Raises:
@@ -152,8 +154,6 @@ async def _wait_for_answer(
             with contextlib.suppress(httpx.HTTPError):
                 if (await client.get(f"{url}/system_stats")).status_code < 500:
                     return url
-            if process is not None:
-                process.poll()  # otherwise it would stay as a zombie
             if not _is_locked(folder / "running"):
                 raise OSError("the command ended:")
             await asyncio.sleep(0.1)

@@ -27,8 +27,8 @@ RENEW, LEASE = 5.0, 30.0
 """Seconds after which a client asks again for a server's events, and after which it gets no more if it does not."""
 PREVIEW_RATE = 128_000
 """Bytes of previews a second that one server sends to one client: all pass through one process of the engine's."""
-FRAME_LIMIT = 1 << 20
-"""The largest event in bytes; what a larger one says is read from the history."""
+FRAME_LIMIT = 1 << 18
+"""The largest event in bytes: an engine may keep many. What a larger one says is read from the history."""
 FILE_PATIENCE = 15.0
 """Seconds for which a file is asked for again that can't be had: a worker that was killed may be back."""
 CHUNK, LIMIT = 8 << 20, 1 << 28

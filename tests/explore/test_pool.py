@@ -18,6 +18,7 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit, ComfyKitError, ServerError, SettingsError
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.pool import placement
+from comfykit_jupyter.client.backends.server import Server, describe_server
 from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.explore.sweeps.assignment import Assignment
 from comfykit_jupyter.explore.sweeps.awaited_worker import AwaitedWorker
@@ -459,3 +460,14 @@ async def test_jobs_on_a_server_of_a_cluster_that_comes_late_are_followed() -> N
     assert not await worker.is_reachable()
     there.append(Late())
     assert await following == "followed job"  # type: ignore[comparison-overlap]
+
+
+def test_what_a_form_says_of_each_server() -> None:
+    busy = Server("https://gpu/a", True, running=1, pending=2, vram_free=8 << 30)
+    assert describe_server(busy) == {
+        "address": "gpu/a",
+        "state": "busy",
+        "detail": "3 in the queue, 8.0 GB VRAM free",
+    }
+    found = [describe_server(Server(f"dask://vm/{number}", number == 1)) for number in range(2)]
+    assert [list(each.values()) for each in found] == [["vm/0", "unreachable", "away"], ["vm/1", "ready", "idle"]]

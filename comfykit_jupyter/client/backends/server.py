@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 _GIGABYTE = 2**30
 """Bytes of a gigabyte, as makers of GPUs count them."""
@@ -59,7 +58,7 @@ class Server:
 
 def describe_server(server: Server) -> dict[str, str]:
     """Return what a form says about one of several servers: `address`, `state`, and `detail` in a few words."""
-    address = urlsplit(server.url).netloc or server.url
+    address = server.url.partition("://")[2] or server.url  # several may differ in their paths
     if not server.reachable:
         return {"address": address, "state": "unreachable", "detail": "away"}
     facts = [f"{server.running + server.pending} in the queue"] if server.running + server.pending else ["idle"]

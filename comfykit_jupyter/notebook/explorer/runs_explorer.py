@@ -50,6 +50,8 @@ class RunsExplorer(Explorer):
         self._indices: dict[str, int] = {}
         self._open: set[str] = set()
         """The runs that have not ended, or whose files are not kept yet."""
+        self._lost: set[str] = set()
+        """The runs whose files are gone, as far as they were in sight."""
         self._running: frozenset[str] = frozenset()
         self._seen = (0, 0)
         self._filters: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
@@ -90,7 +92,7 @@ class RunsExplorer(Explorer):
     def find_state(self, index: int) -> str:
         """Return the state of a run; whether its files are still here is found when it is in sight."""
         entry = self._ledger.read().runs.get(self._ids[index])
-        if entry is None:
+        if entry is None or entry.id in self._lost:
             return "lost"
         if entry.id in self._open and (entry.status != "sent" or entry.id in self._running):
             return "running"
@@ -112,10 +114,9 @@ class RunsExplorer(Explorer):
         entry = self._ledger.read().runs.get(self._ids[index])
         if entry is None:
             return found
-        if found.get("status") == "lost":
-            with self.lock:
-                self.points.set_state(index, "lost", self._ids[index])
-            self.update()
+        if found.get("status") == "lost" and entry.id not in self._lost:
+            self._lost.add(entry.id)
+            self.note(index)
         if entry.error:
             found["reason"] = entry.error[:MAX_TEXT]
         at = parse_time(entry.at)

@@ -14,6 +14,7 @@ from comfykit_jupyter.explore.rows.row import parse_time
 from comfykit_jupyter.notebook.explorer.actions import use_output
 from comfykit_jupyter.notebook.explorer.details import describe_progress
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
+from comfykit_jupyter.notebook.explorer.legend import LIBRARY_LEGEND
 from comfykit_jupyter.notebook.explorer.run_lists import RunLists, build_filters, format_day
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.media import run_in_background
@@ -100,7 +101,7 @@ class RunsExplorer(Explorer):
 
     def describe(self) -> dict[str, Any]:
         """Return what the page has of every explorer; a library has no axes."""
-        return {"name": self.title, "axes": [], "base": {}, "ratio": 1}
+        return {"name": self.title, "axes": [], "base": {}, "ratio": 1, "legend": LIBRARY_LEGEND}
 
     def describe_header(self) -> dict[str, Any]:
         """Return the filters that there are."""

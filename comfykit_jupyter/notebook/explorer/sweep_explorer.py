@@ -19,6 +19,7 @@ from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
 from comfykit_jupyter.notebook.explorer.actions import use_output, write_code
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
+from comfykit_jupyter.notebook.explorer.legend import SWEEP_LEGEND
 from comfykit_jupyter.notebook.explorer.point_previews import PointPreviews
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.media import run_in_background
@@ -105,6 +106,7 @@ class SweepExplorer(Explorer):
             "axes": [_describe_axis(axis) for axis in sweep.axes],
             "base": {name: describe_value(value) for name, value in sweep.base.items()},
             "ratio": self._find_ratio(),
+            "legend": SWEEP_LEGEND,
         }
 
     def _find_ratio(self) -> float:

@@ -14,7 +14,7 @@ import type { Explorer } from "./explorer";
 import { Footer } from "./footer";
 import { Grid, listBetween } from "./grid";
 import { SweepHeader } from "./header";
-import { type Action, findAction, LEGEND, LIBRARY_LEGEND, LIGHTBOX_LEGEND } from "./keys";
+import { type Action, findAction } from "./keys";
 import { findPosition, type Layout, layOut, stepSize } from "./layout";
 import { Library, layOutDays } from "./library";
 import { LibraryBar } from "./libraryBar";
@@ -24,6 +24,9 @@ import { Toolbar } from "./toolbar";
 const REACH = 15;
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
+
+/** Which keys of the legend work in the lightbox, too. */
+const MARK_KEYS = [2, 7] as const;
 
 type Chosen = Extract<Action, { kind: "compare" }>;
 
@@ -128,7 +131,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
           ) : (
             <p class="ck-x-empty ck-muted">{explorer.nothing}</p>
           )}
-          {legend && <Legend isLibrary={library !== undefined} onClose={() => setLegend(false)} />}
+          {legend && <Legend explorer={explorer} onClose={() => setLegend(false)} />}
         </>
       )}
       {comparing && <Compare explorer={explorer} onClose={close} />}
@@ -240,7 +243,7 @@ function PointLightbox({ explorer, sequence, annotation, onAnnotate, onShow, ...
           </span>
         )
       }
-      keys={LIGHTBOX_LEGEND}
+      keys={explorer.about.legend?.slice(...MARK_KEYS) ?? []}
       onKey={onKey}
       onShow={(next) => {
         const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
@@ -427,7 +430,7 @@ function useWidth(element: { current: HTMLElement | null }): number {
   return width;
 }
 
-function Legend({ isLibrary, onClose }: { isLibrary: boolean; onClose(): void }) {
+function Legend({ explorer, onClose }: { explorer: Explorer; onClose(): void }) {
   return (
     <aside class="ck-panel ck-x-legend" aria-label="Keys">
       <p class="ck-line">
@@ -437,7 +440,7 @@ function Legend({ isLibrary, onClose }: { isLibrary: boolean; onClose(): void })
         </button>
       </p>
       <dl>
-        <Rows rows={isLibrary ? LIBRARY_LEGEND : LEGEND} />
+        <Rows rows={explorer.about.legend ?? []} />
       </dl>
     </aside>
   );

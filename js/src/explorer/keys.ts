@@ -16,37 +16,6 @@ export type Action =
 
 export type Mark = { star: true } | { rejected: true } | { rating: number };
 
-/** What the keys do, for the legend. */
-export const LEGEND: readonly [string, string][] = [
-  ["← ↑ ↓ →", "go to a neighbour (Shift: select as well)"],
-  ["Home End", "first, last of the line (Ctrl: of all)"],
-  ["s", "star, or none"],
-  ["1 – 5", "rating; 0 for none"],
-  ["x", "reject, or not"],
-  ["Shift", "with a mark: and go to the next one"],
-  ["u", "undo the last mark"],
-  ["Enter", "open; z opens at true pixels"],
-  ["c", "choose for comparison; compares what is selected (Shift: what was chosen)"],
-  ["i", "open with all values"],
-  ["n", "note and tags"],
-  ["Space", "select, or not; Ctrl+A all, Esc none"],
-  ["t", "swap rows and columns"],
-  ["[ ]", "previous, next value of the first slider"],
-  ["+ −", "larger, smaller"],
-  ["Delete", "leave the row out (Shift: the column); its runs are kept"],
-  ["?", "these keys"],
-];
-
-/** The keys that work in the lightbox, too. */
-export const LIGHTBOX_LEGEND = LEGEND.filter(([key]) => ["s", "1 – 5", "x", "u", "n"].includes(key));
-
-/** The keys of the library, for the legend. */
-export const LIBRARY_LEGEND: readonly [string, string][] = [
-  ...LEGEND.filter(([key]) => !["t", "[ ]", "Delete"].includes(key)),
-  ["/", "search"],
-  ["g", "open or close a stack"],
-];
-
 type KeyEvent = Pick<KeyboardEvent, "key" | "code" | "shiftKey" | "ctrlKey" | "metaKey" | "altKey">;
 
 const ARROWS: Record<string, [number, number]> = {

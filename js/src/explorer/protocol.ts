@@ -35,6 +35,8 @@ export interface About {
   base: Record<string, string>;
   /** Width by height of the pictures. */
   ratio: number;
+  /** What the keys do. */
+  legend?: [string, string][];
 }
 
 /** How far a sweep is, beside the states of its points. */

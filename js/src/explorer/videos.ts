@@ -1,25 +1,33 @@
 /** Plays several videos in step. */
 
-/** Seconds by which a video may be off the first one, and of a frame. */
-const MAX_OFF = 0.06;
+/** Seconds by which a video may be off the first one; from which a user has moved it; and of a frame. */
+const MAX_OFF = 0.08;
+const FAR_OFF = 0.6;
 const FRAME = 1 / 24;
 
-/** Let the videos in an element follow the first one, its clock and its buttons; return a function that stops this. */
+/** Let the videos in an element follow the first one; what is done to another one is done to all. Returns what stops it. */
 export function followFirst(element: HTMLElement): () => void {
   const controller = new AbortController();
   const follow = ({ target }: Event) => {
     const [first, ...others] = element.querySelectorAll("video");
-    if (target === first) for (const video of others) followClock(first as HTMLVideoElement, video);
-    else (target as HTMLVideoElement).muted = true;
+    if (!first) return;
+    if (target !== first) lead(target as HTMLVideoElement, first);
+    for (const video of others) keepUp(video, first);
   };
-  for (const type of ["timeupdate", "play", "playing", "pause", "seeked", "ratechange"])
+  for (const type of ["timeupdate", "play", "pause", "seeking"])
     element.addEventListener(type, follow, { capture: true, signal: controller.signal });
   return () => controller.abort();
 }
 
-function followClock(first: HTMLVideoElement, video: HTMLVideoElement): void {
+/** Do to the first video what a user has done to another one. */
+function lead(video: HTMLVideoElement, first: HTMLVideoElement): void {
+  if (Math.abs(video.currentTime - first.currentTime) > FAR_OFF && !video.ended) first.currentTime = video.currentTime;
+  if (video.muted && video.paused !== first.paused && !video.ended) void (video.paused ? first.pause() : play(first));
+}
+
+function keepUp(video: HTMLVideoElement, first: HTMLVideoElement): void {
+  video.muted = true;
   video.loop = false;
-  video.playbackRate = first.playbackRate;
   const time = Math.min(first.currentTime, video.duration || 0);
   if (Math.abs(video.currentTime - time) > MAX_OFF) video.currentTime = time;
   if (first.paused) video.pause();

@@ -9,23 +9,27 @@ const MAX_BYTES = { "widget.js": 140_000, "widget.css": 30_000 };
 const resolvePath = (path) => fileURLToPath(new URL(path, import.meta.url));
 const outdir = resolvePath("../comfykit_jupyter/notebook/static");
 
+/** What components have of Preact: it is in the bundle, too, so that both get the same short names. */
 /**
  * Properties with short names in the bundle. They are ours alone: none of them is in a message, a trait, an attribute
  * or an object of the browser, of the host or of Preact. Everything else keeps its name.
  */
+const LIFE_CYCLE = `
+  componentDidCatch componentDidMount componentDidUpdate componentWillMount componentWillReceiveProps
+  componentWillUnmount componentWillUpdate current forceUpdate getChildContext getDerivedStateFromError
+  getDerivedStateFromProps getSnapshotBeforeUpdate setState shouldComponentUpdate
+`;
 const OURS = `
-  activeTile annotation announceView arrange canRemove cancelAll captionLines
-  channel compareOnly compared countStack countStale countStates describe
-  destroy explorer filterBy findRan focused getDraftKey getError getFields
-  getFrame getMarkByte getMarks getRun getState groupWidth handleAnswer
-  handleChange handleKernelChange handleKeyChange handleRun hasRun headHeight
-  infoOpen interruptKernel isStale labelWidth listPicked listShown notifyViews
-  onActivate onAnnotate onAnswer onChoose onCompare onCopy onDiscard onInfo
-  onKernelChange onOpen onRemove onShow onSight pageId placeLines pointAt
-  removeSight requestOrNotify reveals secondsSinceProgress session setIncrementing
-  setMarkByte setSight showHeading showLabel showLabels showName showNotice
-  stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
-  toggleSelected toggleSlider toggleStack totalHeight totalWidth watchPoint
+  active activeTile annotation announceView arrange arrangement canRemove cancelAll cancelling caption
+  captionLines channel compareOnly compared countStack countStale countStates describe destroy details drafts
+  edited explorer filterBy findRan focused getDraftKey getError getFields getFrame getMarkByte getMarks getRun
+  getState groupWidth groups handleAnswer handleChange handleKernelChange handleKeyChange handleRun hasRun
+  headHeight holders incrementing infoOpen inner interruptKernel isStale labelWidth layout listPicked listShown
+  notice notifyViews onActivate onAnnotate onAnswer onChoose onCompare onCopy onDiscard onInfo onKernelChange
+  onOpen onRemove onShow onSight pageId placeLines pointAt removeSight requestOrNotify reveals runCount
+  secondsSinceProgress segments sequence session setIncrementing setMarkByte setSight showHeading showLabel
+  showLabels showName showNotice shown stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
+  toggleSelected toggleSlider toggleStack totalHeight totalWidth uploads watchPoint zoomBy
 `;
 
 /** @type {import("esbuild").BuildOptions} */
@@ -39,7 +43,7 @@ const options = {
   format: "esm",
   target: "es2022",
   minify: true,
-  mangleProps: new RegExp(`^(${OURS.trim().split(/\s+/).join("|")})$`),
+  mangleProps: new RegExp(`^(${`${OURS}${LIFE_CYCLE}`.trim().split(/\s+/).join("|")})$`),
   charset: "utf8",
   legalComments: "none",
   logLevel: "info",

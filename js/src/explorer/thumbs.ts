@@ -9,6 +9,8 @@ const MAX_BATCH = 16;
 const MAX_DETAILS_BATCH = 50;
 const MAX_DETAILS = 2000;
 const MAX_REQUESTS = 3;
+/** What the kernel calls them: the bundle has another name for this property of ours. */
+const DETAILS = "details";
 
 interface Thumb {
   url: string;
@@ -220,7 +222,7 @@ export class DetailsCache {
         if (!this.#requested.delete(point) && this.#stale.has(point)) return;
         this.#stale.delete(point);
         this.#details.delete(point);
-        this.#details.set(point, (content.details as Details[])[at] ?? {});
+        this.#details.set(point, (content[DETAILS] as Details[])[at] ?? {});
         this.#onLoad(point);
       });
       for (const point of this.#details.keys()) {

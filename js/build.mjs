@@ -20,6 +20,7 @@ const LIFE_CYCLE = `
   getDerivedStateFromProps getSnapshotBeforeUpdate setState shouldComponentUpdate
 `;
 const OURS = `
+  gutter measure toHeight
   active activeTile annotation announceView arrange arrangement canRemove cancelAll cancelling caption
   captionLines channel compareOnly compared countStack countStale countStates describe destroy details drafts
   edited explorer filterBy findRan focused getDraftKey getError getFields getFrame getMarkByte getMarks getRun

@@ -5,6 +5,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
+import { Button } from "./icons";
 import { clamp } from "./number";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
 import type { Session } from "./session/session";
@@ -96,9 +97,9 @@ function AwaitedFields({ session }: { session: Session }) {
   return (
     <p class="ck-awaited" role="status">
       The parameters appear when {session.get("server").address || "the server"} answers.
-      <button type="button" class="ck-button" onClick={() => session.announceView()}>
+      <Button class="ck-button" onClick={() => session.announceView()}>
         Retry
-      </button>
+      </Button>
     </p>
   );
 }
@@ -164,15 +165,14 @@ function RunButtons({ session, uid }: FormProps) {
   const { closed } = session.channel;
   return (
     <>
-      <button
-        type="button"
+      <Button
         class="ck-run"
         disabled={closed || isAwaitingFields(session)}
         title="Ctrl+Enter or ⌘+Enter"
         onClick={({ currentTarget }) => runForm(session, currentTarget.closest(".ck-root") ?? currentTarget, uid)}
       >
         Run
-      </button>
+      </Button>
       <span class="ck-line ck-muted" title="Number of runs, each with a new seed">
         ×
         <input

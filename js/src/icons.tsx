@@ -48,13 +48,18 @@ export interface IconButtonProps extends ButtonAttributes {
   showLabel?: boolean;
 }
 
+/** A button, which never submits its form. */
+export function Button(attributes: JSX.IntrinsicElements["button"]) {
+  return <button {...attributes} type="button" />;
+}
+
 /** A button that shows an icon, and its label if asked. */
 export function IconButton({ icon: Icon, label, title = label, showLabel, children, ...attributes }: IconButtonProps) {
   return (
-    <button type="button" class="ck-button ck-square" aria-label={label} title={title} {...attributes}>
+    <Button class="ck-button ck-square" aria-label={label} title={title} {...attributes}>
       <Icon />
       {showLabel && <span>{label}</span>}
       {children}
-    </button>
+    </Button>
   );
 }

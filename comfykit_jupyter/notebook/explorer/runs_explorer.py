@@ -208,7 +208,7 @@ class RunsExplorer(Explorer):
         if self.show_form is None:
             return {"code": f"kit.form(kit.runs[{row.id[:8]!r}].workflow)"}, ()
         self.show_form(row)
-        return {"used": row.workflow_name}, ()
+        return {"form": row.workflow_name}, ()
 
     def _on_sweep(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Show a run in the grid of its sweep, if there is one in the page; return the ID of the sweep."""

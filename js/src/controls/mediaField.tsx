@@ -2,7 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { formatPercent, shortenPath } from "../format";
-import { CloseIcon, IconButton } from "../icons";
+import { Button, CloseIcon, IconButton } from "../icons";
 import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
 import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
@@ -83,9 +83,9 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
             {...buildAttributes(id, shownError)}
           />
         )}
-        <button type="button" class="ck-button" onClick={() => chooser.current?.click()}>
+        <Button class="ck-button" onClick={() => chooser.current?.click()}>
           Choose…
-        </button>
+        </Button>
         <input
           ref={chooser}
           type="file"

@@ -2,7 +2,7 @@
 
 import { Component } from "preact";
 import { formatValue } from "../format";
-import { AlertIcon, PlayIcon, TextIcon } from "../icons";
+import { AlertIcon, Button, PlayIcon, TextIcon } from "../icons";
 import type { Item } from "../session/protocol";
 import type { Explorer } from "./explorer";
 import type { Details, Marks, PointState } from "./protocol";
@@ -207,8 +207,7 @@ function Stack({ explorer, point }: { explorer: Explorer; point: number }) {
   const count = explorer.countStack(point);
   if (count === 0) return null;
   return (
-    <button
-      type="button"
+    <Button
       class="ck-quiet ck-x-stack"
       tabIndex={-1}
       aria-label={`Stack of ${count}`}
@@ -216,7 +215,7 @@ function Stack({ explorer, point }: { explorer: Explorer; point: number }) {
       onClick={() => explorer.toggleStack(point)}
     >
       {count}
-    </button>
+    </Button>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { formatAltText } from "../format";
-import { CloseIcon, IconButton } from "../icons";
+import { Button, CloseIcon, IconButton } from "../icons";
 import { Divider, Pane } from "../outputs/canvas";
 import { useDialog } from "../outputs/lightbox";
 import { findMainItem, type RunOutput } from "../outputs/runs";
@@ -111,21 +111,20 @@ export function Compare({ explorer, onClose }: CompareProps) {
         <div class="ck-line ck-head">
           <span class="ck-line" role="group" aria-label="How to compare">
             {MODES.map((each, index) => (
-              <button
+              <Button
                 key={each}
-                type="button"
                 class="ck-button"
                 aria-pressed={mode === each}
                 onClick={() => mode !== each && choose(each)}
               >
                 {LABELS[index]}
-              </button>
+              </Button>
             ))}
           </span>
           {mode === "difference" && (
-            <button type="button" class="ck-button" aria-pressed={strong} onClick={() => setStrong(!strong)}>
+            <Button class="ck-button" aria-pressed={strong} onClick={() => setStrong(!strong)}>
               × 8
-            </button>
+            </Button>
           )}
           <span class="ck-grow ck-name ck-muted" role="status">
             {mode === "difference" && pixels[other]}
@@ -135,16 +134,15 @@ export function Compare({ explorer, onClose }: CompareProps) {
         </div>
         <div class="ck-x-compared" style={{ "--ck-count": points.length }}>
           {points.map((point, index) => (
-            <button
+            <Button
               key={point}
-              type="button"
               class={`ck-quiet ck-x-letter${isShown(index) ? "" : " ck-x-hidden"}`}
               aria-pressed={index === at}
               title="Marks are for it (← →); r puts it first, c leaves it out"
               onClick={() => setActive(index)}
             >
               {LETTERS[index]} <MarkSigns marks={explorer.points.getMarks(point)} compared={false} />
-            </button>
+            </Button>
           ))}
           {rows.map(([name, texts]) =>
             texts.map((parts, index) => (

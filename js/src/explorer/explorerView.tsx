@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Button } from "../icons";
 import { Rows } from "../outputs/details";
 import { Lightbox, type Opened } from "../outputs/lightbox";
 import { findMainItem } from "../outputs/runs";
@@ -435,9 +436,9 @@ function Legend({ explorer, onClose }: { explorer: Explorer; onClose(): void }) 
     <aside class="ck-panel ck-x-legend" aria-label="Keys">
       <p class="ck-line">
         <strong class="ck-grow">Keys</strong>
-        <button type="button" class="ck-quiet" aria-label="Close" onClick={onClose}>
+        <Button class="ck-quiet" aria-label="Close" onClick={onClose}>
           ✕
-        </button>
+        </Button>
       </p>
       <dl>
         <Rows rows={explorer.about.legend ?? []} />

@@ -2,9 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
-import { copyText } from "../clipboard";
 import { formatDuration } from "../format";
-import { CheckIcon, CodeIcon, GridIcon, IconButton, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } from "../icons";
+import { Button, CodeIcon, GridIcon, IconButton, InputIcon, ResetIcon, ScreenIcon, SettingsIcon } from "../icons";
+import { Ask } from "./ask";
 import { STALE_WORDS, STATE_WORDS } from "./cell";
 import type { Explorer } from "./explorer";
 import type { Library } from "./library";
@@ -28,50 +28,19 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
   const state = points.getState(point);
   const found = details.get(point);
   const values = explorer.describe(point, true);
-  const { filterBy } = explorer;
-  const facts = [
-    found?.day && `${found.day} ${found.time}`,
-    found?.progress?.text || found?.reason || STATE_WORDS[state],
-    points.isStale(point) && STALE_WORDS,
-    typeof found?.seconds === "number" && formatDuration(found.seconds),
-    found?.server,
-    found?.note && `“${found.note}”`,
-    found?.tags?.map((tag) => `#${tag}`).join(" "),
-  ];
   const marks = points.getMarks(point);
   const canMark = explorer.hasRun(point) && !explorer.channel.closed;
   return (
     <div class="ck-line ck-x-footer">
       {annotation || (
         <span class="ck-grow ck-x-about">
-          <span class="ck-name" title={values.map((pair) => pair.join(": ")).join("\n")}>
-            {values.map(([name, value]) => (
-              <span key={name}>
-                <span class="ck-muted">{name}</span>{" "}
-                {filterBy ? (
-                  <button
-                    type="button"
-                    class="ck-quiet ck-x-by"
-                    title={`${name}: ${value}\nShow only runs with this value`}
-                    onClick={() => filterBy(name, value)}
-                  >
-                    {value}
-                  </button>
-                ) : (
-                  <b>{value}</b>
-                )}{" "}
-              </span>
-            ))}
-          </span>
-          <span class="ck-name ck-muted" title={facts.filter(Boolean).join("\n")}>
-            {facts.filter(Boolean).join(" · ")}
-          </span>
+          <Values values={values} filterBy={explorer.filterBy} />
+          <Facts explorer={explorer} point={point} />
         </span>
       )}
       {selected.size > 0 && <span class="ck-muted ck-x-count">{selected.size} selected</span>}
       <span class="ck-line ck-x-marking" role="group" aria-label="Marks">
-        <button
-          type="button"
+        <Button
           class="ck-quiet ck-x-star"
           aria-pressed={marks.star}
           aria-label="Star"
@@ -80,11 +49,10 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
           onClick={() => explorer.mark({ star: true })}
         >
           {marks.star ? "★" : "☆"}
-        </button>
+        </Button>
         {[1, 2, 3, 4, 5].map((rating) => (
-          <button
+          <Button
             key={rating}
-            type="button"
             class="ck-quiet ck-x-rate"
             aria-pressed={marks.rating >= rating}
             aria-label={`Rate ${rating} of 5`}
@@ -93,10 +61,9 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
             onClick={() => explorer.mark({ rating: marks.rating === rating ? 0 : rating })}
           >
             {marks.rating >= rating ? "●" : "○"}
-          </button>
+          </Button>
         ))}
-        <button
-          type="button"
+        <Button
           class="ck-quiet"
           aria-pressed={marks.rejected}
           aria-label="Reject"
@@ -105,9 +72,8 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
           onClick={() => explorer.mark({ rejected: true })}
         >
           ✕
-        </button>
-        <button
-          type="button"
+        </Button>
+        <Button
           class="ck-quiet"
           aria-label="Note and tags"
           title="Note and tags (n)"
@@ -115,13 +81,13 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
           onClick={onAnnotate}
         >
           ✎
-        </button>
+        </Button>
       </span>
       {canMark && <ExportMenu explorer={explorer} />}
       {compared.size > 0 && (
-        <button type="button" class="ck-button ck-x-small" disabled={compared.size < 2} onClick={onCompare}>
+        <Button class="ck-button ck-x-small" disabled={compared.size < 2} onClick={onCompare}>
           Compare {compared.size}
-        </button>
+        </Button>
       )}
       <IconButton
         icon={ScreenIcon}
@@ -130,9 +96,36 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
         disabled={state !== "completed"}
         onClick={() => onOpen(point)}
       />
-      {filterBy && <RunButtons explorer={explorer} point={point} sweep={found?.sweep} />}
-      <UseAsInput key={`use ${point}`} explorer={explorer} point={point} disabled={state !== "completed"} />
-      <CopyCode explorer={explorer} point={point} />
+      <Ask
+        {...{ explorer, point }}
+        kind="form"
+        icon={SettingsIcon}
+        label={explorer.filterBy ? "Same settings" : "Values into the form"}
+        title="Set a form of this workflow to these values; without one, copy a cell that shows it"
+      />
+      {explorer.filterBy && (
+        <IconButton
+          icon={GridIcon}
+          label="Show in its sweep"
+          disabled={!found?.sweep || explorer.channel.closed}
+          onClick={() => void showSweep(explorer as Library, point)}
+        />
+      )}
+      <Ask
+        {...{ explorer, point }}
+        kind="use"
+        icon={InputIcon}
+        label="Use as input"
+        title="Use as input of a form; without a form, copy the code"
+        disabled={state !== "completed"}
+      />
+      <Ask
+        {...{ explorer, point }}
+        kind="code"
+        icon={CodeIcon}
+        label="Copy as code"
+        title="Copy a cell that makes this point"
+      />
       <IconButton
         icon={ResetIcon}
         label={state === "waiting" || state === "lost" ? "Run this point" : "Run this point again"}
@@ -140,6 +133,50 @@ export function Footer({ explorer, annotation, onAnnotate, onOpen, onCompare }: 
         onClick={() => void explorer.requestOrNotify("rerun", { points: explorer.targets })}
       />
     </div>
+  );
+}
+
+/** What is known of a point beside its values. */
+function Facts({ explorer, point }: { explorer: Explorer; point: number }) {
+  const found = explorer.details.get(point);
+  const facts = [
+    found?.day && `${found.day} ${found.time}`,
+    found?.progress?.text || found?.reason || STATE_WORDS[explorer.points.getState(point)],
+    explorer.points.isStale(point) && STALE_WORDS,
+    typeof found?.seconds === "number" && formatDuration(found.seconds),
+    found?.server,
+    found?.note && `“${found.note}”`,
+    found?.tags?.map((tag) => `#${tag}`).join(" "),
+  ];
+  const lines = facts.filter(Boolean);
+  return (
+    <span class="ck-name ck-muted" title={lines.join("\n")}>
+      {lines.join(" · ")}
+    </span>
+  );
+}
+
+/** The values of a point; a click looks for one of them, where that is possible. */
+function Values({ values, filterBy }: { values: [string, string][]; filterBy: Explorer["filterBy"] }) {
+  return (
+    <span class="ck-name" title={values.map((pair) => pair.join(": ")).join("\n")}>
+      {values.map(([name, value]) => (
+        <span key={name}>
+          <span class="ck-muted">{name}</span>{" "}
+          {filterBy ? (
+            <Button
+              class="ck-quiet ck-x-by"
+              title={`${name}: ${value}\nShow only runs with this value`}
+              onClick={() => filterBy(name, value)}
+            >
+              {value}
+            </Button>
+          ) : (
+            <b>{value}</b>
+          )}{" "}
+        </span>
+      ))}
+    </span>
   );
 }
 
@@ -173,95 +210,8 @@ function ExportMenu({ explorer }: { explorer: Explorer }) {
   );
 }
 
-/** What a library can do with a run: open a form with its values, and show it among the others of its sweep. */
-function RunButtons({ explorer, point, sweep }: { explorer: Explorer; point: number; sweep: string | undefined }) {
-  const [copied, setCopied] = useState(-1);
-  const openForm = async (near: HTMLElement) => {
-    const answer = await explorer.requestOrNotify("form", { points: [point] });
-    if (answer?.code && (await copyText(String(answer.code), near))) setCopied(point);
-  };
-  const showSweep = async () => {
-    const answer = await explorer.requestOrNotify("sweep", { points: [point] });
-    if (answer?.sweep) (explorer as Library).find({ text: "", filters: { sweep: String(answer.sweep) } });
-  };
-  return (
-    <>
-      <IconButton
-        icon={copied === point ? CheckIcon : SettingsIcon}
-        label="Same settings"
-        title="Open a form with these values and seeds"
-        disabled={explorer.channel.closed}
-        onClick={(event) => void openForm(event.currentTarget)}
-      />
-      <IconButton
-        icon={GridIcon}
-        label="Show in its sweep"
-        disabled={!sweep || explorer.channel.closed}
-        onClick={() => void showSweep()}
-      />
-    </>
-  );
-}
-
-interface Target {
-  form: string;
-  title: string;
-  field: string;
-}
-
-/** A button that uses the output as input of a form on the page; with several fields a menu, without any it is code. */
-function UseAsInput({ explorer, point, disabled }: { explorer: Explorer; point: number; disabled: boolean }) {
-  const [targets, setTargets] = useState<Target[]>([]);
-  const [done, setDone] = useState("");
-  const use = async (near: HTMLElement | null, target?: Target) => {
-    const { form, field } = target ?? {};
-    const answer = await explorer.requestOrNotify("use", { points: [point], ...(target && { form, field }) });
-    if (!answer) return;
-    setTargets(Array.isArray(answer.targets) ? (answer.targets as Target[]) : []);
-    if (answer.used) setDone(`used as ${answer.used}`);
-    else if (answer.code && near && (await copyText(String(answer.code), near))) setDone(`copied: ${answer.code}`);
-  };
-  if (targets.length > 0)
-    return (
-      <Menu
-        label="Use as input"
-        shown="Use as …"
-        options={targets.map(({ title, field }, index) => [`${index}`, `${title}: ${field}`])}
-        onChoose={(index) => void use(null, targets[Number(index)])}
-      />
-    );
-  return (
-    <>
-      {done && (
-        <span class="ck-muted ck-name" role="status">
-          {done}
-        </span>
-      )}
-      <IconButton
-        icon={done ? CheckIcon : InputIcon}
-        label="Use as input"
-        title="Use as input of a form; without a form, copy the code"
-        disabled={disabled || explorer.channel.closed}
-        onClick={(event) => void use(event.currentTarget)}
-      />
-    </>
-  );
-}
-
-/** A button that copies a cell, written by the kernel, that makes the point. */
-function CopyCode({ explorer, point }: { explorer: Explorer; point: number }) {
-  const [copied, setCopied] = useState(-1);
-  const copy = async (near: HTMLElement) => {
-    const answer = await explorer.requestOrNotify("code", { points: [point] });
-    if (answer && (await copyText(String(answer.code), near))) setCopied(point);
-  };
-  return (
-    <IconButton
-      icon={copied === point ? CheckIcon : CodeIcon}
-      label={copied === point ? "Copied" : "Copy as code"}
-      title="Copy a cell that makes this point"
-      disabled={explorer.channel.closed}
-      onClick={(event) => void copy(event.currentTarget)}
-    />
-  );
+/** Show a run in the grid of its sweep, or the runs of the sweep in the library. */
+async function showSweep(library: Library, point: number): Promise<void> {
+  const answer = await library.requestOrNotify("sweep", { points: [point] });
+  if (answer?.sweep) library.find({ text: "", filters: { sweep: String(answer.sweep) } });
 }

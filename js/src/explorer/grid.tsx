@@ -1,6 +1,7 @@
 /** The grid: labels that stay in sight, and the cells in sight and around, however many points there are. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button } from "../icons";
 import { isEqual } from "../session/protocol";
 import { buildCellId, Cell } from "./cell";
 import type { Explorer } from "./explorer";
@@ -232,8 +233,7 @@ function nameTrack({ labels, groups, inner }: Tracks, track: number): string {
 /** A button on a label that leaves its value out. The key Delete does the same, so that Tab goes past it. */
 function LeaveOut({ what, onClick }: { what: string; onClick(): void }) {
   return (
-    <button
-      type="button"
+    <Button
       class="ck-quiet ck-x-leave"
       tabIndex={-1}
       aria-label={`Leave this ${what} out`}
@@ -244,7 +244,7 @@ function LeaveOut({ what, onClick }: { what: string; onClick(): void }) {
       }}
     >
       ✕
-    </button>
+    </Button>
   );
 }
 

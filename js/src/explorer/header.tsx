@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { formatClock } from "../format";
-import { DownloadIcon, IconButton, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
+import { Button, DownloadIcon, IconButton, PauseIcon, PlayIcon, ResetIcon, StopIcon } from "../icons";
 import type { Explorer } from "./explorer";
 import type { Header as HeaderInfo, PointState } from "./protocol";
 
@@ -142,19 +142,18 @@ function Start({ explorer, left }: { explorer: Explorer; left: number }) {
   const points = `${left.toLocaleString("en")} ${left === 1 ? "point" : "points"}`;
   return (
     <>
-      <button type="button" class="ck-run" disabled={channel.closed} onClick={() => start(false)}>
+      <Button class="ck-run" disabled={channel.closed} onClick={() => start(false)}>
         {asked ? `Really start ${points}${time}?` : `Start ${points}${time}`}
-      </button>
+      </Button>
       {left > 3 && (
-        <button
-          type="button"
+        <Button
           class="ck-button"
           disabled={channel.closed}
           title="Start with every second value of each axis, and fill in the values between them later"
           onClick={() => start(true)}
         >
           Coarse first
-        </button>
+        </Button>
       )}
     </>
   );

@@ -179,6 +179,60 @@ function measureCaption(axes: readonly AxisInfo[], width: number): number {
   return 4 + CAPTION_LINE * clamp(Math.ceil((longest * 6.4) / width), 1, MAX_CAPTION_LINES);
 }
 
+/** Points under one heading. */
+export interface Section {
+  label: string;
+  points: readonly number[];
+}
+
+interface Shape {
+  /** Pixels of a cell's width, which may be larger where it fits the lines. */
+  size: number;
+  fits: boolean;
+  available: number;
+  /** Pixels of the headings beside the cells; 0 for none. */
+  gutter: number;
+  toHeight(width: number): number;
+  /** Returns the pixels of a caption. */
+  measure(width: number): number;
+}
+
+/** Lay out points in lines, one after the other; each section begins a line. */
+export function layOutLines(sections: readonly Section[], shape: Shape): Layout {
+  const room = shape.available - shape.gutter;
+  const perLine = Math.max(1, Math.floor((room + GAP) / (shape.size + GAP)));
+  const width = shape.fits ? Math.floor((room + GAP) / perLine) - GAP : shape.size;
+  const lines: (readonly number[])[] = [];
+  const places = new Map<number, [number, number]>();
+  const groups = sections.map(({ label, points }) => {
+    const from = lines.length;
+    for (let start = 0; start < points.length; start += perLine) {
+      const line = points.slice(start, start + perLine);
+      for (const [column, point] of line.entries()) places.set(point, [lines.length, column]);
+      lines.push(line);
+    }
+    return { label, from, count: lines.length - from };
+  });
+  const caption = shape.measure(width);
+  const height = shape.toHeight(width) + caption;
+  return {
+    flat: true,
+    columns: { ...NO_TRACKS, count: Math.min(perLine, places.size), inner: perLine },
+    // All lines are inner ones, so that there are no gaps between sections.
+    rows: { ...NO_TRACKS, count: lines.length, inner: lines.length + 1, groups: shape.gutter > 0 ? groups : [] },
+    width,
+    height,
+    caption,
+    labelWidth: 0,
+    groupWidth: shape.gutter,
+    headHeight: 0,
+    totalWidth: perLine * (width + GAP) - GAP,
+    totalHeight: Math.max(0, lines.length * (height + GAP) - GAP),
+    pointAt: (row, column) => lines[row]?.[column] ?? -1,
+    find: (point) => places.get(point),
+  };
+}
+
 /** Lay out the points in a page that is `available` pixels wide. */
 export function layOut(
   arrangement: Arrangement,
@@ -191,30 +245,8 @@ export function layOut(
   if (isFlat(arrangement, axes)) {
     const list = listPoints(arrangement, points);
     const wanted = Math.min(arrangement.size || FLAT_SIZE, Math.max(MIN_SIZE, available));
-    const perLine = Math.max(1, Math.floor((available + GAP) / (wanted + GAP)));
-    const width = arrangement.size ? wanted : Math.floor((available + GAP) / perLine) - GAP;
-    const lines = Math.ceil(list.length / perLine);
-    const caption = measureCaption(axes, width);
-    const height = toHeight(width) + caption;
-    const places = new Map(list.map((point, index) => [point, index]));
-    return {
-      flat: true,
-      columns: { ...NO_TRACKS, count: Math.min(perLine, list.length), inner: perLine },
-      rows: { ...NO_TRACKS, count: lines, inner: Math.max(1, lines) },
-      width,
-      height,
-      caption,
-      labelWidth: 0,
-      groupWidth: 0,
-      headHeight: 0,
-      totalWidth: perLine * (width + GAP) - GAP,
-      totalHeight: Math.max(0, lines * (height + GAP) - GAP),
-      pointAt: (row, column) => (column < perLine ? (list[row * perLine + column] ?? -1) : -1),
-      find: (point) => {
-        const index = places.get(point);
-        return index === undefined ? undefined : [Math.floor(index / perLine), index % perLine];
-      },
-    };
+    const shape = { size: wanted, fits: !arrangement.size, available, gutter: 0, toHeight };
+    return layOutLines([{ label: "", points: list }], { ...shape, measure: (width) => measureCaption(axes, width) });
   }
   const columns = buildTracks(arrangement.columns, axes);
   const rows = buildTracks(arrangement.rows, axes);

@@ -5,13 +5,7 @@ import { buildCaption } from "../outputs/runs";
 import { getErrorMessage } from "../session/channel";
 import type { Model } from "../session/protocol";
 import { Explorer } from "./explorer";
-import { GAP, type Group, type Layout } from "./layout";
-
-/** A day, or all runs that have no other heading. */
-export interface Day {
-  label: string;
-  points: number[];
-}
+import { type Layout, layOutLines, type Section } from "./layout";
 
 /** A filter with its choices, as pairs of value and label. */
 export interface Filter {
@@ -42,9 +36,9 @@ export class Library extends Explorer {
   count = -1;
   /** Why nothing could be looked for. */
   problem = "";
-  days: Day[] = [];
+  days: Section[] = [];
   /** The runs that were found, with those of closed stacks. */
-  override sequence: number[] = [];
+  override sequence: readonly number[] = [];
   /** The stacks with several runs, by the first of them. */
   readonly #stacks = new Map<number, number[]>();
   /** The first run of the stack that a run is in. */
@@ -125,7 +119,7 @@ export class Library extends Explorer {
   }
 
   /** List the runs that are shown by day: of a closed stack the first one. */
-  listShown(): Day[] {
+  listShown(): Section[] {
     return this.days.map(({ label, points }) => ({
       label,
       points: points.flatMap((head) => (this.#opened.has(head) && this.#stacks.get(head)) || [head]),
@@ -163,38 +157,8 @@ export class Library extends Explorer {
 }
 
 /** Lay out runs by day: each day begins a line, and has its name beside it. */
-export function layOutDays(days: readonly Day[], size: number, available: number): Layout {
-  const room = available - DAY_WIDTH;
-  const wanted = Math.min(size || CELL_SIZE, room);
-  const perLine = Math.max(1, Math.floor((room + GAP) / (wanted + GAP)));
-  const width = size ? wanted : Math.floor((room + GAP) / perLine) - GAP;
-  const lines: number[][] = [];
-  const groups: Group[] = [];
-  const places = new Map<number, [number, number]>();
-  for (const { label, points } of days) {
-    const from = lines.length;
-    for (let start = 0; start < points.length; start += perLine) {
-      const line = points.slice(start, start + perLine);
-      for (const [column, point] of line.entries()) places.set(point, [lines.length, column]);
-      lines.push(line);
-    }
-    groups.push({ label, from, count: lines.length - from });
-  }
-  const height = width + CAPTION;
-  return {
-    flat: true,
-    columns: { count: perLine, inner: perLine, labels: [], groups: [] },
-    // One group of all lines: there are no gaps between days.
-    rows: { count: lines.length, inner: lines.length + 1, labels: [], groups },
-    width,
-    height,
-    caption: CAPTION,
-    labelWidth: 0,
-    groupWidth: DAY_WIDTH,
-    headHeight: 0,
-    totalWidth: perLine * (width + GAP) - GAP,
-    totalHeight: Math.max(0, lines.length * (height + GAP) - GAP),
-    pointAt: (row, column) => lines[row]?.[column] ?? -1,
-    find: (point) => places.get(point),
-  };
+export function layOutDays(days: readonly Section[], size: number, available: number): Layout {
+  const wanted = Math.min(size || CELL_SIZE, available - DAY_WIDTH);
+  const shape = { size: wanted, fits: !size, available, gutter: DAY_WIDTH };
+  return layOutLines(days, { ...shape, toHeight: (width) => width, measure: () => CAPTION });
 }

@@ -1,5 +1,6 @@
 /** The head of the library: what is looked for, and how many runs were found. */
 
+import { Button } from "../icons";
 import type { Library } from "./library";
 import { Menu } from "./menu";
 import { SizeSlider } from "./toolbar";
@@ -44,20 +45,19 @@ export function LibraryBar({ library, size }: { library: Library; size: number }
           />
         ))}
         {isFiltered && (
-          <button type="button" class="ck-link" onClick={() => library.find({ text: "", filters: {} })}>
+          <Button class="ck-link" onClick={() => library.find({ text: "", filters: {} })}>
             Show all
-          </button>
+          </Button>
         )}
         <span class="ck-line ck-x-view">
-          <button
-            type="button"
+          <Button
             class="ck-button ck-x-small"
             aria-pressed={stacked}
             title="Put runs that differ only in the seed onto one another; g opens a stack"
             onClick={() => library.find({ stacked: !stacked })}
           >
             Stack seeds
-          </button>
+          </Button>
           <SizeSlider explorer={library} size={size} />
         </span>
       </div>

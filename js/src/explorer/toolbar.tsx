@@ -1,7 +1,7 @@
 /** The toolbar: which axis is where, sliders for the others, filter, order and size. */
 
 import { useState } from "preact/hooks";
-import { IconButton, SwapIcon } from "../icons";
+import { Button, IconButton, SwapIcon } from "../icons";
 import {
   type Arrangement,
   type Filter,
@@ -62,15 +62,14 @@ export function Toolbar({ explorer, layout }: { explorer: Explorer; layout: Layo
       {!explorer.header.running && <AddValues explorer={explorer} />}
       <span class="ck-line ck-x-view">
         {canCross && (
-          <button
-            type="button"
+          <Button
             class="ck-button ck-x-small"
             aria-pressed={arrangement.flat}
             title="All points one after the other, without axes"
             onClick={() => explorer.arrange({ flat: !arrangement.flat })}
           >
             List
-          </button>
+          </Button>
         )}
         <select
           class="ck-input ck-select ck-x-small"

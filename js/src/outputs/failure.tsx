@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { copyText } from "../clipboard";
-import { AlertIcon } from "../icons";
+import { AlertIcon, Button } from "../icons";
 import type { RunError } from "../session/protocol";
 
 /** What stands in a message before advice. */
@@ -38,13 +38,9 @@ export function Failure({ error }: { error: RunError }) {
               </pre>
             </details>
           )}
-          <button
-            type="button"
-            class="ck-link"
-            onClick={async (event) => setCopied(await copyText(whole, event.currentTarget))}
-          >
+          <Button class="ck-link" onClick={async (event) => setCopied(await copyText(whole, event.currentTarget))}>
             {copied ? "Copied" : "Copy"}
-          </button>
+          </Button>
         </div>
       </div>
     </div>

@@ -4,7 +4,17 @@ import type { ComponentChildren, RefObject } from "preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { copyImage } from "../clipboard";
 import { formatPercent } from "../format";
-import { BackIcon, CheckIcon, CloseIcon, CompareIcon, CopyIcon, IconButton, NextIcon, ScreenIcon } from "../icons";
+import {
+  BackIcon,
+  Button,
+  CheckIcon,
+  CloseIcon,
+  CompareIcon,
+  CopyIcon,
+  IconButton,
+  NextIcon,
+  ScreenIcon,
+} from "../icons";
 import type { Session } from "../session/session";
 import { Actions } from "./actions";
 import { Canvas } from "./canvas";
@@ -239,15 +249,9 @@ function Head(props: HeadProps) {
         <span>{comparing === "waits" ? "Go to another output" : "Compare"}</span>
       </IconButton>
       {comparing === "yes" && (
-        <button
-          type="button"
-          class="ck-button"
-          aria-pressed={slider}
-          title="Compare with a divider (d)"
-          onClick={props.toggleSlider}
-        >
+        <Button class="ck-button" aria-pressed={slider} title="Compare with a divider (d)" onClick={props.toggleSlider}>
           Divider
-        </button>
+        </Button>
       )}
       <IconButton
         icon={ScreenIcon}
@@ -255,8 +259,7 @@ function Head(props: HeadProps) {
         title="Full screen (f)"
         onClick={() => toggleFullScreen(dialog.current)}
       />
-      <button
-        type="button"
+      <Button
         class="ck-button ck-square"
         aria-label="Keyboard shortcuts"
         title="Keyboard shortcuts (?)"
@@ -264,7 +267,7 @@ function Head(props: HeadProps) {
         onClick={() => togglePanel("keys")}
       >
         ?
-      </button>
+      </Button>
       <IconButton icon={CloseIcon} label="Close" onClick={onClose} />
     </div>
   );

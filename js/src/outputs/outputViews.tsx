@@ -4,7 +4,7 @@ import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { copyText, saveFile } from "../clipboard";
 import { formatBytes, formatPercent } from "../format";
-import { DownloadIcon, IconButton, PlayIcon } from "../icons";
+import { Button, DownloadIcon, IconButton, PlayIcon } from "../icons";
 import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
@@ -54,8 +54,7 @@ function Player({ session, run, item, alt, autoLoad = false }: OutputViewProps &
   if (full.url) return <audio class="ck-audio" src={full.url} controls autoplay={!autoLoad} aria-label={alt} />;
   const waitingText = isVideo ? null : item.name;
   return (
-    <button
-      type="button"
+    <Button
       class={`ck-play${isVideo ? " ck-fit" : ""}`}
       aria-label={`Play ${alt}`}
       disabled={started && !full.error}
@@ -66,7 +65,7 @@ function Player({ session, run, item, alt, autoLoad = false }: OutputViewProps &
         <PlayIcon />
         {full.error ?? (started ? formatPercent(full.fraction) : waitingText)}
       </span>
-    </button>
+    </Button>
   );
 }
 
@@ -79,14 +78,13 @@ function TextOutput({ text, label }: { text: string; label: string }) {
       <pre class={isJson ? "ck-code" : ""} tabIndex={0}>
         {text}
       </pre>
-      <button
-        type="button"
+      <Button
         class="ck-link"
         title={label}
         onClick={async (event) => setCopied(await copyText(text, event.currentTarget))}
       >
         {copied ? "Copied" : "Copy"}
-      </button>
+      </Button>
     </div>
   );
 }

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { formatClock, formatDuration, formatSeed } from "../format";
-import { BellIcon, IconButton, InfoIcon } from "../icons";
+import { BellIcon, Button, IconButton, InfoIcon } from "../icons";
 import { clamp } from "../number";
 import { useTopics } from "../session/hooks";
 import type { Progress, Run, Status } from "../session/protocol";
@@ -98,9 +98,9 @@ function CancelButton({ session }: { session: Session }) {
   const cancelling = session.cancelling.has(session.stagedId) && !session.silent;
   const label = session.silent ? "Stop waiting" : "Cancel";
   return (
-    <button type="button" class="ck-cancel" disabled={cancelling} onClick={() => session.cancel()}>
+    <Button class="ck-cancel" disabled={cancelling} onClick={() => session.cancel()}>
       {cancelling ? "Cancelling…" : label}
-    </button>
+    </Button>
   );
 }
 

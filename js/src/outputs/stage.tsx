@@ -2,6 +2,7 @@
 
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { formatAltText } from "../format";
+import { Button } from "../icons";
 import { clamp } from "../number";
 import { useMedia, useTopics } from "../session/hooks";
 import { type MediaRef, toMediaRef } from "../session/media";
@@ -175,9 +176,9 @@ function StageImage({ session, run, item, alt, thumbUrl, frame, onOpen }: StageI
   const url = full.url ?? thumbUrl;
   if (!url) return frame && !full.error ? <PreviewCanvas frame={frame} /> : <p class="ck-note">{full.error ?? ""}</p>;
   return (
-    <button type="button" class="ck-open" title="Open full size" data-output={getOutputKey(run, item)} onClick={onOpen}>
+    <Button class="ck-open" title="Open full size" data-output={getOutputKey(run, item)} onClick={onOpen}>
       <img class="ck-fit" src={url} alt={alt} />
-    </button>
+    </Button>
   );
 }
 

@@ -58,6 +58,9 @@ def test_runs_are_found_noted_compared_and_opened_as_a_form(open_notebook: Open,
     expect(compare.get_by_role("status")).to_contain_text("of the pixels differ")
     page.keyboard.press("d")
     expect(compare.get_by_role("slider", name="Divider")).to_be_focused()
+    expect(compare.get_by_role("button", name="Close")).to_be_in_viewport()
+    page.keyboard.press("b")  # the keys still work when the divider is gone
+    expect(compare.get_by_role("button", name="Flicker")).to_have_attribute("aria-pressed", "true")
     if AXE.is_file():
         page.evaluate(AXE.read_text(encoding="utf-8"))
         assert page.evaluate(CHECK) == []

@@ -33,7 +33,7 @@ export function Compare({ explorer, onClose }: CompareProps) {
   const [playing, setPlaying] = useState(true);
   const [strong, setStrong] = useState(false);
   const [, render] = useState({});
-  const points = [...explorer.compared].filter((point) => explorer.points.getState(point) === "completed");
+  const points = [...explorer.compared];
   const outputs = points.map((point) => findOutput(explorer, point));
   const at = Math.min(active, points.length - 1);
   const other = at === 0 ? 1 : at;

@@ -25,7 +25,7 @@ export interface Query {
 /** Milliseconds after which what was typed is looked for. */
 const FIND_DELAY = 60;
 /** Pixels of the names of the days beside the cells, of a cell that was not resized, and of a caption. */
-const DAY_WIDTH = 76;
+const DAY_WIDTH = 84;
 const CELL_SIZE = 168;
 const CAPTION = 34;
 

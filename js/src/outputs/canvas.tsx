@@ -1,7 +1,7 @@
 /** The images of the lightbox: one as large as it fits, or two side by side or one over the other. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { formatAltText, formatBytes, formatPercent } from "../format";
 import { useMedia } from "../session/hooks";
 import { toMediaRef } from "../session/media";
@@ -57,9 +57,16 @@ export function Pane({ zoom, children, ...props }: OutputViewProps & { zoom: Zoo
 
 /** A divider between two outputs that are one over the other. It sets where the second one is cut off. */
 export function Divider() {
+  const input = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
+    // It has the arrow keys at once. When it goes, the focus must not leave the dialog.
+    const dialog = input.current?.closest("dialog");
+    input.current?.focus();
+    return () => dialog?.focus();
+  }, []);
   return (
     <input
-      ref={focusElement}
+      ref={input}
       type="range"
       class="ck-divider"
       aria-label="Divider"
@@ -69,11 +76,6 @@ export function Divider() {
       }
     />
   );
-}
-
-/** Focus an element when it appears: then the arrow keys move the slider. */
-function focusElement(element: HTMLElement | null): void {
-  element?.focus();
 }
 
 /** An image as large as it fits, but never larger than its pixels. */

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { layOutDays } from "../../src/explorer/library";
 import type { Traits } from "../../src/session/protocol";
 import { settle } from "../model";
@@ -9,8 +9,6 @@ const FILTERS = [{ name: "tag", label: "Tag", options: [["<b>", "#<b> (2)"]] }];
 const page = setUpPage();
 /** What is found: the stacks of each day. */
 let found: [string, number[][]][];
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, 80));
 
 async function start(count: number) {
   found = [
@@ -32,9 +30,7 @@ async function start(count: number) {
     { kind: "points", revision: 1, base: null, header: { filters: FILTERS }, about },
     packAll("c".repeat(count)),
   );
-  await pause();
-  await settle();
-  await settle();
+  await vi.waitFor(() => expect(names(el)[0]).toContain("12:30"));
   return el;
 }
 
@@ -78,36 +74,29 @@ describe("the library", () => {
     const tag = el.querySelector("[aria-label=Tag]") as HTMLSelectElement;
     tag.value = "<b>";
     tag.dispatchEvent(new Event("change", { bubbles: true }));
-    await pause();
-    expect(lastFind()).toMatchObject({ text: "fox", filters: { tag: "<b>" } });
-    expect(cells(el)).toHaveLength(1);
+    await vi.waitFor(() => expect(lastFind()).toMatchObject({ text: "fox", filters: { tag: "<b>" } }));
+    await vi.waitFor(() => expect(cells(el)).toHaveLength(1));
     expect(el.textContent).toContain("1 of 3 runs");
     findButton(el, "Show all")?.click();
-    await pause();
-    expect(lastFind()).toMatchObject({ text: "", filters: {} });
+    await vi.waitFor(() => expect(lastFind()).toMatchObject({ text: "", filters: {} }));
   });
 
   it("looks for a value, or a sweep, of the run with the focus", async () => {
     findButton(el, "a red fox")?.click();
-    await pause();
-    expect(lastFind()).toMatchObject({ text: 'prompt="a red fox"' });
+    await vi.waitFor(() => expect(lastFind()).toMatchObject({ text: 'prompt="a red fox"' }));
     findButton(el, "Show in its sweep")?.click();
-    await settle();
-    await pause();
-    expect(lastFind()).toMatchObject({ text: "", filters: { sweep: "s1" } });
+    await vi.waitFor(() => expect(lastFind()).toMatchObject({ text: "", filters: { sweep: "s1" } }));
   });
 
   it("opens and closes a stack", async () => {
     found = [["Today", [[2, 0], [1]]]];
     findButton(el, "Stack seeds")?.click();
-    await pause();
+    await vi.waitFor(() => expect(cells(el)).toHaveLength(2));
     expect(lastFind()).toMatchObject({ stacked: true });
-    expect(cells(el)).toHaveLength(2);
     await pressKey(grid(el), "g");
-    expect(cells(el)).toHaveLength(3);
+    await vi.waitFor(() => expect(cells(el)).toHaveLength(3));
     findButton(el, "Stack of 2")?.click();
-    await pause();
-    expect(cells(el)).toHaveLength(2);
+    await vi.waitFor(() => expect(cells(el)).toHaveLength(2));
   });
 
   it("edits note and tags in place", async () => {
@@ -131,10 +120,9 @@ describe("the library", () => {
     await pressKey(grid(el), "ArrowRight");
     await pressKey(grid(el), "c");
     await pressKey(grid(el), "C", { shiftKey: true });
-    await pause();
     const dialog = el.querySelector("dialog") as HTMLElement;
-    expect(dialog.querySelectorAll(".ck-x-pane")).toHaveLength(2);
-    expect(dialog.querySelector(".ck-x-compared")?.textContent).toContain("cfg 0");
+    await vi.waitFor(() => expect(dialog.querySelectorAll(".ck-x-pane")).toHaveLength(2));
+    await vi.waitFor(() => expect(dialog.querySelector(".ck-x-compared")?.textContent).toContain("cfg 0"));
     await pressKey(dialog, "ArrowRight");
     await pressKey(dialog, "4");
     expect(page.model.getSent("mark")).toMatchObject([{ points: [1], set: { rating: 4 } }]);
@@ -143,8 +131,7 @@ describe("the library", () => {
     await pressKey(dialog, "e");
     expect(dialog.querySelector(".ck-x-difference")).not.toBeNull();
     await pressKey(dialog, "c");
-    await settle();
-    expect(el.querySelector("dialog")).toBeNull();
+    await vi.waitFor(() => expect(el.querySelector("dialog")).toBeNull());
   });
 });
 

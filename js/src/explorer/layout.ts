@@ -217,7 +217,7 @@ export function layOutLines(sections: readonly Section[], shape: Shape): Layout 
   const height = shape.toHeight(width) + caption;
   return {
     flat: true,
-    columns: { ...NO_TRACKS, count: Math.min(perLine, places.size), inner: perLine },
+    columns: { ...NO_TRACKS, count: perLine, inner: perLine },
     // All lines are inner ones, so that there are no gaps between sections.
     rows: { ...NO_TRACKS, count: lines.length, inner: lines.length + 1, groups: shape.gutter > 0 ? groups : [] },
     width,

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { layOutDays } from "../../src/explorer/library";
 import type { Traits } from "../../src/session/protocol";
-import { settle } from "../model";
 import { findButton, pressKey, setUpPage, typeText } from "../page";
 import { packAll } from "./points";
 

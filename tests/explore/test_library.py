@@ -23,6 +23,7 @@ from tests.explore.made_runs import make_runs
 pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer import runs_explorer
 from comfykit_jupyter.notebook.explorer.differences import compare_images, compare_pixels, mark_words
+from comfykit_jupyter.notebook.explorer.display import get_sweep_output
 from comfykit_jupyter.notebook.explorer.run_lists import RunLists, build_filters, format_day
 from comfykit_jupyter.notebook.explorer.runs_explorer import RunsExplorer
 from tests.explore.test_explorer import Page
@@ -191,6 +192,22 @@ def test_new_runs_appear_and_old_ones_run_again(
     page.look()
     assert "was forgotten" in page.ask("form", points=[0])[0]["error"]
     assert len(page.find()[0]) == 1
+
+
+def test_a_run_is_shown_in_the_grid_of_its_sweep(
+    kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage]
+) -> None:
+    sweep = make_runs(kit, {"width": [8, 9, 10]})
+    page = open_library(kit)
+    run = page.explorer.get_run_id(2)
+    assert page.ask("sweep", points=[2])[0] == {"sweep": sweep.id, "kind": "answer", "id": "page-2"}
+    grid = Page(get_sweep_output(sweep).explorer)
+    try:
+        assert page.ask("sweep", points=[2])[0]["used"] == sweep.name
+        point = next(index for index in range(3) if grid.explorer.get_run_id(index) == run)
+        assert {"kind": "reveal", "point": point} in [content for content, _ in grid.received]
+    finally:
+        grid.explorer.close()
 
 
 def test_what_differs_is_listed(kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage]) -> None:

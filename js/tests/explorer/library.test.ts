@@ -22,6 +22,8 @@ async function start(count: number) {
     if (kind === "details") return { details: wanted.map(makeDetails) };
     if (kind === "differ") return { rows: [["cfg", [[["0", true]], [["1", true]]]]], pixels: ["", ""] };
     if (kind === "sweep") return { sweep: "s1" };
+    if (kind === "form") return { form: "<b>fox" };
+    if (kind === "export") return { folder: "exports/runs" };
     return {};
   };
   const about = { name: "runs", axes: [], base: {}, ratio: 1 };
@@ -112,6 +114,34 @@ describe("the library", () => {
     await pressKey(grid(el), "n");
     await pressKey(el.querySelector(".ck-x-annotation input") as HTMLElement, "Escape");
     expect(page.model.getSent("mark")).toHaveLength(1);
+  });
+
+  it("exports what is picked, else what is selected or has the focus", async () => {
+    const choose = async (format: string) => {
+      const menu = el.querySelector("[aria-label=Export]") as HTMLSelectElement;
+      menu.value = format;
+      menu.dispatchEvent(new Event("change", { bubbles: true }));
+      await vi.waitFor(() => expect(el.textContent).toContain("Saved in exports/runs"));
+    };
+    await choose("folder");
+    await pressKey(grid(el), "ArrowRight");
+    await pressKey(grid(el), "s");
+    await vi.waitFor(() => expect(page.model.getSent("mark")).toHaveLength(1));
+    await choose("zip");
+    await pressKey(grid(el), "a", { ctrlKey: true });
+    await choose("html");
+    expect(page.model.getSent("export")).toMatchObject([
+      { points: [2], format: "folder" },
+      { points: [1], format: "zip" },
+      { points: [2, 1, 0], format: "html" },
+    ]);
+  });
+
+  it("says what became of the values of a run", async () => {
+    findButton(el, "Same settings")?.click();
+    await vi.waitFor(() => expect(el.textContent).toContain("the form <b>fox has these values"));
+    await pressKey(grid(el), "ArrowRight");
+    expect(el.textContent).not.toContain("has these values");
   });
 
   it("compares what is chosen, with the values that differ", async () => {

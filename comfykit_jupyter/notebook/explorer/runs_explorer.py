@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 1.5
 """Seconds between two looks for runs and marks that were added elsewhere."""
+WATCH_SHARE = 20
+"""How many times longer than a look the pause after it is, at least."""
 KEPT_SECONDS = 15.0
 """Seconds after its end in which a run counts as running until its files are kept."""
 MAX_AGAIN = 50
@@ -160,8 +163,10 @@ class RunsExplorer(Explorer):
     def _watch(self) -> None:
         if self.comm is None:
             return
+        began = time.monotonic()
         self.look()
-        writer.offer((self, "watch"), self._watch, WATCH_SECONDS)
+        took = time.monotonic() - began  # with many runs, a new one takes a while
+        writer.offer((self, "watch"), self._watch, max(WATCH_SECONDS, WATCH_SHARE * took))
 
     def _on_first_hello(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
         writer.offer((self, "watch"), self._watch, WATCH_SECONDS)

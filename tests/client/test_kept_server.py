@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def build_command(word: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(kept_server, "PREFIX", f"test-{uuid.uuid4().hex[:8]}")
     monkeypatch.setattr(kept_server, "LOOK", 0.02)
     monkeypatch.setattr(kept_server, "AGAIN", 0.02)
 

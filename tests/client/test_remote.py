@@ -110,6 +110,15 @@ def test_a_prompt_whose_answer_is_lost_is_sent_once(kit: ComfyKit, engine: Here)
     assert len(lost) == 1
 
 
+def test_keys_come_from_the_servers_machine(kit: ComfyKit, engine: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYUI_API_KEY", "secret")
+    engine.end = ServerEnd(engine.end.url, engine._send)
+    kit.run(picture(), width=73)
+    assert engine.end._http is not None
+    assert engine.end._http.headers["authorization"] == "Bearer secret"
+    assert "secret" not in str(engine.calls)
+
+
 def test_an_engine_that_is_away_is_named(kit: ComfyKit, engine: Here) -> None:
     async def refuse(*_: Any) -> Any:
         raise ConnectionRefusedError("no worker has the server dask://here/0 now")

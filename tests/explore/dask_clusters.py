@@ -72,15 +72,14 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 @contextlib.contextmanager
 def private_folder(folder: Path) -> Iterator[dict[str, str]]:
-    """Let workers that are started here keep their servers in a folder of the test, and end these at the end."""
-    before = os.environ.get("TMPDIR")
-    short = folder / "tmp"
-    short.mkdir(exist_ok=True)
-    os.environ["TMPDIR"] = str(short)
+    """Give the environment of workers that keep their servers in a folder of the test, and end these at the end."""
+    (folder / "tmp").mkdir(exist_ok=True)
     try:
-        yield {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        yield {
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        }
     finally:
-        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         for process in psutil.process_iter(["cmdline"]):
             if str(folder) in " ".join(process.info["cmdline"] or ()):
                 with contextlib.suppress(psutil.Error):
@@ -97,8 +96,8 @@ def local_cluster(folder: Path, **options: Any) -> Iterator[tuple[Client, Counts
     """Run a cluster of two processes with nannies."""
     counts = Counts(folder / "counts")
     with (
-        private_folder(folder),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", **options) as cluster,
+        private_folder(folder) as env,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env=env, **options) as cluster,
         Client(cluster) as client,
     ):
         client.register_plugin(build_plugin(counts))
@@ -110,7 +109,7 @@ class Processes:
 
     def __init__(self, folder: Path, env: dict[str, str], port: int) -> None:
         self.address = f"tcp://127.0.0.1:{port}"
-        self._env = env
+        self._env = {**os.environ, **env}
         self._folder = folder
         self._port = port
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")

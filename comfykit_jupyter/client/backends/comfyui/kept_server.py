@@ -27,6 +27,8 @@ from comfykit_jupyter.workflow.errors import one_line
 if sys.platform != "win32":
     import fcntl
 
+PREFIX = "comfykit-servers"
+"""What the names of the folder and of the numbers' sockets begin with."""
 LOOK = 0.5
 """Seconds between two looks at a server that runs."""
 START = 300.0
@@ -169,7 +171,7 @@ def _own_folder() -> Iterator[Path]:
     """
     if sys.platform == "win32":
         raise OSError("servers can be started on Linux and macOS only")
-    root = Path(tempfile.gettempdir()) / f"comfykit-servers-{os.getuid()}"
+    root = Path(tempfile.gettempdir()) / f"{PREFIX}-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True)
     about = root.lstat()
     if root.is_symlink() or about.st_uid != os.getuid() or about.st_mode & 0o077:
@@ -178,11 +180,24 @@ def _own_folder() -> Iterator[Path]:
     for number in chain(left, count()):
         folder = root / str(number)
         folder.mkdir(exist_ok=True)
-        with (folder / "owner").open("a") as owner:
-            if _lock(owner):
+        with (folder / "owner").open("a") as owner, _own_number(number) as is_free:
+            if is_free and _lock(owner):
                 (folder / "owner").write_text(str(os.getpid()))
                 yield folder
                 return
+
+
+@contextlib.contextmanager
+def _own_number(number: int) -> Iterator[bool]:
+    """Give whether a number is free on this machine: jobs of a cluster may have temporary folders of their own."""
+    with socket.socket(socket.AF_UNIX) as holder:
+        try:
+            if sys.platform == "linux":
+                holder.bind(f"\0{PREFIX}-{os.getuid()}-{number}")
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def _read_last_line(folder: Path) -> str:

@@ -115,6 +115,7 @@ class ServerEnd:
         if hello:
             if relay is not None:
                 await loop.end_task(relay.task)
+            self._relays = {each: old for each, old in self._relays.items() if not old.task.done()}
             relay = self._relays[query] = Relay(self, id, query, hello)
             await relay.opened.wait()
         if relay is None or relay.id != id or relay.task.done():

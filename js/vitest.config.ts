@@ -2,6 +2,7 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  server: { fs: { allow: [".."] } }, // the bundle is beside the Python package
   test: {
     environment: "happy-dom",
     include: ["tests/**/*.test.{ts,tsx}"],

@@ -152,7 +152,7 @@ function Result({ explorer, point, details }: { explorer: Explorer; point: numbe
   if (url)
     return (
       <>
-        <img src={url} alt="" decoding="async" draggable={false} />
+        <img key={url} src={url} alt="" decoding="async" draggable={false} />
         {isVideo && (
           <span class="ck-x-kind">
             <PlayIcon />

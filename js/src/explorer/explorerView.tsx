@@ -119,7 +119,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
                 onRemove={
                   explorer.canRemove ? (place, point) => removeValue(explorer, layout, place, point) : undefined
                 }
-                onSight={(visible, around) => look(explorer, visible, around, layout)}
+                onSight={(visible, around, resting) => look(explorer, visible, around, layout, resting)}
               />
               <Footer
                 explorer={explorer}
@@ -274,11 +274,12 @@ async function showPoint(
   return run?.id && item ? { run: run.id, key: key ?? item.key } : undefined;
 }
 
-/** Fetch what is in sight, first of all, and what is around it. */
-function look(explorer: Explorer, visible: number[], around: number[], layout: Layout): void {
+/** Fetch what is in sight, first of all, and what is around it; while the grid moves only a few pictures. */
+function look(explorer: Explorer, visible: number[], around: number[], layout: Layout, resting: boolean): void {
   const isDone = (point: number) => explorer.points.getState(point) === "completed";
   const wanted = [...visible, ...around].filter(isDone);
-  explorer.thumbs.want(new Set(wanted), layout.width * devicePixelRatio > LARGE);
+  explorer.thumbs.want(new Set(wanted), layout.width * devicePixelRatio > LARGE, resting);
+  if (!resting) return;
   explorer.look(visible);
   explorer.details.want(
     [explorer.focused, ...visible].filter((point) => explorer.points.getState(point) !== "waiting"),

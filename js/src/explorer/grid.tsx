@@ -8,7 +8,7 @@ import type { Explorer } from "./explorer";
 import {
   chooseCells,
   findOffset,
-  findRange,
+  findSight,
   LABEL_LINE,
   type Layout,
   MAX_HEIGHT,
@@ -20,6 +20,10 @@ import {
 const LEAST_HEIGHT = 320;
 /** Pixels of a scroll bar. */
 const SCROLL_BAR = 16;
+/** Milliseconds without a scroll after which the grid is at rest. */
+const REST = 120;
+/** Milliseconds between two renderings of a grid that moves by more than half of what is in sight. */
+const FAST = 80;
 
 export interface GridProps {
   explorer: Explorer;
@@ -29,8 +33,8 @@ export interface GridProps {
   onOpen(point: number): void;
   /** Leaves out the value that a point has on the axis of the rows or columns, where that is possible. */
   onRemove: OnRemove | undefined;
-  /** Called with the points in sight and those around them. */
-  onSight(visible: number[], around: number[]): void;
+  /** Called with the points in sight and those around them, and whether the grid is at rest. */
+  onSight(visible: number[], around: number[], resting: boolean): void;
 }
 
 type OnRemove = (place: "rows" | "columns", point: number) => void;
@@ -38,41 +42,66 @@ type OnRemove = (place: "rows" | "columns", point: number) => void;
 interface Sight {
   rows: Range;
   columns: Range;
+  /** Whether the grid moves so fast that only what is in sight is rendered. */
+  fast: boolean;
 }
+
+const NO_SIGHT: Sight = { rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 }, fast: false };
 
 /** The grid of an explorer. It has the focus; the point that keys act on is its active descendant. */
 export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSight }: GridProps) {
   const box = useRef<HTMLDivElement>(null);
-  const [sight, setSight] = useState<Sight>({ rows: { first: 0, end: 8 }, columns: { first: 0, end: 12 } });
+  const [sight, setSight] = useState(NO_SIGHT);
+  const moving = useRef(false);
   const pictureHeight = layout.height - layout.caption;
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
-    const update = () => {
-      const { scrollTop, scrollLeft } = element;
-      const clientHeight = element.clientHeight || innerHeight;
-      const clientWidth = element.clientWidth || innerWidth;
-      const left = layout.labelWidth + layout.groupWidth;
-      const next = {
-        rows: findRange(layout.rows, layout.height, scrollTop, scrollTop + clientHeight - layout.headHeight),
-        columns: findRange(layout.columns, layout.width, scrollLeft, scrollLeft + clientWidth - left),
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let shown = NO_SIGHT;
+    let shownAt = 0;
+    const find = (): Sight => {
+      const height = (element.clientHeight || innerHeight) - layout.headHeight;
+      const width = (element.clientWidth || innerWidth) - layout.labelWidth - layout.groupWidth;
+      return {
+        rows: findSight(layout.rows, layout.height, element.scrollTop, height),
+        columns: findSight(layout.columns, layout.width, element.scrollLeft, width),
+        fast: false,
       };
+    };
+    const show = (next: Sight) => {
+      [shown, shownAt] = [next, performance.now()];
       setSight((old) => (isEqual(old, next) ? old : next));
     };
-    update();
-    const observer = new ResizeObserver(update);
+    const rest = () => {
+      moving.current = false;
+      show(find());
+      setSight((old) => ({ ...old }));
+    };
+    const onScroll = () => {
+      moving.current = true;
+      clearTimeout(timer);
+      timer = setTimeout(rest, REST);
+      const next = find();
+      next.fast = isFar(shown.rows, next.rows) || isFar(shown.columns, next.columns);
+      if (!next.fast || performance.now() - shownAt > FAST) show(next);
+    };
+    show(find());
+    const observer = new ResizeObserver(() => show(find()));
     observer.observe(element);
-    element.addEventListener("scroll", update, { passive: true });
+    element.addEventListener("scroll", onScroll, { passive: true });
     return () => {
+      clearTimeout(timer);
+      moving.current = false;
       observer.disconnect();
-      element.removeEventListener("scroll", update);
+      element.removeEventListener("scroll", onScroll);
     };
   }, [layout]);
 
-  const { rows, columns } = chooseCells(sight.rows, sight.columns, layout);
+  const { rows, columns } = sight.fast ? sight : chooseCells(sight.rows, sight.columns, layout);
   useLayoutEffect(() => {
     const visible = listCells(layout, sight.rows, sight.columns);
-    onSight(visible, listCells(layout, rows, columns));
+    if (!sight.fast) onSight(visible, listCells(layout, rows, columns), !moving.current);
   });
   useLayoutEffect(() => {
     if (box.current) scrollToPoint(box.current, layout, explorer.focused);
@@ -87,11 +116,8 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
     else if (explorer.selected.size > 0) explorer.select([]);
     if (!event.shiftKey) explorer.focus(point);
   };
-  const rowIndices = Array.from({ length: Math.max(0, rows.end - rows.first) }, (_, index) => rows.first + index);
-  const columnIndices = Array.from(
-    { length: Math.max(0, columns.end - columns.first) },
-    (_, index) => columns.first + index,
-  );
+  const rowIndices = listTracks(rows);
+  const columnIndices = listTracks(columns);
   const maxHeight = Math.max(LEAST_HEIGHT, Math.round(innerHeight * MAX_HEIGHT));
   const hasBar = side + layout.totalWidth > (box.current?.clientWidth ?? Number.POSITIVE_INFINITY);
   const height = Math.min(maxHeight, layout.headHeight + layout.totalHeight + 2 + (hasBar ? SCROLL_BAR : 0));
@@ -124,8 +150,9 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
       >
         {layout.groupWidth > 0 && <RowGroups layout={layout} rows={rows} />}
         {rowIndices.map((row) => (
+          // The cells of a row that has gone out of sight become those of one that comes into sight.
           <div
-            key={row}
+            key={row % rowIndices.length}
             role="row"
             aria-rowindex={row + 1}
             class="ck-x-row"
@@ -148,7 +175,7 @@ export function Grid({ explorer, layout, uid, onKeyDown, onOpen, onRemove, onSig
               return (
                 point >= 0 && (
                   <Cell
-                    key={column}
+                    key={column % columnIndices.length}
                     explorer={explorer}
                     uid={uid}
                     point={point}
@@ -205,7 +232,7 @@ function ColumnLabels({ layout, side, columns, onRemove }: ColumnLabelsProps) {
         ))}
       {columns.map((column) => (
         <div
-          key={`c${column}`}
+          key={`c${column % columns.length}`}
           role="columnheader"
           aria-colindex={column + 1}
           class="ck-x-label"
@@ -270,6 +297,15 @@ function RowGroups({ layout, rows }: { layout: Layout; rows: Range }) {
         ))}
     </div>
   );
+}
+
+function listTracks({ first, end }: Range): number[] {
+  return Array.from({ length: Math.max(0, end - first) }, (_, index) => first + index);
+}
+
+/** Return whether a range has moved by more than half of its length. */
+function isFar(one: Range, other: Range): boolean {
+  return 2 * Math.abs(other.first - one.first) > other.end - other.first;
 }
 
 function findPoint(event: MouseEvent): number | undefined {

@@ -126,24 +126,32 @@ export function findRange(tracks: Tracks, size: number, from: number, to: number
   return { first: clamp(locate(from), 0, tracks.count), end: clamp(locate(Math.max(0, to)) + 1, 0, tracks.count) };
 }
 
-/** Return a range with as many more on both sides as there is room for. */
-export function extend(range: Range, by: number, count: number): Range {
-  return { first: Math.max(0, range.first - by), end: Math.min(count, range.end + by) };
+/** Return the tracks in sight from an offset on: as many at every offset, so that their cells can be used again. */
+export function findSight(tracks: Tracks, size: number, from: number, view: number): Range {
+  const length = Math.ceil(view / (size + GAP)) + 1;
+  return place(findRange(tracks, size, from, from).first, length, tracks.count);
+}
+
+function place(first: number, length: number, count: number): Range {
+  const start = clamp(first, 0, Math.max(0, count - length));
+  return { first: start, end: Math.min(count, start + length) };
+}
+
+/** Return a range with `more` tracks around it. */
+function extend({ first, end }: Range, more: number, count: number): Range {
+  return place(first - Math.floor(more / 2), end - first + more, count);
 }
 
 /**
  * Return the rows and columns that are in the page: those in sight, and as much of a screen around them as fits into
- * the number of cells.
+ * the number of cells. Their number is the same wherever the grid is scrolled to.
  */
 export function chooseCells(rows: Range, columns: Range, layout: Layout): { rows: Range; columns: Range } {
-  const seen = columns.end - columns.first;
-  const wide = extend(columns, Math.min(2, seen), layout.columns.count);
-  const perRow = Math.max(1, wide.end - wide.first);
-  const room = Math.max(0, Math.floor(MAX_CELLS / perRow) - (rows.end - rows.first));
-  const around = Math.min(rows.end - rows.first, Math.floor(room / 2));
-  const chosen = extend(rows, around, layout.rows.count);
-  chosen.end = Math.min(chosen.end, chosen.first + Math.max(1, Math.floor(MAX_CELLS / perRow)));
-  return { rows: chosen, columns: wide };
+  const [high, seen] = [rows.end - rows.first, columns.end - columns.first];
+  const sides = high * (seen + 4) <= MAX_CELLS ? 4 : 0;
+  const wide = extend(columns, sides, layout.columns.count);
+  const room = Math.floor(MAX_CELLS / Math.max(1, wide.end - wide.first)) - high;
+  return { rows: extend(rows, clamp(room, 0, 2 * high), layout.rows.count), columns: wide };
 }
 
 const NO_TRACKS: Tracks = { count: 0, inner: 1, labels: [], groups: [] };
@@ -233,6 +241,11 @@ export function layOutLines(sections: readonly Section[], shape: Shape): Layout 
   };
 }
 
+/** Return the width of a cell below which a large window would show more cells than the page has. */
+function findLeastSize(available: number, ratio: number): number {
+  return Math.floor(Math.sqrt((available * innerHeight * MAX_HEIGHT * ratio) / (0.75 * MAX_CELLS)));
+}
+
 /** Lay out the points in a page that is `available` pixels wide. */
 export function layOut(
   arrangement: Arrangement,
@@ -244,7 +257,10 @@ export function layOut(
   const toHeight = (width: number) => Math.round(clamp(width / ratio, width / 2.5, width * 2));
   if (isFlat(arrangement, axes)) {
     const list = listPoints(arrangement, points);
-    const wanted = Math.min(arrangement.size || FLAT_SIZE, Math.max(MIN_SIZE, available));
+    const wanted = Math.min(
+      Math.max(arrangement.size || FLAT_SIZE, findLeastSize(available, ratio)),
+      Math.max(MIN_SIZE, available),
+    );
     const shape = { size: wanted, fits: !arrangement.size, available, gutter: 0, toHeight };
     return layOutLines([{ label: "", points: list }], { ...shape, measure: (width) => measureCaption(axes, width) });
   }
@@ -257,7 +273,7 @@ export function layOut(
   const tallest = (innerHeight * MAX_HEIGHT - 2 * LABEL_LINE) / Math.max(rows.count, 1) - GAP;
   const tall = (tallest * 100) / toHeight(100);
   const whole = Math.min(fitted, tall < MIN_FITTED ? SCROLLED : tall);
-  const width = arrangement.size || Math.floor(clamp(whole, 88, MAX_FITTED));
+  const width = Math.max(arrangement.size || Math.floor(clamp(whole, 88, MAX_FITTED)), findLeastSize(available, ratio));
   const height = toHeight(width);
   const strides = findStrides(axes);
   let base = 0;

@@ -1,4 +1,4 @@
-/** Fetches thumbnails and details of the points in sight, in batches; URLs are bounded in bytes, and revoked. */
+/** Fetches thumbnails and details of the points in sight, in batches; what is kept of them is bounded. */
 
 import type { Bytes, Channel } from "../session/channel";
 import type { Details } from "./protocol";
@@ -8,7 +8,10 @@ const MAX_BYTES = 64e6;
 const MAX_BATCH = 16;
 const MAX_DETAILS_BATCH = 50;
 const MAX_DETAILS = 2000;
+/** Requests at a time; while the grid moves it is one. */
 const MAX_REQUESTS = 3;
+/** Milliseconds before each request while the grid moves. */
+const MOVING_PAUSE = 60;
 /** What the kernel calls them: the bundle has another name for this property of ours. */
 const DETAILS = "details";
 
@@ -30,6 +33,8 @@ export class Thumbs {
   readonly #requested = new Map<number, number>();
   #wanted = new Set<number>();
   #large = false;
+  #most = MAX_REQUESTS;
+  #pause = 0;
   #bytes = 0;
   #requests = 0;
   #version = 0;
@@ -50,10 +55,16 @@ export class Thumbs {
     return this.#bytes;
   }
 
-  /** Fetch the thumbnails of these points, those in front first, and forget what was wanted before. */
-  want(points: Iterable<number>, large: boolean): void {
+  /**
+   * Fetch the thumbnails of these points, those in front first, and forget what was wanted before.
+   *
+   * With `resting` false the grid moves, and fetches fewer at a time.
+   */
+  want(points: Iterable<number>, large: boolean, resting = true): void {
     this.#wanted = new Set(points);
     this.#large = large;
+    this.#most = resting ? MAX_REQUESTS : 1;
+    this.#pause = resting ? 0 : MOVING_PAUSE;
     this.#schedule();
   }
 
@@ -65,7 +76,6 @@ export class Thumbs {
     if (!thumb) return;
     this.#thumbs.delete(point);
     this.#bytes -= thumb.bytes;
-    URL.revokeObjectURL(thumb.url);
   }
 
   /** Forget all. */
@@ -79,10 +89,12 @@ export class Thumbs {
   #schedule(): void {
     if (this.#queued) return;
     this.#queued = true;
-    queueMicrotask(() => {
+    const request = () => {
       this.#queued = false;
-      while (this.#requests < MAX_REQUESTS && this.#requestBatch());
-    });
+      while (this.#requests < this.#most && this.#requestBatch());
+    };
+    if (this.#pause > 0) setTimeout(request, this.#pause);
+    else queueMicrotask(request);
   }
 
   #requestBatch(): boolean {
@@ -132,16 +144,16 @@ export class Thumbs {
       if (this.#requested.get(point) !== ticket) continue;
       this.#requested.delete(point);
       const bytes = found.get(point);
-      if (bytes) this.#put(point, new Blob([bytes], { type: "image/webp" }), large);
+      if (bytes) this.#put(point, toUrl(bytes), large);
       else this.#missing.add(point);
       this.#onLoad(point);
     }
   }
 
-  #put(point: number, blob: Blob, large: boolean): void {
+  #put(point: number, url: string, large: boolean): void {
     this.drop(point);
-    this.#thumbs.set(point, { url: URL.createObjectURL(blob), bytes: blob.size, large });
-    this.#bytes += blob.size;
+    this.#thumbs.set(point, { url, bytes: url.length, large });
+    this.#bytes += url.length;
   }
 
   #trim(): void {
@@ -150,6 +162,14 @@ export class Thumbs {
       if (!this.#wanted.has(point)) this.drop(point);
     }
   }
+}
+
+/** Return the URL of a small picture. The URL of a blob would be loaded through another process, each time it is shown. */
+function toUrl(bytes: Bytes): string {
+  let text = "";
+  for (let start = 0; start < bytes.length; start += 8192)
+    text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  return `data:image/webp;base64,${btoa(text)}`;
 }
 
 /** The details of points, fetched once they are in sight. */

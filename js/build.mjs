@@ -31,7 +31,6 @@ const OURS = `
   secondsSinceProgress segments sequence session setIncrementing setMarkByte setSight showHeading showLabel
   showLabels showName showNotice shown stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
   toggleSelected toggleSlider toggleStack totalHeight totalWidth uploads watchPoint zoomBy
-  closed restored silent stepper
 `;
 
 /** @type {import("esbuild").BuildOptions} */

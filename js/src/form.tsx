@@ -171,7 +171,7 @@ function RunButtons({ session, uid }: FormProps) {
         title="Ctrl+Enter or ⌘+Enter"
         onClick={({ currentTarget }) => runForm(session, currentTarget.closest(".ck-root") ?? currentTarget, uid)}
       >
-        Run
+        {session.get("plan") || "Run"}
       </Button>
       <span class="ck-line ck-muted" title="Number of runs, each with a new seed">
         ×
@@ -188,6 +188,7 @@ function RunButtons({ session, uid }: FormProps) {
           }}
           onChange={({ currentTarget }) => {
             currentTarget.value = `${session.runCount}`;
+            if (session.get("plan")) session.setList();
           }}
         />
       </span>

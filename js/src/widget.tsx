@@ -1,7 +1,9 @@
 /** One view of the widget: title line, form, stage and gallery. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { MissingList } from "./controls/missing";
+import { Explorer } from "./explorer/explorer";
+import { ExplorerView } from "./explorer/explorerView";
 import { Buttons, Form, runForm } from "./form";
 import { useEndNotice } from "./outputs/endNotice";
 import { Gallery } from "./outputs/gallery";
@@ -17,9 +19,44 @@ export interface WidgetProps {
   uid: string;
 }
 
-/** The widget. With a form, Ctrl+Enter runs it. */
+/** The widget, and below it the grids of what was run with several values. */
 export function Widget({ session, uid }: WidgetProps) {
   useTopics(session, "state");
+  return (
+    <>
+      <Body session={session} uid={uid} />
+      {session.get("grids").map((id) => (
+        <Grid key={id} session={session} id={id} uid={`${uid}-${id}`} />
+      ))}
+    </>
+  );
+}
+
+/** The grid of a sweep, which has a model of its own. */
+function Grid({ session, id, uid }: WidgetProps & { id: string }) {
+  const [explorer, setExplorer] = useState<Explorer>();
+  useEffect(() => {
+    let made: Explorer | undefined;
+    let gone = false;
+    session.findModel(id).then(
+      (model) => {
+        if (gone) return;
+        made = new Explorer(model);
+        made.announceView();
+        setExplorer(made);
+      },
+      () => {}, // It is of an earlier kernel.
+    );
+    return () => {
+      gone = true;
+      made?.destroy();
+    };
+  }, [session, id]);
+  return explorer ? <ExplorerView explorer={explorer} uid={uid} /> : null;
+}
+
+/** The form, stage and gallery. Ctrl+Enter runs the form. */
+function Body({ session, uid }: WidgetProps) {
   const [opened, setOpened] = useState<Opened | null>(null);
   const [lastClosed, setLastClosed] = useState<Opened | null>(null);
   useEndNotice(session);

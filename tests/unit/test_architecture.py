@@ -80,6 +80,7 @@ UPWARDS = {
     ("explore/sweeps/sweep", "notebook/explorer/display"),  # a sweep as the last line of a cell
     ("explore/sweeps/line", "notebook/explorer/display"),
     ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell
+    ("notebook/widget/widget", "notebook/explorer/display"),  # the grid below a form whose fields have several values
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

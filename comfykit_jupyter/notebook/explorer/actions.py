@@ -20,13 +20,14 @@ MAX_TARGETS = 50
 """Fields that are offered for a picture."""
 
 
-def write_code(sweep: Sweep, index: int, row: Row | None) -> str:
-    """Return a cell that makes a point again.
+def write_code(sweep: Sweep, index: int, row: Row | None, call: str = "run") -> str:
+    """Return a cell that makes a point again, or shows a form with its values.
 
     Args:
         sweep: The sweep.
         index: The number of the point.
         row: Its run, if it has one.
+        call: `run` or `form`.
     """
     if any(axis.lora for axis in sweep.axes):
         if row is None:
@@ -35,7 +36,7 @@ def write_code(sweep: Sweep, index: int, row: Row | None) -> str:
     values = {**sweep.values, **sweep.points[index].values}
     prompt = row.prompt if row is not None else {}
     result = ExecuteResult(status="completed", params=values, changed=values, prompt=prompt)
-    return build_code(sweep.source, result, sweep.workflow, sweep.kit)
+    return build_code(sweep.source, result, sweep.workflow, sweep.kit, call)
 
 
 def write_input(row: Row) -> str:
@@ -78,6 +79,22 @@ def find_forms() -> list[WorkflowWidget]:
 
     forms = [each for each in list(widget._instances.values()) if isinstance(each, WorkflowWidget)]  # noqa: SLF001
     return [form for form in reversed(forms) if form.comm is not None]
+
+
+def set_form(sweep: Sweep, index: int) -> str:
+    """Set the newest form of the same workflow to the values of a point, and return its title; "" if there is none.
+
+    Raises:
+        ParameterError: The form does not accept a value.
+    """
+    forms = [form for form in find_forms() if form.workflow.name == sweep.workflow.name]
+    form = next((each for each in forms if each.sweep is sweep), forms[0] if forms else None)
+    if form is None:
+        return ""
+    names = {field.name for field in form.get_fields()}
+    values = {**sweep.values, **sweep.points[index].values}
+    form.change_values({name: value for name, value in values.items() if name in names}, whole=True)
+    return form.title
 
 
 def list_targets(media: Media) -> list[dict[str, str]]:

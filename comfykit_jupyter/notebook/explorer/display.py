@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -38,6 +39,10 @@ class SweepOutput:
 
     Args:
         sweep: The sweep.
+
+    Attributes:
+        explorer: The live grid.
+        on_refreshed: Called with the MIME bundle of the static grid when there is a newer one.
     """
 
     def __init__(self, sweep: Sweep) -> None:
@@ -46,11 +51,12 @@ class SweepOutput:
         self._sweep = sweep
         self.explorer: SweepExplorer = SweepExplorer(sweep)
         self.explorer.on_marked = self._offer_refresh
+        self.on_refreshed: Callable[[dict[str, Any]], object] = lambda _bundle: None
         self._static = CellOutput()
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
         self._was_running = False
-        sweep.watch(self._on_change)
+        self._stop_watching = sweep.watch(self._on_change)
         settle_after_cells(self)
 
     def show(self) -> None:
@@ -64,7 +70,21 @@ class SweepOutput:
         line = repr(self._sweep)
         self._static.show({"text/plain": line, "text/html": f'<div class="ck-static"><p>{_escape(line)}</p></div>'})
         writer.post(self.explorer.send_all)
-        self._refreshing = run_in_background(self._refresh)  # many pictures take a second or two
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make the static grid in the background: many pictures take a second or two."""
+        self._refreshing = run_in_background(self._refresh)
+
+    @property
+    def is_displayed(self) -> bool:
+        """Whether a cell shows it."""
+        return self._static.is_displayed
+
+    def close(self) -> None:
+        """Remove the grid from the page. The sweep continues."""
+        self._stop_watching()
+        self.explorer.close()
 
     def settle(self) -> None:
         """Show marks that the cell has set, and wait until the static grid is up to date."""
@@ -88,12 +108,10 @@ class SweepOutput:
 
     def _refresh(self) -> None:
         with self._lock:  # so that an older grid never replaces a newer one
-            self._static.replace(self._build_bundle())
-
-    def _build_bundle(self) -> dict[str, Any]:
-        bundle = self._sweep._repr_mimebundle_()
-        html = bundle.get("text/html") or f"<pre>{_escape(bundle['text/plain'])}</pre>"
-        return {**bundle, "text/html": f'<div class="ck-static">{html}</div>'}
+            bundle = self._sweep._repr_mimebundle_()
+            html = bundle.get("text/html") or f"<pre>{_escape(bundle['text/plain'])}</pre>"
+            self._static.replace({**bundle, "text/html": f'<div class="ck-static">{html}</div>'})
+            self.on_refreshed({**bundle, "text/html": html})
 
 
 def _escape(text: str) -> str:
@@ -111,6 +129,14 @@ def get_sweep_output(sweep: Sweep) -> SweepOutput:
     if found is None:
         found = _outputs[sweep] = SweepOutput(sweep)
     return found
+
+
+def drop_sweep_output(sweep: Sweep) -> None:
+    """Remove the grid of a sweep from the page, unless a cell shows it."""
+    output = _outputs.get(sweep)
+    if output is not None and not output.is_displayed:
+        del _outputs[sweep]
+        output.close()
 
 
 def is_shown(sweep: object) -> bool:

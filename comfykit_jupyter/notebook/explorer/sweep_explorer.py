@@ -16,7 +16,7 @@ from comfykit_jupyter.explore.sweeps.edits import read_values
 from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
 from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
-from comfykit_jupyter.notebook.explorer.actions import use_output, write_code
+from comfykit_jupyter.notebook.explorer.actions import set_form, use_output, write_code
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.explorer.legend import SWEEP_LEGEND
@@ -64,6 +64,7 @@ class SweepExplorer(Explorer):
             "rerun": (run_in_background, self._on_rerun),
             "code": (run_in_background, self._on_code),
             "use": (run_in_background, self._on_use),
+            "form": (run_in_background, self._on_form),
             "sheet": (run_in_background, self._on_sheet),
             "edit": (run_in_background, self._on_edit),
             "look": (writer.post, self._on_look),
@@ -255,6 +256,13 @@ class SweepExplorer(Explorer):
         if row is None:
             raise ComfyKitError("this point has no file")
         return use_output(row, content), ()
+
+    def _on_form(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Set a form of the same workflow to the values of a point. The answer has code if there is none."""
+        (index,) = self._read_points(content, 1)
+        if title := set_form(self.sweep, index):
+            return {"form": title}, ()
+        return {"code": write_code(self.sweep, index, self.find_row(index), "form")}, ()
 
     def _on_sheet(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Make a contact sheet, which the page requests as a file."""

@@ -37,7 +37,7 @@ _RUNNINGHUB = (
 _SECRETS = ("api_key", "cookies", "runninghub_api_key", "runninghub_access_password")
 
 
-def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKit) -> str:
+def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKit, call: str = "run") -> str:
     """Return a cell that repeats a run: with the values that differ from the workflow's own, and its seeds.
 
     Args:
@@ -45,6 +45,7 @@ def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: Comf
         result: The result of the run.
         workflow: The workflow that `source` names.
         kit: Where it ran. The code leaves out secrets; a comment names them.
+        call: `run`, or `form` for a cell that shows a form with these values.
     """
     values = {name: _to_lasting_value(name, value, result, workflow) for name, value in result.changed.items()}
     lines = ["from comfykit_jupyter import ComfyKit", "", *_build_kit(kit, workflow)]
@@ -55,7 +56,8 @@ def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: Comf
     else:
         lines.append(f"workflow = {_to_plain_json(workflow.prompt)!r}")
         name = "workflow"
-    return "\n".join([*lines, f"result = {_format_call(name, {**values, **result.seeds})}", "result"])
+    variable = "result" if call == "run" else call
+    return "\n".join([*lines, f"{variable} = {_format_call(call, name, {**values, **result.seeds})}", variable])
 
 
 def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
@@ -118,16 +120,16 @@ def _is_unchanged(path: str, uploaded: str) -> bool:
         return path.startswith(("http://", "https://"))
 
 
-def _format_call(workflow: str, values: Mapping[str, Any]) -> str:
+def _format_call(call: str, workflow: str, values: Mapping[str, Any]) -> str:
     if all(name.isidentifier() and not keyword.iskeyword(name) for name in values):
         parts = [f"{name}={value!r}" for name, value in values.items()]
     else:
         parts = ["{" + ", ".join(f"{name!r}: {value!r}" for name, value in values.items()) + "}"]
     arguments = [workflow, *parts]
-    line = f"kit.run({', '.join(arguments)})"
+    line = f"kit.{call}({', '.join(arguments)})"
     if len(line) <= LINE_LENGTH:
         return line
-    return "kit.run(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    return f"kit.{call}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
 
 
 def _to_plain_json(value: Any) -> Any:

@@ -62,6 +62,7 @@ class StaticOutput:
         self._describe = describe
         self._output = CellOutput()
         self._runs: deque[ExecuteResult] = deque(maxlen=STATIC_RUNS)
+        self._grid: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
 
@@ -76,6 +77,12 @@ class StaticOutput:
         if self._output.is_displayed:
             self._refreshing = run_in_background(self._refresh)
 
+    def show_grid(self, bundle: Mapping[str, Any]) -> None:
+        """Show the static grid of a sweep above the runs. Returns at once; the cell is updated in the background."""
+        self._grid = bundle
+        if self._output.is_displayed:
+            self._refreshing = run_in_background(self._refresh)
+
     def settle(self) -> None:
         """Wait until it shows the runs that have ended, at most for `REFRESH_TIMEOUT`."""
         writer.drain(REFRESH_TIMEOUT)  # runs are added in the writer's thread
@@ -87,7 +94,9 @@ class StaticOutput:
             self._output.replace(self._build_bundle())
 
     def _build_bundle(self) -> dict[str, Any]:
-        runs = [build_result_bundle(result, 1 / STATIC_RUNS) for result in list(self._runs)]
+        runs: list[Mapping[str, Any]] = [build_result_bundle(each, 1 / STATIC_RUNS) for each in list(self._runs)]
+        if self._grid is not None:
+            runs.insert(0, self._grid)
         if not runs:
             line = self._describe()
             runs = [{"text/plain": line, "text/html": f"<p>{html.escape(line)}</p>"}]

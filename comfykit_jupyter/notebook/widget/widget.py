@@ -19,6 +19,7 @@ from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
+from comfykit_jupyter.notebook.widget.form_sweep import FormSweep
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.missing import MissingView
 from comfykit_jupyter.notebook.widget.parameters import FormParameters
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.workflow.workflow import Field
 
 MAX_RUNS_AT_ONCE = 100
@@ -59,9 +61,14 @@ class WorkflowWidget(MissingView):
         progress (dict[str, Any]): How far the shown run is: `fraction` (0 to 1), `elapsed` and `remaining` (seconds),
             `node_title`, `step`, `steps`, and others.
         result (ExecuteResult | None): The result of the run that ended last.
+        sweep (Sweep | None): The sweep of the last run with lists of values. Its grid is below the form.
+        lists (dict[str, Any]): What fields with several values have, by name: a text such as `3, 4.5` or `1..9:2`, or
+            chosen values.
+        plan (str): What the Run button does with them.
+        grids (list[str]): The models of the grids below the form: the newest sweep, and those that still run.
 
-    All four can be observed. Observers of `values` are called on the thread that sets a value, all others on a thread
-    of their own.
+    The first four can be observed. Observers of `values` are called on the thread that sets a value, all others on a
+    thread of their own.
 
     Raises:
         WorkflowError: The workflow cannot be read.
@@ -77,6 +84,10 @@ class WorkflowWidget(MissingView):
         form.observe(print, names="result")     # called at the end of each run
     """
 
+    lists: Any = traitlets.Dict().tag(sync=True)
+    plan = traitlets.Unicode("").tag(sync=True)
+    grids: Any = traitlets.List().tag(sync=True)
+
     def __init__(self, workflow: Any, values: Mapping[str, Any] | None = None, *, kit: ComfyKit | None = None) -> None:
         self._watch = ServerWatch(self._check_server)  # first of all: a form that can't be made is closed, too
         kit = get_current_kit() if kit is None else kit
@@ -90,7 +101,14 @@ class WorkflowWidget(MissingView):
         self.handlers |= {
             "run": (writer.post, self._on_run),
             "code": (writer.post, self._on_code),
+            "list": (writer.post, self._on_list),
+            "sweep": (run_in_background, self._on_sweep),
         }
+        self._form_sweep = FormSweep(kit, parameters)
+        self._times = 1
+        """How often the page runs each combination of lists of values."""
+        self._sweeps: list[Sweep] = []
+        """The sweeps whose grids are below the form, the newest first."""
         self._cell_id = identify_form(self.storage)
         for run in find_unfinished_runs():
             if run.id.endswith(self._cell_id):  # a run of the form that this cell made before
@@ -222,9 +240,7 @@ class WorkflowWidget(MissingView):
 
     def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Start one or several runs."""
-        times = int(content.get("times") or 1)
-        if not 1 <= times <= MAX_RUNS_AT_ONCE:
-            raise ComfyKitError(f"times must be between 1 and {MAX_RUNS_AT_ONCE}, not {times}")
+        times = self._read_times(content)
         if self._rejected:
             raise ComfyKitError("; ".join(self._rejected.values()))
         self.refuse_if_missing()
@@ -235,6 +251,99 @@ class WorkflowWidget(MissingView):
         )
         ids = [self._submit(each).id for each in seeds]
         return {"prompt_id": ids[0], "prompt_ids": ids}, ()
+
+    def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
+        """Check and set values, in place of lists of values; see `FormView`."""
+        super().change_values(changes, whole=whole)
+        self._drop_lists([*self.lists] if whole else [*changes])
+
+    def _reset_value(self, name: str) -> None:
+        super()._reset_value(name)
+        self._drop_lists([name])
+
+    def _drop_lists(self, names: Sequence[str]) -> None:
+        if self.lists:
+            self._set_lists({name: each for name, each in self.lists.items() if name not in names})
+
+    def _set_lists(self, lists: dict[str, Any]) -> None:
+        """Set the lists of values, and describe them soon."""
+        with self.lock, self.hold_sync():
+            self._clear_errors(["", *self.lists])
+            self.lists, self.plan = lists, ""
+        if lists:
+            run_in_background(self._describe_lists)
+
+    def _describe_lists(self) -> None:
+        lists = self.lists
+        plan, errors = "", {}
+        try:
+            plan = self._form_sweep.describe(self._find_changed_values(), lists, self._times)
+        except ParameterError as error:
+            errors = {each.parameter: each.message for each in error.problems}
+        except ComfyKitError as error:
+            errors = {"": str(error)}
+        with self.lock:
+            if lists is self.lists:  # else newer ones are described
+                self.plan = plan
+                self._show_errors(errors)
+
+    def _on_list(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Give a field several values, or one again; note how often each combination runs."""
+        self._times = self._read_times(content)
+        lists = dict(self.lists)
+        if "name" in content:
+            name = self._form_sweep.find_field(str(content["name"])).name
+            lists.pop(name, None)
+            if content.get("list"):
+                lists[name] = content["list"]
+        self._set_lists(lists)
+        return {}, ()
+
+    def _on_sweep(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Run the lists of values, and show their grid below the form. A large sweep is started there."""
+        from comfykit_jupyter.notebook.explorer.display import drop_sweep_output, get_sweep_output
+
+        self.refuse_if_missing()
+        if rejected := [error for name, error in self._rejected.items() if name not in self.lists]:
+            raise ComfyKitError("; ".join(rejected))
+        sweep = self._form_sweep.make(self._find_changed_values(), self.lists, self._read_times(content))
+        for each in self._sweeps:
+            if each.id == sweep.id:
+                each.stop()  # the new one follows the points that run
+        running = [each for each in self._sweeps if each.running and each.id != sweep.id]
+        for each in set(self._sweeps) - set(running):
+            drop_sweep_output(each)
+        output = get_sweep_output(sweep)
+        output.on_refreshed = self._static_output.show_grid
+        with self.lock:
+            self._sweeps = [sweep, *running]
+            self.grids = [get_sweep_output(each).explorer.model_id for each in self._sweeps]
+        if not sweep.plan.is_large and "waiting" in sweep.states:
+            sweep.start(skip_invalid=True)
+        output.refresh()
+        return {}, ()
+
+    @staticmethod
+    def _read_times(content: Mapping[str, Any]) -> int:
+        times = int(content.get("times") or 1)
+        if not 1 <= times <= MAX_RUNS_AT_ONCE:
+            raise ComfyKitError(f"times must be between 1 and {MAX_RUNS_AT_ONCE}, not {times}")
+        return times
+
+    @property
+    def sweep(self) -> Sweep | None:
+        """The sweep of the last run with lists of values; None before the first one."""
+        return self._sweeps[0] if self._sweeps else None
+
+    def _read_lists(self, content: dict[str, Any]) -> tuple[dict[str, Any], Any, int]:
+        """Return the values of the form, its lists, and the number of runs with each combination."""
+        times = int(content.get("times") or 1)
+        if not 1 <= times <= MAX_RUNS_AT_ONCE:
+            raise ComfyKitError(f"times must be between 1 and {MAX_RUNS_AT_ONCE}, not {times}")
+        lists = content["lists"]
+        if rejected := [error for name, error in self._rejected.items() if name not in lists]:
+            raise ComfyKitError("; ".join(rejected))
+        return self._find_changed_values(), lists, times
 
     def _on_code(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Return the code that repeats a run."""

@@ -5,49 +5,66 @@ import { getFileName, getFolder } from "../format";
 import { CloseIcon, IconButton } from "../icons";
 import { getErrorMessage } from "../session/channel";
 import { isEqual, type Value } from "../session/protocol";
-import { Combobox, type ComboboxProps } from "./combobox";
+import { Combobox, type ComboboxProps, SEVERAL_LABEL } from "./combobox";
 import { buildAttributes, type ControlAttributes, type ControlProps, ErrorLine, toText } from "./control";
 import { getLabel } from "./formLayout";
 
 /** Most choices that a native select shows. */
 const MAX_SELECT = 20;
+/** The option that a field takes several values by. Its value is not a choice: they are printable. */
+const SEVERAL = "\n";
 /** Rows of a native select for several choices. */
 const MIN_ROWS = 2;
 const MAX_ROWS = 6;
 
 /** A control for one choice, or several. */
 export function ChoiceControl({ session, field, id, value, error }: ControlProps) {
-  const { multiselect } = field;
-  const many = field.choices === null || field.choices.length > MAX_SELECT;
+  const { multiselect, name } = field;
+  const list = session.get("lists")[name];
+  const several = !multiselect && Array.isArray(list) ? list : undefined;
+  const many = several !== undefined || field.choices === null || field.choices.length > MAX_SELECT;
   const [loaded, setLoaded] = useState<Value[] | null>(null);
   const [loadError, setLoadError] = useState<string | undefined>();
   // Loaded each time the list is opened, because the server may have new ones. Until then the known ones are shown.
   const loadChoices = () => {
     if (field.choices !== null) return;
     setLoadError(undefined);
-    session.channel.request("choices", { name: field.name }).then(
+    session.channel.request("choices", { name }).then(
       ({ content }) => setLoaded(content.choices as Value[]),
       (reason: unknown) => setLoadError(getErrorMessage(reason)),
     );
   };
 
   const choices = field.choices ?? loaded;
-  const missing = !multiselect && value !== null && isMissing(choices, value);
+  const missing = !multiselect && !several && value !== null && isMissing(choices, value);
   const shownError = error ?? loadError;
   const hasNote = missing && !shownError;
   const common = {
     value,
     missing,
     attributes: buildAttributes(id, shownError, hasNote),
-    onChoose: (choice: Value) => session.values.set(field.name, choice),
+    onChoose: (choice: Value) => session.values.set(name, choice),
+    onSeveral: multiselect || several ? undefined : () => session.setList(name, [value]),
   };
-  const list: ComboboxProps = { ...common, count: field.choice_count, onOpen: loadChoices, choices };
+  const options: ComboboxProps = { ...common, count: field.choice_count, onOpen: loadChoices, choices };
+  /** Keep several values; the last one that is left is one value again. */
+  const keep = (chosen: Value) => {
+    const values = chosen as Value[];
+    if (values.length > 1) session.setList(name, values);
+    else session.values.set(name, values[0] ?? value);
+  };
 
   return (
     <>
       {!many && <Select {...common} multiple={multiselect} choices={choices ?? []} />}
-      {many && !multiselect && <Combobox {...list} />}
-      {many && multiselect && <MultiCombobox {...list} label={getLabel(field)} />}
+      {many && (
+        <Choices
+          {...options}
+          {...(several && { value: several, onChoose: keep, focused: true })}
+          multiple={multiselect || several !== undefined}
+          label={getLabel(field)}
+        />
+      )}
       {hasNote && (
         <p class="ck-note" id={`${id}-note`}>
           “{toText(value)}” is not on the server: install it there or choose another
@@ -67,13 +84,15 @@ function includes(values: readonly Value[], value: Value): boolean {
   return values.some((each) => isEqual(each, value));
 }
 
-/** Several of many choices: a combobox adds one, its button removes it. */
-function MultiCombobox({ label, ...props }: ComboboxProps & { label: string }) {
+/** One or several of many choices. A combobox adds one of several, its button removes it. */
+function Choices({ label, multiple, ...props }: ComboboxProps & { label: string; multiple: boolean }) {
   const { choices, value, onChoose } = props;
+  if (!multiple) return <Combobox key="combobox" {...props} />;
   const chosen = Array.isArray(value) ? value : [];
   return (
     <>
       <Combobox
+        key="combobox"
         {...props}
         value={null}
         choices={choices?.filter((choice) => !includes(chosen, choice)) ?? null}
@@ -105,10 +124,11 @@ interface SelectProps {
   multiple: boolean;
   attributes: ControlAttributes;
   onChoose(value: Value): void;
+  onSeveral: (() => void) | undefined;
 }
 
 /** The native list; choices in folders are grouped by folder. */
-function Select({ choices, value, missing, multiple, attributes, onChoose }: SelectProps) {
+function Select({ choices, value, missing, multiple, attributes, onChoose, onSeveral }: SelectProps) {
   const chosen = multiple && Array.isArray(value) ? value : [value];
   const renderOption = (choice: Value) => (
     <option key={toText(choice)} value={toText(choice)} selected={includes(chosen, choice)}>
@@ -124,7 +144,8 @@ function Select({ choices, value, missing, multiple, attributes, onChoose }: Sel
       onChange={(event) => {
         const texts = Array.from(event.currentTarget.selectedOptions, (option) => option.value);
         const selected = choices.filter((choice) => texts.includes(toText(choice)));
-        if (multiple) onChoose(selected);
+        if (onSeveral && texts.includes(SEVERAL)) onSeveral();
+        else if (multiple) onChoose(selected);
         else if (selected[0] !== undefined) onChoose(selected[0]);
       }}
       {...attributes}
@@ -143,6 +164,7 @@ function Select({ choices, value, missing, multiple, attributes, onChoose }: Sel
           members.map(renderOption)
         ),
       )}
+      {onSeveral && choices.length > 1 && <option value={SEVERAL}>{SEVERAL_LABEL}</option>}
     </select>
   );
 }

@@ -9,6 +9,9 @@ import { type ControlAttributes, toText } from "./control";
 /** Options in the page at once; typing finds the rest. */
 const MAX_OPTIONS = 200;
 
+/** The option that a field takes several values by. */
+export const SEVERAL_LABEL = "Several values…";
+
 /** How many options each key moves. */
 const KEY_MOVES: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
 
@@ -28,6 +31,10 @@ export interface ComboboxProps {
   attributes: ControlAttributes;
   onOpen(): void;
   onChoose(value: Value): void;
+  /** Whether it takes the focus when it appears. */
+  focused?: boolean;
+  /** Lets the field take several values; undefined where it does already. */
+  onSeveral: (() => void) | undefined;
 }
 
 /** Filter the choices that contain all words of a query; those whose file name starts with the first word come first. */
@@ -56,6 +63,7 @@ export function Combobox(props: ComboboxProps) {
 
   const found = open && choices ? filterChoices(choices, query ?? "") : [];
   const options = found.slice(0, MAX_OPTIONS);
+  if (props.onSeveral && !query && options.length > 1) options.push(SEVERAL_LABEL);
 
   const show = () => {
     if (open) return;
@@ -70,7 +78,8 @@ export function Combobox(props: ComboboxProps) {
   };
   const choose = (choice: Value | undefined) => {
     close();
-    if (choice !== undefined) props.onChoose(choice);
+    if (choice === SEVERAL_LABEL) props.onSeveral?.();
+    else if (choice !== undefined) props.onChoose(choice);
   };
   const move = (by: number) => {
     if (!open) return show();
@@ -95,6 +104,9 @@ export function Combobox(props: ComboboxProps) {
   };
 
   usePlacement(open, input, list);
+  useLayoutEffect(() => {
+    if (props.focused) input.current?.focus();
+  }, []);
   useLayoutEffect(() => {
     list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView?.({ block: "nearest" });
   }, [active, open, choices]);

@@ -1,7 +1,7 @@
 /** Edits integers and numbers: arithmetic, arrow keys, and a slider where the range is small enough. */
 
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { addSteps, clamp, toInteger, toWire } from "../number";
 import type { Field, Value } from "../session/protocol";
 import { parseInteger, parseNumber } from "./arithmetic";
@@ -70,6 +70,7 @@ function SliderInput(props: ControlProps & { stepper: Stepper }) {
       before={
         // For the pointer only: keyboards and screen readers use the input beside it.
         <input
+          key="slider"
           type="range"
           class="ck-slider"
           aria-hidden="true"
@@ -97,14 +98,21 @@ interface NumberInputProps extends ControlProps {
   after?: ComponentChildren;
 }
 
-/** A text input for numbers. It commits on Enter or when it loses the focus, and shows errors while typing. */
+/**
+ * A text input for numbers. It commits on Enter or when it loses the focus, and shows errors while typing.
+ *
+ * A text such as `3, 4.5` or `1..9:2` is a list of values, which the kernel reads.
+ */
 export function NumberInput(props: NumberInputProps) {
   const { session, field, id, value, error, stepper, placeholder, display } = props;
   // The text being typed; null while the input shows the value.
   const [typed, setTyped] = useState<string | null>(null);
   const [typedError, setTypedError] = useState<string | null>(null);
-  const text = typed ?? display ?? toText(value);
+  const list = session.get("lists")[field.name];
+  const isSeveral = list !== undefined;
+  const text = typed ?? (isSeveral ? toText(list) : (display ?? toText(value)));
 
+  useLayoutEffect(() => setTyped(null), [list]);
   const showError = (message: string | null) => {
     setTypedError(message);
     if (message === null) session.invalid.delete(field.name);
@@ -125,18 +133,19 @@ export function NumberInput(props: NumberInputProps) {
   const commit = () => {
     if (typed === null) return;
     const next = stepper.parse(typed);
-    if (next !== undefined) set(next);
-    else if (typed.trim() === "") showValue();
-    else showError(formatNotANumber(typed));
+    if (next !== undefined) return set(next);
+    if (typed.trim() !== "" && !isList(typed)) return showError(formatNotANumber(typed));
+    if (typed.trim() === "") showValue();
+    session.setList(field.name, typed.trim());
   };
   // A changed text has been committed by now. What remains is a text that was changed back: nothing to commit.
   const onBlur = () => {
-    if (typed !== null && stepper.parse(typed) !== undefined) setTyped(null);
+    if (typed !== null && (isList(typed) || stepper.parse(typed) !== undefined)) setTyped(null);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") return commit();
     const steps = KEY_STEPS[event.key];
-    if (steps === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (steps === undefined || isList(text) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const from = typed === null ? value : (stepper.parse(typed) ?? value);
@@ -149,17 +158,18 @@ export function NumberInput(props: NumberInputProps) {
   return (
     <>
       <div class="ck-line">
-        {props.before}
+        {!isSeveral && props.before}
         <input
+          key="text"
           type="text"
           role="spinbutton"
-          class={`ck-input ck-number${field.slider ? " ck-short" : ""}`}
+          class={`ck-input ck-number${field.slider && !isSeveral ? " ck-short" : ""}`}
           inputMode={field.kind === "number" ? "decimal" : "numeric"}
           autocomplete="off"
           value={text}
           placeholder={placeholder}
           aria-required={field.required}
-          aria-valuenow={toAriaNumber(value)}
+          aria-valuenow={isSeveral ? undefined : toAriaNumber(value)}
           aria-valuetext={text || placeholder}
           aria-valuemin={toAriaNumber(field.min)}
           aria-valuemax={toAriaNumber(field.max)}
@@ -189,8 +199,14 @@ export function NumberInput(props: NumberInputProps) {
  */
 function findTypingError(text: string, field: Field, stepper: Stepper): string | null {
   const value = stepper.parse(text);
+  if (isList(text)) return null;
   if (value === undefined) return NOT_ARITHMETIC.test(text) ? formatNotANumber(text) : null;
   return field.max !== null && Number(value) > Number(field.max) ? `must be at most ${field.max}` : null;
+}
+
+/** Return whether a text stands for several values. */
+export function isList(text: string): boolean {
+  return /,|\.\.|^\s*\*/.test(text);
 }
 
 function formatNotANumber(text: string): string {
@@ -210,7 +226,12 @@ function formatFilledSize({ min, max }: Field, value: number): string {
 /** Format the bounds, and the step of the arrow keys. */
 function formatRange(field: Field): string {
   const { step } = field;
-  return [formatBounds(field), step && Number(step) !== 1 && `in steps of ${step}`].filter(Boolean).join(", ");
+  const parts = [
+    formatBounds(field),
+    step && Number(step) !== 1 && `in steps of ${step}`,
+    "or a list: 3, 4.5 · 1..9:2",
+  ];
+  return parts.filter(Boolean).join(", ");
 }
 
 function formatBounds({ min, max }: Field): string {

@@ -161,8 +161,10 @@ function readCell(session: Session, uid: string, field: Field): Cell {
   const { name } = field;
   const stored = session.values.get(name);
   const value = stored === undefined ? field.default : stored;
+  const isSeveral = name in session.get("lists");
   const hasDefault = field.default !== null && field.default !== undefined;
-  return { field, id: `${uid}-${name}`, value, changed: hasDefault && !isEqual(value, field.default) };
+  const changed = isSeveral || (hasDefault && !isEqual(value, field.default));
+  return { field, id: `${uid}-${name}`, value, changed };
 }
 
 /** Return whether the control needs the whole width: then its label stands above it. */

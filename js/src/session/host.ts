@@ -7,6 +7,7 @@ type Signal = Record<"connect" | "disconnect", (callback: (sender: unknown, valu
 
 interface WidgetManager {
   kernel?: { interrupt?: () => unknown; statusChanged?: Signal; connectionStatusChanged?: Signal };
+  get_model?(id: string): Promise<Model>;
   context?: { localPath: string; pathChanged?: Signal };
 }
 
@@ -24,6 +25,11 @@ export class Host {
   /** The path of the notebook, whichever tab is in front; of the page, where the host does not say. */
   get notebookPath(): string {
     return this.#manager.context?.localPath ?? location.pathname;
+  }
+
+  /** Return another model by its ID; rejects if it is gone. */
+  async findModel(id: string): Promise<Model> {
+    return this.#manager.get_model?.(id) ?? Promise.reject();
   }
 
   /** Interrupt the kernel, where the host allows it. */

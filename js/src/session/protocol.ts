@@ -193,6 +193,12 @@ export interface Traits {
   has_origin: boolean;
   /** The key of the form in the browser's storage. */
   storage: string;
+  /** What fields with several values have: a text such as `3, 4.5` or `1..9:2`, or chosen values. */
+  lists: Record<string, string | Value[]>;
+  /** What Run does with them. */
+  plan: string;
+  /** The models of the grids below the form, by ID. */
+  grids: string[];
 }
 
 export type Model = AnyModel<Traits>;

@@ -38,6 +38,9 @@ const DEFAULT_TRAITS: Traits = {
   batch: {},
   has_origin: false,
   storage: "",
+  lists: {},
+  plan: "",
+  grids: [],
 };
 
 const TRAITS = Object.keys(DEFAULT_TRAITS) as (keyof Traits)[];
@@ -148,6 +151,16 @@ export class Session {
     this.channel.send("sight", { page: this.channel.pageId, visible: this.#isInSight });
   }
 
+  /** Return another model of the page by its ID; rejects if it is gone, or the host has none. */
+  async findModel(id: string): Promise<Model> {
+    return this.#host.findModel(id);
+  }
+
+  /** Give a field several values, or one again; without a name the number of runs has changed. */
+  setList(name?: string, list?: string | Value[]): void {
+    void this.requestOrNotify("list", { name, list, times: this.runCount });
+  }
+
   /** Return the current value of a trait. */
   get<K extends keyof Traits>(trait: K): Traits[K] {
     const value = this.#model.get(trait) ?? DEFAULT_TRAITS[trait];
@@ -205,7 +218,8 @@ export class Session {
   /**
    * Run the values of the form, `runCount` times. Several runs have different seeds.
    *
-   * Without a value that is required nothing is sent: the name of the field that prevents the run is returned.
+   * Without a value that is required nothing is sent: the name of the field that prevents the run is returned. With
+   * several values in some fields, it is a sweep.
    */
   run(): string | undefined {
     const [invalid] = this.invalid;
@@ -222,6 +236,10 @@ export class Session {
       return unset.name;
     }
     this.values.flush();
+    if (Object.keys(this.get("lists")).length > 0) {
+      void this.requestOrNotify("sweep", { times: this.runCount });
+      return undefined;
+    }
     const seeds = this.get("fields").filter(({ kind }) => kind === "seed");
     const hasFixedSeed = seeds.some(({ name }) => this.values.get(name) !== "random");
     const submitted = [...this.values.edited].filter((name) => !this.incrementing.has(name));

@@ -100,6 +100,7 @@ function Body({ session, uid }: WidgetProps) {
 }
 
 function TitleLine({ session }: { session: Session }) {
+  useTopics(session, "progress");
   const { address = "", state = "unknown", message = "", version, servers = [] } = session.get("server");
   const description = [state, version && `ComfyUI ${version}`].filter(Boolean).join(", ");
   return (
@@ -113,7 +114,11 @@ function TitleLine({ session }: { session: Session }) {
       ))}
       {address && !servers.length && (
         <span class="ck-server" title={message || description}>
-          <span class={`ck-dot ck-${state}`} role="img" aria-label={description} />
+          <span
+            class={`ck-dot ck-${session.silent ? "unreachable" : state}`}
+            role="img"
+            aria-label={session.silent ? "unreachable" : description}
+          />
           {address}
         </span>
       )}

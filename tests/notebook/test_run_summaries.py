@@ -32,16 +32,16 @@ def make_result(pictures: int, texts: int = 0, trace: int = 0, prompt: str = "a 
     media = [
         Media(Nowhere(), {"filename": f"ComfyUI_{index:05}_.png"}, node="9", var="cover") for index in range(pictures)
     ]
-    error = RunError("node_error", "no", "3", "Sampler", "KSampler", None, "E", ("x" * trace,)) if trace else None
+    error = RunError("node_error", f"no {prompt}", "3", "Sampler", "KSampler", None, "E", ("x" * trace,))
     return ExecuteResult(
-        "failed" if error else "completed",
+        "failed" if trace else "completed",
         "id",
         1.5,
         media=media,
         texts_by_var={"story": ["long " * 5_000] * texts},
         changed={"prompt": prompt},
         seeds={"seed": 2**63},
-        error=error,
+        error=error if trace else None,
         server="http://server",
         workflow_name="portrait",
     )
@@ -89,7 +89,7 @@ def test_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int]]) 
     summaries = RunSummaries(page)
     trait: list[dict[str, Any]] = []
     for number, (pictures, texts, trace) in enumerate(runs):
-        trait = summaries.add(f"run{number}", make_result(pictures, texts, trace))
+        trait = summaries.add(f"run{number}", make_result(pictures, texts, trace, f"{number}"))
         summaries.send_items()
         assert count_bytes(trait) <= TRAIT_BYTES
         assert {id_: len(items) for id_, items in page.of(trait).items()} == {
@@ -102,7 +102,7 @@ def test_state_keeps_its_size_for_any_outputs(runs: list[tuple[int, int, int]]) 
 def test_newest_failure_keeps_its_traceback() -> None:
     summaries = RunSummaries(Page())
     for number in range(20):
-        trait = summaries.add(f"run{number}", make_result(0, trace=8_000))
+        trait = summaries.add(f"run{number}", make_result(0, trace=8_000, prompt=f"{number}"))
     assert len(trait[0]["error"]["traceback"]) == 8_000
     assert count_bytes(trait) <= TRAIT_BYTES
 
@@ -118,3 +118,30 @@ def test_newest_failure_keeps_its_traceback() -> None:
 )
 def test_message_of_a_server_shows_no_folders(message: str, shown: str) -> None:
     assert strip_server_folders(message) == shown
+
+
+def make_refusal(message: str = "no", **values: Any) -> ExecuteResult:
+    error = RunError("refused", message, "3", "Sampler", "KSampler", None, None, ())
+    return ExecuteResult("failed", "id", 0.1, changed=values, error=error, server="http://server")
+
+
+def test_runs_that_fail_for_the_same_reason_are_one_entry_with_a_count() -> None:
+    summaries = RunSummaries(Page())
+    for number in range(64):
+        trait = summaries.add(f"run{number}", make_refusal(steps=number))
+    (entry,) = trait
+    assert (entry["id"], entry["alike"], entry["changed"]) == ("run63", 64, {"steps": 63})
+    summaries.add("done", make_result(1))
+    summaries.add("again", make_refusal())
+    trait = summaries.add("other", make_refusal("another reason"))
+    listed = [("other", 1), ("again", 1), ("done", 1), ("run63", 64)]
+    assert [(run["id"], run.get("alike", 1)) for run in trait] == listed
+
+
+def test_runs_that_fail_for_the_same_reason_are_discarded_and_restored_together() -> None:
+    summaries = RunSummaries(Page())
+    for number in range(3):
+        summaries.add(f"run{number}", make_refusal())
+    assert summaries.hide("run2") == []
+    assert [run.get("alike", 1) for run in summaries.add("run3", make_refusal())] == [1]
+    assert [run["alike"] for run in summaries.restore("run2")] == [4]

@@ -7,7 +7,7 @@ trait, up to some tens of kilobytes. The outputs of the others are sent as messa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
@@ -73,14 +73,13 @@ class RunSummaries:
         return self._build_trait()
 
     def hide(self, run_id: str) -> list[dict[str, Any]]:
-        """Leave a run out until it is restored, and return the new value of the trait."""
-        if run_id in self._runs:
-            self._hidden.add(run_id)
+        """Leave a run and those like it out until they are restored, and return the new value of the trait."""
+        self._hidden.update(self._find_group(run_id))
         return self._build_trait()
 
     def restore(self, run_id: str) -> list[dict[str, Any]]:
-        """Show a hidden run in its old place, and return the new value of the trait."""
-        self._hidden.discard(run_id)
+        """Show a hidden run and those like it in their old place, and return the new value of the trait."""
+        self._hidden.difference_update(self._find_group(run_id))
         self._sent.discard(run_id)
         return self._build_trait()
 
@@ -96,8 +95,15 @@ class RunSummaries:
         self._sent.clear()
         self.send_items()
 
+    def _find_group(self, run_id: str) -> list[str]:
+        """Return the ids of a run and of those that failed like it, before and after it."""
+        groups = ([run["id"] for run in group] for group in _group(self._runs.values()))
+        return next((ids for ids in groups if run_id in ids), [])
+
     def _build_trait(self) -> list[dict[str, Any]]:
-        newest = [run for run in reversed(self._runs.values()) if run["id"] not in self._hidden]
+        visible = [run for run in reversed(self._runs.values()) if run["id"] not in self._hidden]
+        # A batch that the server refuses is one entry with a count, not a hundred times the same error.
+        newest = [group[0] | {"alike": len(group)} if len(group) > 1 else group[0] for group in _group(visible)]
         summaries = [_shorten(run, old=index >= RECENT_RUNS) for index, run in enumerate(newest)]
         left = TRAIT_BYTES - sum(_count_bytes(summary) + 2 for summary in summaries) - 2
         self._left_out = set()
@@ -111,6 +117,23 @@ class RunSummaries:
             elif run["items"]:
                 self._left_out.add(run["id"])
         return summaries
+
+
+def _group(runs: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Group the runs that failed one after another for the same reason, without outputs; others are alone."""
+    groups: list[list[dict[str, Any]]] = []
+    for run in runs:
+        if groups and _is_alike(run, groups[-1][-1]):
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    return groups
+
+
+def _is_alike(run: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two runs failed for the same reason, without outputs."""
+    same = all(run[name] == other[name] for name in ("status", "items", "error"))
+    return same and run["status"] == "failed" and not run["items"]
 
 
 def _shorten(run: dict[str, Any], *, old: bool) -> dict[str, Any]:

@@ -18,6 +18,7 @@ export interface CaptionTextProps {
 
 /** The caption below the outputs of a run; its tooltip has everything in full. */
 export function CaptionText({ run, previous, fields }: CaptionTextProps) {
+  if (run.alike) return <figcaption>{`${run.alike} runs failed`}</figcaption>;
   const { differing, seeds } = buildCaption(run, previous, fields);
   const time = run.status === "completed" && run.seconds !== null ? formatDuration(run.seconds) : "";
   const dim = [...seeds.map(([name, seed]) => `${name} ${formatSeed(seed)}`), time, run.cost].filter(Boolean);

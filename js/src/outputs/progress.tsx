@@ -42,7 +42,7 @@ export function ProgressPanel({ session, onOpen }: ProgressPanelProps) {
   return (
     <div class="ck-progress">
       <div class="ck-line ck-status">
-        <span class="ck-name" title={run && describeTimes(run)}>
+        <span class="ck-name" title={run ? describeTimes(run) : times}>
           <span role="status" class={status === "failed" || silent ? "ck-error" : ""}>
             {text}
           </span>
@@ -138,7 +138,7 @@ function formatStatus(session: Session, status: Status, progress: Partial<Progre
       ].join(" · ");
     }
     case "failed":
-      return `Failed${after}`;
+      return run?.alike ? `${run.alike} runs failed` : `Failed${after}`;
     case "cancelled":
       return `Cancelled${after}`;
     default:

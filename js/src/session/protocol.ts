@@ -108,6 +108,8 @@ export interface RunError {
 /** A run that has ended. */
 export interface Run {
   id: string;
+  /** How many runs it stands for, where several failed one after another for the same reason. */
+  alike?: number;
   status: Status;
   /** Of the execution, without the wait in the queue. */
   seconds: number | null;

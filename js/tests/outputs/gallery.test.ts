@@ -58,6 +58,23 @@ describe("discarded outputs", () => {
   });
 });
 
+describe("runs that failed for the same reason", () => {
+  const error = { kind: "x", message: "boom", node_title: null, node_id: null, class_type: null, traceback: "" };
+  const failed = makeRun("b", { status: "failed", error, alike: 64 });
+
+  it("are counted on the stage", async () => {
+    const el = await page.start({ status: "failed", progress: { prompt_id: "b" }, runs: [failed] });
+    expect(el.querySelector("[role=status]")?.textContent).toBe("64 runs failed");
+    expect(el.querySelector(".ck-gallery")).toBeNull();
+  });
+
+  it("are one card behind another run", async () => {
+    const el = await page.start({ runs: [makeRun("c", { items: [makeItem("x")] }), failed] });
+    const captions = [...el.querySelectorAll("figcaption")].map(({ textContent }) => textContent);
+    expect(captions).toEqual(["3.1 s", "64 runs failed"]);
+  });
+});
+
 describe("the caption of a run", () => {
   it("leaves out a seed that the workflow fixes", async () => {
     const el = await page.start({

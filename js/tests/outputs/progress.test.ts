@@ -80,8 +80,22 @@ describe("the progress", () => {
     const bar = el.querySelector('[role="progressbar"]');
     expect(bar?.getAttribute("aria-valuenow")).toBeNull();
     expect(bar?.classList.contains("ck-striped")).toBe(true);
+    expect(el.querySelector<HTMLElement>(".ck-status .ck-name")?.title).toBe("trying for 57 s more");
     findButton(el, "Stop waiting")?.click();
     expect(page.model.getSent("cancel")).toMatchObject([{ prompt_id: null }]);
+  });
+
+  it("shows a server that does not answer as unreachable, until it answers", async () => {
+    const server = { address: "127.0.0.1:8188", state: "busy" as const, version: null };
+    const el = await page.start({ status: "running", progress: { prompt_id: "p" }, server });
+    page.model.sendToPage({ kind: "server", ...server });
+    const labels = [];
+    for (const gives_up_in of [57, null]) {
+      page.model.setTraits({ progress: { prompt_id: "p", gives_up_in } });
+      await settle();
+      labels.push(el.querySelector(".ck-dot")?.getAttribute("aria-label"));
+    }
+    expect(labels).toEqual(["unreachable", "busy"]);
   });
 
   it("says at once that a run is being cancelled", async () => {

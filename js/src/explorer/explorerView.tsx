@@ -44,6 +44,8 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   const [comparing, setComparing] = useState(false);
   const [annotating, setAnnotating] = useState(false);
   const anchor = useRef(0);
+  /** How often the lightbox has gone to a point, or was closed. */
+  const openings = useRef(0);
   const { points } = explorer;
   const library = explorer instanceof Library ? explorer : undefined;
   const layout = useLayout(explorer, library, width, turn);
@@ -56,10 +58,17 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   // The lightbox shows marks, too.
   useLayoutEffect(() => explorer.watchPoint(explorer.focused, () => opened && render({})), [explorer.focused, opened]);
 
+  const show = (point: number, key?: string, info = false) => {
+    const opening = ++openings.current;
+    void showPoint(explorer, sequence, point, key).then((found) => {
+      // Meanwhile it may have been closed, or have gone on.
+      if (found && opening === openings.current) setOpened({ ...found, info });
+    });
+  };
   const open = (point: number, how: "open" | "zoom" | "info" = "open") => {
     if (points.getState(point) !== "completed") return;
     setZoomed(how === "zoom");
-    void showPoint(explorer, sequence, point).then((found) => found && setOpened({ ...found, info: how === "info" }));
+    show(point, undefined, how === "info");
   };
   const annotate = () => explorer.hasRun(explorer.focused) && setAnnotating(true);
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
@@ -92,6 +101,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     explorer.reveal();
   };
   const close = () => {
+    openings.current++;
     setOpened(null);
     setComparing(false);
     focus(".ck-x-grid");
@@ -144,7 +154,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
           zoomed={zoomed}
           annotation={annotation}
           onAnnotate={annotate}
-          onShow={setOpened}
+          onShow={show}
           onClose={close}
         />
       )}
@@ -219,7 +229,7 @@ interface PointLightboxProps {
   /** The fields of the note and the tags, while they are edited. */
   annotation: ComponentChildren;
   onAnnotate(): void;
-  onShow(opened: Opened): void;
+  onShow(point: number, key: string): void;
   onClose(): void;
 }
 
@@ -248,8 +258,7 @@ function PointLightbox({ explorer, sequence, annotation, onAnnotate, onShow, ...
       onKey={onKey}
       onShow={(next) => {
         const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
-        if (point !== undefined)
-          void showPoint(explorer, sequence, point, next.key).then((found) => found && onShow(found));
+        if (point !== undefined) onShow(point, next.key);
       }}
       {...props}
     />

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { layOutDays } from "../../src/explorer/library";
 import type { Traits } from "../../src/session/protocol";
+import { settle } from "../model";
 import { findButton, pressKey, setUpPage, typeText } from "../page";
 import { packAll } from "./points";
 
@@ -98,6 +99,26 @@ describe("the library", () => {
     await vi.waitFor(() => expect(cells(el)).toHaveLength(3));
     findButton(el, "Stack of 2")?.click();
     await vi.waitFor(() => expect(cells(el)).toHaveLength(2));
+  });
+
+  it("stays closed when what it was going to comes late", async () => {
+    await pressKey(grid(el), "Enter");
+    const dialog = await vi.waitFor(() => el.querySelector("dialog") ?? Promise.reject());
+    const { kernel } = page.model;
+    let late: (() => void) | undefined;
+    page.model.kernel = (content, buffers) => {
+      if (content.kind !== "details") return kernel(content, buffers);
+      late = () => page.model.answer(content, kernel(content, buffers) ?? {});
+      return undefined;
+    };
+    page.model.sendToPage({ kind: "points", revision: 2, base: null, header: { filters: FILTERS } }, packAll("ccc"));
+    await pressKey(dialog, "ArrowRight");
+    await vi.waitFor(() => expect(late).toBeDefined());
+    await pressKey(dialog, "Escape");
+    late?.();
+    await vi.waitFor(() => expect(el.querySelector("dialog")).toBeNull());
+    await settle();
+    expect(el.querySelector("dialog")).toBeNull();
   });
 
   it("edits note and tags in place", async () => {

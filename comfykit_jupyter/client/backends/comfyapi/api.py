@@ -228,7 +228,7 @@ class Api:
         import httpx
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-            advice = "start it, or give its address (comfyui_url=)"
+            advice = "start it, or give another address (comfyui_url=)"
             return ServerError(f"no server with Comfy API v2 at {self.url}: {advice}")
         if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.ProxyError)):
             return ServerError(f"{self.url} can't be reached: {type(error).__name__}")

@@ -31,7 +31,7 @@ def build_connection_error(url: str, error: Exception) -> ServerError:
 
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return ServerError(
-            f"no ComfyUI server at {url}: start it, or give its address (comfyui_url=, COMFYUI_BASE_URL, "
+            f"no ComfyUI server at {url}: start it, or give another address (comfyui_url=, COMFYUI_BASE_URL, "
             "%comfykit connect URL)"
         )
     if isinstance(error, httpx.TimeoutException):

@@ -24,7 +24,9 @@ WATCH = """() => {
   const seen = window.seenPlaces = new Set();
   const root = document.querySelector(".ck-root");
   const read = () => {
-    if (root.querySelectorAll(".ck-gallery .ck-open").length > 10) return;  // the last run may end at any moment
+    const tiles = root.querySelectorAll(".ck-gallery .ck-open").length;
+    if (tiles > 10) return;  // the last run may end at any moment
+    if (tiles === 0) return requestAnimationFrame(read);  // the first run has not ended
     const top = root.getBoundingClientRect().top;
     const places = [".ck-stage", ".ck-progress", ".ck-batch", ".ck-gallery"].map((name) => {
       const box = root.querySelector(name).getBoundingClientRect();
@@ -58,9 +60,8 @@ def test_nothing_moves_while_the_runs_of_a_batch_end(open_notebook: Open, page: 
     form = notebook.output(0)
     tiles = form.locator(".ck-gallery .ck-open")
     form.get_by_label("Number of runs", exact=True).fill("12")
-    form.get_by_role("button", name="Run", exact=True).click()
-    expect(tiles.first).to_be_visible()
     page.evaluate(WATCH)
+    form.get_by_role("button", name="Run", exact=True).click()
     expect(tiles.nth(10)).to_be_visible(timeout=60_000)
     assert len(page.evaluate(PLACES)) == 1
     expect(form.get_by_role("status").first).to_contain_text("Done in")

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from .lab import Notebook
-from .test_accessible import AXE, CHECK
+from .test_accessible import AXE, CHANGE_THEME, CHECK, THEMES
 
 Open = Callable[..., Notebook]
 
 MAKE = """
 from comfykit_jupyter import ComfyKit
 from tests.explore.made_runs import make_runs
-kit = ComfyKit(runs="runs")
+kit = ComfyKit(runs="grid")
 s = make_runs(kit, {"color": list(range(20)), "width": list(range(8, 58))}, failing=7)
 s"""
 PICKED = "print([(row.params['color'], row.params['width']) for row in s.picked], s.at(color=1, width=10).rating)"
@@ -59,7 +59,9 @@ def test_a_thousand_points_are_judged_by_keys_and_survive_a_reload(open_notebook
     expect(lightbox).to_be_hidden()
     if AXE.is_file():
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        assert page.evaluate(CHECK) == []
+        for theme in (*THEMES[1:], THEMES[0]):  # light at the end, as it was
+            page.evaluate(CHANGE_THEME, theme)
+            assert page.evaluate(CHECK) == [], theme
     assert page.evaluate("() => window.hacked") is None
 
     notebook.save()

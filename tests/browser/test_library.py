@@ -14,7 +14,7 @@ Open = Callable[..., Notebook]
 MAKE = """
 from comfykit_jupyter import ComfyKit
 from tests.explore.made_runs import make_runs
-kit = ComfyKit(runs="runs")
+kit = ComfyKit(runs="library")
 make_runs(kit, {"color": list(range(10)), "width": list(range(8, 28))})
 kit.runs"""
 NOTED = "print([(row.params['width'], row.note, sorted(row.tags)) for row in kit.runs if row.note or row.tags])"

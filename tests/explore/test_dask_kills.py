@@ -55,6 +55,7 @@ class Bench:
         """The points whose files are here when a server is killed."""
         self.numbers = range(self.first, self.first + POINTS)
         self.runs = folder / str(self.first)
+        self._kernels: list[subprocess.Popen[bytes]] = []
 
     @property
     def ended(self) -> int:
@@ -70,8 +71,19 @@ class Bench:
             env={**os.environ, "PYTHONPATH": path},
             stderr=subprocess.DEVNULL,
         )
+        self._kernels.append(kernel)
         wait_until(lambda: self.ended >= 8)
         return kernel
+
+    def read_kept(self) -> set[int]:
+        """Return the points whose files are here."""
+        return {run.params["number"] for run in Ledger(self.runs).read().runs.values() if run.kept}
+
+    def close(self) -> None:
+        """End the kernels, also after a failure."""
+        for kernel in self._kernels:
+            kernel.kill()
+            kernel.wait()
 
     def finish(self, kernel: subprocess.Popen[bytes], may_repeat: int = 0) -> None:
         """Wait for the kernel's end, and check what has run how often.
@@ -81,11 +93,7 @@ class Bench:
             may_repeat: How many points may begin twice: of a server that is killed, those whose files were not
                 here yet.
         """
-        try:
-            kernel.wait(90)
-        finally:
-            kernel.kill()
-            kernel.wait()
+        kernel.wait(90)
         with Client(self.address) as client:
             sweep = ComfyKit(client, runs=self.runs).sweep(counting(SECONDS), over={"number": self.numbers}).wait(60)
         assert sweep.plan.count("have") == POINTS
@@ -130,9 +138,11 @@ def with_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 
 
 @pytest.fixture(params=["with_nannies", "with_commands"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     address, counts, processes = request.getfixturevalue(request.param)
-    return Bench(address, counts, tmp_path, processes)
+    bench = Bench(address, counts, tmp_path, processes)
+    yield bench
+    bench.close()
 
 
 def test_a_worker_is_killed(bench: Bench) -> None:
@@ -168,8 +178,7 @@ def test_the_kernel_is_killed_and_the_sweep_resumed(bench: Bench) -> None:
 
 def test_a_server_is_killed_beside_a_live_worker(bench: Bench) -> None:
     kernel = bench.start_kernel()
-    runs = Ledger(bench.runs).read().runs.values()
-    bench.noted = {run.params["number"] for run in runs if run.kept}
-    assert bench.noted
+    wait_until(lambda: bool(bench.read_kept()))
+    bench.noted = bench.read_kept()
     kill(bench.counts.servers[0])
     bench.finish(kernel, may_repeat=2 * DEPTH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
@@ -18,7 +20,13 @@ def wait_until_running(page: Page, cell: Cell) -> None:
 
 
 def is_server_idle(page: Page) -> bool:
-    return page.value("(lambda s: (s.running, s.pending))(kit.server())") == "(0, 0)"
+    """Return whether the server has nothing to do within ten seconds: a node ends its step before it is cancelled."""
+    deadline = time.monotonic() + 10
+    while page.value("(lambda s: (s.running, s.pending))(kit.server())") != "(0, 0)":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_run_binds_its_result_and_leaves_a_static_picture(page: Page) -> None:

@@ -45,12 +45,9 @@ def write_archive(rows: Rows, path: Path, name: str) -> Path:
     Raises:
         ComfyKitError: There is nothing to write, the pattern is wrong, or an original is no longer here.
     """
-    planned = list(_name_outputs(rows, name))
-    if not planned:
-        raise ComfyKitError("zip: these runs have no files")
-    files = [each.path if isinstance(each, Media) else each for _, each in planned]  # all first: one may be gone
+    files = _collect_files(rows, name, "zip: ")
     with write_whole(path) as draft, zipfile.ZipFile(draft, "w") as archive:
-        for (target, _), content in zip(planned, files, strict=True):
+        for target, content in files:
             if isinstance(content, Path):
                 archive.write(content, target)
             else:
@@ -66,11 +63,7 @@ def write_folder(rows: Rows, folder: Path, name: str) -> Path:
     Raises:
         ComfyKitError: There is nothing to write, the pattern is wrong, or an original is no longer here.
     """
-    planned = list(_name_outputs(rows, name))
-    if not planned:
-        raise ComfyKitError("these runs have no files")
-    files = [each.path if isinstance(each, Media) else each for _, each in planned]  # all first: one may be gone
-    for (target, _), content in zip(planned, files, strict=True):
+    for target, content in _collect_files(rows, name):
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, Path):
@@ -80,6 +73,14 @@ def write_folder(rows: Rows, folder: Path, name: str) -> Path:
     lines = json.dumps([describe_row(row) for row in rows], indent=1, ensure_ascii=False)
     (folder / LIST).write_text(lines, encoding="utf-8")
     return folder
+
+
+def _collect_files(rows: Rows, pattern: str, where: str = "") -> list[tuple[str, Path | str]]:
+    """Return all files and texts by their names, before any is written: an original may be gone."""
+    found = [(name, each.path if isinstance(each, Media) else each) for name, each in _name_outputs(rows, pattern)]
+    if not found:
+        raise ComfyKitError(f"{where}these runs have no files")
+    return found
 
 
 def _name_outputs(rows: Rows, pattern: str) -> Iterator[tuple[str, Media | str]]:

@@ -43,6 +43,7 @@ class ComfyKit(ExploringKit):
     A workflow is a path, a URL or a dict, in editor format or API format, or media in which ComfyUI saved one. A
     workflow on RunningHub is its ID (`"1904136902449209346"`, `"rh-app:1937084629516193795"` for an app), the address
     of its page, or a file that contains `{"_source": "runninghub", "workflow_id": "1904136902449209346"}`.
+    `"example:portrait"` is an example of this package.
 
     Values are given by parameter name, from the titles of the nodes (`$prompt.text`); an input without such a title is
     addressed as `"KSampler.cfg"` or `"3.cfg"`.

@@ -22,6 +22,8 @@ from .kernels import Page
         ),
         ("result = %comfykit ru", ["result = %comfykit run", "result = %comfykit runs"]),
         ("%comfykit run pic", ["%comfykit run picture.json"]),
+        ("%comfykit form example:p", ["%comfykit form example:portrait"]),
+        ("%comfykit run example:portrait wi", ["%comfykit run example:portrait width="]),
         ("%comfykit run ./pic", ["%comfykit run ./picture.json"]),
         ("%comfykit run picture.json wi", ["%comfykit run picture.json width="]),
         ("%comfykit run picture.json width=3 wi", []),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.routing import find_hosted
 from comfykit_jupyter.client.errors import SourceError, WorkflowError
+from comfykit_jupyter.client.inputs.examples import find_example
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
@@ -107,7 +108,7 @@ async def read_workflow(source: Any, server: Backend) -> Workflow:
             return await asyncio.to_thread(_read_file, copy, _get_stem(urlsplit(text).path))
         finally:
             copy.unlink(missing_ok=True)
-    return await asyncio.to_thread(_read_file, Path(text))
+    return await asyncio.to_thread(_read_file, find_example(text) or Path(text))
 
 
 async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.inputs.examples import find_example, list_examples
 from comfykit_jupyter.client.results.keep import KeepMode
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
@@ -139,25 +140,26 @@ def _split_at_cursor(rest: str) -> tuple[list[Token], str]:
 
 
 def _find_files(fragment: str) -> list[str]:
-    """Return the visible folders, and the files that may carry a workflow, in the folder that the fragment names."""
+    """Return the examples, and the visible folders and workflow files in the folder that the fragment names."""
     begun = fragment.lstrip("\"'")
+    examples = [example for example in list_examples() if example.startswith(begun)]
     folder = begun.rpartition("/")[0] + "/" if "/" in begun else ""
     try:
         entries = sorted(Path(folder or ".").expanduser().iterdir())[:MAX_ENTRIES]
     except OSError:
-        return []
+        return examples
     found = [
         f"{folder}{entry.name}{'/' if entry.is_dir() else ''}"
         for entry in entries
         if not entry.name.startswith(".") and (entry.suffix.lower() in _SUFFIXES or entry.is_dir())
     ]
-    return [_quote_like(path, fragment) for path in found[:MAX_FILES]]
+    return [_quote_like(path, fragment) for path in [*examples, *found[:MAX_FILES]]]
 
 
 def _read_names(source: str) -> list[str]:
     """Read the names of a workflow file's parameters; none where that fails or takes long."""
     try:
-        path = Path(source).expanduser()
+        path = find_example(source) or Path(source).expanduser()
         if path.suffix.lower() == ".json" and path.stat().st_size > MAX_FILE_BYTES:
             return []
         with path.open("rb") as file:

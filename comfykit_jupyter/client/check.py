@@ -91,7 +91,8 @@ async def check(server: Backend, source: Any, values: Mapping[str, Any]) -> Repo
         if not workflow.resolved:  # nodes are missing, which is not all that may be wrong
             workflow = workflow.resolve(definitions, partial=True)
         report = await _Check(server, workflow, definitions).report(values)
-        return replace(report, warnings=(*workflow.notes, *workflow.unread_titles))
+        fitted = workflow.fit_preset(values, definitions)
+        return replace(report, warnings=(*workflow.notes, *workflow.unread_titles, *fitted.warnings))
     except ServerError as error:
         return Report(name, server.url, (Problem("", str(error), kind="unreachable"),))
     except ComfyKitError as error:

@@ -59,6 +59,7 @@ class DryRun:
         workflow: Name of the workflow.
         changes: The inputs that differ from the workflow's file.
         prompt: The whole prompt, in API format. Files that would be uploaded have no name in it yet.
+        warnings: A line for each value of a preset that does not fit.
 
     Example:
         >>> found = kit.dry_run("text.json", subject="a cat")
@@ -72,6 +73,7 @@ class DryRun:
     workflow: str
     changes: tuple[Change, ...]
     prompt: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -82,7 +84,7 @@ class DryRun:
 
     def __str__(self) -> str:
         lines = (f"  {each.node_title}  {each.field}: {each.before} → {each.after}" for each in self.changes)
-        return "\n".join([self.headline, *lines])
+        return "\n".join([self.headline, *lines, *(f"  warning: {each}" for each in self.warnings)])
 
     __repr__ = __str__
 
@@ -112,7 +114,7 @@ async def dry_run(server: Backend, source: Any, values: Mapping[str, Any], *, ex
         Change(id_, _format_title(titles, id_), one_line(field), *found[id_, field])
         for id_, field in sorted(found, key=lambda place: order[place[0]])
     )
-    return DryRun(server.url, workflow.name, changes, _copy_prompt(binding))
+    return DryRun(server.url, workflow.name, changes, _copy_prompt(binding), binding.warnings)
 
 
 def _copy_prompt(binding: Binding) -> Mapping[str, Any]:

@@ -30,6 +30,11 @@ def to_safe_name(name: str) -> str:
     return _clean_name(name.replace("\\", "/").rpartition("/")[2]) or "file"
 
 
+def is_device_name(name: str) -> bool:
+    """Return whether a name opens a device on Windows."""
+    return _DEVICES.match(name) is not None
+
+
 def to_encodable(value: object) -> str:
     """Return a text without lone surrogates, which JSON can contain and UTF-8 can't."""
     return str(value).encode("utf-8", "replace").decode()
@@ -109,7 +114,7 @@ def _clean_name(name: str) -> str:
     """Return a name that any system can use for a file, or nothing if nothing of it is left."""
     base = to_encodable(name)
     clean = "".join("_" if _is_unsafe(char) else char for char in base).strip(". ")
-    if _DEVICES.match(clean):
+    if is_device_name(clean):
         clean = f"_{clean}"
     stem, dot, suffix = clean.rpartition(".")
     if not stem or len(suffix.encode()) > MAX_SUFFIX_BYTES:

@@ -12,12 +12,12 @@ from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_cha
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
 from comfykit_jupyter.workflow.formats import recognize
-from comfykit_jupyter.workflow.graph import WorkflowGraph
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.interface.renaming import find_renamed
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
+from comfykit_jupyter.workflow.presets.with_presets import WorkflowWithPresets
 from comfykit_jupyter.workflow.tables import build_table
 from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
@@ -26,11 +26,11 @@ from comfykit_jupyter.workflow.values.overview import format_workflow, tabulate_
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
-_OWN = frozenset({"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "_renamed"})
+_OWN = frozenset({"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "_renamed", "preset"})
 """The attributes of a workflow that a pickle has."""
 
 
-class Workflow(WorkflowGraph):
+class Workflow(WorkflowWithPresets):
     """A workflow, which never changes: `bind` makes the prompt of a run.
 
     A file in editor format becomes a prompt with the help of a server's node definitions: see `resolve`. Until then,
@@ -164,7 +164,7 @@ class Workflow(WorkflowGraph):
             converted.prompt[each.node_id]["class_type"] = each.class_type
         resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
         resolved.packs = {each.node_id: each.pack for each in converted.missing}
-        resolved.definitions, resolved.controls = definitions, converted.controls
+        resolved.definitions, resolved.controls, resolved.preset = definitions, converted.controls, self.preset
         return resolved
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
@@ -228,6 +228,7 @@ class Workflow(WorkflowGraph):
         found = find_renamed(names, self.get_parameters(self.definitions), self._find_for_renaming)
         renamed = Workflow(self.name, self.prompt, self.extra_pnginfo, self.notes, self.hosted)
         renamed.definitions, renamed.controls, renamed.packs = self.definitions, self.controls, self.packs
+        renamed.preset = self.preset
         changed = {parameter.places for parameter in found.values()}
         kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
         renamed._renamed = {**kept, **found}
@@ -348,7 +349,10 @@ class Workflow(WorkflowGraph):
             >>> workflow.bind({"KSampler.steps": 8}).prompt["1"]["inputs"]
             {'steps': 8, 'seed': 7}
         """
-        return bind(self, values, definitions, draw, expand=expand_choices)
+        fitted = self.fit_preset(values, definitions)
+        binding = bind(self, {**fitted.values, **values}, definitions, draw, expand=expand_choices)
+        binding.warnings = tuple(fitted.warnings)
+        return binding
 
 
 def _format_missing(missing: Iterable[MissingNode]) -> str:

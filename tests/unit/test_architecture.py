@@ -39,6 +39,7 @@ LAYERS = [
     ],
     ["client/running/*"],
     ["client/missing/*"],
+    ["client/presets/*"],
     ["client/inputs/*"],
     ["client/backends/routing"],
     ["client/backends/*/*"],
@@ -50,6 +51,7 @@ LAYERS = [
     ["workflow/progress/*"],
     ["workflow/workflow"],
     ["workflow/values/overview"],
+    ["workflow/presets/*"],
     ["workflow/values/binding", "workflow/values/fields", "workflow/prompt_check"],
     ["workflow/values/*"],
     ["workflow/graph"],
@@ -81,6 +83,7 @@ UPWARDS = {
     ("explore/sweeps/line", "notebook/explorer/display"),
     ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell
     ("notebook/widget/widget", "notebook/explorer/display"),  # the grid below a form whose fields have several values
+    ("workflow/presets/with_presets", "client/presets/folder"),  # a preset is a file, and may name images
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""

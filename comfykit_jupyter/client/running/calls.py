@@ -60,7 +60,8 @@ class Call:
         # The editor's graph comes first: converting it draws one of {red|blue}.
         content = workflow.editor if workflow.editor is not None else _strip_titles(workflow.prompt)
         hosted = workflow.hosted.name if workflow.hosted is not None else None
-        values = {name: self._files.get(name, to_plain_scalar(value)) for name, value in self._values.items()}
+        given = {**(workflow.preset.values if workflow.preset is not None else {}), **self._values}
+        values = {name: self._files.get(name, to_plain_scalar(value)) for name, value in given.items()}
         return compute_hash(hosted, content, json.dumps(values, sort_keys=True, default=str), length=HASH_LENGTH)
 
     def adopt(self, prompt: Mapping[str, Any]) -> Binding | None:

@@ -163,7 +163,7 @@ class ExecutableRun(ObservableRun):
         self.workflow = await submission.read()
         self._warnings += [*self.workflow.notes, *self.workflow.unread_titles]
         binding = await submission.bind(self.workflow)
-        self._warnings += submission.take_warnings()
+        self._warnings += [*binding.warnings, *submission.take_warnings()]
         await self._move(await self._server.choose(self.id, binding, self.on_note))
         self._set_workflow(self.workflow, binding, submission.known)
         await submission.identify(self.workflow, binding)

@@ -146,7 +146,9 @@ class Submission:
         unknown = self._find_unknown(workflow)
         if not any("." in str(name) for name in unknown):  # an address may be that of an input that is new there
             with contextlib.suppress(ParameterError):
-                return self._bind_known(workflow, unknown)
+                binding = self._bind_known(workflow, unknown)
+                if not binding.warnings:  # of a preset, what is new there may fit, too
+                    return binding
         self.known = await self._server.get_definitions(workflow.classes, fresh=True)
         return self._bind_known(workflow, self._find_unknown(workflow))
 
@@ -157,7 +159,9 @@ class Submission:
     def _bind_known(self, workflow: Workflow, unknown: Mapping[Any, Problem]) -> Binding:
         known = {name: value for name, value in self._values.items() if name not in unknown}
         binding = workflow.bind(known, self.known, expand_choices=self._expand_choices)
-        self._warnings += [f"{problem.message} (ignored)" for problem in unknown.values()]
+        self._warnings = [
+            *dict.fromkeys([*self._warnings, *(f"{each.message} (ignored)" for each in unknown.values())])
+        ]
         return binding
 
     async def send_files(self, binding: Binding) -> None:

@@ -148,7 +148,9 @@ class Preparation:
         self._kind = kind
         self._source = source
         self.server = server
-        self._base = dict(base)
+        self._given = dict(base)
+        self._base = self._given
+        """The values that all points share, with those of the workflow's preset."""
         self.over = over
         """The axes, as they were given."""
         self._find_salt = find_salt
@@ -172,7 +174,11 @@ class Preparation:
             if not workflow.resolved:
                 raise
             away = str(error)
-        self._check_names(workflow, definitions, list(self.over) if isinstance(self.over, Mapping) else [])
+        names = list(self.over) if isinstance(self.over, Mapping) else []
+        varied = [name for name, each in self._list_axes() if not isinstance(each, Replace)]
+        fitted = workflow.fit_preset([*self._given, *varied], definitions)
+        self._base = {**fitted.values, **self._given}
+        self._check_names(workflow, definitions, names)
         base = to_line(self._base)
         parts = [self._name] if self._name else [workflow.prompt, base]
         id_ = compute_hash([*parts, self._kind] if self._kind else parts)[:32]
@@ -183,8 +189,9 @@ class Preparation:
             lambda name, count: _draw_seeds(workflow, definitions, salt, name, count),
         )
         paired = [name for axis in axes if axis.paired for name in axis.names]
+        self._base = {n: value for n, value in self._base.items() if n in self._given or n not in paired}
         self._check_names(workflow, definitions, paired)
-        notes = [*self._notes, *(axis.note for axis in axes if axis.note)]
+        notes = [*self._notes, *fitted.warnings, *(axis.note for axis in axes if axis.note)]
         prepared = Prepared(
             workflow, self.server, definitions, id_, axes, build_points(axes), salt, base, notes, away=away
         )

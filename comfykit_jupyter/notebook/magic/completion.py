@@ -5,6 +5,7 @@ A key press must not wait, so no server is asked. What only a server knows is of
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.examples import find_example, list_examples
+from comfykit_jupyter.client.presets.folder import PresetFolder
 from comfykit_jupyter.client.results.keep import KeepMode
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
@@ -77,7 +79,7 @@ class Completion:
         if command is None:
             return ()
         if before[-1].text in command.options and before[-1].name is None:
-            return ()  # the value of an option can be anything
+            return _find_presets(fragment) if before[-1].text == "--preset" else ()  # others can be anything
         if name == "connect":
             return ("sandbox",)
         if name in ("models", "attach", "cancel"):
@@ -154,6 +156,13 @@ def _find_files(fragment: str) -> list[str]:
         if not entry.name.startswith(".") and (entry.suffix.lower() in _SUFFIXES or entry.is_dir())
     ]
     return [_quote_like(path, fragment) for path in [*examples, *found[:MAX_FILES]]]
+
+
+def _find_presets(fragment: str) -> list[str]:
+    """Return the names of the presets in the current folder."""
+    with contextlib.suppress(OSError, ComfyKitError):
+        return [_quote_like(name, fragment) for name in PresetFolder().find_names()]
+    return []
 
 
 def _read_names(source: str) -> list[str]:

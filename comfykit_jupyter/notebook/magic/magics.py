@@ -13,6 +13,7 @@ from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.engines import is_server_source
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.kit import ComfyKit
+from comfykit_jupyter.client.presets.folder import PresetFolder
 from comfykit_jupyter.client.results.keep import keep
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.client.running.cancel import cancel_runs
@@ -117,6 +118,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         fields = workflow.fields(definitions)
         if isinstance(source, str):
             self.fields[source] = fields
+        if "--preset" in call.options:
+            workflow = workflow.with_preset(PresetFolder().read(call.options["--preset"]))
         return workflow, fields, definitions
 
     # -- runs ----------------------------------------------------------------------------------------------------------
@@ -129,7 +132,10 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         if "--timeout" in call.options:
             kit = kit.options(timeout=_parse_timeout(call.options["--timeout"]))
         if "--dry-run" in call.options:
-            display(tables.tabulate_dry_run(kit.dry_run(workflow, values)), raw=True)
+            found = kit.dry_run(workflow, values)
+            display(tables.tabulate_dry_run(found), raw=True)
+            for warning in found.warnings:
+                print(warning)
             return None
         if "--new" in call.options:
             kit = kit.options(attach=False)
@@ -183,6 +189,8 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         name = _parse_variable(call)
         form = WorkflowWidget(call.arguments[0], kit=kit)
         try:
+            if "--preset" in call.options:
+                form.use_preset(call.options["--preset"])
             if call.values:
                 values = convert_values(call.values, kit.load(form.workflow), form.get_fields(), self._evaluate)
                 form.values.update(values)
@@ -207,7 +215,9 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
             workflow = kit.load(call.arguments[0])
             fields = workflow.fields({}, every="--all" in call.options)
             note = hide_address(f" (without bounds and choices: {error})", *kit.addresses)
-        title = f"{workflow.name}: {_count(len(fields), 'input' if '--all' in call.options else 'parameter')}{note}"
+        presets = _format_presets(workflow)
+        count = _count(len(fields), "input" if "--all" in call.options else "parameter")
+        title = f"{workflow.name}: {count}{presets}{note}"
         display(tabulate_fields(title, fields), raw=True)
 
     # -- the server ----------------------------------------------------------------------------------------------------
@@ -300,6 +310,16 @@ def _format_missing(missing: Sequence[Missing]) -> str:
     names = [f"{each.name} (models/{each.folder})" if each.folder else each.name or each.label for each in missing]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"; missing on the server: {', '.join(names[:5])}{more}"
+
+
+def _format_presets(workflow: Workflow) -> str:
+    """Format the presets of a workflow as a part of a title."""
+    try:
+        names = workflow.presets()
+    except ComfyKitError as error:
+        return f"; {error}"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"; presets: {', '.join(names[:10])}{more}" if names else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -52,6 +52,7 @@ class Binding:
         inputs: The inputs that were set, by node ID and name, with their values in the prompt.
         drawn: The inputs with values that were drawn, by node ID and name, with what they were drawn from: `"random"`
             for a seed, or the text with choices such as `{red|blue}`.
+        warnings: A line for each value of the workflow's preset that does not fit.
 
     Example:
         >>> binding = kit.load("text.json").bind({"subject": "a cat"})
@@ -65,6 +66,7 @@ class Binding:
     uploads: tuple[Upload, ...]
     inputs: dict[tuple[str, str], Any]
     drawn: dict[tuple[str, str], str] = attribute(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def place(self, upload: Upload, name: Any, spelling: str | None = None) -> None:
         """Set the input of an upload.

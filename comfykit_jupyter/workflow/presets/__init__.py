@@ -1,0 +1,1 @@
+"""Presets: values of a workflow under a name."""

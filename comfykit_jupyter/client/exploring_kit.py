@@ -46,15 +46,19 @@ class ExploringKit(WorkflowKit):
         from comfykit_jupyter.explore.ledger.recorder import wait_until_kept
         from comfykit_jupyter.explore.rows.runs import Runs
 
-        folder = self._settings.runs
+        folder = self.runs_folder
         if folder is None:
-            folder = Path(DEFAULT_RUNS).resolve()
-            if not (folder / "journal").is_dir():
-                raise ComfyKitError('no folder for runs is set: use ComfyKit(runs="runs"), or %comfykit runs runs')
+            raise ComfyKitError('no folder for runs is set: use ComfyKit(runs="runs"), or %comfykit runs runs')
         if not loop.is_loop_thread():
             with contextlib.suppress(TimeoutError):
                 loop.call(wait_until_kept(folder), KEPT_TIMEOUT)
         return Runs(open_ledger(folder), cast("ComfyKit", self))
+
+    @property
+    def runs_folder(self) -> Path | None:
+        """The folder of `runs`; None if none is set, and no run was kept in `./runs`."""
+        default = Path(DEFAULT_RUNS).resolve()
+        return self._settings.runs or (default if (default / "journal").is_dir() else None)
 
     def sweep(
         self, workflow: Any, values: Mapping[str, Any] | None = None, /, *, over: Any = None, **more: Any

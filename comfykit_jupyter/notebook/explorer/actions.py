@@ -93,7 +93,7 @@ def set_form(sweep: Sweep, index: int) -> str:
         return ""
     names = {field.name for field in form.get_fields()}
     values = {**sweep.values, **sweep.points[index].values}
-    form.change_values({name: value for name, value in values.items() if name in names}, whole=True)
+    form.change_many("values of the grid", {name: value for name, value in values.items() if name in names})
     return form.title
 
 

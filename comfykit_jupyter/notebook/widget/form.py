@@ -99,6 +99,10 @@ class FormView(RunView):
             self._set_values({**before, **{name: defaults[name] for name in own & set(defaults)}, **checked})
             self._clear_errors(list(self._rejected) if whole else list(changes))
 
+    def change_many(self, label: str, changes: Mapping[str, Any]) -> None:  # noqa: ARG002 - `EditingView` undoes it
+        """Set values, and all others to the workflow's own; `label` says in a few words what changes them."""
+        self.change_values(changes, whole=True)
+
     def find_name(self, name: str) -> str:
         """Return the name in the form of what a name or an address means."""
         return self._parameters.find_name(name)
@@ -175,7 +179,7 @@ class FormView(RunView):
         """Set the form to the values and seeds of a run."""
         result = self._find_result(content["run"])
         seeds = {name: seed for name, seed in result.seeds.items() if name in self._parameters.fields}
-        self.change_values({**result.params, **seeds}, whole=True)
+        self.change_many("values of a run", {**result.params, **seeds})
         return {}, ()
 
     def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

@@ -39,6 +39,7 @@ class FormParameters:
     Attributes:
         workflow: The workflow.
         fields: Its fields by name.
+        preset: The preset that the workflow came with, which only decides the first values.
         others: The fields of all other inputs by address, once they were asked for.
         definitions: The server's definitions of its node classes; empty while the server is away.
         is_complete: Whether the server has defined the fields.
@@ -50,7 +51,9 @@ class FormParameters:
     def __init__(self, kit: ComfyKit, source: Any) -> None:
         self._kit = kit
         self.source = source
-        self._unread = self.workflow = kit.read(source)
+        given = kit.read(source)
+        self.preset = given.preset
+        self._unread = self.workflow = given.with_preset(None)
         self.fields: dict[str, Field] = {}
         self.others: dict[str, Field] = {}
         self.definitions: Definitions = {}

@@ -19,9 +19,9 @@ from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
+from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
 from comfykit_jupyter.notebook.widget.form_sweep import FormSweep
 from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.missing import MissingView
 from comfykit_jupyter.notebook.widget.parameters import FormParameters
 from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
@@ -43,7 +43,7 @@ FINDING_TIMEOUT = 5.0
 """Seconds that a call waits until the form has found its earlier runs."""
 
 
-class WorkflowWidget(MissingView):
+class WorkflowWidget(EditingView):
     """A form of a workflow's parameters, with Run, Cancel, live progress and previews, and the outputs of its runs.
 
     A seed that was not touched is drawn for each run. A server that is away is not an error, unless it hosts the
@@ -109,6 +109,8 @@ class WorkflowWidget(MissingView):
         """How often the page runs each combination of lists of values."""
         self._sweeps: list[Sweep] = []
         """The sweeps whose grids are below the form, the newest first."""
+        if parameters.preset is not None:
+            self.use_first_preset(parameters.preset, list(values or ()))
         self._cell_id = identify_form(self.storage)
         for run in find_unfinished_runs():
             if run.id.endswith(self._cell_id):  # a run of the form that this cell made before
@@ -265,6 +267,9 @@ class WorkflowWidget(MissingView):
         if self.lists:
             self._set_lists({name: each for name, each in self.lists.items() if name not in names})
 
+    def _get_lists(self) -> dict[str, Any]:
+        return dict(self.lists)
+
     def _set_lists(self, lists: dict[str, Any]) -> None:
         """Set the lists of values, and describe them soon."""
         with self.lock, self.hold_sync():
@@ -400,6 +405,7 @@ class WorkflowWidget(MissingView):
                 self.fields, self.storage = self._parameters.build_trait(), self._parameters.get_storage_name()
                 self.notes = self._parameters.list_notes()
                 self._set_values({**self._parameters.get_defaults(), **self._get_values()})
+                self.use_pending_preset()
                 run_in_background(self.look_for_missing)
 
     def _show_state(self, server: Server | Servers) -> None:

@@ -1,0 +1,1 @@
+"""What helps to edit a form: presets, undo, earlier prompts."""

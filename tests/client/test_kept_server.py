@@ -17,9 +17,10 @@ from comfykit_jupyter.client.backends.comfyui import kept_server
 from comfykit_jupyter.client.backends.comfyui.kept_server import KeptServer
 
 SERVER = """
-import http.server, sys
+import http.server, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/end": os._exit(1)
         self.send_response(200); self.end_headers(); self.wfile.write(sys.argv[2].encode())
     def log_message(self, *_): pass
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
@@ -88,6 +89,21 @@ async def test_the_next_process_takes_a_server_over_or_ends_it() -> None:
         return await read(last) == ""
 
     await wait_until(is_gone)
+
+
+async def test_a_server_that_is_killed_is_started_again() -> None:
+    async def answers_at_another_address() -> bool:
+        assert server.problem == ""
+        return server.url not in ("", first)
+
+    first = ""
+    async with keeping(build_command("one")) as server:
+        await wait_until(answers_at_another_address)
+        first = server.url
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with contextlib.suppress(httpx.HTTPError):
+                await client.get(f"{first}/end")
+        await wait_until(answers_at_another_address)
 
 
 async def test_a_command_that_ends_is_a_problem_that_is_named() -> None:

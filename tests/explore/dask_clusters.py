@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import psutil
 from distributed import Client, LocalCluster
 
@@ -97,6 +98,8 @@ def local_cluster(folder: Path, **options: Any) -> Iterator[tuple[Client, Counts
     counts = Counts(folder / "counts")
     with (
         private_folder(folder) as env,
+        # 15 s after a worker was lost Dask would close its nanny, if another test restarts it at that moment.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env=env, **options) as cluster,
         Client(cluster) as client,
     ):

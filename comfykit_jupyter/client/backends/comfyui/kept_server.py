@@ -102,8 +102,8 @@ class KeptServer:
         """Start the server or take it over, and return when it has ended."""
         try:
             self.url = await self._open(folder)
-            await _wait_until_ended(folder)
-            self.problem = f"it has ended: {_read_last_line(folder)}"
+            self.problem = ""
+            await _wait_until_ended(folder)  # it is started again: that is not a problem yet
         except (OSError, LookupError, ValueError) as error:
             self.problem = one_line(f"{error} {_read_last_line(folder)}", 300)
         self.url = ""

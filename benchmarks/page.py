@@ -172,8 +172,9 @@ def print_row(title: str, seconds: float, summary: dict[str, Any], page: Page) -
     )
 
 
-def measure_forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> None:
-    """Measure the previews of one form per server, each with a run."""
+def measure_forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float, *, all_in_sight: bool = False) -> None:
+    """Measure the previews of one form per server, each with a run; in sight is what fits into the page."""
+    page.set_viewport_size({"width": 1280, "height": 1000 * (len(urls) if all_in_sight else 1)})
     create = f"forms = [ComfyKit(url).form(workflow) for url in {list(urls)!r}]"
     display = [f"forms[{index}]" for index in range(len(urls))]
     notebook = open_notebook(
@@ -190,6 +191,7 @@ def measure_forms(lab: Lab, page: Page, urls: Sequence[str], seconds: float) -> 
     summary = read_summary(notebook, len(urls) + 3)
     print_row(f"{len(urls)} form{'s' * (len(urls) > 1)}", time.time() - began, summary, page)
     notebook.command("notebook:shutdown-kernel")
+    page.set_viewport_size({"width": 1280, "height": 1000})
 
 
 def measure_busy_cell(lab: Lab, page: Page, url: str, kernel: str, seconds: float) -> None:
@@ -263,7 +265,7 @@ for number in range(1000):
     colours = random.Random(number).randbytes(192)
     Image.frombytes("RGB", (8, 8), colours).resize((1024, 1024)).save(folder / f"{number}.png", compress_level=1)
 form = ComfyKit(%r).form(workflow)
-form.file = lambda run, key: (folder / f"{int(run[1:]) * 10 + int(key)}.png", "image/png")
+form.find_file = lambda run, key: (folder / f"{int(run[1:]) * 10 + int(key)}.png", "image/png")
 brief = dict(status="completed", seconds=1.0, seeds={}, changed={}, error=None, workflow="w", server="s")
 item = dict(kind="image", name="a.png", node="Save", var="", temp=False, mime="image/png")
 runs = [dict(brief, id=f"r{r}", items=[dict(item, key=str(i)) for i in range(10)]) for r in range(100)]
@@ -356,6 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("{:26} {:>8} {:>7} {:>8} {} {} {} {} {:>6}".format(*heads))
             measure_forms(lab, page, urls[:1], options.seconds)
             measure_forms(lab, page, urls, options.seconds)
+            measure_forms(lab, page, urls, options.seconds, all_in_sight=True)
             for kernel in kernels:
                 measure_busy_cell(lab, page, urls[0], kernel, options.seconds)
             measure_memory(lab, page, urls[0], options.frames)

@@ -1,33 +1,26 @@
 /** One view of an explorer: header, toolbar, grid, footer, and the lightbox. */
 
-import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Button } from "../icons";
 import { Rows } from "../outputs/details";
-import { Lightbox, type Opened } from "../outputs/lightbox";
-import { findMainItem } from "../outputs/runs";
+import type { Opened } from "../outputs/lightbox";
 import { useTopics } from "../session/hooks";
 import { Annotation } from "./annotation";
-import { isFlat, transpose } from "./arrangement";
-import { MarkSigns } from "./cell";
 import { Compare } from "./compare";
 import type { Explorer } from "./explorer";
 import { Footer } from "./footer";
-import { Grid, listBetween } from "./grid";
+import { Grid } from "./grid";
 import { SweepHeader } from "./header";
 import { type Action, findAction } from "./keys";
-import { findPosition, type Layout, layOut, stepSize } from "./layout";
+import { type Layout, layOut } from "./layout";
 import { Library, layOutDays } from "./library";
 import { LibraryBar } from "./libraryBar";
+import { perform, removeValue } from "./perform";
+import { PointLightbox, showPoint } from "./pointLightbox";
 import { Toolbar } from "./toolbar";
 
-/** Points on each side of the one in the lightbox that it can go to at once. */
-const REACH = 15;
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
-
-/** Which keys of the legend work in the lightbox, too. */
-const MARK_KEYS = [2, 7] as const;
 
 type Chosen = Extract<Action, { kind: "compare" }>;
 
@@ -221,68 +214,6 @@ function chooseCompared(explorer: Explorer, { now }: Chosen): boolean {
   return (now || isAll) && explorer.compared.size > 1;
 }
 
-interface PointLightboxProps {
-  explorer: Explorer;
-  sequence: readonly number[];
-  opened: Opened;
-  zoomed: boolean;
-  /** The fields of the note and the tags, while they are edited. */
-  annotation: ComponentChildren;
-  onAnnotate(): void;
-  onShow(point: number, key: string): void;
-  onClose(): void;
-}
-
-/** The lightbox, with the marks of its point and the keys that set them. */
-function PointLightbox({ explorer, sequence, annotation, onAnnotate, onShow, ...props }: PointLightboxProps) {
-  const onKey = (event: KeyboardEvent) => {
-    const action = findAction(event);
-    if (action?.kind === "undo") explorer.undo();
-    else if (action?.kind === "mark") explorer.mark(action.mark, [explorer.focused]);
-    else if (action?.kind === "note") onAnnotate();
-    else return false;
-    return true;
-  };
-  return (
-    <Lightbox
-      session={explorer}
-      place={`${sequence.indexOf(explorer.focused) + 1} of ${sequence.length}`}
-      marks={
-        annotation || (
-          <span class="ck-x-lightbox-marks">
-            <MarkSigns marks={explorer.points.getMarks(explorer.focused)} compared={false} />
-          </span>
-        )
-      }
-      keys={explorer.about.legend?.slice(...MARK_KEYS) ?? []}
-      onKey={onKey}
-      onShow={(next) => {
-        const point = explorer.shown.find((each) => explorer.details.get(each)?.id === next.run);
-        if (point !== undefined) onShow(point, next.key);
-      }}
-      {...props}
-    />
-  );
-}
-
-/** Open a point: fetch the details of those around it first. */
-async function showPoint(
-  explorer: Explorer,
-  list: readonly number[],
-  point: number,
-  key?: string,
-): Promise<Opened | undefined> {
-  const index = list.indexOf(point);
-  explorer.focus(point);
-  explorer.shown = list
-    .slice(Math.max(0, index - REACH), index + REACH + 1)
-    .filter((each) => explorer.points.getState(each) === "completed");
-  await explorer.details.load(explorer.shown);
-  const run = explorer.details.get(point);
-  const item = run?.items && findMainItem({ ...run, items: run.items } as never);
-  return run?.id && item ? { run: run.id, key: key ?? item.key } : undefined;
-}
-
 /** Fetch what is in sight, first of all, and what is around it; while the grid moves only a few pictures. */
 function look(explorer: Explorer, visible: number[], around: number[], layout: Layout, resting: boolean): void {
   const isDone = (point: number) => explorer.points.getState(point) === "completed";
@@ -290,118 +221,8 @@ function look(explorer: Explorer, visible: number[], around: number[], layout: L
   explorer.thumbs.want(new Set(wanted), layout.width * devicePixelRatio > LARGE, resting);
   if (!resting) return;
   explorer.look(visible);
-  explorer.details.want(
-    [explorer.focused, ...visible].filter((point) => explorer.points.getState(point) !== "waiting"),
-  );
-}
-
-/** Do what a key says, other than opening. */
-function perform(
-  explorer: Explorer,
-  layout: Layout,
-  list: number[],
-  action: Action,
-  anchor: { current: number },
-): void {
-  const { arrangement } = explorer;
-  const go = (point: number | undefined, extend: boolean) => {
-    if (point === undefined || point < 0) return;
-    if (!extend) anchor.current = point;
-    explorer.focus(point);
-    if (extend) explorer.select(listBetween(layout, anchor.current, point));
-  };
-  const goBy = (by: number) => list[Math.min(Math.max(list.indexOf(explorer.focused) + by, 0), list.length - 1)];
-  const [row, column] = layout.find(explorer.focused) ?? [0, 0];
-  switch (action.kind) {
-    case "move":
-      go(findNeighbour(layout, row + action.rows, column + action.columns, action.columns, goBy), action.extend);
-      break;
-    case "page":
-      go(layout.pointAt(stepRows(layout, row, action.by), column), action.extend);
-      break;
-    case "edge":
-      go(findEdge(layout, list, row, action.toEnd, action.whole), action.extend);
-      break;
-    case "mark":
-      explorer.mark(action.mark);
-      if (action.advance) go(goBy(1), false);
-      break;
-    case "undo":
-      go(explorer.undo(), false);
-      break;
-    case "stack":
-      explorer.toggleStack(explorer.focused);
-      break;
-    case "select":
-      explorer.toggleSelected(explorer.focused);
-      break;
-    case "all":
-      explorer.select(list);
-      break;
-    case "clear":
-      explorer.select([]);
-      break;
-    case "transpose":
-      if (layout.headHeight > 0 && !isFlat(arrangement, explorer.about.axes)) explorer.arrange(transpose(arrangement));
-      break;
-    case "size":
-      explorer.arrange({ size: stepSize(layout.width, action.up) });
-      break;
-    case "remove":
-      removeValue(explorer, layout, action.place, explorer.focused);
-      break;
-    case "value":
-      stepSlider(explorer, action.by);
-      break;
-  }
-}
-
-/** Return the point beside another one; at the end of a line without axes, the first of the next line. */
-function findNeighbour(
-  layout: Layout,
-  row: number,
-  column: number,
-  sideways: number,
-  goBy: (by: number) => number | undefined,
-): number | undefined {
-  if (layout.flat && sideways !== 0) return goBy(sideways);
-  const point = layout.pointAt(row, column);
-  // A line may be shorter than the one before.
-  for (let left = column - 1; layout.flat && left >= 0; left--)
-    if (point < 0 && layout.pointAt(row, left) >= 0) return layout.pointAt(row, left);
-  return point;
-}
-
-/** Return the row a screen above or below. */
-function stepRows(layout: Layout, row: number, by: number): number {
-  const page = Math.max(1, Math.floor((innerHeight * 0.6) / layout.height));
-  return Math.min(Math.max(row + by * page, 0), layout.rows.count - 1);
-}
-
-function findEdge(layout: Layout, list: number[], row: number, toEnd: boolean, whole: boolean): number | undefined {
-  if (whole) return toEnd ? list.at(-1) : list[0];
-  for (let column = toEnd ? layout.columns.count - 1 : 0; column >= 0; column--) {
-    const point = layout.pointAt(row, column);
-    if (point >= 0) return point;
-  }
-  return undefined;
-}
-
-/** Leave out the value that the row or column of a point has. In lines, it is that of the last axis. */
-function removeValue(explorer: Explorer, layout: Layout, place: "rows" | "columns", point: number): void {
-  const { arrangement, about } = explorer;
-  const axis = layout.flat ? about.axes.length - 1 : arrangement[place].at(-1);
-  if (axis === undefined || !explorer.canRemove) return;
-  void explorer.requestOrNotify("edit", { axis, remove: [findPosition(point, about.axes)[axis]] });
-}
-
-/** Show the next or previous value of the first axis that is a slider. */
-function stepSlider(explorer: Explorer, by: number): void {
-  const [first] = Object.entries(explorer.arrangement.at);
-  if (!first) return;
-  const [axis, value] = first;
-  const last = (explorer.about.axes[Number(axis)]?.labels.length ?? 1) - 1;
-  explorer.arrange({ at: { ...explorer.arrangement.at, [axis]: Math.min(Math.max(value + by, 0), last) } });
+  const started = [explorer.focused, ...visible].filter((point) => explorer.points.getState(point) !== "waiting");
+  queueMicrotask(() => explorer.details.want(started)); // after the pictures
 }
 
 /** List all points in the order in which they are read: line by line. */

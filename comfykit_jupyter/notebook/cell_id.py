@@ -113,6 +113,11 @@ def _get_parent(shell: Any) -> dict[str, Any]:
     return parent if isinstance(parent, dict) else {}
 
 
+def is_cell_in_page() -> bool:
+    """Return whether a page sent the running cell. Unlike `nbclient`, it also shows what comes after the cell's end."""
+    return bool(_find_cell_id(_find_shell()))
+
+
 def _find_cell_id(shell: Any) -> str:
     """Return the ID that the page gave the running cell, "" if it gave none."""
     metadata = _get_parent(shell).get("metadata")

@@ -61,6 +61,7 @@ def test_run_makes_a_sweep_whose_grid_is_below_the_form(page: Page) -> None:
     grid = page.wait(lambda: page.models.get(model.state["grids"][0]))
     assert grid.state["view"] == "sweep"
     assert page.value("form.sweep.wait().summary") == "'6 of 6 done'"
+    page.wait(lambda: model.state["plan"] == "Show 6 points")
     assert page.value("form.sweep.at(width=24, color=3).params") == "{'width': 24, 'height': 32, 'color': 3}"
 
     assert "Run 3 of 9 points · ~0:0" in set_lists(page, model, {"width": "16, 24, 40"})  # what was run is there

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from comfykit_jupyter.explore.sweeps.sweep import OTHER, RELOADED
+from comfykit_jupyter.notebook.cell_id import is_cell_in_page
 from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput, settle_after_cells
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -55,7 +56,8 @@ class SweepOutput:
         self._static = CellOutput()
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
-        self._was_running = False
+        self._is_in_page = False
+        """Whether the cell that shows it may end before the static grid is complete."""
         self._stop_watching = sweep.watch(self._on_change)
         settle_after_cells(self)
 
@@ -70,7 +72,15 @@ class SweepOutput:
         line = repr(self._sweep)
         self._static.show({"text/plain": line, "text/html": f'<div class="ck-static"><p>{_escape(line)}</p></div>'})
         writer.post(self.explorer.send_all)
-        self.refresh()
+        self._is_in_page = is_cell_in_page()
+        if self._is_in_page:
+            self._refreshing = run_in_background(self._refresh_after_page)
+        else:
+            self.refresh()
+
+    def _refresh_after_page(self) -> None:
+        self.explorer.wait_for_page()
+        self._refresh()
 
     def refresh(self) -> None:
         """Make the static grid in the background: many pictures take a second or two."""
@@ -92,7 +102,7 @@ class SweepOutput:
         for what in ("end", "marks"):
             writer.settle((self, what))
         writer.drain(REFRESH_TIMEOUT)
-        if self._refreshing is not None:
+        if self._refreshing is not None and not self._is_in_page:
             wait([self._refreshing], STATIC_TIMEOUT)
 
     def _on_change(self, index: int) -> None:

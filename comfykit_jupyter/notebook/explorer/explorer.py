@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ LARGE_SIDE = 512
 """Pixels of a thumbnail for large cells."""
 EXPORTED = {".zip": "application/zip", ".webp": "image/webp", ".html": "text/html"}
 """The MIME types of exported files."""
+PAGE_PAUSE = 0.25
+"""Seconds without a request of the page after which it has what it shows."""
+PAGE_TIMEOUT = 3.0
+"""Seconds that other work waits for the page, at most."""
 UPDATE_SECONDS = 0.08
 """Seconds between two messages about points."""
 
@@ -75,6 +80,8 @@ class Explorer(PageWidget):
             "differ": (run_in_background, self._on_differ),
             "export": (run_in_background, self._on_export),
         }
+        self._asked = 0.0
+        """When a page has asked for something last, in seconds."""
         self._exported: Path | None = None
         """The file that was exported last, which the page requests."""
         super().__init__(**traits)
@@ -174,7 +181,14 @@ class Explorer(PageWidget):
 
     # -- messages from the page ----------------------------------------------------------------------------------------
 
+    def wait_for_page(self) -> None:
+        """Wait until a page has what it shows first, or there is none: other work would delay its pictures."""
+        start = time.monotonic()
+        while (now := time.monotonic()) < start + PAGE_TIMEOUT and now < max(start, self._asked) + PAGE_PAUSE:
+            time.sleep(PAGE_PAUSE / 5)
+
     def _on_hello(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        self._asked = time.monotonic()
         self.send_all()
         return {}, ()
 
@@ -189,6 +203,7 @@ class Explorer(PageWidget):
 
     def _on_thumbs(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Return thumbnails; a point that has none is missing in the answer."""
+        self._asked = time.monotonic()
         large = content.get("large") is True
         found = [
             (index, data)

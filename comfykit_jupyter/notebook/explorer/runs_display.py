@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from comfykit_jupyter.explore.rows.again import choose_kit, collect_values
+from comfykit_jupyter.notebook.cell_id import is_cell_in_page
 from comfykit_jupyter.notebook.explorer.display import STATIC_TIMEOUT
 from comfykit_jupyter.notebook.explorer.runs_explorer import RunsExplorer
 from comfykit_jupyter.notebook.widget.display import CellOutput, settle_after_cells
@@ -53,6 +54,8 @@ class RunsOutput:
         self._form: WorkflowWidget | None = None
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
+        self._is_in_page = False
+        """Whether the cell that shows it may end before the table that stays is complete."""
         settle_after_cells(self)
 
     def show(self, runs: Runs) -> None:
@@ -67,12 +70,13 @@ class RunsOutput:
         self._below.show({"text/plain": "", "text/html": ""})
         self._static.show({"text/plain": repr(runs), "text/html": '<div class="ck-static"></div>'})
         writer.post(self.explorer.look)
+        self._is_in_page = is_cell_in_page()
         self._refreshing = run_in_background(self._refresh)
 
     def settle(self) -> None:
         """Show what the cell has changed, and wait until the table that stays is complete."""
         self.explorer.look()
-        if self._refreshing is not None:
+        if self._refreshing is not None and not self._is_in_page:
             wait([self._refreshing], STATIC_TIMEOUT)
 
     def _refresh(self) -> None:

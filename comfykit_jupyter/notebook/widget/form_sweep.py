@@ -68,8 +68,12 @@ class FormSweep:
     def make(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> Sweep:
         """Return the sweep that the fields describe. Nothing is sent yet; arguments and errors as for `describe`."""
         sweep = self._make(values, self._read_axes(lists, values, times))
-        self._planned = None  # the next one is another sweep
+        self.forget()  # the next one is another sweep
         return sweep
+
+    def forget(self) -> None:
+        """Plan again when next asked: points have run since."""
+        self._planned = None
 
     def _make(self, values: Mapping[str, Any], over: Mapping[str, Any]) -> Sweep:
         base = {name: value for name, value in values.items() if name not in over}

@@ -319,7 +319,7 @@ class WorkflowWidget(EditingView):
         for each in set(self._sweeps) - set(running):
             drop_sweep_output(each)
         output = get_sweep_output(sweep)
-        output.on_refreshed = self._static_output.show_grid
+        output.on_refreshed = self._show_grid
         with self.lock:
             self._sweeps = [sweep, *running]
             self.grids = [get_sweep_output(each).explorer.model_id for each in self._sweeps]
@@ -327,6 +327,13 @@ class WorkflowWidget(EditingView):
             sweep.start(skip_invalid=True)
         output.refresh()
         return {}, ()
+
+    def _show_grid(self, bundle: dict[str, Any]) -> None:
+        """Show a newer grid in the static output; once its sweep has ended, Run may have nothing left to do."""
+        self._static_output.show_grid(bundle)
+        if self.lists:
+            self._form_sweep.forget()
+            self._describe_lists()
 
     @staticmethod
     def _read_times(content: Mapping[str, Any]) -> int:

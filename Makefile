@@ -11,7 +11,9 @@
 #   make fuzz        the property tests, with other and many more examples each time, and runs under random faults
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
-#   make js          build the front end anew after a change in js/src
+#   make js          build the front end again after a change in js/src
+#   make docs        build the documentation into site/, and check its links
+#   make pictures    make the pictures of the README and the documentation again, in a real JupyterLab
 #
 # demo and lab start the embedded server, unless COMFYUI_BASE_URL names one. NOTEBOOK=cloud.ipynb make lab opens the other
 # notebook, on the same stand-ins, unless RUNNINGHUB_API_KEY has the key of an account.
@@ -34,7 +36,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
 ALL := --doctest-modules comfykit_jupyter tests
 OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 
-.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench clean
+.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench docs pictures clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -112,8 +114,15 @@ bench: chromium .venv/.kernels .venv/.comfykit .venv/.comfy-toolkit
 	$(BIN)/python -m benchmarks.exploring
 	$(BIN)/python -m benchmarks.page
 
+docs: .venv/.docs
+	$(BIN)/zensical build --clean --strict
+	@echo "Done: $(CURDIR)/site/index.html opens without a server, its search too."
+
+pictures: chromium
+	$(BIN)/python -m tools.pictures
+
 clean:
-	rm -rf .venv demo dist build js/node_modules comfykit_jupyter/notebook/static
+	rm -rf .venv .cache site demo dist build js/node_modules comfykit_jupyter/notebook/static
 
 # What the package needs, and what the notebook of the demo does. The front end is built on the way, where it is missing.
 .venv/.package: pyproject.toml
@@ -125,6 +134,10 @@ clean:
 
 .venv/.tools: .venv/.package
 	$(BIN)/python -m pip install -q --group test
+	@touch $@
+
+.venv/.docs: .venv/.package
+	$(BIN)/python -m pip install -q --group docs
 	@touch $@
 
 # Older kernels, each in a folder of its own that goes before the others on the path of a kernel.

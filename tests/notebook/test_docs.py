@@ -1,23 +1,26 @@
-"""Test that the code in README.md and docs/ runs as written, on embedded servers and a cloud's double."""
+"""Test that the code in README.md and docs/ runs as written, that links are valid, and that the site is built."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
+from tests.clouds.runninghub import RunningHub
 
 from .cloud_kernels import start_cloud
 from .kernels import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUNNER = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
@@ -49,30 +52,69 @@ def shrink(graph: dict[str, Any]) -> None:
         node["inputs"] |= {name: value for name, value in small.items() if name in node["inputs"]}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_the_page_runs(page: Path, sandbox: Sandbox, tmp_path: Path) -> None:
+WITH_CODE = [page for page in PAGES if read_blocks(page)]
+
+
+@pytest.fixture(scope="module")
+def cloud(sandbox: Sandbox) -> Iterator[RunningHub]:
+    """A double of RunningHub, whose workflows are small and quick."""
+    with start_cloud(sandbox) as cloud:
+        for graph in cloud.workflows.values():
+            shrink(graph)
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def other_server() -> Iterator[Sandbox]:
+    """A second server."""
+    with Sandbox() as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+def test_code_of_the_page_runs(
+    page: Path, sandbox: Sandbox, other_server: Sandbox, cloud: RunningHub, tmp_path: Path
+) -> None:
     copy_workflows(tmp_path)  # the pages in docs/ say that they run in this folder
     copy_workflows(tmp_path / "notebooks/workflows")
     code = "\0".join(read_blocks(page))
-    with start_cloud(sandbox) as cloud, Sandbox() as other:
-        for example, url in (("http://gpu-a:8188", sandbox.url), ("http://gpu-b:8188", other.url)):
-            code = code.replace(f'"{example}"', f'"{url}"')
-        for graph in cloud.workflows.values():
-            shrink(graph)
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "IPYTHONDIR": str(tmp_path / "ipython"),
-            "COMFYUI_BASE_URL": sandbox.url,
-            "RUNNINGHUB_BASE_URL": cloud.url,
-            "RUNNINGHUB_API_KEY": cloud.key,
-        }
-        result = subprocess.run(
-            [sys.executable, "-c", RUNNER],
-            input=code,
-            capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120, check=False,
-        )  # fmt: skip
+    for example, url in (("http://gpu-a:8188", sandbox.url), ("http://gpu-b:8188", other_server.url)):
+        code = code.replace(f'"{example}"', f'"{url}"')
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "COMFYUI_BASE_URL": sandbox.url,
+        "RUNNINGHUB_BASE_URL": cloud.url,
+        "RUNNINGHUB_API_KEY": cloud.key,
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=code,
+        capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def test_other_code_says_why_it_is_not_run_and_is_valid_python() -> None:
+    for page in PAGES:
+        for block in re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            assert block.startswith("# Not run by the tests: needs "), f"{page.name}: {block}"
+            compile(block, page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_shell_commands_are_valid() -> None:
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            checked = subprocess.run(["sh", "-n"], input=block, capture_output=True, text=True, check=False)
+            assert not checked.stderr, f"{page.name}: {block}"
+
+
+def test_every_code_block_is_of_a_kind_that_is_checked() -> None:
+    kinds = {
+        kind for page in PAGES for kind in re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert kinds == {"", "python", "ipython", "py", "sh", "text"}  # an empty one ends a block
 
 
 def test_links_between_pages_are_valid() -> None:
@@ -85,6 +127,12 @@ def test_links_between_pages_are_valid() -> None:
             if not file.exists() or (anchor and anchor not in read_anchors(file)):
                 wrong.append(f"{page.name}: {target}")
     assert not wrong
+
+
+def test_links_to_other_sites_are_those_of_the_list() -> None:
+    """The list was checked by hand; a new link is opened in a browser before it is added there."""
+    linked = {url for page in PAGES for url in re.findall(r"\]\((https?:[^)]+)\)", page.read_text(encoding="utf-8"))}
+    assert sorted(linked) == (ROOT / "tests/notebook/external_links.txt").read_text(encoding="utf-8").split()
 
 
 def test_contributing_names_files_that_exist() -> None:

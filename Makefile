@@ -28,7 +28,8 @@ ON_V2 := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m tests.clouds.comfyapi --)
 ON_RUNNINGHUB := $(if $(RUNNINGHUB_API_KEY),,$(BIN)/python -m tests.clouds.runninghub --)
 NOTEBOOK ?= quickstart.ipynb
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-STATIC := comfykit_jupyter/notebook/static/widget.js
+STATIC := comfykit_jupyter/notebook/static/widget.js labextension/package.json
+LABEXTENSION := .venv/share/jupyter/labextensions/comfykit-jupyter
 
 # Three workers on two cores, since most tests wait: each with servers and kernels of its own. The tests of a file stay together, and so do all browser tests.
 WORKERS ?= 3
@@ -122,7 +123,7 @@ pictures: chromium
 	$(BIN)/python -m tools.pictures
 
 clean:
-	rm -rf .venv .cache site demo dist build js/node_modules comfykit_jupyter/notebook/static
+	rm -rf .venv .cache site demo dist build js/node_modules comfykit_jupyter/notebook/static labextension
 
 # What the package needs, and what the notebook of the demo does. The front end is built on the way, where it is missing.
 .venv/.package: pyproject.toml
@@ -165,8 +166,10 @@ clean:
 js/node_modules/.package-lock.json: js/package.json js/package-lock.json | .venv/.tools
 	cd js && npm ci --silent --no-audit --no-fund
 
-$(STATIC): js/node_modules/.package-lock.json $(wildcard js/*.mjs js/src/* js/src/*/*)
+# One build makes both, and JupyterLab finds the extension where pip has installed it.
+$(STATIC) &: js/node_modules/.package-lock.json $(wildcard js/*.mjs js/src/* js/src/*/* js/lab/* js/lab/*/*)
 	cd js && npm run --silent build
+	@rm -rf $(LABEXTENSION) && mkdir -p $(LABEXTENSION) && cp -r labextension/. $(LABEXTENSION)
 
 # A browser for the tests: the machine's own, else Playwright's, else the distribution's; without any they are skipped, visibly.
 chromium: .venv/.tools

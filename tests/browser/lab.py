@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from tests.ports import find_free_port
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / ".venv/kernels"
+EXTENSION = ROOT / "labextension"
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
@@ -62,6 +64,9 @@ class Lab:
         for name, setting in SETTINGS.items():
             self.set(name, setting)
         self._install_kernels(homes["JUPYTER_DATA_DIR"] / "kernels")
+        # The extension of this source tree, not the one that was last installed.
+        if EXTENSION.is_dir():
+            shutil.copytree(EXTENSION, homes["JUPYTER_DATA_DIR"] / "labextensions/comfykit-jupyter")
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "lab.log").open("w")

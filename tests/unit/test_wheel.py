@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
+EXTENSION = "data/share/jupyter/labextensions/comfykit-jupyter/"
+LARGEST_EXTENSION = 16_000
 LARGEST_BUNDLE, LARGEST_STYLE = 140_000, 30_000
 
 
@@ -36,6 +38,12 @@ def test_wheel_contains_the_package_and_the_built_front_end(wheel: Path) -> None
         style = archive.getinfo("comfykit_jupyter/notebook/static/widget.css")
         assert 1_000 < style.file_size <= LARGEST_STYLE
         assert "comfykit_jupyter/py.typed" in names
+        assert {f"comfykit_jupyter/examples/{name}.json" for name in ("clip", "portrait", "restyle")} <= names
+        extension = [each for each in archive.infolist() if EXTENSION in each.filename]
+        assert {Path(each.filename).name.partition(".")[0] for each in extension} == {
+            "package", "install", "runs", "remoteEntry",
+        }  # fmt: skip
+        assert sum(each.file_size for each in extension) <= LARGEST_EXTENSION
 
 
 def test_wheel_is_imported_in_a_clean_environment_without_extras(wheel: Path, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from IPython.display import display
 from comfykit_jupyter.client.errors import ComfyKitError, RunFailed
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.wording import format_failure
+from comfykit_jupyter.notebook.hosts import explain_missing_widgets
+from comfykit_jupyter.notebook.text_bar import Bar, CellBar, TerminalBar, find_terminal, showing
 from comfykit_jupyter.notebook.widget.display import CellOutput, build_static_bundle
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.errors import one_line
@@ -76,7 +78,9 @@ class CellRunner:
                 run.start()
             if view is not None:
                 self._show_live(run, title, output, view)
-            result = _wait_for_result(run)
+                result = _wait_for_result(run)
+            else:
+                result = self._wait_with_bar(run, title, output)
         except KeyboardInterrupt:
             if not run.started:
                 raise
@@ -85,10 +89,11 @@ class CellRunner:
             run.leave()
             result = _wait_for_result(run, CANCEL_SECONDS)
         bundle = build_static_bundle(result)
-        if view is None:
-            output.show(bundle)
-        else:
+        if output.is_displayed:
             output.replace(bundle)
+        else:
+            output.show(bundle)
+        if view is not None:
             writer.post(view.stage.clear)
             writer.drain(VIEW_SECONDS)
         return result
@@ -100,6 +105,18 @@ class CellRunner:
         view.show(run)
         output.show(view)
 
+    def _wait_with_bar(self, run: Run, title: str, output: CellOutput) -> ExecuteResult:
+        """Show the run as a line of text until it ends."""
+        if getattr(self._shell, "kernel", None) is not None:
+            output.show({"text/plain": title})
+            bar: Bar = CellBar(output.replace)
+        elif (terminal := find_terminal()) is not None:
+            bar = TerminalBar(terminal)
+        else:
+            return _wait_for_result(run)
+        with showing(run, title, bar):
+            return _wait_for_result(run)
+
     def _detach(self, run: Run, output: CellOutput, view: RunView | None) -> NoReturn:
         """Leave a run that continues, and say so in the cell."""
         message = f"{one_line(run.prompt_id)} keeps running: %comfykit attach shows it again, %comfykit cancel stops it"
@@ -109,8 +126,11 @@ class CellRunner:
         raise UsageError(message)
 
     def _get_view(self) -> RunView | None:
-        """Return the view that all cells share, since a notebook stores the bundle once a view; None in a terminal."""
-        if getattr(self._shell, "kernel", None) is None:
+        """Return the view that all cells share, since a notebook stores the bundle once a view.
+
+        Return None where no widget can be shown.
+        """
+        if explain_missing_widgets(self._shell) is not None:
             return None
         from comfykit_jupyter.notebook.widget.view import RunView
 

@@ -55,10 +55,10 @@ class StaticOutput:
     """The last runs of a form, as the HTML that stays in its cell.
 
     Args:
-        describe: Returns the line that is shown before the first run.
+        describe: Returns the MIME bundle that is shown before the first run.
     """
 
-    def __init__(self, describe: Callable[[], str]) -> None:
+    def __init__(self, describe: Callable[[], Mapping[str, Any]]) -> None:
         self._describe = describe
         self._output = CellOutput()
         self._runs: deque[ExecuteResult] = deque(maxlen=STATIC_RUNS)
@@ -98,8 +98,7 @@ class StaticOutput:
         if self._grid is not None:
             runs.insert(0, self._grid)
         if not runs:
-            line = self._describe()
-            runs = [{"text/plain": line, "text/html": f"<p>{html.escape(line)}</p>"}]
+            runs = [self._describe()]
         parts = "".join(run["text/html"] for run in runs)
         text = "\n".join(run["text/plain"] for run in runs)
         return {**runs[0], "text/plain": text, "text/html": f'<div class="ck-static">{parts}</div>'}

@@ -16,7 +16,9 @@ from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
+from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.static_form import build_static_form
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput
 from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
@@ -92,7 +94,9 @@ class WorkflowWidget(EditingView):
         self._watch = ServerWatch(self._check_server)  # first of all: a form that can't be made is closed, too
         kit = get_current_kit() if kit is None else kit
         parameters = FormParameters(kit, workflow)
-        self._static_output = StaticOutput(self._format_values)
+        self._static_output = StaticOutput(self._build_static_form)
+        self._obstacle: str | None = None
+        """Why the form was not shown where it was displayed last."""
         self._restored: dict[str, Any] = {}
         """The values that come from a run that was found."""
         server = parameters.load()
@@ -128,14 +132,20 @@ class WorkflowWidget(EditingView):
         return f"<WorkflowWidget {self._format_values()}: {self.status}>"
 
     def _ipython_display_(self) -> None:
+        from IPython import get_ipython
         from IPython.display import display
 
-        bundle = self._repr_mimebundle_() if self.comm is not None else None
+        self._obstacle = explain_missing_widgets(get_ipython())
+        bundle = self._repr_mimebundle_() if self.comm is not None and self._obstacle is None else None
         if bundle is not None:
             data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
             data = {**data, "text/plain": ""}  # the static output below says what a viewer without widgets has to know
             display(data, metadata=metadata, raw=True)
         self._static_output.show()
+
+    def _build_static_form(self) -> dict[str, Any]:
+        source, fields = self._parameters.source, self.get_fields()
+        return build_static_form(self._format_values(), source, fields, self._get_values(), self._obstacle)
 
     def _format_values(self) -> str:
         """Format the workflow and its values in one line."""

@@ -379,3 +379,28 @@ def test_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path)
             page.wait(lambda: model.state["server"]["state"] == "ready")
             page.wait(lambda: {field["name"]: field for field in model.state["fields"]}["steps"]["min"] == 1)
             assert model.state["values"]["steps"] == 4
+
+
+SLOW = """
+import time
+from pathlib import Path
+from comfykit_jupyter.notebook.widget import display as shown
+from comfykit_jupyter.notebook.widget.parameters import FormParameters
+quick, load = shown.WAIT_SECONDS, FormParameters.load
+def load_slowly(self):
+    while not Path("answer").exists():
+        time.sleep(0.01)
+    return load(self)
+shown.WAIT_SECONDS, FormParameters.load = 0, load_slowly
+"""
+
+
+def test_cell_says_that_it_waits_for_a_slow_server_until_the_form_is_there(page: Page, folder: Path) -> None:
+    page.run(SLOW)
+    cell = page.start("kit.form('picture.json')")
+    page.wait(lambda: "Asking the server" in cell.html)
+    (folder / "answer").touch()
+    page.wait(lambda: cell.ended)
+    assert page.model(cell).state["fields"]
+    assert "Asking the server" not in cell.html
+    page.run("shown.WAIT_SECONDS, FormParameters.load = quick, load")

@@ -6,12 +6,14 @@ widget, and after it the static output of its last runs, which the page hides wh
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import html
 import threading
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +29,10 @@ STATIC_RUNS = 3
 """Runs in the static output of a form; they share the space of one."""
 REFRESH_TIMEOUT = 2.0
 """Seconds that the end of a cell waits for the static output of runs that have ended."""
+
+
+WAIT_SECONDS = 1.0
+"""Seconds after which a cell says what it waits for."""
 
 
 class CellOutput:
@@ -49,6 +55,27 @@ class CellOutput:
 
         if self.is_displayed:
             update_display(dict(bundle), raw=True, display_id=self.display_id)
+
+
+@contextlib.contextmanager
+def show_wait(line: str) -> Iterator[None]:
+    """Show a line in the running cell, if the block takes longer than `WAIT_SECONDS`; at its end the line goes."""
+    from IPython import get_ipython
+
+    if getattr(get_ipython(), "kernel", None) is None:
+        yield
+        return
+    output = CellOutput()
+    bundle = {"text/plain": line, "text/html": f'<p role="status">{html.escape(line)}</p>'}
+    timer = threading.Timer(WAIT_SECONDS, contextvars.copy_context().run, [output.show, bundle])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        output.replace({"text/plain": "", "text/html": ""})
 
 
 class StaticOutput:

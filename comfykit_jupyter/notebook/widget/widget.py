@@ -20,7 +20,7 @@ from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.static_form import build_static_form
 from comfykit_jupyter.notebook.widget.code import build_code
-from comfykit_jupyter.notebook.widget.display import StaticOutput
+from comfykit_jupyter.notebook.widget.display import StaticOutput, show_wait
 from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
 from comfykit_jupyter.notebook.widget.form_sweep import FormSweep
 from comfykit_jupyter.notebook.widget.media import run_in_background
@@ -99,7 +99,8 @@ class WorkflowWidget(EditingView):
         """Why the form was not shown where it was displayed last."""
         self._restored: dict[str, Any] = {}
         """The values that come from a run that was found."""
-        server = parameters.load()
+        with show_wait("Asking the server about the nodes of this workflow…"):
+            server = parameters.load()
         super().__init__(kit, parameters, values or {})
         self._show_state(server)
         self.handlers |= {

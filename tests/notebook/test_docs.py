@@ -110,11 +110,18 @@ def test_shell_commands_are_valid() -> None:
             assert not checked.stderr, f"{page.name}: {block}"
 
 
+def test_toml_is_valid() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has it")
+    for page in PAGES:
+        for block in re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            assert tomllib.loads(block)
+
+
 def test_every_code_block_is_of_a_kind_that_is_checked() -> None:
     kinds = {
         kind for page in PAGES for kind in re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert kinds == {"", "python", "ipython", "py", "sh", "text"}  # an empty one ends a block
+    assert kinds == {"", "python", "ipython", "py", "sh", "toml", "text"}  # an empty one ends a block
 
 
 def test_links_between_pages_are_valid() -> None:

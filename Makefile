@@ -12,6 +12,8 @@
 #   make test-live   the scenarios of tests/live on the server that COMFYUI_BASE_URL names
 #   make bench       what a run costs, beside a bare script and other clients; what the page does with previews and pictures
 #   make js          build the front end again after a change in js/src
+#   make matrix      the tests of the workflow room and the client on every Python of this machine, with the oldest and newest dependencies
+#   make release     check whether this can be released, and build dist/: API, changelog, archives, install line, documentation
 #   make docs        build the documentation into site/, and check its links
 #   make pictures    make the pictures of the README and the documentation again, in a real JupyterLab
 #
@@ -37,7 +39,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=15
 ALL := --doctest-modules comfykit_jupyter tests
 OTHERS := chromium .venv/.kernels .venv/.comfykit .venv/.comfy-api
 
-.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench docs pictures clean
+.PHONY: demo cloud lab setup check test slow all fuzz test-live static lint ruff mypy js js-check chromium bench matrix release docs pictures clean
 
 demo: .venv/.package
 	@rm -rf demo && mkdir -p demo && cp -r notebooks/quickstart.ipynb notebooks/workflows demo/
@@ -114,6 +116,12 @@ bench: chromium .venv/.kernels .venv/.comfykit .venv/.comfy-toolkit
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.exploring
 	$(BIN)/python -m benchmarks.page
+
+matrix: $(STATIC)
+	$(BIN)/python -m tools.matrix $(if $(ONLY),--only $(ONLY))
+
+release: $(STATIC) .venv/.docs
+	$(BIN)/python -m tools.release
 
 docs: .venv/.docs
 	$(BIN)/zensical build --clean --strict

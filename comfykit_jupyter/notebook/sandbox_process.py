@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import threading
-from typing import IO
+from typing import IO, Any
 
 from comfykit_jupyter.client.errors import ServerError
 
@@ -44,8 +45,9 @@ def _start() -> tuple[subprocess.Popen[str], str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # ■ interrupts the kernel's whole process group, which must not stop the server
+        encoding="utf-8",
+        errors="replace",
+        **_get_group_options(),
     )
     output = process.stdout
     if output is None:
@@ -59,6 +61,13 @@ def _start() -> tuple[subprocess.Popen[str], str]:
     process.wait()
     reason = last_line or f"it ended with code {process.returncode}"
     raise ServerError(f"the embedded server did not start: {reason}")
+
+
+def _get_group_options() -> dict[str, Any]:
+    """Return what keeps ■ and Ctrl-C from the server: they interrupt the whole process group of the kernel."""
+    if os.name == "nt":
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200)}
+    return {"start_new_session": True}
 
 
 def _drain(output: IO[str]) -> None:

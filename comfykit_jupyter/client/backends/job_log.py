@@ -75,7 +75,7 @@ def mark_ended(url: str, prompt_id: str) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         path = _build_path(url, prompt_id)
         os.utime(path)
-        path.rename(path.with_suffix(_ENDED))
+        path.replace(path.with_suffix(_ENDED))  # Windows renames to no name that exists
 
 
 def find(url: str, ending: str) -> list[str]:

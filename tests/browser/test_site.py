@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -41,6 +42,16 @@ def test_the_site_has_all_public_names_and_loads_nothing_from_other_sites(site: 
     )
     assert not [url for url in loaded if "canonical" not in url]
     assert not re.findall(r"url\([\"']?https?:", "".join(css.read_text() for css in site.rglob("*.css")))
+
+
+def test_members_that_the_reference_lists_exist() -> None:
+    for page in (ROOT / "docs/api").glob("*.md"):
+        for name, members in re.findall(
+            r"^::: ([\w.]+)\n.*\n +members: \[(.+)\]$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            module, _, owner = name.rpartition(".")
+            described = getattr(importlib.import_module(module), owner)
+            assert not [each for each in members.split(", ") if not hasattr(described, each)], name
 
 
 def test_search_works_from_the_file_system_without_a_network(site: Path, browser: Browser) -> None:

@@ -45,12 +45,11 @@ def test_notebooks_are_all_tested() -> None:
 
 
 def test_quickstart(clean_page: Page, tmp_path: Path) -> None:
-    _, form, _, _, facts, again, sweep, table = run_notebook(clean_page, "quickstart", tmp_path)
+    _, form, _, _, facts, again, sweep = run_notebook(clean_page, "quickstart", tmp_path)
     assert WIDGET in str(form.outputs)
     assert "'seed': 42" in facts.stdout
     assert "data:image/webp" in again.html
     clean_page.wait(lambda: "6 of 6 done" in sweep.html)
-    assert table.html.count("completed") == 6
     assert list_files(tmp_path / "pictures") == {"fox.png"}
 
 

@@ -53,7 +53,9 @@ def _spell(name: str) -> set[str]:
     return {str(path), path.name, path.stem, str(path.with_suffix(""))}
 
 
-def set_lora(prompt: Mapping[str, Any], file: str, strength: float, definitions: Definitions) -> dict[str, Any]:
+def set_lora(
+    prompt: Mapping[str, Any], file: str, strength: float | tuple[float, float], definitions: Definitions
+) -> dict[str, Any]:
     """Return a prompt with a LoRA at a strength; it shares the nodes that are not changed.
 
     A loader of this file is set. Without one, a loader is inserted behind what loads the model, unless the strength is
@@ -62,21 +64,22 @@ def set_lora(prompt: Mapping[str, Any], file: str, strength: float, definitions:
     Args:
         prompt: The API-format graph.
         file: The server's name of the file.
-        strength: The strength, for model and CLIP.
+        strength: The strength for model and CLIP, or that of each.
         definitions: The definitions of all nodes, and of the loaders of LoRAs.
 
     Raises:
         WorkflowError: It is not clear where a loader belongs.
     """
+    strengths = strength if isinstance(strength, tuple) else (strength, strength)
     loaders = [node_id for node_id, node in prompt.items() if _loads(node, file)]
     if loaders:
         changed = dict(prompt)
         for node_id in loaders:
             inputs = prompt[node_id]["inputs"]
-            own = {name: strength for name in STRENGTHS if name in inputs}
+            own = {name: value for name, value in zip(STRENGTHS, strengths, strict=True) if name in inputs}
             changed[node_id] = {**prompt[node_id], "inputs": {**inputs, **own}}
         return changed
-    return dict(prompt) if strength == 0 else _insert(prompt, file, strength, definitions)
+    return _insert(prompt, file, strengths, definitions) if any(strengths) else dict(prompt)
 
 
 def has_loader(prompt: Mapping[str, Any], file: str) -> bool:
@@ -88,18 +91,20 @@ def _loads(node: Mapping[str, Any], file: str) -> bool:
     return node.get("class_type") in LOADERS and node["inputs"].get(_NAME) == file
 
 
-def _insert(prompt: Mapping[str, Any], file: str, strength: float, definitions: Definitions) -> dict[str, Any]:
+def _insert(
+    prompt: Mapping[str, Any], file: str, strengths: tuple[float, float], definitions: Definitions
+) -> dict[str, Any]:
     model = _find_end(prompt, "MODEL", definitions)
     if model is None:
         raise WorkflowError("lora: nothing in the workflow loads a model")
     clip = _find_end(prompt, "CLIP", definitions)
     new_id = _find_id(prompt)
-    inputs: dict[str, Any] = {"model": list(model), _NAME: file, "strength_model": strength}
+    inputs: dict[str, Any] = {"model": list(model), _NAME: file, "strength_model": strengths[0]}
     loader = "LoraLoaderModelOnly"
     moved = {model: [new_id, 0]}
     if clip is not None and "LoraLoader" in definitions:
         loader = "LoraLoader"
-        inputs |= {"clip": list(clip), "strength_clip": strength}
+        inputs |= {"clip": list(clip), "strength_clip": strengths[1]}
         moved[clip] = [new_id, 1]
     changed: dict[str, Any] = {}
     for node_id, node in prompt.items():

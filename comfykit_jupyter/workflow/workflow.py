@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_changes
@@ -17,20 +18,23 @@ from comfykit_jupyter.workflow.interface.renaming import find_renamed
 from comfykit_jupyter.workflow.json_values import to_plain_json
 from comfykit_jupyter.workflow.nodes import Definitions, NodeDefinition
 from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
-from comfykit_jupyter.workflow.presets.with_presets import WorkflowWithPresets
 from comfykit_jupyter.workflow.tables import build_table
 from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
 from comfykit_jupyter.workflow.values.fields import Field, build_fields, build_other_fields
 from comfykit_jupyter.workflow.values.overview import format_workflow, tabulate_workflow
+from comfykit_jupyter.workflow.with_loras import WorkflowWithLoras
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 
-_OWN = frozenset({"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "_renamed", "preset"})
+_OWN = frozenset(
+    {"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "controls", "packs", "_renamed"}
+    | {"preset", "loras", "_without_loras"}
+)
 """The attributes of a workflow that a pickle has."""
 
 
-class Workflow(WorkflowWithPresets):
+class Workflow(WorkflowWithLoras):
     """A workflow, which never changes: `bind` makes the prompt of a run.
 
     A file in editor format becomes a prompt with the help of a server's node definitions: see `resolve`. Until then,
@@ -52,7 +56,8 @@ class Workflow(WorkflowWithPresets):
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name in _OWN}  # the rest is found again
+        own = {name: value for name, value in vars(self).items() if name in _OWN}  # the rest is found again
+        return {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in own.items()}
 
     def __repr__(self) -> str:
         return format_workflow(self) if self.resolved else f"<Workflow {self._describe_unresolved()}>"
@@ -165,6 +170,7 @@ class Workflow(WorkflowWithPresets):
         resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
         resolved.packs = {each.node_id: each.pack for each in converted.missing}
         resolved.definitions, resolved.controls, resolved.preset = definitions, converted.controls, self.preset
+        resolved.loras = self.loras
         return resolved
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
@@ -229,6 +235,8 @@ class Workflow(WorkflowWithPresets):
         renamed = Workflow(self.name, self.prompt, self.extra_pnginfo, self.notes, self.hosted)
         renamed.definitions, renamed.controls, renamed.packs = self.definitions, self.controls, self.packs
         renamed.preset = self.preset
+        if self.needs_loaders:  # else the loaders belong to the workflow from now on
+            renamed.loras = self.loras
         changed = {parameter.places for parameter in found.values()}
         kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
         renamed._renamed = {**kept, **found}

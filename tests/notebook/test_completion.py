@@ -29,13 +29,19 @@ from .kernels import Page
         ("%comfykit run picture.json width=3 wi", []),
         (
             "%comfykit run picture.json --",
-            [f"%comfykit run picture.json --{option}" for option in ("dry-run", "new", "preset", "timeout", "url")],
+            [
+                f"%comfykit run picture.json --{option}"
+                for option in ("dry-run", "loras", "new", "preset", "timeout", "url")
+            ],
         ),
         ("%comfykit run picture.json --dry-run --t", ["%comfykit run picture.json --dry-run --timeout"]),
         ("%comfykit history -", ["%comfykit history --url"]),
         (
             "%%comfykit run picture.json -",
-            [f"%%comfykit run picture.json -{o}" for o in ("-dry-run", "-new", "-preset", "-timeout", "-url", "o")],
+            [
+                f"%%comfykit run picture.json -{o}"
+                for o in ("-dry-run", "-loras", "-new", "-preset", "-timeout", "-url", "o")
+            ],
         ),
         ("%%comfykit run picture.json\nwi", ["%%comfykit run picture.json\nwidth: "]),
         ("%%comfykit sweep picture.json\nwi", ["%%comfykit sweep picture.json\nwidth: "]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 
 import pytest
@@ -281,3 +282,16 @@ def test_choices_in_a_text_are_drawn_for_each_run_of_a_magic_and_a_form(page: Pa
     assert page.value("form.values['prompt']") == "'a {red|blue} fox'"
     page.run(f'form = plain.form("text_to_image.json", prompt="a {{red|blue}} fox", {size})')
     assert page.value("form.run().result().params['prompt']") == "'a {red|blue} fox'"
+
+
+def test_loras_are_put_in_and_wrong_ones_are_named(page: Page) -> None:
+    names = [name.removesuffix(".safetensors") for name in ast.literal_eval(page.value("kit.models('loras')"))]
+    stack = f"'{names[0]}:0.7,{names[1]}:0.4/0.2'"
+    cell = page.run(f"%comfykit run text_to_image.json width=64 height=64 steps=2 --loras {stack} -o stacked")
+    assert cell.status == "ok", cell.error
+    expression = (
+        "[node['inputs']['strength_clip'] for node in stacked.prompt.values() if 'lora_name' in node['inputs']]"
+    )
+    assert page.value(expression) == "[0.7, 0.2]"
+    assert "'style' must be NAME:STRENGTH" in page.run("%comfykit run text_to_image.json --loras style").error
+    assert "no LoRA 'style'" in page.run("%comfykit run text_to_image.json --loras style:1").error

@@ -50,6 +50,7 @@ LAYERS = [
     ["workflow/clouds/*"],
     ["workflow/progress/*"],
     ["workflow/workflow"],
+    ["workflow/with_loras"],
     ["workflow/values/overview"],
     ["workflow/presets/*"],
     ["workflow/values/binding", "workflow/values/fields", "workflow/prompt_check"],

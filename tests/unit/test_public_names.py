@@ -19,6 +19,7 @@ WORD = re.compile(r"[A-Za-z]\w*")
 LONGEST_LINE = 120
 INTERNAL = {
     "CheckedValue",  # what `Workflow.check` hands from room to room of the package: its users need its errors only
+    "FittedPreset",  # likewise, of `Workflow.fit_preset`
     "AttachedRun",  # to its users it is a `Run`
     "Backend",  # what runs a kit's workflows: the kit has methods for all that its users need of it
     "Step",  # `Plan.count` and the text of a plan have what its users need

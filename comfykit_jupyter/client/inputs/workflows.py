@@ -21,6 +21,7 @@ from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.json_values import MAX_BITS
+from comfykit_jupyter.workflow.loras import LOADERS
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -112,12 +113,24 @@ async def read_workflow(source: Any, server: Backend) -> Workflow:
 
 
 async def convert_workflow(workflow: Workflow, server: Backend) -> Workflow:
-    """Return the workflow in API format; editor format is converted with the node definitions of the server.
+    """Return the workflow in API format, with the loaders of its LoRAs; both need the node definitions of the server.
 
     Raises:
         ServerError: The server is unreachable.
-        WorkflowError: The server lacks nodes of the workflow, or the graph is broken.
+        WorkflowError: The server lacks nodes or LoRAs of the workflow, or the graph is broken.
     """
+    found = await _convert_format(workflow, server)
+    if not found.needs_loaders:
+        return found
+    if not server.has_object_info:
+        raise WorkflowError(f"loras: {server.url} does not say which LoRAs it has: add their loaders in the editor")
+    classes = [*found.classes, *LOADERS]
+    with contextlib.suppress(WorkflowError):
+        return found.insert_loras(await server.get_definitions(classes))
+    return found.insert_loras(await server.get_definitions(classes, fresh=True))  # it may have new files
+
+
+async def _convert_format(workflow: Workflow, server: Backend) -> Workflow:
     if workflow.resolved:
         return workflow
     if not server.has_object_info:

@@ -24,20 +24,21 @@ NAME_LENGTH = 60
 NUMBER_LENGTH = 100
 """Characters of a number; a longer text is not read as one."""
 
-HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [--timeout SECONDS]
-              [--dry-run] [--new] [--url URL]
+HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [--loras NAME:STRENGTH,…]
+              [--timeout SECONDS] [--dry-run] [--new] [--url URL]
     Run a workflow and show it in the cell. The cell ends with the run, and fails if the run fails.
     --timeout cancels the run after so many seconds. --dry-run sends nothing: it shows what would be sent,
     as differences from the file. After a kernel restart the same cell attaches to its job if that still waits
     or runs; --new sends a new one. --preset takes the values that are not given from presets/NAME.toml, which a form
-    or workflow.save_preset has saved.
-%comfykit sweep WORKFLOW NAME=VALUE,VALUE … [-o SWEEP] [--preset NAME] [--plan] [--sure] [--url URL]
+    or workflow.save_preset has saved. --loras add_detail:0.7,style:0.4 puts loaders of LoRAs in, or sets them.
+%comfykit sweep WORKFLOW NAME=VALUE,VALUE … [-o SWEEP] [--preset NAME] [--loras …]
+                [--plan] [--sure] [--url URL]
     Run all combinations of several values: cfg=3,4.5,6 steps=10..30:5 seed=*4 (four seeds). A text is one value;
     for several give a list: prompt={["a fox", "a cat"]}. Run again, the cell sends only what is new.
     --plan sends nothing: it shows how many points are new, and how long they take. --sure starts a large one.
 %comfykit runs [FOLDER]
     Keep all runs of this kernel in a folder from now on; without a folder, show the library of those that are kept.
-%comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--preset NAME] [--url URL]
+%comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--preset NAME] [--loras …] [--url URL]
     Show a form of the workflow's parameters.
 %comfykit params WORKFLOW [--all] [--url URL]
     List the parameters of a workflow: types, values, bounds, choices; and its presets. --all adds its other inputs.
@@ -97,13 +98,19 @@ class Command:
     arguments: int = 1
 
 
+RUN_OPTIONS = ("-o", "--preset", "--loras", "--url")
+"""Options of all commands that run a workflow."""
+
 COMMANDS: Mapping[str, Command] = {
     "run": Command(
-        workflow=True, values=True, options=("-o", "--preset", "--timeout", "--url"), flags=("--dry-run", "--new")
+        workflow=True,
+        values=True,
+        options=("-o", "--preset", "--loras", "--timeout", "--url"),
+        flags=("--dry-run", "--new"),
     ),
-    "sweep": Command(workflow=True, values=True, options=("-o", "--preset", "--url"), flags=("--plan", "--sure")),
+    "sweep": Command(workflow=True, values=True, options=RUN_OPTIONS, flags=("--plan", "--sure")),
     "runs": Command(argument="FOLDER", options=("--url",)),
-    "form": Command(workflow=True, values=True, options=("-o", "--preset", "--url")),
+    "form": Command(workflow=True, values=True, options=RUN_OPTIONS),
     "params": Command(workflow=True, options=("--url",), flags=("--all",)),
     "connect": Command(argument="URL, or sandbox", arguments=100),
     "status": Command(argument="WORKFLOW"),

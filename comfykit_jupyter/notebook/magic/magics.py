@@ -21,6 +21,7 @@ from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic import exploring, tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call
+from comfykit_jupyter.notebook.magic.loras import parse_loras
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.values.overview import tabulate_fields
 
@@ -113,7 +114,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
     def _load(self, kit: ComfyKit, call: Call) -> tuple[Workflow, tuple[Field, ...], Definitions]:
         """Load the workflow that the line names, its fields, and the server's definitions of its nodes."""
         source = call.arguments[0]
-        workflow = kit.load(source)
+        workflow = kit.load(_read_source(kit, call))
         definitions = kit.definitions(workflow)
         fields = workflow.fields(definitions)
         if isinstance(source, str):
@@ -187,7 +188,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
 
         kit = self._get_kit(call)
         name = _parse_variable(call)
-        form = WorkflowWidget(call.arguments[0], kit=kit)
+        form = WorkflowWidget(_read_source(kit, call), kit=kit)
         try:
             if "--preset" in call.options:
                 form.use_preset(call.options["--preset"])
@@ -310,6 +311,12 @@ def _format_missing(missing: Sequence[Missing]) -> str:
     names = [f"{each.name} (models/{each.folder})" if each.folder else each.name or each.label for each in missing]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return f"; missing on the server: {', '.join(names[:5])}{more}"
+
+
+def _read_source(kit: ComfyKit, call: Call) -> Any:
+    """Return the workflow that the line names; with the stack of `--loras`, if it has one."""
+    source = call.arguments[0]
+    return kit.read(source).with_loras(parse_loras(call.options["--loras"])) if "--loras" in call.options else source
 
 
 def _format_presets(workflow: Workflow) -> str:

@@ -15,6 +15,7 @@ _HANDS = {
 _LOOKS = {
     "procedural-brush (no diffusion model).safetensors": "brush",
     "procedural-golden-hour (no diffusion model).safetensors": "golden",
+    "procedural-moonlight (no diffusion model).safetensors": "moonlight",
 }
 MODELS["checkpoints"] = tuple(_HANDS)
 MODELS["loras"] = tuple(_LOOKS)

@@ -94,7 +94,7 @@ class Brief:
     turn: float
     """Rotation of the hues by the negative prompt text, in radians."""
     looks: tuple[tuple[str, float], ...] = ()
-    """Names of LoRA effects (`golden`, `brush`), each with its strength."""
+    """Names of LoRA effects (`golden`, `brush`, `moonlight`), each with its strength."""
 
 
 def split_words(text: str) -> list[str]:

@@ -67,6 +67,10 @@ def find_colour(colour: str) -> Floats:
     return lab
 
 
+_TINTS = {"golden": ((0.045, 0.11), 0.06), "moonlight": ((-0.02, -0.09), -0.12)}
+"""What a look pulls colours to, as a and b of OKLab, and how much lighter it makes them."""
+
+
 def choose_palette(brief: Brief) -> Palette:
     """Return the palette for a brief: that of its light, with hues shifted by its words and colours."""
     sky, haze, far, near, sun, accents = (parse_hexes(*codes.split()) for codes in _LIGHTS[brief.light])
@@ -79,9 +83,10 @@ def choose_palette(brief: Brief) -> Palette:
             part[:, 0] += weight * 0.25 * (pull[0] - part[:, 0])
         accents[:, 1:] += weight * 1.6 * (pull[1:] - accents[:, 1:])
     for look, strength in brief.looks:
-        if look == "golden":
+        if look in _TINTS:
+            tinted, light = _TINTS[look]
             for part in (sky, haze, far, near, accents):
-                warm = turn_hue(np.array([[0.8, 0.045, 0.11]], dtype=np.float32), 0.0)
-                part[:, 1:] += np.float32(np.tanh(strength) * 0.62) * (warm[:, 1:] - part[:, 1:])
-                part[:, 0] += np.float32(np.tanh(strength) * 0.06)
+                tint = np.array(tinted, dtype=np.float32)
+                part[:, 1:] += np.float32(np.tanh(strength) * 0.62) * (tint - part[:, 1:])
+                part[:, 0] += np.float32(np.tanh(strength) * light)
     return Palette(sky, haze[0], far[0], near[0], sun[0], accents)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import anywidget
+import pytest
 
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.page_widget import PageWidget
@@ -40,6 +41,7 @@ def test_front_end_names_no_other_site() -> None:
         assert "@import" not in text
 
 
+@pytest.mark.filterwarnings("ignore:Deprecated in traitlets")  # by the oldest ipywidgets
 def test_widget_is_one_model_of_anywidget_without_boxes() -> None:
     view = RunView()
     try:

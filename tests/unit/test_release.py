@@ -96,4 +96,4 @@ def test_readme_says_what_to_install() -> None:
 
 def test_lower_bounds_are_those_of_the_metadata() -> None:
     bounds = list_lower_bounds((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert {"httpx==0.28", "aiohttp==3.11", "pillow==11"} <= set(bounds)
+    assert {"httpx==0.28", "aiohttp==3.11", "pillow==11.3"} <= set(bounds)

@@ -110,6 +110,10 @@ def test_shell_commands_are_valid() -> None:
             assert not checked.stderr, f"{page.name}: {block}"
 
 
+def test_pictures_are_small() -> None:
+    assert sum(file.stat().st_size for file in (ROOT / "docs/images").iterdir()) < 1_500_000
+
+
 def test_toml_is_valid() -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.11 has it")
     for page in PAGES:

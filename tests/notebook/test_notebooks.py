@@ -62,6 +62,7 @@ def test_parameters(clean_page: Page, tmp_path: Path) -> None:
     assert "quick sketch.toml" in cells[5].stdout
     assert "('quick sketch',)" in cells[6].stdout
     assert WIDGET in str(cells[7].outputs)
+    assert ": 0.7}" in cells[8].stdout
 
 
 def test_sweep(clean_page: Page, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PREAMBLE = """
-from comfykit_jupyter import ComfyKit, ExecuteResult, Media, Run, Sweep, WorkflowWidget
+from comfykit_jupyter import ComfyKit, ExecuteResult, Media, Run, Sweep, WorkflowWidget, seeds
+from fastapi import FastAPI
 
 """
 GIVEN = (
     "kit: ComfyKit, run: Run, result: ExecuteResult, fox: ExecuteResult, image: Media, form: WorkflowWidget, "
-    "sweep: Sweep"
+    "sweep: Sweep, app: FastAPI, prompt: str, seed: int"
 )
 
 

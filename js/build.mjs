@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 /** Most bytes of each file: the kernel sends both to every page. */
-const MAX_BYTES = { "widget.js": 140_000, "widget.css": 30_000 };
+const MAX_BYTES = { "widget.js": 168_000, "widget.css": 30_000 };
 
 const resolvePath = (path) => fileURLToPath(new URL(path, import.meta.url));
 const outdir = resolvePath("../comfykit_jupyter/notebook/static");

@@ -220,6 +220,41 @@ def test_video_plays_in_the_page(open_notebook: Open) -> None:
     notebook.page.wait_for_function("video => video.videoWidth > 0", arg=video.element_handle())
 
 
+FILM = """
+import json
+from pathlib import Path
+from PIL import Image
+graph = json.loads(Path(f"{WORKFLOWS}/video.json").read_text())
+graph["90"] = {"class_type": "LoadImage", "inputs": {"image": ""}, "_meta": {"title": "$image.image!"}}
+graph["91"] = {"class_type": "PreviewImage", "inputs": {"images": ["90", 0]}}
+form = kit.form(graph, image=Image.new("RGB", (8, 8)), width=64, height=64, steps=2)
+form"""
+
+
+def test_frame_of_a_video_becomes_an_input(open_notebook: Open) -> None:
+    notebook = open_notebook(SETUP + FILM, "Image.open(form.values['image']).size")
+    notebook.run(0)
+    form = notebook.output(0)
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("status").first).to_contain_text("Done in", timeout=60_000)
+    form.locator(".ck-gallery .ck-open").first.click()
+    box = form.page.get_by_role("dialog")
+    play = box.get_by_role("button", name="Play", exact=False)
+    use = box.get_by_role("button", name="Use this frame")
+    for _ in range(2):
+        if not use.count():
+            form.page.keyboard.press("ArrowRight")
+            expect(use).to_be_visible()
+    if play.count():
+        play.first.click()
+    video = box.locator("video")
+    form.page.wait_for_function("video => video.readyState > 2", arg=video.element_handle())
+    use.click()
+    expect(box.get_by_role("button", name="Frame used")).to_be_visible()
+    form.page.keyboard.press("Escape")
+    assert notebook.run(1).strip().endswith("(64, 64)")
+
+
 def test_two_views_stay_synchronized(open_notebook: Open) -> None:
     notebook = open_notebook(FORM, "form")
     notebook.run(0)

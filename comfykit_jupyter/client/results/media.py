@@ -185,6 +185,32 @@ class Media(str):
             raise ComfyKitError(f"{self.name} can't be read as an image: {error}") from None
         return image
 
+    def frame(self, index: int = -1) -> Image:
+        """Return one frame of a video as a Pillow image, which can be an input of another run.
+
+        PyAV decodes it (`pip install av`); the embedded server installs it, too.
+
+        Args:
+            index: The frame, from 0; negative ones count from the end.
+
+        Raises:
+            ComfyKitError: It is not a video that can be read, or has no such frame.
+            ServerError: The server is unreachable, or no longer has the file.
+
+        Example:
+            film = kit.run("video.json").video
+            next_part = kit.run("image_to_video.json", image=film.frame(-1))
+        """
+        from comfykit_jupyter.client.results.images import MAX_PIXELS
+        from comfykit_jupyter.client.results.video_frames import is_video, read_frame
+
+        if not is_video(self.path):
+            raise ComfyKitError(f"{self.name} is not a video: pil() reads an image")
+        try:
+            return read_frame(self.path, index, MAX_PIXELS)
+        except ValueError as error:
+            raise ComfyKitError(f"{self.name}: {error}") from None
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - what IPython calls
         from comfykit_jupyter.client.results.wording import format_media
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.results.first_frame import is_video, read_first_frame
 from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
+from comfykit_jupyter.client.results.video_frames import is_video, read_first_frame
 
 if TYPE_CHECKING:
     from PIL import Image

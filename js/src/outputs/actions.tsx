@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { copyText } from "../clipboard";
-import { CheckIcon, CodeIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
+import { CheckIcon, CodeIcon, FrameIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
 import { findMediaFields } from "../session/outputDrag";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -45,8 +45,9 @@ export function Actions(props: ActionsProps) {
         />
       )}
       {inputs.length > 0 && (
-        <UseAsInput fields={inputs} button={button} onUse={(name) => request("use", { key: item?.key, name })} />
+        <UseAsInput fields={inputs} button={button} onUse={(_, name) => request("use", { key: item?.key, name })} />
       )}
+      {hasForm && item?.kind === "video" && showLabels && <UseFrame session={session} button={button} />}
       {hasForm && <CopyCode session={session} run={run} button={button} />}
       {item && (
         <>
@@ -72,25 +73,27 @@ interface ButtonProps {
 
 interface UseAsInputProps {
   fields: readonly Field[];
+  label?: string;
+  icon?: typeof InputIcon;
   button: ButtonProps;
-  onUse(name: string | undefined): void;
+  onUse(near: HTMLElement, name: string | undefined): void;
 }
 
 /** A button that uses the output as input of a field; with several fields a select asks for one. */
-function UseAsInput({ fields, button, onUse }: UseAsInputProps) {
+function UseAsInput({ fields, label = "Use as input", icon = InputIcon, button, onUse }: UseAsInputProps) {
   const first = fields[0]?.name;
   return (
     <span class="ck-use">
       <IconButton
-        icon={InputIcon}
-        label="Use as input"
-        title={`Use as ${first}`}
-        onClick={() => onUse(first)}
+        icon={icon}
+        label={label}
+        title={label === "Use as input" ? `Use as ${first}` : `${label} as ${first}`}
+        onClick={({ currentTarget }) => onUse(currentTarget, first)}
         {...button}
       />
       {fields.length > 1 && (
         // Transparent, over the button: a click on it opens the native list.
-        <select aria-label="Use as input" value="" onChange={(event) => onUse(event.currentTarget.value)}>
+        <select aria-label={label} value="" onChange={({ currentTarget }) => onUse(currentTarget, currentTarget.value)}>
           <option value="" disabled hidden />
           {fields.map(({ name }) => (
             <option key={name}>{name}</option>
@@ -99,6 +102,42 @@ function UseAsInput({ fields, button, onUse }: UseAsInputProps) {
       )}
     </span>
   );
+}
+
+/** A button of the lightbox that uses the frame that its video shows as input of a field. */
+function UseFrame({ session, button }: { session: Session; button: ButtonProps }) {
+  const [used, setUsed] = useState(false);
+  const fields = session.get("fields").filter(({ kind }) => kind === "image");
+  if (!fields.length) return null;
+  const use = async (near: HTMLElement, name: string | undefined) => {
+    const field = fields.find((each) => each.name === name);
+    const video = near.closest(".ck-lightbox")?.querySelector("video");
+    const file = video && (await readFrame(video));
+    if (!field || !file) return session.showNotice("Play the video first, and pause it at the frame");
+    await session.uploads.start(field, file);
+    setUsed(true);
+  };
+  return (
+    <UseAsInput
+      fields={fields}
+      label={used ? "Frame used" : "Use this frame"}
+      icon={used ? CheckIcon : FrameIcon}
+      button={button}
+      onUse={use}
+    />
+  );
+}
+
+/** Return the frame that a video shows as a PNG file; undefined before there is one. */
+async function readFrame(video: HTMLVideoElement): Promise<File | undefined> {
+  if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return undefined;
+  video.pause();
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  canvas.getContext("2d")?.drawImage(video, 0, 0);
+  const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve));
+  return blob ? new File([blob], `frame at ${video.currentTime.toFixed(2)} s.png`, { type: "image/png" }) : undefined;
 }
 
 /** A button that copies a Python cell, written by the kernel, that repeats the run. */

@@ -144,10 +144,11 @@ class Page:
     # -- cells ---------------------------------------------------------------------------------------------------------
 
     def start(self, code: str, cell_id: str | None = None) -> Cell:
-        """Send a cell and return at once. `cell_id` is the ID of an earlier cell; by default it is a new cell."""
+        """Send a cell and return at once. `cell_id` is that of an earlier cell, "" for none; by default it is new."""
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         with self._changed:
-            request = self._send("execute_request", content, metadata={"cellId": cell_id or uuid.uuid4().hex})
+            metadata = {} if cell_id == "" else {"cellId": cell_id or uuid.uuid4().hex}
+            request = self._send("execute_request", content, metadata=metadata)
             cell = self.cells[request] = Cell(request)
         return cell
 

@@ -19,11 +19,16 @@ def test_a_line_is_a_sweep(page: Page) -> None:
     assert (
         page.value("len(s.done), s.base, s.at(width=12, color=255).image.pil().size") == "(6, {'height': 6}, (12, 6))"
     )
-    live, static = cell.bundles
-    assert live["text/plain"] == ""  # a viewer without widgets shows the static grid only
-    assert static["text/html"].count("<img ") == 6
+    assert cell.bundles[0]["text/plain"] == ""  # a viewer without widgets shows the static grid only
+    page.wait(lambda: cell.bundles[1]["text/html"].count("<img ") == 6)
     again = page.run("%comfykit sweep picture.json width=8..14:2 color=0,255 height=6 --plan")
     assert again.stdout.startswith("8 points, 6 done")
+
+
+def test_a_cell_that_no_page_sent_ends_with_the_whole_grid(page: Page) -> None:
+    cell = page.run("%comfykit sweep picture.json width=9,11 color=7,77 height=6", cell_id="")
+    assert cell.bundles[1]["text/html"].count("<img ") == 4
+    assert "4 of 4 done" in cell.bundles[1]["text/plain"]
 
 
 def test_lines_below_are_axes_and_objects_too(page: Page) -> None:

@@ -56,6 +56,8 @@ class SweepOutput:
         self._static = CellOutput()
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
+        self._line = ""
+        """What the static grid says of the sweep."""
         self._is_in_page = False
         """Whether the cell that shows it may end before the static grid is complete."""
         self._stop_watching = sweep.watch(self._on_change)
@@ -102,7 +104,11 @@ class SweepOutput:
         for what in ("end", "marks"):
             writer.settle((self, what))
         writer.drain(REFRESH_TIMEOUT)
-        if self._refreshing is not None and not self._is_in_page:
+        if self._is_in_page:
+            return
+        if self._line and self._line != repr(self._sweep):  # points have ended, and the sweep has not noticed it yet
+            self.refresh()
+        if self._refreshing is not None:
             wait([self._refreshing], STATIC_TIMEOUT)
 
     def _on_change(self, index: int) -> None:
@@ -118,6 +124,7 @@ class SweepOutput:
 
     def _refresh(self) -> None:
         with self._lock:  # so that an older grid never replaces a newer one
+            self._line = repr(self._sweep)
             bundle = self._sweep._repr_mimebundle_()
             html = bundle.get("text/html") or f"<pre>{_escape(bundle['text/plain'])}</pre>"
             self._static.replace({**bundle, "text/html": f'<div class="ck-static">{html}</div>'})

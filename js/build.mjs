@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
 /** Most bytes of each file: the kernel sends both to every page. */
-const MAX_BYTES = { "widget.js": 168_000, "widget.css": 30_000 };
+const MAX_BYTES = { "widget.js": 168_000, "widget.css": 34_000 };
 
 const resolvePath = (path) => fileURLToPath(new URL(path, import.meta.url));
 const outdir = resolvePath("../comfykit_jupyter/notebook/static");
@@ -35,6 +35,7 @@ const OURS = `
   secondsSinceProgress segments sequence session setIncrementing setMarkByte setSight showHeading showLabel
   showLabels showName showNotice shown stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
   toggleSelected toggleSlider toggleStack totalHeight totalWidth uploads watchPoint zoomBy
+  asked generation handleKey isCurrent isRecalled onAsk onDelete onRename onUse opener settle
 `;
 
 /** @type {import("esbuild").BuildOptions} */

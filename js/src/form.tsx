@@ -7,6 +7,7 @@ import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
 import { Button } from "./icons";
 import { clamp } from "./number";
+import { FormTools } from "./presets/formTools";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
 import type { Session } from "./session/session";
 
@@ -31,7 +32,13 @@ export function Form({ session, uid }: FormProps) {
   const hasHeadings = basic.filter(({ heading }) => heading).length > 1;
   const renderBlocks = (blocks: Block[]) =>
     blocks.map((block) => (
-      <BlockRows key={block.lines[0]?.[0].name} session={session} uid={uid} block={block} showHeading={hasHeadings} />
+      <BlockRows
+        key={`${session.generation}-${block.lines[0]?.[0].name}`}
+        session={session}
+        uid={uid}
+        block={block}
+        showHeading={hasHeadings}
+      />
     ));
   const otherErrors = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
   const onDrop = (event: DragEvent) => {
@@ -61,6 +68,7 @@ export function Form({ session, uid }: FormProps) {
       onDrop={onDrop}
     >
       <fieldset class="ck-rows" disabled={closed}>
+        {fields.length > 0 && <FormTools session={session} uid={uid} />}
         {session.get("notes").map((note) => (
           <p key={note} class="ck-note">
             {note}

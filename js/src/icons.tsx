@@ -35,6 +35,8 @@ export const AlertIcon = createIcon("M8 2.8 14 13H2zm0 3.7v3m0 1.6h.1");
 export const CopyIcon = createIcon("M5.5 5.5h7v8h-7zm-2-3h7v3m-7-3v8h2");
 export const TextIcon = createIcon("M3 4h10M3 8h10M3 12h6");
 export const ScreenIcon = createIcon("M2.5 6V2.5H6m4 0h3.5V6m0 4v3.5H10m-4 0H2.5V10");
+export const ExpandIcon = createIcon("M9.5 2.5h4v4m0-4-5 5m-2 6h-4v-4m0 4 5-5");
+export const EditIcon = createIcon("m3 13 .8-3.2L10.5 3l2.4 2.4-6.7 6.8z");
 export const GridIcon = createIcon("M3 3h4v4H3zm6 0h4v4H9zM3 9h4v4H3zm6 0h4v4H9z");
 export const DiscardIcon = createIcon("M3 4.5h10m-6.5-2h3M4.5 4.5l.6 9h5.8l.6-9m-4.7 2.3v4.4m2.4-4.4v4.4");
 

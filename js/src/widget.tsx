@@ -77,7 +77,7 @@ function Body({ session, uid }: WidgetProps) {
 
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: a shortcut for the Run button, and a border for keys
-    <div class="ck-root" data-lm-suppress-shortcuts="true" onKeyDown={onKeyDown}>
+    <div class="ck-root" data-lm-suppress-shortcuts="true" onKeyDown={onKeyDown} onBeforeInputCapture={keepUndo}>
       <TitleLine session={session} />
       {closed && (
         <p class="ck-note ck-disconnected" role="status">
@@ -97,6 +97,11 @@ function Body({ session, uid }: WidgetProps) {
       {opened && <Lightbox session={session} opened={opened} onShow={setOpened} onClose={close} />}
     </div>
   );
+}
+
+/** Let the browser undo in a text: JupyterLab prevents it in all of a notebook, by a listener on the text. */
+function keepUndo(event: InputEvent): void {
+  if (event.inputType.startsWith("history")) event.stopPropagation();
 }
 
 function TitleLine({ session }: { session: Session }) {

@@ -183,7 +183,11 @@ function Path({ text }: { text: string }) {
 }
 
 /** Place the list below the input, or above it where there is more room. A popover covers everything else. */
-function usePlacement(open: boolean, input: { current: HTMLElement | null }, list: { current: HTMLElement | null }) {
+export function usePlacement(
+  open: boolean,
+  input: { current: HTMLElement | null },
+  list: { current: HTMLElement | null },
+): void {
   useLayoutEffect(() => {
     const [anchor, popup] = [input.current, list.current];
     if (!open || !anchor || !popup?.showPopover) return;
@@ -195,7 +199,7 @@ function usePlacement(open: boolean, input: { current: HTMLElement | null }, lis
       const upwards = below < MIN_ROOM && above > below;
       popup.style.maxHeight = `${Math.min(MAX_HEIGHT, upwards ? above : below)}px`;
       popup.style.minWidth = `${box.width}px`;
-      popup.style.left = `${box.left}px`;
+      popup.style.left = `${Math.max(0, Math.min(box.left, innerWidth - popup.offsetWidth - WINDOW_MARGIN))}px`;
       popup.style.top = upwards ? "auto" : `${box.bottom + LIST_GAP}px`;
       popup.style.bottom = upwards ? `${innerHeight - box.top + LIST_GAP}px` : "auto";
     };

@@ -175,6 +175,25 @@ export interface Missing {
   download: Download | null;
 }
 
+/** The preset in the form. */
+export interface PresetState {
+  name: string;
+  /** Whether the form has other values by now. */
+  changed: boolean;
+  /** A line for each of its values that is not used, because the workflow or the server has changed. */
+  left_out: string[];
+}
+
+/** A preset of the kernel's folder. */
+export interface ListedPreset {
+  name: string;
+  /** Whether it was saved for this workflow. */
+  own: boolean;
+  workflow: string;
+  /** Why its file can't be read. */
+  error: string;
+}
+
 /** The traits. The kernel writes them; the page only reads them. */
 export interface Traits {
   view: "form" | "run" | "sweep" | "runs";
@@ -199,6 +218,9 @@ export interface Traits {
   lists: Record<string, string | Value[]>;
   /** What Run does with them. */
   plan: string;
+  preset: Partial<PresetState>;
+  /** What Undo takes back, in a few words; empty for nothing. */
+  undo: string;
   /** The models of the grids below the form, by ID. */
   grids: string[];
 }

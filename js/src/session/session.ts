@@ -40,6 +40,8 @@ const DEFAULT_TRAITS: Traits = {
   storage: "",
   lists: {},
   plan: "",
+  preset: {},
+  undo: "",
   grids: [],
 };
 
@@ -67,6 +69,8 @@ export class Session {
   readonly invalid = new Map<string, string>();
   /** The runs that are being cancelled, by id. */
   readonly cancelling = new Set<string>();
+  /** Rises when what was typed into the form is dropped. */
+  generation = 0;
   /** The number of runs that the Run button starts. */
   runCount = 1;
   readonly #model: Model;

@@ -72,6 +72,11 @@ export class Values {
     }
   }
 
+  /** Drop all edits that were sent: the kernel has other values by now. */
+  settle(): void {
+    for (const [name, edit] of this.#edits) if (edit.state !== "typed") this.#drop(name, edit);
+  }
+
   destroy(): void {
     for (const edit of this.#edits.values()) clearTimeout(edit.timer);
     this.#edits.clear();

@@ -1,0 +1,35 @@
+/** The earlier texts of a field, and those that were typed here: going back never loses one. */
+
+/** Texts typed here that are kept. */
+const MAX_TYPED = 20;
+
+/** Where the user is among the texts of one field. */
+export class PromptHistory {
+  #typed: string[] = [];
+  #texts: string[] = [];
+  #at = 0;
+
+  /** Start at a text that was typed, before the earlier ones, the newest first. */
+  start(typed: string, earlier: readonly string[]): void {
+    this.#typed = [...new Set([typed, ...this.#typed])].slice(0, MAX_TYPED);
+    this.#texts = [...new Set([...this.#typed, ...earlier])].filter((text, index) => index === 0 || text.trim());
+    this.#at = 0;
+  }
+
+  /** Go to an older text, or with -1 to a newer one; return undefined if there is none. */
+  move(by: number): string | undefined {
+    const text = this.#texts[this.#at + by];
+    if (text !== undefined) this.#at += by;
+    return text;
+  }
+
+  /** Return whether a text is the earlier one that was gone to, without a change. */
+  isAt(text: string): boolean {
+    return this.#at > 0 && this.#texts[this.#at] === text;
+  }
+
+  /** Where the user is, in words; empty at the text that was typed. */
+  get place(): string {
+    return this.#at > 0 ? `Earlier text ${this.#at} of ${this.#texts.length - 1}. ↓ goes back.` : "";
+  }
+}

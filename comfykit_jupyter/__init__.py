@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         SourceError,
         WorkflowError,
     )
+    from comfykit_jupyter.client.inputs.masked import Masked
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.keep import Keep, keep
@@ -73,6 +74,7 @@ _HOMES = {
     "Field": "workflow.values.fields",
     "Job": "client.backends.jobs",
     "Keep": "client.results.keep",
+    "Masked": "client.inputs.masked",
     "Media": "client.results.media",
     "Missing": "client.missing.item",
     "ModelFile": "client.backends.model_files",
@@ -126,6 +128,7 @@ __all__ = [
     "Field",
     "Job",
     "Keep",
+    "Masked",
     "Media",
     "Missing",
     "ModelFile",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model
@@ -184,7 +185,7 @@ class _Check:
         """Check a media value that was given. A URL is not opened, and an open file not read: it can be read once."""
         if isinstance(upload.value, str) and upload.value.startswith(("http://", "https://")):
             return []  # this includes outputs of earlier runs
-        if hasattr(upload.value, "read"):
+        if hasattr(upload.value, "read") or (isinstance(upload.value, Masked) and upload.value.has_url):
             return []
         if isinstance(upload.value, str) and self.server.find_output(upload.value) is not None:
             return []
@@ -192,6 +193,7 @@ class _Check:
             source = await read_media(upload, self.server)
         except ParameterError as error:
             return [replace(each, kind="missing_file", field=upload.field) for each in error.problems]
+        source.remove()
         if (
             isinstance(source, RemoteFile)
             and source.name not in upload.choices

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.editor.apply_values import find_changes
@@ -168,6 +169,8 @@ async def _describe_upload(upload: Upload, server: Backend) -> str:
     if is_url and server.find_remote_file(value) is None:
         parts = urlsplit(value)  # the query is left out: it may contain a secret
         return f"upload of {parts.scheme}://{parts.hostname}{parts.path}"
+    if isinstance(value, Masked):
+        return f"upload of {one_line(str(value), MAX_LENGTH)}"
     if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         return f"upload of a {type(value).__name__}"
     source = await read_media(upload, server)

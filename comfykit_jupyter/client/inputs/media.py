@@ -6,13 +6,15 @@ import asyncio
 import io
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.errors import ParameterError, Problem
+from comfykit_jupyter.client.inputs.masked import Masked
+from comfykit_jupyter.client.inputs.masking import make_masked_png
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, compute_digest, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
@@ -59,8 +61,8 @@ async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | Loc
 
     Args:
         upload: The parameter with its value: a path, bytes, an open file, a Pillow image, a NumPy array (height × width
-            × 3, 0…255 or 0…1), a Matplotlib figure, a URL, a name that the server has, or an output of an earlier run,
-            which is not uploaded again to the same server.
+            × 3, 0…255 or 0…1), a Matplotlib figure, a URL, a name that the server has, an output of an earlier run,
+            which is not uploaded again to the same server, or one of these with a mask.
         server: The server that the file is for; None if it is not known yet: then names on the server are not accepted.
 
     Raises:
@@ -68,6 +70,8 @@ async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | Loc
         SourceError: It can't be read.
     """
     value = upload.value
+    if isinstance(value, Masked):
+        return await _read_masked(value, upload, server)
     if isinstance(value, Media):
         if server is not None and value.origin.url == server.url and (name := server.reference_to(value)) is not None:
             return RemoteFile(name)
@@ -75,6 +79,30 @@ async def read_media(upload: Upload, server: Backend | None) -> RemoteFile | Loc
     if isinstance(value, (str, os.PathLike)):
         return await _read_named(os.fspath(value), upload, server)
     return await asyncio.to_thread(_encode, value, upload)
+
+
+async def _read_masked(value: Masked, upload: Upload, server: Backend | None) -> LocalFile:
+    """Return the PNG of an image with its mask."""
+    if upload.kind in ("video", "audio"):
+        raise _build_error(upload, f"a mask is for an image, and this is {upload.kind}")
+    picture = value.picture
+    if isinstance(picture, Media):
+        source: RemoteFile | LocalFile = LocalFile(await picture.origin.fetch(picture), "")
+    else:
+        source = await read_media(replace(upload, value=picture), server)
+    if isinstance(source, RemoteFile):
+        if server is None or not isinstance(source.name, str):
+            raise _build_error(upload, f"{short_repr(picture, 200)} can't be read: give a mask with a local file")
+        owner = await server.find_file(source.name)
+        media = Media.from_name(owner, source.name)
+        source = LocalFile(await media.origin.fetch(media), "")
+    try:
+        path = await asyncio.to_thread(make_masked_png, value, source.content)
+    except ValueError as error:
+        raise _build_error(upload, str(error)) from None
+    finally:
+        source.remove()
+    return LocalFile(path, ".png", temporary=True)
 
 
 async def upload(server: Backend, value: Any) -> str:
@@ -110,7 +138,7 @@ async def _read_named(text: str, upload: Upload, server: Backend | None) -> Remo
         copy = await fetch_file(text)
         head = await asyncio.to_thread(_read_head, copy)
         return LocalFile(copy, _choose_suffix(urlsplit(text).path, upload, head), temporary=True)
-    if (path := await asyncio.to_thread(_find_local_file, text)) is not None:
+    if (path := await asyncio.to_thread(find_local_file, text)) is not None:
         return LocalFile(path, _choose_suffix(path.name, upload))
     if known is not None or text in upload.choices:
         return RemoteFile(known or text)
@@ -119,7 +147,7 @@ async def _read_named(text: str, upload: Upload, server: Backend | None) -> Remo
     raise _build_error(upload, f"there is no file {short_repr(text, 200)}: {hint}")
 
 
-def _find_local_file(text: str) -> Path | None:
+def find_local_file(text: str) -> Path | None:
     """Return the file of this name on this machine, if there is one."""
     try:
         path = Path(text).expanduser()

@@ -31,6 +31,7 @@ from comfykit_jupyter.client.results.wording import (
     format_label,
     format_media,
     format_result,
+    format_value,
     format_wait,
     format_warnings,
     shorten,
@@ -93,6 +94,7 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: b
     below = _render_texts(result, room // 3)
     if keep.mode == "links":
         return {"text/plain": text, "text/html": _wrap([*above, *_render_links(result.media, room // 3), *below])}
+    below = [*_render_masked(result, room // 4), *below]
     left = room - sum(map(_count_bytes, [*above, *below])) - _count_bytes(text) - FRAME_BYTES
     picked = _pick_evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MAX_IMAGES)
     thumbnails = _make_thumbnails(picked)
@@ -151,6 +153,21 @@ def _render_texts(result: ExecuteResult, room: int) -> list[str]:
             break
         parts.append(part)
     return parts
+
+
+def _render_masked(result: ExecuteResult, room: int) -> list[str]:
+    """Render the images that were given with a mask, each with its mask drawn over it, in about `room` bytes."""
+    images: list[str] = []
+    for name, value in result.changed.items():
+        overlay = getattr(value, "overlay", None)
+        if not isinstance(overlay, bytes):
+            continue
+        text = _escape(f"{name}: {format_value(value)}", 2 * MAX_NAME_LENGTH)
+        image = f'<img src="{_build_data_url("image/webp", overlay)}" alt="{text}" title="{text}">'
+        if (room := room - _count_bytes(image)) < 0:
+            break
+        images.append(image)
+    return [f"<p>{' '.join(images)}</p>"] if images else []
 
 
 def _render_gallery(

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.results.exchange import to_any_json
 from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
 from comfykit_jupyter.client.running.refusal import format_error
@@ -37,7 +38,10 @@ def build_result(
     """
     error = _add_advice(state.error, server)
     # a result can't keep bytes or an image: it may be sent, saved, or kept for long
-    params = {name: value if isinstance(value, str) else to_any_json(value) for name, value in binding.params.items()}
+    params = {
+        name: value if isinstance(value, (str, Masked)) else to_any_json(value)
+        for name, value in binding.params.items()
+    }
     seeds = dict(binding.seeds)
     result = ExecuteResult(
         status="completed" if state.status == "completed" else "failed",

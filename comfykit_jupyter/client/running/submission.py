@@ -14,6 +14,7 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
 from comfykit_jupyter.client.missing.model_files import find_model_files, find_model_places
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 _ADDRESSES = ("http://", "https://")
 TURN = 10.0
 """Seconds that a prompt waits for those submitted before it, which may still upload files."""
+
+
+def _is_checked_at_once(value: Any) -> bool:
+    """Return whether a file can be read before the run starts: it is here, or on the server, and can be read twice."""
+    if isinstance(value, Masked):
+        return not value.has_url
+    return isinstance(value, (str, os.PathLike)) and not str(value).startswith(_ADDRESSES)
 
 
 class Submission:
@@ -120,8 +128,8 @@ class Submission:
             workflow = self._workflow = await convert_workflow(workflow, self._server)
             binding = await self.bind(workflow)
             for needed in binding.uploads:
-                if isinstance(needed.value, (str, os.PathLike)) and not str(needed.value).startswith(_ADDRESSES):
-                    await read_media(needed, self._server)
+                if _is_checked_at_once(needed.value):
+                    (await read_media(needed, self._server)).remove()
             self._binding = binding
 
     async def read(self) -> Workflow:

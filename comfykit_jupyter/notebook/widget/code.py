@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, SourceError
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.kit import ComfyKit
-from comfykit_jupyter.client.local_files import compute_digest, strip_folders
+from comfykit_jupyter.client.local_files import compute_digest, strip_folders, write_whole
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 LINE_LENGTH = 100
 """Characters of a call that is written in one line."""
+
+MASK_FOLDER = "masks"
+"""The folder beside the notebook for the masks of copied code."""
+_STEM_LENGTH = 60
 
 _UPLOADED = re.compile(r"comfykit-[0-9a-f]{24}\.\w+|(?:api|openapi)/[\w.-]+")
 """The name on the server of a file that was uploaded."""
@@ -48,7 +54,8 @@ def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: Comf
         call: `run`, or `form` for a cell that shows a form with these values.
     """
     values = {name: _to_lasting_value(name, value, result, workflow) for name, value in result.changed.items()}
-    lines = ["from comfykit_jupyter import ComfyKit", "", *_build_kit(kit, workflow)]
+    masked = ", Masked" if any(isinstance(value, _MaskedCode) for value in values.values()) else ""
+    lines = [f"from comfykit_jupyter import ComfyKit{masked}", "", *_build_kit(kit, workflow)]
     if isinstance(source, (str, os.PathLike)):
         name = repr(os.fspath(source))
     elif workflow.hosted is not None:
@@ -92,8 +99,41 @@ def _to_lasting_value(name: str, value: Any, result: ExecuteResult, workflow: Wo
     """
     if isinstance(value, Media):
         return str(value)
+    if isinstance(value, Masked):
+        return _to_masked_code(value) or _find_uploaded_name(name, result, workflow) or str(value)
     uploaded = _find_uploaded_name(name, result, workflow) if isinstance(value, str) else None
     return value if uploaded is None or _is_unchanged(value, uploaded) else uploaded
+
+
+class _MaskedCode:
+    """An image with a mask as code has it."""
+
+    def __init__(self, picture: str, mask: str) -> None:
+        self._picture, self._mask = picture, mask
+
+    def __repr__(self) -> str:
+        return f"Masked({self._picture!r}, {self._mask!r})"
+
+
+def _to_masked_code(value: Masked) -> _MaskedCode | None:
+    """Write a mask to a file that lasts, and return the code; None if the image is temporary, or it can't be written.
+
+    The PNG that was sent carries the mask, too: without a file of its own, code uses that.
+    """
+    if not isinstance(value.picture, (str, os.PathLike)):
+        return None
+    picture = str(value.picture) if isinstance(value.picture, Media) else str(os.fspath(value.picture))
+    if strip_folders(picture) != picture:
+        return None
+    stem = Path(to_safe_name(picture)).stem[:_STEM_LENGTH]
+    path = Path(MASK_FOLDER) / f"{stem}-{value.id}.png"
+    try:
+        if not path.is_file() or path.read_bytes() != value.mask:
+            with write_whole(path) as draft:
+                draft.write_bytes(value.mask)
+    except OSError:
+        return None
+    return _MaskedCode(picture, path.as_posix())
 
 
 def _find_uploaded_name(name: str, result: ExecuteResult, workflow: Workflow) -> str | None:

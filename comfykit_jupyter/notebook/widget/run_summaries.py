@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
@@ -220,7 +221,7 @@ def _summarize_error(result: ExecuteResult) -> dict[str, Any] | None:
 
 
 def _format_value(value: Any) -> Any:
-    return _cut(format_value(value) if isinstance(value, str) else to_wire(value), VALUE_LENGTH)
+    return _cut(format_value(value) if isinstance(value, (str, Masked)) else to_wire(value), VALUE_LENGTH)
 
 
 def _cut(value: Any, length: int) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import traitlets
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
@@ -42,10 +43,12 @@ def to_wire(value: Any) -> Any:
     """Convert a value to JSON that JavaScript reads exactly.
 
     An integer beyond 2^53 becomes a string, and so does anything that JSON lacks. An output of a run becomes its name
-    on the server.
+    on the server. An image with a mask becomes both: `{"picture": …, "mask": …}`, the mask by its ID.
     """
     if isinstance(value, Media):
         return value.server_name
+    if isinstance(value, Masked):
+        return {"picture": to_wire(value.picture), "mask": value.id}
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):
@@ -111,6 +114,11 @@ def _keep_file(field: Field, value: Any) -> Any:
         return value
     if isinstance(value, os.PathLike):
         return str(Path(value).expanduser())
+    if isinstance(value, Masked):
+        if field.kind in ("video", "audio"):
+            message = f"{field.name} ({field.node}): a mask is for an image, and this is {field.kind}"
+            raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
+        return value.with_picture(_keep_file(field, value.picture))
     if is_missing(value):
         return None
     if isinstance(value, str):

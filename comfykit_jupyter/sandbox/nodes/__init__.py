@@ -27,10 +27,11 @@ from comfykit_jupyter.sandbox.nodes import (
     image,
     image_files,
     latent,
+    mask,
     model,
     sampling,
     text,
     video,
 )
 
-__all__ = ["audio", "audio_files", "image", "image_files", "latent", "model", "sampling", "text", "video"]
+__all__ = ["audio", "audio_files", "image", "image_files", "latent", "mask", "model", "sampling", "text", "video"]

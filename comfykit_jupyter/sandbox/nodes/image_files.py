@@ -61,10 +61,6 @@ def read_frames(path: Path) -> list[Image.Image]:
     return frames
 
 
-def _convert_to_rgb(frame: Image.Image) -> Image.Image:
-    return frame.convert("RGBA") if "A" in frame.getbands() or "transparency" in frame.info else frame.convert("RGB")
-
-
 def to_image(frame: Image.Image) -> Floats:
     """Convert a frame to floats of shape (height, width, 3), 0…1."""
     if frame.mode.startswith("I"):  # 16-bit grey
@@ -73,13 +69,22 @@ def to_image(frame: Image.Image) -> Floats:
     return np.asarray(frame.convert("RGB"), dtype=np.float32) / 255
 
 
+def to_alpha_mask(frame: Image.Image) -> Floats:
+    """Convert the alpha of a frame to a mask of shape (height, width): 1 where the frame is transparent."""
+    if "A" in frame.getbands():
+        return to_mask(frame, "alpha")
+    # Of images with one transparent colour, ComfyUI reads those with a palette only.
+    if frame.mode == "P" and "transparency" in frame.info:
+        return to_mask(frame, "alpha")
+    return np.zeros(_NO_MASK, dtype=np.float32)
+
+
 def to_mask(frame: Image.Image, channel: str) -> Floats:
     """Convert a channel of a frame to a mask of shape (height, width), 0…1; transparent pixels of `alpha` are 1."""
-    colours = _convert_to_rgb(frame)
     band = channel[0].upper()
-    if band not in colours.getbands():
-        return np.zeros(_NO_MASK, dtype=np.float32)
-    values = np.asarray(colours.getchannel(band), dtype=np.float32) / 255
+    if frame.mode.startswith("I"):  # 16-bit grey
+        frame = frame.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    values = np.asarray(frame.convert("RGBA").getchannel(band), dtype=np.float32) / 255
     return 1 - values if band == "A" else values
 
 
@@ -111,7 +116,7 @@ def load_image(context: Context, image: str) -> Output:
     return Output(
         (
             np.stack([to_image(frame) for frame in frames]),
-            np.stack([to_mask(frame, "alpha") for frame in frames]),
+            np.stack([to_alpha_mask(frame) for frame in frames]),
         )
     )
 

@@ -144,6 +144,8 @@ def latent_upscale(_: Context, samples: Latent, upscale_method: str, width: int,
         )
         larger["canvas"] = resize(samples["canvas"], wide, high, upscale_method, center)
         larger["samples"] = encode(larger["canvas"]) + change
+    if "mask" in samples:
+        larger["mask"] = samples["mask"]
     return Output((larger,))
 
 
@@ -161,4 +163,6 @@ def repeat_latent_batch(_: Context, samples: Latent, amount: int) -> Output:
     repeated = Latent(samples=np.tile(small, (amount, 1, 1, 1)))
     if "canvas" in samples:
         repeated["canvas"] = np.tile(samples["canvas"], (amount, 1, 1, 1))
+    if "mask" in samples:
+        repeated["mask"] = samples["mask"]
     return Output((repeated,))

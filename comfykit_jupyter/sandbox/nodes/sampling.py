@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
-from comfykit_jupyter.sandbox.nodes.image import resize
+from comfykit_jupyter.sandbox.nodes.image import resize, resize_planes
 from comfykit_jupyter.sandbox.nodes.image_files import to_picture
 from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty, shift_colours
 from comfykit_jupyter.sandbox.nodes.model import Conditioning, Model
@@ -155,6 +155,28 @@ def _shrink(pictures: Floats) -> Floats:
     return resize(pictures, max(8, round(width * scale)), max(8, round(height * scale)), "area")
 
 
+def _sample(context: Context, task: _Task) -> Latent:
+    """Run all steps and return the resulting latent; where its mask is not set, it keeps what it has.
+
+    Raises:
+        Interrupted: The job was cancelled.
+    """
+    latent, sampled = task.latent, _run_steps(context, task)
+    if "mask" not in latent or sampled is latent:
+        return sampled
+    count, _, height, width = sampled["samples"].shape
+    masks = latent["mask"][np.arange(count) % len(latent["mask"])]
+    canvas = sampled["canvas"]
+    fine = resize_planes(masks, canvas.shape[2], canvas.shape[1], "bilinear")[..., None].clip(0, 1)
+    coarse = resize_planes(masks, width, height, "area")[:, None].clip(0, 1)
+    own = decode(latent)
+    return Latent(
+        samples=latent["samples"] + coarse * (sampled["samples"] - latent["samples"]),
+        canvas=own + fine * (canvas - own),
+        mask=latent["mask"],
+    )
+
+
 def _run_steps(context: Context, task: _Task) -> Latent:
     """Run all steps and return the resulting latent.
 
@@ -252,7 +274,7 @@ def ksampler(
         return Output((latent_image,))
     noise = compute_levels(scheduler, steps, denoise)
     task = _Task(model, seed, cfg, sampler_name, scheduler, positive, negative, latent_image, noise)
-    return Output((_run_steps(context, task),))
+    return Output((_sample(context, task),))
 
 
 @node(
@@ -297,4 +319,4 @@ def ksampler_advanced(
     task = _Task(
         model, noise_seed, cfg, sampler_name, scheduler, positive, negative, latent_image, noise, add_noise == "enable"
     )
-    return Output((_run_steps(context, task),))
+    return Output((_sample(context, task),))

@@ -30,11 +30,12 @@ class Latent(TypedDict, total=False):
 
     `samples`, of shape (batch, 4, height / 8, width / 8), holds lightness, two colour axes and contrast.
     `canvas`, of shape (batch, height, width, 3), holds the full images; it is missing until the latent has been
-    sampled or encoded.
+    sampled or encoded. `mask`, of shape (masks, height, width), is where samplers change it; without one, everywhere.
     """
 
     samples: Floats
     canvas: Floats
+    mask: Floats
 
 
 def check_text(length: int) -> None:

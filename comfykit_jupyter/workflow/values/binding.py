@@ -81,7 +81,7 @@ class Binding:
         given = self.params.get(upload.parameter)
         if spelling is not None:
             self.params[upload.parameter] = spelling
-        elif not isinstance(given, str):  # a result can't keep bytes or an image
+        elif not isinstance(given, str) and not getattr(given, "is_kept", False):  # such as bytes
             self.params[upload.parameter] = str(given) if hasattr(given, "__fspath__") else name
 
 

@@ -12,6 +12,7 @@ import { Library } from "./explorer/library";
 import { randomId } from "./session/channel";
 import type { Model, Traits } from "./session/protocol";
 import { Session } from "./session/session";
+import { keepPlainKeys } from "./session/shortcuts";
 import "./style.css";
 import { Widget } from "./widget";
 
@@ -37,6 +38,7 @@ export default function createWidget() {
     const viewSession = session ?? createSession(model);
     const root = document.createElement("div");
     el.append(root);
+    const releaseKeys = keepPlainKeys(root);
     const uid = `ck-${randomId()}`;
     const view =
       viewSession instanceof Explorer ? (
@@ -49,6 +51,7 @@ export default function createWidget() {
     viewSession.drafts.restore();
     return () => {
       renderComponent(null, root);
+      releaseKeys();
       root.remove();
       if (viewSession !== session) viewSession.destroy();
     };

@@ -98,5 +98,12 @@ def test_form_runs_in_notebook_7(open_notebook: Callable[..., Notebook]) -> None
         host="notebook_7",
     )
     notebook.run(0)
-    run_from(notebook.output(0))
+    form = notebook.output(0)
+    run_from(form)
     assert notebook.run(1).strip() == "completed a cat by the sea, oil"
+    page = notebook.page
+    form.get_by_role("button", name="Run", exact=True).focus()
+    for key in ("b", "ArrowDown", "x", "Shift+M"):  # here shortcuts take keys on their way down
+        page.keyboard.press(key)
+    expect(form.get_by_role("button", name="Run", exact=True)).to_be_focused()
+    expect(page.locator(".jp-Notebook .jp-Cell")).to_have_count(2)

@@ -152,3 +152,16 @@ def test_the_static_output_has_a_small_image_with_the_mask(kit: ComfyKit, tmp_pa
     html = result._repr_mimebundle_()["text/html"]
     assert html.count("data:image/webp") == 3
     assert f'title="image: {path}, mask ' in html
+
+
+def test_a_form_keeps_the_mask_and_shows_it_on_the_thumbnail(kit: ComfyKit, tmp_path: Path) -> None:
+    from comfykit_jupyter.notebook.widget.values import to_wire
+
+    path = write_source(tmp_path, "phone")
+    value = Masked(path, paint(path))
+    form = kit.form(WORKFLOW, image=value)
+    assert to_wire(dict(form.values))["image"] == {"picture": str(path), "mask": value.id}
+    assert form.values["image"] == Masked(str(path), paint(path))
+    found, mime = form.find_file("input", "image")
+    with Image.open(found) as image:
+        assert (image.size, mime) == ((40, 60), "image/webp")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
+from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.media import get_inbox, run_in_background
+from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
 from comfykit_jupyter.notebook.widget.view import RunView
 from comfykit_jupyter.notebook.widget.writer import writer
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 NAME_LENGTH = 60
 """Characters of a name from the page in a message."""
@@ -240,8 +241,13 @@ class FormView(RunView):
             return super().find_file(run, key)
         field, value = self._parameters.find_field(key), self._get_values().get(key)
         value = field.default if field is not None and value is None else value
-        if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, str):
+        if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, (str, Masked)):
             raise ComfyKitError(f"{key}: this value cannot be shown")
+        if isinstance(value, Masked):
+            return draw_masked(value, self._find_picture(key, field, value.picture)[0]), "image/webp"
+        return self._find_picture(key, field, value)
+
+    def _find_picture(self, key: str, field: Field, value: str) -> tuple[Path, str]:
         if isinstance(value, Media):
             return value.path, value.mime
         path = Path(value).expanduser()

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.inputs.masked import Masked
+from comfykit_jupyter.client.inputs.masking import make_overlay
 from comfykit_jupyter.client.local_files import get_local_folder
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.workflow.file_names import to_safe_name
@@ -75,6 +77,19 @@ def read_piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str,
     with path.open("rb") as file:
         file.seek(offset)
         return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE_BYTES)]
+
+
+def draw_masked(value: Masked, picture: Path) -> Path:
+    """Return a small image with its mask drawn over it.
+
+    Raises:
+        ComfyKitError: The image can't be read.
+    """
+    try:
+        small = make_overlay(value, picture, THUMBNAIL_SIDE)
+    except ValueError as error:
+        raise ComfyKitError(f"{picture.name}: {error}") from None
+    return get_inbox().keep(small.data, "masked.webp")
 
 
 class Upload:

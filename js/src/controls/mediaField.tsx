@@ -5,6 +5,7 @@ import { formatPercent, shortenPath } from "../format";
 import { Button, CloseIcon, IconButton } from "../icons";
 import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
+import { isRecord } from "../session/protocol";
 import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
 
 const PLACEHOLDER = "drop or paste a file, path or URL";
@@ -16,7 +17,9 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   // The whole path while it is edited, the file name otherwise.
   const [editing, setEditing] = useState(false);
   const chooser = useRef<HTMLInputElement>(null);
-  const text = toText(value);
+  // An image with a mask is shown by the name of the image; another name gives up the mask.
+  const mask = isRecord(value) ? String(value.mask) : "";
+  const text = isRecord(value) ? String(value.picture) : toText(value);
   const upload = session.uploads.get(field.name);
   const shownError = upload?.error ?? error;
   const setPath = (path: string) => {
@@ -53,7 +56,7 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
     >
       <div class="ck-line">
         {field.kind === "image" && text && !upload && (
-          <InputThumbnail session={session} name={field.name} version={text} />
+          <InputThumbnail session={session} name={field.name} version={text + mask} />
         )}
         {upload && !upload.error ? (
           <div class="ck-line ck-grow">

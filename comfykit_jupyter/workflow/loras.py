@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -97,7 +98,9 @@ def _insert(
     model = _find_end(prompt, "MODEL", definitions)
     if model is None:
         raise WorkflowError("lora: nothing in the workflow loads a model")
-    clip = _find_end(prompt, "CLIP", definitions)
+    clip = None
+    with contextlib.suppress(WorkflowError):  # of several it is not known which one belongs to the model
+        clip = _find_end(prompt, "CLIP", definitions)
     new_id = _find_id(prompt)
     inputs: dict[str, Any] = {"model": list(model), _NAME: file, "strength_model": strengths[0]}
     loader = "LoraLoaderModelOnly"
@@ -132,8 +135,7 @@ def _find_end(prompt: Mapping[str, Any], kind: str, definitions: Definitions) ->
         titles = ", ".join(
             one_line(str(prompt[node_id].get("_meta", {}).get("title") or node_id)) for node_id, _ in roots
         )
-        what = "a model" if kind == "MODEL" else "a CLIP"
-        raise WorkflowError(f"lora: several nodes load {what} ({titles}): add the LoRA's loader in the editor")
+        raise WorkflowError(f"lora: several nodes load a model ({titles}): add the LoRA's loader in the editor")
     end = roots[0]
     for _ in prompt:
         after = [

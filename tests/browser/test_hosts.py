@@ -30,13 +30,27 @@ app = marimo.App()
 def _():
     from comfykit_jupyter import ComfyKit
 
-    form = ComfyKit().form({str(WORKFLOW)!r}, width=256, height=256, steps=12)
-    return (form,)
+    kit = ComfyKit(runs="runs")
+    form = kit.form({str(WORKFLOW)!r}, width=256, height=256, steps=12)
+    sweep = kit.sweep({str(WORKFLOW)!r}, width=64, height=64, over={{"steps": [1, 2], "cfg": [3, 6]}}).wait()
+    return form, kit, sweep
 
 
 @app.cell
 def _(form):
     form
+    return
+
+
+@app.cell
+def _(sweep):
+    sweep
+    return
+
+
+@app.cell
+def _(kit):
+    kit.runs
     return
 """
 
@@ -85,9 +99,13 @@ def run_from(form: Page | Locator) -> None:
     assert handle.evaluate("async img => { await img.decode(); return img.naturalWidth > 0 }")
 
 
-def test_form_runs_in_marimo(marimo: str, page: Page) -> None:
+def test_form_grid_and_library_live_in_marimo(marimo: str, page: Page) -> None:
     page.goto(marimo)
     run_from(page)
+    grid, library = page.locator(".ck-x-grid").first, page.locator(".ck-x-days .ck-x-grid")
+    expect(grid.get_by_role("gridcell")).to_have_count(4)
+    expect(grid.locator("img")).to_have_count(4)
+    expect(library.get_by_role("gridcell").first).to_be_visible()
 
 
 @pytest.mark.own_page

@@ -98,3 +98,12 @@ def test_a_form_has_the_loaders_and_keeps_the_seed_mode(kit: ComfyKit, workflow:
 def test_what_is_not_a_stack_is_refused(kit: ComfyKit, workflow: Workflow, loras: Any, said: str) -> None:
     with pytest.raises(WorkflowError, match=said):
         kit.load(workflow.with_loras(loras))
+
+
+def test_a_preset_says_that_it_keeps_no_stack(
+    workflow: Workflow, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match="not the stack of with_loras"):
+        workflow.with_loras({names[0]: 0.7}).save_preset("stacked", steps=3)
+    assert workflow.use_preset("stacked").preset is not None

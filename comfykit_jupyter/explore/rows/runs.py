@@ -73,6 +73,12 @@ class Runs(Rows):
 
         show_runs(self)
 
+    def _display_(self) -> object:
+        """Return what marimo shows: the library."""
+        from comfykit_jupyter.notebook.explorer.runs_display import get_runs_output
+
+        return get_runs_output(self).explorer
+
     @property
     def folder(self) -> Path:
         """The folder."""

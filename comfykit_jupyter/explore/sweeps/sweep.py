@@ -221,6 +221,12 @@ class Sweep(SweepServers):
 
         show_sweep(self)
 
+    def _display_(self) -> object:
+        """Return what marimo shows: the live grid."""
+        from comfykit_jupyter.notebook.explorer.display import get_sweep_output
+
+        return get_sweep_output(self).explorer
+
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.explore.exports.grid import build_grid
 

@@ -30,11 +30,16 @@ def show_runs(runs: Runs) -> None:
     if getattr(shell, "kernel", None) is None:
         print(repr(runs))
         return
+    get_runs_output(runs).show(runs)
+
+
+def get_runs_output(runs: Runs) -> RunsOutput:
+    """Return what the runs of a folder show in cells."""
     ledger = runs._ledger  # noqa: SLF001 - their own page
     output = _outputs.get(ledger)
     if output is None:
         output = _outputs[ledger] = RunsOutput(runs)
-    output.show(runs)
+    return output
 
 
 class RunsOutput:

@@ -80,6 +80,8 @@ class WorkflowWithPresets(WorkflowGraph):
         """
         from comfykit_jupyter.client.presets.folder import PresetFolder
 
+        if getattr(self, "loras", None):
+            warnings.warn("a preset keeps values, not the stack of with_loras: give that again", stacklevel=2)
         given = {**(values or {}), **more}
         given = {**self.fit_preset(given, self.definitions).values, **given}
         checked = check_values(self, given, self.definitions, partial=True)

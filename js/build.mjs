@@ -10,6 +10,9 @@ import * as esbuild from "esbuild";
 /** Most bytes of each file: the kernel sends both to every page. */
 const MAX_BYTES = { "widget.js": 168_000, "widget.css": 34_000 };
 
+/** Most bytes that the painter of masks takes in the bundle. */
+const MAX_PAINTER_BYTES = 12_000;
+
 const resolvePath = (path) => fileURLToPath(new URL(path, import.meta.url));
 const outdir = resolvePath("../comfykit_jupyter/notebook/static");
 
@@ -25,6 +28,7 @@ const LIFE_CYCLE = `
 `;
 const OURS = `
   gutter measure toHeight
+  handlePointerDown handlePointerMove handlePointerUp handleWheel isDown moveBy sendAgain sending setBase setDown setSize toDraft toImage
   active activeTile annotation announceView arrange arrangement canRemove cancelAll cancelling caption
   captionLines channel compareOnly compared countStack countStale countStates describe destroy details drafts
   edited explorer filterBy findRan focused getDraftKey getError getFields getFrame getMarkByte getMarks getRun
@@ -52,6 +56,7 @@ const options = {
   mangleProps: new RegExp(`^(${`${OURS}${LIFE_CYCLE}`.trim().split(/\s+/).join("|")})$`),
   charset: "utf8",
   legalComments: "none",
+  metafile: true,
   logLevel: "info",
 };
 
@@ -71,6 +76,7 @@ async function buildLab() {
     charset: "utf8",
     loader: { ".svg": "text" },
     legalComments: "none",
+    metafile: true,
   });
   const [{ contents }] = built.outputFiles;
   if (contents.length > MAX_LAB_BYTES) {
@@ -98,7 +104,13 @@ if (process.argv.includes("--watch")) {
   const context = await esbuild.context(options);
   await context.watch();
 } else {
-  await Promise.all([esbuild.build(options), buildLab()]);
+  const [{ metafile }] = await Promise.all([esbuild.build(options), buildLab()]);
+  const parts = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.entries(inputs));
+  const painter = parts.filter(([path]) => path.includes("src/masks/"));
+  const bytes = painter.reduce((sum, [, { bytesInOutput }]) => sum + bytesInOutput, 0);
+  if (bytes > MAX_PAINTER_BYTES) {
+    throw new Error(`the painter of masks (src/masks) has ${bytes} bytes; it must have at most ${MAX_PAINTER_BYTES}`);
+  }
   for (const [name, limit] of Object.entries(MAX_BYTES)) {
     const { size } = await stat(`${outdir}/${name}`);
     if (size > limit) throw new Error(`${name} has ${size} bytes; it must have at most ${limit}`);

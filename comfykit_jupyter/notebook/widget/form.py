@@ -14,6 +14,7 @@ from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.widget.masks import MAX_BYTES, PaintedMasks, read_base, read_view
 from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
 from comfykit_jupyter.notebook.widget.view import RunView
@@ -53,6 +54,7 @@ class FormView(RunView):
     def __init__(self, kit: ComfyKit, parameters: FormParameters, values: Mapping[str, Any], **traits: Any) -> None:
         self._kit = kit
         self._parameters = parameters
+        self._masks = PaintedMasks()
         self._rejected: dict[str, str] = {}
         """The errors of values that the page sent and the form does not have, by field."""
         checked = parameters.check(values)
@@ -72,6 +74,7 @@ class FormView(RunView):
             "choices": (writer.post, self._on_choices),
             "inputs": (run_in_background, self._on_inputs),
             "upload": (run_in_background, self._on_upload),
+            "mask": (run_in_background, self._on_mask),
         }
         self._set_values({**parameters.get_defaults(), **checked})
 
@@ -230,6 +233,50 @@ class FormView(RunView):
         writer.post(lambda: self.change_values({name: str(path)}))
         return {"received": received, "value": str(path)}, ()
 
+    def _on_mask(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+        """Receive a piece of a mask that was painted, and set its field once the mask is complete."""
+        name = str(content["name"])
+        field, value = self._find_media_value(name)
+        size = int(content["size"])
+        if field.kind != "image" or size > MAX_BYTES:
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: a mask must be for an image, with at most {MAX_BYTES:,} bytes")
+        key = f"{self.model_id}:{content['upload']}"
+        received, path = get_inbox().receive(key, "mask.png", size, int(content["offset"]), bytes(buffers[0]))
+        if path is None:
+            return {"received": received}, ()
+        picture = value.picture if isinstance(value, Masked) else value
+        if to_wire(picture) != content["picture"]:
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: the image has changed: paint the mask again")
+        if isinstance(value, Masked):
+            self._masks.add(value)
+        file = self._find_picture(name, field, picture)[0]
+        mask = self._masks.read(path, file, str(content["base"]), invert=content["invert"] is True)
+        made = Masked(picture, mask)
+        self._masks.add(made)
+        writer.post(lambda: self.change_values({name: made}))
+        return {"received": received, "value": to_wire(made)}, ()
+
+    def _on_media(self, content: dict[str, Any], buffers: Sequence[Any]) -> Reply:
+        if content["run"] != "input" or content.get("size") not in ("view", "base"):
+            return super()._on_media(content, buffers)
+        key = str(content["key"])
+        field, value = self._find_media_value(key)
+        picture = value.picture if isinstance(value, Masked) else value
+        file = self._find_picture(key, field, picture)[0]
+        return read_view(file) if content["size"] == "view" else read_base(value, file)
+
+    def _find_media_value(self, key: str) -> tuple[Field, Any]:
+        """Return a field of files and its value.
+
+        Raises:
+            ComfyKitError: There is no such field, or its value is not a file.
+        """
+        field, value = self._parameters.find_field(key), self._get_values().get(key)
+        value = field.default if field is not None and value is None else value
+        if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, (str, Masked)):
+            raise ComfyKitError(f"{key[:NAME_LENGTH]}: this value cannot be shown")
+        return field, value
+
     def find_file(self, run: str, key: str) -> tuple[Path, str]:
         """Return a local file and its MIME type, as in `RunView`; the run `input` means the form's own media values.
 
@@ -239,10 +286,7 @@ class FormView(RunView):
             return origin
         if run != "input":
             return super().find_file(run, key)
-        field, value = self._parameters.find_field(key), self._get_values().get(key)
-        value = field.default if field is not None and value is None else value
-        if field is None or field.kind not in MEDIA_KINDS or not isinstance(value, (str, Masked)):
-            raise ComfyKitError(f"{key}: this value cannot be shown")
+        field, value = self._find_media_value(key)
         if isinstance(value, Masked):
             return draw_masked(value, self._find_picture(key, field, value.picture)[0]), "image/webp"
         return self._find_picture(key, field, value)

@@ -3,10 +3,11 @@
 import { useRef, useState } from "preact/hooks";
 import { formatPercent, shortenPath } from "../format";
 import { Button, CloseIcon, IconButton } from "../icons";
+import { splitMasked } from "../masks/masks";
+import { Painter } from "../masks/painter";
 import { useMedia, useTopics } from "../session/hooks";
 import { acceptOutput } from "../session/outputDrag";
-import { isRecord } from "../session/protocol";
-import { buildAttributes, type ControlProps, ErrorLine, toText } from "./control";
+import { buildAttributes, type ControlProps, ErrorLine } from "./control";
 
 const PLACEHOLDER = "drop or paste a file, path or URL";
 
@@ -17,9 +18,9 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
   // The whole path while it is edited, the file name otherwise.
   const [editing, setEditing] = useState(false);
   const chooser = useRef<HTMLInputElement>(null);
+  const [painting, setPainting] = useState(false);
   // An image with a mask is shown by the name of the image; another name gives up the mask.
-  const mask = isRecord(value) ? String(value.mask) : "";
-  const text = isRecord(value) ? String(value.picture) : toText(value);
+  const { picture: text, mask } = splitMasked(value);
   const upload = session.uploads.get(field.name);
   const shownError = upload?.error ?? error;
   const setPath = (path: string) => {
@@ -86,6 +87,19 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
             {...buildAttributes(id, shownError)}
           />
         )}
+        {field.kind === "image" && text && !upload && (
+          <Button class="ck-button" onClick={() => setPainting(true)}>
+            Mask…
+          </Button>
+        )}
+        {mask && !upload && (
+          <IconButton
+            icon={CloseIcon}
+            class="ck-quiet"
+            label="Clear the mask"
+            onClick={() => session.values.set(field.name, text)}
+          />
+        )}
         <Button class="ck-button" onClick={() => chooser.current?.click()}>
           Choose…
         </Button>
@@ -104,6 +118,14 @@ export function MediaControl({ session, field, id, value, error }: ControlProps)
         />
       </div>
       <ErrorLine id={id} error={shownError} />
+      {painting && (
+        <Painter
+          session={session}
+          name={field.name}
+          label={field.label || field.name}
+          onClose={() => setPainting(false)}
+        />
+      )}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 /** Keeps drafts in the browser's storage, by notebook and workflow, within a bound. */
 
+import type { Strokes } from "../masks/strokes";
 import { isEqual, isRecord, type Value } from "./protocol";
 
 /** What a form keeps beside its kernel. */
@@ -10,6 +11,8 @@ export interface Draft {
   ran: Record<string, Value>;
   /** The seeds that are incremented after each run; null if they are those of the workflow. */
   counting: string[] | null;
+  /** The strokes of masks by field, if there are any. */
+  masks?: Record<string, Strokes>;
 }
 
 export const EMPTY_DRAFT: Draft = { values: {}, ran: {}, counting: null };
@@ -21,11 +24,12 @@ const MAX_LENGTH = 200_000;
 /** Read the draft stored under a key. */
 export function readDraft(key: string): Draft {
   const draft = readAll()[key];
-  const { values, ran, counting } = isRecord(draft) ? draft : {};
+  const { values, ran, counting, masks } = isRecord(draft) ? draft : {};
   return {
     values: isRecord(values) ? (values as Draft["values"]) : {},
     ran: isRecord(ran) ? (ran as Draft["ran"]) : {},
     counting: Array.isArray(counting) ? counting.map(String) : null,
+    ...(isRecord(masks) && { masks: readMasks(masks) }),
   };
 }
 
@@ -55,4 +59,22 @@ function readAll(): Record<string, unknown> {
   } catch {
     return {};
   }
+}
+
+/** Return the strokes that are ones. */
+function readMasks(masks: Record<string, unknown>): Record<string, Strokes> {
+  const found: Record<string, Strokes> = {};
+  for (const [name, strokes] of Object.entries(masks)) if (isStrokes(strokes)) found[name] = strokes;
+  return found;
+}
+
+/** Return whether a value is the strokes of a mask: a browser's storage may hold anything. */
+function isStrokes(value: unknown): value is Strokes {
+  if (!isRecord(value) || !Array.isArray(value.steps) || !Array.isArray(value.undone)) return false;
+  const { width, height, steps, undone } = value;
+  const isStep = (step: unknown) =>
+    step === "invert" ||
+    step === "clear" ||
+    (isRecord(step) && Number.isFinite(step.size) && Array.isArray(step.points) && step.points.every(Number.isFinite));
+  return Number(width) > 0 && Number(height) > 0 && [...steps, ...undone].every(isStep);
 }

@@ -1,12 +1,14 @@
 /** Saves what is typed in a form, and restores it when the form is created again. */
 
+import type { Masks } from "../masks/masks";
 import { type Draft, EMPTY_DRAFT, readDraft, writeDraft } from "./draftStorage";
-import { type Field, isEqual, type Value } from "./protocol";
+import { type Field, isEqual, isRecord, type Value } from "./protocol";
 import type { Values } from "./values";
 
 /** The form whose draft is kept. */
 export interface DraftForm {
   readonly values: Values;
+  readonly masks: Masks;
   /** The seeds that are incremented after each run. */
   readonly incrementing: Set<string>;
   getFields(): readonly Field[];
@@ -41,6 +43,7 @@ export class Drafts {
     const { incrementing } = this.#form;
     const draft = readDraft(key);
     this.#ran = draft.ran;
+    this.#form.masks.restore(draft.masks ?? {});
     if (draft.counting) {
       incrementing.clear();
       for (const name of draft.counting) incrementing.add(name);
@@ -54,7 +57,8 @@ export class Drafts {
     const current = values.get(name) ?? initial ?? null;
     const isOwn = isEqual(current, initial ?? null) || isEqual(current, draft.ran[name]);
     if (value === undefined || !isOwn || isEqual(value, current)) return;
-    values.set(name, value);
+    if (isRecord(value)) this.#form.masks.sendAgain(name, value, (picture) => values.set(name, picture));
+    else values.set(name, value);
     if (!(name in draft.values)) values.edited.delete(name);
     else if (!incrementing.has(name)) this.restored.push(name);
   }
@@ -86,6 +90,7 @@ export class Drafts {
       values: this.#findChanged((name) => values.edited.has(name)),
       ran: this.#ran,
       counting: isOfWorkflow ? null : [...incrementing],
+      ...this.#form.masks.toDraft(),
     };
     if (isEqual(draft, this.#saved)) return;
     this.#saved = draft;

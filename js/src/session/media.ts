@@ -5,7 +5,8 @@ import { type Bytes, type Channel, getErrorMessage, isAbortError } from "./chann
 import { isSafeMedia } from "./mimeTypes";
 import type { Item, Run } from "./protocol";
 
-export type Size = "thumb" | "full";
+/** `view` and `base` are what a mask is painted on: the image at the size of a screen, and its mask. */
+export type Size = "thumb" | "full" | "view" | "base";
 
 /** Identifies a media file: an item of a run, or the value of a field (then `run` is `"input"` and `version` the value). */
 export interface MediaRef {

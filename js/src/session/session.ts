@@ -1,6 +1,7 @@
 /** The state that all views of a model share, and the actions of its user. */
 
 import { addArticle } from "../format";
+import { Masks, splitMasked } from "../masks/masks";
 import { toInteger, toWire } from "../number";
 import { type Answer, Channel, getErrorMessage, toBytes } from "./channel";
 import { Drafts } from "./drafts";
@@ -61,6 +62,7 @@ export class Session {
   readonly values: Values;
   readonly drafts: Drafts;
   readonly uploads: Uploads;
+  readonly masks: Masks;
   readonly media: MediaCache;
   readonly preview: Preview;
   /** The seeds that are incremented after each run. */
@@ -106,8 +108,10 @@ export class Session {
       () => this.get("values"),
       () => this.#handleValuesChange(),
     );
+    this.masks = new Masks(this.channel, (name, error) => this.#handleMaskSent(name, error));
     this.drafts = new Drafts({
       values: this.values,
+      masks: this.masks,
       incrementing: this.incrementing,
       getFields: () => this.get("fields"),
       getDraftKey: () => this.#getDraftKey(),
@@ -226,6 +230,10 @@ export class Session {
    * several values in some fields, it is a sweep.
    */
   run(): string | undefined {
+    if (this.masks.sending) {
+      void this.masks.sending.then(() => this.run());
+      return undefined;
+    }
     const [invalid] = this.invalid;
     if (invalid) {
       const label = this.get("fields").find(({ name }) => name === invalid[0])?.label;
@@ -390,6 +398,15 @@ export class Session {
     if (promptId === undefined || promptId === this.#promptId) return;
     this.#promptId = promptId;
     this.preview.clear();
+  }
+
+  /** Keep a mask in the draft, if the image will be there again: an uploaded file is gone with its kernel. */
+  #handleMaskSent(name: string, error: string): void {
+    if (error) this.showNotice(error);
+    const { picture } = splitMasked(this.values.get(name));
+    if (this.get("fields").some((field) => field.name === name && field.default === picture))
+      this.values.edited.add(name);
+    this.#handleValuesChange();
   }
 
   /** Add the number of runs to each incrementing seed; past its largest value it starts again at its smallest. */

@@ -1,0 +1,91 @@
+/** The strokes of a form's masks: kept as long as the page, and sent to the kernel as PNGs. */
+
+import { type Channel, getErrorMessage, randomId } from "../session/channel";
+import { isRecord, type Value } from "../session/protocol";
+import { renderMask } from "./png";
+import { findSteps, type Strokes } from "./strokes";
+
+/** Bytes of a message to the kernel. */
+const PIECE = 1024 * 1024;
+/** Characters of a mask's strokes in a draft: longer ones last as long as the page. */
+const DRAFT_LENGTH = 40_000;
+
+/** The image of a value, and the ID of its mask; empty without one. */
+export function splitMasked(value: Value | undefined): { picture: string; mask: string } {
+  if (isRecord(value)) return { picture: String(value.picture ?? ""), mask: String(value.mask ?? "") };
+  return { picture: typeof value === "string" ? value : "", mask: "" };
+}
+
+/** The masks of one form, at most one for each field. */
+export class Masks {
+  /** The masks that are being sent. A run waits for them. */
+  sending: Promise<void> | null = null;
+  readonly #strokes = new Map<string, Strokes>();
+  readonly #channel: Channel;
+  readonly #onSent: (name: string, error: string) => void;
+
+  constructor(channel: Channel, onSent: (name: string, error: string) => void) {
+    this.#channel = channel;
+    this.#onSent = onSent;
+  }
+
+  /** Return the strokes of a field's mask, or new ones if its value was not painted here. */
+  get(name: string, value: Value | undefined, width: number, height: number): Strokes {
+    const { picture, mask } = splitMasked(value);
+    const known = this.#strokes.get(name);
+    const isSame = known?.picture === picture && known.width === width && known.height === height;
+    if (known && isSame && (known.sent === mask || (this.sending && !mask))) return known;
+    const fresh: Strokes = { picture, width, height, base: mask || "alpha", sent: mask, steps: [], undone: [] };
+    this.#strokes.set(name, fresh);
+    return fresh;
+  }
+
+  /** Send the mask that was painted; without strokes the value stays as it is. */
+  send(name: string, strokes: Strokes): void {
+    const before = this.sending ?? Promise.resolve();
+    const sending: Promise<void> = before
+      .then(() => this.#send(name, strokes))
+      .then(
+        () => this.#onSent(name, ""),
+        (error: unknown) => this.#onSent(name, `${name}: ${getErrorMessage(error)}`),
+      )
+      .finally(() => {
+        if (this.sending === sending) this.sending = null;
+      });
+    this.sending = sending;
+  }
+
+  /** Return what a draft keeps. */
+  toDraft(): { masks?: Record<string, Strokes> } {
+    const kept = [...this.#strokes].filter(
+      ([, strokes]) => strokes.steps.length > 0 && JSON.stringify(strokes).length <= DRAFT_LENGTH,
+    );
+    return kept.length > 0 ? { masks: Object.fromEntries(kept) } : {};
+  }
+
+  /** Take the strokes of a draft. */
+  restore(masks: Record<string, Strokes>): void {
+    for (const [name, strokes] of Object.entries(masks)) this.#strokes.set(name, strokes);
+  }
+
+  /** Give a kernel that does not know a mask the image, and the strokes on it again. */
+  sendAgain(name: string, value: Value, setPicture: (picture: string) => void): void {
+    const { picture, mask } = splitMasked(value);
+    const strokes = this.#strokes.get(name);
+    if (!picture) return;
+    setPicture(picture);
+    if (strokes && strokes.picture === picture && strokes.sent === mask) this.send(name, strokes);
+  }
+
+  async #send(name: string, strokes: Strokes): Promise<void> {
+    const { data, invert } = await renderMask(strokes);
+    const { picture } = strokes;
+    const { base } = findSteps(strokes);
+    const upload = randomId();
+    for (let offset = 0; offset < data.length; offset += PIECE) {
+      const body = { name, picture, base, invert, upload, size: data.length, offset };
+      const { content } = await this.#channel.request("mask", body, { buffers: [data.slice(offset, offset + PIECE)] });
+      if (isRecord(content.value)) strokes.sent = String(content.value.mask);
+    }
+  }
+}

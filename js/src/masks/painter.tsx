@@ -1,0 +1,218 @@
+/** Paints the mask of an image input: with a mouse, a pen, fingers or keys. */
+
+import type { JSX } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Button } from "../icons";
+import { useMedia } from "../session/hooks";
+import type { Session } from "../session/session";
+import { Board } from "./board";
+import { splitMasked } from "./masks";
+
+const LARGER = 1.2;
+const HELP =
+  "[ ] size · e erase · i invert · arrows move the brush, Space puts it down · Space + drag moves · 0 fit · + − zoom · Ctrl+Z undo · Esc done";
+/** Where the brush goes with each arrow. */
+const ARROWS: Record<string, readonly [number, number]> = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+};
+
+export interface PainterProps {
+  session: Session;
+  name: string;
+  label: string;
+  onClose(): void;
+}
+
+/** The painter, as a modal dialog. Closing it keeps the strokes, and sends the mask. */
+export function Painter({ session, name, label, onClose }: PainterProps) {
+  const [value] = useState(() => session.values.get(name));
+  const { picture, mask } = splitMasked(value);
+  const view = useMedia(session, { run: "input", key: name, size: "view", version: picture });
+  const base = useMedia(session, { run: "input", key: name, size: "base", version: `${picture} ${mask}` });
+  const dialog = useRef<HTMLDialogElement>(null);
+  const stage = useRef<HTMLDivElement>(null);
+  const board = useRef<Board | null>(null);
+  const space = useRef({ down: false, used: false });
+  const painted = useRef(0);
+  const [, render] = useState({});
+  const { url, width = 0, height = 0 } = view;
+
+  useLayoutEffect(() => {
+    const opener = document.activeElement;
+    dialog.current?.showModal?.();
+    return () => (opener as HTMLElement | null)?.focus?.();
+  }, []);
+  useLayoutEffect(() => {
+    const element = stage.current;
+    if (!element || !url || !width || !height) return;
+    const strokes = session.masks.get(name, value, width, height);
+    painted.current = strokes.steps.length;
+    const made = new Board(element, strokes, () => render({}));
+    board.current = made;
+    element.focus();
+    const onWheel = (event: WheelEvent) => made.handleWheel(event);
+    element.addEventListener("wheel", onWheel, { passive: false });
+    const observer = new ResizeObserver(() => made.render());
+    observer.observe(element);
+    render({});
+    return () => {
+      element.removeEventListener("wheel", onWheel);
+      observer.disconnect();
+      made.destroy();
+      board.current = null;
+    };
+  }, [url, width, height]);
+  useLayoutEffect(() => {
+    if (!base.url || !base.total) return;
+    const image = new Image();
+    image.onload = () => board.current?.setBase(image);
+    image.src = base.url;
+  }, [base.url, board.current]);
+
+  const current = board.current;
+  const changed = useRef(false);
+  if (current && current.strokes.steps.length !== painted.current) changed.current = true;
+  const close = () => {
+    current?.setDown(false);
+    if (current && changed.current) session.masks.send(name, current.strokes);
+    onClose();
+  };
+  const update = (action: (board: Board) => void) => () => {
+    if (!current) return;
+    action(current);
+    changed.current ||= current.strokes.steps.length !== painted.current;
+    render({});
+  };
+  const toggleErase = update((each) => {
+    each.erase = !each.erase;
+  });
+  const keys: Record<string, () => void> = {
+    "[": update((each) => each.setSize(Math.min(each.size - 1, each.size / LARGER))),
+    "]": update((each) => each.setSize(Math.max(each.size + 1, each.size * LARGER))),
+    e: toggleErase,
+    i: update((each) => each.toggle("invert")),
+    0: update((each) => each.fit()),
+    "+": update((each) => each.zoomBy(1.25)),
+    "=": update((each) => each.zoomBy(1.25)),
+    "-": update((each) => each.zoomBy(0.8)),
+    Escape: close,
+  };
+  const onStageKey = (event: KeyboardEvent): boolean => {
+    const arrow = ARROWS[event.key];
+    const times = event.shiftKey ? 4 : 1;
+    if (event.target !== stage.current) return false;
+    if (arrow) current?.moveBy(arrow[0] * times, arrow[1] * times);
+    else if (event.key === " ") space.current = event.repeat ? space.current : { down: true, used: false };
+    else return false;
+    return true;
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    // No key may reach the notebook behind the painter.
+    event.stopPropagation();
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const isCommand = event.ctrlKey || event.metaKey || event.altKey;
+    const undoing = key === "z" || key === "y" ? update((each) => each.undo(key === "y" || event.shiftKey)) : undefined;
+    const action = isCommand ? undoing : keys[key];
+    if (!isCommand && onStageKey(event)) event.preventDefault();
+    else if (action) {
+      event.preventDefault();
+      action();
+    }
+  };
+  const onKeyUp = (event: KeyboardEvent) => {
+    event.stopPropagation();
+    if (event.key !== " " || !space.current.down) return;
+    const { used } = space.current;
+    space.current.down = false;
+    if (!used) update((each) => each.setDown(!each.isDown))();
+  };
+  const strokes = current?.strokes;
+  return (
+    <dialog
+      ref={dialog}
+      tabIndex={-1}
+      class="ck-lightbox ck-painter"
+      aria-label={`Mask of ${label}`}
+      data-lm-suppress-shortcuts="true"
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+      onKeyDown={onKeyDown}
+      onKeyUp={onKeyUp}
+    >
+      <div class="ck-frame">
+        <div class="ck-line ck-head" role="toolbar" aria-label="Mask">
+          <Tool aria-pressed={current?.erase ?? false} onClick={toggleErase}>
+            Erase
+          </Tool>
+          <label class="ck-line">
+            <span class="ck-muted">Size</span>
+            <input
+              type="range"
+              value={current && strokes ? toSlider(current.size, Math.max(strokes.width, strokes.height)) : 0}
+              aria-valuetext={`${current?.size ?? 0} px`}
+              onInput={(event) => {
+                const at = Number(event.currentTarget.value) / 100;
+                update((each) => each.setSize(Math.max(each.strokes.width, each.strokes.height) ** at))();
+              }}
+            />
+            <span class="ck-muted ck-painter-size">{current?.size ?? 0} px</span>
+          </label>
+          <Tool onClick={keys.i}>Invert</Tool>
+          <Tool disabled={!strokes?.steps.length} onClick={update((each) => each.undo(false))}>
+            Undo
+          </Tool>
+          <Tool disabled={!strokes?.undone.length} onClick={update((each) => each.undo(true))}>
+            Redo
+          </Tool>
+          <Tool onClick={update((each) => each.toggle("clear"))}>Clear</Tool>
+          <Tool onClick={keys[0]}>Fit</Tool>
+          <span class="ck-muted ck-grow" role="status">
+            {current?.isDown
+              ? current.erase
+                ? "Erasing with the keys"
+                : "Painting with the keys"
+              : (view.error ?? "")}
+          </span>
+          <Button class="ck-button ck-primary" onClick={close}>
+            Done
+          </Button>
+        </div>
+        <div
+          ref={stage}
+          class="ck-painter-stage"
+          role="application"
+          aria-label={`Image to paint on. ${HELP}`}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: the keys paint here
+          tabIndex={0}
+          onPointerDown={(event) => {
+            space.current.used = true;
+            current?.handlePointerDown(event, space.current.down);
+          }}
+          onPointerMove={(event) => current?.handlePointerMove(event)}
+          onPointerUp={(event) => current?.handlePointerUp(event)}
+          onPointerCancel={(event) => current?.handlePointerUp(event)}
+          onContextMenu={(event) => event.preventDefault()}
+        >
+          <img src={url} alt="" draggable={false} />
+          <canvas />
+          <div class="ck-painter-ring" />
+        </div>
+        <p class="ck-muted ck-painter-help">{HELP}</p>
+      </div>
+    </dialog>
+  );
+}
+
+function Tool(attributes: JSX.IntrinsicElements["button"]) {
+  return <Button class="ck-button" {...attributes} />;
+}
+
+/** Return where the slider stands for a size: small sizes have as much room as large ones. */
+function toSlider(size: number, most: number): number {
+  return Math.round((100 * Math.log(size)) / Math.log(Math.max(2, most)));
+}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from comfykit_jupyter.sandbox import Sandbox
-
 from .conftest import PICTURE, SHELF
-from .kernels import Model, Page, kernel
+from .kernels import Model, Page
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("animals.txt", "more/trees.txt", "no.md", ".hidden.txt"):
         (folder / "wildcards" / name).write_text("fox\n")
     return folder
-
-
-@pytest.fixture(scope="module")
-def page(sandbox: Sandbox, folder: Path) -> Iterator[Page]:
-    with kernel(folder, COMFYUI_BASE_URL=sandbox.url) as page:
-        loaded = page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
-        assert loaded.status == "ok", loaded.error
-        yield page
 
 
 @pytest.fixture(autouse=True)

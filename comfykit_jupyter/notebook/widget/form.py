@@ -14,7 +14,7 @@ from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.masks import MAX_BYTES, PaintedMasks, read_base, read_view
+from comfykit_jupyter.notebook.widget.editing.masks import MAX_BYTES, PaintedMasks, read_base, read_view
 from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
 from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
 from comfykit_jupyter.notebook.widget.view import RunView

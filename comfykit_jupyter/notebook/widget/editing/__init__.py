@@ -1,1 +1,1 @@
-"""What helps to edit a form: presets, undo, earlier prompts."""
+"""What helps to edit a form: presets, undo, earlier prompts, painted masks."""

@@ -23,9 +23,11 @@ KEYS = ("a", "b", "d", "d", "m", "x", "z", "0", "0", "j", "k", "ArrowDown", "Esc
 
 CONTROLS = "button, input:not([type=file], [aria-hidden]), select, textarea, summary"
 FOCUS_NEXT = f"""(root, index) => {{
-    const controls = [...root.querySelectorAll({CONTROLS!r})].filter((each) => each.checkVisibility());
-    controls[index]?.focus();
-    return controls[index] ? controls[index].outerHTML.slice(0, 100) : "";
+    const controls = [...root.querySelectorAll({CONTROLS!r})];
+    const control = controls.filter((each) => each.checkVisibility() && !each.disabled)[index];
+    control?.focus();
+    if (control && document.activeElement !== control) throw new Error(`no focus: ${{control.outerHTML}}`);
+    return control ? control.outerHTML.slice(0, 100) : "";
 }}"""
 
 
@@ -48,6 +50,9 @@ def press_keys(root: Locator, page: Page) -> list[str]:
             page.keyboard.press(key)
         if not is_untouched(page):
             reached.append(control)
+        if root.locator("dialog[open]").count():  # Enter has opened it
+            page.keyboard.press("Escape")
+            expect(root.locator("dialog[open]")).to_have_count(0)
         index += 1
     assert index > 10
     return reached

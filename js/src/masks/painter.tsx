@@ -41,9 +41,10 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   const { url, width = 0, height = 0 } = view;
 
   useLayoutEffect(() => {
-    const opener = document.activeElement;
-    dialog.current?.showModal?.();
-    return () => (opener as HTMLElement | null)?.focus?.();
+    const element = dialog.current;
+    element?.showModal?.();
+    // Closing returns the focus to where it was before.
+    return () => element?.close?.();
   }, []);
   useLayoutEffect(() => {
     const element = stage.current;

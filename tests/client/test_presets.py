@@ -8,11 +8,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, ParameterError, Workflow
+from comfykit_jupyter import ComfyKit, ComfyKitError, Masked, ParameterError, Workflow
 from comfykit_jupyter.client.presets.folder import PresetFolder
 from comfykit_jupyter.workflow.presets.preset import MAX_BYTES, format_preset, parse_preset
 
@@ -196,8 +198,6 @@ def test_files_in_the_folder_stay_where_they_are(workflow: Workflow, folder: Pat
 
 
 def test_other_files_are_copied_and_go_with_the_preset(workflow: Workflow, folder: Path) -> None:
-    from PIL import Image
-
     (folder.parent / "far.PNG").write_bytes(b"far away")
     workflow.save_preset("one", photo=folder.parent / "far.PNG")
     (copy,) = Path("presets").glob("one.photo-*.png")
@@ -212,6 +212,50 @@ def test_other_files_are_copied_and_go_with_the_preset(workflow: Workflow, folde
     workflow.delete_preset("three")
     workflow.delete_preset("two")
     assert list_folder() == []
+
+
+def test_masks_are_files_beside_the_preset(workflow: Workflow, folder: Path) -> None:
+    masks = [np.eye(4, 6, k, dtype=bool) for k in range(2)]
+    Image.new("RGB", (6, 4)).save(folder / "me.png")
+    workflow.save_preset("one", photo=Masked("me.png", masks[1]))
+    (path,) = Path("presets").glob("one.*.png")
+    assert f'file = "me.png"\nmask = "presets/{path.name}"' in Path("presets/one.toml").read_text()
+    assert workflow.use_preset("one").bind({}).uploads[0].value == Masked("me.png", masks[1])
+    PresetFolder().rename("one", "two")
+    assert workflow.use_preset("two").bind({}).uploads[0].value == Masked("me.png", masks[1])
+    workflow.save_preset("two", photo=Masked(Image.new("RGB", (6, 4)), masks[0]))
+    assert len(list_folder()) == 3, "the preset, the image, the mask; the former mask is deleted"
+    kept = workflow.use_preset("two").bind({}).uploads[0].value
+    assert (kept.mask, Path(kept.picture).parent) == (Masked("me.png", masks[0]).mask, Path("presets"))
+    workflow.use_preset("two").save_preset("three", cfg=5)
+    workflow.delete_preset("two")
+    assert workflow.use_preset("three").bind({}).uploads[0].value.mask == kept.mask
+    workflow.delete_preset("three")
+    assert list_folder() == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        ("../secret.png", "not in the folder of the notebook"),
+        ("nowhere.png", "there is no file 'nowhere.png' to read the mask from"),
+        ("junk.png", "not an image in a known format"),
+        ("presets", "is not a file"),
+        ("small.png", "the mask has 2 × 2 pixels, and the upright image 6 × 4"),
+        ("clear.png", "mask has transparent pixels"),
+    ],
+)
+def test_mask_that_is_not_one_is_named(workflow: Workflow, folder: Path, mask: str, reason: str) -> None:
+    Image.new("RGB", (6, 4)).save(folder / "me.png")
+    Image.new("L", (2, 2)).save(folder / "small.png")
+    Image.new("RGBA", (6, 4)).save(folder / "clear.png")
+    (folder / "junk.png").write_bytes(b"%!PS")
+    write("evil", f'format = 1\n[values]\nphoto = {{file = "me.png", mask = "{mask}"}}\ncfg = 3\n')
+    with pytest.warns(UserWarning, match="photo") as caught:
+        binding = workflow.use_preset("evil").bind({})
+    assert (binding.uploads, binding.params["cfg"], len(caught)) == ((), 3, 1)
+    assert reason in str(caught[0].message)
+    assert str(folder) not in str(caught[0].message)
 
 
 @pytest.mark.parametrize(

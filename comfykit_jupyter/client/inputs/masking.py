@@ -104,6 +104,14 @@ def read_upright_size(content: Path | bytes) -> tuple[int, int]:
         return _get_upright_size(image)
 
 
+def check_mask_size(value: Masked, size: tuple[int, int]) -> None:
+    """Raise ValueError if a mask is not of the size of its upright image."""
+    if size != value.size:
+        raise ValueError(
+            f"the mask has {value.size[0]} × {value.size[1]} pixels, and the upright image {size[0]} × {size[1]}"
+        )
+
+
 def read_own_mask(content: Path | bytes) -> Image.Image | None:
     """Return the mask that ComfyUI's *Load Image* finds in an image; None if the image has no alpha.
 
@@ -156,10 +164,7 @@ def _compose(value: Masked, content: Path | bytes, target: Path) -> tuple[Path, 
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # such a JPEG has other views of one image
             raise ValueError("it is animated: a mask is for a still image")
         size = _get_upright_size(image)
-        if size != value.size:
-            raise ValueError(
-                f"the mask has {value.size[0]} × {value.size[1]} pixels, and the upright image {size[0]} × {size[1]}"
-            )
+        check_mask_size(value, size)
         texts = _copy_texts(image)
     mask = value.open_mask()
     with decoding(), _open_upright(content, None) as (upright, _):

@@ -6,13 +6,17 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, SourceError
-from comfykit_jupyter.client.inputs.media import LocalFile, read_media
+from comfykit_jupyter.client.inputs.masked import Masked
+from comfykit_jupyter.client.inputs.masking import check_mask_size, read_upright_size
+from comfykit_jupyter.client.inputs.media import LocalFile, find_local_file, read_media
 from comfykit_jupyter.client.local_files import compute_digest, write_whole
 from comfykit_jupyter.client.loop import call
+from comfykit_jupyter.client.results.images import decoding, open_image
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import is_device_name
 from comfykit_jupyter.workflow.workflow import Upload
@@ -44,7 +48,28 @@ class PresetFiles:
 
     def read_file(self, value: Any, name: str) -> Any:
         """Return the value of a media parameter; see `FileReader`."""
-        return self.find_path(value["file"] if isinstance(value, Mapping) else value, name)
+        if not isinstance(value, Mapping):
+            return self.find_path(value, name)
+        path = self.find_path(value["file"], name)
+        return self._read_masked(path, value["mask"], name) if "mask" in value else path
+
+    def _read_masked(self, picture: str, text: str, name: str) -> Masked:
+        """Return an image with the mask of a preset.
+
+        Raises:
+            ComfyKitError: The mask can't be read, or does not fit the image.
+        """
+        mask, image = find_local_file(self.find_path(text, name)), find_local_file(picture)
+        if mask is None:
+            raise ComfyKitError(f"there is no file {short_repr(text, 200)} to read the mask from")
+        try:
+            with decoding(), open_image(mask) as opened:
+                value = Masked(picture, opened)
+            if image is not None:
+                check_mask_size(value, read_upright_size(image))
+        except ValueError as error:
+            raise ComfyKitError(str(error)) from None
+        return value
 
     def find_path(self, text: str, name: str) -> str:
         """Return the path of a file in the kernel's folder; a name that is not there is one on the server.
@@ -75,6 +100,9 @@ class PresetFiles:
             ComfyKitError: The file can't be read, or is too large.
         """
         value = upload.value
+        if isinstance(value, Masked):
+            picture = self.keep(replace(upload, value=value.picture), preset)
+            return {"file": picture, "mask": self._copy(value.mask, ".png", f"{upload.parameter}_mask", preset)}
         if isinstance(value, str) and type(value) is not str:
             value = value if hasattr(value, "origin") else str(value)
         try:
@@ -118,10 +146,6 @@ class PresetFiles:
             else:
                 shutil.copyfile(content, draft)
         return f"{FOLDER}/{target.name}"
-
-    def put(self, data: bytes, suffix: str, parameter: str, preset: str) -> str:
-        """Write a file beside a preset, and return its path as the preset has it."""
-        return self._copy(data, suffix, parameter, preset)
 
     @staticmethod
     def is_owned(text: str, preset: str) -> bool:

@@ -185,13 +185,14 @@ class Media(str):
             raise ComfyKitError(f"{self.name} can't be read as an image: {error}") from None
         return image
 
-    def frame(self, index: int = -1) -> Image:
-        """Return one frame of a video as a Pillow image, which can be an input of another run.
+    def frame(self, index: int | None = None, *, at: float | None = None) -> Image:
+        """Return one frame of a video or animated image as a Pillow image, which can be an input of another run.
 
-        PyAV decodes it (`pip install av`); the embedded server installs it, too.
+        PyAV decodes videos (`pip install av`); the embedded server installs it, too.
 
         Args:
-            index: The frame, from 0; negative ones count from the end.
+            index: The frame, from 0; negative ones count from the end. By default it is the last one.
+            at: Instead of `index`, a time in seconds: the frame that a player shows then.
 
         Raises:
             ComfyKitError: It is not a video that can be read, or has no such frame.
@@ -201,13 +202,10 @@ class Media(str):
             film = kit.run("video.json").video
             next_part = kit.run("image_to_video.json", image=film.frame(-1))
         """
-        from comfykit_jupyter.client.results.images import MAX_PIXELS
-        from comfykit_jupyter.client.results.video_frames import is_video, read_frame
+        from comfykit_jupyter.client.results.frames import find_frame
 
-        if not is_video(self.path):
-            raise ComfyKitError(f"{self.name} is not a video: pil() reads an image")
         try:
-            return read_frame(self.path, index, MAX_PIXELS)
+            return find_frame(self.path, index, at)
         except ValueError as error:
             raise ComfyKitError(f"{self.name}: {error}") from None
 

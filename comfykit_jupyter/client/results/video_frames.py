@@ -17,6 +17,8 @@ from comfykit_jupyter.workflow.media_kinds import find_format
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+TOLERANCE = 0.001
+"""Seconds by which times may differ: some containers round them to milliseconds."""
 _MAX_PACKETS = 500
 """Packets that are read until there is a frame: audio may come first."""
 
@@ -59,7 +61,7 @@ def read_frame(path: Path, index: int, pixels: int) -> Image:
         with _decoding(path, pixels, "a frame of a video") as packets:
             count = sum(len(frames) for frames in packets)
         if count + index < 0:
-            raise ValueError(f"it has {count} frames: {index} is before the first one")
+            raise ValueError(describe_range(index, count))
         index += count
     with _decoding(path, pixels, "a frame of a video") as packets:
         count = 0
@@ -68,7 +70,50 @@ def read_frame(path: Path, index: int, pixels: int) -> Image:
                 found: Image = frame.to_image()
                 return found
             count += len(frames)
-    raise ValueError(f"it has {count} frames: the last one is {count - 1}, or -1")
+    raise ValueError(describe_range(index, count))
+
+
+def describe_range(index: int, count: int) -> str:
+    """Say why a frame is not there."""
+    if index < 0:
+        return f"it has {count} frames: {index} is before the first one"
+    return f"it has {count} frames: the last one is {count - 1}, or -1"
+
+
+def read_frame_at(path: Path, at: float, pixels: int) -> Image:
+    """Return the frame that a player shows at a time.
+
+    Args:
+        path: The video.
+        at: Seconds from the first frame.
+        pixels: The most pixels that a frame may have.
+
+    Raises:
+        ValueError: PyAV is not installed, the video can't be read, or ends before.
+    """
+    found: Any = None
+    start = end = 0.0
+    with _decoding(path, pixels, "a frame of a video") as packets:
+        for frame in (frame for frames in packets for frame in frames):
+            time = end if frame.time is None else float(frame.time)
+            if found is None:
+                start = time
+            elif time - start > at + TOLERANCE:
+                break
+            found, end = frame, time + _get_duration(frame)
+        else:
+            if found is None:
+                raise ValueError("the video has no frame that can be read")
+            if at > end - start + TOLERANCE:
+                raise ValueError(f"it lasts {end - start:.3g} s: {at:.3g} s is after its end")
+        image: Image = found.to_image()
+        return image
+
+
+def _get_duration(frame: Any) -> float:
+    """Return the seconds for which a frame is shown; 0 if that is not known."""
+    duration = getattr(frame, "duration", None)
+    return float(duration * frame.time_base) if duration and frame.time_base else 0.0
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.editing.masks import MAX_BYTES, PaintedMasks, read_base, read_view
 from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
-from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, to_wire
+from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, keep_file, to_wire
 from comfykit_jupyter.notebook.widget.view import RunView
 from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
@@ -71,6 +71,7 @@ class FormView(RunView):
             "set": (writer.post, self._on_set),
             "apply": (writer.post, self._on_apply),
             "use": (writer.post, self._on_use),
+            "frame": (run_in_background, self._on_frame),
             "choices": (writer.post, self._on_choices),
             "inputs": (run_in_background, self._on_inputs),
             "upload": (run_in_background, self._on_upload),
@@ -194,6 +195,18 @@ class FormView(RunView):
         if field is None or field.kind not in (media.kind, "file"):
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use this {media.kind} here")
         self.change_values({name: media})
+        return {}, ()
+
+    def _on_frame(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Set a field to the frame that a video shows at a time."""
+        name = str(content["name"])
+        media = self.find_media(content["run"], content["key"])
+        field = self._parameters.find_field(name)
+        if field is None or field.kind != "image":
+            raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use a frame here")
+        at = float(content["at"])
+        path = keep_file(field, media.frame(at=at), f"{Path(media.name).stem} at {at:.2f} s")
+        writer.post(lambda: self.change_values({name: path}))
         return {}, ()
 
     def _find_result(self, run: str) -> ExecuteResult:

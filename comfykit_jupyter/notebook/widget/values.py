@@ -96,7 +96,7 @@ def check_form_values(
     for name, value in values.items():
         field = fields.get(name)
         try:
-            kept[name] = value if field is None or field.kind not in MEDIA_KINDS else _keep_file(field, value)
+            kept[name] = value if field is None or field.kind not in MEDIA_KINDS else keep_file(field, value)
         except ParameterError as error:
             problems += error.problems
     try:
@@ -108,8 +108,17 @@ def check_form_values(
     return {name: each.value for name, each in checked.items()}
 
 
-def _keep_file(field: Field, value: Any) -> Any:
-    """Return the path or the name of a media value; content without a file gets one in a private folder."""
+def keep_file(field: Field, value: Any, stem: str = "") -> Any:
+    """Return the path or the name of a media value; content without a file gets one in a private folder.
+
+    Args:
+        field: The field.
+        value: Its value.
+        stem: The name of such a file, without suffix; by default that of the field.
+
+    Raises:
+        ParameterError: It is not a media value.
+    """
     if isinstance(value, str) and value:
         return value
     if isinstance(value, os.PathLike):
@@ -118,7 +127,7 @@ def _keep_file(field: Field, value: Any) -> Any:
         if field.kind in ("video", "audio"):
             message = f"{field.name} ({field.node}): a mask is for an image, and this is {field.kind}"
             raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
-        return value.with_picture(_keep_file(field, value.picture))
+        return value.with_picture(keep_file(field, value.picture))
     if is_missing(value):
         return None
     if isinstance(value, str):
@@ -130,7 +139,7 @@ def _keep_file(field: Field, value: Any) -> Any:
     if not isinstance(media, LocalFile):
         return media.name
     if isinstance(media.content, bytes):
-        return str(get_inbox().keep(media.content, f"{field.name}{media.suffix}"))
+        return str(get_inbox().keep(media.content, f"{stem or field.name}{media.suffix}"))
     return str(media.content)
 
 

@@ -43,14 +43,14 @@ class FileReader(Protocol):
     """Reads the files that a preset names."""
 
     def read_file(self, value: Any, name: str) -> Any:
-        """Return the value of a media parameter: a path or a name on the server.
+        """Return the value of a media parameter: a path, a name on the server, or an image with a mask.
 
         Args:
             value: What the preset has.
             name: The name of the parameter.
 
         Raises:
-            ComfyKitError: It names a file outside of the folder.
+            ComfyKitError: It names a file outside of the folder, or a mask that can't be read or does not fit.
         """
 
 

@@ -8,6 +8,9 @@ import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
 import { Download } from "./outputViews";
 
+/** The state of a video that shows a frame. */
+const HAVE_CURRENT_DATA = 2;
+
 export interface ActionsProps {
   session: Session;
   run: Run;
@@ -47,7 +50,9 @@ export function Actions(props: ActionsProps) {
       {inputs.length > 0 && (
         <UseAsInput fields={inputs} button={button} onUse={(_, name) => request("use", { key: item?.key, name })} />
       )}
-      {hasForm && item?.kind === "video" && showLabels && <UseFrame session={session} button={button} />}
+      {hasForm && item?.mime.startsWith("video/") && showLabels && (
+        <UseFrame session={session} body={{ run: run.id, key: item.key }} button={button} />
+      )}
       {hasForm && <CopyCode session={session} run={run} button={button} />}
       {item && (
         <>
@@ -105,16 +110,23 @@ function UseAsInput({ fields, label = "Use as input", icon = InputIcon, button, 
 }
 
 /** A button of the lightbox that uses the frame that its video shows as input of a field. */
-function UseFrame({ session, button }: { session: Session; button: ButtonProps }) {
+function UseFrame({ session, body, button }: { session: Session; body: object; button: ButtonProps }) {
   const [used, setUsed] = useState(false);
   const fields = session.get("fields").filter(({ kind }) => kind === "image");
   if (!fields.length) return null;
   const use = async (near: HTMLElement, name: string | undefined) => {
     const field = fields.find((each) => each.name === name);
     const video = near.closest(".ck-lightbox")?.querySelector("video");
-    const file = video && (await readFrame(video));
-    if (!field || !file) return session.showNotice("Play the video first, and pause it at the frame");
-    await session.uploads.start(field, file);
+    if (!field || !video || video.readyState < HAVE_CURRENT_DATA)
+      return session.showNotice("Play the video first, and pause it at the frame");
+    video.pause();
+    try {
+      await session.channel.request("frame", { ...body, name, at: video.currentTime });
+    } catch {
+      // A kernel that can't decode it gets what the page shows, whose colours may differ a little.
+      const file = await readFrame(video);
+      if (file) await session.uploads.start(field, file);
+    }
     setUsed(true);
   };
   return (
@@ -128,10 +140,8 @@ function UseFrame({ session, button }: { session: Session; button: ButtonProps }
   );
 }
 
-/** Return the frame that a video shows as a PNG file; undefined before there is one. */
+/** Return the frame that a video shows as a PNG file. */
 async function readFrame(video: HTMLVideoElement): Promise<File | undefined> {
-  if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return undefined;
-  video.pause();
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;

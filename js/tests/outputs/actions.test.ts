@@ -42,6 +42,31 @@ describe("the actions of an output", () => {
     expect(page.model.getSent("use")).toMatchObject([{ run: "b", key: "x", name: "image" }]);
   });
 
+  it("give the kernel the time of the frame that a video shows", async () => {
+    const clip = { ...makeItem("x", "video"), mime: "video/mp4" };
+    const el = await page.start({
+      fields: [makeField("image", "image")],
+      runs: [makeRun("b", { items: [clip] })],
+    });
+    page.model.kernel = serveMedia;
+    findTile(el)?.click();
+    await settle();
+    const dialog = el.querySelector("dialog") as HTMLElement;
+    const use = async (state: number) => {
+      const video = dialog.querySelector("video") as HTMLVideoElement;
+      Object.defineProperty(video, "readyState", { value: state, configurable: true });
+      vi.spyOn(video, "pause").mockReturnValue();
+      video.currentTime = 1.5;
+      findButton(dialog, "Use this frame")?.click();
+      await settle();
+    };
+    await use(1);
+    expect(dialog.querySelector('[role="alert"]')?.textContent).toContain("Play the video first");
+    await use(2);
+    expect(page.model.getSent("frame")).toMatchObject([{ run: "b", key: "x", name: "image", at: 1.5 }]);
+    expect(findButton(dialog, "Frame used")).toBeDefined();
+  });
+
   it("ask for a field where several accept it", async () => {
     const el = await page.start({
       fields: [makeField("image", "image"), makeField("mask", "image"), makeField("clip", "video")],

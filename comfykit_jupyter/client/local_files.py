@@ -49,7 +49,8 @@ def make_local_path(name: str) -> Path:
 def write_whole(target: Path) -> Iterator[Path]:
     """Yield the path of a file to write; it replaces the target when it is complete. Missing folders are created."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}")
+    start = target.name.encode("utf-8", "ignore")[:200].decode("utf-8", "ignore")
+    draft = target.with_name(f".{start}.{uuid.uuid4().hex[:8]}")
     try:
         yield draft
         draft.replace(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 INTERVAL = 0.5
 """Seconds between two updates: each is a message that a notebook keeps in its page."""
 _BAR = 24
+"""Characters of the bar."""
 _LENGTH = 120
+"""Characters of the line."""
 
 
 class Bar(Protocol):
@@ -41,9 +44,18 @@ class TerminalBar:
 
     def write(self, text: str) -> None:
         """Replace the line."""
+        text = text[: self._get_width()]
         self._stream.write(f"\r{text.ljust(self._length)}")
         self._stream.flush()
         self._length = len(text)
+
+    def _get_width(self) -> int:
+        """Return how many characters fit in a line: a line that the terminal wraps can't be rewritten."""
+        try:
+            columns = os.get_terminal_size(self._stream.fileno()).columns
+        except (OSError, ValueError):
+            return _LENGTH
+        return columns - 1 if columns else _LENGTH
 
     def close(self) -> None:
         """End the line."""

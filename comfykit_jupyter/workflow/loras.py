@@ -51,6 +51,8 @@ def _list_choices(definitions: Definitions) -> list[str]:
 def _spell(name: str) -> set[str]:
     """Return what a file may be called: with or without its folder, its suffix, or both."""
     path = PurePosixPath(name.replace("\\", "/"))
+    if not path.name:  # a server may say anything
+        return set()
     return {str(path), path.name, path.stem, str(path.with_suffix(""))}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -113,6 +112,4 @@ def _read_strengths(name: str, value: Any) -> tuple[float, float]:
 
 
 def _is_strength(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= 100
-    )
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_STRENGTH

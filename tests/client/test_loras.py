@@ -91,6 +91,7 @@ def test_a_form_has_the_loaders_and_keeps_the_seed_mode(kit: ComfyKit, workflow:
         ({"style": "much"}, "the strength of style must be a number from -100 to 100, or two for model and CLIP"),
         ({"style": (1, 2, 3)}, "not \\(1, 2, 3\\)"),
         ({"style": float("nan")}, "not nan"),
+        ({"style": 10**400}, "the strength of style must be a number"),
         ({"": 1}, "the name of a LoRA must be a text"),
         ({str(number): 1 for number in range(51)}, "51 are more than 50"),
     ],

@@ -100,6 +100,16 @@ def test_masks_of_equal_pixels_are_equal(tmp_path: Path) -> None:
     assert np.asarray(first.open_mask()).any()
 
 
+class GraphicsTensor:
+    """A tensor on a graphics card, which can't be read as an array."""
+
+    shape = (2, 3)
+    dtype = "float32"
+
+    def __array__(self) -> None:
+        raise TypeError("can't convert a tensor on cuda:0")
+
+
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
@@ -110,6 +120,7 @@ def test_masks_of_equal_pixels_are_equal(tmp_path: Path) -> None:
         (None, "mask must be an array (height × width) or an image, not None"),
         (b"junk", "mask can't be read: it is not an image in a known format"),
         ("nowhere.png", "there is no file 'nowhere.png' to read the mask from"),
+        (GraphicsTensor(), "mask can't be read as an array: can't convert a tensor on cuda:0"),
         (Image.new("RGBA", (2, 2)), "mask has transparent pixels"),
     ],
 )

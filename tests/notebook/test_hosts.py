@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,19 @@ def test_terminal_line_is_rewritten_in_place() -> None:
     bar.write("short")
     bar.close()
     assert stream.getvalue() == "\rlonger text\rshort      \n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_terminal_line_is_cut_where_the_terminal_would_wrap_it() -> None:
+    import fcntl
+    import termios
+
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with os.fdopen(slave, "w", encoding="utf-8") as stream:
+        TerminalBar(stream).write("x" * 100)
+        assert os.read(master, 1000) == b"\r" + b"x" * 39
+    os.close(master)
 
 
 def test_line_says_how_far_the_run_is() -> None:

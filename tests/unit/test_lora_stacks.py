@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.loras import LOADERS, set_lora
+from comfykit_jupyter.workflow.loras import LOADERS, find_lora, set_lora
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 
 from .recorded import PAIRS, load, load_definitions
@@ -66,3 +66,11 @@ def test_a_stack_on_an_official_template(name: str, stack: dict[str, Any]) -> No
         while now[0] in new:
             now = made[now[0]]["inputs"]["model" if now[1] == 0 else "clip"]
         assert (now[0], now[1]) == (source, slot)
+
+
+@pytest.mark.parametrize("odd", ["", "/", ".", "a/.."])
+def test_name_from_a_server_may_be_anything(odd: str) -> None:
+    spec = {"input": {"required": {"lora_name": [[odd, "style.safetensors"]]}}}
+    definitions = {"LoraLoader": NodeDefinition.parse("LoraLoader", spec)}
+    assert find_lora("style", definitions) == "style.safetensors"
+    assert find_lora(odd, definitions) == odd

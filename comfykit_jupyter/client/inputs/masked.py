@@ -188,7 +188,10 @@ def _convert_array(mask: Any) -> Image.Image:
     from PIL import Image
 
     if not hasattr(mask, "__array_interface__"):
-        mask = mask.__array__()  # a tensor
+        try:
+            mask = mask.__array__()  # a tensor
+        except Exception as error:  # noqa: BLE001 - each library has its own, such as for a tensor on a GPU
+            raise _build_error(f"mask can't be read as an array: {one_line(str(error), 200)}") from None
     shape = tuple(mask.shape)
     if len(shape) == 3 and 1 in (shape[0], shape[2]):
         mask = mask[0] if shape[0] == 1 else mask[:, :, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -19,6 +19,7 @@ from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.images import decoding, open_image
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import is_device_name
+from comfykit_jupyter.workflow.presets.names import to_key
 from comfykit_jupyter.workflow.workflow import Upload
 
 FOLDER = "presets"
@@ -27,7 +28,7 @@ MAX_PATH_LENGTH = 1000
 """Characters of a path in a preset."""
 MAX_COPY_BYTES = 200_000_000
 """Bytes of a file that is copied beside a preset."""
-_PARAMETER_LENGTH = 40
+_PARAMETER_LENGTH = 30
 """Characters of a parameter's name in the name of a file."""
 
 
@@ -149,25 +150,35 @@ class PresetFiles:
 
     @staticmethod
     def is_owned(text: str, preset: str) -> bool:
-        """Return whether a path is that of a file that was written for a preset, and goes with it."""
-        return _build_pattern(preset).fullmatch(text.removeprefix(f"{FOLDER}/")) is not None and text.startswith(
-            f"{FOLDER}/"
-        )
+        """Return whether a path names a file that was written for a preset, and is deleted with it."""
+        folder, _, name = text.rpartition("/")
+        return folder == FOLDER and _build_pattern(preset).fullmatch(name) is not None
 
-    def remove_unused(self, preset: str, used: set[str]) -> None:
-        """Delete the files that were written for a preset and that no preset names any more."""
+    def find_owned(self, preset: str) -> set[str]:
+        """Return the paths of the files that were written for a preset."""
         pattern = _build_pattern(preset)
-        for entry in list(self.folder.iterdir()):
-            if pattern.fullmatch(entry.name) and f"{FOLDER}/{entry.name}" not in used:
-                entry.unlink(missing_ok=True)
+        names = [entry.name for entry in self.folder.iterdir() if pattern.fullmatch(entry.name) and not entry.is_dir()]
+        return {f"{FOLDER}/{name}" for name in names}
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete files that were written for presets."""
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
 
     def rename(self, text: str, preset: str, new: str) -> str:
-        """Copy a file that was written for a preset under the name of another, and return its path."""
+        """Copy a file that was written for a preset, to be a file of the preset's new name; return its path.
+
+        If the names differ only in case, it is renamed instead: some systems take both for the same file.
+        """
         if not self.is_owned(text, preset):
             return text
         source = self.folder / text.removeprefix(f"{FOLDER}/")
         target = self.folder / f"{new}{source.name[len(preset) :]}"
-        if source.is_file() and not source.is_symlink() and not target.exists():
+        if not source.is_file() or source.is_symlink():
+            pass
+        elif to_key(new) == to_key(preset):
+            source.replace(target)
+        elif not target.exists():
             with write_whole(target) as draft:
                 shutil.copyfile(source, draft)
         return f"{FOLDER}/{target.name}"

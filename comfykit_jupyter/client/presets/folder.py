@@ -86,7 +86,7 @@ class PresetFolder:
         checked: Mapping[str, CheckedValue],
         definitions: Definitions | None = None,
     ) -> Path:
-        """Save values as a preset, in place of the one that has this name.
+        """Save values as a preset. It replaces a preset of this name.
 
         Args:
             name: The name.
@@ -197,7 +197,7 @@ class PresetFolder:
             )
 
     def _find_alike(self, name: str) -> str | None:
-        """Return the name of a preset that some systems don't tell from another name."""
+        """Return the name of a preset whose file some systems take for that of another name."""
         return next((each for each in self.find_names() if to_key(each) == to_key(name)), None)
 
     def _write(self, preset: Preset) -> Path:
@@ -225,8 +225,12 @@ class PresetFolder:
         return self.files.rename(value, name, new) if isinstance(value, str) else value
 
     def _remove_unused(self, name: str) -> None:
-        used = {path for each in self.list() if each.preset is not None for path in iterate_paths(each.preset.values)}
-        self.files.remove_unused(name, used)
+        """Delete the files that were written for a preset and that no preset names any more."""
+        unused = self.files.find_owned(name)
+        for each in self.find_names() if unused else ():
+            preset = self._list_one(each).preset
+            unused.difference_update(iterate_paths(preset.values) if preset is not None else ())
+        self.files.delete(unused)
 
 
 def _is_name(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from comfykit_jupyter.workflow.errors import short_repr
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_MAX_SECONDS = 1e9
 _DURATION = 100
 """Milliseconds of a frame whose file does not say how long it is shown: browsers do the same."""
 
@@ -38,7 +38,7 @@ def find_frame(path: Path, index: int | None, at: float | None) -> Image:
     if at is not None:
         if index is not None:
             raise ValueError("give either the number of a frame or at=, not both")
-        if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at) or at < 0:
+        if isinstance(at, bool) or not isinstance(at, (int, float)) or not 0 <= at <= _MAX_SECONDS:
             raise ValueError(f"at must be a time in seconds from 0, not {short_repr(at)}")
     elif index is None:
         index = -1

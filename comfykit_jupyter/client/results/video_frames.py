@@ -74,7 +74,9 @@ def read_frame(path: Path, index: int, pixels: int) -> Image:
 
 
 def describe_range(index: int, count: int) -> str:
-    """Say why a frame is not there."""
+    """Return why a frame is not there."""
+    if count == 0:
+        return "the video has no frame that can be read"
     if index < 0:
         return f"it has {count} frames: {index} is before the first one"
     return f"it has {count} frames: the last one is {count - 1}, or -1"

@@ -9,6 +9,8 @@ from comfykit_jupyter.workflow.file_names import is_device_name
 
 MAX_NAME_LENGTH = 64
 """Characters of a name."""
+MAX_NAME_BYTES = 192
+"""Bytes of a name in UTF-8: most systems allow 255 in the name of a file, and those of images are longer."""
 _OTHERS = frozenset(" -_")
 
 
@@ -23,8 +25,10 @@ def check_name(name: object) -> str:
     composed = unicodedata.normalize("NFC", name)
     if not 1 <= len(composed) <= MAX_NAME_LENGTH:
         raise ComfyKitError(f"the name of a preset must have 1 to {MAX_NAME_LENGTH} characters, not {len(composed)}")
-    if not all(_is_allowed(char) for char in composed):
+    if not all(_is_allowed(char) for char in composed) or unicodedata.category(composed[0])[0] == "M":
         raise ComfyKitError(f"the name of a preset has letters, digits, spaces, - and _ only: {short_repr(composed)}")
+    if len(composed.encode()) > MAX_NAME_BYTES:
+        raise ComfyKitError(f"the name of a preset must have at most {MAX_NAME_BYTES} bytes: {short_repr(composed)}")
     if composed != composed.strip():
         raise ComfyKitError(f"the name of a preset must not begin or end with a space: {short_repr(composed)}")
     if is_device_name(composed):
@@ -33,10 +37,10 @@ def check_name(name: object) -> str:
 
 
 def to_key(name: str) -> str:
-    """Return what two names have in common that some systems take for the same file: they differ only in case."""
+    """Return a text that is the same for two names of which some systems make one file: they differ only in case."""
     return unicodedata.normalize("NFC", name.casefold())
 
 
 def _is_allowed(char: str) -> bool:
-    """Return whether a name may have a character: letters of any script, decimal digits, and a few others."""
-    return char in _OTHERS or unicodedata.category(char)[0] == "L" or unicodedata.category(char) == "Nd"
+    """Return whether a name may have a character: letters of any script with their marks, digits, a few others."""
+    return char in _OTHERS or unicodedata.category(char)[0] in "LM" or unicodedata.category(char) == "Nd"

@@ -249,6 +249,13 @@ def test_frame_of_a_video_becomes_an_input(open_notebook: Open) -> None:
         play.first.click()
     video = box.locator("video")
     form.page.wait_for_function("video => video.readyState > 2", arg=video.element_handle())
+    # A video zooms as an image does; its own controls are there while it is whole.
+    expect(video).to_have_js_property("controls", True)
+    form.page.keyboard.press("+")
+    expect(video).to_have_attribute("style", re.compile(r"scale\(1\.[0-9]+\)"))
+    expect(video).to_have_js_property("controls", False)
+    video.dblclick()
+    expect(video).to_have_js_property("controls", True)
     use.click()
     expect(box.get_by_role("button", name="Frame used")).to_be_visible()
     form.page.keyboard.press("Escape")

@@ -44,15 +44,25 @@ export function Canvas({ session, shown, slider, zoom }: CanvasProps) {
   );
 }
 
-/** One output: an image that can be zoomed, or a player, a text, a file. */
+/** One output: an image or a video that can be zoomed, or a player, a text, a file. */
 export function Pane({ zoom, children, ...props }: OutputViewProps & { zoom: Zoom; children?: ComponentChildren }) {
-  const isImage = props.item.kind === "image";
+  const { kind } = props.item;
   return (
-    <div class="ck-pane" {...(isImage && zoom.handlers)}>
-      {isImage ? <FullImage {...props} transform={zoom.transform} /> : <OutputView {...props} autoLoad />}
+    <div class="ck-pane" {...findHandlers(kind, zoom)}>
+      {kind === "image" ? (
+        <FullImage {...props} transform={zoom.transform} />
+      ) : (
+        <OutputView {...props} autoLoad zoom={zoom} />
+      )}
       {children}
     </div>
   );
+}
+
+/** Return what zooms an output. The pointer is for a video's own controls, which it has while it is shown whole. */
+function findHandlers(kind: string, { handlers, isWhole }: Zoom): Partial<Zoom["handlers"]> {
+  if (kind === "image" || (kind === "video" && !isWhole)) return handlers;
+  return kind === "video" ? { onWheel: handlers.onWheel } : {};
 }
 
 /** A divider between two outputs that are one over the other. It sets where the second one is cut off. */

@@ -9,6 +9,7 @@ import { useMedia } from "../session/hooks";
 import { type MediaState, toMediaRef } from "../session/media";
 import type { Session } from "../session/session";
 import type { RunOutput } from "./runs";
+import type { Zoom } from "./zoom";
 
 /** How far outside of the visible area an element counts as visible, so that it is loaded in time. */
 const VISIBLE_MARGIN = "200px";
@@ -33,22 +34,40 @@ export interface OutputViewProps extends RunOutput {
   alt: string;
 }
 
+export interface PlayerProps extends OutputViewProps {
+  autoLoad?: boolean;
+  /** How a video is zoomed. */
+  zoom?: Pick<Zoom, "isWhole" | "transform">;
+}
+
 /** An output that is not an image: a player, a text, or a file to download. */
-export function OutputView(props: OutputViewProps & { autoLoad?: boolean }) {
+export function OutputView(props: PlayerProps) {
   const { item } = props;
   if (item.kind === "text") return <TextOutput text={item.text ?? ""} label={item.var || item.node} />;
   return item.kind === "file" ? <Download {...props} label={item.name} /> : <Player {...props} />;
 }
 
 /** A video or audio player. The file is fetched when the user presses play, or at once with `autoLoad`. */
-function Player({ session, run, item, alt, autoLoad = false }: OutputViewProps & { autoLoad?: boolean }) {
+function Player({ session, run, item, alt, autoLoad = false, zoom }: PlayerProps) {
   const [started, setStarted] = useState(autoLoad);
   const isVideo = item.kind === "video";
   const poster = useMedia(session, isVideo ? toMediaRef(run, item, "thumb") : null);
   const full = useMedia(session, started ? toMediaRef(run, item, "full") : null);
   const size = { width: item.width, height: item.height };
   if (full.url && isVideo) {
-    return <video class="ck-fit" src={full.url} controls loop autoplay playsInline aria-label={alt} {...size} />;
+    return (
+      <video
+        class="ck-fit"
+        src={full.url}
+        controls={zoom?.isWhole ?? true}
+        loop
+        autoplay
+        playsInline
+        aria-label={alt}
+        style={zoom && { transform: zoom.transform }}
+        {...size}
+      />
+    );
   }
   // biome-ignore lint/a11y/useMediaCaption: outputs of a workflow have no captions
   if (full.url) return <audio class="ck-audio" src={full.url} controls autoplay={!autoLoad} aria-label={alt} />;

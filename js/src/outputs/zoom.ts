@@ -1,4 +1,4 @@
-/** Zooms and pans by wheel, keys, double click, dragging and two fingers. Any number of images share one view. */
+/** Zooms and pans by wheel, keys, double click, dragging and two fingers. Any number of images and videos share one view. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { clamp } from "../number";
@@ -26,10 +26,12 @@ export type Zoom = ReturnType<typeof useZoom>;
 
 /** Return the factor that makes a pixel of the image in an element a pixel of the screen. */
 export function measureZoom(element: HTMLElement | null): number {
-  const image = element?.querySelector<HTMLImageElement>(".ck-pane img");
-  const shown = image?.getBoundingClientRect().width ?? 0;
-  const pixels = Number(image?.getAttribute("width")) || image?.naturalWidth || 0;
-  return shown > 0 && pixels > 0 ? pixels / devicePixelRatio / shown : 1;
+  const shown = element?.querySelector<HTMLImageElement | HTMLVideoElement>(".ck-pane :is(img, video)");
+  if (!shown) return 1;
+  const natural = shown instanceof HTMLVideoElement ? shown.videoWidth : shown.naturalWidth;
+  const pixels = Number(shown.getAttribute("width")) || natural;
+  const { width } = shown.getBoundingClientRect();
+  return width > 0 && pixels > 0 ? pixels / devicePixelRatio / width : 1;
 }
 
 /** Hold a view that starts with the whole image for each key. A swipe calls `onSwipe` with 1 (next) or -1 (previous). */
@@ -101,6 +103,7 @@ export function useZoom(key: string, onSwipe: (by: number) => void) {
     zoomBy,
     toggle,
     handlers,
+    isWhole: view.scale === 1,
     transform: `translate(${view.x}px, ${view.y}px) scale(${view.scale})`,
   };
 }

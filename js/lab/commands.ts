@@ -75,7 +75,9 @@ export function makeExamplePlugin(shared: Shared): Plugin | undefined {
         },
       };
       app.commands.addCommand(EXAMPLE, command);
-      tiles?.add({ command: EXAMPLE, category: "Notebook", rank: 50 });
+      // Tiles of this category show no icon of a command, only the picture of a kernel, or a letter.
+      const kernelIconUrl = `data:image/svg+xml,${encodeURIComponent(ICON.replace("#616161", "#1976d2"))}`;
+      tiles?.add({ command: EXAMPLE, category: "Notebook", rank: 50, kernelIconUrl });
       palette?.addItem({ command: EXAMPLE, category: "ComfyKit" });
     },
   };

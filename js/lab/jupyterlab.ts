@@ -38,7 +38,11 @@ export interface NotebookView {
 
 export interface KernelMessage {
   header: { msg_type: string };
-  content: { comm_id?: string; data?: { method?: string; state?: Record<string, unknown> } };
+  content: {
+    comm_id?: string;
+    /** A message of a widget: traits, or what the kernel sends to the widget's page. */
+    data?: { state?: Record<string, unknown>; content?: { header?: { status?: unknown; summary?: unknown } } };
+  };
 }
 
 export interface NotebookPanel {

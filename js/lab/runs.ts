@@ -4,17 +4,25 @@ import type { App, KernelMessage, NotebookPanel, NotebookTracker, Plugin, Shared
 
 const ID = "comfykit-jupyter:runs";
 const ACTIVE = ["queued", "running"];
-/** The ends that are notified. A user who cancels a run knows. */
-const ENDS = ["completed", "failed"];
+/** The ends that are notified, and how. A user who cancels a run or pauses a sweep knows. */
+const ENDS: Record<string, "info" | "warning" | "error"> = { completed: "info", paused: "warning", failed: "error" };
+/** The number is an attribute of the tab, which only the tab's own pseudo-elements can show: before the close button. */
 const STYLE = `
-.lm-TabBar-tab[data-comfykit-runs] .lm-TabBar-tabLabel::after {
+.lm-TabBar-tab[data-comfykit-runs]::after {
   content: attr(data-comfykit-runs);
-  margin-left: 6px;
+  order: 1;
+  flex: none;
+  align-self: center;
+  margin-left: 4px;
   padding: 0 5px;
+  line-height: 14px;
   border-radius: 7px;
   background: var(--jp-brand-color1);
   color: var(--jp-ui-inverse-font-color1);
   font-size: var(--jp-ui-font-size0);
+}
+.lm-TabBar-tab[data-comfykit-runs] .lm-TabBar-tabCloseIcon {
+  order: 2;
 }`;
 
 interface Settings {
@@ -65,7 +73,7 @@ export function makeRunsPlugin(shared: Shared): Plugin | undefined {
   };
 }
 
-/** The runs of one notebook: which of its widgets have one, and since when. */
+/** The runs and sweeps of one notebook: which of its widgets have one, and since when. */
 class RunWatch {
   readonly #active = new Map<string, number>();
   readonly #titles = new Map<string, string>();
@@ -108,30 +116,33 @@ class RunWatch {
       this.render();
       return;
     }
-    const state = content.data?.state;
-    if (state === undefined) return;
+    const { state = {}, content: own } = content.data ?? {};
     const isOurs = typeof state._anywidget_id === "string" && state._anywidget_id.startsWith("comfykit_jupyter.");
     if (isOurs || (this.#titles.has(id) && typeof state.title === "string"))
       this.#titles.set(id, String(state.title ?? ""));
-    if (this.#titles.has(id) && typeof state.status === "string") this.#setStatus(id, state.status);
+    if (!this.#titles.has(id)) return;
+    // A run has its status in a trait; the grid of a sweep gets it in the header of its messages.
+    const { status, summary = "" } = own?.header ?? state;
+    if (typeof status === "string") this.#setStatus(id, status, String(summary));
   }
 
-  #setStatus(id: string, status: string): void {
+  #setStatus(id: string, status: string, summary: string): void {
     const since = this.#active.get(id);
     const isActive = ACTIVE.includes(status);
     if (isActive && since === undefined) this.#active.set(id, performance.now());
     if (!isActive && since !== undefined) {
       this.#active.delete(id);
-      this.#notify(this.#titles.get(id) || "The run", status, (performance.now() - since) / 1000);
+      this.#notify(this.#titles.get(id) || "The run", status, summary, (performance.now() - since) / 1000);
     }
     this.render();
   }
 
-  #notify(title: string, status: string, seconds: number): void {
+  #notify(title: string, status: string, summary: string, seconds: number): void {
     const { notify, notifyAfter = 60 } = this.getSettings();
-    if (!notify || seconds < notifyAfter || !ENDS.includes(status)) return;
-    const text = `${title}: ${status} after ${formatSeconds(seconds)} (${this.panel.title.label})`;
-    const show = status === "failed" ? "error" : "info";
+    const show = ENDS[status];
+    if (!notify || seconds < notifyAfter || show === undefined) return;
+    const details = summary && ` – ${summary}`;
+    const text = `${title}: ${status} after ${formatSeconds(seconds)}${details} (${this.panel.title.label})`;
     this.shared.apputils?.Notification[show](text, { autoClose: false });
     if (document.hidden && globalThis.Notification?.permission === "granted") new globalThis.Notification(text);
   }

@@ -67,6 +67,7 @@ class Lab:
         # The extension of this source tree, not the one that was last installed.
         if EXTENSION.is_dir():
             shutil.copytree(EXTENSION, homes["JUPYTER_DATA_DIR"] / "labextensions/comfykit-jupyter")
+        self._environment = os.environ | {name: str(home) for name, home in homes.items()} | environment
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "lab.log").open("w")
@@ -77,7 +78,7 @@ class Lab:
                 *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"),
                 *(f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.notebooks}", *options),
             ],
-            env=os.environ | {name: str(home) for name, home in homes.items()} | environment,
+            env=self._environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -88,6 +89,10 @@ class Lab:
         path = self._settings / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(setting))
+
+    def run(self, *command: str) -> None:
+        """Run a command of Jupyter on the folders of this server."""
+        subprocess.run([sys.executable, "-m", "jupyter", *command], env=self._environment, check=True)
 
     def stop(self) -> None:
         """Stop the server and its kernels."""

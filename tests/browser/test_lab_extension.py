@@ -164,6 +164,9 @@ def test_tab_has_a_badge_and_the_end_is_notified(open_notebook: Open, lab: Lab, 
     notebook = open_notebook(
         f"%load_ext comfykit_jupyter\n%comfykit form {PORTRAIT} steps=400",
         "%comfykit run example:portrait width=64 steps=1",
+        "from comfykit_jupyter import ComfyKit\nkit = ComfyKit(runs='runs')\n"
+        "kit.sweep('example:portrait', over={'steps': [400, 401]}).start()",
+        "kit.sweep('example:portrait', width=64, over={'steps': [1, 2]}).start()",
     )
     lab.set("comfykit-jupyter/runs.jupyterlab-settings", {})
     page = notebook.page
@@ -172,11 +175,36 @@ def test_tab_has_a_badge_and_the_end_is_notified(open_notebook: Open, lab: Lab, 
     form = notebook.output(0).locator(".ck-root")
     form.get_by_role("button", name="Run", exact=True).click()
     expect(tab).to_have_attribute("data-comfykit-runs", "1")
+    assert tab.evaluate(
+        "tab => getComputedStyle(tab, '::after').content.includes('1')"
+    )  # Chromium adds what it stands for
     form.get_by_role("button", name="Cancel").first.click()
     expect(tab).not_to_have_attribute("data-comfykit-runs", "1")
     notebook.run(1)
     expect(page.locator(".Toastify__toast", has_text="portrait: completed after")).to_be_visible()
     assert "cancelled" not in page.locator(".Toastify").inner_text()
+
+    notebook.run(2)
+    expect(tab).to_have_attribute("data-comfykit-runs", "1")
+    grid = notebook.output(2).locator(".ck-root")
+    grid.get_by_role("button", name="Stop").click()
+    expect(tab).not_to_have_attribute("data-comfykit-runs", "1")
+    notebook.run(3)
+    expect(page.locator(".Toastify__toast", has_text="2 of 2 done")).to_contain_text("completed after")
+    assert "0 of 2" not in page.locator(".Toastify").inner_text()
+
+
+@pytest.mark.own_page
+def test_extension_is_disabled_by_jupyterlab(page: Page, lab: Lab) -> None:
+    has = "async name => { await window.jupyterapp.restored; return window.jupyterapp.commands.hasCommand(name) }"
+    lab.run("labextension", "disable", "--level=user", "comfykit-jupyter")
+    try:
+        page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+        page.wait_for_function("() => window.jupyterapp")
+        assert page.evaluate(has, "docmanager:open") is True
+        assert page.evaluate(has, "comfykit:open-form") is False
+    finally:
+        shutil.rmtree(lab.folder / "jupyter_config_dir/labconfig")  # as `enable` would, which takes seconds
 
 
 def test_example_is_in_launcher_and_palette(open_notebook: Open, lab: Lab) -> None:
@@ -184,7 +212,9 @@ def test_example_is_in_launcher_and_palette(open_notebook: Open, lab: Lab) -> No
     folder = lab.notebooks / "new"
     folder.mkdir()
     page.evaluate(EXECUTE, ["launcher:create", {"cwd": "new"}])
-    page.locator(".jp-LauncherCard:visible", has_text="ComfyKit example").first.click()
+    tile = page.locator(".jp-LauncherCard:visible", has_text="ComfyKit example").first
+    assert tile.locator("img").evaluate("async img => { await img.decode(); return img.naturalWidth }") > 0
+    tile.click()
     notebook = Notebook(lab, page, "new/Untitled.ipynb")
     expect_form(notebook, 0)
     assert read_sources(page) == [

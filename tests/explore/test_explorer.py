@@ -12,7 +12,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.explore.ledger.entries import Marks
-from comfykit_jupyter.explore.sweeps.sweep import Sweep
+from comfykit_jupyter.explore.sweeps.sweep import PAUSE_CALLED, Sweep
 from tests.client.workflows import failing, picture
 
 pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
@@ -127,6 +127,26 @@ def test_a_sweep_is_started_and_followed(kit: ComfyKit, open_page: Callable[[Swe
     assert "width=9" in page.ask("code", points=[3])[0]["code"]
     assert page.ask("sheet")[0]["name"].endswith(".webp")
     assert page.ask("media", run="sheet", key="0")[1][0][:4] == b"RIFF"
+
+
+def test_header_says_how_a_sweep_has_ended(
+    kit: ComfyKit, monkeypatch: pytest.MonkeyPatch, open_page: Callable[[Sweep], Page]
+) -> None:
+    sweep = kit.sweep(picture(), height=8, over={"width": [8, 9]})
+    page = open_page(sweep)
+    describe = page.explorer.describe_header
+    assert (describe()["status"], describe()["summary"]) == ("idle", "0 of 2 done · 2 left")
+    sweep.wait()
+    assert (describe()["status"], describe()["summary"]) == ("completed", "2 of 2 done")
+    for paused, status in ((PAUSE_CALLED, "cancelled"), (f"{kit.comfyui_url} is full", "paused")):
+        monkeypatch.setattr(sweep._engine, "paused", paused)
+        assert describe()["status"] == status
+        assert "127.0.0.1" not in describe()["summary"]
+    failed = kit.sweep(failing(), over={"width": [8, 9]})
+    failed.wait()
+    monkeypatch.setattr(failed._engine, "paused", "")
+    monkeypatch.setattr(failed._engine, "states", ["failed", "completed"])
+    assert open_page(failed).explorer.describe_header()["status"] == "failed"
 
 
 def test_marks_of_the_page_and_of_python_are_the_same(kit: ComfyKit, open_page: Callable[[Sweep], Page]) -> None:

@@ -36,6 +36,10 @@ OTHER = -1
 """What has changed is not a point: the sweep was paused, or waits for a server."""
 RELOADED = -2
 """All points are new."""
+PAUSE_CALLED = "pause() was called"
+STOP_CALLED = "stop() was called"
+ASKED_PAUSES = (PAUSE_CALLED, STOP_CALLED)
+"""Why a sweep is paused, if its user has asked for it."""
 
 
 class Sweep(SweepServers):
@@ -280,7 +284,7 @@ class Sweep(SweepServers):
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""
         if self.running:
-            self._call_soon(lambda: self._engine.pause("pause() was called"))
+            self._call_soon(lambda: self._engine.pause(PAUSE_CALLED))
 
     def stop(self, *, now: bool = False) -> None:
         """Send no more points, and drop those that were not sent.
@@ -289,7 +293,7 @@ class Sweep(SweepServers):
             now: Whether to cancel the points that run, too. Other people's jobs are never touched.
         """
         if self.running:
-            self._call_soon(lambda: self._engine.pause("stop() was called"))
+            self._call_soon(lambda: self._engine.pause(STOP_CALLED))
         if now:
             loop.call(self._engine.cancel())
 

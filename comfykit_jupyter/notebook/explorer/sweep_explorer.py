@@ -15,7 +15,7 @@ from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.explore.sweeps.edits import read_values
 from comfykit_jupyter.explore.sweeps.plan import LONG, MANY_POINTS
 from comfykit_jupyter.explore.sweeps.preparation import describe_label
-from comfykit_jupyter.explore.sweeps.sweep import RELOADED, Sweep
+from comfykit_jupyter.explore.sweeps.sweep import ASKED_PAUSES, RELOADED, Sweep
 from comfykit_jupyter.notebook.explorer.actions import set_form, use_output, write_code
 from comfykit_jupyter.notebook.explorer.details import describe_progress, describe_value, shorten_error
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
@@ -135,11 +135,14 @@ class SweepExplorer(Explorer):
         return DEFAULT_RATIO
 
     def describe_header(self) -> dict[str, Any]:
-        """Return whether it runs, why it waits, and how long the rest takes."""
+        """Return whether it runs, how it has ended, why it waits, and how long the rest takes."""
         sweep = self.sweep
         seconds = self._estimate_seconds()
         waiting = sweep.states.count("waiting")
+        status = self._find_status()
         return {
+            "status": status,
+            "summary": "" if status == "running" else self._hide(sweep.summary),
             "running": sweep.running,
             "paused": self._hide(sweep.paused),
             "away": self._hide(sweep.away),
@@ -148,6 +151,16 @@ class SweepExplorer(Explorer):
             "notes": [self._hide(note) for note in sweep.notes[:NOTES]],
             "sparse": sweep.sparse,
         }
+
+    def _find_status(self) -> str:
+        """Return what it does, in the words of a run; `paused` only where nobody has asked for a pause."""
+        paused = self.sweep.paused
+        if paused:
+            return "cancelled" if paused in ASKED_PAUSES else "paused"
+        states = set(self.sweep.states)
+        if states & {"waiting", "running"}:
+            return "running" if self.sweep.running else "idle"
+        return "failed" if states & {"failed", "unknown"} else "completed"
 
     def _hide(self, text: str) -> str:
         urls = [each.comfyui_url or "" for each in self.sweep.kit.servers]

@@ -37,7 +37,7 @@ WORKFLOW = {
 SETUP = f"""
 import json, time
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.notebook.widget.previews import Previews
+from comfykit_jupyter.notebook.widget.stage.previews import Previews
 
 arrivals, sent, painted = {{}}, [], []
 

@@ -94,6 +94,7 @@ def test_wrong_arguments_are_refused_where_they_stand() -> None:
         lambda: replace("", ["x"]),
         lambda: replace("x", "abc"),
         lambda: lora("x", ["much"]),  # type: ignore[list-item]
+        lambda: lora("x", [10**400]),
         lambda: lora("", [1]),
         lambda: wildcards(""),
     ):

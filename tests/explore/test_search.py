@@ -105,6 +105,7 @@ def test_a_search_pauses_as_sweeps_do(kit: ComfyKit) -> None:
     [
         (lambda row: "high", r"point \d, <Row .* score must be a number, not 'high'"),
         (lambda row: float("nan"), r"point \d, <Row .* score must be a number, not nan"),
+        (lambda row: 10**400, r"point \d, <Row .* score must be a number, not 1000"),
         (lambda row: None, r"point \d, <Row .* score must be a number, not None"),
         (lambda row: 1 / 0, r"the score of point \d, <Row .* failed: ZeroDivisionError"),
     ],
@@ -120,6 +121,7 @@ def test_a_wrong_score_names_its_row(kit: ComfyKit, score: Any, message: str) ->
         ({"width": (64, 8)}, r"width: the range \(64, 8\) is reversed: write \(8, 64\)"),
         ({"width": (8, 8)}, "has one value: give width=8"),
         ({"width": (8, float("inf"))}, "the ends of a range are numbers"),
+        ({"width": (8, 10**400)}, "the ends of a range are numbers"),
         ({"width": (8, 9.5)}, "takes whole numbers"),
         ({"width": (0, 9)}, "0 is below the minimum 1"),
         ({"widht": (8, 9)}, "did you mean 'width'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfykit_jupyter.notebook.widget.batch import Batch, Waiting
+from comfykit_jupyter.notebook.widget.stage.batch import Batch, Waiting
 
 from .kernels import Model, Page
 from .test_form import show_form, wait_for_run

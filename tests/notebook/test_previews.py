@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter.client.backends.preview import Preview
-from comfykit_jupyter.notebook.widget import previews as module
-from comfykit_jupyter.notebook.widget.previews import ACKNOWLEDGED_BYTES, UNACKNOWLEDGED_BYTES, Previews
+from comfykit_jupyter.notebook.widget.stage import previews as module
+from comfykit_jupyter.notebook.widget.stage.previews import ACKNOWLEDGED_BYTES, UNACKNOWLEDGED_BYTES, Previews
 from comfykit_jupyter.notebook.widget.writer import writer
 
 

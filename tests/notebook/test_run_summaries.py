@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from comfykit_jupyter.client.local_files import strip_server_folders
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.notebook.widget.run_summaries import TRAIT_BYTES, RunSummaries
+from comfykit_jupyter.notebook.widget.stage.run_summaries import TRAIT_BYTES, RunSummaries
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 

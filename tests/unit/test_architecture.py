@@ -83,7 +83,10 @@ UPWARDS = {
     ("explore/sweeps/sweep", "notebook/explorer/display"),  # a sweep as the last line of a cell
     ("explore/sweeps/line", "notebook/explorer/display"),
     ("explore/sweeps/line", "notebook/sweep_line"),  # a sweep that is waited for in a cell
-    ("notebook/widget/widget", "notebook/explorer/display"),  # the grid below a form whose fields have several values
+    (
+        "notebook/widget/lists/lists_view",
+        "notebook/explorer/display",
+    ),  # the grid below a form
     ("workflow/presets/with_presets", "client/presets/folder"),  # a preset is a file, and may name images
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }

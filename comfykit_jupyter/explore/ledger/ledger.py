@@ -275,7 +275,7 @@ def _check_mark(name: str, value: Any) -> Any:
     if name == "score":
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             raise ComfyKitError(f"score must be a number, not {short_repr(value)}")

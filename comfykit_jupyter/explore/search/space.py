@@ -189,7 +189,11 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _build_range(name: str, low: float, high: float, known: Field | None) -> Range:
     where = one_line(name)
-    if not math.isfinite(low) or not math.isfinite(high):
+    try:
+        is_finite = math.isfinite(low) and math.isfinite(high)
+    except OverflowError:  # an integer that no float can have
+        is_finite = False
+    if not is_finite:
         raise ComfyKitError(f"{where}: the ends of a range are numbers, not {short_repr((low, high))}")
     if low > high:
         raise ComfyKitError(f"{where}: the range ({low!r}, {high!r}) is reversed: write ({high!r}, {low!r})")

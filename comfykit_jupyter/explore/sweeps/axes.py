@@ -115,7 +115,7 @@ def lora(name: str, strengths: Iterable[float]) -> Lora:
     """
     try:
         numbers = tuple(float(each) for each in strengths)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = ()
     if not isinstance(name, str) or not name or not numbers or not all(map(math.isfinite, numbers)):
         raise ComfyKitError('lora: give the name of a file, and a list of strengths: lora("style", [0, 0.5, 1])')

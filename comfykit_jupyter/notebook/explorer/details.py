@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.wording import format_value
-from comfykit_jupyter.notebook.widget.run_summaries import VALUE_LENGTH, summarize
+from comfykit_jupyter.notebook.widget.stage.run_summaries import VALUE_LENGTH, summarize
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.notebook.widget.previews import Previews
+from comfykit_jupyter.notebook.widget.stage.previews import Previews
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run

@@ -1,0 +1,1 @@
+"""Fields of a form that have several values, and the sweep that runs them."""

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .lab import Notebook
+from .test_accessible import AXE, CHANGE_THEME, CHECK
 
 Open = Callable[..., Notebook]
 
@@ -50,12 +51,78 @@ def read(notebook: Notebook) -> Locator:
     return notebook.output(1)
 
 
+def find_middle(stage: Locator) -> tuple[float, float]:
+    box = stage.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_one_finger_paints_and_two_zoom(painter: tuple[Notebook, Locator], page: Page) -> None:
+    _, dialog = painter
+    stage = dialog.get_by_role("application")
+    x, y = find_middle(stage)
+    ring = stage.locator(".ck-painter-ring")
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": left, "y": top, "id": number} for number, (left, top) in enumerate(points)]
+        devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touches})
+
+    def measure() -> float:
+        box = ring.bounding_box()
+        assert box is not None
+        return box["width"]
+
+    before = measure()
+    touch("Start", (x, y))
+    touch("Start", (x, y), (x + 50, y))
+    touch("Move", (x - 25, y), (x + 75, y))
+    touch("End")
+    expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
+    page.wait_for_function("([ring, least]) => ring.clientWidth > least", arg=[ring.element_handle(), 1.8 * before])
+    assert measure() < 2.2 * before
+    touch("Start", (x, y))
+    touch("Move", (x + 40, y))
+    touch("End")
+    expect(dialog.get_by_role("button", name="Undo")).to_be_enabled()
+    # The keys keep their brush in sight.
+    stage.focus()
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowUp")
+    shown, inside = stage.bounding_box(), ring.bounding_box()
+    assert shown is not None
+    assert inside is not None
+    assert inside["y"] + inside["height"] > shown["y"]
+    page.evaluate(AXE.read_text())
+    assert page.evaluate(CHECK) == []
+    try:
+        page.evaluate(CHANGE_THEME, "JupyterLab Dark")
+        assert page.evaluate(CHECK) == []
+    finally:
+        page.evaluate(CHANGE_THEME, "JupyterLab Light")
+
+
+def test_strokes_come_back_with_a_new_page(painter: tuple[Notebook, Locator], page: Page) -> None:
+    notebook, dialog = painter
+    page.mouse.move(*find_middle(dialog.get_by_role("application")))
+    page.mouse.down()
+    page.mouse.up()
+    close(notebook, dialog, page)
+    notebook.save()
+    notebook.reload()
+    notebook.wait_for_kernel()
+    notebook.output(0).get_by_role("button", name="Mask…").click()
+    expect(dialog.get_by_role("button", name="Undo")).to_be_enabled()
+    page.keyboard.press("Control+z")
+    expect(dialog.get_by_role("button", name="Undo")).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(read(notebook)).to_contain_text("(200, 300) 0 0 [0]")
+
+
 def test_mouse_pen_and_keys_paint_the_same_mask(painter: tuple[Notebook, Locator], page: Page) -> None:
     notebook, dialog = painter
     stage = dialog.get_by_role("application")
-    box = stage.bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = find_middle(stage)
     for _ in range(5):
         page.keyboard.press("]")
     # By mouse.

@@ -1,5 +1,6 @@
 /** Paints on a canvas over an image, at the resolution of the screen, and looks closer or elsewhere. */
 
+import { clamp } from "../number";
 import { addStep, findSteps, type Stroke, type Strokes, undo } from "./strokes";
 
 const MAX_ZOOM = 32;
@@ -77,7 +78,7 @@ export class Board {
   /** Zoom around a point of the stage; by default around the middle. */
   zoomBy(factor: number, x = this.#stage.clientWidth / 2, y = this.#stage.clientHeight / 2): void {
     const before = this.toImage(x, y);
-    this.#zoom = Math.min(MAX_ZOOM, Math.max(0.5, this.#zoom * factor));
+    this.#zoom = clamp(this.#zoom * factor, 0.5, MAX_ZOOM);
     const after = this.toImage(x, y);
     this.#x += (after[0] - before[0]) * this.#scale;
     this.#y += (after[1] - before[1]) * this.#scale;
@@ -103,8 +104,13 @@ export class Board {
     return [(x - this.#left) / this.#scale, (y - this.#top) / this.#scale];
   }
 
+  /** Return the point of the stage at a point of the image. */
+  #toStage([x, y]: [number, number]): [number, number] {
+    return [this.#left + x * this.#scale, this.#top + y * this.#scale];
+  }
+
   setSize(size: number): void {
-    this.size = Math.min(Math.max(this.strokes.width, this.strokes.height), Math.max(1, Math.round(size)));
+    this.size = clamp(Math.round(size), 1, Math.max(this.strokes.width, this.strokes.height));
     this.#placeRing();
     this.#onChange();
   }
@@ -194,12 +200,14 @@ export class Board {
 
   /** Move the brush of the keys by parts of its size, and paint if it is down. */
   moveBy(dx: number, dy: number): void {
-    const { width, height } = this.strokes;
     const step = Math.max(1, this.size / 4);
     const [x, y] = this.cursor;
-    this.cursor = [Math.min(width, Math.max(0, x + dx * step)), Math.min(height, Math.max(0, y + dy * step))];
+    this.cursor = [clamp(x + dx * step, 0, this.strokes.width), clamp(y + dy * step, 0, this.strokes.height)];
     if (this.isDown) this.#paint(...this.cursor);
-    this.#placeRing();
+    // The brush stays in sight.
+    const { clientWidth, clientHeight } = this.#stage;
+    const [left, top] = this.#toStage(this.cursor);
+    this.#pan(clamp(left, 0, clientWidth) - left, clamp(top, 0, clientHeight) - top);
   }
 
   /** Put the brush of the keys down, or lift it. */
@@ -213,11 +221,11 @@ export class Board {
 
   #placeRing(): void {
     const size = this.size * this.#scale;
-    const [x, y] = this.cursor;
+    const [x, y] = this.#toStage(this.cursor);
     Object.assign(this.#ring.style, {
       width: `${size}px`,
       height: `${size}px`,
-      transform: `translate(${this.#left + x * this.#scale - size / 2}px, ${this.#top + y * this.#scale - size / 2}px)`,
+      transform: `translate(${x - size / 2}px, ${y - size / 2}px)`,
     });
   }
 
@@ -233,8 +241,7 @@ export class Board {
     this.#pointers.set(event.pointerId, at);
     if (this.#pointers.size === 2) {
       // The second finger zooms: what the first one has begun was no stroke.
-      if (this.#stroke) undo(this.strokes);
-      this.strokes.undone = [];
+      if (this.#stroke) this.strokes.steps.pop();
       this.#stroke = null;
       this.render();
       return;

@@ -7,6 +7,8 @@ import { findSteps, type Strokes } from "./strokes";
 
 /** Bytes of a message to the kernel. */
 const PIECE = 1024 * 1024;
+/** Stands for the mask that the image itself has. */
+const ALPHA = "alpha";
 /** Characters of a mask's strokes in a draft: longer ones last as long as the page. */
 const DRAFT_LENGTH = 40_000;
 
@@ -35,7 +37,7 @@ export class Masks {
     const known = this.#strokes.get(name);
     const isSame = known?.picture === picture && known.width === width && known.height === height;
     if (known && isSame && (known.sent === mask || (this.sending && !mask))) return known;
-    const fresh: Strokes = { picture, width, height, base: mask || "alpha", sent: mask, steps: [], undone: [] };
+    const fresh: Strokes = { picture, width, height, base: mask || ALPHA, sent: mask, steps: [], undone: [] };
     this.#strokes.set(name, fresh);
     return fresh;
   }
@@ -55,26 +57,35 @@ export class Masks {
     this.sending = sending;
   }
 
-  /** Return what a draft keeps. */
-  toDraft(): { masks?: Record<string, Strokes> } {
+  /** Return what a draft keeps: the strokes of the masks that are in the form. */
+  toDraft(getValue: (name: string) => Value | undefined): { masks?: Record<string, Strokes> } {
     const kept = [...this.#strokes].filter(
-      ([, strokes]) => strokes.steps.length > 0 && JSON.stringify(strokes).length <= DRAFT_LENGTH,
+      ([name, strokes]) =>
+        strokes.steps[0] &&
+        strokes.sent === splitMasked(getValue(name)).mask &&
+        JSON.stringify(strokes).length <= DRAFT_LENGTH,
     );
     return kept.length > 0 ? { masks: Object.fromEntries(kept) } : {};
   }
 
   /** Take the strokes of a draft. */
   restore(masks: Record<string, Strokes>): void {
+    this.#strokes.clear();
     for (const [name, strokes] of Object.entries(masks)) this.#strokes.set(name, strokes);
   }
 
-  /** Give a kernel that does not know a mask the image, and the strokes on it again. */
-  sendAgain(name: string, value: Value, setPicture: (picture: string) => void): void {
+  /** Send the strokes on what a field has, which a new kernel does not know; return whether there are some. */
+  sendAgain(name: string, value: Value): boolean {
     const { picture, mask } = splitMasked(value);
     const strokes = this.#strokes.get(name);
-    if (!picture) return;
-    setPicture(picture);
-    if (strokes && strokes.picture === picture && strokes.sent === mask) this.send(name, strokes);
+    const isKnown = strokes?.sent && strokes.picture === picture && strokes.base === (mask || ALPHA);
+    if (isKnown) this.send(name, strokes);
+    return Boolean(isKnown);
+  }
+
+  /** Say that the mask of a draft can't be made again. */
+  reportLost(name: string): void {
+    this.#onSent(name, `${name}: the mask is lost: paint it again`);
   }
 
   async #send(name: string, strokes: Strokes): Promise<void> {

@@ -36,7 +36,7 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   const stage = useRef<HTMLDivElement>(null);
   const board = useRef<Board | null>(null);
   const space = useRef({ down: false, used: false });
-  const painted = useRef(0);
+  const before = useRef("");
   const [, render] = useState({});
   const { url, width = 0, height = 0 } = view;
 
@@ -50,7 +50,7 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     const element = stage.current;
     if (!element || !url || !width || !height) return;
     const strokes = session.masks.get(name, value, width, height);
-    painted.current = strokes.steps.length;
+    before.current = JSON.stringify(strokes.steps);
     const made = new Board(element, strokes, () => render({}));
     board.current = made;
     element.focus();
@@ -74,30 +74,28 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
   }, [base.url, board.current]);
 
   const current = board.current;
-  const changed = useRef(false);
-  if (current && current.strokes.steps.length !== painted.current) changed.current = true;
   const close = () => {
     current?.setDown(false);
-    if (current && changed.current) session.masks.send(name, current.strokes);
+    if (current && JSON.stringify(current.strokes.steps) !== before.current) session.masks.send(name, current.strokes);
     onClose();
   };
   const update = (action: (board: Board) => void) => () => {
     if (!current) return;
     action(current);
-    changed.current ||= current.strokes.steps.length !== painted.current;
     render({});
   };
   const toggleErase = update((each) => {
     each.erase = !each.erase;
   });
+  const zoomIn = update((each) => each.zoomBy(1.25));
   const keys: Record<string, () => void> = {
     "[": update((each) => each.setSize(Math.min(each.size - 1, each.size / LARGER))),
     "]": update((each) => each.setSize(Math.max(each.size + 1, each.size * LARGER))),
     e: toggleErase,
     i: update((each) => each.toggle("invert")),
     0: update((each) => each.fit()),
-    "+": update((each) => each.zoomBy(1.25)),
-    "=": update((each) => each.zoomBy(1.25)),
+    "+": zoomIn,
+    "=": zoomIn,
     "-": update((each) => each.zoomBy(0.8)),
     Escape: close,
   };
@@ -114,7 +112,8 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     // No key may reach the notebook behind the painter.
     event.stopPropagation();
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const isCommand = event.ctrlKey || event.metaKey || event.altKey;
+    // With AltGr or Option some keyboards write [ and ].
+    const isCommand = event.metaKey || (event.ctrlKey && !event.altKey);
     const undoing = key === "z" || key === "y" ? update((each) => each.undo(key === "y" || event.shiftKey)) : undefined;
     const action = isCommand ? undoing : keys[key];
     if (!isCommand && onStageKey(event)) event.preventDefault();
@@ -131,6 +130,7 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     if (!used) update((each) => each.setDown(!each.isDown))();
   };
   const strokes = current?.strokes;
+  const largest = Math.max(width, height);
   return (
     <dialog
       ref={dialog}
@@ -147,37 +147,38 @@ export function Painter({ session, name, label, onClose }: PainterProps) {
     >
       <div class="ck-frame">
         <div class="ck-line ck-head" role="toolbar" aria-label="Mask">
-          <Tool aria-pressed={current?.erase ?? false} onClick={toggleErase}>
-            Erase
-          </Tool>
-          <label class="ck-line">
-            <span class="ck-muted">Size</span>
-            <input
-              type="range"
-              value={current && strokes ? toSlider(current.size, Math.max(strokes.width, strokes.height)) : 0}
-              aria-valuetext={`${current?.size ?? 0} px`}
-              onInput={(event) => {
-                const at = Number(event.currentTarget.value) / 100;
-                update((each) => each.setSize(Math.max(each.strokes.width, each.strokes.height) ** at))();
-              }}
-            />
-            <span class="ck-muted ck-painter-size">{current?.size ?? 0} px</span>
-          </label>
-          <Tool onClick={keys.i}>Invert</Tool>
-          <Tool disabled={!strokes?.steps.length} onClick={update((each) => each.undo(false))}>
-            Undo
-          </Tool>
-          <Tool disabled={!strokes?.undone.length} onClick={update((each) => each.undo(true))}>
-            Redo
-          </Tool>
-          <Tool onClick={update((each) => each.toggle("clear"))}>Clear</Tool>
-          <Tool onClick={keys[0]}>Fit</Tool>
-          <span class="ck-muted ck-grow" role="status">
-            {current?.isDown
-              ? current.erase
-                ? "Erasing with the keys"
-                : "Painting with the keys"
-              : (view.error ?? "")}
+          {current && strokes && (
+            <>
+              <Tool aria-pressed={current.erase} onClick={toggleErase}>
+                Erase
+              </Tool>
+              <label class="ck-line">
+                <span class="ck-muted">Size</span>
+                <input
+                  type="range"
+                  value={toSlider(current.size, largest)}
+                  aria-valuetext={`${current.size} px`}
+                  onInput={(event) => {
+                    const at = Number(event.currentTarget.value) / 100;
+                    update((each) => each.setSize(largest ** at))();
+                  }}
+                />
+                <span class="ck-muted ck-painter-size">{current.size} px</span>
+              </label>
+              <Tool onClick={keys.i}>Invert</Tool>
+              <Tool disabled={!strokes.steps.length} onClick={update((each) => each.undo(false))}>
+                Undo
+              </Tool>
+              <Tool disabled={!strokes.undone.length} onClick={update((each) => each.undo(true))}>
+                Redo
+              </Tool>
+              <Tool onClick={update((each) => each.toggle("clear"))}>Clear</Tool>
+              <Tool onClick={keys[0]}>Fit</Tool>
+            </>
+          )}
+          <span class={`ck-grow ${view.error ? "ck-error" : "ck-muted"}`} role="status">
+            {view.error ??
+              (current ? current.isDown && `${current.erase ? "Erasing" : "Painting"} with the keys` : "Loading…")}
           </span>
           <Button class="ck-button ck-primary" onClick={close}>
             Done
@@ -215,5 +216,5 @@ function Tool(attributes: JSX.IntrinsicElements["button"]) {
 
 /** Return where the slider stands for a size: small sizes have as much room as large ones. */
 function toSlider(size: number, most: number): number {
-  return Math.round((100 * Math.log(size)) / Math.log(Math.max(2, most)));
+  return (100 * Math.log(size)) / Math.log(Math.max(2, most));
 }

@@ -84,20 +84,16 @@ function invertRow(row: Uint8Array): void {
 function toLine({ points, size, erase }: Stroke): Line {
   const radius = size / 2;
   const segments: Segment[] = [];
+  let [top, bottom] = [Infinity, -Infinity];
   for (let at = 0; at + 1 < points.length; at += 2) {
     const from = Math.max(0, at - 2);
     const [x0 = 0, y0 = 0] = points.slice(from, from + 2);
     const [x1 = 0, y1 = 0] = points.slice(at, at + 2);
     if (at > 0 || points.length === 2) segments.push({ x0, y0, x1, y1 });
+    top = Math.min(top, y1 - radius);
+    bottom = Math.max(bottom, y1 + radius);
   }
-  const ys = segments.flatMap(({ y0, y1 }) => [y0, y1]);
-  return {
-    level: erase ? 0 : 255,
-    radius,
-    top: ys.reduce((least, y) => Math.min(least, y), Infinity) - radius,
-    bottom: ys.reduce((most, y) => Math.max(most, y), -Infinity) + radius,
-    segments,
-  };
+  return { level: erase ? 0 : 255, radius, top, bottom, segments };
 }
 
 /** Fill what a line covers of a row; `y` is the middle of the row. */

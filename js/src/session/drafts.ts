@@ -1,8 +1,8 @@
 /** Saves what is typed in a form, and restores it when the form is created again. */
 
-import type { Masks } from "../masks/masks";
+import { type Masks, splitMasked } from "../masks/masks";
 import { type Draft, EMPTY_DRAFT, readDraft, writeDraft } from "./draftStorage";
-import { type Field, isEqual, isRecord, type Value } from "./protocol";
+import { type Field, isEqual, type Value } from "./protocol";
 import type { Values } from "./values";
 
 /** The form whose draft is kept. */
@@ -52,13 +52,17 @@ export class Drafts {
   }
 
   #restoreValue({ name, default: initial }: Field, draft: Draft): void {
-    const { values, incrementing } = this.#form;
+    const { values, masks, incrementing } = this.#form;
     const value = draft.values[name] ?? draft.ran[name];
     const current = values.get(name) ?? initial ?? null;
-    const isOwn = isEqual(current, initial ?? null) || isEqual(current, draft.ran[name]);
-    if (value === undefined || !isOwn || isEqual(value, current)) return;
-    if (isRecord(value)) this.#form.masks.sendAgain(name, value, (picture) => values.set(name, picture));
-    else values.set(name, value);
+    // The image may be there already, for example if the cell gives it.
+    if (!masks.sendAgain(name, current)) {
+      const isOwn = isEqual(current, initial ?? null) || isEqual(current, draft.ran[name]);
+      if (value === undefined || !isOwn || isEqual(value, current)) return;
+      const { picture, mask } = splitMasked(value);
+      values.set(name, mask ? picture : value);
+      if (mask && !masks.sendAgain(name, picture)) masks.reportLost(name);
+    }
     if (!(name in draft.values)) values.edited.delete(name);
     else if (!incrementing.has(name)) this.restored.push(name);
   }
@@ -90,7 +94,7 @@ export class Drafts {
       values: this.#findChanged((name) => values.edited.has(name)),
       ran: this.#ran,
       counting: isOfWorkflow ? null : [...incrementing],
-      ...this.#form.masks.toDraft(),
+      ...this.#form.masks.toDraft((name) => values.get(name)),
     };
     if (isEqual(draft, this.#saved)) return;
     this.#saved = draft;

@@ -23,7 +23,7 @@ MAX_CHOICES = 5
 
 
 def build_static_form(
-    line: str, source: Any, fields: Sequence[Field], values: Mapping[str, Any], reason: str | None
+    line: str, source: Any, fields: Sequence[Field], values: Mapping[str, Any], reason: str | None, loras: str = ""
 ) -> dict[str, Any]:
     """Build the MIME bundle of a form that has not run.
 
@@ -33,6 +33,7 @@ def build_static_form(
         fields: The fields of the form.
         values: Their values by name.
         reason: Why the form is not shown; None if that is not known. The page hides this output below a live form.
+        loras: Its stack of LoRAs in a few words.
     """
     command = _format_command(source)
     if reason is None:
@@ -43,6 +44,8 @@ def build_static_form(
     rows = [(field.name, _format_value(values.get(field.name)), _format_bounds(field)) for field in fields[:MAX_FIELDS]]
     if len(fields) > MAX_FIELDS:
         rows.append(("…", "", f"{len(fields) - MAX_FIELDS} more"))
+    if loras:
+        rows.append(("LoRAs", loras, ""))
     width = max((len(name) for name, _, _ in rows), default=0)
     table = [f"  {name.ljust(width)} = {value}{f'   ({bounds})' if bounds else ''}" for name, value, bounds in rows]
     cells = "".join(

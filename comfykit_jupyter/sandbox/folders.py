@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 import os
 import re
@@ -9,13 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.sandbox.node import MODELS, SaveTarget
+from comfykit_jupyter.sandbox.node import METADATA, MODELS, SaveTarget
 
 _MAX_NAME = 255
 """Longest file name, in bytes."""
 
 _MAX_PREFIX_NAME = 200
 """Longest name in a prefix, in bytes: a counter and a suffix are added to it."""
+
+MAX_HEADER = 1024 * 1024
+"""Bytes of the header of a model file that is read for its metadata."""
 
 MODEL_FOLDERS = (
     "checkpoints",
@@ -145,6 +149,25 @@ class ServerFolders:
             }
             for path, found in files
         ]
+
+    def read_metadata(self, folder: str, name: str) -> Any:
+        """Return the metadata in the header of a safetensors file; None where ComfyUI answers 404.
+
+        Raises:
+            ValueError: The header is not valid.
+        """
+        if not name.endswith(".safetensors"):
+            return None
+        try:
+            path = resolve_inside(resolve_inside(self._models, folder), name)
+        except ValueError:
+            return None
+        if not path.is_file():
+            return METADATA.get((folder, name))
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length) if length <= MAX_HEADER else b"{}"
+        return json.loads(header).get("__metadata__")
 
     def find_file(self, name: str) -> Path:
         """Return the path for a name such as `sub/cat.png` or `cat.png [output]`; it does not have to exist.

@@ -140,6 +140,8 @@ NODES: dict[str, Node] = {}
 
 MODELS: dict[str, tuple[str, ...]] = {}
 """Built-in models, which have no file, by folder (`checkpoints`). `Folders.list_models` includes them."""
+METADATA: dict[tuple[str, str], dict[str, str]] = {}
+"""The metadata of built-in models, by folder and name, as a trainer would write it."""
 
 
 def node(

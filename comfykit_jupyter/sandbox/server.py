@@ -172,6 +172,7 @@ class Server:
             web.get("/models", self._get_models),
             web.get("/models/{folder}", self._get_models_in),
             web.get("/experiment/models/{folder}", self._get_model_files),
+            web.get("/view_metadata/{folder}", self._get_metadata),
             web.get("/embeddings", self._get_embeddings),
             web.get("/system_stats", self._get_system_stats),
             web.get("/features", self._get_features),
@@ -288,6 +289,11 @@ class Server:
         if folder not in self.folders.list_model_folders():
             return web.Response(status=404)
         return _json_response(self.folders.describe_models(folder))
+
+    async def _get_metadata(self, request: web.Request) -> web.Response:
+        folder, name = request.match_info["folder"], request.query.get("filename", "")
+        found = self.folders.read_metadata(folder, name) if folder in self.folders.list_model_folders() else None
+        return web.Response(status=404) if found is None else _json_response(found)
 
     async def _get_embeddings(self, _: web.Request) -> web.Response:
         return _json_response([str(PurePath(name).with_suffix("")) for name in self.folders.list_models("embeddings")])

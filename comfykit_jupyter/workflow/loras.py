@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line, short_repr
+from comfykit_jupyter.workflow.lora_stack import Stack, StackedLora
 from comfykit_jupyter.workflow.nodes import Definitions, is_link
 from comfykit_jupyter.workflow.spelling import find_nearest
+
+
+class LoraError(WorkflowError):
+    """A stack of LoRAs does not fit a workflow or its server."""
+
 
 LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
 STRENGTHS = ("strength_model", "strength_clip")
 _NAME = "lora_name"
+_TITLE_SIGNS = str.maketrans("$", "_")
 
 
 def find_lora(name: str, definitions: Definitions) -> str:
@@ -24,7 +32,7 @@ def find_lora(name: str, definitions: Definitions) -> str:
         definitions: The server's definitions, with that of a loader.
 
     Raises:
-        WorkflowError: There is none of this name, or several.
+        LoraError: There is none of this name, or several.
     """
     choices = _list_choices(definitions)
     plain = name.replace("\\", "/")
@@ -33,11 +41,11 @@ def find_lora(name: str, definitions: Definitions) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise WorkflowError(f"lora: {short_repr(name)} is several files: {', '.join(map(one_line, found[:5]))}")
+        raise LoraError(f"lora: {short_repr(name)} is several files: {', '.join(map(one_line, found[:5]))}")
     nearest = find_nearest(name, [*choices, *(PurePosixPath(each).stem for each in choices)])
     few = ", ".join(map(one_line, choices[:5])) + (f" and {len(choices) - 5} more" if len(choices) > 5 else "")
     hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {few or 'none'})"
-    raise WorkflowError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
+    raise LoraError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
 
 
 def _list_choices(definitions: Definitions) -> list[str]:
@@ -71,7 +79,7 @@ def set_lora(
         definitions: The definitions of all nodes, and of the loaders of LoRAs.
 
     Raises:
-        WorkflowError: It is not clear where a loader belongs.
+        LoraError: It is not clear where a loader belongs.
     """
     strengths = strength if isinstance(strength, tuple) else (strength, strength)
     loaders = [node_id for node_id, node in prompt.items() if _loads(node, file)]
@@ -94,14 +102,98 @@ def _loads(node: Mapping[str, Any], file: str) -> bool:
     return node.get("class_type") in LOADERS and node["inputs"].get(_NAME) == file
 
 
+def read_inserted(prompt: Mapping[str, Any], own: Mapping[str, Any]) -> Stack:
+    """Return the stack of LoRAs of a prompt: the loaders that its workflow did not have, in their order.
+
+    Args:
+        prompt: The API-format graph that was sent.
+        own: The workflow's own.
+    """
+    found: dict[str, StackedLora] = {}
+    for node_id, node in prompt.items():
+        name = node["inputs"].get(_NAME)
+        if node_id in own or node.get("class_type") not in LOADERS or not isinstance(name, str):
+            continue
+        model = node["inputs"].get(STRENGTHS[0])
+        clip = node["inputs"].get(STRENGTHS[1], model)
+        if isinstance(model, (int, float)) and isinstance(clip, (int, float)):
+            found[name] = StackedLora(name, model, clip)
+    return tuple(found.values())
+
+
+def remove_loaders(prompt: Mapping[str, Any], inserted: Iterable[str]) -> dict[str, Any]:
+    """Return a prompt without loaders that were inserted; what took their outputs takes what they were given.
+
+    Args:
+        prompt: The API-format graph.
+        inserted: The IDs of the loaders.
+    """
+    left = dict(prompt)
+    for node_id in inserted:
+        if node_id not in left or left[node_id].get("class_type") not in LOADERS:
+            continue
+        inputs = left.pop(node_id)["inputs"]
+        before = {(node_id, 0): inputs.get("model"), (node_id, 1): inputs.get("clip")}
+        for other, node in left.items():
+            links = {
+                name: list(source)
+                for name, value in node["inputs"].items()
+                if (key := _to_key(value)) is not None and (source := before.get(key)) is not None and is_link(source)
+            }
+            left[other] = {**node, "inputs": {**node["inputs"], **links}} if links else node
+    return left
+
+
+def list_loras(definitions: Definitions) -> list[str]:
+    """Return the names of the server's LoRAs."""
+    return _list_choices(definitions)
+
+
+@dataclass(frozen=True)
+class LoraPlace:
+    """Where a workflow takes the LoRAs of a stack.
+
+    Attributes:
+        has_clip: Whether a loader that is inserted changes CLIP, too.
+        problem: Why none can be inserted; "" if one can.
+        own: The files of the workflow's own loaders.
+    """
+
+    has_clip: bool = True
+    problem: str = ""
+    own: tuple[str, ...] = ()
+
+
+def find_place(prompt: Mapping[str, Any], definitions: Definitions) -> LoraPlace | None:
+    """Return where a workflow takes LoRAs; None if it loads no model, or the server has no loader of LoRAs.
+
+    Args:
+        prompt: The API-format graph.
+        definitions: The definitions of all nodes, and of the loaders of LoRAs.
+    """
+    loaders = [node["inputs"] for node in prompt.values() if node.get("class_type") in LOADERS]
+    own = tuple(dict.fromkeys(name for each in loaders if isinstance(name := each.get(_NAME), str)))
+    if not any(loader in definitions for loader in LOADERS):
+        return None
+    try:
+        if _find_end(prompt, "MODEL", definitions) is None:
+            return LoraPlace(own=own) if own else None
+    except LoraError as error:
+        return LoraPlace(problem=str(error), own=own)
+    clip = None
+    with contextlib.suppress(LoraError):
+        clip = _find_end(prompt, "CLIP", definitions)
+    return LoraPlace(clip is not None and "LoraLoader" in definitions, "", own)
+
+
 def _insert(
     prompt: Mapping[str, Any], file: str, strengths: tuple[float, float], definitions: Definitions
 ) -> dict[str, Any]:
     model = _find_end(prompt, "MODEL", definitions)
     if model is None:
-        raise WorkflowError("lora: nothing in the workflow loads a model")
+        raise LoraError("lora: nothing in the workflow loads a model")
     clip = None
-    with contextlib.suppress(WorkflowError):  # of several it is not known which one belongs to the model
+    with contextlib.suppress(LoraError):  # of several it is not known which one belongs to the model
         clip = _find_end(prompt, "CLIP", definitions)
     new_id = _find_id(prompt)
     inputs: dict[str, Any] = {"model": list(model), _NAME: file, "strength_model": strengths[0]}
@@ -115,15 +207,20 @@ def _insert(
     for node_id, node in prompt.items():
         links = {name: moved[key] for name, value in node["inputs"].items() if (key := _to_key(value)) in moved}
         changed[node_id] = {**node, "inputs": {**node["inputs"], **links}} if links else node
-    changed[new_id] = {"class_type": loader, "inputs": inputs, "_meta": {"title": f"LoRA {file}"}}
+    changed[new_id] = {"class_type": loader, "inputs": inputs, "_meta": {"title": _build_title(file)}}
     return changed
+
+
+def _build_title(file: str) -> str:
+    """Return the title of a loader. A name of a file must not be read as that of a parameter: `$steps`."""
+    return f"LoRA {one_line(file).translate(_TITLE_SIGNS)}"
 
 
 def _find_end(prompt: Mapping[str, Any], kind: str, definitions: Definitions) -> tuple[str, int] | None:
     """Return the output behind which a loader belongs: that of the model's loader, or of the last LoRA behind it.
 
     Raises:
-        WorkflowError: Several nodes load a model.
+        LoraError: Several nodes load a model.
     """
     used = {key for node in prompt.values() for value in node["inputs"].values() if (key := _to_key(value)) is not None}
     roots = [
@@ -137,7 +234,7 @@ def _find_end(prompt: Mapping[str, Any], kind: str, definitions: Definitions) ->
         titles = ", ".join(
             one_line(str(prompt[node_id].get("_meta", {}).get("title") or node_id)) for node_id, _ in roots
         )
-        raise WorkflowError(f"lora: several nodes load a model ({titles}): add the LoRA's loader in the editor")
+        raise LoraError(f"lora: several nodes load a model ({titles}): add the LoRA's loader in the editor")
     end = roots[0]
     for _ in prompt:
         after = [

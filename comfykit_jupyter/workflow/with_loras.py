@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.workflow.errors import WorkflowError, one_line, short_repr
-from comfykit_jupyter.workflow.loras import find_lora, set_lora
+from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.lora_stack import Stack, StackedLora, read_stack, to_plain
+from comfykit_jupyter.workflow.loras import LOADERS, STRENGTHS, LoraError, find_lora, remove_loaders, set_lora
 from comfykit_jupyter.workflow.presets.with_presets import WorkflowWithPresets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from comfykit_jupyter.workflow.nodes import Definitions
-
-MAX_LORAS = 50
-"""LoRAs of one workflow."""
-MAX_STRENGTH = 100
-"""As in the definition of ComfyUI's loaders."""
+    from comfykit_jupyter.workflow.parameters.parameter import Parameter
+    from comfykit_jupyter.workflow.presets.preset import Preset
+    from comfykit_jupyter.workflow.values.binding import Binding
 
 
 class WorkflowWithLoras(WorkflowWithPresets):
     """A workflow that may run with a stack of LoRAs.
 
     Attributes:
-        loras: The strengths for model and CLIP by the name of each LoRA, in their order.
+        stack: The LoRAs in their order.
+        lora_warnings: A line for each LoRA of the workflow's preset that is not used.
     """
 
-    loras: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    stack: Stack = ()
+    lora_warnings: tuple[str, ...] = ()
     _without_loras: Any = None
     """The workflow before loaders were put in."""
+
+    @property
+    def loras(self) -> dict[str, Any]:
+        """The stack as `with_loras` takes it: `{"add_detail": 0.7, "style": (0.4, 0.2), "glow": {"off": 1.0}}`."""
+        return to_plain(self.stack)
+
+    @property
+    def without_loras(self) -> Self:
+        """The workflow without the loaders of its stack."""
+        found: Self = self if self._without_loras is None else self._without_loras
+        return found
 
     def with_loras(self, loras: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
         """Return this workflow with a stack of LoRAs, in place of one that it was given before.
@@ -40,8 +52,9 @@ class WorkflowWithLoras(WorkflowWithPresets):
         the CLIP, in the order of the stack. Where the workflow loads no CLIP it changes the model only.
 
         Args:
-            loras: The strength of each LoRA by its name: a number, or two for model and CLIP. 0 or None switches it
-                off. The folder and the suffix of a name may be left out.
+            loras: The strength of each LoRA by its name: a number, or two for model and CLIP. 0, None or
+                `{"off": 0.7}` switches it off; a form shows the last one with the strength that it had. The folder and
+                the suffix of a name may be left out.
             more: More of them, as keywords.
 
         Returns:
@@ -55,15 +68,23 @@ class WorkflowWithLoras(WorkflowWithPresets):
             workflow = kit.load("portrait.json")
             kit.run(workflow.with_loras({"add_detail": 0.7, "style": (0.4, 0.2)}), cfg=5)
         """
-        stack = read_stack({**(loras or {}), **more})
-        used = copy.copy(self if self._without_loras is None else self._without_loras)
-        used.loras, used.preset = stack, self.preset
+        return self.with_stack(read_stack({**(loras or {}), **more}))
+
+    def with_stack(self, stack: Stack) -> Self:
+        """Return this workflow with a stack that was read already; see `with_loras`."""
+        used = copy.copy(self.without_loras)
+        used.stack, used.preset = stack, self.preset
         return used
+
+    def with_preset(self, preset: Preset | None) -> Self:
+        """Return this workflow with the values of a preset, and with its stack if it has one."""
+        used = super().with_preset(preset)
+        return used if preset is None or preset.loras is None else used.with_stack(preset.loras)
 
     @property
     def needs_loaders(self) -> bool:
         """Whether loaders have to be put in before a run."""
-        return bool(self.loras) and self._without_loras is None
+        return bool(self.stack) and self._without_loras is None
 
     def insert_loras(self, definitions: Definitions) -> Self:
         """Return the workflow with the loaders of its stack.
@@ -75,41 +96,77 @@ class WorkflowWithLoras(WorkflowWithPresets):
             WorkflowError: The server lacks a LoRA, or it is not clear where a loader belongs.
         """
         prompt: Mapping[str, Any] = self.prompt
-        for name, strengths in self.loras.items():
-            prompt = set_lora(prompt, find_lora(name, definitions), strengths, definitions)
+        warnings: list[str] = []
+        used: list[StackedLora] = []
+        for each in self.stack:
+            try:
+                prompt = set_lora(prompt, find_lora(each.name, definitions), each.strengths, definitions)
+                used.append(each)
+            except LoraError as error:  # noqa: PERF203 - each says what is wrong with it
+                if self.preset is None or self.stack != self.preset.loras:
+                    raise
+                reason = one_line(str(error), 200)
+                warnings.append(f"preset {short_repr(self.preset.name)}: this LoRA is not used: {reason}")
         made = copy.copy(self)
-        vars(made).update(_prompt=prompt, _without_loras=self)
+        vars(made).update(_prompt=prompt, _without_loras=self, stack=tuple(used), lora_warnings=tuple(warnings))
         return made
 
+    def restore_stack(self, stack: Stack, inserted: Iterable[str]) -> Self:
+        """Return this workflow as one that was given a stack, whose loaders it has already.
 
-def read_stack(loras: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Return the strengths for model and CLIP of each LoRA.
+        Args:
+            stack: The stack.
+            inserted: The IDs of the loaders that were put in for it.
+        """
+        bare, made = copy.copy(self), copy.copy(self)
+        vars(bare).update(_prompt=remove_loaders(self.prompt, inserted), stack=stack)
+        vars(made).update(_without_loras=bare, stack=stack)
+        return made
 
-    Raises:
-        WorkflowError: A name or a strength is not one.
-    """
-    if len(loras) > MAX_LORAS:
-        raise WorkflowError(f"loras: {len(loras)} are more than {MAX_LORAS}")
-    return {_read_name(name): _read_strengths(name, value) for name, value in loras.items()}
+    def place_strengths(self, binding: Binding, given: Iterable[Any], definitions: Definitions | None) -> None:
+        """Set the workflow's own loaders of LoRAs that are in the stack, whatever their parameters have.
 
+        Args:
+            binding: The prompt of a run, with its values.
+            given: The names of the values that were given.
+            definitions: The server's node definitions.
+        """
+        binding.loras = self.stack
+        if self._without_loras is None:
+            return
+        given = set(given)
+        for node_id, node in self._without_loras.prompt.items():
+            ours = self.prompt[node_id]["inputs"]
+            bound = binding.prompt[node_id]
+            if node["class_type"] not in LOADERS or bound["inputs"].get("lora_name") != ours.get("lora_name"):
+                continue
+            set_here = {name: ours[name] for name in STRENGTHS if ours.get(name) != node["inputs"].get(name)}
+            binding.prompt[node_id] = {**bound, "inputs": {**bound["inputs"], **set_here}}
+            for name in set_here:
+                setter = self.find_setter(node_id, name, definitions)
+                if setter is not None and setter.name not in given:  # it is the stack's value, not the parameter's
+                    binding.params.pop(setter.name, None)
 
-def _read_name(name: Any) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise WorkflowError(f"loras: the name of a LoRA must be a text, not {short_repr(name)}")
-    return name
+    # The loaders of a stack change no name: values mean the same with and without them.
 
-
-def _read_strengths(name: str, value: Any) -> tuple[float, float]:
-    if value is None:
-        return 0.0, 0.0
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(_is_strength(each) for each in pair):
-        raise WorkflowError(
-            f"loras: the strength of {one_line(name)} must be a number from -{MAX_STRENGTH} to {MAX_STRENGTH}, "
-            f"or two for model and CLIP, not {short_repr(value)}"
+    @cached_property
+    def _title_parameters(self) -> Mapping[str, Parameter]:
+        of_bare: Mapping[str, Parameter] | None = (
+            None if self._without_loras is None else self._without_loras._title_parameters  # noqa: SLF001
         )
-    return pair
+        return super()._title_parameters if of_bare is None else of_bare
+
+    def _get_interface(self, definitions: Definitions | None) -> Any:
+        bare = self._without_loras
+        return super()._get_interface(definitions) if bare is None else bare._get_interface(definitions)  # noqa: SLF001
+
+    @cached_property
+    def _ids(self) -> Mapping[str, list[str]]:
+        found = super()._ids
+        return found if self._without_loras is None else {**found, **self._without_loras._ids}  # noqa: SLF001
 
 
-def _is_strength(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_STRENGTH
+def find_inserted(prompt: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Return the IDs of the nodes of a prompt that its workflow did not have."""
+    known = set(own)
+    return [node_id for node_id in prompt if node_id not in known]

@@ -29,7 +29,7 @@ __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", 
 
 _OWN = frozenset(
     {"name", "_prompt", "extra_pnginfo", "notes", "hosted", "definitions", "controls", "packs", "_renamed"}
-    | {"preset", "loras", "_without_loras"}
+    | {"preset", "stack", "lora_warnings", "_without_loras"}
 )
 """The attributes of a workflow that a pickle has."""
 
@@ -170,7 +170,7 @@ class Workflow(WorkflowWithLoras):
         resolved = Workflow(self.name, converted.prompt, self.extra_pnginfo, converted.notes)
         resolved.packs = {each.node_id: each.pack for each in converted.missing}
         resolved.definitions, resolved.controls, resolved.preset = definitions, converted.controls, self.preset
-        resolved.loras = self.loras
+        resolved.stack = self.stack
         return resolved
 
     def build_pnginfo(self, prompt: Mapping[str, Any], definitions: Definitions) -> Mapping[str, Any] | None:
@@ -236,7 +236,7 @@ class Workflow(WorkflowWithLoras):
         renamed.definitions, renamed.controls, renamed.packs = self.definitions, self.controls, self.packs
         renamed.preset = self.preset
         if self.needs_loaders:  # else the loaders belong to the workflow from now on
-            renamed.loras = self.loras
+            renamed.stack = self.stack
         changed = {parameter.places for parameter in found.values()}
         kept = {name: each for name, each in self._renamed.items() if each.places not in changed}
         renamed._renamed = {**kept, **found}
@@ -359,7 +359,8 @@ class Workflow(WorkflowWithLoras):
         """
         fitted = self.fit_preset(values, definitions)
         binding = bind(self, {**fitted.values, **values}, definitions, draw, expand=expand_choices)
-        binding.warnings = tuple(fitted.warnings)
+        self.place_strengths(binding, [*values, *fitted.values], definitions)
+        binding.warnings = (*fitted.warnings, *self.lora_warnings)
         return binding
 
 

@@ -26,7 +26,7 @@ export function Form({ session, uid }: FormProps) {
   const errors = session.get("errors");
   const { closed } = session.channel;
   const { restored } = session.drafts;
-  const basic = arrangeFields(fields.filter((field) => !field.advanced));
+  const basic = arrangeFields(fields.filter((field) => !field.advanced && field.kind !== "loras"));
   const advanced = fields.filter((field) => field.advanced);
   // One heading alone separates nothing.
   const hasHeadings = basic.filter(({ heading }) => heading).length > 1;

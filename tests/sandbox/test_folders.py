@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
 
+from .client import Client
+
 NAMES = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "ü", "~", "C:", "\0", "\\", "x" * 256, "$HOME"])).map(
     "/".join
 )
@@ -88,3 +90,35 @@ def test_models_are_listed_with_their_subfolders(tmp_path: Path) -> None:
 def test_no_media_type_is_one_that_a_browser_runs(name: str) -> None:
     assert guess_media_type(name).split("/")[0] in {"image", "video", "audio", "model", "text", "application"}
     assert guess_media_type(name) not in {"text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"}
+
+
+def test_the_metadata_of_models_is_in_their_header(tmp_path: Path) -> None:
+    folders = ServerFolders(tmp_path)
+    people = tmp_path / "models/loras/people"
+    people.mkdir()
+
+    def write(name: str, header: bytes, length: int | None = None) -> None:
+        (people / name).write_bytes((len(header) if length is None else length).to_bytes(8, "little") + header)
+
+    write("anna.safetensors", b'{"__metadata__": {"ss_trigger_words": "anna"}}')
+    write("bare.safetensors", b"{}")
+    write("broken.safetensors", b"not json")
+    write("huge.safetensors", b"{}", 2**40)
+    write("old.ckpt", b'{"__metadata__": {}}')
+    assert folders.read_metadata("loras", "people/anna.safetensors") == {"ss_trigger_words": "anna"}
+    for name in ("people/bare.safetensors", "people/huge.safetensors", "people/old.ckpt", "none.safetensors"):
+        assert folders.read_metadata("loras", name) is None
+    for name in ("../../input/x.safetensors", "", "\0.safetensors", "people"):
+        assert folders.read_metadata("loras", name) is None
+    with pytest.raises(ValueError, match="Expecting value"):
+        folders.read_metadata("loras", "people/broken.safetensors")
+
+
+def test_the_metadata_of_built_in_models_is_served(client: Client) -> None:
+    name = client.http.get("/models/loras").json()[-1]
+    for path in ("/view_metadata/loras", "/api/view_metadata/loras"):
+        found = client.http.get(path, params={"filename": name}).json()
+        assert found["ss_trigger_words"] == "moonlit night"
+    for path, filename in (("/view_metadata/none", name), ("/view_metadata/loras", "x"), ("/view_metadata/vae", name)):
+        assert client.http.get(path, params={"filename": filename}).status_code == 404
+    assert client.http.get("/view_metadata/loras").status_code == 404

@@ -287,6 +287,10 @@ class Backend(ABC):
         """See `ComfyKit.models`."""
         raise ComfyKitError(f"{self.url} does not expose its models")
 
+    async def read_model_metadata(self, folder: str, name: str) -> Any:  # noqa: ARG002
+        """Return the metadata of a model file, which may be anything; None if there is none, or it doesn't say."""
+        return None
+
     async def list_model_files(self, folder: str) -> dict[str, ModelFile]:  # noqa: ARG002
         """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
         return {}

@@ -21,6 +21,7 @@ from comfykit_jupyter.workflow.workflow import Upload
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.graph import WorkflowGraph
+    from comfykit_jupyter.workflow.lora_stack import Stack
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.check import CheckedValue
 
@@ -85,6 +86,7 @@ class PresetFolder:
         workflow: WorkflowGraph,
         checked: Mapping[str, CheckedValue],
         definitions: Definitions | None = None,
+        loras: Stack | None = None,
     ) -> Path:
         """Save values as a preset. It replaces a preset of this name.
 
@@ -93,6 +95,7 @@ class PresetFolder:
             workflow: The workflow, resolved.
             checked: The values, by parameter name.
             definitions: The server's node definitions, for titles in messages.
+            loras: The stack of LoRAs; None for none.
 
         Raises:
             ComfyKitError: The name or a value can't be used, or another workflow has a preset of this name.
@@ -101,7 +104,7 @@ class PresetFolder:
         name = check_name(name)
         self._check_free(name, workflow)
         values = {each: self._keep_value(name, value, workflow, definitions) for each, value in checked.items()}
-        preset = Preset(name, values, one_line(workflow.name), find_hash(workflow))
+        preset = Preset(name, values, one_line(workflow.name), find_hash(workflow), loras)
         path = self._write(preset)
         self._remove_unused(name)
         return path

@@ -17,7 +17,13 @@ from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
-from comfykit_jupyter.client.results.wording import format_failure, format_headline, format_label, format_value
+from comfykit_jupyter.client.results.wording import (
+    format_failure,
+    format_headline,
+    format_label,
+    format_value,
+    list_loras,
+)
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import find_format
 
@@ -72,7 +78,7 @@ def _write(result: ExecuteResult, file: IO[str], room: int) -> None:
     for variable, texts in result.texts_by_var.items():
         file.writelines(f"<h2>{html.escape(variable)}</h2>\n<pre>{html.escape(text)}</pre>\n" for text in texts)
     file.write("<h2>How it was made</h2>\n")
-    file.write(_render_list({**result.params, **result.seeds}))
+    file.write(_render_list({**result.params, **list_loras(result), **result.seeds}))
     facts = {
         "server": result.server,
         "ComfyUI": result.server_version,

@@ -49,6 +49,7 @@ class ExecuteResult(Exchangeable, SingleOutputs):
         params: The values used, by parameter name.
         seeds: Those of them that are seeds, including seeds that were drawn.
         changed: Those of `params` that differ from the workflow's own values, without seeds.
+        loras: The stack of LoRAs, as `with_loras` takes it.
         prompt: The API-format graph that was sent.
         node_times: Seconds that each node took, by node ID, as far as they were seen: a run that is polled has none.
         seconds: Seconds that the server executed it; None if it did not start, or that is not known.
@@ -91,6 +92,7 @@ class ExecuteResult(Exchangeable, SingleOutputs):
     params: dict[str, Any] = field(default_factory=dict)
     seeds: dict[str, int] = field(default_factory=dict)
     changed: dict[str, Any] = field(default_factory=dict)
+    loras: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] = field(default_factory=dict)
     node_times: dict[str, float] = field(default_factory=dict)
     seconds: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from urllib.parse import unquote_plus, urlsplit
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
-from comfykit_jupyter.workflow.errors import truncate
+from comfykit_jupyter.workflow.errors import WorkflowError, truncate
+from comfykit_jupyter.workflow.lora_stack import format_stack, read_stack
 
 MAX_NAMES = 50
 """Outputs that are listed by name."""
@@ -66,10 +68,18 @@ def format_headline(result: ExecuteResult) -> str:
     facts = [f"{shorten(name)}: {status}{spent}"]
     facts += [cost] if (cost := format_cost(result.cost)) else []
     facts += [f"{shorten(name)} {seed}" for name, seed in result.seeds.items()]
-    facts += _format_pairs(result.changed)
+    facts += _format_pairs({**result.changed, **list_loras(result)})
     if result.server_version:
         facts.append(f"ComfyUI {shorten(result.server_version, 40)}")
     return " · ".join(facts)
+
+
+def list_loras(result: ExecuteResult) -> dict[str, str]:
+    """Return the stack of LoRAs as a value with a name, for a list of values; nothing if it has none."""
+    with contextlib.suppress(WorkflowError):  # the result may come from a file
+        if result.loras and (text := format_stack(read_stack(result.loras))):
+            return {"LoRAs": text}
+    return {}
 
 
 def format_wait(result: ExecuteResult) -> str:

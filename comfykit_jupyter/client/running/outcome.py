@@ -10,6 +10,7 @@ from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.results.exchange import to_any_json
 from comfykit_jupyter.client.results.result import ExecuteResult, collect_outputs, find_changed_values
 from comfykit_jupyter.client.running.refusal import format_error
+from comfykit_jupyter.workflow.lora_stack import to_plain
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
@@ -50,6 +51,7 @@ def build_result(
         params=params,
         seeds=seeds,
         changed=find_changed_values(params, seeds, workflow) if binding.prompt else {},
+        loras=to_plain(binding.loras),
         prompt=binding.prompt,
         node_times=dict(state.node_times),
         cached_nodes=sorted(state.cached),

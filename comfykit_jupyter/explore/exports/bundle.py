@@ -164,7 +164,7 @@ def _check_manifest(manifest: Any) -> dict[str, Any]:
 def _build_lines(run: Mapping[str, Any], template: str, sweep: str) -> list[dict[str, Any]]:
     """Return the lines of a run in the journal. Whatever is odd in them is passed over when they are read."""
     at = run.get("at") if isinstance(run.get("at"), str) else ""
-    names = ("id", "key", "name", "patch", "params", "seeds", "files", "models")
+    names = ("id", "key", "name", "patch", "params", "seeds", "files", "models", "loras", "inserted")
     sent = {
         **{name: run.get(name) for name in names},
         "event": "sent",

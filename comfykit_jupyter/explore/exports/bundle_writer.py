@@ -26,7 +26,21 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.point_rows import PointRows
     from comfykit_jupyter.explore.sweeps.preparation import Prepared
 
-KEPT = ("id", "key", "at", "name", "patch", "params", "seeds", "files", "seconds", "version", "models")
+KEPT = (
+    "id",
+    "key",
+    "at",
+    "name",
+    "patch",
+    "params",
+    "seeds",
+    "files",
+    "seconds",
+    "version",
+    "models",
+    "loras",
+    "inserted",
+)
 """What a bundle has of a run, beside its outputs and marks."""
 
 

@@ -70,6 +70,8 @@ class RunEntry:
     outputs: list[Output] = field(default_factory=list)
     cached: bool = False
     models: dict[str, Any] = field(default_factory=dict)
+    loras: list[Any] = field(default_factory=list)
+    inserted: list[str] = field(default_factory=list)
     version: str = ""
     found: str = ""
     kept: bool = False
@@ -235,6 +237,8 @@ class Entries:
         entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
         if models := get("models"):
             entry.models = dict(models)
+        if loras := get("loras"):
+            entry.loras, entry.inserted = list(loras), [str(each) for each in get("inserted") or ()]
         if files := get("files"):
             entry.files = {str(name): str(value) for name, value in dict(files).items()}
         found = self._by_key.get(entry.key, ())

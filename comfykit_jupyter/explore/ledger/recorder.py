@@ -22,6 +22,7 @@ from comfykit_jupyter.explore.ledger.key import KeyMaker
 from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_ledger
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.with_loras import find_inserted
 from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ class LedgerRecorder:
             "seeds": dict(binding.seeds),
             "server": server,
         }
+        if binding.loras:
+            line["loras"] = [list(each) for each in binding.loras]
+            line["inserted"] = find_inserted(binding.prompt, workflow.without_loras.prompt)
         if files:
             line["files"] = {json.dumps(place): value for place, value in files.items()}
         if models:

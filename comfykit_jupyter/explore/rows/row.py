@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.model_files import ModelFile
-from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult, add_media, add_text
 from comfykit_jupyter.client.results.single import SingleOutputs
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.rows.origin import build_media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.lora_stack import Stack, read_rows, to_plain
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
 from comfykit_jupyter.workflow.tables import align_left
@@ -88,6 +89,18 @@ class Row(SingleOutputs):
         return dict(self._entry.seeds)
 
     @property
+    def loras(self) -> dict[str, Any]:
+        """The stack of LoRAs, as `with_loras` takes it."""
+        return to_plain(self._stack)
+
+    @property
+    def _stack(self) -> Stack:
+        try:
+            return read_rows(self._entry.loras)
+        except WorkflowError:  # edited by hand
+            return ()
+
+    @property
     def prompt(self) -> dict[str, Any]:
         """The API-format graph that was sent.
 
@@ -103,12 +116,14 @@ class Row(SingleOutputs):
 
     @property
     def workflow(self) -> Workflow:
-        """The workflow with the values that were sent, as for `kit.form(row.workflow)`.
+        """The workflow with the values and the stack of LoRAs that were sent, as for `kit.form(row.workflow)`.
 
         Raises:
             ComfyKitError: Its template is no longer in the folder.
         """
-        return Workflow.parse(self.prompt, name=self._entry.name or "workflow")
+        entry = self._entry
+        workflow = Workflow.parse(self.prompt, name=entry.name or "workflow")
+        return workflow.restore_stack(self._stack, entry.inserted) if entry.loras else workflow
 
     @property
     def server(self) -> str:
@@ -189,6 +204,7 @@ class Row(SingleOutputs):
             error=RunError(entry.kind, entry.error) if entry.error else None,
             params=self.params,
             seeds=self.seeds,
+            loras=self.loras,
             prompt=self._ledger.build_prompt(entry) or {},
             seconds=entry.seconds,
             waited=entry.waited,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.explore.sweeps.preparation import Prepared
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.workflow.lora_stack import Stack
     from comfykit_jupyter.workflow.progress.progress import Progress
 
 
@@ -77,6 +78,10 @@ class PointRows(ABC):
     def values(self) -> dict[str, Any]:
         """The values that all points share, with those of the workflow that were drawn."""
         return dict(self._prepared.values)
+
+    def find_stack(self, index: int) -> Stack:
+        """Return the stack of LoRAs of a point."""
+        return self._prepared.find_stack(self.points[index])
 
     @property
     def sparse(self) -> bool:

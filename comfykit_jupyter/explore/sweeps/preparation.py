@@ -19,6 +19,7 @@ from comfykit_jupyter.explore.ledger.recorder import describe_remote_file, to_li
 from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Point, Replace, build_axes, build_points
 from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.errors import one_line, short_repr
+from comfykit_jupyter.workflow.lora_stack import Stack, set_strength
 from comfykit_jupyter.workflow.loras import LOADERS, find_lora, has_loader, set_lora
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 
@@ -56,6 +57,7 @@ class Prepared:
         base: The values as they were given, as JSON.
         notes: What the plan has to say.
         loras: The server's names of the LoRAs that are varied, by those that the user gave.
+        stacked: What the workflow's stack calls its LoRAs, by the server's names.
     """
 
     workflow: Workflow
@@ -68,6 +70,7 @@ class Prepared:
     base: dict[str, Any]
     notes: Sequence[str] = ()
     loras: dict[str, str] = field(default_factory=dict)
+    stacked: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     models: list[tuple[str, ...]] = field(default_factory=list)
@@ -103,7 +106,19 @@ class Prepared:
                 file, strength = self.loras[axis.lora], axis.labels[place][0]
                 binding.prompt = set_lora(binding.prompt, file, strength, self.definitions)
                 binding.params[axis.names[0]] = strength
+        binding.loras = self.find_stack(point)
         return binding
+
+    def find_stack(self, point: Point) -> Stack:
+        """Return the stack of LoRAs of a point."""
+        stack = self.workflow.stack
+        for axis, place in zip(self.axes, point.position, strict=True):
+            if axis.lora:
+                file = self.loras[axis.lora]
+                has_place = has_loader(self.workflow.prompt, file)
+                name = self.stacked.get(file, axis.lora)
+                stack = set_strength(stack, name, axis.labels[place][0], keep_place=has_place)
+        return stack
 
 
 class Salts:
@@ -200,6 +215,8 @@ class Preparation:
                 file = prepared.loras[axis.lora] = find_lora(axis.lora, definitions)
                 if not has_loader(workflow.prompt, file):
                     notes.append(f"{one_line(axis.names[0])}: a loader for {one_line(file)} is inserted")
+        if prepared.loras:
+            prepared.stacked = {find_lora(each.name, definitions): each.name for each in workflow.stack}
         prepared.values = self._draw(prepared)
         await self._bind_all(prepared)
         return prepared

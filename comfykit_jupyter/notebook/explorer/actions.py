@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.notebook.widget.code import build_code
+from comfykit_jupyter.notebook.widget.values import STACK
 from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
 from comfykit_jupyter.workflow.errors import short_repr
+from comfykit_jupyter.workflow.lora_stack import to_plain
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.media import Media
@@ -29,13 +31,10 @@ def write_code(sweep: Sweep, index: int, row: Row | None, call: str = "run") -> 
         row: Its run, if it has one.
         call: `run` or `form`.
     """
-    if any(axis.lora for axis in sweep.axes):
-        if row is None:
-            raise ComfyKitError("a point with a LoRA that was inserted has no code before it was run")
-        return f"kit.runs.again({row.id[:8]!r}).result()"
     values = {**sweep.values, **sweep.points[index].values}
     prompt = row.prompt if row is not None else {}
-    result = ExecuteResult(status="completed", params=values, changed=values, prompt=prompt)
+    stack = to_plain(sweep.find_stack(index))
+    result = ExecuteResult(status="completed", params=values, changed=values, loras=stack, prompt=prompt)
     return build_code(sweep.source, result, sweep.workflow, sweep.kit, call)
 
 
@@ -93,7 +92,8 @@ def set_form(sweep: Sweep, index: int) -> str:
         return ""
     names = {field.name for field in form.get_fields()}
     values = {**sweep.values, **sweep.points[index].values}
-    form.change_many("values of the grid", {name: value for name, value in values.items() if name in names})
+    known = {name: value for name, value in values.items() if name in names}
+    form.change_many("values of the grid", {**known, STACK: to_plain(sweep.find_stack(index))})
     return form.title
 
 

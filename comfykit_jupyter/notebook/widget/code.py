@@ -44,7 +44,7 @@ _SECRETS = ("api_key", "cookies", "runninghub_api_key", "runninghub_access_passw
 
 
 def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: ComfyKit, call: str = "run") -> str:
-    """Return a cell that repeats a run: with the values that differ from the workflow's own, and its seeds.
+    """Return a cell that repeats a run: with the values that differ from the workflow's own, its LoRAs and seeds.
 
     Args:
         source: The workflow, as the user named it.
@@ -61,7 +61,10 @@ def build_code(source: Any, result: ExecuteResult, workflow: Workflow, kit: Comf
     elif workflow.hosted is not None:
         name = repr(workflow.hosted.name)
     else:
-        lines.append(f"workflow = {_to_plain_json(workflow.prompt)!r}")
+        lines.append(f"workflow = {_to_plain_json(workflow.without_loras.prompt)!r}")
+        name = "workflow"
+    if result.loras:
+        lines.append(f"workflow = kit.load({name}).with_loras({_format_dict(result.loras)})")
         name = "workflow"
     variable = "result" if call == "run" else call
     return "\n".join([*lines, f"{variable} = {_format_call(call, name, {**values, **result.seeds})}", variable])
@@ -170,6 +173,13 @@ def _format_call(call: str, workflow: str, values: Mapping[str, Any]) -> str:
     if len(line) <= LINE_LENGTH:
         return line
     return f"kit.{call}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+
+
+def _format_dict(values: Mapping[str, Any]) -> str:
+    line = repr(dict(values))
+    if len(line) <= LINE_LENGTH - 20:
+        return line
+    return "{\n" + "".join(f"    {name!r}: {value!r},\n" for name, value in values.items()) + "}"
 
 
 def _to_plain_json(value: Any) -> Any:

@@ -16,9 +16,17 @@ from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.editing.masks import MAX_BYTES, PaintedMasks, read_base, read_view
 from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
-from comfykit_jupyter.notebook.widget.values import ValuesTrait, from_wire, get_initial_value, keep_file, to_wire
+from comfykit_jupyter.notebook.widget.values import (
+    STACK,
+    ValuesTrait,
+    from_wire,
+    get_initial_value,
+    keep_file,
+    to_wire,
+)
 from comfykit_jupyter.notebook.widget.view import RunView
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.lora_stack import to_plain
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 from comfykit_jupyter.workflow.nodes import RANDOM
 
@@ -112,6 +120,19 @@ class FormView(RunView):
         """Return the name in the form of what a name or an address means."""
         return self._parameters.find_name(name)
 
+    def get_all_values(self) -> dict[str, Any]:
+        """Return the values with the stack of LoRAs among them."""
+        return self._get_values()
+
+    @property
+    def loras(self) -> dict[str, Any]:
+        """The stack of LoRAs, as `with_loras` takes it. Assigning replaces it; what is off is `{"off": strength}`."""
+        return to_plain(self._get_values()[STACK])
+
+    @loras.setter
+    def loras(self, loras: Mapping[str, Any]) -> None:
+        self.change_values({STACK: loras})
+
     def _get_values(self) -> dict[str, Any]:
         return dict(self._trait_values["values"])
 
@@ -168,13 +189,15 @@ class FormView(RunView):
     def _on_set(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         name = str(content["name"])
         field = self._parameters.find_field(name)
-        if field is None:
+        if field is None and name != STACK:
             raise ComfyKitError(f"the form has no field {name[:NAME_LENGTH]!r}")
         try:
             if content.get("reset") is True:
                 self._reset_value(name)
             else:
-                self.change_values({name: from_wire(content["value"], field.kind)})
+                self.change_values(
+                    {name: content["value"] if field is None else from_wire(content["value"], field.kind)}
+                )
         except ParameterError as error:
             self._reject_value(name, error)
             raise
@@ -184,7 +207,7 @@ class FormView(RunView):
         """Set the form to the values and seeds of a run."""
         result = self._find_result(content["run"])
         seeds = {name: seed for name, seed in result.seeds.items() if name in self._parameters.fields}
-        self.change_many("values of a run", {**result.params, **seeds})
+        self.change_many("values of a run", {**result.params, **seeds, STACK: result.loras})
         return {}, ()
 
     def _on_use(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:

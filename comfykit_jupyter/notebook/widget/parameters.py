@@ -13,8 +13,9 @@ from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.refusal import find_reason
+from comfykit_jupyter.notebook.widget.editing.loras import FormLoras
 from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
-from comfykit_jupyter.notebook.widget.values import check_form_values, get_initial_value
+from comfykit_jupyter.notebook.widget.values import STACK, check_form_values, get_initial_value
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class FormParameters:
         workflow: The workflow.
         fields: Its fields by name.
         preset: The preset that the workflow came with, which only decides the first values.
+        loras: The LoRAs of the form.
         others: The fields of all other inputs by address, once they were asked for.
         definitions: The server's definitions of its node classes; empty while the server is away.
         is_complete: Whether the server has defined the fields.
@@ -53,7 +55,8 @@ class FormParameters:
         self.source = source
         given = kit.read(source)
         self.preset = given.preset
-        self._unread = self.workflow = given.with_preset(None)
+        self.loras = FormLoras(kit, given)
+        self._unread = self.workflow = given.with_preset(None).with_stack(())
         self.fields: dict[str, Field] = {}
         self.others: dict[str, Field] = {}
         self.definitions: Definitions = {}
@@ -69,7 +72,7 @@ class FormParameters:
         if server.reachable and not self.is_complete:
             with contextlib.suppress(ServerError):
                 self.workflow = self._load_workflow()
-                self.definitions = self._kit.definitions(self.workflow)
+                self.definitions = self.loras.load(self.workflow)
                 self.fields = {field.name: field for field in self.workflow.fields(self.definitions)}
                 self.others = {}
                 self.is_complete = True
@@ -98,7 +101,7 @@ class FormParameters:
         """Return what the server lacks for the workflow with these values."""
         if not self.is_complete:
             return ()
-        return self._kit.find_missing(self.workflow, values)
+        return self._kit.find_missing(self.workflow, {n: value for n, value in values.items() if n != STACK})
 
     def reload(self) -> Server | Servers:
         """Load the fields again; a server that lacks nodes counts as away, since they may be installed later."""
@@ -133,12 +136,19 @@ class FormParameters:
         Raises:
             ParameterError: Some values do not fit.
         """
-        named = {self.find_name(name): value for name, value in values.items()}
+        named = {self.find_name(name): value for name, value in values.items() if name != STACK}
         fields = {name: field for name in named if (field := self.find_field(name)) is not None}
         for name, value in named.items():
             if type(value) is str and "://" in value and name in fields and fields[name].kind in MEDIA_KINDS:
                 named[name] = self._kit.spell_file(value, self.workflow)
-        return check_form_values(named, fields, self.workflow, self.definitions)
+        checked = check_form_values(named, fields, self.workflow, self.definitions)
+        return {**checked, STACK: self.loras.check(values[STACK])} if STACK in values else checked
+
+    def take_stack(self, values: Mapping[str, Any]) -> tuple[Workflow, dict[str, Any]]:
+        """Return the workflow with the stack of LoRAs that is among the values of a form, and the other values."""
+        stack = values.get(STACK, self.loras.default)
+        left = {name: value for name, value in values.items() if name != STACK}
+        return (self.workflow.with_stack(stack) if stack else self.workflow), left
 
     def build_others(self) -> list[dict[str, Any]]:
         """Return the fields of the inputs that are not in the form, as `build_trait` does."""
@@ -151,7 +161,8 @@ class FormParameters:
 
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""
-        return build_fields_trait(self.fields.values())
+        stack = self.loras.build_field(self.workflow)
+        return [*build_fields_trait(self.fields.values()), *([stack] if stack else [])]
 
     def find_origin(self) -> tuple[Path, str] | None:
         """Return the local image that carries the workflow, and its MIME type; None if it came in another way."""
@@ -170,7 +181,7 @@ class FormParameters:
     def get_defaults(self) -> dict[str, Any]:
         """Return the values that a form begins with."""
         defaults = {name: get_initial_value(field) for name, field in self.fields.items()}
-        return {name: value for name, value in defaults.items() if value is not None}
+        return {**{name: value for name, value in defaults.items() if value is not None}, STACK: self.loras.default}
 
     def find_rejected(self, result: ExecuteResult) -> dict[str, str]:
         """Return the server's message for each field that it has rejected."""

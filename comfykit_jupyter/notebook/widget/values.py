@@ -22,6 +22,8 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import RANDOM, Definitions
 from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
 
+STACK = "+loras"
+"""The name of the stack of LoRAs among the values. No parameter can have it, and users see it apart from them."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
 
 
@@ -37,6 +39,9 @@ class ValuesOwner(Protocol):
 
     def find_name(self, name: str) -> str:
         """Return the name in the form of what a name or an address means."""
+
+    def get_all_values(self) -> dict[str, Any]:
+        """Return the values with the stack of LoRAs among them."""
 
 
 def to_wire(value: Any) -> Any:
@@ -165,7 +170,7 @@ class Values(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         left = dict(self._read())
         del left[name if name in left else self._owner.find_name(name)]
-        self._owner.change_values(left, whole=True)
+        self._owner.change_values({**left, STACK: self._owner.get_all_values()[STACK]}, whole=True)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict(self._read()))
@@ -196,19 +201,27 @@ class ValuesTrait(traitlets.TraitType[Any, Any]):
 
     def __init__(self) -> None:
         super().__init__({})
-        self.tag(sync=True, to_json=lambda values, _owner: to_wire(values))
+        self.tag(sync=True, to_json=lambda _values, owner: to_wire(owner.get_all_values()))
 
     def get(self, obj: Any, cls: Any = None) -> Any:
         """Return the live mapping."""
         super().get(obj, cls)  # sets the default on first reading
-        return Values(obj, lambda: obj._trait_values[self.name])  # noqa: SLF001 - traitlets has no public way
+        return Values(obj, lambda: _hide_stack(obj.get_all_values()))
 
     def set(self, obj: Any, value: Any) -> None:
         """Check the values, and replace all of them."""
         if not isinstance(value, Mapping):
             self.error(obj, value)
-        obj.change_values(dict(value), whole=True)
+        obj.change_values({**value, STACK: obj.get_all_values().get(STACK, ())}, whole=True)
 
     def put(self, obj: Any, value: dict[str, Any]) -> None:
         """Store values that have been checked, and notify observers."""
-        super().set(obj, value)
+        stored = obj._trait_values  # noqa: SLF001 - traitlets has no public way
+        old = stored.get(self.name, {})
+        stored[self.name] = value
+        if old != value:
+            obj._notify_trait(self.name, _hide_stack(old), _hide_stack(value))  # noqa: SLF001
+
+
+def _hide_stack(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != STACK}

@@ -21,13 +21,17 @@ from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.static_form import build_static_form
 from comfykit_jupyter.notebook.widget.code import build_code
 from comfykit_jupyter.notebook.widget.display import StaticOutput, show_wait
+from comfykit_jupyter.notebook.widget.editing.loras import LABEL
 from comfykit_jupyter.notebook.widget.lists.lists_view import ListsView
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.parameters import FormParameters
 from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage.stage import is_known
+from comfykit_jupyter.notebook.widget.values import STACK
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.lora_stack import format_stack, to_plain
+from comfykit_jupyter.workflow.loras import LoraError, read_inserted
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
@@ -60,6 +64,9 @@ class WorkflowWidget(ListsView):
             `node_title`, `step`, `steps`, and others.
         result (ExecuteResult | None): The result of the run that ended last.
         sweep (Sweep | None): The sweep of the last run with lists of values. Its grid is below the form.
+        loras (dict[str, Any]): The stack of LoRAs, as `with_loras` takes it. Assigning replaces it.
+        loras (dict[str, Any]): The stack of LoRAs, as `with_loras` takes it. Assigning replaces it; observers of
+            `values` are called.
         lists (dict[str, Any]): What fields with several values have, by name: a text such as `3, 4.5` or `1..9:2`, or
             chosen values.
         plan (str): What the Run button does with them.
@@ -131,11 +138,14 @@ class WorkflowWidget(ListsView):
 
     def _build_static_form(self) -> dict[str, Any]:
         source, fields = self._parameters.source, self.get_fields()
-        return build_static_form(self._format_values(), source, fields, self._get_values(), self._obstacle)
+        stack = format_stack(self._get_values()[STACK])
+        return build_static_form(self._format_values(), source, fields, dict(self.values), self._obstacle, stack)
 
     def _format_values(self) -> str:
         """Format the workflow and its values in one line."""
-        name, values = self._parameters.workflow.name, self._get_values()
+        name, values = self._parameters.workflow.name, dict(self.values)
+        if stack := format_stack(self._get_values()[STACK]):
+            values[LABEL] = stack
         return format_values(name, values) if values else f"{name}: no parameters"
 
     def run(self) -> Run:
@@ -200,13 +210,15 @@ class WorkflowWidget(ListsView):
 
     def _submit_values(self, values: Mapping[str, Any], seeds: Mapping[str, Any], *, is_call: bool = False) -> Run:
         id_ = create_run_id(self._cell_id)
-        run = self._kit.submit_as(id_, self._parameters.workflow, values, is_call=is_call)
+        workflow, own = self._parameters.take_stack(values)
+        run = self._kit.submit_as(id_, workflow, own, is_call=is_call)
         if run.id in self._attached:
             return run  # the form shows this job already
         label = " · ".join(
             f"random {name}" if value == RANDOM else f"{name} {format_value(value)}"
-            for name, value in {**seeds, **values}.items()
+            for name, value in {**seeds, **own}.items()
         )
+        label = " · ".join(filter(None, [label, format_stack(workflow.stack)]))
         self.stage.add(run, label, lambda: self._submit_values(values, seeds))
         return run
 
@@ -214,7 +226,10 @@ class WorkflowWidget(ListsView):
         """Find the changed values of an attached run by this form's workflow: the server has only the prompt."""
         if result.workflow_name:
             result.workflow_name = self._parameters.workflow.name
-        result.changed.update(find_changed_values(result.params, result.seeds, self._parameters.workflow))
+        workflow = self._parameters.workflow
+        result.changed.update(find_changed_values(result.params, result.seeds, workflow))
+        if workflow.resolved and not result.loras:
+            result.loras = to_plain(read_inserted(result.prompt, workflow.prompt))
 
     def _attach_earlier_runs(self) -> None:
         """Attach the runs of this form that the server has and this kernel does not: the kernel was restarted."""
@@ -232,9 +247,11 @@ class WorkflowWidget(ListsView):
             for name, value in result.changed.items()
             if name in self._parameters.fields and self._get_values().get(name) == initial.get(name)
         }
+        if result.loras and self._get_values()[STACK] == initial[STACK]:
+            values[STACK] = result.loras
         with contextlib.suppress(ParameterError):  # the workflow has changed since
             self.change_values(values)
-            self._restored |= values
+            self._restored |= {name: self._get_values()[name] for name in values}
 
     def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Start one or several runs."""
@@ -261,6 +278,9 @@ class WorkflowWidget(ListsView):
             run.result(1.0)
         except ParameterError as error:
             self._show_errors({problem.parameter: problem.message for problem in error.problems})
+            return True
+        except LoraError as error:
+            self._show_errors({STACK: str(error)})
             return True
         except (ComfyKitError, TimeoutError):
             pass

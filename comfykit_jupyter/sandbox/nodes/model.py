@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from comfykit_jupyter.sandbox.node import MODELS, Context, Folders, Output, Specs, node
+from comfykit_jupyter.sandbox.node import METADATA, MODELS, Context, Folders, Output, Specs, node
 
 # Each model is a "hand": a manner in which the painter paints.
 _HANDS = {
@@ -19,6 +19,10 @@ _LOOKS = {
 }
 MODELS["checkpoints"] = tuple(_HANDS)
 MODELS["loras"] = tuple(_LOOKS)
+_BRUSH, _GOLDEN, _MOONLIGHT = _LOOKS
+METADATA["loras", _BRUSH] = {"ss_tag_frequency": '{"10_brush": {"brush strokes": 24, "canvas": 9, "oil": 17}}'}
+METADATA["loras", _GOLDEN] = {"modelspec.trigger_phrase": "golden hour, warm light", "ss_network_dim": "8"}
+METADATA["loras", _MOONLIGHT] = {"ss_trigger_words": "moonlit night", "ss_tag_frequency": '{"5_night": {"moon": 12}}'}
 
 Looks = tuple[tuple[str, float], ...]
 """Names of LoRA effects, each with its strength."""

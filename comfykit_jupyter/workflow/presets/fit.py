@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.errors import ComfyKitError, ParameterError, Problem, one_line, short_repr
+from comfykit_jupyter.workflow.lora_stack import Stack
+from comfykit_jupyter.workflow.loras import LoraError, find_lora, list_loras
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.values.check import check_values
 
@@ -25,11 +27,13 @@ class FittedPreset:
         values: The values that fit, by parameter name.
         problems: Why the others do not.
         name: The name of the preset; "" for none.
+        loras: The LoRAs of its stack that the server has; None if it has no stack.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     name: str = ""
+    loras: Stack | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -65,7 +69,22 @@ def fit_preset(
             continue
         taken |= places
         values[parameter.name] = fitting
-    return FittedPreset(values, tuple(problems), preset.name)
+    loras = None if preset.loras is None else _fit_stack(preset.loras, definitions or {}, problems)
+    return FittedPreset(values, tuple(problems), preset.name, loras)
+
+
+def _fit_stack(stack: Stack, definitions: Definitions, problems: list[Problem]) -> Stack:
+    """Return the LoRAs of a stack that the server has; all of them if it is not known what it has."""
+    if not list_loras(definitions):
+        return stack
+    found = []
+    for each in stack:
+        try:
+            find_lora(each.name, definitions)
+            found.append(each)
+        except LoraError as error:  # noqa: PERF203 - each says what is wrong with it
+            problems.append(Problem(each.name, str(error)))
+    return tuple(found)
 
 
 def _find_places(workflow: WorkflowGraph, name: Any, definitions: Definitions | None) -> set[tuple[str, str]]:

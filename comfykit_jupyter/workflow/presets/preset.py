@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
-from comfykit_jupyter.workflow.errors import ComfyKitError, describe_type, one_line, short_repr
+from comfykit_jupyter.workflow.errors import ComfyKitError, WorkflowError, describe_type, one_line, short_repr
 from comfykit_jupyter.workflow.json_values import MAX_BITS
+from comfykit_jupyter.workflow.lora_stack import Stack, read_stack, to_plain
 from comfykit_jupyter.workflow.nodes import is_link
 
 if sys.version_info >= (3, 11):
@@ -63,6 +64,7 @@ class Preset:
         values: Its values by parameter name, as its file has them.
         workflow: The name of the workflow that it was saved for.
         hash: The hash of that workflow's nodes and links; see `compute_workflow_hash`.
+        loras: Its stack of LoRAs; None if it leaves the workflow's own.
         files: What reads the files that it names.
     """
 
@@ -70,6 +72,7 @@ class Preset:
     values: Mapping[str, Any] = field(default_factory=dict)
     workflow: str = ""
     hash: str = ""
+    loras: Stack | None = None
     files: FileReader | None = None
 
     def is_for(self, workflow: WorkflowGraph) -> bool:
@@ -79,7 +82,8 @@ class Preset:
 
 def find_hash(workflow: WorkflowGraph) -> str:
     """Return the hash of a workflow; "" if it must be resolved first."""
-    return compute_workflow_hash(workflow.prompt) if getattr(workflow, "resolved", True) else ""
+    bare = getattr(workflow, "without_loras", workflow)  # the loaders of a stack come with the preset
+    return compute_workflow_hash(bare.prompt) if getattr(bare, "resolved", True) else ""
 
 
 def compute_workflow_hash(prompt: Mapping[str, Any]) -> str:
@@ -127,8 +131,12 @@ def parse_preset(data: bytes, name: str, files: FileReader | None = None) -> Pre
     for parameter, value in values.items():
         if reason := explain_unfit(value):
             raise ComfyKitError(f"{where}: {one_line(parameter)}: {reason}")
+    try:
+        loras = read_stack(found["loras"]) if "loras" in found else None
+    except WorkflowError as error:
+        raise ComfyKitError(f"{where}: {error}") from None
     named = {key: one_line(text) if isinstance(text := about.get(key), str) else "" for key in ("name", "hash")}
-    return Preset(name, values, named["name"], named["hash"], files)
+    return Preset(name, values, named["name"], named["hash"], loras, files)
 
 
 def format_preset(preset: Preset) -> bytes:
@@ -144,11 +152,16 @@ def format_preset(preset: Preset) -> bytes:
         if reason := explain_unfit(value):
             raise ComfyKitError(f"{one_line(name)}: {reason}")
         values[name] = _to_toml(value)
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "workflow": {"name": preset.workflow, "hash": preset.hash},
         "values": values,
     }
+    if preset.loras is not None:
+        document["loras"] = {
+            name: value if isinstance(value, dict) else _to_toml(value)
+            for name, value in to_plain(preset.loras).items()
+        }
     # A reader of TOML changes the line ends of a text that is written over several lines.
     several = not any("\r" in text for text in _iterate_texts(values))
     try:

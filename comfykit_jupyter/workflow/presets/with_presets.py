@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.graph import WorkflowGraph
@@ -60,8 +61,8 @@ class WorkflowWithPresets(WorkflowGraph):
     def save_preset(self, name: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> Path:
         """Save values as a preset, `presets/NAME.toml` in the current folder, in place of one of this name.
 
-        A workflow with a preset saves the values of that, too. An image that is not in the current folder, or not in a
-        file, is copied beside the preset.
+        A workflow with a preset saves the values of that, too, and one with a stack of LoRAs saves the stack. An image
+        that is not in the current folder, or not in a file, is copied beside the preset.
 
         Args:
             name: The name: letters, digits, spaces, - and _, at most 64.
@@ -80,12 +81,11 @@ class WorkflowWithPresets(WorkflowGraph):
         """
         from comfykit_jupyter.client.presets.folder import PresetFolder
 
-        if getattr(self, "loras", None):
-            warnings.warn("a preset keeps values, not the stack of with_loras: give that again", stacklevel=2)
         given = {**(values or {}), **more}
         given = {**self.fit_preset(given, self.definitions).values, **given}
         checked = check_values(self, given, self.definitions, partial=True)
-        return PresetFolder().save(name, self, checked, self.definitions)
+        stack = getattr(self, "stack", ())
+        return PresetFolder().save(name, self, checked, self.definitions, stack or None)
 
     def delete_preset(self, name: str) -> None:
         """Delete a preset, and the images that were copied beside it.
@@ -121,4 +121,4 @@ class WorkflowWithPresets(WorkflowGraph):
         """Return what of the preset fits; values for the names that are given replace those of the preset."""
         if self.preset is None:
             return FittedPreset()
-        return fit_preset(self.preset, self, definitions, given)
+        return fit_preset(replace(self.preset, loras=None), self, definitions, given)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.editor.dynamic_prompt import expand_choices, unescape_braces
 from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.lora_stack import Stack
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
@@ -53,6 +54,7 @@ class Binding:
         drawn: The inputs with values that were drawn, by node ID and name, with what they were drawn from: `"random"`
             for a seed, or the text with choices such as `{red|blue}`.
         warnings: A line for each value of the workflow's preset that does not fit.
+        loras: The stack of LoRAs in the prompt.
 
     Example:
         >>> binding = kit.load("text.json").bind({"subject": "a cat"})
@@ -67,6 +69,7 @@ class Binding:
     inputs: dict[tuple[str, str], Any]
     drawn: dict[tuple[str, str], str] = attribute(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    loras: Stack = ()
 
     def place(self, upload: Upload, name: Any, spelling: str | None = None) -> None:
         """Set the input of an upload.

@@ -14,7 +14,7 @@ import { SeedControl } from "./seed";
 import { TextControl } from "./text";
 import { ToggleControl } from "./toggle";
 
-const CONTROLS: Record<FieldKind, ComponentType<ControlProps>> = {
+const CONTROLS: Record<Exclude<FieldKind, "loras">, ComponentType<ControlProps>> = {
   integer: IntegerControl,
   number: NumberControl,
   seed: SeedControl,
@@ -30,6 +30,6 @@ const CONTROLS: Record<FieldKind, ComponentType<ControlProps>> = {
 
 /** The control of a field. */
 export function Control(props: ControlProps) {
-  const Component = CONTROLS[props.field.kind];
+  const Component = CONTROLS[props.field.kind as keyof typeof CONTROLS];
   return <Component {...props} />;
 }

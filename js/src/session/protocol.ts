@@ -6,7 +6,16 @@ import type { WireNumber } from "../number";
 export type Value = string | number | boolean | null | Value[] | { [key: string]: Value };
 const MEDIA_KINDS = ["image", "video", "audio", "file"] as const;
 export type MediaKind = (typeof MEDIA_KINDS)[number];
-export type FieldKind = "integer" | "number" | "seed" | "choice" | "toggle" | "text" | "multiline" | MediaKind;
+export type FieldKind =
+  | "integer"
+  | "number"
+  | "seed"
+  | "choice"
+  | "toggle"
+  | "text"
+  | "multiline"
+  | "loras"
+  | MediaKind;
 export type SeedMode = "random" | "fixed" | "increment";
 export type Status = "idle" | "queued" | "running" | "completed" | "failed" | "cancelled";
 

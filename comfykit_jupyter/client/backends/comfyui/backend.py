@@ -315,6 +315,10 @@ class ComfyUI(Backend):
         """See `ComfyKit.models`."""
         return await jobs.list_models(self.api, folder)
 
+    async def read_model_metadata(self, folder: str, name: str) -> Any:
+        """Return the metadata in the header of a model file; None if there is none."""
+        return await folders.read_model_metadata(self.api, folder, name)
+
     async def list_model_files(self, folder: str) -> dict[str, ModelFile]:
         """Return the size and date of the model files in a folder, by name; nothing if it doesn't say."""
         return await folders.list_model_files(self.api, folder)

@@ -53,6 +53,22 @@ async def list_model_files(server: FolderServer, folder: str) -> dict[str, Model
     return parse_model_files(answer)
 
 
+async def read_model_metadata(server: FolderServer, folder: str, name: str) -> Any:
+    """Return the metadata of a model file; None if it has none, or the server has no such route or can't read it.
+
+    Servers answer 404 for all files but safetensors, for those without metadata, and for headers of more than 1 MB.
+    """
+    if not name.endswith(".safetensors"):
+        return None
+    route = f"/view_metadata/{quote(folder, safe='')}"
+    try:
+        return await server.request_json("GET", route, params={"filename": name})
+    except ServerError as error:
+        if error.status is None and not error.sent:
+            raise
+        return None
+
+
 async def _read_models(server: FolderServer, route: str) -> dict[str, tuple[str, ...]]:
     try:
         answer = await server.request_json("GET", route)

@@ -242,6 +242,11 @@ class Pool(Backend):
             listed.append(shared)
         return list(listed)
 
+    async def read_model_metadata(self, folder: str, name: str) -> Any:
+        """Return the metadata of a model file, from the first server that has it."""
+        found = await self._collect(lambda server: server.read_model_metadata(folder, name))
+        return next((metadata for _, metadata in found if metadata), None)
+
     async def find_folders(self) -> Folders | None:
         """Return where the first server that says so has its folders."""
         found = await self._collect(lambda server: server.find_folders())

@@ -1,1 +1,1 @@
-"""What helps to edit a form: presets, undo, earlier prompts, painted masks."""
+"""What helps to edit a form: presets, undo, earlier prompts, painted masks, LoRAs."""

@@ -1,4 +1,4 @@
-"""`EditingView`: a form with presets, and with undo for what changes many values at once."""
+"""`EditingView`: a form with presets, LoRAs, and undo for what changes many values at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from comfykit_jupyter.notebook.widget.editing.prompts import PromptHistory, list
 from comfykit_jupyter.notebook.widget.editing.undo import UndoSteps
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.missing import MissingView
+from comfykit_jupyter.notebook.widget.values import STACK
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.lora_stack import MAX_NAME_LENGTH, to_plain
 from comfykit_jupyter.workflow.presets.fit import FittedPreset, fit_preset
 from comfykit_jupyter.workflow.presets.names import check_name
 
@@ -57,7 +59,10 @@ class EditingView(MissingView):
             "undo": (writer.post, self._on_undo),
             "prompts": (run_in_background, self._on_prompts),
             "wildcards": (run_in_background, self._on_wildcards),
+            "loras": (run_in_background, self._on_loras),
+            "lora_words": (run_in_background, self._on_lora_words),
         }
+        self._show_lora_problem()
 
     # -- changes of many values ----------------------------------------------------------------------------------------
 
@@ -65,10 +70,14 @@ class EditingView(MissingView):
         """Check and set values; see `FormView`."""
         super().change_values(changes, whole=whole)
         self._follow_changes()
+        if whole or STACK in changes:
+            self._show_lora_problem()
 
     def _reset_value(self, name: str) -> None:
         super()._reset_value(name)
         self._follow_changes()
+        if name == STACK:
+            self._show_lora_problem()
 
     def _follow_changes(self) -> None:
         """Show whether the form differs from its preset, and what can be undone."""
@@ -117,6 +126,7 @@ class EditingView(MissingView):
             edited = self._get_lists()
             self._set_values(step.undo(self._get_values()))
             self._clear_errors([*step.before, *step.after])
+            self._show_lora_problem()
             if step.lists and not edited:
                 self._set_lists(dict(step.lists))
             self.preset, self._preset_values = step.preset
@@ -144,9 +154,9 @@ class EditingView(MissingView):
     def _apply_preset(self, preset: Preset) -> None:
         if not self._parameters.workflow.resolved:
             raise ComfyKitError("the parameters of the workflow are not known yet: the server must answer first")
-        fitted = fit_preset(preset, self._parameters.workflow, self._parameters.definitions)
+        fitted = self._fit_preset(preset)
         with self.hold_changes():
-            self.change_many(f"preset {preset.name}", fitted.values)
+            self.change_many(f"preset {preset.name}", _list_values(fitted))
             self._set_preset(fitted)
 
     def use_first_preset(self, preset: Preset, given: Sequence[str]) -> None:
@@ -165,10 +175,14 @@ class EditingView(MissingView):
             return
         preset, given = self._pending
         self._pending = None
-        fitted = fit_preset(preset, self._parameters.workflow, self._parameters.definitions, given)
+        fitted = self._fit_preset(preset, given)
         with self.hold_changes():
-            self.change_values(fitted.values)
+            self.change_values(_list_values(fitted))
             self._set_preset(fitted)
+
+    def _fit_preset(self, preset: Preset, given: Sequence[str] = ()) -> FittedPreset:
+        definitions = {**self._parameters.loras.definitions, **self._parameters.definitions}
+        return fit_preset(preset, self._parameters.workflow, definitions, given)
 
     def _set_preset(self, fitted: FittedPreset | None) -> None:
         """Show which preset is in the form, and what of it does not fit."""
@@ -207,7 +221,9 @@ class EditingView(MissingView):
             return {"exists": True}, ()
         values = self._find_changed_values()
         workflow, definitions = self._parameters.workflow, self._parameters.definitions
-        folder.save(name, workflow, workflow.check(values, definitions, partial=True), definitions)
+        stack = self._get_values()[STACK]
+        checked = workflow.check({n: each for n, each in values.items() if n != STACK}, definitions, partial=True)
+        folder.save(name, workflow, checked, definitions, stack if stack or STACK in values else None)
 
         def show() -> None:
             with self.hold_changes():
@@ -236,6 +252,27 @@ class EditingView(MissingView):
             if self.preset.get("name") == name:
                 self.preset = {**self.preset, "name": new} if new else {}
 
+    # -- LoRAs ---------------------------------------------------------------------------------------------------------
+
+    def _show_lora_problem(self) -> None:
+        """Show at the stack of LoRAs what prevents a run with it, as far as is known."""
+        with self.lock:
+            problem = self._parameters.loras.explain(self._get_values()[STACK])
+            self._clear_errors([STACK])
+            if problem:
+                self._show_errors({STACK: problem})
+
+    def _on_loras(self, _content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the names of the server's LoRAs: the page asks when it opens the list."""
+        names = self._parameters.loras.list_names(self._parameters.workflow)
+        writer.post(self._show_lora_problem)
+        return {"choices": names}, ()
+
+    def _on_lora_words(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
+        """Return the trigger words of a LoRA."""
+        name = str(content["name"])[:MAX_NAME_LENGTH]
+        return {"words": list(self._parameters.loras.find_words(name, self._parameters.workflow))}, ()
+
     # -- prompts -------------------------------------------------------------------------------------------------------
 
     def _on_prompts(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
@@ -249,3 +286,8 @@ class EditingView(MissingView):
     def _on_wildcards(_content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Return the names of the files of wildcards."""
         return {"names": list_wildcards()}, ()
+
+
+def _list_values(fitted: FittedPreset) -> dict[str, Any]:
+    """Return what a form gets from a preset: its values, and its stack of LoRAs if it has one."""
+    return fitted.values if fitted.loras is None else {**fitted.values, STACK: to_plain(fitted.loras)}

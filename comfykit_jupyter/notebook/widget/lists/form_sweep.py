@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem
-from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Seeds
+from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Lora, Seeds
 from comfykit_jupyter.explore.sweeps.notation import SPLIT_KINDS, parse_axis
 from comfykit_jupyter.explore.sweeps.plan import MANY_POINTS, format_seconds
-from comfykit_jupyter.notebook.widget.values import from_wire
+from comfykit_jupyter.notebook.widget.editing.loras import describe_unknown, get_listed
+from comfykit_jupyter.notebook.widget.values import STACK, from_wire
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, to_stem
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class FormSweep:
             ComfyKitError: There are too many points.
         """
         over = self._read_axes(lists, values, times)
-        count = math.prod(axis.count if isinstance(axis, Seeds) else len(dict.fromkeys(axis)) for axis in over.values())
+        count = math.prod(_count_values(axis) for axis in over.values())
         if count > MAX_POINTS:
             raise ComfyKitError(f"{count:,} points are more than {MAX_POINTS:,}: give fewer values")
         points = f"{count:,} point{'s' * (count != 1)}"
@@ -76,18 +78,74 @@ class FormSweep:
         self._planned = None
 
     def _make(self, values: Mapping[str, Any], over: Mapping[str, Any]) -> Sweep:
-        base = {name: value for name, value in values.items() if name not in over}
-        key = (base, over, list(over))
+        varied = {axis.name: axis.strengths for axis in over.values() if isinstance(axis, Lora)}
+        stack = tuple(
+            # A loader is inserted only where the strength is not 0, and each keeps its place.
+            each._replace(model=first, clip=first)
+            if (first := next(filter(None, varied.get(each.name, ())), 0.0))
+            else each
+            for each in values.get(STACK, self._parameters.loras.default)
+        )
+        workflow, own = self._parameters.take_stack({**values, STACK: stack})
+        base = {name: value for name, value in own.items() if name not in over}
+        key = (base, stack, over, list(over))
         if self._planned is None or self._planned[0] != key:
-            sweep = self._kit.sweep(self._parameters.workflow, base, over=over)
+            sweep = self._kit.sweep(workflow, base, over=over)
             sweep.source = self._parameters.source
             self._planned = (key, sweep)
         return self._planned[1]
 
     def _read_axes(self, lists: Mapping[str, Any], values: Mapping[str, Any], times: int) -> dict[str, Any]:
         """Return the axes, checked value by value."""
-        over = {name: self._read_values(self.find_field(name), given) for name, given in lists.items()}
+        stack = values.get(STACK, self._parameters.loras.default)
+        over: dict[str, Any] = {}
+        for name, given in lists.items():
+            if listed := get_listed(name):
+                self.find_name(name, stack)
+                over[self._name_axis(listed, over)] = self._read_strengths(name, listed, given)
+            else:
+                over[name] = self._read_values(self.find_field(name), given)
         return {**over, **self._find_seeds(over, values, times)}
+
+    def find_name(self, name: str, stack: Stack) -> str:
+        """Return the name of a field, or of a LoRA of the stack, that can have several values.
+
+        Raises:
+            ComfyKitError: There is none of this name.
+        """
+        listed = get_listed(name)
+        if not listed:
+            return self.find_field(name).name
+        if not any(each.name == listed and each.on for each in stack):
+            raise describe_unknown(listed)
+        return name
+
+    def _name_axis(self, lora: str, over: Mapping[str, Any]) -> str:
+        """Return the name of an axis of strengths: the name of the file without folder and suffix, if it is free."""
+        short = to_stem(lora)
+        return lora if short in over or self._parameters.find_field(short) is not None else short
+
+    @staticmethod
+    def _read_strengths(name: str, lora: str, given: Any) -> Lora:
+        """Return the axis of the strengths that were typed."""
+
+        def explain(message: str) -> ParameterError:
+            return ParameterError([Problem(name, message)])
+
+        if not isinstance(given, str) or len(given) > MAX_TEXT:
+            raise explain("give numbers: 0.2, 0.5 · 0..1:0.25")
+        try:
+            found = parse_axis(one_line(to_stem(lora)), given.strip().strip(","), "number")
+        except ComfyKitError as error:
+            raise explain(str(error)) from None
+        texts = [found] if isinstance(found, str) else [] if isinstance(found, Seeds) else list(found)
+        try:
+            numbers = [float(each) for each in texts]
+        except (TypeError, ValueError):
+            numbers = []
+        if not numbers or not all(abs(each) <= MAX_STRENGTH for each in numbers):
+            raise explain(f"give numbers from -{MAX_STRENGTH} to {MAX_STRENGTH}: 0.2, 0.5 · 0..1:0.25")
+        return Lora(lora, tuple(dict.fromkeys(numbers)))
 
     def find_field(self, name: str) -> Field:
         """Return a field that can have several values.
@@ -138,6 +196,12 @@ class FormSweep:
         if first == RANDOM or not isinstance(first, int):
             return {field.name: Seeds(times)}
         return {field.name: [first + index for index in range(times)]}
+
+
+def _count_values(axis: Any) -> int:
+    if isinstance(axis, Seeds):
+        return axis.count
+    return len(axis.strengths) if isinstance(axis, Lora) else len(dict.fromkeys(axis))
 
 
 def _convert(text: Any, field: Field) -> Any:

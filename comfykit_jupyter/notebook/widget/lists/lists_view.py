@@ -10,8 +10,10 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.notebook.page_widget import Reply
 from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
+from comfykit_jupyter.notebook.widget.editing.loras import find_dropped
 from comfykit_jupyter.notebook.widget.lists.form_sweep import FormSweep
 from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.widget.values import STACK
 from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
@@ -59,11 +61,11 @@ class ListsView(EditingView):
     def change_values(self, changes: Mapping[str, Any], *, whole: bool = False) -> None:
         """Check and set values, in place of lists of values; see `FormView`."""
         super().change_values(changes, whole=whole)
-        self._drop_lists([*self.lists] if whole else [*changes])
+        self._drop_lists([*self.lists] if whole else [*changes, *find_dropped(self.lists, self._get_values()[STACK])])
 
     def _reset_value(self, name: str) -> None:
         super()._reset_value(name)
-        self._drop_lists([name])
+        self._drop_lists([name, *find_dropped(self.lists, () if name == STACK else self._get_values()[STACK])])
 
     def _drop_lists(self, names: Sequence[str]) -> None:
         if self.lists:
@@ -99,7 +101,7 @@ class ListsView(EditingView):
         self._times = self._read_times(content)
         lists = dict(self.lists)
         if "name" in content:
-            name = self._form_sweep.find_field(str(content["name"])).name
+            name = self._form_sweep.find_name(str(content["name"]), self._get_values()[STACK])
             lists.pop(name, None)
             if content.get("list"):
                 lists[name] = content["list"]

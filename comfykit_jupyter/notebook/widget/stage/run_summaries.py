@@ -14,7 +14,7 @@ from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
-from comfykit_jupyter.client.results.wording import format_failure, format_value, hide_address
+from comfykit_jupyter.client.results.wording import format_failure, format_value, hide_address, list_loras
 from comfykit_jupyter.notebook.widget.values import to_wire
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def summarize(run_id: str, result: ExecuteResult) -> dict[str, Any]:
         "unchanged": is_unchanged(result),
         "cost": format_cost(result.cost),
         "seeds": {name: str(seed) for name, seed in result.seeds.items()},
-        "changed": {name: _format_value(value) for name, value in result.changed.items()},
+        "changed": {name: _format_value(value) for name, value in {**result.changed, **list_loras(result)}.items()},
         "error": _summarize_error(result),
         "items": _list_items(result),
         "workflow": result.workflow_name,

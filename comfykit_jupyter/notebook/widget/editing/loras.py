@@ -1,0 +1,155 @@
+"""`FormLoras`: the stack of LoRAs of a form, and what its server says about LoRAs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from comfykit_jupyter.client import loop
+from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
+from comfykit_jupyter.notebook.widget.values import STACK, to_wire
+from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, read_rows, read_stack
+from comfykit_jupyter.workflow.lora_words import find_words
+from comfykit_jupyter.workflow.loras import LOADERS, LoraPlace, find_lora, find_place, list_loras
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.workflow.nodes import Definitions
+    from comfykit_jupyter.workflow.workflow import Workflow
+
+LIST_PREFIX = f"{STACK}/"
+"""Before the name of a LoRA that has several strengths, among a form's lists of values."""
+LABEL = "LoRAs"
+MAX_OWN = 50
+"""Files of the workflow's own loaders that the page gets."""
+MAX_KNOWN_WORDS = 200
+"""LoRAs whose trigger words are kept."""
+
+
+class FormLoras:
+    """The LoRAs of one form.
+
+    Args:
+        kit: Where the workflow runs.
+        given: The workflow, as it was read.
+
+    Attributes:
+        definitions: The server's definitions of the workflow's nodes, and of the loaders of LoRAs.
+        default: The stack that the workflow came with. That of a preset only decides the first values.
+    """
+
+    def __init__(self, kit: ComfyKit, given: Workflow) -> None:
+        self._kit = kit
+        of_preset = given.preset is not None and given.preset.loras == given.stack
+        self.default: Stack = () if of_preset else given.stack
+        self.definitions: Definitions = {}
+        self._place: LoraPlace | None = None
+        self._is_known = False
+        """Whether the server has said what it has."""
+        self._words: dict[str, tuple[str, ...]] = {}
+
+    def load(self, workflow: Workflow) -> Definitions:
+        """Return the server's definitions of a workflow's nodes, read again, and find out where LoRAs go.
+
+        Raises:
+            ServerError: The server is unreachable.
+        """
+        backend = self._kit.find_backend(workflow)
+        classes = [*workflow.classes, *(LOADERS if backend.has_object_info else ())]
+        self.definitions = loop.call(backend.get_definitions(classes, fresh=True))
+        self._place = find_place(workflow.prompt, self.definitions) if workflow.resolved else None
+        self._is_known = True
+        return {name: each for name, each in self.definitions.items() if name in workflow.classes}
+
+    def build_field(self, workflow: Workflow) -> dict[str, Any] | None:
+        """Return the entry of the stack in the trait `fields`; None where no LoRA can be used."""
+        place = self._place
+        if not workflow.resolved or not self._kit.find_backend(workflow).has_object_info:
+            return None
+        if self._is_known and place is None and not self.default:
+            return None
+        place = place or LoraPlace()
+        return {
+            "name": STACK,
+            "kind": "loras",
+            "label": LABEL,
+            "default": to_wire(self.default),
+            "choices": None,
+            "choice_count": len(list_loras(self.definitions)),
+            "problem": place.problem,
+            "has_clip": place.has_clip,
+            "own": list(place.own[:MAX_OWN]),
+            "is_known": self._is_known,
+            "min": -MAX_STRENGTH,
+            "max": MAX_STRENGTH,
+            "required": False,
+            "advanced": False,
+            **dict.fromkeys(("node", "node_id", "class_type", "tooltip", "group"), ""),
+        }
+
+    def check(self, value: Any) -> Stack:
+        """Return a stack that was given as strengths by name, or as the rows of a page.
+
+        Raises:
+            ParameterError: It is not one. Whether the server has the files is not asked; see `explain`.
+        """
+        try:
+            return read_stack(value) if isinstance(value, Mapping) else read_rows(value)
+        except WorkflowError as error:
+            raise ParameterError([Problem(STACK, str(error))]) from None
+
+    def explain(self, stack: Stack) -> str:
+        """Return what prevents a run with a stack, as far as is known; "" for nothing."""
+        if not self._is_known or self._place is None:
+            return ""
+        for each in stack:
+            try:
+                file = find_lora(each.name, self.definitions)
+            except WorkflowError as error:
+                return str(error)
+            if self._place.problem and file not in self._place.own and any(each.strengths):
+                return self._place.problem
+        return ""
+
+    def list_names(self, workflow: Workflow) -> list[str]:
+        """Return the names of the server's LoRAs, read again: there may be new ones.
+
+        Raises:
+            ServerError: The server is unreachable.
+        """
+        backend = self._kit.find_backend(workflow)
+        found = loop.call(backend.get_definitions(LOADERS, fresh=True))
+        self.definitions = {**self.definitions, **found}
+        return list_loras(found)
+
+    def find_words(self, name: str, workflow: Workflow) -> tuple[str, ...]:
+        """Return the trigger words of a LoRA, as far as its file names them."""
+        with contextlib.suppress(WorkflowError):
+            name = find_lora(name, self.definitions)
+        if name not in self._words:
+            try:
+                metadata = loop.call(self._kit.find_backend(workflow).read_model_metadata("loras", name))
+            except (ServerError, ComfyKitError):
+                return ()
+            if len(self._words) >= MAX_KNOWN_WORDS:
+                self._words.clear()
+            self._words[name] = find_words(metadata)
+        return self._words[name]
+
+
+def get_listed(name: str) -> str:
+    """Return the LoRA whose strengths a list of values has; "" if it is that of a field."""
+    return name.removeprefix(LIST_PREFIX) if name.startswith(LIST_PREFIX) else ""
+
+
+def find_dropped(lists: Mapping[str, Any], stack: Stack) -> list[str]:
+    """Return the lists of strengths of LoRAs that are no longer in a stack, or switched off there."""
+    on = {each.name for each in stack if each.on}
+    return [name for name in lists if (listed := get_listed(name)) and listed not in on]
+
+
+def describe_unknown(name: str) -> ComfyKitError:
+    """Return the error for a list of strengths of a LoRA that is not in the stack."""
+    return ComfyKitError(f"{one_line(name)}: this LoRA is not in the stack, or switched off")

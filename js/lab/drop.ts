@@ -105,7 +105,8 @@ class DropTarget {
     event.stopPropagation();
     const { target } = event;
     const read = async (start: number, end: number) => new Uint8Array(await file.slice(start, end).arrayBuffer());
-    if (!(await carriesWorkflow({ name: file.name, size: file.size, read }))) {
+    // What can't be read, such as a folder called `x.json`, is for JupyterLab.
+    if (!(await carriesWorkflow({ name: file.name, size: file.size, read }).catch(() => false))) {
       this.#giveBack(event, target, file);
       return;
     }

@@ -12,6 +12,7 @@ from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.page_widget import PageWidget
 from comfykit_jupyter.notebook.widget.media import PIECE_BYTES
 from comfykit_jupyter.notebook.widget.view import RunView
+from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "http://www.w3.org/"
@@ -29,6 +30,13 @@ def test_files_go_in_pieces_far_below_the_limit_of_servers() -> None:
     for factor in found[1].split("*"):
         page_bytes *= int(factor)
     assert max(page_bytes, PIECE_BYTES) * 4 <= SERVER_LIMIT
+
+
+def test_jupyterlab_extension_knows_the_media_that_carry_workflows() -> None:
+    carries = (ROOT / "js/lab/carries.ts").read_text(encoding="utf-8")
+    found = re.search(r"^const MEDIA = \[(.+)\];$", carries, re.MULTILINE)
+    assert found is not None
+    assert {f".{each}" for each in re.findall(r'"(\w+)"', found[1])} == WORKFLOW_SUFFIXES
 
 
 def test_front_end_names_no_other_site() -> None:

@@ -20,6 +20,7 @@ LONGEST_LINE = 120
 INTERNAL = {
     "CheckedValue",  # what `Workflow.check` hands from room to room of the package: its users need its errors only
     "FittedPreset",  # likewise, of `Workflow.fit_preset`
+    "Preset",  # likewise, of `Workflow.use_preset`
     "AttachedRun",  # to its users it is a `Run`
     "Backend",  # what runs a kit's workflows: the kit has methods for all that its users need of it
     "Step",  # `Plan.count` and the text of a plan have what its users need
@@ -78,7 +79,8 @@ def test_what_is_returned_is_public() -> None:
     hidden += [
         f"{name}.{key}: {word}"
         for name, each in PUBLIC.items()
-        for key, annotation in getattr(each, "__annotations__", {}).items()
+        for one in getattr(each, "__mro__", ())
+        for key, annotation in vars(one).get("__annotations__", {}).items()
         for word in WORD.findall(str(annotation))
         if not key.startswith("_") and word in own_classes() and word not in {*PUBLIC, *INTERNAL}
     ]

@@ -59,11 +59,13 @@ async def test_answer_that_comes_twice_is_not_the_answer_to_the_next_request(que
     assert streamed == [f"/{number}" for number in range(3)]
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("answer", [{}, {"prompt_id": None}, {"prompt_id": 7}, {"queue_running": []}], ids=json.dumps)
 async def test_answer_without_an_id_says_nothing_about_the_job(
-    answer: Any, proxy: Proxy, make_kit: MakeKit, jobs: Jobs
+    answer: Any, proxy: Proxy, make_kit: MakeKit, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The job is looked for: it may run or not."""
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.2)
     proxy.answer = lambda request: web.json_response(answer) if request.path == "/prompt" else None
     result = await make_kit(proxy.url).execute(workflows.text())
     assert result.error is not None

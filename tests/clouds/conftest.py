@@ -10,10 +10,6 @@ import pytest
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
-from comfykit_jupyter.client.backends.runninghub import backend as runninghub_backend
-from comfykit_jupyter.client.backends.runninghub import files as runninghub_files
-from comfykit_jupyter.client.backends.runninghub import follow as runninghub_follow
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from tests.client import workflows
@@ -22,6 +18,7 @@ from tests.client.nodes import Gate
 from tests.kits import MakeKit, closing_kits, hide_settings
 
 from .api_client import WORKFLOW, ApiClient, open_client
+from .pauses import shorten_pauses
 from .runninghub import RunningHub
 
 __all__ = ["gate"]
@@ -46,10 +43,7 @@ def ask(cloud: RunningHub) -> Iterator[ApiClient]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses of the client for RunningHub are short; those before a task is offered again, still more so."""
     monkeypatch.setattr(words, "BACK_OFF", {code: seconds / 1000 for code, seconds in words.BACK_OFF.items()})
-    for module in (runninghub_backend, runninghub_files, runninghub_follow, runninghub_api):
-        for name in ("RECONNECT", "PAUSE", "PAUSE_MOST", "LOOK_FIRST", "LOOK_QUEUED", "LOOK_RUNNING", "LOOK_LEAST"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, getattr(module, name) / 300)
+    shorten_pauses(monkeypatch, factor=300)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from comfykit_jupyter.client.backends.runninghub import backend as runninghub_backend
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.running import run as runs
+from comfykit_jupyter.client.running import executable
 from comfykit_jupyter.client.running.run import Run
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.workflow.clouds import runninghub as words
@@ -410,7 +410,7 @@ def test_a_task_is_cancelled_if_the_caller_leaves_during_creation(done: bool, ki
 def test_leaving_during_creation_reports_a_lost_response(
     kit: ComfyKit, cloud: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.2)
+    monkeypatch.setattr(executable, "CANCEL_TIMEOUT", 0.2)
     run = hold_create(kit.options(timeout=20), cloud, HANGING)
     advance(20)
     result = run.result()

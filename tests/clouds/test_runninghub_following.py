@@ -14,7 +14,7 @@ from comfykit_jupyter import ComfyKit, ExecuteResult
 from comfykit_jupyter.client.backends.runninghub import api as runninghub_api
 from comfykit_jupyter.client.backends.runninghub import follow
 from comfykit_jupyter.client.backends.runninghub import follow as runninghub_follow
-from comfykit_jupyter.client.running import run as runs
+from comfykit_jupyter.client.running import executable
 from tests.client.proxy import Served
 from tests.kits import MakeKit
 
@@ -214,7 +214,7 @@ def test_polls_always_pause(state: str, make_kit: MakeKit, cloud: RunningHub, mo
     set_pauses(monkeypatch)
     cloud.fates.append(Fate())
     cloud.answer("v2/query", changes.with_state(state), times=None)
-    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    monkeypatch.setattr(executable, "CANCEL_TIMEOUT", 0.1)
     kit = make_kit(raise_on_error=False, timeout=1)
     assert measure_poll_rate(lambda: kit.run(WORKFLOW), cloud) < 1 / 0.05
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.running import run as runs
+from comfykit_jupyter.client.running import executable
 from comfykit_jupyter.client.running.run import Run
 from tests.kits import MakeKit
 
@@ -53,7 +53,7 @@ def test_a_rejected_task_is_not_retried_after_cancel(
 def test_a_task_is_cancelled_even_if_its_response_comes_too_late(
     make_kit: MakeKit, cloud: RunningHub, answered: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    monkeypatch.setattr(executable, "CANCEL_TIMEOUT", 0.1)
     kit = make_kit(raise_on_error=False, timeout=20)
     run = submit_held(kit, cloud, answered)
     advance(20)
@@ -73,7 +73,7 @@ def test_an_interrupt_warns_that_the_task_may_be_running(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(runs, "CANCEL_TIMEOUT", 0.1)
+    monkeypatch.setattr(executable, "CANCEL_TIMEOUT", 0.1)
     run = submit_held(kit, cloud, answered)
     run.leave()
     assert "it may still run" in caplog.text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from comfykit_jupyter.sandbox import Sandbox
-from tests.clouds.runninghub import RunningHub
+from tests.clouds.runninghub import RunningHub, changes
 from tests.clouds.runninghub.__main__ import fill
 
 from .kernels import Cell, Page, kernel
@@ -19,6 +19,10 @@ PICTURE, REPAINT, TEXT = "1904136902449209346", "1904136902449209347", "19041369
 APP = "rh-app:1937084629516193794"
 SMALL = "width=128 height=128 steps=2"
 LONG = f"%comfykit run {PICTURE} width=256 height=256 steps=3000"
+
+
+QUICK = "__import__('tests.clouds.pauses', fromlist=['pauses']).shorten_pauses(factor=20)"
+"""Code that makes a kernel look again soon: the double answers at once."""
 
 
 @contextlib.contextmanager
@@ -38,6 +42,8 @@ def cloud_kernel(cloud: RunningHub, folder: Path, key: str | None = None, **more
     with kernel(folder, None, **environment, **more) as page:
         loaded = page.run("%load_ext comfykit_jupyter\nfrom comfykit_jupyter import ComfyKit\nkit = ComfyKit()")
         assert loaded.status == "ok", loaded.error
+        quick = page.run(QUICK)
+        assert quick.status == "ok", quick.error
         yield page
 
 
@@ -53,6 +59,16 @@ def begin_run(page: Page, cloud: RunningHub, steps: int = 3000) -> str:
     page.run(f"run = kit.submit('{PICTURE}', steps={steps}, width=256, height=256)")
     cloud.wait_for(lambda: len(cloud.tasks) > before and cloud.task.begun)
     return cloud.task.id
+
+
+@contextlib.contextmanager
+def holding_tasks(cloud: RunningHub) -> Iterator[Callable[[], None]]:
+    """Let the cloud say of all its tasks that they run, until the function that is yielded is called."""
+    cloud.answer("v2/query", changes.with_state("RUNNING"), times=None)
+    try:
+        yield lambda: cloud.reset_answer("v2/query")
+    finally:
+        cloud.reset_answer("v2/query")
 
 
 def wait_until_running(page: Page, cell: Cell) -> None:

@@ -13,7 +13,17 @@ import pytest
 from comfykit_jupyter.sandbox import Sandbox
 from tests.clouds.runninghub import DROPPED, Fate, Held, Output, Refusal, RunningHub
 
-from .cloud_kernels import APP, NOWHERE, PICTURE, REPAINT, begin_run, cloud_kernel, collect_received, start_cloud
+from .cloud_kernels import (
+    APP,
+    NOWHERE,
+    PICTURE,
+    REPAINT,
+    begin_run,
+    cloud_kernel,
+    collect_received,
+    holding_tasks,
+    start_cloud,
+)
 from .kernels import Model, Page
 from .test_form import make_png, show_form
 from .test_form_runs import HASH, run_code, run_form
@@ -212,42 +222,50 @@ def test_lost_answer_is_reported_and_the_request_not_repeated(page: Page, cloud:
 
 @pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
 def test_after_a_restart_the_cell_finds_its_task_with_its_values(cloud: RunningHub, folder: Path, ended: bool) -> None:
-    code = f"form = kit.form({PICTURE!r}, width=256, height=256, steps={2 if ended else 400}, seed=2**64 - 3)\nform"
+    code = f"form = kit.form({PICTURE!r}, width=256, height=256, steps=2, seed=2**64 - 3)\nform"
     before, created = set(cloud.tasks), len(cloud.find_requests("create"))
-    with cloud_kernel(cloud, folder) as first:
-        model = first.model(first.run(code, cell_id=f"cloud {ended}"))
-        first.ask(model, "run")
-        cloud.wait_for(lambda: set(cloud.tasks) - before and cloud.task.begun)
-        if ended:
-            first.wait(lambda: model.state["runs"])
-        task = cloud.task.id
-        first.process.kill()
-    with cloud_kernel(cloud, folder) as page:
-        other = page.model(page.run(code, cell_id="another"))
-        model = page.model(page.run(code, cell_id=f"cloud {ended}"))
-        page.wait(lambda: model.state["runs"])
-        (brief,) = model.state["runs"]
-        assert (brief["id"], brief["status"], brief["seeds"]) == (task, "completed", {"seed": str(2**64 - 3)})
-        assert read_size(page, model, task, brief["items"][0]["key"]) == (256, 256)
-        assert "seed=18446744073709551613" in page.ask(model, "code", run=task)[0]["code"]
-        assert "error" not in page.ask(model, "apply", run=task)[0]
-        assert not other.state["runs"]
+    with holding_tasks(cloud) as release:
+        with cloud_kernel(cloud, folder) as first:
+            model = first.model(first.run(code, cell_id=f"cloud {ended}"))
+            first.ask(model, "run")
+            cloud.wait_for(lambda: set(cloud.tasks) - before and cloud.task.begun)
+            if ended:
+                release()
+                first.wait(lambda: model.state["runs"])
+            task = cloud.task.id
+            first.process.kill()
+        with cloud_kernel(cloud, folder) as page:
+            other = page.model(page.run(code, cell_id="another"))
+            model = page.model(page.run(code, cell_id=f"cloud {ended}"))
+            if not ended:
+                page.wait(lambda: model.state["status"] == "running")
+                release()
+            page.wait(lambda: model.state["runs"])
+            (brief,) = model.state["runs"]
+            assert (brief["id"], brief["status"], brief["seeds"]) == (task, "completed", {"seed": str(2**64 - 3)})
+            assert read_size(page, model, task, brief["items"][0]["key"]) == (256, 256)
+            assert "seed=18446744073709551613" in page.ask(model, "code", run=task)[0]["code"]
+            assert "error" not in page.ask(model, "apply", run=task)[0]
+            assert not other.state["runs"]
     assert len(cloud.find_requests("create")) == created + 1
 
 
 def test_on_another_machine_a_form_shows_a_task_by_its_id(cloud: RunningHub, folder: Path, tmp_path: Path) -> None:
-    with cloud_kernel(cloud, folder) as first:
-        task = begin_run(first, cloud, steps=400)
-        first.process.kill()
-    with cloud_kernel(cloud, folder, XDG_STATE_HOME=str(tmp_path)) as page:
-        model = show_cloud_form(page, PICTURE)
-        page.run(f"run = form.attach({task!r})")
-        page.wait(lambda: model.state["runs"])
-        (brief,) = model.state["runs"]
-        assert (brief["id"], brief["status"]) == (task, "completed")
-        assert read_size(page, model, task, brief["items"][0]["key"]) == (256, 256)
-        for kind in ("code", "apply"):
-            assert "are unknown" in page.ask(model, kind, run=task)[0]["error"]
+    with holding_tasks(cloud) as release:
+        with cloud_kernel(cloud, folder) as first:
+            task = begin_run(first, cloud, steps=2)
+            first.process.kill()
+        with cloud_kernel(cloud, folder, XDG_STATE_HOME=str(tmp_path)) as page:
+            model = show_cloud_form(page, PICTURE)
+            page.run(f"run = form.attach({task!r})")
+            page.wait(lambda: model.state["status"] == "running")
+            release()
+            page.wait(lambda: model.state["runs"])
+            (brief,) = model.state["runs"]
+            assert (brief["id"], brief["status"]) == (task, "completed")
+            assert read_size(page, model, task, brief["items"][0]["key"]) == (256, 256)
+            for kind in ("code", "apply"):
+                assert "are unknown" in page.ask(model, kind, run=task)[0]["error"]
 
 
 def test_files_on_the_site_are_not_looked_for_on_a_server(page: Page) -> None:

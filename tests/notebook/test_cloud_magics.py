@@ -20,6 +20,7 @@ from .cloud_kernels import (
     begin_run,
     cloud_kernel,
     collect_received,
+    holding_tasks,
     start_cloud,
     wait_until_running,
 )
@@ -200,15 +201,20 @@ def test_cell_that_waits_for_a_place_says_so(page: Page, cloud: RunningHub) -> N
 
 
 def test_after_a_restart_a_task_is_attached_by_its_id(page: Page, cloud: RunningHub, folder: Path) -> None:
-    with cloud_kernel(cloud, folder) as first:
-        task = begin_run(first, cloud, steps=400)
-        first.process.kill()
-    before = len(cloud.tasks)
-    with cloud_kernel(cloud, folder) as second:
-        cell = second.run(f"%comfykit attach {task} -o again")
-        assert cell.status == "ok", cell.error
-        assert "data:image/webp" in cell.html
-        assert second.value("again.status, again.image.pil().size") == "('completed', (256, 256))"
+    with holding_tasks(cloud) as release:
+        with cloud_kernel(cloud, folder) as first:
+            task = begin_run(first, cloud, steps=2)
+            first.process.kill()
+        before = len(cloud.tasks)
+        with cloud_kernel(cloud, folder) as second:
+            cell = second.start(f"%comfykit attach {task} -o again")
+            model = second.model(cell)
+            second.wait(lambda: model.state["status"] == "running")
+            release()
+            second.wait(lambda: cell.ended)
+            assert cell.status == "ok", cell.error
+            assert "data:image/webp" in cell.html
+            assert second.value("again.status, again.image.pil().size") == "('completed', (256, 256))"
     assert len(cloud.tasks) == before
     cell = page.run("%comfykit attach 1910")
     assert "does not know the job" in cell.error

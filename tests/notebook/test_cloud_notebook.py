@@ -12,17 +12,19 @@ from nbclient import NotebookClient
 from comfykit_jupyter.sandbox import Sandbox
 from tests.clouds.comfyapi.proxied import Proxied
 
-from .cloud_kernels import start_cloud
+from .cloud_kernels import QUICK, start_cloud
 from .kernels import ROOT, WIDGET
 
 
 def test_notebook_runs_and_keeps_images_and_costs_but_no_key(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "notebooks/workflows")
+    (tmp_path / "startup.py").write_text(QUICK)
     book = nbformat.read(ROOT / "notebooks/cloud.ipynb", as_version=4)
     client = NotebookClient(book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
     with start_cloud(sandbox) as cloud, Proxied(sandbox.url) as proxied:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         there = {"COMFYUI_BASE_URL": proxied.url, "RUNNINGHUB_BASE_URL": cloud.url, "RUNNINGHUB_API_KEY": cloud.key}
+        there["PYTHONSTARTUP"] = str(tmp_path / "startup.py")
         asyncio.run(client.async_execute(env={**os.environ, "PYTHONPATH": path, **there}))
         assert len(cloud.tasks) == len(cloud.find_requests("create")) + len(cloud.find_requests("ai-app/run")) == 4
         assert not cloud.files.leaks

@@ -179,9 +179,11 @@ async def test_media_of_another_server_are_fetched_with_its_own_secrets(
     assert "secret" not in str(elsewhere.seen)
 
 
+@pytest.mark.usefixtures("eager")
 async def test_options_for_another_server_drop_the_secrets(
-    proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit
+    proxy: Proxy, elsewhere: Elsewhere, make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("comfykit_jupyter.client.running.late.SETTLING", 0.1)
     kit = make_kit(proxy.url, **SECRETS)
     other = kit.options(comfyui_url=elsewhere.url, patience=0)
     await other.execute(workflows.text())

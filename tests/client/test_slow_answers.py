@@ -100,6 +100,7 @@ TRICKLING = {
 """The kinds of error of runs, by HTTP and by the socket, if the answers to a path come byte by byte."""
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("path", TRICKLING)
 @pytest.mark.parametrize("executor", ["http", "websocket"])
 async def test_patience_is_kept_with_a_server_that_sends_byte_by_byte(

@@ -5,7 +5,7 @@ import type { Cell, Contents, NotebookPanel, Shared } from "./jupyterlab";
 const LOAD = "%load_ext comfykit_jupyter";
 const LOADED = /load_ext\s+comfykit_jupyter/;
 
-/** Return a workflow as the magic reads it: quoted where the name has spaces or signs, and never taken for an option. */
+/** Return a workflow as the magic reads it: quoted where the name has spaces or signs, and never read as an option. */
 export function quoteSource(path: string): string {
   const text = /^[\p{L}\p{N}_.]/u.test(path) && !path.includes(":") ? path : `./${path}`;
   if (!/[\s'"\\={}]/.test(text)) return text;

@@ -23,7 +23,7 @@ def test_who_gets_which_point() -> None:
         waiting.add(index)
     none = lambda _group: False  # noqa: E731
     assert waiting.take("x", none) == 0  # the largest
-    assert waiting.take("y", none) == 3  # the largest that nobody has begun
+    assert waiting.take("y", none) == 3  # the largest that no server has begun
     assert waiting.take("x", none) == 1  # keeps to its own
     assert waiting.take("z", lambda group: group == ("c",)) == 2  # helps, and not with what it can't run
     waiting.add_for("y", 0)

@@ -24,7 +24,7 @@ _MAX_PACKETS = 500
 
 
 def is_video(path: Path) -> bool:
-    """Whether the suffix is one of a video that `read_first_frame` may be able to read."""
+    """Return whether the suffix is one of a video that may be readable."""
     return find_format(path.name)[1].container is not None
 
 

@@ -153,7 +153,7 @@ class SweepExplorer(Explorer):
         }
 
     def _find_status(self) -> str:
-        """Return what it does, in the words of a run; `paused` only where nobody has asked for a pause."""
+        """Return what it does, in the words of a run; `paused` only if no pause was asked for."""
         paused = self.sweep.paused
         if paused:
             return "cancelled" if paused in ASKED_PAUSES else "paused"

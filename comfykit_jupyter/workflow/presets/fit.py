@@ -52,7 +52,7 @@ def fit_preset(
         definitions: The server's node definitions; without them, values must be like the workflow's own.
         given: The names of values that replace those of the preset.
     """
-    taken = {place for name in given for place in _find_places(workflow, name, definitions)}
+    used = {place for name in given for place in _find_places(workflow, name, definitions)}
     values: dict[str, Any] = {}
     problems: list[Problem] = []
     for name, value in preset.values.items():
@@ -60,14 +60,14 @@ def fit_preset(
             parameter = workflow.find_parameter(name, definitions)
             inputs = [NodeInput.find(workflow.prompt, target, definitions) for target in parameter.targets]
             places = {each.place for each in inputs}
-            if places & taken:
+            if places & used:
                 continue
             fitting = _read_value(preset, parameter, inputs, value)
             check_values(workflow, {parameter.name: fitting}, definitions, partial=True)
         except ParameterError as error:
             problems += [_name_parameter(each, name) for each in error.problems]
             continue
-        taken |= places
+        used |= places
         values[parameter.name] = fitting
     loras = None if preset.loras is None else _fit_stack(preset.loras, definitions or {}, problems)
     return FittedPreset(values, tuple(problems), preset.name, loras)

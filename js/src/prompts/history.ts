@@ -1,4 +1,4 @@
-/** The earlier texts of a field, and those that were typed here: going back never loses one. */
+/** The earlier texts of a field, and what was typed here, so that recalling one never loses another. */
 
 /** Texts typed here that are kept. */
 const MAX_TYPED = 20;
@@ -23,7 +23,7 @@ export class PromptHistory {
     return text;
   }
 
-  /** Return whether a text is the earlier one that was gone to, without a change. */
+  /** Return whether a text is the earlier one that was recalled, unchanged. */
   isAt(text: string): boolean {
     return this.#at > 0 && this.#texts[this.#at] === text;
   }

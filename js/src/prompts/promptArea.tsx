@@ -63,7 +63,7 @@ export function PromptArea({ session, field, text, attributes }: PromptAreaProps
     const found = history.move(by);
     if (found === undefined) return;
     replaceText(element, 0, value.length, found);
-    // Where the same key goes on, and a text that is typed is not torn.
+    // Here the same key recalls the next text, and what is typed does not split this one.
     const caret = by > 0 ? 0 : found.length;
     element.setSelectionRange(caret, caret);
   };
@@ -75,7 +75,7 @@ export function PromptArea({ session, field, text, attributes }: PromptAreaProps
     element.setSelectionRange(edit.start, edit.start + edit.text.length);
   };
 
-  /** Go to another text where the caret can't move. Return whether the key is used up. */
+  /** Recall another text where the caret can't move further. Return whether that handles the key. */
   const browse = (element: HTMLTextAreaElement, by: number): boolean => {
     const { selectionStart: start, selectionEnd: end, value } = element;
     const isRecalled = history.isAt(value) && start === end && (start === 0 || start === value.length);

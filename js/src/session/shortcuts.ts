@@ -1,9 +1,9 @@
-/** Keeps plain keys of the widget from hosts whose shortcuts take them on their way down, as those of Notebook 7. */
+/** Keeps plain keys for the widget in hosts whose shortcuts see each key first, such as Notebook 7. */
 
 /** Such hosts look for an element that matches a shortcut from the target up, until one has this attribute. */
 const MARK = "data-lm-suppress-shortcuts";
 
-/** Keep plain keys from the host while the focus is in an element; return a function that ends this. */
+/** Keep plain keys for an element while it has the focus; return a function that ends this. */
 export function keepPlainKeys(root: HTMLElement): () => void {
   const mark = ({ target, ctrlKey, metaKey, altKey }: KeyboardEvent) => {
     if (ctrlKey || metaKey || altKey || !(target instanceof Element) || !root.contains(target)) return;

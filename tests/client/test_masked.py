@@ -64,8 +64,8 @@ def paint(path: Path) -> Any:
     return np.random.default_rng(3).integers(0, 256, (height, width), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("form", ["phone", "jpeg", "png"])
-def test_load_image_gives_the_source_and_the_painting(form: str, kit: ComfyKit, tmp_path: Path) -> None:
+def check_painting(form: str, kit: ComfyKit, tmp_path: Path) -> None:
+    """Check that a server reads the colours of an image and the mask that was painted on it."""
     path = write_source(tmp_path, form)
     mask = paint(path)
     result = kit.run(WORKFLOW, image=Masked(path, mask))
@@ -74,6 +74,11 @@ def test_load_image_gives_the_source_and_the_painting(form: str, kit: ComfyKit, 
     painted = np.asarray(result["mask"][0].pil().convert("L")).astype(int)
     assert abs(painted - mask).max() <= 1
     assert result.params["image"] == Masked(path, mask)
+
+
+@pytest.mark.parametrize("form", ["phone", "jpeg", "png"])
+def test_load_image_gives_the_source_and_the_painting(form: str, kit: ComfyKit, tmp_path: Path) -> None:
+    check_painting(form, kit, tmp_path)
 
 
 def test_texts_of_a_png_are_kept(kit: ComfyKit, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 /** The list of presets: use, save, rename, delete. It is read again each time that it opens. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { usePlacement } from "../controls/combobox";
+import { usePlacement } from "../controls/placement";
 import { Button, DiscardIcon, EditIcon, IconButton } from "../icons";
 import { getErrorMessage } from "../session/channel";
 import type { ListedPreset } from "../session/protocol";

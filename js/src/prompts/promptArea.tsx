@@ -1,9 +1,9 @@
 /** Edits a prompt: earlier texts, the weight of words, names of wildcards, and a larger editor. */
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { filterChoices, usePlacement } from "../controls/combobox";
 import type { ControlAttributes } from "../controls/control";
 import { getLabel } from "../controls/formLayout";
+import { filterChoices, OptionList } from "../controls/optionList";
 import { Button, ExpandIcon, IconButton } from "../icons";
 import { clamp } from "../number";
 import type { Field } from "../session/protocol";
@@ -168,14 +168,9 @@ function useWildcards(session: Session, area: { current: HTMLTextAreaElement | n
   const [names, setNames] = useState<string[]>();
   const [query, setQuery] = useState<string>();
   const [active, setActive] = useState(0);
-  const list = useRef<HTMLDivElement>(null);
   const found = query === undefined ? [] : (filterChoices(names ?? [], query) as string[]).slice(0, MAX_OPTIONS);
   const open = found.length > 0;
   const id = `${area.current?.id}-list`;
-  usePlacement(open, area, list);
-  useLayoutEffect(() => {
-    list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView?.({ block: "nearest" });
-  }, [active, open]);
 
   const close = () => setQuery(undefined);
   const update = () => {
@@ -213,30 +208,15 @@ function useWildcards(session: Session, area: { current: HTMLTextAreaElement | n
       "aria-activedescendant": open ? `${id}-${active}` : undefined,
     },
     list: (
-      <div
-        ref={list}
+      <OptionList
         id={id}
-        class="ck-list"
-        role="listbox"
-        aria-label="Wildcards"
-        popover="manual"
-        hidden={!open}
-        // Keeps the focus in the area.
-        onMouseDown={(event) => event.preventDefault()}
-      >
-        {found.map((name, index) => (
-          // biome-ignore lint/a11y/useKeyWithClickEvents lint/a11y/useFocusableInteractive: keys and focus stay in the area
-          <div
-            key={name}
-            id={`${id}-${index}`}
-            role="option"
-            aria-selected={index === active}
-            onClick={() => choose(name)}
-          >
-            {name}
-          </div>
-        ))}
-      </div>
+        label="Wildcards"
+        input={area}
+        open={open}
+        options={found}
+        active={active}
+        onChoose={(index) => choose(found[index])}
+      />
     ),
   };
 }

@@ -1,7 +1,7 @@
 /** Tests of the filter of a combobox. */
 
 import { describe, expect, it } from "vitest";
-import { filterChoices } from "../../src/controls/combobox";
+import { filterChoices } from "../../src/controls/optionList";
 
 describe("filtering choices", () => {
   const choices = [

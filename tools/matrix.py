@@ -21,7 +21,8 @@ _LOWER = re.compile(r'"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)[";]')
 
 def find_python(version: str) -> str | None:
     """Return the command of a Python that works, or None."""
-    for name in (f"python{version}", *(str(path) for path in _find_pyenv(version))):
+    # On Windows there is no python3.12.exe: there it is the Python that runs this.
+    for name in (f"python{version}", *(str(path) for path in _find_pyenv(version)), sys.executable):
         command = shutil.which(name)
         if command is None:
             continue
@@ -69,7 +70,7 @@ def run(python: str, version: str, bounds: str, tests: list[str]) -> bool:
 
 
 def main() -> None:
-    """Run all that is there, and say what is not."""
+    """Run all that is there, and say what is not; exit with 1 if one fails, or if none is there."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="one environment, such as 3.10-oldest")
     parser.add_argument("tests", nargs="*", default=list(TESTS))
@@ -88,7 +89,7 @@ def main() -> None:
             outcomes[name] = "passed" if run(python, version, bounds, options.tests) else "failed"
     for name, outcome in outcomes.items():
         print(f"{name:12} {outcome}")
-    if "failed" in outcomes.values():
+    if "passed" not in outcomes.values() or "failed" in outcomes.values():
         raise SystemExit(1)
 
 

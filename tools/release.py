@@ -47,6 +47,9 @@ SDIST_HAS = (
     "LICENSE",
     "notebooks/quickstart.ipynb",
     "docs/hosts.md",
+    "recipe/meta.yaml",
+    ".github/ISSUE_TEMPLATE/config.yml",
+    ".ci/run",
 )
 FOREIGN = re.compile(r"(^|/)(__pycache__|node_modules|\.venv|\.git)/|\.pyc$|\.env$")
 """Files that no archive may have."""

@@ -98,7 +98,7 @@ class ComfyKit(ExploringKit):
         raise_on_error: Whether `run` and `Run.result` raise `RunFailed` for a failed run, instead of returning its
             result.
         runs: Folder in which all runs are kept, to be found again by `kit.runs`. Environment: `COMFYKIT_RUNS`.
-        keep: What is kept of outputs: `originals`, `thumbs` (small pictures) or `links` (names). Default: `originals`.
+        keep: What is kept of outputs: `originals`, `thumbs` (thumbnails) or `links` (names). Default: `originals`.
         same_server: `row` runs all points in a row of a sweep's grid on the same one of several servers.
         attach: Whether `run` and `submit` attach to the job that the same call in the same cell sent before the kernel
             restarted, if it still waits or runs, instead of sending a new one. Outside of notebooks they never do.

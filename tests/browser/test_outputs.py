@@ -51,7 +51,7 @@ def test_applied_values_of_a_run_reproduce_it(open_notebook: Open) -> None:
     form.get_by_role("button", name="Reuse values", exact=True).click()
     expect(prompt).to_have_value("a hare in the grass")
     form.get_by_role("button", name="Run", exact=True).click()
-    expect(form.get_by_role("status").first).to_have_text("Nothing changed: the same picture")
+    expect(form.get_by_role("status").first).to_have_text("Nothing changed: the same image")
     expect(tiles).to_have_count(3)
     assert made_by
     assert "a hare in the grass" in made_by

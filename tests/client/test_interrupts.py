@@ -62,8 +62,10 @@ class Interrupter:
         del argument
         if self.interrupted:
             return None
-        if event == ("opcode" if self._opcodes else "line"):
-            if self._left == 0 or frame.f_code.co_name in WAITS:  # from here on, it waits
+        waits = frame.f_code.co_name in WAITS  # from here on, it waits
+        # Python 3.13.0 forgets that it has to report each bytecode of some functions; it does report their lines.
+        if event == ("opcode" if self._opcodes else "line") or (waits and event == "line"):
+            if self._left == 0 or waits:
                 self.interrupted = True
                 raise KeyboardInterrupt
             self._left -= 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import comfykit_jupyter
 from tools.api import list_signatures, load_package
-from tools.matrix import list_lower_bounds
+from tools.matrix import PYTHONS, find_python, list_lower_bounds
 from tools.project import PROJECT, Project, read_version, render_files
 from tools.release import check_names, check_project_files, check_version, compare_signatures, find_install_line
 
@@ -92,6 +95,29 @@ def test_archives_must_have_some_files_and_must_not_have_others() -> None:
 def test_readme_says_what_to_install() -> None:
     line = find_install_line((ROOT / "README.md").read_text(encoding="utf-8"))
     assert line.startswith("comfykit-jupyter")
+
+
+def test_workflows_run_what_exists() -> None:
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / ".github/workflows").iterdir()))
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"run: (.*)", text)
+    assert len(commands) > 3
+    for command in commands:
+        program, _, rest = command.partition(" ")
+        if program == "make":
+            assert rest in targets, command
+        elif program == "python":
+            assert rest.startswith("-m tools.matrix --only "), command
+        else:
+            assert os.access(ROOT / program, os.X_OK), command
+    assert set(re.findall(r'"(3\.\d+)"', text)) == set(PYTHONS)
+
+
+def test_python_that_runs_the_matrix_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: name if name == sys.executable else None)
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert find_python(version) == sys.executable
+    assert find_python("3.9") is None
 
 
 def test_lower_bounds_are_those_of_the_metadata() -> None:

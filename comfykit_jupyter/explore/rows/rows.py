@@ -219,11 +219,11 @@ class Rows(Sequence[Row]):
         return write_archive(self, Path(path).expanduser(), name)
 
     def sheet(self, path: str | Path, side: int = 256) -> Path:
-        """Write a contact sheet: one picture of all rows, with the values that differ.
+        """Write a contact sheet: one image of all rows, with the values that differ.
 
         Args:
             path: A file that ends in `.png`, `.jpg` or `.webp`; it is replaced if it exists.
-            side: Pixels of each picture's longer side.
+            side: Pixels of each image's longer side.
 
         Raises:
             ComfyKitError: There are no rows, or the sheet would be too large.
@@ -233,11 +233,11 @@ class Rows(Sequence[Row]):
         return write_rows_sheet(self, Path(path).expanduser(), side)
 
     def to_html(self, path: str | Path, megabytes: int = 50) -> Path:
-        """Write all rows as one self-contained HTML file: pictures, values, marks and notes.
+        """Write all rows as one self-contained HTML file: images, values, marks and notes.
 
         Args:
             path: The file; it is replaced if it exists.
-            megabytes: The most that it may take; the pictures become smaller for it.
+            megabytes: The most that it may take; the images become smaller for it.
 
         Raises:
             ComfyKitError: There are no rows.

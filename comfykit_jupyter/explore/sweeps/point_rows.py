@@ -288,11 +288,11 @@ class PointRows(ABC):
         return write_bundle(self._ledger, contents, prepared.server, Path(path).expanduser())
 
     def sheet(self, path: str | Path, side: int = 256) -> Path:
-        """Write a contact sheet: one labelled picture of all points.
+        """Write a contact sheet: one labelled image of all points.
 
         Args:
             path: A file that ends in `.png`, `.jpg` or `.webp`; it is replaced if it exists.
-            side: Pixels of each picture's longer side.
+            side: Pixels of each image's longer side.
 
         Raises:
             ComfyKitError: No point is done, or the sheet would be too large.
@@ -302,11 +302,11 @@ class PointRows(ABC):
         return write_sheet(cast("Sweep", self), Path(path).expanduser(), side)
 
     def to_html(self, path: str | Path, megabytes: int = 50) -> Path:
-        """Write the grid as one self-contained HTML file, with labels and larger pictures.
+        """Write the grid as one self-contained HTML file, with labels and larger images.
 
         Args:
             path: The file; missing folders are created.
-            megabytes: The most that it may take; the pictures become smaller for it.
+            megabytes: The most that it may take; the images become smaller for it.
         """
         from comfykit_jupyter.explore.exports.grid import write_page
 

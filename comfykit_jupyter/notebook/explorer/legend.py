@@ -27,7 +27,7 @@ SWEEP_LEGEND = (
 )
 LIBRARY_LEGEND = (
     *LEGEND,
-    ("/", "search; Enter goes back to the pictures"),
+    ("/", "search; Enter goes back to the images"),
     ("g", "open or close a stack"),
     ("?", "these keys"),
 )

@@ -174,7 +174,7 @@ function Sheet({ explorer }: { explorer: Explorer }) {
       showLabel
       class="ck-button"
       label={making ? "…" : "Sheet"}
-      title="Save a contact sheet: one picture of all points"
+      title="Save a contact sheet: one image of all points"
       disabled={making || explorer.channel.closed}
       onClick={() => void save()}
     />

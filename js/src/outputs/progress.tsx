@@ -149,7 +149,7 @@ function formatStatus(session: Session, status: Status, progress: Partial<Progre
 /** Say that a run made nothing new: the server had all of it. */
 function formatUnchanged(run: Run | undefined): string {
   const kind = run && findMainItem(run)?.kind;
-  return `Nothing changed: the same ${kind === "image" ? "picture" : (kind ?? "output")}`;
+  return `Nothing changed: the same ${kind ?? "output"}`;
 }
 
 /** Describe what a status leaves out: the wait in the queue, and the whole seeds. */

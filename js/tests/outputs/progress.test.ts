@@ -115,7 +115,7 @@ describe("the progress", () => {
       progress: { prompt_id: "a", unchanged: true },
       runs: [makeRun("a", { items: [makeItem("x")] })],
     });
-    expect(el.querySelector('[role="status"]')?.textContent).toBe("Nothing changed: the same picture");
+    expect(el.querySelector('[role="status"]')?.textContent).toBe("Nothing changed: the same image");
   });
 
   it("leaves out the seeds that the workflow fixes, and shortens long ones", async () => {

@@ -156,7 +156,7 @@ def test_contributing_names_files_that_exist() -> None:
 
 def test_contributing_names_code_that_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## How to add")[2].partition("\n## ")[0]
-    files = [file for room in ("comfykit_jupyter", "js/src", "tests") for file in (ROOT / room).rglob("*")]
+    files = [file for room in ("comfykit_jupyter", "js/src", "js/lab", "tests") for file in (ROOT / room).rglob("*")]
     code = "\n".join(file.read_text(encoding="utf-8") for file in files if file.suffix in (".py", ".ts", ".tsx"))
     words = set(re.findall(r"\w+", code)) | {"scenes", "scenes_by_var", "NAME"}  # names of things to add
     assert not sorted(set(re.findall(r"`(\w+)`", text)) - words)

@@ -23,6 +23,7 @@ export const NextIcon = createIcon("M6.2 3.5 10.7 8l-4.5 4.5");
 export const SettingsIcon = createIcon("M2.5 5h3m3 0h5m-11 6h6m3 0h2M7 3.5v3m3 3v3");
 export const InputIcon = createIcon("M9 2.5h4.5v11H9M2.5 8H10M7 5l3 3-3 3");
 export const FrameIcon = createIcon("M2 3.5h12v9H2zM5 3.5v9m6-9v9M2 8h3m6 0h3");
+export const LastIcon = createIcon("m4 3.5 6 4.5-6 4.5zm8 0v9");
 export const CodeIcon = createIcon("M5.5 4 2 8l3.5 4m5-8L14 8l-3.5 4");
 export const CheckIcon = createIcon("m3 8.5 3.2 3.2L13 4.8");
 export const CompareIcon = createIcon("M8 2v12M6 4H2.5v8H6m4-8h3.5v8H10");

@@ -90,6 +90,9 @@ def test_frame_that_a_video_shows_becomes_an_input(page: Page, folder: Path) -> 
     page.run("from PIL import Image")
     shown = "Image.open(form.values['image']).tobytes()"
     assert page.value(f"{shown} == form.result.video.frame(at=0.2).tobytes()") == "True"
+    page.ask(model, "frame", run=first, key=film["key"], name="image")
+    page.wait(lambda: model.state["values"]["image"].endswith(f"{stem} last frame.png"))
+    assert page.value(f"{shown} == form.result.video.frame(-1).tobytes()") == "True"
     for body in ({"at": 99}, {"at": "x"}, {"key": "77"}, {"name": "steps"}):
         answer, _ = page.ask(model, "frame", **{"run": first, "key": film["key"], "name": "image", "at": 0, **body})
         assert answer["error"]

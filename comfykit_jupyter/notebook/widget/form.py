@@ -221,14 +221,15 @@ class FormView(RunView):
         return {}, ()
 
     def _on_frame(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        """Set a field to the frame that a video shows at a time."""
+        """Set a field to the frame that a video shows at a time, or to its last one."""
         name = str(content["name"])
         media = self.find_media(content["run"], content["key"])
         field = self._parameters.find_field(name)
         if field is None or field.kind != "image":
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: cannot use a frame here")
-        at = float(content["at"])
-        path = keep_file(field, media.frame(at=at), f"{Path(media.name).stem} at {at:.2f} s")
+        at = content.get("at")
+        place = "last frame" if at is None else f"at {float(at):.2f} s"
+        path = keep_file(field, media.frame(at=at), f"{Path(media.name).stem} {place}")
         writer.post(lambda: self.change_values({name: path}))
         return {}, ()
 

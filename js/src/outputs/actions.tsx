@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { copyText } from "../clipboard";
-import { CheckIcon, CodeIcon, FrameIcon, IconButton, InfoIcon, InputIcon, SettingsIcon } from "../icons";
+import { CheckIcon, CodeIcon, FrameIcon, IconButton, InfoIcon, InputIcon, LastIcon, SettingsIcon } from "../icons";
 import { findMediaFields } from "../session/outputDrag";
 import type { Field, Item, Run } from "../session/protocol";
 import type { Session } from "../session/session";
@@ -10,6 +10,9 @@ import { Download } from "./outputViews";
 
 /** The state of a video that shows a frame. */
 const HAVE_CURRENT_DATA = 2;
+
+const SHOWN = "Use this frame";
+const LAST = "Use last frame";
 
 export interface ActionsProps {
   session: Session;
@@ -50,8 +53,8 @@ export function Actions(props: ActionsProps) {
       {inputs.length > 0 && (
         <UseAsInput fields={inputs} button={button} onUse={(_, name) => request("use", { key: item?.key, name })} />
       )}
-      {hasForm && item?.mime.startsWith("video/") && showLabels && (
-        <UseFrame session={session} body={{ run: run.id, key: item.key }} button={button} />
+      {hasForm && item?.kind === "video" && showLabels && (
+        <UseFrame session={session} run={run} item={item} button={button} />
       )}
       {hasForm && <CopyCode session={session} run={run} button={button} />}
       {item && (
@@ -109,12 +112,20 @@ function UseAsInput({ fields, label = "Use as input", icon = InputIcon, button, 
   );
 }
 
-/** A button of the lightbox that uses the frame that its video shows as input of a field. */
-function UseFrame({ session, body, button }: { session: Session; body: object; button: ButtonProps }) {
-  const [used, setUsed] = useState(false);
+interface UseFrameProps {
+  session: Session;
+  run: Run;
+  item: Item;
+  button: ButtonProps;
+}
+
+/** Buttons of the lightbox that use a frame of its video as input of a field: the one that it shows, or the last. */
+function UseFrame({ session, run, item, button }: UseFrameProps) {
+  const [used, setUsed] = useState("");
   const fields = session.get("fields").filter(({ kind }) => kind === "image");
   if (!fields.length) return null;
-  const use = async (near: HTMLElement, name: string | undefined) => {
+  const body = { run: run.id, key: item.key };
+  const useShown = async (near: HTMLElement, name: string | undefined) => {
     const field = fields.find((each) => each.name === name);
     const video = near.closest(".ck-lightbox")?.querySelector("video");
     if (!field || !video || video.readyState < HAVE_CURRENT_DATA)
@@ -127,16 +138,25 @@ function UseFrame({ session, body, button }: { session: Session; body: object; b
       const file = await readFrame(video);
       if (file) await session.uploads.start(field, file);
     }
-    setUsed(true);
+    setUsed(SHOWN);
   };
-  return (
+  const useLast = async (_: HTMLElement, name: string | undefined) => {
+    if (await session.requestOrNotify("frame", { ...body, name })) setUsed(LAST);
+  };
+  const render = (label: string, icon: typeof FrameIcon, onUse: UseAsInputProps["onUse"]) => (
     <UseAsInput
       fields={fields}
-      label={used ? "Frame used" : "Use this frame"}
-      icon={used ? CheckIcon : FrameIcon}
+      label={used === label ? "Frame used" : label}
+      icon={used === label ? CheckIcon : icon}
       button={button}
-      onUse={use}
+      onUse={onUse}
     />
+  );
+  return (
+    <>
+      {item.mime.startsWith("video/") && render(SHOWN, FrameIcon, useShown)}
+      {render(LAST, LastIcon, useLast)}
+    </>
   );
 }
 

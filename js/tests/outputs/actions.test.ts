@@ -65,6 +65,8 @@ describe("the actions of an output", () => {
     await use(2);
     expect(page.model.getSent("frame")).toMatchObject([{ run: "b", key: "x", name: "image", at: 1.5 }]);
     expect(findButton(dialog, "Frame used")).toBeDefined();
+    findButton(dialog, "Use last frame")?.click();
+    expect(page.model.getSent("frame")[1]).toMatchObject({ run: "b", key: "x", name: "image" });
   });
 
   it("ask for a field where several accept it", async () => {

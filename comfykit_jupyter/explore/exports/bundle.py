@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import zipfile
 import zlib
@@ -104,7 +105,7 @@ def open_bundle(kit: ComfyKit, ledger: Ledger, path: Path) -> Bundle:
                 content = file.read(MAX_MANIFEST_BYTES + 1)
         if len(content) > MAX_MANIFEST_BYTES:
             raise ComfyKitError(f"{one_line(path.name)}: its manifest is larger than {MAX_MANIFEST_BYTES >> 20} MB")
-        manifest = _check_manifest(json.loads(content))
+        manifest = _check_manifest(json.loads(content, parse_float=_parse_float, parse_constant=_parse_float))
         workflow = Workflow.parse(manifest["prompt"], one_line(manifest["workflow"]) or "workflow")
     except FileNotFoundError:
         raise ComfyKitError(f"there is no file {one_line(str(path), 200)}") from None
@@ -124,6 +125,13 @@ def open_bundle(kit: ComfyKit, ledger: Ledger, path: Path) -> Bundle:
         manifest,
         ledger,
     )
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number")
+    return number
 
 
 def _check_files(infos: list[zipfile.ZipInfo], path: Path) -> int:

@@ -129,7 +129,7 @@ def write_bundle(ledger: Ledger, contents: Contents, server: Backend, path: Path
         **loop.call(describe_server(server, places, models)),
         "runs": runs,
     }
-    with write_whole(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as bundle:
+    with write_whole(path) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as bundle:
         bundle.writestr(MANIFEST, json.dumps(manifest), zipfile.ZIP_DEFLATED)
         for digest in hashes:
             source = ledger.store.find(digest)

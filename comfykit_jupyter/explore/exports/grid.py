@@ -124,7 +124,7 @@ def _choose_size(
 ) -> tuple[int, int]:
     """Return the side and quality of the pictures: those of some points, on average, have to fit."""
     each = room * 0.9 / max(count, 1) - CELL_BYTES
-    some = [index for index in _list_points(sweep, places) if sweep.states[index] == "completed"]
+    some = [index for index in _list_points(sweep, places) if sweep.get_state(index) == "completed"]
     some = some[:: max(len(some) // 6, 1)][:6]
     for side in sides:
         for quality in (80, 60):
@@ -176,7 +176,7 @@ def _label(axis: Axis, place: int) -> str:
     """Return the label of a value: its name, and what it is."""
     names = zip(axis.names, axis.labels[place], strict=True)
     parts = [
-        f"{one_line(name, 40)} <b>{html.escape(describe_label(label))}</b>"
+        f"{html.escape(one_line(name, 40))} <b>{html.escape(describe_label(label))}</b>"
         for name, label in names
         if label is not None
     ]
@@ -190,7 +190,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
-    state = sweep.states[index]
+    state = sweep.get_state(index)
     if state != "completed":
         why = sweep.get_error(index)
         return html.escape(_SIGNS.get(state, state) + (f": {one_line(why, 80)}" if why else ""))
@@ -228,7 +228,7 @@ def write_page(sweep: Sweep, path: Path, megabytes: int) -> Path:
         for name, value in sweep.base.items()
     )
     with write_whole(path) as draft:
-        draft.write_text(format_page(sweep.name, PAGE_STYLE, f"<table>{values}</table>{grid}"), encoding="utf-8")
+        draft.write_text(format_page(sweep.name, PAGE_STYLE, f"<table>{values}</table>{grid}"), "utf-8", "replace")
     return path
 
 

@@ -46,14 +46,13 @@ def write_archive(rows: Rows, path: Path, name: str) -> Path:
         ComfyKitError: There is nothing to write, the pattern is wrong, or an original is no longer here.
     """
     files = _collect_files(rows, name, "zip: ")
-    with write_whole(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+    with write_whole(path) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
         for target, content in files:
             if isinstance(content, Path):
                 archive.write(content, target)
             else:
-                archive.writestr(target, content)
-        lines = [describe_row(row) for row in rows]
-        archive.writestr(LIST, json.dumps(lines, indent=1, ensure_ascii=False), zipfile.ZIP_DEFLATED)
+                archive.writestr(target, content.encode("utf-8", "replace"))
+        archive.writestr(LIST, _encode_list(rows), zipfile.ZIP_DEFLATED)
     return path
 
 
@@ -69,10 +68,15 @@ def write_folder(rows: Rows, folder: Path, name: str) -> Path:
         if isinstance(content, Path):
             shutil.copyfile(content, path)
         else:
-            path.write_text(content, encoding="utf-8")
-    lines = json.dumps([describe_row(row) for row in rows], indent=1, ensure_ascii=False)
-    (folder / LIST).write_text(lines, encoding="utf-8")
+            path.write_text(content, encoding="utf-8", errors="replace")
+    (folder / LIST).write_bytes(_encode_list(rows))
     return folder
+
+
+def _encode_list(rows: Rows) -> bytes:
+    """Return the values and marks of rows as JSON; half of a surrogate pair is written as an escape."""
+    lines = [describe_row(row) for row in rows]
+    return json.dumps(lines, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _collect_files(rows: Rows, pattern: str, where: str = "") -> list[tuple[str, Path | str]]:
@@ -163,7 +167,7 @@ def write_rows_page(rows: Rows, path: Path, megabytes: int, title: str) -> Path:
         "figure{margin:0}figcaption{font-size:.9em;overflow-wrap:anywhere}"
     )
     with write_whole(path) as draft:
-        draft.write_text(format_page(title, style, f"<main>{cards}</main>"), encoding="utf-8")
+        draft.write_text(format_page(title, style, f"<main>{cards}</main>"), encoding="utf-8", errors="replace")
     return path
 
 
@@ -171,8 +175,8 @@ def _render_card(row: Row, side: int) -> str:
     source = row.find_picture()
     data = _encode(source, side) if source is not None else ""
     values = {name: one_line(str(value), VALUE_LENGTH) for name, value in row.params.items()}
-    text = html.escape(", ".join(f"{name} {value}" for name, value in values.items()))
-    image = f'<img src="data:image/jpeg;base64,{data}" alt="{text[:200]}">' if data else ""
+    text = ", ".join(f"{name} {value}" for name, value in values.items())
+    image = f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(text[:200])}">' if data else ""
     texts = "".join(f"<pre>{html.escape(each[:VALUE_LENGTH])}</pre>" for each in row.texts)
     marks = " ".join(
         [*(["★"] if row.star else []), *([f"{row.rating} of 5"] if row.rating else []), *(f"#{t}" for t in row.tags)]

@@ -92,10 +92,11 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
     columns = len(sweep.axes[-1]) if not sweep.axes[-1].paired else math.ceil(math.sqrt(len(sweep.points)))
     cells = []
     for point in sweep.points:
-        is_done = sweep.states[point.index] == "completed" and not sweep.is_forgotten(point.index)
+        state = sweep.get_state(point.index)
+        is_done = state == "completed" and not sweep.is_forgotten(point.index)
         source = sweep[point.index].find_picture() if is_done else None
         label = ", ".join(f"{name} {describe_label(each)}" for name, each in point.labels.items())
-        cells.append(Cell(label, source, sweep.states[point.index]))
+        cells.append(Cell(label, source, state))
     return draw_sheet(cells, columns, side)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from sys import intern
@@ -13,6 +14,8 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 MARKS = ("star", "rating", "rejected", "note", "score")
 """The marks that have one value; tags are a set."""
 _MAX_OUTPUTS = 10_000
+MAX_NOTE = 10_000
+"""Characters of a note."""
 
 Order = tuple[Any, ...]
 """What decides which of two lines counts: the larger one, but of two ends the smaller one."""
@@ -162,7 +165,7 @@ class Entries:
             return
         try:
             apply(file, event)
-        except (TypeError, ValueError, KeyError, AttributeError):  # edited by hand
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # edited by hand
             self.unknown += 1
 
     def find_by_key(self, key: str) -> list[RunEntry]:
@@ -291,7 +294,7 @@ class Entries:
         self.sequence = max(self.sequence, sequence)
         marks = self._marks.setdefault(target, Marks())
         for name, value in dict(event.get("set") or {}).items():
-            if name in MARKS and self._is_newer(target, name, (sequence, file)):
+            if is_mark(name, value) and self._is_newer(target, name, (sequence, file)):
                 marks.values[name] = value
         for present, tags in ((True, event.get("add_tags") or []), (False, event.get("remove_tags") or [])):
             for tag in tags:
@@ -323,8 +326,27 @@ def _read_text(event: Mapping[str, Any], name: str) -> str:
 
 
 def _read_number(event: Mapping[str, Any], name: str) -> float | None:
-    value = event.get(name)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return to_finite(event.get(name))
+
+
+def to_finite(value: object) -> float | None:
+    """Return a value as a number; None if it is not one, or is too large. JSON may hold NaN and infinity, too."""
+    try:
+        number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def is_mark(name: str, value: object) -> bool:
+    """Return whether there is a mark with this name, and whether it can have this value."""
+    if name in ("star", "rejected"):
+        return isinstance(value, bool)
+    if name == "rating":
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 5
+    if name == "score":
+        return to_finite(value) is not None
+    return name == "note" and isinstance(value, str) and len(value) <= MAX_NOTE
 
 
 def _read_output(line: Mapping[str, Any]) -> Output:
@@ -333,7 +355,8 @@ def _read_output(line: Mapping[str, Any]) -> Output:
     entry, text = dict(get("entry") or ()), get("text")
     if {*map(type, entry.values())} - {str}:
         entry = {str(each): str(value) for each, value in entry.items()}
-    return Output(name, node, var, entry, digest, text if isinstance(text, str) else None, bool(get("animated")))
+    kept = digest if is_hash(digest) else ""
+    return Output(name, node, var, entry, kept, text if isinstance(text, str) else None, bool(get("animated")))
 
 
 def _invert(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ on its file only to show that it is alive, so that its file is not merged.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -76,9 +77,11 @@ class Journal:
             sync: Whether to return only when the line is on the disk.
 
         Raises:
-            OSError: It can't be written: the disk is full, or the folder is read-only.
+            OSError: It can't be written: the disk is full, the folder is read-only, or the line is too long to be read.
         """
         line = _encode(event)
+        if len(line) > MAX_LINE_BYTES:
+            raise OSError(errno.EFBIG, f"a line of {len(line) >> 20} MB is longer than {MAX_LINE_BYTES >> 20} MB")
         with self._lock:
             descriptor = self._open()
             _write(descriptor, line)
@@ -87,7 +90,10 @@ class Journal:
 
     def _open(self) -> int:
         if self._descriptor is not None and self._pid == os.getpid():  # a forked process writes a file of its own
-            return self._descriptor
+            if os.fstat(self._descriptor).st_nlink > 0:
+                return self._descriptor
+            os.close(self._descriptor)  # the file was deleted: nobody would find its lines
+            self._descriptor = None
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().partition(".")[0])[:40] or "host"
         name = f"{datetime.now(timezone.utc):%Y%m%d}-{host}-{os.getpid()}-{uuid.uuid4().hex[:6]}.jsonl"
@@ -151,7 +157,7 @@ class Journal:
                 for lines, _ in _iter_batches(path, 0):
                     for event in _parse_all(lines):
                         if event is not None and event["event"] != "journal" and is_wanted(event):
-                            file.write(_encode({**event, "file": event.get("file") or path.name}))
+                            file.write(_encode({**event, "file": event.get("file") or path.name}, allow_nan=True))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -188,11 +194,11 @@ class Journal:
                     yield str(event.get("file") or path.name), event  # a merged line keeps the name of its first file
 
 
-def _encode(event: Mapping[str, Any]) -> bytes:
+def _encode(event: Mapping[str, Any], *, allow_nan: bool = False) -> bytes:
     try:
-        return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=allow_nan).encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair can only be written as an escape
-        return json.dumps(event, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        return json.dumps(event, separators=(",", ":"), allow_nan=allow_nan).encode() + b"\n"
 
 
 def _write(descriptor: int, line: bytes) -> None:

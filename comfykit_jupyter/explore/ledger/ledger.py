@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
 import threading
 import time
@@ -13,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.explore.ledger.entries import MARKS, Entries, Marks, RunEntry
+from comfykit_jupyter.explore.ledger.entries import MARKS, MAX_NOTE, Entries, Marks, RunEntry, is_mark
 from comfykit_jupyter.explore.ledger.journal import Journal, format_now, try_lock
 from comfykit_jupyter.explore.ledger.objects import ObjectStore, remove_old_parts
 from comfykit_jupyter.workflow.errors import short_repr
 
 _README = "Runs of ComfyUI workflows, kept by comfykit-jupyter: journal/ is what happened, objects/ the files.\n"
 MAX_TAG = 100
-MAX_NOTE = 10_000
 LOCK_PATIENCE = 2.0
 """Seconds that another process may hold the lock."""
 LOCK_INTERVAL = 0.002
@@ -167,7 +165,7 @@ class Ledger:
         return digest
 
     def build_prompt(self, entry: RunEntry) -> dict[str, Any] | None:
-        """Return the prompt that was sent; None if its template is gone."""
+        """Return the prompt that was sent; None if its template is gone, or its line is not one of ours."""
         template = self._templates.get(entry.template)
         if template is None:
             template = self.store.read_json(entry.template)
@@ -175,7 +173,11 @@ class Ledger:
                 return None
             with self._lock:
                 self._templates[entry.template] = template
-        return apply_patch(template, entry.patch)
+        try:
+            prompt = apply_patch(template, entry.patch)
+        except (TypeError, ValueError, AttributeError, KeyError):  # edited by hand
+            return None
+        return prompt if all(map(_is_node, prompt.values())) else None
 
     # -- marks ---------------------------------------------------------------------------------------------------------
 
@@ -255,6 +257,10 @@ def build_patch(template: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[
     return patch
 
 
+def _is_node(node: Any) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+
+
 def _names_one_of(event: Mapping[str, Any], ids: Container[str]) -> bool:
     """Return whether a line is about one of these runs."""
     id_ = event.get("id") or event.get("target")
@@ -266,22 +272,18 @@ def _check_mark(name: str, value: Any) -> Any:
         raise ComfyKitError(f"unknown mark {short_repr(name)}: use one of {', '.join(MARKS)}, or tags")
     if name in ("star", "rejected"):
         return bool(value)
-    if name == "rating":
-        if value is None:
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 5:
-            raise ComfyKitError(f"rating must be an integer from 0 to 5, not {short_repr(value)}")
-        return value
+    if name == "rating" and value is None:
+        return 0
     if name == "score":
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise ComfyKitError(f"score must be a number, not {short_repr(value)}")
-        return number
-    if not isinstance(value, str) or len(value) > MAX_NOTE:
-        raise ComfyKitError(f"note must be text of at most {MAX_NOTE:,} characters")
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            value = float(value)
+    if not is_mark(name, value):
+        rule = {
+            "rating": f"an integer from 0 to 5, not {short_repr(value)}",
+            "score": f"a number, not {short_repr(value)}",
+            "note": f"text of at most {MAX_NOTE:,} characters",
+        }
+        raise ComfyKitError(f"{name} must be {rule[name]}")
     return value
 
 

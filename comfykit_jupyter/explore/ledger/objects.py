@@ -143,7 +143,14 @@ class ObjectStore:
 
     def get_thumbnail_of(self, source: Path, name: str) -> bytes | None:
         """Return a WebP image of a file that is not an original here; it is kept under a name."""
-        return self._get_or_make(self._thumbs / "found" / f"{_UNSAFE.sub('_', name)}.webp", source)
+        return self._get_or_make(self._build_found_path(name), source)
+
+    def remove_thumbnail_of(self, name: str) -> None:
+        """Remove the thumbnail of a file that is not an original here."""
+        self._build_found_path(name).unlink(missing_ok=True)
+
+    def _build_found_path(self, name: str) -> Path:
+        return self._thumbs / "found" / f"{_UNSAFE.sub('_', name)}.webp"
 
     def _get_or_make(self, path: Path, source: Path | None) -> bytes | None:
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.explore.ledger.key import KeyMaker
 from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_ledger
 from comfykit_jupyter.workflow.embedded import read_carried
-from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.errors import one_line, truncate
 from comfykit_jupyter.workflow.with_loras import find_inserted
 from comfykit_jupyter.workflow.workflow import Workflow
 
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 _FETCHES = 4
 """Outputs that are fetched at once."""
+_MAX_TEXT = 2_000_000
+"""Characters that are kept of all texts of a run: a line that is too long is skipped by readers."""
 _EXIT_PATIENCE = 10.0
 """Seconds that the exit of the interpreter waits for outputs that are still being fetched."""
 
@@ -261,10 +264,11 @@ class LedgerRecorder:
 
     def _add_output(self, path: Path, media: Media) -> str:
         store = self._ledger.store
+        is_new = store.find(compute_digest(path)[0]) is None  # else it is also an input, or another run's output
         digest = store.add_file(path, Path(media.name).suffix)
         if media.kind in ("image", "video"):
             store.get_thumbnail(digest)
-        if self._keep == "thumbs":
+        if self._keep == "thumbs" and is_new and store.has_thumbnail(digest):
             store.remove(digest)
         return digest
 
@@ -319,7 +323,11 @@ def build_end(run_id: str, result: ExecuteResult) -> dict[str, Any]:
         | ({"animated": True} if media.animated else {})
         for media in result.media
     ]
-    outputs += [{"var": var, "text": text} for var, texts in result.texts_by_var.items() for text in texts]
+    room = _MAX_TEXT
+    for var, texts in result.texts_by_var.items():
+        for text in texts:
+            outputs.append({"var": var, "text": truncate(text, room) if room > 0 else ""})
+            room -= len(text)
     line: dict[str, Any] = {
         "event": "end",
         "id": run_id,
@@ -353,7 +361,7 @@ def to_line(values: Mapping[str, Any]) -> dict[str, Any]:
 def _to_json(value: Any) -> Any:
     if isinstance(value, Media):
         return value.name
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

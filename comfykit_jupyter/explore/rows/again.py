@@ -53,7 +53,10 @@ def collect_files(ledger: Ledger, entry: RunEntry) -> dict[tuple[str, str], Path
     """
     found: dict[tuple[str, str], Path] = {}
     for place, value in entry.files.items():
-        node_id, field = json.loads(place)
+        try:
+            node_id, field = map(str, json.loads(place))
+        except (ValueError, TypeError, RecursionError):  # edited by hand
+            raise ComfyKitError("the journal does not say which input a file of this run is for") from None
         kind, _, name = value.partition(":")
         if kind != "sha256":
             continue  # a file of the server's: its name is in the prompt

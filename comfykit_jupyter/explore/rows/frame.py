@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from comfykit_jupyter.explore.ledger.ledger import Ledger, pause_collection
 from comfykit_jupyter.explore.ledger.recorder import to_line
 from comfykit_jupyter.explore.rows.origin import build_media
 from comfykit_jupyter.explore.rows.row import parse_time
+from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -145,12 +147,17 @@ def _to_series(pd: Any, name: str, values: list[Any]) -> Any:
         return pd.Series(values, dtype=object)
     if kinds == {int}:
         known = [value for value in values if value is not None]
-        is_seed = min(known) >= 0 and ("seed" in name.lower() or max(known) >= 2**63)
-        return pd.Series(values, dtype="UInt64" if is_seed else "Int64")
+        least, most = min(known), max(known)
+        if least >= 0 and most < 2**64 and ("seed" in name.lower() or most >= 2**63):
+            return pd.Series(values, dtype="UInt64")
+        return pd.Series(values, dtype="Int64" if least >= -(2**63) and most < 2**63 else object)
     if kinds <= {int, float}:
-        return pd.Series(values, dtype="Float64")
+        is_exact = all(abs(value) <= LARGEST_EXACT for value in values if isinstance(value, int))
+        return pd.Series(values, dtype="Float64" if is_exact else object)
     if kinds == {bool}:
         return pd.Series(values, dtype="boolean")
     if kinds == {str}:
-        return pd.Series(values, dtype=pd.StringDtype())
+        with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair
+            return pd.Series(values, dtype=pd.StringDtype())
+        return pd.Series(values, dtype=object)
     return pd.Series(values) if name == "at" else pd.Series(values, dtype=object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from os.path import splitext
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.explore.ledger.entries import Output
+from comfykit_jupyter.explore.ledger.entries import Output, RunEntry
 from comfykit_jupyter.explore.ledger.objects import ObjectStore
 from comfykit_jupyter.workflow.errors import one_line
 
@@ -67,6 +68,11 @@ class FileOrigin:
         if not path.is_file():
             raise ComfyKitError(f"{one_line(str(path))} is no longer there")
         return path
+
+
+def is_found_file_there(entry: RunEntry) -> bool:
+    """Return whether the file of a run that a scan found is still where it was."""
+    return os.path.isfile(entry.found)  # noqa: PTH113 - Path.is_file raises for a name that is too long
 
 
 def build_media(store: ObjectStore, output: Output, found: str = "") -> Media:

@@ -14,7 +14,7 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.result import ExecuteResult, add_media, add_text
 from comfykit_jupyter.client.results.single import SingleOutputs
 from comfykit_jupyter.explore.ledger.entries import RunEntry
-from comfykit_jupyter.explore.rows.origin import build_media
+from comfykit_jupyter.explore.rows.origin import build_media, is_found_file_there
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.lora_stack import Stack, read_rows, to_plain
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
@@ -157,6 +157,8 @@ class Row(SingleOutputs):
     def status(self) -> str:
         """The status: `sent` (its end is not known), `completed`, `failed`, `cancelled`, or `lost`: no file is left."""
         entry = self._entry
+        if entry.found and entry.status == "completed":
+            return "completed" if is_found_file_there(entry) else "lost"
         if entry.status != "completed" or not any(output.name for output in entry.outputs):
             return entry.status
         is_lost = entry.kept and not any(self._ledger.is_kept(each.hash) for each in entry.outputs if each.name)
@@ -274,7 +276,7 @@ class Row(SingleOutputs):
     def score(self) -> float | None:
         """A number of yours, as from `Sweep.score`; None for none."""
         value = self._get_mark("score")
-        return value if isinstance(value, float) else None
+        return None if value is None else float(value)
 
     @score.setter
     def score(self, value: float) -> None:
@@ -342,7 +344,8 @@ def parse_time(text: str) -> datetime | None:
     """Return a time of the journal; None if it is not one."""
     try:
         found = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
-        return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+        found = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+        return found if 1 < found.year < 9999 else None  # it may be converted into any time zone
     except ValueError:
         return None
 

@@ -6,7 +6,7 @@ import contextlib
 import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,6 +25,8 @@ _ROW_SIDE = 96
 """Pixels of the longer side of a row's image in a cell."""
 _AGE = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*([hdw])\s*")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
+MAX_AGE = timedelta(days=36_500)
+"""Older than any run."""
 _SHOWN = 50
 """Rows of a table in a cell."""
 _WORDS = (
@@ -56,8 +58,14 @@ class Rows(Sequence[Row]):
     def __init__(self, ledger: Ledger, ids: Sequence[str] = ()) -> None:
         self._ledger = ledger
         self._given = tuple(ids)
+        self._forgotten = 0
 
     def _list_ids(self) -> Sequence[str]:
+        """Return the IDs, without those of runs that were forgotten meanwhile."""
+        forgotten = self._ledger.read().forgotten
+        if len(forgotten) != self._forgotten:
+            self._forgotten = len(forgotten)
+            self._given = tuple(each for each in self._given if each not in forgotten)
         return self._given
 
     def __repr__(self) -> str:
@@ -88,6 +96,7 @@ class Rows(Sequence[Row]):
 
     def where(
         self,
+        /,
         *,
         status: str | None = None,
         workflow: str | None = None,
@@ -139,8 +148,8 @@ class Rows(Sequence[Row]):
         if server is not None:
             tests.append(lambda row: server in row.server)
         if sweep is not None:
-            sweeps = self._ledger.read().sweeps
-            wanted = {each.id for each in sweeps.values() if sweep in (each.name, each.id)}
+            sweeps = list(self._ledger.read().sweeps.values())
+            wanted = {each.id for each in sweeps if sweep in (each.name, each.id)}
             tests.append(lambda row: row.sweep in wanted)
         for name, value in values.items():
             tests.append(lambda row, name=name, value=value: _has_value(row.params.get(name), value))  # type: ignore[misc]
@@ -313,10 +322,13 @@ def _read_time(name: str, given: datetime | str | None) -> datetime | None:
             f'{name} must be a time such as "2026-11-29" or "2026-11-29 18:30", or an age such as "7d",'
             f" not {short_repr(given)}"
         ) from None
-    return found.astimezone() if found.tzinfo is None else found
+    try:
+        return found.astimezone() if found.tzinfo is None else found
+    except (ValueError, OverflowError, OSError):  # at the beginning or the end of all years
+        return found.replace(tzinfo=timezone.utc)
 
 
 def read_age(text: object) -> timedelta | None:
     """Return the time that an age such as `"30d"`, `"12h"` or `"2w"` stands for; None if it is not one."""
     found = _AGE.fullmatch(text) if isinstance(text, str) else None
-    return timedelta(hours=float(found[1]) * _HOURS[found[2]]) if found else None
+    return min(timedelta(hours=float(found[1]) * _HOURS[found[2]]), MAX_AGE) if found else None

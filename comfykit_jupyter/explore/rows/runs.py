@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.explore.rows.row import Row, find_differences
-from comfykit_jupyter.explore.rows.rows import Rows, read_age
+from comfykit_jupyter.explore.rows.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.explore.exports.bundle import Bundle
-    from comfykit_jupyter.explore.ledger.entries import SweepEntry
+    from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
 
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""
@@ -199,10 +199,13 @@ class Runs(Rows):
         kept: set[str] = set()
         old: set[str] = set()
         for row in self:
-            hashes = {output.hash for output in entries.runs[row.id].outputs if output.hash}
+            entry = entries.runs[row.id]
+            hashes = {output.hash for output in entry.outputs if output.hash}
             is_marked = row.star or row.rating or row.tags
             is_old = row.at is not None and row.at < limit and not (keep == "starred" and is_marked)
             (old if is_old else kept).update(hashes)
+            if not is_old:
+                kept |= _list_given_files(entry)  # it may be run again
         files = [(each, path) for each in sorted(old - kept) if (path := self._ledger.store.find(each)) is not None]
         size = sum(path.stat().st_size for _, path in files)
         what = f"{len(files):,} originals, {size / (1 << 20):.1f} MB"
@@ -216,7 +219,7 @@ class Runs(Rows):
         return f"deleted {what}"
 
     def forget(self, rows: Row | str | Iterable[Row]) -> int:
-        """Remove runs wholly: row, thumbnail and original, and the files that only they were given.
+        """Remove runs wholly: row, thumbnail and original, and the files and workflows that only they were given.
 
         Args:
             rows: A row, the beginning of an ID, or several rows.
@@ -228,7 +231,10 @@ class Runs(Rows):
         files = {digest for row in given for digest in self._find_files(row)}
         for row in given:
             self._ledger.append({"event": "forgotten", "id": row.id})
-        for digest in files - {digest for other in self for digest in self._find_files(other)}:
+            self._ledger.store.remove_thumbnail_of(row.id)
+        used = {digest for other in self for digest in self._find_files(other)}
+        used |= {sweep.template for sweep in list(self._ledger.read().sweeps.values())}
+        for digest in files - used:
             self._ledger.store.remove(digest, thumbnail=True)
         self._ledger.compact()  # the lines hold the prompt: a process that still runs keeps its own until it ends
         return len(given)
@@ -237,8 +243,7 @@ class Runs(Rows):
         entry = self._ledger.read().runs.get(row.id)
         if entry is None:
             return set()
-        given = {value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")}
-        return given | {output.hash for output in entry.outputs if output.hash}
+        return _list_given_files(entry) | {entry.template, *(output.hash for output in entry.outputs)} - {""}
 
     def compact(self) -> str:
         """Merge the files of the journal whose processes have ended. Nothing is lost.
@@ -268,8 +273,13 @@ class Runs(Rows):
         return scan_folder(self._ledger, Path(folder).expanduser())
 
 
+def _list_given_files(entry: RunEntry) -> set[str]:
+    """Return the hashes of the files that a run was given."""
+    return {value.removeprefix("sha256:") for value in entry.files.values() if value.startswith("sha256:")}
+
+
 def _read_age(older: str | timedelta) -> timedelta:
-    found = older if isinstance(older, timedelta) else read_age(older)
+    found = min(older, MAX_AGE) if isinstance(older, timedelta) else read_age(older)
     if found is None:
         raise ComfyKitError(f'older must be an age such as "30d", "12h" or "2w", not {short_repr(older)}')
     return found

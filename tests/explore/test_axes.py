@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from comfykit_jupyter import ComfyKitError, lora, replace, seeds, wildcards
 from comfykit_jupyter.explore.sweeps.axes import Axis, build_axes, build_points
+from comfykit_jupyter.explore.sweeps.inputs import find_inputs
+from comfykit_jupyter.explore.sweeps.notation import parse_axis
 
 
 def build(over: Any) -> tuple[Axis, ...]:
@@ -116,3 +118,36 @@ def test_wildcards_stand_for_all_their_texts(tmp_path: Path) -> None:
     ):
         with pytest.raises(ComfyKitError, match=message):
             build({"prompt": wildcards(template, tmp_path)})
+
+
+def test_ranges_are_exact() -> None:
+    assert parse_axis("seed", "12345678901..12345678903", "seed") == ["12345678901", "12345678902", "12345678903"]
+    largest = 2**64 - 1
+    assert parse_axis("seed", f"{largest - 1}..{largest}", "seed") == [str(largest - 1), str(largest)]
+    assert parse_axis("cfg", "0.1..0.4:0.1", "number") == ["0.1", "0.2", "0.3", "0.4"]
+    assert parse_axis("cfg", "-1..0:0.5", "number") == ["-1", "-0.5", "0"]
+    with pytest.raises(ComfyKitError, match="has more than 100,000 values"):
+        parse_axis("cfg", f"1..{'9' * 400}", "number")
+    with pytest.raises(ComfyKitError, match="the number must be an integer from 1 to 100,000, not 0"):
+        parse_axis("seed", "*0", "seed")
+
+
+def test_wildcards_beside_each_other_are_not_nested(tmp_path: Path) -> None:
+    names = "abcdefghijkl"
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text(f"{name}1\n")
+    (tmp_path / "z.txt").write_text("a {big|small} __a__\n")
+    given = wildcards(" ".join(f"__{name}__" for name in names), tmp_path)
+    assert build({"p": given})[0].labels == ((" ".join(f"{name}1" for name in names),),)
+    assert [label for (label,) in build({"p": wildcards("{__z__|__b__}!", tmp_path)})[0].labels] == [
+        "a big a1!", "a small a1!", "b1!",
+    ]  # fmt: skip
+    with pytest.raises(ComfyKitError, match="too many alternatives"):
+        build({"p": wildcards("{a|b}" * 1100, tmp_path)})
+
+
+@pytest.mark.parametrize("text", ["", "~artistic~ look", "x" * 5000, "a\0b"])
+def test_a_text_is_not_a_folder(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    inputs, shared = find_inputs({"image": tmp_path, "negative": text})
+    assert (inputs.name, shared) == ("image", {"negative": text})

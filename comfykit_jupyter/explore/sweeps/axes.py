@@ -351,7 +351,10 @@ _MAX_DEPTH = 10
 
 
 def _expand(given: Wildcards, where: str) -> list[str]:
-    texts = list(itertools.islice(_expand_text(given.template, given.folder, where, 0), MAX_POINTS + 1))
+    try:
+        texts = list(itertools.islice(_expand_text(given.template, given.folder, where, 0), MAX_POINTS + 1))
+    except RecursionError:
+        raise ComfyKitError(f"{where}: the template has too many alternatives") from None
     if len(texts) > MAX_POINTS:
         raise ComfyKitError(f"{where}: the template stands for more than {MAX_POINTS:,} texts")
     return texts
@@ -362,12 +365,13 @@ def _expand_text(text: str, folder: Path, where: str, depth: int) -> Iterable[st
     if depth > _MAX_DEPTH:
         raise ComfyKitError(f"{where}: the template is nested more than {_MAX_DEPTH} deep, or a file names itself")
     found = _find_alternatives(text)
+    parts: Iterable[str]
     if found is not None:
         start, end, parts = found
     elif named := _WILDCARD.search(text):
         start, end = named.span()
-        parts = _read_words(named[1], folder, where)
-        depth += 1
+        words = _read_words(named[1], folder, where)
+        parts = (each for word in words for each in _expand_text(word, folder, where, depth + 1))
     else:
         yield text
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.sweeps.axes import Axis, Lora, Replace, Seeds, Wildcards
 from comfykit_jupyter.explore.sweeps.notation import parse_axis
-from comfykit_jupyter.explore.sweeps.point_rows import PointRows
+from comfykit_jupyter.explore.sweeps.point_rows import PointRows, is_same_value
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:
@@ -55,20 +55,38 @@ class EditableAxes(PointRows):
             labels: The values, as `points[0].labels` has them.
 
         Raises:
+            ComfyKitError: There is no such axis or value, no value would be left, or the sweep runs.
+        """
+        own = [label[0] for label in self.find_axis(name)[1].labels]
+        for label in labels:
+            if not any(is_same_value(label, each) for each in own):
+                raise ComfyKitError(f"{one_line(name)}: {short_repr(label)} is not one of its values")
+        places = [at for at, each in enumerate(own) if any(is_same_value(label, each) for label in labels)]
+        return self.remove_places(name, places)
+
+    def remove_places(self, name: str, places: Sequence[int]) -> Self:
+        """Remove values from an axis by their places: files of two folders may have one name.
+
+        Args:
+            name: The name of the axis.
+            places: The places of the values, from 0.
+
+        Raises:
             ComfyKitError: There is no such axis, no value would be left, or the sweep runs.
         """
-
-        def change(over: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
-            return shrink_axis(over, axis, [at for at, label in enumerate(axis.labels) if label[0] in labels])
-
-        return self._change_axes(name, change)
+        return self._change_axes(name, lambda over, axis: shrink_axis(over, axis, places))
 
     def _change_axes(self, name: str, change: Callable[[Mapping[str, Any], Axis], dict[str, Any]]) -> Self:
         with self._lock:
             if self.running:
                 raise ComfyKitError("the sweep runs: pause() it, and wait for the points that run")
+            before = self._preparation.over
             self._preparation.over = change(*self.find_axis(name))
-            self._load()
+            try:
+                self._load()
+            except BaseException:
+                self._preparation.over = before
+                raise
         return self
 
     def find_axis(self, name: str) -> tuple[Mapping[str, Any], Axis]:

@@ -113,11 +113,12 @@ class Engine:
     async def drive(self, only: Collection[int] = ()) -> None:
         """Run all points that wait, until none is left or the sweep is paused.
 
+        Call `forget_pause` before this is scheduled.
+
         Args:
             only: The points to run; all if there are none.
         """
         self._driving = True
-        self._forget_pause()
         ranks = [find_rank(point.position) for point in self._prepared.points] if self.sparse else None
         self._waiting = Assignment(self.crew.groups, self.crew.rows, ranks)
         todo = [index for index, state in enumerate(self.states) if state == "waiting" and (not only or index in only)]
@@ -138,11 +139,12 @@ class Engine:
 
     async def resume(self) -> bool:
         """Send points again that wait, and return whether `drive` still does so."""
-        self._forget_pause()
+        self.forget_pause()
         self.crew.wake()
         return self._driving
 
-    def _forget_pause(self) -> None:
+    def forget_pause(self) -> None:
+        """Let points be sent, whatever paused the sweep before."""
         self.paused = ""
         self._last_error, self._equal_errors, self._has_ended = "", 0, False
 
@@ -308,9 +310,15 @@ class Engine:
 
     def _accept(self, index: int, step: Step) -> None:
         """Note what became of a point without a job of this sweep."""
-        for twin in self._twins.get(self._prepared.keys[index], [index]):
-            self.run_ids[twin] = step.run_id
-            self._set(twin, "unknown" if step.action == "unknown" else "completed")
+        self._set_with_twins(index, step.run_id, "unknown" if step.action == "unknown" else "completed")
+
+    def _set_with_twins(self, index: int, run_id: str, state: State, error: str = "") -> None:
+        """Set the state of a point, and of all that have its key."""
+        for twin in dict.fromkeys([index, *self._twins.get(self._prepared.keys[index], ())]):
+            self.run_ids[twin] = run_id
+            if error:
+                self.errors[twin] = error
+            self._set(twin, state)
 
     async def _send(self, worker: Worker, index: int, run_id: str) -> ExecuteResult:
         prepared = self._prepared
@@ -353,11 +361,10 @@ class Engine:
             else:
                 self._requeue(index, Step("attach", run_id, server=worker.label))
         elif kind == "unknown" or (kind in _MAY_RUN and worker.is_paid):
-            self.errors[index] = result.msg or ""
-            self._set(index, "unknown")
+            self._set_with_twins(index, run_id, "unknown", result.msg or "")
         elif kind in ("cancelled", "interrupted"):
             self._recorder.record_end(run_id, result)
-            self._set(index, "cancelled")
+            self._set_with_twins(index, run_id, "cancelled")
         else:
             self._fail(index, run_id, result)
 
@@ -381,9 +388,7 @@ class Engine:
 
         async def keep() -> None:
             await self._recorder.wait_until_kept(run_id)
-            for twin in self._twins.get(self._prepared.keys[index], [index]):
-                self.run_ids[twin] = run_id
-                self._set(twin, "completed")
+            self._set_with_twins(index, run_id, "completed")
 
         task = asyncio.get_running_loop().create_task(keep())
         self._keeping.add(task)
@@ -398,10 +403,7 @@ class Engine:
         if index in self._out_of_memory:
             message = f"{message} (also alone, after the models were unloaded: use a {_MEMORY_ADVICE})"
         self._recorder.record_end(run_id, result)
-        for twin in self._twins.get(self._prepared.keys[index], [index]):
-            self.run_ids[twin] = run_id
-            self.errors[twin] = message
-            self._set(twin, "failed")
+        self._set_with_twins(index, run_id, "failed", message)
         self._equal_errors = self._equal_errors + 1 if message == self._last_error else 1
         self._last_error = message
         if not self._has_ended:
@@ -414,10 +416,11 @@ class Engine:
         self.states[index] = state
         self._on_change(index)
 
-    def estimate(self, basis: Sequence[float] = ()) -> float | None:
-        """Return the seconds that the rest will take; None if nothing like it has run yet."""
+    def estimate(self, basis: Sequence[float] = (), left: int | None = None) -> float | None:
+        """Return the seconds that the rest, or a number of points, will take; None if nothing like it has run yet."""
         known = self.seconds[-50:] or list(basis)[-50:]
-        left = sum(state in ("waiting", "running") for state in self.states)
+        if left is None:
+            left = sum(state in ("waiting", "running") for state in self.states)
         return sum(known) / len(known) * left / max(self.crew.present, 1) if known else None
 
 

@@ -52,7 +52,7 @@ def _list_values(name: str, value: Any) -> Inputs | None:
     if isinstance(value, Rows):
         return Inputs(name, tuple(_take_output(name, row) for row in value))
     if isinstance(value, (str, os.PathLike)) and not isinstance(value, Media):
-        return _list_folder(name, Path(value).expanduser())
+        return _list_folder(name, Path(value)) if os.fspath(value) else None
     if (
         hasattr(value, "savefig")
         or hasattr(value, "__array_interface__")
@@ -86,11 +86,14 @@ def _take_output(name: str, row: Row) -> Any:
 def _list_folder(name: str, path: Path) -> Inputs | None:
     """Return the media files of a folder, by name, without those in folders below it."""
     try:
-        if not path.is_dir():
+        path = path.expanduser()
+        if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a text that is too long for a name
             return None
         found = sorted(
             (each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")), key=_sort_key
         )
+    except RuntimeError:  # a text that begins with ~ is not a user's folder
+        return None
     except OSError as error:
         raise ComfyKitError(f"map: {short_repr(str(path), 200)} can't be read: {error.strerror}") from None
     suffixes = {suffix for kind in KINDS.values() for form in kind.formats for suffix in form.suffixes}

@@ -147,7 +147,7 @@ def choose_step(
         is_here: Whether the outputs of a run are here.
         is_paid: Whether a run was sent to a cloud that gives its jobs IDs of its own.
     """
-    found = sorted(runs, key=lambda run: (run.at, run.id))
+    found = sorted((run for run in runs if run.kind != "gone"), key=lambda run: (run.at, run.id))
     done = [run for run in found if run.status == "completed"]
     for run in reversed(done):
         if is_here(run):
@@ -155,7 +155,7 @@ def choose_step(
     for run in reversed(found):
         if run.status == "sent":
             return Step("unknown" if is_paid(run) and not run.prompt_id else "attach", run.id, server=run.server)
-    unfetched = [run for run in done if not run.kept]
+    unfetched = [run for run in done if not run.kept and not run.found]
     if unfetched:
         return Step("fetch", unfetched[-1].id, server=unfetched[-1].server)
     if found and found[-1].status == "failed":

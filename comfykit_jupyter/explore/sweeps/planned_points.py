@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from comfykit_jupyter.explore.rows.origin import is_found_file_there
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.plan import Plan, Step, choose_step, count_models, format_seconds
 from comfykit_jupyter.explore.sweeps.servers import SweepServers
@@ -40,7 +41,9 @@ class PlannedPoints(SweepServers):
 
     def _is_here(self, run: RunEntry) -> bool:
         outputs = [output for output in run.outputs if output.name]
-        if not outputs or run.found or self._keep == "links":
+        if run.found:
+            return is_found_file_there(run)
+        if not outputs or self._keep == "links":
             return True
         return all(self._ledger.is_kept(output.hash) for output in outputs)
 
@@ -70,7 +73,7 @@ class PlannedPoints(SweepServers):
     def _find_durations(self) -> list[float]:
         """Return how long earlier runs of the same workflow took, in seconds, without those that were cached."""
         name = self._prepared.workflow.name
-        runs = self._ledger.read().runs.values()
+        runs = list(self._ledger.read().runs.values())  # another thread may add some meanwhile
         return [run.seconds for run in runs if run.name == name and run.seconds and not run.cached]
 
     @property

@@ -162,7 +162,9 @@ class PointRows(ABC):
                 nearest = find_nearest(name, sorted(names))
                 hint = f": did you mean {nearest}?" if nearest else f" (there are {', '.join(sorted(names))})"
                 raise ComfyKitError(f"at: there is no axis {short_repr(name)}{hint}")
-        found = [p for p in self.points if all(_is_same(p.labels.get(name), value) for name, value in labels.items())]
+        found = [
+            p for p in self.points if all(is_same_value(p.labels.get(name), value) for name, value in labels.items())
+        ]
         if len(found) != 1:
             if found:
                 raise ComfyKitError(f"at: {len(found)} points have {_format_labels(labels)}: give another axis")
@@ -173,7 +175,7 @@ class PointRows(ABC):
         """Return the values of the first axis on which no point has the one that was asked for."""
         for name, wanted in labels.items():
             values = list({repr(point.labels.get(name)): point.labels.get(name) for point in self.points}.values())
-            if not any(_is_same(each, wanted) for each in values):
+            if not any(is_same_value(each, wanted) for each in values):
                 more = ", …" if len(values) > 8 else ""
                 return f": {name} is {', '.join(short_repr(each) for each in values[:8])}{more}"
         return ""
@@ -326,7 +328,8 @@ def set_score(row: Row, value: Any) -> float:
     return float(value)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same_value(one: Any, other: Any) -> bool:
+    """Return whether two values of an axis are the same; 1 and true are not."""
     try:
         return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
     except (TypeError, ValueError):

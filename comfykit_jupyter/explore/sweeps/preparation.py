@@ -170,7 +170,8 @@ class Preparation:
         """The axes, as they were given."""
         self._find_salt = find_salt
         self._name = name
-        self._digests: dict[Any, str] = {}
+        self._digests: dict[Any, tuple[str, object]] = {}
+        """What stands for each file, and the size and date that it had then."""
 
     async def prepare(self) -> Prepared:
         """Read the workflow, and bind all points. Sends nothing.
@@ -178,6 +179,7 @@ class Preparation:
         Raises:
             ComfyKitError: The workflow can't be read, or an axis is not one.
         """
+        self._digests = {mark: each for mark, each in self._digests.items() if each[1] == _read_state(mark)}
         workflow = await read_workflow(self._source, self.server)
         definitions: Definitions = {}
         away = ""
@@ -293,17 +295,28 @@ class Preparation:
         value = needed.value
         mark = (type(value), str(value)) if isinstance(value, (str, os.PathLike)) else id(value)
         if mark not in self._digests:
+            state = _read_state(mark)
             source = await read_media(needed, self.server)
             try:
                 if isinstance(source, LocalFile):
                     if needed.kind == "image":
                         await asyncio.to_thread(_check_image, source.content, needed)
-                    self._digests[mark] = f"sha256:{await asyncio.to_thread(source.compute_hash)}"
+                    found = f"sha256:{await asyncio.to_thread(source.compute_hash)}"
                 else:
-                    self._digests[mark] = describe_remote_file(value, source)
+                    found = describe_remote_file(value, source)
             finally:
                 source.remove()
-        return self._digests[mark]
+            self._digests[mark] = found, state
+        return self._digests[mark][0]
+
+
+def _read_state(mark: Any) -> object:
+    """Return the size and date of a file that is named; None for anything else."""
+    try:
+        state = Path(mark[1]).expanduser().stat() if isinstance(mark, tuple) else None
+    except (OSError, ValueError, RuntimeError):  # a file of the server's, for example
+        return None
+    return None if state is None else (state.st_size, state.st_mtime_ns)
 
 
 def _check_image(content: Path | bytes, needed: Upload) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import sys
 import threading
 import uuid
@@ -17,7 +19,7 @@ from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.sweeps.callbacks import OnDone, RowCallbacks
 from comfykit_jupyter.explore.sweeps.engine import Engine
 from comfykit_jupyter.explore.sweeps.line import wait_with_line
-from comfykit_jupyter.explore.sweeps.plan import format_problems, format_seconds
+from comfykit_jupyter.explore.sweeps.plan import Plan, Step, format_problems, format_seconds
 from comfykit_jupyter.explore.sweeps.planned_points import PlannedPoints
 from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared
 from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
     from comfykit_jupyter.workflow.workflow import Workflow
+
+logger = logging.getLogger(__name__)
 
 OnChange = Callable[[int], None]
 """Called with the index of a point that has changed, `OTHER` or `RELOADED`."""
@@ -72,7 +76,7 @@ class Sweep(PlannedPoints):
         self._callbacks = RowCallbacks()
         self._watchers: list[OnChange] = []
         self._changed = threading.Condition()
-        self._notified: set[int] = set()
+        self._notified: set[tuple[int, str]] = set()
         self._added = []
         self._awaited = {}
         self._load()
@@ -169,20 +173,22 @@ class Sweep(PlannedPoints):
         with self._lock:
             if self.running and loop.call(self._engine.resume()):
                 return self
-            problems = self._prepared.problems
-            if problems and (not skip_invalid or len(problems) == len(self.points)):
-                lines = "\n".join(format_problems(problems))
-                hint = " (skip_invalid=True runs the others)" if len(problems) < len(self.points) else ""
-                raise ComfyKitError(
-                    f"nothing was sent: {len(problems):,} of {len(self.points):,} points are wrong{hint}\n{lines}"
-                )
-            plan = self.plan
-            if plan.is_large and not sure:
-                took = f", ~{format_seconds(plan.seconds)}" if plan.seconds is not None else ""
-                raise ComfyKitError(f"{plan.count('send'):,} points{took}: start(sure=True) runs them")
+            self._check_start(self.plan, sure=sure, skip_invalid=skip_invalid)
             self._claim()
             self._begin()
         return self
+
+    def _check_start(self, plan: Plan, *, sure: bool, skip_invalid: bool = False) -> None:
+        problems = plan.problems
+        if problems and (not skip_invalid or len(problems) == len(self.points)):
+            lines = "\n".join(format_problems(problems))
+            hint = " (skip_invalid=True runs the others)" if len(problems) < len(self.points) else ""
+            raise ComfyKitError(
+                f"nothing was sent: {len(problems):,} of {len(self.points):,} points are wrong{hint}\n{lines}"
+            )
+        if plan.is_large and not sure:
+            took = f", ~{format_seconds(plan.seconds)}" if plan.seconds is not None else ""
+            raise ComfyKitError(f"{plan.count('send'):,} points{took}: start(sure=True) runs them")
 
     def _claim(self) -> None:
         """Note that it begins. If another kernel has begun it meanwhile with other seeds, take over its points."""
@@ -193,6 +199,7 @@ class Sweep(PlannedPoints):
             record_sweep(self._ledger, self._prepared, self._name)
 
     def _begin(self, only: Collection[int] = ()) -> None:
+        self._engine.forget_pause()  # here: pause() may be called before the loop gets to it
         self._job = loop.BackgroundTask(lambda: self._engine.drive(only))
         self._job.start()
 
@@ -257,12 +264,15 @@ class Sweep(PlannedPoints):
         """
         if self.running:
             raise ComfyKitError("restart: the sweep runs; stop() it first, or wait()")
+        count = len(self.points)
+        seconds = self._engine.estimate(self._find_durations(), count)
+        self._check_start(dataclasses.replace(self.plan, steps=[Step("send")] * count, seconds=seconds), sure=sure)
         entry = self._ledger.read().sweeps.get(self.id)
         generation = (entry.generation if entry is not None else 0) + 1
         new = {"salt": uuid.uuid4().hex, "generation": generation, "since": format_now()}
         record_sweep(self._ledger, self._prepared, self._name, **new)
         self._load()
-        return self.start(sure=sure)
+        return self.start(sure=True)
 
     def _call_soon(self, work: Callable[[], None]) -> None:
         loop.get_loop().call_soon_threadsafe(work)
@@ -346,7 +356,16 @@ class Sweep(PlannedPoints):
         with self._changed:
             self._changed.notify_all()
         for watcher in list(self._watchers):
-            watcher(index)
-        if index >= 0 and self._engine.states[index] == "completed" and index not in self._notified:
-            self._notified.add(index)
-            self._callbacks.call(self._get_row(index))
+            _call_watcher(watcher, index)
+        if index >= 0 and self._engine.states[index] == "completed":
+            mark = (index, self._engine.run_ids[index])
+            if mark not in self._notified:
+                self._notified.add(mark)
+                self._callbacks.call(self._get_row(index))
+
+
+def _call_watcher(watcher: OnChange, index: int) -> None:
+    try:
+        watcher(index)
+    except Exception as error:  # noqa: BLE001 - it may be the user's, and points run meanwhile
+        logger.warning("a function of watch failed: %s: %s", type(error).__name__, error)

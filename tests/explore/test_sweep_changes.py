@@ -1,0 +1,107 @@
+"""Test what happens to a sweep that is paused, restarted or changed, and what it says to those who watch it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from comfykit_jupyter import ComfyKit, ComfyKitError, Row, seeds
+from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.explore.ledger.entries import RunEntry
+from comfykit_jupyter.explore.sweeps import plan
+from comfykit_jupyter.explore.sweeps.plan import choose_step
+from comfykit_jupyter.workflow.progress.progress import RunError
+from tests.client.workflows import inverted, picture
+from tests.explore.made_runs import make_runs
+
+
+def test_a_pause_just_after_the_start_is_not_lost(kit: ComfyKit) -> None:
+    for color in range(3):
+        sweep = kit.sweep(picture(), color=color, over={"width": list(range(8, 20))})
+        sweep.start().pause()
+        assert sweep.wait(timeout=20).paused == "pause() was called"
+        assert "waiting" in sweep.states
+    sweep.start().stop(now=True)
+    assert sweep.wait(timeout=20).paused == "stop() was called"
+
+
+def test_each_run_of_a_point_is_said_to_be_done(kit: ComfyKit) -> None:
+    sweep, rows = kit.sweep(picture(), over={"width": [8, 9]}), list[Row]()
+
+    def count() -> int:
+        sweep._callbacks.call(sweep.done[0])  # after all that wait
+        return len({row.id for row in rows})
+
+    sweep.on_done(rows.append)
+    sweep.wait()
+    sweep.rerun(0).wait()
+    sweep.restart().wait()
+    for _ in range(1000):
+        if count() == 5:
+            break
+    assert count() == 5
+
+
+def test_a_function_that_watches_and_fails_stops_nothing(kit: ComfyKit, caplog: pytest.LogCaptureFixture) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8, 9, 10]})
+
+    def fail(_: int) -> None:
+        raise RuntimeError("mine")
+
+    sweep.watch(fail)
+    assert sweep.wait().summary == "3 of 3 done"
+    assert "a function of watch failed: RuntimeError: mine" in caplog.text
+
+
+def test_equal_points_share_a_run_whose_end_is_unknown(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, sent = kit.sweep(picture(), over=[{"width": 8}, {"width": 8.0}, {"width": 9}]), []
+
+    async def run(_job: Any, run_id: str, _on_progress: Any) -> ExecuteResult:
+        sent.append(run_id)
+        return ExecuteResult("failed", None, msg="lost", error=RunError("unknown", "lost"))
+
+    monkeypatch.setattr(sweep._engine.crew.workers[0], "run", run)
+    sweep.start().wait()
+    assert sweep.states == ["unknown"] * 3
+    sweep.start().wait()
+    assert len(sent) == 2  # in a cloud, the second of the equal ones would cost twice
+
+
+def test_a_job_that_the_server_has_lost_is_sent_again() -> None:
+    run = RunEntry("1", status="failed", kind="gone", at="2026")
+    assert choose_step([run], lambda _: True, lambda _: False).action == "send"
+
+
+def test_a_restart_that_is_refused_changes_nothing(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = make_runs(kit, {"width": [8, 9, 10]})
+    monkeypatch.setattr(plan, "MANY_POINTS", 2)
+    with pytest.raises(ComfyKitError, match=r"3 points: start\(sure=True\) runs them"):
+        sweep.restart()
+    assert len(sweep.done) == len(kit.sweep(picture(), over={"width": [8, 9, 10]}).done) == 3
+
+
+def test_values_that_can_not_be_added_change_nothing(kit: ComfyKit) -> None:
+    sweep = kit.sweep("notebooks/workflows/text_to_image.json", over={"seed": seeds(2)})
+    with pytest.raises(ComfyKitError, match="more than 100,000"):
+        sweep.add_values("seed", seeds(99_999))
+    assert len(sweep.add_values("seed", seeds(1)).points) == 3
+    with pytest.raises(ComfyKitError, match="seed: 'fox' is not one of its values"):
+        sweep.remove_values("seed", "fox")
+
+
+def test_infinity_is_a_wrong_value_like_others(kit: ComfyKit) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8, float("inf")]})
+    assert sweep.start(skip_invalid=True).wait().summary == "1 of 2 done · 1 invalid"
+
+
+def test_a_file_that_was_changed_is_another_input(kit: ComfyKit, tmp_path: Path) -> None:
+    for name, color in (("a.png", 0), ("b.png", 9)):
+        Image.new("RGB", (8, 8), (color, 0, 0)).save(tmp_path / name)
+    sweep = kit.map(inverted(), image=[str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+    before = sweep._prepared.keys
+    Image.new("RGB", (8, 9), (200, 0, 0)).save(tmp_path / "a.png")
+    sweep.remove_places("image", [1])
+    assert sweep._prepared.keys[0] != before[0]

@@ -105,7 +105,7 @@ def find_user_name() -> str:
     """Return the name of the user; "" if there is none."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # in some containers the user's number has no name
+    except (OSError, KeyError, ImportError):  # the user's number has no name, or on Windows no variable says it
         return ""
 
 

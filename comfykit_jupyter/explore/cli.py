@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -53,6 +54,7 @@ examples:
 
 A SPEC is a JSON file:
   {"workflow": "portrait.json", "values": {"prompt": "a fox"}, "over": {"cfg": [3, 4.5], "seed": "*4"}}
+Instead of axes, "over" may be a list of objects: the values of one point each.
 
 Runs are kept in ./runs. The same command again sends only what is new.
 Exit code: 0 all there, 1 some failed, 2 nothing was sent, 3 paused by itself, 130 interrupted."""
@@ -60,6 +62,9 @@ Exit code: 0 all there, 1 some failed, 2 nothing was sent, 3 paused by itself, 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # on Windows, what goes into a file or a pipe lacks most characters
+            stream.reconfigure(errors="backslashreplace")
     options = _build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.do
     try:
@@ -194,10 +199,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     kit = _open_kit(options)
-    workflow, values, over = options.workflow, dict[str, Any](_parse_values(options.values)), dict[str, Any]()
+    workflow, values = options.workflow, dict[str, Any](_parse_values(options.values))
+    over: Any = {}
     if (spec := _read_spec(Path(workflow))) is not None:
-        workflow, over = spec["workflow"], dict(spec.get("over") or {})
-        values = {**(spec.get("values") or {}), **values}
+        workflow, over = spec["workflow"], spec["over"]
+        values = {**spec["values"], **values}
+    if isinstance(over, list):  # rows of paired values
+        return _run_sweep(kit.sweep(workflow, values, over=over), options)
     kinds = {field.name: field.kind for field in kit.fields(workflow)}
     for name, value in [*values.items(), *over.items()]:
         if isinstance(value, str):
@@ -228,8 +236,12 @@ def _read_spec(path: Path) -> dict[str, Any] | None:
         return None  # the kit says what is wrong with it
     if not isinstance(found, dict) or not isinstance(found.get("workflow"), str) or "over" not in found:
         return None
+    values, over = found.get("values") or {}, found["over"]
+    if not isinstance(values, dict) or not isinstance(over, (dict, list)):
+        raise ComfyKitError(f"{one_line(str(path))}: values must be an object, and over an object or a list of objects")
     beside = path.parent / found["workflow"]
-    return {**found, "workflow": str(beside)} if beside.is_file() else found
+    workflow = str(beside) if beside.is_file() else found["workflow"]
+    return {"workflow": workflow, "values": values, "over": over}
 
 
 def _map(options: argparse.Namespace) -> int:
@@ -274,7 +286,7 @@ def _find_rows(options: argparse.Namespace) -> Any:
 def _print_csv(options: argparse.Namespace) -> int:
     records = _find_rows(options).records()
     names = list(dict.fromkeys(name for record in records for name in record))
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(sys.stdout, lineterminator="\n")  # which becomes the system's own
     writer.writerow(map(_to_cell, names))
     writer.writerows([_to_cell(record.get(name)) for name in names] for record in records)
     return DONE

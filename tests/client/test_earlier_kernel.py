@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -342,3 +343,10 @@ def test_no_copies_of_files_stay_after_a_failure(
 
 async def refuse_upload(*_: Any) -> str:
     raise ServerError("the disk is full")
+
+
+def test_a_user_without_a_name_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "pwd", None)  # as on Windows
+    assert senders.find_user_name() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.explore.cli import main
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.workflows import failing, gated, inverted, picture, text
+from tests.explore.made_runs import make_runs
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +151,31 @@ def test_ctrl_c_pauses_and_the_same_command_goes_on() -> None:
     GATES["cli"].open()
     assert main(["sweep", "gated.json", "width=8,9,10"]) == 0
     GATES.pop("cli")
+
+
+def test_a_spec_has_axes_or_rows(kit: ComfyKit, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("w.json").write_text(json.dumps(picture()))
+
+    def plan(**spec: Any) -> tuple[int, str]:
+        Path("s.json").write_text(json.dumps({"workflow": "w.json", **spec}))
+        return main(["sweep", "s.json", "--plan", "--server", str(kit.comfyui_url)]), capsys.readouterr().err
+
+    code, said = plan(over=[{"width": 8, "height": 9}, {"width": 10, "height": 11}])
+    assert (code, said[:8]) == (0, "2 points")
+    for spec in ({"values": ["x"], "over": {"width": [8]}}, {"over": 5}, {"values": 5, "over": {"width": [8]}}):
+        code, said = plan(**spec)
+        assert code == 2
+        assert "values must be an object" in said
+
+
+def test_any_text_is_printed_anywhere(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_runs(kit, {"width": [8]})
+    kit.runs[0].star = True
+    kit.runs[0].note = "\u732b"
+    for what in ("ls", "csv"):
+        written = io.BytesIO()  # as on Windows, where the output goes into a file
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="cp1252", newline="\r\n"))
+        assert main(["runs", what, "--runs", str(kit.runs.folder), "--server", "http://x"]) == 0
+        sys.stdout.flush()
+        assert b"\r\n" in written.getvalue()
+        assert b"\r\r\n" not in written.getvalue()

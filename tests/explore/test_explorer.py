@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.explore.ledger.entries import Marks
 from comfykit_jupyter.explore.sweeps.sweep import PAUSE_CALLED, Sweep
-from tests.client.workflows import failing, picture
+from tests.client.workflows import failing, inverted, picture
+from tests.explore.made_runs import make_runs
 
 pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer.explorer import ARRANGEMENT_BYTES, Explorer
@@ -205,3 +207,25 @@ def test_wrong_messages_change_nothing(kit: ComfyKit, open_page: Callable[[Sweep
         assert "error" in page.ask(kind, **body)[0], kind
     page.ask("arrange", arrangement={"columns": [0]})
     assert page.explorer.arrangement == {"columns": [0]}
+
+
+def test_of_two_files_of_one_name_one_is_left_out(
+    kit: ComfyKit, tmp_path: Path, open_page: Callable[[Sweep], Page]
+) -> None:
+    paths = [tmp_path / name for name in ("a/x.png", "b/x.png", "y.png")]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    page = open_page(sweep := kit.map(inverted(), image=paths))
+    page.ask("edit", axis=0, remove=[0])
+    assert [point.values["image"] for point in sweep.points] == paths[1:]
+
+
+def test_a_point_that_was_removed_just_now_is_passed_over(kit: ComfyKit, open_page: Callable[[Sweep], Page]) -> None:
+    sweep = make_runs(kit, {"width": [8, 9, 10]})
+    page = open_page(sweep)
+    sweep._watchers.clear()  # the explorer has not noticed it yet
+    page.explorer._noted.append(2)
+    sweep.remove_values("width", 9, 10)
+    page.explorer._send_changes()
+    assert len(page.explorer.points) == 3

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,40 @@ def test_picked_runs_are_exported(
         kit.runs.where(star=True).sheet(tmp_path / "sheet.png")
     with Image.open(kit.runs.sheet(tmp_path / "sheet.png", side=64)) as sheet:
         assert sheet.size == (2 * 70 + 6, 64 + 18 + 12)
+
+
+def test_a_run_is_shown_that_came_while_another_was_forgotten(
+    kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage]
+) -> None:
+    make_runs(kit, {"width": [8, 9]})
+    page = open_library(kit)
+    kit.runs.forget(kit.runs[0])
+    page.explorer._ledger.append({"event": "sent", "id": "new"})
+    page.look()
+    assert "new" in page.find()[0]
+
+
+def test_a_mark_that_was_not_kept_is_taken_back(
+    kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_runs(kit, {"width": [8, 9]})
+    page = open_library(kit)
+    page.marks[0] = 1  # the page shows it at once
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(page.explorer._ledger, "append", fail)
+    answer, _ = page.ask("mark", points=[0], set={"star": True})
+    assert "No space left" in answer["error"]
+    assert page.marks[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone can't be set here")
+def test_yesterday_has_all_its_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        found = build_filters({"date": "yesterday"}, date(2026, 10, 26))
+    time.tzset()
+    assert found["until"] - found["since"] == timedelta(hours=25)

@@ -241,12 +241,14 @@ class Explorer(PageWidget):
             tags = _read_tag_changes(*map(str, content["tags"]))
         indices = self._read_points(content, MARKED)
         with self.lock:
-            for index in indices:
-                if (row := self.find_row(index)) is not None:
-                    self._ledger.mark(row.id, values, **tags)
-            self.points.touch(indices)
-            self._load_marks()
-        self._send_changes()
+            try:
+                for index in indices:
+                    if (row := self.find_row(index)) is not None:
+                        self._ledger.mark(row.id, values, **tags)
+            finally:  # the page shows marks before they are kept: it gets back what is kept
+                self.points.touch(indices)
+                self._load_marks()
+                self._send_changes()
         self.on_marked()
         return {}, ()
 

@@ -96,7 +96,7 @@ class RunLists:
         runs = list(entries.runs.values())
         workflows = Counter(run.name for run in runs if run.name)
         models = Counter(name for run in runs for name in self._find_models(run))
-        tags = Counter(tag for run in runs for tag in entries.get_marks(run.id).tags)
+        tags = Counter(tag for run in runs for tag in tuple(entries.get_marks(run.id).tags))
         found = [
             ("marks", "Marks", list(MARKS.items())),
             ("date", "Date", self._list_dates(runs, today)),
@@ -139,7 +139,7 @@ def _list_options(counts: Counter[str], prefix: str = "") -> list[tuple[str, str
 
 
 def _list_sweeps(entries: Entries, present: set[str]) -> list[tuple[str, str]]:
-    sweeps = sorted((each for each in entries.sweeps.values() if each.id in present), key=lambda each: each.at)
+    sweeps = sorted((each for each in list(entries.sweeps.values()) if each.id in present), key=lambda each: each.at)
     found = []
     for sweep in reversed(sweeps[-MAX_OPTIONS:]):
         axes = ", ".join(str(name) for axis in sweep.axes for name in axis.get("names", ()) if isinstance(name, str))
@@ -187,5 +187,10 @@ def _build_dates(when: str, today: date) -> dict[str, datetime]:
         return {"since": begin, "until": end}
     ago = {"today": 0, "yesterday": 1}
     day = today - timedelta(days=ago[when] if when in ago else int(when) - 1)
-    since = datetime(day.year, day.month, day.day).astimezone()
-    return {"since": since, "until": since + timedelta(days=1)} if when == "yesterday" else {"since": since}
+    since = _find_midnight(day)
+    # The day on which the clocks change has 23 or 25 hours.
+    return {"since": since} | ({"until": _find_midnight(day + timedelta(days=1))} if when == "yesterday" else {})
+
+
+def _find_midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day).astimezone()

@@ -57,8 +57,8 @@ class RunsExplorer(Explorer):
         self._lost: set[str] = set()
         """The runs whose files are gone, as far as they were in sight."""
         self._running: frozenset[str] = frozenset()
-        self._seen = (0, 0)
-        self._filters: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])
+        self._seen = ((0, 0), 0)
+        self._filters: tuple[tuple[tuple[int, int], int], list[dict[str, Any]]] = (((-1, -1), -1), [])
         self._lists = RunLists(runs._ledger)  # noqa: SLF001 - their own page
         super().__init__(runs._ledger, view="runs", title=runs.folder.name or "runs")  # noqa: SLF001
         self.handlers |= {
@@ -84,13 +84,14 @@ class RunsExplorer(Explorer):
     def list_states(self) -> Sequence[str]:
         """Return the states of all runs, with those that have been added."""
         entries = self._ledger.read()
-        self._seen = (len(entries.runs), entries.sequence)
-        for id_ in entries.runs:
+        self._seen = (_count(entries), entries.sequence)
+        runs = dict(entries.runs)  # another thread may add some meanwhile
+        for id_ in runs:
             if id_ not in self._indices:
                 self._indices[id_] = len(self._ids)
                 self._ids.append(id_)
         self._running = frozenset(run.id for run in find_unfinished_runs())
-        self._open = {id_ for id_, entry in entries.runs.items() if _is_open(entry)}
+        self._open = {id_ for id_, entry in runs.items() if _is_open(entry)}
         return [self.find_state(index) for index in range(len(self._ids))]
 
     def find_state(self, index: int) -> str:
@@ -137,13 +138,13 @@ class RunsExplorer(Explorer):
         """Show runs and marks that were added elsewhere. Can be called from any thread."""
         with self.lock:
             entries = self._ledger.read()
-            if len(entries.runs) != self._seen[0]:
+            if _count(entries) != self._seen[0]:
                 self.load()
                 self.update()
                 return
             self._send_progress(entries)
             if self._load_marks():
-                self._seen = (len(entries.runs), entries.sequence)
+                self._seen = (_count(entries), entries.sequence)
                 self.update()
 
     def _send_progress(self, entries: Entries) -> None:
@@ -232,6 +233,11 @@ class RunsExplorer(Explorer):
         if row is None:
             raise ComfyKitError("this run was forgotten")
         return row
+
+
+def _count(entries: Entries) -> tuple[int, int]:
+    """Return the number of runs, and of those that were forgotten: one may be forgotten while another is added."""
+    return len(entries.runs), len(entries.forgotten)
 
 
 def _is_open(entry: RunEntry) -> bool:

@@ -89,7 +89,8 @@ class SweepExplorer(Explorer):
 
     def get_run_id(self, index: int) -> str:
         """Return the ID of a point's run; "" if it has none yet."""
-        return self.sweep.get_run_id(index)
+        # Values may have been removed, and the page not be reloaded yet.
+        return self.sweep.get_run_id(index) if index < len(self.sweep) else ""
 
     def find_run(self, run_id: str) -> int | None:
         """Return the number of the point of a run; None if it has none."""
@@ -199,7 +200,7 @@ class SweepExplorer(Explorer):
 
     def find_state(self, index: int) -> str:
         """Return the state of a point."""
-        state = self.sweep.get_state(index)
+        state = self.sweep.get_state(index) if index < len(self.sweep) else "waiting"
         return "lost" if state == "waiting" and self.sweep.is_lost(index) else state
 
     def _reload(self) -> None:
@@ -296,7 +297,7 @@ class SweepExplorer(Explorer):
         name = axis.names[0]
         if "remove" in content:
             places = [int(each) for each in content["remove"]]
-            self.sweep.remove_values(name, *(axis.labels[place][0] for place in places))
+            self.sweep.remove_places(name, places)
         else:
             over, axis = self.sweep.find_axis(name)
             self.sweep.add_values(name, *read_values(axis, over[name], str(content["add"])))

@@ -39,7 +39,15 @@ export function arrangeFields(fields: readonly Field[]): Block[] {
     if (block) block.fields.push(field);
     else blocks.push({ heading, fields: [field] });
   }
-  return blocks.map((block) => ({ heading: block.heading, lines: pairFields(block.fields) }));
+  return blocks.map(({ heading, fields }) => ({
+    heading: isRepeated(heading, fields) ? "" : heading,
+    lines: pairFields(fields),
+  }));
+}
+
+/** Return whether a heading only repeats the label of its one field. */
+function isRepeated(heading: string, [field, ...others]: readonly Field[]): boolean {
+  return others.length === 0 && !!field && getLabel(field) === heading;
 }
 
 /** Return whether a line holds the size of an image. */

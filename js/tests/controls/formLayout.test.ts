@@ -30,6 +30,14 @@ describe("the layout of a form", () => {
     ]);
   });
 
+  it("leaves out a heading that repeats the label of its one field", () => {
+    expect(arrange(["prompt", "prompt"], ["model", "Loader"])).toEqual([
+      ["", "prompt"],
+      ["Loader", "model"],
+    ]);
+    expect(arrange(["seed", "seed"], ["steps", "seed"])).toEqual([["seed", "seed", "steps"]]);
+  });
+
   it("pairs width and height, and steps and cfg, in this order, by the names of the inputs", () => {
     expect(arrange(["size.height"], ["size.width"], ["steps"], ["cfg"])).toEqual([
       ["", "size.width+size.height", "steps+cfg"],

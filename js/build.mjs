@@ -36,7 +36,7 @@ const OURS = `
   headHeight holders incrementing infoOpen inner interruptKernel isStale labelWidth layout listPicked listShown
   notice notifyViews onActivate onAnnotate onAnswer onChoose onCompare onCopy onDiscard onInfo onKernelChange
   onOpen onRemove onShow onSight pageId placeLines pointAt removeSight requestOrNotify reveals runCount
-  secondsSinceProgress segments sequence session setIncrementing setMarkByte setSight showHeading showLabel
+  secondsSinceProgress segments sequence session setIncrementing setMarkByte showHeading showLabel
   showLabels showName showNotice shown stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
   toggleSelected toggleSlider toggleStack totalHeight totalWidth uploads watchPoint zoomBy
   asked generation handleKey isCurrent isRecalled onAsk onDelete onRename onUse opener settle

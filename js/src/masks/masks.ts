@@ -20,8 +20,8 @@ export function splitMasked(value: Value | undefined): { picture: string; mask: 
 
 /** The masks of one form, at most one for each field. */
 export class Masks {
-  /** The masks that are being sent. A run waits for them. */
-  sending: Promise<void> | null = null;
+  /** The masks that are being sent, as whether all of them arrive. A run waits for them. */
+  sending: Promise<boolean> | null = null;
   readonly #strokes = new Map<string, Strokes>();
   readonly #channel: Channel;
   readonly #onSent: (name: string, error: string) => void;
@@ -44,13 +44,13 @@ export class Masks {
 
   /** Send the mask that was painted; without strokes the value stays as it is. */
   send(name: string, strokes: Strokes): void {
-    const before = this.sending ?? Promise.resolve();
-    const sending: Promise<void> = before
-      .then(() => this.#send(name, strokes))
-      .then(
-        () => this.#onSent(name, ""),
-        (error: unknown) => this.#onSent(name, `${name}: ${getErrorMessage(error)}`),
-      )
+    const before = this.sending ?? Promise.resolve(true);
+    const sending: Promise<boolean> = before
+      .then(async (haveArrived) => {
+        const error = await this.#send(name, strokes).then(() => "", getErrorMessage);
+        this.#onSent(name, error);
+        return haveArrived && !error;
+      })
       .finally(() => {
         if (this.sending === sending) this.sending = null;
       });
@@ -85,7 +85,7 @@ export class Masks {
 
   /** Say that the mask of a draft can't be made again. */
   reportLost(name: string): void {
-    this.#onSent(name, `${name}: the mask is lost: paint it again`);
+    this.#onSent(name, "the mask is lost: paint it again");
   }
 
   async #send(name: string, strokes: Strokes): Promise<void> {

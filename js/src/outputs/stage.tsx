@@ -31,12 +31,12 @@ export function Stage(props: StageProps) {
     const view = {};
     if (!box.current || typeof IntersectionObserver === "undefined") return;
     const observer = new IntersectionObserver((entries) =>
-      session.setSight(view, entries.at(-1)?.isIntersecting ?? false),
+      session.sight.set(view, entries.at(-1)?.isIntersecting ?? false),
     );
     observer.observe(box.current);
     return () => {
       observer.disconnect();
-      session.removeSight(view);
+      session.sight.remove(view);
     };
   }, [session]);
   return (

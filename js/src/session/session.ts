@@ -3,6 +3,7 @@
 import { addArticle } from "../format";
 import { Masks, splitMasked } from "../masks/masks";
 import { toInteger, toWire } from "../number";
+import { Cancelling } from "./cancelling";
 import { type Answer, Channel, getErrorMessage, toBytes } from "./channel";
 import { Drafts } from "./drafts";
 import { Host } from "./host";
@@ -20,6 +21,7 @@ import {
   type Traits,
   type Value,
 } from "./protocol";
+import { Sight } from "./sight";
 import { Uploads } from "./uploads";
 import { Values } from "./values";
 
@@ -51,11 +53,6 @@ const TRAITS = Object.keys(DEFAULT_TRAITS) as (keyof Traits)[];
 /** What a component can subscribe to: the parts that change often, and everything else as "state". */
 export type Topic = "state" | "progress" | "preview" | "uploads";
 
-/** Milliseconds in which the kernel must answer a cancel before the running cell is interrupted. */
-const CANCEL_TIMEOUT = 300;
-/** Milliseconds after which a run that does not end can be cancelled again. */
-const CANCEL_AGAIN = 10_000;
-
 /** One model with everything that its views share. */
 export class Session {
   readonly channel: Channel;
@@ -69,8 +66,8 @@ export class Session {
   readonly incrementing = new Set<string>();
   /** Typed texts that are not values of their fields, as error messages by name: they prevent a run. */
   readonly invalid = new Map<string, string>();
-  /** The runs that are being cancelled, by id. */
-  readonly cancelling = new Set<string>();
+  readonly cancelling: Cancelling;
+  readonly sight: Sight;
   /** Rises when what was typed into the form is dropped. */
   generation = 0;
   /** The number of runs that the Run button starts. */
@@ -81,8 +78,6 @@ export class Session {
   readonly #cleanups: (() => void)[] = [];
   /** The items of runs that have more of them than their trait holds. */
   readonly #items: Record<string, Item[]> = {};
-  /** Whether each view shows its stage. */
-  readonly #views = new Map<object, boolean>();
   /** The seeds whose modes were taken from the workflow. */
   readonly #seenSeeds = new Set<string>();
   /** The fields without a required value that prevented a run, with what to do. */
@@ -92,8 +87,6 @@ export class Session {
   #promptId: string | undefined;
   #progressAt = performance.now();
   #notice = "";
-  #interruptTimer: ReturnType<typeof setTimeout> | undefined;
-  #cancelTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(model: Model) {
     this.#model = model;
@@ -117,11 +110,17 @@ export class Session {
       getDraftKey: () => this.#getDraftKey(),
     });
     this.uploads = new Uploads(this.channel, () => this.#notify("uploads"));
+    this.cancelling = new Cancelling(
+      this,
+      () => this.#host.interruptKernel(),
+      () => this.#notify("state"),
+    );
+    this.sight = new Sight((visible) => this.channel.send("sight", { page: this.channel.pageId, visible }));
     this.media = new MediaCache(this.channel);
     this.preview = new Preview(
       () => this.#notify("preview"),
       // What is out of sight has no pace to keep.
-      (frame) => (this.#views.size === 0 || this.#isInSight ? this.channel.send("painted", frame) : undefined),
+      (frame) => (this.sight.hidden ? undefined : this.channel.send("painted", frame)),
     );
     this.#promptId = this.get("progress").prompt_id;
     this.listen("msg:custom", (content, buffers) => this.#handleMessage(content, buffers));
@@ -135,28 +134,6 @@ export class Session {
       }),
     );
     this.#takeSeedModes();
-  }
-
-  /** Note whether a view shows its stage: previews of other forms go first while none does. */
-  setSight(view: object, visible: boolean): void {
-    const before = this.#isInSight;
-    this.#views.set(view, visible);
-    if (before !== this.#isInSight || this.#views.size === 1) this.#sendSight();
-  }
-
-  /** Forget a view that is gone. */
-  removeSight(view: object): void {
-    const before = this.#isInSight;
-    this.#views.delete(view);
-    if (before && !this.#isInSight) this.#sendSight();
-  }
-
-  get #isInSight(): boolean {
-    return [...this.#views.values()].some(Boolean);
-  }
-
-  #sendSight(): void {
-    this.channel.send("sight", { page: this.channel.pageId, visible: this.#isInSight });
   }
 
   /** Return another model of the page by its ID; rejects if it is gone, or the host has none. */
@@ -231,7 +208,7 @@ export class Session {
    */
   run(): string | undefined {
     if (this.masks.sending) {
-      void this.masks.sending.then(() => this.run());
+      void this.masks.sending.then((haveArrived) => haveArrived && this.run());
       return undefined;
     }
     const [invalid] = this.invalid;
@@ -287,36 +264,14 @@ export class Session {
 
   /** Cancel a waiting run, or without an ID the run on the stage. */
   cancel(promptId: string | null = null): void {
-    const id = promptId ?? this.stagedId;
-    this.#cancel({ prompt_id: promptId }, [id], promptId === null);
+    const isCellRun = promptId === null && this.get("view") === "run";
+    this.cancelling.send({ prompt_id: promptId }, [promptId ?? this.stagedId], isCellRun);
   }
 
   /** Cancel all runs, also the paused ones. */
   cancelAll(): void {
-    this.#cancel({ prompt_id: null, all: true }, [this.stagedId, ...this.get("waiting").map(({ id }) => id)], false);
-  }
-
-  #cancel(body: Record<string, unknown>, ids: string[], isStaged: boolean): void {
-    const settle = () => {
-      for (const id of ids) this.cancelling.delete(id);
-      this.#notify("state");
-    };
-    for (const id of ids) this.cancelling.add(id);
-    this.#notify("state");
-    clearTimeout(this.#cancelTimer);
-    this.#cancelTimer = setTimeout(settle, CANCEL_AGAIN);
-    const isCellRun = isStaged && this.get("view") === "run";
-    clearTimeout(this.#interruptTimer);
-    if (isCellRun) {
-      // A kernel that is busy with the cell may read messages only when the cell ends. Then the cell is interrupted.
-      this.#interruptTimer = setTimeout(() => {
-        if (this.active) this.#host.interruptKernel();
-      }, CANCEL_TIMEOUT);
-    }
-    void this.requestOrNotify("cancel", body).then((answer) => {
-      if (isCellRun) clearTimeout(this.#interruptTimer);
-      if (!answer) settle();
-    });
+    const ids = [this.stagedId, ...this.get("waiting").map(({ id }) => id)];
+    this.cancelling.send({ prompt_id: null, all: true }, ids, false);
   }
 
   /** Say on one line why an action did nothing. */
@@ -329,8 +284,7 @@ export class Session {
   /** Remove all listeners and free all resources. */
   destroy(): void {
     for (const cleanup of this.#cleanups.splice(0)) cleanup();
-    clearTimeout(this.#interruptTimer);
-    clearTimeout(this.#cancelTimer);
+    this.cancelling.destroy();
     this.uploads.destroy();
     this.channel.close();
     this.values.destroy();
@@ -402,7 +356,7 @@ export class Session {
 
   /** Keep a mask in the draft, if the image will be there again: an uploaded file is gone with its kernel. */
   #handleMaskSent(name: string, error: string): void {
-    if (error) this.showNotice(error);
+    if (error) this.showNotice(`${name}: ${error}`);
     const { picture } = splitMasked(this.values.get(name));
     if (this.get("fields").some((field) => field.name === name && field.default === picture))
       this.values.edited.add(name);

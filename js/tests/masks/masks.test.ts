@@ -4,7 +4,8 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { readDraft, writeDraft } from "../../src/session/draftStorage";
 import type { Field, Value } from "../../src/session/protocol";
 import { isRecord } from "../../src/session/protocol";
-import { makeField, settle } from "../model";
+import { Session } from "../../src/session/session";
+import { makeField, settle, TestModel } from "../model";
 import { findButton, setUpPage } from "../page";
 
 const page = setUpPage();
@@ -90,4 +91,19 @@ describe("the strokes of a draft", () => {
     expect(getImage()).toBe("photo.jpg");
     expect(readDraft(KEY).masks).toBeUndefined();
   });
+});
+
+it("runs nothing if a mask that was painted can't be sent", async () => {
+  for (const error of ["too large", ""]) {
+    const model = new TestModel({ fields: [makeField("image", "image")], values: { image: "photo.jpg" } });
+    const session = new Session(model.asModel);
+    model.kernel = ({ kind }) => (kind === "mask" && error ? { error } : {});
+    session.masks.send("image", strokes());
+    session.run();
+    await session.masks.sending;
+    await settle();
+    expect(session.notice).toBe(error && `image: ${error}`);
+    expect(model.getSent("run")).toHaveLength(error ? 0 : 1);
+    session.destroy();
+  }
 });

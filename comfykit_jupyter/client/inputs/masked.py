@@ -125,7 +125,7 @@ def _to_kept(picture: Any) -> Any:
     return _read("picture", picture)
 
 
-def _read(name: str, value: Any) -> Any:
+def _read(name: str, value: Any) -> Path | bytes:
     """Return the file or the bytes of an argument.
 
     Raises:

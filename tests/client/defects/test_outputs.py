@@ -13,7 +13,7 @@ from tests.client import workflows
 from tests.client.packages import Package
 from tests.client.proxy import Served
 
-from .scenes import EXECUTORS, WAIT, Write
+from .scenes import EXECUTORS, Write, get_patience
 
 
 def test_14_every_output_is_kept(package: Package, sandbox: Sandbox, write: Write) -> None:
@@ -66,7 +66,7 @@ def test_24_output_of_an_expanded_node_keeps_its_name(package: Package, write: W
     graph = workflows.showing({})
     graph["1"]["_meta"] = {"title": "$output.words"}
     with Served(serve_expanding_node) as server:
-        result = package.execute(server.url, write(graph), executor="websocket", seconds=WAIT)
+        result = package.execute(server.url, write(graph), executor="websocket", seconds=get_patience(package))
     assert (result["status"], result["texts_by_var"]) == ("completed", {"words": ["hello"]}), result["msg"]
 
 

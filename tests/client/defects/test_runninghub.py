@@ -14,7 +14,7 @@ from tests.client import workflows
 from tests.client.packages import Package
 from tests.clouds.runninghub import LOST, Fate, Output, Polls, RunningHub, changes
 
-from .scenes import WAIT, Write
+from .scenes import Write, get_patience
 
 WORKFLOW = "1904136902449209346"
 
@@ -111,7 +111,9 @@ def test_28_unknown_state_is_not_polled_faster(package: Package, cloud: RunningH
 def test_28_revoked_key_ends_the_wait(package: Package, cloud: RunningHub) -> None:
     for endpoint in ("status", "v2/query", "outputs"):
         cloud.answer(endpoint, 802, times=None)
-    assert execute(package, cloud, kit={"runninghub_retry_count": 0}, seconds=WAIT)["status"] == "failed"
+    assert (
+        execute(package, cloud, kit={"runninghub_retry_count": 0}, seconds=get_patience(package))["status"] == "failed"
+    )
 
 
 def test_28_node_id_can_be_a_number(package: Package, cloud: RunningHub) -> None:

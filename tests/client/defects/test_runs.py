@@ -15,7 +15,7 @@ from tests.client.nodes import Gate
 from tests.client.packages import Package
 from tests.client.proxy import Proxy
 
-from .scenes import EXECUTORS, WAIT, Write
+from .scenes import EXECUTORS, Write, get_patience
 
 
 def test_01_kit_can_be_closed_after_a_run(package: Package, sandbox: Sandbox, write: Write) -> None:
@@ -56,7 +56,7 @@ def test_18_deleted_job_is_not_waited_for(
 
     thread = threading.Thread(target=remove)
     thread.start()
-    result = package.execute(proxy.url, write(workflows.picture()), seconds=WAIT)
+    result = package.execute(proxy.url, write(workflows.picture()), seconds=get_patience(package))
     thread.join()
     assert result["status"] == "failed"
 
@@ -64,7 +64,7 @@ def test_18_deleted_job_is_not_waited_for(
 @pytest.mark.parametrize("status", [401, 403])
 def test_18_forbidden_history_is_not_polled_forever(status: int, package: Package, write: Write, proxy: Proxy) -> None:
     proxy.answer = lambda request: web.Response(status=status) if request.path.startswith("/history") else None
-    result = package.execute(proxy.url, write(workflows.text()), seconds=WAIT)
+    result = package.execute(proxy.url, write(workflows.text()), seconds=get_patience(package))
     assert result["status"] == "failed"
     assert result["prompt_id"]
 

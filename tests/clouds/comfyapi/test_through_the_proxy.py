@@ -141,10 +141,9 @@ def test_previews_are_shown(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
     run.subscribe(preview=show)
     wait_for(run, lambda run: run.progress.queue_position is not None)
     before.open()
-    its.wait()
     assert shown.wait(20)
+    run.cancel()  # the other steps show nothing new
     its.open()
-    run.result()
     assert seen[0].node_id == "3"
     assert Image.open(io.BytesIO(seen[0].data)).size == (16, 16)
 

@@ -9,6 +9,8 @@ from typing import Any
 MAX_STEPS = 5
 """Changes that can be undone, one after another."""
 _UNSET = object()
+PresetInForm = tuple[dict[str, Any], dict[str, Any]]
+"""The preset in a form as its page shows it, and the values that it has set."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class UndoStep:
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     lists: Mapping[str, Any]
-    preset: Any
+    preset: PresetInForm
 
     def find_left(self, values: Mapping[str, Any]) -> list[str]:
         """Return the names whose values are still those that it has set: others were edited since."""
@@ -59,7 +61,7 @@ class UndoSteps:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
         lists: Mapping[str, Any],
-        preset: Any,
+        preset: PresetInForm,
     ) -> None:
         """Note a change, unless it has changed nothing."""
         names = [

@@ -1,10 +1,9 @@
-"""Axes: what a sweep varies, and its points. Pure, but for the files of words that `wildcards` reads."""
+"""Axes: what a sweep varies, and its points."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.explore.sweeps.wildcard_texts import expand_wildcards
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 MAX_POINTS = 100_000
@@ -249,7 +249,7 @@ def _build_axis(name: Any, given: Any, find_value: FindText, draw_seeds: DrawSee
         strengths = _drop_duplicates(given.strengths)
         return Axis((name,), tuple((each,) for each in strengths), tuple({} for _ in strengths), lora=given.name)
     if isinstance(given, Wildcards):
-        return _make_axis(name, _expand(given, where))
+        return _make_axis(name, expand_wildcards(given.template, given.folder, where, MAX_POINTS))
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
         hint = ", or seeds(8)" if "seed" in name.lower() else ""
         raise ComfyKitError(f"{where}: an axis is a list: [{short_repr(given)}]{hint}")
@@ -341,69 +341,3 @@ def _drop_duplicates(values: Iterable[Any]) -> list[Any]:
                 continue
         found.append(value)
     return found
-
-
-# -- wildcards ---------------------------------------------------------------------------------------------------------
-
-_WILDCARD = re.compile(r"__([A-Za-z0-9][A-Za-z0-9_/ -]{0,99}?)__")
-_MAX_FILE_BYTES = 4 << 20
-_MAX_DEPTH = 10
-
-
-def _expand(given: Wildcards, where: str) -> list[str]:
-    try:
-        texts = list(itertools.islice(_expand_text(given.template, given.folder, where, 0), MAX_POINTS + 1))
-    except RecursionError:
-        raise ComfyKitError(f"{where}: the template has too many alternatives") from None
-    if len(texts) > MAX_POINTS:
-        raise ComfyKitError(f"{where}: the template stands for more than {MAX_POINTS:,} texts")
-    return texts
-
-
-def _expand_text(text: str, folder: Path, where: str, depth: int) -> Iterable[str]:
-    """Yield the texts that a template stands for, the first alternatives first."""
-    if depth > _MAX_DEPTH:
-        raise ComfyKitError(f"{where}: the template is nested more than {_MAX_DEPTH} deep, or a file names itself")
-    found = _find_alternatives(text)
-    parts: Iterable[str]
-    if found is not None:
-        start, end, parts = found
-    elif named := _WILDCARD.search(text):
-        start, end = named.span()
-        words = _read_words(named[1], folder, where)
-        parts = (each for word in words for each in _expand_text(word, folder, where, depth + 1))
-    else:
-        yield text
-        return
-    for part in parts:
-        yield from _expand_text(text[:start] + part + text[end:], folder, where, depth)
-
-
-def _find_alternatives(text: str) -> tuple[int, int, list[str]] | None:
-    """Return where the first innermost `{a|b}` of a text is, and its parts; braces without `|` are text."""
-    for found in re.finditer(r"\{([^{}]*)\}", text):
-        if "|" in found[1]:
-            return found.start(), found.end(), found[1].split("|")
-    return None
-
-
-def _read_words(name: str, folder: Path, where: str) -> list[str]:
-    """Return the lines of a file of words, without empty ones and comments."""
-    path = folder / f"{name}.txt"
-    try:
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ComfyKitError(f"{where}: __{name}__ is outside {folder}")
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except OSError:
-        known = ", ".join(sorted(each.stem for each in folder.glob("*.txt"))[:10]) if folder.is_dir() else ""
-        raise ComfyKitError(
-            f"{where}: there is no file {path} for __{name}__{f' (there are {known})' if known else ''}"
-        ) from None
-    if len(content) > _MAX_FILE_BYTES:
-        raise ComfyKitError(f"{where}: {path} is larger than 4 MB")
-    lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
-    words = [line for line in lines if line and not line.startswith("#")]
-    if not words:
-        raise ComfyKitError(f"{where}: {path} is empty")
-    return words

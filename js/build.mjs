@@ -39,6 +39,7 @@ const OURS = `
   secondsSinceProgress segments sequence session setIncrementing setMarkByte showHeading showLabel
   showLabels showName showNotice shown stagedId summons thumbUrl thumbs toggleCompared togglePanel togglePin
   toggleSelected toggleSlider toggleStack totalHeight totalWidth uploads watchPoint zoomBy
+  isApart isFirst isLast isSingle loraNames onMove onSet taken
   asked generation handleKey isCurrent isRecalled onAsk onDelete onRename onUse opener settle
 `;
 

@@ -6,6 +6,8 @@ import { AllInputs } from "./controls/allInputs";
 import { arrangeFields, type Block, findLabel } from "./controls/formLayout";
 import { BlockRows } from "./controls/rows";
 import { Button } from "./icons";
+import { LoraSection } from "./loras/loraSection";
+import { STACK } from "./loras/stack";
 import { clamp } from "./number";
 import { FormTools } from "./presets/formTools";
 import { acceptOutput, findMediaFields } from "./session/outputDrag";
@@ -40,7 +42,8 @@ export function Form({ session, uid }: FormProps) {
         showHeading={hasHeadings}
       />
     ));
-  const otherErrors = Object.entries(errors).filter(([name]) => !fields.some((field) => field.name === name));
+  const isShown = (name: string) => name.startsWith(STACK) || fields.some((field) => field.name === name);
+  const otherErrors = Object.entries(errors).filter(([name]) => !isShown(name));
   const onDrop = (event: DragEvent) => {
     event.preventDefault();
     if (closed || acceptOutput(session, event, fields)) return;
@@ -79,6 +82,7 @@ export function Form({ session, uid }: FormProps) {
         )}
         {isAwaitingFields(session) && <AwaitedFields session={session} />}
         {renderBlocks(basic)}
+        <LoraSection session={session} uid={uid} />
         {advanced.length > 0 && (
           <Advanced count={advanced.length} hasError={advanced.some(({ name }) => name in errors)}>
             {renderBlocks(arrangeFields(advanced))}

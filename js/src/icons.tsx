@@ -31,6 +31,7 @@ export const PauseIcon = createIcon("M5.5 3.5v9m5-9v9");
 export const StopIcon = createIcon("M4 4h8v8H4z");
 export const StarIcon = createIcon("m8 2 1.8 4 4.2.4-3.2 2.9.9 4.2L8 11.3l-3.7 2.2.9-4.2L2 6.4 6.2 6z");
 export const ListIcon = createIcon("m4.5 6.5 3.5 3.5 3.5-3.5");
+export const UpIcon = createIcon("m4.5 9.5 3.5-3.5 3.5 3.5");
 export const BellIcon = createIcon("M4.5 11V7a3.5 3.5 0 0 1 7 0v4l1.2 1.2H3.3zm2.3 1.6a1.3 1.3 0 0 0 2.4 0");
 export const AlertIcon = createIcon("M8 2.8 14 13H2zm0 3.7v3m0 1.6h.1");
 export const CopyIcon = createIcon("M5.5 5.5h7v8h-7zm-2-3h7v3m-7-3v8h2");

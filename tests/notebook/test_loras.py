@@ -202,7 +202,15 @@ sweep = kit.sweep(stacked, {SMALL}, over={{'a': lora({BRUSH!r}, [0.2, 0.8]), 'b'
     page.ask(model, "list", name=f"{STACK}/{BRUSH}", list="0.2, much", times=1)
     page.wait(lambda: "give numbers" in model.state["errors"].get(f"{STACK}/{BRUSH}", ""))
     assert "not in the stack" in page.ask(model, "list", name=f"{STACK}/none", list="1, 2", times=1)[0]["error"]
-    set_stack(page, model, [BRUSH, 0.5, 0.5, False])
+    page.ask(model, "list", name=f"{STACK}/{BRUSH}", list="0.2, 0.8", times=1)
+    page.wait(lambda: model.state["plan"] == "Show 2 points")
+    set_stack(page, model, [BRUSH, 0.5, 0.5, False], [GOLDEN, 0.5, 0.5, True])  # the list is kept, and not used
+    page.wait(lambda: model.state["plan"] == "")
+    assert len(model.state["lists"]) == 1
+    page.ask(model, "sweep", times=2)
+    page.wait(lambda: len(model.state["runs"]) == 2)
+    assert page.value("form.result.loras") == f"{{{BRUSH!r}: {{'off': 0.5}}, {GOLDEN!r}: 0.5}}"
+    set_stack(page, model)
     page.wait(lambda: model.state["lists"] == {})
 
 

@@ -161,7 +161,7 @@ class FormParameters:
 
     def build_trait(self) -> list[dict[str, Any]]:
         """Return the trait `fields`."""
-        stack = self.loras.build_field(self.workflow)
+        stack = self.loras.build_field(self.workflow, self.fields.values())
         return [*build_fields_trait(self.fields.values()), *([stack] if stack else [])]
 
     def find_origin(self) -> tuple[Path, str] | None:

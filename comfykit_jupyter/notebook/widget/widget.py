@@ -254,7 +254,10 @@ class WorkflowWidget(ListsView):
             self._restored |= {name: self._get_values()[name] for name in values}
 
     def _on_run(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
-        """Start one or several runs."""
+        return self.start_runs(content)
+
+    def start_runs(self, content: Mapping[str, Any]) -> Reply:
+        """Start one or several runs with the values of the form."""
         times = self._read_times(content)
         if self._rejected:
             raise ComfyKitError("; ".join(self._rejected.values()))

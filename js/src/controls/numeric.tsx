@@ -38,7 +38,8 @@ export function createIntegerStepper(field: Field): Stepper {
   };
 }
 
-function createNumberStepper(field: Field): Stepper {
+/** Create the stepper of a field of numbers. */
+export function createNumberStepper(field: Field): Stepper {
   const toBound = (value: Field["min"]) => (value === null ? null : Number(value));
   const step = Number(field.step) || 0.1;
   return {
@@ -96,6 +97,10 @@ interface NumberInputProps extends ControlProps {
   display?: string;
   before?: ComponentChildren;
   after?: ComponentChildren;
+  /** Takes the value, where it is not one of a field. */
+  onSet?(value: Value, delay: number): void;
+  /** Whether it takes one value only. */
+  isSingle?: boolean;
 }
 
 /**
@@ -105,6 +110,8 @@ interface NumberInputProps extends ControlProps {
  */
 export function NumberInput(props: NumberInputProps) {
   const { session, field, id, value, error, stepper, placeholder, display } = props;
+  const { onSet = (next, delay) => session.values.set(field.name, next, delay), isSingle = false } = props;
+  const takesList = (typed: string) => !isSingle && isList(typed);
   // The text being typed; null while the input shows the value.
   const [typed, setTyped] = useState<string | null>(null);
   const [typedError, setTypedError] = useState<string | null>(null);
@@ -124,28 +131,29 @@ export function NumberInput(props: NumberInputProps) {
   };
   const set = (next: Value, delay = 0) => {
     showValue();
-    session.values.set(field.name, next, delay);
+    onSet(next, delay);
   };
   const onInput = (event: { currentTarget: HTMLInputElement }) => {
     setTyped(event.currentTarget.value);
-    showError(findTypingError(event.currentTarget.value, field, stepper));
+    const { value: text } = event.currentTarget;
+    showError(takesList(text) ? null : findTypingError(text, field, stepper));
   };
   const commit = () => {
     if (typed === null) return;
     const next = stepper.parse(typed);
     if (next !== undefined) return set(next);
-    if (typed.trim() !== "" && !isList(typed)) return showError(formatNotANumber(typed));
+    if (typed.trim() !== "" && !takesList(typed)) return showError(formatNotANumber(typed));
     if (typed.trim() === "") showValue();
     session.setList(field.name, typed.trim());
   };
   // A changed text has been committed by now. What remains is a text that was changed back: nothing to commit.
   const onBlur = () => {
-    if (typed !== null && (isList(typed) || stepper.parse(typed) !== undefined)) setTyped(null);
+    if (typed !== null && (takesList(typed) || stepper.parse(typed) !== undefined)) setTyped(null);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "Enter") return commit();
     const steps = KEY_STEPS[event.key];
-    if (steps === undefined || isList(text) || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (steps === undefined || takesList(text) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
     const from = typed === null ? value : (stepper.parse(typed) ?? value);
@@ -199,7 +207,6 @@ export function NumberInput(props: NumberInputProps) {
  */
 function findTypingError(text: string, field: Field, stepper: Stepper): string | null {
   const value = stepper.parse(text);
-  if (isList(text)) return null;
   if (value === undefined) return NOT_ARITHMETIC.test(text) ? formatNotANumber(text) : null;
   return field.max !== null && Number(value) > Number(field.max) ? `must be at most ${field.max}` : null;
 }

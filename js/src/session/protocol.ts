@@ -50,6 +50,16 @@ export interface Field {
   /** What the workflow does with a seed after each run. */
   seed_mode?: SeedMode | "";
   advanced: boolean;
+  /** Of a stack of LoRAs: whether the server has said what it has. */
+  is_known?: boolean;
+  /** Whether its loaders change CLIP, too. */
+  has_clip?: boolean;
+  /** Why no loader can be put in. */
+  problem?: string;
+  /** The files of the workflow's own loaders. */
+  own?: string[];
+  /** The field that trigger words are put into. */
+  prompt?: string;
 }
 
 export interface Server {

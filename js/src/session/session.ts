@@ -214,7 +214,7 @@ export class Session {
     const [invalid] = this.invalid;
     if (invalid) {
       const label = this.get("fields").find(({ name }) => name === invalid[0])?.label;
-      this.showNotice(`${label || invalid[0]}: ${invalid[1]}`);
+      this.showNotice(`${label || invalid[0].replace(/^\+loras./, "")}: ${invalid[1]}`);
       return invalid[0];
     }
     const unset = this.get("fields").find((field) => isNeeded(field) && isUnset(this.values.get(field.name)));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.loras import LOADERS, LoraPlace, find_lora, find_
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 LIST_PREFIX = f"{STACK}/"
 """Before the name of a LoRA that has several strengths, among a form's lists of values."""
@@ -63,7 +63,7 @@ class FormLoras:
         self._is_known = True
         return {name: each for name, each in self.definitions.items() if name in workflow.classes}
 
-    def build_field(self, workflow: Workflow) -> dict[str, Any] | None:
+    def build_field(self, workflow: Workflow, fields: Iterable[Field]) -> dict[str, Any] | None:
         """Return the entry of the stack in the trait `fields`; None where no LoRA can be used."""
         place = self._place
         if not workflow.resolved or not self._kit.find_backend(workflow).has_object_info:
@@ -81,11 +81,13 @@ class FormLoras:
             "problem": place.problem,
             "has_clip": place.has_clip,
             "own": list(place.own[:MAX_OWN]),
+            "prompt": find_prompt(fields),
             "is_known": self._is_known,
             "min": -MAX_STRENGTH,
             "max": MAX_STRENGTH,
             "required": False,
             "advanced": False,
+            "slider": False,
             **dict.fromkeys(("node", "node_id", "class_type", "tooltip", "group"), ""),
         }
 
@@ -145,11 +147,27 @@ def get_listed(name: str) -> str:
 
 
 def find_dropped(lists: Mapping[str, Any], stack: Stack) -> list[str]:
-    """Return the lists of strengths of LoRAs that are no longer in a stack, or switched off there."""
-    on = {each.name for each in stack if each.on}
-    return [name for name in lists if (listed := get_listed(name)) and listed not in on]
+    """Return the lists of strengths of LoRAs that are no longer in a stack."""
+    names = {each.name for each in stack}
+    return [name for name in lists if (listed := get_listed(name)) and listed not in names]
+
+
+def find_used(lists: Mapping[str, Any], stack: Stack) -> dict[str, Any]:
+    """Return the lists of values without those of LoRAs that are switched off: they are kept, and not used."""
+    off = {each.name for each in stack if not each.on}
+    return {name: each for name, each in lists.items() if get_listed(name) not in off}
 
 
 def describe_unknown(name: str) -> ComfyKitError:
     """Return the error for a list of strengths of a LoRA that is not in the stack."""
-    return ComfyKitError(f"{one_line(name)}: this LoRA is not in the stack, or switched off")
+    return ComfyKitError(f"{one_line(name)}: this LoRA is not in the stack")
+
+
+def find_prompt(fields: Iterable[Field]) -> str:
+    """Return the name of the field that trigger words are put into: of the prompt, or the first text; "" for none."""
+    texts = [field for field in fields if field.kind in ("text", "multiline")]
+    names = {field.name: f"{field.name} {field.label} {field.node}".lower() for field in texts}
+    asked = [field for field in texts if "negativ" not in names[field.name]]
+    called = [field for field in asked if "prompt" in names[field.name] or "positiv" in names[field.name]]
+    long = [field for field in asked if field.kind == "multiline"]
+    return next((field.name for field in (*called, *long)), "")

@@ -11,7 +11,7 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Proble
 from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Lora, Seeds
 from comfykit_jupyter.explore.sweeps.notation import SPLIT_KINDS, parse_axis
 from comfykit_jupyter.explore.sweeps.plan import MANY_POINTS, format_seconds
-from comfykit_jupyter.notebook.widget.editing.loras import describe_unknown, get_listed
+from comfykit_jupyter.notebook.widget.editing.loras import describe_unknown, find_used, get_listed
 from comfykit_jupyter.notebook.widget.values import STACK, from_wire
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, to_stem
@@ -41,7 +41,7 @@ class FormSweep:
         self._planned: tuple[Any, Sweep] | None = None
 
     def describe(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> str:
-        """Return what Run does: `Run 8 of 12 points · ~2:10`. Nothing is sent.
+        """Return what Run does: `Run 8 of 12 points · ~2:10`; "" for a single run. Nothing is sent.
 
         Args:
             values: The values of the form that differ from the workflow's own.
@@ -53,6 +53,8 @@ class FormSweep:
             ComfyKitError: There are too many points.
         """
         over = self._read_axes(lists, values, times)
+        if not over:
+            return ""
         count = math.prod(_count_values(axis) for axis in over.values())
         if count > MAX_POINTS:
             raise ComfyKitError(f"{count:,} points are more than {MAX_POINTS:,}: give fewer values")
@@ -67,9 +69,15 @@ class FormSweep:
         took = f" · ~{format_seconds(seconds)}" if seconds is not None else ""
         return f"Run {f'{left:,} of ' if left < count else ''}{points}{took}"
 
-    def make(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> Sweep:
-        """Return the sweep that the fields describe. Nothing is sent yet; arguments and errors as for `describe`."""
-        sweep = self._make(values, self._read_axes(lists, values, times))
+    def make(self, values: Mapping[str, Any], lists: Mapping[str, Any], times: int) -> Sweep | None:
+        """Return the sweep that the fields describe; None if no list is used. Arguments and errors as for `describe`.
+
+        Nothing is sent yet.
+        """
+        over = self._read_axes(lists, values, times)
+        if not over:
+            return None
+        sweep = self._make(values, over)
         self.forget()  # the next one is another sweep
         return sweep
 
@@ -99,7 +107,10 @@ class FormSweep:
         """Return the axes, checked value by value."""
         stack = values.get(STACK, self._parameters.loras.default)
         over: dict[str, Any] = {}
-        for name, given in lists.items():
+        used = find_used(lists, stack)
+        if not used:
+            return {}
+        for name, given in used.items():
             if listed := get_listed(name):
                 self.find_name(name, stack)
                 over[self._name_axis(listed, over)] = self._read_strengths(name, listed, given)
@@ -116,7 +127,7 @@ class FormSweep:
         listed = get_listed(name)
         if not listed:
             return self.find_field(name).name
-        if not any(each.name == listed and each.on for each in stack):
+        if not any(each.name == listed for each in stack):
             raise describe_unknown(listed)
         return name
 
@@ -140,8 +151,8 @@ class FormSweep:
             raise explain(str(error)) from None
         texts = [found] if isinstance(found, str) else [] if isinstance(found, Seeds) else list(found)
         try:
-            numbers = [float(each) for each in texts]
-        except (TypeError, ValueError):
+            numbers = [int(number) if (number := float(each)).is_integer() else number for each in texts]
+        except (TypeError, ValueError, OverflowError):
             numbers = []
         if not numbers or not all(abs(each) <= MAX_STRENGTH for each in numbers):
             raise explain(f"give numbers from -{MAX_STRENGTH} to {MAX_STRENGTH}: 0.2, 0.5 · 0..1:0.25")

@@ -15,6 +15,7 @@ from comfykit_jupyter.notebook.widget.lists.form_sweep import FormSweep
 from comfykit_jupyter.notebook.widget.media import run_in_background
 from comfykit_jupyter.notebook.widget.values import STACK
 from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
@@ -115,7 +116,10 @@ class ListsView(EditingView):
         self.refuse_if_missing()
         if rejected := [error for name, error in self._rejected.items() if name not in self.lists]:
             raise ComfyKitError("; ".join(rejected))
-        sweep = self._form_sweep.make(self._find_changed_values(), self.lists, self._read_times(content))
+        times = self._read_times(content)
+        sweep = self._form_sweep.make(self._find_changed_values(), self.lists, times)
+        if sweep is None:
+            return self.start_runs({**content, "seed": RANDOM if times > 1 else ""})
         for each in self._sweeps:
             if each.id == sweep.id:
                 each.stop()  # the new one follows the points that run
@@ -131,6 +135,10 @@ class ListsView(EditingView):
             sweep.start(skip_invalid=True)
         output.refresh()
         return {}, ()
+
+    def start_runs(self, content: Mapping[str, Any]) -> Reply:
+        """Start one or several runs with the values of the form."""
+        raise NotImplementedError
 
     def _show_grid(self, bundle: dict[str, Any]) -> None:
         """Show a newer grid in the static output; once its sweep has ended, Run may have nothing left to do."""

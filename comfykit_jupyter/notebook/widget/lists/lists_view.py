@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class ListsView(EditingView):
 
     def __init__(self, kit: ComfyKit, parameters: FormParameters, values: Mapping[str, Any], **traits: Any) -> None:
         self._form_sweep = FormSweep(kit, parameters)
+        self._describing = threading.Lock()
         self._times = 1
         """How often the page runs each combination of lists of values."""
         self._sweeps: list[Sweep] = []
@@ -84,7 +86,10 @@ class ListsView(EditingView):
             run_in_background(self._describe_lists)
 
     def _describe_lists(self) -> None:
-        lists = self.lists
+        with self._describing:  # what was asked last is shown last
+            self._describe(self.lists)
+
+    def _describe(self, lists: dict[str, Any]) -> None:
         plan, errors = "", {}
         try:
             plan = self._form_sweep.describe(self._find_changed_values(), lists, self._times)

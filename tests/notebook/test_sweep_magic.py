@@ -49,7 +49,7 @@ def test_wrong_lines_are_refused(page: Page) -> None:
 def test_runs_are_shown_and_kept_by_form_and_magic(page: Page) -> None:
     page.run("%comfykit run picture.json width=24")
     cell = page.run("%comfykit runs")
-    assert "width=24" in cell.html
+    page.wait(lambda: "width=24" in cell.html)
     assert page.value("ComfyKit().runs[0].params['width']") == "24"
 
 

@@ -10,13 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tools.project import ROOT, read_table
+
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 TESTS = ("tests/unit", "tests/client", "--ignore=tests/client/defects")
-_LOWER = re.compile(r'"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)[";]')
+_LOWER = re.compile(r"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)")
 
 
 def find_python(version: str) -> str | None:
@@ -38,17 +39,19 @@ def _find_pyenv(version: str) -> Iterator[Path]:
     yield from (Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python")
 
 
-def list_lower_bounds(text: str) -> list[str]:
-    r"""Return the lower bounds of a pyproject.toml's dependencies and of the extra `sandbox` as constraints.
+def list_lower_bounds(requirements: Iterable[str]) -> list[str]:
+    """Return the lower bounds of requirements as constraints.
 
-    >>> list_lower_bounds('dependencies = [\n  "httpx>=0.28",\n]\nsandbox = ["av>=15"]\n')
-    ['httpx==0.28', 'av==15']
+    >>> list_lower_bounds(["httpx>=0.28", "uvicorn[standard]>=0.30; sys_platform != 'win32'"])
+    ['httpx==0.28', 'uvicorn==0.30']
     """
-    required = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    sandbox = re.search(r"^sandbox = \[(.*?)\]", text, re.MULTILINE)
-    if required is None or sandbox is None:
-        raise ValueError("pyproject.toml has no dependencies, or no extra sandbox")
-    return [f"{name}=={version}" for name, version in _LOWER.findall(required[1] + sandbox[1])]
+    return [f"{found[1]}=={found[2]}" for each in requirements if (found := _LOWER.match(each))]
+
+
+def list_requirements() -> list[str]:
+    """Return the requirements of the package and of its extra `sandbox`."""
+    table = read_table()
+    return [*table["dependencies"], *table["optional-dependencies"]["sandbox"]]
 
 
 def run(python: str, version: str, bounds: str, tests: list[str]) -> bool:
@@ -58,7 +61,7 @@ def run(python: str, version: str, bounds: str, tests: list[str]) -> bool:
     if not command.exists():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
     constraints = folder / "constraints.txt"
-    lines = list_lower_bounds((ROOT / "pyproject.toml").read_text(encoding="utf-8")) if bounds == "oldest" else []
+    lines = list_lower_bounds(list_requirements()) if bounds == "oldest" else []
     constraints.write_text("\n".join(lines))
     pip = [command, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)

@@ -7,8 +7,15 @@ An empty value is left out everywhere: none is invented.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 AUTHORS = "the comfykit-jupyter developers"
@@ -44,12 +51,10 @@ def read_version() -> str:
     return found[1]
 
 
-def read_description() -> str:
-    """Return the description in pyproject.toml."""
-    found = re.search(r'^description = "([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
-        raise ValueError("pyproject.toml has no description")
-    return found[1]
+def read_table() -> dict[str, Any]:
+    """Return the table `project` of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
 
 
 def render_files(project: Project = PROJECT) -> dict[str, str]:
@@ -127,7 +132,7 @@ def _render_citation(project: Project) -> str:
         "message: If you use this software in your work, please cite it.",
         "type: software",
         "title: comfykit-jupyter",
-        f"abstract: '{read_description()}'",
+        f"abstract: '{read_table()['description']}'",
         "authors:",
         f"  - name: {AUTHORS}",
         f"version: {read_version()}",
@@ -147,11 +152,8 @@ def _render_issue_config(project: Project) -> str:
 
 
 def _render_recipe(project: Project) -> str:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    found = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    if found is None:
-        raise ValueError("pyproject.toml has no dependencies")
-    needs = "".join(f"    - {_format_conda(each)}\n" for each in re.findall(r'"([^"]+)"', found[1]))
+    table = read_table()
+    needs = "".join(f"    - {_format_conda(each)}\n" for each in table["dependencies"])
     addresses = {"home": project.repository, "dev_url": project.repository, "doc_url": project.documentation}
     about = "".join(f"  {name}: {url}\n" for name, url in addresses.items() if url)
     return f"""# A recipe in the form of conda-forge. Its source is the sdist that `make release` leaves in dist/.
@@ -187,7 +189,7 @@ test:
     - comfykit-jupyter --help
 
 about:
-  summary: {read_description()!r}
+  summary: {table["description"]!r}
   license: MIT
   license_file: LICENSE
 {about}"""

@@ -11,7 +11,7 @@ import pytest
 
 import comfykit_jupyter
 from tools.api import list_signatures, load_package
-from tools.matrix import PYTHONS, find_python, list_lower_bounds
+from tools.matrix import PYTHONS, find_python, list_lower_bounds, list_requirements
 from tools.project import PROJECT, Project, read_version, render_files
 from tools.release import check_names, check_project_files, check_version, compare_signatures, find_install_line
 
@@ -121,5 +121,5 @@ def test_python_that_runs_the_matrix_is_found(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_lower_bounds_are_those_of_the_metadata() -> None:
-    bounds = list_lower_bounds((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    bounds = list_lower_bounds(list_requirements())
     assert {"httpx==0.28", "aiohttp==3.11", "pillow==11.3"} <= set(bounds)

@@ -17,17 +17,18 @@ const resolvePath = (path) => fileURLToPath(new URL(path, import.meta.url));
 const outdir = resolvePath("../comfykit_jupyter/notebook/static");
 
 /** What components have of Preact: it is in the bundle, too, so that both get the same short names. */
-/**
- * Properties with short names in the bundle. They are ours alone: none of them is in a message, a trait, an attribute
- * or an object of the browser, of the host or of Preact. Everything else keeps its name.
- */
 const LIFE_CYCLE = `
   componentDidCatch componentDidMount componentDidUpdate componentWillMount componentWillReceiveProps
   componentWillUnmount componentWillUpdate current forceUpdate getChildContext getDerivedStateFromError
   getDerivedStateFromProps getSnapshotBeforeUpdate setState shouldComponentUpdate
 `;
+/**
+ * Properties with short names in the bundle. They are ours alone: none of them is in a message, a trait, a draft, an
+ * attribute or an object of the browser, of the host or of Preact. Everything else keeps its name.
+ */
 const OURS = `
   gutter measure toHeight
+  extend heading isWhole onSeveral restored setList silent stepper strokes
   handlePointerDown handlePointerMove handlePointerUp handleWheel isDown moveBy sendAgain sending setBase setDown setSize toDraft toImage
   active activeTile annotation announceView arrange arrangement canRemove cancelAll cancelling caption
   captionLines channel compareOnly compared countStack countStale countStates describe destroy details drafts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.sweeps import plan
 from comfykit_jupyter.explore.sweeps.plan import choose_step
+from comfykit_jupyter.explore.sweeps.sweep import OTHER
 from comfykit_jupyter.workflow.progress.progress import RunError
 from tests.client.workflows import inverted, picture
 from tests.explore.made_runs import make_runs
@@ -105,3 +107,11 @@ def test_a_file_that_was_changed_is_another_input(kit: ComfyKit, tmp_path: Path)
     Image.new("RGB", (8, 9), (200, 0, 0)).save(tmp_path / "a.png")
     sweep.remove_places("image", [1])
     assert sweep._prepared.keys[0] != before[0]
+
+
+def test_watchers_are_called_once_it_no_longer_runs(kit: ComfyKit) -> None:
+    ended = threading.Event()
+    sweep = kit.sweep(picture(), over={"width": [8, 16]})
+    sweep.watch(lambda index: ended.set() if index == OTHER and not sweep.running and len(sweep.done) == 2 else None)
+    sweep.start()
+    assert ended.wait(10)

@@ -202,6 +202,7 @@ class Sweep(PlannedPoints):
         self._engine.forget_pause()  # here: pause() may be called before the loop gets to it
         self._job = loop.BackgroundTask(lambda: self._engine.drive(only))
         self._job.start()
+        self._job.outcome.add_done_callback(lambda _outcome: self._on_change(OTHER))  # now it no longer runs
 
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""

@@ -34,7 +34,7 @@ def find_lora(name: str, definitions: Definitions) -> str:
     Raises:
         LoraError: There is none of this name, or several.
     """
-    choices = _list_choices(definitions)
+    choices = list_loras(definitions)
     plain = name.replace("\\", "/")
     exact = [each for each in choices if each.replace("\\", "/") == plain]
     found = exact or [each for each in choices if plain in _spell(each)]
@@ -48,7 +48,8 @@ def find_lora(name: str, definitions: Definitions) -> str:
     raise LoraError(f"lora: the server has no LoRA {short_repr(name)}{hint}")
 
 
-def _list_choices(definitions: Definitions) -> list[str]:
+def list_loras(definitions: Definitions) -> list[str]:
+    """Return the names of the server's LoRAs."""
     for loader in LOADERS:
         spec = definitions[loader].inputs.get(_NAME) if loader in definitions else None
         if spec is not None and spec.choices:
@@ -142,11 +143,6 @@ def remove_loaders(prompt: Mapping[str, Any], inserted: Iterable[str]) -> dict[s
             }
             left[other] = {**node, "inputs": {**node["inputs"], **links}} if links else node
     return left
-
-
-def list_loras(definitions: Definitions) -> list[str]:
-    """Return the names of the server's LoRAs."""
-    return _list_choices(definitions)
 
 
 @dataclass(frozen=True)

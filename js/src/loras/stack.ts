@@ -31,9 +31,8 @@ export function isSameFile(name: string, file: string): boolean {
 
 /** Return whether a text has a word, not as a part of another one. */
 export function hasWord(text: string, word: string): boolean {
-  const at = text.toLowerCase().indexOf(word.toLowerCase());
-  const around = text.slice(Math.max(at - 1, 0), at) + text.slice(at + word.length, at + word.length + 1);
-  return at >= 0 && !/[\p{L}\p{N}]/u.test(around);
+  const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`(^|[^\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, "iu").test(text);
 }
 
 /** Return the text of a field. */

@@ -193,6 +193,8 @@ describe("a stack", () => {
   it("finds whole words, and adds others at the end", () => {
     expect(hasWord("a fox, Anna (b)", "anna")).toBe(true);
     expect(hasWord("hannah", "anna")).toBe(false);
+    expect(hasWord("foxes and a fox", "fox")).toBe(true);
+    expect(hasWord("axb", "a.b")).toBe(false);
     expect(hasWord("c++ (x)", "c++")).toBe(true);
     expect(addWord("", "anna")).toBe("anna");
     expect(addWord("a fox, ", "anna")).toBe("a fox, anna");

@@ -65,7 +65,7 @@ def check_version(version: str, changelog: str, tags: Iterable[str]) -> Iterator
     if heading is None:
         yield f"CHANGELOG.md has no section for {version}"
     elif re.fullmatch(r"\d{4}-\d\d-\d\d", heading[1]) is None:
-        yield f"CHANGELOG.md: the section for {version} has no date, but {heading[1]!r}"
+        yield f"CHANGELOG.md: the section for {version} has {heading[1]!r} where the date goes (2031-02-03)"
 
 
 def check_project_files() -> Iterator[str]:

@@ -40,7 +40,8 @@ RELOADED = -2
 """All points are new."""
 PAUSE_CALLED = "pause() was called"
 STOP_CALLED = "stop() was called"
-ASKED_PAUSES = (PAUSE_CALLED, STOP_CALLED)
+INTERRUPTED = "■ was pressed"
+ASKED_PAUSES = (PAUSE_CALLED, STOP_CALLED, INTERRUPTED)
 """Why a sweep is paused, if its user has asked for it."""
 
 
@@ -294,7 +295,7 @@ class Sweep(PlannedPoints):
         if self._job is None:
             return self
         engine = self._engine
-        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause("■ was pressed")))
+        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause(INTERRUPTED)))
         self._report()
         return self
 
@@ -303,8 +304,8 @@ class Sweep(PlannedPoints):
             self.start()
 
     def _report(self) -> None:
-        """Say in one line why it has stopped before its end."""
-        if self.paused:
+        """Say in one line why it has stopped before its end, unless its user wanted that."""
+        if self.paused and self.paused not in ASKED_PAUSES:
             sys.stderr.write(f"{self!r}\n")
 
     def __await__(self) -> Generator[Any, None, Sweep]:

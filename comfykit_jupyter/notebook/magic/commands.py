@@ -39,7 +39,8 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [-
 %comfykit runs [FOLDER]
     Keep all runs of this kernel in a folder from now on; without a folder, show the library of those that are kept.
 %comfykit form WORKFLOW [NAME=VALUE …] [-o FORM] [--preset NAME] [--loras …] [--url URL]
-    Show a form of the workflow's parameters.
+    Show a form of the workflow's parameters. Mask… beside an image paints a mask on it; in a prompt ↑ brings earlier
+    ones, Ctrl+↑ and Ctrl+↓ change the weight of the selected words, and __ completes names of wildcards.
 %comfykit params WORKFLOW [--all] [--url URL]
     List the parameters of a workflow: types, values, bounds, choices; and its presets. --all adds its other inputs.
 %comfykit connect URL [URL …]
@@ -61,7 +62,8 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [-
     Set how much of a run the notebook keeps. The default is thumbnails, with values and texts, in 150 kB.
 
 WORKFLOW is a file, a URL, or a Python object in braces: {graph}, {result.image}. Values can be Python objects
-too: image={picture}. Quote a value that contains spaces: prompt="a cat". A seed can be `random`.
+too: image={picture}, image={Masked(picture, mask)}. Quote a value that contains spaces: prompt="a cat".
+A seed can be `random`.
 `-o NAME` assigns the result to a variable; so does `result = %comfykit run …`.
 
 Name a workflow on RunningHub by its ID (1904…), an app by rh-app:1937…, or either by the address of its page.

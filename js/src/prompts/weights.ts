@@ -69,7 +69,7 @@ function isWhole(text: string, start: number, end: number): boolean {
 }
 
 function selectAtCaret(text: string, caret: number, groups: Group[]): [number, number] {
-  const group = groups.find(([open, close]) => open <= caret && caret <= close);
+  const group = groups.find(([open, close]) => open < caret && caret <= close);
   if (group) return [group[0], group[1] + 1];
   let [start, end] = [caret, caret];
   while (start > 0 && !DELIMITERS.includes(text.charAt(start - 1))) start--;
@@ -77,13 +77,10 @@ function selectAtCaret(text: string, caret: number, groups: Group[]): [number, n
   return [start, end];
 }
 
-/** Leave out a space at the end; take the parentheses around what is selected, also if it has a weight. */
+/** Leave out a space at the end; take the parentheses around what is selected. */
 function widen(text: string, start: number, end: number, groups: Group[]): [number, number] {
   const last = text[end - 1] === " " ? end - 1 : end;
-  const around = groups.find(
-    ([open, close]) =>
-      open + 1 === start && (close === last || splitWeight(text.slice(open + 1, close))[0].length === last - start),
-  );
+  const around = groups.find(([open, close]) => open + 1 === start && close === last);
   return around ? [around[0], around[1] + 1] : [start, last];
 }
 

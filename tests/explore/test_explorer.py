@@ -127,8 +127,9 @@ def test_a_sweep_is_started_and_followed(kit: ComfyKit, open_page: Callable[[Swe
     answer, (data,) = page.ask("media", run=details["id"], key="0")
     assert data[:4] == b"\x89PNG"
     assert "width=9" in page.ask("code", points=[3])[0]["code"]
-    assert page.ask("sheet")[0]["name"].endswith(".webp")
-    assert page.ask("media", run="sheet", key="0")[1][0][:4] == b"RIFF"
+    answer, _ = page.ask("sheet")
+    assert answer["name"].endswith(".webp")
+    assert page.ask("media", run="export", key=answer["key"])[1][0][:4] == b"RIFF"
 
 
 def test_header_says_how_a_sweep_has_ended(

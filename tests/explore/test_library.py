@@ -249,9 +249,9 @@ def test_picked_runs_are_exported(
     page = open_library(kit)
     kinds = {"zip": b"PK", "sheet": b"RIFF", "html": b"<!do"}
     for kind, start in kinds.items():
-        name = page.ask("export", points=[0, 1], format=kind)[0]["name"]
-        assert name.startswith("runs.")
-        data = page.ask("media", run="export", key="0")[1][0]
+        answer, _ = page.ask("export", points=[0, 1], format=kind)
+        assert answer["name"].startswith("runs.")
+        data = page.ask("media", run="export", key=answer["key"])[1][0]
         assert data.startswith(start)
         if kind == "zip":
             archive = zipfile.ZipFile(io.BytesIO(data))
@@ -261,6 +261,12 @@ def test_picked_runs_are_exported(
         if kind == "html":
             assert b"<b>hands" not in data
             assert b"gpu-a" not in data
+    first = page.explorer.find_file("export", "1")[0]
+    assert first.suffix == ".zip"  # another page may still request it
+    for _ in range(2):
+        page.ask("export", points=[0], format="zip")
+    assert not first.parent.exists()
+    assert "error" in page.ask("media", run="export", key="1")[0]
     for folder in ("exports/runs", "exports/runs-2"):
         assert page.ask("export", points=[1], format="folder")[0]["folder"] == folder
     assert sorted(path.name for path in Path("exports/runs").iterdir()) == ["picture-0.png", "runs.json"]
@@ -306,3 +312,15 @@ def test_yesterday_has_all_its_hours(monkeypatch: pytest.MonkeyPatch) -> None:
         found = build_filters({"date": "yesterday"}, date(2026, 10, 26))
     time.tzset()
     assert found["until"] - found["since"] == timedelta(hours=25)
+
+
+def test_a_run_has_ended_though_the_clock_was_set_back(
+    kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage]
+) -> None:
+    ledger = kit.sweep(picture(), over={"width": [8]})._ledger
+    ledger.append({"event": "sent", "id": "1"})
+    outputs = [{"name": "a.png", "node": "1", "var": "v"}]  # with keep="links", its files are never here
+    ledger.append(
+        {"event": "end", "id": "1", "status": "completed", "outputs": outputs, "at": "2999-01-01T00:00:00.000000Z"}
+    )
+    assert open_library(kit).states == ["completed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,8 @@ ARRANGEMENT_BYTES = 8_000
 """Bytes of what the page keeps of its arrangement."""
 LARGE_SIDE = 512
 """Pixels of a thumbnail for large cells."""
+KEPT_EXPORTS = 4
+"""Exported files that are kept: several pages may request theirs at once."""
 EXPORTED = {".zip": "application/zip", ".webp": "image/webp", ".html": "text/html"}
 """The MIME types of exported files."""
 PAGE_PAUSE = 0.25
@@ -82,8 +85,9 @@ class Explorer(PageWidget):
         }
         self._asked = 0.0
         """When a page has asked for something last, in seconds."""
-        self._exported: Path | None = None
-        """The file that was exported last, which the page requests."""
+        self._exported: dict[str, Path] = {}
+        """The files that were exported last, which pages request by these numbers."""
+        self._exports = 0
         super().__init__(**traits)
 
     # -- what subclasses say -------------------------------------------------------------------------------------------
@@ -226,8 +230,8 @@ class Explorer(PageWidget):
         Raises:
             ComfyKitError: There is no such output, or its original is no longer here.
         """
-        if run == "export" and self._exported is not None:
-            return self._exported, EXPORTED.get(self._exported.suffix, "application/octet-stream")
+        if run == "export" and (path := self._exported.get(key)) is not None:
+            return path, EXPORTED.get(path.suffix, "application/octet-stream")
         media = Row(self._ledger, run).media if run in self._ledger.read().runs else []
         if not key.isdecimal() or int(key) >= len(media):
             raise ComfyKitError("this output is no longer here")
@@ -265,8 +269,16 @@ class Explorer(PageWidget):
         path = export_rows(Rows(self._ledger, [id_ for id_ in ids if id_ in known]), kind, self.title)
         if kind == "folder":
             return {"folder": path.as_posix()}, ()
-        self._exported = path
-        return {"name": path.name}, ()
+        return {"name": path.name, "key": self._keep_export(path)}, ()
+
+    def _keep_export(self, path: Path) -> str:
+        """Keep a file in a folder of its own for the page, and remove older ones; return its number."""
+        with self.lock:
+            self._exports += 1
+            self._exported[str(self._exports)] = path
+            for key in list(self._exported)[:-KEPT_EXPORTS]:
+                shutil.rmtree(self._exported.pop(key).parent, ignore_errors=True)
+            return str(self._exports)
 
     def _on_arrange(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Keep the arrangement of the page, for pages that load later."""

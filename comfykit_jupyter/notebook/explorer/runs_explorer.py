@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class RunsExplorer(Explorer):
 
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
-        self.show_form: Any = None
+        self.show_form: Callable[[Row], None] | None = None
         """Shows the form of a row below the library; None where that is not possible."""
         self._ids: list[str] = []
         self._indices: dict[str, int] = {}
@@ -247,4 +247,4 @@ def _is_open(entry: RunEntry) -> bool:
     if entry.kept or entry.found or not any(output.name for output in entry.outputs):
         return False
     ended = parse_time(entry.ended_at)
-    return ended is not None and (datetime.now(timezone.utc) - ended).total_seconds() < KEPT_SECONDS
+    return ended is not None and abs((datetime.now(timezone.utc) - ended).total_seconds()) < KEPT_SECONDS

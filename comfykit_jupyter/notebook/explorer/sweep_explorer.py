@@ -69,7 +69,6 @@ class SweepExplorer(Explorer):
             "edit": (run_in_background, self._on_edit),
             "look": (writer.post, self._on_look),
         }
-        self._sheet: Path | None = None
         self._sight: list[int] = []
         """The points that a page shows."""
         self.load()
@@ -282,14 +281,7 @@ class SweepExplorer(Explorer):
         """Make a contact sheet, which the page requests as a file."""
         name = f"{to_safe_name(self.sweep.name) or 'sheet'}.webp"
         folder = Path(tempfile.mkdtemp(dir=get_local_folder()))
-        self._sheet = self.sweep.sheet(folder / name, SHEET_SIDE)
-        return {"name": name}, ()
-
-    def find_file(self, run: str, key: str) -> tuple[Path, str]:
-        """Return the local file of an output, or the contact sheet; see `Explorer`."""
-        if run == "sheet" and self._sheet is not None:
-            return self._sheet, "image/webp"
-        return super().find_file(run, key)
+        return {"name": name, "key": self._keep_export(self.sweep.sheet(folder / name, SHEET_SIDE))}, ()
 
     def _on_edit(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Add values to an axis, or remove some of them."""

@@ -15,7 +15,7 @@ export function Annotation({ explorer, points, onClose }: AnnotationProps) {
   const form = useRef<HTMLFormElement>(null);
   const all = points.map((point) => explorer.details.get(point) ?? {});
   const shared = all[0]?.tags?.filter((tag) => all.every(({ tags }) => tags?.includes(tag))) ?? [];
-  const before = useRef([new Set(all.map(({ note }) => note)).size === 1 ? all[0]?.note : "", shared.join(", ")]);
+  const before = useRef([(new Set(all.map(({ note }) => note)).size === 1 && all[0]?.note) || "", shared.join(", ")]);
   const close = (saves: boolean) => {
     if (!form.current) return;
     const [note, tags] = [...form.current.querySelectorAll("input")].map(({ value }) => value);

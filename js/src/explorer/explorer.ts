@@ -29,6 +29,8 @@ const ARRANGEMENT = "arrangement";
 const MAX_UNDO = 200;
 /** Milliseconds after which a changed arrangement is kept. */
 const ARRANGE_DELAY = 400;
+/** Milliseconds that a browser has to save a file. */
+const SAVE_TIME = 60_000;
 /** Points that are compared, at most. */
 export const MAX_COMPARED = 4;
 
@@ -273,17 +275,19 @@ export class Explorer extends Session {
     return !["waiting", "invalid", "lost"].includes(this.points.getState(point));
   }
 
-  /** Fetch a file from the kernel, and save it. */
-  async save(run: string, key: string, name: string): Promise<void> {
-    const ref = { run, key, size: "full", version: `${Date.now()}` } as const;
+  /** Fetch an exported file from the kernel, and save it. */
+  async save({ key, name }: Record<string, unknown>): Promise<void> {
+    const ref = { run: "export", key: String(key), size: "full" } as const;
     const state = await new Promise<MediaState>((resolve) => {
       const onChange = () => {
         const now = held.getState();
-        if (now.url || now.error !== undefined) resolve(now);
+        if (!now.url && now.error === undefined) return;
+        setTimeout(held.release, SAVE_TIME);
+        resolve(now);
       };
       const held = this.media.hold(ref, onChange);
     });
-    if (state.url) saveFile(state.url, name);
+    if (state.url) saveFile(state.url, String(name));
     else this.showNotice(state.error ?? "");
   }
 

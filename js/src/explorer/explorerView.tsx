@@ -22,6 +22,9 @@ import { Toolbar } from "./toolbar";
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
 
+/** Points whose details one request has, at most. */
+const MAX_LOADED = 100;
+
 type Chosen = Extract<Action, { kind: "compare" }>;
 
 /** The explorer of a sweep, or the library of all runs. */
@@ -54,7 +57,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
   const show = (point: number, key?: string, info = false) => {
     const opening = ++openings.current;
     void showPoint(explorer, sequence, point, key).then((found) => {
-      // Meanwhile it may have been closed, or have gone on.
+      // Meanwhile it may have been closed, or show another point.
       if (found && opening === openings.current) setOpened({ ...found, info });
     });
   };
@@ -63,7 +66,13 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     setZoomed(how === "zoom");
     show(point, undefined, how === "info");
   };
-  const annotate = () => explorer.hasRun(explorer.focused) && setAnnotating(true);
+  const annotate = () => {
+    if (!explorer.hasRun(explorer.focused)) return;
+    // Without the note that is there, the fields would take it away.
+    const points = opened ? [explorer.focused] : explorer.targets;
+    if (points.every((point) => explorer.details.get(point))) setAnnotating(true);
+    else void explorer.details.load(points.slice(0, MAX_LOADED)).then(() => setAnnotating(true));
+  };
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
   const annotation = annotating && (
     <Annotation

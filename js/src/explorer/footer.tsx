@@ -196,7 +196,7 @@ function ExportMenu({ explorer }: { explorer: Explorer }) {
   const save = async (format: string) => {
     setState("…");
     const answer = await explorer.requestOrNotify("export", { points, format });
-    if (answer?.name) await explorer.save("export", "0", String(answer.name));
+    if (answer?.name) await explorer.save(answer);
     setState(answer?.folder ? `Saved in ${answer.folder}` : "");
   };
   return (

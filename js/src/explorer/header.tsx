@@ -165,7 +165,7 @@ function Sheet({ explorer }: { explorer: Explorer }) {
   const save = async () => {
     setMaking(true);
     const answer = await explorer.requestOrNotify("sheet");
-    if (answer) await explorer.save("sheet", "0", String(answer.name));
+    if (answer) await explorer.save(answer);
     setMaking(false);
   };
   return (

@@ -47,7 +47,7 @@ const SIMPLE: Record<string, Action> = {
   "]": { kind: "value", by: 1 },
 };
 
-/** Return what a key does; undefined if it is not one of ours. */
+/** Return what a key does; undefined if it has no meaning here. */
 export function findAction(event: KeyEvent): Action | undefined {
   const { key, shiftKey } = event;
   if (event.altKey) return undefined;

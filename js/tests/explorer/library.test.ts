@@ -3,7 +3,7 @@ import { layOutDays } from "../../src/explorer/library";
 import type { Traits } from "../../src/session/protocol";
 import { settle } from "../model";
 import { findButton, pressKey, setUpPage, typeText } from "../page";
-import { packAll } from "./points";
+import { packAll, packSome } from "./points";
 
 const FILTERS = [{ name: "tag", label: "Tag", options: [["<b>", "#<b> (2)"]] }];
 const page = setUpPage();
@@ -119,6 +119,25 @@ describe("the library", () => {
     await vi.waitFor(() => expect(el.querySelector("dialog")).toBeNull());
     await settle();
     expect(el.querySelector("dialog")).toBeNull();
+  });
+
+  it("takes away no note that it does not know yet", async () => {
+    let answer: (() => void) | undefined;
+    const kernel = page.model.kernel;
+    page.model.kernel = (content, buffers) => {
+      if (content.kind !== "details") return kernel(content, buffers);
+      answer = () => page.model.answer(content, { details: (content.points as number[]).map(makeDetails) });
+      return undefined;
+    };
+    const changed = packSome({ 2: "f" });
+    page.model.sendToPage({ kind: "points", revision: 2, base: 1, header: { filters: FILTERS } }, changed);
+    await pressKey(grid(el), "n");
+    const field = () => el.querySelector<HTMLInputElement>(".ck-x-annotation input");
+    const early = field();
+    if (early) await pressKey(early, "Enter");
+    expect(page.model.getSent("mark")).toEqual([]);
+    answer?.();
+    await vi.waitFor(() => expect(field()?.value).toBe("hands"));
   });
 
   it("edits note and tags in place", async () => {

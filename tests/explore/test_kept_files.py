@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,17 @@ def test_files_of_any_date_and_texts_of_any_kind_are_handed_on(kit: ComfyKit, tm
     ledger.append({"event": "end", "id": "0", "status": "completed", "outputs": [{"var": "t", "text": "a\ud800"}]})
     for path in (kit.runs.zip(tmp_path / "x.zip"), kit.runs.to_html(tmp_path / "x.html")):
         assert path.stat().st_size > 0
+
+
+def test_no_exported_file_replaces_another_on_any_system(kit: ComfyKit, tmp_path: Path) -> None:
+    import zipfile
+
+    make_runs(kit, {"width": [8, 9, 10]})
+    entries = kit.runs._ledger.read().runs.values()
+    for entry, name in zip(entries, ("Caf\u00e9", "cafe\u0301", "CAF\u00c9"), strict=True):
+        entry.name = name
+    names = zipfile.ZipFile(kit.runs.zip(tmp_path / "a.zip", "{workflow}")).namelist()
+    assert len({unicodedata.normalize("NFC", name).lower() for name in names}) == len(names) == 4
 
 
 def test_the_names_of_axes_are_escaped(kit: ComfyKit) -> None:

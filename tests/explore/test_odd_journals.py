@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -89,12 +90,40 @@ def test_a_prompt_that_is_none_is_said_to_be_gone(kit: ComfyKit) -> None:
             kit.runs.again(row)
 
 
+@pytest.mark.parametrize("axes", [[5], [{"names": 5, "labels": []}], [{"names": [5], "labels": [[1]]}], {"a": 1}])
+def test_a_sweep_with_odd_axes_has_none(kit: ComfyKit, axes: Any) -> None:
+    pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+    from comfykit_jupyter.notebook.explorer.run_lists import RunLists
+
+    sweep = kit.sweep(picture(), over={"width": [8]}).wait()
+    ledger = sweep._ledger
+    ledger.append({"event": "sweep", "id": sweep.id, "name": "fox", "template": "", "axes": axes, "seq": 99})
+    assert ledger.read().sweeps[sweep.id].axes == []
+    assert any(each["name"] == "sweep" for each in RunLists(ledger).list_filters())
+    with pytest.raises(ComfyKitError, match="the workflow of fox is no longer here"):
+        kit.runs.bundle("fox", "fox.zip")
+
+
+def test_an_address_of_a_server_may_be_any_text(tmp_path: Path) -> None:
+    pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+    from comfykit_jupyter.notebook.explorer.details import describe_row
+
+    for number, (url, shown) in enumerate((("http://[", "http://["), ("http://me:secret@gpu:1/x", "gpu:1"))):
+        end = '{"event":"end","id":"1","status":"failed","error":"bad","kind":"node_error"}'
+        ledger = write_journal(tmp_path / str(number), json.dumps({"event": "sent", "id": "1", "server": url}), end)
+        assert describe_row(Rows(ledger, ["1"])[0], ledger)["server"] == shown
+
+
 def test_lines_go_on_in_a_new_file_when_the_folder_was_deleted(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs")
     ledger.append({"event": "sent", "id": "1"})
     shutil.rmtree(tmp_path / "runs")
     ledger.append({"event": "sent", "id": "2"})
     assert Ledger(tmp_path / "runs").read().runs.keys() == {"2"}
+    assert ledger.journal._descriptor is not None
+    os.close(ledger.journal._descriptor)  # as on a network file system, after another machine has removed the file
+    ledger.append({"event": "sent", "id": "3"})
+    assert Ledger(tmp_path / "runs").read().runs.keys() == {"2", "3"}
 
 
 def test_a_line_that_nobody_could_read_is_not_written(tmp_path: Path) -> None:

@@ -34,10 +34,18 @@ _DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 """Unicode classes that change the direction of the text that follows."""
 
 
+def find_host(url: str) -> str:
+    """Return the host of an address, with its port; "" if it is not an address, as in a journal that was edited."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
+
+
 def hide_address(text: str, *urls: str) -> str:
     """Return a text without the addresses of these servers, since what a notebook keeps may be shown to others."""
     for url in filter(None, urls):
-        host = urlsplit(url).netloc
+        host = find_host(url)
         for address in (url, host) if re.search(r"[.:]", host) else (url,):  # a word may be in any text
             text = text.replace(f" at {address}", " at its address").replace(address, "the server")
     return text

@@ -90,7 +90,7 @@ class Bundle:
         for run in self._manifest["runs"]:
             ids.append(run["id"])
             if run["id"] not in known:
-                for line in _build_lines(run, template, self.name):
+                for line in _build_lines(run, template):
                     self._ledger.append(line)
         return Rows(self._ledger, ids)
 
@@ -169,7 +169,7 @@ def _check_manifest(manifest: Any) -> dict[str, Any]:
     return {**manifest, **texts, "runs": runs}
 
 
-def _build_lines(run: Mapping[str, Any], template: str, sweep: str) -> list[dict[str, Any]]:
+def _build_lines(run: Mapping[str, Any], template: str) -> list[dict[str, Any]]:
     """Return the lines of a run in the journal. Whatever is odd in them is passed over when they are read."""
     at = run.get("at") if isinstance(run.get("at"), str) else ""
     names = ("id", "key", "name", "patch", "params", "seeds", "files", "models", "loras", "inserted")
@@ -178,7 +178,6 @@ def _build_lines(run: Mapping[str, Any], template: str, sweep: str) -> list[dict
         "event": "sent",
         "template": template,
         "server": "",
-        "label": sweep,
     }
     end = {name: run.get(name) for name in ("id", "seconds", "outputs", "version")}
     mark = {

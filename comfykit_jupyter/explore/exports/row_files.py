@@ -7,6 +7,7 @@ import html
 import json
 import math
 import shutil
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,9 +97,15 @@ def _name_outputs(rows: Rows, pattern: str) -> Iterator[tuple[str, Media | str]]
             plain = fill_pattern(pattern, {**own, **values, "ext": own["ext"]}, f".{own['ext']}").lstrip("/")
             folder, _, file = plain.rpartition("/")
             names = (number_name(file, number) for number in range(1, len(taken) + 2))
-            target = next(each for name in names if (each := f"{folder}/{name}".lstrip("/")) not in taken)
-            taken.add(target)
+            paths = (f"{folder}/{name}".lstrip("/") for name in names)
+            target = next(each for each in paths if _fold(each) not in taken)
+            taken.add(_fold(target))
             yield target, output
+
+
+def _fold(name: str) -> str:
+    """Return what is equal for two names that are one file on Windows or macOS."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def describe_row(row: Row) -> dict[str, Any]:

@@ -20,7 +20,7 @@ MAX_NOTE = 10_000
 Order = tuple[Any, ...]
 """What decides which of two lines counts: the larger one, but of two ends the smaller one."""
 _OUTPUT = ("name", "node", "var", "hash")
-_SENT = ("name", "template", "server", "label", "sweep")
+_SENT = ("name", "template", "server", "sweep")
 
 
 @dataclass(slots=True)
@@ -59,7 +59,6 @@ class RunEntry:
     seeds: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     server: str = ""
-    label: str = ""
     at: str = ""
     sweep: str = ""
     prompt_id: str = ""
@@ -178,7 +177,7 @@ class Entries:
         if entry is None or not entry.generation:
             return runs
         own = [run for run in runs if run.sweep == sweep and run.generation >= entry.generation]
-        return own + [run for run in runs if run.at >= entry.since and run not in own]
+        return own + [run for run in runs if run.sweep != sweep and run.at >= entry.since]
 
     def get_marks(self, id: str, output: int | None = None) -> Marks:  # noqa: A002 - as in Row
         """Return the marks of a run, or of one of its outputs."""
@@ -222,7 +221,9 @@ class Entries:
             entry.sequence = sequence
             entry.name, entry.workflow, entry.at = (_read_text(event, each) for each in ("name", "workflow", "at"))
             entry.template, entry.kind = _read_text(event, "template"), _read_text(event, "kind") or "sweep"
-            entry.base, entry.axes = dict(event.get("base") or {}), list(event.get("axes") or [])
+            axes = event.get("axes")
+            entry.base = _read_dict(event, "base")
+            entry.axes = [each for each in axes if _is_axis(each)] if isinstance(axes, list) else []
 
     def _apply_sent(self, file: str, event: Mapping[str, Any]) -> None:
         entry = self._get_run(event)
@@ -234,16 +235,16 @@ class Entries:
         entry.sent_order, entry.at = (at, file), at
         entry.key = _read_text(event, "key")
         texts = [intern(value) if isinstance(value := get(name), str) else "" for name in _SENT]
-        entry.name, entry.template, entry.server, entry.label, entry.sweep = texts  # most runs share them
+        entry.name, entry.template, entry.server, entry.sweep = texts  # most runs share them
         entry.patch = [each for each in get("patch") or () if isinstance(each, list) and len(each) == 3]
         entry.generation = generation if isinstance(generation := get("generation"), int) else 0
-        entry.params, entry.seeds = dict(get("params") or ()), dict(get("seeds") or ())
-        if models := get("models"):
-            entry.models = dict(models)
+        entry.params, entry.seeds = _read_dict(event, "params"), _read_dict(event, "seeds")
+        if models := _read_dict(event, "models"):
+            entry.models = models
         if loras := get("loras"):
             entry.loras, entry.inserted = list(loras), [str(each) for each in get("inserted") or ()]
-        if files := get("files"):
-            entry.files = {str(name): str(value) for name, value in dict(files).items()}
+        if files := _read_dict(event, "files"):
+            entry.files = {name: str(value) for name, value in files.items()}
         found = self._by_key.get(entry.key, ())
         if entry.key and entry.id not in found:
             self._by_key[entry.key] = (*found, entry.id)
@@ -264,8 +265,8 @@ class Entries:
         entry.error, entry.kind, entry.node = (_read_text(event, each) for each in ("error", "kind", "node"))
         entry.seconds, entry.waited = _read_number(event, "seconds"), _read_number(event, "waited")
         entry.cached, entry.version = bool(event.get("cached")), _read_text(event, "version")
-        if models := event.get("models"):
-            entry.models = dict(models)
+        if models := _read_dict(event, "models"):
+            entry.models = models
         entry.prompt_id = _read_text(event, "prompt_id") or entry.prompt_id
         entry.outputs = [_read_output(each) for each in list(event.get("outputs") or ())[:_MAX_OUTPUTS]]
         for index, digest in hashes.items():
@@ -276,7 +277,7 @@ class Entries:
         if entry is None:
             return
         entry.kept = True
-        for index, digest in dict(event.get("hashes") or {}).items():
+        for index, digest in _read_dict(event, "hashes").items():
             if is_hash(digest) and 0 <= int(index) < _MAX_OUTPUTS:
                 _set_hash(entry, int(index), digest)
 
@@ -293,7 +294,7 @@ class Entries:
         target, sequence = _read_text(event, "target"), int(event.get("seq", 0))
         self.sequence = max(self.sequence, sequence)
         marks = self._marks.setdefault(target, Marks())
-        for name, value in dict(event.get("set") or {}).items():
+        for name, value in _read_dict(event, "set").items():
             if is_mark(name, value) and self._is_newer(target, name, (sequence, file)):
                 marks.values[name] = value
         for present, tags in ((True, event.get("add_tags") or []), (False, event.get("remove_tags") or [])):
@@ -325,6 +326,18 @@ def _read_text(event: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _read_dict(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = event.get(name)
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _is_axis(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    names, labels = value.get("names"), value.get("labels")
+    return isinstance(names, list) and all(isinstance(name, str) for name in names) and isinstance(labels, list)
+
+
 def _read_number(event: Mapping[str, Any], name: str) -> float | None:
     return to_finite(event.get(name))
 
@@ -352,7 +365,7 @@ def is_mark(name: str, value: object) -> bool:
 def _read_output(line: Mapping[str, Any]) -> Output:
     get = line.get
     name, node, var, digest = (value if isinstance(value := get(each), str) else "" for each in _OUTPUT)
-    entry, text = dict(get("entry") or ()), get("text")
+    entry, text = _read_dict(line, "entry"), get("text")
     if {*map(type, entry.values())} - {str}:
         entry = {str(each): str(value) for each, value in entry.items()}
     kept = digest if is_hash(digest) else ""

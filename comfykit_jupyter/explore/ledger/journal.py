@@ -90,9 +90,10 @@ class Journal:
 
     def _open(self) -> int:
         if self._descriptor is not None and self._pid == os.getpid():  # a forked process writes a file of its own
-            if os.fstat(self._descriptor).st_nlink > 0:
+            if not _is_deleted(self._descriptor):
                 return self._descriptor
-            os.close(self._descriptor)  # the file was deleted: nobody would find its lines
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = None
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = re.sub(r"[^A-Za-z0-9-]+", "-", socket.gethostname().partition(".")[0])[:40] or "host"
@@ -199,6 +200,14 @@ def _encode(event: Mapping[str, Any], *, allow_nan: bool = False) -> bytes:
         return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=allow_nan).encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair can only be written as an escape
         return json.dumps(event, separators=(",", ":"), allow_nan=allow_nan).encode() + b"\n"
+
+
+def _is_deleted(descriptor: int) -> bool:
+    """Return whether a file was deleted, here or by another machine: no reader would find its lines."""
+    try:
+        return os.fstat(descriptor).st_nlink == 0
+    except OSError:  # as network file systems say it
+        return True
 
 
 def _write(descriptor: int, line: bytes) -> None:

@@ -165,7 +165,7 @@ class Ledger:
         return digest
 
     def build_prompt(self, entry: RunEntry) -> dict[str, Any] | None:
-        """Return the prompt that was sent; None if its template is gone, or its line is not one of ours."""
+        """Return the prompt that was sent; None if its template is gone, or the line was edited."""
         template = self._templates.get(entry.template)
         if template is None:
             template = self.store.read_json(entry.template)

@@ -203,10 +203,6 @@ class LedgerRecorder:
         entry = self._ledger.read().runs.get(run_id)
         return (entry.prompt_id if entry is not None else "") or run_id
 
-    def adopt(self, run_id: str) -> None:
-        """Record the end of a run that an earlier process has sent."""
-        self._sent.add(run_id)
-
     async def wait_until_all_are_kept(self) -> None:
         """Wait until everything that has ended is kept."""
         while self._writing:

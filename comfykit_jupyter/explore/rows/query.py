@@ -69,7 +69,7 @@ def search_rows(rows: Rows, text: str, **filters: Any) -> Rows:
     Args:
         rows: Where to look.
         text: The query, such as `fox cfg=4.5 tag=cover`; words in quotes stay together.
-        filters: More of them, as for `Rows.where`. They win over those of the query.
+        filters: More of them, as for `Rows.where`. They win over what the query has.
 
     Raises:
         ComfyKitError: No run has a parameter of this name, or a value can't be read.

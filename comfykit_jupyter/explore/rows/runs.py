@@ -102,7 +102,7 @@ class Runs(Rows):
         return Rows(self._ledger, [each for each in self._list_ids() if entries[each].sweep in ids])
 
     def _find_sweeps(self, name: str) -> list[SweepEntry]:
-        """Return the sweeps with a name, the newest last; one without a name has that of its workflow."""
+        """Return the sweeps with a name, the newest last; one without a name has its workflow's name."""
         sweeps = sorted(self._ledger.read().sweeps.values(), key=lambda each: each.at)
         found = [each for each in sweeps if name in (each.name or each.workflow, each.id)]
         if not found:

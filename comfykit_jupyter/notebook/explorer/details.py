@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.results.wording import format_value
+from comfykit_jupyter.client.results.wording import find_host, format_value
 from comfykit_jupyter.notebook.widget.stage.run_summaries import VALUE_LENGTH, summarize
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def describe_row(row: Row, ledger: Ledger) -> dict[str, Any]:
     return {
         **summary,
         "status": row.status,
-        "server": urlsplit(row.server).netloc or row.server[:VALUE_LENGTH],
+        "server": _shorten_address(row.server),
         "at": row.at.isoformat() if row.at is not None else "",
         "note": str(marks.values.get("note") or ""),
         "tags": sorted(marks.tags),
@@ -44,6 +43,11 @@ def describe_row(row: Row, ledger: Ledger) -> dict[str, Any]:
         "star": bool(marks.values.get("star")),
         "rejected": bool(marks.values.get("rejected")),
     }
+
+
+def _shorten_address(url: str) -> str:
+    """Return the host and port of a server, without a name and a password."""
+    return (find_host(url).rpartition("@")[2] or url)[:VALUE_LENGTH]
 
 
 def shorten_error(message: str) -> str:

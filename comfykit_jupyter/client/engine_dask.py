@@ -135,8 +135,8 @@ class Cluster:
     def find_labels(self, seconds: float) -> list[str]:
         """Return the labels of the servers that are there, or were a short time ago; if there is none, of all."""
         recent = time.monotonic() - seconds
-        found = [label for label, at in self._seen_at.items() if label in self._addresses or at > recent]
-        return found or list(self._seen_at)
+        seen = dict(self._seen_at)  # Dask's thread adds to it
+        return [label for label, at in seen.items() if label in self._addresses or at > recent] or list(seen)
 
     async def ask(self, label: str, method: str, *args: Any) -> Any:
         """Call a method of a server's `ServerEnd`; see `remote.Engine`. A worker that is gone is not waited for."""
@@ -180,7 +180,7 @@ class Cluster:
 
     async def _look(self) -> None:
         found = await self._client.nthreads()
-        self._addresses = {label: address for label, address in self._addresses.items() if address in found}
+        self._addresses = {label: address for label, address in dict(self._addresses).items() if address in found}
         self.problems = dict.fromkeys(found, "")
         if new := [address for address in found if address not in self._addresses.values()]:
             answers = await asyncio.wait_for(self._client.run(describe, workers=new, on_error="return"), DESCRIBE)

@@ -116,7 +116,7 @@ def test_a_map_names_bad_files_and_what_it_leaves_out(kit: ComfyKit, tmp_path: P
     assert [point.labels["image"] for point in sweep.points] == ["broken.jpg", "cat-2.png", "cat-10.png"]
     plan = str(sweep.plan)
     assert "broken.jpg can't be read as an image" in plan
-    assert "notes.md are no media" in plan
+    assert "notes.md are not media" in plan
     sweep.start(skip_invalid=True).wait()
     assert {path.name for path in sweep.export(tmp_path / "out", "{image.stem}-negative")} == {
         "cat-2-negative.png",

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfykit_jupyter import ComfyKit, ComfyKitError, Row, seeds
+from comfykit_jupyter import ComfyKit, ComfyKitError, Row, Sweep, seeds
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.sweeps import plan
 from comfykit_jupyter.explore.sweeps.plan import choose_step
 from comfykit_jupyter.explore.sweeps.sweep import OTHER
 from comfykit_jupyter.workflow.progress.progress import RunError
-from tests.client.workflows import inverted, picture
+from tests.client.nodes import Gate
+from tests.client.workflows import gated, inverted, picture
 from tests.explore.made_runs import make_runs
 
 
@@ -115,3 +116,32 @@ def test_watchers_are_called_once_it_no_longer_runs(kit: ComfyKit) -> None:
     sweep.watch(lambda index: ended.set() if index == OTHER and not sweep.running and len(sweep.done) == 2 else None)
     sweep.start()
     assert ended.wait(10)
+
+
+def test_a_point_is_run_again_though_the_sweep_is_just_ending(kit: ComfyKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = kit.sweep(picture(), over={"width": [8, 9]}).wait()
+    before = sweep[0].id
+    with monkeypatch.context() as ending:
+        ending.setattr(Sweep, "running", True)
+        sweep.rerun(0)
+    assert sweep.wait(timeout=20).summary == "2 of 2 done"
+    assert sweep[0].id != before
+
+
+def test_a_sweep_whose_last_points_have_ended_is_not_paused(kit: ComfyKit, gate: tuple[str, Gate]) -> None:
+    name, opened = gate
+    sweep = kit.sweep(gated(name), over={"width": [8]}).start()
+    opened.wait()
+    sweep.pause()
+    opened.open()
+    assert sweep.wait(timeout=20).summary == "1 of 1 done"
+
+
+def test_a_restart_runs_again_what_a_wrong_clock_has_dated_later(
+    kit: ComfyKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as clock:
+        clock.setattr("comfykit_jupyter.explore.ledger.ledger.format_now", lambda: "2999-01-01T00:00:00.000000Z")
+        sweep = kit.sweep(picture(), over={"width": [8, 9]}).wait()
+    before = [row.id for row in sweep.done]
+    assert not {row.id for row in sweep.restart().wait().done} & {*before}

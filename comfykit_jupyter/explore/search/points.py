@@ -76,11 +76,8 @@ class SearchPoints(PointRows):
         entry = self._ledger.read().sweeps.get(sweep_id)
         found: dict[Place, None] = {}
         for axis in entry.axes if entry is not None else []:
-            names, labels = axis.get("names"), axis.get("labels")
-            if not isinstance(names, list) or not isinstance(labels, list):
-                continue  # edited by hand
-            for row in labels:
-                place = self._space.find(dict(zip(names, row, strict=False)) if isinstance(row, list) else {})
+            for row in axis["labels"]:
+                place = self._space.find(dict(zip(axis["names"], row, strict=False)) if isinstance(row, list) else {})
                 if place is not None:
                     found[place] = None
         return list(found)
@@ -125,7 +122,7 @@ class SearchPoints(PointRows):
 
     @property
     def name(self) -> str:
-        """Its name, else that of its workflow."""
+        """Its name, else the name of its workflow."""
         return self._sweep.name
 
     @property

@@ -91,6 +91,7 @@ class Engine:
         self.errors: dict[int, str] = {}
         self.progress: dict[int, Progress] = {}
         self.paused = ""
+        self._is_asked = False
         self.sparse = False
         self.moved = 0
         self._given_up: dict[str, tuple[int, str]] = {}
@@ -130,6 +131,8 @@ class Engine:
                 while self._keeping:
                     await asyncio.wait(self._keeping)
                 await self._recorder.wait_until_all_are_kept()  # also the ends of those that failed
+                if self._is_asked and "waiting" not in self.states:
+                    self.paused = ""
                 if self.paused or not self._waiting:
                     return
                 # It was resumed while the last files were kept.
@@ -162,28 +165,36 @@ class Engine:
             self._twins.setdefault(self._prepared.keys[index], []).append(index)
         return [twins[0] for twins in self._twins.values()]
 
-    def pause(self, why: str) -> None:
-        """Send no more points; those that run end."""
+    def pause(self, why: str, *, is_asked: bool = False) -> None:
+        """Send no more points; those that run end.
+
+        Args:
+            why: Why, in words.
+            is_asked: Whether the user has asked for it. Then it is over when the last points have ended.
+        """
         if not self.paused:
-            self.paused = why
+            self.paused, self._is_asked = why, is_asked
             self.crew.wake()
             self._on_change(-1)
 
     async def cancel(self) -> None:
-        """Cancel the points that run, and nobody else's."""
+        """Cancel the points that run, and no other jobs."""
         await asyncio.gather(*(worker.cancel(run_id) for worker, run_id in list(self._running.values())))
 
     def is_lost(self, index: int) -> bool:
         """Return whether a point was done before, and its files are gone."""
         return self.states[index] == "waiting" and self._steps[index].lost
 
-    def enqueue(self, indices: Iterable[int]) -> None:
-        """Run points again as the next ones, while others run."""
+    async def enqueue(self, indices: Iterable[int]) -> bool:
+        """Run points again as the next ones, while others run; return whether others do."""
+        if not self._driving:
+            return False
         again = [index for index in indices if self.states[index] != "running" and index not in self._waiting]
         self.retry(again)
         for index in again:
             self._waiting.add_next(index)
         self.crew.wake()
+        return True
 
     def retry(self, indices: Sequence[int]) -> None:
         """Let points wait again that have ended."""
@@ -280,7 +291,7 @@ class Engine:
             else:
                 run_id = step.run_id
                 self._own.add(run_id)
-                self._recorder.adopt(run_id)
+                self._recorder.record_resumed(run_id)
                 prompt_id = self._recorder.find_prompt_id(run_id)
                 if step.server not in ("", worker.label):
                     worker = self._find_elsewhere(step.server)

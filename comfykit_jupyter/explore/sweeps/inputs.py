@@ -24,7 +24,7 @@ class Inputs:
     name: str
     values: tuple[Any, ...]
     skipped: tuple[str, ...] = ()
-    """The files of a folder that are no media."""
+    """The files of a folder that are not media."""
 
 
 def find_inputs(values: Mapping[str, Any]) -> tuple[Inputs, dict[str, Any]]:
@@ -112,5 +112,6 @@ def describe_inputs(inputs: Inputs) -> Sequence[str]:
     """Return lines for the plan: what was left out of a folder."""
     if not inputs.skipped:
         return []
+    names = ", ".join(map(one_line, inputs.skipped[:5]))
     more = f" and {len(inputs.skipped) - 5} more" if len(inputs.skipped) > 5 else ""
-    return [f"{one_line(inputs.name)}: {', '.join(map(one_line, inputs.skipped[:5]))}{more} are no media, and left out"]
+    return [f"{one_line(inputs.name)}: {names}{more} are not media, and are left out"]

@@ -143,7 +143,6 @@ class Preparation:
         base: The values that all points share.
         over: The axes, as they were given.
         find_salt: Returns the salt of a sweep, by its ID.
-        name: The name of the sweep; "" for none.
         notes: What the plan has to say.
         kind: What it is besides a sweep, such as a search; its ID differs from that of a sweep with the same values.
     """
@@ -155,7 +154,6 @@ class Preparation:
         base: Mapping[str, Any],
         over: Any,
         find_salt: Callable[[str], str],
-        name: str = "",
         notes: Sequence[str] = (),
         kind: str = "",
     ) -> None:
@@ -169,7 +167,6 @@ class Preparation:
         self.over = over
         """The axes, as they were given."""
         self._find_salt = find_salt
-        self._name = name
         self._digests: dict[Any, tuple[str, object]] = {}
         """What stands for each file, and the size and date that it had then."""
 
@@ -197,7 +194,7 @@ class Preparation:
         self._base = {**fitted.values, **self._given}
         self._check_names(workflow, definitions, names)
         base = to_line(self._base)
-        parts = [self._name] if self._name else [workflow.prompt, base]
+        parts = [workflow.prompt, base]
         id_ = compute_hash([*parts, self._kind] if self._kind else parts)[:32]
         salt = self._find_salt(id_)
         axes = build_axes(
@@ -320,7 +317,7 @@ def _read_state(mark: Any) -> object:
 
 
 def _check_image(content: Path | bytes, needed: Upload) -> None:
-    """Refuse a file that is no image, by its first bytes and its checksums; the pixels are not decoded."""
+    """Refuse a file that is not an image, by its first bytes and its checksums; the pixels are not decoded."""
     import io
 
     from comfykit_jupyter.client.results.images import describe_failure, open_image

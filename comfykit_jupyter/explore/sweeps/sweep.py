@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Collection, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
@@ -66,12 +67,12 @@ class Sweep(PlannedPoints):
     source: Any = None
     """The workflow, as the user named it."""
 
-    def __init__(self, kit: ComfyKit, ledger: Ledger, preparation: Preparation, keep: Keep, name: str = "") -> None:
+    def __init__(self, kit: ComfyKit, ledger: Ledger, preparation: Preparation, keep: Keep) -> None:
         self._kit = kit
         self._keep = keep
         self._ledger = ledger
         self._preparation = preparation
-        self._name = name
+        self._name = ""
         self._lock = threading.RLock()
         self._job: loop.BackgroundTask[None] | None = None
         self._callbacks = RowCallbacks()
@@ -102,7 +103,7 @@ class Sweep(PlannedPoints):
 
     @property
     def name(self) -> str:
-        """Its name, else that of its workflow."""
+        """Its name, else the name of its workflow."""
         entry = self._ledger.read().sweeps.get(self.id)
         return (entry.name if entry is not None else "") or self._name or self._prepared.workflow.name
 
@@ -208,7 +209,7 @@ class Sweep(PlannedPoints):
     def pause(self) -> None:
         """Send no more points. Those that run end; `start` continues."""
         if self.running:
-            self._call_soon(lambda: self._engine.pause(PAUSE_CALLED))
+            self._call_soon(lambda: self._engine.pause(PAUSE_CALLED, is_asked=True))
 
     def stop(self, *, now: bool = False) -> None:
         """Send no more points, and drop those that were not sent.
@@ -217,7 +218,7 @@ class Sweep(PlannedPoints):
             now: Whether to cancel the points that run, too. Other people's jobs are never touched.
         """
         if self.running:
-            self._call_soon(lambda: self._engine.pause(STOP_CALLED))
+            self._call_soon(lambda: self._engine.pause(STOP_CALLED, is_asked=True))
         if now:
             loop.call(self._engine.cancel())
 
@@ -250,9 +251,9 @@ class Sweep(PlannedPoints):
             if index in self._prepared.problems:
                 raise ComfyKitError(f"point {index} is wrong: {self._prepared.problems[index]}")
         with self._lock:
-            if self.running:
-                self._call_soon(lambda: self._engine.enqueue(wanted))
-            elif wanted:
+            if self.running and loop.call(self._engine.enqueue(wanted)):
+                return self
+            if wanted:
                 self._claim()
                 self._engine.retry(wanted)
                 self._begin(wanted)
@@ -295,7 +296,8 @@ class Sweep(PlannedPoints):
         if self._job is None:
             return self
         engine = self._engine
-        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(lambda: engine.pause(INTERRUPTED)))
+        pause = partial(engine.pause, INTERRUPTED, is_asked=True)
+        wait_with_line(self, self._job.outcome, timeout, lambda: self._call_soon(pause))
         self._report()
         return self
 

@@ -15,6 +15,7 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.explore.rows.rows import Rows
+from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS
 from comfykit_jupyter.notebook.explorer.details import describe_row
 from comfykit_jupyter.notebook.explorer.differences import compare_images, list_differences
 from comfykit_jupyter.notebook.explorer.exporting import export_rows
@@ -34,8 +35,8 @@ DETAILS = 100
 """Runs whose details one message has."""
 COMPARED = 4
 """Points that are compared, at most."""
-MARKED = 10_000
-"""Points that one message marks."""
+MARKED = MAX_POINTS
+"""Points that one message marks: all of a sweep."""
 ARRANGEMENT_BYTES = 8_000
 """Bytes of what the page keeps of its arrangement."""
 LARGE_SIDE = 512

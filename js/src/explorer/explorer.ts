@@ -277,16 +277,16 @@ export class Explorer extends Session {
 
   /** Fetch an exported file from the kernel, and save it. */
   async save({ key, name }: Record<string, unknown>): Promise<void> {
+    let release = () => {};
     const ref = { run: "export", key: String(key), size: "full" } as const;
     const state = await new Promise<MediaState>((resolve) => {
-      const onChange = () => {
+      const held = this.media.hold(ref, () => {
         const now = held.getState();
-        if (!now.url && now.error === undefined) return;
-        setTimeout(held.release, SAVE_TIME);
-        resolve(now);
-      };
-      const held = this.media.hold(ref, onChange);
+        if (now.url || now.error !== undefined) resolve(now);
+      });
+      release = held.release;
     });
+    setTimeout(release, SAVE_TIME);
     if (state.url) saveFile(state.url, String(name));
     else this.showNotice(state.error ?? "");
   }

@@ -22,9 +22,6 @@ import { Toolbar } from "./toolbar";
 /** Pixels of a cell from which its thumbnail is a large one. */
 const LARGE = 260;
 
-/** Points whose details one request has, at most. */
-const MAX_LOADED = 100;
-
 type Chosen = Extract<Action, { kind: "compare" }>;
 
 /** The explorer of a sweep, or the library of all runs. */
@@ -67,11 +64,9 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     show(point, undefined, how === "info");
   };
   const annotate = () => {
-    if (!explorer.hasRun(explorer.focused)) return;
     // Without the note that is there, the fields would take it away.
-    const points = opened ? [explorer.focused] : explorer.targets;
-    if (points.every((point) => explorer.details.get(point))) setAnnotating(true);
-    else void explorer.details.load(points.slice(0, MAX_LOADED)).then(() => setAnnotating(true));
+    if (explorer.hasRun(explorer.focused))
+      void explorer.details.load(opened ? [explorer.focused] : explorer.targets).then(() => setAnnotating(true));
   };
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
   const annotation = annotating && (

@@ -18,7 +18,6 @@ const STEP = 0.05;
 export interface LoraNames {
   /** Null until they are loaded. */
   loaded: string[] | null;
-  count: number;
   /** Those in the stack. */
   taken: string[];
   onOpen(): void;
@@ -35,13 +34,13 @@ interface NameProps {
 
 /** The file of a LoRA. */
 export function NameInput({ id, label, value, loraNames, focused = false, onChoose }: NameProps) {
-  const { loaded, count, taken, onOpen } = loraNames;
+  const { loaded, taken, onOpen } = loraNames;
   const attributes = { id, "aria-invalid": false, "aria-label": label };
   const isTaken = (file: string) => taken.some((name) => name !== value && isSameFile(name, file));
   return (
     <Combobox
       choices={loaded?.filter((file) => !isTaken(file)) ?? null}
-      count={count}
+      count={0}
       value={value}
       missing={false}
       attributes={attributes}
@@ -112,9 +111,7 @@ export function LoraRow({
         {renderButton(CloseIcon, "remove", `Remove ${file}`, false, onRemove)}
       </div>
       {on && <Strengths session={session} id={id} field={field} row={row} onSet={onSet} />}
-      {on && field.own?.some((own) => isSameFile(name, own)) && (
-        <p class="ck-note">Sets the loader that the workflow has for this file</p>
-      )}
+      {on && field.own?.some((own) => isSameFile(name, own)) && <p class="ck-note">Sets the workflow's own loader</p>}
       {on && (
         <Words
           session={session}
@@ -174,7 +171,7 @@ function Strengths({ session, id, field, row, onSet }: StrengthsProps) {
       {field.has_clip && !isSeveral && (
         <Button
           class="ck-quiet ck-word"
-          title="A strength for the model, and one for CLIP"
+          title="A strength for CLIP alone"
           onClick={() => {
             setApart(!hasTwo);
             if (hasTwo) onSet([name, model, model, on]);

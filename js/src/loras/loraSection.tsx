@@ -36,7 +36,6 @@ export function LoraSection({ session, uid }: { session: Session; uid: string })
   };
   const loraNames: LoraNames = {
     loaded: names,
-    count: field.choice_count,
     taken: rows.map(([name]) => name),
     onOpen: () => {
       void session.requestOrNotify("loras").then((answer) => answer && setNames(answer.choices as string[]));

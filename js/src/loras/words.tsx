@@ -24,7 +24,7 @@ export function Words({ session, name, prompt }: { session: Session; name: strin
           key={word}
           class="ck-quiet ck-word"
           aria-pressed={hasWord(text, word)}
-          title="Trigger word: a click adds it to the prompt"
+          title="Add to the prompt"
           disabled={!prompt}
           onClick={() => prompt && session.values.set(prompt.name, addWord(text, word))}
         >

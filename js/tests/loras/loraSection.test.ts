@@ -163,7 +163,7 @@ describe("the section of LoRAs", () => {
   it("shows what prevents a run, and which loader is set", async () => {
     const el = await start(ROWS, { problem: "several nodes load a model" });
     expect(el.querySelector(".ck-loras")?.textContent).toContain("several nodes load a model");
-    expect(el.querySelectorAll(".ck-lora")[1]?.textContent).toContain("Sets the loader that the workflow has");
+    expect(el.querySelectorAll(".ck-lora")[1]?.textContent).toContain("Sets the workflow's own loader");
     page.model.setTraits({
       errors: { [STACK]: "the server has no LoRA 'x'", [`${STACK}/glow.safetensors`]: "numbers" },
     });

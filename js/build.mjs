@@ -28,7 +28,7 @@ const LIFE_CYCLE = `
  */
 const OURS = `
   gutter measure toHeight
-  extend heading isWhole onSeveral restored setList silent stepper strokes
+  extend heading request isWhole onSeveral restored setList silent stepper strokes
   handlePointerDown handlePointerMove handlePointerUp handleWheel isDown moveBy sendAgain sending setBase setDown setSize toDraft toImage
   active activeTile annotation announceView arrange arrangement canRemove cancelAll cancelling caption
   captionLines channel compareOnly compared countStack countStale countStates describe destroy details drafts

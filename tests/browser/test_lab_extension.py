@@ -164,7 +164,7 @@ def test_tab_has_a_badge_and_the_end_is_notified(open_notebook: Open, lab: Lab, 
     notebook = open_notebook(
         f"%load_ext comfykit_jupyter\n%comfykit form {PORTRAIT} steps=400",
         "%comfykit run example:portrait width=64 steps=1",
-        "from comfykit_jupyter import ComfyKit\nkit = ComfyKit(runs='runs')\n"
+        "from comfykit_jupyter import ComfyKit\nkit = ComfyKit(runs='badge-runs')\n"
         "kit.sweep('example:portrait', over={'steps': [400, 401]}).start()",
         "kit.sweep('example:portrait', width=64, over={'steps': [1, 2]}).start()",
     )

@@ -57,7 +57,8 @@ def test_applied_values_of_a_run_reproduce_it(open_notebook: Open) -> None:
     assert "a hare in the grass" in made_by
 
 
-def test_output_is_dragged_into_the_form(open_notebook: Open) -> None:
+def test_output_is_dragged_into_the_form(open_notebook: Open, page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 1400})  # the output and the field are both in sight
     notebook = open_notebook(FROM_PICTURE, "print(form.status, form.result.prompt['1']['inputs']['image'])")
     notebook.run(0)
     form = notebook.output(0)

@@ -153,14 +153,19 @@ class SweepExplorer(Explorer):
         }
 
     def _find_status(self) -> str:
-        """Return what it does, in the words of a run; `paused` only if no pause was asked for."""
+        """Return what it does, in the words of a run.
+
+        `paused` is for a pause that nobody asked for. A sweep whose last points were cancelled has no pause any more.
+        """
         paused = self.sweep.paused
         if paused:
             return "cancelled" if paused in ASKED_PAUSES else "paused"
         states = set(self.sweep.states)
         if states & {"waiting", "running"}:
             return "running" if self.sweep.running else "idle"
-        return "failed" if states & {"failed", "unknown"} else "completed"
+        if states & {"failed", "unknown"}:
+            return "failed"
+        return "cancelled" if "cancelled" in states else "completed"
 
     def _hide(self, text: str) -> str:
         urls = [each.comfyui_url or "" for each in self.sweep.kit.servers]

@@ -64,9 +64,7 @@ export function ExplorerView({ explorer, uid }: { explorer: Explorer; uid: strin
     show(point, undefined, how === "info");
   };
   const annotate = () => {
-    // Without the note that is there, the fields would take it away.
-    if (explorer.hasRun(explorer.focused))
-      void explorer.details.load(opened ? [explorer.focused] : explorer.targets).then(() => setAnnotating(true));
+    if (explorer.hasRun(explorer.focused)) setAnnotating(true);
   };
   const focus = (name: string) => root.current?.querySelector<HTMLElement>(name)?.focus();
   const annotation = annotating && (

@@ -132,12 +132,17 @@ describe("the library", () => {
     const changed = packSome({ 2: "f" });
     page.model.sendToPage({ kind: "points", revision: 2, base: 1, header: { filters: FILTERS } }, changed);
     await pressKey(grid(el), "n");
-    const field = () => el.querySelector<HTMLInputElement>(".ck-x-annotation input");
-    const early = field();
-    if (early) await pressKey(early, "Enter");
+    const field = el.querySelector<HTMLInputElement>(".ck-x-annotation input");
+    if (!field) throw new Error("there is no field");
+    field.value = "and feet";
+    await pressKey(field, "Enter");
     expect(page.model.getSent("mark")).toEqual([]);
     answer?.();
-    await vi.waitFor(() => expect(field()?.value).toBe("hands"));
+    await vi.waitFor(() =>
+      expect(page.model.getSent("mark")).toMatchObject([
+        { points: [2], set: { note: "hands and feet" }, tags: ["cover", "cover"] },
+      ]),
+    );
   });
 
   it("edits note and tags in place", async () => {

@@ -226,7 +226,8 @@ def test_a_point_that_was_removed_just_now_is_passed_over(kit: ComfyKit, open_pa
     sweep = make_runs(kit, {"width": [8, 9, 10]})
     page = open_page(sweep)
     sweep._watchers.clear()  # the explorer has not noticed it yet
-    page.explorer._noted.append(2)
     sweep.remove_values("width", 9, 10)
+    assert page.explorer.find_state(2) == "waiting"
+    page.explorer._noted.append(2)
     page.explorer._send_changes()
     assert len(page.explorer.points) == 3

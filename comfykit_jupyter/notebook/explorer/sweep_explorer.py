@@ -204,7 +204,9 @@ class SweepExplorer(Explorer):
 
     def find_state(self, index: int) -> str:
         """Return the state of a point."""
-        state = self.sweep.get_state(index) if index < len(self.sweep) else "waiting"
+        if index >= len(self.sweep):
+            return "waiting"  # it was removed just now
+        state = self.sweep.get_state(index)
         return "lost" if state == "waiting" and self.sweep.is_lost(index) else state
 
     def _reload(self) -> None:

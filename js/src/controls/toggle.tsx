@@ -2,6 +2,27 @@
 
 import { buildAttributes, type ControlProps, ErrorLine } from "./control";
 
+interface SwitchProps {
+  on: boolean;
+  attributes: object;
+  onToggle(on: boolean): void;
+}
+
+/** A switch. */
+export function Switch({ on, attributes, onToggle }: SwitchProps) {
+  return (
+    <input
+      type="checkbox"
+      role="switch"
+      aria-checked={on}
+      class="ck-toggle"
+      checked={on}
+      onChange={(event) => onToggle(event.currentTarget.checked)}
+      {...attributes}
+    />
+  );
+}
+
 /** A control for a boolean, with the label of its state. */
 export function ToggleControl({ session, field, id, value, error }: ControlProps) {
   const on = value === true;
@@ -9,14 +30,10 @@ export function ToggleControl({ session, field, id, value, error }: ControlProps
   return (
     <>
       <div class="ck-line">
-        <input
-          type="checkbox"
-          role="switch"
-          aria-checked={on}
-          class="ck-toggle"
-          checked={on}
-          onChange={(event) => session.values.set(field.name, event.currentTarget.checked)}
-          {...buildAttributes(id, error)}
+        <Switch
+          on={on}
+          attributes={buildAttributes(id, error)}
+          onToggle={(next) => session.values.set(field.name, next)}
         />
         {label && <span class="ck-muted">{label}</span>}
       </div>

@@ -4,6 +4,7 @@ import type { ComponentType } from "preact";
 import { useLayoutEffect, useState } from "preact/hooks";
 import { Combobox } from "../controls/combobox";
 import { createNumberStepper, NumberInput } from "../controls/numeric";
+import { Switch } from "../controls/toggle";
 import { getFileName } from "../format";
 import { Button, CloseIcon, IconButton, ListIcon, UpIcon } from "../icons";
 import type { Field } from "../session/protocol";
@@ -88,14 +89,10 @@ export function LoraRow({
     // biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a grid in all browsers
     <div class="ck-lora" role="group" aria-label={file}>
       <div class="ck-line">
-        <input
-          type="checkbox"
-          role="switch"
-          aria-checked={on}
-          class="ck-toggle"
-          checked={on}
-          aria-label={`Use ${file}`}
-          onChange={() => onSet([name, model, clip, !on])}
+        <Switch
+          on={on}
+          attributes={{ "aria-label": `Use ${file}` }}
+          onToggle={(next) => onSet([name, model, clip, next])}
         />
         <div class="ck-grow">
           <NameInput

@@ -1,6 +1,6 @@
 /** Tests of the section for a stack of LoRAs. */
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { addWord, hasWord, isSameFile, moveRow, type Row } from "../../src/loras/stack";
 import type { Field, Value } from "../../src/session/protocol";
 import { acceptAll, makeField, settle } from "../model";
@@ -149,15 +149,14 @@ describe("the section of LoRAs", () => {
   it("puts a trigger word into the prompt, once", async () => {
     const el = await start([]);
     page.model.setTraits({ values: { [STACK]: [["a.safetensors", 1, 1, true]] } });
-    await settle();
-    await settle();
     const words = () => [...el.querySelectorAll<HTMLElement>(".ck-words button")];
-    expect(words().map((word) => word.textContent)).toEqual(["anna", "<b>bold</b>"]);
+    // They are requested after the row is painted.
+    await vi.waitFor(() => expect(words().map((word) => word.textContent)).toEqual(["anna", "<b>bold</b>"]));
     await click(words()[0]);
     await click(words()[0]);
     await click(words()[1]);
     expect((page.model.get("values") as Record<string, Value>).prompt).toBe("a fox, anna, <b>bold</b>");
-    expect(words().map((word) => word.getAttribute("aria-pressed"))).toEqual(["true", "true"]);
+    await vi.waitFor(() => expect(words().map((word) => word.getAttribute("aria-pressed"))).toEqual(["true", "true"]));
   });
 
   it("shows what prevents a run, and which loader is set", async () => {

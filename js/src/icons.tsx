@@ -1,6 +1,7 @@
 /** Icons in the color of the text, and buttons that show an icon. */
 
 import type { ComponentType, JSX } from "preact";
+import { useRef } from "preact/hooks";
 
 const createIcon = (path: string) => () => (
   <svg class="ck-icon" viewBox="0 0 16 16" aria-hidden="true">
@@ -53,9 +54,32 @@ export interface IconButtonProps extends ButtonAttributes {
   showLabel?: boolean;
 }
 
-/** A button, which never submits its form. */
-export function Button(attributes: JSX.IntrinsicElements["button"]) {
-  return <button {...attributes} type="button" />;
+/**
+ * A button, which never submits its form.
+ *
+ * A press that begins on it ends on it: a field that loses the focus may drop its error line, which moves the button
+ * away before the pointer goes up.
+ */
+export function Button({ onClick, ...attributes }: JSX.IntrinsicElements["button"]) {
+  const pressed = useRef<DOMRect | null>(null);
+  return (
+    <button
+      {...attributes}
+      type="button"
+      onPointerDown={({ currentTarget, pointerId }) => {
+        pressed.current = currentTarget.getBoundingClientRect();
+        currentTarget.setPointerCapture(pointerId);
+      }}
+      onClick={(event) => {
+        // A pointer that went away from the button takes the press back; a key has no place.
+        if (event.detail === 0 || !pressed.current || isInside(event, pressed.current)) onClick?.(event);
+      }}
+    />
+  );
+}
+
+function isInside({ clientX, clientY }: MouseEvent, { left, right, top, bottom }: DOMRect): boolean {
+  return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
 }
 
 /** A button that shows an icon, and its label if asked. */

@@ -270,8 +270,10 @@ def test_result_of_a_form_can_be_read_when_its_run_has_ended(page: Page) -> None
     assert page.value("[form.run().result() is form.result for _ in range(20)]") == repr([True] * 20)
 
 
-def test_missing_file_is_reported_at_its_field(page: Page) -> None:
-    model = show_form(page, 'kit.form("image_to_image.json", image="no such file.png")')
+@pytest.mark.parametrize("raises", [True, False])
+def test_missing_file_is_reported_at_its_field(page: Page, raises: bool) -> None:
+    form = f'kit.options(raise_on_error={raises}).form("image_to_image.json", image="no such file.png")'
+    model = show_form(page, form)
     page.ask(model, "run")
     page.wait(lambda: "image" in model.state["errors"])
     assert "no such file.png" in model.state["errors"]["image"]

@@ -107,6 +107,11 @@ class ExecutableRun(ObservableRun):
         return self._job is not None
 
     @property
+    def failure(self) -> ComfyKitError | None:
+        """The error that ended it on this side, as `result()` raises it: a wrong value, or a server that is away."""
+        return self._failure
+
+    @property
     def delivered(self) -> bool:
         """Whether the server has answered its prompt, so that the job no longer needs this process."""
         submission = self._submission

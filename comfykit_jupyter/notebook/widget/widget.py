@@ -64,7 +64,6 @@ class WorkflowWidget(ListsView):
             `node_title`, `step`, `steps`, and others.
         result (ExecuteResult | None): The result of the run that ended last.
         sweep (Sweep | None): The sweep of the last run with lists of values. Its grid is below the form.
-        loras (dict[str, Any]): The stack of LoRAs, as `with_loras` takes it. Assigning replaces it.
         loras (dict[str, Any]): The stack of LoRAs, as `with_loras` takes it. Assigning replaces it; observers of
             `values` are called.
         lists (dict[str, Any]): What fields with several values have, by name: a text such as `3, 4.5` or `1..9:2`, or
@@ -277,17 +276,14 @@ class WorkflowWidget(ListsView):
 
     def handle_unsent(self, run: Run) -> bool:
         """Show the errors of values at their fields if a run was not sent because of them: then nothing has failed."""
-        try:
-            run.result(1.0)
-        except ParameterError as error:
+        error = run.failure
+        if isinstance(error, ParameterError):
             self._show_errors({problem.parameter: problem.message for problem in error.problems})
-            return True
-        except LoraError as error:
+        elif isinstance(error, LoraError):
             self._show_errors({STACK: str(error)})
-            return True
-        except (ComfyKitError, TimeoutError):
-            pass
-        return False
+        else:
+            return False
+        return True
 
     def on_run_ended(self, result: ExecuteResult) -> None:
         """Show the server's errors at their fields, and add the run to the static output."""

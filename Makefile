@@ -24,6 +24,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without compiled modules, each test worker, script and kernel would compile the package and the tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 ON_SERVER := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m comfykit_jupyter.sandbox --port 0 --dir demo/server --)
 ON_V2 := $(if $(COMFYUI_BASE_URL),,$(BIN)/python -m tests.clouds.comfyapi --)

@@ -72,6 +72,11 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return marker
 
 
+def pytest_collection_finish() -> None:
+    """Leave the collected tests and all imported modules out of garbage collection: going through them takes 0.4 s."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _collect_garbage() -> Iterator[None]:
     """Collect garbage after each file: what it left open is an error of its last test, and not of a later one."""

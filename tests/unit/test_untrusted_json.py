@@ -20,8 +20,9 @@ VALUES = st.recursive(
 )
 OBJECTS = st.dictionaries(st.text(max_size=3), VALUES, max_size=5)
 MANY = 300_000
-API = {str(id_): {"class_type": "A", "inputs": {}} for id_ in range(MANY)}
-EDITOR = {"nodes": [{"id": id_, "type": "A"} for id_ in range(MANY)], "links": [], "version": 0.4}
+NODE: dict[str, Any] = {"class_type": "A", "inputs": {}}
+API = {str(id_): NODE for id_ in range(MANY)}
+EDITOR = {"nodes": [{"id": 1, "type": "A"}] * MANY, "links": [], "version": 0.4}
 
 
 def keep(_: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-/** The bundle has short names for some properties. What the kernel says must not be among them. */
+/** The built bundle works as its sources do. */
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 EXTENSION = "data/share/jupyter/labextensions/comfykit-jupyter/"
 LARGEST_EXTENSION = 16_000
-LARGEST_BUNDLE, LARGEST_STYLE = 169_000, 34_000
+LARGEST_BUNDLE, LARGEST_STYLE = 177_500, 30_500
 
 
 @pytest.fixture(scope="module")

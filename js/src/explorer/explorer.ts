@@ -23,8 +23,6 @@ const NO_HEADER: Header = {
   notes: [],
   sparse: false,
 };
-/** What the kernel calls it: the bundle has another name for this property of ours. */
-const ARRANGEMENT = "arrangement";
 /** Marks that can be undone. */
 const MAX_UNDO = 200;
 /** Milliseconds after which a changed arrangement is kept. */
@@ -155,7 +153,7 @@ export class Explorer extends Session {
 
   get arrangement(): Arrangement {
     this.#arrangement ??= readArrangement(
-      (this.#model as unknown as { get(name: string): unknown }).get(ARRANGEMENT),
+      (this.#model as unknown as { get(name: string): unknown }).get("arrangement"),
       this.about.axes,
     );
     return this.#arrangement;
@@ -167,7 +165,7 @@ export class Explorer extends Session {
     this.#notifyAll();
     clearTimeout(this.#arrangeTimer);
     this.#arrangeTimer = setTimeout(() => {
-      this.channel.request("arrange", { [ARRANGEMENT]: this.arrangement }).catch(() => {});
+      this.channel.request("arrange", { arrangement: this.arrangement }).catch(() => {});
     }, ARRANGE_DELAY);
   }
 

@@ -12,8 +12,6 @@ const MAX_DETAILS = 2000;
 const MAX_REQUESTS = 3;
 /** Milliseconds before each request while the grid moves. */
 const MOVING_PAUSE = 60;
-/** What the kernel calls them: the bundle has another name for this property of ours. */
-const DETAILS = "details";
 
 interface Thumb {
   url: string;
@@ -242,7 +240,7 @@ export class DetailsCache {
         if (!this.#requested.delete(point) && this.#stale.has(point)) return;
         this.#stale.delete(point);
         this.#details.delete(point);
-        this.#details.set(point, (content[DETAILS] as Details[])[at] ?? {});
+        this.#details.set(point, (content.details as Details[])[at] ?? {});
         this.#onLoad(point);
       });
       for (const point of this.#details.keys()) {

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
 
 @node(

@@ -99,7 +99,7 @@ def serve(number: int) -> None:
     from PIL import Image, ImageChops
 
     from comfykit_jupyter.sandbox import Sandbox
-    from comfykit_jupyter.sandbox.node import Context, Output, node
+    from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
     image = Image.effect_mandelbrot((512, 512), (-2.2, -1.4, 0.8, 1.4), 60).convert("L")
     noise = Image.effect_noise((512, 512), 6)

@@ -14,7 +14,7 @@ import numpy as np
 
 from comfykit_jupyter.sandbox.definitions import Definitions, find_accepted_inputs
 from comfykit_jupyter.sandbox.graph import Prompt, is_link, unwrap_value
-from comfykit_jupyter.sandbox.node import NODES, Folders, Output
+from comfykit_jupyter.sandbox.interface.node import NODES, Folders, Output
 
 MAX_RESULTS = 1_000
 """Number of results that the cache keeps."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.sandbox.node import NODES, Folders, Node, Spec, Specs
+from comfykit_jupyter.sandbox.interface.node import NODES, Folders, Node, Spec, Specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

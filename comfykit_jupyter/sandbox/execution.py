@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.sandbox.cache import ResultCache, compute_fingerprints, compute_signatures, is_uncacheable
 from comfykit_jupyter.sandbox.definitions import Definitions, find_accepted_inputs
 from comfykit_jupyter.sandbox.graph import is_link, order_nodes, unwrap_value, walk_postorder
-from comfykit_jupyter.sandbox.node import NODES, Folders, Interrupted, Output
+from comfykit_jupyter.sandbox.interface.node import NODES, Folders, Interrupted, Output
 from comfykit_jupyter.sandbox.sockets import Sockets, encode_jpeg
 
 if TYPE_CHECKING:

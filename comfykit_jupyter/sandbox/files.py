@@ -19,8 +19,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from comfykit_jupyter.sandbox.folders import ServerFolders, guess_media_type, resolve_inside
-from comfykit_jupyter.sandbox.hashing import hash_file
-from comfykit_jupyter.sandbox.images import open_image
+from comfykit_jupyter.sandbox.interface.hashing import hash_file
+from comfykit_jupyter.sandbox.interface.images import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.sandbox.node import METADATA, MODELS, SaveTarget
+from comfykit_jupyter.sandbox.interface.node import METADATA, MODELS, SaveTarget
 
 _MAX_NAME = 255
 """Longest file name, in bytes."""

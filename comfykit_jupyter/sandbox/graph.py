@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from comfykit_jupyter.sandbox.node import NODES
+from comfykit_jupyter.sandbox.interface.node import NODES
 
 Prompt = dict[str, dict[str, Any]]
 """Nodes by ID: `{"class_type": …, "inputs": {name: value or link}}`."""

@@ -22,8 +22,8 @@ from comfykit_jupyter.sandbox.execution import Executor
 from comfykit_jupyter.sandbox.files import FileRoutes
 from comfykit_jupyter.sandbox.folders import ServerFolders
 from comfykit_jupyter.sandbox.guard import is_loopback, make_guard
+from comfykit_jupyter.sandbox.interface.node import NODES
 from comfykit_jupyter.sandbox.jobs import cancel_jobs, find_job, is_known_job, list_jobs
-from comfykit_jupyter.sandbox.node import NODES
 from comfykit_jupyter.sandbox.prompt_queue import Job, PromptQueue
 from comfykit_jupyter.sandbox.serving import start_server, stop_server
 from comfykit_jupyter.sandbox.sockets import Sockets

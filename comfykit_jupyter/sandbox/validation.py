@@ -19,7 +19,7 @@ from comfykit_jupyter.sandbox.definitions import (
     get_return_type,
 )
 from comfykit_jupyter.sandbox.graph import Declared, Prompt, find_upstream, is_link, unwrap_value, walk_postorder
-from comfykit_jupyter.sandbox.node import NODES, Folders, Spec
+from comfykit_jupyter.sandbox.interface.node import NODES, Folders, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

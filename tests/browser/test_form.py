@@ -9,7 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
 from .lab import Notebook
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
 PATIENCE = 60.0
 """Seconds after which a test gives up; a passing test never waits that long."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
 FILE = Path(sys.argv[-1])
 

@@ -18,7 +18,7 @@ from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.pool import KitWorker
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 from comfykit_jupyter.workflow.values.binding import Binding
 from tests.client.nodes import Gate
 from tests.client.proxy import Proxy, Served

@@ -10,7 +10,7 @@ from PIL import Image
 
 import comfykit_jupyter.sandbox.nodes  # noqa: F401  # fills NODES
 from comfykit_jupyter.sandbox.folders import ServerFolders
-from comfykit_jupyter.sandbox.node import NODES, Interrupted, Output
+from comfykit_jupyter.sandbox.interface.node import NODES, Interrupted, Output
 
 DREAMS = "procedural-dreams (no diffusion model).safetensors"
 

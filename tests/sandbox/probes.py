@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from comfykit_jupyter.sandbox.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 
 
 class Gate:

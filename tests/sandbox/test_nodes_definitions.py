@@ -11,7 +11,7 @@ import pytest
 
 from comfykit_jupyter.sandbox.definitions import Definitions
 from comfykit_jupyter.sandbox.folders import ServerFolders
-from comfykit_jupyter.sandbox.node import NODES
+from comfykit_jupyter.sandbox.interface.node import NODES
 from tests.sandbox.node_run import NodeRun
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "comfyui" / "0.33.0" / "object_info.json"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.sandbox.node import MODELS, Interrupted
+from comfykit_jupyter.sandbox.interface.node import MODELS, Interrupted
 from comfykit_jupyter.sandbox.nodes.image import resize
 from comfykit_jupyter.sandbox.nodes.painter.brief import parse_brief
 from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, compute_levels

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter.sandbox import Sandbox
-from comfykit_jupyter.sandbox.node import NODES
+from comfykit_jupyter.sandbox.interface.node import NODES
 from tests.sandbox.client import Client
 
 RECORDINGS = Path(__file__).parents[2] / "../shared/data/comfyui/0.33.0/transcripts"

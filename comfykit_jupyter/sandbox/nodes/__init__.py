@@ -16,7 +16,7 @@ To add a node, write one decorated function in the module of its kind. This is t
 
 `/object_info`, validation, execution and caching all read this one definition. The class, display name, inputs and
 outputs are those of ComfyUI, and the function has the class's name in snake case. Only a new module has to be added
-to the imports below. `sandbox/node.py` explains the decorator, the context and the values on links.
+to the imports below. `sandbox/interface/node.py` explains the decorator, the context and the values on links.
 """
 
 from __future__ import annotations

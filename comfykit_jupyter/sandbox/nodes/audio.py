@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.values import Audio, Floats
 from comfykit_jupyter.sandbox.nodes.audio_files import check_samples
-from comfykit_jupyter.sandbox.nodes.values import Audio, Floats
 
 _AUDIO: Spec = ("AUDIO", {})
 _MIXES: dict[str, Callable[[Floats, Floats], Floats]] = {

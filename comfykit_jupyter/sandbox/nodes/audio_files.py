@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from comfykit_jupyter.sandbox.hashing import hash_file
-from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.hashing import hash_file
+from comfykit_jupyter.sandbox.interface.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.values import MAX_PIXELS, Audio, Floats
 from comfykit_jupyter.sandbox.nodes.image_files import find_missing_file
 from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
-from comfykit_jupyter.sandbox.nodes.values import MAX_PIXELS, Audio, Floats
 
 _AUDIO: Spec = ("AUDIO", {})
 _PREFIX: Spec = ("STRING", {"default": "audio/ComfyUI", "multiline": False})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
-from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
+from comfykit_jupyter.sandbox.interface.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.values import Floats, check_pixels
 
 _METHODS = {
     "nearest-exact": Image.Resampling.NEAREST,

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from comfykit_jupyter.sandbox.hashing import hash_file
-from comfykit_jupyter.sandbox.images import open_image
-from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.hashing import hash_file
+from comfykit_jupyter.sandbox.interface.images import open_image
+from comfykit_jupyter.sandbox.interface.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.values import Floats, check_pixels
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
-from comfykit_jupyter.sandbox.nodes.values import Floats, check_pixels
 
 _IMAGES: Spec = ("IMAGE", {})
 _NO_MASK = (64, 64)

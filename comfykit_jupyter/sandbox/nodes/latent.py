@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.values import Floats, Latent, check_pixels
 from comfykit_jupyter.sandbox.nodes.image import fit_size, resize, resize_planes
 from comfykit_jupyter.sandbox.nodes.model import Vae
 from comfykit_jupyter.sandbox.nodes.painter.color import from_rgb, to_rgb
-from comfykit_jupyter.sandbox.nodes.values import Floats, Latent, check_pixels
 
 _LATENT: Spec = ("LATENT", {})
 _SHRINK = 8

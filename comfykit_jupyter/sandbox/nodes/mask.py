@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
-from comfykit_jupyter.sandbox.nodes.values import Floats, Latent
+from comfykit_jupyter.sandbox.interface.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.values import Floats, Latent
 
 _MASK: Spec = ("MASK", {})
 

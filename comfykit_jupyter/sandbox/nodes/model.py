@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from comfykit_jupyter.sandbox.node import METADATA, MODELS, Context, Folders, Output, Specs, node
+from comfykit_jupyter.sandbox.interface.node import METADATA, MODELS, Context, Folders, Output, Specs, node
 
 # Each model is a "hand": a manner in which the painter paints.
 _HANDS = {

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from comfykit_jupyter.sandbox.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.node import Context, Output, Spec, node
+from comfykit_jupyter.sandbox.interface.values import Floats, Latent
 from comfykit_jupyter.sandbox.nodes.image import resize, resize_planes
 from comfykit_jupyter.sandbox.nodes.image_files import to_picture
 from comfykit_jupyter.sandbox.nodes.latent import decode, encode, is_empty, shift_colours
@@ -24,7 +25,6 @@ from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, derive_see
 from comfykit_jupyter.sandbox.nodes.painter.paint import paint
 from comfykit_jupyter.sandbox.nodes.painter.palettes import choose_palette
 from comfykit_jupyter.sandbox.nodes.schedule import SAMPLERS, SCHEDULERS, compute_levels, get_churn, get_order
-from comfykit_jupyter.sandbox.nodes.values import Floats, Latent
 
 _SKETCH = 256
 """Longest side, in pixels, of the copies that the steps work on; they have half the size at most. The full size is used

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from comfykit_jupyter.sandbox.node import Context
+from comfykit_jupyter.sandbox.interface.node import Context
 
 _DATE_PARTS = {
     "yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.nodes.values import Floats
+from comfykit_jupyter.sandbox.interface.values import Floats
 
 SAMPLERS = (
     "euler", "euler_cfg_pp", "euler_ancestral", "euler_ancestral_cfg_pp", "heun", "heunpp2", "exp_heun_2_x0",

@@ -6,8 +6,8 @@ import io
 import json
 from typing import Any
 
-from comfykit_jupyter.sandbox.node import Context, Output, node
-from comfykit_jupyter.sandbox.nodes.values import MAX_TEXT, check_text
+from comfykit_jupyter.sandbox.interface.node import Context, Output, node
+from comfykit_jupyter.sandbox.interface.values import MAX_TEXT, check_text
 
 _MAX_VALUE = 9223372036854775807
 """Largest value of a primitive number; the same as ComfyUI's."""

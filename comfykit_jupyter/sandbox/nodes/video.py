@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import av
 import numpy as np
 
-from comfykit_jupyter.sandbox.hashing import hash_file
-from comfykit_jupyter.sandbox.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.hashing import hash_file
+from comfykit_jupyter.sandbox.interface.node import Context, Folders, Output, Spec, Specs, node
+from comfykit_jupyter.sandbox.interface.values import Audio, Floats, check_pixels
 from comfykit_jupyter.sandbox.nodes.audio_files import encode_audio, read_audio
 from comfykit_jupyter.sandbox.nodes.image_files import find_missing_file
 from comfykit_jupyter.sandbox.nodes.media import create_media, open_media
 from comfykit_jupyter.sandbox.nodes.saving import Files, build_metadata
-from comfykit_jupyter.sandbox.nodes.values import Audio, Floats, check_pixels
 
 _IMAGES: Spec = ("IMAGE", {})
 _VIDEO: Spec = ("VIDEO", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix, parse_hexes, turn_hue
 from comfykit_jupyter.sandbox.nodes.painter.layers import (
@@ -18,7 +19,6 @@ from comfykit_jupyter.sandbox.nodes.painter.layers import (
 )
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import COLOURS, Palette, find_colour
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def paint_silk(field: Field, brief: Brief, palette: Palette) -> Floats:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from comfykit_jupyter.sandbox.nodes.values import Floats
+from comfykit_jupyter.sandbox.interface.values import Floats
 
 _TO_LMS = np.array(
     [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix, parse_hexes
 from comfykit_jupyter.sandbox.nodes.painter.layers import add_light, cover
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, draw_mask, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette, find_colour
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 # Points in a unit square, y down, with the ground at 1; a repeated point makes a corner.
 _FOX_BODY = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, parse_hexes
 from comfykit_jupyter.sandbox.nodes.painter.layers import add_bloom, cover, measure_distance
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def apply_brush(lab: Floats, field: Field, strength: float) -> Floats:

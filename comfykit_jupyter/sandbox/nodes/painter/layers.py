@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, blur, mirror, sample, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 def cover(lab: Floats, colour: Floats, mask: Floats) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from comfykit_jupyter.sandbox.nodes.values import Floats
+from comfykit_jupyter.sandbox.interface.values import Floats
 
 
 def derive_seed(*parts: object) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter import abstracts, scenes
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import to_rgb
 from comfykit_jupyter.sandbox.nodes.painter.finish import finish
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field
 from comfykit_jupyter.sandbox.nodes.painter.palettes import choose_palette
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 _SCENES = {
     "mountains": scenes.paint_mountains,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import parse_hexes, turn_hue
 from comfykit_jupyter.sandbox.nodes.painter.noise import make_generator
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 
 @dataclass(frozen=True)

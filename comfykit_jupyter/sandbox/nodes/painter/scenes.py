@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from comfykit_jupyter.sandbox.interface.values import Floats
 from comfykit_jupyter.sandbox.nodes.painter.brief import Brief
 from comfykit_jupyter.sandbox.nodes.painter.color import apply_gradient, mix, parse_hexes
 from comfykit_jupyter.sandbox.nodes.painter.figures import paint_birds, paint_boat, paint_house, paint_sitting_animal
@@ -23,7 +24,6 @@ from comfykit_jupyter.sandbox.nodes.painter.layers import (
 )
 from comfykit_jupyter.sandbox.nodes.painter.noise import Field, mirror, smoothstep
 from comfykit_jupyter.sandbox.nodes.painter.palettes import Palette
-from comfykit_jupyter.sandbox.nodes.values import Floats
 
 _SNOW = parse_hexes("f6f5f2", "cfd9e8", "9fb2cf")
 

@@ -1,0 +1,1 @@
+"""The interface of nodes, and what they share with the server: values, hashes, images."""

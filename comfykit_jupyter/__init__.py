@@ -189,13 +189,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Add the `%comfykit` magic, and make `asyncio.run` work in cells: `%load_ext comfykit_jupyter`."""
-    from comfykit_jupyter.notebook.extension import load
+    from comfykit_jupyter.notebook.magic.extension import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Remove the magic and its completion: `%unload_ext comfykit_jupyter`."""
-    from comfykit_jupyter.notebook.extension import unload
+    from comfykit_jupyter.notebook.magic.extension import unload
 
     unload(shell)

@@ -18,7 +18,7 @@ NOTEBOOK_PACKAGES = {"IPython", "traitlets", "anywidget", "ipywidgets", "ipykern
 
 LAYERS = [
     ["__init__", "__main__"],
-    ["notebook/extension"],
+    ["notebook/magic/extension"],
     ["notebook/magic/*"],
     ["notebook/explorer/*"],
     ["notebook/widget/*"],

@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.plan import Plan
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
     from comfykit_jupyter.workflow.progress.state import Progress, RunError
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
     from comfykit_jupyter.workflow.values.fields import Field
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 __version__ = "0.1.0"
 
@@ -104,7 +104,7 @@ _HOMES = {
     "Sweep": "explore.sweeps.sweep",
     "Target": "workflow.parameters.parameter",
     "Upload": "workflow.values.binding",
-    "Workflow": "workflow.workflow",
+    "Workflow": "workflow.document.workflow",
     "WorkflowError": "client.errors",
     "WorkflowWidget": "notebook.widget.widget",
     "keep": "client.results.keep",

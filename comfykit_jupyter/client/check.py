@@ -19,13 +19,13 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.model_names import is_model_name
 from comfykit_jupyter.workflow.nodes import Definitions
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
-from comfykit_jupyter.workflow.prompt_check import check_prompt, is_unlisted_file
 from comfykit_jupyter.workflow.spelling import find_nearest
 from comfykit_jupyter.workflow.values.binding import Binding
+from comfykit_jupyter.workflow.values.prompt_check import check_prompt, is_unlisted_file
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.workflow.workflow import Upload, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Upload, Workflow
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,7 @@ from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, is_link
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Binding, Upload, Workflow
 
 MAX_LENGTH = 120
 """Characters of a value in a `Change`."""

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.running.attached import AttachedRun
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 class ComfyKit(ExploringKit):

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.client.settings import Settings
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.progress.state import Progress
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 DEPTH = 2
 """Jobs of a pool in one server's queue: a run by hand gets in between, and a killed kernel leaves little behind."""

@@ -14,8 +14,8 @@ from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 class ServerKit(BaseKit):

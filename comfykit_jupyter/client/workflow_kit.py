@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.dry_run import DryRun
     from comfykit_jupyter.client.missing.download import DownloadState
     from comfykit_jupyter.client.missing.item import Missing
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 
 class WorkflowKit(ServerKit):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, WorkflowError, lora
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.lora_stack import read_rows, read_stack, to_plain
 from comfykit_jupyter.workflow.loras import set_lora
-from comfykit_jupyter.workflow.workflow import Workflow
 
 WORKFLOW = Path(__file__).parents[2] / "notebooks/workflows/text_to_image.json"
 SMALL = {"width": 64, "height": 64, "steps": 2}

@@ -10,7 +10,7 @@ import httpx
 
 from comfykit_jupyter import Workflow
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.prompt_check import check_prompt
+from comfykit_jupyter.workflow.values.prompt_check import check_prompt
 
 Found = set[tuple[str, str, "str | None"]]
 """Node id, kind, input."""

@@ -49,14 +49,14 @@ LAYERS = [
     ["client/*"],
     ["workflow/clouds/*"],
     ["workflow/progress/*"],
-    ["workflow/workflow"],
-    ["workflow/with_loras"],
+    ["workflow/document/workflow"],
+    ["workflow/document/with_loras"],
     ["workflow/values/overview"],
     ["workflow/presets/*"],
-    ["workflow/values/binding", "workflow/values/fields", "workflow/prompt_check"],
+    ["workflow/values/binding", "workflow/values/fields", "workflow/values/prompt_check"],
     ["workflow/values/*"],
-    ["workflow/graph"],
-    ["workflow/formats"],
+    ["workflow/interface/graph"],
+    ["workflow/document/formats"],
     ["workflow/interface/interface"],
     ["workflow/interface/*"],
     ["workflow/parameters/inputs"],
@@ -87,7 +87,7 @@ UPWARDS = {
         "notebook/widget/lists/lists_view",
         "notebook/explorer/display",
     ),  # the grid below a form
-    ("workflow/presets/with_presets", "client/presets/folder"),  # a preset is a file, and may name images
+    ("workflow/document/with_presets", "client/presets/folder"),  # a preset is a file, and may name images
     ("workflow/errors", "notebook/tracebacks"),  # what a cell shows of an error
 }
 """The imports that go up: all are made inside functions, none at load time."""
@@ -237,5 +237,5 @@ def test_creating_a_kit_loads_no_backend() -> None:
 
 
 def test_workflow_folder_loads_no_heavy_module() -> None:
-    found = find_loaded_packages(f"import {PACKAGE}.workflow.workflow, {PACKAGE}.workflow.progress.progress")
+    found = find_loaded_packages(f"import {PACKAGE}.workflow.document.workflow, {PACKAGE}.workflow.progress.progress")
     assert not found & {"httpx", "aiohttp", "numpy", "av", "PIL", "asyncio", "random", "difflib", *NOTEBOOK_PACKAGES}

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Binding, Workflow
 from comfykit_jupyter.workflow.errors import ParameterError
 from comfykit_jupyter.workflow.json_values import is_missing
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.workflow import Binding, Workflow
 from tests.unit.recorded import load_definitions, load_transcript
 
 DEFINITIONS = {

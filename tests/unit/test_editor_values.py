@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.editor.apply_values import apply_values
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.values.fields import Field
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, load, load_definitions
 
 SAMPLER = {

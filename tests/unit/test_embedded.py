@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import WorkflowError
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit import media_files
 from tests.unit.media_files import KINDS, Make, make_chunk
 

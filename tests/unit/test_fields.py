@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.nodes import NodeDefinition
 from comfykit_jupyter.workflow.values.fields import Field
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import load, load_definitions, load_transcript
 
 KEYS = {

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.nodes import Definitions
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, load, load_definitions
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(

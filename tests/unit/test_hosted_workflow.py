@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.workflow.clouds.runninghub_app import build_app_prompt
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
-from comfykit_jupyter.workflow.workflow import Workflow
 
 AI, CN, OWN = "https://www.runninghub.ai", "https://www.runninghub.cn", "http://127.0.0.1:8080"
 ANYTHING: st.SearchStrategy[Any] = st.recursive(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 from comfykit_jupyter.workflow.errors import ParameterError
 from comfykit_jupyter.workflow.interface.words import split_class, to_label, to_name, to_words, unwrap_type
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.workflow import Field, Workflow
 from tests.unit.recorded import PAIRS, load, load_definitions
 
 Graph = dict[str, Any]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import WorkflowError
 from comfykit_jupyter.workflow.lora_stack import read_rows, read_stack, to_plain
 from comfykit_jupyter.workflow.lora_words import MAX_WORD_LENGTH, MAX_WORDS, find_words
 from comfykit_jupyter.workflow.loras import find_place, read_inserted, remove_loaders, set_lora
-from comfykit_jupyter.workflow.workflow import Workflow
 
 from .recorded import PAIRS, load, load_definitions
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.nodes import find_reachable
 from comfykit_jupyter.workflow.progress.progress import Progress, RunState, apply_event, apply_history, apply_queue
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import RUNS, load_definitions, load_transcript
 
 ID = "run-1"

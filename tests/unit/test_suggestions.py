@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.interface.app_mode import find_app_inputs, find_app_outputs
 from comfykit_jupyter.workflow.nodes import NodeDefinition
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, load, load_definitions
 
 Graph = dict[str, Any]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import ParameterError, WorkflowError
 from comfykit_jupyter.workflow.nodes import MISSING
-from comfykit_jupyter.workflow.workflow import Workflow
 from tests.unit.recorded import PAIRS, load, load_transcript
 
 

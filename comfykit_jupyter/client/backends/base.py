@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.server import Server, Servers
     from comfykit_jupyter.client.results.media import Media
     from comfykit_jupyter.client.settings import Settings
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 Note: TypeAlias = "Callable[[str], None]"
 """Shows the user, in a few words, what a run is waiting for."""

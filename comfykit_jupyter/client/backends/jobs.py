@@ -8,10 +8,10 @@ from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.senders import Sender
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 from comfykit_jupyter.workflow.progress.records import read_binding, read_times
-from comfykit_jupyter.workflow.workflow import Workflow
 
 LIMIT = 1000
 """Maximum number of jobs that are asked for."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.senders import Sender, build_sender
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 class Refused(Exception):

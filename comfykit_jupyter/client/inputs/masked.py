@@ -15,8 +15,8 @@ from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import describe_type, one_line, short_repr
-from comfykit_jupyter.workflow.workflow import Upload
 
 if TYPE_CHECKING:
     from PIL import Image

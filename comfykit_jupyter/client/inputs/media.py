@@ -18,10 +18,10 @@ from comfykit_jupyter.client.inputs.masking import make_masked_png
 from comfykit_jupyter.client.local_files import CHUNK_SIZE, compute_digest, get_local_folder
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
+from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.media_kinds import find_suffix
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.workflow import Upload
 
 
 @dataclass(frozen=True)

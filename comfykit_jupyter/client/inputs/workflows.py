@@ -18,12 +18,12 @@ from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.inputs.examples import find_example
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.json_values import MAX_BITS
 from comfykit_jupyter.workflow.loras import LOADERS
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend

@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.document.workflow import Workflow
 
 _FOLDERS: Mapping[str, str] = {
     "ckpt_name": "checkpoints",

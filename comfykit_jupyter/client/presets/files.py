@@ -17,10 +17,10 @@ from comfykit_jupyter.client.inputs.media import LocalFile, find_local_file, rea
 from comfykit_jupyter.client.local_files import compute_digest, write_whole
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.images import decoding, open_image
+from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import is_device_name
 from comfykit_jupyter.workflow.presets.names import to_key
-from comfykit_jupyter.workflow.workflow import Upload
 
 FOLDER = "presets"
 """The folder of presets, in the kernel's."""

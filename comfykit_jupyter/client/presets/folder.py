@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError, SourceError
 from comfykit_jupyter.client.local_files import write_whole
 from comfykit_jupyter.client.presets.files import FOLDER, PresetFiles, iterate_paths
+from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.presets.names import check_name, to_key
 from comfykit_jupyter.workflow.presets.preset import MAX_BYTES, Preset, find_hash, format_preset, parse_preset
 from comfykit_jupyter.workflow.spelling import find_nearest
-from comfykit_jupyter.workflow.workflow import Upload
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.graph import WorkflowGraph
+    from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
     from comfykit_jupyter.workflow.lora_stack import Stack
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.check import CheckedValue

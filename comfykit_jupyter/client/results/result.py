@@ -17,7 +17,7 @@ from comfykit_jupyter.workflow.nodes import MISSING
 from comfykit_jupyter.workflow.progress.progress import RunError, RunState
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.document.workflow import Workflow
 
 TEXT_KEYS = ("text", "string")
 """Keys of a node's output whose values are texts to read."""

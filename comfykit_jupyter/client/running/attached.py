@@ -16,6 +16,7 @@ from comfykit_jupyter.client.backends.base import Backend
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.client.running.run import Run
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import WorkflowError, short_repr
 from comfykit_jupyter.workflow.progress.progress import RunError
 from comfykit_jupyter.workflow.progress.records import (
@@ -24,7 +25,6 @@ from comfykit_jupyter.workflow.progress.records import (
     read_binding,
     read_workflow_name,
 )
-from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 

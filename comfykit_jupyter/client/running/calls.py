@@ -13,9 +13,9 @@ from comfykit_jupyter.workflow.editor.dynamic_prompt import may_have_choices
 from comfykit_jupyter.workflow.json_values import to_plain_scalar
 
 if TYPE_CHECKING:
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 HASH_LENGTH = 64
 """Digits of the hash of a call."""

@@ -16,9 +16,9 @@ from comfykit_jupyter.client.senders import SentJob
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.cells import Cell
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 LOOK_TIMEOUT = 5.0
 """Seconds in which a server must list its jobs, to a cell that asks for those of an earlier kernel."""

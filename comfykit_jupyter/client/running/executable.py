@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.inputs.workflows import WorkflowReader
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.recorder import RunRecorder
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 

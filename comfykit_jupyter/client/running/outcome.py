@@ -14,9 +14,9 @@ from comfykit_jupyter.workflow.lora_stack import to_plain
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.progress.progress import RunError, RunState
     from comfykit_jupyter.workflow.values.binding import Binding
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 _MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 
 class RunRecorder(Protocol):

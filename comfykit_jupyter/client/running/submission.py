@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.running.earlier import CellCall, EarlierJob
     from comfykit_jupyter.client.running.recorder import RunRecorder
+    from comfykit_jupyter.workflow.document.workflow import Binding, Upload, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Binding, Upload, Workflow
 
 _ADDRESSES = ("http://", "https://")
 TURN = 10.0

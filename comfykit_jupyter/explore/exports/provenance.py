@@ -12,8 +12,8 @@ from comfykit_jupyter.client.check import check
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files
 from comfykit_jupyter.explore.ledger.ledger import apply_patch
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line, short_repr
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend

@@ -21,10 +21,10 @@ from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import registry
 from comfykit_jupyter.explore.ledger.key import KeyMaker
 from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch, open_ledger
+from comfykit_jupyter.workflow.document.with_loras import find_inserted
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line, truncate
-from comfykit_jupyter.workflow.with_loras import find_inserted
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.model_files import ModelFile

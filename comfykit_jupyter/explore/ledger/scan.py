@@ -14,11 +14,11 @@ from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
 from comfykit_jupyter.explore.ledger.key import KeyMaker
 from comfykit_jupyter.explore.ledger.ledger import Ledger, build_patch
 from comfykit_jupyter.explore.ledger.recorder import to_line
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.embedded import read_carried
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 from comfykit_jupyter.workflow.progress.records import read_binding
-from comfykit_jupyter.workflow.workflow import Workflow
 
 MAX_FILES = 1_000_000
 _COUNTER = re.compile(r"_\d+_?$")

@@ -15,12 +15,12 @@ from comfykit_jupyter.client.results.result import ExecuteResult, add_media, add
 from comfykit_jupyter.client.results.single import SingleOutputs
 from comfykit_jupyter.explore.ledger.entries import RunEntry
 from comfykit_jupyter.explore.rows.origin import build_media, is_found_file_there
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.lora_stack import Stack, read_rows, to_plain
 from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
 from comfykit_jupyter.workflow.progress.state import RunError
 from comfykit_jupyter.workflow.tables import align_left
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger

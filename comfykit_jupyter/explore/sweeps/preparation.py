@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.explore.ledger.ledger import Ledger
+    from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
-    from comfykit_jupyter.workflow.workflow import Workflow
 
 LARGEST_SEED = 2**64 - 1
 _YIELD_EVERY = 50

@@ -29,7 +29,7 @@ from comfykit_jupyter.workflow.errors import one_line
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.document.workflow import Workflow
 
 logger = logging.getLogger(__name__)
 

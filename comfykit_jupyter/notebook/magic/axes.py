@@ -10,7 +10,7 @@ from comfykit_jupyter.explore.sweeps.notation import parse_axis
 from comfykit_jupyter.notebook.magic.line import Token
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Field
+    from comfykit_jupyter.workflow.document.workflow import Field
 
 _SPECS = (Seeds, Replace, Lora, Wildcards)
 

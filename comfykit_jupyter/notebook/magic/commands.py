@@ -14,7 +14,7 @@ from comfykit_jupyter.workflow.nodes import MISSING, Input
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 Evaluate = Callable[[str], Any]
 """Returns the object of a Python expression in braces."""

@@ -20,9 +20,9 @@ from comfykit_jupyter.client.results.keep import KeepMode
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.notebook.magic.commands import COMMANDS
 from comfykit_jupyter.notebook.magic.line import LineError, Token, quote, split
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.notebook.magic.magics import ComfyKitMagics

@@ -17,7 +17,7 @@ from comfykit_jupyter.notebook.magic.commands import Call, convert_values
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 
 def start_sweep(

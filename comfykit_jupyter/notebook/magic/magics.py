@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 HISTORY_LIMIT = 10
 """Jobs that `%comfykit history` lists without a number."""

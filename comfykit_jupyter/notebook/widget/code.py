@@ -18,7 +18,7 @@ from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
-    from comfykit_jupyter.workflow.workflow import Workflow
+    from comfykit_jupyter.workflow.document.workflow import Workflow
 
 LINE_LENGTH = 100
 """Characters of a call that is written in one line."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.notebook.widget.values import get_initial_value, to_wire
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Field
+    from comfykit_jupyter.workflow.document.workflow import Field
 
 CHOICES_BYTES = 20_000
 """Bytes of all choices in the trait. The page requests the others when a control is opened."""

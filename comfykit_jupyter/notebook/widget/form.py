@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 NAME_LENGTH = 60
 """Characters of a name from the page in a message."""

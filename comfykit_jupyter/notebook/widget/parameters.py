@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 MAX_NOTES = 5
 """How many lines about a workflow stand above its form."""

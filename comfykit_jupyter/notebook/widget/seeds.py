@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.nodes import RANDOM, SEED_NAMES
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 LARGEST = 2**64 - 1
 """The largest seed where the server does not define a maximum."""

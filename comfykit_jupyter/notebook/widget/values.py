@@ -17,10 +17,10 @@ from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.widget.media import get_inbox
+from comfykit_jupyter.workflow.document.workflow import Field, Upload, Workflow
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, is_missing
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import RANDOM, Definitions
-from comfykit_jupyter.workflow.workflow import Field, Upload, Workflow
 
 STACK = "+loras"
 """The name of the stack of LoRAs among the values. No parameter can have it, and users see it apart from them."""

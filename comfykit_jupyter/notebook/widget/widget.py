@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.workflow.workflow import Field
+    from comfykit_jupyter.workflow.document.workflow import Field
 
 FINDING_TIMEOUT = 5.0
 """Seconds that a call waits until the form has found its earlier runs."""

@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from comfykit_jupyter.workflow.document.workflow import Binding, Workflow
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, one_line
 from comfykit_jupyter.workflow.nodes import SEED_NAMES, is_link
 from comfykit_jupyter.workflow.untrusted_json import to_list, to_mapping
-from comfykit_jupyter.workflow.workflow import Binding, Workflow
 
 State = Literal["CREATE", "QUEUED", "RUNNING", "SUCCESS", "FAILED", "CANCEL", ""]
 

@@ -13,7 +13,7 @@ from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.values.check import check_values
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.graph import WorkflowGraph
+    from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
     from comfykit_jupyter.workflow.nodes import Definitions
     from comfykit_jupyter.workflow.parameters.parameter import Parameter
     from comfykit_jupyter.workflow.presets.preset import Preset

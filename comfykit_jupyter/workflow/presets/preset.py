@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.workflow.graph import WorkflowGraph
+    from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 
 FORMAT = 1
 """The format that is written, and the newest that is read."""

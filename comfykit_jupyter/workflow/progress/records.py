@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.nodes import MISSING, SEED_NAMES
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.values.binding import Binding
-from comfykit_jupyter.workflow.workflow import Workflow
 
 QUEUE_PARTS = ("queue_running", "queue_pending")
 WORKFLOW_NAME = "comfykit_workflow"

@@ -7,7 +7,7 @@ from dataclasses import field as attribute
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.workflow.editor.dynamic_prompt import expand_choices, unescape_braces
-from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.lora_stack import Stack
 from comfykit_jupyter.workflow.nodes import MISSING, RANDOM, SEED_NAMES, Definitions, Input, Kind, is_link, unwrap
 from comfykit_jupyter.workflow.parameters.inputs import NodeInput, find_seed_bounds

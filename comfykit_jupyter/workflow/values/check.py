@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, NoReturn, TypeGuard
 
 from comfykit_jupyter.workflow.errors import ParameterError, Problem, describe_type, one_line, short_repr
-from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.json_values import (
     LARGEST_EXACT,
     MAX_BITS,

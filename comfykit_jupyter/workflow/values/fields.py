@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
 
-from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.interface.words import to_label
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, MediaKind

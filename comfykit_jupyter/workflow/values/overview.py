@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import one_line, short_repr, truncate
-from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.parameters.parameter import Parameter
 from comfykit_jupyter.workflow.tables import CELL_LENGTH, build_table, to_line

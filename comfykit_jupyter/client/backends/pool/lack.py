@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import find_reachable
-from comfykit_jupyter.workflow.prompt_check import find_declared_inputs, is_unlisted_file
+from comfykit_jupyter.workflow.values.prompt_check import find_declared_inputs, is_unlisted_file
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend

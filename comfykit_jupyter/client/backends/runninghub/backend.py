@@ -37,11 +37,11 @@ from comfykit_jupyter.client.errors import ComfyKitError, Problem, ServerError, 
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.clouds import runninghub as words
 from comfykit_jupyter.workflow.clouds.runninghub_app import build_app_prompt
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.file_names import to_encodable
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.untrusted_json import to_mapping
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Settings

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.route import Route
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
-from comfykit_jupyter.workflow.workflow import Workflow
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend

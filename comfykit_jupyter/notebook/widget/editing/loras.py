@@ -16,8 +16,8 @@ from comfykit_jupyter.workflow.loras import LOADERS, LoraPlace, find_lora, find_
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.workflow.document.workflow import Field, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
-    from comfykit_jupyter.workflow.workflow import Field, Workflow
 
 LIST_PREFIX = f"{STACK}/"
 """Before the name of a LoRA that has several strengths, among a form's lists of values."""

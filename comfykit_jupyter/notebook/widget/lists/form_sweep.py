@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
-    from comfykit_jupyter.workflow.workflow import Field
+    from comfykit_jupyter.workflow.document.workflow import Field
 
 MAX_TEXT = 10_000
 """Characters of the values that are typed into one field."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.workflow.document.with_presets import WorkflowWithPresets
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.lora_stack import Stack, StackedLora, read_stack, to_plain
 from comfykit_jupyter.workflow.loras import LOADERS, STRENGTHS, LoraError, find_lora, remove_loaders, set_lora
-from comfykit_jupyter.workflow.presets.with_presets import WorkflowWithPresets
 
 if TYPE_CHECKING:
     from typing_extensions import Self

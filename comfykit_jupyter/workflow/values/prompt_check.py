@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfykit_jupyter.workflow.errors import Problem, one_line, short_repr
-from comfykit_jupyter.workflow.graph import WorkflowGraph
+from comfykit_jupyter.workflow.interface.graph import WorkflowGraph
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS
 from comfykit_jupyter.workflow.nodes import Definitions, Input, NodeDefinition
 from comfykit_jupyter.workflow.spelling import find_nearest

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
+from comfykit_jupyter.workflow.document.formats import recognize
+from comfykit_jupyter.workflow.document.with_loras import WorkflowWithLoras
 from comfykit_jupyter.workflow.editor.apply_values import apply_values, find_changes
 from comfykit_jupyter.workflow.editor.convert import Converted, MissingNode, convert, find_classes, is_editor_graph
 from comfykit_jupyter.workflow.errors import WorkflowError, one_line
-from comfykit_jupyter.workflow.formats import recognize
 from comfykit_jupyter.workflow.hosted_workflow import HostedWorkflow
 from comfykit_jupyter.workflow.interface.renaming import find_renamed
 from comfykit_jupyter.workflow.json_values import to_plain_json
@@ -23,7 +24,6 @@ from comfykit_jupyter.workflow.values.binding import Binding, Upload, bind
 from comfykit_jupyter.workflow.values.check import CheckedValue, check_values
 from comfykit_jupyter.workflow.values.fields import Field, build_fields, build_other_fields
 from comfykit_jupyter.workflow.values.overview import format_workflow, tabulate_workflow
-from comfykit_jupyter.workflow.with_loras import WorkflowWithLoras
 
 __all__ = ["Binding", "CheckedValue", "Field", "Parameter", "Target", "Upload", "Workflow"]
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.model_files import ModelFile
     from comfykit_jupyter.client.backends.preview import Preview
     from comfykit_jupyter.client.backends.server import Server, Servers
-    from comfykit_jupyter.client.check import Report
-    from comfykit_jupyter.client.dry_run import Change, DryRun
+    from comfykit_jupyter.client.checking.check import Report
+    from comfykit_jupyter.client.checking.dry_run import Change, DryRun
     from comfykit_jupyter.client.errors import (
         ComfyKitError,
         OutputError,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         WorkflowError,
     )
     from comfykit_jupyter.client.inputs.masked import Masked
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.keep import Keep, keep
     from comfykit_jupyter.client.results.media import Media, Origin
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.axes import Axis, Point, lora, replace, seeds, wildcards
     from comfykit_jupyter.explore.sweeps.plan import Plan
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
     from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.parameters.parameter import Parameter, Target
@@ -65,11 +65,11 @@ _HOMES = {
     "Axis": "explore.sweeps.axes",
     "Binding": "workflow.values.binding",
     "Bundle": "explore.exports.bundle",
-    "Change": "client.dry_run",
-    "ComfyKit": "client.kit",
+    "Change": "client.checking.dry_run",
+    "ComfyKit": "kit.kit",
     "ComfyKitError": "client.errors",
     "Differences": "explore.rows.runs",
-    "DryRun": "client.dry_run",
+    "DryRun": "client.checking.dry_run",
     "ExecuteResult": "client.results.result",
     "Field": "workflow.values.fields",
     "Job": "client.backends.jobs",
@@ -87,7 +87,7 @@ _HOMES = {
     "Preview": "client.backends.preview",
     "Problem": "client.errors",
     "Progress": "workflow.progress.state",
-    "Report": "client.check",
+    "Report": "client.checking.check",
     "Row": "explore.rows.row",
     "Rows": "explore.rows.rows",
     "Run": "client.running.run",

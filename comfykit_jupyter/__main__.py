@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from comfykit_jupyter.explore.cli import main
+from comfykit_jupyter.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -171,7 +171,7 @@ build:
   number: 0
   script: {{{{ PYTHON }}}} -m pip install . -vv --no-deps --no-build-isolation
   entry_points:
-    - comfykit-jupyter = comfykit_jupyter.explore.cli:main
+    - comfykit-jupyter = comfykit_jupyter.cli:main
 
 requirements:
   host:

@@ -11,7 +11,7 @@ from comfykit_jupyter import ComfyKit, RunFailed, ServerError
 from comfykit_jupyter.client.backends.comfyui import remote
 from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
 from comfykit_jupyter.client.backends.comfyui.remote import RemoteTunnel, ServerEnd
-from comfykit_jupyter.client.pool import make_kit
+from comfykit_jupyter.client.servers.pool import make_kit
 from comfykit_jupyter.client.settings import Settings
 from comfykit_jupyter.sandbox import Sandbox
 

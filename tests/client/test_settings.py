@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
-from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.settings import Settings
+from comfykit_jupyter.kit.current import connect, get_current_kit
 from comfykit_jupyter.sandbox import Sandbox
 
 from . import workflows

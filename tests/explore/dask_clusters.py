@@ -17,7 +17,7 @@ import dask
 import psutil
 from distributed import Client, LocalCluster
 
-from comfykit_jupyter.client.engine_dask import ServerPlugin
+from comfykit_jupyter.client.servers.engine_dask import ServerPlugin
 
 ROOT = Path(__file__).parents[2]
 SERVER = Path(__file__).with_name("counting_server.py")

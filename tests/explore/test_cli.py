@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.explore.cli import main
+from comfykit_jupyter.cli import main
 from comfykit_jupyter.sandbox import Sandbox
 from tests.client.workflows import failing, gated, inverted, picture, text
 from tests.explore.made_runs import make_runs

@@ -16,7 +16,7 @@ import pytest
 from distributed import Client
 
 from comfykit_jupyter import ComfyKit
-from comfykit_jupyter.client.pool import DEPTH
+from comfykit_jupyter.client.servers.pool import DEPTH
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from tests.ports import find_free_port
 

@@ -20,7 +20,7 @@ import pytest
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, seeds
 from comfykit_jupyter.client.backends.comfyui import backend
-from comfykit_jupyter.client.pool import KitWorker
+from comfykit_jupyter.client.servers.pool import KitWorker
 from comfykit_jupyter.explore.ledger import journal, ledger, recorder
 from comfykit_jupyter.explore.ledger.ledger import Ledger
 from comfykit_jupyter.sandbox import Sandbox

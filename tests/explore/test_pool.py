@@ -16,7 +16,7 @@ from aiohttp import web
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.pool import KitWorker
+from comfykit_jupyter.client.servers.pool import KitWorker
 from comfykit_jupyter.sandbox import Sandbox
 from comfykit_jupyter.sandbox.interface.node import Context, Output, node
 from comfykit_jupyter.workflow.values.binding import Binding

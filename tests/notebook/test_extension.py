@@ -166,4 +166,4 @@ def test_connect_changes_the_server_of_everything_that_names_none(page: Page, fo
         assert page.value("elsewhere.server, ComfyKit().comfyui_url") == f"('{other.url}', '{other.url}')"
     cell = page.run(f"%comfykit connect {other.url}")
     assert cell.stdout.startswith("not connected yet: no ComfyUI server at"), cell.error
-    page.run("from comfykit_jupyter.client.current import connect\nconnect(None)")
+    page.run("from comfykit_jupyter.kit.current import connect\nconnect(None)")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from comfykit_jupyter.client.kit import ComfyKit
+from comfykit_jupyter.kit.kit import ComfyKit
 from comfykit_jupyter.sandbox import Sandbox
 
 from .kernels import KERNELS, Page, kernel

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from comfykit_jupyter.client.backends.routing import find_hosted
 from comfykit_jupyter.client.errors import SourceError, WorkflowError
 from comfykit_jupyter.client.inputs.examples import find_example
+from comfykit_jupyter.client.inputs.routing import find_hosted
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.transport.download import fetch_file
 from comfykit_jupyter.workflow.document.workflow import Workflow

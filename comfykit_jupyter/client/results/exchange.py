@@ -328,7 +328,7 @@ def parse_media(data: Any) -> Media:
 
 def _remember(place: str, url: str) -> Origin:
     """Return the server or cloud of which a dict has the kind and the address."""
-    from comfykit_jupyter.client.backends.routing import remember_origin
+    from comfykit_jupyter.client.inputs.routing import remember_origin
 
     return remember_origin(place, url) or LostOrigin(url)
 

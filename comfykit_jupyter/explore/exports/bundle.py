@@ -22,8 +22,8 @@ from comfykit_jupyter.workflow.document.workflow import Workflow
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.ledger.ledger import Ledger
+    from comfykit_jupyter.kit.kit import ComfyKit
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.backends.model_files import ModelFile
-from comfykit_jupyter.client.check import check
+from comfykit_jupyter.client.checking.check import check
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files
 from comfykit_jupyter.explore.ledger.ledger import apply_patch

@@ -14,8 +14,8 @@ from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.kit.kit import ComfyKit
 
 
 def start_again(kit: ComfyKit, ledger: Ledger, row: Row, changes: Mapping[str, Any]) -> Run:

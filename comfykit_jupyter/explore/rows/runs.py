@@ -17,10 +17,10 @@ from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.run import Run
     from comfykit_jupyter.explore.exports.bundle import Bundle
     from comfykit_jupyter.explore.ledger.entries import RunEntry, SweepEntry
+    from comfykit_jupyter.kit.kit import ComfyKit
 
 LARGE = 5 << 30
 """Bytes of originals from which `kit.runs` says how much they take."""

@@ -11,8 +11,8 @@ from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.pool import OnProgress, PooledJob, Worker
     from comfykit_jupyter.client.results.media import Origin
+    from comfykit_jupyter.client.servers.pool import OnProgress, PooledJob, Worker
 
 LOOK = 0.5
 """Seconds between two looks for it."""

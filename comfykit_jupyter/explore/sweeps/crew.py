@@ -13,7 +13,7 @@ from comfykit_jupyter.explore.sweeps.assignment import Group
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.pool import PooledJob, Worker
+    from comfykit_jupyter.client.servers.pool import PooledJob, Worker
 
 RETRY_INTERVAL = 2.0
 """Seconds between two looks at a worker that is away, and for new ones."""

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from typing_extensions import Self
 
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.client.pool import KitWorker, PooledJob
+from comfykit_jupyter.client.servers.pool import KitWorker, PooledJob
 from comfykit_jupyter.explore.sweeps.awaited_worker import AwaitedWorker
 from comfykit_jupyter.explore.sweeps.crew import Crew
 from comfykit_jupyter.explore.sweeps.edits import EditableAxes
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
-    from comfykit_jupyter.client.pool import Worker
+    from comfykit_jupyter.client.servers.pool import Worker
     from comfykit_jupyter.explore.ledger.recorder import LedgerRecorder
+    from comfykit_jupyter.kit.kit import ComfyKit
 
 
 class SweepServers(EditableAxes):

@@ -27,8 +27,8 @@ from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.settings import Keep
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.workflow.document.workflow import Workflow
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from comfykit_jupyter.notebook.magic.axes import is_axis, split_axes
 from comfykit_jupyter.notebook.magic.commands import Call, convert_values
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 

@@ -9,15 +9,15 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from IPython.display import display
 
 from comfykit_jupyter.client.backends.server import Server, Servers
-from comfykit_jupyter.client.current import connect, get_current_kit
 from comfykit_jupyter.client.engines import is_server_source
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
-from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.presets.folder import PresetFolder
 from comfykit_jupyter.client.results.keep import keep
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.client.running.cancel import cancel_runs
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
+from comfykit_jupyter.kit.current import connect, get_current_kit
+from comfykit_jupyter.kit.kit import ComfyKit
 from comfykit_jupyter.notebook.magic import exploring, tables
 from comfykit_jupyter.notebook.magic.cell_run import CellRunFailed, CellRunner
 from comfykit_jupyter.notebook.magic.commands import HELP, NAME_LENGTH, Call, convert_values, parse_call

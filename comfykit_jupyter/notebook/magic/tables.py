@@ -13,7 +13,7 @@ from comfykit_jupyter.workflow.tables import build_table, to_line
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.jobs import Job
-    from comfykit_jupyter.client.dry_run import DryRun
+    from comfykit_jupyter.client.checking.dry_run import DryRun
 
 VALUE_LENGTH = 60
 """Characters of a value in a cell."""

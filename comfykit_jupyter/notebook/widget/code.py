@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, SourceError
 from comfykit_jupyter.client.inputs.masked import Masked
-from comfykit_jupyter.client.kit import ComfyKit
 from comfykit_jupyter.client.local_files import compute_digest, strip_folders, write_whole
 from comfykit_jupyter.client.results.media import Media
+from comfykit_jupyter.kit.kit import ComfyKit
 from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 

@@ -20,9 +20,9 @@ from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.server import Servers
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
 

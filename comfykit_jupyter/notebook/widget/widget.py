@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from comfykit_jupyter.client.backends.server import Servers
-from comfykit_jupyter.client.current import get_current_kit
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
 from comfykit_jupyter.client.results.result import find_changed_values
 from comfykit_jupyter.client.results.wording import format_value, format_values
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
+from comfykit_jupyter.kit.current import get_current_kit
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page_widget import Reply
@@ -36,9 +36,9 @@ from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.server import Server
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.run import Run
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.workflow.document.workflow import Field
 
 FINDING_TIMEOUT = 5.0

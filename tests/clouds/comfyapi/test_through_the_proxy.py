@@ -18,7 +18,7 @@ from PIL import Image
 from comfykit_jupyter import ComfyKit, ComfyKitError, RunFailed
 from comfykit_jupyter.client.backends.comfyapi.backend import ComfyAPI
 from comfykit_jupyter.client.backends.comfyui.backend import ComfyUI
-from comfykit_jupyter.client.backends.routing import find_backend
+from comfykit_jupyter.client.inputs.routing import find_backend
 from comfykit_jupyter.client.settings import resolve_settings
 from tests.client import workflows
 from tests.client.conftest import Jobs

@@ -21,7 +21,7 @@ from comfykit_jupyter.workflow.presets.fit import FittedPreset, fit_preset
 from comfykit_jupyter.workflow.presets.names import check_name
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
     from comfykit_jupyter.workflow.presets.preset import Preset
 

@@ -15,7 +15,7 @@ from comfykit_jupyter.workflow.lora_words import find_words
 from comfykit_jupyter.workflow.loras import LOADERS, LoraPlace, find_lora, find_place, list_loras
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
     from comfykit_jupyter.workflow.nodes import Definitions
 

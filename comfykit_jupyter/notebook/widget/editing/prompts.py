@@ -13,8 +13,8 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.explore.ledger.ledger import open_ledger
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
 
 MAX_PROMPTS = 100

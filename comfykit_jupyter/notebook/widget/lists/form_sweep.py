@@ -18,8 +18,8 @@ from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, to_stem
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
     from comfykit_jupyter.workflow.document.workflow import Field
 

@@ -19,8 +19,8 @@ from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.kit.kit import ComfyKit
     from comfykit_jupyter.notebook.widget.display import StaticOutput
     from comfykit_jupyter.notebook.widget.parameters import FormParameters
 

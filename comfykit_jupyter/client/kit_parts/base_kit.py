@@ -11,9 +11,9 @@ from typing_extensions import Self
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.addresses import AddressSecrets
 from comfykit_jupyter.client.backends.base import Backend
-from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.engines import open_source
 from comfykit_jupyter.client.errors import SettingsError
+from comfykit_jupyter.client.inputs.routing import find_backend
 from comfykit_jupyter.client.inputs.workflows import take_snapshot
 from comfykit_jupyter.client.settings import (
     Api,
@@ -107,7 +107,7 @@ class BaseKit:
     def _open_source(self, given: Any, settings: Settings) -> Any:
         """Return what has the servers of an address, a kit or a cluster."""
         if not isinstance(given, str):
-            return open_source(given, settings)
+            return open_source(given, settings, self._make)
         shared = {name: getattr(settings, name) for name in ("api", "patience", "verify", "proxy")}
         # Secrets of the environment belong to one address, and it is not known to which.
         return self._make(replace(resolve_settings({**shared, "comfyui_url": given}), api_key=None, cookies=None))

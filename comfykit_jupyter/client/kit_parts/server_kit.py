@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends.server import Server, Servers
-from comfykit_jupyter.client.base_kit import BaseKit
 from comfykit_jupyter.client.inputs.media import upload
+from comfykit_jupyter.client.kit_parts.base_kit import BaseKit
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
-from comfykit_jupyter.client.server_kit import ServerKit
+from comfykit_jupyter.client.kit_parts.server_kit import ServerKit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from comfykit_jupyter.client.check import Report
-    from comfykit_jupyter.client.dry_run import DryRun
+    from comfykit_jupyter.client.checking.check import Report
+    from comfykit_jupyter.client.checking.dry_run import DryRun
     from comfykit_jupyter.client.missing.download import DownloadState
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
@@ -41,7 +41,7 @@ class WorkflowKit(ServerKit):
             report = await kit.check("text.json", {"subject": "a fox"})
             print(report)
         """
-        from comfykit_jupyter.client.check import check_servers
+        from comfykit_jupyter.client.checking.check import check_servers
 
         source, backend = self._locate(workflow)
         return await loop.await_on_loop(check_servers(backend, source, dict(params or {})))
@@ -65,7 +65,7 @@ class WorkflowKit(ServerKit):
             nothing was sent: text would go to http://127.0.0.1:... with 1 input changed
               Text (1)  value: "a red fox in the snow" → "a cat"
         """
-        from comfykit_jupyter.client.dry_run import dry_run
+        from comfykit_jupyter.client.checking.dry_run import dry_run
 
         source, backend = self._locate(workflow)
         expand_choices = self._settings.expand_choices
@@ -131,7 +131,7 @@ class WorkflowKit(ServerKit):
 
     def find_missing(self, workflow: Any, values: Mapping[str, Any]) -> tuple[Missing, ...]:
         """Return what the server lacks for a workflow with these values; nothing if it can't be asked."""
-        from comfykit_jupyter.client.check import check_servers
+        from comfykit_jupyter.client.checking.check import check_servers
 
         source, backend = self._locate(workflow)
         return loop.call(check_servers(backend, source, values)).missing

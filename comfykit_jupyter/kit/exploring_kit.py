@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.workflow_kit import WorkflowKit
+from comfykit_jupyter.client.kit_parts.running_kit import RunningKit
 from comfykit_jupyter.workflow.errors import short_repr
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
     from comfykit_jupyter.client.running.recorder import RunRecorder
     from comfykit_jupyter.explore.rows.runs import Runs
     from comfykit_jupyter.explore.search.search_space import SearchSpace
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
+    from comfykit_jupyter.kit.kit import ComfyKit
 
 DEFAULT_RUNS = "runs"
 """The folder that sweeps use without being told, below the current one."""
@@ -25,7 +25,7 @@ KEPT_TIMEOUT = 5.0
 """Seconds that `kit.runs` waits for outputs that are still being fetched."""
 
 
-class ExploringKit(WorkflowKit):
+class ExploringKit(RunningKit):
     """A kit with a folder for its runs."""
 
     @property
@@ -155,11 +155,6 @@ class ExploringKit(WorkflowKit):
         sweep = Sweep(cast("ComfyKit", self), ledger, preparation, self._settings.keep)
         sweep.source = workflow
         return sweep
-
-    @property
-    def has_runs_folder(self) -> bool:
-        """Whether a folder keeps the runs of this kit."""
-        return self._settings.runs is not None
 
     def _get_runs_folder(self) -> Path:
         """Return the folder for runs: sweeps use one without being told."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from comfykit_jupyter.client import settings
-from comfykit_jupyter.client.kit import ComfyKit
+from comfykit_jupyter.kit.kit import ComfyKit
 
 _current: ComfyKit | None = None
 

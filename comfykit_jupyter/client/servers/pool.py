@@ -6,13 +6,13 @@ several servers as one `Backend` (`backends.pool`), which chooses one of them fo
 
 How to add an engine, such as a cluster whose servers only its own nodes can reach:
 
-1. `client/engines.py`: a line in `ENGINES`, from the package of its objects to its module, `client/engine_NAME.py`.
-   That file is all that knows of the engine. `kit.options(servers=OBJECT)`, `ComfyKit(OBJECT)` and lists that contain
-   such an OBJECT then call its `open_servers(source, settings)`.
+1. `client/engines.py`: a line in `ENGINES`, from the package of its objects to its module,
+   `client/servers/engine_NAME.py`. That file is all that knows of the engine. `kit.options(servers=OBJECT)`,
+   `ComfyKit(OBJECT)` and lists that contain such an OBJECT then call its `open_servers(source, settings, make)`.
 2. It returns a `ServerSource`: its `servers` is asked again and again, so that servers may come and go. Make the kit of
-   each with `make_kit(url, backend, settings)`, once, and keep it. `url` is what rows and messages say, and must be the
-   same after a restart of the engine, since a sweep finds the jobs of an earlier kernel by it: a worker's name, for
-   example, and not its port.
+   each with `make_kit(url, backend, settings, make)`, once, and keep it. `url` is what rows and messages say, and must
+   be the same after a restart of the engine, since a sweep finds the jobs of an earlier kernel by it: a worker's name,
+   for example, and not its port.
 3. `backend` is a `Backend` that reaches the server in the engine's way. For a ComfyUI server, if the engine can call
    functions beside it, that is `ComfyUI(settings, RemoteTunnel(url, engine))`, from `backends/comfyui/remote.py`;
    `KeptServer`, in `backends/comfyui/kept_server.py`, can start the server there. A request that gets no answer because
@@ -31,12 +31,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.backends.pool.lack import find_lack
-from comfykit_jupyter.client.backends.routing import find_backend
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.inputs.routing import find_backend
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
-    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.kit_parts.running_kit import RunningKit
     from comfykit_jupyter.client.results.media import Origin
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.client.running.recorder import RunRecorder
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 DEPTH = 2
 """Jobs of a pool in one server's queue: a run by hand gets in between, and a killed kernel leaves little behind."""
 OnProgress = Callable[["Progress"], None]
+MakeKit = Callable[["Settings", "dict[type[Backend], Backend]"], "RunningKit"]
+"""Makes a kit of settings, with backends that it has already."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class ServerSource(Protocol):
     """Something that has servers: a kit, or a cluster; see the top of this file."""
 
     @property
-    def servers(self) -> Sequence[ComfyKit]:
+    def servers(self) -> Sequence[RunningKit]:
         """A kit for each server that there is now."""
 
     def options(self, **options: Any) -> ServerSource:
@@ -124,20 +126,17 @@ class Worker(Protocol):
         """Unload models, after a job ran out of memory."""
 
 
-def make_kit(url: str, backend: Backend, settings: Settings) -> ComfyKit:
+def make_kit(url: str, backend: Backend, settings: Settings, make: MakeKit) -> RunningKit:
     """Return a kit whose server is reached by a backend of an engine.
 
     Args:
         url: What rows and messages say.
         backend: The backend.
         settings: As `open_servers` got them.
+        make: As `open_servers` got it.
     """
-    from comfykit_jupyter.client.kit import ComfyKit
-
     own = replace(settings, comfyui_url=url, servers=(), api_key=None, cookies=None, headers={})
-    kit = ComfyKit.__new__(ComfyKit)
-    kit._configure(own, {find_backend(None, own): backend})  # noqa: SLF001 - a new kit
-    return kit
+    return make(own, {find_backend(None, own): backend})
 
 
 class KitWorker:
@@ -151,7 +150,7 @@ class KitWorker:
 
     depth = DEPTH
 
-    def __init__(self, kit: ComfyKit, recorder: RunRecorder | None = None, backend: Backend | None = None) -> None:
+    def __init__(self, kit: RunningKit, recorder: RunRecorder | None = None, backend: Backend | None = None) -> None:
         self._kit = kit
         self._backend = kit.find_backend() if backend is None else backend
         self._recorder = recorder

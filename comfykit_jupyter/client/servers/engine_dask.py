@@ -27,11 +27,11 @@ from comfykit_jupyter.client.backends.comfyui.kept_server import START, KeptServ
 from comfykit_jupyter.client.backends.comfyui.remote import RemoteTunnel, ServerEnd
 from comfykit_jupyter.client.errors import ServerError, SettingsError
 from comfykit_jupyter.client.loop import end_task
-from comfykit_jupyter.client.pool import make_kit
+from comfykit_jupyter.client.servers.pool import MakeKit, make_kit
 from comfykit_jupyter.workflow.errors import one_line
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.kit import ComfyKit
+    from comfykit_jupyter.client.kit_parts.running_kit import RunningKit
     from comfykit_jupyter.client.settings import Settings
 
 T = TypeVar("T")
@@ -200,13 +200,14 @@ class Cluster:
 class DaskServers:
     """The servers of a cluster; a `ServerSource`."""
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, make: MakeKit) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._kits: dict[str, ComfyKit] = {}
+        self._make = make
+        self._kits: dict[str, RunningKit] = {}
 
     @property
-    def servers(self) -> list[ComfyKit]:
+    def servers(self) -> list[RunningKit]:
         """A kit for each server that there is, or was within the kit's patience."""
         self._cluster.look()
         labels = self._cluster.find_labels(self._settings.patience)
@@ -214,14 +215,14 @@ class DaskServers:
 
     def options(self, **options: Any) -> DaskServers:
         """See `ServerSource`."""
-        return DaskServers(self._cluster, replace(self._settings, **options))
+        return DaskServers(self._cluster, replace(self._settings, **options), self._make)
 
-    def _make_kit(self, label: str) -> ComfyKit:
+    def _make_kit(self, label: str) -> RunningKit:
         own = replace(self._settings, comfyui_url=label, servers=())
-        return make_kit(label, ComfyUI(own, RemoteTunnel(label, self._cluster)), self._settings)
+        return make_kit(label, ComfyUI(own, RemoteTunnel(label, self._cluster)), self._settings, self._make)
 
 
-def open_servers(source: Any, settings: Settings) -> DaskServers:
+def open_servers(source: Any, settings: Settings, make: MakeKit) -> DaskServers:
     """Return the servers of a Dask client; they are started unless that has been done. See `client.engines`.
 
     Raises:
@@ -245,4 +246,4 @@ def open_servers(source: Any, settings: Settings) -> DaskServers:
             time.sleep(0.1)
     except (OSError, RuntimeError, TimeoutError) as error:
         raise ServerError(f"the Dask cluster does not answer: {one_line(str(error), 200)}") from None
-    return DaskServers(cluster, settings)
+    return DaskServers(cluster, settings, make)

@@ -1,0 +1,1 @@
+"""What a run would send, and what would be wrong: found without sending anything."""

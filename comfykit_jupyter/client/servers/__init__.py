@@ -1,0 +1,1 @@
+"""Several servers, as a sweep and a Dask cluster have them."""

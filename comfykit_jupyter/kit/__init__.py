@@ -1,0 +1,1 @@
+"""`ComfyKit`, and the one that the magics and forms of a process share."""

@@ -171,7 +171,7 @@ def test_the_static_output_has_a_small_image_with_the_mask(kit: ComfyKit, tmp_pa
 
 
 def test_a_form_keeps_the_mask_and_shows_it_on_the_thumbnail(kit: ComfyKit, tmp_path: Path) -> None:
-    from comfykit_jupyter.notebook.widget.values import to_wire
+    from comfykit_jupyter.notebook.page.values import to_wire
 
     path = write_source(tmp_path, "phone")
     value = Masked(path, paint(path))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, Media
 from comfykit_jupyter.client import loop
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
 from tests.kits import MakeKit
 
 from . import workflows

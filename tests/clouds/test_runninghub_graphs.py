@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKit, ComfyKitError, SettingsError, WorkflowError
-from comfykit_jupyter.notebook.widget.code import build_code
+from comfykit_jupyter.notebook.page.code import build_code
 from tests.client import workflows
 from tests.kits import MakeKit
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.errors import ServerError
 from comfykit_jupyter.client.local_files import get_local_folder
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
 from tests.client import workflows
 from tests.client.nodes import Gate
 from tests.client.proxy import Served

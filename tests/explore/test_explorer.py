@@ -17,7 +17,7 @@ from comfykit_jupyter.explore.sweeps.sweep import PAUSE_CALLED, Sweep
 from tests.client.workflows import failing, inverted, picture
 from tests.explore.made_runs import make_runs
 
-pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer.explorer import ARRANGEMENT_BYTES, Explorer
 from comfykit_jupyter.notebook.explorer.point_bytes import ANOTHER_RUN, STATES, PointBytes
 from comfykit_jupyter.notebook.explorer.sweep_explorer import SweepExplorer

@@ -21,7 +21,7 @@ from tests.client.workflows import picture
 from tests.explore.conftest import wait_until_kept
 from tests.explore.made_runs import make_runs
 
-pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer import runs_explorer
 from comfykit_jupyter.notebook.explorer.differences import compare_images, compare_pixels, mark_words
 from comfykit_jupyter.notebook.explorer.display import get_sweep_output

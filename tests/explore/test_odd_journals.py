@@ -69,7 +69,7 @@ def test_an_output_has_no_path_outside_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_is_none_is_said_to_be_gone(kit: ComfyKit) -> None:
-    pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+    pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
     from comfykit_jupyter.notebook.explorer.details import describe_row
 
     ledger = kit.sweep(picture(), over={"width": [8]})._ledger
@@ -92,7 +92,7 @@ def test_a_prompt_that_is_none_is_said_to_be_gone(kit: ComfyKit) -> None:
 
 @pytest.mark.parametrize("axes", [[5], [{"names": 5, "labels": []}], [{"names": [5], "labels": [[1]]}], {"a": 1}])
 def test_a_sweep_with_odd_axes_has_none(kit: ComfyKit, axes: Any) -> None:
-    pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+    pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
     from comfykit_jupyter.notebook.explorer.run_lists import RunLists
 
     sweep = kit.sweep(picture(), over={"width": [8]}).wait()
@@ -105,7 +105,7 @@ def test_a_sweep_with_odd_axes_has_none(kit: ComfyKit, axes: Any) -> None:
 
 
 def test_an_address_of_a_server_may_be_any_text(tmp_path: Path) -> None:
-    pytest.importorskip("comfykit_jupyter.notebook.page_widget", reason="the widget's JavaScript is not built")
+    pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
     from comfykit_jupyter.notebook.explorer.details import describe_row
 
     for number, (url, shown) in enumerate((("http://[", "http://["), ("http://me:secret@gpu:1/x", "gpu:1"))):

@@ -387,7 +387,7 @@ SLOW = """
 import time
 from pathlib import Path
 from comfykit_jupyter.notebook.widget import display as shown
-from comfykit_jupyter.notebook.widget.parameters import FormParameters
+from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
 quick, load = shown.WAIT_SECONDS, FormParameters.load
 def load_slowly(self):
     while not Path("answer").exists():

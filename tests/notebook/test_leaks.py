@@ -8,7 +8,7 @@ MAKE = """
 import gc, threading, weakref
 from ipywidgets.widgets.widget import _instances as widgets
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
 
 def cycle(count, run):
     for _ in range(count):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter import ComfyKitError, Masked
-from comfykit_jupyter.notebook.widget.editing.masks import ALPHA, UNTOUCHED, PaintedMasks, read_base, read_view
+from comfykit_jupyter.notebook.widget.form.masks import ALPHA, UNTOUCHED, PaintedMasks, read_base, read_view
 
 ALPHAS = np.array([[0, 60, 255], [255, 200, 10]], np.uint8)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.notebook.widget import media
-from comfykit_jupyter.notebook.widget.media import Inbox, read_piece
-from comfykit_jupyter.notebook.widget.values import from_wire, to_wire
+from comfykit_jupyter.notebook.page import media
+from comfykit_jupyter.notebook.page.media import Inbox, read_piece
+from comfykit_jupyter.notebook.page.values import from_wire, to_wire
 
 Factory = pytest.TempPathFactory
 

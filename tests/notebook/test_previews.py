@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from comfykit_jupyter.client.backends.preview import Preview
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.stage import previews as module
 from comfykit_jupyter.notebook.widget.stage.previews import ACKNOWLEDGED_BYTES, UNACKNOWLEDGED_BYTES, Previews
-from comfykit_jupyter.notebook.widget.writer import writer
 
 
 class Page:

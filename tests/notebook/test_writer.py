@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfykit_jupyter.notebook.widget.writer import Writer
+from comfykit_jupyter.notebook.page.writer import Writer
 
 
 def hold(writer: Writer, until: threading.Event) -> None:

@@ -9,9 +9,9 @@ import anywidget
 import pytest
 
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
-from comfykit_jupyter.notebook.page_widget import PageWidget
-from comfykit_jupyter.notebook.widget.media import PIECE_BYTES
-from comfykit_jupyter.notebook.widget.view import RunView
+from comfykit_jupyter.notebook.page.media import PIECE_BYTES
+from comfykit_jupyter.notebook.page.page_widget import PageWidget
+from comfykit_jupyter.notebook.widget.stage.view import RunView
 from comfykit_jupyter.workflow.media_kinds import WORKFLOW_SUFFIXES
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.result import ExecuteResult
-from comfykit_jupyter.notebook.widget.code import build_code
-from comfykit_jupyter.notebook.widget.values import STACK
+from comfykit_jupyter.notebook.page.code import build_code
+from comfykit_jupyter.notebook.page.values import STACK
 from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.lora_stack import to_plain

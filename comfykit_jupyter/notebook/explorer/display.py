@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 
 from comfykit_jupyter.explore.sweeps.sweep import OTHER, RELOADED
 from comfykit_jupyter.notebook.cell_id import is_cell_in_page
-from comfykit_jupyter.notebook.widget.display import REFRESH_TIMEOUT, CellOutput, settle_after_cells
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.display import REFRESH_TIMEOUT, CellOutput, settle_after_cells
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.sweep import Sweep

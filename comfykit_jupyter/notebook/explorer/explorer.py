@@ -20,9 +20,9 @@ from comfykit_jupyter.notebook.explorer.details import describe_row
 from comfykit_jupyter.notebook.explorer.differences import compare_images, list_differences
 from comfykit_jupyter.notebook.explorer.exporting import export_rows
 from comfykit_jupyter.notebook.explorer.point_bytes import PointBytes
-from comfykit_jupyter.notebook.page_widget import PageWidget, Reply
-from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.media import read_piece, run_in_background
+from comfykit_jupyter.notebook.page.page_widget import PageWidget, Reply
+from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,10 @@ from comfykit_jupyter.explore.rows.again import choose_kit, collect_values
 from comfykit_jupyter.notebook.cell_id import is_cell_in_page
 from comfykit_jupyter.notebook.explorer.display import STATIC_TIMEOUT
 from comfykit_jupyter.notebook.explorer.runs_explorer import RunsExplorer
-from comfykit_jupyter.notebook.widget.display import CellOutput, settle_after_cells
-from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.page.display import CellOutput, settle_after_cells
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
-from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger

@@ -17,9 +17,9 @@ from comfykit_jupyter.notebook.explorer.details import describe_progress
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.explorer.legend import LIBRARY_LEGEND
 from comfykit_jupyter.notebook.explorer.run_lists import RunLists, build_filters, format_day
-from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.entries import Entries, RunEntry

@@ -21,9 +21,9 @@ from comfykit_jupyter.notebook.explorer.details import describe_progress, descri
 from comfykit_jupyter.notebook.explorer.explorer import Explorer
 from comfykit_jupyter.notebook.explorer.legend import SWEEP_LEGEND
 from comfykit_jupyter.notebook.explorer.point_previews import PointPreviews
-from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.workflow.file_names import to_safe_name
 
 if TYPE_CHECKING:

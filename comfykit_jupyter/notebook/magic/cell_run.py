@@ -13,15 +13,15 @@ from comfykit_jupyter.client.errors import ComfyKitError, RunFailed
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.client.results.wording import format_failure
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
+from comfykit_jupyter.notebook.page.display import CellOutput, build_static_bundle
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.text_bar import Bar, CellBar, TerminalBar, find_terminal, showing
-from comfykit_jupyter.notebook.widget.display import CellOutput, build_static_bundle
-from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
-    from comfykit_jupyter.notebook.widget.view import RunView
+    from comfykit_jupyter.notebook.widget.stage.view import RunView
 
 CANCEL_SECONDS = 2.0
 """How long an interrupted cell waits for the server to confirm that the run was cancelled."""
@@ -132,7 +132,7 @@ class CellRunner:
         """
         if explain_missing_widgets(self._shell) is not None:
             return None
-        from comfykit_jupyter.notebook.widget.view import RunView
+        from comfykit_jupyter.notebook.widget.stage.view import RunView
 
         if self._view is None or self._view.comm is None or self._view.stage.unfinished_runs:
             self._view = RunView()

@@ -17,19 +17,19 @@ from comfykit_jupyter.client.running.registry import find_unfinished_runs
 from comfykit_jupyter.kit.current import get_current_kit
 from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
-from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.page.code import build_code
+from comfykit_jupyter.notebook.page.display import StaticOutput, show_wait
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.values import STACK
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.static_form import build_static_form
-from comfykit_jupyter.notebook.widget.code import build_code
-from comfykit_jupyter.notebook.widget.display import StaticOutput, show_wait
-from comfykit_jupyter.notebook.widget.editing.loras import LABEL
+from comfykit_jupyter.notebook.widget.form.loras import LABEL
+from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
+from comfykit_jupyter.notebook.widget.form.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.lists.lists_view import ListsView
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.parameters import FormParameters
-from comfykit_jupyter.notebook.widget.seeds import choose_seeds
 from comfykit_jupyter.notebook.widget.server_watch import ServerWatch
 from comfykit_jupyter.notebook.widget.stage.stage import is_known
-from comfykit_jupyter.notebook.widget.values import STACK
-from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.lora_stack import format_stack, to_plain
 from comfykit_jupyter.workflow.loras import LoraError, read_inserted
 from comfykit_jupyter.workflow.nodes import RANDOM

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from comfykit_jupyter import ComfyKitError
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
 from tests.client import workflows
 from tests.client.test_secrets import Elsewhere
 from tests.kits import MakeKit

@@ -9,20 +9,20 @@ import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.presets.folder import PresetFolder
-from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.values import STACK
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.editing.prompts import PromptHistory, list_wildcards
 from comfykit_jupyter.notebook.widget.editing.undo import UndoSteps
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.missing import MissingView
-from comfykit_jupyter.notebook.widget.values import STACK
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.widget.form.missing import MissingView
 from comfykit_jupyter.workflow.lora_stack import MAX_NAME_LENGTH, to_plain
 from comfykit_jupyter.workflow.presets.fit import FittedPreset, fit_preset
 from comfykit_jupyter.workflow.presets.names import check_name
 
 if TYPE_CHECKING:
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
     from comfykit_jupyter.workflow.presets.preset import Preset
 
 MAX_LEFT_OUT = 50

@@ -15,7 +15,7 @@ from comfykit_jupyter.explore.ledger.ledger import open_ledger
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
 
 MAX_PROMPTS = 100
 """Texts that the page gets."""

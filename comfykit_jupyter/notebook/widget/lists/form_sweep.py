@@ -11,8 +11,8 @@ from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Proble
 from comfykit_jupyter.explore.sweeps.axes import MAX_POINTS, Lora, Seeds
 from comfykit_jupyter.explore.sweeps.notation import SPLIT_KINDS, parse_axis
 from comfykit_jupyter.explore.sweeps.plan import MANY_POINTS, format_seconds
-from comfykit_jupyter.notebook.widget.editing.loras import describe_unknown, find_used, get_listed
-from comfykit_jupyter.notebook.widget.values import STACK, from_wire
+from comfykit_jupyter.notebook.page.values import STACK, from_wire
+from comfykit_jupyter.notebook.widget.form.loras import describe_unknown, find_used, get_listed
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, to_stem
 from comfykit_jupyter.workflow.nodes import RANDOM
@@ -20,7 +20,7 @@ from comfykit_jupyter.workflow.nodes import RANDOM
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
     from comfykit_jupyter.workflow.document.workflow import Field
 
 MAX_TEXT = 10_000

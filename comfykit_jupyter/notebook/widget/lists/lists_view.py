@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError
-from comfykit_jupyter.notebook.page_widget import Reply
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.values import STACK
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.editing.editing_view import EditingView
-from comfykit_jupyter.notebook.widget.editing.loras import find_dropped
+from comfykit_jupyter.notebook.widget.form.loras import find_dropped
 from comfykit_jupyter.notebook.widget.lists.form_sweep import FormSweep
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.values import STACK
-from comfykit_jupyter.notebook.widget.writer import writer
 from comfykit_jupyter.workflow.nodes import RANDOM
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.display import StaticOutput
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.page.display import StaticOutput
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
 
 MAX_RUNS_AT_ONCE = 100
 """Runs that one message of the page may start."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.preview import Preview

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.local_files import strip_folders, strip_server_fold
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.result import format_cost
 from comfykit_jupyter.client.results.wording import format_failure, format_value, hide_address, list_loras
-from comfykit_jupyter.notebook.widget.values import to_wire
+from comfykit_jupyter.notebook.page.values import to_wire
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult

@@ -17,11 +17,11 @@ from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.wording import hide_address
 from comfykit_jupyter.client.running.cancel import cancel_runs, stop_waiting
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
-from comfykit_jupyter.notebook.widget.media import run_in_background
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.stage.batch import LABEL_LENGTH, Batch, Waiting
 from comfykit_jupyter.notebook.widget.stage.previews import Previews
 from comfykit_jupyter.notebook.widget.stage.run_summaries import RunSummaries, get_final_status, is_unchanged
-from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult

@@ -21,7 +21,7 @@ from comfykit_jupyter.client.local_files import strip_folders
 
 logger = logging.getLogger(__name__)
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parents[1] / "static"
 if not (_STATIC / "widget.js").is_file():
     raise ImportError(
         "the widget's JavaScript is not built: run `npm install && npm run build` in the folder js/, "

@@ -13,11 +13,11 @@ import traitlets
 
 from comfykit_jupyter.client.backends.server import describe_server
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.notebook.page_widget import PageWidget, Reply
-from comfykit_jupyter.notebook.widget.media import read_piece, run_in_background
+from comfykit_jupyter.notebook.page.media import read_piece, run_in_background
+from comfykit_jupyter.notebook.page.page_widget import PageWidget, Reply
+from comfykit_jupyter.notebook.page.writer import writer
 from comfykit_jupyter.notebook.widget.stage.node_times import list_node_times
 from comfykit_jupyter.notebook.widget.stage.stage import Stage
-from comfykit_jupyter.notebook.widget.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.server import Server

@@ -13,10 +13,9 @@ from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.wording import hide_address
-from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.editing.masks import MAX_BYTES, PaintedMasks, read_base, read_view
-from comfykit_jupyter.notebook.widget.media import draw_masked, get_inbox, run_in_background
-from comfykit_jupyter.notebook.widget.values import (
+from comfykit_jupyter.notebook.page.media import draw_masked, get_inbox, run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.values import (
     STACK,
     ValuesTrait,
     from_wire,
@@ -24,8 +23,9 @@ from comfykit_jupyter.notebook.widget.values import (
     keep_file,
     to_wire,
 )
-from comfykit_jupyter.notebook.widget.view import RunView
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.writer import writer
+from comfykit_jupyter.notebook.widget.form.masks import MAX_BYTES, PaintedMasks, read_base, read_view
+from comfykit_jupyter.notebook.widget.stage.view import RunView
 from comfykit_jupyter.workflow.lora_stack import to_plain
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 from comfykit_jupyter.workflow.nodes import RANDOM
@@ -33,7 +33,7 @@ from comfykit_jupyter.workflow.nodes import RANDOM
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
     from comfykit_jupyter.workflow.document.workflow import Field, Workflow
 
 NAME_LENGTH = 60

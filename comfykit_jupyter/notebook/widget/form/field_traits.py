@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.notebook.widget.values import get_initial_value, to_wire
+from comfykit_jupyter.notebook.page.values import get_initial_value, to_wire
 
 if TYPE_CHECKING:
     from comfykit_jupyter.workflow.document.workflow import Field

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from comfykit_jupyter.client.results.render import build_result_bundle
 from comfykit_jupyter.client.results.wording import format_result
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.writer import writer
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult

@@ -14,10 +14,10 @@ import traitlets
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.loop import BackgroundTask
 from comfykit_jupyter.client.missing.download import SUFFIXES, DownloadState
-from comfykit_jupyter.notebook.page_widget import Reply
-from comfykit_jupyter.notebook.widget.form import FormView
-from comfykit_jupyter.notebook.widget.media import run_in_background
-from comfykit_jupyter.notebook.widget.writer import writer
+from comfykit_jupyter.notebook.page.media import run_in_background
+from comfykit_jupyter.notebook.page.page_widget import Reply
+from comfykit_jupyter.notebook.page.writer import writer
+from comfykit_jupyter.notebook.widget.form.form import FormView
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from comfykit_jupyter.client.missing.item import Missing
     from comfykit_jupyter.kit.kit import ComfyKit
-    from comfykit_jupyter.notebook.widget.parameters import FormParameters
+    from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
-from comfykit_jupyter.notebook.widget.values import STACK, to_wire
+from comfykit_jupyter.notebook.page.values import STACK, to_wire
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.lora_stack import MAX_STRENGTH, Stack, read_rows, read_stack
 from comfykit_jupyter.workflow.lora_words import find_words

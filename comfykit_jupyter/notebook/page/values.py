@@ -16,7 +16,7 @@ from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.media import LocalFile, read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.notebook.widget.media import get_inbox
+from comfykit_jupyter.notebook.page.media import get_inbox
 from comfykit_jupyter.workflow.document.workflow import Field, Upload, Workflow
 from comfykit_jupyter.workflow.json_values import LARGEST_EXACT, is_missing
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS

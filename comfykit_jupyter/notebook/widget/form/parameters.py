@@ -13,9 +13,9 @@ from comfykit_jupyter.client.backends.server import Server
 from comfykit_jupyter.client.errors import ParameterError, ServerError, WorkflowError
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running.refusal import find_reason
-from comfykit_jupyter.notebook.widget.editing.loras import FormLoras
-from comfykit_jupyter.notebook.widget.field_traits import build_fields_trait
-from comfykit_jupyter.notebook.widget.values import STACK, check_form_values, get_initial_value
+from comfykit_jupyter.notebook.page.values import STACK, check_form_values, get_initial_value
+from comfykit_jupyter.notebook.widget.form.field_traits import build_fields_trait
+from comfykit_jupyter.notebook.widget.form.loras import FormLoras
 from comfykit_jupyter.workflow.media_kinds import MEDIA_KINDS, find_format
 
 if TYPE_CHECKING:

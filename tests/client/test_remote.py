@@ -59,7 +59,7 @@ def kit(engine: Here) -> Iterator[ComfyKit]:
     from comfykit_jupyter.client import loop
 
     settings = Settings(comfyui_url=LABEL, patience=5)
-    kit = make_kit(LABEL, ComfyUI(settings, RemoteTunnel(LABEL, engine)), settings)
+    kit = make_kit(LABEL, ComfyUI(settings, RemoteTunnel(LABEL, engine)), settings, ComfyKit()._make)
     yield kit
     loop.call(kit.close())
     loop.call(engine.end.close())

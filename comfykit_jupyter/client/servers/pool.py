@@ -28,7 +28,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from comfykit_jupyter.client.backends.pool.lack import find_lack
 from comfykit_jupyter.client.errors import ComfyKitError
@@ -52,6 +52,7 @@ DEPTH = 2
 OnProgress = Callable[["Progress"], None]
 MakeKit = Callable[["Settings", "dict[type[Backend], Backend]"], "RunningKit"]
 """Makes a kit of settings, with backends that it has already."""
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ class Worker(Protocol):
         """Unload models, after a job ran out of memory."""
 
 
-def make_kit(url: str, backend: Backend, settings: Settings, make: MakeKit) -> RunningKit:
+def make_kit(
+    url: str, backend: Backend, settings: Settings, make: Callable[[Settings, dict[type[Backend], Backend]], K]
+) -> K:
     """Return a kit whose server is reached by a backend of an engine.
 
     Args:

@@ -140,6 +140,17 @@ def test_pruned_originals_leave_rows_and_thumbnails(kit: ComfyKit) -> None:
     assert kit.runs[0].image.read()
 
 
+def test_braces_in_the_name_of_a_folder_are_not_a_pattern(kit: ComfyKit, tmp_path: Path) -> None:
+    kit.run(picture(prefix="fox"), width=16)
+    wait_until_kept(kit)
+    folder = tmp_path / "{best}"
+    assert kit.runs.where(width=16).save(folder, "/{width}/") == [folder / "16" / kit.runs[0].media[0].name]
+    assert kit.runs.where(width=16).save(folder, "{width}") == [folder / "16.png"]
+    assert kit.runs.where(width=16).save(folder, "16") == [
+        folder / "16" / kit.runs[0].media[0].name.replace(".", "-2.")
+    ]
+
+
 def test_forgotten_runs_leave_nothing(kit: ComfyKit) -> None:
     kit.run(picture(prefix="secret"), width=16)
     wait_until_kept(kit)

@@ -20,6 +20,7 @@ from comfykit_jupyter.explore.sweeps.recording import record_sweep
 from tests.client.workflows import picture
 from tests.explore.conftest import wait_until_kept
 from tests.explore.made_runs import make_runs
+from tests.kits import MakeKit
 
 pytest.importorskip("comfykit_jupyter.notebook.page.page_widget", reason="the widget's JavaScript is not built")
 from comfykit_jupyter.notebook.explorer import runs_explorer
@@ -314,12 +315,21 @@ def test_yesterday_has_all_its_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["until"] - found["since"] == timedelta(hours=25)
 
 
+def test_a_run_whose_files_are_not_kept_has_ended(
+    make_kit: MakeKit, open_library: Callable[[ComfyKit], LibraryPage]
+) -> None:
+    kit = make_kit(keep="links")
+    kit.run(picture())
+    wait_until_kept(kit)
+    assert open_library(kit).states == ["completed"]
+
+
 def test_a_run_has_ended_though_the_clock_was_set_back(
     kit: ComfyKit, open_library: Callable[[ComfyKit], LibraryPage]
 ) -> None:
     ledger = kit.sweep(picture(), over={"width": [8]})._ledger
     ledger.append({"event": "sent", "id": "1"})
-    outputs = [{"name": "a.png", "node": "1", "var": "v"}]  # with keep="links", its files are never here
+    outputs = [{"name": "a.png", "node": "1", "var": "v"}]
     ledger.append(
         {"event": "end", "id": "1", "status": "completed", "outputs": outputs, "at": "2999-01-01T00:00:00.000000Z"}
     )

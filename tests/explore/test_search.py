@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import warnings
 from typing import Any
 
 import pytest
@@ -120,13 +122,13 @@ def test_a_wrong_score_names_its_row(kit: ComfyKit, score: Any, message: str) ->
     [
         ({"width": (64, 8)}, r"width: the range \(64, 8\) is reversed: write \(8, 64\)"),
         ({"width": (8, 8)}, "has one value: give width=8"),
-        ({"width": (8, float("inf"))}, "the ends of a range are numbers"),
-        ({"width": (8, 10**400)}, "the ends of a range are numbers"),
-        ({"width": (8, 9.5)}, "takes whole numbers"),
+        ({"width": (8, float("inf"))}, "must be finite numbers"),
+        ({"width": (8, 10**400)}, "must be finite numbers"),
+        ({"width": (8, 9.5)}, "must be integers"),
         ({"width": (0, 9)}, "0 is below the minimum 1"),
         ({"widht": (8, 9)}, "did you mean 'width'"),
         ({"width": 8}, "give a range, .*, or a list"),
-        ({"width": []}, "there are no choices"),
+        ({"width": []}, "the list of choices is empty"),
         ({}, "over is a dict of ranges and choices"),
         ([{"width": 8}], "over is a dict of ranges and choices"),
     ],
@@ -145,6 +147,33 @@ def test_wrong_criteria_and_a_missing_optuna_are_said(kit: ComfyKit, monkeypatch
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ComfyKitError, match=r"needs Optuna: pip install 'comfykit-jupyter\[search\]'"):
         space.by(rate_width)
+
+
+def test_proposals_in_threads_leave_the_process_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    space, level, create = Space((Range("cfg", 3.0, 9.0),)), optuna.logging.get_verbosity(), optuna.create_study
+    created, others = threading.Event(), list[threading.Thread]()
+    filters = warnings.filters
+
+    def create_study(**options: Any) -> Any:
+        """Let another thread propose while this one has not ended."""
+        assert warnings.filters is filters
+        if others:
+            created.set()
+        else:
+            others.append(threading.Thread(target=propose, args=(space, {}, 1), kwargs={"seed": 2, "startup": 8}))
+            others[0].start()
+            created.wait(0.05)
+        return create(**options)
+
+    monkeypatch.setattr(optuna, "create_study", create_study)
+    propose(space, {}, 1, seed=1, startup=8)
+    others[0].join()
+    assert created.is_set()
+    assert optuna.logging.get_verbosity() == level
+    assert not recwarn.list
 
 
 def test_proposals_are_new_within_bounds_and_learn() -> None:

@@ -21,12 +21,19 @@ MAX_COPIES = 10_000
 """How many files of one name are numbered in a folder."""
 
 
-def save_outputs(result: ExecuteResult, path: str | Path, *, overwrite: bool) -> list[Path]:
-    """Save the outputs of a result and return their paths; see `ExecuteResult.save`."""
+def save_outputs(result: ExecuteResult, path: str | Path, *, overwrite: bool, folder: Path | None = None) -> list[Path]:
+    """Save the outputs of a result and return their paths; see `ExecuteResult.save`.
+
+    Args:
+        result: The result.
+        path: A folder or a pattern.
+        overwrite: Whether older files are replaced.
+        folder: The folder that `path` is in. Braces in its name are not part of the pattern.
+    """
     outputs = [media for media in result.media if not media.temp] or result.media
     if not outputs:
         raise ComfyKitError(f"there is nothing to save: this run has {'no outputs' if not result.msg else result.msg}")
-    targets = _name_outputs(result, outputs, path)  # all of them first: a wrong name leaves no file
+    targets = _name_outputs(result, outputs, path, folder)  # all of them first: a wrong name leaves no file
     saved: list[Path] = []
     for media, target in zip(outputs, targets, strict=True):
         saved.append(copy_file(media.path, target, overwrite=overwrite, taken=saved))
@@ -60,12 +67,13 @@ def copy_file(source: Path, target: Path, *, overwrite: bool, taken: Collection[
     raise FileExistsError(f"{target} and {MAX_COPIES - 1:,} numbered files exist already")
 
 
-def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path) -> list[Path]:
+def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path, folder: Path | None) -> list[Path]:
     """Return where each output goes, from a folder or a pattern."""
-    given = Path(path).expanduser()
-    if given.is_dir():  # braces in the name of a folder that exists are no pattern
-        return [given / to_safe_name(media.name) for media in outputs]
-    pattern, in_folder = given.as_posix(), is_folder(path)
+    root = Path() if folder is None else folder
+    pattern = Path(path).expanduser().as_posix() if folder is None else Path(path).as_posix().lstrip("/")
+    if (root / pattern).is_dir():  # braces in the name of an existing folder are not a pattern
+        return [root / pattern / to_safe_name(media.name) for media in outputs]
+    in_folder = str(path).endswith(("/", "\\"))
     wanted = None if in_folder else find_pattern_suffix(pattern)
     values = collect_pattern_values(result, result.prompt_id or "", datetime.now().astimezone())
     targets = []
@@ -76,7 +84,7 @@ def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path)
             advice = "leave the suffix out, or write .{ext}"
             raise ComfyKitError(f"{short_repr(pattern, 200)}: {one_line(name)} is not a {wanted} file: {advice}")
         own = {"index": index, "var": media.var, "kind": media.kind, **values, "ext": suffix.removeprefix(".")}
-        target = Path(fill_pattern(pattern, own, "" if in_folder else suffix))
+        target = root / fill_pattern(pattern, own, "" if in_folder else suffix)
         targets.append(target / name if in_folder else target)
     return targets
 

@@ -77,6 +77,7 @@ class RunEntry:
     version: str = ""
     found: str = ""
     kept: bool = False
+    links: bool = False
     generation: int = 0
     sent_order: Order | None = field(default=None, repr=False)
     end_order: Order | None = field(default=None, repr=False)
@@ -265,6 +266,7 @@ class Entries:
         entry.error, entry.kind, entry.node = (_read_text(event, each) for each in ("error", "kind", "node"))
         entry.seconds, entry.waited = _read_number(event, "seconds"), _read_number(event, "waited")
         entry.cached, entry.version = bool(event.get("cached")), _read_text(event, "version")
+        entry.links = bool(event.get("links"))
         if models := _read_dict(event, "models"):
             entry.models = models
         entry.prompt_id = _read_text(event, "prompt_id") or entry.prompt_id

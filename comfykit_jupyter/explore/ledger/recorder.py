@@ -54,7 +54,7 @@ class LedgerRecorder:
 
     Args:
         ledger: Where it is kept.
-        keep: What is kept of outputs: the files, small pictures of them, or only their names.
+        keep: What is kept of outputs: the files, small images of them, or only their names.
         sweep: The sweep that the runs belong to.
         generation: How often the sweep was restarted.
         strict: Whether a run that can't be kept is not posted.
@@ -215,8 +215,11 @@ class LedgerRecorder:
 
     async def _keep_result(self, run_id: str, result: ExecuteResult) -> None:
         """Write the end of a run at once, and the hashes of its outputs when they are here."""
+        if self._keep == "links":
+            await self._append({**build_end(run_id, result), "links": True})
+            return
         await self._append(build_end(run_id, result))
-        if result.media and self._keep != "links":
+        if result.media:
             hashes = await asyncio.gather(*(self._keep_output(media) for media in result.media))
             kept = {str(index): digest for index, digest in enumerate(hashes) if digest}
             if len(kept) == len(result.media):

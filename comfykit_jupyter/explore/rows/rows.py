@@ -206,8 +206,11 @@ class Rows(Sequence[Row]):
         Returns:
             The paths of the files.
         """
-        pattern = f"{Path(folder).expanduser().as_posix()}/{name}"
-        return [path for row in self if row.media for path in row.save(pattern, overwrite=overwrite)]
+        from comfykit_jupyter.client.results.save import save_outputs
+
+        root = Path(folder).expanduser()
+        rows = [row for row in self if row.media]
+        return [path for row in rows for path in save_outputs(row.result, name, overwrite=overwrite, folder=root)]
 
     def zip(self, path: str | Path, name: str = "{workflow}-{index}") -> Path:
         """Write the outputs of all rows into one ZIP file, with their values and marks as `runs.json`.

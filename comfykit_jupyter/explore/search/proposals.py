@@ -1,9 +1,10 @@
-"""Propose points: Optuna learns from what is known of the others. Nothing is stored there; the journal has it all."""
+"""Propose points: Optuna learns from the points that were run. It stores nothing; the journal has everything."""
 
 from __future__ import annotations
 
 import itertools
 import random
+import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from comfykit_jupyter.explore.search.space import Choices, Place, Range, Space
 ATTEMPTS = 20
 """Proposals in a row that may be known already; then a point is drawn from those that are left."""
 _MAX_LISTED = 100_000
+_creating = threading.Lock()
 
 
 def import_optuna() -> Any:
@@ -47,18 +49,24 @@ def propose(
     """
     optuna = import_optuna()
     distributions = {axis.name: _build_distribution(optuna, axis) for axis in space.axes}
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it says that a study was created
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it calls experimental has been there for years
-            sampler = optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed, constant_liar=True)
-            study = optuna.create_study(direction="minimize" if minimize else "maximize", sampler=sampler)
-            for place, value in known.items():
-                study.add_trial(_build_trial(optuna, space, distributions, place, value))
-            return _ask(optuna, study, space, distributions, known, count, random.Random(seed))  # noqa: S311 - no secret
-    finally:
-        optuna.logging.set_verbosity(level)
+    study = _create_study(optuna, seed=seed, startup=startup, minimize=minimize)
+    for place, value in known.items():
+        study.add_trial(_build_trial(optuna, space, distributions, place, value))
+    return _ask(optuna, study, space, distributions, known, count, random.Random(seed))  # noqa: S311 - no secret
+
+
+def _create_study(optuna: Any, *, seed: int, startup: int, minimize: bool) -> Any:
+    """Create a study, without Optuna's words about it."""
+    # Not `catch_warnings`: it replaces the filters of all threads. `constant_liar` has been experimental for years.
+    warnings.filterwarnings("ignore", ".*constant_liar", optuna.exceptions.ExperimentalWarning)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed, constant_liar=True)
+    with _creating:  # the verbosity belongs to the whole process
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            return optuna.create_study(direction="minimize" if minimize else "maximize", sampler=sampler)
+        finally:
+            optuna.logging.set_verbosity(level)
 
 
 def _build_distribution(optuna: Any, axis: Range | Choices) -> Any:

@@ -148,7 +148,7 @@ class RunsExplorer(Explorer):
                 self.update()
 
     def _send_progress(self, entries: Entries) -> None:
-        """Tell the page of runs that have ended, and how far the others are."""
+        """Send the page the runs that have ended, and how far the others are."""
         if not self._open:
             return
         running = {run.id: run for run in find_unfinished_runs() if run.id in self._open}
@@ -244,7 +244,7 @@ def _is_open(entry: RunEntry) -> bool:
     """Return whether a run has not ended, or its files are still being kept."""
     if entry.status == "sent":
         return True
-    if entry.kept or entry.found or not any(output.name for output in entry.outputs):
+    if entry.kept or entry.links or entry.found or not any(output.name for output in entry.outputs):
         return False
     ended = parse_time(entry.ended_at)
     return ended is not None and abs((datetime.now(timezone.utc) - ended).total_seconds()) < KEPT_SECONDS

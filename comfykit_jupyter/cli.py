@@ -56,8 +56,8 @@ A SPEC is a JSON file:
   {"workflow": "portrait.json", "values": {"prompt": "a fox"}, "over": {"cfg": [3, 4.5], "seed": "*4"}}
 Instead of axes, "over" may be a list of objects: the values of one point each.
 
-Runs are kept in ./runs. The same command again sends only what is new.
-Exit code: 0 all there, 1 some failed, 2 nothing was sent, 3 paused by itself, 130 interrupted."""
+Runs are kept in ./runs. The same command sends only new points when it is repeated.
+Exit code: 0 all completed, 1 some failed, 2 nothing was sent, 3 paused after failures, 130 interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,23 +98,25 @@ def _build_parser() -> argparse.ArgumentParser:
         "--name", metavar="PATTERN", help='names of the files, such as "{cfg}-{seed}" or "{image.stem}"'
     )
     planning = argparse.ArgumentParser(add_help=False)
-    planning.add_argument("--plan", action="store_true", help="say what would be done, and send nothing")
-    planning.add_argument("--sure", action="store_true", help="start also more than 2,000 points, or two hours")
+    planning.add_argument("--plan", action="store_true", help="print what would run, and send nothing")
+    planning.add_argument(
+        "--sure", action="store_true", help="start even if there are more than 2,000 points, or it takes over two hours"
+    )
     planning.add_argument(
         "--retry",
         action="store_true",
-        help="run again what failed, or was made with another model file of the same name",
+        help="run points again that failed, or whose model file was replaced by another of the same name",
     )
     planning.add_argument(
         "--servers",
         metavar="URL,URL",
-        help="several servers, in place of --server: each gets the next points when idle",
+        help="several servers instead of --server: an idle one gets the next points",
     )
-    planning.add_argument("--skip-invalid", action="store_true", help="leave out points whose values are wrong")
+    planning.add_argument("--skip-invalid", action="store_true", help="skip points with wrong values")
 
     parser = argparse.ArgumentParser(
         prog="comfykit-jupyter",
-        description="Run ComfyUI workflows from a shell. Everything is kept, and found in a notebook as kit.runs.",
+        description="Run ComfyUI workflows from a shell. All runs are kept; in a notebook they are kit.runs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -130,29 +132,33 @@ def _build_parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run)
     sweep.set_defaults(do=_sweep)
     map_.set_defaults(do=_map)
-    runs = commands.add_parser("runs", help="look at the runs that are kept").add_subparsers(
+    runs = commands.add_parser("runs", help="list, export or delete kept runs").add_subparsers(
         metavar="WHAT", required=True
     )
-    listing = runs.add_parser("ls", parents=[common], help="list runs, the newest first")
+    listing = runs.add_parser("ls", parents=[common], help="list runs, newest first")
     table = runs.add_parser(
         "csv",
         parents=[common],
-        help="print all runs as CSV; a ' before texts that a spreadsheet would compute, such as =1+1",
+        help="print all runs as CSV; texts that a spreadsheet would compute, such as =1+1, begin with '",
     )
     for each in (listing, table):
-        each.add_argument("--star", action="store_true", help="only those with a star")
-        each.add_argument("--text", help="only those in whose values or notes this occurs")
-        each.add_argument("--workflow", dest="only", help="only those of this workflow")
-    listing.add_argument("-n", type=int, default=20, help="how many (default: 20)")
+        each.add_argument("--star", action="store_true", help="only starred runs")
+        each.add_argument("--text", help="only runs with this text in their values or notes")
+        each.add_argument("--workflow", dest="only", help="only runs of this workflow")
+    listing.add_argument("-n", type=int, default=20, help="maximum number of runs (default: 20)")
     listing.set_defaults(do=_list_runs)
     table.set_defaults(do=_print_csv)
-    bundle = runs.add_parser("bundle", parents=[common], help="write a sweep as one ZIP file, for another machine")
-    bundle.add_argument("sweep", metavar="SWEEP", help="its name or ID, or the name of its workflow if it has none")
-    bundle.add_argument("file", metavar="FILE.zip", type=Path, help="the file; it is replaced if it exists")
+    bundle = runs.add_parser("bundle", parents=[common], help="write a sweep to one ZIP file, for another machine")
+    bundle.add_argument(
+        "sweep", metavar="SWEEP", help="name or ID of the sweep, or name of its workflow if it has none"
+    )
+    bundle.add_argument("file", metavar="FILE.zip", type=Path, help="the file; an existing one is replaced")
     bundle.set_defaults(do=_bundle)
     prune = runs.add_parser("prune", parents=[common], help="delete originals of old runs; rows and thumbnails stay")
-    prune.add_argument("--older", default="30d", metavar="AGE", help="such as 30d or 12h (default: 30d)")
-    prune.add_argument("--yes", action="store_true", help="delete; else it is only said what would be deleted")
+    prune.add_argument(
+        "--older", default="30d", metavar="AGE", help="age of the runs, such as 30d or 12h (default: 30d)"
+    )
+    prune.add_argument("--yes", action="store_true", help="delete; without it, only print what would be deleted")
     prune.set_defaults(do=_prune)
     return parser
 
@@ -214,7 +220,7 @@ def _sweep(options: argparse.Namespace) -> int:
                 values.pop(name, None)
                 over[name] = found if isinstance(found, Seeds) else [_to_number(each) for each in found]
     if not over:
-        raise ComfyKitError("no value has several: write cfg=3,4.5,6 or steps=10..30:5 or seed=*4")
+        raise ComfyKitError("give several values for a parameter: cfg=3,4.5,6, steps=10..30:5 or seed=*4")
     return _run_sweep(kit.sweep(workflow, values, over=over), options)
 
 
@@ -274,7 +280,7 @@ def _list_runs(options: argparse.Namespace) -> int:
     for row in rows[: max(options.n, 0)]:
         _print_row(row, as_json=options.json)
     if not rows:
-        print("there are no such runs", file=sys.stderr)
+        print("no runs found", file=sys.stderr)
     return DONE
 
 

@@ -134,7 +134,7 @@ def _check_servers(value: Any, name: str) -> tuple[Any, ...]:
         if isinstance(each, str):
             _check_server_url(each, name)
         elif not is_server_source(each):
-            raise SettingsError(f"{name} must be addresses or kits: one of them is a {type(each).__name__}")
+            raise SettingsError(f"{name} must be addresses or kits, not {type(each).__name__}")
     return tuple(value)
 
 

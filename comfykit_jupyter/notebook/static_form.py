@@ -37,10 +37,10 @@ def build_static_form(
     """
     command = _format_command(source)
     if reason is None:
-        note = f"No form above? This page shows no widgets. Run it by a line: {command}"
+        note = f"No form above? This page shows no widgets. Run the workflow with: {command}"
         text = f"{line}\n{note}"
         return {"text/plain": text, "text/html": f"<p>{html.escape(line)}</p><p><small>{html.escape(note)}</small></p>"}
-    note = f"This form is static: {reason}. Run it by a line: {command}"
+    note = f"This form is static: {reason}. Run the workflow with: {command}"
     rows = [(field.name, _format_value(values.get(field.name)), _format_bounds(field)) for field in fields[:MAX_FIELDS]]
     if len(fields) > MAX_FIELDS:
         rows.append(("…", "", f"{len(fields) - MAX_FIELDS} more"))

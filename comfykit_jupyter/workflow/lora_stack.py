@@ -67,7 +67,7 @@ def read_rows(rows: Any) -> Stack:
         if not isinstance(row, (list, tuple)) or len(row) != 4 or not isinstance(row[0], str):
             raise WorkflowError(f"loras: {short_repr(row)} is not a LoRA with two strengths")
         if row[0] in given:
-            raise WorkflowError(f"loras: {one_line(row[0], 200)} is there twice")
+            raise WorkflowError(f"loras: {one_line(row[0], 200)} is given twice")
         given[row[0]] = (row[1], row[2]) if row[3] is True else {OFF: (row[1], row[2])}
     return read_stack(given)
 
@@ -114,7 +114,7 @@ def set_strength(stack: Stack, name: str, strength: float, *, keep_place: bool =
 
 def _read_lora(name: Any, value: Any) -> StackedLora:
     if not isinstance(name, str) or not name.strip():
-        raise WorkflowError(f"loras: the name of a LoRA must be a text, not {short_repr(name)}")
+        raise WorkflowError(f"loras: the name of a LoRA must be text, not {short_repr(name)}")
     if len(name) > MAX_NAME_LENGTH:
         raise WorkflowError(f"loras: a name of {len(name)} characters is longer than {MAX_NAME_LENGTH}")
     if value is None:

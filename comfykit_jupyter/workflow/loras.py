@@ -41,7 +41,7 @@ def find_lora(name: str, definitions: Definitions) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise LoraError(f"lora: {short_repr(name)} is several files: {', '.join(map(one_line, found[:5]))}")
+        raise LoraError(f"lora: {short_repr(name)} matches several files: {', '.join(map(one_line, found[:5]))}")
     nearest = find_nearest(name, [*choices, *(PurePosixPath(each).stem for each in choices)])
     few = ", ".join(map(one_line, choices[:5])) + (f" and {len(choices) - 5} more" if len(choices) > 5 else "")
     hint = f": did you mean {one_line(nearest)}?" if nearest else f" (it has {few or 'none'})"
@@ -187,7 +187,7 @@ def _insert(
 ) -> dict[str, Any]:
     model = _find_end(prompt, "MODEL", definitions)
     if model is None:
-        raise LoraError("lora: nothing in the workflow loads a model")
+        raise LoraError("lora: the workflow has no node that loads a model")
     clip = None
     with contextlib.suppress(LoraError):  # of several it is not known which one belongs to the model
         clip = _find_end(prompt, "CLIP", definitions)

@@ -184,7 +184,7 @@ async def test_a_digest_is_checked(digest: str, source: str, host: Host, make: M
         await job.run()
         assert job.state.verified
     else:
-        await fail(job, "arrived damaged: its sha256")
+        await fail(job, "is damaged: its sha256")
         assert not job.part.exists()
 
 
@@ -324,7 +324,7 @@ async def test_a_part_that_is_a_link_is_not_written_to(kind: str, make: Make, tm
         (MODEL[:-10], "has .* bytes, and its header describes"),
         (MODEL + b"more", "has .* bytes, and its header describes"),
         ((2**40).to_bytes(8, "little") + b"{" * 100, "it has no header"),
-        (b"abc", "arrived damaged"),
+        (b"abc", "is damaged"),
     ],
 )
 async def test_what_is_not_a_model_is_refused_early(content: bytes, reason: str, host: Host, make: Make) -> None:
@@ -335,7 +335,7 @@ async def test_what_is_not_a_model_is_refused_early(content: bytes, reason: str,
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(404, "answers 404"), (403, "wants an account"), (500, "answers 500: try again")]
+    ("status", "reason"), [(404, "answers 404"), (403, "requires an account"), (500, "answers 500: try again")]
 )
 async def test_answers_without_a_model_are_explained(status: int, reason: str, host: Host, make: Make) -> None:
     host.answer = lambda _request: web.Response(status=status)

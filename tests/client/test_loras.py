@@ -94,7 +94,7 @@ def test_a_form_has_the_loaders_and_keeps_the_seed_mode(kit: ComfyKit, workflow:
         ({"style": (1, 2, 3)}, "not \\(1, 2, 3\\)"),
         ({"style": float("nan")}, "not nan"),
         ({"style": 10**400}, "the strength of style must be a number"),
-        ({"": 1}, "the name of a LoRA must be a text"),
+        ({"": 1}, "the name of a LoRA must be text"),
         ({str(number): 1 for number in range(51)}, "51 are more than 50"),
     ],
 )
@@ -135,7 +135,7 @@ def test_a_preset_leaves_out_a_lora_that_the_server_lacks(
         ("a = 'much'", "the strength of a must be a number"),
         ("a = {on = 1}", "the strength of a must be a number"),
         ("a = {off = [1, 2, 3]}", "or two for model and CLIP"),
-        ("'' = 1", "the name of a LoRA must be a text"),
+        ("'' = 1", "the name of a LoRA must be text"),
         ("a = nan", "must be a number"),
     ],
 )

@@ -121,7 +121,7 @@ class GraphicsTensor:
         (np.zeros((2, 3, 3)), "mask must have the shape height × width, not (2, 3, 3)"),
         (np.full((2, 3), 1.5), "mask must have floats from 0 to 1"),
         (np.full((2, 3), np.nan), "mask must have floats from 0 to 1"),
-        (np.zeros((2, 3), int), "mask must be of booleans, floats from 0 to 1 or uint8, not int64"),
+        (np.zeros((2, 3), int), "mask must have booleans, uint8, or floats from 0 to 1, not int64"),
         (None, "mask must be an array (height × width) or an image, not None"),
         (b"junk", "mask can't be read: it is not an image in a known format"),
         ("nowhere.png", "there is no file 'nowhere.png' to read the mask from"),

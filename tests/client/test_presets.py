@@ -226,7 +226,7 @@ def test_masks_are_files_beside_the_preset(workflow: Workflow, folder: Path) -> 
     workflow.save_preset("two", photo=Masked(Image.new("RGB", (6, 4)), masks[0]))
     assert len(list_folder()) == 3, "the preset, the image, the mask; the former mask is deleted"
     kept = workflow.use_preset("two").bind({}).uploads[0].value
-    assert (kept.mask, Path(kept.picture).parent) == (Masked("me.png", masks[0]).mask, Path("presets"))
+    assert (kept.mask, Path(kept.image).parent) == (Masked("me.png", masks[0]).mask, Path("presets"))
     workflow.use_preset("two").save_preset("three", cfg=5)
     workflow.delete_preset("two")
     assert workflow.use_preset("three").bind({}).uploads[0].value.mask == kept.mask

@@ -106,7 +106,7 @@ def test_seeds_that_the_site_may_draw_again_are_a_warning(there: ComfyKit, cloud
     assert result.status == "completed", result.msg
     assert result.seeds == {"seed": 5}
     assert read_graph(cloud)["3"]["inputs"]["seed"] == 5
-    assert [line for line in result.warnings if "may draw the seeds" in line] == result.warnings != []
+    assert [line for line in result.warnings if "may draw other seeds" in line] == result.warnings != []
 
 
 def test_editor_format_is_rejected_with_the_way_to_convert_it(make_kit: MakeKit, cloud: RunningHub) -> None:

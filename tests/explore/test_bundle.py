@@ -156,7 +156,7 @@ def test_odd_runs_and_wrong_contents_are_not_taken(kit: ComfyKit, make_kit: Make
     other = make_kit(runs=tmp_path / "elsewhere")
     assert other.runs.open(path).take()[0].params == {}
     write(path, {"manifest.json": json.dumps(manifest), f"objects/{'ab' * 32}.png": "another content"})
-    with pytest.raises(ComfyKitError, match="has another content"):
+    with pytest.raises(ComfyKitError, match="does not match its name"):
         other.runs.open(path).take()
     assert not list((tmp_path / "elsewhere").rglob("abab*"))
 

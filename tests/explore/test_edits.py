@@ -45,7 +45,7 @@ def test_typed_values_have_the_types_of_the_axis(kit: ComfyKit) -> None:
     assert read_values(whole, [8, 9], "10..14:2, 20") == [10, 12, 14, 20]
     with pytest.raises(ComfyKitError, match=r"width: '1\.5' is not an integer"):
         read_values(whole, [8, 9], "1.5")
-    with pytest.raises(ComfyKitError, match="there is no value"):
+    with pytest.raises(ComfyKitError, match="give at least one value"):
         read_values(whole, [8, 9], " ")
     (text,) = kit.sweep("notebooks/workflows/text_to_image.json", over={"prompt": ["a fox", "a cat"]}).axes
     assert read_values(text, ["a fox", "a cat"], "a dog, a cow") == ["a dog, a cow"]

@@ -63,7 +63,7 @@ def test_names_that_are_not_there_are_refused(kit: ComfyKit, graph: dict[str, An
     with pytest.raises(WorkflowError, match="no LoRA"):
         find_lora("x", {})
     definitions = load_definitions(kit, ["LoraLoader", "CheckpointLoaderSimple", "KSampler"])
-    with pytest.raises(WorkflowError, match="nothing in the workflow loads a model"):
+    with pytest.raises(WorkflowError, match="the workflow has no node that loads a model"):
         set_lora({"1": {"class_type": "EmptyImage", "inputs": {}}}, "x", 1, definitions)
     two = {
         **{n: {"class_type": "CheckpointLoaderSimple", "inputs": {}} for n in ("1", "2")},

@@ -43,7 +43,10 @@ def test_a_replaced_model_is_said_and_run_again(
     assert "another file" not in str(kit.sweep(graph, values, over=over).plan)
     path.write_bytes(b"another")
     again = kit.sweep(graph, values, over=over)
-    assert f"{path.name}: another file of this name now, retry(stale=True) runs points 0, 1 again" in str(again.plan)
+    assert (
+        f"{path.name}: the server has another file of this name now; retry(stale=True) runs points 0, 1 again"
+        in str(again.plan)
+    )
     assert again._repr_mimebundle_()["text/html"].count("another file of this name") == 2
     assert again.wait()[0].id == sweep[0].id  # nothing runs again by itself
     again.retry(stale=True).wait()

@@ -101,7 +101,7 @@ def test_a_kit_with_several_servers(kit: ComfyKit, servers: list[Sandbox]) -> No
         ({"servers": ["http://a", "http://b"], "cookies": "a=secret"}, "cookies belongs to one server"),
         ({"servers": ["http://a", "http://a/"]}, "http://a is given twice"),
         ({"servers": []}, "servers is empty"),
-        ({"servers": [5]}, "one of them is a int"),
+        ({"servers": [5]}, "servers must be addresses or kits, not int"),
         ({"servers": "http://a"}, "a list of addresses"),
         ({"comfyui_url": "http://a", "servers": ["http://b"]}, "leave one of them out"),
         ({"servers": ["ftp://a"]}, "servers must be an address"),

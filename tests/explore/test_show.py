@@ -135,8 +135,8 @@ def test_maps_take_rows_lists_and_columns(kit: ComfyKit) -> None:
     pd = pytest.importorskip("pandas")
     assert len(kit.map(picture(), width=pd.Series([3, 4])).points) == 2
     for wrong, message in (
-        ({"width": 3}, "none is"),
-        ({"width": [1], "height": [2]}, "width, height are several"),
+        ({"width": 3}, "here it is none"),
+        ({"width": [1], "height": [2]}, "here it is width, height"),
         ({"width": []}, "width is empty"),
     ):
         with pytest.raises(ComfyKitError, match=message):

@@ -245,7 +245,8 @@ def test_form_that_has_not_run_has_a_static_description(page: Page) -> None:
     for text in (static["text/plain"], static["text/html"]):
         assert "picture · width = 40 · height = 48 · color = 255" in text
         assert (
-            "No form above? This page shows no widgets. Run it by a line: %comfykit run picture.json NAME=VALUE" in text
+            "No form above? This page shows no widgets. Run the workflow with: %comfykit run picture.json NAME=VALUE"
+            in text
         )
     assert "width = 41" in page.run("form.values['width'] = 41\nform").bundles[1]["text/plain"]
     assert "width = 42" in page.run("%comfykit form picture.json width=42").bundles[1]["text/plain"]

@@ -97,7 +97,8 @@ def test_terminal_has_a_bar_and_a_static_form(sandbox: Sandbox, tmp_path: Path) 
     assert done.returncode == 0, bar
     assert "\rpicture ░" in bar
     assert (
-        "This form is static: a terminal shows no widgets. Run it by a line: %comfykit run picture.json" in done.stdout
+        "This form is static: a terminal shows no widgets. Run the workflow with: %comfykit run picture.json"
+        in done.stdout
     )
 
 

@@ -244,7 +244,7 @@ def test_what_prevents_a_run_stands_at_the_stack(page: Page) -> None:
     page.ask(model, "run")
     page.wait(lambda: model.state["status"] != "queued" and STACK in model.state["errors"])
     assert (model.state["runs"], model.state["values"][STACK]) == ([], rows)
-    assert "is there twice" in set_stack(page, model, rows[0], rows[0])["error"]
+    assert "is given twice" in set_stack(page, model, rows[0], rows[0])["error"]
     assert "must be a number" in set_stack(page, model, ["a", "<b>", 1, True])["error"]
     assert model.state["values"][STACK] == rows
     two = show(page, f"kit.form('two.json', {SMALL})")

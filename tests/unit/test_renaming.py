@@ -101,10 +101,10 @@ def test_parameter_of_several_nodes_is_renamed_as_a_whole() -> None:
         ({"": "6.text"}, "not a name"),
         ({"a.b": "6.text"}, "not a name"),
         ({7: "6.text"}, "7: not a name"),
-        ({"output": "6.text"}, "titles use this name for outputs"),
+        ({"output": "6.text"}, "this name is reserved for outputs"),
         ({"seed": "6.text"}, "seed: KSampler has a parameter of this name: rename that one, too"),
         ({"a": "6.text", "b": "CLIPTextEncode.text"}, "2 nodes are called CLIPTextEncode"),
-        ({"a": "6.text", "b": "6.text"}, "b: '6.text' gets two names, also 'a'"),
+        ({"a": "6.text", "b": "6.text"}, "b: '6.text' has two new names, also 'a'"),
     ],
 )
 def test_name_that_can_not_be_given_is_rejected(names: Any, message: str) -> None:

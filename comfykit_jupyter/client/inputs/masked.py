@@ -32,15 +32,15 @@ class Masked:
     the image turned upright, its colours unchanged, with 255 − mask as its alpha, as ComfyUI's *Load Image* reads it.
 
     The mask is copied, so that a later change of the array does not change the value. To keep a value in files, write
-    `picture` and `mask` (the bytes of a PNG); `Masked(picture, mask)` is the same value again.
+    `image` and `mask` (the bytes of a PNG); `Masked(image, mask)` is the same value again.
 
     Args:
-        picture: The image: whatever an image input accepts, such as a path, a URL, or an output of an earlier run.
+        image: The image: whatever an image input accepts, such as a path, a URL, or an output of an earlier run.
         mask: Its mask, in the size of the upright image: an array (height × width) of booleans, floats from 0 to 1 or
             uint8; or an image, as a path, bytes, a Pillow image or an output, of which white is repainted.
 
     Attributes:
-        picture: The image as it was given; bytes for an image that was an object, such as an array.
+        image: The image as it was given; bytes for an image that was an object, such as an array.
         mask: The mask as an 8-bit grey PNG, 255 where it is set.
         size: Width and height of the mask, in pixels.
         id: Identifies the mask by its pixels.
@@ -57,8 +57,8 @@ class Masked:
         (48, 64)
     """
 
-    def __init__(self, picture: Any, mask: Any) -> None:
-        self.picture = _to_kept(picture)
+    def __init__(self, image: Any, mask: Any) -> None:
+        self.image = _to_kept(image)
         grey = _to_grey(mask)
         self.mask: bytes = _encode(grey)
         self.size: tuple[int, int] = grey.size
@@ -69,29 +69,29 @@ class Masked:
     @property
     def is_kept(self) -> bool:
         """Whether results keep the value as it is: its image is named, not included."""
-        return not isinstance(self.picture, bytes)
+        return not isinstance(self.image, bytes)
 
     @property
     def has_url(self) -> bool:
         """Whether the image has to be fetched before it can be checked."""
-        return isinstance(self.picture, str) and self.picture.startswith(("http://", "https://"))
+        return isinstance(self.image, str) and self.image.startswith(("http://", "https://"))
 
     @cached_property
     def _name(self) -> str:
-        if isinstance(self.picture, bytes):
-            return f"image {hashlib.sha256(self.picture).hexdigest()[:ID_LENGTH]}"
-        if isinstance(self.picture, Media):
-            return self.picture.name
-        text = str(os.fspath(self.picture))
+        if isinstance(self.image, bytes):
+            return f"image {hashlib.sha256(self.image).hexdigest()[:ID_LENGTH]}"
+        if isinstance(self.image, Media):
+            return self.image.name
+        text = str(os.fspath(self.image))
         if "://" in text:
             return PurePath(urlsplit(text).path).name or text  # the query may contain a secret
         return text
 
-    def with_picture(self, picture: Any) -> Masked:
+    def with_image(self, image: Any) -> Masked:
         """Return the same mask with an image that is in another place."""
         other = copy(self)
         other.__dict__.pop("_name", None)
-        other.picture = _to_kept(picture)
+        other.image = _to_kept(image)
         return other
 
     def open_mask(self) -> Image.Image:
@@ -110,19 +110,19 @@ class Masked:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Masked):
             return NotImplemented
-        return (self.id, type(self.picture), self.picture) == (other.id, type(other.picture), other.picture)
+        return (self.id, type(self.image), self.image) == (other.id, type(other.image), other.image)
 
     def __hash__(self) -> int:
         return hash((self.id, self._name))
 
 
-def _to_kept(picture: Any) -> Any:
+def _to_kept(image: Any) -> Any:
     """Return an image in a form that does not change: objects such as arrays and open files become bytes."""
-    if isinstance(picture, Masked):
-        return picture.picture
-    if isinstance(picture, (str, os.PathLike, bytes)):
-        return picture
-    return _read("picture", picture)
+    if isinstance(image, Masked):
+        return image.image
+    if isinstance(image, (str, os.PathLike, bytes)):
+        return image
+    return _read("image", image)
 
 
 def _read(name: str, value: Any) -> Path | bytes:
@@ -206,7 +206,7 @@ def _convert_array(mask: Any) -> Image.Image:
     elif mask.dtype.kind == "b":
         mask = mask.astype("uint8") * 255
     elif mask.dtype != "uint8":
-        raise _build_error(f"mask must be of booleans, floats from 0 to 1 or uint8, not {mask.dtype}")
+        raise _build_error(f"mask must have booleans, uint8, or floats from 0 to 1, not {mask.dtype}")
     return Image.fromarray(mask.astype("uint8"))
 
 

@@ -85,14 +85,14 @@ async def _read_masked(value: Masked, upload: Upload, server: Backend | None) ->
     """Return the PNG of an image with its mask."""
     if upload.kind in ("video", "audio"):
         raise _build_error(upload, f"a mask is for an image, and this is {upload.kind}")
-    picture = value.picture
-    if isinstance(picture, Media):
-        source: RemoteFile | LocalFile = LocalFile(await picture.origin.fetch(picture), "")
+    image = value.image
+    if isinstance(image, Media):
+        source: RemoteFile | LocalFile = LocalFile(await image.origin.fetch(image), "")
     else:
-        source = await read_media(replace(upload, value=picture), server)
+        source = await read_media(replace(upload, value=image), server)
     if isinstance(source, RemoteFile):
         if server is None or not isinstance(source.name, str):
-            raise _build_error(upload, f"{short_repr(picture, 200)} can't be read: give a mask with a local file")
+            raise _build_error(upload, f"{short_repr(image, 200)} can't be read: give a mask with a local file")
         owner = await server.find_file(source.name)
         media = Media.from_name(owner, source.name)
         source = LocalFile(await media.origin.fetch(media), "")

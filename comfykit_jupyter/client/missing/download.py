@@ -159,7 +159,7 @@ class ModelDownload:
         if os.path.lexists(self.target):
             raise DownloadError(f"{self.target.name} exists already: it is never replaced")
         if self.target.parent.resolve(strict=True) != self.target.parent:
-            raise DownloadError("the folder is not where it was")
+            raise DownloadError(f"the folder {self.target.parent.name} was moved, or is a link now: check again")
 
     async def _transfer(self) -> None:
         """Receive the file, and continue after breaks."""
@@ -223,7 +223,9 @@ class ModelDownload:
         self._report(host=host)
         status = response.status_code
         if status in (401, 403):
-            raise DownloadError(f"{host} wants an account: open the address in a browser, and download it there")
+            raise DownloadError(
+                f"{host} requires an account: open the address in a browser, and download the file there"
+            )
         if status == 429 or status >= 500:
             raise _Broken(f"{host} answers {status}")
         if status not in (200, 206):
@@ -232,16 +234,20 @@ class ModelDownload:
                 raise _Broken(f"{host} answers {status}")
             raise DownloadError(f"{host} answers {status}")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{host} sends it compressed")
+            raise DownloadError(
+                f"{host} sends the file compressed: open the address in a browser, and download it there"
+            )
         begin, total = 0, _parse_length(response.headers.get("content-length"))
         if status == 206:
             found = _RANGE.fullmatch(response.headers.get("content-range", ""))
             if found is None or int(found[1]) != have:
                 _validators.pop(self.part, None)
-                raise _Broken(f"{host} answers another part than it was asked for")
+                raise _Broken(f"{host} sends another part than was requested")
             begin, total = have, int(found[2])
         if total is None:
-            raise DownloadError(f"{host} does not say how large it is")
+            raise DownloadError(
+                f"{host} does not say how large the file is: open the address in a browser, and download it there"
+            )
         self._read_digests(response)
         validator = response.headers.get("etag", "")
         if validator and not validator.startswith("W/"):
@@ -269,7 +275,7 @@ class ModelDownload:
         total = self.state.total or 0
         async for chunk in response.aiter_raw():
             if self.state.received + len(chunk) > total:
-                raise DownloadError(f"{self._get_host()} sends more than it announced")
+                raise DownloadError(f"{self._get_host()} sends more bytes than it announced")
             await asyncio.to_thread(_write_all, file, chunk)
             self._report(received=self.state.received + len(chunk))
             if not self._checked:
@@ -317,7 +323,7 @@ class ModelDownload:
         digest = await asyncio.to_thread(self._check_whole)
         if self._digests - {digest}:
             self.part.unlink(missing_ok=True)
-            raise DownloadError(f"{self.target.name} arrived damaged: its sha256 is not the one that was announced")
+            raise DownloadError(f"{self.target.name} is damaged: its sha256 differs from the one that the host gives")
         self._report(verified=bool(self._digests))
         await asyncio.to_thread(self._publish)
         _validators.pop(self.part, None)
@@ -328,7 +334,7 @@ class ModelDownload:
             self._checked = False
             if os.fstat(file).st_size != self.state.total or not self._check_start(file):
                 self.part.unlink(missing_ok=True)
-                raise DownloadError(f"{self.target.name} arrived damaged: it has another size than was announced")
+                raise DownloadError(f"{self.target.name} is damaged: its size differs from the one that the host gives")
             os.lseek(file, 0, os.SEEK_SET)
             digest = hashlib.sha256()
             while chunk := os.read(file, _CHUNK_BYTES):

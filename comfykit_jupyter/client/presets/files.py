@@ -54,18 +54,18 @@ class PresetFiles:
         path = self.find_path(value["file"], name)
         return self._read_masked(path, value["mask"], name) if "mask" in value else path
 
-    def _read_masked(self, picture: str, text: str, name: str) -> Masked:
+    def _read_masked(self, path: str, text: str, name: str) -> Masked:
         """Return an image with the mask of a preset.
 
         Raises:
             ComfyKitError: The mask can't be read, or does not fit the image.
         """
-        mask, image = find_local_file(self.find_path(text, name)), find_local_file(picture)
+        mask, image = find_local_file(self.find_path(text, name)), find_local_file(path)
         if mask is None:
             raise ComfyKitError(f"there is no file {short_repr(text, 200)} to read the mask from")
         try:
             with decoding(), open_image(mask) as opened:
-                value = Masked(picture, opened)
+                value = Masked(path, opened)
             if image is not None:
                 check_mask_size(value, read_upright_size(image))
         except ValueError as error:
@@ -102,8 +102,8 @@ class PresetFiles:
         """
         value = upload.value
         if isinstance(value, Masked):
-            picture = self.keep(replace(upload, value=value.picture), preset)
-            return {"file": picture, "mask": self._copy(value.mask, ".png", f"{upload.parameter}_mask", preset)}
+            image = self.keep(replace(upload, value=value.image), preset)
+            return {"file": image, "mask": self._copy(value.mask, ".png", f"{upload.parameter}_mask", preset)}
         if isinstance(value, str) and type(value) is not str:
             value = value if hasattr(value, "origin") else str(value)
         try:

@@ -60,7 +60,7 @@ class Exchangeable:
         """Return the result in plain types of JSON, so that `json.dumps` works whatever it contains.
 
         Images are their addresses; `media` has all that is known of each. What JSON has no form for, such as the bytes
-        of a picture among `params`, is described in a few words. NaN becomes None.
+        of an image among `params`, is described in a few words. NaN becomes None.
 
         Example:
             >>> result = kit.run("text.json", subject="a cat")

@@ -230,7 +230,7 @@ def open_servers(source: Any, settings: Settings, make: MakeKit) -> DaskServers:
         ServerError: No server could be started.
     """
     if not isinstance(source, Client):
-        raise SettingsError(f"servers: a {type(source).__name__} of Dask must be given as a client: Client(…)")
+        raise SettingsError(f"servers: give a Dask client, Client(…), not a {type(source).__name__}")
     if source.asynchronous:
         raise SettingsError("servers: the Dask client must not have asynchronous=True")
     cluster: Cluster = vars(source).setdefault(NAME, Cluster(source))  # one for each client

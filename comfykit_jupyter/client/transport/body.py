@@ -87,7 +87,7 @@ async def save_chunks(chunks: AsyncIterator[bytes], target: Path) -> None:
                 received += len(chunk)
                 if time.monotonic() - since > WINDOW:
                     if received < SLOWEST_FILE * WINDOW:
-                        raise httpx.ReadTimeout("the file comes too slowly")
+                        raise httpx.ReadTimeout("the file arrives too slowly")
                     since, received = time.monotonic(), 0
     except BaseException:
         target.unlink(missing_ok=True)

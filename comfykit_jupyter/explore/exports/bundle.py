@@ -69,7 +69,7 @@ class Bundle:
     def __str__(self) -> str:
         count, size = self.files
         lines = [f"{one_line(self.name)}: {self.points:,} points, {count:,} files, {size / (1 << 20):.1f} MB"]
-        return "\n".join([*lines, *(f"  {line}" for line in self.differences or ["nothing differs here"])])
+        return "\n".join([*lines, *(f"  {line}" for line in self.differences or ["no differences from this machine"])])
 
     __repr__ = __str__
 
@@ -204,7 +204,7 @@ def _take_file(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, digest: str, suff
                 found.update(chunk)
                 write.write(chunk)
         if found.hexdigest() != digest:
-            raise zipfile.BadZipFile(f"{digest[:12]}{suffix} has another content")
+            raise zipfile.BadZipFile(f"the content of {digest[:12]}{suffix} does not match its name")
         ledger.store.add_file(part, suffix)
     except _DAMAGED as error:
         raise ComfyKitError(

@@ -27,9 +27,9 @@ KILOBYTES = 150
 MAX_CELLS = 400
 """Cells of a grid in a notebook; of more points, every nth value of each axis is shown."""
 CELL_BYTES = 260
-"""Bytes of the HTML around one picture."""
+"""Bytes of the HTML around one image."""
 SIDES = (192, 160, 128, 96, 64, 48)
-"""Pixels of the pictures, the largest that fits."""
+"""Pixels of the images, the largest that fits."""
 MAX_TEXT = 120
 PAGE_STYLE = (
     "body{font-family:system-ui,sans-serif;margin:2em}table{border-collapse:collapse;margin-bottom:2em}"
@@ -54,7 +54,7 @@ def build_grid(
         sweep: The sweep.
         kilobytes: What it may take.
         max_cells: How many points it may have.
-        sides: Pixels of the pictures, in descending order; the first that fits is taken.
+        sides: Pixels of the images, in descending order; the first that fits is taken.
     """
     places = [_thin(len(axis), step) for axis, step in zip(sweep.axes, _find_steps(sweep.axes, max_cells), strict=True)]
     count = math.prod(map(len, places))
@@ -122,7 +122,7 @@ def _thin(length: int, step: int) -> list[int]:
 def _choose_size(
     sweep: Sweep, places: Sequence[Sequence[int]], room: int, count: int, sides: Sequence[int]
 ) -> tuple[int, int]:
-    """Return the side and quality of the pictures: those of some points, on average, have to fit."""
+    """Return the side and quality of the images: those of some points, on average, have to fit."""
     each = room * 0.9 / max(count, 1) - CELL_BYTES
     some = [index for index in _list_points(sweep, places) if sweep.get_state(index) == "completed"]
     some = some[:: max(len(some) // 6, 1)][:6]
@@ -210,8 +210,8 @@ def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
 
 
 def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:
-    """Return the picture of a point as a JPEG in Base64; "" if it has none."""
-    source = None if sweep.is_forgotten(index) else sweep[index].find_picture()
+    """Return the image of a point as a JPEG in Base64; "" if it has none."""
+    source = None if sweep.is_forgotten(index) else sweep[index].find_image()
     if source is None:
         return ""
     try:
@@ -221,7 +221,7 @@ def _encode(sweep: PointRows, index: int, side: int, quality: int) -> str:
 
 
 def write_page(sweep: Sweep, path: Path, megabytes: int) -> Path:
-    """Write the grid of a sweep as one HTML file, with larger pictures and all points; see `Sweep.to_html`."""
+    """Write the grid of a sweep as one HTML file, with larger images and all points; see `Sweep.to_html`."""
     grid = build_grid(sweep, megabytes * 1000, len(sweep.points), (768, 512, *SIDES))
     values = "".join(
         f"<tr><th>{html.escape(one_line(name))}</th><td>{html.escape(one_line(str(value), 500))}</td></tr>"

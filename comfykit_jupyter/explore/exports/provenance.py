@@ -71,7 +71,7 @@ async def find_differences(server: Backend, workflow: Workflow, manifest: Mappin
         version = (await server.status()).version or there
     lines = [*found]
     if there and version != there:
-        lines.append(f"ComfyUI {one_line(version)} here, {one_line(there)} there: pictures may differ")
+        lines.append(f"ComfyUI {one_line(version)} here, {one_line(there)} there: images may differ")
     return [*lines, *await _compare_packs(server, manifest), *await _compare_models(server, manifest)]
 
 

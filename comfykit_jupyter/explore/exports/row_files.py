@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 LIST = "runs.json"
 """The file of an archive that has the values and marks of its runs."""
 LABEL_LENGTH = 120
-"""Characters of the values above a picture of a sheet."""
+"""Characters of the values above an image of a sheet."""
 VALUE_LENGTH = 500
 """Characters of a value in a page."""
 SIDES = (768, 512, 320, 192, 128)
-"""Pixels of the pictures of a page, the largest that fit."""
+"""Pixels of the images of a page, the largest that fit."""
 CARD_BYTES = 2_000
 """Bytes of the text of a run in a page."""
 
@@ -134,7 +134,7 @@ def write_rows_sheet(rows: Rows, path: Path, side: int) -> Path:
         raise ComfyKitError("sheet: there are no runs")
     shared = _find_shared(rows)
     cells = [
-        Cell(_format_values(row, shared), row.find_picture(), next(iter(row.texts), row.status)[:LABEL_LENGTH])
+        Cell(_format_values(row, shared), row.find_image(), next(iter(row.texts), row.status)[:LABEL_LENGTH])
         for row in rows
     ]
     return save_sheet(draw_sheet(cells, math.ceil(math.sqrt(len(cells))), side), path)
@@ -165,7 +165,7 @@ def write_rows_page(rows: Rows, path: Path, megabytes: int, title: str) -> Path:
     if not len(rows):
         raise ComfyKitError("to_html: there are no runs")
     room = megabytes * 1_000_000 / len(rows) - CARD_BYTES
-    some = [source for row in rows[:6] if (source := row.find_picture()) is not None]
+    some = [source for row in rows[:6] if (source := row.find_image()) is not None]
     fitting = (side for side in SIDES if all(len(_encode(each, side)) <= room for each in some))
     side = next(fitting, SIDES[-1])
     cards = "".join(_render_card(row, side) for row in rows)
@@ -179,7 +179,7 @@ def write_rows_page(rows: Rows, path: Path, megabytes: int, title: str) -> Path:
 
 
 def _render_card(row: Row, side: int) -> str:
-    source = row.find_picture()
+    source = row.find_image()
     data = _encode(source, side) if source is not None else ""
     values = {name: one_line(str(value), VALUE_LENGTH) for name, value in row.params.items()}
     text = ", ".join(f"{name} {value}" for name, value in values.items())

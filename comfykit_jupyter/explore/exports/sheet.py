@@ -1,4 +1,4 @@
-"""A contact sheet: one picture of all points of a sweep, or of some rows, with labels."""
+"""A contact sheet: one image of all points of a sweep, or of some rows, with labels."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Cell(NamedTuple):
     """One cell of a sheet.
 
     Attributes:
-        label: What stands above the picture.
-        source: The picture; None if there is none.
-        text: What stands there without a picture.
+        label: What stands above the image.
+        source: The image; None if there is none.
+        text: What stands there without an image.
     """
 
     label: str
@@ -49,7 +49,7 @@ def draw_sheet(cells: Sequence[Cell], columns: int, side: int) -> Image:
     Args:
         cells: What it shows, line by line.
         columns: The cells of a line.
-        side: Pixels of each picture's longer side.
+        side: Pixels of each image's longer side.
 
     Raises:
         ComfyKitError: It would be too large.
@@ -69,9 +69,9 @@ def draw_sheet(cells: Sequence[Cell], columns: int, side: int) -> Image:
     for index, cell in enumerate(cells):
         left, top = GAP + index % columns * (side + GAP), GAP + index // columns * (side + LABEL + GAP)
         _draw_label(draw, cell.label, left, top, side)
-        picture = _load(cell.source, side) if cell.source is not None else None
-        if picture is not None:
-            sheet.paste(picture, (left + (side - picture.width) // 2, top + LABEL + (side - picture.height) // 2))
+        image = _load(cell.source, side) if cell.source is not None else None
+        if image is not None:
+            sheet.paste(image, (left + (side - image.width) // 2, top + LABEL + (side - image.height) // 2))
         else:
             draw.text((left + GAP, top + LABEL + GAP), cell.text, fill=_FAINT)
     return sheet
@@ -82,7 +82,7 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
 
     Args:
         sweep: The sweep.
-        side: Pixels of each picture's longer side.
+        side: Pixels of each image's longer side.
 
     Raises:
         ComfyKitError: No point is done, or the sheet would be too large.
@@ -94,7 +94,7 @@ def make_sheet(sweep: Sweep, side: int) -> Image:
     for point in sweep.points:
         state = sweep.get_state(point.index)
         is_done = state == "completed" and not sweep.is_forgotten(point.index)
-        source = sweep[point.index].find_picture() if is_done else None
+        source = sweep[point.index].find_image() if is_done else None
         label = ", ".join(f"{name} {describe_label(each)}" for name, each in point.labels.items())
         cells.append(Cell(label, source, state))
     return draw_sheet(cells, columns, side)
@@ -110,7 +110,7 @@ def _is_allowed(width: int, height: int) -> bool:
 
 
 def _draw_label(draw: ImageDraw, text: str, left: int, top: int, width: int) -> None:
-    """Draw a label that ends where its picture does."""
+    """Draw a label that ends where its image does."""
     plain = text.encode("latin-1", "replace").decode("latin-1")  # what the built-in font has
     while plain and draw.textlength(plain) > width:
         plain = plain[:-2].rstrip(".") + "." if len(plain) > 2 else ""

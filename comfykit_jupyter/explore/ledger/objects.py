@@ -1,4 +1,4 @@
-"""`ObjectStore`: files by their content, and small pictures of them."""
+"""`ObjectStore`: files by their content, and small images of them."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ class Row(SingleOutputs):
 
     # -- in a cell -----------------------------------------------------------------------------------------------------
 
-    def find_picture(self) -> Path | bytes | None:
+    def find_image(self) -> Path | bytes | None:
         """Return the file of the first image or video, else its thumbnail; None if there is neither."""
         entry = self._entry
         if entry.found:

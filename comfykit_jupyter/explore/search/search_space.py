@@ -45,7 +45,7 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         names = ", ".join(one_line(axis.name) for axis in self._space.axes)
-        return f'<SearchSpace of {names}: .by(function, n=40) or .by("rating") says what is looked for>'
+        return f'<SearchSpace of {names}: .by(function, n=40) or .by("rating") makes a search>'
 
     def by(self, what: Score | Literal["rating"], n: int = 40, *, minimize: bool = False) -> Search:
         """Return a search for the points with the highest numbers. Nothing is sent before `start()` or `wait()`.

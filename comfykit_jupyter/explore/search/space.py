@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_CHOICES = 1_000
 _DIGITS = 4
-"""Digits of a number within its range: more make no difference to a picture."""
+"""Digits of a number within its range: more make no difference to an image."""
 
 Place = tuple[float, ...]
 """A point of a space: a number for each range, and the index for each list of choices."""
@@ -166,11 +166,11 @@ def _build_axis(name: str, given: Any, known: Field | None) -> Range | Choices:
         raise ComfyKitError(f"{where}: give a range, (low, high), or a list of choices, not {short_repr(given)}")
     values = [to_plain(each) for _, each in zip(range(MAX_CHOICES + 1), given, strict=False)]
     if not values:
-        raise ComfyKitError(f"{where}: there are no choices")
+        raise ComfyKitError(f"{where}: the list of choices is empty")
     if len(values) > MAX_CHOICES:
-        raise ComfyKitError(f"{where}: there are more than {MAX_CHOICES:,} choices")
+        raise ComfyKitError(f"{where}: the list has more than {MAX_CHOICES:,} choices")
     if any(each is None or (isinstance(each, float) and math.isnan(each)) for each in values):
-        raise ComfyKitError(f"{where}: None and NaN are not choices")
+        raise ComfyKitError(f"{where}: None and NaN can't be choices")
     once = [each for index, each in enumerate(values) if not any(_is_same(each, other) for other in values[:index])]
     return Choices(name, tuple(once))
 
@@ -194,7 +194,7 @@ def _build_range(name: str, low: float, high: float, known: Field | None) -> Ran
     except OverflowError:  # an integer that no float can have
         is_finite = False
     if not is_finite:
-        raise ComfyKitError(f"{where}: the ends of a range are numbers, not {short_repr((low, high))}")
+        raise ComfyKitError(f"{where}: the ends of its range must be finite numbers, not {short_repr((low, high))}")
     if low > high:
         raise ComfyKitError(f"{where}: the range ({low!r}, {high!r}) is reversed: write ({high!r}, {low!r})")
     if low == high:
@@ -203,7 +203,7 @@ def _build_range(name: str, low: float, high: float, known: Field | None) -> Ran
     if not is_integer and not (isinstance(low, int) and isinstance(high, int)):
         return Range(name, float(low), float(high))
     if low != int(low) or high != int(high):
-        raise ComfyKitError(f"{where}: it takes whole numbers, so the ends of its range have none after the point")
+        raise ComfyKitError(f"{where}: the ends of its range must be integers, not {short_repr((low, high))}")
     step = int(known.step) if is_integer and known is not None and isinstance(known.step, int) else 1
     step = step if step > 1 and high - low >= step else 1
     return Range(name, int(low), int(low) + (int(high) - int(low)) // step * step, step)

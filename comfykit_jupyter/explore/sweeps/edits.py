@@ -79,7 +79,9 @@ class EditableAxes(PointRows):
     def _change_axes(self, name: str, change: Callable[[Mapping[str, Any], Axis], dict[str, Any]]) -> Self:
         with self._lock:
             if self.running:
-                raise ComfyKitError("the sweep runs: pause() it, and wait for the points that run")
+                raise ComfyKitError(
+                    "the sweep is running: pause() it first, and wait until its running points have ended"
+                )
             before = self._preparation.over
             self._preparation.over = change(*self.find_axis(name))
             try:
@@ -116,7 +118,7 @@ def extend_axis(over: Mapping[str, Any], axis: Axis, values: Sequence[Any]) -> d
     name, given = axis.names[0], over[axis.names[0]]
     if len(values) == 1 and isinstance(values[0], Seeds):
         if not isinstance(given, Seeds):
-            raise ComfyKitError(f"{one_line(name)}: its values were not drawn: give numbers")
+            raise ComfyKitError(f"{one_line(name)}: its values are not drawn seeds: give values")
         return {**over, name: Seeds(given.count + values[0].count)}
     if isinstance(given, Replace):
         return {**over, name: replace(given, new=(*given.new, *map(str, values)))}
@@ -168,10 +170,10 @@ def read_values(axis: Axis, given: Any, text: str) -> list[Any]:
     labels = [label[0] for label in axis.labels]
     numbers = all(isinstance(label, (int, float)) and not isinstance(label, bool) for label in labels)
     if not text.strip():
-        raise ComfyKitError(f"{one_line(name)}: there is no value")
+        raise ComfyKitError(f"{one_line(name)}: give at least one value")
     if not numbers:
         if isinstance(given, Wildcards) or not all(isinstance(label, str) for label in labels):
-            raise ComfyKitError(f"{one_line(name)}: its values can't be typed")
+            raise ComfyKitError(f"{one_line(name)}: its values can't be entered as text: use add_values()")
         return [text.strip()]
     found = parse_axis(name, text, "number")
     if isinstance(found, Seeds):

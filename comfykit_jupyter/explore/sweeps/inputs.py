@@ -35,10 +35,12 @@ def find_inputs(values: Mapping[str, Any]) -> tuple[Inputs, dict[str, Any]]:
     """
     many = {name: found for name, value in values.items() if (found := _list_values(name, value)) is not None}
     if len(many) != 1:
-        what = f"{', '.join(many)} are several" if many else "none is"
         if missing := [each for each in values.values() if not many and isinstance(each, Path)]:
-            what = f"there is no folder {short_repr(str(missing[0]), 200)}"
-        raise ComfyKitError(f"map: one value must be a folder, a list, rows or a column of a table; {what}")
+            raise ComfyKitError(f"map: there is no folder {short_repr(str(missing[0]), 200)}")
+        found = ", ".join(map(one_line, many)) or "none"
+        raise ComfyKitError(
+            f"map: exactly one value must be a folder, a list, rows or a column of a table, and here it is {found}"
+        )
     inputs = next(iter(many.values()))
     if not inputs.values:
         hint = f": it has {', '.join(inputs.skipped[:5])}" if inputs.skipped else ""

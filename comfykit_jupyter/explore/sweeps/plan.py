@@ -101,7 +101,8 @@ class Plan:
             facts.append(f"{self.servers} servers")
         lines = [" · ".join(facts), *self.notes]
         lines += [
-            f"{one_line(name)}: another file of this name now, retry(stale=True) runs {format_numbers(found)} again"
+            f"{one_line(name)}: the server has another file of this name now; "
+            f"retry(stale=True) runs {format_numbers(found)} again"
             for name, found in self.replaced.items()
         ]
         lines += [f"{label} is left out until it answers: {why}" for label, why in self.absent.items()]

@@ -337,7 +337,7 @@ def _draw_seeds(workflow: Workflow, definitions: Definitions, salt: str, name: s
     targets = workflow.find_parameter(name, definitions).targets
     inputs = [NodeInput.find(workflow.prompt, each, definitions) for each in targets]
     if not any(each.is_seed(name) for each in inputs):
-        raise ComfyKitError(f"{one_line(name)}: seeds({count}) is for seeds, and this is not one")
+        raise ComfyKitError(f"{one_line(name)}: seeds({count}) is only for seeds, and this parameter is not a seed")
     low, high = find_seed_bounds([each.spec for each in inputs]) if definitions else (0, LARGEST_SEED)
     if high - low + 1 < count:
         raise ComfyKitError(f"{one_line(name)}: there are only {high - low + 1} seeds from {low} to {high}")

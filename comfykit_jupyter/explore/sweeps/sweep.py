@@ -232,7 +232,7 @@ class Sweep(PlannedPoints):
         if stale:
             again += {index for found in self.plan.replaced.values() for index in found}
         if self.running:
-            raise ComfyKitError("retry: the sweep runs; pause() it first, or wait()")
+            raise ComfyKitError("retry: the sweep is running; pause() it first, or wait()")
         self._engine.retry(again)
         return self.start(sure=True, skip_invalid=True)
 
@@ -266,7 +266,7 @@ class Sweep(PlannedPoints):
             sure: As for `start`.
         """
         if self.running:
-            raise ComfyKitError("restart: the sweep runs; stop() it first, or wait()")
+            raise ComfyKitError("restart: the sweep is running; stop() it first, or wait()")
         count = len(self.points)
         seconds = self._engine.estimate(self._find_durations(), count)
         self._check_start(dataclasses.replace(self.plan, steps=[Step("send")] * count, seconds=seconds), sure=sure)

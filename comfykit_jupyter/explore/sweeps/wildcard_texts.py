@@ -32,13 +32,13 @@ def expand_wildcards(template: str, folder: Path, where: str, most: int) -> list
     except RecursionError:
         raise ComfyKitError(f"{where}: the template has too many alternatives") from None
     if len(texts) > most:
-        raise ComfyKitError(f"{where}: the template stands for more than {most:,} texts")
+        raise ComfyKitError(f"{where}: the template expands to more than {most:,} texts")
     return texts
 
 
 def _expand_text(text: str, folder: Path, where: str, depth: int) -> Iterable[str]:
     if depth > _MAX_DEPTH:
-        raise ComfyKitError(f"{where}: the template is nested more than {_MAX_DEPTH} deep, or a file names itself")
+        raise ComfyKitError(f"{where}: the template is nested more than {_MAX_DEPTH} deep, or a file refers to itself")
     found = _find_alternatives(text)
     parts: Iterable[str]
     if found is not None:

@@ -1,4 +1,4 @@
-"""What can be done with one point of a sweep: code that makes it, and its picture as the input of a form."""
+"""What can be done with one point of a sweep: code that makes it, and its image as the input of a form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.explore.sweeps.sweep import Sweep
 
 MAX_TARGETS = 50
-"""Fields that are offered for a picture."""
+"""Fields that are offered for an image."""
 
 
 def write_code(sweep: Sweep, index: int, row: Row | None, call: str = "run") -> str:

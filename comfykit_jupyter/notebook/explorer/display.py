@@ -85,7 +85,7 @@ class SweepOutput:
         self._refresh()
 
     def refresh(self) -> None:
-        """Make the static grid in the background: many pictures take a second or two."""
+        """Make the static grid in the background: many images take a second or two."""
         self._refreshing = run_in_background(self._refresh)
 
     @property

@@ -187,7 +187,7 @@ class Explorer(PageWidget):
     # -- messages from the page ----------------------------------------------------------------------------------------
 
     def wait_for_page(self) -> None:
-        """Wait until a page has what it shows first, or there is none: other work would delay its pictures."""
+        """Wait until a page has what it shows first, or there is none: other work would delay its images."""
         start = time.monotonic()
         while (now := time.monotonic()) < start + PAGE_TIMEOUT and now < max(start, self._asked) + PAGE_PAUSE:
             time.sleep(PAGE_PAUSE / 5)
@@ -260,7 +260,7 @@ class Explorer(PageWidget):
     def _on_differ(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Return the values in which runs differ, and how the first image differs from each of the others."""
         rows = [row for index in self._read_points(content, COMPARED) if (row := self.find_row(index)) is not None]
-        return {"rows": list_differences(rows), "pixels": compare_images([row.find_picture() for row in rows])}, ()
+        return {"rows": list_differences(rows), "pixels": compare_images([row.find_image() for row in rows])}, ()
 
     def _on_export(self, content: dict[str, Any], _buffers: Sequence[Any]) -> Reply:
         """Export runs. The answer has the name of a file, which the page requests, or the folder that was written."""
@@ -302,7 +302,7 @@ def _read_tag_changes(before: str, after: str) -> dict[str, list[str]]:
 
 def _find_thumbnail(row: Row, *, large: bool) -> bytes | None:
     try:
-        if large and (source := row.find_picture()) is not None:
+        if large and (source := row.find_image()) is not None:
             return make_thumbnail(source, LARGE_SIDE).data
         return row.build_thumbnail()
     except (ComfyKitError, ValueError, OSError):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 LEGEND = (
     ("← ↑ ↓ →", "go to a neighbour (Shift: select as well)"),
-    ("Home End", "first, last of the line (Ctrl: of all)"),
-    ("s", "star, or none"),
+    ("Home End", "first, last of the row (Ctrl: of all)"),
+    ("s", "star on or off"),
     ("1 – 5", "rating; 0 for none"),
-    ("x", "reject, or not"),
+    ("x", "reject on or off"),
     ("u", "undo the last mark"),
     ("n", "note and tags"),
-    ("Shift", "with a mark: and go to the next one"),
+    ("Shift", "with a marking key: also go to the next one"),
     ("Enter", "open; z opens at true pixels"),
     ("i", "open with all values"),
-    ("c", "choose for comparison; compares what is selected (Shift: what was chosen)"),
-    ("Space", "select, or not; Ctrl+A all, Esc none"),
+    ("c", "choose for comparison, or compare the selected ones (Shift: the chosen ones)"),
+    ("Space", "select on or off; Ctrl+A all, Esc none"),
     ("+ −", "larger, smaller"),
 )
 """The keys of every explorer."""

@@ -16,7 +16,7 @@ STATES = ("waiting", "running", "completed", "failed", "cancelled", "unknown", "
 STALE = 16
 """Added to the state of a point whose model file is another one of the same name now."""
 ANOTHER_RUN = 32
-"""Flipped in the state of a point when another run takes the place of the one before: its picture is another one."""
+"""Flipped in the state of a point when another run takes the place of the one before: its image is another one."""
 MOST_CHANGES = 0.5
 """Part of all points from which all of them are sent."""
 _NUMBERS = {name: number for number, name in enumerate(STATES)}

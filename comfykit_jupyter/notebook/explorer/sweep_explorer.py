@@ -37,7 +37,7 @@ ESTIMATE_SECONDS = 1.0
 """Seconds for which an estimate is good."""
 DEFAULT_RATIO = 1.0
 SHEET_SIDE = 256
-"""Pixels of a picture in a contact sheet."""
+"""Pixels of an image in a contact sheet."""
 MESSAGE_LENGTH = 500
 """Characters of why a sweep waits, and of a note."""
 NOTES = 5
@@ -111,7 +111,7 @@ class SweepExplorer(Explorer):
         }
 
     def _find_ratio(self) -> float:
-        """Return width by height of the pictures: of the first one that is there, else of the workflow's size."""
+        """Return width by height of the images: of the first one that is there, else of the workflow's size."""
         import io
 
         from comfykit_jupyter.client.results.images import open_image

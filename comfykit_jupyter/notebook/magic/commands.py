@@ -62,7 +62,7 @@ HELP = """%comfykit run WORKFLOW [NAME=VALUE …] [-o RESULT] [--preset NAME] [-
     Set how much of a run the notebook keeps. The default is thumbnails, with values and texts, in 150 kB.
 
 WORKFLOW is a file, a URL, or a Python object in braces: {graph}, {result.image}. Values can be Python objects
-too: image={picture}, image={Masked(picture, mask)}. Quote a value that contains spaces: prompt="a cat".
+too: image={photo}, image={Masked(photo, mask)}. Quote a value that contains spaces: prompt="a cat".
 A seed can be `random`.
 `-o NAME` assigns the result to a variable; so does `result = %comfykit run …`.
 
@@ -76,7 +76,7 @@ With %%comfykit, give the values in the lines below, or as one JSON object:
         a red fox in the snow,
         soft light
     seed: 42
-    image: {picture}"""
+    image: {photo}"""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def start_sweep(
             converted = [convert_values({name: token}, workflow, fields, evaluate)[name] for token in found]
             over[name] = converted
     if not over:
-        raise UsageError("sweep: no value has several: write cfg=3,4.5,6 or steps=10..30:5 or seed=*4")
+        raise UsageError("sweep: give several values for a parameter: cfg=3,4.5,6, steps=10..30:5 or seed=*4")
     ordered = {name: over[name] for name in call.values if name in over}
     source = workflow if workflow.preset is not None or workflow.loras else call.arguments[0]
     return kit.sweep(source, {name: value for name, value in shared.items() if name not in over}, over=ordered)

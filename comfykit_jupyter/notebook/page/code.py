@@ -90,7 +90,7 @@ def _build_kit(kit: ComfyKit, workflow: Workflow) -> list[str]:
     line = f"kit = ComfyKit({', '.join(arguments).removeprefix('comfyui_url=')})"
     secrets = [f"{name}=" for name in settings if name in _SECRETS]
     if "comfyui_url" in names and kit.has_secret_address:
-        secrets.append("what the address had beside host and path")
+        secrets.append("the name, password or query of the address")
     return [f"# also needs {' and '.join(secrets)}", line] if secrets else [line]
 
 
@@ -111,11 +111,11 @@ def _to_lasting_value(name: str, value: Any, result: ExecuteResult, workflow: Wo
 class _MaskedCode:
     """An image with a mask as code has it."""
 
-    def __init__(self, picture: str, mask: str) -> None:
-        self._picture, self._mask = picture, mask
+    def __init__(self, image: str, mask: str) -> None:
+        self._image, self._mask = image, mask
 
     def __repr__(self) -> str:
-        return f"Masked({self._picture!r}, {self._mask!r})"
+        return f"Masked({self._image!r}, {self._mask!r})"
 
 
 def _to_masked_code(value: Masked) -> _MaskedCode | None:
@@ -123,12 +123,12 @@ def _to_masked_code(value: Masked) -> _MaskedCode | None:
 
     The PNG that was sent carries the mask, too: without a file of its own, code uses that.
     """
-    if not isinstance(value.picture, (str, os.PathLike)):
+    if not isinstance(value.image, (str, os.PathLike)):
         return None
-    picture = str(value.picture) if isinstance(value.picture, Media) else str(os.fspath(value.picture))
-    if strip_folders(picture) != picture:
+    image = str(value.image) if isinstance(value.image, Media) else str(os.fspath(value.image))
+    if strip_folders(image) != image:
         return None
-    stem = Path(to_safe_name(picture)).stem[:_STEM_LENGTH]
+    stem = Path(to_safe_name(image)).stem[:_STEM_LENGTH]
     path = Path(MASK_FOLDER) / f"{stem}-{value.id}.png"
     try:
         if not path.is_file() or path.read_bytes() != value.mask:
@@ -136,7 +136,7 @@ def _to_masked_code(value: Masked) -> _MaskedCode | None:
                 draft.write_bytes(value.mask)
     except OSError:
         return None
-    return _MaskedCode(picture, path.as_posix())
+    return _MaskedCode(image, path.as_posix())
 
 
 def _find_uploaded_name(name: str, result: ExecuteResult, workflow: Workflow) -> str | None:

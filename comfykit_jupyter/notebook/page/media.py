@@ -79,16 +79,16 @@ def read_piece(path: Path, mime: str, size: str, offset: int) -> tuple[dict[str,
         return {"total": total, "mime": mime, "offset": offset}, [file.read(PIECE_BYTES)]
 
 
-def draw_masked(value: Masked, picture: Path) -> Path:
+def draw_masked(value: Masked, file: Path) -> Path:
     """Return a small image with its mask drawn over it.
 
     Raises:
         ComfyKitError: The image can't be read.
     """
     try:
-        small = make_overlay(value, picture, THUMBNAIL_SIDE)
+        small = make_overlay(value, file, THUMBNAIL_SIDE)
     except ValueError as error:
-        raise ComfyKitError(f"{picture.name}: {error}") from None
+        raise ComfyKitError(f"{file.name}: {error}") from None
     return get_inbox().keep(small.data, "masked.webp")
 
 

@@ -53,7 +53,7 @@ def to_wire(value: Any) -> Any:
     if isinstance(value, Media):
         return value.server_name
     if isinstance(value, Masked):
-        return {"picture": to_wire(value.picture), "mask": value.id}
+        return {"picture": to_wire(value.image), "mask": value.id}
     if value is None or isinstance(value, (bool, str)):
         return str(value) if isinstance(value, str) else value
     if isinstance(value, int):
@@ -132,7 +132,7 @@ def keep_file(field: Field, value: Any, stem: str = "") -> Any:
         if field.kind in ("video", "audio"):
             message = f"{field.name} ({field.node}): a mask is for an image, and this is {field.kind}"
             raise ParameterError([Problem(field.name, message, field.node_id, field.node)])
-        return value.with_picture(keep_file(field, value.picture))
+        return value.with_image(keep_file(field, value.image))
     if is_missing(value):
         return None
     if isinstance(value, str):

@@ -90,7 +90,7 @@ OTHER_SITE = frozenset({301, 380, 802, 806, 901, 1002, 401})
 """Codes that a key or a workflow of the other site causes, among other things."""
 
 SEEDS_MAY_DIFFER = (
-    "RunningHub may draw the seeds of a graph that is not saved there again: the result has those that were sent"
+    "RunningHub may draw other seeds for a graph that is not saved there: the result shows the seeds that were sent"
 )
 """Nothing fixes them: `nodeInfoList` accepts only the nodes of a saved workflow."""
 

@@ -159,7 +159,7 @@ def _unwrap(data: Any, editor: Any, called: str, depth: int) -> Recognized:
         which, given = (
             (f"the RunningHub workflow {short_repr(id_)}", one_line(f"rh:{id_}")) if named else ("one", "its ID")
         )
-        raise WorkflowError(f"{called} has no workflow in it, it only names {which}: give {given} instead")
+        raise WorkflowError(f"{called} contains no workflow, it only refers to {which}: give {given} instead")
     if is_editor_graph(data):
         if not data["nodes"]:
             raise WorkflowError(f"{called} has no nodes: save a workflow that has an output node")

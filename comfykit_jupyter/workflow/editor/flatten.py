@@ -75,7 +75,7 @@ def unfold(file: File, called: str, *, recent: bool) -> list[Step]:
         inputs += len(step.node.slots) + len(step.node.widgets)
         if len(found) + len(waiting) > _MAX_NODES or inputs > _MAX_INPUTS:
             raise WorkflowError(
-                f"{called}: its subgraphs unfold to more than {_MAX_NODES:,} nodes, or these to very many inputs"
+                f"{called}: its subgraphs unfold to more than {_MAX_NODES:,} nodes, or to too many inputs"
             )
         node = step.node
         idle = recent and step.scope is root and node.mode in (MUTED, BYPASSED)

@@ -39,7 +39,7 @@ def find_renamed(
             continue
         other = taken.setdefault(parameter.places, new)
         if other != new:
-            problems.append(_build_problem(new, f"{short_repr(old)} gets two names, also {short_repr(other)}"))
+            problems.append(_build_problem(new, f"{short_repr(old)} has two new names, also {short_repr(other)}"))
         found[new] = replace(parameter, name=new, label=to_words(new))
     for new in names:
         own = known.get(new)
@@ -54,7 +54,7 @@ def find_renamed(
 def _find(new: Any, old: Any, find: Callable[[str], Parameter]) -> Parameter:
     if not isinstance(new, str) or not _NAME.fullmatch(new) or new == "output":
         reason = "not a name for a parameter: use letters, digits, _ and -"
-        reason = "titles use this name for outputs" if new == "output" else reason
+        reason = "this name is reserved for outputs" if new == "output" else reason
         raise ParameterError([_build_problem(new, reason)])
     if not isinstance(old, str):
         reason = f"give the name or address of a parameter, such as '6.text', not {short_repr(old)}"

@@ -104,7 +104,11 @@ def _read_value(preset: Preset, parameter: Parameter, inputs: list[NodeInput], v
     if not any(each.upload for each in inputs):
         if isinstance(value, dict):
             raise ParameterError(
-                [_build_problem(parameter, inputs, "a file, where the workflow has another value now")]
+                [
+                    _build_problem(
+                        parameter, inputs, "the preset has a file here, but the workflow has another kind of value now"
+                    )
+                ]
             )
         return value
     try:

@@ -26,9 +26,13 @@ def check_name(name: object) -> str:
     if not 1 <= len(composed) <= MAX_NAME_LENGTH:
         raise ComfyKitError(f"the name of a preset must have 1 to {MAX_NAME_LENGTH} characters, not {len(composed)}")
     if not all(_is_allowed(char) for char in composed) or unicodedata.category(composed[0])[0] == "M":
-        raise ComfyKitError(f"the name of a preset has letters, digits, spaces, - and _ only: {short_repr(composed)}")
+        raise ComfyKitError(
+            f"the name of a preset must contain only letters, digits, spaces, - and _, not {short_repr(composed)}"
+        )
     if len(composed.encode()) > MAX_NAME_BYTES:
-        raise ComfyKitError(f"the name of a preset must have at most {MAX_NAME_BYTES} bytes: {short_repr(composed)}")
+        raise ComfyKitError(
+            f"the name of a preset must have at most {MAX_NAME_BYTES} bytes in UTF-8: {short_repr(composed)}"
+        )
     if composed != composed.strip():
         raise ComfyKitError(f"the name of a preset must not begin or end with a space: {short_repr(composed)}")
     if is_device_name(composed):

@@ -167,7 +167,7 @@ def format_preset(preset: Preset) -> bytes:
     try:
         data = tomli_w.dumps(document, multiline_strings=several).encode()
     except UnicodeEncodeError:
-        raise ComfyKitError("a text has half of a character, which no file can have: type it again") from None
+        raise ComfyKitError("a text contains half of a character, which can't be saved: type it again") from None
     if len(data) > MAX_BYTES:
         raise ComfyKitError(f"the values take more than {MAX_BYTES // 1024} kB, which is too much for a preset")
     return data

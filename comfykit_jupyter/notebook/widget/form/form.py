@@ -281,14 +281,14 @@ class FormView(RunView):
         received, path = get_inbox().receive(key, "mask.png", size, int(content["offset"]), bytes(buffers[0]))
         if path is None:
             return {"received": received}, ()
-        picture = value.picture if isinstance(value, Masked) else value
-        if to_wire(picture) != content["picture"]:
+        image = value.image if isinstance(value, Masked) else value
+        if to_wire(image) != content["picture"]:
             raise ComfyKitError(f"{name[:NAME_LENGTH]}: the image has changed: paint the mask again")
         if isinstance(value, Masked):
             self._masks.add(value)
-        file = self._find_picture(name, field, picture)[0]
+        file = self._find_media_file(name, field, image)[0]
         mask = self._masks.read(path, file, str(content["base"]), invert=content["invert"] is True)
-        made = Masked(picture, mask)
+        made = Masked(image, mask)
         self._masks.add(made)
         writer.post(lambda: self.change_values({name: made}))
         return {"received": received, "value": to_wire(made)}, ()
@@ -298,8 +298,8 @@ class FormView(RunView):
             return super()._on_media(content, buffers)
         key = str(content["key"])
         field, value = self._find_media_value(key)
-        picture = value.picture if isinstance(value, Masked) else value
-        file = self._find_picture(key, field, picture)[0]
+        image = value.image if isinstance(value, Masked) else value
+        file = self._find_media_file(key, field, image)[0]
         return read_view(file) if content["size"] == "view" else read_base(value, file)
 
     def _find_media_value(self, key: str) -> tuple[Field, Any]:
@@ -325,10 +325,10 @@ class FormView(RunView):
             return super().find_file(run, key)
         field, value = self._find_media_value(key)
         if isinstance(value, Masked):
-            return draw_masked(value, self._find_picture(key, field, value.picture)[0]), "image/webp"
-        return self._find_picture(key, field, value)
+            return draw_masked(value, self._find_media_file(key, field, value.image)[0]), "image/webp"
+        return self._find_media_file(key, field, value)
 
-    def _find_picture(self, key: str, field: Field, value: str) -> tuple[Path, str]:
+    def _find_media_file(self, key: str, field: Field, value: str) -> tuple[Path, str]:
         if isinstance(value, Media):
             return value.path, value.mime
         path = Path(value).expanduser()

@@ -51,12 +51,12 @@ class PaintedMasks:
             raise ComfyKitError("this mask is no longer available: paint it again")
         return self._masks[id]
 
-    def read(self, path: Path, picture: Path, base: str, *, invert: bool) -> Image.Image:
+    def read(self, path: Path, file: Path, base: str, *, invert: bool) -> Image.Image:
         """Return the mask that the page has sent.
 
         Args:
             path: The PNG: 255 where the mask is set, 128 where it is as in the base.
-            picture: The image.
+            file: The image.
             base: The ID of the mask that was painted on, `alpha`, or "" for none.
             invert: Whether the base is inverted.
 
@@ -66,11 +66,11 @@ class PaintedMasks:
         from PIL import Image, ImageChops
 
         try:
-            size = read_upright_size(picture)
+            size = read_upright_size(file)
             with decoding(), open_image(path) as image:
                 is_fitting = image.format == "PNG" and image.mode == "L" and image.size == size
                 painted = image.copy() if is_fitting else None
-            below = self._open_base(base, picture)
+            below = self._open_base(base, file)
         except ValueError as error:
             raise ComfyKitError(f"the mask can't be read: {error}") from None
         below = Image.new("L", size) if below is None else below
@@ -80,35 +80,35 @@ class PaintedMasks:
         untouched = painted.point(lambda level: 255 if level == UNTOUCHED else 0)
         return Image.composite(below, painted, untouched)
 
-    def _open_base(self, base: str, picture: Path) -> Image.Image | None:
+    def _open_base(self, base: str, file: Path) -> Image.Image | None:
         if base == ALPHA:
-            return read_own_mask(picture)
+            return read_own_mask(file)
         return self.find(base).open_mask() if base else None
 
 
-def read_view(picture: Path) -> Piece:
+def read_view(file: Path) -> Piece:
     """Answer a page that requests the image to paint on.
 
     Raises:
         ComfyKitError: It can't be read.
     """
     try:
-        small = make_view(picture, VIEW_SIDE)
+        small = make_view(file, VIEW_SIDE)
     except ValueError as error:
-        raise ComfyKitError(f"{picture.name}: the image can't be read: {error}") from None
+        raise ComfyKitError(f"{file.name}: the image can't be read: {error}") from None
     return _answer(small.data, small.mime, small.original)
 
 
-def read_base(value: Any, picture: Path) -> Piece:
+def read_base(value: Any, file: Path) -> Piece:
     """Answer a page that requests the mask that an image has already; no bytes if it has none.
 
     Raises:
         ComfyKitError: It can't be read.
     """
     try:
-        mask = value.open_mask() if isinstance(value, Masked) else read_own_mask(picture)
+        mask = value.open_mask() if isinstance(value, Masked) else read_own_mask(file)
     except ValueError as error:
-        raise ComfyKitError(f"{picture.name}: the image can't be read: {error}") from None
+        raise ComfyKitError(f"{file.name}: the image can't be read: {error}") from None
     if mask is None:
         return _answer(b"", "image/png", (0, 0))
     small = make_mask_view(mask, VIEW_SIDE)

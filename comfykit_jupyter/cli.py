@@ -130,8 +130,8 @@ def _build_parser() -> argparse.ArgumentParser:
         each.add_argument("workflow", metavar=what, help="a file, a URL, or an image that carries a workflow")
         each.add_argument("values", metavar="NAME=VALUE", nargs="*", help="values by parameter name")
     run.set_defaults(do=_run)
-    sweep.set_defaults(do=_sweep)
-    map_.set_defaults(do=_map)
+    sweep.set_defaults(do=_start_sweep)
+    map_.set_defaults(do=_run_map)
     runs = commands.add_parser("runs", help="list, export or delete kept runs").add_subparsers(
         metavar="WHAT", required=True
     )
@@ -153,7 +153,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "sweep", metavar="SWEEP", help="name or ID of the sweep, or name of its workflow if it has none"
     )
     bundle.add_argument("file", metavar="FILE.zip", type=Path, help="the file; an existing one is replaced")
-    bundle.set_defaults(do=_bundle)
+    bundle.set_defaults(do=_write_bundle)
     prune = runs.add_parser("prune", parents=[common], help="delete originals of old runs; rows and thumbnails stay")
     prune.add_argument(
         "--older", default="30d", metavar="AGE", help="age of the runs, such as 30d or 12h (default: 30d)"
@@ -203,7 +203,7 @@ def _run(options: argparse.Namespace) -> int:
     return DONE if result.status == "completed" else FAILED
 
 
-def _sweep(options: argparse.Namespace) -> int:
+def _start_sweep(options: argparse.Namespace) -> int:
     kit = _open_kit(options)
     workflow, values = options.workflow, dict[str, Any](_parse_values(options.values))
     over: Any = {}
@@ -250,7 +250,7 @@ def _read_spec(path: Path) -> dict[str, Any] | None:
     return {"workflow": workflow, "values": values, "over": over}
 
 
-def _map(options: argparse.Namespace) -> int:
+def _run_map(options: argparse.Namespace) -> int:
     return _run_sweep(_open_kit(options).map(options.workflow, _parse_values(options.values)), options)
 
 
@@ -303,7 +303,7 @@ def _to_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-def _bundle(options: argparse.Namespace) -> int:
+def _write_bundle(options: argparse.Namespace) -> int:
     print(_open_kit(options).runs.bundle(options.sweep, options.file))
     return DONE
 

@@ -90,7 +90,7 @@ def format_progress(title: str, progress: Progress) -> str:
 
 
 @contextmanager
-def showing(run: Run, title: str, bar: Bar) -> Iterator[None]:
+def show_as_text(run: Run, title: str, bar: Bar) -> Iterator[None]:
     """Show a run as a line of text during a `with` block."""
     last = 0.0
 

@@ -210,7 +210,7 @@ async def test_request_behind_silent_ones_is_given_up_as_well() -> None:
         first = asyncio.ensure_future(connection.exchange("GET", "/"))  # no limit: it has the only connection
         with pytest.raises(httpx.ReadTimeout):
             await asyncio.wait_for(connection.exchange("GET", "/", within=0.3), 15)
-        with connection.transferring():
+        with connection.count_transfer():
             waiting = asyncio.ensure_future(connection.exchange("GET", "/", within=0.3))
             await asyncio.sleep(0.5)
             assert not waiting.done()  # a file is uploaded or downloaded

@@ -137,7 +137,7 @@ def test_retry_after_is_respected(kit: ComfyKit, cloud: RunningHub) -> None:
 def test_retry_pauses_grow_up_to_a_limit() -> None:
     for seconds in words.BACK_OFF.values():
         for times in (0, 1, 2, 30):
-            pause = runninghub_backend.lengthen(seconds, times)
+            pause = runninghub_backend.compute_next_pause(seconds, times)
             base = min(seconds * 1.5**times, 120)
             assert base <= pause <= 1.2 * base
 

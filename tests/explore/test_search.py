@@ -154,14 +154,15 @@ def test_proposals_in_threads_leave_the_process_as_it_was(
 ) -> None:
     optuna = pytest.importorskip("optuna")
     space, level, create = Space((Range("cfg", 3.0, 9.0),)), optuna.logging.get_verbosity(), optuna.create_study
-    created, others = threading.Event(), list[threading.Thread]()
+    created, ended, others = threading.Event(), threading.Event(), list[threading.Thread]()
     filters = warnings.filters
 
     def create_study(**options: Any) -> Any:
-        """Let another thread propose while this one has not ended."""
+        """Let another thread propose before this one has ended, and until after that."""
         assert warnings.filters is filters
         if others:
             created.set()
+            ended.wait(10)
         else:
             others.append(threading.Thread(target=propose, args=(space, {}, 1), kwargs={"seed": 2, "startup": 8}))
             others[0].start()
@@ -170,6 +171,7 @@ def test_proposals_in_threads_leave_the_process_as_it_was(
 
     monkeypatch.setattr(optuna, "create_study", create_study)
     propose(space, {}, 1, seed=1, startup=8)
+    ended.set()
     others[0].join()
     assert created.is_set()
     assert optuna.logging.get_verbosity() == level

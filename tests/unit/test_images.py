@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, features
 
 from comfykit_jupyter import ComfyKitError
+from comfykit_jupyter.client.results.images import open_image
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.results.thumbnail import make_thumbnail
 
@@ -51,6 +55,29 @@ def test_postscript_that_is_called_an_image_is_not_run(tmp_path: Path, ghostscri
 def test_a_broken_image_is_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ComfyKitError, match=r"cat\.png"):
         make_media(tmp_path, content).pil()
+
+
+def test_images_opened_in_threads_leave_the_warning_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, open_file, others = [*warnings.filters], Image.open, list[threading.Thread]()
+    opened, ended = threading.Event(), threading.Event()
+
+    def open_slowly(*args: Any, **options: Any) -> Image.Image:
+        """Let another thread open an image before this one has ended, and until after that."""
+        if others:
+            opened.set()
+            ended.wait(10)
+        else:
+            others.append(threading.Thread(target=open_image, args=(io.BytesIO(build_png(8, 8)),)))
+            others[0].start()
+            opened.wait(0.05)
+        return open_file(*args, **options)
+
+    monkeypatch.setattr(Image, "open", open_slowly)
+    open_image(io.BytesIO(build_png(8, 8)))
+    ended.set()
+    others[0].join()
+    assert opened.is_set()
+    assert [*warnings.filters] == before
 
 
 def build_exif(*entries: tuple[int, int, bytes]) -> bytes:

@@ -52,7 +52,7 @@ class Follower(Listener, Protocol):
     def needs_prompt(self) -> bool:
         """Whether its prompt is not known yet: it was started elsewhere."""
 
-    async def doubt(self, timeout: float) -> None:
+    async def wait_for_doubt(self, timeout: float) -> None:
         """Return when it has ended, when there is reason to ask the server, or after `timeout` seconds."""
 
     async def wait_for_end(self) -> None:

@@ -90,7 +90,9 @@ class DryRun:
     __repr__ = __str__
 
 
-async def dry_run(server: Backend, source: Any, values: Mapping[str, Any], *, expand_choices: bool = True) -> DryRun:
+async def build_dry_run(
+    server: Backend, source: Any, values: Mapping[str, Any], *, expand_choices: bool = True
+) -> DryRun:
     """Find out what a run would send; see `ComfyKit.dry_run`."""
     workflow = await convert_workflow(await read_workflow(source, server), server)
     definitions = await server.get_definitions(workflow.classes)

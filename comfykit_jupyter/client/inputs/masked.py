@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
 from comfykit_jupyter.client.loop import call
-from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
+from comfykit_jupyter.client.results.images import MAX_PIXELS, map_decoding_errors, open_image
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import describe_type, one_line, short_repr
@@ -159,7 +159,10 @@ def _to_grey(mask: Any) -> Image.Image:
             raise _build_error(f"mask must be an array (height × width) or an image, not {describe_type(mask)}")
         content = _read("mask", mask)
         try:
-            with decoding(), open_image(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            with (
+                map_decoding_errors(),
+                open_image(io.BytesIO(content) if isinstance(content, bytes) else content) as image,
+            ):
                 return _convert_image(image)
         except ValueError as error:
             raise _build_error(f"mask can't be read: {error}") from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import compute_digest, get_local_folder
-from comfykit_jupyter.client.results.images import decoding, open_image
+from comfykit_jupyter.client.results.images import map_decoding_errors, open_image
 from comfykit_jupyter.client.results.thumbnail import Thumbnail
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def make_overlay(value: Masked, content: Path | bytes, side: int) -> Thumbnail:
     Raises:
         ValueError: The image can't be read. The message contains no path.
     """
-    with decoding(), _open_upright(content, side) as (image, size):
+    with map_decoding_errors(), _open_upright(content, side) as (image, size):
         return _draw_overlay(image, value.open_mask(), side, size)
 
 
@@ -81,7 +81,7 @@ def make_view(content: Path | bytes, side: int) -> Thumbnail:
     Raises:
         ValueError: The image can't be read. The message contains no path.
     """
-    with decoding(), _open_upright(content, side) as (image, size):
+    with map_decoding_errors(), _open_upright(content, side) as (image, size):
         return _encode(_shrink(image, side), "JPEG", size)
 
 
@@ -100,7 +100,7 @@ def read_upright_size(content: Path | bytes) -> tuple[int, int]:
     Raises:
         ValueError: It can't be read. The message contains no path.
     """
-    with decoding(), _open(content) as image:
+    with map_decoding_errors(), _open(content) as image:
         return _get_upright_size(image)
 
 
@@ -120,7 +120,7 @@ def read_own_mask(content: Path | bytes) -> Image.Image | None:
     """
     from PIL import ImageChops
 
-    with decoding(), _open(content) as image:
+    with map_decoding_errors(), _open(content) as image:
         if "A" not in image.getbands() and not (image.mode == "P" and "transparency" in image.info):
             return None
         with _open_upright(content, None) as (upright, _):
@@ -160,14 +160,14 @@ def _compose(value: Masked, content: Path | bytes, target: Path) -> tuple[Path, 
     """Write the PNG of an image with its mask, and return its path and a small image of both."""
     from PIL import ImageChops
 
-    with decoding(), _open(content) as image:
+    with map_decoding_errors(), _open(content) as image:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # such a JPEG has other views of one image
             raise ValueError("it is animated: a mask is for a still image")
         size = _get_upright_size(image)
         check_mask_size(value, size)
         texts = _copy_texts(image)
     mask = value.open_mask()
-    with decoding(), _open_upright(content, None) as (upright, _):
+    with map_decoding_errors(), _open_upright(content, None) as (upright, _):
         colours = to_rgb(upright)
         profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA") else None
     overlay = _draw_overlay(colours, mask, OVERLAY_SIDE, size).data

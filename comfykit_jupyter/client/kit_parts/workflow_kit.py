@@ -65,11 +65,11 @@ class WorkflowKit(ServerKit):
             nothing was sent: text would go to http://127.0.0.1:... with 1 input changed
               Text (1)  value: "a red fox in the snow" → "a cat"
         """
-        from comfykit_jupyter.client.checking.dry_run import dry_run
+        from comfykit_jupyter.client.checking.dry_run import build_dry_run
 
         source, backend = self._locate(workflow)
         expand_choices = self._settings.expand_choices
-        return loop.call(dry_run(backend, source, {**(values or {}), **more}, expand_choices=expand_choices))
+        return loop.call(build_dry_run(backend, source, {**(values or {}), **more}, expand_choices=expand_choices))
 
     def read(self, workflow: Any) -> Workflow:
         """Read a workflow without converting it: one in editor format has no prompt yet, and needs no server.
@@ -122,9 +122,9 @@ class WorkflowKit(ServerKit):
             >>> [(field.name, field.kind) for field in kit.fields("text.json")]
             [('subject', 'text'), ('style', 'text'), ('delimiter', 'text')]
         """
-        return loop.call(self._fields(workflow, every=every))
+        return loop.call(self._build_fields(workflow, every=every))
 
-    async def _fields(self, workflow: Any, *, every: bool) -> tuple[Field, ...]:
+    async def _build_fields(self, workflow: Any, *, every: bool) -> tuple[Field, ...]:
         loaded = await self._load(workflow)
         definitions = await self.find_backend(loaded).get_definitions(loaded.classes, fresh=True)
         return loaded.fields(definitions, every=every)

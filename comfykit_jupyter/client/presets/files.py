@@ -16,7 +16,7 @@ from comfykit_jupyter.client.inputs.masking import check_mask_size, read_upright
 from comfykit_jupyter.client.inputs.media import LocalFile, find_local_file, read_media
 from comfykit_jupyter.client.local_files import compute_digest, write_whole
 from comfykit_jupyter.client.loop import call
-from comfykit_jupyter.client.results.images import decoding, open_image
+from comfykit_jupyter.client.results.images import map_decoding_errors, open_image
 from comfykit_jupyter.workflow.document.workflow import Upload
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import is_device_name
@@ -64,7 +64,7 @@ class PresetFiles:
         if mask is None:
             raise ComfyKitError(f"there is no file {short_repr(text, 200)} to read the mask from")
         try:
-            with decoding(), open_image(mask) as opened:
+            with map_decoding_errors(), open_image(mask) as opened:
                 value = Masked(path, opened)
             if image is not None:
                 check_mask_size(value, read_upright_size(image))

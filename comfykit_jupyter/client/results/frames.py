@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
+from comfykit_jupyter.client.results.images import MAX_PIXELS, map_decoding_errors, open_image
 from comfykit_jupyter.client.results.video_frames import (
     TOLERANCE,
     describe_range,
@@ -52,7 +52,7 @@ def find_frame(path: Path, index: int | None, at: float | None) -> Image:
 
 
 def _read_animated(path: Path, index: int | None, at: float | None) -> Image:
-    with decoding():
+    with map_decoding_errors():
         try:
             image: Any = open_image(path)
         except ValueError:

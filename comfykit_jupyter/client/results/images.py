@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 """Pillow's names of the formats. For PostScript it starts Ghostscript, whatever the file is called: not for us."""
 MAX_PIXELS = 200_000_000
 """Pixels of an image that is decoded: more would take gigabytes of memory."""
+_opening = threading.Lock()
+"""Held while warning filters are changed: two threads that do so at once would leave one of the changes behind."""
 
 
 def open_image(source: Path | IO[bytes]) -> Image.Image:
@@ -31,7 +34,7 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
 
     Image.init()
     known = [each for each in FORMATS if each in Image.OPEN]  # AVIF depends on how Pillow was built
-    with decoding(), warnings.catch_warnings():
+    with map_decoding_errors(), _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is our limit
         try:
             image = Image.open(source, formats=known)
@@ -45,7 +48,7 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
 
 
 @contextlib.contextmanager
-def decoding() -> Iterator[None]:
+def map_decoding_errors() -> Iterator[None]:
     """Raise ValueError for whatever Pillow's plugins raise while they decode a broken file.
 
     Their exceptions are of many types, such as `struct.error`, or RuntimeError from libavif.

@@ -174,11 +174,11 @@ class Media(str):
         """
         import io
 
-        from comfykit_jupyter.client.results.images import decoding, open_image
+        from comfykit_jupyter.client.results.images import map_decoding_errors, open_image
 
         content = io.BytesIO(self.path.read_bytes())
         try:
-            with decoding():
+            with map_decoding_errors():
                 image = open_image(content)
                 image.load()
         except ValueError as error:

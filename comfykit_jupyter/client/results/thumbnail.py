@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from comfykit_jupyter.client.results.images import MAX_PIXELS, decoding, open_image
+from comfykit_jupyter.client.results.images import MAX_PIXELS, map_decoding_errors, open_image
 from comfykit_jupyter.client.results.video_frames import is_video, read_first_frame
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def make_thumbnail(source: bytes | Path, side: int, form: str = "WEBP", quality:
         ValueError: The file can't be read, or the image is too large. The message contains no path.
     """
     try:
-        with decoding():
+        with map_decoding_errors():
             if isinstance(source, Path) and is_video(source):
                 return _shrink(read_first_frame(source, MAX_PIXELS), side, form, quality)
             with open_image(io.BytesIO(source) if isinstance(source, bytes) else source) as image:

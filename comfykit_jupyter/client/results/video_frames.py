@@ -38,7 +38,7 @@ def read_first_frame(path: Path, pixels: int) -> Image:
     Raises:
         ValueError: PyAV is not installed, the video has no frame that can be read, or it is too large.
     """
-    with _decoding(path, pixels, "a thumbnail of a video") as packets:
+    with _open_video(path, pixels, "a thumbnail of a video") as packets:
         for frames in islice(packets, _MAX_PACKETS):
             for frame in frames:
                 found: Image = frame.to_image()
@@ -58,12 +58,12 @@ def read_frame(path: Path, index: int, pixels: int) -> Image:
         ValueError: PyAV is not installed, the video can't be read, or has no such frame.
     """
     if index < 0:
-        with _decoding(path, pixels, "a frame of a video") as packets:
+        with _open_video(path, pixels, "a frame of a video") as packets:
             count = sum(len(frames) for frames in packets)
         if count + index < 0:
             raise ValueError(describe_range(index, count))
         index += count
-    with _decoding(path, pixels, "a frame of a video") as packets:
+    with _open_video(path, pixels, "a frame of a video") as packets:
         count = 0
         for frames in packets:
             for frame in islice(frames, index - count, None) if index < count + len(frames) else ():
@@ -95,7 +95,7 @@ def read_frame_at(path: Path, at: float, pixels: int) -> Image:
     """
     found: Any = None
     start = end = 0.0
-    with _decoding(path, pixels, "a frame of a video") as packets:
+    with _open_video(path, pixels, "a frame of a video") as packets:
         for frame in (frame for frames in packets for frame in frames):
             time = end if frame.time is None else float(frame.time)
             if found is None:
@@ -119,7 +119,7 @@ def _get_duration(frame: Any) -> float:
 
 
 @contextlib.contextmanager
-def _decoding(path: Path, pixels: int, what: str) -> Iterator[Iterator[list[Any]]]:
+def _open_video(path: Path, pixels: int, what: str) -> Iterator[Iterator[list[Any]]]:
     """Open a video, and give the frames of each packet."""
     try:
         import av

@@ -125,7 +125,7 @@ class ObservableRun:
         """Whether its prompt is not known yet: only that of a run that was started elsewhere."""
         return False
 
-    async def doubt(self, timeout: float) -> None:
+    async def wait_for_doubt(self, timeout: float) -> None:
         """Wait until the outcome is known or the server has to be asked, at most `timeout` seconds."""
         with contextlib.suppress(asyncio.TimeoutError):
             await loop.wait_for(self._check_needed.wait(), timeout)

@@ -214,7 +214,7 @@ class Connection:
         return task.result()
 
     @contextlib.contextmanager
-    def transferring(self, size: float = inf) -> Iterator[None]:
+    def count_transfer(self, size: float = inf) -> Iterator[None]:
         """Let other requests wait for a free connection while so many bytes are sent or received."""
         self._transfers += size > TRANSFER
         try:

@@ -108,7 +108,7 @@ async def wait_for_answer(
             return
         since, before = time.monotonic(), 0
         while not task.done():
-            await asyncio.wait({task}, timeout=_until(since + seconds))
+            await asyncio.wait({task}, timeout=_count_seconds_until(since + seconds))
             received = meter.received
             if long and meter.begun_at is not None and meter.begun_at > since:
                 since, before = meter.begun_at, 0
@@ -133,10 +133,10 @@ async def _wait_for_connection(
         until = max(began, moved_at()) + seconds
         if until <= time.monotonic():
             return False
-        await asyncio.wait({task, meter.sent}, timeout=_until(until), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, meter.sent}, timeout=_count_seconds_until(until), return_when=asyncio.FIRST_COMPLETED)
     return True
 
 
-def _until(at: float) -> float | None:
+def _count_seconds_until(at: float) -> float | None:
     """Return the seconds until a time on the monotonic clock; None for never."""
     return None if at == inf else max(0.0, at - time.monotonic())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,10 @@ def build_grid(
         max_cells: How many points it may have.
         sides: Pixels of the images, in descending order; the first that fits is taken.
     """
-    places = [_thin(len(axis), step) for axis, step in zip(sweep.axes, _find_steps(sweep.axes, max_cells), strict=True)]
+    places = [
+        list(range(0, len(axis), step))
+        for axis, step in zip(sweep.axes, _find_steps(sweep.axes, max_cells), strict=True)
+    ]
     count = math.prod(map(len, places))
     head = f"<p>{html.escape(one_line(f'{sweep.name}: {sweep.summary}', 300))}</p>"
     if count < len(sweep.points):
@@ -87,8 +91,8 @@ def build_list(points: PointRows, title: str, indices: Sequence[int]) -> str:
     head = f"<p>{html.escape(one_line(title, 500))}</p>"
     table = ""
     for side in SIDES:
-        rows = [[str(index), _cell(points, index, side, 80), *_describe(points, index)] for index in indices]
-        table = _table([], rows)
+        rows = [[str(index), _render_cell(points, index, side, 80), *_describe(points, index)] for index in indices]
+        table = _render_table([], rows)
         if len(head) + len(table.encode()) <= KILOBYTES * 1000:
             break
     return head + table
@@ -113,10 +117,6 @@ def _find_steps(axes: Sequence[Axis], most: int) -> list[int]:
         longest = max(range(len(axes)), key=lambda index: len(axes[index]) / steps[index])
         steps[longest] += 1
     return steps
-
-
-def _thin(length: int, step: int) -> list[int]:
-    return list(range(0, length, step))
 
 
 def _choose_size(
@@ -148,31 +148,27 @@ def _build_tables(sweep: Sweep, places: Sequence[Sequence[int]], side: int, qual
     axes = list(sweep.axes)
     by_position = {point.position: point.index for point in sweep.points}
     if len(axes) == 1 and axes[0].paired:  # rows of a table: their labels are long
-        rows = [[_label(axes[0], place), _cell(sweep, by_position[(place,)], side, quality)] for place in places[0]]
-        return [_table([], rows)]
+        rows = [
+            [_render_label(axes[0], place), _render_cell(sweep, by_position[(place,)], side, quality)]
+            for place in places[0]
+        ]
+        return [_render_table([], rows)]
     columns, column_places = axes[-1], places[-1]
-    head = ["", *(_label(columns, place) for place in column_places)]
+    head = ["", *(_render_label(columns, place) for place in column_places)]
     tables = []
-    for outer in _product(places[:-2]):
-        title = " · ".join(_label(axis, place) for axis, place in zip(axes, outer, strict=False))
+    for outer in itertools.product(*places[:-2]):
+        title = " · ".join(_render_label(axis, place) for axis, place in zip(axes, outer, strict=False))
         rows = []
         for inner in places[-2] if len(axes) > 1 else [None]:
             start = outer if inner is None else (*outer, inner)
             positions = [(*start, place) for place in column_places]
-            cells = [_cell(sweep, by_position[position], side, quality) for position in positions]
-            rows.append(["" if inner is None else _label(axes[-2], inner), *cells])
-        tables.append((f"<p><b>{title}</b></p>" if title else "") + _table(head, rows))
+            cells = [_render_cell(sweep, by_position[position], side, quality) for position in positions]
+            rows.append(["" if inner is None else _render_label(axes[-2], inner), *cells])
+        tables.append((f"<p><b>{title}</b></p>" if title else "") + _render_table(head, rows))
     return tables
 
 
-def _product(places: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = [()]
-    for each in places:
-        found = [(*start, place) for start in found for place in each]
-    return found
-
-
-def _label(axis: Axis, place: int) -> str:
+def _render_label(axis: Axis, place: int) -> str:
     """Return the label of a value: its name, and what it is."""
     names = zip(axis.names, axis.labels[place], strict=True)
     parts = [
@@ -183,13 +179,13 @@ def _label(axis: Axis, place: int) -> str:
     return ", ".join(parts)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = f"<tr>{''.join(f'<th>{each}</th>' for each in head)}</tr>" if head else ""
     body = "".join(f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
     return f"<table>{top}{body}</table>"
 
 
-def _cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
+def _render_cell(sweep: PointRows, index: int, side: int, quality: int) -> str:
     state = sweep.get_state(index)
     if state != "completed":
         why = sweep.get_error(index)

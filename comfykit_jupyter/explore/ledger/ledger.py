@@ -139,9 +139,7 @@ class Ledger:
             forgotten = self.read().forgotten
             self.store.remove_parts()
             remove_old_parts(self.journal.folder.glob("*.part"))
-            return self.journal.compact(
-                lambda event: event["event"] == "forgotten" or not _names_one_of(event, forgotten)
-            )
+            return self.journal.compact(lambda event: event["event"] == "forgotten" or not _is_about(event, forgotten))
 
     def is_kept(self, digest: str) -> bool:
         """Return whether a file is here, or at least its thumbnail."""
@@ -261,7 +259,7 @@ def _is_node(node: Any) -> bool:
     return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
 
 
-def _names_one_of(event: Mapping[str, Any], ids: Container[str]) -> bool:
+def _is_about(event: Mapping[str, Any], ids: Container[str]) -> bool:
     """Return whether a line is about one of these runs."""
     id_ = event.get("id") or event.get("target")
     return isinstance(id_, str) and id_.partition("/")[0] in ids

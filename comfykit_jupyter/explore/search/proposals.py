@@ -101,7 +101,8 @@ def _ask(
             place = space.round(trial.params[axis.name] for axis in space.axes)
             if place not in known and place not in found:
                 break
-            study.tell(trial, known.get(place), state=None if known.get(place) is not None else _fail(optuna))
+            value = known.get(place)
+            study.tell(trial, value, state=None if value is not None else optuna.trial.TrialState.FAIL)
         else:
             left = _list_left(space, {**known, **found})
             if not left:
@@ -109,10 +110,6 @@ def _ask(
             place = rng.choice(left)
         found[place] = None
     return list(found)
-
-
-def _fail(optuna: Any) -> Any:
-    return optuna.trial.TrialState.FAIL
 
 
 def _list_left(space: Space, known: Mapping[Place, Any]) -> list[Place]:

@@ -15,7 +15,7 @@ from comfykit_jupyter.client.results.wording import format_failure
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page.display import CellOutput, build_static_bundle
 from comfykit_jupyter.notebook.page.writer import writer
-from comfykit_jupyter.notebook.text_bar import Bar, CellBar, TerminalBar, find_terminal, showing
+from comfykit_jupyter.notebook.text_bar import Bar, CellBar, TerminalBar, find_terminal, show_as_text
 from comfykit_jupyter.workflow.errors import one_line
 from comfykit_jupyter.workflow.progress.progress import RunError
 
@@ -114,7 +114,7 @@ class CellRunner:
             bar = TerminalBar(terminal)
         else:
             return _wait_for_result(run)
-        with showing(run, title, bar):
+        with show_as_text(run, title, bar):
             return _wait_for_result(run)
 
     def _detach(self, run: Run, output: CellOutput, view: RunView | None) -> NoReturn:

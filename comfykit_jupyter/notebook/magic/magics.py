@@ -65,7 +65,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         self._runner = CellRunner(shell)
         self._commands = {
             "run": self._run,
-            "sweep": self._sweep,
+            "sweep": self._run_sweep,
             "runs": self._show_runs,
             "form": self._show_form,
             "params": self._list_parameters,
@@ -145,7 +145,7 @@ class ComfyKitMagics(Magics):  # type: ignore[misc]
         run = kit.prepare_call(workflow, values, binding, definitions, "%comfykit run … --new")
         return self._runner.show(run, workflow.name, name)
 
-    def _sweep(self, call: Call) -> None:
+    def _run_sweep(self, call: Call) -> None:
         kit = self._get_kit(call)
         name = _parse_variable(call)
         workflow, fields, _ = self._load(kit, call)

@@ -63,7 +63,7 @@ def find_classes(graph: Mapping[str, Any], name: str = "workflow") -> frozenset[
     """
     file = read_file(graph, name, renumber=False)
     groups = read_groups(graph, name)
-    graphs = [*file.graphs(), *(group.graph for group in groups.values())]
+    graphs = [*file.iter_graphs(), *(group.graph for group in groups.values())]
     found = {node.type for each in graphs for node in each.nodes.values()}
     return frozenset(found - EDITOR_CLASSES - file.subgraphs.keys() - groups.keys())
 
@@ -120,7 +120,7 @@ def _assemble(file: File, definitions: Definitions, called: str, *, recent: bool
         graph.find_ends()
         for node in instances if recent else ():
             promotion.migrate(node)
-    nodes = [(node, graph) for graph in file.graphs() for node in graph.nodes.values()]
+    nodes = [(node, graph) for graph in file.iter_graphs() for node in graph.nodes.values()]
     for node, _ in nodes:
         _settle(node)
     for node, graph in nodes:

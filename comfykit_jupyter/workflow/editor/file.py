@@ -78,11 +78,11 @@ class Node:
     definition: NodeDefinition | None = None
     layout: Layout | None = None
 
-    def widget(self, name: str | None) -> Widget | None:
+    def find_widget(self, name: str | None) -> Widget | None:
         """Return the widget of a name."""
         return next((widget for widget in self.widgets if widget.name == name), None)
 
-    def slot(self, link: str) -> Slot | None:
+    def find_slot(self, link: str) -> Slot | None:
         """Return the input slot that a link leads to."""
         return next((slot for slot in self.slots if slot.link == link), None)
 
@@ -139,7 +139,7 @@ class File:
     root: Graph
     subgraphs: dict[str, Graph]
 
-    def graphs(self) -> Iterator[Graph]:
+    def iter_graphs(self) -> Iterator[Graph]:
         """Yield the workflow, then its subgraphs."""
         yield self.root
         yield from self.subgraphs.values()

@@ -135,18 +135,18 @@ class Sources:
         step, outwards, index, wanted = place
         node = step.node
         if not outwards:
-            return self._behind_input(step, index, wanted)
+            return self._find_behind_input(step, index, wanted)
         if node.mode == MUTED and self._recent:
             return None
         if node.mode == BYPASSED:
             return _Place(step, outwards=False, at=_find_passed_input(node, index, wanted), wanted="")
         if step.inner is not None:
-            return self._behind_output(step.inner, index, wanted)
+            return self._find_behind_output(step.inner, index, wanted)
         if node.type in EDITOR_CLASSES and node.definition is None:
             return _Place(step, outwards=False, at=index, wanted=wanted)
         return step.id, index
 
-    def _behind_input(self, step: Step, index: int, wanted: str) -> _Place | Source:
+    def _find_behind_input(self, step: Step, index: int, wanted: str) -> _Place | Source:
         slots = step.node.slots
         slot = slots[index] if 0 <= index < len(slots) else None
         link = step.scope.graph.links.get(slot.link) if slot is not None and slot.link is not None else None
@@ -161,7 +161,7 @@ class Sources:
             return _Place(host, outwards=False, at=link.origin_slot, wanted="")
         return Value(outer.promoted.value) if outer.promoted is not None else None
 
-    def _behind_output(self, scope: Scope, index: int, wanted: str) -> _Place | Source:
+    def _find_behind_output(self, scope: Scope, index: int, wanted: str) -> _Place | Source:
         links, outputs = scope.graph.links, scope.graph.outputs
         ids = outputs[index].links if 0 <= index < len(outputs) else []
         link = next((links[id_] for id_ in ids if id_ in links), None)

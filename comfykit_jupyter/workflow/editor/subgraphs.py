@@ -158,11 +158,13 @@ class Promotion:
         if inner.type in self.file.subgraphs:
             target = self._find_inner_slot(inner, proxy)
         else:
-            target = next((slot for slot in inner.slots if slot.widget == name), None) if inner.widget(name) else None
+            target = (
+                next((slot for slot in inner.slots if slot.widget == name), None) if inner.find_widget(name) else None
+            )
         if target is None:
             return None
         port = self._add_port(graph, name, target.type)
-        self._connect(graph, port, End(inner, target, target.promoted or inner.widget(target.widget)))
+        self._connect(graph, port, End(inner, target, target.promoted or inner.find_widget(target.widget)))
         return self._add_slots(node, graph, port)
 
     def _find_inner_slot(self, inner: Node, proxy: Proxy) -> Slot | None:
@@ -238,7 +240,9 @@ def _find_primitive_ends(graph: Graph, primitive: Node) -> list[End]:
 def _normalize(graph: Graph, proxy: Proxy) -> Proxy:
     """Return a proxy without the IDs that older files write in front of the widget's name."""
     inner = graph.nodes.get(proxy.source)
-    if inner is not None and (inner.widget(proxy.widget) or any(slot.name == proxy.widget for slot in inner.slots)):
+    if inner is not None and (
+        inner.find_widget(proxy.widget) or any(slot.name == proxy.widget for slot in inner.slots)
+    ):
         return proxy
     while (match := _PREFIX.fullmatch(proxy.widget)) is not None:
         proxy = Proxy(proxy.source, match[2], match[1])

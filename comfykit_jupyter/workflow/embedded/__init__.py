@@ -42,7 +42,7 @@ def read_carried(data: bytes | BinaryIO) -> Carried | None:
     start = file.tell()
     try:
         reader = Reader(file)
-        head = reader.at(0, min(HEAD, reader.size))
+        head = reader.read(0, min(HEAD, reader.size))
         found = _recognize(head)
         if found is None:
             return None

@@ -17,27 +17,27 @@ def read_flac(reader: Reader, texts: Texts) -> None:
 def _read_flac_blocks(reader: Reader, offset: int, texts: Texts) -> None:
     last = False
     while not last:
-        head = reader.at(offset, 4)
+        head = reader.read(offset, 4)
         last, kind = head[0] & 0x80 != 0, head[0] & 0x7F
         length = int.from_bytes(head[1:], "big")
         if kind == 4:
-            _read_vorbis_comments(reader.at(offset + 4, length), texts)
+            _read_vorbis_comments(reader.read(offset + 4, length), texts)
         offset += 4 + length
 
 
 def _read_vorbis_comments(data: bytes, texts: Texts) -> None:
     """Read a list of `KEY=value`, each with its length in front."""
 
-    def length(at: int) -> int:
+    def read_length(at: int) -> int:
         if at + 4 > len(data):
             raise Damaged
         return int.from_bytes(data[at : at + 4], "little")
 
-    offset = 4 + length(0)  # who wrote it
-    count = length(offset)
+    offset = 4 + read_length(0)  # who wrote it
+    count = read_length(offset)
     offset += 4
     for _ in range(min(count, _COMMENTS)):
-        end = offset + 4 + length(offset)
+        end = offset + 4 + read_length(offset)
         if end > len(data):
             raise Damaged
         key, _, value = data[offset + 4 : end].partition(b"=")
@@ -51,10 +51,10 @@ def read_ogg(reader: Reader, texts: Texts) -> None:
     finished: dict[bytes, int] = {}
     offset = 0
     while offset + 27 <= reader.size:
-        head = reader.at(offset, 27)
+        head = reader.read(offset, 27)
         if head[:4] != b"OggS":
             raise Damaged
-        serial, sizes = head[14:18], reader.at(offset + 27, head[26])
+        serial, sizes = head[14:18], reader.read(offset + 27, head[26])
         body = offset + 27 + head[26]
         offset = body + sum(sizes)
         if finished.setdefault(serial, 0) > 1:
@@ -63,7 +63,7 @@ def read_ogg(reader: Reader, texts: Texts) -> None:
             continue
         if len(finished) > _STREAMS:
             raise Damaged
-        data = reader.at(body, sum(sizes))
+        data = reader.read(body, sum(sizes))
         place = 0
         packet = packets.setdefault(serial, bytearray())
         for size in sizes:
@@ -88,12 +88,12 @@ def _read_ogg_packet(packet: bytes, texts: Texts) -> None:
 
 def read_mp3(reader: Reader, texts: Texts) -> None:
     """Read the frames TXXX and COMM of an ID3 tag of version 3 or 4 at the start."""
-    head = reader.at(0, 10)
+    head = reader.read(0, 10)
     if head[:3] != b"ID3" or head[3] not in (3, 4):
         return
     version, flags = head[3], head[5]
     end = 10 + _parse_syncsafe(head[6:])
-    data = reader.at(10, min(end, reader.size) - 10)
+    data = reader.read(10, min(end, reader.size) - 10)
     if flags & 0x80 and version == 3:
         data = data.replace(b"\xff\0", b"\xff")
     offset = 0
@@ -108,7 +108,7 @@ def read_mp3(reader: Reader, texts: Texts) -> None:
         if name in (b"TXXX", b"COMM") and len(frame) > 1:
             _parse_id3_text(frame, texts, comment=name == b"COMM")
         offset += 10 + size
-    if end + 4 <= reader.size and reader.at(end, 4) == b"fLaC":
+    if end + 4 <= reader.size and reader.read(end, 4) == b"fLaC":
         _read_flac_blocks(reader, end + 4, texts)
 
 

@@ -30,7 +30,7 @@ class Reader:
         self._pieces = PIECES
         self._bytes = 2 * TEXT_LIMIT
 
-    def at(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> bytes:
         """Return the bytes at an offset; raise Damaged if some are missing."""
         if offset < 0 or length < 0 or offset + length > self.size:
             raise Damaged
@@ -44,9 +44,9 @@ class Reader:
             raise Damaged
         return data
 
-    def number(self, offset: int, length: int) -> int:
+    def read_number(self, offset: int, length: int) -> int:
         """Return the big-endian number at an offset."""
-        return int.from_bytes(self.at(offset, length), "big")
+        return int.from_bytes(self.read(offset, length), "big")
 
 
 class Texts:

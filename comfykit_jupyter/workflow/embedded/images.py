@@ -15,10 +15,10 @@ def read_png(reader: Reader, texts: Texts) -> None:
     """Read the text chunks, before or after the pixels; animations use chunks called `comf`."""
     offset = 8
     while offset + 8 <= reader.size and not texts.complete:
-        head = reader.at(offset, 8)
+        head = reader.read(offset, 8)
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
         if kind in (b"tEXt", b"comf", b"zTXt", b"iTXt"):
-            name, _, rest = reader.at(offset + 8, length).partition(b"\0")
+            name, _, rest = reader.read(offset + 8, length).partition(b"\0")
             key = name.decode("latin-1")
             if texts.wants(key):  # decompress only then: the text may be a thousand times as large
                 texts.add(key, _parse_png_text(kind, rest))
@@ -52,10 +52,10 @@ def read_webp(reader: Reader, texts: Texts) -> None:
     """Read the chunk `EXIF` of a RIFF file."""
     offset = 12
     while offset + 8 <= reader.size:
-        head = reader.at(offset, 8)
+        head = reader.read(offset, 8)
         length = int.from_bytes(head[4:], "little")
         if head[:4] == b"EXIF":
-            _read_exif(reader.at(offset + 8, length), texts)
+            _read_exif(reader.read(offset + 8, length), texts)
             return
         offset += 8 + length + length % 2
 
@@ -64,14 +64,14 @@ def read_jpeg(reader: Reader, texts: Texts) -> None:
     """Read the Exif segments before the pixels, and comments."""
     offset = 2
     while offset + 4 <= reader.size:
-        head = reader.at(offset, 4)
+        head = reader.read(offset, 4)
         length = int.from_bytes(head[2:], "big")
         if head[0] != 0xFF or head[1] in (0xDA, 0xD9) or length < 2:  # pixels, the end
             return
-        if head[1] == 0xE1 and reader.at(offset + 4, min(6, length - 2)) == b"Exif\0\0":
-            _read_exif(reader.at(offset + 4, length - 2), texts)
+        if head[1] == 0xE1 and reader.read(offset + 4, min(6, length - 2)) == b"Exif\0\0":
+            _read_exif(reader.read(offset + 4, length - 2), texts)
         elif head[1] == 0xFE:
-            _add_tagged(decode(reader.at(offset + 4, length - 2)), texts)
+            _add_tagged(decode(reader.read(offset + 4, length - 2)), texts)
         offset += 2 + length
 
 
@@ -82,24 +82,24 @@ def _read_exif(data: bytes, texts: Texts) -> None:
     if order is None:
         raise Damaged
 
-    def number(at: int, size: int) -> int:
+    def read_number(at: int, size: int) -> int:
         if at + size > len(data):
             raise Damaged
         return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
 
-    directories, seen, left = [number(4, 4)], set[int](), TEXT_LIMIT
+    directories, seen, left = [read_number(4, 4)], set[int](), TEXT_LIMIT
     while directories:
         start = directories.pop()
         if start in seen or len(seen) > 4:
             continue
         seen.add(start)
-        for index in range(min(number(start, 2), _ENTRIES)):
+        for index in range(min(read_number(start, 2), _ENTRIES)):
             entry = start + 2 + 12 * index
-            tag, kind, count = number(entry, 2), number(entry + 2, 2), number(entry + 4, 4)
+            tag, kind, count = read_number(entry, 2), read_number(entry + 2, 2), read_number(entry + 4, 4)
             if tag == _EXIF_IFD:
-                directories.append(number(entry + 8, 4))
+                directories.append(read_number(entry + 8, 4))
             elif kind in (1, 2, 7):  # bytes, text, undefined
-                place = entry + 8 if count <= 4 else number(entry + 8, 4)
+                place = entry + 8 if count <= 4 else read_number(entry + 8, 4)
                 left -= count
                 if left < 0:  # entries may lie on top of each other
                     raise Damaged
@@ -125,7 +125,7 @@ def _add_tagged(text: str, texts: Texts) -> None:
 
 def read_svg(reader: Reader, texts: Texts) -> None:
     """Read the JSON in `<metadata>` as text: an XML parser would expand entities that a stranger wrote."""
-    _, found, rest = reader.at(0, min(reader.size, TEXT_LIMIT)).partition(b"<metadata")
+    _, found, rest = reader.read(0, min(reader.size, TEXT_LIMIT)).partition(b"<metadata")
     content = rest.partition(b"</metadata>")[0]
     start, end = content.find(b"{"), content.rfind(b"}")
     if found and start >= 0:

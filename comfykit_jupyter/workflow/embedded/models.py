@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.embedded.binary import TEXT_LIMIT, Damaged, Reade
 
 def read_glb(reader: Reader, texts: Texts) -> None:
     """Read the `extras` of the asset."""
-    head = reader.at(12, 8)
+    head = reader.read(12, 8)
     if head[4:] != b"JSON":
         raise Damaged
     asset = _read_json(reader, 20, int.from_bytes(head[:4], "little")).get("asset")
@@ -19,11 +19,11 @@ def read_glb(reader: Reader, texts: Texts) -> None:
 
 def read_safetensors(reader: Reader, texts: Texts) -> None:
     """Read `__metadata__` of the header."""
-    texts.add_values(_read_json(reader, 8, int.from_bytes(reader.at(0, 8), "little")).get("__metadata__"))
+    texts.add_values(_read_json(reader, 8, int.from_bytes(reader.read(0, 8), "little")).get("__metadata__"))
 
 
 def _read_json(reader: Reader, offset: int, length: int) -> dict[str, Any]:
     if length > TEXT_LIMIT:
         raise Damaged
-    found = json.loads(reader.at(offset, length))
+    found = json.loads(reader.read(offset, length))
     return found if isinstance(found, dict) else {}

@@ -28,10 +28,10 @@ def read_mp4(reader: Reader, texts: Texts) -> None:
 def _iter_boxes(reader: Reader, offset: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes between two offsets: type, start and end of the content."""
     while offset + 8 <= end:
-        head = reader.at(offset, 8)
+        head = reader.read(offset, 8)
         size, begin = int.from_bytes(head[:4], "big"), offset + 8
         if size == 1:
-            size, begin = reader.number(begin, 8), begin + 8
+            size, begin = reader.read_number(begin, 8), begin + 8
         stop = end if size == 0 else offset + size
         if stop < begin or stop > end:
             raise Damaged
@@ -44,18 +44,18 @@ def _read_user_data(reader: Reader, start: int, end: int, texts: Texts) -> None:
         if kind == b"meta":
             _read_meta(reader, begin, stop, texts)
         elif kind == b"\xa9cmt" and stop - begin > 4:
-            texts.add("comment", decode(reader.at(begin + 4, stop - begin - 4)))  # after its length and language
+            texts.add("comment", decode(reader.read(begin + 4, stop - begin - 4)))  # after its length and language
 
 
 def _read_meta(reader: Reader, start: int, end: int, texts: Texts) -> None:
     """Read keys and their values by number, or values named by the type of their box."""
-    if end - start >= 8 and reader.at(start + 4, 4) != b"hdlr":
+    if end - start >= 8 and reader.read(start + 4, 4) != b"hdlr":
         start += 4  # version and flags, which QuickTime leaves out
     keys: list[str] = []
     for kind, begin, stop in _iter_boxes(reader, start, end):
         if kind == b"keys":
             for _, name, last in _iter_boxes(reader, begin + 8, stop):
-                keys.append(decode(reader.at(name, min(last - name, 200))))
+                keys.append(decode(reader.read(name, min(last - name, 200))))
                 if len(keys) > _KEYS:
                     raise Damaged
         elif kind == b"ilst":
@@ -68,9 +68,9 @@ def _read_item(reader: Reader, item: bytes, start: int, end: int, keys: list[str
     name = keys[number - 1] if 0 < number <= len(keys) else {b"\xa9cmt": "comment"}.get(item, "")
     for kind, begin, stop in _iter_boxes(reader, start, end):
         if kind == b"name" and item == b"----":
-            name = decode(reader.at(begin + 4, min(stop - begin - 4, 200)))
+            name = decode(reader.read(begin + 4, min(stop - begin - 4, 200)))
         elif kind == b"data" and name.lower() in ("prompt", "workflow", "comment"):
-            texts.add(name, decode(reader.at(begin + 8, stop - begin - 8)))  # after its type and language
+            texts.add(name, decode(reader.read(begin + 8, stop - begin - 8)))  # after its type and language
 
 
 def read_matroska(reader: Reader, texts: Texts) -> None:
@@ -86,7 +86,7 @@ def read_matroska(reader: Reader, texts: Texts) -> None:
 
 def _read_element(reader: Reader, offset: int, end: int) -> tuple[int, int, int | None]:
     """Read an element: type, start of the content, and its end if it is given."""
-    head = reader.at(offset, min(12, end - offset))
+    head = reader.read(offset, min(12, end - offset))
     kind_length = _find_length(head, 0, 4)
     size_length = _find_length(head, kind_length, 8)
     begin = kind_length + size_length
@@ -117,7 +117,7 @@ def _read_simple_tag(reader: Reader, start: int, end: int, texts: Texts) -> None
         if stop is None:
             raise Damaged
         if kind == _TAG_NAME:
-            name = decode(reader.at(begin, min(stop - begin, 200)))
+            name = decode(reader.read(begin, min(stop - begin, 200)))
         elif kind == _TAG_STRING and name.lower() in ("prompt", "workflow", "comment"):
-            texts.add(name, decode(reader.at(begin, stop - begin)))
+            texts.add(name, decode(reader.read(begin, stop - begin)))
         start = stop

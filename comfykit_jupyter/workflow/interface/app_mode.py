@@ -202,6 +202,6 @@ def _iter_ends(graph: Graph, links: list[str]) -> Iterator[Place]:
     for id_ in links:
         link = graph.links.get(id_)
         node = graph.nodes.get(link.target) if link is not None else None
-        slot = node.slot(id_) if node is not None else None
+        slot = node.find_slot(id_) if node is not None else None
         if node is not None and slot is not None:
             yield node.id, slot.widget or slot.name

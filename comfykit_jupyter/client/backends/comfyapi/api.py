@@ -134,16 +134,16 @@ class Api:
         import httpx
 
         again = method == "GET" if again is None else again
-        address = self._address(path)
+        address = self._build_address(path)
         silence = get_silence()
         within = silence.begin(self.settings.patience, size)
         try:
-            with self.connection.transferring(size):
+            with self.connection.count_transfer(size):
                 response = await self.connection.exchange(
                     method, address, again=again, limit=ANSWER_LIMIT, within=within, long=long, **options
                 )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from None
+            raise self._build_connection_error(error) from None
         except TooLarge as error:
             raise ServerError(f"the answer of {self.url} is too large: {error}", sent=True) from None
         answer = await self._parse(response)
@@ -170,15 +170,15 @@ class Api:
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None, read=quiet)
         try:
             async with self.connection.stream(
-                "GET", self._address(path), headers={"Accept": accept}, timeout=timeout
+                "GET", self._build_address(path), headers={"Accept": accept}, timeout=timeout
             ) as response:
                 if response.status_code not in (200, 206) and not response.has_redirect_location:
                     answer = await self._parse(await read_body(response, ANSWER_LIMIT))
                     self._raise_for_status(answer)
-                    raise self.build_error(answer, urlsplit(self._address(path)).path)
+                    raise self.build_error(answer, urlsplit(self._build_address(path)).path)
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from None
+            raise self._build_connection_error(error) from None
         except TooLarge as error:
             raise ServerError(f"the answer of {self.url} is too large: {error}") from None
 
@@ -190,7 +190,7 @@ class Api:
             )
         return ServerError(f"{self.url} answers {answer.status} to {what}: {_describe(answer)}", status=answer.status)
 
-    def _address(self, path: str) -> str:
+    def _build_address(self, path: str) -> str:
         return f"{self.base}{path}" if path.startswith("/") else path
 
     async def _parse(self, response: httpx.Response) -> Answer:
@@ -224,7 +224,7 @@ class Api:
         if status >= 500 and status != 501:
             raise ServerError(f"{self.url} answers {status}{_format_reason(answer)}", status=status, sent=True)
 
-    def _unreachable(self, error: Exception) -> ServerError:
+    def _build_connection_error(self, error: Exception) -> ServerError:
         import httpx
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):

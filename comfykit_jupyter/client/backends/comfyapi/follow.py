@@ -111,7 +111,7 @@ class TaskPoller:
         away_since: float | None = None
         missing_since: float | None = None
         while True:
-            await run.doubt(min(self._pause, LOOK_QUEUE) if run.waiting else self._pause)
+            await run.wait_for_doubt(min(self._pause, LOOK_QUEUE) if run.waiting else self._pause)
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             if run.ended:
                 return

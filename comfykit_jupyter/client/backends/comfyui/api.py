@@ -106,7 +106,7 @@ class Api:
         silence = get_silence()
         within = silence.begin(self._patience, size)
         try:
-            with self._connection.transferring(size):
+            with self._connection.count_transfer(size):
                 response = await self._connection.exchange(
                     method, path, again=again, within=within, long=long, **options
                 )
@@ -128,7 +128,7 @@ class Api:
         import httpx
 
         try:
-            with self._connection.transferring():
+            with self._connection.count_transfer():
                 async with self._connection.stream("GET", path, **options) as response:
                     raise_for_status(self.url, response)
                     if (status := response.status_code) not in (200, 206):

@@ -98,9 +98,9 @@ class RunPoller:
             heard = listen and run.trusted and self._events.connected
             if heard:
                 pause = LOOK_FIRST
-                await run.doubt(self._watch_queue if run.waiting else WATCH_QUIET)
+                await run.wait_for_doubt(self._watch_queue if run.waiting else WATCH_QUIET)
             else:
-                await run.doubt(pause)
+                await run.wait_for_doubt(pause)
                 pause = min(pause * 1.15, max(LOOK_MOST, self._watch_queue if run.waiting else 0.0))
             if run.ended:
                 return

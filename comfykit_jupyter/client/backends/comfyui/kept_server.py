@@ -86,7 +86,7 @@ class KeptServer:
     async def keep(self) -> None:
         """Keep the server running until this is cancelled; then it waits for another owner."""
         try:
-            with _own_folder() as folder:
+            with _claim_folder() as folder:
                 self.number = int(folder.name)
                 try:
                     while True:
@@ -163,7 +163,7 @@ async def _wait_for_answer(folder: Path, url: str, seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
+def _claim_folder() -> Iterator[Path]:
     """Give a folder that no other process owns: one whose server still runs, or else the first.
 
     Raises:
@@ -180,7 +180,7 @@ def _own_folder() -> Iterator[Path]:
     for number in chain(left, count()):
         folder = root / str(number)
         folder.mkdir(exist_ok=True)
-        with (folder / "owner").open("a") as owner, _own_number(number) as is_free:
+        with (folder / "owner").open("a") as owner, _claim_number(number) as is_free:
             if is_free and _lock(owner):
                 (folder / "owner").write_text(str(os.getpid()))
                 yield folder
@@ -188,7 +188,7 @@ def _own_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _own_number(number: int) -> Iterator[bool]:
+def _claim_number(number: int) -> Iterator[bool]:
     """Give whether a number is free on this machine: jobs of a cluster may have temporary folders of their own."""
     with socket.socket(socket.AF_UNIX) as holder:
         try:

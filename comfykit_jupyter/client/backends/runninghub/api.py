@@ -70,7 +70,7 @@ class Answer:
         """The content of the envelope."""
         return self.body.get("data")
 
-    def without(self, password: str) -> Answer:
+    def remove_password(self, password: str) -> Answer:
         """Return the answer without a password that the site may repeat."""
         return Answer(self.status, _remove_secret(self.body, password, "[password]"))
 
@@ -84,9 +84,9 @@ class Api:
         self.retries = max(0, settings.runninghub_retry_count)
         """How often a request that changes nothing is repeated."""
         self._key = settings.runninghub_api_key
-        self.connection = Connection(self.url, settings, self._headers)
+        self.connection = Connection(self.url, settings, self._build_headers)
 
-    async def _headers(self) -> Mapping[str, str]:
+    async def _build_headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.key}", "User-Agent": "comfykit-jupyter"}
 
     @property
@@ -186,18 +186,18 @@ class Api:
         except asyncio.TimeoutError:
             raise ServerError(f"no answer from {self.url} within {timeout:g} s", sent=True) from None
         except (httpx.HTTPError, SSLError) as error:
-            raise self._unreachable(error) from None
+            raise self._build_connection_error(error) from None
         if status < 500:
             silence.end()
         if status == 429:
             after = headers.get("retry-after")
             raise Busy(f"too many requests to {self.url} (429)", pause=parse_retry_after(after) if after else 0)
         if 300 <= status < 400:
-            raise self._redirects(status)
+            raise self._build_redirect_error(status)
         try:
             body = await parse_body(content, self._parse)
         except TooLarge as error:
-            raise self._too_large(error) from None
+            raise self._build_size_error(error) from None
         except (ValueError, RecursionError):
             body = None
         answer = Answer(status, body if isinstance(body, dict) else {})
@@ -220,30 +220,31 @@ class Api:
             async with open_url(url, ANSWER_TIMEOUT, redirects=0, tls=tls, proxy=proxy) as response:
                 return await self._read(response)
         except ValueError:
-            raise self._redirects(302) from None
+            raise self._build_redirect_error(302) from None
 
     async def _read(self, response: httpx.Response) -> _Exchanged:
         try:
             read = await read_body(response, ANSWER_LIMIT)
         except TooLarge as error:
-            raise self._too_large(error) from None
+            raise self._build_size_error(error) from None
         return read.status_code, read.headers, read.content
 
     def _parse(self, content: bytes) -> Any:
         return _remove_secret(parse_json(content.decode("utf-8-sig", "replace")), self.key, "[key]")
 
-    def _too_large(self, error: TooLarge) -> ServerError:
+    def _build_size_error(self, error: TooLarge) -> ServerError:
         return ServerError(f"the answer of {self.url} is too large: {error}", sent=True)
 
-    def _redirects(self, status: int) -> ServerError:
+    def _build_redirect_error(self, status: int) -> ServerError:
         advice = "give that address, if you trust it"
         return ServerError(f"{self.url} redirects to another address: {advice}", status=status)
 
     def format_refusal(self, answer: Answer, what: str) -> str:
         """Return one line that says why the site rejects a request."""
-        return f"{self.url} rejects {what}: {words.format_reason(answer.code, answer.message)}{self.hint(answer.code)}"
+        reason = words.format_reason(answer.code, answer.message)
+        return f"{self.url} rejects {what}: {reason}{self.find_hint(answer.code)}"
 
-    def hint(self, code: int | None) -> str:
+    def find_hint(self, code: int | None) -> str:
         """Return the advice to use the other site, where that is a likely cause of a code; else an empty text."""
         if code not in words.OTHER_SITE or "runninghub." not in self.url:
             return ""
@@ -253,7 +254,7 @@ class Api:
             f"give runninghub_url={other!r}"
         )
 
-    def _unreachable(self, error: Exception) -> ServerError:
+    def _build_connection_error(self, error: Exception) -> ServerError:
         import httpx
 
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)):

@@ -198,7 +198,7 @@ class RunningHub(Backend):
             raise self._try_again(order, busy, busy.pause or words.BACK_OFF[429]) from None
         except ServerError as error:
             if error.sent:
-                raise self._lose(order.id, str(error)) from None
+                raise self._note_lost(order.id, str(error)) from None
             if error.status is None:  # no connection: nothing was sent
                 raise self._try_again(order, error, RECONNECT) from None
             raise
@@ -206,7 +206,7 @@ class RunningHub(Backend):
         code = answer.code if "code" in answer.body else words.parse_code(created.get("errorCode") or 0)
         task_id = _parse_id(created.get("taskId"))
         if task_id in self._created:  # a gateway repeats an earlier answer
-            raise self._lose(order.id, f"the answer of {self.url} names the task of another run")
+            raise self._note_lost(order.id, f"the answer of {self.url} names the task of another run")
         if task_id and (words.is_success(code) or code in words.PENDING):
             self._created.append(task_id)
             accepted = await self._accept(task_id, created)
@@ -214,17 +214,17 @@ class RunningHub(Backend):
                 self._find_task(task_id).warnings.append(words.SEEDS_MAY_DIFFER)
             return accepted
         if password := self._settings.runninghub_access_password:
-            answer = answer.without(password)
+            answer = answer.remove_password(password)
             created = to_mapping(answer.data) or find_object(answer)
         if code is not None and code in words.BACK_OFF:
             failure = ServerError(self._api.format_refusal(answer, "the task"), status=429)
             raise self._try_again(order, failure, words.BACK_OFF[code], code)
         if code is None or words.is_success(code) or code in words.UNKNOWN:
-            raise self._lose(
+            raise self._note_lost(
                 order.id, f"the answer of {self.url} names no task: {words.format_reason(code, answer.message)}"
             )
         refusal = words.build_refusal(code, answer.message, created.get("promptTips"))
-        refusal["error"]["message"] += self._api.hint(code)
+        refusal["error"]["message"] += self._api.find_hint(code)
         raise Refused(refusal)
 
     def _build_request(self, order: Order) -> tuple[str, dict[str, Any]]:
@@ -254,7 +254,7 @@ class RunningHub(Backend):
         """Return the exception for a task that was not created. Waiting behind other tasks has no limit."""
         retries = None if code in words.QUEUES else max(0, self._settings.runninghub_retry_count)
         why = one_line(str(failure), 100) if code is None else words.describe_code(code)
-        return TryAgain(lengthen(pause, order.attempt), why, failure, retries=retries)
+        return TryAgain(compute_next_pause(pause, order.attempt), why, failure, retries=retries)
 
     async def _accept(self, task_id: str, created: Mapping[str, Any]) -> Accepted:
         tips = words.parse_tips(created.get("promptTips"))
@@ -276,7 +276,7 @@ class RunningHub(Backend):
             self._tasks.popitem(last=False)
         return task
 
-    def _lose(self, run_id: str, why: str) -> ServerError:
+    def _note_lost(self, run_id: str, why: str) -> ServerError:
         """Return the error for a task that may or may not have been created, and keep it for `follow`."""
         error = ServerError(
             f"the task may be running: {why}. It was not sent again, because you would pay twice. Look for it in the "
@@ -370,7 +370,7 @@ class RunningHub(Backend):
         await self._api.connection.close()
 
 
-def lengthen(pause: float, attempt: int) -> float:
+def compute_next_pause(pause: float, attempt: int) -> float:
     """Return the seconds before the next attempt: longer by half each time, and not the same for all runs."""
     return min(pause * 1.5 ** min(attempt, 20), words.BACK_OFF_MOST) * random.uniform(1.0, 1.2)  # noqa: S311 - no secret
 

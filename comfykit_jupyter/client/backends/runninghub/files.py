@@ -98,7 +98,7 @@ class Files:
             return answer
 
         try:
-            answer = await retry(attempt, self._pauses(), is_temporary)
+            answer = await retry(attempt, self._build_pauses(), is_temporary)
         except ServerError as error:
             if error.status == 404:
                 return None
@@ -127,7 +127,7 @@ class Files:
             return await loop.wait_for(fetch_file(url, tls=tls, proxy=proxy), DOWNLOAD_TIMEOUT)
 
         try:
-            return await retry(attempt, self._pauses(), _is_passing)
+            return await retry(attempt, self._build_pauses(), _is_passing)
         except asyncio.TimeoutError:
             raise ServerError(f"{name} did not arrive within {DOWNLOAD_TIMEOUT:g} s") from None
         except SourceError as error:
@@ -135,7 +135,7 @@ class Files:
                 raise ServerError(f"{name} did not arrive: {error}") from None
             raise ServerError(f"{name} is not there (RunningHub keeps files for a day): {error}") from None
 
-    def _pauses(self) -> islice[float]:
+    def _build_pauses(self) -> islice[float]:
         return islice(backoff(PAUSE, PAUSE_MOST), self._api.retries)
 
 

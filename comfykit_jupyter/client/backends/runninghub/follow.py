@@ -97,7 +97,7 @@ class TaskPoller:
                         return
                 except ServerError as error:
                     failures += 1
-                    if self._gives_up(error, failures):
+                    if self._end_if_hopeless(error, failures):
                         return
                     pauses.lengthen(error.pause if isinstance(error, Busy) else LOOK_QUEUED)
                 else:
@@ -105,11 +105,11 @@ class TaskPoller:
                     if await self._handle(look, listen=listen):
                         return
                 most = LOOK_QUEUED if run.waiting or self._task.cancelled else LOOK_RUNNING
-                await pauses.wait(run, most, failed=failures > 0, limit=self._seconds_left())
+                await pauses.wait(run, most, failed=failures > 0, limit=self._count_seconds_left())
         finally:
             await self._stop_listening()
 
-    def _gives_up(self, error: ServerError, failures: int) -> bool:
+    def _end_if_hopeless(self, error: ServerError, failures: int) -> bool:
         """Return whether the task is given up after a failed look; the run has ended then."""
         is_silent = get_silence().seconds > self._api.settings.patience
         if not isinstance(error, Hopeless) and failures <= BAD_LOOKS and not is_silent:
@@ -143,7 +143,7 @@ class TaskPoller:
             url = look.socket or self._task.socket
             if url is not None or self._has_new_route:  # else the next look may have it
                 self._listener = asyncio.create_task(self._listen(url))
-        if self._seconds_left() > 0:
+        if self._count_seconds_left() > 0:
             return False
         why = f"not done within {self._timeout:g} s (runninghub_timeout)"
         self._run.on_failed(RunError("timeout", self._describe_left_task(why, "keeps running")))
@@ -165,7 +165,7 @@ class TaskPoller:
         if task is not None:
             await end_task(task)
 
-    def _seconds_left(self) -> float:
+    def _count_seconds_left(self) -> float:
         """Return the seconds that the task may still run."""
         if self._timeout <= 0 or self._running_since is None:
             return float("inf")
@@ -310,7 +310,7 @@ class LookPauses:
         """
         self._pause = min(self._pause * 1.5, max(most, self._pause if failed else 0))
         until = time.monotonic() + min(self._pause, max(0.0, limit))
-        await run.doubt(until - time.monotonic())
+        await run.wait_for_doubt(until - time.monotonic())
         self._least = LOOK_LEAST if time.monotonic() >= until else min(self._least * 1.5, LOOK_QUEUED)
         await asyncio.sleep(max(0.0, self._looked_at + self._least - time.monotonic()))
 

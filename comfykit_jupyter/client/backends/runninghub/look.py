@@ -118,7 +118,7 @@ def _raise_for_code(api: Api, code: int | None, message: str) -> None:
         raise Missing
     if code in words.KEY:
         reason = words.format_reason(code, message)
-        raise Hopeless(f"authentication failed at {api.url}: {reason}{api.hint(code)}", status=401)
+        raise Hopeless(f"authentication failed at {api.url}: {reason}{api.find_hint(code)}", status=401)
 
 
 async def is_unfinished(api: Api, task_id: str) -> bool:

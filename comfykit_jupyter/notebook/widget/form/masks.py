@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.masking import make_mask_view, make_view, read_own_mask, read_upright_size
-from comfykit_jupyter.client.results.images import decoding, open_image
+from comfykit_jupyter.client.results.images import map_decoding_errors, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +67,7 @@ class PaintedMasks:
 
         try:
             size = read_upright_size(file)
-            with decoding(), open_image(path) as image:
+            with map_decoding_errors(), open_image(path) as image:
                 is_fitting = image.format == "PNG" and image.mode == "L" and image.size == size
                 painted = image.copy() if is_fitting else None
             below = self._open_base(base, file)

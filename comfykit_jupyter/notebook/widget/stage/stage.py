@@ -244,7 +244,7 @@ class Stage:
         is_new = not unsent and twin is None
         if is_new:
             self._keep(run.id, result)
-        progress = {} if last is None or unsent else _progress_to_json(last, run.server)
+        progress = {} if last is None or unsent else _build_progress(last, run.server)
         if twin is not None:
             progress |= {"prompt_id": twin, "unchanged": True}
         with self._view.hold_changes():
@@ -289,7 +289,7 @@ class Stage:
         if progress is None:
             self._view.progress = {"prompt_id": run.id, "status": "queued"}
         else:
-            self._view.progress = _progress_to_json(progress, run.server)
+            self._view.progress = _build_progress(progress, run.server)
 
     def _refresh(self) -> None:
         with self._view.hold_changes():
@@ -345,7 +345,7 @@ _PROGRESS_NAMES = (
 )
 
 
-def _progress_to_json(progress: Progress, server: str) -> dict[str, Any]:
+def _build_progress(progress: Progress, server: str) -> dict[str, Any]:
     """Return the trait `progress`, without the server's address; names from the server are cut."""
     progress = replace(progress, note=hide_address(progress.note, server))
     values = {name: getattr(progress, name) for name in _PROGRESS_NAMES}

@@ -37,9 +37,9 @@ def find_inputs(values: Mapping[str, Any]) -> tuple[Inputs, dict[str, Any]]:
     if len(many) != 1:
         if missing := [each for each in values.values() if not many and isinstance(each, Path)]:
             raise ComfyKitError(f"map: there is no folder {short_repr(str(missing[0]), 200)}")
-        found = ", ".join(map(one_line, many)) or "none"
+        names = ", ".join(map(one_line, many)) or "none"
         raise ComfyKitError(
-            f"map: exactly one value must be a folder, a list, rows or a column of a table, and here it is {found}"
+            f"map: exactly one value must be a folder, a list, rows or a column of a table, and here it is {names}"
         )
     inputs = next(iter(many.values()))
     if not inputs.values:

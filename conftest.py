@@ -72,16 +72,22 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return marker
 
 
-def pytest_collection_finish() -> None:
-    """Leave the collected tests and all imported modules out of garbage collection: going through them takes 0.4 s."""
-    gc.freeze()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _collect_garbage() -> Iterator[None]:
     """Collect garbage after each file: what it left open is an error of its last test, and not of a later one."""
     yield
     gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is alive out of the next collections: going through all tests and modules takes 0.4 s each time."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the last collection, which is pytest's, go through everything."""
+    gc.unfreeze()
 
 
 # How a parallel run is divided: what takes longest begins first, and no two browser tests run at once.

@@ -265,13 +265,14 @@ def test_queue_says_whose_jobs_it_has(
 def test_job_is_sent_with_a_warning_if_the_queue_is_not_given(
     proxy: Proxy, make_kit: MakeKit, notebook: Notebook, monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
-    monkeypatch.setattr(earlier, "LOOK_TIMEOUT", 0.2)
     held = threading.Event()
     if silent:
+        monkeypatch.setattr(earlier, "LOOK_TIMEOUT", 0.2)
         proxy.held["/queue"] = held
     else:
         proxy.answer = lambda request: web.Response(status=502) if request.path == "/queue" else None
     kit = make_kit(proxy.url)
+    kit.models()  # the time is short: the connection exists before it begins
     results = [kit.run(workflows.picture()) for _ in range(2)]
     assert all("an earlier job of this cell" in str(result.warnings) for result in results)
     assert len(proxy.requests("GET", "/queue")) == 1  # a cell asks once

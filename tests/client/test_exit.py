@@ -25,7 +25,8 @@ from comfykit_jupyter import ComfyKit
 from comfykit_jupyter.client.running import registry
 kit = ComfyKit(sys.argv[1])
 """
-WAIT_UNTIL_SENT = "while not run.sent: time.sleep(0.01)"
+UNTIL_READ = "while run.workflow is None: time.sleep(0.01)"
+UNTIL_SENT = "while not run.sent: time.sleep(0.01)"
 
 
 def start(script: str, url: str) -> subprocess.Popen[str]:
@@ -48,14 +49,14 @@ def test_script_that_ends_after_submit_sends_its_runs(sandbox: Sandbox, jobs: Jo
 @pytest.mark.parametrize(
     ("path", "then", "message"),
     [
-        ("/object_info/EmptyImage", "", "run {} of workflow was not sent to {}: the program ended first\n"),
-        ("/prompt", WAIT_UNTIL_SENT, "run {} of workflow may still start: {} has not answered\n"),
+        ("/object_info/EmptyImage", UNTIL_READ, "run {} of workflow was not sent to {}: the program ended first\n"),
+        ("/prompt", UNTIL_SENT, "run {} of workflow may still start: {} has not answered\n"),
     ],
 )
 def test_script_that_ends_reports_what_was_not_sent(path: str, then: str, message: str, proxy: Proxy) -> None:
     proxy.held[path] = threading.Event()
     submit = f"run = kit.submit({workflows.picture()!r}); print(run.id[:8])"
-    script = start(f"registry.EXIT_PATIENCE = 0.5; {submit}\n{then}", proxy.url)
+    script = start(f"registry.EXIT_PATIENCE = 0.1; {submit}\n{then}", proxy.url)
     out, err = script.communicate(timeout=30)
     proxy.held[path].set()
     assert err == message.format(out.strip(), proxy.url)

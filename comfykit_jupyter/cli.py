@@ -299,7 +299,7 @@ def _print_csv(options: argparse.Namespace) -> int:
 
 
 def _to_cell(value: Any) -> Any:
-    """Return a value for CSV. A spreadsheet computes texts such as `=1+1`: one of a server could do so unasked."""
+    """Return a value for CSV. A spreadsheet computes texts such as `=1+1`: and one from a server might do harm."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 

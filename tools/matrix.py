@@ -55,7 +55,7 @@ def list_requirements() -> list[str]:
 
 
 def run(python: str, version: str, bounds: str, tests: list[str]) -> bool:
-    """Run the tests in an environment of their own; return whether they pass."""
+    """Run the tests in a separate environment; return whether they pass."""
     folder = ROOT / f".venv/matrix/{version}-{bounds}"
     command = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     if not command.exists():

@@ -22,7 +22,7 @@ class AddressSecrets:
 
     @classmethod
     def parse(cls, url: str) -> AddressSecrets:
-        """Return those of an address that `_check_server_url` accepts."""
+        """Return the secrets of an address that `_check_server_url` accepts."""
         parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip()}")
         query = quote(parts.query, safe="!$&'()*+,;=:@/?%~")
         login, separator, _ = parts.netloc.rpartition("@")

@@ -94,7 +94,7 @@ def build_upload_name(source: Path | bytes, suffix: str) -> tuple[str, int]:
 
     Args:
         source: A file, or the bytes of one.
-        suffix: The suffix of the name, such as `.png`: nodes tell kinds apart by it.
+        suffix: The suffix of the name, such as `.png`: nodes recognise the kind by it.
 
     Raises:
         SourceError: The file can't be read.

@@ -215,7 +215,7 @@ async def wait_for(work: Awaitable[T], seconds: float) -> T:
 async def end_task(task: asyncio.Task[Any]) -> None:
     """Cancel a task, and return when it has ended; raise its error if it had failed.
 
-    Awaiting the task itself would take a cancellation of the caller for that of the task, and lose it.
+    Awaiting the task itself would mistake a cancellation of the caller for one of the task, and lose it.
     """
     task.cancel()
     await asyncio.wait({task})

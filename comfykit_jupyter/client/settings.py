@@ -218,7 +218,7 @@ def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds for one setting beside its type and default."""
+    """How one setting is checked, and where it comes from."""
 
     check: Check
     variable: str | None
@@ -312,7 +312,7 @@ class Settings:
         if unknown := sorted(set(options) - known):
             raise SettingsError(f"unknown setting {unknown[0]!r}: use one of {', '.join(sorted(known))}")
         if self.is_of_engine and not {"comfyui_url", "servers"} & options.keys():
-            # An engine's server has a name, which is no address, and no secrets of ours.
+            # An engine's server has a name instead of an address, and gets none of our secrets.
             changed = dataclasses.replace(self, comfyui_url=DEFAULT_URL).replace(options)
             url = self.comfyui_url
             return dataclasses.replace(changed, comfyui_url=url, api_key=None, cookies=None, headers={})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.kit.kit import ComfyKit
 
 DEFAULT_RUNS = "runs"
-"""The folder that sweeps use without being told, below the current one."""
+"""The folder that sweeps use by default, below the current one."""
 KEPT_TIMEOUT = 5.0
 """Seconds that `kit.runs` waits for outputs that are still being fetched."""
 
@@ -30,7 +30,7 @@ class ExploringKit(RunningKit):
 
     @property
     def runs(self) -> Runs:
-        """All runs that were kept: those of the folder `runs=`, else of `./runs` if there is one.
+        """All runs that were kept, in the folder `runs=`, else in `./runs` if it exists.
 
         Waits a few seconds, if need be, for what has ended in this process and is still being written.
 
@@ -157,7 +157,7 @@ class ExploringKit(RunningKit):
         return sweep
 
     def _get_runs_folder(self) -> Path:
-        """Return the folder for runs: sweeps use one without being told."""
+        """Return the folder for runs; sweeps use `./runs` by default."""
         return self._settings.runs or Path(DEFAULT_RUNS).resolve()
 
     def _get_recorder(self) -> RunRecorder | None:

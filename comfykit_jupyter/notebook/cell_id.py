@@ -125,7 +125,7 @@ def _find_cell_id(shell: Any) -> str:
 
 
 def _describe_place(shell: Any) -> list[str | None]:
-    """Return what tells this notebook from others: machine, user, folder and name. `%cd` does not change it."""
+    """Return what identifies this notebook: machine, user, folder and name. `%cd` does not change it."""
     folder = getattr(shell, "starting_dir", None) or Path.cwd()
     names = getattr(shell, "user_ns", {})
     notebook = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")  # VS Code sets the variable

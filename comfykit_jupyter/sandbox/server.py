@@ -365,7 +365,7 @@ class Server:
 async def _read_body(request: web.Request) -> dict[str, Any]:
     """Return the JSON object in a request's body, or answer like ComfyUI if the body is anything else.
 
-    Its `number` is not checked: that has an answer of its own.
+    Its `number` is not checked here: a wrong one has another answer.
     """
     try:
         body = json.loads(await request.read())

@@ -52,7 +52,7 @@ def hide_frames(error: BaseException) -> None:
 
 
 class WorkflowError(ComfyKitError):
-    """Something is not a workflow that can run. The message says what it is instead, and what to do.
+    """Something is not a workflow that can run. The message says what was found instead, and what to do.
 
     Example:
         >>> from comfykit_jupyter import Workflow

@@ -107,5 +107,5 @@ def to_plain_json(value: Any, depth: int = 64, *, lenient: bool = False) -> Any:
 
 def _check_key(key: Any) -> str:
     if not isinstance(key, str):
-        raise ValueError(f"the key {short_repr(key)} is {describe_type(key)}, not text")  # noqa: TRY004 - see plain_json
+        raise ValueError(f"the key {short_repr(key)} is {describe_type(key)}, not text")  # noqa: TRY004 - see to_plain_json
     return str.__str__(key)

@@ -29,7 +29,7 @@ def find_lora(name: str, definitions: Definitions) -> str:
 
     Args:
         name: What the user typed.
-        definitions: The server's definitions, with that of a loader.
+        definitions: The server's definitions, including a loader.
 
     Raises:
         LoraError: There is none of this name, or several.
@@ -76,7 +76,7 @@ def set_lora(
     Args:
         prompt: The API-format graph.
         file: The server's name of the file.
-        strength: The strength for model and CLIP, or that of each.
+        strength: The strength for model and CLIP, or one for each.
         definitions: The definitions of all nodes, and of the loaders of LoRAs.
 
     Raises:
@@ -208,12 +208,12 @@ def _insert(
 
 
 def _build_title(file: str) -> str:
-    """Return the title of a loader. A name of a file must not be read as that of a parameter: `$steps`."""
+    """Return the title of a loader. A file's name must not be read as a parameter's: `$steps`."""
     return f"LoRA {one_line(file).translate(_TITLE_SIGNS)}"
 
 
 def _find_end(prompt: Mapping[str, Any], kind: str, definitions: Definitions) -> tuple[str, int] | None:
-    """Return the output behind which a loader belongs: that of the model's loader, or of the last LoRA behind it.
+    """Return the output behind which a loader belongs: of the model's loader, or of the last LoRA behind it.
 
     Raises:
         LoraError: Several nodes load a model.

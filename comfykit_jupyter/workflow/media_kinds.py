@@ -1,4 +1,4 @@
-"""The table of media kinds: the formats of each, how to recognise and show them, and the inputs that take them.
+"""The table of media kinds: the formats of each, how to recognise and show them, and the inputs that accept them.
 
 To add a kind: its name in `MediaKind`, its row in `KINDS`, its lists in `ExecuteResult`, and how the page shows it
 (`js/src/outputs/outputViews.tsx`). To add a format of a kind: a line in its row.
@@ -47,7 +47,7 @@ class KindInfo:
     upload_flags: tuple[str, ...] = ()
     """Options of a node's input which say that it takes files of this kind."""
     button_flags: tuple[str, ...] = ()
-    """Those of `upload_flags` for which ComfyUI's editor shows an upload button as a widget of its own."""
+    """The `upload_flags` for which ComfyUI's editor shows a separate upload button."""
     loaders: Mapping[str, str] = field(default_factory=dict)
     """Common node classes that load such files, with their input: used when no server can be asked."""
 
@@ -132,7 +132,7 @@ def find_format(name: str) -> tuple[MediaKind, Format]:
 
 
 def find_suffix(name: str, head: bytes, kind: str) -> str:
-    """Return the suffix for a file: that of its name, else by its first bytes, else the usual one of the kind."""
+    """Return the suffix for a file: from its name, else by its first bytes, else the usual one of the kind."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix and len(suffix) <= 6 and suffix[1:].isalnum():
         return suffix

@@ -365,7 +365,7 @@ def is_link(value: Any) -> bool:
 
 
 def unwrap(value: Any) -> Any:
-    """Return an input's value: a prompt has a list as `{"__value__": […]}`, to tell it from a link."""
+    """Return an input's value: a prompt has a list as `{"__value__": […]}`, since a plain list is a link."""
     return value["__value__"] if isinstance(value, dict) and list(value) == ["__value__"] else value
 
 

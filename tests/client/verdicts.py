@@ -72,7 +72,7 @@ class Server:
         return "" if ours == theirs else f"problems: {theirs - ours} are not found, {ours - theirs} are not there"
 
     def _is_known(self, prompt: Mapping[str, Any], ours: Found) -> bool:
-        """Whether it is a difference that `Report` tells of."""
+        """Whether it is a difference that `Report` reports."""
         for node, kind, name in ours:
             if kind != "value_not_in_list" or name is None:
                 continue

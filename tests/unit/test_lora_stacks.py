@@ -60,7 +60,7 @@ def test_a_stack_on_an_official_template(name: str, stack: dict[str, Any]) -> No
         assert source in made, node_id
         if made[source]["class_type"] in LOADERS and source in new:
             assert find_type(made, definitions, source, slot) in ("MODEL", "CLIP")
-    # Whoever took the model of a loader takes it from the end of the chain now; nothing else has changed.
+    # An input that was linked to a loader's model is linked to the end of the chain now; nothing else has changed.
     for node_id, input_name, source, slot in list_links(prompt):
         now = made[node_id]["inputs"][input_name]
         while now[0] in new:

@@ -75,7 +75,7 @@ def mark_ended(url: str, prompt_id: str) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         path = _build_path(url, prompt_id)
         os.utime(path)
-        path.replace(path.with_suffix(_ENDED))  # Windows renames to no name that exists
+        path.replace(path.with_suffix(_ENDED))  # unlike `rename`, this also replaces a file on Windows
 
 
 def find(url: str, ending: str) -> list[str]:

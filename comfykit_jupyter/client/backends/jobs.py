@@ -14,7 +14,7 @@ from comfykit_jupyter.workflow.progress.progress import RunState, apply_history
 from comfykit_jupyter.workflow.progress.records import read_binding, read_times
 
 LIMIT = 1000
-"""Maximum number of jobs that are asked for."""
+"""Maximum number of jobs that one call returns."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Job:
         prompt_id: What `kit.attach` accepts.
         status: `running`, `queued` (with its `place` in the queue, from 1), `completed`, `failed` or `cancelled`.
         values: The values of its parameters and its seeds, by name. Empty if its prompt can't be read.
-        owner: Whose it is. `kernel`: this kernel sent it, or this user, and it is attached here. `user`: another kernel
-            or script of this user on this machine sent it. `other`: anybody else, or a program such as ComfyUI's page.
+        owner: Who sent it. `kernel`: this kernel, or this user and it is attached here. `user`: another kernel or
+            script of this user on this machine. `other`: anybody else, or a program such as ComfyUI's page.
         nodes: The number of nodes in its prompt.
         files: The number of files that it has made.
-        began: When it began, in seconds since 1970, by the server's clock.
-        seconds: How long it took.
+        began: When it started, in seconds since 1970, by the server's clock.
+        seconds: Seconds that it took.
         message: Why it failed.
         server: The address of its server, where a kit has several.
 

@@ -18,7 +18,7 @@ _backends: dict[tuple[type[Backend], str], tuple[Settings, Backend]] = {}
 
 
 def get_place(kind: type[Backend]) -> str:
-    """Return the name of a kind of server or cloud: that of its folder."""
+    """Return the name of a kind of server or cloud, which is the name of its folder."""
     return kind.__module__.split(".")[-2]
 
 

@@ -17,7 +17,7 @@ class Server:
         url: Its address.
         reachable: Whether it answers.
         version: The version of ComfyUI, if it says so.
-        message: One line: what is wrong, or what it is.
+        message: One line: what is wrong, or what kind of server it is.
         running: The number of running jobs.
         pending: The number of queued jobs.
         device: What it computes on, such as the name of its GPU; empty if unknown.

@@ -31,7 +31,7 @@ class RemoteFile:
     name: Any
 
     def compute_hash(self) -> Any:
-        """Return what tells it from other files."""
+        """Return what identifies the file."""
         return self.name
 
     def remove(self) -> None:

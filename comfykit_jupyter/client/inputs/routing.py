@@ -34,7 +34,7 @@ def find_hosted(source: Any, settings: Settings) -> HostedWorkflow | None:
 
 
 def find_backend(source: Any, settings: Settings) -> type[Backend]:
-    """Return the kind of backend that runs a workflow, by its snapshot; None for that of the kit's own server."""
+    """Return the kind of backend that runs a workflow, by its snapshot; None for the kit's own server."""
     return next(route for route in ROUTES if route.handles(source, settings)).load()
 
 

@@ -143,7 +143,7 @@ class RunningKit(WorkflowKit):
         """Find a job that was started elsewhere, or before the kernel restarted, and watch it to its end.
 
         Returns at once. To stop waiting does not cancel the job; `run.cancel()` does. The result is made from the
-        server's record: `duration` is that of the execution, and the kit's `timeout` does not apply.
+        server's record: `duration` covers the execution only, and the kit's `timeout` does not apply.
 
         Args:
             prompt_id: The server's ID of the job, as in `Run.prompt_id` and `Job.prompt_id`.

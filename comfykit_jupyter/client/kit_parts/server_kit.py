@@ -73,7 +73,7 @@ class ServerKit(BaseKit):
         ]
 
     def history(self, limit: int = 10) -> list[Job]:
-        """Return the jobs of the server that have ended, newest first; with several servers those of all.
+        """Return the jobs of the server that have ended, newest first; with several servers, of all of them.
 
         Args:
             limit: The most jobs to return, 1 to 1000.

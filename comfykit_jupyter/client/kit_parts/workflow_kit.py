@@ -28,7 +28,7 @@ class WorkflowKit(ServerKit):
 
         It finds unknown nodes and parameters, values that do not fit, missing models (and the folder they belong in),
         missing files and inputs, links between different types, cycles, and an unreachable server. With several servers
-        the report is that of the first that can run it, if there is one.
+        the report is about the first server that can run it, if there is one.
 
         Args:
             workflow: As for `execute`.

@@ -200,7 +200,7 @@ class PresetFolder:
             )
 
     def _find_alike(self, name: str) -> str | None:
-        """Return the name of a preset whose file some systems take for that of another name."""
+        """Return the name of a preset whose file has the same name on some systems."""
         return next((each for each in self.find_names() if to_key(each) == to_key(name)), None)
 
     def _write(self, preset: Preset) -> Path:

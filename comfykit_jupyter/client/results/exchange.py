@@ -111,7 +111,7 @@ class Exchangeable:
         """Return `to_dict()`, or a part of it: `comfykit` has results that are pydantic models.
 
         Args:
-            mode: As in pydantic. The types are those of JSON in any case.
+            mode: As in pydantic. The types are JSON's in any case.
             include: The names to return; None returns all.
             exclude: The names to leave out.
             exclude_none: Whether to leave out what is None.
@@ -327,7 +327,7 @@ def parse_media(data: Any) -> Media:
 
 
 def _remember(place: str, url: str) -> Origin:
-    """Return the server or cloud of which a dict has the kind and the address."""
+    """Return the server or cloud whose kind and address are in a dict."""
     from comfykit_jupyter.client.inputs.routing import remember_origin
 
     return remember_origin(place, url) or LostOrigin(url)

@@ -175,7 +175,7 @@ def _render_gallery(
 ) -> list[str]:
     """Render as many thumbnails as fit into `room` bytes, how many there are, and the names of the rest.
 
-    `thumbnails` are those of the outputs in `picked` that could be fetched.
+    `thumbnails` has the outputs in `picked` that could be fetched.
     """
     missing = [each for each in picked if each not in thumbnails]
     names = _render_names([_render_name(each) for each in media if each in missing or each.kind != "image"])

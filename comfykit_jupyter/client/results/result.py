@@ -47,9 +47,9 @@ class ExecuteResult(Exchangeable, SingleOutputs):
         error: What `msg` says, in parts.
         warnings: One line each, about what is worth knowing and did not make the run fail.
         params: The values used, by parameter name.
-        seeds: Those of them that are seeds, including seeds that were drawn.
-        changed: Those of `params` that differ from the workflow's own values, without seeds.
-        loras: The stack of LoRAs, as `with_loras` takes it.
+        seeds: The values that are seeds, including drawn ones.
+        changed: The `params` that differ from the workflow's own values, without seeds.
+        loras: The stack of LoRAs, as `with_loras` accepts it.
         prompt: The API-format graph that was sent.
         node_times: Seconds that each node took, by node ID, as far as they were seen: a run that is polled has none.
         seconds: Seconds that the server executed it; None if it did not start, or that is not known.
@@ -57,7 +57,7 @@ class ExecuteResult(Exchangeable, SingleOutputs):
         cached_nodes: IDs of the nodes that did not run again, because their inputs were the same.
         cost: What a cloud charged, if it says so: `coins`, `money`, and the `seconds` that were charged.
         raw: RunningHub's own answer about the end of a task; the older route gives the list of outputs. Otherwise None.
-        workflow_name: Name of the workflow, usually that of its file.
+        workflow_name: Name of the workflow, usually the name of its file.
         server: Address of the server.
         server_version: Version of ComfyUI there, if known.
 

@@ -61,7 +61,7 @@ class FollowedRun(Run):
                 asking.cancel()
 
     def on_silence(self, gives_up_at: float | None) -> None:
-        """Say at once that the server is away: nothing has been seen of the job yet."""
+        """Log at once that the server is away: nothing is known of the job yet."""
         if gives_up_at is not None and not self._is_reported:
             left = max(0.0, gives_up_at - time.monotonic())
             logger.warning("%s does not answer: trying to attach to %s for %.0f s", self.server, self.prompt_id, left)
@@ -70,7 +70,7 @@ class FollowedRun(Run):
 
     @property
     def sent(self) -> bool:
-        """True: the job exists, as far as is known."""
+        """Whether the prompt was sent: always true here."""
         return True
 
     @property

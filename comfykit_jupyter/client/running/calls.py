@@ -67,7 +67,7 @@ class Call:
     def adopt(self, prompt: Mapping[str, Any]) -> Binding | None:
         """Return the values of a job that this call has sent; None if it runs something else.
 
-        Anybody can send a job that names this call. So its prompt must be that of the call, except for what was
+        Anybody can send a job that names this call. So its prompt must equal the call's, except for what was
         drawn, and for the names of files.
         """
         if not _is_prompt(prompt):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from comfykit_jupyter.workflow.values.binding import Binding, Upload
 
 LOOK_TIMEOUT = 5.0
-"""Seconds in which a server must list its jobs, to a cell that asks for those of an earlier kernel."""
+"""Seconds in which a server must list its jobs, for a cell that looks for jobs of an earlier kernel."""
 
 
 @dataclass(frozen=True)

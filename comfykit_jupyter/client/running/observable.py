@@ -122,7 +122,7 @@ class ObservableRun:
 
     @property
     def needs_prompt(self) -> bool:
-        """Whether its prompt is not known yet: only that of a run that was started elsewhere."""
+        """Whether its prompt is not known yet, as of a run that was started elsewhere."""
         return False
 
     async def wait_for_doubt(self, timeout: float) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _MEMORY_ERRORS = ("OutOfMemoryError", "MemoryError")
 _OUT_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
-"""The words that say it."""
+"""Messages that say that memory ran out."""
 _ALLOCATION = re.compile(r"outofmemory|cuda error: memory|allocation on device", re.IGNORECASE)
-"""Words that mean the same, and do not say it."""
+"""Messages that mean the same in other words."""
 
 
 def build_result(

@@ -78,7 +78,7 @@ class Run(ExecutableRun):
             timeout: Seconds to wait; None waits as long as it takes.
 
         Returns:
-            The result; with `raise_on_error=False` also that of a failed run.
+            The result; with `raise_on_error=False` also of a failed run.
 
         Raises:
             RunFailed: The run failed, was rejected or cancelled; `.result` of the error has what there is.
@@ -110,7 +110,7 @@ class Run(ExecutableRun):
     def cancel(self) -> None:
         """Cancel the job, whether it waits or runs, and return when the server has accepted it.
 
-        Nobody else's job is ever touched. A run that has ended is left as it is.
+        Jobs of others are never touched. A run that has ended stays as it is.
 
         Raises:
             ServerError: The server is unreachable or does not respond; the request is still sent when it does.

@@ -59,7 +59,7 @@ class Submission:
     def __init__(
         self,
         server: Backend,
-        id: str,  # noqa: A002 - what it is
+        id: str,  # noqa: A002 - as in Run
         reader: WorkflowReader,
         values: Mapping[str, Any],
         note: Callable[[str], None],
@@ -152,7 +152,7 @@ class Submission:
             return self._binding
         self.known = await self._server.get_definitions(workflow.classes)
         unknown = self._find_unknown(workflow)
-        if not any("." in str(name) for name in unknown):  # an address may be that of an input that is new there
+        if not any("." in str(name) for name in unknown):  # an address may name an input that is new there
             with contextlib.suppress(ParameterError):
                 binding = self._bind_known(workflow, unknown)
                 if not binding.warnings:  # of a preset, what is new there may fit, too

@@ -16,9 +16,9 @@ How to add an engine, such as a cluster whose servers only its own nodes can rea
 3. `backend` is a `Backend` that reaches the server in the engine's way. For a ComfyUI server, if the engine can call
    functions beside it, that is `ComfyUI(settings, RemoteTunnel(url, engine))`, from `backends/comfyui/remote.py`;
    `KeptServer`, in `backends/comfyui/kept_server.py`, can start the server there. A request that gets no answer because
-   a worker is away raises `ServerError`, with `sent=True` if it may have arrived. Then all that holds
-   for a server holds here: a prompt is posted once under an ID of ours and looked for if the answer is lost, a job is
-   followed for `patience` seconds while its server is away, and is given to another one after that, once.
+   a worker is away raises `ServerError`, with `sent=True` if it may have arrived. Then the rules for servers hold here,
+   too. A prompt is posted once under an ID that we choose, and looked for if the answer is lost. A job is followed for
+   `patience` seconds while its server is away, and is given to another one after that, once.
 4. An engine that runs whole jobs instead, without a backend, implements `Worker`. A `PooledJob` and an `ExecuteResult`
    can be pickled; files in `job.binding.uploads` are values as the user gave them, and must be read before.
 """

@@ -9,7 +9,7 @@ class QueryTransport(httpx.AsyncBaseTransport):
     """A transport that adds a query to the address of each request. The request itself does not change.
 
     Args:
-        query: The query, as it stands in an address.
+        query: The query, as in an address.
         transport: What sends the requests.
     """
 

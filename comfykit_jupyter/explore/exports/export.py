@@ -46,7 +46,7 @@ def export_points(sweep: PointRows, folder: Path, name: str, *, overwrite: bool,
 
 
 def collect_values(row: Row) -> dict[str, Any]:
-    """Return what a pattern can name of a run."""
+    """Return the values of a run that a pattern can name."""
     at = (row.at or datetime.now().astimezone()).astimezone()
     return collect_pattern_values(row.result, row.id, at)
 

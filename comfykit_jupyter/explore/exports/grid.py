@@ -111,7 +111,7 @@ def _describe(points: PointRows, index: int) -> list[str]:
 
 
 def _find_steps(axes: Sequence[Axis], most: int) -> list[int]:
-    """Return of which nth value of each axis a grid is made that has at most so many cells."""
+    """Return the step of each axis with which a grid has at most `most` cells."""
     steps = [1] * len(axes)
     while math.prod(math.ceil(len(axis) / step) for axis, step in zip(axes, steps, strict=True)) > most:
         longest = max(range(len(axes)), key=lambda index: len(axes[index]) / steps[index])
@@ -122,7 +122,7 @@ def _find_steps(axes: Sequence[Axis], most: int) -> list[int]:
 def _choose_size(
     sweep: Sweep, places: Sequence[Sequence[int]], room: int, count: int, sides: Sequence[int]
 ) -> tuple[int, int]:
-    """Return the side and quality of the images: those of some points, on average, have to fit."""
+    """Return the side and quality of the images: the average image of some points has to fit."""
     each = room * 0.9 / max(count, 1) - CELL_BYTES
     some = [index for index in _list_points(sweep, places) if sweep.get_state(index) == "completed"]
     some = some[:: max(len(some) // 6, 1)][:6]
@@ -169,7 +169,7 @@ def _build_tables(sweep: Sweep, places: Sequence[Sequence[int]], side: int, qual
 
 
 def _render_label(axis: Axis, place: int) -> str:
-    """Return the label of a value: its name, and what it is."""
+    """Return the label of a value: its name, and the value."""
     names = zip(axis.names, axis.labels[place], strict=True)
     parts = [
         f"{html.escape(one_line(name, 40))} <b>{html.escape(describe_label(label))}</b>"

@@ -85,12 +85,12 @@ class Row(SingleOutputs):
 
     @property
     def seeds(self) -> dict[str, int]:
-        """Those of the values that are seeds."""
+        """The values that are seeds, by name."""
         return dict(self._entry.seeds)
 
     @property
     def loras(self) -> dict[str, Any]:
-        """The stack of LoRAs, as `with_loras` takes it."""
+        """The stack of LoRAs, as `with_loras` accepts it."""
         return to_plain(self._stack)
 
     @property
@@ -265,7 +265,7 @@ class Row(SingleOutputs):
 
     @property
     def note(self) -> str:
-        """A note of yours."""
+        """Your note."""
         return str(self._get_mark("note") or "")
 
     @note.setter
@@ -274,7 +274,7 @@ class Row(SingleOutputs):
 
     @property
     def score(self) -> float | None:
-        """A number of yours, as from `Sweep.score`; None for none."""
+        """Your score, a number; `Sweep.score` sets it for all points. None if there is none."""
         value = self._get_mark("score")
         return None if value is None else float(value)
 

@@ -61,7 +61,7 @@ class Rows(Sequence[Row]):
         self._forgotten = 0
 
     def _list_ids(self) -> Sequence[str]:
-        """Return the IDs, without those of runs that were forgotten meanwhile."""
+        """Return the IDs, without runs that were forgotten since."""
         forgotten = self._ledger.read().forgotten
         if len(forgotten) != self._forgotten:
             self._forgotten = len(forgotten)
@@ -82,7 +82,7 @@ class Rows(Sequence[Row]):
     @overload
     def __getitem__(self, which: slice) -> Rows: ...
     def __getitem__(self, which: int | str | slice) -> Row | Rows:
-        """Return a row by its place or its ID, of which the beginning is enough; for a slice, several rows."""
+        """Return a row by its index, or by its ID or the beginning of it; for a slice, several rows."""
         ids = self._list_ids()
         if isinstance(which, slice):
             return Rows(self._ledger, ids[which])

@@ -93,7 +93,7 @@ def _ask(
     count: int,
     rng: random.Random,
 ) -> list[Place]:
-    """Return new points, each of which the study takes into account when it proposes the next one."""
+    """Return new points; the study takes each into account when it proposes the next one."""
     found: dict[Place, None] = {}
     while len(found) < count and len(known) + len(found) < space.size:
         for _ in range(ATTEMPTS):

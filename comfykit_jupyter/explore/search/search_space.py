@@ -53,7 +53,7 @@ class SearchSpace:
         Args:
             what: A function that returns the number of a row; or `"rating"`: eight points are run at a time, which you
                 rate from 1 to 5.
-            n: How many points are run in all, with those of earlier calls.
+            n: Number of points to run in all, including earlier calls.
             minimize: Whether the smallest numbers are looked for.
 
         Raises:

@@ -53,11 +53,11 @@ class AwaitedWorker:
         return await worker.attach(prompt_id, on_progress)
 
     async def run(self, job: PooledJob, run_id: str, on_progress: OnProgress) -> ExecuteResult:
-        """Raise: it only follows jobs."""
+        """Raise an error: this worker only follows jobs."""
         raise NotImplementedError
 
     async def find_missing(self, job: PooledJob) -> str:  # noqa: ARG002 - as in `Worker`
-        """Return that it lacks everything."""
+        """Return its label: it can run nothing new."""
         return self.label
 
     @property

@@ -30,7 +30,7 @@ class Crew:
         firsts: A point of each group, whose values are right.
         rows: The row of each point, if all points of a row go to the same worker.
         build_job: Returns the job of a point.
-        find_more: Returns all workers that there are now: those of a cluster come and go.
+        find_more: Returns all workers that there are now: workers of a cluster come and go.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Crew:
 
         Args:
             pull: Returns when there is nothing left for a worker.
-            take_back: Returns whether a worker that is back follows a job that was given up, since no other has it yet.
+            take_back: Returns whether a worker that is back follows a job that was given up.
         """
         self._pull, self._take_back = pull, take_back
         try:

@@ -258,12 +258,12 @@ class Engine:
             del self._alone[worker.label]
 
     def _look_again(self, index: int) -> Step:
-        """Return what is done with a point now that its turn has come."""
+        """Return what to do with a point now that its turn has come."""
         step = self._steps[index]
         return (self._find_other(index) or step) if step.action == "send" else step
 
     def _find_other(self, index: int) -> Step | None:
-        """Return what is done with a point that another kernel has sent; None if none has, or it is sent again."""
+        """Return what to do with a point that another kernel has sent; None if none has, or if it is sent again."""
         if index in self._forced:
             return None
         found = self._find_step(index)
@@ -320,7 +320,7 @@ class Engine:
             await asyncio.sleep(SETTLING / 10)
 
     def _accept(self, index: int, step: Step) -> None:
-        """Note what became of a point without a job of this sweep."""
+        """Note the outcome of a point that needs no job of this sweep."""
         self._set_with_twins(index, step.run_id, "unknown" if step.action == "unknown" else "completed")
 
     def _set_with_twins(self, index: int, run_id: str, state: State, error: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a map runs over: a folder of files, rows, or a column of a table."""
+"""Find what a map runs over: a folder of files, rows, or a column of a table."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _sort_key(path: Path) -> list[Any]:
 
 
 def describe_inputs(inputs: Inputs) -> Sequence[str]:
-    """Return lines for the plan: what was left out of a folder."""
+    """Return lines for the plan that name the files that were left out."""
     if not inputs.skipped:
         return []
     names = ", ".join(map(one_line, inputs.skipped[:5]))

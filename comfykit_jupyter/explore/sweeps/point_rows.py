@@ -76,7 +76,7 @@ class PointRows(ABC):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values that all points share, with those of the workflow that were drawn."""
+        """The values that all points share, including values of the workflow that were drawn."""
         return dict(self._prepared.values)
 
     def find_stack(self, index: int) -> Stack:

@@ -144,7 +144,7 @@ class Preparation:
         over: The axes, as they were given.
         find_salt: Returns the salt of a sweep, by its ID.
         notes: What the plan has to say.
-        kind: What it is besides a sweep, such as a search; its ID differs from that of a sweep with the same values.
+        kind: What it is besides a sweep, such as a search; a sweep with the same values has another ID.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Preparation:
         self.server = server
         self._given = dict(base)
         self._base = self._given
-        """The values that all points share, with those of the workflow's preset."""
+        """The values that all points share, including the workflow's preset."""
         self.over = over
         """The axes, as they were given."""
         self._find_salt = find_salt

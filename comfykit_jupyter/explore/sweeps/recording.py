@@ -1,4 +1,4 @@
-"""Write to the journal that a sweep begins, and what it is."""
+"""Write to the journal that a sweep begins, with its workflow, values and axes."""
 
 from __future__ import annotations
 

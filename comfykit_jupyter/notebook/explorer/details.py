@@ -1,4 +1,4 @@
-"""Describe runs for the page, when it has them in sight: outputs, values, error, time, server and marks."""
+"""Describe runs for the page, when it shows them: outputs, values, error, time, server and marks."""
 
 from __future__ import annotations
 

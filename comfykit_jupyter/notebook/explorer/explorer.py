@@ -1,4 +1,4 @@
-"""`Explorer`: the widget of many runs. It sends bytes for all of them, and details for those that are in sight."""
+"""`Explorer`: the widget of many runs. It sends bytes for all of them, and details of the visible ones."""
 
 from __future__ import annotations
 

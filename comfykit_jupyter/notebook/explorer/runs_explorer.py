@@ -55,7 +55,7 @@ class RunsExplorer(Explorer):
         self._open: set[str] = set()
         """The runs that have not ended, or whose files are not kept yet."""
         self._lost: set[str] = set()
-        """The runs whose files are gone, as far as they were in sight."""
+        """The runs whose files are gone, as far as the page has shown them."""
         self._running: frozenset[str] = frozenset()
         self._seen = ((0, 0), 0)
         self._filters: tuple[tuple[tuple[int, int], int], list[dict[str, Any]]] = (((-1, -1), -1), [])
@@ -95,7 +95,7 @@ class RunsExplorer(Explorer):
         return [self.find_state(index) for index in range(len(self._ids))]
 
     def find_state(self, index: int) -> str:
-        """Return the state of a run; whether its files are still here is found when it is in sight."""
+        """Return the state of a run; whether its files are still here is checked when it is visible."""
         entry = self._ledger.read().runs.get(self._ids[index])
         if entry is None or entry.id in self._lost:
             return "lost"

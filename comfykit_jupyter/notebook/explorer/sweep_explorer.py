@@ -155,7 +155,7 @@ class SweepExplorer(Explorer):
     def _find_status(self) -> str:
         """Return what it does, in the words of a run.
 
-        `paused` is for a pause that nobody asked for. A sweep whose last points were cancelled has no pause any more.
+        `paused` is for a pause that the user did not ask for; it ends when the last points are cancelled.
         """
         paused = self.sweep.paused
         if paused:

@@ -18,7 +18,7 @@ _SPECS = (Seeds, Replace, Lora, Wildcards)
 def split_axes(
     tokens: Mapping[str, Any], fields: Sequence[Field]
 ) -> tuple[dict[str, Any], dict[str, list[Token] | Seeds]]:
-    """Divide the values of a line into those of all points, and axes whose values are still tokens.
+    """Divide the values of a line into shared values, and axes whose values are still tokens.
 
     Args:
         tokens: The values by name.

@@ -119,7 +119,7 @@ def keep_file(field: Field, value: Any, stem: str = "") -> Any:
     Args:
         field: The field.
         value: Its value.
-        stem: The name of such a file, without suffix; by default that of the field.
+        stem: The name of such a file, without suffix; by default the name of the field.
 
     Raises:
         ParameterError: It is not a media value.

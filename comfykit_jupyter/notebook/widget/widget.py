@@ -64,7 +64,7 @@ class WorkflowWidget(ListsView):
             `node_title`, `step`, `steps`, and others.
         result (ExecuteResult | None): The result of the run that ended last.
         sweep (Sweep | None): The sweep of the last run with lists of values. Its grid is below the form.
-        loras (dict[str, Any]): The stack of LoRAs, as `with_loras` takes it. Assigning replaces it; observers of
+        loras (dict[str, Any]): The stack of LoRAs, as `with_loras` accepts it. Assigning replaces it; observers of
             `values` are called.
         lists (dict[str, Any]): What fields with several values have, by name: a text such as `3, 4.5` or `1..9:2`, or
             chosen values.

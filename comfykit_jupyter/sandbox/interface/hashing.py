@@ -1,4 +1,4 @@
-"""Hashes of files, which tell whether two files have the same content."""
+"""Hashes of files, to compare their content."""
 
 from __future__ import annotations
 

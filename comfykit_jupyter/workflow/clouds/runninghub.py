@@ -37,7 +37,7 @@ UNKNOWN = frozenset({500, 1005})
 _NO_REASON = frozenset({500, 805, 1000})
 """Codes of failures that give no reason."""
 QUEUES = frozenset({415, 421, 804, 1520})
-"""Those of `BACK_OFF` that only mean that other tasks come first: it is sent again without end."""
+"""The codes in `BACK_OFF` that only mean that other tasks come first: the task is sent again without limit."""
 BACK_OFF_MOST = 120.0
 
 _REASONS: Mapping[int, str] = {

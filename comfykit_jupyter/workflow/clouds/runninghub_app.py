@@ -1,4 +1,4 @@
-"""Build the prompt of a RunningHub app, and the definitions of its nodes, from what the site says of its inputs."""
+"""Build the prompt of a RunningHub app, and the definitions of its nodes, from the site's description of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TYPES: Mapping[str, list[Any]] = {
 def build_app_prompt(
     demo: Mapping[str, Any], hosted: HostedWorkflow, called: str
 ) -> tuple[dict[str, Any], Definitions]:
-    """Build a prompt from what is known of an app, its nodes with the inputs that may be set, and their definitions.
+    """Build the prompt of an app from the inputs that it offers, and the definitions of its nodes.
 
     The titles declare each of these inputs as a parameter: by its name, or with the node's ID if two have the same.
     The classes are valid for this app only: another app may show other inputs of the same nodes.

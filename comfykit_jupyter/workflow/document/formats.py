@@ -1,7 +1,7 @@
 """Recognize a workflow in every form that people have it in.
 
 It may be API or editor format, plain or wrapped (a request, an entry of the history, a job of the queue, what an image
-carries), as a dict, JSON, or a media file. Anything else is rejected in one line that says what it is instead.
+carries), as a dict, JSON, or a media file. Anything else is rejected, in one line that says what was found.
 """
 
 from __future__ import annotations

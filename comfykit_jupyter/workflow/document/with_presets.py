@@ -33,7 +33,7 @@ class WorkflowWithPresets(WorkflowGraph):
     def use_preset(self, name: str) -> Self:
         """Return this workflow with the values of a preset, `presets/NAME.toml` in the current folder.
 
-        Values that are given to a run replace those of the preset; what neither has is the workflow's own. If the
+        Values that are given to a run replace the preset's; a value that neither has is the workflow's own. If the
         workflow has changed since the preset was saved, what fits is used, and a warning says what does not.
 
         Args:
@@ -118,7 +118,7 @@ class WorkflowWithPresets(WorkflowGraph):
         return used
 
     def fit_preset(self, given: Iterable[Any], definitions: Definitions | None) -> FittedPreset:
-        """Return what of the preset fits; values for the names that are given replace those of the preset."""
+        """Return the values of the preset that fit, without the names that are given."""
         if self.preset is None:
             return FittedPreset()
         return fit_preset(replace(self.preset, loras=None), self, definitions, given)

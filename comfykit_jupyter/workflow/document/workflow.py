@@ -98,7 +98,7 @@ class Workflow(WorkflowWithLoras):
             The workflow.
 
         Raises:
-            WorkflowError: The data is not a workflow. The message says what it is, and what to do.
+            WorkflowError: The data is not a workflow. The message says what was found, and what to do.
 
         Example:
             >>> node = {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}}

@@ -252,7 +252,7 @@ def _round_as_page(value: int) -> int:
 
 
 def _find_controls(steps: list[Step]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield the controls of values: those of primitive nodes, else those that stand behind the widgets."""
+    """Yield the controls of values: of primitive nodes, else behind the widgets."""
     for step in steps:
         behind: Widget | None = None
         for widget in reversed(step.node.widgets):

@@ -110,7 +110,7 @@ def _is_json(text: str) -> bool:
 
 
 def _find_groups(tokens: list[str]) -> dict[int, list[int]]:
-    """Return the braces that have alternatives: the places of the `{`, each `|` and the `}`, by that of the `{`."""
+    """Return the places of `{`, each `|` and `}` of the braces that have alternatives, by the place of the `{`."""
     groups: dict[int, list[int]] = {}
     open_: list[list[int]] = []
     for at, part in enumerate(tokens):

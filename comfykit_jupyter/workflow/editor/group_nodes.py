@@ -81,7 +81,7 @@ def _read_group(name: Any, raw: Any, called: str) -> Group:
 
 
 def _link_nodes(graph: Graph, raw: Any, where: str) -> None:
-    """Replace the links that the nodes had where the group was made by those of the group."""
+    """Replace the nodes' links from where the group was made by the group's links."""
     nodes = list(graph.nodes.values())
     for node in nodes:
         for slot in node.slots:

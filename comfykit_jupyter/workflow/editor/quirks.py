@@ -17,7 +17,7 @@ EDITOR_CLASSES: Final = frozenset({"Note", "MarkdownNote", "PrimitiveNode", "Rer
 """The classes that only the editor knows: they never run."""
 
 PRIMITIVE_VALUES: Final[Mapping[str, int]] = {"INT": 2, "FLOAT": 2, "COMBO": 3}
-"""How many values a primitive node in a group node has, by type, if not one: its own, and those of its controls."""
+"""How many values a primitive node in a group node has, by type, if not one: its own, and its controls'."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,6 @@ NODES: Final[Mapping[str, NodeQuirk]] = {
         titles={"Topaz Image Enhance (Legacy)": "Topaz Image Enhance"},
     ),
 }
-"""The classes that the editor treats in a way of its own."""
+"""The classes that the editor treats in a special way."""
 
 NO_QUIRK: Final = NodeQuirk()

@@ -80,7 +80,7 @@ def read_matroska(reader: Reader, texts: Texts) -> None:
         kind, begin, stop = _read_element(reader, offset, end)
         if kind == _SIMPLE_TAG and stop is not None:
             _read_simple_tag(reader, begin, stop, texts)
-        # Into it, or past it; what has no end (a live stream) is left when another begins.
+        # Go into the element, or past it. One without an end (a live stream) ends where the next begins.
         offset = begin if kind in _OPEN or stop is None else stop
 
 

@@ -67,7 +67,7 @@ def find_app_inputs(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> list
 def find_instances(graph: Mapping[str, Any], prompt: Mapping[str, Any]) -> dict[str, list[AppWidget]]:
     """Return what the subgraphs of the outermost graph show that no link sets, by the ID of their nodes. Never raises.
 
-    The order is that of the list of proxies, which files of 2025 have, then that of the subgraph's inputs. The editor's
+    The order follows the list of proxies, which files of 2025 have, then the subgraph's inputs. The editor's
     primitive nodes, which no prompt has, are among them: each shows one value.
     """
     files = _read_files(graph)

@@ -22,10 +22,10 @@ from comfykit_jupyter.workflow.parameters.inputs import NodeInput
 from comfykit_jupyter.workflow.parameters.parameter import build_target
 
 _MAX_INPUTS = 100
-"""How many inputs are offered: a longer form helps nobody."""
+"""Maximum number of inputs that are offered: a longer form would not help."""
 _MAX_TITLE = 120
 _DEPTH = 4
-"""How many links away the nodes are that tell two nodes of the same title apart."""
+"""How many links away nodes may be that distinguish two nodes of the same title."""
 _UNRANKED = 4
 _PROMPT = "Prompt"
 _NEGATIVE = "Negative prompt"
@@ -54,7 +54,7 @@ class Row:
         name: What Python calls it.
         heading: What stands over it and the other rows of its node; "" if its label says enough.
         alias: The name that it had in an app in earlier versions.
-        alone: Whether it stands for its node, as a value that has a node of its own.
+        alone: Whether it stands for its whole node, as the value of a primitive node does.
     """
 
     places: tuple[Place, ...]
@@ -143,21 +143,21 @@ class _Builder:
             yield row
 
     def _sort(self, rows: Iterable[Row]) -> list[Row]:
-        """Return rows with those of one node together, in order of the first of them."""
+        """Return rows grouped by node, in order of the first row of each."""
         blocks: dict[str, list[Row]] = {}
         for row in rows:
             blocks.setdefault(row.block, []).append(row)
         return [row for block in sorted(blocks.values(), key=lambda block: block[0].order) for row in block]
 
     def _rank(self, place: Place) -> tuple[int, int]:
-        """Return how early an input comes: by what it is; of prompt texts, the unwanted last."""
+        """Return how early an input comes, by its purpose; a negative prompt comes after the others."""
         found = self._find_input(place)
         rank = rank_input(found, self.prompt[place[0]]["class_type"])
         side = 1 if rank == 1 and self.consumers.find_polarity(place[0])[0] == "negative" else 0
         return (_UNRANKED if rank is None else rank, side)
 
     def _find_position(self, id_: str, name: str) -> int:
-        """Return the place of an input among those of its node."""
+        """Return the place of an input among the inputs of its node."""
         names = list(self.prompt[id_]["inputs"])
         return names.index(name) if name in names else len(names)
 
@@ -256,7 +256,7 @@ class _Builder:
         return named
 
     def _find_feeds(self, blocks: list[str]) -> dict[str, str]:
-        """Return what tells nodes apart: the titles of the nodes that they feed, or the inputs there; else nothing."""
+        """Return what distinguishes nodes: titles of the nodes that they feed, or the inputs there; else nothing."""
         if not all(block in self.prompt for block in blocks):
             return {}
         levels = {block: list(self.consumers.iter_levels(block, _DEPTH)) for block in blocks}
@@ -301,7 +301,7 @@ def _join(title: str, fed: str) -> str:
 
 
 def _sort_numbered(twins: list[Row], rows: list[Row]) -> None:
-    """Let rows that are only told apart by a number, such as "Image 1", stand in the order of the numbers."""
+    """Sort rows that differ only in a number, such as "Image 1", by the numbers."""
     groups: dict[str, list[Row]] = {}
     for row in twins:
         stem, _, number = row.label.rpartition(" ")

@@ -28,7 +28,7 @@ _SAMPLING = frozenset({"steps", "cfg", "guidance", "denoise", "strength", "stren
 def suggest_inputs(prompt: Mapping[str, Any], definitions: Definitions) -> list[tuple[int, str, str]]:
     """Return the inputs that most people want to change, as (rank, node ID, name), the lowest rank first.
 
-    The ranks are those of media, prompt texts, sizes, seeds, sampling and models.
+    The ranks are media, prompt texts, sizes, seeds, sampling and models.
     """
     return sorted(_rank_inputs(prompt, definitions), key=lambda each: each[0])
 

@@ -50,7 +50,7 @@ def fit_preset(
         preset: The preset.
         workflow: The workflow, resolved.
         definitions: The server's node definitions; without them, values must be like the workflow's own.
-        given: The names of values that replace those of the preset.
+        given: The names of values that replace the preset's.
     """
     used = {place for name in given for place in _find_places(workflow, name, definitions)}
     values: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from comfykit_jupyter.workflow.file_names import is_device_name
 MAX_NAME_LENGTH = 64
 """Characters of a name."""
 MAX_NAME_BYTES = 192
-"""Bytes of a name in UTF-8: most systems allow 255 in the name of a file, and those of images are longer."""
+"""Bytes of a name in UTF-8: most systems allow 255 in the name of a file, and the names of its images are longer."""
 _OTHERS = frozenset(" -_")
 
 
@@ -41,7 +41,7 @@ def check_name(name: object) -> str:
 
 
 def to_key(name: str) -> str:
-    """Return a text that is the same for two names of which some systems make one file: they differ only in case."""
+    """Return a text that is equal for names that are one file on some systems: they differ only in case."""
     return unicodedata.normalize("NFC", name.casefold())
 
 

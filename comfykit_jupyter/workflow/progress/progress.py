@@ -260,7 +260,7 @@ def _apply_step(state: RunState, data: Mapping[str, Any], at: float) -> RunState
 
 
 def _mark_done(state: RunState, ids: set[str]) -> RunState:
-    """Mark nodes as done; only those of the prompt count, as an expanded node includes its parts."""
+    """Mark nodes as done; only nodes of the prompt count, as an expanded node includes its parts."""
     found = (ids & state.classes.keys()) - state.done
     return replace(state, done=state.done | found) if found else state
 

@@ -133,7 +133,7 @@ class RunError:
 class RunState:
     """Everything known about one run. Times are seconds of the caller's clock.
 
-    `outputs` are the raw outputs by node id, as in `/history`; `display` tells which node of the prompt such an id
+    `outputs` are the raw outputs by node id, as in `/history`; `display` says which node of the prompt such an id
     stands for, where they differ (a node may expand to others). `finished`: nothing more will come for this run.
     """
 

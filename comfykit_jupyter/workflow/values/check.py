@@ -105,7 +105,7 @@ class _Checker:
             self.checked[found.name] = CheckedValue(found, kept, tuple(checked), random)
 
     def check_given(self, parameter: Parameter) -> None:
-        """Report a required parameter of which an input got no value, not even by its address."""
+        """Report a required parameter if one of its inputs has no value, not even by its address."""
         missing = [each for each in self.find_inputs(parameter) if each.place not in self.given]
         if missing:
             self.problems.append(self.build_problem(parameter, missing[0], "required, and no value was given"))

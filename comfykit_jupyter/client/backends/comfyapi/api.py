@@ -32,7 +32,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024
 STREAMS = 6
 """Maximum number of open event streams. Servers allow eight or so; the other runs ask for the state of their jobs."""
 POOL = 16
-"""Maximum number of connections, those of the streams not counted."""
+"""Maximum number of connections, without event streams."""
 _KEY_LENGTH = 12
 """Minimum length of a key that can't be mistaken for an ordinary word."""
 

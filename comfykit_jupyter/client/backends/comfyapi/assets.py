@@ -51,7 +51,7 @@ class Assets:
 
         Args:
             source: A file, or the bytes of one.
-            suffix: The suffix of its name there, such as `.png`: nodes tell kinds apart by it.
+            suffix: The suffix of its name there, such as `.png`: nodes recognise the kind by it.
 
         Raises:
             ServerError: It did not arrive.

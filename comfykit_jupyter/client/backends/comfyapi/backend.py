@@ -321,7 +321,7 @@ class ComfyAPI(Backend):
         return {id_: None if isinstance(each, BaseException) else each for id_, each in zip(ids, found, strict=True)}
 
     async def _request_jobs(self, *, unfinished: bool) -> Answer:
-        """Ask for the newest jobs; with `unfinished` only for those, if the server can tell them apart."""
+        """Ask for the newest jobs; with `unfinished` only for those, if the server can filter them."""
         params = {"limit": str(LISTED)}
         if unfinished:
             answer = await self._api.request("GET", "/jobs", params={**params, "status": "queued,running,canceling"})

@@ -42,7 +42,7 @@ LOOK_QUEUE = 2.0
 LOOK_CANCELING = 0.5
 """Maximum seconds between two looks at a job that is about to stop."""
 IDLE = 45.0
-"""Seconds without a byte, those to keep the stream open included, after which a stream is given up."""
+"""Seconds without a byte after which a stream is given up. Bytes that only keep it open count, too."""
 REOPEN_FIRST = 0.5
 """Seconds before a stream is opened again; twice as many each time."""
 REOPEN_MOST = 10.0

@@ -19,7 +19,7 @@ class ComfyAPIRoute(Route):
     """See `Route`."""
 
     def handles(self, source: Any, settings: Settings) -> bool:  # noqa: ARG002
-        """Return whether the kit's address is that of such a server, whatever the workflow."""
+        """Return whether the kit's address belongs to such a server, whatever the workflow."""
         if settings.api is not None:
             return settings.api == "v2"
         parts = urlsplit(settings.comfyui_url)

@@ -234,7 +234,7 @@ class ComfyUI(Backend):
         """Return what the server has accepted.
 
         Raises:
-            ServerError: The answer names no job, or that of another run, as a gateway that repeats answers does.
+            ServerError: The answer names no job, or another run's job, as from a gateway that repeats answers.
         """
         prompt_id = answer.get("prompt_id")
         if not isinstance(prompt_id, str) or not prompt_id or prompt_id in self._accepted:

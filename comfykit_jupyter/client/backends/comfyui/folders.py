@@ -1,4 +1,4 @@
-"""Where a ComfyUI server's folders are: it names those of its models, and the folder of inputs is near them."""
+"""Find the folders of a ComfyUI server: it names its model folders, and the input folder is near them."""
 
 from __future__ import annotations
 

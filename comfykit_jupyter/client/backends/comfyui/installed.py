@@ -50,7 +50,7 @@ async def find_model_hash(server: InstalledServer, name: str, size: int) -> str:
 
     Args:
         server: The server.
-        name: The file, with the folders below that of its kind.
+        name: The file, with the folders below the folder of its kind.
         size: Its size in bytes, since folders may have files of the same name.
 
     Raises:

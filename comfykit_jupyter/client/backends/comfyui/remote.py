@@ -30,7 +30,7 @@ PREVIEW_RATE = 128_000
 FRAME_LIMIT = 1 << 18
 """The largest event in bytes: an engine may keep many. What a larger one says is read from the history."""
 FILE_PATIENCE = 15.0
-"""Seconds for which a file is asked for again that can't be had: a worker that was killed may be back."""
+"""Seconds for which an unavailable file is requested again: a worker that was killed may be back."""
 CHUNK, LIMIT = 8 << 20, 1 << 28
 """Bytes of a file that are asked for at once, and the most of any other answer."""
 TIMEOUT = httpx.Timeout(600, connect=5)

@@ -275,7 +275,7 @@ def is_temporary(error: ComfyKitError) -> bool:
 
 
 def _remove_secret(content: Any, secret: str, hidden: str) -> Any:
-    """Return JSON with `hidden` in place of a secret of ours, however it was spelt there."""
+    """Return JSON with `hidden` in place of one of our secrets, however it is spelt there."""
     if isinstance(content, str):
         return content.replace(secret, hidden)
     if isinstance(content, list):

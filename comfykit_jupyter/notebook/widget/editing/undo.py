@@ -1,4 +1,4 @@
-"""`UndoSteps`: what undoes a change of many values at once, such as those of a preset."""
+"""`UndoSteps`: undoes a change of many values at once, such as by a preset."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class UndoSteps:
         self._steps = [*self._steps, UndoStep(label, old, new, dict(lists), preset)][-MAX_STEPS:]
 
     def drop_meaningless(self, values: Mapping[str, Any]) -> None:
-        """Drop the newest changes of which nothing is left: all that they have set was edited since."""
+        """Drop the newest changes if everything that they set was edited since."""
         while self._steps and not self._steps[-1].lists and not self._steps[-1].find_left(values):
             self._steps.pop()
 

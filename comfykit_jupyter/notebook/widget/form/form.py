@@ -126,7 +126,7 @@ class FormView(RunView):
 
     @property
     def loras(self) -> dict[str, Any]:
-        """The stack of LoRAs, as `with_loras` takes it. Assigning replaces it; what is off is `{"off": strength}`."""
+        """The stack of LoRAs, as `with_loras` accepts it. Assigning replaces it; what is off is `{"off": strength}`."""
         return to_plain(self._get_values()[STACK])
 
     @loras.setter

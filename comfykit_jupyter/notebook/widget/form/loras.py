@@ -37,7 +37,7 @@ class FormLoras:
 
     Attributes:
         definitions: The server's definitions of the workflow's nodes, and of the loaders of LoRAs.
-        default: The stack that the workflow came with. That of a preset only decides the first values.
+        default: The stack that the workflow came with. A preset's stack only decides the first values.
     """
 
     def __init__(self, kit: ComfyKit, given: Workflow) -> None:
@@ -142,7 +142,7 @@ class FormLoras:
 
 
 def get_listed(name: str) -> str:
-    """Return the LoRA whose strengths a list of values has; "" if it is that of a field."""
+    """Return the LoRA whose strengths a list of values has; "" if the list belongs to a field."""
     return name.removeprefix(LIST_PREFIX) if name.startswith(LIST_PREFIX) else ""
 
 
@@ -153,7 +153,7 @@ def find_dropped(lists: Mapping[str, Any], stack: Stack) -> list[str]:
 
 
 def find_used(lists: Mapping[str, Any], stack: Stack) -> dict[str, Any]:
-    """Return the lists of values without those of LoRAs that are switched off: they are kept, and not used."""
+    """Return the lists of values, without LoRAs that are switched off: their lists are kept, but not used."""
     off = {each.name for each in stack if not each.on}
     return {name: each for name, each in lists.items() if get_listed(name) not in off}
 

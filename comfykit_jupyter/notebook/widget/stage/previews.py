@@ -3,7 +3,7 @@
 A page acknowledges the previews that it has painted. While it does, the next preview is sent as soon as the last ones
 are painted. While it does not (its messages wait behind a busy cell, or the page is hidden), few and small previews are
 sent. All previews of this process share one budget: with more runs, previews get smaller, and do not queue up.
-Forms in sight share it; those that are scrolled out of sight get a small preview now and then.
+Visible forms share it; forms that are scrolled away get a small preview now and then.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Previews:
 
 
 def _get_share() -> float:
-    """Return the bytes per second that each run with previews in sight may use."""
+    """Return the bytes per second that each run with visible previews may use."""
     with _active_lock:
         in_sight = sum(each.is_in_sight for each in _active)
         hidden = len(_active) - in_sight

@@ -46,7 +46,7 @@ class RunView(PageWidget):
     Attributes:
         view: `run`, or `form` with a form.
         title: The name of the workflow.
-        server: The server's state and version. A message tells the page its address, which no notebook should keep.
+        server: The server's state and version. Its address goes in a message, so that no notebook keeps it.
         fields: The fields of the form.
         values: The values of the form by name.
         errors: The errors at the fields by name.
@@ -136,7 +136,7 @@ class RunView(PageWidget):
         Args:
             url: Its address.
             state: `ready`, `busy` or `unreachable`.
-            message: What is wrong, or what it is.
+            message: What is wrong, or what kind of server it is.
             version: Its version of ComfyUI.
             servers: The servers that it stands for, if there are several.
         """

@@ -83,7 +83,7 @@ def apply_gradient(stops: Floats, at: Floats) -> Floats:
 
 
 def mix(colour: Floats, other: Floats, share: float) -> Floats:
-    """Mix two colours; `share` (0…1) is that of the second."""
+    """Mix two colours; `share` (0…1) is the share of the second."""
     mixed: Floats = (colour + (other - colour) * share).astype(np.float32)
     return mixed
 

@@ -72,7 +72,7 @@ _TINTS = {"golden": ((0.045, 0.11), 0.06), "moonlight": ((-0.02, -0.09), -0.12)}
 
 
 def choose_palette(brief: Brief) -> Palette:
-    """Return the palette for a brief: that of its light, with hues shifted by its words and colours."""
+    """Return the palette for a brief: its light's palette, with hues shifted by its words and colours."""
     sky, haze, far, near, sun, accents = (parse_hexes(*codes.split()) for codes in _LIGHTS[brief.light])
     turn = float(make_generator("palette", brief.key).normal(0, 0.07)) + brief.turn
     sky, haze, far, near, sun, accents = (turn_hue(part, turn) for part in (sky, haze, far, near, sun, accents))

@@ -132,7 +132,7 @@ def test_run_from_the_page_ends_with_outputs_in_page_python_and_notebook(page: P
 def test_cell_that_waits_for_a_run_ends_with_its_static_output(page: Page) -> None:
     cell = page.run('form = kit.form("picture.json", width=40)\nform')
     slow = (
-        "import time; from comfykit_jupyter.notebook.widget import display; build = display.build_result_bundle\n"
+        "import time; from comfykit_jupyter.notebook.page import display; build = display.build_result_bundle\n"
         "display.build_result_bundle = lambda *given: (time.sleep(0.3), build(*given))[1]\n"
     )
     try:
@@ -387,7 +387,7 @@ def test_form_without_a_server_says_so_and_finds_it_when_it_starts(folder: Path)
 SLOW = """
 import time
 from pathlib import Path
-from comfykit_jupyter.notebook.widget import display as shown
+from comfykit_jupyter.notebook.page import display as shown
 from comfykit_jupyter.notebook.widget.form.parameters import FormParameters
 quick, load = shown.WAIT_SECONDS, FormParameters.load
 def load_slowly(self):

@@ -40,7 +40,7 @@ def test_lines_below_are_axes_and_objects_too(page: Page) -> None:
 
 
 def test_wrong_lines_are_refused(page: Page) -> None:
-    assert "write cfg=3,4.5,6" in page.run("%comfykit sweep picture.json width=8").error
+    assert "give several values for a parameter" in page.run("%comfykit sweep picture.json width=8").error
     assert "is not a range" in page.run("%comfykit sweep picture.json width=9..8").error
     assert "1 of 2 points are wrong" in page.run("%comfykit sweep picture.json width=-8,8").error
     assert "2,550 points" in page.run("%comfykit sweep picture.json width=1..51 height=1..50").error

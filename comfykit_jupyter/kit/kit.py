@@ -16,6 +16,7 @@ from comfykit_jupyter.client.settings import (
     resolve_settings,
 )
 from comfykit_jupyter.kit.exploring_kit import ExploringKit
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -155,6 +156,5 @@ class ComfyKit(ExploringKit):
             form = kit.form("text_to_image.json", prompt="a cat")
             form.values["width"] = 768
         """
-        from comfykit_jupyter import WorkflowWidget
-
-        return WorkflowWidget(workflow, {**(values or {}), **more}, kit=self)
+        form: WorkflowWidget = get_upcalls().build_form(workflow, {**(values or {}), **more}, self)
+        return form

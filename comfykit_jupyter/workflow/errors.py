@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from comfykit_jupyter.workflow.upcalls import get_upcalls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -29,9 +31,7 @@ class ComfyKitError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return the traceback that IPython shows: the user's own frames, without this package's."""
-        from comfykit_jupyter.notebook.tracebacks import format_error
-
-        return format_error(self)
+        return get_upcalls().format_error(self)
 
 
 def strip_traceback(error: BaseException) -> None:

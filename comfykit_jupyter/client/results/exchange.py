@@ -22,6 +22,7 @@ from comfykit_jupyter.workflow.file_names import to_encodable
 from comfykit_jupyter.workflow.json_values import MAX_BITS, is_missing, to_plain_scalar
 from comfykit_jupyter.workflow.media_kinds import KINDS
 from comfykit_jupyter.workflow.progress.progress import RunError
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -327,10 +328,9 @@ def parse_media(data: Any) -> Media:
 
 
 def _remember(place: str, url: str) -> Origin:
-    """Return the server or cloud whose kind and address are in a dict."""
-    from comfykit_jupyter.client.inputs.routing import remember_origin
-
-    return remember_origin(place, url) or LostOrigin(url)
+    """Return the server or cloud of which a dict has the kind and the address."""
+    origin: Origin | None = get_upcalls().find_origin(place, url)
+    return origin or LostOrigin(url)
 
 
 def _parse_error(data: Any) -> RunError:

@@ -15,6 +15,7 @@ from comfykit_jupyter.explore.rows.row import Row, find_differences
 from comfykit_jupyter.explore.rows.rows import MAX_AGE, Rows, read_age
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.spelling import find_nearest
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.running.run import Run
@@ -69,15 +70,12 @@ class Runs(Rows):
         return [entry.id for entry in sorted(entries.values(), key=_NEWEST, reverse=True)]
 
     def _ipython_display_(self) -> None:
-        from comfykit_jupyter.notebook.explorer.runs_display import show_runs
-
-        show_runs(self)
+        get_upcalls().show_runs(self)
 
     def _display_(self) -> object:
         """Return what marimo shows: the library."""
-        from comfykit_jupyter.notebook.explorer.runs_display import get_runs_output
-
-        return get_runs_output(self).explorer
+        view: object = get_upcalls().get_runs_view(self)
+        return view
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TextIO
 
 from comfykit_jupyter.client import loop
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 logger = logging.getLogger(__name__)
 
@@ -98,13 +99,8 @@ def open_line(sweep: SweepStatus) -> Line:
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     if getattr(shell, "kernel", None) is not None:
-        from comfykit_jupyter.notebook.explorer.display import is_shown
-        from comfykit_jupyter.notebook.sweep_line import NotebookLine
-
-        if is_shown(sweep):
-            return NoLine()
-
-        return NotebookLine(sweep)
+        line: Line | None = get_upcalls().open_line(sweep)
+        return line or NoLine()
     return TerminalLine(sweep, sys.stderr) if sys.stderr.isatty() else NoLine()
 
 

@@ -25,6 +25,7 @@ from comfykit_jupyter.explore.sweeps.planned_points import PlannedPoints
 from comfykit_jupyter.explore.sweeps.preparation import Preparation, Prepared
 from comfykit_jupyter.explore.sweeps.recording import claim_sweep, record_sweep
 from comfykit_jupyter.workflow.errors import one_line
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.settings import Keep
@@ -142,15 +143,12 @@ class Sweep(PlannedPoints):
         return dict(self._prepared.base)
 
     def _ipython_display_(self) -> None:
-        from comfykit_jupyter.notebook.explorer.display import show_sweep
-
-        show_sweep(self)
+        get_upcalls().show_sweep(self)
 
     def _display_(self) -> object:
         """Return what marimo shows: the live grid."""
-        from comfykit_jupyter.notebook.explorer.display import get_sweep_output
-
-        return get_sweep_output(self).explorer
+        view: object = get_upcalls().get_sweep_view(self)
+        return view
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
         from comfykit_jupyter.explore.exports.grid import build_grid

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from comfykit_jupyter.client.errors import ComfyKitError
 from comfykit_jupyter.client.results.result import ExecuteResult
 from comfykit_jupyter.notebook.page.code import build_code
+from comfykit_jupyter.notebook.page.forms import find_forms
 from comfykit_jupyter.notebook.page.values import STACK
-from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
 from comfykit_jupyter.workflow.errors import short_repr
 from comfykit_jupyter.workflow.lora_stack import to_plain
 
@@ -70,14 +70,6 @@ def use_output(row: Row, content: Mapping[str, Any]) -> dict[str, Any]:
         use_as_input(media, targets[0]["form"], targets[0]["field"])
         return {"used": targets[0]["field"]}
     return {"targets": targets} if targets else {"code": write_input(row)}
-
-
-def find_forms() -> list[WorkflowWidget]:
-    """Return the forms that are in the page, the newest first."""
-    from ipywidgets.widgets import widget
-
-    forms = [each for each in list(widget._instances.values()) if isinstance(each, WorkflowWidget)]  # noqa: SLF001
-    return [form for form in reversed(forms) if form.comm is not None]
 
 
 def set_form(sweep: Sweep, index: int) -> str:

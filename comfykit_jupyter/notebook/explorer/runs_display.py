@@ -14,7 +14,6 @@ from comfykit_jupyter.notebook.explorer.runs_explorer import RunsExplorer
 from comfykit_jupyter.notebook.page.display import CellOutput, settle_after_cells
 from comfykit_jupyter.notebook.page.media import run_in_background
 from comfykit_jupyter.notebook.page.writer import writer
-from comfykit_jupyter.notebook.widget.widget import WorkflowWidget
 
 if TYPE_CHECKING:
     from comfykit_jupyter.explore.ledger.ledger import Ledger
@@ -56,7 +55,7 @@ class RunsOutput:
         self._static = CellOutput()
         self._below = CellOutput()
         """Where the form of a run appears."""
-        self._form: WorkflowWidget | None = None
+        self._form: Any = None
         self._lock = threading.Lock()
         self._refreshing: Future[None] | None = None
         self._is_in_page = False
@@ -93,7 +92,7 @@ class RunsOutput:
         """Show a form with the values and seeds of a run, in place of the one that was shown before."""
         ledger = self._runs._ledger  # noqa: SLF001 - their own page
         kit = choose_kit(self._runs._kit, ledger)  # noqa: SLF001
-        form = WorkflowWidget(row.workflow, collect_values(ledger, row), kit=kit)
+        form = kit.form(row.workflow, collect_values(ledger, row))
         bundle: Any = form._repr_mimebundle_()
         self._below.replace(bundle[0] if isinstance(bundle, tuple) else bundle)
         before, self._form = self._form, form

@@ -19,6 +19,7 @@ from comfykit_jupyter.notebook.cell_id import create_run_id, identify_form
 from comfykit_jupyter.notebook.hosts import explain_missing_widgets
 from comfykit_jupyter.notebook.page.code import build_code
 from comfykit_jupyter.notebook.page.display import StaticOutput, show_wait
+from comfykit_jupyter.notebook.page.forms import register_form
 from comfykit_jupyter.notebook.page.media import run_in_background
 from comfykit_jupyter.notebook.page.page_widget import Reply
 from comfykit_jupyter.notebook.page.values import STACK
@@ -101,6 +102,7 @@ class WorkflowWidget(ListsView):
             server = parameters.load()
         super().__init__(kit, parameters, values or {})
         self._show_state(server)
+        register_form(self)
         self.handlers |= {
             "run": (writer.post, self._on_run),
             "code": (writer.post, self._on_code),

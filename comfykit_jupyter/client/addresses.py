@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+COMFY_API_PATH = "/api/v2"
+"""The end of the address of a server that speaks Comfy API v2."""
+
 
 @dataclass(frozen=True, repr=False)
 class AddressSecrets:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError, WorkflowError
+from comfykit_jupyter.client.inputs.files import RemoteFile
 from comfykit_jupyter.client.inputs.masked import Masked
-from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.missing.finder import MissingFinder, explain_missing_model
 from comfykit_jupyter.client.missing.item import CORE_PACK, Missing

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.inputs.files import RemoteFile
 from comfykit_jupyter.client.inputs.masked import Masked
-from comfykit_jupyter.client.inputs.media import RemoteFile, read_media
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.workflow.editor.apply_values import find_changes
 from comfykit_jupyter.workflow.errors import one_line

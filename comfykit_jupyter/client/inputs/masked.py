@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
+from comfykit_jupyter.client.inputs.files import LocalFile, find_local_file, read_file
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.images import MAX_PIXELS, map_decoding_errors, open_image
 from comfykit_jupyter.client.results.media import Media
@@ -131,11 +132,9 @@ def _read(name: str, value: Any) -> Path | bytes:
     Raises:
         ParameterError: It is not an image.
     """
-    from comfykit_jupyter.client.inputs.media import LocalFile, find_local_file, read_media
-
     if name == "mask" and type(value) is str and "://" not in value and find_local_file(value) is None:
         raise _build_error(f"there is no file {short_repr(value, 200)} to read the mask from")
-    source = call(read_media(Upload(name, "", "Masked", name, "image", value), None))
+    source = call(read_file(Upload(name, "", "Masked", name, "image", value), None))
     if not isinstance(source, LocalFile):
         raise _build_error(f"{name} can't be read: give a path, a URL, bytes, a Pillow image or an array")
     if not source.temporary:

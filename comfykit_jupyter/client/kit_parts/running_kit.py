@@ -187,11 +187,13 @@ class RunningKit(WorkflowKit):
     def prepare_call(
         self, workflow: Workflow, values: Mapping[str, Any], binding: Binding, definitions: Definitions, renew: str
     ) -> Run:
-        """Return a run to be started for a call in a cell, with values that are bound already; see `Run.resume`."""
+        """Return a run to be started for a call in a cell, with values that are bound already; see `resume`."""
         return self._resume(self._prepare(workflow, values, bound=(binding, definitions), cell=find_cell()), renew)
 
     def _resume(self, run: Run, renew: str = "kit.options(attach=False)") -> Run:
-        return run.resume(renew) if self._settings.attach else run
+        from comfykit_jupyter.client.running.resumed import resume
+
+        return resume(run, renew) if self._settings.attach else run
 
     def _prepare(
         self,

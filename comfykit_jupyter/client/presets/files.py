@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, SourceError
+from comfykit_jupyter.client.inputs.files import LocalFile, find_local_file
 from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.inputs.masking import check_mask_size, read_upright_size
-from comfykit_jupyter.client.inputs.media import LocalFile, find_local_file, read_media
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.local_files import compute_digest, write_whole
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.images import map_decoding_errors, open_image

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.errors import ServerError
-from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
+from comfykit_jupyter.client.inputs.files import LocalFile, RemoteFile
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.running.calls import Call
 from comfykit_jupyter.client.senders import SentJob
 

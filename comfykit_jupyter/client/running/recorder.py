@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.model_files import ModelFile
-    from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
+    from comfykit_jupyter.client.inputs.files import LocalFile, RemoteFile
     from comfykit_jupyter.client.results.result import ExecuteResult
     from comfykit_jupyter.workflow.document.workflow import Workflow
     from comfykit_jupyter.workflow.values.binding import Binding, Upload

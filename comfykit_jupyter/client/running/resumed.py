@@ -8,9 +8,8 @@ from comfykit_jupyter.client.running.attached import FollowedRun
 from comfykit_jupyter.client.running.registry import find_unfinished_runs
 
 if TYPE_CHECKING:
-    from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.running.earlier import EarlierJob
-    from comfykit_jupyter.client.running.recorder import RunRecorder
+    from comfykit_jupyter.client.running.run import Run
 
 
 class ResumedRun(FollowedRun):
@@ -19,27 +18,16 @@ class ResumedRun(FollowedRun):
     It is what the call would have started: when the caller stops waiting, the job is cancelled.
 
     Args:
-        server: The backend that runs it.
+        run: What the call would have started.
         job: The job.
-        timeout: Seconds that it may take from now on.
-        raise_on_error: As for `Run`.
-        recorder: Keeps how it ends.
     """
 
-    def __init__(
-        self,
-        server: Backend,
-        job: EarlierJob,
-        *,
-        timeout: float | None,
-        raise_on_error: bool,
-        recorder: RunRecorder | None,
-    ) -> None:
-        super().__init__(server, job.prompt_id, raise_on_error=raise_on_error)
-        self._timeout = timeout
+    def __init__(self, run: Run, job: EarlierJob) -> None:
+        super().__init__(run._server, job.prompt_id, raise_on_error=run._raise_on_error)  # noqa: SLF001 - a run, too
+        self._timeout = run._timeout  # noqa: SLF001 - seconds from now on
+        self._recorder = run._recorder  # noqa: SLF001
         self._values = job.binding.params
         self._earlier = job
-        self._recorder = recorder
         self._record_id = job.run_id
 
     async def _execute(self) -> None:
@@ -54,3 +42,14 @@ class ResumedRun(FollowedRun):
 def find_resumed_jobs() -> set[str]:
     """Return the prompt IDs of the jobs that calls of this kernel are attached to."""
     return {run.prompt_id for run in find_unfinished_runs() if isinstance(run, ResumedRun)}
+
+
+def resume(run: Run, renew: str) -> Run:
+    """Return a run of the job that an earlier kernel sent for the same call, if it still waits or runs; else this run.
+
+    Args:
+        run: The run, not started.
+        renew: How the user sends a new job instead.
+    """
+    job = run.find_earlier(find_resumed_jobs(), renew)
+    return run if job is None else ResumedRun(run, job)

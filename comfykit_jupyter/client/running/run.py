@@ -18,6 +18,7 @@ from comfykit_jupyter.workflow.errors import hide_frames
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
+    from comfykit_jupyter.client.running.earlier import EarlierJob
 
 logger = logging.getLogger(__name__)
 
@@ -129,32 +130,24 @@ class Run(ExecutableRun):
         if self._raise_on_error and self._submission is not None and not loop.is_loop_thread():
             loop.call(self._submission.check())
 
-    def resume(self, renew: str) -> Run:
-        """Return a run of the job that an earlier kernel sent for the same call, if it still waits or runs; else this.
+    def find_earlier(self, known: set[str], renew: str) -> EarlierJob | None:
+        """Return the job that an earlier kernel sent for the same call in a cell, if it still waits or runs.
 
         Args:
+            known: The prompt IDs of jobs that other calls of this kernel are attached to.
             renew: How the user sends a new job instead.
         """
         submission = self._submission
         if submission is None or submission.call is None or loop.is_loop_thread():
-            return self
-        from comfykit_jupyter.client.running.resumed import ResumedRun, find_resumed_jobs
-
+            return None
         try:
-            job = loop.call(submission.find_earlier(find_resumed_jobs()))
+            job = loop.call(submission.find_earlier(known))
         except ServerError as error:
             self._warnings.append(f"if an earlier job of this cell still runs, there are two now: {error}")
-            return self
-        if job is None:
-            return self
-        submission.call.report(job.prompt_id, renew)
-        return ResumedRun(
-            self._server,
-            job,
-            timeout=self._timeout,
-            raise_on_error=self._raise_on_error,
-            recorder=self._recorder,
-        )
+            return None
+        if job is not None:
+            submission.call.report(job.prompt_id, renew)
+        return job
 
     def start(self) -> Self:
         """Start the run, and return it; an interrupt on the way cancels it."""

@@ -14,8 +14,9 @@ from comfykit_jupyter.client import loop
 from comfykit_jupyter.client.backends import job_log
 from comfykit_jupyter.client.backends.order import Accepted, Order, Refused, TryAgain
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, Problem, ServerError
+from comfykit_jupyter.client.inputs.files import LocalFile, RemoteFile
 from comfykit_jupyter.client.inputs.masked import Masked
-from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile, read_media
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.inputs.workflows import WorkflowReader, convert_workflow
 from comfykit_jupyter.client.missing.model_files import find_model_files, find_model_places
 from comfykit_jupyter.client.results.media import Media

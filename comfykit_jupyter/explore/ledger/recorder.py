@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from comfykit_jupyter.client.backends.model_files import describe_model_files
 from comfykit_jupyter.client.errors import ComfyKitError, WorkflowError
-from comfykit_jupyter.client.inputs.media import LocalFile, RemoteFile
+from comfykit_jupyter.client.inputs.files import LocalFile, RemoteFile
 from comfykit_jupyter.client.local_files import compute_digest
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.client.running import registry

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, ParameterError, ServerError
-from comfykit_jupyter.client.inputs.media import LocalFile, read_media
+from comfykit_jupyter.client.inputs.files import LocalFile
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.inputs.workflows import convert_workflow, read_workflow
 from comfykit_jupyter.client.missing.model_files import ModelPlace, find_model_files, find_model_places
 from comfykit_jupyter.explore.ledger.key import KeyMaker, compute_hash, draw_number

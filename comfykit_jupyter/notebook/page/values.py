@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import traitlets
 
 from comfykit_jupyter.client.errors import ParameterError, Problem
+from comfykit_jupyter.client.inputs.files import LocalFile
 from comfykit_jupyter.client.inputs.masked import Masked
-from comfykit_jupyter.client.inputs.media import LocalFile, read_media
+from comfykit_jupyter.client.inputs.media import read_media
 from comfykit_jupyter.client.loop import call
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.notebook.page.media import get_inbox

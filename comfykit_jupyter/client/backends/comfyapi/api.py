@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from comfykit_jupyter.client.backends.comfyapi.route import PREFIX
+from comfykit_jupyter.client.addresses import COMFY_API_PATH
 from comfykit_jupyter.client.backends.retry import Busy
 from comfykit_jupyter.client.errors import ComfyKitError, ServerError
 from comfykit_jupyter.client.settings import Settings
@@ -76,7 +76,7 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.comfyui_url
-        self.base = f"{self.url.removesuffix(PREFIX).removesuffix('/api')}{PREFIX}"
+        self.base = f"{self.url.removesuffix(COMFY_API_PATH).removesuffix('/api')}{COMFY_API_PATH}"
         self.settings = settings
         self._key = settings.api_key
         headers = partial(build_secret_headers, settings)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from comfykit_jupyter.client.addresses import COMFY_API_PATH
 from comfykit_jupyter.client.backends.route import Route
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.backends.base import Backend
     from comfykit_jupyter.client.settings import Settings
-
-PREFIX = "/api/v2"
-"""Where the API is, after the server's address."""
 
 
 class ComfyAPIRoute(Route):
@@ -24,7 +22,7 @@ class ComfyAPIRoute(Route):
             return settings.api == "v2"
         parts = urlsplit(settings.comfyui_url)
         host = (parts.hostname or "").lower()
-        return host == "cloud.comfy.org" or host.endswith(".run.comfy.app") or parts.path.endswith(PREFIX)
+        return host == "cloud.comfy.org" or host.endswith(".run.comfy.app") or parts.path.endswith(COMFY_API_PATH)
 
     def load(self) -> type[Backend]:
         """Import the backend."""

@@ -1,4 +1,4 @@
-"""Files on this machine: those to be uploaded, and the folder of this process's local copies."""
+"""Files on this machine: those to be uploaded or saved, and the folder of this process's local copies."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import contextlib
 import hashlib
 import io
 import re
+import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 from comfykit_jupyter.client.errors import SourceError
-from comfykit_jupyter.workflow.file_names import to_safe_name
+from comfykit_jupyter.workflow.file_names import number_name, to_safe_name
 
 CHUNK_SIZE = 1 << 20
 """Bytes that are read or written at a time."""
+MAX_COPIES = 10_000
+"""How many files of one name are numbered in a folder."""
 MAX_MEDIA_BYTES = 2 * 1024 * 1024 * 1024
 """Bytes of one file that is downloaded."""
 
@@ -106,3 +109,30 @@ def build_upload_name(source: Path | bytes, suffix: str) -> tuple[str, int]:
 def open_source(source: Path | bytes) -> IO[bytes]:
     """Open a file, or the bytes of one, for reading."""
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a path that a user gave is a folder: one that exists, or one with a `/` at its end."""
+    return str(path).endswith(("/", "\\")) or Path(path).expanduser().is_dir()
+
+
+def copy_file(source: Path, target: Path, *, overwrite: bool, taken: Collection[Path] = ()) -> Path:
+    """Copy a file and return the path of the copy; if there is a file of that name, the copy gets a number.
+
+    Args:
+        source: The file.
+        target: Where the copy goes; missing folders are created.
+        overwrite: Whether an existing file is replaced.
+        taken: Files that are not replaced in any case.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, MAX_COPIES + 1):
+        path = target.with_name(number_name(target.name, number))
+        if not overwrite or path in taken:
+            try:
+                path.open("xb").close()  # from here on the name is ours
+            except FileExistsError:
+                continue
+        shutil.copyfile(source, path)
+        return path
+    raise FileExistsError(f"{target} and {MAX_COPIES - 1:,} numbered files exist already")

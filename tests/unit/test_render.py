@@ -22,7 +22,7 @@ from PIL import Image
 
 from comfykit_jupyter.client.errors import ServerError, SettingsError
 from comfykit_jupyter.client.local_files import get_local_folder
-from comfykit_jupyter.client.results import render, wording
+from comfykit_jupyter.client.results import render, render_media, wording
 from comfykit_jupyter.client.results.keep import DEFAULT_KILOBYTES, Keep, keep
 from comfykit_jupyter.client.results.media import Media, build_view_url
 from comfykit_jupyter.client.results.result import ExecuteResult
@@ -228,7 +228,7 @@ def test_invalid_keep_is_rejected(mode: Any, kilobytes: Any) -> None:
 
 
 def test_unavailable_files_are_named_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "FETCH_TIMEOUT", 0.2)
+    monkeypatch.setattr(render_media, "FETCH_TIMEOUT", 0.2)
     save_noise(tmp_path, "there.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     found = parse_tags(
@@ -327,15 +327,15 @@ def test_hostile_text_is_escaped(tmp_path_factory: pytest.TempPathFactory, data:
 def test_single_image_is_large_and_short_video_plays_inline(tmp_path: Path) -> None:
     save_noise(tmp_path, "cat.png", 1000)
     (tmp_path / "clip.mp4").write_bytes(b"not really a film")
-    (tmp_path / "long.mp4").write_bytes(bytes(render.MAX_PLAYED_BYTES + 1))
+    (tmp_path / "long.mp4").write_bytes(bytes(render_media.MAX_PLAYED_BYTES + 1))
     cat, clip, long = make_result(tmp_path, "cat.png", "clip.mp4", "long.mp4").media
-    ((_, image),) = parse_tags(render.build_media_bundle(cat)["text/html"]).found
-    assert image["width"] == str(render.LARGE_SIDE)
-    ((tag, video),) = parse_tags(render.build_media_bundle(clip)["text/html"]).found
+    ((_, image),) = parse_tags(render_media.build_media_bundle(cat)["text/html"]).found
+    assert image["width"] == str(render_media.LARGE_SIDE)
+    ((tag, video),) = parse_tags(render_media.build_media_bundle(clip)["text/html"]).found
     assert tag == "video"
     assert str(video["src"]).startswith("data:video/mp4;base64,")
-    assert parse_tags(render.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
-    assert render.build_media_bundle(cat)["text/plain"] == "<Media image cat.png>"
+    assert parse_tags(render_media.build_media_bundle(long)["text/html"]).text == "long.mp4 (video)"
+    assert render_media.build_media_bundle(cat)["text/plain"] == "<Media image cat.png>"
 
 
 @pytest.mark.parametrize("form", ["WEBP", "PNG", "JPEG"])

@@ -9,20 +9,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from datetime import date
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qs
 
 from typing_extensions import Self
 
 from comfykit_jupyter.client.errors import ComfyKitError
-from comfykit_jupyter.client.results.media import FILE, Media, Origin
-from comfykit_jupyter.workflow.errors import describe_type, one_line, short_repr
+from comfykit_jupyter.client.results.media import Media, find_media, parse_media
+from comfykit_jupyter.workflow.errors import describe_type, short_repr
 from comfykit_jupyter.workflow.file_names import to_encodable
 from comfykit_jupyter.workflow.json_values import MAX_BITS, is_missing, to_plain_scalar
 from comfykit_jupyter.workflow.media_kinds import KINDS
 from comfykit_jupyter.workflow.progress.progress import RunError
-from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -207,24 +204,6 @@ def _describe_media(media: Media) -> dict[str, Any]:
 # -- and back ----------------------------------------------------------------------------------------------------------
 
 
-class LostOrigin:
-    """The origin of media whose dict names no server or cloud: a file of this machine, at best."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-        """See `Origin`."""
-        return self.url, dict(entry)
-
-    async def fetch(self, media: Media) -> Path:
-        """Return the file, if it is still there."""
-        path = Path(media.query.get("path") or "nowhere")
-        if not path.is_file():
-            raise ComfyKitError(f"{one_line(media.name)} can't be read: its dict does not say which server has it")
-        return path
-
-
 def _parse(kind: type[Any], data: Any) -> dict[str, Any]:
     """Return the arguments for a result.
 
@@ -271,66 +250,12 @@ def _restore_all(urls: Any, media: list[Media], var: str = "") -> list[str]:
     found = []
     for url in map(str, urls):
         same = [each for each in media if each == url]
-        known = next((each for each in same if each.var == var), same[0] if same else _parse_url(url))
+        known = next((each for each in same if each.var == var), same[0] if same else find_media(url) or url)
         if isinstance(known, Media):
             known.var = known.var or var
             media += [] if same else [known]
         found.append(known)
     return found
-
-
-def _parse_url(url: str) -> str:
-    """Return the media at an address of a ComfyUI server; the text itself if it is not such an address."""
-    base, _, text = url.partition("/view?")
-    query = {name: values[-1] for name, values in parse_qs(text).items()}
-    if not query.get("filename") or not base.startswith(("http://", "https://")):
-        return url
-    return Media.restore(url, _remember("comfyui", base), {**FILE, **query}, "", "", animated=False)
-
-
-def build_media_schema() -> CoreSchema:
-    """Return what pydantic needs to accept media as a type: see `parse_media` for what they may come from."""
-    from pydantic_core import core_schema
-
-    def validate(data: Any) -> Media:
-        try:
-            return parse_media(data)
-        except ComfyKitError as error:
-            raise ValueError(str(error)) from None
-
-    address = core_schema.no_info_after_validator_function(validate, core_schema.str_schema())
-    return core_schema.json_or_python_schema(
-        json_schema=address,
-        python_schema=core_schema.no_info_plain_validator_function(validate),
-        serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
-    )
-
-
-def parse_media(data: Any) -> Media:
-    """Return media from their address, or from an entry of `media` in the dict of a result.
-
-    Raises:
-        ComfyKitError: It is neither.
-    """
-    if isinstance(data, Media):
-        return data
-    if isinstance(data, str):
-        found = _parse_url(data)
-        name = PurePosixPath(data.partition("?")[0]).name or "file"
-        lost = Media.restore(data, LostOrigin(data), {"filename": name}, "", "", animated=False)
-        return found if isinstance(found, Media) else lost
-    query = data.get("query") if isinstance(data, Mapping) else None
-    if not isinstance(query, Mapping) or not isinstance(query.get("filename"), str):
-        raise ComfyKitError(f"media of a result can't be {short_repr(data)}")
-    url, server, place, node, var = (str(data.get(name) or "") for name in ("url", "server", "place", "node", "var"))
-    texts = {str(name): str(each) for name, each in query.items()}
-    return Media.restore(url, _remember(place, server), texts, node, var, animated=bool(data.get("animated")))
-
-
-def _remember(place: str, url: str) -> Origin:
-    """Return the server or cloud of which a dict has the kind and the address."""
-    origin: Origin | None = get_upcalls().find_origin(place, url)
-    return origin or LostOrigin(url)
 
 
 def _parse_error(data: Any) -> RunError:

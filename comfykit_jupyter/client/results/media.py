@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import copy_file, is_folder
 from comfykit_jupyter.client.loop import call
-from comfykit_jupyter.workflow.errors import short_repr
+from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.file_names import to_encodable, to_safe_name
 from comfykit_jupyter.workflow.media_kinds import MediaKind, find_format
+from comfykit_jupyter.workflow.upcalls import get_upcalls
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -158,8 +160,6 @@ class Media(str):
             ServerError: The server is unreachable, or no longer has the file.
             OSError: The file can't be written.
         """
-        from comfykit_jupyter.client.results.save import copy_file, is_folder
-
         target = Path(path).expanduser()
         if is_folder(path):
             return copy_file(self.path, target / to_safe_name(self.name), overwrite=overwrite)
@@ -210,20 +210,18 @@ class Media(str):
             raise ComfyKitError(f"{self.name}: {error}") from None
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - what IPython calls
-        from comfykit_jupyter.client.results.wording import format_media
+        from comfykit_jupyter.client.results.captions import format_media
 
         printer.text(format_media(self))  # not its address: a notebook keeps what a cell shows, also of a list
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:  # noqa: ARG002
-        from comfykit_jupyter.client.results.render import build_media_bundle
+        from comfykit_jupyter.client.results.render_media import build_media_bundle
 
         return build_media_bundle(self)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        from comfykit_jupyter.client.results.exchange import build_media_schema
-
-        return build_media_schema()
+        return _build_schema()
 
     def __copy__(self) -> Media:
         return self
@@ -255,3 +253,77 @@ def format_annotated_name(query: Mapping[str, str]) -> str:
     name = f"{query['subfolder']}/{query['filename']}" if query.get("subfolder") else query["filename"]
     folder = query.get("type") or "output"
     return name if folder == "input" else f"{name} [{folder}]"
+
+
+# -- from what a result in JSON has of them ----------------------------------------------------------------------------
+
+
+class LostOrigin:
+    """The origin of media whose dict names no server or cloud: a file of this machine, at best."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def locate(self, entry: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+        """See `Origin`."""
+        return self.url, dict(entry)
+
+    async def fetch(self, media: Media) -> Path:
+        """Return the file, if it is still there."""
+        path = Path(media.query.get("path") or "nowhere")
+        if not path.is_file():
+            raise ComfyKitError(f"{one_line(media.name)} can't be read: its dict does not say which server has it")
+        return path
+
+
+def find_media(url: str) -> Media | None:
+    """Return the media at an address of a ComfyUI server; None if it is not such an address."""
+    base, _, text = url.partition("/view?")
+    query = {name: values[-1] for name, values in parse_qs(text).items()}
+    if not query.get("filename") or not base.startswith(("http://", "https://")):
+        return None
+    return Media.restore(url, _remember("comfyui", base), {**FILE, **query}, "", "", animated=False)
+
+
+def parse_media(data: Any) -> Media:
+    """Return media from their address, or from an entry of `media` in the dict of a result.
+
+    Raises:
+        ComfyKitError: It is neither.
+    """
+    if isinstance(data, Media):
+        return data
+    if isinstance(data, str):
+        name = PurePosixPath(data.partition("?")[0]).name or "file"
+        lost = Media.restore(data, LostOrigin(data), {"filename": name}, "", "", animated=False)
+        return find_media(data) or lost
+    query = data.get("query") if isinstance(data, Mapping) else None
+    if not isinstance(query, Mapping) or not isinstance(query.get("filename"), str):
+        raise ComfyKitError(f"media of a result can't be {short_repr(data)}")
+    url, server, place, node, var = (str(data.get(name) or "") for name in ("url", "server", "place", "node", "var"))
+    texts = {str(name): str(each) for name, each in query.items()}
+    return Media.restore(url, _remember(place, server), texts, node, var, animated=bool(data.get("animated")))
+
+
+def _remember(place: str, url: str) -> Origin:
+    """Return the server or cloud whose kind and address are in a dict."""
+    origin: Origin | None = get_upcalls().find_origin(place, url)
+    return origin or LostOrigin(url)
+
+
+def _build_schema() -> CoreSchema:
+    """Return what pydantic needs to accept media as a type: see `parse_media` for what they may come from."""
+    from pydantic_core import core_schema
+
+    def validate(data: Any) -> Media:
+        try:
+            return parse_media(data)
+        except ComfyKitError as error:
+            raise ValueError(str(error)) from None
+
+    address = core_schema.no_info_after_validator_function(validate, core_schema.str_schema())
+    return core_schema.json_or_python_schema(
+        json_schema=address,
+        python_schema=core_schema.no_info_plain_validator_function(validate),
+        serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
+    )

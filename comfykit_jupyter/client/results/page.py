@@ -11,21 +11,18 @@ import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError, SettingsError
 from comfykit_jupyter.client.local_files import write_whole
-from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
-from comfykit_jupyter.client.results.wording import (
-    format_failure,
-    format_headline,
-    format_label,
-    format_value,
-    list_loras,
-)
+from comfykit_jupyter.client.results.captions import format_cost, format_label
+from comfykit_jupyter.client.results.wording import format_failure, format_headline, format_value, list_loras
 from comfykit_jupyter.workflow.errors import one_line, short_repr
 from comfykit_jupyter.workflow.media_kinds import find_format
+
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.client.results.result import ExecuteResult
 
 _CHUNK_SIZE = 3 * 256 * 1024
 """Bytes that are encoded at a time: a multiple of 3, so that the chunks of base64 join."""

@@ -7,49 +7,43 @@ seconds; an image that does not arrive in time is listed by name.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfykit_jupyter.client.loop import call, is_loop_thread
+from comfykit_jupyter.client.results.captions import MAX_NAME_LENGTH, format_label, strip_controls
 from comfykit_jupyter.client.results.hints import find_hint
 from comfykit_jupyter.client.results.keep import get_keep
-from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.result import ExecuteResult
+from comfykit_jupyter.client.results.render_media import (
+    SMALL_SIDE,
+    build_data_url,
+    escape,
+    make_thumbnails,
+    render_image,
+)
 from comfykit_jupyter.client.results.thumbnail import Thumbnail, make_thumbnail
 from comfykit_jupyter.client.results.wording import (
     MAX_LINE_LENGTH,
-    MAX_NAME_LENGTH,
     MAX_NAMES,
     format_failure,
     format_headline,
-    format_label,
-    format_media,
     format_result,
     format_value,
     format_wait,
     format_warnings,
-    shorten,
-    strip_controls,
 )
 from comfykit_jupyter.workflow.errors import truncate
-from comfykit_jupyter.workflow.media_kinds import KINDS, find_format
+from comfykit_jupyter.workflow.media_kinds import KINDS
 
-SIDE = 256
-"""Pixels of a thumbnail's longer side."""
-SMALL_SIDE = 128
-"""The same when there are more than `MANY_IMAGES`, or larger ones do not fit."""
-MANY_IMAGES = 12
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.media import Media
+    from comfykit_jupyter.client.results.result import ExecuteResult
+
 PNG_SIDES = (256, 192, 128, 64)
 """Pixels that the PNG for viewers without HTML may have, the largest that fits."""
-LARGE_SIDE = 768
-"""Pixels of an image that is shown by itself."""
-
 MAX_IMAGES = 48
 """Images of one run that are fetched for the notebook."""
 MAX_PNG_LENGTH = 60_000
@@ -61,19 +55,8 @@ MAX_TEXT_LENGTH = 2_000
 MAX_TRACEBACK_LENGTH = 8_000
 """Characters of a traceback."""
 MAX_WARNINGS = 20
-MAX_PLAYED_BYTES = 3_000_000
-"""Bytes of a video or audio file that a cell plays."""
 FRAME_BYTES = 300
 """Bytes of the HTML around a result."""
-FETCH_TIMEOUT = 5.0
-"""Seconds in which all images of a result must arrive."""
-
-_ELEMENTS = {
-    "img": '<img src="{address}" alt="{name}">',
-    "video": '<video controls loop muted src="{address}">{name}</video>',
-    "audio": '<audio controls src="{address}">{name}</audio>',
-}
-"""The HTML that shows a file in full, by the element of its format."""
 
 
 def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: bool = True) -> dict[str, Any]:
@@ -97,7 +80,7 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: b
     below = [*_render_masked(result, room // 4), *below]
     left = room - sum(map(_count_bytes, [*above, *below])) - _count_bytes(text) - FRAME_BYTES
     picked = _pick_evenly([media for media in result.media if KINDS[media.kind].has_thumbnail], MAX_IMAGES)
-    thumbnails = _make_thumbnails(picked)
+    thumbnails = make_thumbnails(picked)
     bundle: dict[str, Any] = {"text/plain": text}
     if thumbnails:
         png_room = min(MAX_PNG_LENGTH, left // (2 if len(thumbnails) == 1 else 4))
@@ -108,31 +91,16 @@ def build_result_bundle(result: ExecuteResult, share: float = 1.0, *, failure: b
     return bundle
 
 
-def build_media_bundle(media: Media) -> dict[str, Any]:
-    """Build what a cell shows of one output: the output itself if it can be fetched, else its name."""
-    bundle: dict[str, Any] = {"text/plain": format_media(media)}
-    name = _escape(media.name)
-    element = find_format(media.name)[1].element
-    if media.kind == "image":
-        thumbnail = _make_thumbnails([media], LARGE_SIDE).get(media)
-        if thumbnail is not None:
-            bundle["text/html"] = _render_image(media, thumbnail)
-    elif element is not None and (data := _read_small(media)) is not None:
-        bundle["text/html"] = _ELEMENTS[element].format(address=_build_data_url(media.mime, data), name=name)
-    bundle.setdefault("text/html", f"<p>{name} ({_escape(media.kind)})</p>")
-    return bundle
-
-
 def _render_outcome(result: ExecuteResult, *, failure: bool = True) -> list[str]:
     """Render what ran, how it ended, and what can be done about a failure."""
     wait = format_wait(result)
-    title = f' title="{_escape(wait)}"' if wait else ""
-    parts = [f"<p{title}>{_escape(format_headline(result), MAX_HEADLINE_LENGTH)}</p>"]
+    title = f' title="{escape(wait)}"' if wait else ""
+    parts = [f"<p{title}>{escape(format_headline(result), MAX_HEADLINE_LENGTH)}</p>"]
     if result.error is not None:
         if failure:
-            parts.append(f"<p><strong>{_escape(format_failure(result), MAX_LINE_LENGTH)}</strong></p>")
+            parts.append(f"<p><strong>{escape(format_failure(result), MAX_LINE_LENGTH)}</strong></p>")
         if hint := find_hint(result.error):
-            parts.append(f"<p>{_escape(hint[0].upper() + hint[1:])}.</p>")
+            parts.append(f"<p>{escape(hint[0].upper() + hint[1:])}.</p>")
     return parts
 
 
@@ -142,11 +110,11 @@ def _render_texts(result: ExecuteResult, room: int) -> list[str]:
     if result.error is not None and (trace := "\n".join(line.rstrip("\n") for line in result.error.traceback)):
         cut = _escape_lines(trace, min(MAX_TRACEBACK_LENGTH, room))
         parts.append(f"<details><summary>Traceback</summary><p><code>{cut}</code></p></details>")
-    parts += [f"<p>{_escape(warning, MAX_LINE_LENGTH)}</p>" for warning in format_warnings(result)[:MAX_WARNINGS]]
+    parts += [f"<p>{escape(warning, MAX_LINE_LENGTH)}</p>" for warning in format_warnings(result)[:MAX_WARNINGS]]
     texts = [(variable, text) for variable, found in result.texts_by_var.items() for text in found]
     left = room - sum(map(_count_bytes, parts))
     for index, (variable, text) in enumerate(texts):
-        part = f"<p>{_escape(variable)}</p><p>{_escape_lines(text, MAX_TEXT_LENGTH)}</p>"
+        part = f"<p>{escape(variable)}</p><p>{_escape_lines(text, MAX_TEXT_LENGTH)}</p>"
         left -= _count_bytes(part)
         if left < 0:
             parts.append(f"<p>and {len(texts) - index} more texts</p>")
@@ -162,8 +130,8 @@ def _render_masked(result: ExecuteResult, room: int) -> list[str]:
         overlay = getattr(value, "overlay", None)
         if not isinstance(overlay, bytes):
             continue
-        text = _escape(f"{name}: {format_value(value)}", 2 * MAX_NAME_LENGTH)
-        image = f'<img src="{_build_data_url("image/webp", overlay)}" alt="{text}" title="{text}">'
+        text = escape(f"{name}: {format_value(value)}", 2 * MAX_NAME_LENGTH)
+        image = f'<img src="{build_data_url("image/webp", overlay)}" alt="{text}" title="{text}">'
         if (room := room - _count_bytes(image)) < 0:
             break
         images.append(image)
@@ -190,13 +158,13 @@ def _render_gallery(
 
 
 def _render_name(media: Media) -> str:
-    return f"{_escape(format_label(media))}: {_escape(media.name)} ({_escape(media.kind)})"
+    return f"{escape(format_label(media))}: {escape(media.name)} ({escape(media.kind)})"
 
 
 def _render_links(media: Sequence[Media], room: int) -> list[str]:
     links: list[str] = []
     for each in media:
-        link = f'{_escape(format_label(each))}: <a href="{html.escape(str(each))}">{_escape(each.name)}</a>'
+        link = f'{escape(format_label(each))}: <a href="{html.escape(str(each))}">{escape(each.name)}</a>'
         room -= _count_bytes(link)
         if room < 0:
             break
@@ -214,9 +182,9 @@ def _render_names(names: Sequence[str], count: int | None = None) -> list[str]:
 
 def _fit_images(thumbnails: Mapping[Media, Thumbnail], room: int) -> dict[Media, str]:
     """Render thumbnails: all of them, or smaller ones, or as many as fit, picked evenly."""
-    images = {media: _render_image(media, thumbnail) for media, thumbnail in thumbnails.items()}
+    images = {media: render_image(media, thumbnail) for media, thumbnail in thumbnails.items()}
     if sum(map(_count_bytes, images.values())) > room:
-        images = {media: _render_image(media, _shrink(thumbnail)) for media, thumbnail in thumbnails.items()}
+        images = {media: render_image(media, _shrink(thumbnail)) for media, thumbnail in thumbnails.items()}
     sizes = {media: _count_bytes(image) for media, image in images.items()}
     for count in range(len(images), 0, -1):
         picked = _pick_evenly(list(images), count)
@@ -232,43 +200,8 @@ def _pick_evenly(media: Sequence[Media], limit: int) -> list[Media]:
     return [media[index * (len(media) - 1) // max(1, limit - 1)] for index in range(limit)]
 
 
-def _make_thumbnails(media: Sequence[Media], side: int | None = None) -> dict[Media, Thumbnail]:
-    """Make thumbnails of the outputs that arrive in time and can be read."""
-    side = side or (SIDE if len(media) <= MANY_IMAGES else SMALL_SIDE)
-    made = {each: _try_thumbnail(path, side) for each, path in _fetch(media).items()}
-    return {each: thumbnail for each, thumbnail in made.items() if thumbnail is not None}
-
-
-def _try_thumbnail(path: Path, side: int) -> Thumbnail | None:
-    try:
-        return make_thumbnail(path, side)
-    except ValueError:
-        return None
-
-
 def _shrink(thumbnail: Thumbnail) -> Thumbnail:
     return replace(make_thumbnail(thumbnail.data, SMALL_SIDE), original=thumbnail.original)
-
-
-def _read_small(media: Media) -> bytes | None:
-    """Read a file that is small enough to be part of a notebook."""
-    path = _fetch([media]).get(media)
-    return path.read_bytes() if path is not None and path.stat().st_size <= MAX_PLAYED_BYTES else None
-
-
-def _fetch(media: Sequence[Media]) -> dict[Media, Path]:
-    """Fetch files side by side; those that do not arrive in time are left out."""
-    if not media or is_loop_thread():
-        return {}
-    return call(_fetch_all(media))
-
-
-async def _fetch_all(media: Sequence[Media]) -> dict[Media, Path]:
-    tasks = {each: asyncio.ensure_future(each.origin.fetch(each)) for each in dict.fromkeys(media)}
-    done, late = await asyncio.wait(tasks.values(), timeout=FETCH_TIMEOUT)
-    for task in late:
-        task.cancel()
-    return {each: task.result() for each, task in tasks.items() if task in done and not task.exception()}
 
 
 def _encode_png(data: bytes, room: int) -> str | None:
@@ -278,26 +211,6 @@ def _encode_png(data: bytes, room: int) -> str | None:
         if len(text) <= room:
             return text
     return None
-
-
-def _render_image(media: Media, thumbnail: Thumbnail) -> str:
-    width, height = thumbnail.original
-    description = f"{format_label(media)}: {shorten(media.name)}, {width} × {height}"
-    if media.kind == "video":
-        description += ", first frame"
-    text = _escape(description, 2 * MAX_NAME_LENGTH)
-    return (
-        f'<img src="{_build_data_url(thumbnail.mime, thumbnail.data)}"'
-        f' width="{thumbnail.width}" height="{thumbnail.height}" alt="{text}" title="{text}">'
-    )
-
-
-def _build_data_url(mime: str, data: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _escape(text: str, limit: int = MAX_NAME_LENGTH) -> str:
-    return html.escape(shorten(text, limit))
 
 
 def _escape_lines(text: str, limit: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from comfykit_jupyter.client.errors import ParameterError, RunFailed
+from comfykit_jupyter.client.results.captions import format_cost
 from comfykit_jupyter.client.results.exchange import Exchangeable
 from comfykit_jupyter.client.results.media import Media, Origin
 from comfykit_jupyter.client.results.single import SingleOutputs, list_outputs
@@ -238,13 +239,6 @@ def find_changed_values(
     """Return the values of a run that differ from the workflow's own, without its seeds."""
     values = {name: value for name, value in params.items() if name not in seeds}
     return {name: value for name, value in values.items() if not _is_same(value, _find_default(name, workflow))}
-
-
-def format_cost(cost: Mapping[str, float]) -> str:
-    """Format what a run cost: `17 coins`; empty if unknown."""
-    units = {"coins": "coins", "money": "in money", "third_party_money": "in money for third-party services"}
-    amounts = [f"{cost[name]:.10g} {unit}" for name, unit in units.items() if name in cost]
-    return ", ".join("1 coin" if amount == "1 coins" else amount for amount in amounts)
 
 
 def _is_same(value: Any, default: Any) -> bool:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import copy_file
 from comfykit_jupyter.client.results.media import Media
 from comfykit_jupyter.workflow.errors import one_line, short_repr
-from comfykit_jupyter.workflow.file_names import fill_pattern, find_pattern_suffix, number_name, to_safe_name
+from comfykit_jupyter.workflow.file_names import fill_pattern, find_pattern_suffix, to_safe_name
 from comfykit_jupyter.workflow.media_kinds import find_format
 
 if TYPE_CHECKING:
     from comfykit_jupyter.client.results.result import ExecuteResult
-
-MAX_COPIES = 10_000
-"""How many files of one name are numbered in a folder."""
 
 
 def save_outputs(result: ExecuteResult, path: str | Path, *, overwrite: bool, folder: Path | None = None) -> list[Path]:
@@ -38,33 +34,6 @@ def save_outputs(result: ExecuteResult, path: str | Path, *, overwrite: bool, fo
     for media, target in zip(outputs, targets, strict=True):
         saved.append(copy_file(media.path, target, overwrite=overwrite, taken=saved))
     return saved
-
-
-def is_folder(path: str | Path) -> bool:
-    """Return whether a path that a user gave is a folder: one that exists, or one with a `/` at its end."""
-    return str(path).endswith(("/", "\\")) or Path(path).expanduser().is_dir()
-
-
-def copy_file(source: Path, target: Path, *, overwrite: bool, taken: Collection[Path] = ()) -> Path:
-    """Copy a file and return the path of the copy; if there is a file of that name, the copy gets a number.
-
-    Args:
-        source: The file.
-        target: Where the copy goes; missing folders are created.
-        overwrite: Whether an existing file is replaced.
-        taken: Files that are not replaced in any case.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for number in range(1, MAX_COPIES + 1):
-        path = target.with_name(number_name(target.name, number))
-        if not overwrite or path in taken:
-            try:
-                path.open("xb").close()  # from here on the name is ours
-            except FileExistsError:
-                continue
-        shutil.copyfile(source, path)
-        return path
-    raise FileExistsError(f"{target} and {MAX_COPIES - 1:,} numbered files exist already")
 
 
 def _name_outputs(result: ExecuteResult, outputs: list[Media], path: str | Path, folder: Path | None) -> list[Path]:

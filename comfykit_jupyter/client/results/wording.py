@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import re
-import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
 
 from comfykit_jupyter.client.local_files import strip_folders
+from comfykit_jupyter.client.results.captions import format_cost, format_label, shorten
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.result import ExecuteResult, format_cost
 from comfykit_jupyter.workflow.errors import WorkflowError, truncate
 from comfykit_jupyter.workflow.lora_stack import format_stack, read_stack
 
+if TYPE_CHECKING:
+    from comfykit_jupyter.client.results.result import ExecuteResult
+
 MAX_NAMES = 50
 """Outputs that are listed by name."""
-MAX_NAME_LENGTH = 120
-"""Characters of a name or value."""
 MAX_LINE_LENGTH = 500
 """Characters of a warning or an error."""
 MIN_WAIT = 0.1
@@ -28,10 +28,6 @@ MAX_VALUES_LENGTH = 2_000
 
 _OUTPUT = re.compile(r"https?://[^\s?]+/view\?filename=([^&\s]+)")
 """The address of an output on a ComfyUI server."""
-_CONTROLS = ("Cc", "Cs")
-"""Unicode categories that control a terminal, or are not characters."""
-_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-"""Unicode classes that change the direction of the text that follows."""
 
 
 def find_host(url: str) -> str:
@@ -130,28 +126,6 @@ def format_failure(result: ExecuteResult) -> str:
 def format_warnings(result: ExecuteResult) -> list[str]:
     """Format the warnings of a run, one line each."""
     return [shorten(hide_address(warning, result.server), MAX_LINE_LENGTH) for warning in result.warnings]
-
-
-def format_label(media: Media) -> str:
-    """Return the name that an output has in the workflow, else the number of its node."""
-    return shorten(media.var if media.var != media.node else f"node {media.node}")
-
-
-def format_media(media: Media) -> str:
-    """Format an output on one line, without its address."""
-    return f"<Media {media.kind} {shorten(media.name)}>"
-
-
-def shorten(text: str, limit: int = MAX_NAME_LENGTH) -> str:
-    """Return a text as one readable line of at most `limit` characters, for captions; messages use `one_line`."""
-    return truncate(strip_controls("".join(" " if c.isspace() else c for c in text[: 2 * limit + 100])), limit)
-
-
-def strip_controls(text: str) -> str:
-    """Remove characters that control a terminal or change the direction of the text around them."""
-    return "".join(
-        c for c in text if unicodedata.category(c) not in _CONTROLS and unicodedata.bidirectional(c) not in _DIRECTIONS
-    )
 
 
 def _format_seconds(seconds: float) -> str:

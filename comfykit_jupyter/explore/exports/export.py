@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.errors import ComfyKitError
+from comfykit_jupyter.client.local_files import copy_file
 from comfykit_jupyter.client.results.media import Media
-from comfykit_jupyter.client.results.save import collect_pattern_values, copy_file
+from comfykit_jupyter.client.results.save import collect_pattern_values
 from comfykit_jupyter.explore.exports.metadata import strip_metadata
 from comfykit_jupyter.explore.rows.row import Row
 from comfykit_jupyter.workflow.errors import one_line

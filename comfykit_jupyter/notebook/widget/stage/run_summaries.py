@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from comfykit_jupyter.client.inputs.masked import Masked
 from comfykit_jupyter.client.local_files import strip_folders, strip_server_folders
+from comfykit_jupyter.client.results.captions import format_cost
 from comfykit_jupyter.client.results.hints import find_hint
-from comfykit_jupyter.client.results.result import format_cost
 from comfykit_jupyter.client.results.wording import format_failure, format_value, hide_address, list_loras
 from comfykit_jupyter.notebook.page.values import to_wire
 
